@@ -1,0 +1,65 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Migrate brings the schema up to the newest of the numbered files in fsys. A schema that is newer
+// than that is refused: an older program must not write to it.
+func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
+	// Nodes may start at once: the one that loses the race to a migration fails and looks again.
+	const tries = 10
+	var err error
+	for range tries {
+		if err = db.migrate(ctx, fsys); err == nil {
+			return nil
+		}
+		if _, newer := err.(*NewerSchemaError); newer || !db.postgres {
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+// NewerSchemaError says that the database was written by a newer program.
+type NewerSchemaError struct{ Database, Program int64 }
+
+func (e *NewerSchemaError) Error() string {
+	return fmt.Sprintf("the database has schema %d, this program knows schemas up to %d: "+
+		"start the newer program, or restore a backup made before the upgrade",
+		e.Database, e.Program)
+}
+
+func (db *DB) migrate(ctx context.Context, fsys fs.FS) error {
+	dialect := goose.DialectSQLite3
+	if db.postgres {
+		dialect = goose.DialectPostgres
+	}
+	provider, err := goose.NewProvider(dialect, db.writer, fsys)
+	if err != nil {
+		return fmt.Errorf("sqldb: reading the migrations: %w", err)
+	}
+	sources := provider.ListSources()
+	newest := sources[len(sources)-1].Version
+	current, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("sqldb: reading the schema's version: %w", err)
+	}
+	if current > newest {
+		return &NewerSchemaError{Database: current, Program: newest}
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("sqldb: migrating the schema from %d to %d: %w", current, newest, err)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+// Package sqldb opens the database and is the only place that knows which engine it is.
+//
+// One SQL text serves SQLite and PostgreSQL. Statements number their parameters ?1, ?2, ...;
+// for PostgreSQL they are rewritten to $1, $2, ... (SQLite reads $2 as a name, not a number).
+// One text is not one semantics: PostgreSQL runs transactions side by side, and a failed
+// statement kills its transaction. So each rule that must hold under concurrency is one
+// conditional statement or a unique index, and no statement may fail inside a transaction.
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/mattn/go-sqlite3" // registers "sqlite3"
+)
+
+// ErrCommitUnknown says that a commit failed in a way that leaves open whether it took place.
+var ErrCommitUnknown = errors.New("sqldb: whether the transaction was committed is not known")
+
+// txTime bounds a transaction, waiting for its connection included.
+const txTime = 30 * time.Second
+
+// DB is an open database.
+type DB struct {
+	postgres bool
+	writer   *sql.DB // SQLite: one connection, BEGIN IMMEDIATE
+	reader   *sql.DB // PostgreSQL: the same pool as writer
+}
+
+// Open opens the database that dsn names: a postgres:// URL, else the path of a SQLite file, which
+// is made when there is none.
+func Open(ctx context.Context, dsn string) (*DB, error) {
+	db, err := open(dsn)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, txTime)
+	defer cancel()
+	if err := db.Ping(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func open(dsn string) (*DB, error) {
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		return openPostgres(dsn)
+	}
+	return openSQLite(dsn)
+}
+
+func openPostgres(dsn string) (*DB, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		// The parser's text may quote the password.
+		return nil, errors.New("sqldb: the -db URL is not valid; " +
+			"it should be like postgres://user:password@host:5432/database")
+	}
+	for name, value := range map[string]string{
+		"statement_timeout":                   "60s",
+		"idle_in_transaction_session_timeout": "60s",
+	} {
+		if _, given := config.RuntimeParams[name]; !given {
+			config.RuntimeParams[name] = value
+		}
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(20)
+	pool.SetMaxIdleConns(20)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	return &DB{postgres: true, writer: pool, reader: pool}, nil
+}
+
+func openSQLite(path string) (*DB, error) {
+	// synchronous=FULL: an acknowledged upload must survive a power loss.
+	options := url.Values{
+		"_journal_mode": {"WAL"},
+		"_synchronous":  {"FULL"},
+		"_busy_timeout": {"10000"},
+		"_foreign_keys": {"on"},
+	}
+	file := &url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
+	file.RawQuery = options.Encode()
+	reader, err := sql.Open("sqlite3", file.String())
+	if err != nil {
+		return nil, fmt.Errorf("sqldb: opening the readers of %s: %w", path, err)
+	}
+	reader.SetMaxOpenConns(8)
+	reader.SetMaxIdleConns(8)
+	options.Set("_txlock", "immediate")
+	file.RawQuery = options.Encode()
+	writer, err := sql.Open("sqlite3", file.String())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sqldb: opening the writer of %s: %w", path, err),
+			reader.Close())
+	}
+	writer.SetMaxOpenConns(1)
+	return &DB{writer: writer, reader: reader}, nil
+}
+
+// Ping reports whether the database answers. The writer goes first: it makes a new SQLite file.
+func (db *DB) Ping(ctx context.Context) error {
+	if err := db.writer.PingContext(ctx); err != nil {
+		return fmt.Errorf("sqldb: reaching the database: %w", err)
+	}
+	if err := db.reader.PingContext(ctx); err != nil {
+		return fmt.Errorf("sqldb: reaching the database: %w", err)
+	}
+	return nil
+}
+
+// Close closes all connections.
+func (db *DB) Close() error {
+	if db.reader == db.writer {
+		return db.writer.Close()
+	}
+	return errors.Join(db.reader.Close(), db.writer.Close())
+}
+
+// Query runs a read outside of a transaction.
+func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return db.reader.QueryContext(ctx, db.placeholders(query), args...)
+}
+
+// QueryRow runs a read of one row outside of a transaction.
+func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	return db.reader.QueryRowContext(ctx, db.placeholders(query), args...)
+}
+
+// Exec runs one writing statement as a transaction of its own and returns the rows it changed.
+func (db *DB) Exec(ctx context.Context, query string, args ...any) (changed int64, err error) {
+	err = db.Tx(ctx, func(tx *Tx) error {
+		changed, err = tx.Exec(query, args...)
+		return err
+	})
+	return changed, err
+}
+
+// Tx runs fn in a transaction, which is committed when fn returns nil. The transaction outlives a
+// cancelled ctx: a client that goes away must not leave open whether its row was written. fn does
+// nothing but SQL, for on SQLite all writers wait for it.
+func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTime)
+	defer cancel()
+	begun, err := db.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("sqldb: beginning a transaction: %w", err)
+	}
+	if err := fn(&Tx{ctx: ctx, tx: begun, db: db}); err != nil {
+		if rollback := begun.Rollback(); rollback != nil {
+			return errors.Join(err, fmt.Errorf("sqldb: rolling back: %w", rollback))
+		}
+		return err
+	}
+	if err := begun.Commit(); err != nil {
+		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+	}
+	return nil
+}
+
+// A Tx is an open transaction.
+type Tx struct {
+	ctx context.Context
+	tx  *sql.Tx
+	db  *DB
+}
+
+// Exec runs a writing statement and returns the number of rows it changed.
+func (tx *Tx) Exec(query string, args ...any) (changed int64, err error) {
+	result, err := tx.tx.ExecContext(tx.ctx, tx.db.placeholders(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// QueryRow runs a statement that returns at most one row.
+func (tx *Tx) QueryRow(query string, args ...any) *sql.Row {
+	return tx.tx.QueryRowContext(tx.ctx, tx.db.placeholders(query), args...)
+}
+
+// Query runs a statement that returns rows. They must be closed before the next statement.
+func (tx *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	return tx.tx.QueryContext(tx.ctx, tx.db.placeholders(query), args...)
+}
+
+// placeholders rewrites ?1 to $1 for PostgreSQL, outside of quoted text.
+func (db *DB) placeholders(query string) string {
+	if !db.postgres {
+		return query
+	}
+	return dollars(query)
+}
+
+func dollars(query string) string {
+	out := []byte(query)
+	var quote byte
+	for i, c := range out {
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"':
+			quote = c
+		case c == '?':
+			out[i] = '$'
+		}
+	}
+	return string(out)
+}
