@@ -1,0 +1,133 @@
+package images
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+// A Ticket is the secret in a one-time upload URL; here, what may be told of it.
+type Ticket struct {
+	Expires     time.Time
+	Refusals    int    // complete bodies refused for their content
+	LastKind    Kind   // of the last refusal
+	LastMessage string // "" when there was none
+}
+
+// NewDraft is what a client asks for with a one-time URL. Nil fields were not given.
+type NewDraft struct {
+	ID                *string // custom id
+	Expiry            *time.Time
+	Meta              json.RawMessage // a JSON object, in any spacing; nil for none
+	Creator           *string
+	RequireSignedURLs bool
+}
+
+// The life of a ticket.
+const (
+	minTicketLife     = 2 * time.Minute
+	maxTicketLife     = 6 * time.Hour
+	defaultTicketLife = 30 * time.Minute
+	clockTolerance    = 5 * time.Second
+	maxRefusals       = 10             // the tenth kills the ticket
+	draftAfterlife    = 24 * time.Hour // an expired draft may be looked at for so long
+)
+
+// CreateDraft makes a draft and returns it with the secret of its one-time URL. Exists when the
+// custom id is taken by an image or by a draft whose ticket is alive.
+func (s *Service) CreateDraft(ctx context.Context, account string, d NewDraft) (Image, string, error) {
+	img, err := s.newDraft(account, d)
+	if err != nil {
+		return Image{}, "", err
+	}
+	ticket := rand.Text()
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return s.insertDraft(tx, img, ticket) })
+	if err != nil {
+		return Image{}, "", fmt.Errorf("making a draft: %w", err)
+	}
+	return img, ticket, nil
+}
+
+// newDraft checks the rules.
+func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
+	now := fromMicros(micros(s.Now()))
+	img := Image{
+		Key: newKey(), Account: account, Creator: d.Creator, Draft: true,
+		RequireSignedURLs: d.RequireSignedURLs, Created: now, Uploaded: now,
+		Ticket: &Ticket{Expires: now.Add(defaultTicketLife)},
+	}
+	var err error
+	if d.ID == nil {
+		img.ID = newUUID()
+	} else {
+		img.ID, img.Custom = *d.ID, true
+		if err := checkCustomID(img.ID); err != nil {
+			return Image{}, err
+		}
+		if d.RequireSignedURLs {
+			return Image{}, Errorf(Invalid, "An image with a custom id cannot be private: "+
+				"leave out either id or requireSignedURLs")
+		}
+	}
+	if d.Creator != nil {
+		if err := checkCreator(*d.Creator); err != nil {
+			return Image{}, err
+		}
+	}
+	if img.Meta, err = compactMeta(d.Meta); err != nil {
+		return Image{}, err
+	}
+	if d.Expiry != nil {
+		life := d.Expiry.Sub(now)
+		if life < minTicketLife-clockTolerance || life > maxTicketLife+clockTolerance {
+			return Image{}, Errorf(Invalid, "expiry is out of accepted bound: it must be between "+
+				"%s and %s, that is 2 minutes to 6 hours from now",
+				now.Add(minTicketLife).Format(time.RFC3339),
+				now.Add(maxTicketLife).Format(time.RFC3339))
+		}
+		img.Ticket.Expires = fromMicros(micros(*d.Expiry))
+	}
+	return img, nil
+}
+
+// insertDraft replaces a draft of the same id whose ticket is dead, and no other.
+func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
+	_, err := tx.Exec(`DELETE FROM images WHERE account = ?1 AND id_sha256 = ?2 AND draft = 1
+		AND (expires < ?3 OR refusals >= ?4)`,
+		img.Account, hashHex(img.ID), micros(img.Created), maxRefusals)
+	if err != nil {
+		return err
+	}
+	made, err := tx.Exec(`INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
+		require_signed, created, uploaded, draft, ticket, expires, refusals, last_kind, last_message)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, 1, ?10, ?11, 0, '', '')
+		ON CONFLICT DO NOTHING`,
+		img.Key, img.Account, img.ID, hashHex(img.ID), flag(img.Custom), img.Creator,
+		nullable(img.Meta), flag(img.RequireSignedURLs), micros(img.Created),
+		hashHex(ticket), micros(img.Ticket.Expires))
+	if err == nil && made == 0 {
+		return Errorf(Exists, "Resource already exists: the id is taken by an image or by a draft "+
+			"that still waits for its upload; DELETE cancels it")
+	}
+	return err
+}
+
+func nullable(text []byte) any {
+	if text == nil {
+		return nil
+	}
+	return string(text)
+}
+
+// newUUID returns a random UUID, version 4.
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,121 @@
+package images_test
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+func TestRulesOfDrafts(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	clock := newClock()
+	core.Now = clock.now
+	at := func(d time.Duration) *time.Time { return ptr(clock.now().Add(d)) }
+	meta := func(s string) images.NewDraft { return images.NewDraft{Meta: json.RawMessage(s)} }
+	id := func(s string) images.NewDraft { return images.NewDraft{ID: &s} }
+	const fine = images.Kind(-1)
+	for name, c := range map[string]struct {
+		d    images.NewDraft
+		want images.Kind
+	}{
+		"nothing":               {images.NewDraft{}, fine},
+		"path":                  {id("this/is/my-customid"), fine},
+		"UTF-8":                 {id("Фото № 1/🦊 %25 + &.jpeg"), fine},
+		"UUID in a path":        {id("a/2cdc28f0-017a-49c4-9ed7-87056c83901f"), fine},
+		"1024 characters":       {id(strings.Repeat("ж", 1024)), fine},
+		"version is no suffix":  {id("logo.v2"), fine},
+		"reserved later":        {id("my/stats"), fine},
+		"reserved as a part":    {id("statsfoo"), fine},
+		"1025 characters":       {id(strings.Repeat("a", 1025)), images.InvalidID},
+		"empty id":              {id(""), images.InvalidID},
+		"leading slash":         {id("/a"), images.InvalidID},
+		"trailing slash":        {id("a/"), images.InvalidID},
+		"empty segment":         {id("a//b"), images.InvalidID},
+		"dot segment":           {id("a/./b"), images.InvalidID},
+		"dots segment":          {id("../b"), images.InvalidID},
+		"UUID":                  {id("2CDC28F0-017a-49c4-9ed7-87056c83901f"), images.InvalidID},
+		"foreign extension":     {id("a/page.HTML"), images.InvalidID},
+		"reserved":              {id("stats"), images.InvalidID},
+		"reserved segment":      {id("keys/x"), images.InvalidID},
+		"control character":     {id("a\x00b"), images.InvalidID},
+		"bad UTF-8":             {id("a\xff"), images.InvalidID},
+		"private custom":        {images.NewDraft{ID: ptr("mine"), RequireSignedURLs: true}, images.Invalid},
+		"earliest":              {images.NewDraft{Expiry: at(2*time.Minute - 5*time.Second)}, fine},
+		"latest":                {images.NewDraft{Expiry: at(6*time.Hour + 5*time.Second)}, fine},
+		"too early":             {images.NewDraft{Expiry: at(114 * time.Second)}, images.Invalid},
+		"too late":              {images.NewDraft{Expiry: at(6*time.Hour + 6*time.Second)}, images.Invalid},
+		"past":                  {images.NewDraft{Expiry: at(-time.Hour)}, images.Invalid},
+		"metadata":              {meta(`{"a":{"b":[1,true,null,"x\ny"]}}`), fine},
+		"1024 bytes":            {meta(`{"a":"` + strings.Repeat("x", 1024-8) + `"}`), fine},
+		"spaces do not count":   {meta(`{"a":    "` + strings.Repeat("x", 1024-8) + `"}`), fine},
+		"1025 bytes":            {meta(`{"a":"` + strings.Repeat("x", 1025-8) + `"}`), images.Invalid},
+		"metadata is an array":  {meta(`[1]`), images.Invalid},
+		"metadata is no JSON":   {meta(`{"a":`), images.Invalid},
+		"metadata with NUL":     {meta(`{"a":"\u0000"}`), images.Invalid},
+		"metadata too deep":     {meta(`{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}`), images.Invalid},
+		"metadata in bad UTF-8": {meta("{\"a\":\"\xff\"}"), images.Invalid},
+		"creator with NUL":      {images.NewDraft{Creator: ptr("a\x00")}, images.Invalid},
+	} {
+		_, _, err := core.CreateDraft(t.Context(), account, c.d)
+		if c.want == fine && err != nil {
+			t.Errorf("%s: refused: %v", name, err)
+		}
+		if c.want != fine && (err == nil || images.AsError(err).Kind != c.want) {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+func TestACustomIDIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		const askers = 16
+		made := make(chan string, askers)
+		var wait sync.WaitGroup
+		for range askers {
+			wait.Go(func() {
+				_, ticket, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("mine")})
+				if err == nil {
+					made <- ticket
+				} else if images.AsError(err).Kind != images.Exists {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+		if len(made) != 1 {
+			t.Fatalf("%d drafts were made of one id, want 1", len(made))
+		}
+	})
+}
+
+func TestADeadDraftGivesItsIDBack(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		clock := newClock()
+		core.Now = clock.now
+		_, old := draft(t, core, images.NewDraft{ID: ptr("mine")})
+		clock.forward(30 * time.Minute)
+		if _, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("mine")}); err == nil {
+			t.Fatal("a draft was replaced in the last moment of its life")
+		}
+		clock.forward(time.Microsecond)
+		if img, err := core.Image(t.Context(), account, "mine"); err != nil || !img.Draft {
+			t.Fatalf("an expired draft is not visible: %v", err)
+		}
+		_, fresh := draft(t, core, images.NewDraft{ID: ptr("mine")})
+		_, err := post(t.Context(), core, images.UploadRequest{Ticket: old}, imagestest.JPEG(t, 1))
+		wantKind(t, err, images.TicketUnknown)
+		if _, err := post(t.Context(), core, images.UploadRequest{Ticket: fresh}, imagestest.JPEG(t, 1)); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("mine")})
+		wantKind(t, err, images.Exists)
+	})
+}

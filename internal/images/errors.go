@@ -1,0 +1,107 @@
+package images
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Kind says what went wrong, in the core's own terms. Each surface has one table from Kind to
+// its wire form, and a test that walks it.
+type Kind int
+
+// The kinds.
+const (
+	Internal Kind = iota // unforeseen; its text is for the log only
+	Unauthenticated
+	Forbidden        // known, but not allowed
+	AccountUnknown   // no account of that ID or hash
+	Invalid          // a field is wrong; the text says what would be right
+	InvalidID        // a custom id is wrong
+	ImageNotFound    //
+	VariantNotFound  //
+	Exists           // the id is taken
+	TicketUnknown    // no draft has that ticket
+	TicketUsed       // the ticket has become an image
+	TicketDead       // the ticket has expired or was refused too often
+	TicketCrowded    // too many bodies for one ticket
+	NotForm          // the body is not multipart/form-data
+	TooLarge         // more bytes than allowed
+	TooSlow          // the body came too slowly
+	Aborted          // the client went away
+	Unsupported      // not an accepted picture format
+	Undecodable      // a picture that cannot be decoded
+	OverLimits       // too many pixels, too long a side, too large an animation
+	SignatureRefused // the delivery URL's signature is missing, wrong or expired
+	RenditionFailed  // decoded, but the output could not be made
+	Busy             // too much to do; ask again after RetryAfter
+	NoSpace          // out of disk
+	kinds            // the number of kinds
+)
+
+// Kinds returns all kinds, for tests that walk the tables.
+func Kinds() []Kind {
+	all := make([]Kind, kinds)
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
+}
+
+// An Error is a refusal by the core. Msg is one sentence that may be shown to the client; Err, if
+// any, is for the log only.
+type Error struct {
+	Kind       Kind
+	Msg        string
+	RetryAfter time.Duration // with Busy, TicketCrowded and the like; 0 when pointless
+	Err        error
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Msg + ": " + e.Err.Error()
+	}
+	return e.Msg
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an *Error whose message may be shown to the client.
+func Errorf(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Msg: fmt.Sprintf(format, args...)}
+}
+
+// AsError returns err as an *Error; what is none is Internal, without a message.
+func AsError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Kind: Internal, Err: err}
+}
+
+// kindNames are what the database keeps: the numbers may change with a release, these may not.
+var kindNames = [kinds]string{
+	Internal: "internal", Unauthenticated: "unauthenticated", Forbidden: "forbidden",
+	AccountUnknown: "account-unknown", Invalid: "invalid", InvalidID: "invalid-id",
+	ImageNotFound: "image-not-found", VariantNotFound: "variant-not-found", Exists: "exists",
+	TicketUnknown: "ticket-unknown", TicketUsed: "ticket-used", TicketDead: "ticket-dead",
+	TicketCrowded: "ticket-crowded", NotForm: "not-form", TooLarge: "too-large",
+	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
+	Undecodable: "undecodable", OverLimits: "over-limits",
+	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",
+	Busy: "busy", NoSpace: "no-space",
+}
+
+// String returns the name of k, such as "ticket-used".
+func (k Kind) String() string { return kindNames[k] }
+
+// kindNamed returns the kind of a name; Internal when there is none.
+func kindNamed(name string) Kind {
+	for k, n := range kindNames {
+		if n == name {
+			return Kind(k)
+		}
+	}
+	return Internal
+}

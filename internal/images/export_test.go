@@ -1,0 +1,6 @@
+package images
+
+import "context"
+
+// DeleteExpiredDrafts lets tests run the job by itself.
+func (s *Service) DeleteExpiredDrafts(ctx context.Context) error { return s.deleteExpiredDrafts(ctx) }

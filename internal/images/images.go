@@ -1,0 +1,139 @@
+// Package images is the core: it owns the nouns of Calotype, their rules and their SQL. Each noun
+// has a file: its type, then its rules, then its statements.
+//
+// A picture's life: CreateDraft makes a draft, an image that still waits for its bytes, with a
+// ticket, the secret of its one-time upload URL. BeginUpload finds the draft by the ticket and
+// spools the body. Finish has a worker decode it, stores the original in the blob store, and then
+// claims the ticket: one UPDATE turns the draft into an image. Resolve finds what a delivery URL
+// names, and Rendition makes the original into what is served, once.
+//
+// Two rules hold everywhere. Bytes first, row last: the database is the only truth, so a row never
+// points at a missing blob, and what a crash leaves behind is an orphan for the sweep. And nobody
+// is answered, told or dropped from a cache before COMMIT returned.
+package images
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"calotype/internal/blob"
+	"calotype/internal/render"
+	"calotype/internal/sqldb"
+)
+
+//go:embed schema/*.sql
+var schemaFiles embed.FS
+
+// Config is what a Service needs. DB is enough for accounts and tokens; Blobs for the sweep; the
+// rest for uploads and deliveries.
+type Config struct {
+	DB     *sqldb.DB
+	Blobs  blob.Store
+	Render *render.Pool
+	Dir    string // of the spool and the rendition cache; no other process may use it
+
+	MaxUploadBytes int64 // of one original; 0 for 10 MiB
+	SpoolBytes     int64 // of all bodies being received; 0 for 4 GiB
+	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
+	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Service is the core.
+type Service struct {
+	Config
+	spool      *spool
+	renditions *renditionCache
+	makers     makers
+	gates      gates
+	resolved   resolveCache
+	work       sync.WaitGroup // of goroutines that outlive their asker
+	closing    context.Context
+	close      context.CancelFunc
+}
+
+// New returns a Service on a migrated database, fit for what needs no disk of its own: Start makes
+// it fit for uploads and deliveries.
+func New(c Config) *Service {
+	setDefault(&c.MaxUploadBytes, 10<<20)
+	setDefault(&c.SpoolBytes, 4<<30)
+	setDefault(&c.CacheBytes, 10<<30)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{Config: c}
+	s.closing, s.close = context.WithCancel(context.Background())
+	return s
+}
+
+func setDefault(n *int64, value int64) {
+	if *n == 0 {
+		*n = value
+	}
+}
+
+// Migrate brings the database's schema up to date.
+func Migrate(ctx context.Context, db *sqldb.DB) error {
+	files, err := fs.Sub(schemaFiles, "schema")
+	if err != nil {
+		return fmt.Errorf("images: reading the schema: %w", err)
+	}
+	return db.Migrate(ctx, files)
+}
+
+// Start checks that the blob store is ours, empties the spool and reads the rendition cache.
+func (s *Service) Start(ctx context.Context) error {
+	if err := s.checkInstallation(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.DiskReserve == 0 {
+		if s.DiskReserve, err = defaultDiskReserve(s.Dir); err != nil {
+			return err
+		}
+	}
+	if s.spool, err = openSpool(filepath.Join(s.Dir, "spool"), s.SpoolBytes); err != nil {
+		return err
+	}
+	s.renditions, err = openRenditionCache(filepath.Join(s.Dir, "renditions"), s.CacheBytes)
+	return err
+}
+
+// Close ends what still runs on nobody's behalf, and waits for it.
+func (s *Service) Close() {
+	s.close()
+	s.work.Wait()
+}
+
+// newKey returns a fresh random name, 26 characters of [a-z2-7].
+func newKey() string { return lower(rand.Text()) }
+
+func hashHex(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

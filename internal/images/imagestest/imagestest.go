@@ -1,0 +1,131 @@
+// Package imagestest gives tests a whole core: a database of each engine, a blob folder, and real
+// workers.
+package imagestest
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"calotype/internal/blob"
+	"calotype/internal/images"
+	"calotype/internal/render"
+	"calotype/internal/render/vips"
+	"calotype/internal/sqldb/sqldbtest"
+)
+
+const workerArg = "calotype-test-worker"
+
+var (
+	poolOnce sync.Once
+	pool     *render.Pool
+	poolErr  error
+)
+
+// Main is the TestMain of packages that use New: workers are the test's own binary.
+func Main(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == workerArg {
+		os.Exit(render.WorkerMain(vips.New))
+	}
+	code := m.Run()
+	if pool != nil {
+		if err := pool.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "closing the workers:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// Pool returns the workers that the tests of a package share.
+func Pool(t testing.TB) *render.Pool {
+	t.Helper()
+	poolOnce.Do(func() {
+		pool, poolErr = render.NewPool(render.PoolConfig{
+			Command: []string{os.Args[0], workerArg}, Queue: 10_000,
+		})
+	})
+	if poolErr != nil {
+		t.Fatal(poolErr)
+	}
+	return pool
+}
+
+// Each runs fn with a core on each database engine.
+func Each(t *testing.T, fn func(t *testing.T, core *images.Service)) {
+	sqldbtest.Each(t, func(t *testing.T, dsn string) { fn(t, Open(t, images.Config{}, dsn)) })
+}
+
+// New returns a started core on SQLite.
+func New(t *testing.T) *images.Service {
+	t.Helper()
+	return Open(t, images.Config{}, filepath.Join(t.TempDir(), "calotype.db"))
+}
+
+// Open returns a started core with the account of AccountID on dsn; what is not in c is filled in.
+func Open(t *testing.T, c images.Config, dsn string) *images.Service {
+	t.Helper()
+	if c.DB == nil {
+		c.DB = sqldbtest.Open(t, dsn)
+	}
+	if err := images.Migrate(t.Context(), c.DB); err != nil {
+		t.Fatal(err)
+	}
+	if c.Dir == "" {
+		c.Dir = t.TempDir()
+	}
+	if c.Blobs == nil {
+		dir, err := blob.OpenDir(filepath.Join(c.Dir, "blobs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Blobs = dir
+	}
+	if c.Render == nil {
+		c.Render = Pool(t)
+	}
+	if c.DiskReserve == 0 {
+		c.DiskReserve = 1
+	}
+	core := images.New(c)
+	t.Cleanup(core.Close)
+	_, _, err := core.SetUpAccount(t.Context(), images.AccountSetup{ID: AccountID, Token: Token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := core.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return core
+}
+
+// The account of the cores made here, and its token.
+const (
+	AccountID = "023e105f4ecef8ad9ca31a8372d0c353"
+	Token     = "canary-token-of-the-tests"
+)
+
+// JPEG returns a small picture; different seeds give different bytes.
+func JPEG(t testing.TB, seed int) []byte {
+	t.Helper()
+	img := image.NewRGBA(image.Rect(0, 0, 64, 48))
+	for y := range 48 {
+		for x := range 64 {
+			img.Set(x, y, color.RGBA{uint8(x*4 + seed), uint8(y*5 + seed/7), uint8(seed * 31), 255})
+		}
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	// The comment makes the bytes of every seed differ, whatever the encoder rounds away.
+	comment := fmt.Appendf(nil, "picture %06d", seed)
+	segment := append([]byte{0xff, 0xfe, 0, byte(len(comment) + 2)}, comment...)
+	return append(append([]byte{0xff, 0xd8}, segment...), b.Bytes()[2:]...)
+}

@@ -1,0 +1,215 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"calotype/internal/render"
+)
+
+const (
+	makingsAtOnce = 512 // makers that may be at work or wait for a worker
+	makeTime      = 2 * time.Minute
+	failureTime   = 30 * time.Second // for which a failure is not tried again
+	failuresKept  = 1000
+)
+
+// sanitiser is the version of what we do to bytes besides the pipeline; part of a rendition's key.
+const sanitiser = 1
+
+// A Rendition is bytes ready to serve.
+type Rendition struct {
+	Format  render.Format
+	Size    int64 // bytes
+	Content io.ReadSeekCloser
+}
+
+// format returns the format that is made when f is asked for: an animation too large to transform
+// stays what it is.
+func (r Resolved) format(f render.Format) render.Format {
+	if r.onlyStripped() {
+		return r.Image.Original.Header.Format
+	}
+	return f
+}
+
+func (r Resolved) onlyStripped() bool {
+	h := r.Image.Original.Header
+	return h.Frames > 1 && h.Pixels() > render.MaxTransformPixels &&
+		(h.Format == render.GIF || h.Format == render.WebP)
+}
+
+// renditionKey names the bytes by all that they follow from: the original, and the recipe.
+func (s *Service) renditionKey(r Resolved, f render.Format) string {
+	recipe := r.Variant.Options.String() + "|" + string(r.format(f)) + "|" +
+		s.Render.Version() + "|" + strconv.Itoa(sanitiser)
+	return renditionPrefix(r.Image.Original.Blob) + hashHex(recipe)[:24]
+}
+
+// renditionPrefix begins the keys of all renditions of an original.
+func renditionPrefix(original string) string { return hashHex(original)[:32] + "-" }
+
+// ETag returns the strong entity tag, quoted, of a rendition, made or not.
+func (s *Service) ETag(r Resolved, f render.Format) string {
+	return `"` + s.renditionKey(r, f) + `"`
+}
+
+// Rendition returns the image in the variant as format f, from the cache or newly made. An
+// animation too large to transform comes in its own format: see Rendition.Format. Undecodable,
+// RenditionFailed, Busy, ImageNotFound when it was deleted meanwhile. The caller closes Content.
+func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (Rendition, error) {
+	key := s.renditionKey(r, f)
+	for range 3 { // a full cache may drop what was just made
+		if file, size, ok := s.renditions.open(key); ok {
+			return Rendition{Format: r.format(f), Size: size, Content: file}, nil
+		}
+		if err := s.makeOnce(ctx, key, r, f); err != nil {
+			return Rendition{}, err
+		}
+	}
+	return Rendition{}, busy("The rendition cache is full")
+}
+
+// makers hold one making for each key: N askers of a new rendition cause one render.
+type makers struct {
+	mu       sync.Mutex
+	of       map[string]*making
+	failures map[string]failure
+}
+
+type making struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+type failure struct {
+	err   error
+	until time.Time
+}
+
+// makeOnce waits for the one maker of key. The work is tied to no asker: it goes on when all go.
+func (s *Service) makeOnce(ctx context.Context, key string, r Resolved, f render.Format) error {
+	m, err := s.maker(key, func(ctx context.Context) error { return s.make(ctx, key, r, f) })
+	if err != nil {
+		return err
+	}
+	select {
+	case <-m.done:
+		return m.err
+	case <-ctx.Done():
+		return Errorf(Aborted, "The request was aborted by the client")
+	}
+}
+
+// maker joins the maker of key or starts it.
+func (s *Service) maker(key string, work func(context.Context) error) (*making, error) {
+	s.makers.mu.Lock()
+	defer s.makers.mu.Unlock()
+	if m := s.makers.of[key]; m != nil {
+		return m, nil
+	}
+	if f, failed := s.makers.failures[key]; failed && time.Now().Before(f.until) {
+		return nil, f.err
+	}
+	if len(s.makers.of) >= makingsAtOnce {
+		return nil, busy("The server is busy with other pictures")
+	}
+	if s.makers.of == nil {
+		s.makers.of = map[string]*making{}
+	}
+	m := &making{done: make(chan struct{})}
+	s.makers.of[key] = m
+	s.work.Go(func() {
+		ctx, cancel := context.WithTimeout(s.closing, makeTime)
+		defer cancel()
+		m.err = work(ctx)
+		s.makers.ended(key, m.err)
+		close(m.done)
+	})
+	return m, nil
+}
+
+// ended remembers a failure for a while, so that a picture that hurts its worker does so twice a
+// minute, not at every request.
+func (m *makers) ended(key string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.of, key)
+	delete(m.failures, key)
+	if kind := AsError(err).Kind; err != nil && (kind == Undecodable || kind == RenditionFailed) {
+		if m.failures == nil || len(m.failures) >= failuresKept {
+			m.failures = map[string]failure{}
+		}
+		m.failures[key] = failure{err: err, until: time.Now().Add(failureTime)}
+	}
+}
+
+// make makes one rendition and puts it into the cache.
+func (s *Service) make(ctx context.Context, key string, r Resolved, f render.Format) (err error) {
+	original := r.Image.Original
+	in, err := s.originalFile(ctx, original)
+	if err != nil {
+		// The row may have gone since it was resolved, and the bytes with it.
+		if _, gone := s.Image(ctx, r.Account.ID, r.Image.ID); AsError(gone).Kind == ImageNotFound {
+			return gone
+		}
+		return fmt.Errorf("opening the original of image %s: %w", r.Image.Key, err)
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	if err := s.makeRoom(0); err != nil {
+		return err
+	}
+	out, err := s.renditions.create()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.discard()) }()
+	if r.onlyStripped() {
+		err = render.Strip(out.File, in, original.Size, original.Header.Format)
+	} else {
+		_, err = s.Render.Render(ctx, in.File, out.File, render.Job{
+			Header: original.Header, Alpha: original.Alpha, Options: r.Variant.Options, Format: f,
+		})
+	}
+	if err != nil {
+		return renderError("rendering image "+r.Image.Key, err)
+	}
+	return out.keep(key)
+}
+
+// original is an original's bytes as a file on this machine.
+type originalFile struct {
+	*os.File
+	close func() error
+}
+
+func (f originalFile) Close() error { return f.close() }
+
+// originalFile opens an original; what a remote store holds goes through the spool.
+func (s *Service) originalFile(ctx context.Context, o *Original) (originalFile, error) {
+	r, err := s.Blobs.Open(ctx, o.Blob)
+	if err != nil {
+		return originalFile{}, err
+	}
+	if f, ok := r.(*os.File); ok {
+		return originalFile{f, f.Close}, nil
+	}
+	copied, err := s.spool.file(o.Size)
+	if err != nil {
+		return originalFile{}, errors.Join(err, r.Close())
+	}
+	n, err := io.Copy(copied, io.LimitReader(r, o.Size+1))
+	if err == nil && n != o.Size {
+		err = fmt.Errorf("the blob has not the %d bytes that its row says", o.Size)
+	}
+	if err = errors.Join(err, r.Close()); err != nil {
+		return originalFile{}, errors.Join(err, copied.Close())
+	}
+	return originalFile{copied.File, copied.Close}, nil
+}

@@ -1,0 +1,127 @@
+package images_test
+
+import (
+	"bytes"
+	"image"
+	_ "image/jpeg"
+	"io"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+	"calotype/internal/render"
+)
+
+func resolve(t *testing.T, core *images.Service, id string) images.Resolved {
+	t.Helper()
+	a, err := core.Account(t.Context(), account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := core.Resolve(t.Context(), a.Hash, id, "public")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		img := upload(t, core, images.NewDraft{RequireSignedURLs: true}, imagestest.JPEG(t, 1))
+		r := resolve(t, core, img.ID)
+		if !r.Private() || len(r.Keys) != 1 || r.Keys[0].Name != "default" ||
+			r.Variant.Options.Width != 1366 || r.Variant.Options.Fit != render.ScaleDown {
+			t.Errorf("got %+v", r)
+		}
+		if r.Variant.NeverRequireSignedURLs = true; r.Private() {
+			t.Error("a variant that never requires signatures does")
+		}
+		waiting, _ := draft(t, core, images.NewDraft{})
+		_, err := core.Resolve(t.Context(), r.Account.Hash, waiting.ID, "public")
+		wantKind(t, err, images.ImageNotFound)
+		_, err = core.Resolve(t.Context(), "nobody", img.ID, "public")
+		wantKind(t, err, images.AccountUnknown)
+		partly, err := core.Resolve(t.Context(), r.Account.Hash, img.ID, "none")
+		wantKind(t, err, images.VariantNotFound)
+		if partly.Image.Key != img.Key || len(partly.Keys) != 1 {
+			t.Errorf("without the variant, got %+v", partly)
+		}
+	})
+}
+
+func TestManyAskersCauseOneRender(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	r := resolve(t, core, img.ID)
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	var all [][]byte
+	for range 50 {
+		wait.Go(func() {
+			rendition, err := core.Rendition(t.Context(), r, render.JPEG)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer rendition.Content.Close()
+			b, err := io.ReadAll(rendition.Content)
+			if err != nil || int64(len(b)) != rendition.Size {
+				t.Errorf("read %d bytes of %d, %v", len(b), rendition.Size, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, b)
+		})
+	}
+	wait.Wait()
+	for _, b := range all {
+		if !bytes.Equal(b, all[0]) {
+			t.Fatal("askers got different bytes")
+		}
+	}
+	config, format, err := image.DecodeConfig(bytes.NewReader(all[0]))
+	if err != nil || format != "jpeg" || config.Width != 64 || config.Height != 48 {
+		t.Errorf("got %s %dx%d, %v", format, config.Width, config.Height, err)
+	}
+	if bytes.Contains(all[0], []byte("picture 000001")) {
+		t.Error("the comment of the original was passed through")
+	}
+	if made := files(t, filepath.Join(core.Dir, "renditions")); len(made) != 1 {
+		t.Errorf("the cache holds %v, want one file", made)
+	}
+}
+
+func TestTheRenditionCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	dsn := filepath.Join(t.TempDir(), "calotype.db")
+	core := imagestest.Open(t, images.Config{CacheBytes: 4000}, dsn)
+	var bytesKept = func() (n int64) {
+		for _, r := range files(t, filepath.Join(core.Dir, "renditions")) {
+			n += size(t, r)
+		}
+		return n
+	}
+	for i := range 12 {
+		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
+		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), render.JPEG)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := rendition.Content.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if n := bytesKept(); n > 4000 || n == 0 {
+			t.Fatalf("the cache holds %d bytes, want 1 to 4000", n)
+		}
+	}
+	// A restart with a smaller budget keeps to it.
+	core.Close()
+	core = imagestest.Open(t, images.Config{CacheBytes: 2000, Dir: core.Dir, Blobs: core.Blobs}, dsn)
+	if n := bytesKept(); n > 2000 || n == 0 {
+		t.Errorf("after a restart the cache holds %d bytes, want 1 to 2000", n)
+	}
+}

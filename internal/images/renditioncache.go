@@ -1,0 +1,202 @@
+package images
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// renditionCache keeps renditions on the local disk, the least recently served ones going first
+// when their bytes pass the budget. It may lose anything at any time.
+type renditionCache struct {
+	dir    string
+	budget int64 // bytes
+
+	mu     sync.Mutex
+	size   int64
+	of     map[string]*list.Element // by key
+	recent *list.List               // of *renditionEntry, the most recent one first
+}
+
+type renditionEntry struct {
+	key  string
+	size int64
+}
+
+// unfinished begins the names of renditions being made.
+const unfinished = "unfinished-"
+
+// openRenditionCache makes the folder, or reads what an earlier run left in it.
+func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
+	c := &renditionCache{dir: dir, budget: budget, of: map[string]*list.Element{}, recent: list.New()}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the rendition cache: %w", err)
+	}
+	type found struct {
+		renditionEntry
+		made time.Time
+	}
+	var all []found
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if strings.HasPrefix(entry.Name(), unfinished) {
+			return os.Remove(path)
+		}
+		info, err := entry.Info()
+		if err == nil {
+			all = append(all, found{renditionEntry{entry.Name(), info.Size()}, info.ModTime()})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the rendition cache: %w", err)
+	}
+	slices.SortFunc(all, func(a, b found) int { return a.made.Compare(b.made) })
+	for _, f := range all {
+		c.add(f.renditionEntry)
+	}
+	c.shrink(c.size - c.budget)
+	return c, nil
+}
+
+func (c *renditionCache) path(key string) string { return filepath.Join(c.dir, key[:2], key) }
+
+// open returns a rendition and marks it as recent.
+func (c *renditionCache) open(key string) (*os.File, int64, bool) {
+	c.mu.Lock()
+	at, ok := c.of[key]
+	if ok {
+		c.recent.MoveToFront(at)
+	}
+	c.mu.Unlock()
+	if !ok {
+		return nil, 0, false
+	}
+	f, err := os.Open(c.path(key))
+	if err != nil { // dropped meanwhile, or removed by somebody else
+		c.drop(key)
+		return nil, 0, false
+	}
+	return f, at.Value.(*renditionEntry).size, true
+}
+
+// A newRendition is a file being made; keep or discard it.
+type newRendition struct {
+	*os.File
+	cache *renditionCache
+}
+
+// create makes a file for a rendition, under a name that open never looks at.
+func (c *renditionCache) create() (*newRendition, error) {
+	f, err := os.OpenFile(filepath.Join(c.dir, unfinished+newKey()),
+		os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making a rendition's file: %w", err)
+	}
+	return &newRendition{f, c}, nil
+}
+
+// keep puts the finished file into the cache. It is synced first: a power loss may take a
+// rendition, but must not leave half of one.
+func (n *newRendition) keep(key string) error {
+	info, err := n.Stat()
+	if err == nil {
+		err = n.Sync()
+	}
+	path := n.cache.path(key)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
+		err = os.Rename(n.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping a rendition: %w", err)
+	}
+	n.cache.mu.Lock()
+	n.cache.add(renditionEntry{key, info.Size()})
+	over := n.cache.size - n.cache.budget
+	n.cache.mu.Unlock()
+	n.cache.shrink(over)
+	return nil
+}
+
+// discard closes the file and removes it, unless it was kept.
+func (n *newRendition) discard() error {
+	err := os.Remove(n.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, n.Close())
+}
+
+// add notes an entry as the most recent one. The caller holds mu.
+func (c *renditionCache) add(e renditionEntry) {
+	if at, ok := c.of[e.key]; ok {
+		c.forget(at)
+	}
+	c.of[e.key] = c.recent.PushFront(&e)
+	c.size += e.size
+}
+
+// forget takes an entry out. The caller holds mu and removes the file.
+func (c *renditionCache) forget(at *list.Element) *renditionEntry {
+	entry := at.Value.(*renditionEntry)
+	c.size -= entry.size
+	c.recent.Remove(at)
+	delete(c.of, entry.key)
+	return entry
+}
+
+// drop forgets an entry and removes its file.
+func (c *renditionCache) drop(key string) {
+	c.mu.Lock()
+	if at, ok := c.of[key]; ok {
+		c.forget(at)
+	}
+	c.mu.Unlock()
+	// A file that cannot be removed is found again at the next start.
+	_ = os.Remove(c.path(key))
+}
+
+// shrink drops the least recent renditions until they made bytes of room, and returns how many
+// bytes that were.
+func (c *renditionCache) shrink(bytes int64) (freed int64) {
+	for freed < bytes {
+		c.mu.Lock()
+		last := c.recent.Back()
+		if last == nil {
+			c.mu.Unlock()
+			return freed
+		}
+		entry := c.forget(last)
+		c.mu.Unlock()
+		_ = os.Remove(c.path(entry.key)) // as in drop
+		freed += entry.size
+	}
+	return freed
+}
+
+// removeOf removes the renditions of an original.
+func (c *renditionCache) removeOf(original string) error {
+	prefix := renditionPrefix(original)
+	entries, err := os.ReadDir(filepath.Dir(c.path(prefix)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("looking for the renditions of an original: %w", err)
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), prefix) {
+			c.drop(entry.Name())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Resolved is all that a delivery needs to know, at most one second old.
+type Resolved struct {
+	Account Account
+	Image   Image
+	Variant Variant
+	Keys    []SigningKey
+}
+
+// Private reports whether this image in this variant needs a signature.
+func (r Resolved) Private() bool {
+	return r.Image.RequireSignedURLs && !r.Variant.NeverRequireSignedURLs
+}
+
+// Resolve finds what a delivery URL names: AccountUnknown, ImageNotFound (unknown or a draft),
+// VariantNotFound; with the last one Resolved holds all but the Variant.
+func (s *Service) Resolve(ctx context.Context, hash, id, variant string) (Resolved, error) {
+	asked := resolveKey{hash, id, variant}
+	if r, ok := s.resolved.get(asked); ok {
+		return r, nil
+	}
+	generation, began := s.resolved.generation.Load(), time.Now()
+	r, err := s.resolve(ctx, asked)
+	if err == nil {
+		s.resolved.put(asked, r, generation, began)
+	}
+	return r, err
+}
+
+func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, err error) {
+	if r.Account, err = s.oneAccount(ctx, `hash`, asked.hash); err != nil {
+		return r, err
+	}
+	if r.Image, err = s.Image(ctx, r.Account.ID, asked.id); err != nil {
+		return r, err
+	}
+	if r.Image.Draft {
+		return r, Errorf(ImageNotFound, "Image not found")
+	}
+	if r.Keys, err = s.SigningKeys(ctx, r.Account.ID); err != nil {
+		return r, err
+	}
+	r.Variant, err = scanVariant(s.DB.QueryRow(ctx,
+		selectVariant+` WHERE account = ?1 AND id = ?2`, r.Account.ID, asked.variant))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, Errorf(VariantNotFound, "This account has no variant of this name")
+	}
+	if err != nil {
+		return r, fmt.Errorf("reading a variant: %w", err)
+	}
+	return r, nil
+}
+
+const (
+	resolveAge  = time.Second // from the start of the read
+	resolveSize = 10_000
+)
+
+type resolveKey struct{ hash, id, variant string }
+
+// resolveCache keeps what was found for a second, so that a change takes effect at other nodes
+// within that time. At this node it takes effect at once: forget raises the generation, and what
+// was read under an older one is not used. What was not found is not kept.
+type resolveCache struct {
+	generation atomic.Int64
+	mu         sync.Mutex
+	of         map[resolveKey]resolvedAt
+}
+
+type resolvedAt struct {
+	Resolved
+	generation int64
+	began      time.Time
+}
+
+// forget is called after COMMIT, before the answer.
+func (c *resolveCache) forget() { c.generation.Add(1) }
+
+func (c *resolveCache) get(key resolveKey) (Resolved, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.of[key]
+	if !ok || at.generation != c.generation.Load() || time.Since(at.began) > resolveAge {
+		return Resolved{}, false
+	}
+	return at.Resolved, true
+}
+
+func (c *resolveCache) put(key resolveKey, r Resolved, generation int64, began time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of == nil || len(c.of) >= resolveSize {
+		c.of = map[resolveKey]resolvedAt{}
+	}
+	c.of[key] = resolvedAt{r, generation, began}
+}

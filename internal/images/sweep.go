@@ -1,0 +1,211 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"calotype/internal/blob"
+)
+
+// jobs are what happens periodically, on every node; each does no harm when done twice.
+var jobs = []struct {
+	name  string
+	every time.Duration
+	do    func(*Service, context.Context) error
+}{
+	{"delete expired drafts", 10 * time.Minute, (*Service).deleteExpiredDrafts},
+	{"sweep orphaned originals", 6 * time.Hour, (*Service).sweepUnconfirmed},
+}
+
+// Run does the periodic jobs until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	next := make([]time.Time, len(jobs))
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		for i, job := range jobs {
+			if now := time.Now(); !now.Before(next[i]) {
+				next[i] = now.Add(job.every)
+				if err := job.do(s, ctx); err != nil && ctx.Err() == nil {
+					s.Log.Error("a periodic job failed", "job", job.name, "err", err)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// deleteExpiredDrafts deletes drafts that expired a day ago.
+func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
+	_, err := s.DB.Exec(ctx, `DELETE FROM images WHERE draft = 1 AND expires < ?1`,
+		micros(s.Now().Add(-draftAfterlife)))
+	if err != nil {
+		return fmt.Errorf("deleting expired drafts: %w", err)
+	}
+	return nil
+}
+
+// The sweep's guard: more orphans than these look like a mistake of ours, not like crashes.
+const (
+	sweepMaxOrphans = 1000
+	sweepMaxPercent = 1
+	orphanAge       = 24 * time.Hour
+)
+
+// SweepReport is what a round of the sweep found and did.
+type SweepReport struct {
+	Objects int // originals in the blob store
+	Foreign int // objects whose keys are not ours; never touched
+	Orphans int // originals of no row, older than a day
+	Deleted int
+	Held    bool // too many orphans: nothing was deleted
+}
+
+// SweepOptions say what a round may do.
+type SweepOptions struct {
+	Confirm bool // delete however many orphans there are
+	DryRun  bool // delete nothing
+}
+
+func (s *Service) sweepUnconfirmed(ctx context.Context) error {
+	report, err := s.Sweep(ctx, SweepOptions{})
+	if err != nil {
+		return err
+	}
+	if report.Held {
+		s.Log.Warn("the sweep deleted nothing: so many originals without a row look like a "+
+			"database that is not this store's newest. If they may go, run: calotype sweep --confirm",
+			"orphans", report.Orphans, "objects", report.Objects)
+	} else if report.Deleted > 0 {
+		s.Log.Info("swept orphaned originals", "deleted", report.Deleted, "objects", report.Objects)
+	}
+	return nil
+}
+
+// Sweep deletes originals that no row names. An upload stores its original before its row, so what
+// is younger than a day is left alone; the day is in the key. Over the guard's bounds nothing is
+// deleted unless confirmed.
+func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) {
+	var report SweepReport
+	// Whatever the store was at the start, it must be ours now.
+	if err := s.checkInstallation(ctx); err != nil {
+		return report, err
+	}
+	var orphans []string
+	for cursor := ""; ; {
+		page, next, err := s.Blobs.List(ctx, "", cursor)
+		if err != nil {
+			return report, fmt.Errorf("listing the blob store: %w", err)
+		}
+		found, err := s.orphansIn(ctx, page, &report)
+		if err != nil {
+			return report, err
+		}
+		// One more than the guard allows tells enough, unless all of them are to go.
+		if o.Confirm || len(orphans) <= sweepMaxOrphans {
+			orphans = append(orphans, found...)
+		}
+		if cursor = next; next == "" {
+			break
+		}
+	}
+	report.Held = !o.Confirm && (report.Orphans > sweepMaxOrphans ||
+		report.Orphans*100 > report.Objects*sweepMaxPercent)
+	if report.Held || o.DryRun {
+		return report, nil
+	}
+	for _, key := range orphans {
+		deleted, err := s.deleteOrphan(ctx, key)
+		if err != nil {
+			return report, err
+		}
+		if deleted {
+			report.Deleted++
+		}
+	}
+	return report, nil
+}
+
+// orphansIn returns the keys of a page that are old enough and named by no row.
+func (s *Service) orphansIn(ctx context.Context, page []blob.Info, report *SweepReport) ([]string, error) {
+	var old []string
+	for _, info := range page {
+		if info.Key == installationKey {
+			continue
+		}
+		born, ok := blobDayOf(info.Key)
+		if !ok {
+			report.Foreign++
+			continue
+		}
+		report.Objects++
+		// The key tells the day only: count from its end.
+		if s.Now().Sub(born.Add(24*time.Hour)) > orphanAge {
+			old = append(old, info.Key)
+		}
+	}
+	named, err := s.namedBlobs(ctx, old)
+	if err != nil {
+		return nil, err
+	}
+	var orphans []string
+	for _, key := range old {
+		if !named[key] {
+			orphans = append(orphans, key)
+		}
+	}
+	report.Orphans += len(orphans)
+	return orphans, nil
+}
+
+// blobDayOf returns the day of an original's key; false when the key is none of ours.
+func blobDayOf(key string) (time.Time, bool) {
+	day, name, _ := strings.Cut(key, "/")
+	born, err := time.Parse(blobDay, day)
+	return born, err == nil && isKey(name)
+}
+
+// namedBlobs returns which of the keys rows name.
+func (s *Service) namedBlobs(ctx context.Context, keys []string) (map[string]bool, error) {
+	named := make(map[string]bool, len(keys))
+	if len(keys) == 0 {
+		return named, nil
+	}
+	args := make([]any, len(keys))
+	marks := make([]string, len(keys))
+	for i, key := range keys {
+		args[i], marks[i] = key, "?"+strconv.Itoa(i+1)
+	}
+	rows, err := s.DB.Query(ctx,
+		`SELECT blob FROM images WHERE blob IN (`+strings.Join(marks, ",")+`)`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("looking up originals: %w", err)
+	}
+	found, err := collect(rows, func(r row) (key string, err error) {
+		err = r.Scan(&key)
+		return key, err
+	})
+	for _, key := range found {
+		named[key] = true
+	}
+	return named, err
+}
+
+// deleteOrphan takes a fresh look before it deletes.
+func (s *Service) deleteOrphan(ctx context.Context, key string) (bool, error) {
+	named, err := s.namedBlobs(ctx, []string{key})
+	if err != nil || named[key] {
+		return false, err
+	}
+	if err := s.Blobs.Delete(ctx, key); err != nil {
+		return false, fmt.Errorf("deleting an orphan: %w", err)
+	}
+	return true, nil
+}

@@ -1,0 +1,175 @@
+package images
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The rules on text that clients choose. PostgreSQL could not hold more.
+
+const (
+	maxIDRunes       = 1024
+	maxMetaBytes     = 1024
+	maxMetaDepth     = 5
+	maxMetaLeaves    = 64
+	maxCreatorBytes  = 1024
+	maxFilenameBytes = 255
+)
+
+var uuidShape = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
+// reservedSegments begin the paths that the API keeps for itself.
+var reservedSegments = []string{"stats", "keys", "variants", "config", "batch_token"}
+
+// foreignExtensions are refused at the end of a custom id: a cache or a browser could take the
+// delivered picture for something else.
+var foreignExtensions = strings.Fields(`asp aspx bat bin bz2 cgi class cmd com css csv dll dmg doc
+	docx eot exe gz htm html jar js json jsp mjs mkv mov mp3 mp4 mpeg msi ogg otf pdf php pl ppt
+	pptx ps1 py rar rb rtf sh sql sqlite swf tar tgz ttf txt vbs wasm wav webm woff woff2 xhtml xls
+	xlsx xml yaml yml zip 7z`)
+
+// checkCustomID refuses a custom id with the reason.
+func checkCustomID(id string) error {
+	refuse := func(reason string) error {
+		return Errorf(InvalidID, "The custom id is not valid: %s. A custom id has at most %d "+
+			"characters of UTF-8 and may hold any number of subpaths", reason, maxIDRunes)
+	}
+	switch {
+	case !plainText(id):
+		return refuse("it must be UTF-8 without control characters")
+	case id == "":
+		return refuse("it is empty")
+	case utf8.RuneCountInString(id) > maxIDRunes:
+		return refuse("it is too long")
+	case strings.HasPrefix(id, "/") || strings.HasSuffix(id, "/"):
+		return refuse("it must not begin or end with a slash")
+	case uuidShape.MatchString(id):
+		return refuse("Must not be UUID")
+	}
+	segments := strings.Split(id, "/")
+	for _, segment := range segments {
+		if segment == "" || segment == "." || segment == ".." {
+			return refuse(`it must not hold an empty, "." or ".." segment`)
+		}
+	}
+	if slices.Contains(reservedSegments, segments[0]) {
+		return refuse(`it must not begin with the segment "` + segments[0] +
+			`", which the API keeps for itself`)
+	}
+	last := segments[len(segments)-1]
+	if dot := strings.LastIndexByte(last, '.'); dot >= 0 &&
+		slices.Contains(foreignExtensions, strings.ToLower(last[dot+1:])) {
+		return refuse("Must not use a non-image file name extension")
+	}
+	return nil
+}
+
+// plainText reports whether s is UTF-8 without control characters.
+func plainText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+func checkCreator(creator string) error {
+	if !plainText(creator) || len(creator) > maxCreatorBytes {
+		return Errorf(Invalid, "creator is not valid: it must be UTF-8 without control "+
+			"characters, %d bytes at most", maxCreatorBytes)
+	}
+	return nil
+}
+
+// compactMeta returns metadata as compact JSON, nil for none.
+func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
+	if len(meta) == 0 {
+		return nil, nil
+	}
+	refuse := func(reason string) (json.RawMessage, error) {
+		return nil, Errorf(Invalid, `metadata is not valid: %s. It should be a JSON object such as `+
+			`{"key":"value"}`, reason)
+	}
+	var compact bytes.Buffer
+	if !utf8.Valid(meta) || json.Compact(&compact, meta) != nil {
+		return refuse("it is not JSON in UTF-8")
+	}
+	if compact.Len() > maxMetaBytes {
+		return refuse("it is longer than 1024 bytes")
+	}
+	if compact.Bytes()[0] != '{' {
+		return refuse("it is not an object")
+	}
+	if err := checkMeta(compact.Bytes()); err != nil {
+		return refuse(err.Error())
+	}
+	return compact.Bytes(), nil
+}
+
+// checkMeta walks the tokens of a JSON text. Line breaks and tabs are let pass in values: a
+// description of several lines is common and hurts nobody.
+func checkMeta(meta []byte) error {
+	tokens := json.NewDecoder(bytes.NewReader(meta))
+	tokens.UseNumber()
+	depth, leaves := 0, 0
+	for {
+		token, err := tokens.Token()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return errors.New("it is not JSON")
+		}
+		switch token := token.(type) {
+		case json.Delim:
+			if token == '{' || token == '[' {
+				depth++
+			} else {
+				depth--
+			}
+			if depth > maxMetaDepth {
+				return errors.New("it is nested more than 5 levels deep")
+			}
+		case string:
+			if !plainText(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(token)) {
+				return errors.New("it holds control characters")
+			}
+			leaves++
+		default:
+			leaves++
+		}
+		if leaves > 2*maxMetaLeaves { // keys count too
+			return errors.New("it holds more than 64 values")
+		}
+	}
+}
+
+// cleanFilename keeps of a declared file name what may be stored: the last segment of its path, in
+// UTF-8, without control and bidirectional formatting characters, 255 bytes at most.
+func cleanFilename(name string) string {
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, name)
+	if len(name) <= maxFilenameBytes {
+		return name
+	}
+	cut := maxFilenameBytes
+	for !utf8.RuneStart(name[cut]) {
+		cut--
+	}
+	return name[:cut]
+}
+
+func lower(s string) string { return strings.ToLower(s) }
+
+// isKey reports whether s has the shape that newKey gives.
+func isKey(s string) bool {
+	return len(s) == 26 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}

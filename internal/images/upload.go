@@ -1,0 +1,306 @@
+package images
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"time"
+
+	"calotype/internal/render"
+	"calotype/internal/sqldb"
+)
+
+const (
+	repeatTime = time.Hour       // for which a lost answer may be asked for again
+	finishTime = 5 * time.Minute // for what follows a complete body
+)
+
+// UploadRequest is what a client says before its body is read.
+type UploadRequest struct {
+	Ticket         string
+	IdempotencyKey string // "" when none was sent
+	Size           int64  // declared bytes of the body; negative when not known
+}
+
+// An Upload is a body on its way to become the original of a draft. Write the bytes to it, then
+// Finish; Close it in any case. It is not safe for concurrent use.
+type Upload struct {
+	s       *Service
+	draft   Image
+	began   time.Time // what counts for the ticket's expiry
+	claimer string    // SHA-256 of the Idempotency-Key, hex; "" for none
+	repeat  bool      // the ticket was used by this claimer: only compare
+	file    *spoolFile
+	sum     hash.Hash
+	size    int64
+	leave   func()
+}
+
+// BeginUpload finds the draft of a ticket and admits a body for it, before a byte is read.
+// TicketUnknown, TicketUsed, TicketDead, TicketCrowded, Busy, NoSpace.
+func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
+	u := &Upload{s: s, began: s.Now(), sum: sha256.New(), leave: func() {}}
+	if r.IdempotencyKey != "" {
+		u.claimer = hashHex(r.IdempotencyKey)
+	}
+	if err := u.find(ctx, r.Ticket); err != nil {
+		return nil, err
+	}
+	limit := s.MaxUploadBytes
+	if r.Size >= 0 && r.Size < limit {
+		limit = r.Size
+	}
+	if err := s.makeRoom(limit); err != nil {
+		return nil, err
+	}
+	if !u.repeat {
+		leave, err := s.gates.enter(ctx, u.draft.Key)
+		if errors.Is(err, errGateEnded) {
+			err = u.find(ctx, r.Ticket)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if leave != nil {
+			u.leave = leave
+		}
+	}
+	var err error
+	if u.file, err = s.spool.file(limit); err != nil {
+		u.leave()
+		return nil, err
+	}
+	return u, nil
+}
+
+// find reads the draft of a ticket and says why it takes no upload.
+func (u *Upload) find(ctx context.Context, ticket string) error {
+	img, err := scanImage(u.s.DB.QueryRow(ctx, selectImage+` WHERE ticket = ?1`, hashHex(ticket)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Errorf(TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
+	}
+	if err != nil {
+		return fmt.Errorf("finding a draft by its ticket: %w", err)
+	}
+	u.draft = img
+	err = u.state(img)
+	if AsError(err).Kind == TicketUsed {
+		if u.repeat, err = u.mayRepeat(ctx, img); err == nil && !u.repeat {
+			err = u.state(img)
+		}
+	}
+	return err
+}
+
+// state says why the ticket of img takes no upload, nil if it does.
+func (u *Upload) state(img Image) error {
+	switch {
+	case !img.Draft:
+		return Errorf(TicketUsed, "Upload URL already used")
+	case img.Ticket.Refusals >= maxRefusals:
+		return Errorf(TicketDead, "Upload URL is dead: it was refused %d times", maxRefusals)
+	case u.began.After(img.Ticket.Expires):
+		return Errorf(TicketDead, "Upload URL expired at %s",
+			img.Ticket.Expires.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// mayRepeat reports whether the ticket was used within the hour by the same Idempotency-Key: then
+// the answer may have been lost on its way.
+func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
+	if u.claimer == "" || u.began.Sub(img.Uploaded) > repeatTime {
+		return false, nil
+	}
+	var claimer sql.NullString
+	err := u.s.DB.QueryRow(ctx, `SELECT claimed_by FROM images WHERE key = ?1`, img.Key).
+		Scan(&claimer)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return false, fmt.Errorf("reading who used a ticket: %w", err)
+	}
+	return claimer.String == u.claimer, nil
+}
+
+// Write takes the next bytes of the body. TooLarge when there are more than allowed.
+func (u *Upload) Write(p []byte) (int, error) {
+	if u.size+int64(len(p)) > u.s.MaxUploadBytes {
+		return 0, Errorf(TooLarge, "The file is larger than the %d bytes allowed",
+			u.s.MaxUploadBytes)
+	}
+	n, err := u.file.Write(p)
+	u.sum.Write(p[:n])
+	u.size += int64(n)
+	if err != nil {
+		return n, fmt.Errorf("writing to the spool: %w", err)
+	}
+	return n, nil
+}
+
+// Close gives back all that the upload holds.
+func (u *Upload) Close() error {
+	u.leave()
+	return u.file.Close()
+}
+
+// Finish turns the draft into an image: the complete body is decoded by a worker, stored, and only
+// then claims the ticket. The work goes on when the client goes away. Unsupported, Undecodable,
+// OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketDead; Busy.
+func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer cancel()
+	sum := hex.EncodeToString(u.sum.Sum(nil))
+	if u.repeat {
+		return u.again(u.draft, sum)
+	}
+	original, err := u.examine(ctx)
+	if err != nil {
+		return Image{}, u.Refuse(ctx, err)
+	}
+	original.SHA256 = sum
+	original.Blob = blobKey(u.s.Now())
+	if err := u.s.Blobs.Put(ctx, original.Blob, u.file.File, u.size); err != nil {
+		return Image{}, fmt.Errorf("storing an original: %w", err)
+	}
+	img, err := u.claim(ctx, original, cleanFilename(filename))
+	if errors.Is(err, sqldb.ErrCommitUnknown) {
+		return img, err // a row may point at the blob: the sweep will know
+	}
+	if err != nil || img.Original.Blob != original.Blob {
+		err = errors.Join(err, u.s.Blobs.Delete(ctx, original.Blob))
+	}
+	return img, err
+}
+
+// again answers a repeat of the winner's request with the winner's image.
+func (u *Upload) again(img Image, sum string) (Image, error) {
+	if img.Original == nil || img.Original.SHA256 != sum {
+		return Image{}, Errorf(TicketUsed, "Upload URL already used, by another file")
+	}
+	return img, nil
+}
+
+// examine finds out what the body is.
+func (u *Upload) examine(ctx context.Context) (*Original, error) {
+	header, err := render.ReadHeader(u.file, u.size)
+	if err == nil {
+		err = render.DefaultLimits.Check(header)
+	}
+	var facts render.Facts
+	if err == nil {
+		facts, err = u.s.Render.Examine(ctx, u.file.File, header)
+	}
+	if err != nil {
+		return nil, renderError("examining an upload", err)
+	}
+	return &Original{
+		Header: header, Width: facts.Width, Height: facts.Height, Alpha: facts.Alpha,
+		Size: u.size, Thumbhash: base64.StdEncoding.EncodeToString(facts.Thumbhash),
+	}, nil
+}
+
+// renderError turns an error of package render into one of ours.
+func renderError(doing string, err error) error {
+	limit := new(render.LimitError)
+	kind, msg := Internal, ""
+	switch {
+	case errors.As(err, &limit):
+		kind, msg = OverLimits, "The picture is over a limit: "+limit.Error()
+	case errors.Is(err, render.ErrUnsupported):
+		kind, msg = Unsupported, "Uploaded image must have image/jpeg, image/png, image/webp, "+
+			"image/gif, image/avif or image/heic content"
+	case errors.Is(err, render.ErrMalformed), errors.Is(err, render.ErrUndecodable):
+		kind, msg = Undecodable, "error during decoding: the file may be incomplete or damaged"
+	case errors.Is(err, render.ErrWorker):
+		kind, msg = Undecodable, "error during decoding: it took too much time or memory"
+	case errors.Is(err, render.ErrEncode):
+		kind, msg = RenditionFailed, "the picture was decoded, but could not be encoded"
+	case errors.Is(err, render.ErrBusy):
+		e := busy("The server is busy with other pictures")
+		e.Err = err
+		return e
+	default:
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return &Error{Kind: kind, Msg: msg, Err: fmt.Errorf("%s: %w", doing, err)}
+}
+
+// Refuse counts err as a refusal of the ticket if it is about the content of a body, and
+// returns err. The tenth kills the ticket.
+func (u *Upload) Refuse(ctx context.Context, err error) error {
+	e := AsError(err)
+	switch e.Kind {
+	case Unsupported, Undecodable, OverLimits, TooLarge:
+	default:
+		return err
+	}
+	_, counting := u.s.DB.Exec(context.WithoutCancel(ctx), `UPDATE images
+		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3
+		WHERE key = ?1 AND draft = 1`, u.draft.Key, e.Kind.String(), e.Msg)
+	if counting != nil {
+		return fmt.Errorf("counting a refusal: %w", errors.Join(counting, err))
+	}
+	return err
+}
+
+// claim is the one statement that uses a ticket. When another request with the same Idempotency-Key
+// and the same bytes was first, its image is returned.
+func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image, error) {
+	uploaded := fromMicros(micros(u.s.Now()))
+	var claimer any
+	if u.claimer != "" {
+		claimer = u.claimer
+	}
+	claimed, err := u.s.DB.Exec(ctx, `UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
+		claimed_by = ?4, blob = ?5, format = ?6, stored_width = ?7, stored_height = ?8,
+		max_pixels = ?9, orientation = ?10, frames = ?11, alpha = ?12, size = ?13, sha256 = ?14,
+		thumbhash = ?15
+		WHERE key = ?1 AND draft = 1 AND expires >= ?16 AND refusals < ?17`,
+		u.draft.Key, micros(uploaded), filename, claimer, o.Blob, string(o.Header.Format),
+		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Orientation, o.Header.Frames, flag(o.Alpha),
+		o.Size, o.SHA256, o.Thumbhash, micros(u.began), maxRefusals)
+	if err != nil {
+		return Image{}, fmt.Errorf("claiming a ticket: %w", err)
+	}
+	if claimed == 0 {
+		return u.lost(ctx, o.SHA256)
+	}
+	u.s.gates.end(u.draft.Key)
+	img := u.draft
+	img.Draft, img.Ticket, img.Uploaded = false, nil, uploaded
+	img.Filename, img.Original = &filename, o
+	return img, nil
+}
+
+// lost says why a claim changed no row.
+func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
+	img, err := scanImage(u.s.DB.QueryRow(ctx, selectImage+` WHERE key = ?1`, u.draft.Key))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Image{}, Errorf(TicketUnknown, "Upload URL not found: it was cancelled meanwhile")
+	}
+	if err != nil {
+		return Image{}, fmt.Errorf("reading why a claim was lost: %w", err)
+	}
+	if err = u.state(img); AsError(err).Kind == TicketUsed {
+		repeat, err := u.mayRepeat(ctx, img)
+		if err != nil {
+			return Image{}, err
+		}
+		if repeat {
+			return u.again(img, sum)
+		}
+	}
+	if err == nil {
+		err = errors.New("a claim of a ticket that is alive changed no row")
+	}
+	return Image{}, err
+}
+
+// blobKey returns a fresh key, which begins with the UTC day so that the sweep can tell its age.
+func blobKey(now time.Time) string { return now.UTC().Format(blobDay) + "/" + newKey() }
+
+const blobDay = "20060102"

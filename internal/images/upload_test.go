@@ -1,0 +1,322 @@
+package images_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+func files(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+func TestOneOf64RacingBodiesWins(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		made, ticket := draft(t, core, images.NewDraft{})
+		const racers = 64
+		var won [][]byte
+		var mu sync.Mutex
+		used := 0
+		var wait sync.WaitGroup
+		start := make(chan struct{})
+		for i := range racers {
+			body := imagestest.JPEG(t, i)
+			wait.Go(func() {
+				<-start
+				_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					won = append(won, body)
+				case images.AsError(err).Kind == images.TicketUsed:
+					used++
+				default:
+					t.Errorf("racer %d: %v", i, err)
+				}
+			})
+		}
+		close(start)
+		wait.Wait()
+		if len(won) != 1 || used != racers-1 {
+			t.Fatalf("%d racers won and %d were told that it is used, want 1 and %d", len(won), used, racers-1)
+		}
+		if !bytes.Equal(stored(t, core, made.ID), won[0]) {
+			t.Error("the stored bytes are not the winner's")
+		}
+		if left := blobs(t, core); len(left) != 1 {
+			t.Errorf("%d originals are stored, want 1", len(left))
+		}
+		if left := files(t, filepath.Join(core.Dir, "spool")); len(left) != 0 {
+			t.Errorf("the spool holds %v", left)
+		}
+	})
+}
+
+func TestTheTenthRefusalKillsTheTicket(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		core.MaxUploadBytes = 5000
+		made, ticket := draft(t, core, images.NewDraft{})
+		request := images.UploadRequest{Ticket: ticket}
+		bodies := []struct {
+			body []byte
+			want images.Kind
+		}{
+			{[]byte("no picture"), images.Unsupported},
+			{nil, images.Unsupported},
+			{imagestest.JPEG(t, 1)[:300], images.Undecodable},
+			{make([]byte, 5001), images.TooLarge},
+		}
+		for i := range 9 {
+			c := bodies[i%len(bodies)]
+			_, err := post(t.Context(), core, request, c.body)
+			wantKind(t, err, c.want)
+		}
+		img, err := core.Image(t.Context(), account, made.ID)
+		if err != nil || img.Ticket.Refusals != 9 || img.Ticket.LastKind != images.Unsupported ||
+			img.Ticket.LastMessage == "" {
+			t.Fatalf("the draft says %+v, %v; want 9 refusals and the last reason", img.Ticket, err)
+		}
+		_, err = post(t.Context(), core, request, []byte("the tenth"))
+		wantKind(t, err, images.Unsupported)
+		_, err = post(t.Context(), core, request, imagestest.JPEG(t, 1))
+		wantKind(t, err, images.TicketDead)
+		if left := blobs(t, core); len(left) != 0 {
+			t.Errorf("refused bodies were stored: %v", left)
+		}
+	})
+}
+
+func TestExpiryCountsFromTheRequestsBegin(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		clock := newClock()
+		core.Now = clock.now
+		_, ticket := draft(t, core, images.NewDraft{})
+		clock.forward(30 * time.Minute) // the bound itself is inside
+		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		clock.forward(time.Hour)
+		if _, err := u.Write(imagestest.JPEG(t, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.Finish(t.Context(), "late.jpg"); err != nil {
+			t.Errorf("an upload that began in time was refused: %v", err)
+		}
+		_, late := draft(t, core, images.NewDraft{})
+		clock.forward(30*time.Minute + time.Microsecond)
+		_, err = post(t.Context(), core, images.UploadRequest{Ticket: late}, imagestest.JPEG(t, 1))
+		wantKind(t, err, images.TicketDead)
+	})
+}
+
+func TestALostAnswerIsGivenAgain(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		clock := newClock()
+		core.Now = clock.now
+		_, ticket := draft(t, core, images.NewDraft{})
+		request := images.UploadRequest{Ticket: ticket, IdempotencyKey: "k"}
+		body := imagestest.JPEG(t, 1)
+		first, err := post(t.Context(), core, request, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock.forward(time.Hour)
+		again, err := post(t.Context(), core, request, body)
+		if err != nil || again.Key != first.Key || !again.Uploaded.Equal(first.Uploaded) {
+			t.Fatalf("got %+v, %v; want the first answer again", again, err)
+		}
+		_, err = post(t.Context(), core, request, imagestest.JPEG(t, 2))
+		wantKind(t, err, images.TicketUsed)
+		_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket, IdempotencyKey: "other"}, body)
+		wantKind(t, err, images.TicketUsed)
+		clock.forward(time.Second)
+		_, err = post(t.Context(), core, request, body)
+		wantKind(t, err, images.TicketUsed)
+		if left := blobs(t, core); len(left) != 1 {
+			t.Errorf("%d originals are stored, want 1", len(left))
+		}
+	})
+}
+
+// TestRacingRepeats sends the same request many times at once: each gets the same answer.
+func TestRacingRepeats(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		made, ticket := draft(t, core, images.NewDraft{})
+		body := imagestest.JPEG(t, 1)
+		var wait sync.WaitGroup
+		for range 16 {
+			wait.Go(func() {
+				img, err := post(t.Context(), core,
+					images.UploadRequest{Ticket: ticket, IdempotencyKey: "k"}, body)
+				if err != nil || img.Key != made.Key {
+					t.Errorf("got %v, %v", img.Key, err)
+				}
+			})
+		}
+		wait.Wait()
+		if left := blobs(t, core); len(left) != 1 {
+			t.Errorf("%d originals are stored, want 1", len(left))
+		}
+	})
+}
+
+// TestADeleteDuringAnUpload cancels drafts while their bodies come: either the image was there to
+// be deleted or the upload is told, and no original is left.
+func TestADeleteDuringAnUpload(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		for i := range 20 {
+			made, ticket := draft(t, core, images.NewDraft{})
+			var wait sync.WaitGroup
+			wait.Go(func() {
+				_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, i))
+				if err != nil && images.AsError(err).Kind != images.TicketUnknown {
+					t.Error(err)
+				}
+			})
+			wait.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				if err := core.DeleteImage(t.Context(), account, made.ID); err != nil {
+					t.Error(err)
+				}
+			})
+			wait.Wait()
+		}
+		if left := blobs(t, core); len(left) != 0 {
+			t.Errorf("originals are left: %v", left)
+		}
+	})
+}
+
+func TestTheSpoolIsBounded(t *testing.T) {
+	t.Parallel()
+	core := imagestest.Open(t, images.Config{SpoolBytes: 100_000, MaxUploadBytes: 50_000},
+		filepath.Join(t.TempDir(), "calotype.db"))
+	var held []*images.Upload
+	for range 2 {
+		_, ticket := draft(t, core, images.NewDraft{})
+		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, u)
+	}
+	_, ticket := draft(t, core, images.NewDraft{})
+	_, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: 10})
+	wantKind(t, err, images.Busy)
+	if images.AsError(err).RetryAfter == 0 {
+		t.Error("the client is not told when to come again")
+	}
+	for _, u := range held {
+		if err := u.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1)); err != nil {
+		t.Fatalf("the spool did not empty: %v", err)
+	}
+}
+
+func TestNearTheReserveUploadsAreRefused(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), "jpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendition.Content.Close()
+	core.DiskReserve = 1 << 60
+	_, ticket := draft(t, core, images.NewDraft{})
+	_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
+	wantKind(t, err, images.NoSpace)
+	if left := files(t, filepath.Join(core.Dir, "renditions")); len(left) != 0 {
+		t.Errorf("the renditions did not go first: %v", left)
+	}
+}
+
+// TestFourBodiesAtOnce holds four bodies open: the fifth waits unread, and is let in or told.
+func TestFourBodiesAtOnce(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	_, ticket := draft(t, core, images.NewDraft{})
+	var held []*images.Upload
+	for range 4 {
+		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		held = append(held, u)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := core.BeginUpload(ctx, images.UploadRequest{Ticket: ticket, Size: -1})
+	wantKind(t, err, images.Aborted)
+
+	told := make(chan error)
+	go func() {
+		_, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
+		told <- err
+	}()
+	if _, err := held[0].Write(imagestest.JPEG(t, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := held[0].Finish(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, <-told, images.TicketUsed)
+}
+
+func TestFilenames(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	long := fmt.Sprintf("%0254d", 7)
+	for declared, want := range map[string]string{
+		"a.jpg": "a.jpg", `C:\Users\me\Фото.jpg`: "Фото.jpg", "../../etc/passwd": "passwd",
+		"a\x00\n\u202egpj.exe": "agpj.exe", "bad\xffutf8": "badutf8", "": "",
+		long + "ж": long, "emoji 🦊 + & # %20.png": "emoji 🦊 + & # %20.png",
+	} {
+		_, ticket := draft(t, core, images.NewDraft{})
+		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.Write(imagestest.JPEG(t, 1)); err != nil {
+			t.Fatal(err)
+		}
+		img, err := u.Finish(t.Context(), declared)
+		if err != nil || *img.Filename != want {
+			t.Errorf("%q became %q, %v; want %q", declared, *img.Filename, err, want)
+		}
+		if err := u.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
