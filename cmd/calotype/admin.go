@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// withCore runs fn on a core that has its database, and its blobs if they are asked for.
+func (s Store) withCore(ctx context.Context, blobs bool, fn func(*images.Service) error) (err error) {
+	if _, err := os.Stat(s.Data); err != nil && s.DB == "" {
+		return fmt.Errorf("there is no data folder %s: start the server first, or name the folder "+
+			"with -data", s.Data)
+	}
+	db, err := s.openDB(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, db.Close)
+	config := images.Config{DB: db, Dir: s.Data}
+	if blobs {
+		if config.Blobs, err = s.openBlobs(ctx); err != nil {
+			return err
+		}
+	}
+	core := images.New(config)
+	defer core.Close()
+	return fn(core)
+}
+
+type tokenCommands struct {
+	Create tokenCreate `cmd:"" help:"Make a token and print its secret, which is kept nowhere."`
+	List   tokenList   `cmd:"" help:"List the tokens, without their secrets."`
+	Revoke tokenRevoke `cmd:"" help:"Revoke a token at once."`
+}
+
+type tokenCreate struct {
+	Store
+	Name  string       `arg:"" help:"Name to revoke it by."`
+	Scope images.Scope `help:"read, write or admin." default:"write"`
+}
+
+func (c *tokenCreate) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		account, err := core.FirstAccount(ctx)
+		if err != nil {
+			return err
+		}
+		secret, err := core.CreateToken(ctx, account.ID, c.Name, c.Scope)
+		if err != nil {
+			return err
+		}
+		fmt.Println(secret)
+		return nil
+	})
+}
+
+type tokenList struct{ Store }
+
+func (c *tokenList) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		account, err := core.FirstAccount(ctx)
+		if err != nil {
+			return err
+		}
+		tokens, err := core.Tokens(ctx, account.ID)
+		for _, t := range tokens {
+			fmt.Printf("%-24s %-6s made %s\n", t.Name, t.Scope, t.Created.Format(time.RFC3339))
+		}
+		return err
+	})
+}
+
+type tokenRevoke struct {
+	Store
+	Name string `arg:"" help:"Name of the token."`
+}
+
+func (c *tokenRevoke) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		account, err := core.FirstAccount(ctx)
+		if err != nil {
+			return err
+		}
+		return core.RevokeToken(ctx, account.ID, c.Name)
+	})
+}
+
+type envCommand struct {
+	Config
+}
+
+// Run prints shell exports. The secret of a token is kept nowhere, so where none is at hand a new
+// token is made.
+func (c *envCommand) Run(ctx context.Context) error {
+	urls, _, err := c.urls()
+	if err != nil {
+		return err
+	}
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		account, err := core.FirstAccount(ctx)
+		if c.AccountID != "" {
+			account, err = core.Account(ctx, c.AccountID)
+		}
+		if err != nil {
+			return err
+		}
+		token, err := c.token(ctx, core, account)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("export CLOUDFLARE_BASE_URL=%s\nexport CLOUDFLARE_ACCOUNT_ID=%s\n"+
+			"export CLOUDFLARE_API_TOKEN=%s\n",
+			shellQuote(urls.API+"/client/v4"), shellQuote(account.ID), shellQuote(token))
+		return nil
+	})
+}
+
+func (c *envCommand) token(ctx context.Context, core *images.Service, account images.Account) (string, error) {
+	if c.APIToken != "" {
+		return c.APIToken, nil
+	}
+	first, err := os.ReadFile(filepath.Join(c.Data, firstTokenFile))
+	if err == nil {
+		secret := strings.TrimSpace(string(first))
+		if token, err := core.Authenticate(ctx, secret); err == nil && token.Account == account.ID {
+			return secret, nil
+		}
+	}
+	name := "env-" + strings.ToLower(rand.Text()[:8])
+	secret, err := core.CreateToken(ctx, account.ID, name, images.Admin)
+	if err == nil {
+		fmt.Fprintf(os.Stderr, "made the token %s; calotype token revoke %s ends it\n", name, name)
+	}
+	return secret, err
+}
+
+type sweepCommand struct {
+	Store
+	Confirm bool `help:"Delete even when there are suspiciously many."`
+	DryRun  bool `help:"Only count."`
+}
+
+func (c *sweepCommand) Run(ctx context.Context) error {
+	return c.withCore(ctx, true, func(core *images.Service) error {
+		report, err := core.Sweep(ctx, images.SweepOptions{Confirm: c.Confirm, DryRun: c.DryRun})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%d originals, %d orphans older than a day, %d deleted, %d objects not ours\n",
+			report.Objects, report.Orphans, report.Deleted, report.Foreign)
+		if report.Held {
+			return errors.New("so many orphans look like a database that is not this store's " +
+				"newest, so nothing was deleted; --confirm deletes them")
+		}
+		return nil
+	})
+}
+
+type migrateCommand struct{ Store }
+
+func (c *migrateCommand) Run(ctx context.Context) error {
+	if err := c.makeData(); err != nil {
+		return err
+	}
+	db, err := c.openDB(ctx) // which migrates
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+type healthcheckCommand struct {
+	Listen string `default:"localhost:8080" help:"Address that the server listens on."`
+}
+
+func (c *healthcheckCommand) Run(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", c.Listen)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	url := "http://" + net.JoinHostPort(host, port) + "/readyz"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	// No proxy: the server is on this machine.
+	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request)
+	if err != nil {
+		return fmt.Errorf("asking the server: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1024))
+	err = errors.Join(err, response.Body.Close())
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the server is not well: %s", strings.TrimSpace(string(text)))
+	}
+	return err
+}
+
+// version is set by the build.
+var version = "development"
+
+type versionCommand struct{}
+
+func (versionCommand) Run() error {
+	goVersion := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		goVersion = " (" + info.GoVersion + ")"
+	}
+	fmt.Println("calotype " + version + goVersion)
+	return nil
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"calotype/internal/blob"
+	"calotype/internal/images"
+	"calotype/internal/sqldb"
+	"calotype/internal/v4"
+)
+
+// Config is the whole configuration of a server; the help of its fields is the manual. Each flag
+// is also an environment variable: -listen is CALOTYPE_LISTEN.
+type Config struct {
+	Store
+
+	Listen      string `default:"localhost:8080" help:"Address to listen on."`
+	URL         string `help:"Public base URL of all roles, without a path; from -listen if not given."`
+	UploadURL   string `help:"Public base URL of one-time uploads, if they have a host of their own."`
+	DeliveryURL string `help:"Public base URL of delivery, if it has a host of its own."`
+
+	AccountID   string `help:"Account id, 32 hex digits; made at the first start if not given."`
+	AccountHash string `help:"Account hash in public URLs, 22 base64url characters; from the id if not given."`
+	APIToken    string `help:"A token of the account, any string; a changed one replaces the one before. Also as CALOTYPE_API_TOKEN_FILE."`
+
+	Workers        int           `help:"Pictures rendered at once; 0: by CPU and memory." default:"0"`
+	Memory         Bytes         `help:"Memory that all renders in flight may need together; 0: 60 % of what there is." default:"0"`
+	WorkerTimeout  time.Duration `help:"Longest time a worker may take for one picture." default:"30s"`
+	RequireSandbox bool          `help:"Refuse to start where workers cannot be sandboxed completely."`
+
+	MaxUploadBytes Bytes `help:"Largest original." default:"10MiB"`
+	CacheBytes     Bytes `help:"Size of the rendition cache." default:"10GiB"`
+	SpoolBytes     Bytes `help:"Size of all uploads being received." default:"4GiB"`
+	DiskReserve    Bytes `help:"Disk space that is never used; 0: the larger of 1 GiB and 5 %." default:"0"`
+
+	Negotiate       bool          `help:"Choose the format by the Accept header; off for CDNs that ignore Vary." default:"true" negatable:""`
+	ShutdownTimeout time.Duration `help:"Longest time that requests may take to end at a shutdown." default:"25s"`
+	LogFormat       string        `help:"auto, text or json; auto: text on a terminal." enum:"auto,text,json" default:"auto"`
+}
+
+// Store says where the state is; every command that touches it takes these flags.
+type Store struct {
+	Data  string `help:"Folder of all local state." default:"./data" type:"path"`
+	DB    string `help:"postgres://user:password@host/database; default: SQLite in -data. Also as CALOTYPE_DB_FILE."`
+	Blobs string `help:"s3://bucket/prefix?endpoint=...&region=...&path_style=true, or a folder; default: a folder in -data."`
+}
+
+// openDB opens the database and brings its schema up to date.
+func (s Store) openDB(ctx context.Context) (*sqldb.DB, error) {
+	dsn := s.DB
+	if dsn == "" {
+		dsn = filepath.Join(s.Data, "calotype.db")
+	}
+	db, err := sqldb.Open(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	if err := images.Migrate(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func (s Store) openBlobs(ctx context.Context) (blob.Store, error) {
+	if s.Blobs == "" {
+		return blob.OpenDir(filepath.Join(s.Data, "blobs"))
+	}
+	return blob.Open(ctx, s.Blobs)
+}
+
+// urls returns the public bases of the roles. guessed says that -listen names no host that
+// others could reach, and that no -url was given.
+func (c Config) urls() (urls v4.URLs, guessed bool, err error) {
+	base := c.URL
+	if base == "" {
+		host, port, err := net.SplitHostPort(c.Listen)
+		if err != nil {
+			return urls, false, fmt.Errorf("-listen %q is not valid: it should be like localhost:8080: %w",
+				c.Listen, err)
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host, guessed = "localhost", true
+		}
+		base = "http://" + net.JoinHostPort(host, port)
+	}
+	urls = v4.URLs{API: base, Upload: c.UploadURL, Delivery: c.DeliveryURL}
+	for _, one := range []*string{&urls.API, &urls.Upload, &urls.Delivery} {
+		if *one == "" {
+			*one = base
+		}
+		if *one, err = checkBase(*one); err != nil {
+			return urls, false, err
+		}
+	}
+	return urls, guessed, nil
+}
+
+func checkBase(base string) (string, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("the base URL %q is not valid: it should be like "+
+			"https://images.example.com, with no path behind the host", base)
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// Bytes is a number of bytes, written 1048576, 512KiB, 10MiB, 4GiB, 10MB or 1GB.
+type Bytes int64
+
+var byteUnits = []struct {
+	suffix string
+	size   int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
+}
+
+// UnmarshalText reads the written form.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	for _, unit := range byteUnits {
+		digits, ok := strings.CutSuffix(string(text), unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 0 || n > (1<<62)/unit.size {
+			break
+		}
+		*b = Bytes(n * unit.size)
+		return nil
+	}
+	return fmt.Errorf("%q is not a number of bytes: it should be like 512KiB, 10MiB or 4GiB", text)
+}
+
+// makeData makes the data folder.
+func (s Store) makeData() error {
+	if err := os.MkdirAll(s.Data, 0o700); err != nil {
+		return fmt.Errorf("making the data folder: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"calotype/internal/images"
+	"calotype/internal/pages"
+	"calotype/internal/v4"
+)
+
+// firstTokenFile holds the token of the first start when there was no terminal to print it to.
+const firstTokenFile = "first-token"
+
+// greet says where the server is and what to do next. A new token is printed to a terminal only;
+// else it goes to a file that nobody else may read.
+func (c *serveCommand) greet(account images.Account, newToken string, urls v4.URLs,
+	log *slog.Logger) error {
+	terminal := isTerminal(os.Stdout)
+	path := filepath.Join(c.Data, firstTokenFile)
+	if newToken != "" && !terminal {
+		if err := os.WriteFile(path, []byte(newToken+"\n"), 0o600); err != nil {
+			return fmt.Errorf("keeping the first token: %w", err)
+		}
+		log.Info("the first API token was written to a file", "path", path)
+	}
+	fmt.Printf("Calotype listens on %s\n  account id    %s\n  account hash  %s\n",
+		urls.API, account.ID, account.Hash)
+	token := ""
+	switch {
+	case newToken != "" && terminal:
+		fmt.Printf("  API token     %s  (shown once)\n", newToken)
+		token = newToken
+	case fileExists(path):
+		token = "$(cat " + shellQuote(path) + ")"
+		fmt.Printf("  API token     in %s\n", path)
+	default:
+		token = "$CLOUDFLARE_API_TOKEN"
+	}
+	fmt.Printf("\nUpload a sample picture as an end user would; the line prints where to see it:\n\n"+
+		"  %s\n\nPoint an official Cloudflare SDK here:\n\n  eval \"$(%s env%s)\"\n\n",
+		tryLine(account.ID, token, urls), shellQuote(os.Args[0]), c.flagsAgain())
+	return nil
+}
+
+// tryLine is one line for a shell: it asks for a one-time URL, posts the sample to it and prints
+// the delivery URL.
+func tryLine(account, token string, urls v4.URLs) string {
+	return fmt.Sprintf(`curl -s %[1]s%[2]s | curl -s -F 'file=@-;filename=sample.jpg' `+
+		`"$(curl -s -X POST -H "Authorization: Bearer %[3]s" `+
+		`%[1]s/client/v4/accounts/%[4]s/images/v2/direct_upload | `+
+		`sed -n 's/.*"uploadURL": "\(.*\)".*/\1/p')" | grep -o '%[5]s[^"]*/public'`,
+		urls.API, pages.SamplePath, token, account, urls.Delivery)
+}
+
+// flagsAgain repeats the flags that the env command needs to find the same server.
+func (c *serveCommand) flagsAgain() string {
+	var flags strings.Builder
+	if os.Getenv("CALOTYPE_DATA") == "" {
+		if working, err := os.Getwd(); err != nil || c.Data != filepath.Join(working, "data") {
+			flags.WriteString(" -data " + shellQuote(c.Data))
+		}
+	}
+	if c.URL == "" && c.Listen != "localhost:8080" && os.Getenv("CALOTYPE_LISTEN") == "" {
+		flags.WriteString(" -listen " + shellQuote(c.Listen))
+	}
+	if c.URL != "" && os.Getenv("CALOTYPE_URL") == "" {
+		flags.WriteString(" -url " + shellQuote(c.URL))
+	}
+	return flags.String()
+}
+
+func shellQuote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,96 @@
+// Command calotype is a self-hosted image service that speaks the Cloudflare Images API.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands is the command tree.
+type commands struct {
+	Serve       serveCommand       `cmd:"" help:"Run the server."`
+	Env         envCommand         `cmd:"" help:"Print what points an official SDK here: eval \"$(calotype env)\"."`
+	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
+	Sweep       sweepCommand       `cmd:"" help:"Delete originals that no image refers to."`
+	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date and stop."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask the running server whether it is well."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+	Worker      workerCommand      `cmd:"" hidden:"" help:"Decode pictures for a server; started by it."`
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "calotype:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if err := readSecretFiles(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var tree commands
+	parser, err := kong.New(&tree,
+		kong.Name("calotype"),
+		kong.Description("A self-hosted image service that speaks the Cloudflare Images API."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.UsageOnError(),
+		kong.DefaultEnvars("CALOTYPE"),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(doubleDashes(args))
+	if err != nil {
+		return err
+	}
+	return command.Run()
+}
+
+// doubleDashes lets flags be written -listen as well as --listen.
+func doubleDashes(args []string) []string {
+	out := make([]string, len(args))
+	for i, arg := range args {
+		if arg == "--" {
+			copy(out[i:], args[i:])
+			break
+		}
+		if len(arg) > 2 && arg[0] == '-' && arg[1] != '-' {
+			arg = "-" + arg
+		}
+		out[i] = arg
+	}
+	return out
+}
+
+// secretVariables may also be given as a file whose name is in the variable with _FILE behind it.
+var secretVariables = []string{"CALOTYPE_API_TOKEN", "CALOTYPE_DB"}
+
+func readSecretFiles() error {
+	for _, name := range secretVariables {
+		file := os.Getenv(name + "_FILE")
+		if file == "" {
+			continue
+		}
+		if os.Getenv(name) != "" {
+			return fmt.Errorf("both %s and %s_FILE are set: leave one of them out", name, name)
+		}
+		secret, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("reading %s_FILE: %w", name, err)
+		}
+		if err := os.Setenv(name, strings.TrimSpace(string(secret))); err != nil {
+			return fmt.Errorf("setting %s: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
+
+	"calotype/internal/api"
+	"calotype/internal/delivery"
+	"calotype/internal/images"
+	"calotype/internal/intake"
+	"calotype/internal/pages"
+	"calotype/internal/render"
+	"calotype/internal/sqldb"
+)
+
+// maxConnections bounds the clients served at once; more wait in the kernel.
+const maxConnections = 16 << 10
+
+type serveCommand struct {
+	Config
+}
+
+// Run serves until ctx ends.
+func (c *serveCommand) Run(ctx context.Context) (err error) {
+	log := newLog(c.LogFormat)
+	urls, guessed, err := c.urls()
+	if err != nil {
+		return err
+	}
+	if err := c.makeData(); err != nil {
+		return err
+	}
+	lock, err := lockData(ctx, c.Data)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, lock.Close)
+	db, err := c.openDB(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, db.Close)
+	pool, err := render.NewPool(render.PoolConfig{
+		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
+		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer closing(&err, pool.Close)
+	core, err := c.core(ctx, db, pool, log)
+	if err != nil {
+		return err
+	}
+	defer core.Close()
+	account, newToken, err := core.SetUpAccount(ctx, images.AccountSetup{
+		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken,
+	})
+	if err != nil {
+		return err
+	}
+	if err := core.Start(ctx); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w; -listen names another address", c.Listen, err)
+	}
+	handler := &roles{
+		api:      api.New(api.Config{Core: core, URLs: urls, Log: log}),
+		intake:   intake.New(intake.Config{Core: core, URLs: urls, Log: log}),
+		delivery: delivery.New(delivery.Config{Core: core, Log: log, Negotiate: c.Negotiate}),
+		pages:    pages.New(),
+		ready:    readiness(db, pool),
+	}
+	handler.setHosts(urls)
+	if guessed {
+		log.Warn("-listen is open to other machines, but URLs say localhost: set -url to the "+
+			"address that clients reach", "url", urls.API)
+	}
+	if err := c.greet(account, newToken, urls, log); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	return c.serve(ctx, listener, handler, core, log)
+}
+
+// core makes the core on its stores.
+func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool,
+	log *slog.Logger) (*images.Service, error) {
+	blobs, err := c.openBlobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return images.New(images.Config{
+		DB: db, Blobs: blobs, Render: pool, Dir: c.Data,
+		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
+		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
+	}), nil
+}
+
+// serve runs the server and the periodic jobs until ctx ends, and then lets requests end.
+func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler *roles,
+	core *images.Service, log *slog.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		err := server.Serve(netutil.LimitListener(listener, maxConnections))
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return fmt.Errorf("serving: %w", err)
+	})
+	group.Go(func() error { return core.Run(running) })
+	group.Go(func() error {
+		<-running.Done()
+		handler.draining.Store(true)
+		log.Info("shutting down", "timeout", c.ShutdownTimeout)
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+		defer cancel()
+		if err := server.Shutdown(ending); err != nil {
+			return errors.Join(fmt.Errorf("requests did not end in time: %w", err), server.Close())
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// readiness says whether the server can do its work, and how well workers are sandboxed.
+func readiness(db *sqldb.DB, pool *render.Pool) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		if err := db.Ping(ctx); err != nil {
+			return "", err
+		}
+		return "ready, sandbox " + pool.Status().Sandbox.Detail, nil
+	}
+}
+
+// workerArgs starts a worker from the very program that runs, even when its file was replaced.
+func workerArgs() []string {
+	if runtime.GOOS == "linux" {
+		return []string{"/proc/self/exe", "worker"}
+	}
+	return []string{os.Args[0], "worker"}
+}
+
+// closing runs a Close at the end of a function and adds its error.
+func closing(err *error, fn func() error) { *err = errors.Join(*err, fn()) }
+
+func newLog(format string) *slog.Logger {
+	if format == "text" || format == "auto" && isTerminal(os.Stderr) {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

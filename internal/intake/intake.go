@@ -1,0 +1,153 @@
+// Package intake serves the one-time upload URL: an end user's browser posts a picture to it
+// without any key, and the draft behind it becomes an image.
+//
+// The ticket in the query alone finds the draft; the path is decoration. The core admits a body
+// before a byte of it is read, and decides what it is; this package reads the form, in time, and
+// gives every outcome its wire form. Every answer, refusals included, carries CORS headers and an
+// envelope, and the rest of the body is drained, within bounds, before it: a browser that is still
+// sending when the connection ends shows its user a network error in place of the reason.
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/v4"
+)
+
+// Prefix is the beginning of every path that is served here.
+const Prefix = "/upload/"
+
+// Config is what the intake needs.
+type Config struct {
+	Core *images.Service
+	URLs v4.URLs
+	Log  *slog.Logger
+	Idle time.Duration // without a byte of a body; 0 for 30 s
+	Time time.Duration // for a whole body; 0 for an hour
+}
+
+type intake struct{ Config }
+
+// New returns the handler of everything under Prefix.
+func New(c Config) http.Handler {
+	if c.Idle == 0 {
+		c.Idle = 30 * time.Second
+	}
+	if c.Time == 0 {
+		c.Time = time.Hour
+	}
+	return &intake{c}
+}
+
+// ServeHTTP answers one request and writes one line about it to the log. Neither the path nor the
+// query is logged: they hold the ticket.
+func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	requestID := v4.Prepare(w)
+	setHeaders(w.Header())
+	b := newBody(w, r, in.Idle, in.Time, in.Core.MaxUploadBytes+formOverhead)
+	r.Body = b
+	result, err := in.answer(r)
+	status, code := http.StatusOK, 0
+	switch {
+	case err != nil:
+		refusal := wireError(err)
+		status, code = refusal.Status, refusal.Code
+		b.drain()
+		if errors.Is(err, errMethod) {
+			w.Header().Set("Allow", allowedMethods)
+		}
+		err = errors.Join(unforeseen(err), v4.WriteError(w, refusal))
+	case result == nil: // a preflight
+		w.Header().Set("Access-Control-Allow-Methods", allowedMethods)
+		// The star does not cover Authorization, which some clients send to every host.
+		w.Header().Set("Access-Control-Allow-Headers", "*, Authorization")
+		w.Header().Set("Access-Control-Max-Age", "7200")
+		status = http.StatusNoContent
+		w.WriteHeader(status)
+	default:
+		err = v4.WriteResult(w, result)
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", requestID), slog.String("method", r.Method),
+		slog.Int("status", status), slog.Int("code", code),
+		slog.Int64("bytes", b.read), slog.Duration("took", time.Since(start)),
+	}
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	in.Log.LogAttrs(r.Context(), level, "upload", attrs...)
+}
+
+const allowedMethods = "POST, OPTIONS"
+
+// setHeaders lets any page of any site post here and read the answer.
+func setHeaders(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "Retry-After, "+v4.RequestIDHeader)
+	h.Set("Referrer-Policy", "no-referrer") // the URL holds the ticket
+}
+
+// answer returns the result of a request, nil for a preflight.
+func (in *intake) answer(r *http.Request) (result any, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			result, err = nil, fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
+	switch r.Method {
+	case http.MethodOptions:
+		return nil, nil
+	case http.MethodPost:
+		return in.post(r)
+	}
+	return nil, errMethod
+}
+
+// post receives a form and turns the draft into an image.
+func (in *intake) post(r *http.Request) (result any, err error) {
+	if err := checkForm(r); err != nil {
+		return nil, err
+	}
+	upload, err := in.Core.BeginUpload(r.Context(), images.UploadRequest{
+		Ticket:         r.URL.Query().Get("ticket"),
+		IdempotencyKey: r.Header.Get("Idempotency-Key"),
+		Size:           r.ContentLength,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, upload.Close()) }()
+	filename, err := receive(r, upload)
+	if err != nil {
+		return nil, upload.Refuse(r.Context(), err)
+	}
+	img, err := upload.Finish(r.Context(), filename)
+	if err != nil {
+		return nil, err
+	}
+	return in.uploaded(context.WithoutCancel(r.Context()), img)
+}
+
+// uploaded is the answer to the end user, who is shown neither metadata nor creator.
+func (in *intake) uploaded(ctx context.Context, img images.Image) (any, error) {
+	account, err := in.Core.Account(ctx, img.Account)
+	if err != nil {
+		return nil, err
+	}
+	names, err := in.Core.VariantNames(ctx, img.Account)
+	if err != nil {
+		return nil, err
+	}
+	variants := in.URLs.Variants(account.Hash, img.ID, names)
+	return v4.WithInfo{Result: v4.UploaderImage(img, variants)}, nil
+}
