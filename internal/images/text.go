@@ -26,7 +26,8 @@ const (
 var uuidShape = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
 // reservedSegments begin the paths that the API keeps for itself.
-var reservedSegments = []string{"stats", "keys", "variants", "config", "batch_token"}
+var reservedSegments = []string{"stats", "keys", "variants", "config", "batch_token",
+	"direct_upload"}
 
 // foreignExtensions are refused at the end of a custom id: a cache or a browser could take the
 // delivered picture for something else.

@@ -87,8 +87,7 @@ func (b *body) drain() {
 	}
 	b.limit = b.read + drainBytes
 	b.until = time.Now().Add(drainTime)
-	_, err := io.Copy(io.Discard, b)
-	b.err = err // the answer is sent whatever came of it
+	_, _ = io.Copy(io.Discard, b) // the answer is sent whatever came of it
 }
 
 // checkForm refuses what is not a form with files.
@@ -129,8 +128,8 @@ func receive(r *http.Request, upload io.Writer) (filename string, err error) {
 			}
 			found, filename, to = true, declaredName(part), upload
 		}
-		if _, err := io.Copy(to, part); err != nil {
-			return "", formError(r, err)
+		if err := copyPart(r, to, part); err != nil {
+			return "", err
 		}
 	}
 	if !found {
@@ -144,21 +143,37 @@ func receive(r *http.Request, upload io.Writer) (filename string, err error) {
 	return filename, nil
 }
 
-// formError blames the form only when the body itself was complete.
+// formError says what is wrong when a form could not be read: the body, if it did not come whole,
+// else the form.
 func formError(r *http.Request, err error) error {
-	if images.AsError(err).Kind != images.Internal {
-		return err
-	}
 	if b, ok := r.Body.(*body); ok && b.err != nil && b.err != io.EOF {
 		return b.err
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return images.Errorf(images.Invalid, "Bad request: incomplete multipart stream")
 	}
-	if b, ok := r.Body.(*body); ok && b.err == io.EOF {
-		return images.Errorf(images.Invalid, "Bad request: Error parsing form fields")
+	return images.Errorf(images.Invalid, "Bad request: Error parsing form fields")
+}
+
+// copyPart copies a part to a writer, and tells a reading error from a writing one.
+func copyPart(r *http.Request, to io.Writer, part io.Reader) error {
+	sink := &writing{Writer: to}
+	_, err := io.Copy(sink, part)
+	if sink.err != nil || err == nil {
+		return sink.err
 	}
-	return err
+	return formError(r, err)
+}
+
+// writing remembers the error of its writer.
+type writing struct {
+	io.Writer
+	err error
+}
+
+func (w *writing) Write(p []byte) (n int, err error) {
+	n, w.err = w.Writer.Write(p)
+	return n, w.err
 }
 
 // declaredName returns the file name as sent: part.FileName would apply the rules of this

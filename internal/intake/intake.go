@@ -58,7 +58,7 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status, code := http.StatusOK, 0
 	switch {
 	case err != nil:
-		refusal := wireError(err)
+		refusal := v4.Refusal(err)
 		status, code = refusal.Status, refusal.Code
 		b.drain()
 		if errors.Is(err, errMethod) {

@@ -1,0 +1,215 @@
+// Package api serves Cloudflare's v4 API under /client/v4/ for those who hold a token.
+//
+// routes.go is the one list of what there is; a path is matched against it by match, since ids may
+// hold slashes and net/http's own patterns cannot take them. A handler is a function from the
+// request to a result or an error; frame is the one place that writes the envelope and the log
+// line and catches panics, handle the one that authenticates. errors.go holds the gateway's
+// refusals; the core's have their one table in package v4. form.go reads the body of every write request, in
+// every encoding that known clients use, and flatten.go puts metadata together again that an SDK
+// took apart.
+//
+// The API is not for browsers, so no answer carries CORS headers.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/v4"
+)
+
+// Prefix is the beginning of every path that is served here.
+const Prefix = "/client/v4/"
+
+// bodyTimeout is how long a request's body may take to come in.
+const bodyTimeout = 30 * time.Second
+
+// Config is what the API needs. All fields must be set.
+type Config struct {
+	Core *images.Service
+	URLs v4.URLs
+	Log  *slog.Logger
+}
+
+type api struct {
+	Config
+	routes      []route
+	bodyTimeout time.Duration
+}
+
+// New returns the handler of everything under Prefix. It must see paths as they came: ServeMux
+// would redirect those that hold "//".
+func New(c Config) http.Handler {
+	a := &api{Config: c, bodyTimeout: bodyTimeout}
+	a.routes = a.list()
+	return a
+}
+
+// A call is one request on its way: what is known of it when its handler runs.
+type call struct {
+	*http.Request
+	account string // the ID, of the token and the path alike
+	image   string // the id in the path, if the route has one
+	body    *body
+}
+
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, a.handle) }
+
+// frame answers one request with what handle makes of it, and writes one line about it to the log.
+// Neither the path nor the query is logged: what they name is the client's business, and URLs hold
+// secrets.
+func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
+	start := time.Now()
+	line := &logLine{requestID: v4.Prepare(w), method: r.Method}
+	seen := &statusWriter{ResponseWriter: w}
+	defer func() {
+		if cause := recover(); cause != nil {
+			a.refuse(seen, r, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()), line)
+		}
+		line.status, line.took = seen.status, time.Since(start)
+		a.write(r.Context(), line)
+		if seen.broken {
+			// The client must not take what it has for whole.
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	result, err := handle(seen, r, line)
+	if err != nil {
+		a.refuse(seen, r, err, line)
+		return
+	}
+	line.note(a.answer(seen, r, result))
+}
+
+// A handler makes a result of a request and notes for the log what it learns of it.
+type handler func(w http.ResponseWriter, r *http.Request, line *logLine) (any, error)
+
+// handle finds the route, authenticates and runs the handler, in this order: nothing about an
+// account is told without a token.
+func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any, error) {
+	body, err := a.openBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	route, params, err := find(a.routes, r.Method, r.URL.EscapedPath())
+	if err != nil {
+		return nil, err
+	}
+	line.route = route.pattern
+	token, err := a.authenticate(r)
+	if err != nil {
+		return nil, err
+	}
+	line.account = token.Account
+	if err := authorize(token, params.account, route.scope); err != nil {
+		return nil, err
+	}
+	return route.handler(&call{
+		Request: r, account: params.account, image: params.id, body: body,
+	})
+}
+
+// answer writes a handler's result: a stream of bytes, or what goes into the envelope.
+func (a *api) answer(w *statusWriter, r *http.Request, result any) error {
+	if s, ok := result.(*stream); ok {
+		return s.send(w, r)
+	}
+	return v4.WriteResult(w, result)
+}
+
+// refuse answers with err, unless an answer was begun already.
+func (a *api) refuse(w *statusWriter, r *http.Request, err error, line *logLine) {
+	e := wireError(r, err)
+	line.code = e.Code
+	if e.Status >= http.StatusInternalServerError {
+		line.note(err)
+	}
+	if w.status != 0 {
+		w.broken = true
+		return
+	}
+	var method *methodError
+	if errors.As(err, &method) {
+		w.Header().Set("Allow", strings.Join(method.allowed, ", "))
+	}
+	if e.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	line.note(v4.WriteError(w, e))
+}
+
+// A stream is a result that is sent as it is, without an envelope.
+type stream struct {
+	mime    string
+	size    int64
+	content io.ReadCloser
+}
+
+func (s *stream) send(w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() { err = errors.Join(err, s.content.Close()) }()
+	h := w.Header()
+	h.Set("Content-Type", s.mime)
+	h.Set("Content-Length", fmt.Sprint(s.size))
+	h.Set("Content-Disposition", "attachment")
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	// Fewer bytes than announced make net/http cut the connection: nobody takes them for whole.
+	if _, err := io.CopyN(w, s.content, s.size); err != nil {
+		return fmt.Errorf("sending an original: %w", err)
+	}
+	return nil
+}
+
+// statusWriter remembers the status that was sent; 0 is none yet.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+	broken bool // an answer was begun and cannot be completed
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// A logLine is what the log says of one request.
+type logLine struct {
+	requestID, method, route, account string
+	status, code                      int
+	took                              time.Duration
+	err                               error
+}
+
+// note adds an error that the client is not told of.
+func (l *logLine) note(err error) { l.err = errors.Join(l.err, err) }
+
+func (a *api) write(ctx context.Context, l *logLine) {
+	attrs := []slog.Attr{
+		slog.String("request_id", l.requestID), slog.String("method", l.method),
+		slog.String("route", l.route), slog.String("account", l.account),
+		slog.Int("status", l.status), slog.Int("code", l.code), slog.Duration("took", l.took),
+	}
+	level := slog.LevelInfo
+	if l.err != nil {
+		level = slog.LevelError
+		if ctx.Err() != nil || l.status == http.StatusServiceUnavailable {
+			level = slog.LevelWarn // the client left, or was told to come again
+		}
+		attrs = append(attrs, slog.Any("err", l.err))
+	}
+	a.Log.LogAttrs(ctx, level, "api", attrs...)
+}

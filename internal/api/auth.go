@@ -1,0 +1,49 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"calotype/internal/images"
+)
+
+// authenticate returns the token of the request's credentials.
+func (a *api) authenticate(r *http.Request) (images.Token, error) {
+	secret := credentials(r.Header)
+	if secret == "" {
+		return images.Token{}, errNoCredentials
+	}
+	return a.Core.Authenticate(r.Context(), secret)
+}
+
+// credentials returns the secret that a request carries, "" when it carries none. SDKs send a
+// bearer token, a key with an e-mail address, or a service key, and some all at once: Bearer wins.
+// An empty bearer token is none: it comes from an unset variable in somebody's shell.
+func credentials(h http.Header) string {
+	scheme, secret, _ := strings.Cut(strings.TrimSpace(h.Get("Authorization")), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		if secret = strings.TrimSpace(secret); secret != "" {
+			return secret
+		}
+	}
+	for _, name := range []string{"X-Auth-Key", "X-Auth-User-Service-Key"} {
+		if secret := strings.TrimSpace(h.Get(name)); secret != "" {
+			return secret
+		}
+	}
+	return ""
+}
+
+// authorize refuses a token that is of another account than the path names, or whose scope is too
+// small. Whether the account in the path exists is not told.
+func authorize(t images.Token, account string, need images.Scope) error {
+	if t.Account != account {
+		return images.Errorf(images.Forbidden, authentication)
+	}
+	if !t.Scope.Allows(need) {
+		return &images.Error{Kind: images.Forbidden, Msg: fmt.Sprintf(
+			"%s: this token has the scope %s, this request needs %s.", authentication, t.Scope, need)}
+	}
+	return nil
+}

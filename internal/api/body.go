@@ -1,0 +1,61 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// maxBody bounds the body of a request, in bytes. No request of this API carries a picture.
+const maxBody = 64 << 10
+
+// A body is a request's body, not yet read. It must come in within a time, which also holds for
+// net/http when it throws away what nobody read. With the body's end net/http lifts the deadline,
+// so that it does not end what a handler then does.
+type body struct{ request *http.Request }
+
+// openBody starts the time of a request's body.
+func (a *api) openBody(w http.ResponseWriter, r *http.Request) (*body, error) {
+	if r.ContentLength == 0 {
+		return &body{r}, nil
+	}
+	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.bodyTimeout))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) { // a test's recorder has none
+		return nil, fmt.Errorf("setting the deadline of a body: %w", err)
+	}
+	return &body{r}, nil
+}
+
+// form reads the body as a form.
+func (b *body) form() (form, error) {
+	encoding := strings.TrimSpace(b.request.Header.Get("Content-Encoding"))
+	if encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, images.Errorf(images.NotForm,
+			"Content-Encoding is not supported: send the body as it is.")
+	}
+	content, err := b.read()
+	if err != nil {
+		return nil, err
+	}
+	return decodeForm(b.request.Header.Get("Content-Type"), content)
+}
+
+// read reads the body to its end: TooLarge, TooSlow, Aborted.
+func (b *body) read() ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(b.request.Body, maxBody+1))
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, images.Errorf(images.TooSlow, "The body came too slowly.")
+	case err != nil:
+		return nil, &images.Error{Kind: images.Aborted, Msg: "The body ended too early.", Err: err}
+	case len(content) > maxBody:
+		return nil, errTooLarge
+	}
+	return content, nil
+}

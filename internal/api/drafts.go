@@ -1,0 +1,58 @@
+package api
+
+import (
+	"calotype/internal/images"
+	"calotype/internal/v4"
+)
+
+// oneTimeURL is the answer to direct_upload.
+type oneTimeURL struct {
+	ID        string `json:"id"`
+	UploadURL string `json:"uploadURL"`
+}
+
+// createDraft makes a draft and answers with its one-time URL. The old v1 form and v2 differ in
+// nothing that a client depends on: either URL is opaque.
+func (a *api) createDraft(c *call) (any, error) {
+	f, err := c.body.form()
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := newDraft(f)
+	if err != nil {
+		return nil, err
+	}
+	account, err := a.Core.Account(c.Context(), c.account)
+	if err != nil {
+		return nil, err
+	}
+	img, ticket, err := a.Core.CreateDraft(c.Context(), c.account, wanted)
+	if err != nil {
+		return nil, err
+	}
+	return v4.WithInfo{Result: oneTimeURL{
+		ID: img.ID, UploadURL: a.URLs.UploadURL(account.Hash, img.ID, ticket),
+	}}, nil
+}
+
+// newDraft reads the fields of direct_upload. Others are ignored, as the service does, except a
+// policy: what it should keep out would come in unseen.
+func newDraft(f form) (d images.NewDraft, err error) {
+	if err := f.refuse("policy"); err != nil {
+		return d, err
+	}
+	if d.ID, err = f.text("id"); err != nil {
+		return d, err
+	}
+	if d.Expiry, err = f.time("expiry"); err != nil {
+		return d, err
+	}
+	if d.Meta, err = f.object("metadata"); err != nil {
+		return d, err
+	}
+	if d.Creator, err = f.text("creator"); err != nil {
+		return d, err
+	}
+	d.RequireSignedURLs, err = f.flag("requireSignedURLs")
+	return d, err
+}

@@ -1,0 +1,50 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"calotype/internal/images"
+	"calotype/internal/v4"
+)
+
+// The gateway's refusals, which come before the core is asked.
+var (
+	errNoRoute = &v4.Error{Status: http.StatusNotFound, Code: 7003, Final: true,
+		Message: "Could not route this path: perhaps an identifier in it is missing or invalid."}
+	errNoCredentials = &v4.Error{Status: http.StatusBadRequest, Code: 9106, Final: true,
+		Message: `Missing credentials: send the header "Authorization: Bearer <token>", ` +
+			`or "X-Auth-Key: <token>".`}
+	errTooLarge = &v4.Error{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Final: true,
+		Message: fmt.Sprintf("Request entity is too large: this request takes at most %d bytes.",
+			maxBody)}
+)
+
+// A methodError refuses a method on a path that has others.
+type methodError struct{ allowed []string }
+
+func (e *methodError) Error() string { return "method not allowed" }
+
+const (
+	codeMethod     = 7001
+	codeTooLarge   = 7011
+	authentication = "Authentication error"
+)
+
+// wireError returns what the client is told of err.
+func wireError(r *http.Request, err error) *v4.Error {
+	var method *methodError
+	if errors.As(err, &method) {
+		return &v4.Error{Status: http.StatusMethodNotAllowed, Code: codeMethod, Final: true,
+			Message: fmt.Sprintf("The method %.20q is not available for this path.", r.Method)}
+	}
+	switch kind := images.AsError(err).Kind; {
+	case kind == images.Internal && errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		err = images.Errorf(images.Aborted, "The client ended the request before it was answered.")
+	case kind == images.AccountUnknown: // not to be told from another's account
+		err = images.Errorf(images.AccountUnknown, authentication)
+	}
+	return v4.Refusal(err)
+}

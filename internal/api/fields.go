@@ -1,0 +1,114 @@
+package api
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// one returns the field of a name, nil when there is none.
+func (f form) one(name string) (*field, error) {
+	var found *field
+	for i := range f {
+		if f[i].name != name {
+			continue
+		}
+		if found != nil {
+			return nil, invalid("%s is given twice: send it once.", name)
+		}
+		found = &f[i]
+	}
+	return found, nil
+}
+
+// text returns a text, nil when it was not given. Empty is not given: forms send their fields
+// whether they were filled in or not.
+func (f form) text(name string) (*string, error) {
+	v, err := f.one(name)
+	switch {
+	case err != nil || v == nil:
+		return nil, err
+	case v.json != nil:
+		return nil, invalid("%s must be a string.", name)
+	case !utf8.ValidString(v.text):
+		return nil, invalid("%s must be UTF-8.", name)
+	case v.text == "":
+		return nil, nil
+	}
+	return &v.text, nil
+}
+
+// flag returns a boolean, false when it was not given.
+func (f form) flag(name string) (bool, error) {
+	v, err := f.one(name)
+	if err != nil || v == nil {
+		return false, err
+	}
+	text := v.text
+	if v.json != nil {
+		text = string(v.json)
+	}
+	switch text {
+	case "true", "1":
+		return true, nil
+	case "false", "0":
+		return false, nil
+	}
+	return false, invalid("%s must be true or false.", name)
+}
+
+// naive is how Python prints a time that knows no zone. It is taken as UTC.
+const naive = "2006-01-02T15:04:05"
+
+// time returns a point in time, nil when it was not given.
+func (f form) time(name string) (*time.Time, error) {
+	text, err := f.text(name)
+	if err != nil || text == nil {
+		return nil, err
+	}
+	for _, layout := range []string{time.RFC3339, naive} { // both take any fraction of a second
+		if t, err := time.Parse(layout, *text); err == nil {
+			return &t, nil
+		}
+	}
+	return nil, invalid("%s must be a time as in RFC 3339, such as 2030-01-31T15:04:05Z or "+
+		"2030-01-31T16:04:05+01:00 (in a urlencoded body a plus sign is %%2B).", name)
+}
+
+// object returns a JSON object, nil when it was not given: from JSON, from JSON text, or from the
+// fields that an SDK flattened it into. Whether it is one is for the core to say; what is
+// returned from flattened fields always is.
+func (f form) object(name string) (json.RawMessage, error) {
+	v, err := f.one(name)
+	if err != nil {
+		return nil, err
+	}
+	var whole json.RawMessage
+	if v != nil {
+		whole = v.json
+		if text := strings.TrimSpace(v.text); whole == nil && text != "" && text != "null" {
+			whole = json.RawMessage(text)
+		}
+	}
+	tree, err := f.unflatten(name)
+	if err != nil || tree == nil {
+		return whole, err
+	}
+	if whole != nil {
+		return nil, invalid("%[1]s is given twice, as a whole and in parts such as %[1]s.key: "+
+			"send one of the two.", name)
+	}
+	return tree, nil
+}
+
+// refuse returns an error when there is a field of that name, whole or in parts. It is for what
+// must not be ignored silently.
+func (f form) refuse(name string) error {
+	for _, v := range f {
+		if v.name == name || isPart(name, v.name) {
+			return invalid("%s is not supported by this version: send the request without it.", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"calotype/internal/images"
+)
+
+// A route is one line of the API. In a pattern, {account} stands for one path segment and {id...}
+// for one or more: ids may hold slashes. A GET route also answers HEAD.
+type route struct {
+	method  string
+	pattern string // below Prefix
+	scope   images.Scope
+	handler func(*call) (any, error)
+}
+
+// list is the one list of routes. The first pattern that fits a path is the path's, so the plainer
+// ones stand first.
+func (a *api) list() []route {
+	const account = "accounts/{account}/"
+	return []route{
+		{"POST", account + "images/v2/direct_upload", images.Write, a.createDraft},
+		{"POST", account + "images/v1/direct_upload", images.Write, a.createDraft},
+		{"GET", account + "images/v2", images.Read, a.listImages},
+		{"GET", account + "images/v1/{id...}/blob", images.Read, a.openBlob},
+		{"GET", account + "images/v1/{id...}", images.Read, a.showImage},
+		{"DELETE", account + "images/v1/{id...}", images.Write, a.deleteImage},
+	}
+}
+
+// reserved are the first segments below images/v1/ that name other things than images. Bare they
+// are never part of an id; the core refuses new ids that begin so.
+var reserved = []string{"stats", "keys", "variants", "config", "batch_token", "direct_upload"}
+
+// params are the variable parts of a path, unescaped.
+type params struct{ account, id string }
+
+// find returns the route of a path as it came, still escaped. The refusals tell no more than this
+// list does: that there is no such route, or not for this method.
+func find(routes []route, method, escapedPath string) (route, params, error) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	path, below := strings.CutPrefix(escapedPath, Prefix)
+	if !below {
+		return route{}, params{}, errNoRoute
+	}
+	var pattern string // the first that fits; others of the same are for other methods
+	var allowed []string
+	for _, r := range routes {
+		if pattern != "" && pattern != r.pattern {
+			continue
+		}
+		p, ok := match(r.pattern, path)
+		if !ok {
+			continue
+		}
+		if r.method == method {
+			return r, p, nil
+		}
+		pattern = r.pattern
+		allowed = append(allowed, r.method)
+		if r.method == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	if pattern == "" {
+		return route{}, params{}, errNoRoute
+	}
+	return route{}, params{}, &methodError{allowed}
+}
+
+// match splits an escaped path by a pattern. Slashes split, %2F never does: it belongs to the id,
+// as SDKs differ in which of the two they send. Literals must stand in the path as they are.
+func match(pattern, path string) (params, bool) {
+	var p params
+	want, have := strings.Split(pattern, "/"), strings.Split(path, "/")
+	for i, w := range want {
+		if i >= len(have) {
+			return params{}, false
+		}
+		var ok bool
+		switch w {
+		case "{account}":
+			p.account, ok = unescape(have[i])
+		case "{id...}":
+			after := want[i+1:]
+			end := len(have) - len(after)
+			if end <= i || slices.Contains(reserved, have[i]) || !slices.Equal(have[end:], after) {
+				return params{}, false
+			}
+			p.id, ok = unescape(strings.Join(have[i:end], "/"))
+			return p, ok
+		default:
+			ok = have[i] == w
+		}
+		if !ok {
+			return params{}, false
+		}
+	}
+	return p, len(have) == len(want)
+}
+
+// unescape undoes percent-encoding; false for what is empty or malformed.
+func unescape(s string) (string, bool) {
+	s, err := url.PathUnescape(s)
+	return s, err == nil && s != ""
+}

@@ -1,0 +1,165 @@
+package intake
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// request makes a request whose body is read as the handler reads it.
+func request(contentType, text string, limit int64) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/upload/x/y", strings.NewReader(text))
+	r.Header.Set("Content-Type", contentType)
+	r.Body = newBody(httptest.NewRecorder(), r, time.Minute, time.Hour, limit)
+	return r
+}
+
+const (
+	formType = "multipart/form-data; boundary=b"
+	file     = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"C:\\a \\\"b\\\".jpg\"\r\n\r\nBYTES\r\n"
+	url      = "--b\r\nContent-Disposition: form-data; name=\"url\"\r\n\r\nhttp://127.0.0.1:9/\r\n"
+	end      = "--b--\r\n"
+)
+
+func TestReceive(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body string
+		want images.Kind // Internal for success
+	}{
+		"a file":                  {file + end, images.Internal},
+		"other fields are passed": {url + file + url + end, images.Internal},
+		"something after the end": {file + end + "epilogue", images.Internal},
+		"no file":                 {url + end, images.Invalid},
+		"two files":               {file + file + end, images.Invalid},
+		"no parts":                {end, images.Invalid},
+		"nothing":                 {"", images.Invalid},
+		"cut in the file":         {file[:len(file)-9], images.Invalid},
+		"cut before the end":      {file, images.Invalid},
+		"no form at all":          {"\xff\xd8\xff", images.Invalid},
+		"too long":                {file + end + strings.Repeat("x", 2000), images.TooLarge},
+	} {
+		var got bytes.Buffer
+		filename, err := receive(request(formType, c.body, 1000), &got)
+		if c.want == images.Internal {
+			if err != nil || got.String() != "BYTES" || filename != `C:\a "b".jpg` {
+				t.Errorf("%s: got %q as %q, %v", name, got.String(), filename, err)
+			}
+			continue
+		}
+		if err == nil || images.AsError(err).Kind != c.want {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+func TestOnlyFormsAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, contentType := range []string{"", "image/jpeg", "application/x-www-form-urlencoded",
+		"multipart/form-data", "multipart/mixed; boundary=b", "multipart/form-data; boundary"} {
+		err := checkForm(request(contentType, "", 10))
+		if images.AsError(err).Kind != images.NotForm {
+			t.Errorf("%q: got %v, want a refusal", contentType, err)
+		}
+	}
+	r := request(formType, "", 10)
+	if err := checkForm(r); err != nil {
+		t.Errorf("a form was refused: %v", err)
+	}
+	r.Header.Set("Content-Encoding", "gzip")
+	if err := checkForm(r); images.AsError(err).Kind != images.NotForm {
+		t.Errorf("an encoded form: got %v, want a refusal", err)
+	}
+}
+
+// aborted is a body whose client goes away.
+type aborted struct{ io.Reader }
+
+func (a aborted) Read(p []byte) (int, error) {
+	n, err := a.Reader.Read(p)
+	if err == io.EOF {
+		err = errors.New("connection reset by peer")
+	}
+	return n, err
+}
+
+func TestABrokenConnectionIsNoFormError(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest(http.MethodPost, "/upload/x/y", aborted{strings.NewReader(file)})
+	r.Header.Set("Content-Type", formType)
+	r.Body = newBody(httptest.NewRecorder(), r, time.Minute, time.Hour, 1000)
+	_, err := receive(r, io.Discard)
+	if images.AsError(err).Kind != images.Aborted {
+		t.Errorf("got %v, want aborted", err)
+	}
+}
+
+// TestDrain reads the rest of a body, even of one that was refused for its size.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	r := request(formType, strings.Repeat("x", 5000), 10)
+	b := r.Body.(*body)
+	if _, err := io.ReadAll(b); images.AsError(err).Kind != images.TooLarge {
+		t.Fatalf("got %v, want too large", err)
+	}
+	if b.drain(); b.err != io.EOF {
+		t.Errorf("after draining: %v, want the end", b.err)
+	}
+	waiting := request(formType, "never sent", 100)
+	waiting.Body.(*body).expects = true
+	if waiting.Body.(*body).drain(); waiting.Body.(*body).read != 0 {
+		t.Error("a client that waits for 100 Continue was told to go on, to be refused")
+	}
+}
+
+// TestASlowBodyIsRefused has a client that stops in the middle of its body.
+func TestASlowBodyIsRefused(t *testing.T) {
+	t.Parallel()
+	got := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = newBody(w, r, 50*time.Millisecond, time.Hour, 1000)
+		_, err := receive(r, io.Discard)
+		got <- err
+	}))
+	defer server.Close()
+	r, w := io.Pipe()
+	defer w.Close()
+	go func() { _, _ = io.WriteString(w, file[:60]) }()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", formType)
+	go func() {
+		if response, err := http.DefaultClient.Do(request); err == nil {
+			response.Body.Close()
+		}
+	}()
+	if err := <-got; images.AsError(err).Kind != images.TooSlow {
+		t.Errorf("got %v, want too slow", err)
+	}
+}
+
+// FuzzReceive: no form makes the reader panic, and no field but file reaches the upload.
+func FuzzReceive(f *testing.F) {
+	for _, seed := range []string{file + end, url + file + end, file, end, "", "--b\r\n\r\n\r\n--b--"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, form []byte) {
+		var got bytes.Buffer
+		_, err := receive(request(formType, string(form), 1<<20), &got)
+		if err == nil && !bytes.Contains(form, got.Bytes()) {
+			t.Errorf("%q is not of the form", got.Bytes())
+		}
+		if err != nil && images.AsError(err).Kind == images.Internal {
+			t.Errorf("a bad form is our fault: %v", err)
+		}
+	})
+}

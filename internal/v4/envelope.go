@@ -1,0 +1,127 @@
+package v4
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// RequestIDHeader names a request in the answer and in the log.
+const RequestIDHeader = "X-Request-Id"
+
+// An Error is a refusal in its wire form.
+type Error struct {
+	Status     int
+	Code       int    // of Cloudflare's tables where they have one
+	Message    string // one sentence, shown to the client
+	RetryAfter time.Duration
+	// Final says that the same request would fail again. The official SDKs repeat 408, 409, 429
+	// and 5xx unless told not to, and a repeated upload is expensive.
+	Final bool
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%d/%d %s", e.Status, e.Code, e.Message) }
+
+// WithInfo is a result whose envelope also has the key result_info, null when Info is nil.
+type WithInfo struct {
+	Result any
+	Info   any
+}
+
+type envelope struct {
+	Result   any    `json:"result"`
+	Success  bool   `json:"success"`
+	Errors   []item `json:"errors"`
+	Messages []item `json:"messages"`
+}
+
+// envelopeWithInfo repeats the keys of envelope, since result_info has its recorded place among
+// them and may be null.
+type envelopeWithInfo struct {
+	Result   any    `json:"result"`
+	Info     any    `json:"result_info"`
+	Success  bool   `json:"success"`
+	Errors   []item `json:"errors"`
+	Messages []item `json:"messages"`
+}
+
+type item struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+// Prepare gives the answer a fresh request id, which it returns, and the headers that every answer
+// in this wire carries. Ids from outside are not taken over: they could forge lines of the log.
+func Prepare(w http.ResponseWriter) (requestID string) {
+	requestID = rand.Text()
+	h := w.Header()
+	h.Set(RequestIDHeader, requestID)
+	h.Set("Cache-Control", "no-store") // answers hold one-time URLs
+	h.Set("X-Content-Type-Options", "nosniff")
+	return requestID
+}
+
+// WriteResult answers 200 with result, which may be a WithInfo. When result has no JSON form it
+// answers 500 in its place. The error is for the log: an answer has been given.
+func WriteResult(w http.ResponseWriter, result any) error {
+	var e any = envelope{result, true, []item{}, []item{}}
+	if r, ok := result.(WithInfo); ok {
+		e = envelopeWithInfo{r.Result, r.Info, true, []item{}, []item{}}
+	}
+	body, err := encode(e)
+	if err != nil {
+		err = fmt.Errorf("encoding a result: %w", err)
+		return errors.Join(err, WriteError(w, &Error{
+			Status: http.StatusInternalServerError, Code: 5500, Message: "Internal Server Error",
+		}))
+	}
+	return write(w, http.StatusOK, body)
+}
+
+// WriteError answers with a refusal. Headers that belong to it alone, such as Allow, are set
+// before. The error is for the log.
+func WriteError(w http.ResponseWriter, e *Error) error {
+	h := w.Header()
+	if e.Final {
+		h.Set("X-Should-Retry", "false")
+	}
+	if e.RetryAfter > 0 {
+		seconds := (e.RetryAfter + time.Second - 1) / time.Second
+		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
+	body, err := encode(envelope{nil, false, []item{{e.Code, e.Message}}, []item{}})
+	if err != nil {
+		return fmt.Errorf("encoding a refusal: %w", err)
+	}
+	return write(w, e.Status, body)
+}
+
+// write sends a whole answer. To HEAD net/http sends the headers only; the length is the body's.
+func write(w http.ResponseWriter, status int, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=UTF-8")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if _, err := w.Write(body); err != nil {
+		return fmt.Errorf("writing an answer: %w", err)
+	}
+	return nil
+}
+
+// encode prints as the service does. HTML characters stay as they are: URLs hold & and clients show
+// messages as text.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

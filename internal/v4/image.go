@@ -1,0 +1,97 @@
+package v4
+
+import (
+	"encoding/json"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// TimeFormat is how times stand in answers: RFC 3339 in UTC with milliseconds.
+const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// Image is the Image object. The keys are in the recorded order, ours after Cloudflare's.
+type Image struct {
+	ID       string  `json:"id"`
+	Filename *string `json:"filename"` // null in a draft: clients read it unconditionally
+	// Meta is what recordings and SDKs call the metadata, Metadata what the guide calls it. Both
+	// are absent when there is none.
+	Meta              json.RawMessage `json:"meta,omitempty"`
+	Metadata          json.RawMessage `json:"metadata,omitempty"`
+	Creator           *string         `json:"creator,omitempty"`
+	Uploaded          string          `json:"uploaded"`
+	RequireSignedURLs bool            `json:"requireSignedURLs"`
+	Variants          []string        `json:"variants"`
+	Draft             bool            `json:"draft,omitempty"` // only ever true
+	Original          *Original       `json:"original,omitempty"`
+	Upload            *Upload         `json:"upload,omitempty"`
+}
+
+// Original is our extension to the Image object: facts about the bytes as they came.
+type Original struct {
+	Format    string `json:"format"`
+	Width     int    `json:"width"` // as shown, in pixels
+	Height    int    `json:"height"`
+	Frames    int    `json:"frames"`
+	FileSize  int64  `json:"file_size"` // bytes
+	SHA256    string `json:"sha256"`    // hex
+	Thumbhash string `json:"thumbhash,omitempty"`
+}
+
+// Upload is our extension to a draft: what became of its one-time URL so far.
+type Upload struct {
+	Expires   string  `json:"expires"`
+	Attempts  int     `json:"attempts"` // bodies refused for their content
+	LastError *Reason `json:"lastError"`
+}
+
+// A Reason says why a body was refused, as the uploader was told.
+type Reason struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+// OwnerImage is the Image object for those who hold a token: everything. The variants are those of
+// URLs.Variants.
+func OwnerImage(img images.Image, variants []string) Image {
+	v := UploaderImage(img, variants)
+	v.Meta, v.Metadata = img.Meta, img.Meta
+	v.Creator = img.Creator
+	if img.Ticket != nil {
+		v.Upload = newUpload(*img.Ticket)
+	}
+	return v
+}
+
+// UploaderImage is the Image object for the end user who uploads: without metadata and creator,
+// which are never shown to them, and without the draft's history.
+func UploaderImage(img images.Image, variants []string) Image {
+	v := Image{
+		ID:                img.ID,
+		Filename:          img.Filename,
+		Uploaded:          formatTime(img.Uploaded),
+		RequireSignedURLs: img.RequireSignedURLs,
+		Variants:          variants,
+		Draft:             img.Draft,
+	}
+	if v.Variants == nil {
+		v.Variants = []string{}
+	}
+	if o := img.Original; o != nil {
+		v.Original = &Original{
+			Format: string(o.Header.Format), Width: o.Width, Height: o.Height, Frames: o.Header.Frames,
+			FileSize: o.Size, SHA256: o.SHA256, Thumbhash: o.Thumbhash,
+		}
+	}
+	return v
+}
+
+func newUpload(t images.Ticket) *Upload {
+	u := &Upload{Expires: formatTime(t.Expires), Attempts: t.Refusals}
+	if t.LastMessage != "" {
+		u.LastError = &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
+	}
+	return u
+}
+
+func formatTime(t time.Time) string { return t.UTC().Format(TimeFormat) }

@@ -1,0 +1,35 @@
+package v4
+
+import (
+	"net/url"
+	"strings"
+)
+
+// URLs are the public bases of the three roles, such as "https://img.example.com": without a path
+// and without a trailing slash. Generated URLs come from them, never from a Host header.
+type URLs struct{ API, Upload, Delivery string }
+
+// UploadURL returns the one-time URL of a draft; hash is its account's.
+func (u URLs) UploadURL(hash, id, ticket string) string {
+	return u.Upload + "/upload/" + hash + "/" + EscapeID(id) + "?ticket=" + url.QueryEscape(ticket)
+}
+
+// Variants returns the delivery URL of an image in each of the named variants; never nil.
+func (u URLs) Variants(hash, id string, names []string) []string {
+	all := make([]string, 0, len(names))
+	base := u.Delivery + "/" + hash + "/" + EscapeID(id) + "/"
+	for _, name := range names {
+		all = append(all, base+url.PathEscape(name))
+	}
+	return all
+}
+
+// EscapeID writes an image id as it stands in a path: slashes bare, all else that is not plain in a
+// path segment percent-encoded, so that a percent sign is %25.
+func EscapeID(id string) string {
+	segments := strings.Split(id, "/")
+	for i, s := range segments {
+		segments[i] = url.PathEscape(s)
+	}
+	return strings.Join(segments, "/")
+}

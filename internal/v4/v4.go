@@ -1,0 +1,7 @@
+// Package v4 is the wire of Cloudflare's v4 API as far as two surfaces speak it: the envelope, the
+// Image object and the public URLs, for the API and for the one-time upload URL.
+//
+// Every answer is one JSON object, the envelope, pretty-printed as the service does. A surface
+// calls Prepare once a request, and then one of WriteResult and WriteError. What goes wrong is an
+// Error; from which kind of refusal it comes is the surface's own table.
+package v4
