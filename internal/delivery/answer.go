@@ -1,0 +1,144 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"time"
+)
+
+// An answer is the response of one request. It remembers for the log what was sent, and gives each
+// piece of the body its own time: a reader that stands still loses its connection, and with it the
+// file that it holds open, while one that is merely slow may take as long as it needs.
+type answer struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration // for each piece
+
+	status int   // 0 is none yet
+	bytes  int64 // of the body
+	err    error // why the body could not be sent whole
+
+	holding bool // refusals go to held, not to the client
+	held    int
+}
+
+func newAnswer(w http.ResponseWriter, stall time.Duration) *answer {
+	return &answer{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
+}
+
+// piece is how many bytes of a body must go out within the stall time. Half a minute for 64 KiB is
+// 2 KB/s, less than any line on which one would look at pictures.
+const piece = 64 << 10
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *answer) WriteHeader(status int) {
+	if a.holding && status >= http.StatusBadRequest {
+		a.held = status
+		return
+	}
+	a.status = status
+	a.note(a.extend())
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (n int, err error) {
+	if a.held != 0 {
+		return len(p), nil
+	}
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
+	}
+	for {
+		part := p[n:min(n+piece, len(p))]
+		if err := a.extend(); err != nil {
+			return n, a.note(err)
+		}
+		m, err := a.ResponseWriter.Write(part)
+		n += m
+		a.bytes += int64(m)
+		if err != nil || n == len(p) {
+			return n, a.note(err)
+		}
+	}
+}
+
+// ReadFrom keeps the way open for sendfile, by which the kernel copies a file to a connection.
+func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
+	if a.held != 0 {
+		return io.Copy(io.Discard, src)
+	}
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
+	}
+	// The kernel's way is found through one LimitedReader, not through two.
+	whole, limited := src.(*io.LimitedReader)
+	if !limited {
+		whole = &io.LimitedReader{R: src, N: math.MaxInt64}
+	}
+	for whole.N > 0 {
+		if err := a.extend(); err != nil {
+			return n, a.note(err)
+		}
+		part := &io.LimitedReader{R: whole.R, N: min(piece, whole.N)}
+		m, err := io.Copy(a.ResponseWriter, part)
+		n += m
+		whole.N -= m
+		a.bytes += m
+		if err != nil || part.N > 0 {
+			return n, a.note(err)
+		}
+	}
+	return n, nil
+}
+
+// extend gives the client the stall time from now. The server lifts the deadline when the answer
+// is complete.
+func (a *answer) extend() error {
+	err := a.control.SetWriteDeadline(time.Now().Add(a.stall))
+	if errors.Is(err, http.ErrNotSupported) { // not a connection, as in some tests
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("setting a write deadline: %w", err)
+	}
+	return nil
+}
+
+// note keeps the first error of the body.
+func (a *answer) note(err error) error {
+	if err != nil && a.err == nil {
+		a.err = fmt.Errorf("sending a picture: %w", err)
+	}
+	return err
+}
+
+// release ends the holding of refusals and returns the status of the one that was held, or 0.
+func (a *answer) release() int {
+	held := a.held
+	a.holding, a.held = false, 0
+	return held
+}
+
+// serveContent sends content, or the ranges of it that are asked for. A refusal by net/http, of a
+// range outside of the picture or of a precondition, is returned in our own form.
+func (a *answer) serveContent(r *http.Request, content io.ReadSeeker) error {
+	a.holding = true
+	http.ServeContent(a, r, "", time.Time{}, content)
+	switch held := a.release(); held {
+	case 0:
+		return nil
+	case http.StatusRequestedRangeNotSatisfiable:
+		return &refusal{status: held, code: codeRequest,
+			sentence: "The range is not within the picture"}
+	case http.StatusPreconditionFailed:
+		return &refusal{status: held, code: codeRequest,
+			sentence: "The picture is not the one that If-Match names"}
+	default:
+		return fmt.Errorf("delivery: net/http refused to serve a rendition with status %d", held)
+	}
+}

@@ -1,0 +1,130 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// requestIDHeader names a refused request in the answer; the log has the same id. Pictures do not
+// carry it: caches would show one client the request of another.
+const requestIDHeader = "X-Request-Id"
+
+// codeRequest is Cloudflare's code for parameters of HTTP itself that cannot be served.
+const codeRequest = 9424
+
+// wire is how a kind of refusal looks outside. The sentence stands in for a refusal that has none.
+type wire struct {
+	status, code int
+	sentence     string
+}
+
+// unforeseen is also the wire of the kinds that only the other surfaces know.
+var unforeseen = wire{http.StatusInternalServerError, 9523, "Internal server error"}
+
+// wires is the one table of refusals; all codes are Cloudflare's. Forbidden is made only here, for
+// flexible variants.
+var wires = [...]wire{
+	images.Internal:         unforeseen,
+	images.Unauthenticated:  unforeseen,
+	images.Forbidden:        {http.StatusForbidden, 9429, "This is not enabled for the account"},
+	images.AccountUnknown:   {http.StatusForbidden, 9427, "There is no account of this hash"},
+	images.Invalid:          {http.StatusBadRequest, 9432, "Bad request"},
+	images.InvalidID:        {http.StatusNotFound, 9431, "Image not found"},
+	images.ImageNotFound:    {http.StatusNotFound, 9431, "Image not found"},
+	images.VariantNotFound:  {http.StatusForbidden, 9425, "The account has no such variant"},
+	images.Exists:           unforeseen,
+	images.TicketUnknown:    unforeseen,
+	images.TicketUsed:       unforeseen,
+	images.TicketDead:       unforeseen,
+	images.TicketCrowded:    unforeseen,
+	images.NotForm:          unforeseen,
+	images.TooLarge:         unforeseen,
+	images.TooSlow:          unforeseen,
+	images.Aborted:          {http.StatusBadGateway, 9528, "The client ended the request"},
+	images.Unsupported:      {http.StatusUnsupportedMediaType, 9520, "Unsupported format"},
+	images.Undecodable:      {http.StatusUnprocessableEntity, 9516, "The image cannot be decoded"},
+	images.OverLimits:       {http.StatusForbidden, 9413, "The image is too large to transform"},
+	images.SignatureRefused: {http.StatusForbidden, 9425, "Image access denied"},
+	images.RenditionFailed:  {http.StatusInternalServerError, 9516, "Encoding failed"},
+	images.Busy:             {http.StatusServiceUnavailable, 9529, "The server is busy"},
+	images.NoSpace:          {http.StatusServiceUnavailable, 9529, "The server is out of space"},
+}
+
+// A refusal is an error in its wire form. Those of HTTP itself, which the core knows nothing of,
+// are made as such.
+type refusal struct {
+	status, code int
+	sentence     string
+	retryAfter   time.Duration // 0 is "not said"
+	cause        error         // for the log only
+}
+
+func (e *refusal) Error() string { return fmt.Sprintf("%d/%d %s", e.status, e.code, e.sentence) }
+
+func (e *refusal) Unwrap() error { return e.cause }
+
+// wireError returns what the client is told of err; of what is unforeseen, only the request's id.
+func wireError(ctx context.Context, err error, requestID string) *refusal {
+	var known *refusal
+	if errors.As(err, &known) {
+		return known
+	}
+	e := images.AsError(err)
+	if e.Kind == images.Internal && errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		e = &images.Error{Kind: images.Aborted, Err: err}
+	}
+	w := unforeseen
+	if e.Kind >= 0 && int(e.Kind) < len(wires) {
+		w = wires[e.Kind]
+	}
+	told := &refusal{status: w.status, code: w.code, sentence: w.sentence, retryAfter: e.RetryAfter}
+	switch {
+	case w == unforeseen:
+		told.sentence += "; the request's id is " + requestID
+		told.retryAfter = 0
+	case e.Msg != "":
+		told.sentence = e.Msg
+	}
+	if w.status == http.StatusServiceUnavailable {
+		told.retryAfter = max(told.retryAfter, time.Second)
+	}
+	if e.Err != nil || w.status >= http.StatusInternalServerError {
+		told.cause = err
+	}
+	return told
+}
+
+// refuse answers with err, unless an answer was begun already: that one is cut off.
+func (d *delivery) refuse(a *answer, r *http.Request, err error, line *logLine) {
+	e := wireError(r.Context(), err, line.requestID)
+	line.refusal = e
+	a.release()
+	if a.status != 0 {
+		a.err = errors.Join(a.err, err)
+		return
+	}
+	h := a.Header()
+	for _, name := range pictureHeaders {
+		h.Del(name)
+	}
+	body := fmt.Sprintf("ERROR %d: %s\n", e.code, e.sentence)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Cf-Resized", fmt.Sprintf("err=%d", e.code))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set(requestIDHeader, line.requestID)
+	if e.retryAfter > 0 {
+		seconds := (e.retryAfter + time.Second - 1) / time.Second
+		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
+	a.WriteHeader(e.status)
+	if r.Method != http.MethodHead {
+		a.Write([]byte(body)) // answer keeps the error
+	}
+}

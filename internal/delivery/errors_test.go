@@ -1,0 +1,181 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// newQuiet returns a handler without a core, for what needs none.
+func newQuiet() *delivery {
+	return &delivery{Config{Log: slog.New(slog.DiscardHandler), Now: time.Now}, stallTime}
+}
+
+func checkRefusal(t *testing.T, what string, r *http.Response, status, code int) {
+	t.Helper()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.StatusCode != status {
+		t.Errorf("%s: status %d, want %d", what, r.StatusCode, status)
+	}
+	start := fmt.Sprintf("ERROR %d: ", code)
+	if text := string(body); r.Header.Get("Content-Length") == "" ||
+		text != "" && (!strings.HasPrefix(text, start) || strings.Index(text, "\n") != len(text)-1) {
+		t.Errorf("%s: body %q, want %s...", what, text, start)
+	}
+	for name, want := range map[string]string{
+		"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store",
+		"Cf-Resized": fmt.Sprintf("err=%d", code), "Access-Control-Allow-Origin": "*",
+		"X-Content-Type-Options": "nosniff", "ETag": "", "Vary": "", "Cache-Tag": "",
+		"Surrogate-Key": "",
+	} {
+		if got := r.Header.Get(name); got != want {
+			t.Errorf("%s: %s is %q, want %q", what, name, got, want)
+		}
+	}
+	if r.Header.Get(requestIDHeader) == "" {
+		t.Errorf("%s: no request id", what)
+	}
+}
+
+// refused returns the answer that err becomes.
+func refused(ctx context.Context, err error) *http.Response {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+	setCommonHeaders(w.Header())
+	newQuiet().refuse(newAnswer(w, stallTime), r, err, newLogLine(r))
+	return w.Result()
+}
+
+func TestEveryKindHasAWireForm(t *testing.T) {
+	t.Parallel()
+	if len(wires) != len(images.Kinds()) {
+		t.Fatalf("%d wire forms for %d kinds", len(wires), len(images.Kinds()))
+	}
+	for _, kind := range images.Kinds() {
+		w := wires[kind]
+		if w.status < 400 || w.code < 9400 || w.code > 9600 || w.sentence == "" {
+			t.Errorf("%v: %+v", kind, w)
+			continue
+		}
+		for _, err := range []error{&images.Error{Kind: kind}, images.Errorf(kind, "A sentence")} {
+			checkRefusal(t, kind.String(), refused(t.Context(), err), w.status, w.code)
+		}
+	}
+}
+
+// The codes that Cloudflare documents, and the statuses with them.
+func TestWireForms(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[images.Kind][2]int{
+		images.AccountUnknown: {403, 9427}, images.ImageNotFound: {404, 9431},
+		images.VariantNotFound: {403, 9425}, images.SignatureRefused: {403, 9425},
+		images.Forbidden: {403, 9429}, images.Invalid: {400, 9432},
+		images.Undecodable: {422, 9516}, images.RenditionFailed: {500, 9516},
+		images.Busy: {503, 9529}, images.Internal: {500, 9523},
+	} {
+		if got := wires[kind]; got.status != want[0] || got.code != want[1] {
+			t.Errorf("%v: got %+v, want %v", kind, got, want)
+		}
+	}
+}
+
+func TestTheUnforeseenIsNotTold(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{
+		errors.New("canary"), fmt.Errorf("reading: %w", errors.New("canary")),
+		images.Errorf(images.Internal, "canary"), images.Errorf(images.TicketUsed, "canary"),
+		&images.Error{Kind: 999, Msg: "canary"}, &images.Error{Kind: -1, Msg: "canary"},
+		&images.Error{Kind: images.Undecodable, Msg: "Broken", Err: errors.New("canary")},
+	} {
+		w := refused(t.Context(), err)
+		body, _ := io.ReadAll(w.Body)
+		if strings.Contains(string(body), "canary") {
+			t.Errorf("%v: told %q", err, body)
+		}
+		id := w.Header.Get(requestIDHeader)
+		if w.StatusCode == 500 && !strings.Contains(string(body), id) {
+			t.Errorf("%v: %q does not name the request %s", err, body, id)
+		}
+	}
+}
+
+func TestBusySaysWhenToComeBack(t *testing.T) {
+	t.Parallel()
+	for after, want := range map[time.Duration]string{
+		0: "1", time.Millisecond: "1", 1500 * time.Millisecond: "2", time.Minute: "60",
+	} {
+		w := refused(t.Context(), &images.Error{Kind: images.Busy, RetryAfter: after})
+		if got := w.Header.Get("Retry-After"); got != want {
+			t.Errorf("%v: Retry-After is %q, want %q", after, got, want)
+		}
+	}
+	if got := refused(t.Context(), errors.New("x")).Header.Get("Retry-After"); got != "" {
+		t.Errorf("the unforeseen: Retry-After is %q", got)
+	}
+}
+
+func TestAClientThatLeftIsNoErrorOfOurs(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("reading an image: %w", context.Canceled)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	checkRefusal(t, "client gone", refused(gone, err), 502, 9528)
+	checkRefusal(t, "client there", refused(t.Context(), err), 500, 9523)
+}
+
+func TestLogLine(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	d := newQuiet()
+	d.Log = slog.New(slog.NewTextHandler(&text, nil))
+	path := "/" + testHash + "/canary-id/?sig=canary-sig&exp=1"
+	r := httptest.NewRequest(strings.Repeat("M", 100), path, nil)
+	r.Header.Set("Authorization", "canary-token")
+	r.Header.Set(requestIDHeader, "canary-request")
+	d.ServeHTTP(httptest.NewRecorder(), r)
+	d.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if len(lines) != 2 || strings.Contains(text.String(), "canary") {
+		t.Fatalf("got %q", lines)
+	}
+	for i, want := range []string{
+		"level=INFO msg=delivery", "method=" + strings.Repeat("M", maxMethod) + " ", "status=405",
+		"code=9424", "method=GET ", "status=400", "code=9432", "request_id=", "took=", "bytes=",
+		"account=",
+	} {
+		line := lines[0]
+		if i >= 4 {
+			line = lines[1]
+		}
+		if !strings.Contains(line, want) {
+			t.Errorf("%q lacks %q", line, want)
+		}
+	}
+}
+
+// A request that panics (here for want of a core) is answered and logged like all that is
+// unforeseen.
+func TestAPanicIsAnswered(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	d := newQuiet()
+	d.Log = slog.New(slog.NewTextHandler(&text, nil))
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, httptest.NewRequest("GET", "/"+testHash+"/a/public", nil))
+	checkRefusal(t, "panic", w.Result(), 500, 9523)
+	if !strings.Contains(text.String(), "level=ERROR") || !strings.Contains(text.String(), "panic: ") {
+		t.Errorf("got %q", text.String())
+	}
+}

@@ -1,0 +1,96 @@
+package delivery
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// maxAge is how long a client may keep a picture, in seconds.
+const maxAge = 172_800
+
+// publicCaching is the Cache-Control of public pictures, as Cloudflare documents it.
+var publicCaching = fmt.Sprintf("public, max-age=%d, stale-while-revalidate=7200", maxAge)
+
+// privateCaching returns the Cache-Control of a private picture: only the browser keeps it, and
+// not for longer than its URL is good. s must have been good at now.
+func privateCaching(s signature, now time.Time) string {
+	age := int64(maxAge)
+	if s.expires {
+		age = min(age, s.exp-now.Unix())
+	}
+	return fmt.Sprintf("private, max-age=%d", age)
+}
+
+// setCommonHeaders sets what every answer carries, refusals included: any page may read it, and a
+// browser that opens it by itself treats it as nothing but what its Content-Type says.
+func setCommonHeaders(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers",
+		"Cf-Resized, Content-Range, ETag, Retry-After, "+requestIDHeader)
+	h.Set("Timing-Allow-Origin", "*")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	// Browsers show a lone picture by a page of their own, which needs inline styles.
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+}
+
+// setPreflightHeaders lets any page ask with any header.
+func setPreflightHeaders(h http.Header) {
+	h.Set("Access-Control-Allow-Methods", allowedMethods)
+	// The star does not cover Authorization, which some clients send to every host.
+	h.Set("Access-Control-Allow-Headers", "*, Authorization")
+	h.Set("Access-Control-Max-Age", "86400")
+}
+
+// pictureHeaders are those of setPictureHeaders that must not stay on a refusal.
+var pictureHeaders = []string{"Cache-Tag", "ETag", "Surrogate-Key", "Vary"}
+
+// setPictureHeaders sets what a 200, 206 and 304 have in common. There is no Last-Modified: the
+// time of upload says nothing of a rendition, which also changes with its variant and with how we
+// make it, so an If-Modified-Since would keep stale bytes alive. The ETag names the bytes.
+func setPictureHeaders(h http.Header, r images.Resolved, etag, caching string) {
+	h.Set("Cache-Control", caching)
+	h.Set("ETag", etag)
+	h.Set("Cf-Resized", "internal=ok/-")
+	tags := cacheTags(r)
+	h.Set("Cache-Tag", strings.Join(tags, ","))
+	h.Set("Surrogate-Key", strings.Join(tags, " "))
+}
+
+// cacheTags returns the names by which a cache in front of us can drop what it holds: of the image
+// (in any variant), of the variant (of any image of the account) and of the account. They are
+// "i-", "v-" or "a-" and the first 16 bytes, in hex, of the SHA-256 of "calotype:" and the image's
+// internal key, the account's ID and "/" and the variant's name, or the account's ID. So they name
+// without telling, and an image keeps its tag when its id changes.
+func cacheTags(r images.Resolved) []string {
+	return []string{
+		cacheTag("i-", r.Image.Key),
+		cacheTag("v-", r.Account.ID+"/"+r.Variant.ID),
+		cacheTag("a-", r.Account.ID),
+	}
+}
+
+func cacheTag(kind, name string) string {
+	sum := sha256.Sum256([]byte("calotype:" + name))
+	return kind + hex.EncodeToString(sum[:16])
+}
+
+// matchesETag reports whether the lines of an If-None-Match header name etag or are "*". By the
+// header's rule a weak tag matches the strong one.
+func matchesETag(lines []string, etag string) bool {
+	for _, line := range lines {
+		for tag := range strings.SplitSeq(line, ",") {
+			tag = strings.TrimSpace(tag)
+			if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,57 @@
+package delivery
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// A logLine is what the log says of one request.
+type logLine struct {
+	requestID string
+	start     time.Time
+	method    string
+	account   string // the ID; "" when unknown
+	image     string // the internal key; "" when unknown
+	refusal   *refusal
+}
+
+// maxMethod bounds what a stranger can write into the log by the name of a method.
+const maxMethod = 16
+
+// newLogLine gives the request an id. Ids from outside are not taken over: they could forge lines.
+func newLogLine(r *http.Request) *logLine {
+	method := r.Method[:min(len(r.Method), maxMethod)]
+	return &logLine{requestID: rand.Text(), start: time.Now(), method: method}
+}
+
+// write writes the line. What the server is to blame for is an error; that it is busy, a warning;
+// clients that go away belong to the day.
+func (l *logLine) write(ctx context.Context, log *slog.Logger, a *answer) {
+	refused := refusal{}
+	if l.refusal != nil {
+		refused = *l.refusal
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", l.requestID), slog.String("method", l.method),
+		slog.String("account", l.account), slog.String("image", l.image),
+		slog.Int("status", a.status), slog.Int("code", refused.code),
+		slog.Int64("bytes", a.bytes), slog.Duration("took", time.Since(l.start)),
+	}
+	level := slog.LevelInfo
+	switch refused.status {
+	case http.StatusServiceUnavailable:
+		level = slog.LevelWarn
+	case http.StatusInternalServerError:
+		level = slog.LevelError
+	}
+	if refused.cause != nil {
+		attrs = append(attrs, slog.Any("err", refused.cause))
+	}
+	if a.err != nil {
+		attrs = append(attrs, slog.Any("cut", a.err))
+	}
+	log.LogAttrs(ctx, level, "delivery", attrs...)
+}

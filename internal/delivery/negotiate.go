@@ -1,0 +1,93 @@
+package delivery
+
+import (
+	"strings"
+
+	"calotype/internal/images"
+	"calotype/internal/render"
+)
+
+// preferred are the kinds of file that only those get whose Accept header names them, best first.
+// A kind that is added here (AVIF, once it is made) is negotiated.
+var preferred = []render.Format{render.WebP}
+
+// negotiate returns the best kind that the lines of an Accept header name, else the fallback.
+func negotiate(accept []string, fallback render.Format) render.Format {
+	for _, format := range preferred {
+		if acceptNames(accept, format.MIME()) {
+			return format
+		}
+	}
+	return fallback
+}
+
+// fallback returns the kind of file for clients of which nothing is known: one that all of them
+// can show, and that keeps what the picture has, be it motion or transparency. still says that the
+// variant stops an animation at its first frame.
+func fallback(o *images.Original, still bool) render.Format {
+	switch {
+	case o.Animated() && !still:
+		return render.GIF
+	case o.Header.Format == render.PNG, o.Alpha:
+		return render.PNG
+	default:
+		return render.JPEG
+	}
+}
+
+// maxAccept bounds an Accept header in bytes. A longer one counts as none.
+const maxAccept = 4096
+
+// acceptNames reports whether the lines of an Accept header name a media type with a weight above
+// zero. Ranges like image/* and */* do not count: clients send them for any picture that they may
+// try to show, among them such as cannot show what is new.
+func acceptNames(lines []string, mime string) bool {
+	accept := strings.Join(lines, ",")
+	if len(accept) > maxAccept {
+		return false
+	}
+	for _, element := range splitUnquoted(accept, ',') {
+		parameters := splitUnquoted(element, ';')
+		if strings.EqualFold(strings.TrimSpace(parameters[0]), mime) && wanted(parameters[1:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// wanted reports whether the weight among the parameters of a media range, if any, is above zero.
+func wanted(parameters []string) bool {
+	for _, parameter := range parameters {
+		name, weight, _ := strings.Cut(parameter, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "q") {
+			return aboveZero(strings.TrimSpace(weight))
+		}
+	}
+	return true
+}
+
+// aboveZero reports whether a weight is a decimal number above zero. The header's grammar has no
+// sign, exponent or infinity.
+func aboveZero(weight string) bool {
+	whole, fraction, _ := strings.Cut(weight, ".")
+	digits := whole + fraction
+	return whole != "" && strings.Trim(digits, "0123456789") == "" && strings.Trim(digits, "0") != ""
+}
+
+// splitUnquoted splits s at each sep outside of quoted strings. There is always one part.
+func splitUnquoted(s string, sep byte) []string {
+	var parts []string
+	quoted, start := false, 0
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '\\' && quoted:
+			i++
+		case s[i] == sep && !quoted:
+			parts = append(parts, s[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, s[start:])
+}

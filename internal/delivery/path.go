@@ -1,0 +1,93 @@
+package delivery
+
+import (
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"calotype/internal/images"
+)
+
+const (
+	// prefix may stand before a delivery path: it is where a customer's own domain has it.
+	prefix = "/cdn-cgi/imagedelivery"
+
+	hashLength = 22 // base64url characters
+	// maxPath bounds a path in bytes: an id has at most 1024 characters of up to 4 bytes, each of
+	// which is 3 bytes when escaped.
+	maxPath        = 1024*4*3 + 1024
+	maxVariantName = 99 // bytes
+)
+
+// A target is what a delivery path names.
+type target struct {
+	hash    string // of the account: 22 base64url characters
+	id      string // of the image, decoded
+	variant string // name or options, decoded
+	path    string // as received, without the prefix: what a signature signs
+}
+
+// flexible reports whether the variant is spelt out as options. No name holds a "=".
+func (t target) flexible() bool { return strings.Contains(t.variant, "=") }
+
+// name returns the variant as the core may be asked for it: "", which no variant is called, when it
+// cannot be a name. Not every database takes every string.
+func (t target) name() string {
+	if t.flexible() || len(t.variant) > maxVariantName || !utf8.ValidString(t.variant) ||
+		strings.ContainsFunc(t.variant, unicode.IsControl) {
+		return ""
+	}
+	return t.variant
+}
+
+// receivedPath returns the escaped path as the client sent it. EscapedPath alone would escape
+// anew a path that holds a character like "|" or a bare UTF-8 byte, turning its every %2F into a
+// slash and its signature into that of another string.
+func receivedPath(u *url.URL) string {
+	if plain, err := url.PathUnescape(u.RawPath); err == nil && plain == u.Path {
+		return u.RawPath
+	}
+	return u.EscapedPath()
+}
+
+// splitPath splits an escaped path. The first segment is the account's hash and the last one the
+// variant; all between is the id, in which a slash may be bare or escaped. Errors: AccountUnknown
+// when the first segment has not the shape of a hash, else Invalid, saying what would be right.
+func splitPath(escaped string) (target, error) {
+	if len(escaped) > maxPath {
+		return target{}, images.Errorf(images.Invalid,
+			"The path is longer than %d bytes, which no image's can be", maxPath)
+	}
+	t := target{path: escaped}
+	if strings.HasPrefix(escaped, prefix+"/") {
+		t.path = escaped[len(prefix):]
+	}
+	hash, rest, _ := strings.Cut(strings.TrimPrefix(t.path, "/"), "/")
+	if !strings.HasPrefix(t.path, "/") || !isHash(hash) {
+		return target{}, images.Errorf(images.AccountUnknown,
+			"The path must begin with the hash of an account, which has %d characters", hashLength)
+	}
+	t.hash = hash
+	slash := strings.LastIndexByte(rest, '/')
+	if slash < 1 || slash == len(rest)-1 {
+		return target{}, images.Errorf(images.Invalid,
+			"The path must have the form /<account hash>/<image id>/<variant>")
+	}
+	var err error
+	if t.id, err = url.PathUnescape(rest[:slash]); err == nil {
+		t.variant, err = url.PathUnescape(rest[slash+1:])
+	}
+	if err != nil {
+		return target{}, images.Errorf(images.Invalid,
+			"The path is not well escaped: a percent sign of an id is written %%25")
+	}
+	return t, nil
+}
+
+func isHash(s string) bool {
+	return len(s) == hashLength && !strings.ContainsFunc(s, func(c rune) bool {
+		return c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') &&
+			(c < 'a' || c > 'z')
+	})
+}
