@@ -1,0 +1,88 @@
+package render
+
+import (
+	"fmt"
+	"os"
+)
+
+// maxThumbhash is the longest possible thumbhash, in bytes.
+const maxThumbhash = 25
+
+// maxSides are the longest sides that the formats made can hold, in pixels.
+var maxSides = map[Format]int{JPEG: 65_535, PNG: 65_535, GIF: 65_535, WebP: 16_383}
+
+// expected is the size of a rendition in pixels and the most frames that it may have. The size is
+// zero when the Plan leaves it open.
+func expected(j Job) (width, height, frames int) {
+	plan := j.Options.Plan(j.Header.Shown())
+	frames = 1
+	if moves(j) {
+		frames = j.Header.Frames
+	}
+	return plan.CanvasW, plan.CanvasH, frames
+}
+
+// moves tells whether the rendition is to be an animation.
+func moves(j Job) bool {
+	return j.Header.Frames > 1 && !j.Options.Still && (j.Format == GIF || j.Format == WebP)
+}
+
+// checkJob refuses what cannot or must not be made, before a worker is asked.
+func checkJob(j Job) error {
+	side, ok := maxSides[j.Format]
+	if !ok {
+		return fmt.Errorf("%w: %q is not a format that is made", ErrEncode, j.Format)
+	}
+	width, height, frames := expected(j)
+	if longest := max(width, height); longest > side {
+		return &LimitError{"pixels a side of the rendition", int64(longest), int64(side)}
+	}
+	made, allowed := int64(width)*int64(height)*int64(frames), DefaultLimits.Pixels
+	if frames > 1 {
+		allowed = MaxTransformPixels
+		made = max(made, j.Header.Pixels())
+	}
+	if made > allowed {
+		return &LimitError{"pixels of the rendition", made, allowed}
+	}
+	return nil
+}
+
+// checkFacts holds what a worker says against the header, which was read here.
+func checkFacts(f Facts, h Header) error {
+	width, height := h.Shown()
+	switch {
+	case f.Width != width || f.Height != height:
+		return fmt.Errorf("%w: it found %dx%d pixels, the header says %dx%d",
+			ErrWorker, f.Width, f.Height, width, height)
+	case f.Frames < 1 || f.Frames > h.Frames:
+		return fmt.Errorf("%w: it found %d frames, the header says %d",
+			ErrWorker, f.Frames, h.Frames)
+	case len(f.Thumbhash) < 5 || len(f.Thumbhash) > maxThumbhash:
+		return fmt.Errorf("%w: it made a thumbhash of %d bytes", ErrWorker, len(f.Thumbhash))
+	}
+	return nil
+}
+
+// checkOutput reads the header of a finished rendition: its type, size and frames must be those
+// asked for.
+func checkOutput(out *os.File, size int64, j Job) (Output, error) {
+	h, err := ReadHeader(out, size)
+	if err != nil {
+		return Output{}, fmt.Errorf("%w: the output is no picture: %w", ErrWorker, err)
+	}
+	width, height, frames := expected(j)
+	switch {
+	case h.Format != j.Format:
+		return Output{}, fmt.Errorf("%w: the output is %s, not %s", ErrWorker, h.Format, j.Format)
+	case h.Orientation != 1:
+		return Output{}, fmt.Errorf("%w: the output is turned (%d)", ErrWorker, h.Orientation)
+	case width > 0 && (h.Width != width || h.Height != height):
+		return Output{}, fmt.Errorf("%w: the output is %dx%d, not %dx%d",
+			ErrWorker, h.Width, h.Height, width, height)
+	case h.Frames > frames:
+		return Output{}, fmt.Errorf("%w: the output has %d frames, not %d",
+			ErrWorker, h.Frames, frames)
+	}
+	return Output{Width: h.Width, Height: h.Height, Frames: h.Frames, Size: size}, nil
+}

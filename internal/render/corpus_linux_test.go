@@ -1,0 +1,232 @@
+package render_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"calotype/internal/render"
+)
+
+// original is a file of the corpus.
+type original struct {
+	path, expected string
+	file           *os.File
+	header         render.Header
+	err            error // of reading the header
+}
+
+// originals opens the files of the corpus that CALOTYPE_CORPUS names, but for SVG.
+func originals(t testing.TB) []original {
+	t.Helper()
+	dir := os.Getenv("CALOTYPE_CORPUS")
+	if dir == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("CALOTYPE_CORPUS is not set")
+		}
+		t.Skip("CALOTYPE_CORPUS is not set")
+	}
+	manifest, err := os.Open(filepath.Join(dir, "MANIFEST.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manifest.Close()
+	var all []original
+	lines := bufio.NewScanner(manifest)
+	lines.Buffer(nil, 1<<20)
+	lines.Scan() // column names
+	for lines.Scan() {
+		f := strings.Split(lines.Text(), "\t")
+		if f[4] == "SVG" || strings.HasPrefix(f[1], "svg") {
+			continue
+		}
+		all = append(all, openOriginal(t, filepath.Join(dir, f[0]), f[0], f[2]))
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// openOriginal opens a file and reads its header.
+func openOriginal(t testing.TB, file, name, expected string) original {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := original{path: name, expected: expected, file: f}
+	if o.header, o.err = render.ReadHeader(f, info.Size()); o.err == nil {
+		o.err = render.DefaultLimits.Check(o.header)
+	}
+	return o
+}
+
+// newVipsPool starts a Pool of real workers.
+func newVipsPool(t testing.TB) *render.Pool {
+	t.Helper()
+	p, err := render.NewPool(render.PoolConfig{Command: []string{os.Args[0], "worker"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// TestCorpus sends every file of the corpus through real workers: what must be accepted is, what
+// must be refused is, and what is accepted can be rendered without anything of its metadata. No
+// file costs a worker or 10 s.
+func TestCorpus(t *testing.T) {
+	p := newVipsPool(t)
+	counts := map[string]int{}
+	for _, o := range originals(t) {
+		begin := time.Now()
+		facts, err := render.Facts{}, o.err
+		if err == nil {
+			facts, err = p.Examine(t.Context(), o.file, o.header)
+		}
+		if took := time.Since(begin); took > 10*time.Second {
+			t.Errorf("%s took %s", o.path, took)
+		}
+		outcome := "accepted"
+		if err != nil {
+			outcome = "refused"
+		}
+		counts[o.expected+" "+outcome]++
+		if o.expected == "accept" && err != nil || o.expected == "refuse" && err == nil {
+			t.Errorf("%s: %s is the rule, got %v", o.path, o.expected, err)
+		}
+		if errors.Is(err, render.ErrWorker) {
+			t.Errorf("%s: %v", o.path, err)
+		}
+		if err == nil {
+			renderAll(t, p, o, facts)
+		}
+	}
+	t.Logf("%v, %+v", counts, p.Status())
+	if s := p.Status(); s.Lost != 0 {
+		t.Errorf("%d workers were lost", s.Lost)
+	}
+}
+
+// renderAll makes the default variant of one original in every format.
+func renderAll(t *testing.T, p *render.Pool, o original, facts render.Facts) {
+	t.Helper()
+	options := render.Options{
+		Width: 1366, Height: 768, Fit: render.ScaleDown, Metadata: render.MetadataNone,
+	}
+	for _, f := range []render.Format{render.JPEG, render.PNG, render.WebP} {
+		out := tempFile(t)
+		job := render.Job{Header: o.header, Alpha: facts.Alpha, Options: options, Format: f}
+		begin := time.Now()
+		got, err := p.Render(t.Context(), o.file, out, job)
+		if took := time.Since(begin); took > 10*time.Second {
+			t.Errorf("%s as %s took %s", o.path, f, took)
+		}
+		var limit *render.LimitError
+		if f == render.WebP && o.header.Frames > 1 &&
+			o.header.Pixels() > render.MaxTransformPixels {
+			if !errors.As(err, &limit) {
+				t.Errorf("%s as %s: got %v, want a limit", o.path, f, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s as %s: %v", o.path, f, err)
+			continue
+		}
+		if w, h := o.header.Shown(); got.Width > w || got.Height > h {
+			t.Errorf("%s as %s was enlarged: %+v", o.path, f, got)
+		}
+		data, err := os.ReadFile(out.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Long enough not to occur by chance in compressed pixels.
+		for _, secret := range []string{
+			"CANARY-", "GPSLat", "Exif\x00\x00", "http://ns.adobe.com", "ICC_PROFILE",
+			"Photoshop",
+		} {
+			if bytes.Contains(data, []byte(secret)) {
+				t.Errorf("%s as %s holds %q", o.path, f, secret)
+			}
+		}
+		out.Close()
+		os.Remove(out.Name())
+	}
+}
+
+func tempFile(t testing.TB) *os.File {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "rendition")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// TestStampede asks for 200 cold renditions at once. Each is made or refused as too busy, and the
+// workers together stay within the memory that the Pool was given.
+func TestStampede(t *testing.T) {
+	if render.RaceDetector {
+		t.Skip("the race detector needs memory of its own")
+	}
+	var photo original
+	for _, o := range originals(t) {
+		if o.path == "bench/image__test.jpg" {
+			photo = o
+		}
+	}
+	const budget = 320 << 20
+	p, err := render.NewPool(render.PoolConfig{
+		Command: []string{os.Args[0], "worker"}, Workers: 2, Memory: budget,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	job := render.Job{Header: photo.header, Format: render.WebP, Options: render.Options{
+		Width: 1366, Height: 768, Fit: render.ScaleDown, Metadata: render.MetadataNone,
+	}}
+	var made, busy atomic.Int64
+	var jobs sync.WaitGroup
+	for range 200 {
+		out := tempFile(t)
+		jobs.Go(func() {
+			switch _, err := p.Render(t.Context(), photo.file, out, job); {
+			case err == nil:
+				made.Add(1)
+			case errors.Is(err, render.ErrBusy):
+				busy.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	jobs.Wait()
+	var sum int64
+	for _, pid := range render.PIDs(p) {
+		sum += peak(t, pid)
+	}
+	t.Logf("%d made, %d refused, at most %d MiB", made.Load(), busy.Load(), sum>>20)
+	if made.Load() < 1 || sum > budget {
+		t.Errorf("%d made, %d MiB used of %d", made.Load(), sum>>20, budget>>20)
+	}
+}

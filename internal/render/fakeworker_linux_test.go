@@ -1,0 +1,166 @@
+package render_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"calotype/internal/render"
+)
+
+// fakeWorker is a worker process without libvips, whose jobs are commands in the input file. kind
+// says what is wrong with it before the first job; "engine" is a sound one.
+func fakeWorker(kind string) int {
+	switch kind {
+	case "engine":
+		return render.WorkerMain(func() (render.Engine, error) { return fakeEngine{}, nil })
+	case "broken-engine":
+		return render.WorkerMain(func() (render.Engine, error) {
+			return nil, errors.New("no libvips\nhere")
+		})
+	case "parent":
+		return fakeParent()
+	case "exit":
+		fmt.Fprintln(os.Stderr, "I will not")
+		return 3
+	}
+	// The others speak for themselves.
+	hello := `{"protocol":1,"version":"fake-1",` +
+		`"sandbox":{"complete":false,"detail":"none"},"error":""}`
+	switch kind {
+	case "wrong-protocol":
+		hello = strings.Replace(hello, ":1,", ":99,", 1)
+	case "unknown-field":
+		hello = strings.Replace(hello, `"protocol"`, `"extra":1,"protocol"`, 1)
+	}
+	f := os.NewFile(3, "server")
+	fmt.Fprintf(f, "\x00\x00\x00%c%s", len(hello), hello)
+	var head [4]byte
+	io.ReadFull(f, head[:])
+	io.ReadFull(f, make([]byte, binary.BigEndian.Uint32(head[:])))
+	switch kind {
+	case "garbage":
+		io.WriteString(f, "\x00\x00\x00\x05hello")
+	case "huge":
+		io.WriteString(f, "\xff\xff\xff\xff")
+	case "two-values":
+		io.WriteString(f, "\x00\x00\x00\x04{}{}")
+	case "half":
+		io.WriteString(f, "\x00\x00\x00\x10{")
+		return 0
+	case "unknown-kind":
+		a := `{"kind":"great"}`
+		fmt.Fprintf(f, "\x00\x00\x00%c%s", len(a), a)
+	}
+	time.Sleep(time.Hour)
+	return 0
+}
+
+// fakeParent is a server with workers, which it names, and that somebody will kill.
+func fakeParent() int {
+	p, err := render.NewPool(render.PoolConfig{Command: []string{os.Args[0], "worker", "engine"}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(render.PIDs(p))
+	time.Sleep(time.Hour)
+	return 0
+}
+
+// fakeEngine does what the input says.
+type fakeEngine struct{}
+
+func (fakeEngine) Version() string { return "fake-1" }
+
+func (fakeEngine) Examine(in *os.File, h render.Header) (render.Facts, error) {
+	facts := render.Facts{Frames: 1, Thumbhash: []byte("thumb")}
+	facts.Width, facts.Height = h.Shown()
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return facts, err
+	}
+	command, argument, _ := strings.Cut(string(text), " ")
+	switch command {
+	case "wide":
+		facts.Width++
+	case "frames":
+		facts.Frames = 7
+	case "hashless":
+		facts.Thumbhash = nil
+	case "try":
+		return facts, fmt.Errorf("%w: %s", render.ErrUndecodable, try(argument))
+	default:
+		return facts, behave(command, argument)
+	}
+	return facts, nil
+}
+
+// behave does what both kinds of job can be told.
+func behave(command, argument string) error {
+	switch command {
+	case "ok":
+		return nil
+	case "sleep":
+		d, err := time.ParseDuration(argument)
+		time.Sleep(d)
+		return err
+	case "crash":
+		fmt.Fprintln(os.Stderr, "crash\x1b[31m of", strings.Repeat("x", 100_000))
+		os.Exit(1)
+	case "stop":
+		return unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP)
+	case "memory":
+		return fmt.Errorf("%w: all gone", render.ErrOutOfMemory)
+	case "undecodable":
+		return fmt.Errorf("%w: bad\nbytes \xff\x1b %s",
+			render.ErrUndecodable, strings.Repeat("y", 500))
+	case "encode":
+		return fmt.Errorf("%w: no room", render.ErrEncode)
+	}
+	return fmt.Errorf("no command %q", command)
+}
+
+func (fakeEngine) Render(in, out *os.File, j render.Job) (render.Output, error) {
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return render.Output{}, err
+	}
+	plan := j.Options.Plan(j.Header.Shown())
+	command, argument, _ := strings.Cut(string(text), " ")
+	switch command {
+	case "small":
+		plan.CanvasW--
+	case "script":
+		_, err := io.WriteString(out, "<script>alert(1)</script>")
+		return render.Output{}, err
+	case "nothing":
+		return render.Output{}, nil
+	case "fill":
+		_, err := io.CopyN(out, zeros{}, 1<<30)
+		return render.Output{}, fmt.Errorf("%w: %w", render.ErrEncode, err)
+	case "write-input":
+		_, err := in.WriteString("x")
+		return render.Output{}, fmt.Errorf("%w: %w", render.ErrEncode, err)
+	default:
+		if err := behave(command, argument); err != nil {
+			return render.Output{}, err
+		}
+	}
+	m := image.NewGray(image.Rect(0, 0, plan.CanvasW, plan.CanvasH))
+	m.SetGray(0, 0, color.Gray{Y: 9})
+	return render.Output{}, png.Encode(out, m)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

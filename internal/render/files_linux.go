@@ -1,0 +1,37 @@
+package render
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// openReadOnly opens f a second time: the worker gets no right to write, and a file offset of its
+// own, so that one file can be read by several workers at once.
+func openReadOnly(f *os.File) (*os.File, error) {
+	again, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("opening the input for a worker: %w", err)
+	}
+	return again, nil
+}
+
+// newScratch makes the file that a worker writes to. It is not the caller's file: a worker that
+// keeps the descriptor cannot change what was made once it is checked.
+func newScratch() (*os.File, error) {
+	fd, err := unix.MemfdCreate("rendition", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("making a file for a worker: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "rendition"), nil
+}
+
+// machineMemory returns the memory of this machine in bytes.
+func machineMemory() int64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return int64(info.Totalram) * int64(info.Unit)
+}

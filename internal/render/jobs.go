@@ -1,0 +1,279 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// maxOutput bounds one rendition, in bytes. The worker's RLIMIT_FSIZE is the same.
+const maxOutput = 128 * mib
+
+// Examine decodes an original strictly, all its frames, and reports its facts. h is what ReadHeader
+// said of it, within the Limits. in needs to be readable; its offset is neither used nor moved.
+func (p *Pool) Examine(ctx context.Context, in *os.File, h Header) (Facts, error) {
+	source, err := openReadOnly(in)
+	if err != nil {
+		return Facts{}, err
+	}
+	defer source.Close()
+	r := request{Op: opExamine, Job: Job{Header: h}}
+	var facts Facts
+	err = p.run(ctx, uploads, examineCost(h), r, func(a answer) error {
+		facts = a.Facts
+		return checkFacts(a.Facts, h)
+	}, source)
+	if err != nil {
+		return Facts{}, err
+	}
+	return facts, nil
+}
+
+// Render makes one rendition of in and writes it to out, a file that it overwrites from the start.
+// in needs to be readable; its offset is neither used nor moved. A *LimitError says that the
+// rendition would be too large.
+func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, error) {
+	if err := checkJob(j); err != nil {
+		return Output{}, err
+	}
+	source, err := openReadOnly(in)
+	if err != nil {
+		return Output{}, err
+	}
+	defer source.Close()
+	scratch, err := newScratch()
+	if err != nil {
+		return Output{}, err
+	}
+	defer scratch.Close()
+	var made Output
+	r := request{Op: opRender, Job: j}
+	err = p.run(ctx, renditions, renderCost(j), r, func(answer) error {
+		made, err = deliver(scratch, out, j)
+		return err
+	}, source, scratch)
+	if err != nil {
+		return Output{}, err
+	}
+	return made, nil
+}
+
+// run does one job in a worker: admission, the exchange, and what becomes of the worker. accept
+// judges and takes a good answer; when it fails with ErrWorker, the worker is not trusted any more.
+func (p *Pool) run(ctx context.Context, l lane, need int64, r request,
+	accept func(answer) error, files ...*os.File) error {
+	ctx, cancel, err := p.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	weight, err := p.admission.enter(ctx, l, need)
+	if err != nil {
+		return err
+	}
+	defer p.admission.leave(l, weight)
+	w, a, err := p.exchange(ctx, l, r, files)
+	if err != nil {
+		return err
+	}
+	err = answerError(a)
+	if err == nil {
+		err = accept(a)
+	}
+	if errors.Is(err, ErrWorker) {
+		p.lose(l, w, err)
+	} else {
+		p.put(l, w)
+	}
+	return err
+}
+
+// begin ties a job to the life of the Pool.
+func (p *Pool) begin(ctx context.Context) (context.Context, func(), error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, nil, errClosed
+	}
+	p.owned.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(p.ctx, func() { cancel(errClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		p.owned.Done()
+	}, nil
+}
+
+// maxAttempts bounds how many workers may turn out to be dead before a job is given up.
+const maxAttempts = 4
+
+// exchange finds a worker and hands it the job. A worker that had died while idle costs nobody's
+// job: the next one gets it.
+func (p *Pool) exchange(
+	ctx context.Context, l lane, r request, files []*os.File,
+) (*process, answer, error) {
+	for attempt := 1; ; attempt++ {
+		w, err := p.take(ctx, l)
+		if err != nil {
+			return nil, answer{}, err
+		}
+		a, err := w.exchange(ctx, r, p.c.Timeout, files...)
+		if err == nil {
+			return w, a, nil
+		}
+		p.lose(l, w, err)
+		if !errors.Is(err, errGone) {
+			return nil, answer{}, err
+		}
+		if attempt == maxAttempts {
+			return nil, answer{}, fmt.Errorf("%w: %w", ErrWorker, err)
+		}
+	}
+}
+
+// take returns an idle worker of a lane, or a new one.
+func (p *Pool) take(ctx context.Context, l lane) (*process, error) {
+	for {
+		w := p.pop(l)
+		if w == nil {
+			break
+		}
+		if w.alive() {
+			return w, nil
+		}
+		p.lose(l, w, errGone)
+	}
+	w, err := p.start(ctx, l)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		p.c.Log.Error("cannot start a render worker", "lane", l.String(), "error", err)
+		return nil, fmt.Errorf("%w: %w", ErrWorker, err)
+	}
+	return w, nil
+}
+
+func (p *Pool) pop(l lane) *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle[l])
+	if n == 0 {
+		return nil
+	}
+	w := p.idle[l][n-1]
+	p.idle[l] = p.idle[l][:n-1]
+	return w
+}
+
+// start starts a worker and holds it against the others: all must run the same pipeline in as good
+// a sandbox.
+func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
+	w, err := startProcess(ctx, p.starter, p.c)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.version == "" {
+		p.version, p.sandbox = w.hello.Version, w.hello.Sandbox
+	}
+	switch got := w.hello; {
+	case got.Version != p.version:
+		err = fmt.Errorf("the worker is version %q, this server began with %q: restart the server",
+			got.Version, p.version)
+	case p.c.RequireSandbox && !got.Sandbox.Complete:
+		err = fmt.Errorf("the sandbox is required but incomplete: %s", got.Sandbox.Detail)
+	}
+	if err != nil {
+		w.kill()
+		return nil, err
+	}
+	p.all[w] = l
+	return w, nil
+}
+
+// put gives a worker back after a job in good order, or replaces it when it has done enough.
+func (p *Pool) put(l lane, w *process) {
+	if w.jobs >= recycleJobs || residentMemory(w.cmd.Process.Pid) > recycleMemory {
+		p.end(w)
+		p.mu.Lock()
+		p.recycled++
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.since = time.Now()
+	p.idle[l] = append(p.idle[l], w)
+}
+
+// lose ends a worker that failed and logs why.
+func (p *Pool) lose(l lane, w *process, why error) {
+	p.end(w)
+	p.mu.Lock()
+	p.lost++
+	p.mu.Unlock()
+	p.c.Log.Warn("render worker ended", "lane", l.String(), "reason", why,
+		"state", w.cmd.ProcessState.String(), "printed", fmt.Sprintf("%q", w.stderr))
+}
+
+func (p *Pool) end(w *process) {
+	w.kill()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.all, w)
+}
+
+// answerError turns a worker's refusal into an error; nil when it did the job.
+func answerError(a answer) error {
+	reason := sanitise(a.Reason)
+	switch a.Kind {
+	case kindOK:
+		return nil
+	case kindUndecodable:
+		return fmt.Errorf("%w: %s", ErrUndecodable, reason)
+	case kindEncode:
+		return fmt.Errorf("%w: %s", ErrEncode, reason)
+	case kindMemory:
+		return fmt.Errorf("%w: %w: %s", ErrWorker, ErrOutOfMemory, reason)
+	case kindFailed:
+		return fmt.Errorf("%w: %s", ErrWorker, reason)
+	}
+	return fmt.Errorf("%w: answer of unknown kind %q", ErrWorker, sanitise(a.Kind))
+}
+
+// deliver copies a worker's output to the caller's file and checks the copy, which no worker can
+// reach.
+func deliver(scratch, out *os.File, j Job) (Output, error) {
+	size, err := sizeOf(scratch)
+	if err != nil {
+		return Output{}, err
+	}
+	if err := out.Truncate(0); err != nil {
+		return Output{}, fmt.Errorf("emptying the rendition's file: %w", err)
+	}
+	n, err := io.Copy(io.NewOffsetWriter(out, 0), io.NewSectionReader(scratch, 0, size))
+	if err != nil {
+		return Output{}, fmt.Errorf("writing the rendition: %w", err)
+	}
+	if n != size {
+		return Output{}, fmt.Errorf("%w: the output shrank", ErrWorker)
+	}
+	return checkOutput(out, size, j)
+}
+
+func sizeOf(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("measuring the output: %w", err)
+	}
+	if n := info.Size(); n < 1 || n > maxOutput {
+		return 0, fmt.Errorf("%w: output of %d bytes, not 1 to %d", ErrWorker, n, maxOutput)
+	}
+	return info.Size(), nil
+}

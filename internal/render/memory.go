@@ -1,0 +1,159 @@
+package render
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+const mib = 1 << 20
+
+// workerShare is the memory that one more worker by default asks for, in bytes.
+const workerShare = 384 * mib
+
+// idleCost is what a worker takes without a job, in bytes: 34 MiB measured.
+const idleCost = 40 * mib
+
+// What jobs need was measured as the peak resident memory of a worker (VmHWM, libvips 8.14, glibc),
+// in bytes a pixel over that of an idle worker:
+//
+//	decoding a JPEG       baseline 0.2, progressive 4:2:0 3, 4:4:4 6
+//	         a PNG        RGB 0.5, RGBA 5 (scaled), interlaced 3 to 8
+//	         a WebP       still 8, scaled down by half or more 0.5; animated 3.3 to 4.4 x frames
+//	         a GIF        still 5 to 7.5; animated 8 of the canvas
+//	         HEIC, AVIF   8 bits 4:2:0 7.7, 4:4:4 14
+//	finished pixels       3 to 4
+//	encoding a JPEG       3 to 6
+//	         a WebP       6.5
+//
+// A Header does not say whether a JPEG is progressive or a PNG is interlaced, so the worst case
+// counts.
+var (
+	decodeCost = map[Format]int64{JPEG: 6, PNG: 8, WebP: 8, GIF: 8, HEIC: 16, AVIF: 16}
+	encodeCost = map[Format]int64{JPEG: 10, PNG: 4, WebP: 11, GIF: 11}
+)
+
+// pixelsCost is that of a finished animation, of which all frames are in memory, in bytes a pixel.
+const pixelsCost = 5
+
+// framesCost is what reading an animation takes besides, in bytes.
+const framesCost = 16 * mib
+
+// examineCost estimates the memory that an examination needs beyond that of an idle worker, in
+// bytes.
+func examineCost(h Header) int64 {
+	need := max(int64(h.Width)*int64(h.Height), h.MaxPixels) * decodeCost[h.Format]
+	if h.Frames > 1 {
+		need += framesCost
+	}
+	if h.Frames > 1 && h.Format == WebP {
+		need += h.Pixels() * pixelsCost
+	}
+	return need
+}
+
+// renderCost estimates the same for a rendition.
+func renderCost(j Job) int64 {
+	h := j.Header
+	plan := j.Options.Plan(h.Shown())
+	made := int64(plan.CanvasW) * int64(plan.CanvasH)
+	if h.Orientation > 2 {
+		// What is turned is in memory before it is cut.
+		made = max(made, int64(plan.ScaleW)*int64(plan.ScaleH))
+	}
+	if moves(j) {
+		return examineCost(h) + made*(encodeCost[j.Format]+pixelsCost*int64(h.Frames))
+	}
+	h.Frames = 1
+	return examineCost(h) + made*encodeCost[j.Format]
+}
+
+// defaultMemory is 60 % of what this process may use, in bytes.
+func defaultMemory() int64 {
+	limit := machineMemory()
+	cg := cgroupMemory("/proc/self/cgroup", "/sys/fs/cgroup")
+	if cg > 0 && (limit <= 0 || cg < limit) {
+		limit = cg
+	}
+	if limit <= 0 {
+		limit = 2 << 30 // unknown: what a small machine has
+	}
+	return limit / 10 * 6
+}
+
+// defaultWorkers is how many renditions to make at once. GOMAXPROCS is what the machine and the CPU
+// quota of the cgroup allow.
+func defaultWorkers(memory int64) int {
+	return int(max(1, min(int64(runtime.GOMAXPROCS(0)), memory/workerShare)))
+}
+
+// cgroupMemory returns the smallest memory limit of this process's cgroup and those above it,
+// version 1 or 2; 0 when there is none.
+func cgroupMemory(membership, root string) int64 {
+	text, err := os.ReadFile(membership)
+	if err != nil {
+		return 0 // not Linux, or no /proc: no limit that we could know
+	}
+	var limit int64
+	for line := range strings.Lines(string(text)) {
+		// hierarchy:controllers:path
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		dir, file := root, "memory.max"
+		if parts[1] != "" {
+			if !strings.Contains(","+parts[1]+",", ",memory,") {
+				continue
+			}
+			dir, file = path.Join(root, "memory"), "memory.limit_in_bytes"
+		}
+		// In a container the path may be that of the host and be missing here; its parents are not.
+		for p := path.Join("/", parts[2]); ; p = path.Dir(p) {
+			if n := readLimit(path.Join(dir, p, file)); n > 0 && (limit == 0 || n < limit) {
+				limit = n
+			}
+			if p == "/" {
+				break
+			}
+		}
+	}
+	return limit
+}
+
+// readLimit reads one limit; 0 when there is none. Version 1 writes "no limit" as a huge number.
+func readLimit(file string) int64 {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil || n >= 1<<60 {
+		return 0
+	}
+	return n
+}
+
+// residentMemory returns the resident set of a process in bytes; 0 where the system does not say.
+func residentMemory(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	s := bufio.NewScanner(bytes.NewReader(text))
+	for s.Scan() {
+		if fields := strings.Fields(s.Text()); len(fields) >= 2 && fields[0] == "VmRSS:" {
+			kib, err := strconv.ParseInt(fields[1], 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kib << 10
+		}
+	}
+	return 0
+}

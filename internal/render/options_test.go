@@ -1,0 +1,141 @@
+package render
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestOptionsString(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		options Options
+		want    string
+	}{
+		{Options{Fit: ScaleDown, Metadata: MetadataCopyright}, ""},
+		{Options{Width: 300, Height: 200, Fit: Cover, Metadata: MetadataCopyright},
+			"fit=cover,height=200,width=300"},
+		{Options{Width: 1366, Height: 768, Fit: ScaleDown, Metadata: MetadataNone},
+			"height=768,metadata=none,width=1366"},
+		{Options{Width: 1, Height: 2, Fit: Pad, Metadata: MetadataKeep, Background: "#ff8800",
+			Quality: 100, Still: true},
+			"anim=false,background=%23ff8800,fit=pad,height=2,metadata=keep,quality=100,width=1"},
+	} {
+		if got := c.options.String(); got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.options, got, c.want)
+		}
+		if err := c.options.Validate(); err != nil {
+			t.Errorf("%q: %v", c.want, err)
+		}
+		if got, err := ParseOptions(c.want); err != nil || got != c.options {
+			t.Errorf("%q: got %+v, %v; want %+v", c.want, got, err, c.options)
+		}
+	}
+}
+
+// TestOptionsIdentity: spellings of the same options have one canonical string.
+func TestOptionsIdentity(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ given, want string }{
+		{"width=5,height=4", "height=4,width=5"},
+		{"fit=scale-down,metadata=copyright,anim=true", ""},
+		{"background=#AABBCC", "background=%23aabbcc"},
+	} {
+		o, err := ParseOptions(c.given)
+		if err != nil || o.String() != c.want {
+			t.Errorf("%q: got %q, %v; want %q", c.given, o.String(), err, c.want)
+		}
+	}
+	if got := (Options{Width: 5}).String(); got != "width=5" {
+		t.Errorf("an empty fit is the default: got %q", got)
+	}
+	if got := (Options{Background: "#ABCDEF"}).String(); got != "background=%23abcdef" {
+		t.Errorf("colours differ by case: got %q", got)
+	}
+}
+
+func TestParseOptionsRefuses(t *testing.T) {
+	t.Parallel()
+	const side, quality = "must be a whole number from 1 to 12000", "quality must be a whole number"
+	for given, want := range map[string]string{
+		"width=0":                   "width " + side,
+		"width=12001":               "width " + side,
+		"width=-1":                  "width " + side,
+		"width=+1":                  "width " + side,
+		"width=007":                 "width " + side,
+		"width=1e3":                 "width " + side,
+		"width= 1":                  "width " + side,
+		"width=":                    "width " + side,
+		"height=99999999999":        "height " + side,
+		"quality=0":                 quality,
+		"quality=101":               quality,
+		"fit=squeeze":               "fit must be one of scale-down, contain, cover, crop or pad",
+		"fit=":                      "fit must be one of",
+		"metadata=all":              "metadata must be one of none, copyright or keep",
+		"background=red":            "background must be a colour of the form #rrggbb",
+		"background=%23gggggg":      "background must be a colour of the form #rrggbb",
+		"background=":               "background must be a colour of the form #rrggbb",
+		"anim=no":                   "anim must be true or false",
+		"dpr=2":                     "there is no such option",
+		"Width=2":                   "there is no such option",
+		"width":                     "name=value",
+		"width=1,":                  "name=value",
+		",":                         "name=value",
+		"width=1,width=1":           "width is given twice",
+		strings.Repeat("width", 99): "longer than",
+	} {
+		o, err := ParseOptions(given)
+		if err == nil || !strings.Contains(err.Error(), want) || o != (Options{}) {
+			t.Errorf("%q: got %+v, %v; want %q", given, o, err, want)
+		}
+	}
+}
+
+func TestOptionsValidate(t *testing.T) {
+	t.Parallel()
+	good := Options{Fit: Cover, Metadata: MetadataNone}
+	for name, change := range map[string]func(*Options){
+		"width":      func(o *Options) { o.Width = 12_001 },
+		"height":     func(o *Options) { o.Height = -1 },
+		"fit":        func(o *Options) { o.Fit = "" },
+		"metadata":   func(o *Options) { o.Metadata = "exif" },
+		"quality":    func(o *Options) { o.Quality = 101 },
+		"background": func(o *Options) { o.Background = "#fff" },
+	} {
+		o := good
+		if err := o.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		change(&o)
+		if err := o.Validate(); err == nil || !strings.HasPrefix(err.Error(), name+" must be") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// FuzzOptions wants what ParseOptions takes to be valid and to come back from its canonical
+// string, which is sorted and never longer than what was given in the same words.
+func FuzzOptions(f *testing.F) {
+	for _, s := range []string{
+		"", "width=300", "fit=cover,height=200,width=300", "background=%23AABBCC,fit=pad",
+		"anim=false,metadata=keep,quality=85", "width=1,width=2", "fit=,", "quality=101",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		o, err := ParseOptions(s)
+		if err != nil {
+			if o != (Options{}) {
+				t.Fatalf("%q: an error and %+v", s, o)
+			}
+			return
+		}
+		if err := o.Validate(); err != nil {
+			t.Fatalf("%q: %v", s, err)
+		}
+		canonical := o.String()
+		again, err := ParseOptions(canonical)
+		if err != nil || again != o || again.String() != canonical {
+			t.Fatalf("%q became %q became %+v, %v; want %+v", s, canonical, again, err, o)
+		}
+	})
+}

@@ -1,0 +1,188 @@
+package render
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+func TestOptionsPlan(t *testing.T) {
+	t.Parallel()
+	whole := func(w, h int) Plan { return planWhole(area{int64(w), int64(h)}) }
+	covered := func(scaleW, scaleH, x, y, w, h int) Plan {
+		return Plan{ScaleW: scaleW, ScaleH: scaleH, CropX: x, CropY: y, CropW: w, CropH: h,
+			CanvasW: w, CanvasH: h}
+	}
+	padded := func(scaleW, scaleH, x, y, w, h int) Plan {
+		return Plan{ScaleW: scaleW, ScaleH: scaleH, CropW: scaleW, CropH: scaleH, PadX: x, PadY: y,
+			CanvasW: w, CanvasH: h}
+	}
+	for _, c := range []struct {
+		fit           Fit
+		width, height int // asked for
+		w, h          int // of the picture
+		want          Plan
+	}{
+		{ScaleDown, 500, 500, 1080, 720, whole(500, 333)}, // Cloudflare's example
+		{ScaleDown, 500, 500, 720, 1080, whole(333, 500)},
+		{ScaleDown, 2000, 2000, 1080, 720, whole(1080, 720)},
+		{ScaleDown, 2000, 500, 1080, 720, whole(750, 500)},
+		{ScaleDown, 540, 0, 1080, 720, whole(540, 360)},
+		{ScaleDown, 0, 360, 1080, 720, whole(540, 360)},
+		{ScaleDown, 1081, 0, 1080, 720, whole(1080, 720)},
+		{ScaleDown, 0, 0, 1080, 720, whole(1080, 720)},
+		{ScaleDown, 10, 10, 12000, 1, whole(10, 1)}, // never a zero side
+		{"", 500, 500, 1080, 720, whole(500, 333)},
+
+		{Contain, 500, 500, 1080, 720, whole(500, 333)},
+		{Contain, 2160, 2160, 1080, 720, whole(2160, 1440)},
+		{Contain, 2160, 0, 1080, 720, whole(2160, 1440)},
+		{Contain, 0, 1440, 1080, 720, whole(2160, 1440)},
+		{Contain, 0, 0, 1080, 720, whole(1080, 720)},
+		{Contain, 12000, 12000, 100, 100, whole(10000, 10000)}, // 100 megapixels
+		{Contain, 12000, 0, 1, 1000, whole(12, 12000)},         // 12,000 a side
+		{Contain, 0, 12000, 1000, 1, whole(12000, 12)},
+		{Contain, 12000, 0, 100, 100, whole(10000, 10000)},
+
+		{Cover, 500, 500, 1080, 720, covered(750, 500, 125, 0, 500, 500)},
+		{Cover, 500, 500, 720, 1080, covered(500, 750, 0, 125, 500, 500)},
+		{Cover, 2160, 2160, 1080, 720, covered(3240, 2160, 540, 0, 2160, 2160)},
+		{Cover, 300, 200, 1080, 720, whole(300, 200)},
+		{Cover, 540, 0, 1080, 720, whole(540, 360)},
+		{Cover, 2160, 0, 1080, 720, whole(2160, 1440)},
+		{Cover, 0, 0, 1080, 720, whole(1080, 720)},
+		{Cover, 12000, 12000, 100, 100, whole(10000, 10000)},
+		{Cover, 12000, 6000, 12000, 6000, whole(12000, 6000)},
+
+		{Crop, 500, 500, 1080, 720, covered(750, 500, 125, 0, 500, 500)},
+		{Crop, 1080, 720, 1080, 720, whole(1080, 720)},
+		{Crop, 1080, 500, 1080, 720, covered(1080, 720, 0, 110, 1080, 500)},
+		{Crop, 500, 721, 1080, 720, whole(500, 333)}, // smaller one way: not cut
+		{Crop, 1081, 721, 1080, 720, whole(1080, 720)},
+		{Crop, 540, 0, 1080, 720, whole(540, 360)},
+		{Crop, 2000, 0, 1080, 720, whole(1080, 720)},
+
+		{Pad, 500, 500, 1080, 720, padded(500, 333, 0, 83, 500, 500)},
+		{Pad, 2160, 2160, 1080, 720, padded(2160, 1440, 0, 360, 2160, 2160)},
+		{Pad, 2160, 1080, 720, 1080, padded(720, 1080, 720, 0, 2160, 1080)},
+		{Pad, 540, 0, 1080, 720, whole(540, 360)},
+		{Pad, 12000, 12000, 200, 100, padded(10000, 5000, 0, 2500, 10000, 10000)},
+		{Pad, 0, 0, 1080, 720, whole(1080, 720)},
+	} {
+		o := Options{Width: c.width, Height: c.height, Fit: c.fit}
+		if got := o.Plan(c.w, c.h); got != c.want {
+			t.Errorf("%s %d x %d of %d x %d:\n got %+v\nwant %+v",
+				c.fit, c.width, c.height, c.w, c.h, got, c.want)
+		}
+	}
+}
+
+// planProperties checks what holds for every plan of a picture within the limits.
+func planProperties(t *testing.T, o Options, w, h int) {
+	t.Helper()
+	p := o.Plan(w, h)
+	fail := func(what string) {
+		t.Helper()
+		t.Fatalf("%s: %s %d x %d of %d x %d: %+v", what, o.Fit, o.Width, o.Height, w, h, p)
+	}
+	if p.CropW < 1 || p.CropH < 1 || p.CropX < 0 || p.CropY < 0 ||
+		p.CropX+p.CropW > p.ScaleW || p.CropY+p.CropH > p.ScaleH {
+		fail("the cut is not inside the scaled picture")
+	}
+	if p.PadX < 0 || p.PadY < 0 || p.PadX+p.CropW > p.CanvasW || p.PadY+p.CropH > p.CanvasH {
+		fail("the cut is not inside the canvas")
+	}
+	if p.CanvasW > MaxOutputSide || p.CanvasH > MaxOutputSide ||
+		p.CanvasW*p.CanvasH > MaxOutputPixels || max(p.ScaleW, p.ScaleH) > maxScaledSide {
+		fail("a bound is passed")
+	}
+	if o.Width != 0 && p.CanvasW > o.Width || o.Height != 0 && p.CanvasH > o.Height {
+		fail("the rendition is not inside the box")
+	}
+	if off := p.ScaleW - p.CropW - 2*p.CropX; off < 0 || off > 1 {
+		fail("the cut is not centred")
+	}
+	if off := p.CanvasW - p.CropW - 2*p.PadX; off < 0 || off > 1 {
+		fail("the picture is not centred")
+	}
+	// Proportions hold within a pixel: each side is what the other asks for, rounded once for the
+	// fit and once for a bound; a side of one pixel may stand for less.
+	fromW, fromH := float64(p.ScaleW)*float64(h)/float64(w), float64(p.ScaleH)*float64(w)/float64(h)
+	near := func(got int, want float64) bool {
+		return float64(got) > want-1.5 && float64(got) < want+1.5
+	}
+	if !near(p.ScaleH, fromW) && !near(p.ScaleW, fromH) {
+		fail("the proportions are lost")
+	}
+	enlarged := p.ScaleW > w || p.ScaleH > h
+	if enlarged && (o.Fit == ScaleDown || o.Fit == Crop) {
+		fail("the picture is enlarged")
+	}
+	both := o.Width != 0 && o.Height != 0
+	asked := p.CanvasW == o.Width && p.CanvasH == o.Height
+	if both && o.Width*o.Height <= MaxOutputPixels && !asked && o.Fit == Pad {
+		fail("the canvas is not the box")
+	}
+	if both && o.Width*o.Height <= MaxOutputPixels && !asked && o.Fit == Cover &&
+		max(w, h) <= 80*min(w, h) { // else maxScaledSide may shrink it
+		fail("the box is not filled")
+	}
+	if p.CanvasW != p.CropW || p.CanvasH != p.CropH {
+		if o.Fit != Pad {
+			fail("something is filled up")
+		}
+	}
+	if cut := p.CropW < p.ScaleW || p.CropH < p.ScaleH; cut && o.Fit != Cover && o.Fit != Crop {
+		fail("something is cut off")
+	}
+}
+
+func TestOptionsPlanProperties(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2)) // the same pictures each time
+	side := func() int {             // small and large sides alike
+		return 1 + r.IntN(1+r.IntN(12_000))
+	}
+	for range 200_000 {
+		w, h := side(), side()
+		if w*h > 100_000_000 {
+			continue
+		}
+		o := Options{Width: side(), Height: side(), Fit: fits[r.IntN(len(fits))]}
+		switch r.IntN(4) {
+		case 0:
+			o.Width = 0
+		case 1:
+			o.Height = 0
+		}
+		planProperties(t, o, w, h)
+	}
+	for _, fit := range fits { // the corners
+		for _, w := range []int{1, 2, 3, 8333, 12_000} {
+			for _, width := range []int{0, 1, 2, 3, 10_000, 12_000} {
+				for _, height := range []int{0, 1, 2, 3, 10_000, 12_000} {
+					o := Options{Width: width, Height: height, Fit: fit}
+					planProperties(t, o, w, 8333)
+					planProperties(t, o, w, 1)
+					planProperties(t, o, 1, w)
+				}
+			}
+		}
+	}
+}
+
+// TestOptionsPlanNonsense: sizes that no header has make no panic and no empty rendition.
+func TestOptionsPlanNonsense(t *testing.T) {
+	t.Parallel()
+	const huge = 1<<63 - 1
+	for _, fit := range fits {
+		for _, size := range [][2]int{{0, 0}, {-1, 5}, {huge, huge}, {huge, 1}, {1, huge}} {
+			for _, width := range []int{-1, 0, 1, 12_000, 99_999} { // Validate refuses some
+				p := Options{Width: width, Height: 7, Fit: fit}.Plan(size[0], size[1])
+				if p.CanvasW < 1 || p.CanvasH < 1 || p.CanvasW > MaxOutputSide ||
+					p.CanvasH > MaxOutputSide {
+					t.Errorf("%s of %v: %+v", fit, size, p)
+				}
+			}
+		}
+	}
+}

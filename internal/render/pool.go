@@ -1,0 +1,255 @@
+// Package render makes renditions out of originals without ever decoding a pixel in this process.
+//
+// What a file says of itself is read here, in Go: ReadHeader, Limits. What to do to its pixels is
+// said by Options and their Plan. The pixels themselves are handled by workers: processes of the
+// same binary that a Pool starts, shut into a sandbox (WorkerMain) and talks to in small frames
+// over a socket. A job is one frame and its open files; a worker has one job at a time. A file that
+// crashes, hangs or bloats a decoder costs its own job and one process. Whatever a worker says or
+// writes is checked here as if a stranger had sent it, since a decoder that was taken over by a
+// picture is a stranger.
+//
+// The engine that decodes and encodes is a value that the worker's main hands in; package render
+// itself links no C code.
+package render
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// What a job can end with, besides success, a *LimitError and the error of its context.
+var (
+	// ErrUndecodable: the decoder refused the picture; the wrapped text says why.
+	ErrUndecodable = errors.New("render: undecodable picture")
+	// ErrBusy: the queue is full; ask again later.
+	ErrBusy = errors.New("render: too busy")
+	// ErrWorker: the worker crashed, ran out of memory or time, or broke the protocol.
+	ErrWorker = errors.New("render: worker failed")
+	// ErrEncode: the picture was decoded, but the output could not be made.
+	ErrEncode = errors.New("render: encoding failed")
+	// ErrOutOfMemory: what an Engine says when the limit of its process is reached. Out of a Pool
+	// it comes together with ErrWorker.
+	ErrOutOfMemory = errors.New("render: out of memory")
+)
+
+// PoolConfig is what a Pool needs.
+type PoolConfig struct {
+	Command        []string      // how a worker is started, such as {"/path/calotype", "worker"}
+	Workers        int           // renditions made at once; 0 for a default from CPU and memory
+	Memory         int64         // bytes that all jobs in flight may need together; 0 for a default
+	Timeout        time.Duration // of one job; 0 for 30 s
+	Queue          int           // jobs that may wait, per lane; 0 for a default
+	RequireSandbox bool          // refuse to start where the sandbox is not complete
+	Log            *slog.Logger
+}
+
+// Facts are what a worker found by decoding an original.
+type Facts struct {
+	Width, Height int // as shown, after orientation
+	Frames        int
+	Alpha         bool
+	Thumbhash     []byte // about 25 bytes
+}
+
+// A Job is one rendition to make.
+type Job struct {
+	Header  Header
+	Alpha   bool
+	Options Options
+	Format  Format // of the output
+}
+
+// Output is what was made; the Pool has checked its type and size.
+type Output struct {
+	Width, Height int
+	Frames        int
+	Size          int64
+}
+
+const (
+	defaultTimeout = 30 * time.Second
+	defaultQueue   = 64
+	// recycleJobs and recycleMemory are when a worker is replaced, so that leaks and fragments of
+	// its libraries stay bounded. In jobs, and in bytes of resident memory after one.
+	recycleJobs   = 500
+	recycleMemory = 256 * mib
+	// idleTime is after which all idle workers of a lane but one are ended.
+	idleTime = time.Minute
+)
+
+// A Pool of worker processes. Uploads and renditions have workers of their own. Its methods may be
+// called at once from many goroutines.
+type Pool struct {
+	c         PoolConfig
+	idleTime  time.Duration
+	version   string
+	sandbox   SandboxState
+	starter   *starter
+	admission *admission
+
+	ctx    context.Context // ends with the Pool, and all jobs with it
+	cancel context.CancelCauseFunc
+	owned  sync.WaitGroup // jobs and the janitor
+
+	mu       sync.Mutex
+	closed   bool
+	idle     [lanes][]*process // the one used last is at the end
+	all      map[*process]lane // every worker, idle or not
+	lost     int64
+	recycled int64
+}
+
+// errClosed is what jobs of a closed Pool end with.
+var errClosed = fmt.Errorf("%w: the pool is closed", ErrBusy)
+
+// NewPool starts a Pool with one worker in each lane. It fails when these cannot be started, or,
+// with RequireSandbox, when their sandbox is not complete. An incomplete one is logged otherwise.
+func NewPool(c PoolConfig) (*Pool, error) { return newPool(c, idleTime) }
+
+func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
+	if len(c.Command) == 0 {
+		return nil, errors.New("render: PoolConfig.Command is empty; it names the worker's program")
+	}
+	c.fill()
+	p := &Pool{c: c, idleTime: idle, starter: newStarter(), all: map[*process]lane{}}
+	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	p.admission = newAdmission(c)
+	for l := range lanes {
+		w, err := p.start(p.ctx, l)
+		if err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
+		p.put(l, w)
+	}
+	if !p.sandbox.Complete {
+		c.Log.Warn("the render workers' sandbox is incomplete", "sandbox", p.sandbox.Detail)
+	}
+	p.owned.Go(p.janitor)
+	return p, nil
+}
+
+// fill puts defaults where nothing is given.
+func (c *PoolConfig) fill() {
+	if c.Memory <= 0 {
+		c.Memory = defaultMemory()
+	}
+	if c.Workers <= 0 {
+		c.Workers = defaultWorkers(c.Memory)
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Queue <= 0 {
+		c.Queue = defaultQueue
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Version names the pipeline that the workers run: ours and that of its libraries. Renditions made
+// by different versions may differ.
+func (p *Pool) Version() string { return p.version }
+
+// Status is the state of a Pool at one moment.
+type Status struct {
+	Uploads, Renditions LaneStatus
+	Lost                int64 // workers that crashed, hung or broke the protocol, since the start
+	Recycled            int64 // workers replaced in good order, since the start
+	Memory, MemoryInUse int64 // bytes: the budget, and what workers and jobs are estimated at
+	Sandbox             SandboxState
+	Timeout             time.Duration
+}
+
+// LaneStatus is the state of the workers for one kind of job.
+type LaneStatus struct {
+	Workers int // processes alive
+	Running int // jobs being done
+	Waiting int // jobs in the queue
+	Limit   int // jobs that may be done at once
+}
+
+// Status returns what the Pool is doing now.
+func (p *Pool) Status() Status {
+	a := p.admission
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var workers [lanes]int
+	for _, l := range p.all {
+		workers[l]++
+	}
+	of := func(l lane) LaneStatus {
+		return LaneStatus{
+			Workers: workers[l], Running: a.running[l], Waiting: len(a.queue[l]), Limit: a.slots[l],
+		}
+	}
+	return Status{
+		Uploads: of(uploads), Renditions: of(renditions), Lost: p.lost, Recycled: p.recycled,
+		Memory:      p.c.Memory,
+		MemoryInUse: a.used[uploads] + a.used[renditions] + int64(len(p.all))*idleCost,
+		Sandbox:     p.sandbox, Timeout: p.c.Timeout,
+	}
+}
+
+// Close ends all jobs and workers and returns when none is left.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = true
+	p.mu.Unlock()
+	p.cancel(errClosed)
+	p.owned.Wait()
+	for l := range lanes {
+		for _, w := range p.idle[l] {
+			p.end(w)
+		}
+		p.idle[l] = nil
+	}
+	p.starter.close()
+	return nil
+}
+
+// janitor ends idle workers until the Pool closes.
+func (p *Pool) janitor() {
+	tick := time.NewTicker(p.idleTime / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-tick.C:
+			for l := range lanes {
+				for _, w := range p.stale(l) {
+					p.end(w)
+				}
+			}
+		}
+	}
+}
+
+// stale takes the idle workers of a lane that are not needed any more: dead ones, and those idle
+// for long, but for one.
+func (p *Pool) stale(l lane) []*process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var keep, end []*process
+	for i, w := range p.idle[l] {
+		last := i == len(p.idle[l])-1
+		if !w.alive() || !last && time.Since(w.since) > p.idleTime {
+			end = append(end, w)
+			continue
+		}
+		keep = append(keep, w)
+	}
+	p.idle[l] = keep
+	return end
+}

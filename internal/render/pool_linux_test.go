@@ -1,0 +1,486 @@
+package render_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"calotype/internal/render"
+)
+
+var pngHeader = render.Header{Format: render.PNG, Width: 40, Height: 30, Orientation: 1, Frames: 1}
+
+// pngJob is a rendition of 20x15 pixels.
+var pngJob = render.Job{
+	Header:  pngHeader,
+	Options: render.Options{Width: 20, Fit: render.ScaleDown, Metadata: render.MetadataNone},
+	Format:  render.PNG,
+}
+
+// newFakePool starts a Pool of fake workers.
+func newFakePool(t *testing.T, kind string, c render.PoolConfig) *render.Pool {
+	t.Helper()
+	c.Command = []string{os.Args[0], "worker", kind}
+	p, err := render.NewPool(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// command is an input file that tells a fake worker what to do.
+func command(t *testing.T, text string) *os.File {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func TestPoolWorks(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{RequireSandbox: true, Workers: 2})
+	if p.Version() != "fake-1" {
+		t.Errorf("version %q", p.Version())
+	}
+	in := command(t, "ok")
+	// The offset of the caller's file does not matter and does not move.
+	if _, err := in.Seek(1, 0); err != nil {
+		t.Fatal(err)
+	}
+	facts, err := p.Examine(t.Context(), in, pngHeader)
+	if err != nil || facts.Width != 40 || facts.Height != 30 || string(facts.Thumbhash) != "thumb" {
+		t.Errorf("got %+v, %v", facts, err)
+	}
+	out := command(t, strings.Repeat("old content ", 1000))
+	got, err := p.Render(t.Context(), in, out, pngJob)
+	if err != nil || got.Width != 20 || got.Height != 15 || got.Frames != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if info, err := out.Stat(); err != nil || info.Size() != got.Size || got.Size > 1000 {
+		t.Errorf("%d bytes, reported as %d, %v", info.Size(), got.Size, err)
+	}
+	if at, err := in.Seek(0, 1); at != 1 || err != nil {
+		t.Errorf("the input's offset is now %d, %v", at, err)
+	}
+	s := p.Status()
+	if s.Uploads.Workers != 1 || s.Renditions.Workers != 1 || s.MemoryInUse != 2*render.IdleCost || s.Lost != 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestPoolDoesNotStart(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]string{
+		"exit":           "I will not",
+		"broken-engine":  "no libvips here",
+		"wrong-protocol": "protocol 99",
+		"unknown-field":  "unknown field",
+	} {
+		p, err := render.NewPool(render.PoolConfig{Command: []string{os.Args[0], "worker", kind}})
+		if err == nil {
+			p.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q in it", kind, err, want)
+		}
+	}
+	for _, c := range []render.PoolConfig{
+		{}, {Command: []string{"/nonexistent/program"}},
+		{Command: []string{os.Args[0], "worker", "garbage"}, RequireSandbox: true},
+	} {
+		if p, err := render.NewPool(c); err == nil {
+			p.Close()
+			t.Errorf("%v started", c.Command)
+		}
+	}
+}
+
+// TestWorkerSpeaksNonsense has workers whose answers are no answers.
+func TestWorkerSpeaksNonsense(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"garbage", "huge", "two-values", "half", "unknown-kind"} {
+		p := newFakePool(t, kind, render.PoolConfig{})
+		for round := range 2 {
+			_, err := p.Examine(t.Context(), command(t, "ok"), pngHeader)
+			if !errors.Is(err, render.ErrWorker) || errors.Is(err, render.ErrUndecodable) {
+				t.Errorf("%s: got %v", kind, err)
+			}
+			if s := p.Status(); s.Lost != int64(round+1) {
+				t.Errorf("%s: %d workers lost after %d jobs", kind, s.Lost, round+1)
+			}
+		}
+	}
+}
+
+func TestErrorsOfJobs(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	p := newFakePool(t, "engine", render.PoolConfig{
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	for _, c := range []struct {
+		command string
+		want    error
+		text    string
+		lost    int64
+	}{
+		{"undecodable", render.ErrUndecodable, "bad bytes yyy", 0},
+		{"encode", render.ErrEncode, "no room", 0},
+		{"crash", render.ErrWorker, "EOF", 1},
+		{"memory", render.ErrOutOfMemory, "all gone", 1},
+		{"memory", render.ErrWorker, "all gone", 1},
+		{"nonsense", render.ErrWorker, "no command", 1},
+		{"wide", render.ErrWorker, "41x30", 1},
+		{"frames", render.ErrWorker, "7 frames", 1},
+		{"hashless", render.ErrWorker, "0 bytes", 1},
+	} {
+		before := p.Status().Lost
+		_, err := p.Examine(t.Context(), command(t, c.command), pngHeader)
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) ||
+			len(err.Error()) > 300 {
+			t.Errorf("%s: got %v, want %v", c.command, err, c.want)
+		}
+		if lost := p.Status().Lost - before; lost != c.lost {
+			t.Errorf("%s: %d workers lost, want %d", c.command, lost, c.lost)
+		}
+		if _, err := p.Examine(t.Context(), command(t, "ok"), pngHeader); err != nil {
+			t.Errorf("the job after %s: %v", c.command, err)
+		}
+	}
+	if s := log.String(); !strings.Contains(s, "crash") || strings.Contains(s, "\x1b") ||
+		len(s) > 40_000 {
+		t.Errorf("the log of a crash is %d bytes: %.300s", len(s), s)
+	}
+}
+
+// TestOutputIsNotTrusted has workers that write something else than they should.
+func TestOutputIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{})
+	for _, c := range []struct {
+		command, text string
+		want          error
+	}{
+		{"small", "19x15", render.ErrWorker},
+		{"script", "no picture", render.ErrWorker},
+		{"nothing", "0 bytes", render.ErrWorker},
+		{"fill", "file too large", render.ErrEncode},
+		{"write-input", "bad file descriptor", render.ErrEncode},
+	} {
+		_, err := p.Render(t.Context(), command(t, c.command), command(t, ""), pngJob)
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: got %v, want %v", c.command, err, c.want)
+		}
+	}
+	job := pngJob
+	job.Format = render.WebP
+	_, err := p.Render(t.Context(), command(t, "ok"), command(t, ""), job)
+	if !errors.Is(err, render.ErrWorker) || !strings.Contains(err.Error(), "png, not webp") {
+		t.Errorf("got %v for a PNG that should be a WebP", err)
+	}
+	for _, bad := range []render.Format{render.AVIF, render.HEIC, "svg", ""} {
+		job.Format = bad
+		if _, err := p.Render(t.Context(), command(t, "ok"), command(t, ""), job); err == nil {
+			t.Errorf("%q was made", bad)
+		}
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{Timeout: 500 * time.Millisecond})
+	for _, c := range []string{"stop", "sleep 1h"} {
+		_, err := p.Examine(t.Context(), command(t, c), pngHeader)
+		if !errors.Is(err, render.ErrWorker) || !strings.Contains(err.Error(), "not done after") {
+			t.Errorf("%s: got %v", c, err)
+		}
+	}
+	if s := p.Status(); s.Lost != 2 {
+		t.Errorf("%d workers lost, want 2", s.Lost)
+	}
+}
+
+// running waits until so many jobs run and wait in the renditions' lane.
+func running(t *testing.T, p *render.Pool, run, wait int) {
+	t.Helper()
+	for range 3000 {
+		if s := p.Status().Renditions; s.Running == run && s.Waiting == wait {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("never %d running and %d waiting: %+v", run, wait, p.Status())
+}
+
+// TestQueue fills the renditions' lane. Uploads go on, and who gives up leaves.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1, Queue: 2})
+	var jobs sync.WaitGroup
+	job := func(ctx context.Context, text string, want error) {
+		in, out := command(t, text), command(t, "")
+		jobs.Go(func() {
+			if _, err := p.Render(ctx, in, out, pngJob); !errors.Is(err, want) {
+				t.Errorf("%s: got %v, want %v", text, err, want)
+			}
+		})
+	}
+	first, endFirst := context.WithCancel(t.Context())
+	second, endSecond := context.WithCancel(t.Context())
+	job(first, "sleep 1h", context.Canceled)
+	running(t, p, 1, 0)
+	job(second, "ok", context.Canceled)
+	running(t, p, 1, 1)
+	job(t.Context(), "ok", nil)
+	running(t, p, 1, 2)
+	_, err := p.Render(t.Context(), command(t, "ok"), command(t, ""), pngJob)
+	if !errors.Is(err, render.ErrBusy) {
+		t.Errorf("the third in the queue got %v", err)
+	}
+	if _, err := p.Examine(t.Context(), command(t, "ok"), pngHeader); err != nil {
+		t.Errorf("an upload while renditions are stuck: %v", err)
+	}
+	endSecond()
+	running(t, p, 1, 1)
+	endFirst() // kills the worker; the third job gets a new one
+	jobs.Wait()
+	if s := p.Status(); s.Lost != 1 || s.MemoryInUse != 2*render.IdleCost {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// TestKilledWorkers kills idle workers, which costs nobody anything, and a busy one, which costs
+// its job only.
+func TestKilledWorkers(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1})
+	for range 5 {
+		for _, pid := range render.PIDs(p) {
+			unix.Kill(pid, unix.SIGKILL)
+		}
+		if _, err := p.Examine(t.Context(), command(t, "ok"), pngHeader); err != nil {
+			t.Errorf("after the idle worker was killed: %v", err)
+		}
+	}
+	failed := make(chan error)
+	in, out := command(t, "sleep 1h"), command(t, "")
+	go func() {
+		_, err := p.Render(t.Context(), in, out, pngJob)
+		failed <- err
+	}()
+	running(t, p, 1, 0)
+	for done := false; !done; {
+		for _, pid := range render.PIDs(p) {
+			unix.Kill(pid, unix.SIGKILL)
+		}
+		select {
+		case err := <-failed:
+			done = true
+			if !errors.Is(err, render.ErrWorker) {
+				t.Errorf("the job of a killed worker: %v", err)
+			}
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	if _, err := p.Render(t.Context(), command(t, "ok"), command(t, ""), pngJob); err != nil {
+		t.Errorf("the next job: %v", err)
+	}
+}
+
+func TestIdleWorkersEnd(t *testing.T) {
+	t.Parallel()
+	p, err := render.NewPoolIdle(render.PoolConfig{
+		Command: []string{os.Args[0], "worker", "engine"}, Workers: 3,
+	}, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	ctx, end := context.WithCancel(t.Context())
+	var jobs sync.WaitGroup
+	for range 3 {
+		in, out := command(t, "sleep 50ms"), command(t, "")
+		jobs.Go(func() {
+			if _, err := p.Render(ctx, in, out, pngJob); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	jobs.Wait()
+	end()
+	for range 3000 {
+		if p.Status().Renditions.Workers == 1 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("status %+v, want one worker left", p.Status())
+}
+
+// TestCloseLeavesNothing closes a Pool in the middle of its work. It counts processes and
+// goroutines of the whole test program, so it does not run beside others.
+func TestCloseLeavesNothing(t *testing.T) {
+	goroutines := runtime.NumGoroutine()
+	p, err := render.NewPool(render.PoolConfig{
+		Command: []string{os.Args[0], "worker", "engine"}, Workers: 2,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jobs sync.WaitGroup
+	for range 5 {
+		in, out := command(t, "sleep 1h"), command(t, "")
+		jobs.Go(func() {
+			if _, err := p.Render(t.Context(), in, out, pngJob); !errors.Is(err, render.ErrBusy) {
+				t.Errorf("a job of a closed pool: %v", err)
+			}
+		})
+	}
+	running(t, p, 2, 3)
+	pids := render.PIDs(p)
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	jobs.Wait()
+	if err := p.Close(); err != nil {
+		t.Errorf("closing again: %v", err)
+	}
+	_, err = p.Examine(t.Context(), command(t, "ok"), pngHeader)
+	if !errors.Is(err, render.ErrBusy) {
+		t.Errorf("a job after closing: %v", err)
+	}
+	if left := children(t); len(left) > 0 {
+		t.Errorf("processes left: %v (idle ones were %v)", left, pids)
+	}
+	for range 500 {
+		if runtime.NumGoroutine() <= goroutines {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), goroutines)
+}
+
+// children lists the processes that this one has started.
+func children(t *testing.T) []string {
+	t.Helper()
+	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, name := range tasks {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // the thread has ended meanwhile
+		}
+		all = append(all, strings.Fields(string(text))...)
+	}
+	return all
+}
+
+// TestWorkersDieWithServer kills a server with SIGKILL.
+func TestWorkersDieWithServer(t *testing.T) {
+	t.Parallel()
+	server := exec.Command(os.Args[0], "worker", "parent")
+	out, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Error(err)
+	}
+	pids := strings.Fields(strings.Trim(line, "[]\n"))
+	if len(pids) != 2 {
+		t.Errorf("workers %q", line)
+	}
+	server.Process.Kill()
+	server.Wait()
+	for _, pid := range pids {
+		gone := false
+		for range 3000 {
+			stat, err := os.ReadFile("/proc/" + pid + "/stat")
+			// A zombie that nobody in this container collects is dead as well.
+			if gone = err != nil || bytes.Contains(stat, []byte(") Z ")); gone {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if !gone {
+			t.Errorf("worker %s lives on", pid)
+		}
+	}
+}
+
+// TestEnvironment looks at what a worker gets to know, and at its place in line when memory is
+// short.
+func TestEnvironment(t *testing.T) {
+	t.Setenv("CALOTYPE_SECRET", "CANARY")
+	p := newFakePool(t, "engine", render.PoolConfig{})
+	for _, pid := range render.PIDs(p) {
+		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+		if err != nil {
+			t.Skip("cannot read a worker's environment: ", err)
+		}
+		if bytes.Contains(text, []byte("CANARY")) || bytes.Contains(text, []byte("HOME=")) {
+			t.Errorf("a worker has %q", text)
+		}
+		score, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
+		if err != nil || strings.TrimSpace(string(score)) != "1000" {
+			t.Errorf("oom_score_adj %q, %v", score, err)
+		}
+	}
+}
+
+// BenchmarkEmptyJob is what the processes, frames and files cost, without pixels.
+func BenchmarkEmptyJob(b *testing.B) {
+	p, err := render.NewPool(render.PoolConfig{Command: []string{os.Args[0], "worker", "engine"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	name := filepath.Join(b.TempDir(), "in")
+	if err := os.WriteFile(name, []byte("ok"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	in, err := os.Open(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer in.Close()
+	for b.Loop() {
+		if _, err := p.Examine(b.Context(), in, pngHeader); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package vips
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"calotype/internal/render"
+)
+
+// thumbSide is the longer side of the picture that a thumbhash is made of, in pixels.
+const thumbSide = 100
+
+// Examine decodes a whole original strictly and reports its facts.
+func (e *engine) Examine(in *os.File, h render.Header) (render.Facts, error) {
+	runtime.LockOSThread() // as in render
+	defer runtime.UnlockOSThread()
+	r, err := start(in, nil, render.Job{Header: h}, thumbPlan(h), true)
+	if err != nil {
+		return render.Facts{}, err
+	}
+	defer r.close()
+	if err := r.do(before); err != nil {
+		return render.Facts{}, err
+	}
+	facts := render.Facts{Frames: r.frames}
+	facts.Width, facts.Height = h.Shown()
+	for r.frame = 0; r.frame < r.frames; r.frame++ {
+		if err := r.next(); err != nil {
+			return render.Facts{}, err
+		}
+		if r.frame > 0 {
+			continue // read, and so decoded
+		}
+		if err := r.do(each); err != nil {
+			return render.Facts{}, err
+		}
+		if facts.Thumbhash, err = r.thumbhash(); err != nil {
+			return render.Facts{}, err
+		}
+	}
+	facts.Alpha = r.alpha
+	return facts, nil
+}
+
+// thumbPlan scales a picture down to its thumbnail.
+func thumbPlan(h render.Header) render.Plan {
+	w, hh := h.Shown()
+	if longest := max(w, hh); longest > thumbSide {
+		w, hh = max(1, w*thumbSide/longest), max(1, hh*thumbSide/longest)
+	}
+	return render.Plan{ScaleW: w, ScaleH: hh, CropW: w, CropH: hh, CanvasW: w, CanvasH: hh}
+}
+
+// thumbhash computes the pixels of the thumbnail in hand and hashes them.
+func (r *rendering) thumbhash() ([]byte, error) {
+	bands := r.im.bands()
+	p := newPixels(r.im.width() * r.im.height() * bands)
+	defer p.free()
+	if err := r.im.writeTo(p, 0); err != nil {
+		return nil, r.blame(step{name: "thumbnail"}, err)
+	}
+	raw := unsafe.Slice((*byte)(p.data), p.size)
+	rgba, err := toRGBA(raw, bands)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", render.ErrUndecodable, err)
+	}
+	return thumbhash(r.im.width(), r.im.height(), rgba), nil
+}
+
+// toRGBA spreads grey and adds opacity: 1 to 4 bands in, 4 out.
+func toRGBA(raw []byte, bands int) ([]byte, error) {
+	if bands < 1 || bands > 4 || len(raw)%bands != 0 {
+		return nil, errors.New("pixels are not grey or RGB")
+	}
+	out := make([]byte, 0, len(raw)/bands*4)
+	for i := 0; i < len(raw); i += bands {
+		p := raw[i : i+bands]
+		switch bands {
+		case 1:
+			out = append(out, p[0], p[0], p[0], 255)
+		case 2:
+			out = append(out, p[0], p[0], p[0], p[1])
+		case 3:
+			out = append(out, p[0], p[1], p[2], 255)
+		default:
+			out = append(out, p...)
+		}
+	}
+	return out, nil
+}

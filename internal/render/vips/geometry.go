@@ -1,0 +1,85 @@
+package vips
+
+// #include "shim.h"
+import "C"
+
+// premultiply weighs colours by their opacity before they are mixed by a resize.
+func (r *rendering) premultiply() error {
+	r.multiplied = false
+	if !r.im.alpha() || r.fits() {
+		return nil
+	}
+	r.straight, r.multiplied = r.im.format(), true
+	return r.im.premultiply()
+}
+
+// fits tells that the image is of the right size already.
+func (r *rendering) fits() bool {
+	w, h := r.target()
+	return r.im.width() == w && r.im.height() == h
+}
+
+func (r *rendering) resize() error {
+	if r.fits() {
+		return nil
+	}
+	w, h := r.target()
+	return r.im.resize(float64(w)/float64(r.im.width()), float64(h)/float64(r.im.height()))
+}
+
+func (r *rendering) unpremultiply() error {
+	if !r.multiplied {
+		return nil
+	}
+	return r.im.unpremultiply(r.straight)
+}
+
+// turn makes the picture upright by the header's orientation. The decoders are not asked: they
+// differ on where they look for it. HEIC and AVIF come upright and have orientation 1.
+func (r *rendering) turn() error {
+	o := r.job.Header.Orientation
+	if o > 2 && r.rows == nil {
+		// Rows are decoded from the top; turning needs them in another order.
+		if err := r.im.copyToMemory(); err != nil {
+			return err
+		}
+	}
+	var err error
+	switch o {
+	case 3:
+		err = r.im.rotate(C.VIPS_ANGLE_D180)
+	case 4:
+		err = r.im.flip(C.VIPS_DIRECTION_VERTICAL)
+	case 5, 6:
+		err = r.im.rotate(C.VIPS_ANGLE_D90)
+	case 7, 8:
+		err = r.im.rotate(C.VIPS_ANGLE_D270)
+	}
+	if err == nil && (o == 2 || o == 5 || o == 7) {
+		err = r.im.flip(C.VIPS_DIRECTION_HORIZONTAL)
+	}
+	return err
+}
+
+func (r *rendering) crop() error {
+	p := r.plan
+	if p.CropX == 0 && p.CropY == 0 && p.CropW == r.im.width() && p.CropH == r.im.height() {
+		return nil
+	}
+	return r.im.crop(p.CropX, p.CropY, p.CropW, p.CropH)
+}
+
+func (r *rendering) pad() error {
+	p := r.plan
+	if p.CanvasW == r.im.width() && p.CanvasH == r.im.height() {
+		return nil
+	}
+	fill, err := r.background()
+	if err != nil {
+		return err
+	}
+	if r.im.alpha() {
+		fill = append(fill, 255)
+	}
+	return r.im.embed(p.PadX, p.PadY, p.CanvasW, p.CanvasH, fill)
+}

@@ -1,0 +1,186 @@
+package vips
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"unsafe"
+
+	"calotype/internal/render"
+)
+
+// libheif before 1.16 sizes a picture by the turns and cuts that stand after its ispe property, but
+// applies those before it too; libvips then fails with "bad image dimensions". Files with that
+// order exist, so for them, and only for them, libheif gets a copy in which ispe comes first. The
+// standard wants it there anyway.
+
+const (
+	maxPatched   = 64 << 20 // bytes of a file that is copied
+	maxMeta      = 1 << 20  // bytes of a meta box that is looked into
+	maxTopBoxes  = 64
+	maxMetaBoxes = 4096
+)
+
+// reorder swaps the source for a copy with ispe first, where that matters.
+func (r *rendering) reorder() error {
+	info, err := r.in.Stat()
+	if err != nil {
+		return fmt.Errorf("measuring the input: %w", err)
+	}
+	meta, at, err := readMeta(r.in, info.Size())
+	if err != nil || !ispeFirst(meta) || info.Size() > maxPatched {
+		return nil // as it is: libheif has the last word on what is broken
+	}
+	r.patched = newPixels(int(info.Size()))
+	file := unsafe.Slice((*byte)(r.patched.data), r.patched.size)
+	if _, err := io.ReadFull(io.NewSectionReader(r.in, 0, info.Size()), file); err != nil {
+		return fmt.Errorf("%w: reading the input: %w", render.ErrUndecodable, err)
+	}
+	copy(file[at:], meta)
+	src, err := openBytes(r.patched)
+	if err != nil {
+		return err
+	}
+	r.source.close()
+	r.source = src
+	return nil
+}
+
+var errNoMeta = errors.New("no meta box of a usual size")
+
+// readMeta returns the content of the file's meta box and where it stands.
+func readMeta(f io.ReaderAt, size int64) (meta []byte, at int64, err error) {
+	var head [16]byte
+	for pos, n := int64(0), 0; pos+8 <= size && n < maxTopBoxes; n++ {
+		got, err := f.ReadAt(head[:], pos)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, 0, fmt.Errorf("looking for the meta box: %w", err)
+		}
+		kind, body, length := boxHead(head[:got], size-pos)
+		if length == 0 {
+			break
+		}
+		if kind == "meta" {
+			if length > maxMeta {
+				break
+			}
+			meta = make([]byte, length-body)
+			if _, err := f.ReadAt(meta, pos+body); err != nil {
+				return nil, 0, fmt.Errorf("reading the meta box: %w", err)
+			}
+			return meta, pos + body, nil
+		}
+		pos += length
+	}
+	return nil, 0, errNoMeta
+}
+
+// boxHead reads the head of a box in b, of which room bytes are left in its surroundings: its kind,
+// where its content begins, and its whole length; length 0 means that it does not fit.
+func boxHead(b []byte, room int64) (kind string, body, length int64) {
+	if len(b) < 8 {
+		return "", 0, 0
+	}
+	body, length = 8, int64(binary.BigEndian.Uint32(b))
+	switch {
+	case length == 0:
+		length = room
+	case length == 1 && len(b) >= 16:
+		body, length = 16, int64(binary.BigEndian.Uint64(b[8:])&(1<<62-1))
+	}
+	if length < body || length > room {
+		return "", 0, 0
+	}
+	return string(b[4:8]), body, length
+}
+
+// boxes calls do for each box in b.
+func boxes(b []byte, do func(kind string, content []byte)) {
+	for n := 0; n < maxMetaBoxes; n++ {
+		kind, body, length := boxHead(b[:min(16, len(b))], int64(len(b)))
+		if length == 0 {
+			return
+		}
+		do(kind, b[body:length])
+		b = b[length:]
+	}
+}
+
+// ispeFirst changes the content of a meta box so that each item's properties begin with ispe, and
+// tells whether it had to.
+func ispeFirst(meta []byte) (changed bool) {
+	if len(meta) < 4 {
+		return false
+	}
+	boxes(meta[4:], func(kind string, iprp []byte) {
+		if kind != "iprp" {
+			return
+		}
+		var kinds []string
+		boxes(iprp, func(kind string, content []byte) {
+			switch kind {
+			case "ipco":
+				boxes(content, func(kind string, _ []byte) { kinds = append(kinds, kind) })
+			case "ipma":
+				changed = sortLinks(content, kinds) || changed
+			}
+		})
+	})
+	return changed
+}
+
+// sortLinks does it for one ipma box: version and flags, a number of entries, and for each an item,
+// a number of links and the links, each with a bit for "essential" and the number of a property,
+// from 1.
+func sortLinks(ipma []byte, kinds []string) (changed bool) {
+	if len(ipma) < 8 {
+		return false
+	}
+	itemSize, linkSize := 2, 1
+	if ipma[0] >= 1 {
+		itemSize = 4
+	}
+	if ipma[3]&1 != 0 {
+		linkSize = 2
+	}
+	count := binary.BigEndian.Uint32(ipma[4:])
+	b := ipma[8:]
+	for ; count > 0 && len(b) > itemSize; count-- {
+		n := int(b[itemSize]) * linkSize
+		b = b[itemSize+1:]
+		if n > len(b) {
+			break
+		}
+		changed = ispeToFront(b[:n], linkSize, kinds) || changed
+		b = b[n:]
+	}
+	return changed
+}
+
+// ispeToFront moves the ispe among the links of one item to their front, if something that turns or
+// cuts the picture stands before it.
+func ispeToFront(links []byte, size int, kinds []string) bool {
+	turned := false
+	for i := 0; i < len(links); i += size {
+		number := int(links[i] & 0x7f)
+		if size == 2 {
+			number = number<<8 | int(links[i+1])
+		}
+		if number < 1 || number > len(kinds) {
+			continue
+		}
+		switch kinds[number-1] {
+		case "irot", "imir", "clap":
+			turned = true
+		case "ispe":
+			if turned {
+				link := [2]byte{links[i], links[i+size-1]}
+				copy(links[size:i+size], links[:i])
+				copy(links[:size], link[:size])
+			}
+			return turned
+		}
+	}
+	return false
+}

@@ -1,0 +1,174 @@
+package vips
+
+// #include <stdlib.h>
+// #include "shim.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"unsafe"
+)
+
+// A vipsImage is one node of a libvips pipeline. Its operations replace it in place.
+type vipsImage struct{ c *C.VipsImage }
+
+// become replaces the image by the outcome of an operation on it.
+func (im *vipsImage) become(c *C.VipsImage) error {
+	if c == nil {
+		return takeError()
+	}
+	im.close()
+	im.c = c
+	return nil
+}
+
+func (im *vipsImage) close() {
+	if im != nil && im.c != nil {
+		C.shim_unref(unsafe.Pointer(im.c))
+		im.c = nil
+	}
+}
+
+func (im *vipsImage) width() int                  { return int(im.c.Xsize) }
+func (im *vipsImage) height() int                 { return int(im.c.Ysize) }
+func (im *vipsImage) bands() int                  { return int(im.c.Bands) }
+func (im *vipsImage) format() C.VipsBandFormat    { return im.c.BandFmt }
+func (im *vipsImage) space() C.VipsInterpretation { return C.vips_image_guess_interpretation(im.c) }
+func (im *vipsImage) alpha() bool                 { return C.vips_image_hasalpha(im.c) != 0 }
+func (im *vipsImage) premultiply() error          { return im.become(C.shim_premultiply(im.c)) }
+func (im *vipsImage) addAlpha() error             { return im.become(C.shim_add_alpha(im.c)) }
+func (im *vipsImage) copyToMemory() error         { return im.become(C.shim_copy_memory(im.c)) }
+
+func (im *vipsImage) resize(h, v float64) error {
+	return im.become(C.shim_resize(im.c, C.double(h), C.double(v)))
+}
+
+func (im *vipsImage) rotate(angle C.VipsAngle) error {
+	return im.become(C.shim_rotate(im.c, angle))
+}
+
+func (im *vipsImage) flip(d C.VipsDirection) error {
+	return im.become(C.shim_flip(im.c, d))
+}
+
+func (im *vipsImage) unpremultiply(f C.VipsBandFormat) error {
+	return im.become(C.shim_unpremultiply(im.c, f))
+}
+
+func (im *vipsImage) toSpace(space C.VipsInterpretation) error {
+	return im.become(C.shim_colourspace(im.c, space))
+}
+
+// iccToSRGB converts by the embedded profile, or by one of libvips' own when there is none.
+func (im *vipsImage) iccToSRGB(fallback string) error {
+	name := C.CString(fallback)
+	defer C.free(unsafe.Pointer(name))
+	return im.become(C.shim_icc_to_srgb(im.c, name))
+}
+
+func (im *vipsImage) crop(x, y, w, h int) error {
+	return im.become(C.shim_crop(im.c, C.int(x), C.int(y), C.int(w), C.int(h)))
+}
+
+// embed puts the image at (x, y) on a canvas of w x h pixels of one colour.
+func (im *vipsImage) embed(x, y, w, h int, fill []float64) error {
+	return im.become(C.shim_embed(im.c, C.int(x), C.int(y), C.int(w), C.int(h),
+		(*C.double)(&fill[0]), C.int(len(fill))))
+}
+
+func (im *vipsImage) flatten(background []float64) error {
+	return im.become(C.shim_flatten(im.c, (*C.double)(&background[0]), C.int(len(background))))
+}
+
+// pixels is memory outside Go's heap, which libvips may hold on to.
+type pixels struct {
+	data unsafe.Pointer
+	size int
+}
+
+func newPixels(size int) pixels {
+	return pixels{C.malloc(C.size_t(size)), size}
+}
+
+func (p *pixels) free() {
+	C.free(p.data)
+	p.data, p.size = nil, 0
+}
+
+// image shows p as 8-bit pixels. p must outlive it.
+func (p *pixels) image(width, height, bands int) (*vipsImage, error) {
+	im := &vipsImage{}
+	return im, im.become(C.shim_from_memory(p.data, C.size_t(p.size), C.int(width),
+		C.int(height), C.int(bands)))
+}
+
+// writeTo computes all pixels of the image into p at an offset.
+func (im *vipsImage) writeTo(p pixels, offset int) error {
+	size := im.width() * im.height() * im.bands()
+	if im.format() != C.VIPS_FORMAT_UCHAR {
+		return errors.New("pixels are not of 8 bits")
+	}
+	if offset+size > p.size {
+		return fmt.Errorf("%d bytes of pixels at %d do not fit into %d", size, offset, p.size)
+	}
+	if C.shim_write_all(im.c, unsafe.Add(p.data, offset), C.size_t(size)) != 0 {
+		return takeError()
+	}
+	return nil
+}
+
+// A source is a file that libvips reads.
+type source struct{ c *C.VipsSource }
+
+// openSource begins at the start of f, whose offset may be anywhere. f stays the caller's.
+func openSource(f *os.File) (source, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil && !isPipe(f) {
+		return source{}, fmt.Errorf("rewinding the input: %w", err)
+	}
+	c := C.shim_source(C.int(f.Fd()))
+	if c == nil {
+		return source{}, takeError()
+	}
+	return source{c}, nil
+}
+
+// openBytes reads from memory, which must outlive the source.
+func openBytes(p pixels) (source, error) {
+	c := C.shim_source_memory(p.data, C.size_t(p.size))
+	if c == nil {
+		return source{}, takeError()
+	}
+	return source{c}, nil
+}
+
+func isPipe(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
+}
+
+func (s source) close() { C.shim_unref(unsafe.Pointer(s.c)) }
+
+// loading says how a file is opened.
+type loading struct {
+	shrink int     // JPEG: 1, 2, 4 or 8
+	scale  float64 // WebP: at most 1
+	all    bool    // every frame, one below the other
+	strict bool    // fail at what a decoder could paper over
+}
+
+func (s source) load(kind C.Kind, l loading) (*vipsImage, error) {
+	pages := 1
+	if l.all {
+		pages = -1
+	}
+	strict := 0
+	if l.strict {
+		strict = 1
+	}
+	im := &vipsImage{}
+	return im, im.become(C.shim_load(s.c, kind, C.int(max(1, l.shrink)), C.double(l.scale),
+		C.int(pages), C.int(strict)))
+}

@@ -1,0 +1,189 @@
+package vips
+
+// #include "shim.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"calotype/internal/render"
+)
+
+// pipeline is everything that happens between an original and a rendition, in order. A step that
+// has nothing to do leaves the image alone: a plain photograph is loaded small, resized, stripped
+// and encoded.
+var pipeline = []step{
+	{"load", before, (*rendering).load},
+
+	{"canvas", each, (*rendering).canvas},
+	{"premultiply", each, (*rendering).premultiply},
+	{"resize", each, (*rendering).resize},
+	{"unpremultiply", each, (*rendering).unpremultiply},
+	{"colour", each, (*rendering).colour},
+	{"turn", each, (*rendering).turn},
+	{"crop", each, (*rendering).crop},
+	{"pad", each, (*rendering).pad},
+	{"flatten", each, (*rendering).flatten},
+	{"collect", each, (*rendering).collect},
+
+	{"join", after, (*rendering).join},
+	{"metadata", after, (*rendering).metadata},
+	{"encode", after, (*rendering).encode},
+}
+
+// A step is one line of the pipeline.
+type step struct {
+	name string
+	when when
+	run  func(*rendering) error
+}
+
+// when says how often a step runs.
+type when int
+
+const (
+	before when = iota // once, for the whole file
+	each               // for each frame of an animation; once for a still
+	after              // once, when the frames are done
+)
+
+// A rendering is one job on its way through the pipeline.
+type rendering struct {
+	job    render.Job
+	in     *os.File
+	out    *os.File // nil at an examination
+	strict bool
+	plan   render.Plan
+
+	source source
+	loaded *vipsImage // the whole file: of an animation all frames, one below the other
+	frames int
+	frame  int        // the one in hand
+	im     *vipsImage // what the next step works on
+
+	straight   C.VipsBandFormat // what to go back to while multiplied
+	multiplied bool
+	alpha      bool    // the original has an alpha channel
+	rows       *frames // of an animation, reads frame by frame
+	patched    pixels  // a copy of the file, where libheif needs one
+	joined     pixels  // of an animation, the finished frames, one below the other
+	bands      int     // of the finished frames
+	ready      bool    // the pixels are computed: the original is not to blame any more
+}
+
+// start begins a job. The caller closes the rendering.
+func start(in, out *os.File, j render.Job, plan render.Plan, strict bool) (*rendering, error) {
+	C.vips_error_clear() // of what earlier jobs left behind
+	src, err := openSource(in)
+	if err != nil {
+		return nil, err
+	}
+	if plan == (render.Plan{}) {
+		w, h := j.Header.Shown()
+		plan = render.Plan{ScaleW: w, ScaleH: h, CropW: w, CropH: h, CanvasW: w, CanvasH: h}
+	}
+	return &rendering{
+		job: j, in: in, out: out, strict: strict, plan: plan, source: src, frames: 1,
+	}, nil
+}
+
+func (r *rendering) close() {
+	r.im.close()
+	r.rows.close()
+	r.loaded.close()
+	r.joined.free()
+	r.source.close()
+	r.patched.free()
+}
+
+// do runs the steps of one kind.
+func (r *rendering) do(when when) error {
+	for _, s := range pipeline {
+		if s.when != when {
+			continue
+		}
+		if err := s.run(r); err != nil {
+			return r.blame(s, err)
+		}
+	}
+	return nil
+}
+
+// blame classifies a failure. libvips computes pixels as late as it can, so a decoder's error may
+// come out of any step until the pixels are in memory.
+func (r *rendering) blame(s step, err error) error {
+	for _, known := range []error{render.ErrOutOfMemory, render.ErrUndecodable, render.ErrEncode} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	kind := render.ErrUndecodable
+	// A saver names itself, such as "webpsave: ...".
+	if r.ready || strings.Contains(err.Error(), "save: ") {
+		kind = render.ErrEncode
+	}
+	return fmt.Errorf("%w: %s: %w", kind, s.name, err)
+}
+
+// run does the whole pipeline up to the given end.
+func (r *rendering) run(end when) error {
+	if err := r.do(before); err != nil {
+		return err
+	}
+	for r.frame = 0; r.frame < r.frames; r.frame++ {
+		if err := r.next(); err != nil {
+			return err
+		}
+		if err := r.do(each); err != nil {
+			return err
+		}
+	}
+	if end == each {
+		return nil
+	}
+	return r.do(after)
+}
+
+// next takes the next frame in hand.
+func (r *rendering) next() error {
+	if r.rows == nil {
+		r.im, r.loaded = r.loaded, nil
+		return nil
+	}
+	im, err := r.rows.read(r.frame)
+	if err != nil {
+		return r.blame(step{name: fmt.Sprintf("frame %d", r.frame+1)}, err)
+	}
+	r.im.close()
+	r.im = im
+	return nil
+}
+
+// Render writes one rendition.
+func (e *engine) Render(in, out *os.File, j render.Job) (render.Output, error) {
+	return e.render(in, out, j, j.Options.Plan(j.Header.Shown()))
+}
+
+func (e *engine) render(in, out *os.File, j render.Job, plan render.Plan) (render.Output, error) {
+	runtime.LockOSThread() // libvips ties what reads frames to the thread that made it
+	defer runtime.UnlockOSThread()
+	r, err := start(in, out, j, plan, false)
+	if err != nil {
+		return render.Output{}, err
+	}
+	defer r.close()
+	if err := r.run(after); err != nil {
+		return render.Output{}, err
+	}
+	info, err := out.Stat()
+	if err != nil {
+		return render.Output{}, fmt.Errorf("%w: measuring the output: %w", render.ErrEncode, err)
+	}
+	return render.Output{
+		Width: r.plan.CanvasW, Height: r.plan.CanvasH, Frames: r.frames, Size: info.Size(),
+	}, nil
+}

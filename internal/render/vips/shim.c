@@ -1,0 +1,343 @@
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <gmodule.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim.h"
+
+/* What is served: everything else that libvips or its modules register stays blocked. */
+static const char *loaders[] = {"VipsForeignLoadJpegSource", "VipsForeignLoadPngSource",
+	"VipsForeignLoadNsgifSource", "VipsForeignLoadWebpSource", "VipsForeignLoadHeifSource", NULL};
+static const char *savers[] = {"VipsForeignSaveJpegTarget", "VipsForeignSavePngTarget",
+	"VipsForeignSaveWebpTarget", "VipsForeignSaveCgifTarget", NULL};
+
+static void drop_log(const gchar *domain, GLogLevelFlags level, const gchar *text, gpointer data)
+{
+}
+
+/* libvips would load all its modules: ImageMagick, Poppler and OpenSlide among them. We keep them
+ * out of the process (VIPSHOME points nowhere) and load the one with the HEIF loader ourselves. */
+static void load_heif_module(void)
+{
+	Dl_info where;
+	if (dladdr((void *) &vips_init, &where) == 0 || where.dli_fname == NULL)
+		return;
+	char *dir = g_path_get_dirname(where.dli_fname);
+	char *name = g_strdup_printf("vips-modules-%d.%d", vips_version(0), vips_version(1));
+	char *path = g_build_filename(dir, name, "vips-heif." G_MODULE_SUFFIX, NULL);
+	g_module_open(path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+	g_free(path);
+	g_free(name);
+	g_free(dir);
+}
+
+int shim_init(void)
+{
+	g_setenv("VIPSHOME", "/nonexistent", TRUE);
+	g_log_set_default_handler(drop_log, NULL);
+	if (VIPS_INIT("calotype"))
+		return -1;
+	load_heif_module();
+	vips_concurrency_set(1);
+	vips_cache_set_max(0);
+	vips_operation_block_set("VipsForeignLoad", TRUE);
+	vips_operation_block_set("VipsForeignSave", TRUE);
+	for (int i = 0; loaders[i]; i++)
+		vips_operation_block_set(loaders[i], FALSE);
+	for (int i = 0; savers[i]; i++)
+		vips_operation_block_set(savers[i], FALSE);
+	return 0;
+}
+
+const char *shim_version(void)
+{
+	return vips_version_string();
+}
+
+/* shim_missing names the first loader or saver that this libvips was built without. */
+const char *shim_missing(void)
+{
+	for (int i = 0; loaders[i]; i++)
+		if (g_type_from_name(loaders[i]) == 0)
+			return loaders[i];
+	for (int i = 0; savers[i]; i++)
+		if (g_type_from_name(savers[i]) == 0)
+			return savers[i];
+	return NULL;
+}
+
+void shim_take_error(char *buf, size_t size)
+{
+	g_strlcpy(buf, vips_error_buffer(), size);
+	vips_error_clear();
+}
+
+VipsSource *shim_source(int fd)
+{
+	return vips_source_new_from_descriptor(fd);
+}
+
+VipsSource *shim_source_memory(void *data, size_t size)
+{
+	return vips_source_new_from_memory(data, size);
+}
+
+VipsTarget *shim_target(int fd)
+{
+	return vips_target_new_to_descriptor(fd);
+}
+
+void shim_unref(void *object)
+{
+	if (object)
+		g_object_unref(object);
+}
+
+VipsImage *shim_load(VipsSource *s, Kind kind, int shrink, double scale, int pages, int strict)
+{
+	VipsImage *out = NULL;
+	VipsAccess access = VIPS_ACCESS_SEQUENTIAL;
+	VipsFailOn fail = strict ? VIPS_FAIL_ON_WARNING : VIPS_FAIL_ON_NONE;
+	int bad = -1;
+	switch (kind) {
+	case KIND_JPEG:
+		bad = vips_jpegload_source(
+			s, &out, "shrink", shrink, "access", access, "fail_on", fail, NULL);
+		break;
+	case KIND_PNG:
+		bad = vips_pngload_source(s, &out, "access", access, "fail_on", fail, NULL);
+		break;
+	case KIND_GIF:
+		bad = vips_gifload_source(s, &out, "n", pages, "access", access, "fail_on", fail, NULL);
+		break;
+	case KIND_WEBP:
+		bad = vips_webpload_source(
+			s, &out, "n", pages, "scale", scale, "access", access, "fail_on", fail, NULL);
+		break;
+	case KIND_HEIF:
+		bad = vips_heifload_source(s, &out, "access", access, "fail_on", fail, NULL);
+		break;
+	}
+	return bad ? NULL : out;
+}
+
+VipsImage *shim_from_memory(void *data, size_t size, int width, int height, int bands)
+{
+	VipsImage *out =
+		vips_image_new_from_memory(data, size, width, height, bands, VIPS_FORMAT_UCHAR);
+	if (out)
+		out->Type = bands < 3 ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB;
+	return out;
+}
+
+VipsImage *shim_resize(VipsImage *in, double hscale, double vscale)
+{
+	VipsImage *out = NULL;
+	return vips_resize(in, &out, hscale, "vscale", vscale, NULL) ? NULL : out;
+}
+
+VipsImage *shim_premultiply(VipsImage *in)
+{
+	VipsImage *out = NULL;
+	return vips_premultiply(in, &out, NULL) ? NULL : out;
+}
+
+VipsImage *shim_unpremultiply(VipsImage *in, VipsBandFormat format)
+{
+	VipsImage *straight = NULL, *out = NULL;
+	if (vips_unpremultiply(in, &straight, NULL))
+		return NULL;
+	int bad = vips_cast(straight, &out, format, NULL);
+	g_object_unref(straight);
+	return bad ? NULL : out;
+}
+
+VipsImage *shim_icc_to_srgb(VipsImage *in, const char *fallback)
+{
+	VipsImage *out = NULL;
+	int bad = vips_icc_transform(in, &out, "srgb", "embedded", TRUE, "input_profile", fallback,
+		"intent", VIPS_INTENT_PERCEPTUAL, "depth", 8, NULL);
+	return bad ? NULL : out;
+}
+
+VipsImage *shim_colourspace(VipsImage *in, VipsInterpretation space)
+{
+	VipsImage *out = NULL;
+	return vips_colourspace(in, &out, space, NULL) ? NULL : out;
+}
+
+VipsImage *shim_add_alpha(VipsImage *in)
+{
+	VipsImage *out = NULL;
+	return vips_addalpha(in, &out, NULL) ? NULL : out;
+}
+
+VipsImage *shim_rotate(VipsImage *in, VipsAngle angle)
+{
+	VipsImage *out = NULL;
+	return vips_rot(in, &out, angle, NULL) ? NULL : out;
+}
+
+VipsImage *shim_flip(VipsImage *in, VipsDirection direction)
+{
+	VipsImage *out = NULL;
+	return vips_flip(in, &out, direction, NULL) ? NULL : out;
+}
+
+VipsImage *shim_copy_memory(VipsImage *in)
+{
+	return vips_image_copy_memory(in);
+}
+
+/* shim_copy makes an image whose metadata may be changed. */
+VipsImage *shim_copy(VipsImage *in)
+{
+	VipsImage *out = NULL;
+	return vips_copy(in, &out, NULL) ? NULL : out;
+}
+
+VipsImage *shim_crop(VipsImage *in, int left, int top, int width, int height)
+{
+	VipsImage *out = NULL;
+	return vips_extract_area(in, &out, left, top, width, height, NULL) ? NULL : out;
+}
+
+VipsImage *shim_embed(VipsImage *in, int x, int y, int width, int height, double *fill, int n)
+{
+	VipsImage *out = NULL;
+	VipsArrayDouble *background = vips_array_double_new(fill, n);
+	int bad = vips_embed(in, &out, x, y, width, height, "extend", VIPS_EXTEND_BACKGROUND,
+		"background", background, NULL);
+	vips_area_unref(VIPS_AREA(background));
+	return bad ? NULL : out;
+}
+
+VipsImage *shim_flatten(VipsImage *in, double *background, int n)
+{
+	VipsImage *out = NULL;
+	VipsArrayDouble *colour = vips_array_double_new(background, n);
+	int bad = vips_flatten(in, &out, "background", colour, NULL);
+	vips_area_unref(VIPS_AREA(colour));
+	return bad ? NULL : out;
+}
+
+/* shim_read_rows reads whole rows of a sequential image, in order, into out. */
+int shim_read_rows(VipsRegion *reader, int top, int height, void *out)
+{
+	VipsRect rect = {0, top, reader->im->Xsize, height};
+	size_t line = VIPS_IMAGE_SIZEOF_LINE(reader->im);
+	if (vips_region_prepare(reader, &rect))
+		return -1;
+	for (int y = 0; y < height; y++)
+		memcpy((char *) out + line * y, VIPS_REGION_ADDR(reader, 0, top + y), line);
+	return 0;
+}
+
+int shim_write_all(VipsImage *in, void *out, size_t size)
+{
+	size_t n = 0;
+	void *data = vips_image_write_to_memory(in, &n);
+	if (data == NULL)
+		return -1;
+	int bad = n != size;
+	if (bad)
+		vips_error("calotype", "%zu bytes of pixels, not %zu", n, size);
+	else
+		memcpy(out, data, n);
+	g_free(data);
+	return bad ? -1 : 0;
+}
+
+int shim_has(VipsImage *in, const char *name)
+{
+	return vips_image_get_typeof(in, name) != 0;
+}
+
+int shim_get_int(VipsImage *in, const char *name, int fallback)
+{
+	int value;
+	if (!shim_has(in, name) || vips_image_get_int(in, name, &value)) {
+		vips_error_clear();
+		return fallback;
+	}
+	return value;
+}
+
+void shim_set_int(VipsImage *in, const char *name, int value)
+{
+	vips_image_set_int(in, name, value);
+}
+
+/* shim_get_ints copies at most max integers of an array field and returns their number. */
+int shim_get_ints(VipsImage *in, const char *name, int *out, int max)
+{
+	int *values, n;
+	if (!shim_has(in, name) || vips_image_get_array_int(in, name, &values, &n)) {
+		vips_error_clear();
+		return 0;
+	}
+	if (n > max)
+		n = max;
+	memcpy(out, values, n * sizeof(int));
+	return n;
+}
+
+void shim_set_ints(VipsImage *in, const char *name, int *values, int n)
+{
+	vips_image_set_array_int(in, name, values, n);
+}
+
+void shim_copy_field(VipsImage *to, VipsImage *from, const char *name)
+{
+	GValue value = {0};
+	if (!shim_has(from, name))
+		return;
+	if (vips_image_get(from, name, &value)) {
+		vips_error_clear();
+		return;
+	}
+	vips_image_set(to, name, &value);
+	g_value_unset(&value);
+}
+
+void shim_remove(VipsImage *in, const char *name)
+{
+	vips_image_remove(in, name);
+}
+
+char **shim_fields(VipsImage *in)
+{
+	return vips_image_get_fields(in);
+}
+
+const char *shim_field(char **fields, int i)
+{
+	return fields[i];
+}
+
+void shim_free_fields(char **fields)
+{
+	g_strfreev(fields);
+}
+
+int shim_save_jpeg(VipsImage *in, VipsTarget *t, int quality, int progressive, int strip)
+{
+	return vips_jpegsave_target(in, t, "Q", quality, "optimize_coding", TRUE, "interlace",
+		progressive, "subsample_mode", VIPS_FOREIGN_SUBSAMPLE_AUTO, "strip", strip, NULL);
+}
+
+int shim_save_png(VipsImage *in, VipsTarget *t, int compression)
+{
+	return vips_pngsave_target(in, t, "compression", compression, "strip", TRUE, NULL);
+}
+
+int shim_save_webp(VipsImage *in, VipsTarget *t, int quality, int effort)
+{
+	return vips_webpsave_target(in, t, "Q", quality, "effort", effort, "strip", TRUE, NULL);
+}
+
+int shim_save_gif(VipsImage *in, VipsTarget *t, int effort, int reuse)
+{
+	return vips_gifsave_target(in, t, "effort", effort, "reuse", reuse, "strip", TRUE, NULL);
+}

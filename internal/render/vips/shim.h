@@ -1,0 +1,59 @@
+/* The whole of libvips that the render worker may use. Every function returns 0 or a new image on
+ * success; on failure libvips' error buffer says why. Nothing else of libvips is called from Go. */
+#ifndef CALOTYPE_VIPS_SHIM_H
+#define CALOTYPE_VIPS_SHIM_H
+
+#include <vips/vips.h>
+
+typedef enum { KIND_JPEG, KIND_PNG, KIND_GIF, KIND_WEBP, KIND_HEIF } Kind;
+
+/* Start. */
+int shim_init(void);
+const char *shim_version(void);
+const char *shim_missing(void);
+void shim_take_error(char *buf, size_t size);
+
+/* In and out, by file descriptor. */
+VipsSource *shim_source(int fd);
+VipsSource *shim_source_memory(void *data, size_t size);
+VipsTarget *shim_target(int fd);
+void shim_unref(void *object);
+VipsImage *shim_load(VipsSource *s, Kind kind, int shrink, double scale, int pages, int strict);
+VipsImage *shim_from_memory(void *data, size_t size, int width, int height, int bands);
+
+/* Pixels. */
+VipsImage *shim_resize(VipsImage *in, double hscale, double vscale);
+VipsImage *shim_premultiply(VipsImage *in);
+VipsImage *shim_unpremultiply(VipsImage *in, VipsBandFormat format);
+VipsImage *shim_icc_to_srgb(VipsImage *in, const char *fallback);
+VipsImage *shim_colourspace(VipsImage *in, VipsInterpretation space);
+VipsImage *shim_add_alpha(VipsImage *in);
+VipsImage *shim_rotate(VipsImage *in, VipsAngle angle);
+VipsImage *shim_flip(VipsImage *in, VipsDirection direction);
+VipsImage *shim_copy_memory(VipsImage *in);
+VipsImage *shim_copy(VipsImage *in);
+VipsImage *shim_crop(VipsImage *in, int left, int top, int width, int height);
+VipsImage *shim_embed(VipsImage *in, int x, int y, int width, int height, double *fill, int n);
+VipsImage *shim_flatten(VipsImage *in, double *background, int n);
+int shim_read_rows(VipsRegion *reader, int top, int height, void *out);
+int shim_write_all(VipsImage *in, void *out, size_t size);
+
+/* Metadata. */
+int shim_has(VipsImage *in, const char *name);
+int shim_get_int(VipsImage *in, const char *name, int fallback);
+void shim_set_int(VipsImage *in, const char *name, int value);
+int shim_get_ints(VipsImage *in, const char *name, int *out, int max);
+void shim_set_ints(VipsImage *in, const char *name, int *values, int n);
+void shim_copy_field(VipsImage *to, VipsImage *from, const char *name);
+void shim_remove(VipsImage *in, const char *name);
+char **shim_fields(VipsImage *in);
+const char *shim_field(char **fields, int i);
+void shim_free_fields(char **fields);
+
+/* Encoders. */
+int shim_save_jpeg(VipsImage *in, VipsTarget *t, int quality, int progressive, int strip);
+int shim_save_png(VipsImage *in, VipsTarget *t, int compression);
+int shim_save_webp(VipsImage *in, VipsTarget *t, int quality, int effort);
+int shim_save_gif(VipsImage *in, VipsTarget *t, int effort, int reuse);
+
+#endif

@@ -1,0 +1,102 @@
+// Package vips is the engine of the render workers: libvips behind a small C shim of our own, and
+// on top of it the pipeline as one visible list of steps.
+//
+// It is meant to run inside the sandbox of render.WorkerMain only; the server process links it and
+// never calls it, and nothing of libvips starts before New. One engine works on one job at a time.
+// Of libvips' many loaders and savers only those of the served formats are reachable; its operation
+// cache is off and its thread pool has one thread, since the workers themselves are what runs side
+// by side.
+package vips
+
+/*
+#cgo pkg-config: vips gmodule-2.0
+#cgo CFLAGS: -std=gnu11 -O2
+#include "shim.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"calotype/internal/render"
+)
+
+// pipelineVersion is raised whenever the same job makes other pixels than before.
+const pipelineVersion = 1
+
+type engine struct{ version string }
+
+// New starts libvips in this process. It fails when libvips lacks one of the formats.
+func New() (render.Engine, error) {
+	if C.shim_init() != 0 {
+		return nil, fmt.Errorf("starting libvips: %w", takeError())
+	}
+	if name := C.shim_missing(); name != nil {
+		return nil, fmt.Errorf("this libvips has no %s: install one with JPEG, PNG, GIF, WebP and "+
+			"HEIF support", C.GoString(name))
+	}
+	if err := warmUp(); err != nil {
+		return nil, err
+	}
+	return &engine{version: PipelineVersion()}, nil
+}
+
+// PipelineVersion names this pipeline and the libvips that it runs on, such as "1-8.14.1".
+// Renditions made by different versions may differ.
+func PipelineVersion() string {
+	version, _, _ := strings.Cut(C.GoString(C.shim_version()), "-")
+	return fmt.Sprintf("%d-%s", pipelineVersion, version)
+}
+
+func (e *engine) Version() string { return e.version }
+
+// warmUp makes every codec load what it loads lazily, such as libheif its plug-ins, while files can
+// still be opened. There is nothing to decode, so failure is what is expected.
+func warmUp() error {
+	for _, k := range []C.Kind{C.KIND_JPEG, C.KIND_PNG, C.KIND_GIF, C.KIND_WEBP, C.KIND_HEIF} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return fmt.Errorf("warming up: %w", err)
+		}
+		_, err = io.WriteString(w, warmUpBytes)
+		w.Close()
+		if err != nil {
+			r.Close()
+			return fmt.Errorf("warming up: %w", err)
+		}
+		if src, err := openSource(r); err == nil {
+			if im, err := src.load(k, loading{}); err == nil {
+				im.close()
+			}
+			src.close()
+		}
+		r.Close()
+	}
+	return nil
+}
+
+// warmUpBytes begins like a HEIC and goes no further.
+const warmUpBytes = "\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+
+// takeError returns what libvips has to say, and whether memory was the reason.
+func takeError() error {
+	var buf [512]C.char
+	C.shim_take_error(&buf[0], C.size_t(len(buf)))
+	text := strings.Join(strings.Fields(C.GoString(&buf[0])), " ")
+	if text == "" {
+		text = "libvips gave no reason"
+	}
+	low := strings.ToLower(text)
+	for _, sign := range []string{
+		"out of memory", "unable to allocate", "memory allocation", "memory error",
+		"insufficient memory", "not enough memory",
+	} {
+		if strings.Contains(low, sign) {
+			return fmt.Errorf("%w: %s", render.ErrOutOfMemory, text)
+		}
+	}
+	return fmt.Errorf("%s", text)
+}

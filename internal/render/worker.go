@@ -1,0 +1,140 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// An Engine decodes and encodes pictures. It lives in a worker process only; its errors wrap
+// ErrUndecodable, ErrEncode or ErrOutOfMemory.
+type Engine interface {
+	// Version names the pipeline and its libraries. Renditions of different versions may differ.
+	Version() string
+	// Examine decodes all of in strictly. h is what ReadHeader said of it.
+	Examine(in *os.File, h Header) (Facts, error)
+	// Render writes the rendition of in to out, an empty file.
+	Render(in, out *os.File, j Job) (Output, error)
+}
+
+// workerFD is where a worker finds its socket.
+const workerFD = 3
+
+// WorkerMain is the whole of a worker process: it shuts itself into the sandbox, starts the engine
+// and serves jobs until the server goes away. The return value is the exit status. main does
+//
+//	os.Exit(render.WorkerMain(vips.New))
+func WorkerMain(newEngine func() (Engine, error)) int {
+	// A write over RLIMIT_FSIZE shall be an error of that write, not a signal that ends the worker.
+	signal.Ignore(syscall.SIGXFSZ, syscall.SIGPIPE)
+	conn, err := connOf(os.NewFile(workerFD, "server"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "this command is started by the server, not by hand:", err)
+		return 2
+	}
+	defer conn.Close()
+	box := enterSandbox()
+	engine, err := newEngine()
+	if err != nil {
+		return report(writeFrame(conn, hello{Protocol: protocol, Error: sanitise(err.Error())}))
+	}
+	box.seal()
+	h := hello{Protocol: protocol, Version: engine.Version(), Sandbox: box.state()}
+	if err := writeFrame(conn, h); err != nil {
+		return report(err)
+	}
+	return report(serve(conn, engine))
+}
+
+// report prints why a worker ends, if for a reason other than the server's going, and gives the
+// exit status.
+func report(err error) int {
+	if err == nil || errors.Is(err, io.EOF) {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// serve does jobs one after the other until conn ends.
+func serve(conn *net.UnixConn, engine Engine) error {
+	for {
+		var r request
+		files, err := readFrameFiles(conn, &r, 2)
+		if err != nil {
+			return err
+		}
+		a := do(engine, r, files)
+		closeAll(files)
+		if err := writeFrame(conn, a); err != nil {
+			return err
+		}
+	}
+}
+
+// do does one job.
+func do(engine Engine, r request, files []*os.File) answer {
+	var a answer
+	var err error
+	switch {
+	case r.Op == opExamine && len(files) == 1:
+		a.Facts, err = engine.Examine(files[0], r.Job.Header)
+	case r.Op == opRender && len(files) == 2:
+		a.Output, err = engine.Render(files[0], files[1], r.Job)
+	default:
+		err = fmt.Errorf("job %q with %d files", r.Op, len(files))
+	}
+	kind, class := kindOf(err)
+	if err != nil {
+		reason := err.Error()
+		if class != nil {
+			// The server puts the class before the reason again.
+			reason = strings.TrimPrefix(reason, class.Error()+": ")
+		}
+		return answer{Kind: kind, Reason: sanitise(reason)}
+	}
+	a.Kind = kind
+	return a
+}
+
+// kindOf names the class of a job's error.
+func kindOf(err error) (kind string, class error) {
+	switch {
+	case err == nil:
+		return kindOK, nil
+	case errors.Is(err, ErrOutOfMemory):
+		return kindMemory, ErrOutOfMemory
+	case errors.Is(err, ErrUndecodable):
+		return kindUndecodable, ErrUndecodable
+	case errors.Is(err, ErrEncode):
+		return kindEncode, ErrEncode
+	}
+	return kindFailed, nil
+}
+
+// maxReason bounds what a worker says about a failure, in bytes.
+const maxReason = 200
+
+// sanitise makes one short line of printable ASCII out of what a library said about hostile bytes.
+func sanitise(s string) string {
+	out := make([]byte, 0, min(len(s), maxReason))
+	space := false
+	for i := 0; i < len(s) && len(out) < maxReason; i++ {
+		c := s[i]
+		if c <= ' ' || c > '~' {
+			space = len(out) > 0
+			continue
+		}
+		if space && len(out) < maxReason-1 {
+			out = append(out, ' ')
+		}
+		space = false
+		out = append(out, c)
+	}
+	return string(out)
+}
