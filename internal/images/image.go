@@ -196,7 +196,7 @@ func parsePageToken(token string) (uploaded int64, key string, err error) {
 
 const selectImage = `SELECT key, account, id, custom, creator, meta, filename, require_signed,
 	created, uploaded, draft, expires, refusals, last_kind, last_message,
-	blob, format, stored_width, stored_height, max_pixels, orientation, frames, alpha, size, sha256, thumbhash
+	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha, size, sha256, thumbhash
 	FROM images`
 
 func scanImage(r row) (Image, error) {
@@ -208,13 +208,13 @@ func scanImage(r row) (Image, error) {
 		meta                            sql.NullString
 		blob, format, sha256, thumbhash sql.NullString
 		width, height, orientation      sql.NullInt64
-		maxPixels, frames, size         sql.NullInt64
+		maxPixels, scans, frames, size  sql.NullInt64
 		alpha                           sql.NullBool
 	)
 	err := r.Scan(&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta, &img.Filename,
 		&img.RequireSignedURLs, &created, &uploaded, &img.Draft,
 		&expires, &ticket.Refusals, &kind, &ticket.LastMessage,
-		&blob, &format, &width, &height, &maxPixels, &orientation, &frames, &alpha, &size, &sha256, &thumbhash)
+		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha, &size, &sha256, &thumbhash)
 	if err != nil {
 		return Image{}, err
 	}
@@ -231,8 +231,8 @@ func scanImage(r row) (Image, error) {
 		Blob: blob.String,
 		Header: render.Header{
 			Format: render.Format(format.String), Width: int(width.Int64), Height: int(height.Int64),
-			MaxPixels: maxPixels.Int64, Orientation: int(orientation.Int64),
-			Frames: int(frames.Int64),
+			MaxPixels: maxPixels.Int64, Scans: int(scans.Int64),
+			Orientation: int(orientation.Int64), Frames: int(frames.Int64),
 		},
 		Alpha: alpha.Bool, Size: size.Int64, SHA256: sha256.String, Thumbhash: thumbhash.String,
 	}

@@ -257,12 +257,13 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	}
 	claimed, err := u.s.DB.Exec(ctx, `UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
 		claimed_by = ?4, blob = ?5, format = ?6, stored_width = ?7, stored_height = ?8,
-		max_pixels = ?9, orientation = ?10, frames = ?11, alpha = ?12, size = ?13, sha256 = ?14,
-		thumbhash = ?15
-		WHERE key = ?1 AND draft = 1 AND expires >= ?16 AND refusals < ?17`,
+		max_pixels = ?9, scans = ?10, orientation = ?11, frames = ?12, alpha = ?13, size = ?14,
+		sha256 = ?15, thumbhash = ?16
+		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18`,
 		u.draft.Key, micros(uploaded), filename, claimer, o.Blob, string(o.Header.Format),
-		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Orientation, o.Header.Frames, flag(o.Alpha),
-		o.Size, o.SHA256, o.Thumbhash, micros(u.began), maxRefusals)
+		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
+		o.Header.Orientation, o.Header.Frames, flag(o.Alpha), o.Size, o.SHA256,
+		o.Thumbhash, micros(u.began), maxRefusals)
 	if err != nil {
 		return Image{}, fmt.Errorf("claiming a ticket: %w", err)
 	}

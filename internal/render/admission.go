@@ -45,7 +45,8 @@ type waiter struct {
 
 // newAdmission divides what a Pool has. The workers themselves come off the memory first.
 func newAdmission(c PoolConfig) *admission {
-	slots := [lanes]int{uploads: (c.Workers + 1) / 2, renditions: c.Workers}
+	// One slow upload must not hold up all others.
+	slots := [lanes]int{uploads: max(c.Workers, 2), renditions: c.Workers}
 	total := max(c.Memory-int64(slots[uploads]+slots[renditions])*idleCost, c.Memory/4)
 	return &admission{total: total, reserve: total / 4, slots: slots, depth: c.Queue}
 }

@@ -18,6 +18,9 @@ func (c headerCase) header() Header {
 	h := c.want
 	h.Orientation, h.Frames = max(h.Orientation, 1), max(h.Frames, 1)
 	h.MaxPixels = max(h.MaxPixels, int64(h.Width)*int64(h.Height))
+	if h.Format == JPEG {
+		h.Scans = max(h.Scans, 1)
+	}
 	return h
 }
 

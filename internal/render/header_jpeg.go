@@ -1,6 +1,9 @@
 package render
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 const (
 	// maxJPEGSegments bounds the segments before the pixels; cameras write fewer than 100.
@@ -25,6 +28,9 @@ const (
 	jpegAPP1 = 0xe1
 )
 
+// jpegProgressive is what the last two bits of a frame marker say of how the pixels are coded.
+const jpegProgressive = 2
+
 func isJPEGFrame(marker byte) bool {
 	return marker >= jpegSOF0 && marker <= 0xcf &&
 		marker != jpegDHT && marker != jpegJPG && marker != jpegDAC
@@ -33,7 +39,7 @@ func isJPEGFrame(marker byte) bool {
 // readJPEG reads all segments up to the first scan, as a decoder does: the frame header and the
 // EXIF block may stand in either order.
 func readJPEG(w *window) (Header, error) {
-	j := jpegHeader{w: w, h: Header{Format: JPEG, Orientation: 1, Frames: 1}}
+	j := jpegHeader{w: w, h: Header{Format: JPEG, Orientation: 1, Frames: 1, Scans: 1}}
 	pos := int64(2) // behind SOI
 	for range maxJPEGSegments {
 		marker, next, err := j.nextMarker(pos)
@@ -62,7 +68,8 @@ func readJPEG(w *window) (Header, error) {
 			if !j.sized {
 				return Header{}, malformed("the JPEG has picture data before its size")
 			}
-			return j.h, nil
+			err := j.countScans(next)
+			return j.h, err
 		}
 		if err := j.segment(marker, next+2, next+length); err != nil {
 			return Header{}, err
@@ -73,11 +80,76 @@ func readJPEG(w *window) (Header, error) {
 		maxJPEGSegments)
 }
 
+// countScans counts the scans of a picture that has several, from the header of the first one at
+// off. A scan of few bytes may still send the decoder over all pixels.
+func (j *jpegHeader) countScans(off int64) error {
+	b, err := j.w.at(off, 3) // length, components of this scan
+	if err != nil {
+		return ignoreEnd(err)
+	}
+	if j.whole && int(b[2]) == j.parts {
+		return nil // a decoder stops behind it
+	}
+	for {
+		off += int64(binary.BigEndian.Uint16(b)) // to the coded data, or behind another segment
+		marker, next, err := j.markerInData(off)
+		if err != nil || marker == jpegEOI {
+			return ignoreEnd(err)
+		}
+		if marker == jpegSOS {
+			j.h.Scans++
+		}
+		off = next
+		if b, err = j.w.at(off, 2); err != nil {
+			return ignoreEnd(err)
+		}
+	}
+}
+
+// ignoreEnd makes nothing of a file that is cut short in its pixels: that is for the decoder.
+func ignoreEnd(err error) error {
+	if err == errCutShort {
+		return nil
+	}
+	return err
+}
+
+// markerInData finds the next marker in coded data, where 0xff00 is a byte of data and restart
+// markers belong to it.
+func (j *jpegHeader) markerInData(pos int64) (marker byte, next int64, err error) {
+	for {
+		n := int(min(windowBytes, j.w.size-pos))
+		if n < 2 {
+			return 0, 0, errCutShort
+		}
+		b, err := j.w.at(pos, n)
+		if err != nil {
+			return 0, 0, err
+		}
+		at := bytes.IndexByte(b[:n-1], 0xff)
+		if at < 0 {
+			pos += int64(n - 1)
+			continue
+		}
+		m := b[at+1]
+		pos += int64(at) + 1
+		if m == 0xff {
+			continue // a fill byte
+		}
+		pos++
+		if m != 0 && m != jpegTEM && (m < jpegRST0 || m > jpegRST7) {
+			return m, pos, nil
+		}
+	}
+}
+
 // A jpegHeader is the state of readJPEG.
 type jpegHeader struct {
 	w     *window
 	h     Header
 	sized bool // a frame header was seen
+	parts int  // components of the picture
+	whole bool // all of the picture may come in one scan: it is not progressive
 	exif  bool // an EXIF block was seen; the first one counts
 	junk  int  // stray bytes so far
 }
@@ -110,6 +182,7 @@ func (j *jpegHeader) nextMarker(pos int64) (marker byte, next int64, err error) 
 func (j *jpegHeader) segment(marker byte, off, end int64) error {
 	switch {
 	case isJPEGFrame(marker):
+		j.whole = marker&3 != jpegProgressive
 		return j.frame(off, end)
 	case marker == jpegAPP1 && !j.exif && end-off >= int64(len(exifPrefix)):
 		b, err := j.w.at(off, len(exifPrefix))
@@ -143,6 +216,7 @@ func (j *jpegHeader) frame(off, end int64) error {
 		return malformed("the JPEG's frame header has a wrong length")
 	}
 	j.sized = true
+	j.parts = int(b[5])
 	j.h.Height = int(binary.BigEndian.Uint16(b[1:]))
 	j.h.Width = int(binary.BigEndian.Uint16(b[3:]))
 	return nil

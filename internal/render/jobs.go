@@ -108,6 +108,14 @@ func (p *Pool) begin(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
+// timeout is how long a worker of a lane may take for a job.
+func (p *Pool) timeout(l lane) time.Duration {
+	if l == uploads {
+		return min(p.c.Timeout, examineTimeout)
+	}
+	return p.c.Timeout
+}
+
 // maxAttempts bounds how many workers may turn out to be dead before a job is given up.
 const maxAttempts = 4
 
@@ -121,7 +129,7 @@ func (p *Pool) exchange(
 		if err != nil {
 			return nil, answer{}, err
 		}
-		a, err := w.exchange(ctx, r, p.c.Timeout, files...)
+		a, err := w.exchange(ctx, r, p.timeout(l), files...)
 		if err == nil {
 			return w, a, nil
 		}

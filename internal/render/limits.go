@@ -9,12 +9,15 @@ type Limits struct {
 	HEIFPixels      int64 // the same for HEIC and AVIF, whose decoders need far more memory
 	AnimationPixels int64 // canvas x frames
 	Frames          int
+	ScanPixels      int64 // pixels x scans of a JPEG: what a decoder goes over
 }
 
 // DefaultLimits are the documented limits of the service.
 var DefaultLimits = Limits{
 	Side: 12_000, Pixels: 100_000_000, HEIFPixels: 50_000_000,
 	AnimationPixels: 100_000_000, Frames: 10_000,
+	// About 2 seconds. A camera's picture has 14 scans at most, a crafted one thousands.
+	ScanPixels: 10_000_000_000,
 }
 
 // MaxTransformPixels is the size, over all frames, up to which an animation is transformed. A
@@ -29,6 +32,7 @@ const (
 	LimitHiddenPixels    = "hidden pixels" // of the largest picture in the file, when not shown
 	LimitFrames          = "frames"
 	LimitAnimationPixels = "animation pixels" // canvas x frames
+	LimitScans           = "scans"
 )
 
 // limitSentences say what a limit is about, given the measured and the allowed figure.
@@ -40,6 +44,7 @@ var limitSentences = map[string]string{
 	LimitFrames:       "the animation has %d frames; at most %d are allowed",
 	LimitAnimationPixels: "the animation has %d pixels, all frames together;" +
 		" at most %d are allowed",
+	LimitScans: "the picture is refined in %d scans; at most %d are allowed for its size",
 }
 
 // A LimitError says which limit a picture passes, with the measured and the allowed figure. Its
@@ -74,6 +79,9 @@ func (l Limits) Check(h Header) error {
 		{LimitHeight, int64(h.Height), int64(l.Side)},
 		{LimitPixels, canvas, pixels},
 		{LimitHiddenPixels, h.MaxPixels, pixels},
+	}
+	if h.Scans > 1 {
+		checks = append(checks, LimitError{LimitScans, int64(h.Scans), l.ScanPixels / canvas})
 	}
 	if h.Frames > 1 {
 		checks = append(checks,

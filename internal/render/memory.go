@@ -31,8 +31,7 @@ const idleCost = 40 * mib
 //	encoding a JPEG       3 to 6
 //	         a WebP       6.5
 //
-// A Header does not say whether a JPEG is progressive or a PNG is interlaced, so the worst case
-// counts.
+// A Header does not say whether a PNG is interlaced, so the worst case counts.
 var (
 	decodeCost = map[Format]int64{JPEG: 6, PNG: 8, WebP: 8, GIF: 8, HEIC: 16, AVIF: 16}
 	encodeCost = map[Format]int64{JPEG: 10, PNG: 4, WebP: 11, GIF: 11}
@@ -47,7 +46,11 @@ const framesCost = 16 * mib
 // examineCost estimates the memory that an examination needs beyond that of an idle worker, in
 // bytes.
 func examineCost(h Header) int64 {
-	need := max(int64(h.Width)*int64(h.Height), h.MaxPixels) * decodeCost[h.Format]
+	cost := decodeCost[h.Format]
+	if h.Format == JPEG && h.Scans == 1 {
+		cost = 1
+	}
+	need := max(int64(h.Width)*int64(h.Height), h.MaxPixels) * cost
 	if h.Frames > 1 {
 		need += framesCost
 	}

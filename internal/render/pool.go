@@ -41,7 +41,7 @@ type PoolConfig struct {
 	Command        []string      // how a worker is started, such as {"/path/calotype", "worker"}
 	Workers        int           // renditions made at once; 0 for a default from CPU and memory
 	Memory         int64         // bytes that all jobs in flight may need together; 0 for a default
-	Timeout        time.Duration // of one job; 0 for 30 s
+	Timeout        time.Duration // of one job, of an upload at most 8 s; 0 for 30 s
 	Queue          int           // jobs that may wait, per lane; 0 for a default
 	RequireSandbox bool          // refuse to start where the sandbox is not complete
 	Log            *slog.Logger
@@ -72,7 +72,10 @@ type Output struct {
 
 const (
 	defaultTimeout = 30 * time.Second
-	defaultQueue   = 64
+	// examineTimeout bounds an examination, where somebody waits for the answer, and hostile files
+	// come first. The largest picture allowed takes 2 seconds.
+	examineTimeout = 8 * time.Second
+	defaultQueue   = 256
 	// recycleJobs and recycleMemory are when a worker is replaced, so that leaks and fragments of
 	// its libraries stay bounded. In jobs, and in bytes of resident memory after one.
 	recycleJobs   = 500

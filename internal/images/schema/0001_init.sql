@@ -71,6 +71,7 @@ CREATE TABLE images (
     stored_width   INTEGER,              -- pixels, before EXIF orientation
     stored_height  INTEGER,
     max_pixels     BIGINT,               -- of the largest coded item in the file
+    scans          INTEGER,
     orientation    INTEGER,
     frames         INTEGER,
     alpha          SMALLINT,
