@@ -43,6 +43,7 @@ type Config struct {
 	DiskReserve    Bytes `help:"Disk space that is never used; 0: the larger of 1 GiB and 5 %." default:"0"`
 
 	Negotiate       bool          `help:"Choose the format by the Accept header; off for CDNs that ignore Vary." default:"true" negatable:""`
+	ShutdownDelay   time.Duration `help:"Time at a shutdown in which /readyz says 503 and all else is served, for balancers to notice." default:"0s"`
 	ShutdownTimeout time.Duration `help:"Longest time that requests may take to end at a shutdown." default:"25s"`
 	LogFormat       string        `help:"auto, text or json; auto: text on a terminal." enum:"auto,text,json" default:"auto"`
 }
@@ -108,8 +109,12 @@ func checkBase(base string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return "", fmt.Errorf("the base URL %q is not valid: it should be like "+
-			"https://images.example.com, with no path behind the host", base)
+		shown := ""
+		if !strings.Contains(base, "@") { // else it may hold a password
+			shown = fmt.Sprintf(" %q", base)
+		}
+		return "", fmt.Errorf("the base URL%s is not valid: it should be like "+
+			"https://images.example.com, with no user before the host and no path behind it", shown)
 	}
 	return u.Scheme + "://" + u.Host, nil
 }

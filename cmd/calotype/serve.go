@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"calotype/internal/api"
 	"calotype/internal/delivery"
@@ -58,6 +59,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(&err, pool.Close)
+	logPool(log, pool.Status())
 	core, err := c.core(ctx, db, pool, log)
 	if err != nil {
 		return err
@@ -130,7 +132,9 @@ func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler
 	group.Go(func() error {
 		<-running.Done()
 		handler.draining.Store(true)
-		log.Info("shutting down", "timeout", c.ShutdownTimeout)
+		log.Info("shutting down", "delay", c.ShutdownDelay, "timeout", c.ShutdownTimeout)
+		// From Shutdown on nobody new is answered, not even /readyz.
+		time.Sleep(c.ShutdownDelay)
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 		defer cancel()
 		if err := server.Shutdown(ending); err != nil {
@@ -151,6 +155,12 @@ func readiness(db *sqldb.DB, pool *render.Pool) func(context.Context) (string, e
 	}
 }
 
+// logPool says what pictures may take of this machine.
+func logPool(log *slog.Logger, s render.Status) {
+	log.Info("render workers", "renditions", s.Renditions.Limit, "uploads", s.Uploads.Limit,
+		"memory", s.Memory, "timeout", s.Timeout, "sandbox", s.Sandbox.Detail)
+}
+
 // workerArgs starts a worker from the very program that runs, even when its file was replaced.
 func workerArgs() []string {
 	if runtime.GOOS == "linux" {
@@ -169,7 +179,9 @@ func newLog(format string) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(os.Stderr, nil))
 }
 
+// isTerminal asks for what only a terminal has: /dev/null is a character device too, and would
+// swallow the first token.
 func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	return err == nil
 }

@@ -17,6 +17,7 @@ const (
 	formOverhead = 1 << 20   // bytes of a body besides its file
 	drainBytes   = 128 << 20 // read and dropped before a refusal
 	drainTime    = 30 * time.Second
+	drainIdle    = 5 * time.Second // one that sends nothing waits for the answer
 )
 
 // A body is a request's body that must keep coming: a read fails when nothing came for a while,
@@ -58,7 +59,7 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = images.Errorf(images.TooSlow, "The upload came too slowly: nothing for %v, "+
-			"or more than %v in all", b.idle, time.Hour)
+			"or longer in all than is allowed", b.idle)
 	case err != nil && err != io.EOF:
 		err = images.Errorf(images.Aborted, "The request was aborted by the client")
 	case b.read > b.limit:
@@ -86,7 +87,7 @@ func (b *body) drain() {
 		b.err = nil
 	}
 	b.limit = b.read + drainBytes
-	b.until = time.Now().Add(drainTime)
+	b.until, b.idle = time.Now().Add(drainTime), min(b.idle, drainIdle)
 	_, _ = io.Copy(io.Discard, b) // the answer is sent whatever came of it
 }
 

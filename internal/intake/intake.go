@@ -53,6 +53,9 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := v4.Prepare(w)
 	setHeaders(w.Header())
 	b := newBody(w, r, in.Idle, in.Time, in.Core.MaxUploadBytes+formOverhead)
+	// A copy: net/http must find the body it made in its own request, or it reads on where the
+	// client still waits for "100 Continue".
+	r = r.WithContext(r.Context())
 	r.Body = b
 	result, err := in.answer(r)
 	status, code := http.StatusOK, 0
