@@ -1,0 +1,98 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Open returns the store at an address: s3://bucket/prefix with the optional query keys endpoint
+// (http or https URL of an S3-compatible service), region and path_style (true or false), or else
+// the path of a directory. The address holds no secret; see OpenS3 for the credentials.
+func Open(ctx context.Context, uri string) (Store, error) {
+	switch scheme, _, ok := strings.Cut(uri, "://"); {
+	case uri == "":
+		return nil, errors.New("blob: no address; give a directory or s3://bucket/prefix")
+	case !ok:
+		return OpenDir(uri)
+	case scheme != "s3":
+		return nil, fmt.Errorf("blob: unknown kind of address %q; give s3://bucket/prefix "+
+			"or the plain path of a directory", scheme+"://")
+	}
+	c, err := parseS3(uri)
+	if err != nil {
+		return nil, err
+	}
+	return OpenS3(ctx, c)
+}
+
+// parseS3 reads an s3:// address. Its errors do not repeat the address: someone may have written
+// a secret into it.
+func parseS3(uri string) (S3Config, error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return S3Config{}, fmt.Errorf("blob: the s3:// address cannot be read: %w",
+			withoutURL(err))
+	}
+	if u.User != nil {
+		return S3Config{}, errors.New("blob: the s3:// address holds credentials; set " +
+			"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
+	}
+	if u.Fragment != "" {
+		return S3Config{}, errors.New("blob: the s3:// address holds a '#'; its form is " +
+			"s3://bucket/prefix?endpoint=...&region=...&path_style=true")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return S3Config{}, errors.New("blob: the query of the s3:// address is not in " +
+			"the form key=value&key=value")
+	}
+	c := S3Config{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/")}
+	return c, c.setQuery(query)
+}
+
+// setQuery sets the fields that the query of an s3:// address names.
+func (c *S3Config) setQuery(query url.Values) error {
+	set := map[string]func(value string) error{
+		"endpoint": func(value string) error { c.Endpoint = value; return nil },
+		"region":   func(value string) error { c.Region = value; return nil },
+		"path_style": func(value string) (err error) {
+			if c.PathStyle, err = strconv.ParseBool(value); err != nil {
+				return errors.New("blob: path_style in the s3:// address is true or false")
+			}
+			return nil
+		},
+	}
+	for key, values := range query {
+		field, ok := set[key]
+		if !ok {
+			known := make([]string, 0, len(set))
+			for k := range set {
+				known = append(known, k)
+			}
+			slices.Sort(known)
+			return fmt.Errorf("blob: unknown key %q in the s3:// address; known are %s",
+				key, strings.Join(known, ", "))
+		}
+		if len(values) != 1 {
+			return fmt.Errorf("blob: %s stands twice in the s3:// address", key)
+		}
+		if err := field(values[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withoutURL takes the address out of an error of package url.
+func withoutURL(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
