@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+)
+
+// A flight is an upload whose bytes the test sends by hand, so that a crash can meet it anywhere.
+type flight struct {
+	url      oneTimeURL
+	content  []byte
+	bytes    []byte // of the whole request
+	fileEnds int    // how many of them come before the file is complete
+	sent     int
+	conn     net.Conn
+	landed   chan struct{} // closed when the answer, or none, has come
+	status   int           // 0 without an answer
+	err      error
+}
+
+// depart opens a connection for an upload. Nothing is sent yet.
+func depart(t *testing.T, u oneTimeURL, filename string, content []byte) *flight {
+	t.Helper()
+	target, err := url.Parse(u.UploadURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, kind := fileForm(t, filename, content)
+	head := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n"+
+		"Content-Length: %d\r\nConnection: close\r\n\r\n",
+		target.RequestURI(), target.Host, kind, body.Len())
+	f := &flight{url: u, content: content, landed: make(chan struct{})}
+	f.bytes = append(head, body.Bytes()...)
+	f.fileEnds = bytes.LastIndex(f.bytes, []byte("\r\n--"))
+	if f.conn, err = net.DialTimeout("tcp", target.Host, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.conn.Close() })
+	go func() {
+		defer close(f.landed)
+		f.status, f.err = readStatus(f.conn)
+	}()
+	return f
+}
+
+// readStatus reads an answer to its end: only a whole one counts.
+func readStatus(conn net.Conn) (int, error) {
+	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		return 0, err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, nil
+}
+
+// send sends the request up to its byte at end.
+func (f *flight) send(t *testing.T, end int) {
+	t.Helper()
+	if _, err := f.conn.Write(f.bytes[f.sent:end]); err != nil {
+		t.Fatalf("sending an upload: %v", err)
+	}
+	f.sent = end
+}
+
+func (f *flight) sendHalf(t *testing.T) { t.Helper(); f.send(t, f.fileEnds-len(f.content)/2) }
+func (f *flight) sendFile(t *testing.T) { t.Helper(); f.send(t, f.fileEnds) }
+func (f *flight) sendAll(t *testing.T)  { t.Helper(); f.send(t, len(f.bytes)) }

@@ -1,0 +1,213 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// These read /proc: what a server's processes are, and what they take.
+
+// A process is one line of the table of processes.
+type process struct {
+	pid, parent int
+	dead        bool // a zombie: gone, but not yet collected
+	command     string
+}
+
+// processes returns the table of processes; those that end meanwhile are left out.
+func processes(t testing.TB) map[int]process {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(stats) == 0 {
+		t.Skipf("this test needs /proc: %v", err)
+	}
+	all := map[int]process{}
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		command, err := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		if err != nil {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		// The name, in parentheses, may hold anything. State and parent follow it.
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if err != nil || len(fields) < 2 {
+			t.Fatalf("%s reads %q", path, stat)
+		}
+		parent, err := strconv.Atoi(fields[1])
+		if err != nil {
+			t.Fatalf("%s reads %q", path, stat)
+		}
+		all[pid] = process{
+			pid: pid, parent: parent, dead: fields[0] == "Z" || fields[0] == "X",
+			command: strings.TrimRight(strings.ReplaceAll(string(command), "\x00", " "), " "),
+		}
+	}
+	return all
+}
+
+// workerCommand is the command line of a render worker.
+const workerCommand = "/proc/self/exe worker"
+
+// workers returns the render workers of a server.
+func (s *server) workers() []int {
+	s.t.Helper()
+	var pids []int
+	for pid, p := range processes(s.t) {
+		if p.parent == s.cmd.Process.Pid && p.command == workerCommand && !p.dead {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// ours tells whether a process runs the program under test. Of workers only root may see it; for
+// others, all that look alike count.
+func (p process) ours() bool {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
+	return err != nil || exe == binary
+}
+
+// wantNoOrphanedWorkers waits until each worker on this machine has a server for a parent. That
+// is the kernel's doing, and quick, but not done when the server's end is seen.
+func wantNoOrphanedWorkers(t testing.TB) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		all := processes(t)
+		var orphans []process
+		for _, p := range all {
+			parent := all[p.parent]
+			serving := !parent.dead && strings.Contains(parent.command, " serve ")
+			if p.command == workerCommand && !p.dead && !serving && p.ours() {
+				orphans = append(orphans, p)
+			}
+		}
+		if len(orphans) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("workers outlived their server: %+v", orphans)
+		}
+	}
+}
+
+// tree returns the processes of a server, itself the first.
+func (s *server) tree() []int {
+	all := processes(s.t)
+	tree := []int{s.cmd.Process.Pid}
+	for i := 0; i < len(tree); i++ {
+		for pid, p := range all {
+			if p.parent == tree[i] && !p.dead {
+				tree = append(tree, pid)
+			}
+		}
+	}
+	return tree
+}
+
+// memory returns a process's memory in bytes: its proportional share where the kernel tells it
+// (of workers only to root), else all that is resident, which counts shared pages too often.
+func memory(pid int) (int64, error) {
+	n, err := procField(pid, "smaps_rollup", "Pss:")
+	if errors.Is(err, fs.ErrPermission) {
+		n, err = procField(pid, "status", "VmRSS:")
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return 0, nil // it ended
+	}
+	return n << 10, err
+}
+
+// procField returns the number that follows a name in a file of a process.
+func procField(pid int, file, name string) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == name {
+			return strconv.ParseInt(fields[1], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("/proc/%d/%s has no %s: %w", pid, file, name, syscall.ESRCH)
+}
+
+// treeMemory returns the memory of all of a server's processes, in bytes.
+func (s *server) treeMemory() int64 {
+	var sum int64
+	for _, pid := range s.tree() {
+		n, err := memory(pid)
+		if err != nil {
+			s.t.Error(err)
+		}
+		sum += n
+	}
+	return sum
+}
+
+// watchMemory samples the memory of a server's processes until the returned function is called,
+// which returns the peak in bytes and the number of samples.
+func (s *server) watchMemory() (peak func() (bytes int64, samples int)) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	var most int64
+	n := 0
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			most = max(most, s.treeMemory())
+			n++
+			select {
+			case <-end:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() (int64, int) {
+		close(end)
+		<-ended
+		return most, n
+	}
+}
+
+// holdings are what a server's main process holds, for tests that look for leaks.
+type holdings struct {
+	resident             int64 // bytes
+	threads, files, kids int
+}
+
+func (s *server) holdings() holdings {
+	s.t.Helper()
+	pid := s.cmd.Process.Pid
+	resident, err := procField(pid, "status", "VmRSS:")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	threads, err := procField(pid, "status", "Threads:")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return holdings{resident << 10, int(threads), len(files), len(s.workers())}
+}
+
+func (h holdings) String() string {
+	return fmt.Sprintf("%d MiB resident, %d threads, %d files, %d workers",
+		h.resident>>20, h.threads, h.files, h.kids)
+}

@@ -1,0 +1,217 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A canary is a secret, and where it may be all the same.
+type canary struct {
+	name, value string
+	inDatabase  bool
+}
+
+// TestRedaction runs a whole life, accidents included, and then looks for its secrets in all that
+// the program printed and in every file that it keeps.
+func TestRedaction(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	secrets := redactionLife(t, s)
+	s.stop()
+	output := s.log.String()
+	if len(output) < 2000 {
+		t.Fatalf("the log is too short to have anything in it:\n%s", output)
+	}
+	files := filesIn(t, s.data)
+	if len(files) < 4 {
+		t.Errorf("only %d files: %v", len(files), files)
+	}
+	for _, secret := range secrets {
+		if len(secret.value) < 8 {
+			t.Errorf("the %s is %q, too short to look for", secret.name, secret.value)
+			continue
+		}
+		for line := range strings.Lines(output) {
+			if strings.Contains(line, secret.value) {
+				t.Errorf("the log holds the %s: %s", secret.name, line)
+			}
+		}
+		for _, path := range files {
+			inDatabase := strings.HasPrefix(filepath.Base(path), "calotype.db")
+			if inDatabase && secret.inDatabase {
+				continue
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(content, []byte(secret.value)) || strings.Contains(path, secret.value) {
+				t.Errorf("%s holds the %s", path, secret.name)
+			}
+		}
+	}
+}
+
+// redactionLife does all that is done with secrets and returns them.
+func redactionLife(t *testing.T, s *server) []canary {
+	t.Helper()
+	secrets := []canary{
+		{"token", token, false}, {"wrong token", "wrong-token-canary", false},
+		{"X-Auth-Key", "auth-key-canary", false}, {"metadata", "metadata-canary", true},
+		{"creator", "creator-canary", true}, {"Idempotency-Key", "idempotency-canary", false},
+		{"unknown ticket", "UNKNOWNTICKETCANARY", false}, {"query", "query-canary", false},
+		{"userinfo", "userinfo-canary", false}, {"cookie", "cookie-canary", false},
+		{"wrong signature", strings.Repeat("5ec4e7", 10), false}, {"referrer", "referrer-canary", false},
+	}
+	fields := []string{"requireSignedURLs", "true", "metadata", `{"k":"metadata-canary"}`,
+		"creator", "creator-canary"}
+	good := photo(t, 320, 240, 60)
+	accepted, refused, forms := s.mint(fields...), s.mint(fields...), s.mint(fields...)
+	for _, u := range []oneTimeURL{accepted, refused, forms} {
+		_, ticket, _ := strings.Cut(u.UploadURL, "ticket=")
+		secrets = append(secrets, canary{"ticket", ticket, false})
+	}
+	header := []string{"Cookie", "a=cookie-canary", "Referer", "https://x.example/?k=referrer-canary"}
+	for range 11 {
+		body, kind := fileForm(t, "a.jpg", []byte("no picture"))
+		do(t, "POST", refused.UploadURL, body, append(header, "Content-Type", kind)...)
+	}
+	body, kind := fileForm(t, "a.jpg", good)
+	a := do(t, "POST", accepted.UploadURL+"&x=query-canary", body, append(header,
+		"Content-Type", kind, "Idempotency-Key", "idempotency-canary",
+		"Authorization", "Bearer "+token)...)
+	if a.status != http.StatusOK {
+		t.Fatalf("status %d\n%s", a.status, a.body)
+	}
+	post(t, accepted.UploadURL, "a.jpg", good)
+	post(t, withTicket(t, accepted.UploadURL, "UNKNOWNTICKETCANARY"), "a.jpg", good)
+	for _, method := range []string{"GET", "PUT", "OPTIONS"} {
+		do(t, method, forms.UploadURL, nil)
+	}
+	redactionCutOff(t, forms.UploadURL)
+	for _, h := range [][2]string{
+		{"Authorization", "Bearer wrong-token-canary"}, {"X-Auth-Key", "auth-key-canary"},
+		{"Authorization", "Basic userinfo-canary"},
+	} {
+		s.apiAs(h[0], h[1], "images/v2?x=query-canary")
+	}
+	for _, path := range []string{
+		"images/v2?meta.k=query-canary", "images/v1/query-canary", "nothing",
+	} {
+		s.api("GET", path, nil)
+	}
+	return append(secrets, redactionDeliveries(t, s, accepted.ID)...)
+}
+
+// apiAs calls the API with another header than the token's.
+func (s *server) apiAs(name, value, path string) {
+	do(s.t, "GET", s.url+"/client/v4/accounts/"+accountID+"/"+path, nil, name, value)
+}
+
+// redactionCutOff ends a connection in the middle of a body, and sends what is no HTTP.
+func redactionCutOff(t *testing.T, uploadURL string) {
+	t.Helper()
+	before, _ := formFrame()
+	conn := dial(t, uploadURL)
+	sendHead(t, conn, uploadURL, 1<<20)
+	fmt.Fprint(conn, before)
+	conn.Close()
+	conn = dial(t, uploadURL)
+	fmt.Fprintf(conn, "GET %s\r\nno: http\r\n\r\n", uploadURL)
+	conn.Close()
+}
+
+// redactionDeliveries asks for a private image with good and bad signatures, then takes its
+// original away, so that the server fails.
+func redactionDeliveries(t *testing.T, s *server, id string) []canary {
+	t.Helper()
+	key, err := s.signingKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/" + accountHashOf(accountID) + "/" + id + "/public"
+	exp := fmt.Sprintf("exp=%d", time.Now().Add(time.Hour).Unix())
+	other := s.uploaded(photo(t, 320, 240, 61), "requireSignedURLs", "true")
+	targets := []string{signed(key, path, exp), signed(key, path, "exp=1000000000"),
+		signed(key, path, ""), signed(key, strings.Replace(path, id, other, 1), exp)}
+	for i, want := range []int{200, 403, 200, 200} {
+		if a := do(t, "GET", s.url+targets[i], nil); a.status != want {
+			t.Errorf("status %d, want %d: %s", a.status, want, a.body)
+		}
+	}
+	do(t, "GET", s.url+path+"?sig="+strings.Repeat("5ec4e7", 10), nil)
+	do(t, "GET", "http://userinfo-canary:x@"+strings.TrimPrefix(s.url, "http://")+path, nil)
+	damage := func(do func(path string) error) {
+		t.Helper()
+		for _, path := range filesIn(t, filepath.Join(s.data, "blobs")) {
+			if filepath.Base(path) == "calotype-installation" {
+				continue
+			}
+			if err := do(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	damage(func(path string) error { return os.Truncate(path, 10) })
+	a := do(t, "GET", s.url+targets[0], nil, "Accept", "image/webp")
+	wantDeliveryRefusal(t, a, http.StatusUnprocessableEntity, 9516)
+	damage(os.Remove)
+	a = do(t, "GET", s.url+targets[3], nil, "Accept", "image/webp")
+	wantDeliveryRefusal(t, a, http.StatusInternalServerError, 9523)
+	s.awaitLog(`"level":"ERROR"`) // a lost original is an error
+	secrets := []canary{{"signing key", key, true}}
+	for _, target := range targets {
+		_, sig, _ := strings.Cut(target, "sig=")
+		secrets = append(secrets, canary{"signature", sig, false})
+	}
+	return secrets
+}
+
+// TestNoMetadataDelivered uploads the pictures of the corpus that hold strings in every block of
+// metadata, or a payload beside the picture, and looks for them in what is delivered.
+func TestNoMetadataDelivered(t *testing.T) {
+	t.Parallel()
+	dir := corpus(t)
+	shared := newServer(t)
+	var files []string
+	for _, pattern := range []string{"metadata-canary/*", "polyglot/gif-js*", "polyglot/jpeg-*"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			s := shared.in(t)
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(content, []byte("CANARY-")) {
+				t.Fatal("the file holds no canary")
+			}
+			id := s.uploaded(content)
+			for _, accept := range []string{"*/*", "image/webp", "image/avif,image/webp,*/*"} {
+				a := do(t, "GET", s.public(id), nil, "Accept", accept)
+				kind := a.header.Get("Content-Type")
+				if a.status != http.StatusOK || !strings.HasPrefix(kind, "image/") ||
+					a.header.Get("X-Content-Type-Options") != "nosniff" {
+					t.Errorf("%s: status %d, %v", accept, a.status, a.header)
+				}
+				for _, trace := range []string{"CANARY-S-", "CANARY-POLYGLOT", "<script", "<?php", "GPSL"} {
+					if bytes.Contains(a.body, []byte(trace)) {
+						t.Errorf("%s as %s holds %s", filepath.Base(file), kind, trace)
+					}
+				}
+			}
+		})
+	}
+}

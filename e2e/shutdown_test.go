@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// lock: a second server on a data folder waits 30 s, then says who has it.
+func lock(t *testing.T) {
+	s := newServer(t)
+	second := calotype(t, nil, "serve", "-listen", "127.0.0.1:0", "-data", s.data)
+	holder := fmt.Sprint(s.cmd.Process.Pid)
+	if second.code == 0 || !strings.Contains(second.stderr, holder) ||
+		!strings.Contains(second.stderr, s.data) || !strings.Contains(second.stderr, "-data") {
+		t.Errorf("ended with %d: %s; the holder is %s", second.code, second.stderr, holder)
+	}
+	if a := s.api("GET", "images/v2", nil); a.status != http.StatusOK {
+		t.Errorf("the first server: status %d", a.status)
+	}
+}
+
+// TestLockIsHandedOver: a server that waits for the folder starts when the one before it ends.
+func TestLockIsHandedOver(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	next := &server{t: t, data: s.data, log: &logBuffer{}}
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		time.Sleep(300 * time.Millisecond) // any time will do
+		s.kill()
+	}()
+	next.start()
+	t.Cleanup(next.kill)
+	<-killed
+	if a := next.api("GET", "images/v2", nil); a.status != http.StatusOK {
+		t.Errorf("status %d", a.status)
+	}
+}
+
+// gracefulShutdown: an upload in flight is completed and acknowledged after SIGTERM.
+func gracefulShutdown(t *testing.T) {
+	s := newServer(t, "-shutdown-delay", "10s")
+	u := s.mint()
+	before, after := formFrame()
+	picture := string(photo(t, 640, 480, 51))
+	upload := dial(t, s.url)
+	sendHead(t, upload, u.UploadURL, len(before)+len(picture)+len(after))
+	if _, err := io.WriteString(upload, before+picture[:len(picture)/2]); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitSpool(1)
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitLog("shutting down")
+	// A balancer is told to send no more, and what it sends until it has noticed is served.
+	if a := do(t, "GET", s.url+"/readyz", nil); a.status != http.StatusServiceUnavailable {
+		t.Errorf("/readyz of a server that drains: status %d", a.status)
+	}
+	if a := do(t, "GET", s.url+"/healthz", nil); a.status != http.StatusOK {
+		t.Errorf("/healthz of a server that drains: status %d", a.status)
+	}
+	late := s.mint()
+	s.awaitRefused()
+	if _, err := io.WriteString(upload, picture[len(picture)/2:]+after); err != nil {
+		t.Fatal(err)
+	}
+	if a := readAnswer(t, upload); a.status != http.StatusOK {
+		t.Errorf("the upload in flight: status %d\n%s", a.status, a.body)
+	}
+	select {
+	case <-s.gone:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the server does not end:\n%s", s.log)
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("ended with %d", code)
+	}
+	s.start()
+	if p, ok := s.image(u.ID); !ok || p.Draft {
+		t.Error("the acknowledged upload is lost")
+	}
+	if p, ok := s.image(late.ID); !ok || !p.Draft {
+		t.Error("the draft made meanwhile is lost")
+	}
+}
+
+// awaitRefused waits until the server takes no new connections.
+func (s *server) awaitRefused() {
+	s.t.Helper()
+	for deadline := time.Now().Add(40 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			return
+		}
+		conn.Close()
+		if time.Now().After(deadline) {
+			s.t.Fatal("a server that ends still takes connections")
+		}
+	}
+}
+
+// awaitLog waits until the program's log holds text.
+func (s *server) awaitLog(text string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if strings.Contains(s.log.String(), text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the log does not say %q:\n%s", text, s.log)
+		}
+	}
+}
