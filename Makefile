@@ -1,0 +1,61 @@
+# Each target has a help line; make alone prints them.
+.DEFAULT_GOAL := help
+.PHONY: help run build test check fuzz clean
+
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+PACKAGES ?= ./...
+# More flags of go test, such as -run.
+TESTFLAGS ?=
+FUZZTIME ?= 20s
+
+# One setting for build and tests, so that they share what they compile.
+export GOFLAGS := $(strip $(shell go env GOFLAGS 2>/dev/null) -trimpath)
+# Go's build cache does not see that another PKG_CONFIG_PATH finds another libvips; it sees this.
+ifdef PKG_CONFIG_PATH
+export CGO_CPPFLAGS += -DCALOTYPE_PKG_CONFIG_$(shell echo '$(PKG_CONFIG_PATH)' | cksum | cut -d' ' -f1)
+endif
+
+GOTEST = CALOTYPE_BIN='$(CURDIR)/bin/calotype' scripts/with-postgres \
+	.tools/bin/gotestsum --format pkgname -- -count=1 -timeout=30m
+
+help: ## Print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+run: ## Install what is missing, build and start the server: make run ARGS='-listen :8080'
+	@scripts/setup run
+	@$(MAKE) --no-print-directory build
+	@exec bin/calotype serve $(ARGS)
+
+# The binary is replaced in one step: another make may be running it.
+build: ## Build bin/calotype
+	@mkdir -p bin
+	go build -ldflags '-X main.version=$(VERSION)' -o bin/new.$$$$ ./cmd/calotype && \
+		mv -f bin/new.$$$$ bin/calotype
+
+test: ## Install what is missing and run all tests, with a real PostgreSQL, S3 gateway and browser
+	@scripts/setup test
+	@$(MAKE) --no-print-directory build
+	@$(GOTEST) $(TESTFLAGS) $(PACKAGES)
+
+check: ## What a change must pass: gofmt, vet, staticcheck, govulncheck, tests with -race
+	@scripts/setup test
+	@echo gofmt; files=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +) && \
+		if [ -n "$$files" ]; then echo "these files want gofmt -w:" $$files; exit 1; fi
+	go vet $(PACKAGES)
+	.tools/bin/staticcheck $(PACKAGES)
+	@if curl -fs -m 20 -o /dev/null "$${GOVULNDB:-https://vuln.go.dev}/index/modules.json"; \
+		then echo govulncheck; .tools/bin/govulncheck $(PACKAGES); \
+		else echo "govulncheck is skipped: its database cannot be reached"; fi
+	@$(MAKE) --no-print-directory build
+	@$(GOTEST) -race $(TESTFLAGS) $(PACKAGES)
+
+fuzz: ## Fuzz each parser for FUZZTIME (20s)
+	@scripts/setup run
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd internal | sort | \
+		sed 's|/[^/]*:func | |' | while read -r package name; do \
+			echo "fuzzing $$name in $$package"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$package" || exit 1; \
+		done
+
+clean: ## Remove what was built; .tools and data stay
+	rm -rf bin

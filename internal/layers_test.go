@@ -1,0 +1,274 @@
+// Package internal holds only the import rule, as a test.
+package internal
+
+import (
+	"errors"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// ranks is the import rule: a package imports packages of ours of a lower rank only, never of its
+// own or a higher one. Every package stands here or in support.
+var ranks = map[string]int{
+	"cmd/calotype": 6, // wires
+
+	"internal/api":      5, // the surfaces, which know nothing of SQL or pixels
+	"internal/delivery": 5,
+	"internal/intake":   5,
+	"internal/pages":    5,
+
+	"internal/v4": 4, // the wire that two surfaces speak
+
+	"internal/images": 3, // the core
+
+	"internal/render/vips": 2, // the pixels; see reserved
+
+	"internal/blob":     1, // the leaves, which know nothing of images
+	"internal/outbound": 1,
+	"internal/render":   1,
+	"internal/sqldb":    1,
+}
+
+// support holds the packages that only tests import. Like tests, they import what they need.
+var support = []string{
+	"internal/blob/blobtest",
+	"internal/images/imagestest",
+	"internal/sqldb/sqldbtest",
+}
+
+// reserved names who may import a package, whatever the ranks say: packages, or single files. A
+// path stands for all packages below it too. Each keeps an invariant: the server process decodes
+// no pixel; only the core has SQL; only sqldb knows which engine it is.
+var reserved = map[string][]string{
+	"calotype/internal/render/vips": {"cmd/calotype/worker.go"},
+	"database/sql":                  {"internal/images", "internal/sqldb"},
+	"github.com/mattn/go-sqlite3":   {"internal/sqldb"},
+	"github.com/jackc/pgx":          {"internal/sqldb"},
+	"github.com/pressly/goose":      {"internal/sqldb"},
+}
+
+const module = "calotype"
+
+// A file is a Go file that is no test.
+type file struct {
+	path    string // relative to the module, with slashes
+	imports []string
+}
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	files, err := readFiles("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"cmd/calotype/worker.go", "internal/blob/blob.go"} {
+		if !slices.ContainsFunc(files, func(f file) bool { return f.path == name }) {
+			t.Errorf("%s was not read: this test looks in the wrong place", name)
+		}
+	}
+	for _, v := range violations(files) {
+		t.Error(v)
+	}
+}
+
+// violations returns what in files breaks the import rule, one sentence each.
+func violations(files []file) []string {
+	var found []string
+	unranked := map[string]bool{}
+	for _, f := range files {
+		pkg := path.Dir(f.path)
+		if slices.Contains(support, pkg) {
+			continue
+		}
+		rank, ok := ranks[pkg]
+		if !ok {
+			unranked[pkg] = true
+			continue
+		}
+		for _, imported := range f.imports {
+			if why := forbidden(f.path, rank, imported); why != "" {
+				found = append(found, fmt.Sprintf("%s imports %s: %s", f.path, imported, why))
+			}
+		}
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(unranked)) {
+		found = append(found, pkg+" has no rank: give it one in internal/layers_test.go")
+	}
+	return found
+}
+
+// forbidden returns why the file at name, in a package of that rank, may not import a package; ""
+// when it may.
+func forbidden(name string, rank int, imported string) string {
+	for pkg, importers := range reserved {
+		if imported != pkg && !strings.HasPrefix(imported, pkg+"/") {
+			continue
+		}
+		if !slices.Contains(importers, name) && !slices.Contains(importers, path.Dir(name)) {
+			return "only " + strings.Join(importers, " and ") + " may"
+		}
+	}
+	ours, ok := strings.CutPrefix(imported, module+"/")
+	switch other, ranked := ranks[ours]; {
+	case !ok:
+		return ""
+	case slices.Contains(support, ours):
+		return "only tests may"
+	case !ranked:
+		return "that package has no rank in internal/layers_test.go"
+	case other > rank:
+		return "imports go down, this one goes up"
+	case other == rank:
+		return "imports go down, this one goes sideways"
+	}
+	return ""
+}
+
+// readFiles reads the imports of all Go files of the module in dir, for every system that they
+// may be built for, but for tests and for modules within it.
+func readFiles(dir string) ([]file, error) {
+	var files []file
+	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() && name != dir {
+			return skipDir(name)
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		f, err := readFile(dir, name)
+		files = append(files, f)
+		return err
+	})
+	return files, err
+}
+
+// skipDir returns fs.SkipDir for the folders that the go command leaves out too.
+func skipDir(name string) error {
+	switch base := filepath.Base(name); {
+	case base[0] == '.', base[0] == '_', base == "testdata", base == "node_modules":
+		return fs.SkipDir
+	}
+	_, err := os.Stat(filepath.Join(name, "go.mod"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		return fs.SkipDir // a module of its own
+	}
+	return err
+}
+
+func readFile(dir, name string) (file, error) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+	if err != nil {
+		return file{}, err
+	}
+	relative, err := filepath.Rel(dir, name)
+	if err != nil {
+		return file{}, err
+	}
+	f := file{path: filepath.ToSlash(relative)}
+	for _, spec := range parsed.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return file{}, err
+		}
+		f.imports = append(f.imports, imported)
+	}
+	return f, nil
+}
+
+// TestViolations: the rule itself tells right from wrong.
+func TestViolations(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ from, imports, want string }{
+		{"cmd/calotype/serve.go", "calotype/internal/api", ""},
+		{"cmd/calotype/serve.go", "calotype/internal/blob", ""},
+		{"cmd/calotype/worker.go", "calotype/internal/render/vips", ""},
+		{"internal/api/api.go", "calotype/internal/v4", ""},
+		{"internal/v4/v4.go", "calotype/internal/images", ""},
+		{"internal/images/images.go", "calotype/internal/sqldb", ""},
+		{"internal/images/images.go", "database/sql", ""},
+		{"internal/render/vips/vips.go", "calotype/internal/render", ""},
+		{"internal/sqldb/sqldb.go", "github.com/jackc/pgx/v5/stdlib", ""},
+		{"internal/sqldb/sqldb.go", "database/sql/driver", ""},
+		{"internal/sqldb/sqldbtest/sqldbtest.go", "calotype/internal/sqldb", ""},
+		{"internal/images/imagestest/i.go", "calotype/internal/render/vips", ""},
+
+		{"internal/images/images.go", "calotype/internal/api", "up"},
+		{"internal/blob/dir.go", "calotype/internal/images", "up"},
+		{"internal/render/pool.go", "calotype/internal/render/vips", "only cmd/calotype/worker.go"},
+		{"internal/images/upload.go", "calotype/internal/render/vips", "only cmd/"},
+		{"cmd/calotype/serve.go", "calotype/internal/render/vips", "only cmd/calotype/worker.go"},
+		{"internal/api/api.go", "calotype/internal/intake", "sideways"},
+		{"internal/blob/s3.go", "calotype/internal/outbound", "sideways"},
+		{"internal/api/api.go", "calotype/internal/new", "has no rank"},
+		{"internal/new/new.go", "fmt", "internal/new has no rank"},
+		{"cmd/other/main.go", "fmt", "cmd/other has no rank"},
+		{"internal/blob/dir/dir.go", "fmt", "internal/blob/dir has no rank"},
+		{"internal/images/images.go", "calotype/internal/blob/blobtest", "only tests"},
+		{"internal/api/api.go", "database/sql", "only internal/images and internal/sqldb"},
+		{"cmd/calotype/admin.go", "database/sql", "only internal/images and internal/sqldb"},
+		{"internal/images/images.go", "github.com/mattn/go-sqlite3", "only internal/sqldb"},
+		{"internal/images/images.go", "github.com/jackc/pgx/v5", "only internal/sqldb"},
+	}
+	for _, test := range tests {
+		f := file{path: test.from, imports: []string{"context", test.imports, "time"}}
+		got := violations([]file{f})
+		switch {
+		case test.want == "" && len(got) != 0:
+			t.Errorf("%s may import %s, but: %s", test.from, test.imports, got)
+		case test.want != "" && (len(got) != 1 || !strings.Contains(got[0], test.want)):
+			t.Errorf("%s imports %s: %q, want one sentence with %q",
+				test.from, test.imports, got, test.want)
+		}
+	}
+}
+
+// TestReadFiles: the imports of a tree are found, for every system, but not those of tests.
+func TestReadFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, source := range map[string]string{
+		"internal/api/api.go":           "package api\nimport _ \"calotype/internal/intake\"",
+		"internal/api/api_test.go":      "package api\nimport _ \"calotype/internal/pages\"",
+		"internal/blob/b_plan9.go":      "package blob\nimport _ \"calotype/internal/images\"",
+		"internal/blob/testdata/t.go":   "package t\nimport _ \"calotype/internal/images\"",
+		"tools/go.mod":                  "module tools",
+		"tools/tools.go":                "package tools\nimport _ \"calotype/internal/images\"",
+		"web/node_modules/x/flatted.go": "package x",
+	} {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := readFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "[{internal/api/api.go [calotype/internal/intake]} " +
+		"{internal/blob/b_plan9.go [calotype/internal/images]}]"
+	if got := fmt.Sprint(files); got != want {
+		t.Errorf("read %s\nwant %s", got, want)
+	}
+	if got := violations(files); len(got) != 2 {
+		t.Errorf("violations: %q", got)
+	}
+}
