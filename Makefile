@@ -12,7 +12,8 @@ FUZZTIME ?= 20s
 export GOFLAGS := $(strip $(shell go env GOFLAGS 2>/dev/null) -trimpath)
 # Go's build cache does not see that another PKG_CONFIG_PATH finds another libvips; it sees this.
 ifdef PKG_CONFIG_PATH
-export CGO_CPPFLAGS += -DCALOTYPE_PKG_CONFIG_$(shell echo '$(PKG_CONFIG_PATH)' | cksum | cut -d' ' -f1)
+LIBRARIES := $(shell echo '$(PKG_CONFIG_PATH)' | cksum | cut -d' ' -f1)
+export CGO_CPPFLAGS += -DCALOTYPE_LIBRARIES_$(LIBRARIES)
 endif
 
 GOTEST = CALOTYPE_BIN='$(CURDIR)/bin/calotype' scripts/with-postgres \

@@ -18,7 +18,8 @@ import (
 )
 
 // withCore runs fn on a core that has its database, and its blobs if they are asked for.
-func (s Store) withCore(ctx context.Context, blobs bool, fn func(*images.Service) error) (err error) {
+func (s Store) withCore(ctx context.Context, blobs bool,
+	fn func(*images.Service) error) (err error) {
 	if _, err := os.Stat(s.Data); err != nil && s.DB == "" {
 		return fmt.Errorf("there is no data folder %s: start the server first, or name the folder "+
 			"with -data", s.Data)
@@ -127,7 +128,8 @@ func (c *envCommand) Run(ctx context.Context) error {
 	})
 }
 
-func (c *envCommand) token(ctx context.Context, core *images.Service, account images.Account) (string, error) {
+func (c *envCommand) token(ctx context.Context, core *images.Service,
+	account images.Account) (string, error) {
 	if c.APIToken != "" {
 		return c.APIToken, nil
 	}

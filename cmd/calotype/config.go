@@ -23,36 +23,37 @@ import (
 type Config struct {
 	Store
 
-	Listen      string `default:"localhost:8080" help:"Address to listen on."`
-	URL         string `help:"Public base URL of all roles, without a path; from -listen if not given."`
-	UploadURL   string `help:"Public base URL of one-time uploads, if they have a host of their own."`
-	DeliveryURL string `help:"Public base URL of delivery, if it has a host of its own."`
+	Listen      string `help:"Address to listen on." default:"localhost:8080"`
+	URL         string `help:"Public base URL, without a path; from -listen if not given."`
+	UploadURL   string `help:"Public base URL of one-time uploads, on a host of their own."`
+	DeliveryURL string `help:"Public base URL of delivery, on a host of its own."`
 
-	AccountID   string `help:"Account id, 32 hex digits; made at the first start if not given."`
-	AccountHash string `help:"Account hash in public URLs, 22 base64url characters; from the id if not given."`
-	APIToken    string `help:"A token of the account, any string; a changed one replaces the one before. Also as CALOTYPE_API_TOKEN_FILE."`
+	AccountID   string `help:"Account id, 32 hex digits; random if not given."`
+	AccountHash string `help:"Hash in public URLs, 22 base64url characters; from the id."`
+	APIToken    string `help:"A token, or CALOTYPE_API_TOKEN_FILE with it; replaces the last."`
 
 	Workers        int           `help:"Pictures rendered at once; 0: by CPU and memory." default:"0"`
-	Memory         Bytes         `help:"Memory that all renders in flight may need together; 0: 60 % of what there is." default:"0"`
-	WorkerTimeout  time.Duration `help:"Longest time a worker may take for one picture." default:"30s"`
-	RequireSandbox bool          `help:"Refuse to start where workers cannot be sandboxed completely."`
+	Memory         Bytes         `help:"Memory of all renders in flight; 0: 60 %." default:"0"`
+	WorkerTimeout  time.Duration `help:"Longest time for one picture." default:"30s"`
+	RequireSandbox bool          `help:"Refuse to start without the complete sandbox."`
 
 	MaxUploadBytes Bytes `help:"Largest original." default:"10MiB"`
 	CacheBytes     Bytes `help:"Size of the rendition cache." default:"10GiB"`
 	SpoolBytes     Bytes `help:"Size of all uploads being received." default:"4GiB"`
-	DiskReserve    Bytes `help:"Disk space that is never used; 0: the larger of 1 GiB and 5 %." default:"0"`
+	DiskReserve    Bytes `help:"Disk never used; 0: the larger of 1 GiB and 5 %." default:"0"`
 
-	Negotiate       bool          `help:"Choose the format by the Accept header; off for CDNs that ignore Vary." default:"true" negatable:""`
-	ShutdownDelay   time.Duration `help:"Time at a shutdown in which /readyz says 503 and all else is served, for balancers to notice." default:"0s"`
-	ShutdownTimeout time.Duration `help:"Longest time that requests may take to end at a shutdown." default:"25s"`
-	LogFormat       string        `help:"auto, text or json; auto: text on a terminal." enum:"auto,text,json" default:"auto"`
+	Negotiate bool   `help:"Choose the format by Accept." default:"true" negatable:""`
+	LogFormat string `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
+
+	ShutdownDelay   time.Duration `help:"Time in which only /readyz says 503, before that." default:"0s"`
+	ShutdownTimeout time.Duration `help:"Longest time for requests to end in." default:"25s"`
 }
 
 // Store says where the state is; every command that touches it takes these flags.
 type Store struct {
 	Data  string `help:"Folder of all local state." default:"./data" type:"path"`
-	DB    string `help:"postgres://user:password@host/database; default: SQLite in -data. Also as CALOTYPE_DB_FILE."`
-	Blobs string `help:"s3://bucket/prefix?endpoint=...&region=...&path_style=true, or a folder; default: a folder in -data."`
+	DB    string `help:"postgres:// URL, or CALOTYPE_DB_FILE with it; if empty, SQLite in -data."`
+	Blobs string `help:"s3://bucket/prefix?endpoint=&region=&path_style=, or a folder."`
 }
 
 // openDB opens the database and brings its schema up to date.

@@ -15,13 +15,13 @@ import (
 // commands is the command tree.
 type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
-	Env         envCommand         `cmd:"" help:"Print what points an official SDK here: eval \"$(calotype env)\"."`
+	Env         envCommand         `cmd:"" help:"Print shell exports that point SDKs here."`
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
 	Sweep       sweepCommand       `cmd:"" help:"Delete originals that no image refers to."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date and stop."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the running server whether it is well."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
-	Worker      workerCommand      `cmd:"" hidden:"" help:"Decode pictures for a server; started by it."`
+	Worker      workerCommand      `cmd:"" hidden:"" help:"Decode pictures; started by a server."`
 }
 
 func main() {

@@ -4,9 +4,9 @@
 // hold slashes and net/http's own patterns cannot take them. A handler is a function from the
 // request to a result or an error; frame is the one place that writes the envelope and the log
 // line and catches panics, handle the one that authenticates. errors.go holds the gateway's
-// refusals; the core's have their one table in package v4. form.go reads the body of every write request, in
-// every encoding that known clients use, and flatten.go puts metadata together again that an SDK
-// took apart.
+// refusals; the core's have their one table in package v4. form.go reads the body of every write
+// request, in every encoding that known clients use, and flatten.go puts metadata together again
+// that an SDK took apart.
 //
 // The API is not for browsers, so no answer carries CORS headers.
 package api

@@ -66,7 +66,9 @@ type AccountSetup struct{ ID, Hash, Token string }
 // SetUpAccount returns the account of this installation, made at the first start. newToken is the
 // secret of the token made with it, "" when a token was there or given. Nodes that start at once
 // make one account and one token.
-func (s *Service) SetUpAccount(ctx context.Context, setup AccountSetup) (a Account, newToken string, err error) {
+func (s *Service) SetUpAccount(
+	ctx context.Context, setup AccountSetup,
+) (a Account, newToken string, err error) {
 	if setup.ID != "" && !accountID.MatchString(setup.ID) {
 		return a, "", errors.New("the account id is not valid: it must be 32 lower-case hex digits")
 	}
@@ -144,7 +146,9 @@ func (s *Service) insertAccount(tx *sqldb.Tx, id, hash string) (Account, error) 
 	return a, err
 }
 
-func (s *Service) replaceToken(tx *sqldb.Tx, account, name string, scope Scope, secret string) error {
+func (s *Service) replaceToken(
+	tx *sqldb.Tx, account, name string, scope Scope, secret string,
+) error {
 	_, err := tx.Exec(`DELETE FROM tokens WHERE account = ?1 AND (name = ?2 AND sha256 <> ?3)`,
 		account, name, hashHex(secret))
 	if err != nil {
@@ -165,7 +169,9 @@ func (s *Service) insertFirstToken(tx *sqldb.Tx, account, secret string) (made b
 }
 
 // CreateToken makes a token and returns its secret, which is kept nowhere.
-func (s *Service) CreateToken(ctx context.Context, account, name string, scope Scope) (secret string, err error) {
+func (s *Service) CreateToken(
+	ctx context.Context, account, name string, scope Scope,
+) (secret string, err error) {
 	if !tokenName.MatchString(name) {
 		return "", Errorf(Invalid, "the token's name %q is not valid: it takes 1 to 64 letters, "+
 			"digits, dots, dashes and underscores", name)
@@ -174,7 +180,8 @@ func (s *Service) CreateToken(ctx context.Context, account, name string, scope S
 		return "", Errorf(Invalid, "the scope %q is not valid: it is read, write or admin", scope)
 	}
 	secret = "calo_" + rand.Text()
-	made, err := s.DB.Exec(ctx, insertToken, newKey(), account, name, scope, hashHex(secret), micros(s.Now()))
+	made, err := s.DB.Exec(ctx, insertToken,
+		newKey(), account, name, scope, hashHex(secret), micros(s.Now()))
 	if err != nil {
 		return "", fmt.Errorf("making a token: %w", err)
 	}

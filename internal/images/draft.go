@@ -39,12 +39,14 @@ const (
 
 // CreateDraft makes a draft and returns it with the secret of its one-time URL. Exists when the
 // custom id is taken by an image or by a draft whose ticket is alive.
-func (s *Service) CreateDraft(ctx context.Context, account string, d NewDraft) (Image, string, error) {
-	img, err := s.newDraft(account, d)
+func (s *Service) CreateDraft(
+	ctx context.Context, account string, d NewDraft,
+) (img Image, ticket string, err error) {
+	img, err = s.newDraft(account, d)
 	if err != nil {
 		return Image{}, "", err
 	}
-	ticket := rand.Text()
+	ticket = rand.Text()
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return s.insertDraft(tx, img, ticket) })
 	if err != nil {
 		return Image{}, "", fmt.Errorf("making a draft: %w", err)

@@ -61,7 +61,9 @@ func (s *Service) Image(ctx context.Context, account, id string) (Image, error) 
 }
 
 // OpenOriginal returns an image's stored bytes; ImageNotFound for a draft.
-func (s *Service) OpenOriginal(ctx context.Context, account, id string) (Image, io.ReadCloser, error) {
+func (s *Service) OpenOriginal(
+	ctx context.Context, account, id string,
+) (Image, io.ReadCloser, error) {
 	img, err := s.Image(ctx, account, id)
 	if err != nil {
 		return img, nil, err
@@ -196,7 +198,8 @@ func parsePageToken(token string) (uploaded int64, key string, err error) {
 
 const selectImage = `SELECT key, account, id, custom, creator, meta, filename, require_signed,
 	created, uploaded, draft, expires, refusals, last_kind, last_message,
-	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha, size, sha256, thumbhash
+	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
+	size, sha256, thumbhash
 	FROM images`
 
 func scanImage(r row) (Image, error) {
@@ -214,7 +217,8 @@ func scanImage(r row) (Image, error) {
 	err := r.Scan(&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta, &img.Filename,
 		&img.RequireSignedURLs, &created, &uploaded, &img.Draft,
 		&expires, &ticket.Refusals, &kind, &ticket.LastMessage,
-		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha, &size, &sha256, &thumbhash)
+		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
+		&size, &sha256, &thumbhash)
 	if err != nil {
 		return Image{}, err
 	}

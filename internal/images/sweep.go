@@ -134,7 +134,9 @@ func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error
 }
 
 // orphansIn returns the keys of a page that are old enough and named by no row.
-func (s *Service) orphansIn(ctx context.Context, page []blob.Info, report *SweepReport) ([]string, error) {
+func (s *Service) orphansIn(
+	ctx context.Context, page []blob.Info, report *SweepReport,
+) ([]string, error) {
 	var old []string
 	for _, info := range page {
 		if info.Key == installationKey {
