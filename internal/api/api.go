@@ -59,6 +59,7 @@ type call struct {
 	account string // the ID, of the token and the path alike
 	image   string // the id in the path, if the route has one
 	body    *body
+	writer  http.ResponseWriter // for the time-outs of a body that holds a picture
 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, a.handle) }
@@ -113,7 +114,7 @@ func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any
 		return nil, err
 	}
 	return route.handler(&call{
-		Request: r, account: params.account, image: params.id, body: body,
+		Request: r, account: params.account, image: params.id, body: body, writer: w,
 	})
 }
 

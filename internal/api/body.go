@@ -12,7 +12,7 @@ import (
 	"calotype/internal/images"
 )
 
-// maxBody bounds the body of a request, in bytes. No request of this API carries a picture.
+// maxBody bounds the body of a request, in bytes, but for one that carries a picture.
 const maxBody = 64 << 10
 
 // A body is a request's body, not yet read. It must come in within a time, which also holds for

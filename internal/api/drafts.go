@@ -35,16 +35,22 @@ func (a *api) createDraft(c *call) (any, error) {
 	}}, nil
 }
 
-// newDraft reads the fields of direct_upload. Others are ignored, as the service does, except a
-// policy: what it should keep out would come in unseen.
+// newDraft reads the fields of direct_upload.
 func newDraft(f form) (d images.NewDraft, err error) {
+	if d, err = newImage(f); err != nil {
+		return d, err
+	}
+	d.Expiry, err = f.time("expiry")
+	return d, err
+}
+
+// newImage reads the fields that an image is made with. Others are ignored, as the service does,
+// except a policy: what it should keep out would come in unseen.
+func newImage(f form) (d images.NewDraft, err error) {
 	if err := f.refuse("policy"); err != nil {
 		return d, err
 	}
 	if d.ID, err = f.text("id"); err != nil {
-		return d, err
-	}
-	if d.Expiry, err = f.time("expiry"); err != nil {
 		return d, err
 	}
 	if d.Meta, err = f.object("metadata"); err != nil {

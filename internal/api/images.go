@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -85,50 +86,115 @@ func (a *api) ownerImages(c *call, all ...images.Image) ([]v4.Image, error) {
 	return shown, nil
 }
 
+// pageInfo is the result_info of the v1 list.
+type pageInfo struct {
+	Page       int `json:"page"`
+	PerPage    int `json:"per_page"`
+	Count      int `json:"count"`
+	TotalCount int `json:"total_count"`
+}
+
+// listPage answers with a numbered page of images: the old list. SDKs look for an array here and
+// find none; their users read images.
+func (a *api) listPage(c *call) (any, error) {
+	values, err := listParameters(c.URL.RawQuery, "page", "per_page", "creator")
+	if err != nil {
+		return nil, err
+	}
+	query := images.PageQuery{Page: 1}
+	if query.Limit, err = values.limit(); err != nil {
+		return nil, err
+	}
+	if text := values.Get("page"); text != "" {
+		if query.Page, err = strconv.Atoi(text); err != nil || query.Page < 1 {
+			return nil, invalid("page must be a number from 1.")
+		}
+	}
+	query.Creator = values.creator()
+	page, err := a.Core.ListPage(c.Context(), c.account, query)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := a.ownerImages(c, page.Images...)
+	if err != nil {
+		return nil, err
+	}
+	return v4.WithInfo{
+		Result: map[string][]v4.Image{"images": shown},
+		Info:   pageInfo{query.Page, query.Limit, len(shown), page.Total},
+	}, nil
+}
+
 // perPage is how many images a page of a list holds unless asked otherwise.
 const perPage = 1000
 
-// listQuery reads the parameters of the v2 list. Unknown ones are ignored, except filters: who
-// asks for some images must not get all.
-func listQuery(raw string) (q images.ListQuery, err error) {
+// parameters are those of a list.
+type parameters struct{ url.Values }
+
+// listParameters reads the query of a list. Unknown parameters are ignored, except filters: who
+// asks for some images must not get all. The named ones may be given once.
+func listParameters(raw string, names ...string) (parameters, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return q, invalid("The query is not valid: a percent sign must be written %%25, " +
-			"a semicolon %%3B.")
+		return parameters{}, invalid("The query is not valid: a percent sign must be written " +
+			"%%25, a semicolon %%3B.")
 	}
 	for name, all := range values {
 		if name == "meta" || isPart("meta", name) {
-			return q, invalid("Filters on metadata (meta.*) are not supported by this version: " +
-				"list without them.")
+			return parameters{}, invalid("Filters on metadata (meta.*) are not supported by this " +
+				"version: list without them.")
 		}
-		switch name {
-		case "per_page", "sort_order", "continuation_token", "creator":
-			if len(all) > 1 {
-				return q, invalid("%s is given twice: send it once.", name)
-			}
-			if !utf8.ValidString(all[0]) || strings.ContainsFunc(all[0], unicode.IsControl) {
-				return q, invalid("%s must be UTF-8 without control characters.", name)
-			}
+		if !slices.Contains(names, name) {
+			continue
 		}
-	}
-	q.Token = values.Get("continuation_token")
-	q.Limit = perPage
-	if text := values.Get("per_page"); text != "" {
-		q.Limit, err = strconv.Atoi(text)
-		if err != nil || q.Limit < 1 || q.Limit > images.MaxListLimit {
-			return q, invalid("per_page must be a number from 1 to %d.", images.MaxListLimit)
+		if len(all) > 1 {
+			return parameters{}, invalid("%s is given twice: send it once.", name)
+		}
+		if !utf8.ValidString(all[0]) || strings.ContainsFunc(all[0], unicode.IsControl) {
+			return parameters{}, invalid("%s must be UTF-8 without control characters.", name)
 		}
 	}
+	return parameters{values}, nil
+}
+
+// limit is how many images a page is to hold.
+func (p parameters) limit() (int, error) {
+	text := p.Get("per_page")
+	if text == "" {
+		return perPage, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > images.MaxListLimit {
+		return 0, invalid("per_page must be a number from 1 to %d.", images.MaxListLimit)
+	}
+	return limit, nil
+}
+
+// creator is whose images are asked for: present but empty asks for those without one.
+func (p parameters) creator() *string {
+	if !p.Has("creator") {
+		return nil
+	}
+	creator := p.Get("creator")
+	return &creator
+}
+
+// listQuery reads the parameters of the v2 list.
+func listQuery(raw string) (q images.ListQuery, err error) {
+	values, err := listParameters(raw, "per_page", "sort_order", "continuation_token", "creator")
+	if err != nil {
+		return q, err
+	}
+	if q.Limit, err = values.limit(); err != nil {
+		return q, err
+	}
+	q.Token, q.Creator = values.Get("continuation_token"), values.creator()
 	switch values.Get("sort_order") {
 	case "", "desc":
 	case "asc":
 		q.Ascending = true
 	default:
 		return q, invalid("sort_order must be asc or desc.")
-	}
-	if values.Has("creator") { // present but empty asks for images without one
-		creator := values.Get("creator")
-		q.Creator = &creator
 	}
 	return q, nil
 }

@@ -63,7 +63,7 @@ func TestFindUnknown(t *testing.T) {
 	const under = Prefix + "accounts/" + testAccount + "/"
 	for _, path := range []string{
 		"", "/", Prefix, Prefix + "accounts", Prefix + "accounts/" + testAccount, under,
-		under + "images", under + "images/v1", under + "images/v1/", under + "images/v2/",
+		under + "images", under + "images/v1/", under + "images/v2/",
 		under + "images/v2/x", under + "images/v3", under + "images/v1/stats",
 		under + "images/v1/keys", under + "images/v1/keys/x", under + "images/v1/variants",
 		under + "images/v1/variants/x", under + "images/v1/variants/x/blob",

@@ -96,8 +96,13 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 	return img, nil
 }
 
-// insertDraft replaces a draft of the same id whose ticket is dead, and no other.
+// insertDraft replaces a draft of the same id whose ticket is dead, and no other. Without a ticket
+// nobody but the transaction can claim it.
 func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
+	var secret any
+	if ticket != "" {
+		secret = hashHex(ticket)
+	}
 	_, err := tx.Exec(`DELETE FROM images WHERE account = ?1 AND id_sha256 = ?2 AND draft = 1
 		AND (expires < ?3 OR refusals >= ?4)`,
 		img.Account, hashHex(img.ID), micros(img.Created), maxRefusals)
@@ -110,7 +115,7 @@ func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
 		ON CONFLICT DO NOTHING`,
 		img.Key, img.Account, img.ID, hashHex(img.ID), flag(img.Custom), img.Creator,
 		nullable(img.Meta), flag(img.RequireSignedURLs), micros(img.Created),
-		hashHex(ticket), micros(img.Ticket.Expires))
+		secret, micros(img.Ticket.Expires))
 	if err == nil && made == 0 {
 		return Errorf(Exists, "Resource already exists: the id is taken by an image or by a draft "+
 			"that still waits for its upload; DELETE cancels it")

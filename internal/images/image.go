@@ -153,26 +153,68 @@ func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (
 	return page, nil
 }
 
+// PageQuery asks for a numbered page of images.
+type PageQuery struct {
+	Page, Limit int     // from 1
+	Creator     *string // "" is "without creator"
+}
+
+// NumberedPage is a page of images and how many there are in all.
+type NumberedPage struct {
+	Images []Image
+	Total  int
+}
+
+// ListPage returns a numbered page of images, newest first, never drafts. What is inserted or
+// deleted between two pages shifts the second: ListImages does not have this fault.
+func (s *Service) ListPage(
+	ctx context.Context, account string, q PageQuery,
+) (page NumberedPage, err error) {
+	if q.Page < 1 || q.Limit < 1 || q.Limit > MaxListLimit || q.Page > 1<<31/q.Limit {
+		return page, Errorf(Invalid, "page must be at least 1, and per_page between 1 and %d",
+			MaxListLimit)
+	}
+	where, args := ofAccount(account, q.Creator)
+	count := s.DB.QueryRow(ctx, `SELECT count(*) FROM images`+where, args...)
+	if err := count.Scan(&page.Total); err != nil {
+		return page, fmt.Errorf("counting images: %w", err)
+	}
+	rows, err := s.DB.Query(ctx, selectImage+where+` ORDER BY uploaded DESC, key DESC LIMIT `+
+		strconv.Itoa(q.Limit)+` OFFSET `+strconv.Itoa((q.Page-1)*q.Limit), args...)
+	if err != nil {
+		return page, fmt.Errorf("listing images: %w", err)
+	}
+	page.Images, err = collect(rows, scanImage)
+	return page, err
+}
+
+// ofAccount is the condition that lists have in common.
+func ofAccount(account string, creator *string) (where string, args []any) {
+	where, args = ` WHERE account = ?1 AND draft = 0`, []any{account}
+	switch {
+	case creator == nil:
+	case *creator == "":
+		where += ` AND creator IS NULL`
+	default:
+		where, args = where+` AND creator = ?2`, append(args, *creator)
+	}
+	return where, args
+}
+
 // statement asks for one row more than the page holds, to know whether there is a next one.
 func (q ListQuery) statement(account string) (string, []any, error) {
-	where, order, compare := ` WHERE account = ?1 AND draft = 0`, `DESC`, `<`
+	where, args := ofAccount(account, q.Creator)
+	order, compare := `DESC`, `<`
 	if q.Ascending {
 		order, compare = `ASC`, `>`
 	}
-	args := []any{account}
 	if q.Token != "" {
 		uploaded, key, err := parsePageToken(q.Token)
 		if err != nil {
 			return "", nil, err
 		}
-		where += ` AND (uploaded, key) ` + compare + ` (?2, ?3)`
 		args = append(args, uploaded, key)
-	}
-	if q.Creator != nil && *q.Creator == "" {
-		where += ` AND creator IS NULL`
-	} else if q.Creator != nil {
-		args = append(args, *q.Creator)
-		where += ` AND creator = ?` + strconv.Itoa(len(args))
+		where += fmt.Sprintf(` AND (uploaded, key) %s (?%d, ?%d)`, compare, len(args)-1, len(args))
 	}
 	return selectImage + where + ` ORDER BY uploaded ` + order + `, key ` + order +
 		` LIMIT ` + strconv.Itoa(q.Limit+1), args, nil

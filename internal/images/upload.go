@@ -51,13 +51,6 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	if err := u.find(ctx, r.Ticket); err != nil {
 		return nil, err
 	}
-	limit := s.MaxUploadBytes
-	if r.Size >= 0 && r.Size < limit {
-		limit = r.Size
-	}
-	if err := s.makeRoom(limit); err != nil {
-		return nil, err
-	}
 	if !u.repeat {
 		leave, err := s.gates.enter(ctx, u.draft.Key)
 		if errors.Is(err, errGateEnded) {
@@ -70,12 +63,34 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 			u.leave = leave
 		}
 	}
-	var err error
-	if u.file, err = s.spool.file(limit); err != nil {
+	if err := u.admit(r.Size); err != nil {
 		u.leave()
 		return nil, err
 	}
 	return u, nil
+}
+
+// BeginImage admits a body for a new image of an account, before a byte is read: Busy, NoSpace.
+// Write the bytes to it, then Create. size is the declared one, negative when not known.
+func (s *Service) BeginImage(account string, size int64) (*Upload, error) {
+	u := &Upload{s: s, began: s.Now(), sum: sha256.New(), leave: func() {}}
+	u.draft.Account = account
+	if err := u.admit(size); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// admit reserves what the body needs.
+func (u *Upload) admit(size int64) (err error) {
+	if size < 0 || size > u.s.MaxUploadBytes {
+		size = u.s.MaxUploadBytes
+	}
+	if err := u.s.makeRoom(size); err != nil {
+		return err
+	}
+	u.file, err = u.s.spool.file(size)
+	return err
 }
 
 // find reads the draft of a ticket and says why it takes no upload.
@@ -157,23 +172,66 @@ func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	if u.repeat {
 		return u.again(u.draft, sum)
 	}
-	original, err := u.examine(ctx)
+	original, err := u.store(ctx, sum)
 	if err != nil {
 		return Image{}, u.Refuse(ctx, err)
 	}
-	original.SHA256 = sum
-	original.Blob = blobKey(u.s.Now())
-	if err := u.s.Blobs.Put(ctx, original.Blob, u.file.File, u.size); err != nil {
-		return Image{}, fmt.Errorf("storing an original: %w", err)
-	}
 	img, err := u.claim(ctx, original, cleanFilename(filename))
+	return u.settle(ctx, img, original, err)
+}
+
+// Create makes an image out of the complete body, under the rules of drafts but without a ticket:
+// Invalid, InvalidID, Exists; Unsupported, Undecodable, OverLimits; Busy.
+func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer cancel()
+	var err error
+	if u.draft, err = u.s.newDraft(u.draft.Account, d); err != nil {
+		return Image{}, err
+	}
+	original, err := u.store(ctx, hex.EncodeToString(u.sum.Sum(nil)))
+	if err != nil {
+		return Image{}, err
+	}
+	img := u.claimed(original, cleanFilename(filename))
+	err = u.s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := u.s.insertDraft(tx, u.draft, ""); err != nil {
+			return err
+		}
+		rows, err := u.claimRow(tx, img)
+		if err == nil && rows == 0 {
+			err = errors.New("a draft made in this transaction could not be claimed in it")
+		}
+		return err
+	})
+	return u.settle(ctx, img, original, err)
+}
+
+// store examines the complete body and stores it as an original of no row yet.
+func (u *Upload) store(ctx context.Context, sum string) (*Original, error) {
+	original, err := u.examine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	original.SHA256, original.Blob = sum, blobKey(u.s.Now())
+	if err := u.s.Blobs.Put(ctx, original.Blob, u.file.File, u.size); err != nil {
+		return nil, fmt.Errorf("storing an original: %w", err)
+	}
+	return original, nil
+}
+
+// settle removes the stored original if the transaction that was to name it did not.
+func (u *Upload) settle(ctx context.Context, img Image, o *Original, err error) (Image, error) {
 	if errors.Is(err, sqldb.ErrCommitUnknown) {
-		return img, err // a row may point at the blob: the sweep will know
+		return Image{}, err // a row may point at the blob: the sweep will know
 	}
-	if err != nil || img.Original.Blob != original.Blob {
-		err = errors.Join(err, u.s.Blobs.Delete(ctx, original.Blob))
+	if err != nil || img.Original.Blob != o.Blob {
+		err = errors.Join(err, u.s.Blobs.Delete(ctx, o.Blob))
 	}
-	return img, err
+	if err != nil {
+		return Image{}, err
+	}
+	return img, nil
 }
 
 // again answers a repeat of the winner's request with the winner's image.
@@ -247,34 +305,49 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// claim is the one statement that uses a ticket. When another request with the same Idempotency-Key
-// and the same bytes was first, its image is returned.
+// claim uses the ticket. When another request with the same Idempotency-Key and the same bytes was
+// first, its image is returned.
 func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image, error) {
-	uploaded := fromMicros(micros(u.s.Now()))
+	img := u.claimed(o, filename)
+	var rows int64
+	err := u.s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+		rows, err = u.claimRow(tx, img)
+		return err
+	})
+	if err != nil {
+		return Image{}, fmt.Errorf("claiming a ticket: %w", err)
+	}
+	if rows == 0 {
+		return u.lost(ctx, o.SHA256)
+	}
+	u.s.gates.end(u.draft.Key)
+	return img, nil
+}
+
+// claimed is what the draft becomes.
+func (u *Upload) claimed(o *Original, filename string) Image {
+	img := u.draft
+	img.Draft, img.Ticket, img.Uploaded = false, nil, fromMicros(micros(u.s.Now()))
+	img.Filename, img.Original = &filename, o
+	return img
+}
+
+// claimRow is the one statement that uses a ticket: it changes one row or none.
+func (u *Upload) claimRow(tx *sqldb.Tx, img Image) (rows int64, err error) {
 	var claimer any
 	if u.claimer != "" {
 		claimer = u.claimer
 	}
-	claimed, err := u.s.DB.Exec(ctx, `UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
+	o := img.Original
+	return tx.Exec(`UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
 		claimed_by = ?4, blob = ?5, format = ?6, stored_width = ?7, stored_height = ?8,
 		max_pixels = ?9, scans = ?10, orientation = ?11, frames = ?12, alpha = ?13, size = ?14,
 		sha256 = ?15, thumbhash = ?16
 		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18`,
-		u.draft.Key, micros(uploaded), filename, claimer, o.Blob, string(o.Header.Format),
+		img.Key, micros(img.Uploaded), *img.Filename, claimer, o.Blob, string(o.Header.Format),
 		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
 		o.Header.Orientation, o.Header.Frames, flag(o.Alpha), o.Size, o.SHA256,
 		o.Thumbhash, micros(u.began), maxRefusals)
-	if err != nil {
-		return Image{}, fmt.Errorf("claiming a ticket: %w", err)
-	}
-	if claimed == 0 {
-		return u.lost(ctx, o.SHA256)
-	}
-	u.s.gates.end(u.draft.Key)
-	img := u.draft
-	img.Draft, img.Ticket, img.Uploaded = false, nil, uploaded
-	img.Filename, img.Original = &filename, o
-	return img, nil
 }
 
 // lost says why a claim changed no row.

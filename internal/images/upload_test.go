@@ -320,3 +320,46 @@ func TestFilenames(t *testing.T) {
 		}
 	}
 }
+
+// TestRacingCreates uploads many pictures for one custom id by the API at once, beside a draft of
+// the same id.
+func TestRacingCreates(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		d := images.NewDraft{ID: ptr("mine")}
+		made := make(chan images.Image, 20)
+		var wait sync.WaitGroup
+		for i := range 16 {
+			body := imagestest.JPEG(t, i)
+			wait.Go(func() {
+				u, err := core.BeginImage(account, -1)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer u.Close()
+				if _, err := u.Write(body); err != nil {
+					t.Error(err)
+				}
+				img, err := u.Create(t.Context(), "a.jpg", d)
+				if err == nil {
+					made <- img
+				} else if images.AsError(err).Kind != images.Exists {
+					t.Error(err)
+				}
+			})
+		}
+		drafts := make(chan bool, 1)
+		wait.Go(func() {
+			_, _, err := core.CreateDraft(t.Context(), account, d)
+			drafts <- err == nil
+		})
+		wait.Wait()
+		if n := len(made); n != 1 && (n != 0 || !<-drafts) {
+			t.Fatalf("%d images were made of one id, want 1", n)
+		}
+		if left := blobs(t, core); len(left) != len(made) {
+			t.Errorf("%d originals for %d images", len(left), len(made))
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -52,18 +53,16 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	requestID := v4.Prepare(w)
 	setHeaders(w.Header())
-	b := newBody(w, r, in.Idle, in.Time, in.Core.MaxUploadBytes+formOverhead)
-	// A copy: net/http must find the body it made in its own request, or it reads on where the
-	// client still waits for "100 Continue".
-	r = r.WithContext(r.Context())
-	r.Body = b
-	result, err := in.answer(r)
+	b := v4.NewBody(w, r, v4.BodyLimits{
+		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes + v4.FormOverhead,
+	})
+	result, err := in.answer(r, b)
 	status, code := http.StatusOK, 0
 	switch {
 	case err != nil:
 		refusal := v4.Refusal(err)
 		status, code = refusal.Status, refusal.Code
-		b.drain()
+		b.Drain()
 		if errors.Is(err, errMethod) {
 			w.Header().Set("Allow", allowedMethods)
 		}
@@ -81,7 +80,7 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	attrs := []slog.Attr{
 		slog.String("request_id", requestID), slog.String("method", r.Method),
 		slog.Int("status", status), slog.Int("code", code),
-		slog.Int64("bytes", b.read), slog.Duration("took", time.Since(start)),
+		slog.Int64("bytes", b.BytesRead()), slog.Duration("took", time.Since(start)),
 	}
 	level := slog.LevelInfo
 	if err != nil {
@@ -101,7 +100,7 @@ func setHeaders(h http.Header) {
 }
 
 // answer returns the result of a request, nil for a preflight.
-func (in *intake) answer(r *http.Request) (result any, err error) {
+func (in *intake) answer(r *http.Request, b *v4.Body) (result any, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			result, err = nil, fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
@@ -111,14 +110,14 @@ func (in *intake) answer(r *http.Request) (result any, err error) {
 	case http.MethodOptions:
 		return nil, nil
 	case http.MethodPost:
-		return in.post(r)
+		return in.post(r, b)
 	}
 	return nil, errMethod
 }
 
 // post receives a form and turns the draft into an image.
-func (in *intake) post(r *http.Request) (result any, err error) {
-	if err := checkForm(r); err != nil {
+func (in *intake) post(r *http.Request, b *v4.Body) (result any, err error) {
+	if err := v4.CheckFileForm(r); err != nil {
 		return nil, err
 	}
 	upload, err := in.Core.BeginUpload(r.Context(), images.UploadRequest{
@@ -130,7 +129,7 @@ func (in *intake) post(r *http.Request) (result any, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, upload.Close()) }()
-	filename, err := receive(r, upload)
+	filename, err := v4.ReadFileForm(r, b, upload, ignore)
 	if err != nil {
 		return nil, upload.Refuse(r.Context(), err)
 	}
@@ -140,6 +139,9 @@ func (in *intake) post(r *http.Request) (result any, err error) {
 	}
 	return in.uploaded(context.WithoutCancel(r.Context()), img)
 }
+
+// ignore passes over a field: only the file is taken, and nothing is ever fetched.
+func ignore(string, io.Reader) error { return nil }
 
 // uploaded is the answer to the end user, who is shown neither metadata nor creator.
 func (in *intake) uploaded(ctx context.Context, img images.Image) (any, error) {

@@ -1,4 +1,4 @@
-package intake
+package v4
 
 import (
 	"bytes"
@@ -13,18 +13,23 @@ import (
 	"calotype/internal/images"
 )
 
-// request makes a request whose body is read as the handler reads it.
-func request(contentType, text string, limit int64) *http.Request {
+// request makes a request and its body, read as a handler reads it.
+func request(contentType, text string, limit int64) (*http.Request, *Body) {
 	r := httptest.NewRequest(http.MethodPost, "/upload/x/y", strings.NewReader(text))
 	r.Header.Set("Content-Type", contentType)
-	r.Body = newBody(httptest.NewRecorder(), r, time.Minute, time.Hour, limit)
-	return r
+	limits := BodyLimits{Idle: time.Minute, Time: time.Hour, Bytes: limit}
+	return r, NewBody(httptest.NewRecorder(), r, limits)
+}
+
+// receive reads a form and passes over the fields that are no file.
+func receive(r *http.Request, b *Body, to io.Writer) (string, error) {
+	return ReadFileForm(r, b, to, func(string, io.Reader) error { return nil })
 }
 
 const (
 	formType = "multipart/form-data; boundary=b"
 	file     = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"C:\\a \\\"b\\\".jpg\"\r\n\r\nBYTES\r\n"
-	url      = "--b\r\nContent-Disposition: form-data; name=\"url\"\r\n\r\nhttp://127.0.0.1:9/\r\n"
+	urlField = "--b\r\nContent-Disposition: form-data; name=\"url\"\r\n\r\nhttp://127.0.0.1:9/\r\n"
 	end      = "--b--\r\n"
 )
 
@@ -35,9 +40,9 @@ func TestReceive(t *testing.T) {
 		want images.Kind // Internal for success
 	}{
 		"a file":                  {file + end, images.Internal},
-		"other fields are passed": {url + file + url + end, images.Internal},
+		"other fields are passed": {urlField + file + urlField + end, images.Internal},
 		"something after the end": {file + end + "epilogue", images.Internal},
-		"no file":                 {url + end, images.Invalid},
+		"no file":                 {urlField + end, images.Invalid},
 		"two files":               {file + file + end, images.Invalid},
 		"no parts":                {end, images.Invalid},
 		"nothing":                 {"", images.Invalid},
@@ -47,7 +52,8 @@ func TestReceive(t *testing.T) {
 		"too long":                {file + end + strings.Repeat("x", 2000), images.TooLarge},
 	} {
 		var got bytes.Buffer
-		filename, err := receive(request(formType, c.body, 1000), &got)
+		r, b := request(formType, c.body, 1000)
+		filename, err := receive(r, b, &got)
 		if c.want == images.Internal {
 			if err != nil || got.String() != "BYTES" || filename != `C:\a "b".jpg` {
 				t.Errorf("%s: got %q as %q, %v", name, got.String(), filename, err)
@@ -64,17 +70,18 @@ func TestOnlyFormsAreTaken(t *testing.T) {
 	t.Parallel()
 	for _, contentType := range []string{"", "image/jpeg", "application/x-www-form-urlencoded",
 		"multipart/form-data", "multipart/mixed; boundary=b", "multipart/form-data; boundary"} {
-		err := checkForm(request(contentType, "", 10))
+		r, _ := request(contentType, "", 10)
+		err := CheckFileForm(r)
 		if images.AsError(err).Kind != images.NotForm {
 			t.Errorf("%q: got %v, want a refusal", contentType, err)
 		}
 	}
-	r := request(formType, "", 10)
-	if err := checkForm(r); err != nil {
+	r, _ := request(formType, "", 10)
+	if err := CheckFileForm(r); err != nil {
 		t.Errorf("a form was refused: %v", err)
 	}
 	r.Header.Set("Content-Encoding", "gzip")
-	if err := checkForm(r); images.AsError(err).Kind != images.NotForm {
+	if err := CheckFileForm(r); images.AsError(err).Kind != images.NotForm {
 		t.Errorf("an encoded form: got %v, want a refusal", err)
 	}
 }
@@ -94,8 +101,8 @@ func TestABrokenConnectionIsNoFormError(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest(http.MethodPost, "/upload/x/y", aborted{strings.NewReader(file)})
 	r.Header.Set("Content-Type", formType)
-	r.Body = newBody(httptest.NewRecorder(), r, time.Minute, time.Hour, 1000)
-	_, err := receive(r, io.Discard)
+	limits := BodyLimits{Idle: time.Minute, Time: time.Hour, Bytes: 1000}
+	_, err := receive(r, NewBody(httptest.NewRecorder(), r, limits), io.Discard)
 	if images.AsError(err).Kind != images.Aborted {
 		t.Errorf("got %v, want aborted", err)
 	}
@@ -104,17 +111,16 @@ func TestABrokenConnectionIsNoFormError(t *testing.T) {
 // TestDrain reads the rest of a body, even of one that was refused for its size.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	r := request(formType, strings.Repeat("x", 5000), 10)
-	b := r.Body.(*body)
+	_, b := request(formType, strings.Repeat("x", 5000), 10)
 	if _, err := io.ReadAll(b); images.AsError(err).Kind != images.TooLarge {
 		t.Fatalf("got %v, want too large", err)
 	}
-	if b.drain(); b.err != io.EOF {
+	if b.Drain(); b.err != io.EOF {
 		t.Errorf("after draining: %v, want the end", b.err)
 	}
-	waiting := request(formType, "never sent", 100)
-	waiting.Body.(*body).expects = true
-	if waiting.Body.(*body).drain(); waiting.Body.(*body).read != 0 {
+	_, waiting := request(formType, "never sent", 100)
+	waiting.expects = true
+	if waiting.Drain(); waiting.read != 0 {
 		t.Error("a client that waits for 100 Continue was told to go on, to be refused")
 	}
 }
@@ -124,8 +130,8 @@ func TestASlowBodyIsRefused(t *testing.T) {
 	t.Parallel()
 	got := make(chan error, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = newBody(w, r, 50*time.Millisecond, time.Hour, 1000)
-		_, err := receive(r, io.Discard)
+		limits := BodyLimits{Idle: 50 * time.Millisecond, Time: time.Hour, Bytes: 1000}
+		_, err := receive(r, NewBody(w, r, limits), io.Discard)
 		got <- err
 	}))
 	defer server.Close()
@@ -147,14 +153,15 @@ func TestASlowBodyIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzReceive: no form makes the reader panic, and no field but file reaches the upload.
-func FuzzReceive(f *testing.F) {
-	for _, seed := range []string{file + end, url + file + end, file, end, "", "--b\r\n\r\n\r\n--b--"} {
+// FuzzReadFileForm: no form makes the reader panic, and no field but file reaches the upload.
+func FuzzReadFileForm(f *testing.F) {
+	for _, seed := range []string{file + end, urlField + file + end, file, end, "", "--b\r\n\r\n\r\n--b--"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, form []byte) {
 		var got bytes.Buffer
-		_, err := receive(request(formType, string(form), 1<<20), &got)
+		r, b := request(formType, string(form), 1<<20)
+		_, err := receive(r, b, &got)
 		if err == nil && !bytes.Contains(form, got.Bytes()) {
 			t.Errorf("%q is not of the form", got.Bytes())
 		}

@@ -1,0 +1,124 @@
+package v4
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+
+	"calotype/internal/images"
+)
+
+// FormOverhead is how many bytes a form may have besides its file.
+const FormOverhead = 1 << 20
+
+// CheckFileForm refuses what is not a form with files.
+func CheckFileForm(r *http.Request) error {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return images.Errorf(images.NotForm, "Content-Encoding %.20q is not accepted: send the "+
+			"form as it is", encoding)
+	}
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
+		return images.Errorf(images.NotForm, "Images must be uploaded as a form, not as raw image "+
+			"data. Please use multipart/form-data format, with the picture in the field file")
+	}
+	return nil
+}
+
+// ReadFileForm reads a form from body: the bytes of its field file go to file, every other field to
+// other, which need not read it. It returns the declared name of the file. What is wrong with form
+// or body is an *images.Error: Invalid, TooLarge, TooSlow, Aborted.
+func ReadFileForm(
+	r *http.Request, body *Body, file io.Writer, other func(name string, value io.Reader) error,
+) (filename string, err error) {
+	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return "", broken()
+	}
+	form := multipart.NewReader(body, params["boundary"])
+	found := false
+	for {
+		part, err := form.NextRawPart()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return "", formError(body, err)
+		}
+		if part.FormName() != "file" {
+			if err := other(part.FormName(), part); err != nil {
+				return "", formError(body, err)
+			}
+			continue
+		}
+		if found {
+			return "", images.Errorf(images.Invalid, "Bad request: there are two fields file; "+
+				"one request takes one picture")
+		}
+		found, filename = true, declaredName(part)
+		if err := copyPart(body, file, part); err != nil {
+			return "", err
+		}
+	}
+	if !found {
+		return "", images.Errorf(images.Invalid, "Bad request: there is no field file in the form; "+
+			"the picture must be in a field of this name")
+	}
+	// What follows the last boundary is nothing, but it must have come.
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		return "", formError(body, err)
+	}
+	return filename, nil
+}
+
+func broken() error {
+	return images.Errorf(images.Invalid, "Bad request: Error parsing form fields")
+}
+
+// formError says what is wrong when a form could not be read: the body, if it did not come whole,
+// else the form. A refusal by whoever took a field stays what it is.
+func formError(body *Body, err error) error {
+	if refusal := new(images.Error); errors.As(err, &refusal) {
+		return err
+	}
+	if body.err != nil && body.err != io.EOF {
+		return body.err
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return images.Errorf(images.Invalid, "Bad request: incomplete multipart stream")
+	}
+	return broken()
+}
+
+// copyPart copies a part to a writer, and tells a reading error from a writing one.
+func copyPart(body *Body, to io.Writer, part io.Reader) error {
+	sink := &writing{Writer: to}
+	_, err := io.Copy(sink, part)
+	if sink.err != nil || err == nil {
+		return sink.err
+	}
+	return formError(body, err)
+}
+
+// writing remembers the error of its writer.
+type writing struct {
+	io.Writer
+	err error
+}
+
+func (w *writing) Write(p []byte) (n int, err error) {
+	n, w.err = w.Writer.Write(p)
+	return n, w.err
+}
+
+// declaredName returns the file name as sent: part.FileName would apply the rules of this
+// machine's paths to it.
+func declaredName(part *multipart.Part) string {
+	_, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	if err != nil {
+		return ""
+	}
+	return params["filename"]
+}
