@@ -70,7 +70,7 @@ func (p *Pool) run(ctx context.Context, l lane, need int64, r request,
 		return err
 	}
 	defer cancel()
-	weight, err := p.admission.enter(ctx, l, need)
+	weight, err := p.admit(ctx, l, need)
 	if err != nil {
 		return err
 	}
@@ -89,6 +89,14 @@ func (p *Pool) run(ctx context.Context, l lane, need int64, r request,
 		p.put(l, w)
 	}
 	return err
+}
+
+// admit waits for admission, not for ever: whoever asks should rather come again.
+func (p *Pool) admit(ctx context.Context, l lane, need int64) (int64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, queueTime,
+		fmt.Errorf("%w: waited %s for a worker", ErrBusy, queueTime))
+	defer cancel()
+	return p.admission.enter(ctx, l, need)
 }
 
 // begin ties a job to the life of the Pool.
@@ -138,7 +146,7 @@ func (p *Pool) exchange(
 			return nil, answer{}, err
 		}
 		if attempt == maxAttempts {
-			return nil, answer{}, fmt.Errorf("%w: %w", ErrWorker, err)
+			return nil, answer{}, fmt.Errorf("%w: %w", ErrNoWorker, err)
 		}
 	}
 }
@@ -161,7 +169,7 @@ func (p *Pool) take(ctx context.Context, l lane) (*process, error) {
 			return nil, context.Cause(ctx)
 		}
 		p.c.Log.Error("cannot start a render worker", "lane", l.String(), "error", err)
-		return nil, fmt.Errorf("%w: %w", ErrWorker, err)
+		return nil, fmt.Errorf("%w: %w", ErrNoWorker, err)
 	}
 	return w, nil
 }

@@ -29,6 +29,10 @@ var (
 	ErrBusy = errors.New("render: too busy")
 	// ErrWorker: the worker crashed, ran out of memory or time, or broke the protocol.
 	ErrWorker = errors.New("render: worker failed")
+	// ErrTime comes with ErrWorker when the time was over.
+	ErrTime = errors.New("render: out of time")
+	// ErrNoWorker: no worker could be started. It says nothing of the picture; ask again later.
+	ErrNoWorker = errors.New("render: no worker")
 	// ErrEncode: the picture was decoded, but the output could not be made.
 	ErrEncode = errors.New("render: encoding failed")
 	// ErrOutOfMemory: what an Engine says when the limit of its process is reached. Out of a Pool
@@ -76,10 +80,12 @@ const (
 	// come first. The largest picture allowed takes 2 seconds.
 	examineTimeout = 8 * time.Second
 	defaultQueue   = 256
+	// queueTime bounds the wait for a worker.
+	queueTime = 30 * time.Second
 	// recycleJobs and recycleMemory are when a worker is replaced, so that leaks and fragments of
 	// its libraries stay bounded. In jobs, and in bytes of resident memory after one.
 	recycleJobs   = 500
-	recycleMemory = 256 * mib
+	recycleMemory = 128 * mib
 	// idleTime is after which all idle workers of a lane but one are ended.
 	idleTime = time.Minute
 )

@@ -178,7 +178,7 @@ func (p *process) broken(ctx context.Context, timeout time.Duration, err error) 
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("%w: not done after %s", ErrWorker, timeout)
+		return fmt.Errorf("%w: %w: not done after %s", ErrWorker, ErrTime, timeout)
 	}
 	return fmt.Errorf("%w: %w", ErrWorker, err)
 }
