@@ -69,7 +69,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, 
 // secrets.
 func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 	start := time.Now()
-	line := &logLine{requestID: v4.Prepare(w), method: r.Method}
+	line := &logLine{requestID: v4.Prepare(w), method: r.Method[:min(len(r.Method), 16)]}
 	seen := &statusWriter{ResponseWriter: w}
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -52,7 +52,7 @@ func (f form) flag(name string) (bool, error) {
 	switch text {
 	case "true", "1":
 		return true, nil
-	case "false", "0":
+	case "false", "0", "": // forms send their fields whether they were filled in or not
 		return false, nil
 	}
 	return false, invalid("%s must be true or false.", name)

@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -200,7 +199,8 @@ func (f *fixture) upload(draft image, filename string, content []byte) {
 	if err == nil {
 		_, err = u.Finish(f.t.Context(), filename)
 	}
-	if err = errors.Join(err, u.Close()); err != nil {
+	u.Close()
+	if err != nil {
 		f.t.Fatal(err)
 	}
 }

@@ -34,10 +34,6 @@ func (a *api) list() []route {
 	}
 }
 
-// reserved are the first segments below images/v1/ that name other things than images. Bare they
-// are never part of an id; the core refuses new ids that begin so.
-var reserved = []string{"stats", "keys", "variants", "config", "batch_token", "direct_upload"}
-
 // params are the variable parts of a path, unescaped.
 type params struct{ account, id string }
 
@@ -92,7 +88,7 @@ func match(pattern, path string) (params, bool) {
 		case "{id...}":
 			after := want[i+1:]
 			end := len(have) - len(after)
-			if end <= i || slices.Contains(reserved, have[i]) || !slices.Equal(have[end:], after) {
+			if end <= i || slices.Contains(images.ReservedSegments, have[i]) || !slices.Equal(have[end:], after) {
 				return params{}, false
 			}
 			p.id, ok = unescape(strings.Join(have[i:end], "/"))

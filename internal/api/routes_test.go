@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"calotype/internal/images"
 	"calotype/internal/v4"
 )
 
@@ -146,12 +147,12 @@ func FuzzSplitPath(f *testing.F) {
 		}
 		// As an id that a client escapes, with slashes as %2F: always found, whatever it holds.
 		checkID(t, routes, under+url.PathEscape(id), "images/v1/{id...}", id,
-			!slices.Contains(reserved, id))
+			!slices.Contains(images.ReservedSegments, id))
 		checkID(t, routes, under+url.PathEscape(id)+"/blob", "images/v1/{id...}/blob", id,
-			!slices.Contains(reserved, id))
+			!slices.Contains(images.ReservedSegments, id))
 		// With bare slashes: found unless it begins or ends like another route.
 		first, _, _ := strings.Cut(id, "/")
-		bare := !slices.Contains(reserved, first) && !strings.HasSuffix(id, "/blob")
+		bare := !slices.Contains(images.ReservedSegments, first) && !strings.HasSuffix(id, "/blob")
 		if bare {
 			checkID(t, routes, under+v4.EscapeID(id), "images/v1/{id...}", id, true)
 		}

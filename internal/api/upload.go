@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"io"
 	"time"
 
@@ -32,7 +31,7 @@ func (a *api) createImage(c *call) (result any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, upload.Close()) }()
+	defer upload.Close()
 	var fields form
 	filename, err := v4.ReadFileForm(c.Request, body, upload, fields.add)
 	if err != nil {

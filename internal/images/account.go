@@ -61,7 +61,12 @@ var (
 )
 
 // AccountSetup says which account a server is started for. Empty fields were not given.
-type AccountSetup struct{ ID, Hash, Token string }
+type AccountSetup struct {
+	ID, Hash, Token string
+	// Keep is given the secret of a new token before it counts, since it is kept nowhere else.
+	// Nil keeps nothing.
+	Keep func(secret string) error
+}
 
 // SetUpAccount returns the account of this installation, made at the first start. newToken is the
 // secret of the token made with it, "" when a token was there or given. Nodes that start at once
@@ -88,8 +93,11 @@ func (s *Service) SetUpAccount(
 			return s.replaceToken(tx, a.ID, envToken, Admin, setup.Token)
 		}
 		made, err := s.insertFirstToken(tx, a.ID, secret)
-		if made {
+		if err == nil && made {
 			newToken = secret
+			if setup.Keep != nil {
+				err = setup.Keep(secret)
+			}
 		}
 		return err
 	})
@@ -154,7 +162,16 @@ func (s *Service) replaceToken(
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(insertToken, newKey(), account, name, scope, hashHex(secret), micros(s.Now()))
+	_, err = tx.Exec(insertToken,
+		newKey(), account, name, scope, hashHex(secret), micros(s.Now()))
+	if err != nil {
+		return err
+	}
+	there, err := scanToken(tx.QueryRow(selectToken+` WHERE sha256 = ?1`, hashHex(secret)))
+	if err == nil && (there.Account != account || !there.Scope.Allows(scope)) {
+		err = fmt.Errorf("-api-token is the token %q already, of scope %s of the account %s: "+
+			"choose another", there.Name, there.Scope, there.Account)
+	}
 	return err
 }
 

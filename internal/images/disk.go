@@ -1,9 +1,12 @@
 package images
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"calotype/internal/sqldb"
 )
 
 // diskSpace returns the free and the whole bytes of the file system that holds dir.
@@ -21,21 +24,44 @@ func defaultDiskReserve(dir string) (int64, error) {
 	return max(1<<30, all/20), err
 }
 
-// makeRoom sees to it that size bytes can be written without touching the reserve that the
-// database lives on: renditions can be made again, so they go first. NoSpace when that is not
-// enough.
-func (s *Service) makeRoom(size int64) error {
+// spoolFile makes a file of at most size bytes in the spool, if that leaves the reserve untouched
+// that the database lives on. What other spool files may still grow to counts as taken. Renditions
+// can be made again, so they go first. NoSpace when that is not enough, Busy when the spool is full.
+func (s *Service) spoolFile(sp *spool, size int64) (*spoolFile, error) {
+	s.room.Lock()
+	defer s.room.Unlock()
+	if err := s.makeRoom(size + s.spool.reserved() + s.fetched.reserved()); err != nil {
+		return nil, err
+	}
+	return sp.file(size)
+}
+
+// makeRoom sees to it that bytes can be written beside the reserve.
+func (s *Service) makeRoom(bytes int64) error {
 	free, _, err := diskSpace(s.Dir)
 	if err != nil {
 		return err
 	}
-	lacking := s.DiskReserve + size - free
+	lacking := s.DiskReserve + bytes - free
 	if lacking > 0 {
 		lacking -= s.renditions.shrink(lacking)
 	}
 	if lacking > 0 {
 		s.Log.Error("out of disk", "free", free, "reserve", s.DiskReserve, "dir", s.Dir)
-		return Errorf(NoSpace, "The server is out of disk space")
+		return noSpace(nil)
 	}
 	return nil
+}
+
+// noSpace is a full disk, whoever met it first.
+func noSpace(err error) error {
+	return &Error{Kind: NoSpace, Msg: "The server is out of disk space", Err: err}
+}
+
+// storing says what became of a write: a full disk has a kind of its own.
+func storing(doing string, err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, sqldb.ErrFull) {
+		return noSpace(fmt.Errorf("%s: %w", doing, err))
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }

@@ -55,6 +55,8 @@ func TestRulesOfDrafts(t *testing.T) {
 		"1024 bytes":            {meta(`{"a":"` + strings.Repeat("x", 1024-8) + `"}`), fine},
 		"spaces do not count":   {meta(`{"a":    "` + strings.Repeat("x", 1024-8) + `"}`), fine},
 		"1025 bytes":            {meta(`{"a":"` + strings.Repeat("x", 1025-8) + `"}`), images.Invalid},
+		"64 values":             {meta(`{"a":[` + strings.Repeat("1,", 63) + `1]}`), fine},
+		"65 values":             {meta(`{"a":[` + strings.Repeat("1,", 64) + `1]}`), images.Invalid},
 		"metadata is an array":  {meta(`[1]`), images.Invalid},
 		"metadata is no JSON":   {meta(`{"a":`), images.Invalid},
 		"metadata with NUL":     {meta(`{"a":"\u0000"}`), images.Invalid},

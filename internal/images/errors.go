@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Kind says what went wrong, in the core's own terms. Each surface has one table from Kind to
-// its wire form, and a test that walks it.
+// A Kind says what went wrong, in the core's own terms. Package v4 and package delivery have one
+// table each from Kind to its wire form, and a test that walks it.
 type Kind int
 
 // The kinds.

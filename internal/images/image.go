@@ -60,6 +60,11 @@ func (s *Service) Image(ctx context.Context, account, id string) (Image, error) 
 	return img, nil
 }
 
+// imageOfKey returns an image or draft by its internal key; sql.ErrNoRows when there is none.
+func (s *Service) imageOfKey(ctx context.Context, key string) (Image, error) {
+	return scanImage(s.DB.QueryRow(ctx, selectImage+` WHERE key = ?1`, key))
+}
+
 // OpenOriginal returns an image's stored bytes; ImageNotFound for a draft.
 func (s *Service) OpenOriginal(
 	ctx context.Context, account, id string,

@@ -53,7 +53,9 @@ type Config struct {
 // Service is the core.
 type Service struct {
 	Config
-	spool      *spool
+	room       sync.Mutex // held while a file is promised its bytes of the disk
+	spool      *spool     // of bodies being received
+	fetched    *spool     // of originals fetched from a remote store, to be rendered
 	renditions *renditionCache
 	makers     makers
 	gates      gates
@@ -97,9 +99,6 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 
 // Start checks that the blob store is ours, empties the spool and reads the rendition cache.
 func (s *Service) Start(ctx context.Context) error {
-	if err := s.checkInstallation(ctx); err != nil {
-		return err
-	}
 	var err error
 	if s.DiskReserve == 0 {
 		if s.DiskReserve, err = defaultDiskReserve(s.Dir); err != nil {
@@ -109,12 +108,21 @@ func (s *Service) Start(ctx context.Context) error {
 	if s.spool, err = openSpool(filepath.Join(s.Dir, "spool"), s.SpoolBytes); err != nil {
 		return err
 	}
+	// Of a budget of its own, so that renditions cannot starve uploads.
+	s.fetched, err = openSpool(filepath.Join(s.Dir, "fetched"), s.SpoolBytes/4)
+	if err != nil {
+		return err
+	}
 	s.renditions, err = openRenditionCache(filepath.Join(s.Dir, "renditions"), s.CacheBytes)
-	return err
+	if err != nil {
+		return err
+	}
+	return s.checkInstallation(ctx, true)
 }
 
-// Close ends what still runs on nobody's behalf, and waits for it.
+// Close ends what still runs on nobody's behalf, and waits for it. Nothing new begins.
 func (s *Service) Close() {
+	s.makers.close()
 	s.close()
 	s.work.Wait()
 }

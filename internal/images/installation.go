@@ -2,11 +2,10 @@ package images
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"calotype/internal/blob"
 )
@@ -15,18 +14,25 @@ import (
 // store this is.
 const installationKey = "calotype-installation"
 
+// claimPrefix begins the objects by which installations that start at once on an empty store see
+// each other.
+const claimPrefix = "calotype-claim/"
+
 // checkInstallation refuses a blob store that is not this database's. A store is marked once, and
 // only while it is empty: a database that was lost, or pointed elsewhere, must never take the
 // originals of another for orphans.
-func (s *Service) checkInstallation(ctx context.Context) error {
+func (s *Service) checkInstallation(ctx context.Context, mayMark bool) error {
 	var id string
 	var marked bool
 	err := s.DB.QueryRow(ctx, `SELECT id, marked FROM installation`).Scan(&id, &marked)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errors.New("this database was never used: the first start of the server sets it up")
+	}
 	if err != nil {
 		return fmt.Errorf("reading the installation's id: %w", err)
 	}
 	found, err := s.storeID(ctx)
-	if errors.Is(err, blob.ErrNotExist) && !marked {
+	if errors.Is(err, blob.ErrNotExist) && !marked && mayMark {
 		if err := s.markStore(ctx, id); err != nil {
 			return err
 		}
@@ -40,12 +46,16 @@ func (s *Service) checkInstallation(ctx context.Context) error {
 		return err
 	}
 	if found != id {
-		return fmt.Errorf("the blob store belongs to the installation %s, the database to %s. "+
-			"Check -blobs and -db; two installations cannot share a store: give each a folder, "+
-			"bucket or prefix of its own", found, id)
+		return notOurs(found, id)
 	}
 	_, err = s.DB.Exec(ctx, `UPDATE installation SET marked = 1 WHERE marked = 0`)
 	return err
+}
+
+func notOurs(found, id string) error {
+	return fmt.Errorf("the blob store belongs to the installation %s, the database to %s. Check "+
+		"-blobs and -db; two installations cannot share a store: give each a folder, bucket or "+
+		"prefix of its own", found, id)
 }
 
 func (s *Service) storeID(ctx context.Context) (string, error) {
@@ -57,30 +67,49 @@ func (s *Service) storeID(ctx context.Context) (string, error) {
 	return string(id), errors.Join(err, r.Close())
 }
 
-// markStore writes our id into an empty store.
+// markStore writes our id into an empty store. A store can not put an object only if it is not
+// there, so each of several installations that start at once first puts a claim of its own and
+// then looks for others: at most one finds none. The claim goes when the mark is there, and who
+// finds no claim of another looks for the mark last.
 func (s *Service) markStore(ctx context.Context, id string) (err error) {
+	claim := claimPrefix + id
+	if err := s.putText(ctx, claim, id); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Blobs.Delete(ctx, claim)) }()
 	there, _, err := s.Blobs.List(ctx, "", "")
 	if err != nil {
 		return fmt.Errorf("looking whether the blob store is empty: %w", err)
 	}
-	if len(there) > 0 {
-		return fmt.Errorf("the blob store holds objects (%s is one), but no object %s that says "+
-			"whose they are, and the database is new. Give -blobs an empty folder, bucket or "+
-			"prefix, or -db the database that belongs to it", there[0].Key, installationKey)
+	for _, object := range there {
+		if object.Key != claim && object.Key != installationKey {
+			return fmt.Errorf("the blob store holds objects (%s is one), but no object %s that "+
+				"says whose they are, and the database is new. Give -blobs an empty folder, bucket "+
+				"or prefix, or -db the database that belongs to it", object.Key, installationKey)
+		}
 	}
-	name := filepath.Join(s.Dir, "installation-"+newKey())
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	found, err := s.storeID(ctx)
+	if err == nil && found != id {
+		return notOurs(found, id)
+	}
+	if err != nil && !errors.Is(err, blob.ErrNotExist) {
+		return err
+	}
+	return s.putText(ctx, installationKey, id)
+}
+
+// putText puts a small object.
+func (s *Service) putText(ctx context.Context, key, text string) error {
+	f, err := s.spool.file(int64(len(text)))
 	if err != nil {
 		return fmt.Errorf("marking the blob store: %w", err)
 	}
-	defer func() {
-		if gone := os.Remove(name); gone != nil && !errors.Is(gone, os.ErrNotExist) {
-			err = errors.Join(err, gone)
-		}
-		err = errors.Join(err, f.Close())
-	}()
-	if _, err := f.WriteString(id); err != nil {
+	_, err = f.WriteString(text)
+	if err == nil {
+		err = s.Blobs.Put(ctx, key, f.File, int64(len(text)))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("marking the blob store: %w", err)
 	}
-	return s.Blobs.Put(ctx, installationKey, f, int64(len(id)))
+	return nil
 }

@@ -39,7 +39,9 @@ func draft(t *testing.T, core *images.Service, d images.NewDraft) (images.Image,
 }
 
 // post sends a body to a ticket as the intake does.
-func post(ctx context.Context, core *images.Service, r images.UploadRequest, body []byte) (img images.Image, err error) {
+func post(
+	ctx context.Context, core *images.Service, r images.UploadRequest, body []byte,
+) (images.Image, error) {
 	if r.Size == 0 {
 		r.Size = int64(len(body))
 	}
@@ -47,11 +49,7 @@ func post(ctx context.Context, core *images.Service, r images.UploadRequest, bod
 	if err != nil {
 		return images.Image{}, err
 	}
-	defer func() {
-		if closing := u.Close(); err == nil {
-			err = closing
-		}
-	}()
+	defer u.Close()
 	if _, err := io.Copy(u, bytes.NewReader(body)); err != nil {
 		return images.Image{}, u.Refuse(ctx, err)
 	}

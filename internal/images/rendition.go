@@ -2,14 +2,17 @@ package images
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
 
+	"calotype/internal/blob"
 	"calotype/internal/render"
 )
 
@@ -66,7 +69,11 @@ func (s *Service) ETag(r Resolved, f render.Format) string {
 func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (Rendition, error) {
 	key := s.renditionKey(r, f)
 	for range 3 { // a full cache may drop what was just made
-		if file, size, ok := s.renditions.open(key); ok {
+		file, size, err := s.renditions.open(key)
+		if err != nil {
+			return Rendition{}, err
+		}
+		if file != nil {
 			return Rendition{Format: r.format(f), Size: size, Content: file}, nil
 		}
 		if err := s.makeOnce(ctx, key, r, f); err != nil {
@@ -79,6 +86,7 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (R
 // makers hold one making for each key: N askers of a new rendition cause one render.
 type makers struct {
 	mu       sync.Mutex
+	closed   bool
 	of       map[string]*making
 	failures map[string]failure
 }
@@ -117,7 +125,7 @@ func (s *Service) maker(key string, work func(context.Context) error) (*making, 
 	if f, failed := s.makers.failures[key]; failed && time.Now().Before(f.until) {
 		return nil, f.err
 	}
-	if len(s.makers.of) >= makingsAtOnce {
+	if s.makers.closed || len(s.makers.of) >= makingsAtOnce {
 		return nil, busy("The server is busy with other pictures")
 	}
 	if s.makers.of == nil {
@@ -128,11 +136,28 @@ func (s *Service) maker(key string, work func(context.Context) error) (*making, 
 	s.work.Go(func() {
 		ctx, cancel := context.WithTimeout(s.closing, makeTime)
 		defer cancel()
-		m.err = work(ctx)
+		m.err = recovered(ctx, work)
 		s.makers.ended(key, m.err)
 		close(m.done)
 	})
 	return m, nil
+}
+
+// recovered makes an error of a panic: work handles foreign bytes, and no handler stands above it.
+func recovered(ctx context.Context, work func(context.Context) error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
+	return work(ctx)
+}
+
+// close lets no maker begin any more.
+func (m *makers) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
 }
 
 // ended remembers a failure for a while, so that a picture that hurts its worker does so twice a
@@ -154,11 +179,13 @@ func (m *makers) ended(key string, err error) {
 func (s *Service) make(ctx context.Context, key string, r Resolved, f render.Format) (err error) {
 	original := r.Image.Original
 	in, err := s.originalFile(ctx, original)
-	if err != nil {
+	if errors.Is(err, blob.ErrNotExist) {
 		// The row may have gone since it was resolved, and the bytes with it.
-		if _, gone := s.Image(ctx, r.Account.ID, r.Image.ID); AsError(gone).Kind == ImageNotFound {
-			return gone
+		if _, gone := s.imageOfKey(ctx, r.Image.Key); errors.Is(gone, sql.ErrNoRows) {
+			return Errorf(ImageNotFound, "Image not found")
 		}
+	}
+	if err != nil {
 		return fmt.Errorf("opening the original of image %s: %w", r.Image.Key, err)
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
@@ -180,10 +207,18 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 	if err != nil {
 		return renderError("rendering image "+r.Image.Key, err)
 	}
-	return out.keep(key)
+	if err := out.keep(key); err != nil {
+		return err
+	}
+	// Who deleted the image meanwhile did not see this rendition.
+	if _, err := s.imageOfKey(ctx, r.Image.Key); errors.Is(err, sql.ErrNoRows) {
+		s.renditions.drop(key)
+		return Errorf(ImageNotFound, "Image not found")
+	}
+	return nil
 }
 
-// original is an original's bytes as a file on this machine.
+// An originalFile is an original's bytes as a file on this machine.
 type originalFile struct {
 	*os.File
 	close func() error
@@ -200,7 +235,7 @@ func (s *Service) originalFile(ctx context.Context, o *Original) (originalFile, 
 	if f, ok := r.(*os.File); ok {
 		return originalFile{f, f.Close}, nil
 	}
-	copied, err := s.spool.file(o.Size)
+	copied, err := s.spoolFile(s.fetched, o.Size)
 	if err != nil {
 		return originalFile{}, errors.Join(err, r.Close())
 	}

@@ -30,6 +30,12 @@ type renditionEntry struct {
 	size int64
 }
 
+// onDisk is what the file takes of the disk, in bytes: whole blocks.
+func (e *renditionEntry) onDisk() int64 { return (e.size + 4095) &^ 4095 }
+
+// renditionKeyLength is that of 32 digits of the original, a dash and 24 of the recipe.
+const renditionKeyLength = 32 + 1 + 24
+
 // unfinished begins the names of renditions being made.
 const unfinished = "unfinished-"
 
@@ -51,6 +57,9 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 		if strings.HasPrefix(entry.Name(), unfinished) {
 			return os.Remove(path)
 		}
+		if len(entry.Name()) != renditionKeyLength || path != c.path(entry.Name()) {
+			return nil // none of ours
+		}
 		info, err := entry.Info()
 		if err == nil {
 			all = append(all, found{renditionEntry{entry.Name(), info.Size()}, info.ModTime()})
@@ -70,8 +79,8 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 
 func (c *renditionCache) path(key string) string { return filepath.Join(c.dir, key[:2], key) }
 
-// open returns a rendition and marks it as recent.
-func (c *renditionCache) open(key string) (*os.File, int64, bool) {
+// open returns a rendition and marks it as recent; nil when there is none.
+func (c *renditionCache) open(key string) (*os.File, int64, error) {
 	c.mu.Lock()
 	at, ok := c.of[key]
 	if ok {
@@ -79,14 +88,17 @@ func (c *renditionCache) open(key string) (*os.File, int64, bool) {
 	}
 	c.mu.Unlock()
 	if !ok {
-		return nil, 0, false
+		return nil, 0, nil
 	}
 	f, err := os.Open(c.path(key))
-	if err != nil { // dropped meanwhile, or removed by somebody else
+	if errors.Is(err, fs.ErrNotExist) { // dropped meanwhile, or removed by somebody else
 		c.drop(key)
-		return nil, 0, false
+		return nil, 0, nil
 	}
-	return f, at.Value.(*renditionEntry).size, true
+	if err != nil { // out of descriptors, say: the file is as good as ever
+		return nil, 0, fmt.Errorf("opening a rendition: %w", err)
+	}
+	return f, at.Value.(*renditionEntry).size, nil
 }
 
 // A newRendition is a file being made; keep or discard it.
@@ -100,7 +112,7 @@ func (c *renditionCache) create() (*newRendition, error) {
 	f, err := os.OpenFile(filepath.Join(c.dir, unfinished+newKey()),
 		os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("making a rendition's file: %w", err)
+		return nil, storing("making a rendition's file", err)
 	}
 	return &newRendition{f, c}, nil
 }
@@ -120,7 +132,7 @@ func (n *newRendition) keep(key string) error {
 		err = os.Rename(n.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("keeping a rendition: %w", err)
+		return storing("keeping a rendition", err)
 	}
 	n.cache.mu.Lock()
 	n.cache.add(renditionEntry{key, info.Size()})
@@ -145,13 +157,13 @@ func (c *renditionCache) add(e renditionEntry) {
 		c.forget(at)
 	}
 	c.of[e.key] = c.recent.PushFront(&e)
-	c.size += e.size
+	c.size += e.onDisk()
 }
 
 // forget takes an entry out. The caller holds mu and removes the file.
 func (c *renditionCache) forget(at *list.Element) *renditionEntry {
 	entry := at.Value.(*renditionEntry)
-	c.size -= entry.size
+	c.size -= entry.onDisk()
 	c.recent.Remove(at)
 	delete(c.of, entry.key)
 	return entry
@@ -181,7 +193,7 @@ func (c *renditionCache) shrink(bytes int64) (freed int64) {
 		entry := c.forget(last)
 		c.mu.Unlock()
 		_ = os.Remove(c.path(entry.key)) // as in drop
-		freed += entry.size
+		freed += entry.onDisk()
 	}
 	return freed
 }

@@ -2,8 +2,11 @@ package images
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 
 	"calotype/internal/sqldb"
@@ -11,6 +14,13 @@ import (
 
 // A SigningKey signs delivery URLs. Its value is used as raw text, never decoded.
 type SigningKey struct{ Name, Value string }
+
+// Sign returns the signature of an escaped path, with its query if it has one: HMAC-SHA-256, hex.
+func (k SigningKey) Sign(target string) string {
+	mac := hmac.New(sha256.New, []byte(k.Value))
+	mac.Write([]byte(target))
+	return hex.EncodeToString(mac.Sum(nil))
+}
 
 const defaultSigningKey = "default"
 

@@ -56,9 +56,16 @@ func (sp *spool) file(size int64) (*spoolFile, error) {
 	f, err := os.OpenFile(filepath.Join(sp.dir, newKey()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		sp.release(size)
-		return nil, fmt.Errorf("making a spool file: %w", err)
+		return nil, storing("making a spool file", err)
 	}
 	return &spoolFile{File: f, spool: sp, reserved: size}, nil
+}
+
+// reserved returns what the files of the spool may grow to together.
+func (sp *spool) reserved() int64 {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.used
 }
 
 func (sp *spool) release(size int64) {

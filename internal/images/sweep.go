@@ -11,18 +11,22 @@ import (
 )
 
 // jobs are what happens periodically, on every node; each does no harm when done twice.
+// The sweep waits at first: whoever restored a database should have time to look.
 var jobs = []struct {
-	name  string
-	every time.Duration
-	do    func(*Service, context.Context) error
+	name         string
+	first, every time.Duration
+	do           func(*Service, context.Context) error
 }{
-	{"delete expired drafts", 10 * time.Minute, (*Service).deleteExpiredDrafts},
-	{"sweep orphaned originals", 6 * time.Hour, (*Service).sweepUnconfirmed},
+	{"delete expired drafts", 0, 10 * time.Minute, (*Service).deleteExpiredDrafts},
+	{"sweep orphaned originals", time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
 }
 
 // Run does the periodic jobs until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	next := make([]time.Time, len(jobs))
+	for i, job := range jobs {
+		next[i] = time.Now().Add(job.first)
+	}
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
@@ -42,14 +46,20 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// deleteExpiredDrafts deletes drafts that expired a day ago.
+// deleteExpiredDrafts deletes drafts that expired a day ago, some at a time: other writers wait.
 func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
-	_, err := s.DB.Exec(ctx, `DELETE FROM images WHERE draft = 1 AND expires < ?1`,
-		micros(s.Now().Add(-draftAfterlife)))
-	if err != nil {
-		return fmt.Errorf("deleting expired drafts: %w", err)
+	const some = 1000
+	for {
+		gone, err := s.DB.Exec(ctx, `DELETE FROM images WHERE draft = 1 AND key IN (
+			SELECT key FROM images WHERE draft = 1 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
+			micros(s.Now().Add(-draftAfterlife)), some)
+		if err != nil {
+			return fmt.Errorf("deleting expired drafts: %w", err)
+		}
+		if gone < some {
+			return nil
+		}
 	}
-	return nil
 }
 
 // The sweep's guard: more orphans than these look like a mistake of ours, not like crashes.
@@ -95,7 +105,7 @@ func (s *Service) sweepUnconfirmed(ctx context.Context) error {
 func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) {
 	var report SweepReport
 	// Whatever the store was at the start, it must be ours now.
-	if err := s.checkInstallation(ctx); err != nil {
+	if err := s.checkInstallation(ctx, false); err != nil {
 		return report, err
 	}
 	var orphans []string

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,8 +24,8 @@ const (
 
 var uuidShape = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
-// reservedSegments begin the paths that the API keeps for itself.
-var reservedSegments = []string{"stats", "keys", "variants", "config", "batch_token",
+// ReservedSegments begin the paths that the API keeps for itself.
+var ReservedSegments = []string{"stats", "keys", "variants", "config", "batch_token",
 	"direct_upload"}
 
 // foreignExtensions are refused at the end of a custom id: a cache or a browser could take the
@@ -60,7 +59,7 @@ func checkCustomID(id string) error {
 			return refuse(`it must not hold an empty, "." or ".." segment`)
 		}
 	}
-	if slices.Contains(reservedSegments, segments[0]) {
+	if slices.Contains(ReservedSegments, segments[0]) {
 		return refuse(`it must not begin with the segment "` + segments[0] +
 			`", which the API keeps for itself`)
 	}
@@ -104,48 +103,50 @@ func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
 	if compact.Bytes()[0] != '{' {
 		return refuse("it is not an object")
 	}
-	if err := checkMeta(compact.Bytes()); err != nil {
+	var value any
+	if err := json.Unmarshal(compact.Bytes(), &value); err != nil {
+		return refuse("it is not JSON in UTF-8")
+	}
+	if err := checkMeta(value, 0, new(int)); err != nil {
 		return refuse(err.Error())
 	}
 	return compact.Bytes(), nil
 }
 
-// checkMeta walks the tokens of a JSON text. Line breaks and tabs are let pass in values: a
-// description of several lines is common and hurts nobody.
-func checkMeta(meta []byte) error {
-	tokens := json.NewDecoder(bytes.NewReader(meta))
-	tokens.UseNumber()
-	depth, leaves := 0, 0
-	for {
-		token, err := tokens.Token()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return errors.New("it is not JSON")
-		}
-		switch token := token.(type) {
-		case json.Delim:
-			if token == '{' || token == '[' {
-				depth++
-			} else {
-				depth--
-			}
-			if depth > maxMetaDepth {
-				return errors.New("it is nested more than 5 levels deep")
-			}
-		case string:
-			if !plainText(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(token)) {
+// checkMeta walks a JSON value of at most maxMetaBytes. Line breaks and tabs are let pass in values:
+// a description of several lines is common and hurts nobody.
+func checkMeta(value any, depth int, leaves *int) error {
+	if depth > maxMetaDepth {
+		return errors.New("it is nested more than 5 levels deep")
+	}
+	check := func(inner any) error { return checkMeta(inner, depth+1, leaves) }
+	switch value := value.(type) {
+	case map[string]any:
+		for name, inner := range value {
+			if !plainText(name) {
 				return errors.New("it holds control characters")
 			}
-			leaves++
-		default:
-			leaves++
+			if err := check(inner); err != nil {
+				return err
+			}
 		}
-		if leaves > 2*maxMetaLeaves { // keys count too
-			return errors.New("it holds more than 64 values")
+		return nil
+	case []any:
+		for _, inner := range value {
+			if err := check(inner); err != nil {
+				return err
+			}
+		}
+		return nil
+	case string:
+		if !plainText(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(value)) {
+			return errors.New("it holds control characters")
 		}
 	}
+	if *leaves++; *leaves > maxMetaLeaves {
+		return errors.New("it holds more than 64 values")
+	}
+	return nil
 }
 
 // cleanFilename keeps of a declared file name what may be stored: the last segment of its path, in

@@ -18,6 +18,7 @@ import (
 const (
 	repeatTime = time.Hour       // for which a lost answer may be asked for again
 	finishTime = 5 * time.Minute // for what follows a complete body
+	settleTime = 30 * time.Second
 )
 
 // UploadRequest is what a client says before its body is read.
@@ -42,7 +43,7 @@ type Upload struct {
 }
 
 // BeginUpload finds the draft of a ticket and admits a body for it, before a byte is read.
-// TicketUnknown, TicketUsed, TicketDead, TicketCrowded, Busy, NoSpace.
+// TicketUnknown, TicketUsed, TicketDead, TicketCrowded, Busy, NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
 	u := &Upload{s: s, began: s.Now(), sum: sha256.New(), leave: func() {}}
 	if r.IdempotencyKey != "" {
@@ -70,6 +71,9 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	return u, nil
 }
 
+// Draft returns the draft that the upload is for.
+func (u *Upload) Draft() Image { return u.draft }
+
 // BeginImage admits a body for a new image of an account, before a byte is read: Busy, NoSpace.
 // Write the bytes to it, then Create. size is the declared one, negative when not known.
 func (s *Service) BeginImage(account string, size int64) (*Upload, error) {
@@ -86,10 +90,7 @@ func (u *Upload) admit(size int64) (err error) {
 	if size < 0 || size > u.s.MaxUploadBytes {
 		size = u.s.MaxUploadBytes
 	}
-	if err := u.s.makeRoom(size); err != nil {
-		return err
-	}
-	u.file, err = u.s.spool.file(size)
+	u.file, err = u.s.spoolFile(u.s.spool, size)
 	return err
 }
 
@@ -151,15 +152,17 @@ func (u *Upload) Write(p []byte) (int, error) {
 	u.sum.Write(p[:n])
 	u.size += int64(n)
 	if err != nil {
-		return n, fmt.Errorf("writing to the spool: %w", err)
+		return n, storing("writing to the spool", err)
 	}
 	return n, nil
 }
 
-// Close gives back all that the upload holds.
-func (u *Upload) Close() error {
+// Close gives back all that the upload holds. What fails in it takes nothing back from the answer.
+func (u *Upload) Close() {
 	u.leave()
-	return u.file.Close()
+	if err := u.file.Close(); err != nil {
+		u.s.Log.Warn("closing a spool file", "err", err)
+	}
 }
 
 // Finish turns the draft into an image: the complete body is decoded by a worker, stored, and only
@@ -215,18 +218,27 @@ func (u *Upload) store(ctx context.Context, sum string) (*Original, error) {
 	}
 	original.SHA256, original.Blob = sum, blobKey(u.s.Now())
 	if err := u.s.Blobs.Put(ctx, original.Blob, u.file.File, u.size); err != nil {
-		return nil, fmt.Errorf("storing an original: %w", err)
+		return nil, storing("storing an original", err)
 	}
 	return original, nil
 }
 
-// settle removes the stored original if the transaction that was to name it did not.
+// settle looks after the stored original: it stays if a row names it, or may do so.
 func (u *Upload) settle(ctx context.Context, img Image, o *Original, err error) (Image, error) {
+	// The time for finishing may be over; what is stored must be settled all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
 	if errors.Is(err, sqldb.ErrCommitUnknown) {
-		return Image{}, err // a row may point at the blob: the sweep will know
+		now, reading := u.s.imageOfKey(ctx, img.Key)
+		if reading == nil && now.Original != nil && now.Original.Blob == o.Blob {
+			return now, nil // it took place
+		}
+		return Image{}, err // the sweep will know
 	}
 	if err != nil || img.Original.Blob != o.Blob {
-		err = errors.Join(err, u.s.Blobs.Delete(ctx, o.Blob))
+		if deleting := u.s.Blobs.Delete(ctx, o.Blob); deleting != nil {
+			u.s.Log.Warn("an original of no row is left to the sweep", "blob", o.Blob, "err", deleting)
+		}
 	}
 	if err != nil {
 		return Image{}, err
@@ -250,6 +262,11 @@ func (u *Upload) examine(ctx context.Context) (*Original, error) {
 	}
 	var facts render.Facts
 	if err == nil {
+		facts, err = u.s.Render.Examine(ctx, u.file.File, header)
+	}
+	if errors.Is(err, render.ErrWorker) && !errors.Is(err, render.ErrTime) &&
+		!errors.Is(err, render.ErrOutOfMemory) {
+		// A worker that died may have been killed by somebody else. The second one tells.
 		facts, err = u.s.Render.Examine(ctx, u.file.File, header)
 	}
 	if err != nil {
@@ -277,12 +294,13 @@ func renderError(doing string, err error) error {
 		kind, msg = Undecodable, "error during decoding: it took too much time or memory"
 	case errors.Is(err, render.ErrEncode):
 		kind, msg = RenditionFailed, "the picture was decoded, but could not be encoded"
-	case errors.Is(err, render.ErrBusy):
+	case errors.Is(err, render.ErrBusy), errors.Is(err, render.ErrNoWorker),
+		errors.Is(err, context.DeadlineExceeded):
 		e := busy("The server is busy with other pictures")
 		e.Err = err
 		return e
 	default:
-		return fmt.Errorf("%s: %w", doing, err)
+		return storing(doing, err)
 	}
 	return &Error{Kind: kind, Msg: msg, Err: fmt.Errorf("%s: %w", doing, err)}
 }
@@ -300,7 +318,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3
 		WHERE key = ?1 AND draft = 1`, u.draft.Key, e.Kind.String(), e.Msg)
 	if counting != nil {
-		return fmt.Errorf("counting a refusal: %w", errors.Join(counting, err))
+		u.s.Log.Error("a refusal was not counted", "image", u.draft.Key, "err", counting)
 	}
 	return err
 }
@@ -315,7 +333,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 		return err
 	})
 	if err != nil {
-		return Image{}, fmt.Errorf("claiming a ticket: %w", err)
+		return img, storing("claiming a ticket", err)
 	}
 	if rows == 0 {
 		return u.lost(ctx, o.SHA256)
@@ -352,9 +370,10 @@ func (u *Upload) claimRow(tx *sqldb.Tx, img Image) (rows int64, err error) {
 
 // lost says why a claim changed no row.
 func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
-	img, err := scanImage(u.s.DB.QueryRow(ctx, selectImage+` WHERE key = ?1`, u.draft.Key))
+	img, err := u.s.imageOfKey(ctx, u.draft.Key)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Image{}, Errorf(TicketUnknown, "Upload URL not found: it was cancelled meanwhile")
+		return Image{}, Errorf(TicketUnknown,
+			"Upload URL not found: it was cancelled or replaced meanwhile")
 	}
 	if err != nil {
 		return Image{}, fmt.Errorf("reading why a claim was lost: %w", err)

@@ -78,13 +78,16 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = v4.WriteResult(w, result)
 	}
 	attrs := []slog.Attr{
-		slog.String("request_id", requestID), slog.String("method", r.Method),
+		slog.String("request_id", requestID), slog.String("method", r.Method[:min(len(r.Method), 16)]),
 		slog.Int("status", status), slog.Int("code", code),
 		slog.Int64("bytes", b.BytesRead()), slog.Duration("took", time.Since(start)),
 	}
 	level := slog.LevelInfo
 	if err != nil {
 		level = slog.LevelError
+		if status == http.StatusServiceUnavailable {
+			level = slog.LevelWarn
+		}
 		attrs = append(attrs, slog.Any("err", err))
 	}
 	in.Log.LogAttrs(r.Context(), level, "upload", attrs...)
@@ -110,13 +113,17 @@ func (in *intake) answer(r *http.Request, b *v4.Body) (result any, err error) {
 	case http.MethodOptions:
 		return nil, nil
 	case http.MethodPost:
-		return in.post(r, b)
+		result, err = in.post(r, b)
+		if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+			err = images.Errorf(images.Aborted, "The request was aborted by the client")
+		}
+		return result, err
 	}
 	return nil, errMethod
 }
 
 // post receives a form and turns the draft into an image.
-func (in *intake) post(r *http.Request, b *v4.Body) (result any, err error) {
+func (in *intake) post(r *http.Request, b *v4.Body) (any, error) {
 	if err := v4.CheckFileForm(r); err != nil {
 		return nil, err
 	}
@@ -128,7 +135,11 @@ func (in *intake) post(r *http.Request, b *v4.Body) (result any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, upload.Close()) }()
+	defer upload.Close()
+	variants, err := in.variants(r.Context(), upload)
+	if err != nil {
+		return nil, err
+	}
 	filename, err := v4.ReadFileForm(r, b, upload, ignore)
 	if err != nil {
 		return nil, upload.Refuse(r.Context(), err)
@@ -137,22 +148,23 @@ func (in *intake) post(r *http.Request, b *v4.Body) (result any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return in.uploaded(context.WithoutCancel(r.Context()), img)
+	return v4.WithInfo{Result: v4.UploaderImage(img, variants)}, nil
 }
 
 // ignore passes over a field: only the file is taken, and nothing is ever fetched.
 func ignore(string, io.Reader) error { return nil }
 
-// uploaded is the answer to the end user, who is shown neither metadata nor creator.
-func (in *intake) uploaded(ctx context.Context, img images.Image) (any, error) {
-	account, err := in.Core.Account(ctx, img.Account)
+// variants returns the delivery URLs of the image to be. They are read before the ticket is used:
+// after that, nothing may fail any more.
+func (in *intake) variants(ctx context.Context, upload *images.Upload) ([]string, error) {
+	draft := upload.Draft()
+	account, err := in.Core.Account(ctx, draft.Account)
 	if err != nil {
 		return nil, err
 	}
-	names, err := in.Core.VariantNames(ctx, img.Account)
+	names, err := in.Core.VariantNames(ctx, draft.Account)
 	if err != nil {
 		return nil, err
 	}
-	variants := in.URLs.Variants(account.Hash, img.ID, names)
-	return v4.WithInfo{Result: v4.UploaderImage(img, variants)}, nil
+	return in.URLs.Variants(account.Hash, draft.ID, names), nil
 }

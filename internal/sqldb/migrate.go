@@ -19,7 +19,7 @@ func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
 		if err = db.migrate(ctx, fsys); err == nil {
 			return nil
 		}
-		if _, newer := err.(*NewerSchemaError); newer || !db.postgres {
+		if _, newer := err.(*NewerSchemaError); newer {
 			return err
 		}
 		select {

@@ -17,12 +17,16 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	_ "github.com/mattn/go-sqlite3" // registers "sqlite3"
+	"github.com/mattn/go-sqlite3"
 )
 
 // ErrCommitUnknown says that a commit failed in a way that leaves open whether it took place.
 var ErrCommitUnknown = errors.New("sqldb: whether the transaction was committed is not known")
+
+// ErrFull says that the disk of the database is full, and that nothing was written.
+var ErrFull = errors.New("sqldb: the disk is full")
 
 // txTime bounds a transaction, waiting for its connection included.
 const txTime = 30 * time.Second
@@ -157,15 +161,28 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 		return fmt.Errorf("sqldb: beginning a transaction: %w", err)
 	}
 	if err := fn(&Tx{ctx: ctx, tx: begun, db: db}); err != nil {
+		if isFull(err) {
+			err = fmt.Errorf("%w: %w", ErrFull, err)
+		}
 		if rollback := begun.Rollback(); rollback != nil {
 			return errors.Join(err, fmt.Errorf("sqldb: rolling back: %w", rollback))
 		}
 		return err
 	}
-	if err := begun.Commit(); err != nil {
+	if err := begun.Commit(); isFull(err) {
+		return fmt.Errorf("%w: %w", ErrFull, err) // SQLite has rolled back
+	} else if err != nil {
 		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 	}
 	return nil
+}
+
+// isFull reports whether err is an engine's word that its disk is full.
+func isFull(err error) bool {
+	var lite sqlite3.Error
+	var pg *pgconn.PgError
+	return errors.As(err, &lite) && lite.Code == sqlite3.ErrFull ||
+		errors.As(err, &pg) && pg.Code == "53100"
 }
 
 // A Tx is an open transaction.

@@ -3,6 +3,7 @@ package v4
 import (
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -37,10 +38,13 @@ func ReadFileForm(
 	if err != nil {
 		return "", broken()
 	}
-	form := multipart.NewReader(body, params["boundary"])
+	bounded := &headerBound{Reader: body}
+	form := multipart.NewReader(bounded, params["boundary"])
 	found := false
 	for {
+		bounded.left = maxPartHeader
 		part, err := form.NextRawPart()
+		bounded.left = math.MaxInt64
 		if err == io.EOF {
 			break
 		}
@@ -48,7 +52,11 @@ func ReadFileForm(
 			return "", formError(body, err)
 		}
 		if part.FormName() != "file" {
-			if err := other(part.FormName(), part); err != nil {
+			err := other(part.FormName(), part)
+			if err == nil {
+				_, err = io.Copy(io.Discard, part)
+			}
+			if err != nil {
 				return "", formError(body, err)
 			}
 			continue
@@ -71,6 +79,25 @@ func ReadFileForm(
 		return "", formError(body, err)
 	}
 	return filename, nil
+}
+
+// maxPartHeader bounds what stands before the content of a part. The parser would keep 10 MB.
+const maxPartHeader = 64 << 10
+
+// headerBound ends a form whose next part does not begin in time.
+type headerBound struct {
+	io.Reader
+	left int64
+}
+
+func (b *headerBound) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, images.Errorf(images.Invalid, "Bad request: the header of a part is larger than "+
+			"the %d bytes allowed", maxPartHeader)
+	}
+	n, err := b.Reader.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }
 
 func broken() error {

@@ -3,5 +3,5 @@
 //
 // Every answer is one JSON object, the envelope, pretty-printed as the service does. A surface
 // calls Prepare once a request, and then one of WriteResult and WriteError. What goes wrong is an
-// Error; from which kind of refusal it comes is the surface's own table.
+// Error; refusals.go is the one table from the core's kinds of refusal.
 package v4

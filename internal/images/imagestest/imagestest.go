@@ -20,7 +20,8 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-const workerArg = "calotype-test-worker"
+// WorkerArg makes a test binary a worker; see Main.
+const WorkerArg = "calotype-test-worker"
 
 var (
 	poolOnce sync.Once
@@ -30,7 +31,7 @@ var (
 
 // Main is the TestMain of packages that use New: workers are the test's own binary.
 func Main(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == workerArg {
+	if len(os.Args) == 2 && os.Args[1] == WorkerArg {
 		os.Exit(render.WorkerMain(vips.New))
 	}
 	code := m.Run()
@@ -48,7 +49,7 @@ func Pool(t testing.TB) *render.Pool {
 	t.Helper()
 	poolOnce.Do(func() {
 		pool, poolErr = render.NewPool(render.PoolConfig{
-			Command: []string{os.Args[0], workerArg}, Queue: 10_000,
+			Command: []string{os.Args[0], WorkerArg}, Queue: 10_000,
 		})
 	})
 	if poolErr != nil {
