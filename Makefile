@@ -1,6 +1,6 @@
 # Each target has a help line; make alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fuzz clean
+.PHONY: help run build test check fuzz image clean
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 PACKAGES ?= ./...
@@ -16,6 +16,10 @@ LIBRARIES := $(shell echo '$(PKG_CONFIG_PATH)' | cksum | cut -d' ' -f1)
 export CGO_CPPFLAGS += -DCALOTYPE_LIBRARIES_$(LIBRARIES)
 endif
 
+# The try-it page, which the program embeds. Plain go build leaves it out and the page says so.
+WEB = internal/pages/dist/index.html
+WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*')
+
 GOTEST = CALOTYPE_BIN='$(CURDIR)/bin/calotype' scripts/with-postgres \
 	.tools/bin/gotestsum --format pkgname -- -count=1 -timeout=30m
 
@@ -28,10 +32,13 @@ run: ## Install what is missing, build and start the server: make run ARGS='-lis
 	@exec bin/calotype serve $(ARGS)
 
 # The binary is replaced in one step: another make may be running it.
-build: ## Build bin/calotype
+build: $(WEB) ## Build bin/calotype
 	@mkdir -p bin
 	go build -ldflags '-X main.version=$(VERSION)' -o bin/new.$$$$ ./cmd/calotype && \
 		mv -f bin/new.$$$$ bin/calotype
+
+$(WEB): $(WEB_SOURCES)
+	scripts/build-web
 
 test: ## Install what is missing and run all tests, with a real PostgreSQL, S3 gateway and browser
 	@scripts/setup test
@@ -58,5 +65,8 @@ fuzz: ## Fuzz each parser for FUZZTIME (20s)
 			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$package" || exit 1; \
 		done
 
+image: ## Build the container image calotype; see deploy/README.md
+	docker build --build-arg VERSION='$(VERSION)' -t calotype:'$(VERSION)' -t calotype:local .
+
 clean: ## Remove what was built; .tools and data stay
-	rm -rf bin
+	rm -rf bin web/dist internal/pages/dist/index.html internal/pages/dist/assets

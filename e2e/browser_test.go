@@ -177,12 +177,9 @@ func browserSteps(t *testing.T, s *server, page string) (steps []browserStep) {
 // drive lets the browser do the steps and returns what was seen at each.
 func drive(t *testing.T, chromium, node string, steps []browserStep) (all []browserSeen) {
 	t.Helper()
-	args := []string{"--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync"}
-	if os.Geteuid() == 0 {
-		args = append(args, "--no-sandbox")
-	}
-	plan, err := json.Marshal(map[string]any{"chromium": chromium, "args": args, "steps": steps})
+	plan, err := json.Marshal(map[string]any{
+		"chromium": chromium, "args": chromiumArgs(), "steps": steps,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,6 +201,15 @@ func drive(t *testing.T, chromium, node string, steps []browserStep) (all []brow
 		all = append(all, seen)
 	}
 	return all
+}
+
+func chromiumArgs() []string {
+	args := []string{"--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync"}
+	if os.Geteuid() == 0 {
+		args = append(args, "--no-sandbox")
+	}
+	return args
 }
 
 // browserParts finds what the test needs. In CI nothing may be missing.

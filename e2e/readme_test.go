@@ -30,7 +30,7 @@ func TestTheReadme(t *testing.T) {
 	address := strings.TrimPrefix(s.url, "http://")
 	commands := strings.NewReplacer(
 		"bin/calotype env", binary+" env -data "+s.data+" -listen "+address,
-		"localhost:8080", address,
+		"/tmp/", "",
 	).Replace(script.String())
 	shell := exec.Command("bash", "-eux")
 	shell.Dir = t.TempDir()

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,9 +193,25 @@ func TestDiskRefusal(t *testing.T) {
 // TestBusyRefusal: past the spool's size clients are told when to come again.
 func TestBusyRefusal(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, "-spool-bytes", "64KiB")
+	s := newServer(t, "-spool-bytes", "64KiB", "-max-upload-bytes", "64KiB")
+	// A body of unknown length may become as large as allowed: it takes all of the spool.
+	body, hold := io.Pipe()
+	held := make(chan struct{})
+	first := s.mint()
+	go func() {
+		defer close(held)
+		_, _ = send(t.Context(), "POST", first.UploadURL, body,
+			"Content-Type", "multipart/form-data; boundary=b")
+	}()
+	if _, err := io.WriteString(hold, "--b\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		spooled, err := os.ReadDir(filepath.Join(s.data, "spool"))
+		return err == nil && len(spooled) == 1
+	})
 	u := s.mint()
-	a := post(t, u.UploadURL, "a.jpg", make([]byte, 100<<10))
+	a := post(t, u.UploadURL, "a.jpg", make([]byte, 10<<10))
 	wantRefusal(t, a, http.StatusServiceUnavailable, 5503)
 	if a.header.Get("Retry-After") == "" {
 		t.Error("Retry-After is not said")
@@ -201,8 +219,23 @@ func TestBusyRefusal(t *testing.T) {
 	if !strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "Retry-After") {
 		t.Error("no page may read Retry-After")
 	}
+	if err := hold.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-held
 	if a := post(t, u.UploadURL, "a.jpg", photo(t, 64, 48, 9)); a.status != http.StatusOK {
 		t.Errorf("status %d\n%s", a.status, a.body)
+	}
+}
+
+// waitFor waits until something outside of this process is so.
+func waitFor(t *testing.T, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !so(); {
+		if time.Now().After(deadline) {
+			t.Fatal("waited for half a minute")
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -97,7 +97,8 @@ func (s *server) start() {
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
 		if response, err := http.Get(s.url + "/readyz"); err == nil {
 			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
+			// What the start prints comes through a pipe, a moment later.
+			if response.StatusCode == http.StatusOK && strings.Contains(s.log.String(), "SDK here") {
 				return
 			}
 		}

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,9 +22,9 @@ import (
 // withCore runs fn on a core that has its database, and its blobs if they are asked for.
 func (s Store) withCore(ctx context.Context, blobs bool,
 	fn func(*images.Service) error) (err error) {
-	if _, err := os.Stat(s.Data); err != nil && s.DB == "" {
-		return fmt.Errorf("there is no data folder %s: start the server first, or name the folder "+
-			"with -data", s.Data)
+	if _, err := os.Stat(s.dsn()); err != nil && s.DB == "" {
+		return fmt.Errorf("there is no database in %s: start the server first, or name its folder "+
+			"with -data, or its database with -db", s.Data)
 	}
 	db, err := s.openDB(ctx)
 	if err != nil {
@@ -40,6 +42,14 @@ func (s Store) withCore(ctx context.Context, blobs bool,
 	return fn(core)
 }
 
+// account is the account that a command is about.
+func (s Store) account(ctx context.Context, core *images.Service) (images.Account, error) {
+	if s.AccountID != "" {
+		return core.Account(ctx, s.AccountID)
+	}
+	return core.FirstAccount(ctx)
+}
+
 type tokenCommands struct {
 	Create tokenCreate `cmd:"" help:"Make a token and print its secret, which is kept nowhere."`
 	List   tokenList   `cmd:"" help:"List the tokens, without their secrets."`
@@ -54,7 +64,7 @@ type tokenCreate struct {
 
 func (c *tokenCreate) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := core.FirstAccount(ctx)
+		account, err := c.account(ctx, core)
 		if err != nil {
 			return err
 		}
@@ -71,7 +81,7 @@ type tokenList struct{ Store }
 
 func (c *tokenList) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := core.FirstAccount(ctx)
+		account, err := c.account(ctx, core)
 		if err != nil {
 			return err
 		}
@@ -90,7 +100,7 @@ type tokenRevoke struct {
 
 func (c *tokenRevoke) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := core.FirstAccount(ctx)
+		account, err := c.account(ctx, core)
 		if err != nil {
 			return err
 		}
@@ -110,10 +120,7 @@ func (c *envCommand) Run(ctx context.Context) error {
 		return err
 	}
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := core.FirstAccount(ctx)
-		if c.AccountID != "" {
-			account, err = core.Account(ctx, c.AccountID)
-		}
+		account, err := c.account(ctx, core)
 		if err != nil {
 			return err
 		}
@@ -141,16 +148,56 @@ func (c *envCommand) token(ctx context.Context, core *images.Service,
 		}
 	}
 	name := "env-" + strings.ToLower(rand.Text()[:8])
-	secret, err := core.CreateToken(ctx, account.ID, name, images.Admin)
+	secret, err := core.CreateToken(ctx, account.ID, name, images.Write)
 	if err == nil {
-		fmt.Fprintf(os.Stderr, "made the token %s; calotype token revoke %s ends it\n", name, name)
+		fmt.Fprintf(os.Stderr, "made the token %[1]s; %[2]s token revoke %[1]s ends it\n",
+			name, os.Args[0])
 	}
 	return secret, err
 }
 
+type signCommand struct {
+	Store
+	URL     string        `arg:"" help:"Delivery URL, as in variants."`
+	Expires time.Duration `help:"Time until it expires; 0: never." default:"1h"`
+}
+
+// Run prints the URL with a signature by the account's oldest key.
+func (c *signCommand) Run(ctx context.Context) error {
+	target, err := url.Parse(c.URL)
+	if err != nil || target.Host == "" {
+		return fmt.Errorf("%q is not a delivery URL: it should be like https://host/hash/id/variant",
+			c.URL)
+	}
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		account, err := c.account(ctx, core)
+		if err != nil {
+			return err
+		}
+		keys, err := core.SigningKeys(ctx, account.ID)
+		if err != nil {
+			return err
+		}
+		if len(keys) == 0 {
+			return errors.New("the account has no signing key")
+		}
+		query := ""
+		if c.Expires > 0 {
+			query = "?exp=" + strconv.FormatInt(time.Now().Add(c.Expires).Unix(), 10)
+		}
+		signed := target.Scheme + "://" + target.Host + target.EscapedPath() + query
+		separator := "?"
+		if query != "" {
+			separator = "&"
+		}
+		fmt.Println(signed + separator + "sig=" + keys[0].Sign(target.EscapedPath()+query))
+		return nil
+	})
+}
+
 type sweepCommand struct {
 	Store
-	Confirm bool `help:"Delete even when there are suspiciously many."`
+	Confirm bool `help:"Delete even when there are suspiciously many." env:"-"`
 	DryRun  bool `help:"Only count."`
 }
 
@@ -193,12 +240,12 @@ func (c *healthcheckCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", c.Listen)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
+		host = "127.0.0.1" // a container may have no name for it
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	url := "http://" + net.JoinHostPort(host, port) + "/readyz"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	target := "http://" + net.JoinHostPort(host, port) + "/readyz"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,6 @@ type Config struct {
 	UploadURL   string `help:"Public base URL of one-time uploads, on a host of their own."`
 	DeliveryURL string `help:"Public base URL of delivery, on a host of its own."`
 
-	AccountID   string `help:"Account id, 32 hex digits; random if not given."`
 	AccountHash string `help:"Hash in public URLs, 22 base64url characters; from the id."`
 	APIToken    string `help:"A token, or CALOTYPE_API_TOKEN_FILE with it; replaces the last."`
 
@@ -42,6 +41,8 @@ type Config struct {
 	SpoolBytes     Bytes `help:"Size of all uploads being received." default:"4GiB"`
 	DiskReserve    Bytes `help:"Disk never used; 0: the larger of 1 GiB and 5 %." default:"0"`
 
+	Try string `help:"Hosts that serve the page /try: localhost, names, on or off." default:"localhost"`
+
 	Negotiate bool   `help:"Choose the format by Accept." default:"true" negatable:""`
 	LogFormat string `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
 
@@ -54,15 +55,27 @@ type Store struct {
 	Data  string `help:"Folder of all local state." default:"./data" type:"path"`
 	DB    string `help:"postgres:// URL, or CALOTYPE_DB_FILE with it; if empty, SQLite in -data."`
 	Blobs string `help:"s3://bucket/prefix?endpoint=&region=&path_style=, or a folder."`
+
+	AccountID string `help:"Account id, 32 hex digits; the first one if not given."`
+}
+
+// dsn is what sqldb opens.
+func (s Store) dsn() string {
+	if s.DB == "" {
+		return filepath.Join(s.Data, "calotype.db")
+	}
+	return s.DB
 }
 
 // openDB opens the database and brings its schema up to date.
 func (s Store) openDB(ctx context.Context) (*sqldb.DB, error) {
-	dsn := s.DB
-	if dsn == "" {
-		dsn = filepath.Join(s.Data, "calotype.db")
+	// Anything else would be taken for the name of a file, a password in it included.
+	if s.DB != "" && !strings.HasPrefix(s.DB, "postgres://") &&
+		!strings.HasPrefix(s.DB, "postgresql://") {
+		return nil, errors.New("-db is not valid: it should be a URL like " +
+			"postgres://user:password@host:5432/database; without it, SQLite in -data is used")
 	}
-	db, err := sqldb.Open(ctx, dsn)
+	db, err := sqldb.Open(ctx, s.dsn())
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +161,17 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a number of bytes: it should be like 512KiB, 10MiB or 4GiB", text)
 }
 
-// makeData makes the data folder.
+// makeData makes the data folder, for good: what is acknowledged in it must be found after a power
+// loss.
 func (s Store) makeData() error {
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
+		return fmt.Errorf("making the data folder: %w", err)
+	}
+	above, err := os.Open(filepath.Dir(filepath.Clean(s.Data)))
+	if err != nil {
+		return fmt.Errorf("making the data folder: %w", err)
+	}
+	if err := errors.Join(above.Sync(), above.Close()); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)
 	}
 	return nil

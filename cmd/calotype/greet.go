@@ -18,16 +18,22 @@ import (
 // firstTokenFile holds the token of the first start when there was no terminal to print it to.
 const firstTokenFile = "first-token"
 
+// keepToken keeps a new token before the database does: a start that fails later must not lose it.
+func (c *serveCommand) keepToken(secret string) error {
+	path := filepath.Join(c.Data, firstTokenFile)
+	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		return fmt.Errorf("keeping the first token: %w", err)
+	}
+	return nil
+}
+
 // greet says where the server is and what to do next. A new token is printed to a terminal only;
 // else it goes to a file that nobody else may read.
-func (c *serveCommand) greet(account images.Account, newToken string, urls v4.URLs,
+func (c *serveCommand) greet(account images.Account, newToken, tryLink string, urls v4.URLs,
 	log *slog.Logger) error {
 	terminal := isTerminal(os.Stdout)
 	path := filepath.Join(c.Data, firstTokenFile)
 	if newToken != "" && !terminal {
-		if err := os.WriteFile(path, []byte(newToken+"\n"), 0o600); err != nil {
-			return fmt.Errorf("keeping the first token: %w", err)
-		}
 		log.Info("the first API token was written to a file", "path", path)
 	}
 	fmt.Printf("Calotype listens on %s\n  account id    %s\n  account hash  %s\n",
@@ -36,24 +42,48 @@ func (c *serveCommand) greet(account images.Account, newToken string, urls v4.UR
 	switch {
 	case newToken != "" && terminal:
 		fmt.Printf("  API token     %s  (shown once)\n", newToken)
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("removing the token's file, now that it is shown: %w", err)
+		}
 		token = newToken
 	case fileExists(path):
 		token = "$(cat " + shellQuote(path) + ")"
 		fmt.Printf("  API token     in %s\n", path)
-	default:
+	}
+	c.greetTry(tryLink, terminal, log)
+	env := fmt.Sprintf("eval \"$(%s env%s)\"", shellQuote(os.Args[0]), c.flagsAgain())
+	if token == "" { // kept nowhere: env makes another, for that shell
+		fmt.Printf("\nIn another terminal, in this folder, get a token, which also points an official "+
+			"Cloudflare SDK here:\n\n  %s\n\n", env)
 		token = "$CLOUDFLARE_API_TOKEN"
+	} else {
+		defer fmt.Printf("Point an official Cloudflare SDK here:\n\n  %s\n\n", env)
 	}
 	fmt.Printf("\nUpload a sample picture as an end user would; the line prints where to see it:\n\n"+
-		"  %s\n\nPoint an official Cloudflare SDK here:\n\n  eval \"$(%s env%s)\"\n\n",
-		tryLine(account.ID, token, urls), shellQuote(os.Args[0]), c.flagsAgain())
+		"  %s\n\n", tryLine(account.ID, token, urls))
 	return nil
+}
+
+// greetTry says how to open the try-it page; where no terminal is, the key stays in its file.
+func (c *serveCommand) greetTry(link string, terminal bool, log *slog.Logger) {
+	key := filepath.Join(c.Data, tryKeyFile)
+	switch page, _, _ := strings.Cut(link, "="); {
+	case c.Try == "off":
+	case link == "":
+		fmt.Println("  try-it page   none at this address: -try names the hosts that serve it")
+	case terminal:
+		fmt.Printf("  try-it page   %s\n", link)
+	default:
+		log.Info("the key of the try-it page is in a file", "path", key)
+		fmt.Printf("  try-it page   %s=$(cat %s)\n", page, shellQuote(key))
+	}
 }
 
 // tryLine is one line for a shell: it asks for a one-time URL, posts the sample to it and prints
 // the delivery URL.
 func tryLine(account, token string, urls v4.URLs) string {
-	return fmt.Sprintf(`curl -s %[1]s%[2]s | curl -s -F 'file=@-;filename=sample.jpg' `+
-		`"$(curl -s -X POST -H "Authorization: Bearer %[3]s" `+
+	return fmt.Sprintf(`curl -sS %[1]s%[2]s | curl -sS -F 'file=@-;filename=sample.jpg' `+
+		`"$(curl -sS -X POST -H "Authorization: Bearer %[3]s" `+
 		`%[1]s/client/v4/accounts/%[4]s/images/v2/direct_upload | `+
 		`sed -n 's/.*"uploadURL": "\(.*\)".*/\1/p')" | grep -o '%[5]s[^"]*/public'`,
 		urls.API, pages.SamplePath, token, account, urls.Delivery)
@@ -66,6 +96,12 @@ func (c *serveCommand) flagsAgain() string {
 		if working, err := os.Getwd(); err != nil || c.Data != filepath.Join(working, "data") {
 			flags.WriteString(" -data " + shellQuote(c.Data))
 		}
+	}
+	if c.AccountID != "" && os.Getenv("CALOTYPE_ACCOUNT_ID") == "" {
+		flags.WriteString(" -account-id " + shellQuote(c.AccountID))
+	}
+	if c.DB != "" && os.Getenv("CALOTYPE_DB") == "" {
+		flags.WriteString(` -db "$CALOTYPE_DB"`) // to be set there: it may hold a password
 	}
 	if c.URL == "" && c.Listen != "localhost:8080" && os.Getenv("CALOTYPE_LISTEN") == "" {
 		flags.WriteString(" -listen " + shellQuote(c.Listen))

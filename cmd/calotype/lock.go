@@ -25,10 +25,14 @@ func lockData(ctx context.Context, dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("locking the data folder: %w", err)
 	}
-	for deadline := time.Now().Add(lockTime); ; {
+	for began, told := time.Now(), false; ; {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) || time.Since(began) > lockTime {
 			break
+		}
+		if !told && time.Since(began) > time.Second {
+			told = true
+			fmt.Fprintf(os.Stderr, "waiting %v for another server to leave %s\n", lockTime, dir)
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):

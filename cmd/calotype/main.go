@@ -17,6 +17,7 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
 	Env         envCommand         `cmd:"" help:"Print shell exports that point SDKs here."`
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
+	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
 	Sweep       sweepCommand       `cmd:"" help:"Delete originals that no image refers to."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date and stop."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the running server whether it is well."`
@@ -32,11 +33,13 @@ func main() {
 }
 
 func run(args []string) error {
-	if err := readSecretFiles(); err != nil {
+	syscall.Umask(0o077) // what we write is nobody else's
+	if err := readEnvironment(); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the program at once
 	var tree commands
 	parser, err := kong.New(&tree,
 		kong.Name("calotype"),
@@ -75,7 +78,17 @@ func doubleDashes(args []string) []string {
 // secretVariables may also be given as a file whose name is in the variable with _FILE behind it.
 var secretVariables = []string{"CALOTYPE_API_TOKEN", "CALOTYPE_DB"}
 
-func readSecretFiles() error {
+// readEnvironment reads the secrets that are given as files, and forgets what is set but empty, as
+// compose files set it.
+func readEnvironment() error {
+	for _, variable := range os.Environ() {
+		name, value, _ := strings.Cut(variable, "=")
+		if value == "" && strings.HasPrefix(name, "CALOTYPE_") {
+			if err := os.Unsetenv(name); err != nil {
+				return fmt.Errorf("forgetting %s: %w", name, err)
+			}
+		}
+	}
 	for _, name := range secretVariables {
 		file := os.Getenv(name + "_FILE")
 		if file == "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,6 +22,7 @@ type roles struct {
 	api, intake, delivery, pages http.Handler
 	hosts                        v4.URLs // hosts in place of base URLs
 	ready                        func(context.Context) (string, error)
+	log                          *slog.Logger
 	draining                     atomic.Bool
 }
 
@@ -31,7 +33,7 @@ func (h *roles) setHosts(urls v4.URLs) {
 		if err != nil {
 			return ""
 		}
-		return strings.ToLower(u.Host)
+		return plainHost(u.Host)
 	}
 	hosts := v4.URLs{API: host(urls.API), Upload: host(urls.Upload), Delivery: host(urls.Delivery)}
 	if hosts.API != hosts.Upload || hosts.API != hosts.Delivery {
@@ -39,25 +41,51 @@ func (h *roles) setHosts(urls v4.URLs) {
 	}
 }
 
-func (h *roles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// plainHost is a host as it compares: in lower case, without a port that says nothing.
+func plainHost(host string) string {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if name, ok := strings.CutSuffix(host, ":443"); ok {
+		return name
+	}
+	return strings.TrimSuffix(host, ":80")
+}
+
+func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
+	w := &patient{ResponseWriter: bare, control: http.NewResponseController(bare)}
 	path := r.URL.EscapedPath()
-	handler, host := h.delivery, h.hosts.Delivery
-	switch {
-	case path == "/healthz":
+	if r.ContentLength != 0 {
+		// net/http reads the body that nobody wants before it answers. Who wants it, the API and
+		// the intake, sets a time of its own.
+		w.hurry()
+	}
+	switch path {
+	case "/healthz":
 		answerText(w, http.StatusOK, "ok")
 		return
-	case path == "/readyz":
+	case "/readyz":
 		h.readyz(w, r)
 		return
+	}
+	handler, host := h.delivery, h.hosts.Delivery
+	switch {
 	case strings.HasPrefix(path, api.Prefix):
 		handler, host = h.api, h.hosts.API
-	case strings.HasPrefix(path, intake.Prefix):
+	case strings.HasPrefix(path+"/", intake.Prefix):
 		handler, host = h.intake, h.hosts.Upload
 	case pages.Serves(path):
 		handler, host = h.pages, h.hosts.API
 	}
-	if host != "" && !strings.EqualFold(r.Host, host) {
+	asked := plainHost(r.Host)
+	switch {
+	case host == "" || asked == host:
+	case asked == h.hosts.Upload:
+		handler = h.intake // whose answers any page may read, refusals too
+	default:
 		answerText(w, http.StatusNotFound, "not found: this host does not answer this path")
+		return
+	}
+	if handler == h.delivery {
+		handler.ServeHTTP(bare, r) // it bounds slow readers by itself, and keeps sendfile
 		return
 	}
 	handler.ServeHTTP(w, r)
@@ -68,12 +96,56 @@ func (h *roles) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
 	text, err := h.ready(ctx)
+	if err != nil {
+		h.log.Warn("not ready", "err", err)
+	}
 	if err != nil || h.draining.Load() {
 		answerText(w, http.StatusServiceUnavailable, "not ready")
 		return
 	}
 	answerText(w, http.StatusOK, text)
 }
+
+// patient waits for a slow reader, but not for one that stands still: it would hold its connection,
+// and a place for one, for ever.
+type patient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+const (
+	readerPatience = 30 * time.Second // for each piece of an answer
+	answerPiece    = 64 << 10
+
+	unwantedPatience = 5 * time.Second // for a body that nobody wants
+)
+
+// Unwrap is for http.ResponseController.
+func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// WriteHeader begins the time.
+func (p *patient) WriteHeader(status int) {
+	p.extend()
+	p.ResponseWriter.WriteHeader(status)
+}
+
+func (p *patient) Write(b []byte) (n int, err error) {
+	for {
+		p.extend()
+		m, err := p.ResponseWriter.Write(b[n:min(n+answerPiece, len(b))])
+		n += m
+		if err != nil || n == len(b) {
+			return n, err
+		}
+	}
+}
+
+// hurry gives an unwanted body its time.
+func (p *patient) hurry() { _ = p.control.SetReadDeadline(time.Now().Add(unwantedPatience)) }
+
+// extend gives the reader its time from now. net/http lifts it after the answer. A connection that
+// takes no deadline is closed already.
+func (p *patient) extend() { _ = p.control.SetWriteDeadline(time.Now().Add(readerPatience)) }
 
 func answerText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

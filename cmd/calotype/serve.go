@@ -19,9 +19,9 @@ import (
 	"calotype/internal/delivery"
 	"calotype/internal/images"
 	"calotype/internal/intake"
-	"calotype/internal/pages"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
+	"calotype/internal/v4"
 )
 
 // maxConnections bounds the clients served at once; more wait in the kernel.
@@ -34,7 +34,7 @@ type serveCommand struct {
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context) (err error) {
 	log := newLog(c.LogFormat)
-	urls, guessed, err := c.urls()
+	urls, err := c.check(log)
 	if err != nil {
 		return err
 	}
@@ -46,6 +46,12 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(&err, lock.Close)
+	// Before anything is made: an address in use is the commonest way for a first start to fail.
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w; -listen names another address", c.Listen, err)
+	}
+	defer listener.Close() // twice, mostly: a server closes its own
 	db, err := c.openDB(ctx)
 	if err != nil {
 		return err
@@ -66,7 +72,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	}
 	defer core.Close()
 	account, newToken, err := core.SetUpAccount(ctx, images.AccountSetup{
-		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken,
+		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken, Keep: c.keepToken,
 	})
 	if err != nil {
 		return err
@@ -74,26 +80,42 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err := core.Start(ctx); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return fmt.Errorf("listening on %s: %w; -listen names another address", c.Listen, err)
-	}
 	handler := &roles{
 		api:      api.New(api.Config{Core: core, URLs: urls, Log: log}),
 		intake:   intake.New(intake.Config{Core: core, URLs: urls, Log: log}),
 		delivery: delivery.New(delivery.Config{Core: core, Log: log, Negotiate: c.Negotiate}),
-		pages:    pages.New(),
-		ready:    readiness(db, pool),
+		ready:    readiness(db, pool), log: log,
 	}
 	handler.setHosts(urls)
+	tryLink := ""
+	handler.pages, tryLink, err = c.pages(core, account, urls, handler.delivery, log)
+	if err != nil {
+		return err
+	}
+	if err := c.greet(account, newToken, tryLink, urls, log); err != nil {
+		return err
+	}
+	return c.serve(ctx, listener, handler, core, log)
+}
+
+// check refuses a configuration that could not work, and returns the public URLs.
+func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
+	urls, guessed, err := c.urls()
+	switch {
+	case err != nil:
+		return urls, err
+	case c.MaxUploadBytes == 0 || c.SpoolBytes == 0 || c.CacheBytes == 0:
+		return urls, errors.New("-max-upload-bytes, -spool-bytes and -cache-bytes must not be 0")
+	case c.SpoolBytes < c.MaxUploadBytes:
+		return urls, errors.New("-spool-bytes is less than -max-upload-bytes: no upload would fit")
+	case c.Workers < 0:
+		return urls, errors.New("-workers must not be negative")
+	}
 	if guessed {
 		log.Warn("-listen is open to other machines, but URLs say localhost: set -url to the "+
 			"address that clients reach", "url", urls.API)
 	}
-	if err := c.greet(account, newToken, urls, log); err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	return c.serve(ctx, listener, handler, core, log)
+	return urls, nil
 }
 
 // core makes the core on its stores.
@@ -118,7 +140,7 @@ func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -133,7 +155,7 @@ func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler
 		<-running.Done()
 		handler.draining.Store(true)
 		log.Info("shutting down", "delay", c.ShutdownDelay, "timeout", c.ShutdownTimeout)
-		// From Shutdown on nobody new is answered, not even /readyz.
+		// From Shutdown on nobody new is answered, not even /readyz. A second signal ends it all.
 		time.Sleep(c.ShutdownDelay)
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 		defer cancel()
@@ -145,13 +167,16 @@ func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler
 	return group.Wait()
 }
 
-// readiness says whether the server can do its work, and how well workers are sandboxed.
+// readiness says whether the server can do its work, and whether workers are sandboxed.
 func readiness(db *sqldb.DB, pool *render.Pool) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		if err := db.Ping(ctx); err != nil {
 			return "", err
 		}
-		return "ready, sandbox " + pool.Status().Sandbox.Detail, nil
+		if !pool.Status().Sandbox.Complete {
+			return "ready, sandbox incomplete", nil
+		}
+		return "ready", nil
 	}
 }
 

@@ -1,11 +1,21 @@
-// Package pages serves what browsers see besides pictures. It is a client of the other surfaces,
-// with no rules of its own.
+// Package pages serves what browsers see besides pictures: a line of greeting, a sample picture and
+// the try-it page. It is a client of the core like the API is, with no rules of its own but one:
+// who may see the try-it page.
+//
+// gate.go holds that rule. try.go serves the page, whose sources are in web/ and which make build
+// embeds, and the three small requests by which it acts without holding an API token. Whoever the
+// gate refuses is answered as if there were no such page.
 package pages
 
 import (
 	_ "embed"
+	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
+
+	"calotype/internal/images"
+	"calotype/internal/v4"
 )
 
 // SamplePath is where the sample picture is, for first steps without a picture at hand.
@@ -16,13 +26,29 @@ var sample []byte
 
 const front = "Calotype, a self-hosted image service that speaks the Cloudflare Images API.\n"
 
+// Config is what the pages need.
+type Config struct {
+	Core    *images.Service
+	Account images.Account // for which the try-it page acts
+	URLs    v4.URLs
+	Log     *slog.Logger
+
+	TryKey   string // opens the try-it page; "" for no such page
+	TryHosts TryHosts
+	NotFound http.Handler // answers what is not here, as everything else that is not there
+}
+
 // Serves reports whether the path is one of ours.
-func Serves(path string) bool { return path == "/" || path == SamplePath }
+func Serves(path string) bool {
+	return path == "/" || path == SamplePath || path == TryPath ||
+		strings.HasPrefix(path, TryPath+"/")
+}
 
 // New returns the handler of the paths that Serves names.
-func New() http.Handler { return http.HandlerFunc(serve) }
+func New(c Config) http.Handler { return newPages(c, embedded()) }
 
-func serve(w http.ResponseWriter, r *http.Request) {
+// serveFixed answers / and the sample picture.
+func serveFixed(w http.ResponseWriter, r *http.Request) {
 	body, kind := []byte(front), "text/plain; charset=utf-8"
 	if r.URL.Path == SamplePath {
 		body, kind = sample, "image/jpeg"
@@ -34,7 +60,13 @@ func serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
+	send(w, http.StatusOK, kind, body)
+}
+
+func send(w http.ResponseWriter, status int, kind string, body []byte) {
+	h := w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that went away needs no answer
 }

@@ -1,0 +1,248 @@
+package pages
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/v4"
+)
+
+// TryPath is where the try-it page is; all that belongs to it is below.
+const TryPath = "/try"
+
+// built holds the page if it was built before the program was; else only a note that says so.
+//
+//go:embed all:dist
+var built embed.FS
+
+// embedded is the folder with the built page in it.
+func embedded() fs.FS {
+	dist, err := fs.Sub(built, "dist")
+	if err != nil {
+		panic(err) // the name is a constant
+	}
+	return dist
+}
+
+const (
+	indexFile = "index.html"
+	unbuilt   = "This program was built without its web part, so there is no try-it page in it.\n" +
+		"Build it with \"make build\", which needs node and npm.\n"
+)
+
+// entering takes the browser on to the page by a request of our own: one that another site has
+// begun, such as a mail in the browser, would come without the cookie.
+const entering = `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Calotype</title>` +
+	`<meta http-equiv="refresh" content="0;url=` + TryPath + `">` +
+	`<p><a href="` + TryPath + `">To the try-it page</a></p></html>`
+
+type pages struct {
+	Config
+	gate   *gate
+	web    fs.FS
+	policy string // Content-Security-Policy
+	drafts recent
+	makes  *limiter
+	looks  *limiter
+}
+
+func newPages(c Config, web fs.FS) *pages {
+	return &pages{
+		Config: c, web: web, policy: contentPolicy(c.URLs),
+		gate:  newGate(c.TryKey, c.TryHosts, c.URLs.API),
+		makes: newLimiter(1, 20), looks: newLimiter(10, 50),
+	}
+}
+
+// contentPolicy lets the page load what is ours, and pictures that it was given by its user.
+func contentPolicy(urls v4.URLs) string {
+	return fmt.Sprintf("default-src 'none'; script-src 'self'; style-src 'self'; "+
+		"img-src 'self' blob: %[2]s; connect-src 'self' %[1]s %[2]s; "+
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", urls.Upload, urls.Delivery)
+}
+
+func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == "/", r.URL.Path == SamplePath:
+		serveFixed(w, r)
+	case !p.gate.hostAllowed(r):
+		p.NotFound.ServeHTTP(w, r)
+	case r.Method == http.MethodGet && r.URL.Path == TryPath && p.gate.hasKey(r):
+		p.enter(w, r)
+	case !p.gate.hasCookie(r):
+		p.NotFound.ServeHTTP(w, r)
+	default:
+		p.serveTry(w, r)
+	}
+}
+
+// enter exchanges the key for the cookie, so that the key stays in no history and no screenshot.
+func (p *pages) enter(w http.ResponseWriter, r *http.Request) {
+	p.gate.letIn(w, r)
+	h := w.Header()
+	p.setHeaders(h)
+	h.Set("Referrer-Policy", "no-referrer")
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		send(w, http.StatusOK, "text/html; charset=utf-8", []byte(entering))
+	default:
+		http.Redirect(w, r, TryPath, http.StatusSeeOther)
+	}
+}
+
+func (p *pages) setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", p.policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// serveTry answers those whom the gate has let in.
+func (p *pages) serveTry(w http.ResponseWriter, r *http.Request) {
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	name := strings.TrimPrefix(r.URL.Path, TryPath)
+	switch {
+	case name == "/api/draft" && r.Method == http.MethodPost:
+		p.answer(w, r, "draft", p.makeDraft)
+	case name == "/api/image" && get:
+		p.answer(w, r, "image", p.showImage)
+	case name == "/api/about" && get:
+		p.answer(w, r, "about", p.about)
+	case name == "" && get:
+		p.serveFile(w, r, indexFile)
+	case strings.HasPrefix(name, "/assets/") && get:
+		p.serveFile(w, r, name[1:])
+	default:
+		p.NotFound.ServeHTTP(w, r)
+	}
+}
+
+// kinds are the types of the files that the page is built of.
+var kinds = map[string]string{
+	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+	".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
+}
+
+func (p *pages) serveFile(w http.ResponseWriter, r *http.Request, name string) {
+	content, err := fs.ReadFile(p.web, name)
+	kind := kinds[path.Ext(name)]
+	switch {
+	case err != nil && name == indexFile:
+		p.setHeaders(w.Header())
+		send(w, http.StatusNotImplemented, "text/plain; charset=utf-8", []byte(unbuilt))
+	case err != nil || kind == "":
+		p.NotFound.ServeHTTP(w, r)
+	default:
+		p.setHeaders(w.Header())
+		if name != indexFile { // the others have a hash of their content in their names
+			w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
+		}
+		send(w, http.StatusOK, kind, content)
+	}
+}
+
+// answer writes what fn makes of a request in the wire of the API, and one line to the log.
+func (p *pages) answer(w http.ResponseWriter, r *http.Request, route string,
+	fn func(*http.Request) (any, error)) {
+	start, requestID := time.Now(), v4.Prepare(w)
+	status, code := http.StatusOK, 0
+	result, err := fn(r)
+	if err != nil {
+		refusal := v4.Refusal(err)
+		if status, code = refusal.Status, refusal.Code; status < http.StatusInternalServerError {
+			err = nil
+		}
+		if writing := v4.WriteError(w, refusal); err == nil {
+			err = writing
+		}
+	} else {
+		err = v4.WriteResult(w, result)
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", requestID), slog.String("method", r.Method),
+		slog.String("route", route), slog.Int("status", status), slog.Int("code", code),
+		slog.Duration("took", time.Since(start)),
+	}
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	p.Log.LogAttrs(r.Context(), level, "try", attrs...)
+}
+
+// facts is what the page must know to show requests as a person would make them. The token is not
+// among it.
+type facts struct {
+	Account        string `json:"account"`
+	API            string `json:"api"` // the base URL that SDKs take
+	Sample         string `json:"sample"`
+	MaxUploadBytes int64  `json:"maxUploadBytes"`
+}
+
+func (p *pages) about(*http.Request) (any, error) {
+	return facts{
+		Account: p.Account.ID, API: p.URLs.API + "/client/v4", Sample: SamplePath,
+		MaxUploadBytes: p.Core.MaxUploadBytes,
+	}, nil
+}
+
+// errOrigin refuses what another page has sent with our cookie.
+var errOrigin error = &v4.Error{Status: http.StatusForbidden, Code: 5403, Final: true,
+	Message: "The Origin of this request is not this server's own: open the page under the " +
+		"address that the server has printed, or name the host with -try."}
+
+// makeDraft does what direct_upload does, and answers alike.
+func (p *pages) makeDraft(r *http.Request) (any, error) {
+	if !p.gate.originAllowed(r) {
+		return nil, errOrigin
+	}
+	if err := p.makes.take(); err != nil {
+		return nil, err
+	}
+	img, ticket, err := p.Core.CreateDraft(r.Context(), p.Account.ID, images.NewDraft{})
+	if err != nil {
+		return nil, err
+	}
+	p.drafts.add(img.ID)
+	return v4.WithInfo{Result: struct {
+		ID        string `json:"id"`
+		UploadURL string `json:"uploadURL"`
+	}{img.ID, p.URLs.UploadURL(p.Account.Hash, img.ID, ticket)}}, nil
+}
+
+// showImage answers as the API does, but for images that the page has made only: it needs no
+// others, and whoever has the cookie is not given more.
+func (p *pages) showImage(r *http.Request) (any, error) {
+	id := r.URL.Query().Get("id")
+	if !p.drafts.has(id) {
+		return nil, images.Errorf(images.ImageNotFound,
+			"This page has made no such image since the server was started.")
+	}
+	if err := p.looks.take(); err != nil {
+		return nil, err
+	}
+	return p.image(r.Context(), id)
+}
+
+func (p *pages) image(ctx context.Context, id string) (any, error) {
+	img, err := p.Core.Image(ctx, p.Account.ID, id)
+	if err != nil {
+		return nil, err
+	}
+	names, err := p.Core.VariantNames(ctx, p.Account.ID)
+	if err != nil {
+		return nil, err
+	}
+	return v4.OwnerImage(img, p.URLs.Variants(p.Account.Hash, img.ID, names)), nil
+}
