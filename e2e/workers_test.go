@@ -145,7 +145,9 @@ func (l *load) account(t *testing.T, what string, a answer, err error) (ok bool)
 	case a.status == http.StatusOK:
 		l.good[what]++
 		return true
-	case a.status == http.StatusUnprocessableEntity:
+	case a.status == http.StatusUnprocessableEntity,
+		// Its worker was killed before it had begun.
+		a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "":
 		l.bad = append(l.bad, fmt.Sprintf("%s: %.120s", what, a.body))
 	default:
 		t.Errorf("%s: status %d: %.300s", what, a.status, a.body)

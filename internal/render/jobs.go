@@ -164,6 +164,9 @@ func (p *Pool) take(ctx context.Context, l lane) (*process, error) {
 		p.lose(l, w, errGone)
 	}
 	w, err := p.start(ctx, l)
+	if err != nil && ctx.Err() == nil {
+		w, err = p.start(ctx, l) // what kills a worker may hit one that just starts
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)

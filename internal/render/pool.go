@@ -85,7 +85,7 @@ const (
 	// recycleJobs and recycleMemory are when a worker is replaced, so that leaks and fragments of
 	// its libraries stay bounded. In jobs, and in bytes of resident memory after one.
 	recycleJobs   = 500
-	recycleMemory = 128 * mib
+	recycleMemory = 256 * mib
 	// idleTime is after which all idle workers of a lane but one are ended.
 	idleTime = time.Minute
 )
