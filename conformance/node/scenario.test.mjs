@@ -10,6 +10,9 @@ import {
   newPicture, post, Service, unique, upload, wantBlob, wantDelivered, wantImage, wantRefusal,
 } from "./client.mjs";
 
+// The SDK asks for it where Node.js 18 has not made it a global yet.
+globalThis.File ??= (await import("node:buffer")).File;
+
 const inMinutes = (n) => new Date(Date.now() + n * 60_000).toISOString();
 
 // Each takes a one-time URL from being asked for to the image's deletion.
