@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"calotype/internal/programtest"
 )
 
 const (
@@ -32,25 +34,7 @@ const (
 // binary is the program under test: CALOTYPE_BIN, else built from the source.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	if binary = os.Getenv("CALOTYPE_BIN"); binary == "" {
-		dir, err := os.MkdirTemp("", "calotype-conformance-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "calotype")
-		build := exec.Command("go", "build", "-o", binary, "calotype/cmd/calotype")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
-			return 1
-		}
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(programtest.Run(m, &binary)) }
 
 // A server is a running program behind a front, which is where it says that it is.
 type server struct {

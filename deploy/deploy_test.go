@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"calotype/internal/programtest"
 )
 
 const (
@@ -37,25 +39,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "running confined:", runConfined())
 		os.Exit(1)
 	}
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	if binary = os.Getenv("CALOTYPE_BIN"); binary == "" {
-		dir, err := os.MkdirTemp("", "calotype-deploy-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "calotype")
-		build := exec.Command("go", "build", "-o", binary, "calotype/cmd/calotype")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
-			return 1
-		}
-	}
-	return m.Run()
+	os.Exit(programtest.Run(m, &binary))
 }
 
 // findProgram returns the path of a program that scripts/setup test installs. Without it the test

@@ -8,19 +8,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime/multipart"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"calotype/internal/programtest"
 )
 
 const (
@@ -31,25 +31,7 @@ const (
 // binary is the program under test: CALOTYPE_BIN, else built from the source.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	if binary = os.Getenv("CALOTYPE_BIN"); binary == "" {
-		dir, err := os.MkdirTemp("", "calotype-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "calotype")
-		build := exec.Command("go", "build", "-o", binary, "calotype/cmd/calotype")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
-			return 1
-		}
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(programtest.Run(m, &binary)) }
 
 // A server is a running program. Its data folder outlives it, so that it can be started again.
 type server struct {

@@ -43,6 +43,7 @@ var ranks = map[string]int{
 var support = []string{
 	"internal/blob/blobtest",
 	"internal/images/imagestest",
+	"internal/programtest",
 	"internal/sqldb/sqldbtest",
 }
 
