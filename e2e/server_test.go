@@ -69,6 +69,7 @@ func (s *server) start() {
 		"CALOTYPE_DISK_RESERVE=1MiB")
 	s.cmd.Env = append(s.cmd.Env, s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	before := len(s.log.String()) // printed by an earlier start
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -80,7 +81,7 @@ func (s *server) start() {
 		if response, err := http.Get(s.url + "/readyz"); err == nil {
 			response.Body.Close()
 			// What the start prints comes through a pipe, a moment later.
-			if response.StatusCode == http.StatusOK && strings.Contains(s.log.String(), "SDK here") {
+			if response.StatusCode == http.StatusOK && strings.Contains(s.log.String()[before:], "SDK here") {
 				return
 			}
 		}
