@@ -246,16 +246,19 @@ func accountHash() string {
 }
 
 // wantTryPageShut: the try-it page is for this machine only. A proxy is on this machine, but its
-// clients are not: even with the key, which is returned, they get what any unknown path gets.
+// clients are not: even with the key, which is returned, they get what any unknown path gets: 404.
 func wantTryPageShut(t *testing.T, s *server, f *front) (key string) {
 	t.Helper()
 	key = strings.TrimSpace(readFile(t, filepath.Join(s.data, "try-key")))
 	for base, want := range map[string]bool{"http://" + s.address: true, f.url: false} {
 		for _, client := range f.clients {
 			a := do(t, client, "GET", base+"/try?key="+key, nil)
-			unknown := do(t, client, "GET", base+"/tri", nil)
-			if open := a.status != unknown.status; open != want || !open && a.status < 400 {
+			if open := a.status < 400; open != want || !open && a.status != http.StatusNotFound {
 				t.Errorf("the try-it page at %s: status %d", base, a.status)
+			}
+			a = do(t, client, "GET", base+"/try", nil)
+			if a.status != http.StatusNotFound {
+				t.Errorf("the try-it page at %s without its key: status %d", base, a.status)
 			}
 		}
 	}

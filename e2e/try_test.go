@@ -85,16 +85,21 @@ func TestTryKey(t *testing.T) {
 	}
 	link = s.tryLink()
 	nothing := visit(t, "GET", s.url+"/tri")
-	for name, a := range map[string]answer{
-		"no key":    visit(t, "GET", s.url+"/try"),
-		"wrong key": visit(t, "GET", s.url+"/try?key=x"),
-		"forwarded": visit(t, "GET", link, "X-Forwarded-For", "203.0.113.7"),
-		"host":      visit(t, "GET", link, "Host", "evil.example"),
-		"requests":  visit(t, "GET", s.url+"/try/api/about"),
-		"parts":     visit(t, "GET", s.url+"/try/assets/index.js"),
+	if nothing.status != http.StatusNotFound {
+		t.Errorf("nothing is %d, %s", nothing.status, nothing.body)
+	}
+	deeper := visit(t, "GET", s.url+"/tri/api/about")
+	for name, one := range map[string]struct{ got, want answer }{
+		"no key":    {visit(t, "GET", s.url+"/try"), nothing},
+		"wrong key": {visit(t, "GET", s.url+"/try?key=x"), nothing},
+		"forwarded": {visit(t, "GET", link, "X-Forwarded-For", "203.0.113.7"), nothing},
+		"host":      {visit(t, "GET", link, "Host", "evil.example"), nothing},
+		"requests":  {visit(t, "GET", s.url+"/try/api/about"), deeper},
+		"parts":     {visit(t, "GET", s.url+"/try/assets/index.js"), deeper},
 	} {
-		if a.status != nothing.status || !bytes.Equal(a.body, nothing.body) || a.status < 400 {
-			t.Errorf("%s: status %d, %s; nothing is %d", name, a.status, a.body, nothing.status)
+		got, want := one.got, one.want
+		if got.status != want.status || !bytes.Equal(got.body, want.body) || got.status < 400 {
+			t.Errorf("%s: status %d, %s; nothing is %d", name, got.status, got.body, want.status)
 		}
 	}
 	if a := visit(t, "GET", link); a.status != http.StatusSeeOther ||

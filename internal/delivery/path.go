@@ -52,8 +52,9 @@ func receivedPath(u *url.URL) string {
 }
 
 // splitPath splits an escaped path. The first segment is the account's hash and the last one the
-// variant; all between is the id, in which a slash may be bare or escaped. Errors: AccountUnknown
-// when the first segment has not the shape of a hash, else Invalid, saying what would be right.
+// variant; all between is the id, in which a slash may be bare or escaped. Errors: when the first
+// segment has not the shape of a hash, AccountUnknown, or ImageNotFound for a path too short for a
+// picture's, such as a browser's /favicon.ico; else Invalid, saying what would be right.
 func splitPath(escaped string) (target, error) {
 	if len(escaped) > maxPath {
 		return target{}, images.Errorf(images.Invalid,
@@ -65,6 +66,9 @@ func splitPath(escaped string) (target, error) {
 	}
 	hash, rest, _ := strings.Cut(strings.TrimPrefix(t.path, "/"), "/")
 	if !strings.HasPrefix(t.path, "/") || !isHash(hash) {
+		if !strings.Contains(rest, "/") {
+			return target{}, images.Errorf(images.ImageNotFound, "There is nothing at this path")
+		}
 		return target{}, images.Errorf(images.AccountUnknown,
 			"The path must begin with the hash of an account, which has %d characters", hashLength)
 	}

@@ -47,10 +47,10 @@ func TestSplitPath(t *testing.T) {
 func TestSplitPathRefuses(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]images.Kind{
-		"":                               images.AccountUnknown,
-		"*":                              images.AccountUnknown,
-		"/":                              images.AccountUnknown,
-		"/favicon.ico":                   images.AccountUnknown,
+		"":                               images.ImageNotFound,
+		"*":                              images.ImageNotFound,
+		"/":                              images.ImageNotFound,
+		"/favicon.ico":                   images.ImageNotFound,
 		testHash + "/a/public":           images.AccountUnknown,
 		"//" + testHash + "/a/public":    images.AccountUnknown,
 		"/" + testHash[1:] + "/a/public": images.AccountUnknown,
@@ -58,7 +58,7 @@ func TestSplitPathRefuses(t *testing.T) {
 		"/%63" + testHash[1:] + "/a/b":   images.AccountUnknown,
 		"/" + testHash[1:] + "+/a/b":     images.AccountUnknown,
 		prefix + testHash + "/a/public":  images.AccountUnknown,
-		prefix:                           images.AccountUnknown,
+		prefix:                           images.ImageNotFound,
 		"/" + testHash:                   images.Invalid,
 		"/" + testHash + "/":             images.Invalid,
 		"/" + testHash + "/a":            images.Invalid,
@@ -168,7 +168,7 @@ func FuzzSplitPath(f *testing.F) {
 				t.Errorf("%q became %+v", path, got)
 			}
 		} else if kind := images.AsError(err).Kind; kind != images.Invalid &&
-			kind != images.AccountUnknown {
+			kind != images.AccountUnknown && kind != images.ImageNotFound {
 			t.Errorf("%q: %v", path, err)
 		}
 		if id == "" || len(id) > maxPath/4 {
