@@ -265,6 +265,24 @@ func wantTryPageShut(t *testing.T, s *server, f *front) (key string) {
 	return key
 }
 
+// TestTryBehindPlainNginx has nginx as it comes, with nothing but proxy_pass: it adds no header that
+// tells of a proxy, and asks for the host 127.0.0.1.
+func TestTryBehindPlainNginx(t *testing.T) {
+	t.Parallel()
+	address, dir := freeAddress(t), t.TempDir()
+	s := startServer(t, "http://"+address)
+	key := strings.TrimSpace(readFile(t, filepath.Join(s.data, "try-key")))
+	cmd := nginxOf(t, findProgram(t, "nginx"), dir, dir, "access_log off;\nserver {\n  listen "+address+
+		";\n  location / { proxy_pass http://"+s.address+"; }\n}\n")
+	front := "http://" + address
+	startDaemon(t, cmd, http.DefaultClient, front+"/healthz")
+	for _, path := range []string{"/try", "/try?key=x", "/try?key=" + key, "/try/"} {
+		if a := do(t, http.DefaultClient, "GET", front+path, nil); a.status != http.StatusNotFound {
+			t.Errorf("status %d for %.8s...: %s", a.status, path, a.body)
+		}
+	}
+}
+
 // wantReadableOutage: a page is told when there is no server behind the proxy.
 func wantReadableOutage(t *testing.T, f *front) (secrets []string) {
 	t.Helper()

@@ -48,20 +48,26 @@ func startNginx(t *testing.T, address, upstream string, cached bool) *front {
 	if cached {
 		pairs = append(pairs, "#cache#", "")
 	}
-	writeFile(t, filepath.Join(dir, "calotype.conf"), edited(t, "nginx.conf", pairs...))
+	cmd := nginxOf(t, program, dir, f.logs, edited(t, "nginx.conf", pairs...))
+	f.daemon = startDaemon(t, cmd, f.clients["HTTP/1.1"], f.url+"/healthz")
+	return f
+}
+
+// nginxOf makes nginx, all in dir, with what stands in its block http.
+func nginxOf(t *testing.T, program, dir, logs, block string) *exec.Cmd {
+	t.Helper()
+	writeFile(t, filepath.Join(dir, "calotype.conf"), block)
 	outer := "daemon off;\nmaster_process off;\npid nginx.pid;\n"
 	if os.Geteuid() == 0 {
 		outer += "user root;\n" // the folder is ours alone
 	}
-	outer += "error_log " + filepath.Join(f.logs, "error.log") + " info;\nevents {}\nhttp {\n"
+	outer += "error_log " + filepath.Join(logs, "error.log") + " info;\nevents {}\nhttp {\n"
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		outer += fmt.Sprintf("  %s_temp_path %s;\n", kind, filepath.Join(dir, kind))
 	}
 	outer += "  include calotype.conf;\n}\n"
 	writeFile(t, filepath.Join(dir, "nginx.conf"), outer)
-	cmd := exec.Command(program, "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
-	f.daemon = startDaemon(t, cmd, f.clients["HTTP/1.1"], f.url+"/healthz")
-	return f
+	return exec.Command(program, "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
 }
 
 func startCaddy(t *testing.T, address, upstream string) *front {
