@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"calotype/internal/sqldb"
 )
 
 // A Kind says what went wrong, in the core's own terms. Package v4 and package delivery have one
@@ -71,10 +73,16 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Msg: fmt.Sprintf(format, args...)}
 }
 
-// AsError returns err as an *Error; what is none is Internal, without a message.
+// AsError returns err as an *Error. That the database is away is Busy; what else is none is
+// Internal, without a message.
 func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
+		return e
+	}
+	if sqldb.IsUnavailable(err) {
+		e = busy("The database cannot be reached now")
+		e.Err = err
 		return e
 	}
 	return &Error{Kind: Internal, Err: err}

@@ -10,6 +10,7 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -183,6 +184,23 @@ func isFull(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &lite) && lite.Code == sqlite3.ErrFull ||
 		errors.As(err, &pg) && pg.Code == "53100"
+}
+
+// IsUnavailable reports whether err says that the database cannot be reached or takes no work now,
+// and that nothing was written: the same request may succeed later.
+func IsUnavailable(err error) bool {
+	if err == nil || errors.Is(err, ErrCommitUnknown) {
+		return false
+	}
+	if connect := new(pgconn.ConnectError); errors.As(err, &connect) {
+		return true
+	}
+	if pg := new(pgconn.PgError); errors.As(err, &pg) {
+		// Connection exceptions, shutdown and start of the server, too many connections.
+		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P0") ||
+			pg.Code == "53300"
+	}
+	return errors.Is(err, driver.ErrBadConn)
 }
 
 // A Tx is an open transaction.
