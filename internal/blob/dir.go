@@ -2,7 +2,6 @@ package blob
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -66,6 +65,16 @@ func OpenDir(path string) (*Dir, error) {
 	return d, nil
 }
 
+// OpenDirToRead returns the store in the directory at path without a change to it, not even what
+// OpenDir tidies: of a server that runs, or on a disk that cannot be written. It is not for Put.
+func OpenDirToRead(path string) (*Dir, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the blob directory: %w", err)
+	}
+	return &Dir{root: root, rename: renameAt}, nil
+}
+
 // Put implements Store.
 func (d *Dir) Put(ctx context.Context, key string, f *os.File, size int64) error {
 	if err := checkKey(key); err != nil {
@@ -91,7 +100,7 @@ func (d *Dir) put(ctx context.Context, key string, f *os.File, size int64) error
 			return err
 		}
 	}
-	return d.putCopy(ctx, key, f, size)
+	return d.copy(ctx, key, io.NewSectionReader(f, 0, size), size)
 }
 
 // isMovable reports whether a rename of f.Name() would bring exactly the first size bytes of f.
@@ -109,32 +118,6 @@ func isMovable(f *os.File, size int64) (bool, error) {
 		return false, nil
 	}
 	return info.Size() == size && info.Mode().IsRegular() && os.SameFile(info, named), nil
-}
-
-// putCopy is Put for a file that cannot be renamed into the directory.
-func (d *Dir) putCopy(ctx context.Context, key string, f *os.File, size int64) (err error) {
-	name := path.Join(unfinished, rand.Text())
-	to, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.removeTemporary(name))
-		}
-	}()
-	from := ctxReader{ctx, io.NewSectionReader(f, 0, size)}
-	n, err := io.Copy(to, from)
-	if err == nil && n != size {
-		err = fmt.Errorf("the file has %d bytes, not %d", n, size)
-	}
-	if err == nil {
-		err = to.Sync()
-	}
-	if err = errors.Join(err, to.Close()); err != nil {
-		return err
-	}
-	return d.place(ctx, key, filepath.Join(d.root.Name(), filepath.FromSlash(name)))
 }
 
 // removeTemporary removes a copy that was not renamed.
@@ -185,7 +168,7 @@ func (d *Dir) syncUp(folder string) error {
 		if err != nil {
 			return err
 		}
-		if err := syncFolder(f); err != nil {
+		if err := SyncFolder(f); err != nil {
 			return err
 		}
 		if folder == "." {
@@ -319,15 +302,15 @@ func makeDurable(path string) error {
 		if err != nil {
 			return err
 		}
-		if err := syncFolder(f); err != nil {
+		if err := SyncFolder(f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// syncFolder makes the names in a folder durable, and closes it.
-func syncFolder(f *os.File) error {
+// SyncFolder makes the names in a folder durable, and closes it.
+func SyncFolder(f *os.File) error {
 	err := f.Sync()
 	// Some file systems have no fsync for folders and say so; there is nothing better to do.
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {

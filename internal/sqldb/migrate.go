@@ -41,19 +41,9 @@ func (e *NewerSchemaError) Error() string {
 }
 
 func (db *DB) migrate(ctx context.Context, fsys fs.FS) error {
-	dialect := goose.DialectSQLite3
-	if db.postgres {
-		dialect = goose.DialectPostgres
-	}
-	provider, err := goose.NewProvider(dialect, db.writer, fsys)
+	provider, current, newest, err := db.schema(ctx, fsys)
 	if err != nil {
-		return fmt.Errorf("sqldb: reading the migrations: %w", err)
-	}
-	sources := provider.ListSources()
-	newest := sources[len(sources)-1].Version
-	current, err := provider.GetDBVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("sqldb: reading the schema's version: %w", err)
+		return err
 	}
 	if current > newest {
 		return &NewerSchemaError{Database: current, Program: newest}
@@ -62,4 +52,24 @@ func (db *DB) migrate(ctx context.Context, fsys fs.FS) error {
 		return fmt.Errorf("sqldb: migrating the schema from %d to %d: %w", current, newest, err)
 	}
 	return nil
+}
+
+// schema returns what migrates the database to the newest of fsys, and what it has.
+func (db *DB) schema(ctx context.Context, fsys fs.FS) (
+	provider *goose.Provider, current, newest int64, err error,
+) {
+	dialect := goose.DialectSQLite3
+	if db.postgres {
+		dialect = goose.DialectPostgres
+	}
+	provider, err = goose.NewProvider(dialect, db.writer, fsys)
+	if err != nil {
+		return nil, 0, 0, fmt.Errorf("sqldb: reading the migrations: %w", err)
+	}
+	sources := provider.ListSources()
+	newest = sources[len(sources)-1].Version
+	if current, err = provider.GetDBVersion(ctx); err != nil {
+		return nil, 0, 0, fmt.Errorf("sqldb: reading the schema's version: %w", err)
+	}
+	return provider, current, newest, nil
 }
