@@ -22,9 +22,8 @@ import (
 // withCore runs fn on a core that has its database, and its blobs if they are asked for.
 func (s Store) withCore(ctx context.Context, blobs bool,
 	fn func(*images.Service) error) (err error) {
-	if _, err := os.Stat(s.dsn()); err != nil && s.DB == "" {
-		return fmt.Errorf("there is no database in %s: start the server first, or name its folder "+
-			"with -data, or its database with -db", s.Data)
+	if err := s.wantDatabase(); err != nil {
+		return err
 	}
 	db, err := s.openDB(ctx)
 	if err != nil {
@@ -40,6 +39,15 @@ func (s Store) withCore(ctx context.Context, blobs bool,
 	core := images.New(config)
 	defer core.Close()
 	return fn(core)
+}
+
+// wantDatabase refuses a folder that no server has used: to open a database would make one.
+func (s Store) wantDatabase() error {
+	if _, err := os.Stat(s.dsn()); err != nil && s.DB == "" {
+		return fmt.Errorf("there is no database in %s: start the server first, or name its folder "+
+			"with -data, or its database with -db", s.Data)
+	}
+	return nil
 }
 
 // account is the account that a command is about.
@@ -207,13 +215,18 @@ func (c *sweepCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%d originals, %d orphans older than a day, %d deleted, %d objects not ours\n",
-			report.Objects, report.Orphans, report.Deleted, report.Foreign)
-		if report.Held {
-			return errors.New("so many orphans look like a database that is not this store's " +
-				"newest, so nothing was deleted; --confirm deletes them")
+		fmt.Printf("%d originals, %d orphans older than a day, %d deleted, %d objects not ours, "+
+			"%d images without their original\n", report.Objects, report.Orphans, report.Deleted,
+			report.Foreign, report.Missing)
+		if report.Missing > 0 {
+			err = fmt.Errorf("%d images have no whole original: put it back from a backup, or delete "+
+				"them. The first are:\n%s", report.Missing, strings.Join(report.FirstMissing, "\n"))
 		}
-		return nil
+		if report.Held {
+			err = errors.Join(err, errors.New("so many orphans look like a database that is not "+
+				"this store's newest, so nothing was deleted; --confirm deletes them"))
+		}
+		return err
 	})
 }
 

@@ -76,6 +76,9 @@ type SweepReport struct {
 	Orphans int // originals of no row, older than a day
 	Deleted int
 	Held    bool // too many orphans: nothing was deleted
+
+	Missing      int      // images whose original is missing or cut short; never touched
+	FirstMissing []string // the first few of them, for an operator
 }
 
 // SweepOptions say what a round may do.
@@ -89,6 +92,10 @@ func (s *Service) sweepUnconfirmed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if report.Missing > 0 {
+		s.Log.Error("images have no whole original: put it back from a backup, or delete them",
+			"images", report.Missing, "first", report.FirstMissing)
+	}
 	if report.Held {
 		s.Log.Warn("the sweep deleted nothing: so many originals without a row look like a "+
 			"database that is not this store's newest. If they may go, run: calotype sweep --confirm",
@@ -101,30 +108,16 @@ func (s *Service) sweepUnconfirmed(ctx context.Context) error {
 
 // Sweep deletes originals that no row names. An upload stores its original before its row, so what
 // is younger than a day is left alone; the day is in the key. Over the guard's bounds nothing is
-// deleted unless confirmed.
+// deleted unless confirmed. On its way it counts the images whose original is missing.
 func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) {
 	var report SweepReport
 	// Whatever the store was at the start, it must be ours now.
 	if err := s.checkInstallation(ctx, false); err != nil {
 		return report, err
 	}
-	var orphans []string
-	for cursor := ""; ; {
-		page, next, err := s.Blobs.List(ctx, "", cursor)
-		if err != nil {
-			return report, fmt.Errorf("listing the blob store: %w", err)
-		}
-		found, err := s.orphansIn(ctx, page, &report)
-		if err != nil {
-			return report, err
-		}
-		// One more than the guard allows tells enough, unless all of them are to go.
-		if o.Confirm || len(orphans) <= sweepMaxOrphans {
-			orphans = append(orphans, found...)
-		}
-		if cursor = next; next == "" {
-			break
-		}
+	orphans, err := s.compareStore(ctx, o, &report)
+	if err != nil {
+		return report, err
 	}
 	report.Held = !o.Confirm && (report.Orphans > sweepMaxOrphans ||
 		report.Orphans*100 > report.Objects*sweepMaxPercent)
@@ -141,6 +134,33 @@ func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error
 		}
 	}
 	return report, nil
+}
+
+// compareStore compares the whole store with the rows, in both directions, and returns the orphans:
+// at most a page more than the guard allows, which tells enough, unless all of them are to go.
+func (s *Service) compareStore(
+	ctx context.Context, o SweepOptions, report *SweepReport,
+) (orphans []string, err error) {
+	missing := missingWalk{s: s}
+	for cursor := ""; ; {
+		page, next, err := s.Blobs.List(ctx, "", cursor)
+		if err != nil {
+			return nil, fmt.Errorf("listing the blob store: %w", err)
+		}
+		found, err := s.orphansIn(ctx, page, report)
+		if err != nil {
+			return nil, err
+		}
+		if err := missing.compare(ctx, page, next, report); err != nil {
+			return nil, err
+		}
+		if o.Confirm || len(orphans) <= sweepMaxOrphans {
+			orphans = append(orphans, found...)
+		}
+		if cursor = next; next == "" {
+			return orphans, nil
+		}
+	}
 }
 
 // orphansIn returns the keys of a page that are old enough and named by no row.

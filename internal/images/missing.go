@@ -1,0 +1,96 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"calotype/internal/blob"
+)
+
+// A missingWalk goes through all rows beside a listing of the blob store and finds those whose
+// original is not there, or is there in part. It holds a page of each.
+//
+// Both go by key, so a row mostly meets its original in the page at hand. A row that does not is
+// only suspected: it may be younger than the listing, and PostgreSQL may order keys by the rules of
+// a language. The store itself is asked about it, and then the database again, since a deleted
+// image loses its row first.
+type missingWalk struct {
+	s         *Service
+	rows      []storedOriginal // read and not yet compared
+	last      string           // key of the last row read
+	done      bool             // no row is left to be read
+	suspected []storedOriginal
+}
+
+// compare compares the rows up to next, which begins the listing's next page, with a page; at the
+// end of the listing, where next is "", all that are left.
+func (w *missingWalk) compare(
+	ctx context.Context, page []blob.Info, next string, report *SweepReport,
+) error {
+	for {
+		if len(w.rows) == 0 {
+			if err := w.read(ctx); err != nil {
+				return err
+			}
+		}
+		if len(w.rows) == 0 || next != "" && w.rows[0].blob > next {
+			return w.confirm(ctx, report)
+		}
+		o := w.rows[0]
+		w.rows = w.rows[1:]
+		for len(page) > 0 && page[0].Key < o.blob {
+			page = page[1:]
+		}
+		if len(page) == 0 || page[0].Key != o.blob || page[0].Size != o.size {
+			w.suspected = append(w.suspected, o)
+		}
+		if len(w.suspected) == originalsPage {
+			if err := w.confirm(ctx, report); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// read reads the next page of rows, if there is one.
+func (w *missingWalk) read(ctx context.Context) (err error) {
+	if w.done {
+		return nil
+	}
+	if w.rows, err = w.s.originalsAfter(ctx, w.last); err != nil {
+		return err
+	}
+	if w.done = len(w.rows) < originalsPage; len(w.rows) > 0 {
+		w.last = w.rows[len(w.rows)-1].blob
+	}
+	return nil
+}
+
+// confirm counts those suspects whose original is missing and whose row is there all the same.
+func (w *missingWalk) confirm(ctx context.Context, report *SweepReport) error {
+	var lacking []string
+	for _, o := range w.suspected {
+		info, err := w.s.Blobs.Stat(ctx, o.blob)
+		switch {
+		case errors.Is(err, blob.ErrNotExist), err == nil && info.Size != o.size:
+			lacking = append(lacking, o.blob)
+		case err != nil:
+			return fmt.Errorf("looking for an original: %w", err)
+		}
+	}
+	named, err := w.s.namedBlobs(ctx, lacking)
+	if err != nil {
+		return err
+	}
+	for _, o := range w.suspected {
+		if !named[o.blob] {
+			continue
+		}
+		if report.Missing++; len(report.FirstMissing) < firstFew {
+			report.FirstMissing = append(report.FirstMissing, o.String())
+		}
+	}
+	w.suspected = w.suspected[:0]
+	return nil
+}

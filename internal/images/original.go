@@ -1,0 +1,166 @@
+package images
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+
+	"calotype/internal/blob"
+)
+
+// originalsPage is the number of rows read at a time by what goes through all of them.
+const originalsPage = 1000
+
+// firstFew is the number of images that a report names; it counts all.
+const firstFew = 10
+
+// A storedOriginal is what the row of an image says of its bytes.
+type storedOriginal struct {
+	account, id string // of the image
+	blob        string // key in the blob store
+	size        int64  // bytes
+	sha256      string // hex
+}
+
+// String names the image for an operator.
+func (o storedOriginal) String() string {
+	return fmt.Sprintf("image %q of account %s", o.id, o.account)
+}
+
+// originalsAfter returns the originals whose keys come after one, in the database's order of keys.
+// Columns of the first schema are enough.
+func (s *Service) originalsAfter(ctx context.Context, after string) ([]storedOriginal, error) {
+	rows, err := s.DB.Query(ctx, `SELECT account, id, blob, size, sha256 FROM images
+		WHERE blob > ?1 ORDER BY blob LIMIT ?2`, after, originalsPage)
+	if err != nil {
+		return nil, fmt.Errorf("reading originals: %w", err)
+	}
+	return collect(rows, func(r row) (o storedOriginal, err error) {
+		err = r.Scan(&o.account, &o.id, &o.blob, &o.size, &o.sha256)
+		return o, err
+	})
+}
+
+// eachOriginal calls fn with each original in turn. fn may delete its row.
+func (s *Service) eachOriginal(ctx context.Context, fn func(storedOriginal) error) error {
+	for after := ""; ; {
+		page, err := s.originalsAfter(ctx, after)
+		if err != nil {
+			return err
+		}
+		for _, o := range page {
+			if err := fn(o); err != nil {
+				return err
+			}
+		}
+		if len(page) < originalsPage {
+			return nil
+		}
+		after = page[len(page)-1].blob
+	}
+}
+
+// errDamaged says that bytes are not what a row or a manifest says of them.
+var errDamaged = errors.New("damaged")
+
+// A checkedReader hands on bytes of which size and SHA-256 are known, and fails with errDamaged
+// where others would end. So what is copied through it is whole, or not there.
+type checkedReader struct {
+	r    io.Reader
+	size int64
+	want string // SHA-256, hex
+	sum  hash.Hash
+	read int64
+}
+
+func newCheckedReader(r io.Reader, size int64, sha256Hex string) *checkedReader {
+	return &checkedReader{r: r, size: size, want: sha256Hex, sum: sha256.New()}
+}
+
+func (c *checkedReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.sum.Write(p[:n])
+	c.read += int64(n)
+	switch {
+	case err != nil && err != io.EOF:
+		return n, fmt.Errorf("%w: %w", errDamaged, err)
+	case c.read > c.size, err == io.EOF && c.read < c.size:
+		return n, fmt.Errorf("%w: it does not have its %d bytes", errDamaged, c.size)
+	case err == io.EOF && hex.EncodeToString(c.sum.Sum(nil)) != c.want:
+		return n, fmt.Errorf("%w: its SHA-256 is %x, not %s", errDamaged, c.sum.Sum(nil), c.want)
+	}
+	return n, err
+}
+
+// openChecked opens an original whose row is known; blob.ErrNotExist or errDamaged.
+func openChecked(
+	ctx context.Context, from blob.Store, o storedOriginal,
+) (*checkedReader, io.Closer, error) {
+	// Not by Open alone: a file of another kind could make it wait.
+	_, err := from.Stat(ctx, o.blob)
+	if errors.Is(err, blob.ErrNotExist) {
+		return nil, nil, err
+	}
+	var r io.ReadCloser
+	if err == nil {
+		r, err = from.Open(ctx, o.blob)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, errors.Join(ctx.Err(), err)
+	case errors.Is(err, blob.ErrNotExist):
+		return nil, nil, err
+	case err != nil:
+		return nil, nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return newCheckedReader(r, o.size, o.sha256), r, nil
+}
+
+// copyOriginal copies an original and compares it with its row meanwhile; blob.ErrNotExist or
+// errDamaged when the source is at fault, and then nothing is copied.
+func copyOriginal(ctx context.Context, from blob.Store, to *blob.Dir, o storedOriginal) error {
+	r, closer, err := openChecked(ctx, from, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(to.Copy(ctx, o.blob, r, o.size), closer.Close())
+}
+
+// isWhole reports whether an original is what its row says.
+func isWhole(ctx context.Context, store blob.Store, o storedOriginal) (bool, error) {
+	r, closer, err := openChecked(ctx, store, o)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r)
+		err = errors.Join(err, closer.Close())
+	}
+	if errors.Is(err, blob.ErrNotExist) || errors.Is(err, errDamaged) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// damages are the originals that are missing or damaged: all are counted, the first few named.
+type damages struct {
+	count int
+	first []string
+}
+
+func (d *damages) add(o storedOriginal, err error) {
+	if d.count++; len(d.first) < firstFew {
+		d.first = append(d.first, fmt.Sprintf("%v: %v", o, err))
+	}
+}
+
+// String lists them, a line each.
+func (d *damages) String() string {
+	text := strings.Join(d.first, "\n")
+	if more := d.count - len(d.first); more > 0 {
+		text += fmt.Sprintf("\nand %d more", more)
+	}
+	return text
+}
