@@ -18,6 +18,15 @@ func diskSpace(dir string) (free, all int64, err error) {
 	return int64(stat.Bavail) * int64(stat.Bsize), int64(stat.Blocks) * int64(stat.Bsize), nil
 }
 
+// sameDisk reports whether two folders are on one file system.
+func sameDisk(dir, other string) (bool, error) {
+	var here, there unix.Stat_t
+	if err := errors.Join(unix.Stat(dir, &here), unix.Stat(other, &there)); err != nil {
+		return false, fmt.Errorf("asking for the disks of %s and %s: %w", dir, other, err)
+	}
+	return here.Dev == there.Dev, nil
+}
+
 // defaultDiskReserve is the larger of 1 GiB and 5 %.
 func defaultDiskReserve(dir string) (int64, error) {
 	_, all, err := diskSpace(dir)

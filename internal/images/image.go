@@ -86,12 +86,7 @@ func (s *Service) OpenOriginal(
 // DeleteImage deletes an image or draft, whose ticket dies with it; ImageNotFound when there is
 // none. The row goes first; bytes that could not be removed are left to the sweep.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
-	var key string
-	var original sql.NullString
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		return tx.QueryRow(`DELETE FROM images WHERE account = ?1 AND id_sha256 = ?2
-			RETURNING key, blob`, account, hashHex(id)).Scan(&key, &original)
-	})
+	key, original, err := s.deleteRow(ctx, account, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Errorf(ImageNotFound, "Image not found")
 	}
@@ -104,6 +99,18 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 		s.removeBytes(context.WithoutCancel(ctx), original.String)
 	}
 	return nil
+}
+
+// deleteRow deletes the row of an image or draft and returns its key and the key of its original;
+// sql.ErrNoRows when there is none.
+func (s *Service) deleteRow(
+	ctx context.Context, account, id string,
+) (key string, original sql.NullString, err error) {
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`DELETE FROM images WHERE account = ?1 AND id_sha256 = ?2
+			RETURNING key, blob`, account, hashHex(id)).Scan(&key, &original)
+	})
+	return key, original, err
 }
 
 // removeBytes removes an original that no row names any more, and what was made of it.

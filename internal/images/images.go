@@ -97,6 +97,15 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 	return db.Migrate(ctx, files)
 }
 
+// schemaOf returns the schema that the database has, and the one that this program writes.
+func schemaOf(ctx context.Context, db *sqldb.DB) (database, program int64, err error) {
+	files, err := fs.Sub(schemaFiles, "schema")
+	if err != nil {
+		return 0, 0, fmt.Errorf("images: reading the schema: %w", err)
+	}
+	return db.Schema(ctx, files)
+}
+
 // Start checks that the blob store is ours, empties the spool and reads the rendition cache.
 func (s *Service) Start(ctx context.Context) error {
 	var err error

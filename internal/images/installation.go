@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"calotype/internal/blob"
 )
@@ -110,6 +111,15 @@ func (s *Service) putText(ctx context.Context, key, text string) error {
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("marking the blob store: %w", err)
+	}
+	return nil
+}
+
+// mark writes the id of an installation into a folder of originals that is a copy of its own.
+func mark(ctx context.Context, copied *blob.Dir, id string) error {
+	err := copied.Copy(ctx, installationKey, strings.NewReader(id), int64(len(id)))
+	if err != nil {
+		return fmt.Errorf("marking the copied originals: %w", err)
 	}
 	return nil
 }

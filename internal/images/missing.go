@@ -88,7 +88,7 @@ func (w *missingWalk) confirm(ctx context.Context, report *SweepReport) error {
 			continue
 		}
 		if report.Missing++; len(report.FirstMissing) < firstFew {
-			report.FirstMissing = append(report.FirstMissing, o.String())
+			report.FirstMissing = append(report.FirstMissing, fmt.Sprintf("%v: %s", o, o.blob))
 		}
 	}
 	w.suspected = w.suspected[:0]

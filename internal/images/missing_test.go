@@ -36,6 +36,7 @@ func TestTheSweepCountsMissingOriginals(t *testing.T) {
 			report := sweep(t, core, o)
 			first := strings.Join(report.FirstMissing, " ")
 			if report.Missing != 2 || !strings.Contains(first, `"lost/one"`) ||
+				!strings.Contains(first, lost.Original.Blob) ||
 				!strings.Contains(first, `"short"`) || len(report.FirstMissing) != 2 {
 				t.Errorf("%+v: %+v", o, report)
 			}

@@ -78,7 +78,7 @@ type SweepReport struct {
 	Held    bool // too many orphans: nothing was deleted
 
 	Missing      int      // images whose original is missing or cut short; never touched
-	FirstMissing []string // the first few of them, for an operator
+	FirstMissing []string // the first few of them, each with its original's key
 }
 
 // SweepOptions say what a round may do.

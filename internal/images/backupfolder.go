@@ -1,0 +1,265 @@
+package images
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"calotype/internal/blob"
+)
+
+// DatabaseFile is the name of a SQLite database, in a data folder and in a backup.
+const DatabaseFile = "calotype.db"
+
+// LockFile is the name of the file in a data folder or a backup by which its user locks it.
+const LockFile = "lock"
+
+// blobsFolder is the folder of the originals in a backup.
+const blobsFolder = "blobs"
+
+// A Backup is an open folder with a copy of an installation:
+//
+//	calotype-backup.json  the manifest: which state counts, and what it consists of
+//	state-<key>/          calotype.db, a snapshot of the rows, and small files of the data folder
+//	blobs/                the originals that the rows name, and the mark of the blob store
+//	lock                  locked by who uses the folder
+//
+// The manifest is replaced last, by a rename. Until then the state before it is whole: only what
+// no manifest names is ever removed.
+type Backup struct {
+	dir      string
+	root     *os.Root
+	lock     *os.File // nil on a disk that cannot be written
+	manifest manifest
+	blobs    *blob.Dir
+}
+
+// OpenBackup opens a complete backup to restore it, and changes nothing in it.
+func OpenBackup(dir string) (*Backup, error) {
+	return openBackup(dir, (*Backup).prepareToRead)
+}
+
+// openToWrite opens the folder of a backup of an installation to make or renew it. It is made when
+// it does not exist, and refused when it holds anything but a backup of that installation.
+func openToWrite(dir, installation string) (*Backup, error) {
+	if err := makeFolder(dir); err != nil {
+		return nil, err
+	}
+	return openBackup(dir, func(b *Backup) error { return b.prepareToWrite(installation) })
+}
+
+func openBackup(dir string, prepare func(*Backup) error) (*Backup, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the backup: %w", err)
+	}
+	b := &Backup{dir: dir, root: root}
+	if err := prepare(b); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Backup) prepareToRead() error {
+	// No lock where none was made, or can be opened: what goes away meanwhile is noticed.
+	err := b.lockFor(unix.LOCK_SH, os.O_RDONLY)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	switch err := b.readManifest(); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is no backup: it has no file %s", b.dir, manifestFile)
+	case err != nil:
+		return err
+	case b.manifest.State == "":
+		return fmt.Errorf("the backup in %s was never completed: run calotype backup again", b.dir)
+	}
+	if err := b.wantFolder(blobsFolder); err != nil {
+		return err
+	}
+	b.blobs, err = blob.OpenDirToRead(filepath.Join(b.dir, blobsFolder))
+	return err
+}
+
+func (b *Backup) prepareToWrite(installation string) error {
+	// Before the lock, which makes a file, and under it.
+	if err := b.wantOurs(installation); err != nil {
+		return err
+	}
+	if err := b.lockFor(unix.LOCK_EX, os.O_RDWR|os.O_CREATE); err != nil {
+		return err
+	}
+	if err := b.wantOurs(installation); err != nil {
+		return err
+	}
+	if b.manifest.Format == 0 {
+		err := b.writeManifest(manifest{Format: manifestFormat, Installation: installation})
+		if err != nil {
+			return err
+		}
+	}
+	if err := b.removeStates(); err != nil {
+		return err
+	}
+	var err error
+	b.blobs, err = blob.OpenDir(filepath.Join(b.dir, blobsFolder))
+	return err
+}
+
+// makeFolder makes a folder, but not those above it: where a disk is not mounted, they are lacking.
+func makeFolder(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("making the folder of the backup: %w", err)
+	}
+	return syncPath(filepath.Dir(dir))
+}
+
+// syncPath makes the names in a folder durable.
+func syncPath(dir string) error {
+	f, err := os.Open(dir)
+	if err == nil {
+		err = blob.SyncFolder(f)
+	}
+	if err != nil {
+		return fmt.Errorf("syncing %s: %w", dir, err)
+	}
+	return nil
+}
+
+// wantOurs reads the manifest and refuses a folder that holds anything but a backup of the
+// installation. An empty one has no manifest yet.
+func (b *Backup) wantOurs(installation string) error {
+	err := b.readManifest()
+	if errors.Is(err, fs.ErrNotExist) {
+		return wantEmpty(b.dir, "it holds no backup, so this one needs an empty folder or a new one",
+			LockFile, newManifest)
+	}
+	if err != nil {
+		return err
+	}
+	if b.manifest.Installation != installation {
+		return fmt.Errorf("%s holds a backup of the installation %s, not of this one, %s: give each "+
+			"a folder of its own", b.dir, b.manifest.Installation, installation)
+	}
+	return b.wantFolder(blobsFolder)
+}
+
+// wantEmpty refuses a folder that holds something else than the files named.
+func wantEmpty(dir, why string, but ...string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking whether the folder is empty: %w", err)
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !slices.Contains(but, e.Name()) {
+			return fmt.Errorf("%s is not empty (%s is in it): %s", dir, e.Name(), why)
+		}
+	}
+	return nil
+}
+
+// wantFolder refuses a link, which would lead the work elsewhere. What is not there may come.
+func (b *Backup) wantFolder(name string) error {
+	info, err := b.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking into the backup: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder, as it is in a backup", filepath.Join(b.dir, name))
+	}
+	return nil
+}
+
+// lockFor locks the folder until Close; the kernel unlocks it when the process dies.
+func (b *Backup) lockFor(how, flag int) error {
+	if info, err := b.root.Lstat(LockFile); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file, as it is in a backup", filepath.Join(b.dir, LockFile))
+	}
+	f, err := b.root.OpenFile(LockFile, flag, 0o600)
+	if err != nil {
+		return fmt.Errorf("locking the backup: %w", err)
+	}
+	b.lock = f
+	err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("another backup or restore uses %s: let it end first", b.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("locking the backup: %w", err)
+	}
+	return nil
+}
+
+// Close gives the folder back.
+func (b *Backup) Close() error {
+	if b.lock == nil {
+		return b.root.Close()
+	}
+	return errors.Join(b.lock.Close(), b.root.Close())
+}
+
+// openFile opens a file of the backup to read it: a regular one, so that nothing waits.
+func (b *Backup) openFile(name string) (*os.File, error) {
+	info, err := b.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file, as it is in a backup", filepath.Join(b.dir, name))
+	}
+	return b.root.Open(name)
+}
+
+// removeStates removes the states that the manifest does not name: older ones, unfinished ones.
+func (b *Backup) removeStates() error {
+	entries, err := os.ReadDir(b.dir)
+	if err != nil {
+		return fmt.Errorf("looking for old states: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() == b.manifest.State || !stateName.MatchString(e.Name()) {
+			continue
+		}
+		if err := b.root.RemoveAll(e.Name()); err != nil {
+			return fmt.Errorf("removing an old state: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeFile makes a file of all that r holds, durably but for its name, and returns what it became.
+func writeFile(root *os.Root, name string, r io.Reader) (f stateFile, err error) {
+	to, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return f, err
+	}
+	if f, err = describe(io.TeeReader(r, to)); err == nil {
+		err = to.Sync()
+	}
+	return f, errors.Join(err, to.Close())
+}
+
+// describe returns what a file of a state holds.
+func describe(r io.Reader) (stateFile, error) {
+	sum := sha256.New()
+	n, err := io.Copy(sum, r)
+	return stateFile{Size: n, SHA256: hex.EncodeToString(sum.Sum(nil))}, err
+}

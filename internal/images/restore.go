@@ -1,0 +1,157 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"calotype/internal/blob"
+	"calotype/internal/sqldb"
+)
+
+// restoringFile is the database of a data folder that is not restored yet: a server does not know
+// it, and makes no installation beside it, since the originals are marked as another's.
+const restoringFile = "restoring.db"
+
+// RestoreOptions say where a backup goes to.
+type RestoreOptions struct {
+	Dir         string // data folder, with nothing in it but its lock
+	Blobs       string // folder of the originals, empty or not there yet
+	DropDamaged bool   // leave out images whose original is damaged, in place of stopping
+}
+
+// RestoreReport is what was restored.
+type RestoreReport struct {
+	Taken   time.Time // moment of the backup's snapshot
+	Images  int
+	Bytes   int64  // of their originals
+	Dropped string // the images left out, a line each; "" for none
+}
+
+// CheckTarget refuses to restore over anything.
+func (b *Backup) CheckTarget(o RestoreOptions) error {
+	const why = "a backup is restored to an empty folder or a new one"
+	for _, dir := range []string{o.Dir, o.Blobs} {
+		if err := wantApart(dir, b.dir); err != nil {
+			return err
+		}
+	}
+	return errors.Join(wantEmpty(o.Dir, why, LockFile), wantEmpty(o.Blobs, why))
+}
+
+// Restore makes a data folder of the backup. All that is copied is compared with its size and
+// SHA-256 on the way. The database is put in place last, so a server starts on the folder when all
+// of it is there, and not before. The caller has the folder's lock.
+func (b *Backup) Restore(
+	ctx context.Context, o RestoreOptions,
+) (report RestoreReport, err error) {
+	if err := b.CheckTarget(o); err != nil {
+		return report, err
+	}
+	root, err := os.OpenRoot(o.Dir)
+	if err != nil {
+		return report, fmt.Errorf("opening the data folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	for _, f := range b.manifest.Files {
+		if err := b.restoreFile(f, root); err != nil {
+			return report, fmt.Errorf("restoring %s: %w", f.Name, err)
+		}
+	}
+	report.Taken = b.manifest.Taken
+	if err := b.restoreOriginals(ctx, o, &report); err != nil {
+		return report, err
+	}
+	// Closed well, the database is one file.
+	if _, err := root.Lstat(restoringFile + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		return report, fmt.Errorf("the restored database was not closed: it has a log still (%w)", err)
+	}
+	if err := root.Rename(restoringFile, DatabaseFile); err != nil {
+		return report, fmt.Errorf("putting the database in place: %w", err)
+	}
+	return report, syncPath(o.Dir)
+}
+
+// restoreFile restores a file of the state.
+func (b *Backup) restoreFile(f stateFile, to *os.Root) error {
+	from, err := b.openFile(path.Join(b.manifest.State, f.Name))
+	if err != nil {
+		return err
+	}
+	name := f.Name
+	if name == DatabaseFile {
+		name = restoringFile
+	}
+	_, err = writeFile(to, name, newCheckedReader(from, f.Size, f.SHA256))
+	return errors.Join(err, from.Close())
+}
+
+// restoreOriginals restores what the rows name.
+func (b *Backup) restoreOriginals(
+	ctx context.Context, o RestoreOptions, report *RestoreReport,
+) (err error) {
+	db, err := sqldb.Open(ctx, filepath.Join(o.Dir, restoringFile))
+	if err != nil {
+		return fmt.Errorf("opening the restored database: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := Migrate(ctx, db); err != nil {
+		return err
+	}
+	rows := New(Config{DB: db, Blobs: b.blobs})
+	defer rows.Close()
+	if err := rows.checkInstallation(ctx, false); err != nil {
+		return fmt.Errorf("the database and the originals of the backup do not belong together: %w", err)
+	}
+	id, err := rows.storeID(ctx)
+	if err != nil {
+		return err
+	}
+	to, err := blob.OpenDir(o.Blobs)
+	if err != nil {
+		return err
+	}
+	// First, so that a new database is refused beside what is not restored yet.
+	if err := mark(ctx, to, id); err != nil {
+		return err
+	}
+	return rows.restoreTo(ctx, to, o, report)
+}
+
+// restoreTo copies the originals of a backup to a folder, when s is on its rows, already restored,
+// and its originals.
+func (s *Service) restoreTo(
+	ctx context.Context, to *blob.Dir, o RestoreOptions, report *RestoreReport,
+) error {
+	var damaged damages
+	err := s.eachOriginal(ctx, func(original storedOriginal) error {
+		err := copyOriginal(ctx, s.Blobs, to, original)
+		switch {
+		case errors.Is(err, blob.ErrNotExist), errors.Is(err, errDamaged):
+			damaged.add(original, err)
+			if !o.DropDamaged {
+				return nil // all of them are to be named
+			}
+			_, _, err = s.deleteRow(ctx, original.account, original.id)
+		case err == nil:
+			report.Images++
+			report.Bytes += original.size
+		}
+		if err != nil {
+			return fmt.Errorf("restoring the original of %v: %w", original, err)
+		}
+		return nil
+	})
+	report.Dropped = damaged.String()
+	if err == nil && damaged.count > 0 && !o.DropDamaged {
+		err = fmt.Errorf("%d originals in the backup are missing or damaged, so no server will start "+
+			"on %s. Remove it, and restore again with -drop-damaged, which leaves their images out, "+
+			"or from another backup:\n%v", damaged.count, o.Dir, &damaged)
+	}
+	return err
+}
