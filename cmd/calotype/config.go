@@ -62,7 +62,7 @@ type Store struct {
 // dsn is what sqldb opens.
 func (s Store) dsn() string {
 	if s.DB == "" {
-		return filepath.Join(s.Data, "calotype.db")
+		return filepath.Join(s.Data, images.DatabaseFile)
 	}
 	return s.DB
 }
@@ -86,10 +86,15 @@ func (s Store) openDB(ctx context.Context) (*sqldb.DB, error) {
 }
 
 func (s Store) openBlobs(ctx context.Context) (blob.Store, error) {
+	return blob.Open(ctx, s.blobs())
+}
+
+// blobs is where the originals are: an address, or a folder.
+func (s Store) blobs() string {
 	if s.Blobs == "" {
-		return blob.OpenDir(filepath.Join(s.Data, "blobs"))
+		return filepath.Join(s.Data, "blobs")
 	}
-	return blob.Open(ctx, s.Blobs)
+	return s.Blobs
 }
 
 // urls returns the public bases of the roles. guessed says that -listen names no host that

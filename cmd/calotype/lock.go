@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"calotype/internal/images"
 )
 
 // lockTime is how long a server waits for the one before it to end.
@@ -20,7 +22,7 @@ const lockTime = 30 * time.Second
 // lockData locks the data folder against other servers until the file is closed; the kernel
 // unlocks it when the process dies, however it dies.
 func lockData(ctx context.Context, dir string) (*os.File, error) {
-	path := filepath.Join(dir, "lock")
+	path := filepath.Join(dir, images.LockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the data folder: %w", err)

@@ -18,6 +18,8 @@ type commands struct {
 	Env         envCommand         `cmd:"" help:"Print shell exports that point SDKs here."`
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
+	Backup      backupCommand      `cmd:"" help:"Copy the whole state, while the server runs."`
+	Restore     restoreCommand     `cmd:"" help:"Make a data folder of a backup."`
 	Sweep       sweepCommand       `cmd:"" help:"Delete originals that no image refers to."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date and stop."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the running server whether it is well."`

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"calotype/internal/blob"
+	"calotype/internal/images"
+	"calotype/internal/sqldb"
+)
+
+// stateFiles are the small files in the data folder that a backup has too. All else in it, but for
+// database and originals, is made again: cache, spool, lock.
+var stateFiles = []string{firstTokenFile, tryKeyFile}
+
+// embedded is the one kind of state that is backed up: SQLite and a folder of originals.
+type embedded struct {
+	Data  string `help:"Data folder of the server." default:"./data" type:"path"`
+	Blobs string `help:"Folder of the originals, where it is not in -data."`
+	DB    string `hidden:""`
+}
+
+// store refuses what has better tools of its own.
+func (e embedded) store() (Store, error) {
+	switch {
+	case e.DB != "":
+		return Store{}, errors.New("backup and restore are for the embedded database. Of PostgreSQL " +
+			"make a dump (pg_dump) first, and copy the originals second; see docs/operate.md")
+	case strings.Contains(e.Blobs, "://"):
+		return Store{}, errors.New("backup and restore are for a folder of originals. Keep the older " +
+			"versions of a bucket's objects, or copy it after the database; see docs/operate.md")
+	}
+	return Store{Data: e.Data, Blobs: e.Blobs}, nil
+}
+
+type backupCommand struct {
+	embedded
+	DiskReserve Bytes  `help:"Kept free of a disk that the server uses too; 0: as serve." default:"0"`
+	Verify      bool   `help:"Read what was copied earlier, and copy anew what is damaged." env:"-"`
+	Folder      string `arg:"" help:"Where the backup goes." type:"path"`
+}
+
+// Help is what --help says beneath the usage.
+func (backupCommand) Help() string {
+	return `The folder becomes a complete copy of the SQLite database and the originals, with all that
+was acknowledged before the backup began, while the server goes on. The next backup into it copies
+what is new and removes the originals of deleted images; until it is complete, the one before it
+stays whole. To have several states to go back to, use several folders.
+
+The copy holds pictures, keys and the first token in plain, for its owner only. Make a data folder
+of it with calotype restore.
+
+With PostgreSQL or S3, use their own tools: docs/operate.md says in which order.`
+}
+
+func (c *backupCommand) Run(ctx context.Context) (err error) {
+	began := time.Now()
+	store, err := c.store()
+	if err != nil {
+		return err
+	}
+	if err := store.wantDatabase(); err != nil {
+		return err
+	}
+	db, err := sqldb.Open(ctx, store.dsn()) // and no migration: the server may be of another release
+	if err != nil {
+		return err
+	}
+	defer closing(&err, db.Close)
+	blobs, err := blob.OpenDirToRead(store.blobs())
+	if err != nil {
+		return err
+	}
+	core := images.New(images.Config{DB: db, Blobs: blobs, Dir: c.Data})
+	defer core.Close()
+	report, err := core.BackUp(ctx, images.BackupOptions{
+		To: c.Folder, Folders: []string{c.Data, store.blobs()}, Files: stateFiles,
+		Reserve: int64(c.DiskReserve), Verify: c.Verify,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("backed up %d images of %d bytes to %s: %d originals of %d bytes copied, %d kept, "+
+		"%d removed, in %v\n", report.Images, report.Bytes, c.Folder, report.Copied,
+		report.CopiedBytes, report.Kept, report.Removed, since(began))
+	return nil
+}
+
+// since is the time that a command took, to be read.
+func since(began time.Time) time.Duration { return time.Since(began).Round(time.Millisecond) }
+
+type restoreCommand struct {
+	embedded
+	DropDamaged bool   `help:"Leave out the images whose original is damaged." env:"-"`
+	Folder      string `arg:"" help:"Where the backup is." type:"existingdir"`
+}
+
+// Help is what --help says beneath the usage.
+func (restoreCommand) Help() string {
+	return `It goes to -data, which must be empty or not there yet; calotype serve -data starts on it.
+Each original is compared with its SHA-256 on the way. The backup is only read.
+
+The new data folder is the same installation as the old one, with its accounts, tokens and URLs:
+run one of them, and never both on one folder of originals.`
+}
+
+func (c *restoreCommand) Run(ctx context.Context) (err error) {
+	began := time.Now()
+	store, err := c.store()
+	if err != nil {
+		return err
+	}
+	backup, err := images.OpenBackup(c.Folder)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, backup.Close)
+	options := images.RestoreOptions{Dir: c.Data, Blobs: store.blobs(), DropDamaged: c.DropDamaged}
+	if err := backup.CheckTarget(options); err != nil { // before a lock is made in it
+		return err
+	}
+	if err := store.makeData(); err != nil {
+		return err
+	}
+	lock, err := lockData(ctx, c.Data)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, lock.Close)
+	report, err := backup.Restore(ctx, options)
+	if err != nil {
+		return err
+	}
+	if report.Dropped != "" {
+		fmt.Fprintf(os.Stderr, "left out, with their originals damaged:\n%s\n", report.Dropped)
+	}
+	serve := shellQuote(os.Args[0]) + " serve -data " + shellQuote(c.Data)
+	if c.Blobs != "" {
+		serve += " -blobs " + shellQuote(c.Blobs)
+	}
+	fmt.Printf("restored %d images of %d bytes, as of %s, in %v. Start on them:\n\n  %s\n",
+		report.Images, report.Bytes, report.Taken.Format(time.RFC3339), since(began), serve)
+	return nil
+}
