@@ -191,8 +191,8 @@ func (o *Options) Set(key, value string) (err error) {
 			o.Quality, err = parsePositive(key, value, 100)
 		}
 	default:
-		if slices.Contains(undone, key) || strings.HasPrefix(key, "trim.") {
-			return fmt.Errorf("%s is not supported here: leave it out", key)
+		if name, _, _ := strings.Cut(key, "."); slices.Contains(undone, name) { // as in trim.left
+			return fmt.Errorf("%s is not supported here: leave it out", name)
 		}
 		return errors.New("there is no such option; the options are anim, background, fit," +
 			" height, metadata, quality and width")
