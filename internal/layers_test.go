@@ -42,6 +42,7 @@ var ranks = map[string]int{
 // support holds the packages that only tests import. Like tests, they import what they need.
 var support = []string{
 	"internal/blob/blobtest",
+	"internal/api/openapitest",
 	"internal/images/imagestest",
 	"internal/programtest",
 	"internal/sqldb/sqldbtest",

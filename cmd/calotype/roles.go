@@ -70,6 +70,8 @@ func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(path, api.Prefix):
 		handler, host = h.api, h.hosts.API
+	case path == api.OpenAPIPath:
+		handler, host = http.HandlerFunc(api.ServeOpenAPI), h.hosts.API
 	case strings.HasPrefix(path+"/", intake.Prefix):
 		handler, host = h.intake, h.hosts.Upload
 	case pages.Serves(path):

@@ -163,6 +163,7 @@ func (f *fixture) send(method, path, contentType, body string, header ...string)
 		if err := json.Unmarshal(b.Bytes(), &got.answer); err != nil {
 			f.t.Fatalf("%s: %v", got.body, err)
 		}
+		f.conform(method, path, got)
 	}
 	return got
 }

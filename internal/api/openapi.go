@@ -1,0 +1,33 @@
+package api
+
+import (
+	_ "embed"
+	"net/http"
+)
+
+// OpenAPIPath is where the description of the API stands, for everyone: it holds nothing secret.
+const OpenAPIPath = "/openapi.json"
+
+// openAPI describes in OpenAPI 3.1 what this version answers. Tests hold it against the list of
+// routes and against the answers that other tests get.
+//
+//go:embed openapi.json
+var openAPI []byte
+
+// ServeOpenAPI answers with the description.
+func ServeOpenAPI(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed: GET reads this description", http.StatusMethodNotAllowed)
+		return
+	}
+	h.Set("Content-Type", "application/json; charset=UTF-8")
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("Access-Control-Allow-Origin", "*") // viewers of such descriptions run in browsers
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(openAPI) // nobody to tell
+	}
+}
