@@ -52,6 +52,8 @@ var wires = [...]wire{
 	images.OverLimits:       {http.StatusForbidden, 9413, "The image is too large to transform"},
 	images.SignatureRefused: {http.StatusForbidden, 9425, "Image access denied"},
 	images.RenditionFailed:  {http.StatusInternalServerError, 9516, "Encoding failed"},
+	images.LimitReached:     unforeseen,
+	images.AccountSuspended: {http.StatusForbidden, 9427, "The account is suspended"},
 	images.Busy:             {http.StatusServiceUnavailable, 9529, "The server is busy"},
 	images.NoSpace:          {http.StatusServiceUnavailable, 9529, "The server is out of space"},
 }

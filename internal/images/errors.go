@@ -36,6 +36,8 @@ const (
 	OverLimits       // too many pixels, too long a side, too large an animation
 	SignatureRefused // the delivery URL's signature is missing, wrong or expired
 	RenditionFailed  // decoded, but the output could not be made
+	LimitReached     // a limit of the account
+	AccountSuspended // by the operator
 	Busy             // too much to do; ask again after RetryAfter
 	NoSpace          // out of disk
 	kinds            // the number of kinds
@@ -98,6 +100,7 @@ var kindNames = [kinds]string{
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
 	Undecodable: "undecodable", OverLimits: "over-limits",
 	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",
+	LimitReached: "limit-reached", AccountSuspended: "account-suspended",
 	Busy: "busy", NoSpace: "no-space",
 }
 

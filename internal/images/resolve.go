@@ -23,7 +23,7 @@ func (r Resolved) Private() bool {
 	return r.Image.RequireSignedURLs && !r.Variant.NeverRequireSignedURLs
 }
 
-// Resolve finds what a delivery URL names: AccountUnknown, ImageNotFound (unknown or a draft),
+// Resolve finds what a delivery URL names: AccountUnknown, AccountSuspended, ImageNotFound (unknown or a draft),
 // VariantNotFound; with the last one Resolved holds all but the Variant.
 func (s *Service) Resolve(ctx context.Context, hash, id, variant string) (Resolved, error) {
 	asked := resolveKey{hash, id, variant}
@@ -41,6 +41,9 @@ func (s *Service) Resolve(ctx context.Context, hash, id, variant string) (Resolv
 func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, err error) {
 	if r.Account, err = s.oneAccount(ctx, `hash`, asked.hash); err != nil {
 		return r, err
+	}
+	if r.Account.Suspended {
+		return r, suspendedError()
 	}
 	if r.Image, err = s.Image(ctx, r.Account.ID, asked.id); err != nil {
 		return r, err

@@ -37,6 +37,8 @@ var refusals = [...]struct {
 	images.OverLimits:       {http.StatusUnprocessableEntity, 5443, true},
 	images.SignatureRefused: {http.StatusForbidden, 9425, true},
 	images.RenditionFailed:  {http.StatusInternalServerError, 9516, true},
+	images.LimitReached:     {http.StatusForbidden, 5453, true},
+	images.AccountSuspended: {http.StatusForbidden, 5403, true},
 	images.Busy:             {http.StatusServiceUnavailable, 5503, false},
 	images.NoSpace:          {http.StatusInsufficientStorage, 5540, true},
 }
