@@ -65,10 +65,11 @@ func TestFindUnknown(t *testing.T) {
 	for _, path := range []string{
 		"", "/", Prefix, Prefix + "accounts", Prefix + "accounts/" + testAccount, under,
 		under + "images", under + "images/v1/", under + "images/v2/",
-		under + "images/v2/x", under + "images/v3", under + "images/v1/stats",
+		under + "images/v2/x", under + "images/v3", under + "images/v1/stats/x",
 		under + "images/v1/keys", under + "images/v1/keys/x", under + "images/v1/variants",
 		under + "images/v1/variants/x", under + "images/v1/variants/x/blob",
-		under + "images/v1/config", under + "images/v1/batch_token",
+		under + "images/v1/config", under + "images/v1/batch_token/x",
+		under + "tokens", Prefix + "user/tokens",
 		Prefix + "accounts//images/v2", "/client/v5/accounts/x/images/v2",
 		under + "images%2Fv2", under + "Images/v2",
 		under + "images/v1/%zz", // net/http lets no such path through
@@ -114,8 +115,8 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s stands in the list twice", key)
 		}
 		seen[key] = true
-		if !strings.HasPrefix(r.pattern, "accounts/{account}/") {
-			t.Errorf("%s is not below an account", key)
+		if !strings.HasPrefix(r.pattern, "accounts/{account}/") != r.ofToken() {
+			t.Errorf("%s: below an account or about the token's: %v", key, r.ofToken())
 		}
 		if write := r.method != "GET"; write != r.scope.Allows("write") {
 			t.Errorf("%s needs the scope %s", key, r.scope)

@@ -50,8 +50,11 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// deleteExpiredDrafts deletes drafts that expired a day ago, and were released long since, some at a time: other writers wait.
+// deleteExpiredDrafts deletes drafts that expired a day ago, some at a time: other writers wait.
 func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
+	if err := s.releaseExpiredDrafts(ctx); err != nil {
+		return err
+	}
 	const some = 1000
 	for {
 		var gone []deletedRow
