@@ -108,14 +108,11 @@ func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any
 	if err != nil {
 		return nil, err
 	}
-	path, batch := r.URL.EscapedPath(), IsBatch(r.URL.EscapedPath())
+	lookUp, batch := find, IsBatch(r.URL.EscapedPath())
 	if batch {
-		path = batchPath(path)
+		lookUp = findBatch
 	}
-	route, params, err := find(a.routes, r.Method, path)
-	if batch {
-		err = batchable(route, err)
-	}
+	route, params, err := lookUp(a.routes, r.Method, r.URL.EscapedPath())
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -25,16 +26,26 @@ func IsBatch(path string) bool {
 	return false
 }
 
-// batchPath is the path of the same thing in the API.
-func batchPath(path string) string {
-	return Prefix + batchAccount + strings.TrimPrefix(path, "/")
-}
-
-// batchable refuses what the batch API does not have; err is that of the search for the route.
-func batchable(r route, err error) error {
-	pattern := r.method + " " + strings.TrimPrefix(r.pattern, "accounts/{account}/")
-	if err == nil && !slices.Contains(batchRoutes, pattern) {
+// findBatch returns the route of a path of the batch API: as find, of the same thing in the API.
+func findBatch(routes []route, method, escapedPath string) (route, params, error) {
+	path := Prefix + batchAccount + strings.TrimPrefix(escapedPath, "/")
+	r, p, err := find(routes, method, path)
+	if refused := (*methodError)(nil); errors.As(err, &refused) {
+		refused.allowed = slices.DeleteFunc(refused.allowed, func(other string) bool {
+			r, _, err := find(routes, other, path)
+			return err != nil || !inBatch(r)
+		})
+		if len(refused.allowed) == 0 {
+			err = errNoRoute
+		}
+	}
+	if err == nil && !inBatch(r) {
 		err = errNoRoute
 	}
-	return err
+	return r, p, err
+}
+
+func inBatch(r route) bool {
+	return slices.Contains(batchRoutes,
+		r.method+" "+strings.TrimPrefix(r.pattern, "accounts/{account}/"))
 }
