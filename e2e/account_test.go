@@ -91,13 +91,13 @@ func TestAccountCommands(t *testing.T) {
 	run("account", "delete", id, "-confirm")
 	want(as("GET", base+"v2"), http.StatusUnauthorized, "10000")
 	for _, dir := range []string{"blobs", "renditions"} {
-		err := filepath.WalkDir(filepath.Join(s.data, dir), func(path string, e os.DirEntry, err error) error {
+		left := func(path string, e os.DirEntry, err error) error {
 			if err == nil && !e.IsDir() && e.Name() != "calotype-installation" {
 				t.Errorf("%s is left", path)
 			}
 			return err
-		})
-		if err != nil {
+		}
+		if err := filepath.WalkDir(filepath.Join(s.data, dir), left); err != nil {
 			t.Error(err)
 		}
 	}

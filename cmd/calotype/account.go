@@ -67,7 +67,7 @@ type accountSet struct {
 	Store
 	ID        string     `arg:"" help:"Id of the account."`
 	MaxImages limitValue `help:"Images, open drafts included, or none."`
-	MaxBytes  limitValue `help:"Bytes of originals, such as 10GiB, or none; see the manual for drafts."`
+	MaxBytes  limitValue `help:"Bytes of originals and open drafts, such as 10GiB, or none."`
 	MaxDrafts limitValue `help:"Drafts that wait for their upload, or none."`
 	MaxMints  limitValue `help:"One-time URLs a minute, or none."`
 }
@@ -158,7 +158,8 @@ func (c *accountDelete) Run(ctx context.Context) error {
 		}
 		deleted, err := core.DeleteAccount(ctx, c.ID)
 		if err != nil {
-			return fmt.Errorf("%w (%d images and drafts are deleted; the same command goes on)", err, deleted)
+			return fmt.Errorf("%w (%d images and drafts are deleted; the same command goes on)",
+				err, deleted)
 		}
 		fmt.Printf("deleted the account %s with %d images and drafts\n", c.ID, deleted)
 		return nil

@@ -65,7 +65,7 @@ func whyNoBatchToken(tx *sqldb.Tx, parent string) error {
 		"use those that it has, or wait for them to expire", maxBatchTokens)
 }
 
-// AuthenticateBatch returns the parent of the batch token of a secret, by the rules of Authenticate.
+// AuthenticateBatch returns the parent of the batch token of a secret; else as Authenticate.
 func (s *Service) AuthenticateBatch(ctx context.Context, secret string) (Token, error) {
 	return s.authenticate(ctx, secret,
 		` WHERE t.key = (SELECT parent FROM batch_tokens WHERE sha256 = ?1 AND expires > ?2)`,

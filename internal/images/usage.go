@@ -165,7 +165,7 @@ func credit(tx *sqldb.Tx, credits map[string]charge) error {
 	return nil
 }
 
-// releaseExpiredDrafts gives back what drafts reserve whose time is over. Their rows stay for a day.
+// releaseExpiredDrafts gives back what drafts reserve whose time is over; their rows stay a while.
 func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
