@@ -103,6 +103,7 @@ func crashAgainAndAgain(t *testing.T, s *server, dsn string) {
 	c.wantAll()
 	c.stop()
 	c.wantNoOrphans(dsn)
+	wantUsage(t, dsn)
 	c.report()
 }
 

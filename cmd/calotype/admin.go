@@ -59,64 +59,6 @@ func (s Store) account(ctx context.Context, core *images.Service) (images.Accoun
 	return core.FirstAccount(ctx)
 }
 
-type tokenCommands struct {
-	Create tokenCreate `cmd:"" help:"Make a token and print its secret, which is kept nowhere."`
-	List   tokenList   `cmd:"" help:"List the tokens, without their secrets."`
-	Revoke tokenRevoke `cmd:"" help:"Revoke a token at once."`
-}
-
-type tokenCreate struct {
-	Store
-	Name  string       `arg:"" help:"Name to revoke it by."`
-	Scope images.Scope `help:"read, write or admin." default:"write"`
-}
-
-func (c *tokenCreate) Run(ctx context.Context) error {
-	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := c.account(ctx, core)
-		if err != nil {
-			return err
-		}
-		secret, err := core.CreateToken(ctx, account.ID, c.Name, c.Scope)
-		if err != nil {
-			return err
-		}
-		fmt.Println(secret)
-		return nil
-	})
-}
-
-type tokenList struct{ Store }
-
-func (c *tokenList) Run(ctx context.Context) error {
-	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := c.account(ctx, core)
-		if err != nil {
-			return err
-		}
-		tokens, err := core.Tokens(ctx, account.ID)
-		for _, t := range tokens {
-			fmt.Printf("%-24s %-6s made %s\n", t.Name, t.Scope, t.Created.Format(time.RFC3339))
-		}
-		return err
-	})
-}
-
-type tokenRevoke struct {
-	Store
-	Name string `arg:"" help:"Name of the token."`
-}
-
-func (c *tokenRevoke) Run(ctx context.Context) error {
-	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := c.account(ctx, core)
-		if err != nil {
-			return err
-		}
-		return core.RevokeToken(ctx, account.ID, c.Name)
-	})
-}
-
 type envCommand struct {
 	Config
 }
@@ -157,7 +99,7 @@ func (c *envCommand) token(ctx context.Context, core *images.Service,
 		}
 	}
 	name := "env-" + strings.ToLower(rand.Text()[:8])
-	secret, err := core.CreateToken(ctx, account.ID, name, images.Write)
+	secret, err := core.CreateToken(ctx, account.ID, images.NewToken{Name: name, Scope: images.Write})
 	if err == nil {
 		fmt.Fprintf(os.Stderr, "made the token %[1]s; %[2]s token revoke %[1]s ends it\n",
 			name, os.Args[0])

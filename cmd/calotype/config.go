@@ -28,6 +28,8 @@ type Config struct {
 	UploadURL   string `help:"Public base URL of one-time uploads, on a host of their own."`
 	DeliveryURL string `help:"Public base URL of delivery, on a host of its own."`
 
+	BatchURL string `help:"Public base URL of the batch API, on a host of its own."`
+
 	AccountHash string `help:"Hash in public URLs, 22 base64url characters; from the id."`
 	APIToken    string `help:"A token, or CALOTYPE_API_TOKEN_FILE with it; replaces the last."`
 
@@ -40,6 +42,8 @@ type Config struct {
 	CacheBytes     Bytes `help:"Size of the rendition cache." default:"10GiB"`
 	SpoolBytes     Bytes `help:"Size of all uploads being received." default:"4GiB"`
 	DiskReserve    Bytes `help:"Disk never used; 0: the larger of 1 GiB and 5 %." default:"0"`
+
+	APIRate int `help:"Requests of an API token in 5 minutes; 0: any number." default:"0"`
 
 	Try string `help:"Hosts that serve the page /try: localhost, names, on or off." default:"localhost"`
 
@@ -112,8 +116,9 @@ func (c Config) urls() (urls v4.URLs, guessed bool, err error) {
 		}
 		base = "http://" + net.JoinHostPort(host, port)
 	}
-	urls = v4.URLs{API: base, Upload: c.UploadURL, Delivery: c.DeliveryURL}
-	for _, one := range []*string{&urls.API, &urls.Upload, &urls.Delivery} {
+	urls = v4.URLs{API: base, Upload: c.UploadURL, Delivery: c.DeliveryURL,
+		Batch: c.BatchURL}
+	for _, one := range []*string{&urls.API, &urls.Upload, &urls.Delivery, &urls.Batch} {
 		if *one == "" {
 			*one = base
 		}

@@ -16,6 +16,7 @@ import (
 type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
 	Env         envCommand         `cmd:"" help:"Print shell exports that point SDKs here."`
+	Account     accountCommands    `cmd:"" help:"Create, list, limit, suspend and delete accounts."`
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
 	Backup      backupCommand      `cmd:"" help:"Copy the whole state, while the server runs."`

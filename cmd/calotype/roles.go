@@ -35,8 +35,9 @@ func (h *roles) setHosts(urls v4.URLs) {
 		}
 		return plainHost(u.Host)
 	}
-	hosts := v4.URLs{API: host(urls.API), Upload: host(urls.Upload), Delivery: host(urls.Delivery)}
-	if hosts.API != hosts.Upload || hosts.API != hosts.Delivery {
+	hosts := v4.URLs{API: host(urls.API), Upload: host(urls.Upload),
+		Delivery: host(urls.Delivery), Batch: host(urls.Batch)}
+	if hosts.API != hosts.Upload || hosts.API != hosts.Delivery || hosts.API != hosts.Batch {
 		h.hosts = hosts
 	}
 }
@@ -72,6 +73,8 @@ func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		handler, host = h.api, h.hosts.API
 	case path == api.OpenAPIPath:
 		handler, host = http.HandlerFunc(api.ServeOpenAPI), h.hosts.API
+	case api.IsBatch(path):
+		handler, host = h.api, h.hosts.Batch
 	case strings.HasPrefix(path+"/", intake.Prefix):
 		handler, host = h.intake, h.hosts.Upload
 	case pages.Serves(path):

@@ -81,7 +81,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	handler := &roles{
-		api:      api.New(api.Config{Core: core, URLs: urls, Log: log}),
+		api:      api.New(api.Config{Core: core, URLs: urls, Log: log, Rate: c.APIRate}),
 		intake:   intake.New(intake.Config{Core: core, URLs: urls, Log: log}),
 		delivery: delivery.New(delivery.Config{Core: core, Log: log, Negotiate: c.Negotiate}),
 		ready:    readiness(db, pool), log: log,
@@ -108,8 +108,8 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 		return urls, errors.New("-max-upload-bytes, -spool-bytes and -cache-bytes must not be 0")
 	case c.SpoolBytes < c.MaxUploadBytes:
 		return urls, errors.New("-spool-bytes is less than -max-upload-bytes: no upload would fit")
-	case c.Workers < 0:
-		return urls, errors.New("-workers must not be negative")
+	case c.Workers < 0 || c.APIRate < 0:
+		return urls, errors.New("-workers and -api-rate must not be negative")
 	}
 	if guessed {
 		log.Warn("-listen is open to other machines, but URLs say localhost: set -url to the "+

@@ -6,7 +6,8 @@
 // line and catches panics, handle the one that authenticates. errors.go holds the gateway's
 // refusals; the core's have their one table in package v4. form.go reads the body of every write
 // request, in every encoding that known clients use, and flatten.go puts metadata together again
-// that an SDK took apart.
+// that an SDK took apart. The batch API is some of the same routes, without the account in their
+// paths: batch.go. rate.go counts the requests of a token.
 //
 // The API is not for browsers, so no answer carries CORS headers.
 package api
@@ -32,23 +33,29 @@ const Prefix = "/client/v4/"
 // bodyTimeout is how long a request's body may take to come in.
 const bodyTimeout = 30 * time.Second
 
-// Config is what the API needs. All fields must be set.
+// Config is what the API needs.
 type Config struct {
 	Core *images.Service
 	URLs v4.URLs
 	Log  *slog.Logger
+	Rate int // requests of a token in 5 minutes; 0 for any number
 }
 
 type api struct {
 	Config
-	routes      []route
-	bodyTimeout time.Duration
+	routes          []route
+	bodyTimeout     time.Duration
+	rate, batchRate *rateLimit
 }
 
-// New returns the handler of everything under Prefix. It must see paths as they came: ServeMux
+// New returns the handler of everything under Prefix, and of the batch API: see IsBatch. It must see paths as they came: ServeMux
 // would redirect those that hold "//".
 func New(c Config) http.Handler {
-	a := &api{Config: c, bodyTimeout: bodyTimeout}
+	a := &api{Config: c, bodyTimeout: bodyTimeout,
+		batchRate: newRateLimit("batch", batchRate, time.Second)}
+	if c.Rate > 0 {
+		a.rate = newRateLimit("default", c.Rate, rateWindow)
+	}
 	a.routes = a.list()
 	return a
 }
@@ -57,6 +64,7 @@ func New(c Config) http.Handler {
 type call struct {
 	*http.Request
 	account string // the ID, of the token and the path alike
+	token   images.Token
 	image   string // the id in the path, if the route has one
 	name    string // of a variant or a signing key, likewise
 	body    *body
@@ -101,21 +109,31 @@ func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any
 	if err != nil {
 		return nil, err
 	}
-	route, params, err := find(a.routes, r.Method, r.URL.EscapedPath())
+	lookUp, batch := find, IsBatch(r.URL.EscapedPath())
+	if batch {
+		lookUp = findBatch
+	}
+	route, params, err := lookUp(a.routes, r.Method, r.URL.EscapedPath())
 	if err != nil {
 		return nil, err
 	}
-	line.route = route.pattern
-	token, err := a.authenticate(r)
-	if err != nil {
-		return nil, err
-	}
+	line.route, line.batch = route.pattern, batch
+	token, rate, err := a.authenticate(r, batch)
 	line.account = token.Account
+	if err != nil {
+		return nil, err
+	}
+	if batch || route.ofToken() {
+		params.account = token.Account
+	}
+	if err := rate.take(w.Header(), a.Core.Now()); err != nil {
+		return nil, err
+	}
 	if err := authorize(token, params.account, route.scope); err != nil {
 		return nil, err
 	}
 	return route.handler(&call{
-		Request: r, account: params.account, image: params.id, name: params.name,
+		Request: r, account: params.account, token: token, image: params.id, name: params.name,
 		body: body, writer: w,
 	})
 }
@@ -192,6 +210,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // A logLine is what the log says of one request.
 type logLine struct {
 	requestID, method, route, account string
+	batch                             bool
 	status, code                      int
 	took                              time.Duration
 	err                               error
@@ -204,7 +223,8 @@ func (a *api) write(ctx context.Context, l *logLine) {
 	attrs := []slog.Attr{
 		slog.String("request_id", l.requestID), slog.String("method", l.method),
 		slog.String("route", l.route), slog.String("account", l.account),
-		slog.Int("status", l.status), slog.Int("code", l.code), slog.Duration("took", l.took),
+		slog.Bool("batch", l.batch), slog.Int("status", l.status), slog.Int("code", l.code),
+		slog.Duration("took", l.took),
 	}
 	level := slog.LevelInfo
 	if l.err != nil {

@@ -140,7 +140,7 @@ func TestGateway(t *testing.T) {
 
 	w, a := do(t, h, httptest.NewRequest("GET", under+"nothing?ticket=CANARY", nil))
 	wantError(t, w, a, 404, 7003)
-	w, a = do(t, h, httptest.NewRequest("GET", under+"images/v1/stats", nil))
+	w, a = do(t, h, httptest.NewRequest("GET", under+"images/v1/stats/x", nil))
 	wantError(t, w, a, 404, 7003)
 	w, a = do(t, h, httptest.NewRequest("PUT", under+"images/v1/CANARY", nil))
 	wantError(t, w, a, 405, 7001)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,13 +9,21 @@ import (
 	"calotype/internal/images"
 )
 
-// authenticate returns the token of the request's credentials.
-func (a *api) authenticate(r *http.Request) (images.Token, error) {
+// authenticate returns the token of the request's credentials, and the limiter of its requests. A
+// batch token is taken by the batch API only, and there only a batch token is; it stands for its
+// parent.
+func (a *api) authenticate(r *http.Request, batch bool) (images.Token, limited, error) {
 	secret := credentials(r.Header)
 	if secret == "" {
-		return images.Token{}, errNoCredentials
+		return images.Token{}, limited{}, errNoCredentials
 	}
-	return a.Core.Authenticate(r.Context(), secret)
+	if batch {
+		token, err := a.Core.AuthenticateBatch(r.Context(), secret)
+		sum := sha256.Sum256([]byte(secret))
+		return token, limited{a.batchRate, string(sum[:])}, err
+	}
+	token, err := a.Core.Authenticate(r.Context(), secret)
+	return token, limited{a.rate, token.Key}, err
 }
 
 // credentials returns the secret that a request carries, "" when it carries none. SDKs send a

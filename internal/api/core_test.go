@@ -341,7 +341,7 @@ func TestList(t *testing.T) {
 
 func TestAuthentication(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
-		reader, err := f.core.CreateToken(t.Context(), testAccount, "reader", images.Read)
+		reader, err := f.core.CreateToken(t.Context(), testAccount, images.NewToken{Name: "reader", Scope: images.Read})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,6 +30,7 @@ func (e *methodError) Error() string { return "method not allowed" }
 const (
 	codeMethod     = 7001
 	codeTooLarge   = 7011
+	codeRate       = 971
 	authentication = "Authentication error"
 )
 

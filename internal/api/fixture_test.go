@@ -73,17 +73,23 @@ func each(t *testing.T, fn func(t *testing.T, f *fixture)) {
 }
 
 func newFixture(t *testing.T, dsn string) *fixture {
-	f := &fixture{t: t, log: &syncBuffer{}, now: &clock{}}
-	f.core = imagestest.Open(t, images.Config{Now: f.now.now}, dsn)
-	account, err := f.core.Account(t.Context(), testAccount)
+	now := &clock{}
+	f := newServer(t, imagestest.Open(t, images.Config{Now: now.now}, dsn), Config{})
+	f.now = now
+	return f
+}
+
+// newServer serves a core; what is not in c is filled in.
+func newServer(t *testing.T, core *images.Service, c Config) *fixture {
+	t.Helper()
+	account, err := core.Account(t.Context(), testAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.hash = account.Hash
-	f.Server = httptest.NewServer(New(Config{
-		Core: f.core, Log: slog.New(slog.NewTextHandler(f.log, nil)),
-		URLs: v4.URLs{Upload: uploadBase, Delivery: "https://img.example"},
-	}))
+	f := &fixture{t: t, log: &syncBuffer{}, core: core, hash: account.Hash}
+	c.Core, c.Log = core, slog.New(slog.NewTextHandler(f.log, nil))
+	c.URLs = v4.URLs{Upload: uploadBase, Delivery: "https://img.example"}
+	f.Server = httptest.NewServer(New(c))
 	t.Cleanup(f.Close)
 	return f
 }

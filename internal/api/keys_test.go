@@ -80,7 +80,8 @@ func TestKeyLimit(t *testing.T) {
 func TestScopes(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		const other = "0123456789abcdef0123456789abcdef"
-		reader, err := f.core.CreateToken(t.Context(), testAccount, "reader", images.Read)
+		reader, err := f.core.CreateToken(t.Context(), testAccount,
+			images.NewToken{Name: "reader", Scope: images.Read})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,9 @@ type route struct {
 	handler func(*call) (any, error)
 }
 
+// ofToken reports whether the route names no account: it is about the token's.
+func (r route) ofToken() bool { return !strings.Contains(r.pattern, "{account}") }
+
 // list is the one list of routes. The first pattern that fits a path is the path's, so the plainer
 // ones stand first.
 func (a *api) list() []route {
@@ -38,9 +41,13 @@ func (a *api) list() []route {
 		{"GET", account + "images/v1/keys", images.Write, a.listKeys}, // the values are secrets
 		{"PUT", account + "images/v1/keys/{name}", images.Write, a.createKey},
 		{"DELETE", account + "images/v1/keys/{name}", images.Write, a.deleteKey},
+		{"GET", account + "images/v1/stats", images.Read, a.stats},
+		{"GET", account + "images/v1/batch_token", images.Read, a.createBatchToken},
 		{"GET", account + "images/v1/{id...}/blob", images.Read, a.openBlob},
 		{"GET", account + "images/v1/{id...}", images.Read, a.showImage},
 		{"DELETE", account + "images/v1/{id...}", images.Write, a.deleteImage},
+		{"GET", account + "tokens/verify", images.Read, a.verifyToken},
+		{"GET", "user/tokens/verify", images.Read, a.verifyToken},
 	}
 }
 

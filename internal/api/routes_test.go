@@ -65,10 +65,10 @@ func TestFindUnknown(t *testing.T) {
 	for _, path := range []string{
 		"", "/", Prefix, Prefix + "accounts", Prefix + "accounts/" + testAccount, under,
 		under + "images", under + "images/v1/", under + "images/v2/",
-		under + "images/v2/x", under + "images/v3", under + "images/v1/stats",
+		under + "images/v2/x", under + "images/v3", under + "images/v1/stats/x",
 		under + "images/v1/keys/", under + "images/v1/keys/x/y", under + "images/v1/variants/",
 		under + "images/v1/variants/x/blob", under + "images/v1/config/x",
-		under + "images/v1/batch_token",
+		under + "images/v1/batch_token/x", under + "tokens", Prefix + "user/tokens",
 		Prefix + "accounts//images/v2", "/client/v5/accounts/x/images/v2",
 		under + "images%2Fv2", under + "Images/v2",
 		under + "images/v1/%zz", // net/http lets no such path through
@@ -135,8 +135,8 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s stands in the list twice", key)
 		}
 		seen[key] = true
-		if !strings.HasPrefix(r.pattern, "accounts/{account}/") {
-			t.Errorf("%s is not below an account", key)
+		if !strings.HasPrefix(r.pattern, "accounts/{account}/") != r.ofToken() {
+			t.Errorf("%s: below an account or about the token's: %v", key, r.ofToken())
 		}
 		secret := r.pattern == "accounts/{account}/images/v1/keys" // lists the values
 		if write := r.method != "GET" || secret; write != r.scope.Allows("write") {
@@ -160,7 +160,7 @@ func FuzzSplitPath(f *testing.F) {
 		const under = Prefix + "accounts/" + testAccount + "/images/v1/"
 		// As a path that somebody made up: no panic, and what is found is never empty.
 		if r, p, err := find(routes, "GET", under+id); err == nil {
-			if p.id == "" || p.account != testAccount {
+			if (p.id == "") == strings.Contains(r.pattern, "{id...}") || p.account != testAccount {
 				t.Errorf("%q: %s with %+v", id, r.pattern, p)
 			}
 		}
@@ -190,10 +190,11 @@ func FuzzSplitPath(f *testing.F) {
 func checkID(t *testing.T, routes []route, path, pattern, id string, want bool) {
 	t.Helper()
 	r, p, err := find(routes, "GET", path)
-	if (err == nil) != want {
-		t.Errorf("%s: %v", path, err)
+	byID := err == nil && strings.Contains(r.pattern, "{id...}") // else it is another route's
+	if byID != want {
+		t.Errorf("%s: %v, %s", path, err, r.pattern)
 	}
-	if err == nil && (r.pattern != "accounts/{account}/"+pattern || p.id != id) {
+	if byID && (r.pattern != "accounts/{account}/"+pattern || p.id != id) {
 		t.Errorf("%s: %s with id %q, want %s with %q", path, r.pattern, p.id, pattern, id)
 	}
 }

@@ -128,7 +128,7 @@ func TestListPage(t *testing.T) {
 func TestCreateImageNeedsWrite(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir()+"/calotype.db")
-	secret, err := f.core.CreateToken(t.Context(), testAccount, "reader", images.Read)
+	secret, err := f.core.CreateToken(t.Context(), testAccount, images.NewToken{Name: "reader", Scope: images.Read})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,6 @@ var wires = [...]wire{
 	images.VariantNotFound:  {http.StatusForbidden, 9425, "The account has no such variant"},
 	images.KeyNotFound:      unforeseen,
 	images.Exists:           unforeseen,
-	images.LimitReached:     unforeseen,
 	images.TicketUnknown:    unforeseen,
 	images.TicketUsed:       unforeseen,
 	images.TicketDead:       unforeseen,
@@ -54,6 +53,8 @@ var wires = [...]wire{
 	images.OverLimits:       {http.StatusForbidden, 9413, "The image is too large to transform"},
 	images.SignatureRefused: {http.StatusForbidden, 9425, "Image access denied"},
 	images.RenditionFailed:  {http.StatusInternalServerError, 9516, "Encoding failed"},
+	images.LimitReached:     unforeseen,
+	images.AccountSuspended: {http.StatusForbidden, 9427, "The account is suspended"},
 	images.Busy:             {http.StatusServiceUnavailable, 9529, "The server is busy"},
 	images.NoSpace:          {http.StatusServiceUnavailable, 9529, "The server is out of space"},
 }

@@ -17,48 +17,18 @@ import (
 
 // An Account owns images, variants, keys and tokens.
 type Account struct {
-	ID      string // 32 hex digits; in API paths
-	Hash    string // 22 base64url characters; in delivery and upload URLs
-	Created time.Time
-	Config  AccountConfig
+	ID        string // 32 hex digits; in API paths
+	Hash      string // 22 base64url characters; in delivery and upload URLs
+	Created   time.Time
+	Config    AccountConfig
+	Suspended bool // nothing of it is served
+	Used      Usage
+	Limits    Limits
 }
-
-// A Scope is what a Token may do.
-type Scope string
-
-// The scopes, each allowing all that the one before it allows.
-const (
-	Read  Scope = "read"
-	Write Scope = "write"
-	Admin Scope = "admin"
-)
-
-var scopeRank = map[Scope]int{Read: 1, Write: 2, Admin: 3}
-
-// Allows reports whether a token of scope s may do what needs scope need.
-func (s Scope) Allows(need Scope) bool {
-	return scopeRank[s] >= scopeRank[need] && scopeRank[need] > 0
-}
-
-// A Token is the right to use the API of an Account. Only the SHA-256 of its secret is kept.
-type Token struct {
-	Key     string
-	Account string // the account's ID
-	Name    string
-	Scope   Scope
-	Created time.Time
-}
-
-// The token that -api-token names, and the one that the first start makes.
-const (
-	envToken   = "env"
-	firstToken = "first"
-)
 
 var (
 	accountID   = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	accountHash = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
-	tokenName   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 )
 
 // AccountSetup says which account a server is started for. Empty fields were not given.
@@ -75,11 +45,8 @@ type AccountSetup struct {
 func (s *Service) SetUpAccount(
 	ctx context.Context, setup AccountSetup,
 ) (a Account, newToken string, err error) {
-	if setup.ID != "" && !accountID.MatchString(setup.ID) {
-		return a, "", errors.New("the account id is not valid: it must be 32 lower-case hex digits")
-	}
-	if setup.Hash != "" && !accountHash.MatchString(setup.Hash) {
-		return a, "", errors.New("the account hash is not valid: it must be 22 characters of base64url")
+	if err := checkAccountNames(setup.ID, setup.Hash); err != nil {
+		return a, "", err
 	}
 	secret := "calo_" + rand.Text()
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
@@ -112,13 +79,28 @@ func (s *Service) SetUpAccount(
 	return a, newToken, nil
 }
 
+// checkAccountNames checks an ID and a hash, either of which may be "".
+func checkAccountNames(id, hash string) error {
+	if id != "" && !accountID.MatchString(id) {
+		return errors.New("the account id is not valid: it must be 32 lower-case hex digits")
+	}
+	if hash != "" && !accountHash.MatchString(hash) {
+		return errors.New("the account hash is not valid: it must be 22 characters of base64url")
+	}
+	return nil
+}
+
+func newAccountID() string {
+	id := make([]byte, 16)
+	rand.Read(id)
+	return hex.EncodeToString(id)
+}
+
 // installationAccount returns the id of the account made at the first start, given if it is set.
 func (s *Service) installationAccount(tx *sqldb.Tx, given string) (string, error) {
 	first := given
 	if first == "" {
-		id := make([]byte, 16)
-		rand.Read(id)
-		first = hex.EncodeToString(id)
+		first = newAccountID()
 	}
 	_, err := tx.Exec(`INSERT INTO installation (only_one, id, account, marked, created)
 		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, newKey(), first, micros(s.Now()))
@@ -135,8 +117,10 @@ func (s *Service) insertAccount(tx *sqldb.Tx, id, hash string) (Account, error) 
 		sum := sha256.Sum256([]byte(id))
 		hash = base64.RawURLEncoding.EncodeToString(sum[:])[:22]
 	}
-	made, err := tx.Exec(`INSERT INTO accounts (id, hash, created) VALUES (?1, ?2, ?3)
-		ON CONFLICT DO NOTHING`, id, hash, micros(s.Now()))
+	made, err := tx.Exec(`INSERT INTO accounts (id, hash, created, suspended, used_images,
+		used_bytes, used_drafts, minted, mint_minute, max_images, max_bytes, max_drafts, max_mints)
+		VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, -1, -1, ?4, -1)
+		ON CONFLICT DO NOTHING`, id, hash, micros(s.Now()), defaultMaxDrafts)
 	if err != nil {
 		return Account{}, err
 	}
@@ -155,96 +139,78 @@ func (s *Service) insertAccount(tx *sqldb.Tx, id, hash string) (Account, error) 
 	return a, err
 }
 
-func (s *Service) replaceToken(
-	tx *sqldb.Tx, account, name string, scope Scope, secret string,
-) error {
-	_, err := tx.Exec(`DELETE FROM tokens WHERE account = ?1 AND (name = ?2 AND sha256 <> ?3)`,
-		account, name, hashHex(secret))
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(insertToken,
-		newKey(), account, name, scope, hashHex(secret), micros(s.Now()))
-	if err != nil {
-		return err
-	}
-	there, err := scanToken(tx.QueryRow(selectToken+` WHERE sha256 = ?1`, hashHex(secret)))
-	if err == nil && (there.Account != account || !there.Scope.Allows(scope)) {
-		err = fmt.Errorf("-api-token is the token %q already, of scope %s of the account %s: "+
-			"choose another", there.Name, there.Scope, there.Account)
-	}
-	return err
-}
-
-// insertFirstToken makes the first token of an account that has none.
-func (s *Service) insertFirstToken(tx *sqldb.Tx, account, secret string) (made bool, err error) {
-	changed, err := tx.Exec(`INSERT INTO tokens (key, account, name, scope, sha256, created)
-		SELECT ?1, CAST(?2 AS TEXT), ?3, ?4, ?5, CAST(?6 AS BIGINT)
-		WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE account = ?2)
-		ON CONFLICT DO NOTHING`,
-		newKey(), account, firstToken, Admin, hashHex(secret), micros(s.Now()))
-	return changed > 0, err
-}
-
-// CreateToken makes a token and returns its secret, which is kept nowhere.
-func (s *Service) CreateToken(
-	ctx context.Context, account, name string, scope Scope,
-) (secret string, err error) {
-	if !tokenName.MatchString(name) {
-		return "", Errorf(Invalid, "the token's name %q is not valid: it takes 1 to 64 letters, "+
-			"digits, dots, dashes and underscores", name)
-	}
-	if scopeRank[scope] == 0 {
-		return "", Errorf(Invalid, "the scope %q is not valid: it is read, write or admin", scope)
-	}
-	secret = "calo_" + rand.Text()
-	made, err := s.DB.Exec(ctx, insertToken,
-		newKey(), account, name, scope, hashHex(secret), micros(s.Now()))
-	if err != nil {
-		return "", fmt.Errorf("making a token: %w", err)
-	}
-	if made == 0 {
-		return "", Errorf(Exists, "there is a token %q already", name)
-	}
-	return secret, nil
-}
-
-// RevokeToken deletes a token by its name.
-func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
-	gone, err := s.DB.Exec(ctx, `DELETE FROM tokens WHERE account = ?1 AND name = ?2`, account, name)
-	if err != nil {
-		return fmt.Errorf("revoking a token: %w", err)
-	}
-	if gone == 0 {
-		return Errorf(Invalid, "there is no token %q", name)
-	}
-	return nil
-}
-
-// Tokens returns the tokens of an account by name.
-func (s *Service) Tokens(ctx context.Context, account string) ([]Token, error) {
-	rows, err := s.DB.Query(ctx, selectToken+` WHERE account = ?1 ORDER BY name`, account)
-	if err != nil {
-		return nil, fmt.Errorf("reading the tokens: %w", err)
-	}
-	return collect(rows, scanToken)
-}
-
-// Authenticate returns the Token of a secret; Unauthenticated when there is none.
-func (s *Service) Authenticate(ctx context.Context, secret string) (Token, error) {
-	token, err := scanToken(s.DB.QueryRow(ctx, selectToken+` WHERE sha256 = ?1`, hashHex(secret)))
-	if errors.Is(err, sql.ErrNoRows) {
-		return token, Errorf(Unauthenticated, "Authentication error")
-	}
-	if err != nil {
-		return token, fmt.Errorf("reading a token: %w", err)
-	}
-	return token, nil
-}
-
 // Account returns the account of an ID; AccountUnknown when there is none.
 func (s *Service) Account(ctx context.Context, id string) (Account, error) {
 	return s.oneAccount(ctx, `id`, id)
+}
+
+// CreateAccount makes an account beside those that are there: Invalid, Exists. Either name may be
+// "", for a random ID and for the hash that follows from the ID.
+func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account, err error) {
+	if err := checkAccountNames(id, hash); err != nil {
+		return a, Errorf(Invalid, "%v", err)
+	}
+	if id == "" {
+		id = newAccountID()
+	}
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		var there int
+		err := tx.QueryRow(`SELECT count(*) FROM accounts WHERE id = ?1 OR hash = ?2`, id, hash).
+			Scan(&there)
+		if err == nil && there > 0 {
+			err = Errorf(Exists, "there is an account of this id or hash already")
+		}
+		if err == nil { // which makes none twice, however many ask
+			a, err = s.insertAccount(tx, id, hash)
+		}
+		return err
+	})
+	if err != nil {
+		return Account{}, fmt.Errorf("making an account: %w", err)
+	}
+	return a, nil
+}
+
+// Accounts returns all accounts, oldest first.
+func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
+	rows, err := s.DB.Query(ctx, selectAccount+` ORDER BY created, id`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the accounts: %w", err)
+	}
+	return collect(rows, scanAccount)
+}
+
+// SuspendAccount stops serving an account, or begins again: AccountUnknown. Nothing of it is lost.
+func (s *Service) SuspendAccount(ctx context.Context, id string, suspended bool) error {
+	return s.setAccount(ctx, id, `suspended`, int64(flag(suspended)))
+}
+
+// limitColumns are the limits of an account by the names that operators use.
+var limitColumns = map[string]string{
+	"images": `max_images`, "bytes": `max_bytes`, "drafts": `max_drafts`, "mints": `max_mints`,
+}
+
+// SetLimit sets a limit of an account, "images", "bytes", "drafts" or "mints", to a number or to
+// NoLimit: AccountUnknown, Invalid. What is over it already stays.
+func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error {
+	column, ok := limitColumns[limit]
+	if !ok || n < NoLimit {
+		return Errorf(Invalid, "the limit %s=%d is not valid: it is a number of images, bytes, "+
+			"drafts or mints, or %d for none", limit, n, NoLimit)
+	}
+	return s.setAccount(ctx, id, column, n)
+}
+
+func (s *Service) setAccount(ctx context.Context, id, column string, value int64) error {
+	changed, err := s.DB.Exec(ctx, `UPDATE accounts SET `+column+` = ?2 WHERE id = ?1`, id, value)
+	if err != nil {
+		return fmt.Errorf("changing an account: %w", err)
+	}
+	if changed == 0 {
+		return Errorf(AccountUnknown, "no such account")
+	}
+	s.resolved.forget()
+	return nil
 }
 
 // FirstAccount returns the account made at the first start; AccountUnknown before it.
@@ -268,28 +234,20 @@ func (s *Service) oneAccount(ctx context.Context, column, value string) (Account
 	return a, nil
 }
 
-const (
-	selectAccount = `SELECT id, hash, created, flexible_variants, browser_ttl FROM accounts`
-	selectToken   = `SELECT key, account, name, scope, created FROM tokens`
-	insertToken   = `INSERT INTO tokens (key, account, name, scope, sha256, created)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING`
-)
+const selectAccount = `SELECT id, hash, created, flexible_variants, browser_ttl, suspended,
+	used_images, used_bytes, used_drafts, max_images, max_bytes, max_drafts, max_mints
+	FROM accounts`
 
 // row is a *sql.Row or the current one of *sql.Rows.
 type row interface{ Scan(dest ...any) error }
 
 func scanAccount(r row) (a Account, err error) {
 	var created, ttl int64
-	err = r.Scan(&a.ID, &a.Hash, &created, &a.Config.FlexibleVariants, &ttl)
+	err = r.Scan(&a.ID, &a.Hash, &created, &a.Config.FlexibleVariants, &ttl, &a.Suspended,
+		&a.Used.Images, &a.Used.Bytes, &a.Used.Drafts,
+		&a.Limits.Images, &a.Limits.Bytes, &a.Limits.Drafts, &a.Limits.Mints)
 	a.Created, a.Config.BrowserTTL = fromMicros(created), accountTTL(ttl)
 	return a, err
-}
-
-func scanToken(r row) (t Token, err error) {
-	var created int64
-	err = r.Scan(&t.Key, &t.Account, &t.Name, &t.Scope, &created)
-	t.Created = fromMicros(created)
-	return t, err
 }
 
 // collect scans and closes rows.

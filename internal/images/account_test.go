@@ -47,7 +47,7 @@ func TestNodesThatStartAtOnceMakeOneAccount(t *testing.T) {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		secret, err := core.CreateToken(t.Context(), account, "ci", images.Read)
+		secret, err := core.CreateToken(t.Context(), account, images.NewToken{Name: "ci", Scope: images.Read})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,11 +55,11 @@ func TestTokens(t *testing.T) {
 		if err != nil || token.Account != account || token.Scope != images.Read {
 			t.Fatalf("got %+v, %v", token, err)
 		}
-		_, err = core.CreateToken(t.Context(), account, "ci", images.Read)
+		_, err = core.CreateToken(t.Context(), account, images.NewToken{Name: "ci", Scope: images.Read})
 		wantKind(t, err, images.Exists)
-		_, err = core.CreateToken(t.Context(), account, "a b", images.Read)
+		_, err = core.CreateToken(t.Context(), account, images.NewToken{Name: "a b", Scope: images.Read})
 		wantKind(t, err, images.Invalid)
-		_, err = core.CreateToken(t.Context(), account, "x", "root")
+		_, err = core.CreateToken(t.Context(), account, images.NewToken{Name: "x", Scope: "root"})
 		wantKind(t, err, images.Invalid)
 		if all, err := core.Tokens(t.Context(), account); err != nil || len(all) != 2 {
 			t.Errorf("got %d tokens, %v; want ci and env", len(all), err)

@@ -38,7 +38,8 @@ const (
 )
 
 // CreateDraft makes a draft and returns it with the secret of its one-time URL. Exists when the
-// custom id is taken by an image or by a draft whose ticket is alive.
+// custom id is taken by an image or by a draft whose ticket is alive. LimitReached,
+// AccountSuspended.
 func (s *Service) CreateDraft(
 	ctx context.Context, account string, d NewDraft,
 ) (img Image, ticket string, err error) {
@@ -47,7 +48,12 @@ func (s *Service) CreateDraft(
 		return Image{}, "", err
 	}
 	ticket = rand.Text()
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return s.insertDraft(tx, img, ticket) })
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := s.insertDraft(tx, img, ticket); err != nil {
+			return err
+		}
+		return s.pay(tx, account, charge{drafts: 1, bytes: s.MaxUploadBytes, mints: 1})
+	})
 	if err != nil {
 		return Image{}, "", fmt.Errorf("making a draft: %w", err)
 	}
@@ -96,26 +102,31 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 	return img, nil
 }
 
-// insertDraft replaces a draft of the same id whose ticket is dead, and no other. Without a ticket
-// nobody but the transaction can claim it.
+// insertDraft replaces a draft of the same id whose ticket is dead, and no other. With a ticket it is
+// an open draft, which the caller pays for. Without one nobody but the transaction can claim it,
+// and the image that it becomes is paid for.
 func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
 	var secret any
+	var reserved int64
 	if ticket != "" {
-		secret = hashHex(ticket)
+		secret, reserved = hashHex(ticket), s.MaxUploadBytes
 	}
-	_, err := tx.Exec(`DELETE FROM images WHERE account = ?1 AND id_sha256 = ?2 AND draft = 1
-		AND (expires < ?3 OR refusals >= ?4)`,
-		img.Account, hashHex(img.ID), micros(img.Created), maxRefusals)
-	if err != nil {
-		return err
+	if img.Custom {
+		_, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
+			AND (expires < ?3 OR refusals >= ?4)`,
+			img.Account, hashHex(img.ID), micros(img.Created), maxRefusals)
+		if err != nil {
+			return err
+		}
 	}
 	made, err := tx.Exec(`INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, uploaded, draft, ticket, expires, refusals, last_kind, last_message)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, 1, ?10, ?11, 0, '', '')
+		require_signed, created, uploaded, draft, open, reserved, ticket, expires, refusals,
+		last_kind, last_message)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, 1, ?12, ?13, ?10, ?11, 0, '', '')
 		ON CONFLICT DO NOTHING`,
 		img.Key, img.Account, img.ID, hashHex(img.ID), flag(img.Custom), img.Creator,
 		nullable(img.Meta), flag(img.RequireSignedURLs), micros(img.Created),
-		secret, micros(img.Ticket.Expires))
+		secret, micros(img.Ticket.Expires), flag(ticket != ""), reserved)
 	if err == nil && made == 0 {
 		return Errorf(Exists, "Resource already exists: the id is taken by an image or by a draft "+
 			"that still waits for its upload; DELETE cancels it")

@@ -24,7 +24,6 @@ const (
 	VariantNotFound  //
 	KeyNotFound      // no signing key of that name
 	Exists           // the id is taken
-	LimitReached     // the account has as many as it may have
 	TicketUnknown    // no draft has that ticket
 	TicketUsed       // the ticket has become an image
 	TicketDead       // the ticket has expired or was refused too often
@@ -38,6 +37,8 @@ const (
 	OverLimits       // too many pixels, too long a side, too large an animation
 	SignatureRefused // the delivery URL's signature is missing, wrong or expired
 	RenditionFailed  // decoded, but the output could not be made
+	LimitReached     // a limit of the account
+	AccountSuspended // by the operator
 	Busy             // too much to do; ask again after RetryAfter
 	NoSpace          // out of disk
 	kinds            // the number of kinds
@@ -95,12 +96,13 @@ var kindNames = [kinds]string{
 	Internal: "internal", Unauthenticated: "unauthenticated", Forbidden: "forbidden",
 	AccountUnknown: "account-unknown", Invalid: "invalid", InvalidID: "invalid-id",
 	ImageNotFound: "image-not-found", VariantNotFound: "variant-not-found",
-	KeyNotFound: "key-not-found", Exists: "exists", LimitReached: "limit-reached",
+	KeyNotFound: "key-not-found", Exists: "exists",
 	TicketUnknown: "ticket-unknown", TicketUsed: "ticket-used", TicketDead: "ticket-dead",
 	TicketCrowded: "ticket-crowded", NotForm: "not-form", TooLarge: "too-large",
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
 	Undecodable: "undecodable", OverLimits: "over-limits",
 	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",
+	LimitReached: "limit-reached", AccountSuspended: "account-suspended",
 	Busy: "busy", NoSpace: "no-space",
 }
 

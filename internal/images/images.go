@@ -122,7 +122,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.renditions, err = openRenditionCache(filepath.Join(s.Dir, "renditions"), s.CacheBytes)
+	s.renditions, err = openRenditionCache(filepath.Join(s.Dir, renditionsDir), s.CacheBytes)
 	if err != nil {
 		return err
 	}

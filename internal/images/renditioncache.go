@@ -36,6 +36,9 @@ func (e *renditionEntry) onDisk() int64 { return (e.size + 4095) &^ 4095 }
 // renditionKeyLength is that of 32 digits of the original, a dash and 24 of the recipe.
 const renditionKeyLength = 32 + 1 + 24
 
+// renditionsDir is the cache's folder in that of a Service.
+const renditionsDir = "renditions"
+
 // unfinished begins the names of renditions being made.
 const unfinished = "unfinished-"
 
@@ -211,4 +214,14 @@ func (c *renditionCache) removeOf(original string) error {
 		}
 	}
 	return nil
+}
+
+// renditionsHere is the cache of a Service that was started. Of another one it has no entries, but
+// can remove files: the server that has the folder takes them for dropped.
+func (s *Service) renditionsHere() *renditionCache {
+	if s.renditions != nil {
+		return s.renditions
+	}
+	return &renditionCache{dir: filepath.Join(s.Dir, renditionsDir),
+		of: map[string]*list.Element{}, recent: list.New()}
 }

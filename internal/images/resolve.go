@@ -29,8 +29,8 @@ func (r Resolved) BrowserTTL() time.Duration {
 	return r.Account.Config.BrowserTTL
 }
 
-// Resolve finds what a delivery URL names: AccountUnknown, ImageNotFound (unknown or a draft),
-// VariantNotFound; with the last one Resolved holds all but the Variant.
+// Resolve finds what a delivery URL names: AccountUnknown, AccountSuspended, ImageNotFound (unknown
+// or a draft), VariantNotFound; with the last one Resolved holds all but the Variant.
 func (s *Service) Resolve(ctx context.Context, hash, id, variant string) (Resolved, error) {
 	if !variantName.MatchString(variant) { // not every database takes every string
 		r, err := s.ResolveImage(ctx, hash, id)
@@ -62,6 +62,9 @@ func (s *Service) resolveCached(ctx context.Context, asked resolveKey) (Resolved
 func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, err error) {
 	if r.Account, err = s.oneAccount(ctx, `hash`, asked.hash); err != nil {
 		return r, err
+	}
+	if r.Account.Suspended {
+		return r, suspendedError()
 	}
 	if r.Image, err = s.Image(ctx, r.Account.ID, asked.id); err != nil {
 		return r, err

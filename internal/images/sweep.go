@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/sqldb"
 )
 
 // jobs are what happens periodically, on every node; each does no harm when done twice.
@@ -17,6 +18,9 @@ var jobs = []struct {
 	first, every time.Duration
 	do           func(*Service, context.Context) error
 }{
+	{"release expired drafts", 0, time.Minute, (*Service).releaseExpiredDrafts},
+	{"delete batch tokens without a parent", time.Hour, time.Hour,
+		(*Service).deleteOrphanedBatchTokens},
 	{"delete expired drafts", 0, 10 * time.Minute, (*Service).deleteExpiredDrafts},
 	{"sweep orphaned originals", time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
 }
@@ -48,15 +52,22 @@ func (s *Service) Run(ctx context.Context) error {
 
 // deleteExpiredDrafts deletes drafts that expired a day ago, some at a time: other writers wait.
 func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
+	if err := s.releaseExpiredDrafts(ctx); err != nil {
+		return err
+	}
 	const some = 1000
 	for {
-		gone, err := s.DB.Exec(ctx, `DELETE FROM images WHERE draft = 1 AND key IN (
-			SELECT key FROM images WHERE draft = 1 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
-			micros(s.Now().Add(-draftAfterlife)), some)
+		var gone []deletedRow
+		err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
+				WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
+				micros(s.Now().Add(-draftAfterlife)), some)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("deleting expired drafts: %w", err)
 		}
-		if gone < some {
+		if len(gone) < some {
 			return nil
 		}
 	}

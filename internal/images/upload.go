@@ -43,7 +43,7 @@ type Upload struct {
 }
 
 // BeginUpload finds the draft of a ticket and admits a body for it, before a byte is read.
-// TicketUnknown, TicketUsed, TicketDead, TicketCrowded, Busy, NoSpace, Aborted.
+// TicketUnknown, TicketUsed, TicketDead, TicketCrowded, AccountSuspended, Busy, NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
 	u := &Upload{s: s, began: s.Now(), sum: sha256.New(), leave: func() {}}
 	if r.IdempotencyKey != "" {
@@ -104,6 +104,11 @@ func (u *Upload) find(ctx context.Context, ticket string) error {
 		return fmt.Errorf("finding a draft by its ticket: %w", err)
 	}
 	u.draft = img
+	if account, err := u.s.Account(ctx, img.Account); err != nil {
+		return err
+	} else if account.Suspended {
+		return suspendedError()
+	}
 	err = u.state(img)
 	if AsError(err).Kind == TicketUsed {
 		if u.repeat, err = u.mayRepeat(ctx, img); err == nil && !u.repeat {
@@ -167,7 +172,8 @@ func (u *Upload) Close() {
 
 // Finish turns the draft into an image: the complete body is decoded by a worker, stored, and only
 // then claims the ticket. The work goes on when the client goes away. Unsupported, Undecodable,
-// OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketDead; Busy.
+// OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketDead; LimitReached,
+// AccountSuspended; Busy.
 func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
@@ -184,12 +190,21 @@ func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 }
 
 // Create makes an image out of the complete body, under the rules of drafts but without a ticket:
-// Invalid, InvalidID, Exists; Unsupported, Undecodable, OverLimits; Busy.
+// Invalid, InvalidID, Exists; Unsupported, Undecodable, OverLimits; LimitReached,
+// AccountSuspended; Busy.
 func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
 	var err error
 	if u.draft, err = u.s.newDraft(u.draft.Account, d); err != nil {
+		return Image{}, err
+	}
+	account, err := u.s.Account(ctx, u.draft.Account)
+	if err == nil {
+		// What counts is asked at the end; this spares the work for what cannot succeed.
+		err = account.wouldRefuse(charge{images: 1, bytes: u.size})
+	}
+	if err != nil {
 		return Image{}, err
 	}
 	original, err := u.store(ctx, hex.EncodeToString(u.sum.Sum(nil)))
@@ -350,22 +365,37 @@ func (u *Upload) claimed(o *Original, filename string) Image {
 	return img
 }
 
-// claimRow is the one statement that uses a ticket: it changes one row or none.
+// claimRow is the one statement that uses a ticket: it changes one row or none. Then the account
+// holds an image in place of what the draft reserved.
 func (u *Upload) claimRow(tx *sqldb.Tx, img Image) (rows int64, err error) {
 	var claimer any
 	if u.claimer != "" {
 		claimer = u.claimer
 	}
+	var open bool
+	var reserved int64
 	o := img.Original
-	return tx.Exec(`UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
+	err = tx.QueryRow(`UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
 		claimed_by = ?4, blob = ?5, format = ?6, stored_width = ?7, stored_height = ?8,
 		max_pixels = ?9, scans = ?10, orientation = ?11, frames = ?12, alpha = ?13, size = ?14,
 		sha256 = ?15, thumbhash = ?16
-		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18`,
+		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
+		RETURNING open, reserved`,
 		img.Key, micros(img.Uploaded), *img.Filename, claimer, o.Blob, string(o.Header.Format),
 		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
 		o.Header.Orientation, o.Header.Frames, flag(o.Alpha), o.Size, o.SHA256,
-		o.Thumbhash, micros(u.began), maxRefusals)
+		o.Thumbhash, micros(u.began), maxRefusals).Scan(&open, &reserved)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	c := charge{images: 1, bytes: o.Size}
+	if open {
+		c = charge{images: 1, drafts: -1, bytes: o.Size - reserved}
+	}
+	return 1, u.s.pay(tx, img.Account, c)
 }
 
 // lost says why a claim changed no row.

@@ -33,6 +33,13 @@ type WithInfo struct {
 	Info   any
 }
 
+// WithMessage is a result whose envelope also has a message.
+type WithMessage struct {
+	Result  any
+	Code    int
+	Message string
+}
+
 type envelope struct {
 	Result   any    `json:"result"`
 	Success  bool   `json:"success"`
@@ -66,12 +73,15 @@ func Prepare(w http.ResponseWriter) (requestID string) {
 	return requestID
 }
 
-// WriteResult answers 200 with result, which may be a WithInfo. When result has no JSON form it
+// WriteResult answers 200 with result, which may be a WithInfo or a WithMessage. When result has no JSON form it
 // answers 500 in its place. The error is for the log: an answer has been given.
 func WriteResult(w http.ResponseWriter, result any) error {
 	var e any = envelope{result, true, []item{}, []item{}}
-	if r, ok := result.(WithInfo); ok {
+	switch r := result.(type) {
+	case WithInfo:
 		e = envelopeWithInfo{r.Result, r.Info, true, []item{}, []item{}}
+	case WithMessage:
+		e = envelope{r.Result, true, []item{}, []item{{r.Code, r.Message}}}
 	}
 	body, err := encode(e)
 	if err != nil {

@@ -25,7 +25,6 @@ var refusals = [...]struct {
 	images.VariantNotFound:  {http.StatusNotFound, 5401, true},
 	images.KeyNotFound:      {http.StatusNotFound, 5404, true},
 	images.Exists:           {http.StatusConflict, 5409, true},
-	images.LimitReached:     {http.StatusForbidden, 5453, true},
 	images.TicketUnknown:    {http.StatusNotFound, 5404, true},
 	images.TicketUsed:       {http.StatusConflict, 5409, true},
 	images.TicketDead:       {http.StatusGone, 5410, true},
@@ -39,6 +38,8 @@ var refusals = [...]struct {
 	images.OverLimits:       {http.StatusUnprocessableEntity, 5443, true},
 	images.SignatureRefused: {http.StatusForbidden, 9425, true},
 	images.RenditionFailed:  {http.StatusInternalServerError, 9516, true},
+	images.LimitReached:     {http.StatusForbidden, 5453, true},
+	images.AccountSuspended: {http.StatusForbidden, 5403, true},
 	images.Busy:             {http.StatusServiceUnavailable, 5503, false},
 	images.NoSpace:          {http.StatusInsufficientStorage, 5540, true},
 }

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// URLs are the public bases of the three roles, such as "https://img.example.com": without a path
+// URLs are the public bases of the roles, such as "https://img.example.com": without a path
 // and without a trailing slash. Generated URLs come from them, never from a Host header.
-type URLs struct{ API, Upload, Delivery string }
+type URLs struct{ API, Upload, Delivery, Batch string }
 
 // UploadURL returns the one-time URL of a draft; hash is its account's.
 func (u URLs) UploadURL(hash, id, ticket string) string {

@@ -11,12 +11,25 @@ CREATE TABLE installation (
     created  BIGINT   NOT NULL
 );
 
+-- The usage is charged and credited in the transactions that insert, claim and delete images.
 CREATE TABLE accounts (
-    id      TEXT   PRIMARY KEY,
-    hash    TEXT   NOT NULL UNIQUE,
-    created BIGINT NOT NULL,
+    id                TEXT     PRIMARY KEY,
+    hash              TEXT     NOT NULL UNIQUE,
+    created           BIGINT   NOT NULL,
+    suspended         SMALLINT NOT NULL,
     flexible_variants SMALLINT NOT NULL DEFAULT 0,
-    browser_ttl       BIGINT   NOT NULL DEFAULT 0 -- seconds; 0 is two days
+    browser_ttl       BIGINT   NOT NULL DEFAULT 0, -- seconds; 0 is two days
+
+    used_images       BIGINT   NOT NULL,
+    used_bytes        BIGINT   NOT NULL, -- of originals, and what open drafts reserve
+    used_drafts       BIGINT   NOT NULL, -- open ones
+    minted            BIGINT   NOT NULL, -- drafts made in mint_minute
+    mint_minute       BIGINT   NOT NULL, -- minutes since 1970
+
+    max_images        BIGINT   NOT NULL, -- here and below: -1 is none
+    max_bytes         BIGINT   NOT NULL,
+    max_drafts        BIGINT   NOT NULL,
+    max_mints         BIGINT   NOT NULL  -- a minute
 );
 
 CREATE TABLE tokens (
@@ -26,8 +39,19 @@ CREATE TABLE tokens (
     scope   TEXT   NOT NULL,
     sha256  TEXT   NOT NULL UNIQUE, -- of the secret, hex
     created BIGINT NOT NULL,
+    expires BIGINT,                 -- null: never
+    batches BIGINT NOT NULL,        -- rows of batch_tokens
     UNIQUE (account, name)
 );
+
+-- A batch token has the account and the scope of its parent, and none once the parent is gone.
+CREATE TABLE batch_tokens (
+    sha256  TEXT   PRIMARY KEY, -- of the secret, hex
+    parent  TEXT   NOT NULL,    -- key of a token
+    created BIGINT NOT NULL,
+    expires BIGINT NOT NULL
+);
+CREATE INDEX batch_tokens_parent ON batch_tokens (parent, expires);
 
 CREATE TABLE variants (
     account      TEXT     NOT NULL REFERENCES accounts (id),
@@ -61,6 +85,10 @@ CREATE TABLE images (
     uploaded       BIGINT   NOT NULL,    -- of a draft: created
     draft          SMALLINT NOT NULL,
 
+    -- What a draft holds of its account's limits; an image holds its size.
+    open           SMALLINT NOT NULL DEFAULT 0, -- the draft counts, until some time after it expired
+    reserved       BIGINT   NOT NULL DEFAULT 0, -- bytes, while it is open
+
     ticket         TEXT     UNIQUE,      -- SHA-256 of the secret, hex; stays after its use
     expires        BIGINT   NOT NULL,
     refusals       INTEGER  NOT NULL,
@@ -84,4 +112,4 @@ CREATE TABLE images (
 );
 CREATE UNIQUE INDEX images_id ON images (account, id_sha256);
 CREATE INDEX images_list ON images (account, draft, uploaded, key);
-CREATE INDEX images_expiry ON images (draft, expires);
+CREATE INDEX images_expiry ON images (draft, open, expires);

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"calotype/internal/images"
+)
+
+type accountCommands struct {
+	Create  accountCreate  `cmd:"" help:"Make an account and print its id and hash."`
+	List    accountList    `cmd:"" help:"List the accounts with what they hold and may hold."`
+	Set     accountSet     `cmd:"" help:"Set the limits of an account."`
+	Suspend accountSuspend `cmd:"" help:"Serve nothing of an account any more; resume undoes it."`
+	Resume  accountResume  `cmd:"" help:"Serve a suspended account again."`
+	Delete  accountDelete  `cmd:"" help:"Delete an account with all its images, for ever."`
+}
+
+type accountCreate struct {
+	Store
+	Hash string `help:"Hash in public URLs, 22 base64url characters; from the id if not given."`
+}
+
+// Run makes the account of the flag -account-id, or one of a random id.
+func (c *accountCreate) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		a, err := core.CreateAccount(ctx, c.AccountID, c.Hash)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("account id    %s\naccount hash  %s\n", a.ID, a.Hash)
+		return nil
+	})
+}
+
+type accountList struct{ Store }
+
+func (c *accountList) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		all, err := core.Accounts(ctx)
+		for _, a := range all {
+			state := "active"
+			if a.Suspended {
+				state = "suspended"
+			}
+			fmt.Printf("%s %s %-9s images %s, bytes %s, drafts %s, %s mints a minute\n", a.ID, a.Hash,
+				state, used(a.Used.Images, a.Limits.Images), used(a.Used.Bytes, a.Limits.Bytes),
+				used(a.Used.Drafts, a.Limits.Drafts), limitText(a.Limits.Mints))
+		}
+		return err
+	})
+}
+
+func used(n, limit int64) string { return fmt.Sprintf("%d of %s", n, limitText(limit)) }
+
+func limitText(n int64) string {
+	if n == images.NoLimit {
+		return "any number"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+type accountSet struct {
+	Store
+	ID        string     `arg:"" help:"Id of the account."`
+	MaxImages limitValue `help:"Images, open drafts included, or none."`
+	MaxBytes  limitValue `help:"Bytes of originals and open drafts, such as 10GiB, or none."`
+	MaxDrafts limitValue `help:"Drafts that wait for their upload, or none."`
+	MaxMints  limitValue `help:"One-time URLs a minute, or none."`
+}
+
+func (c *accountSet) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		changed := false
+		for _, l := range []struct {
+			name  string
+			value limitValue
+		}{
+			{"images", c.MaxImages}, {"bytes", c.MaxBytes},
+			{"drafts", c.MaxDrafts}, {"mints", c.MaxMints},
+		} {
+			if !l.value.given {
+				continue
+			}
+			changed = true
+			if err := core.SetLimit(ctx, c.ID, l.name, l.value.n); err != nil {
+				return err
+			}
+		}
+		if !changed {
+			return errors.New("nothing to set: give -max-images, -max-bytes, -max-drafts or -max-mints")
+		}
+		return nil
+	})
+}
+
+// A limitValue is a number, which may have the unit of bytes, or none.
+type limitValue struct {
+	given bool
+	n     int64
+}
+
+// UnmarshalText reads the written form.
+func (l *limitValue) UnmarshalText(text []byte) error {
+	l.given = true
+	if strings.EqualFold(string(text), "none") {
+		l.n = images.NoLimit
+		return nil
+	}
+	var b Bytes
+	if err := b.UnmarshalText(text); err != nil {
+		return fmt.Errorf("%q is not a limit: it should be none, a number, or bytes like 10GiB", text)
+	}
+	l.n = int64(b)
+	return nil
+}
+
+type accountSuspend struct {
+	Store
+	ID string `arg:"" help:"Id of the account."`
+}
+
+func (c *accountSuspend) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		return core.SuspendAccount(ctx, c.ID, true)
+	})
+}
+
+type accountResume struct {
+	Store
+	ID string `arg:"" help:"Id of the account."`
+}
+
+func (c *accountResume) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		return core.SuspendAccount(ctx, c.ID, false)
+	})
+}
+
+type accountDelete struct {
+	Store
+	ID      string `arg:"" help:"Id of the account."`
+	Confirm bool   `help:"Do it: nothing of the account can be brought back." env:"-"`
+}
+
+func (c *accountDelete) Run(ctx context.Context) error {
+	return c.withCore(ctx, true, func(core *images.Service) error {
+		a, err := core.Account(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if !c.Confirm {
+			return fmt.Errorf("the account %s has %d images and %d open drafts; -confirm deletes them, "+
+				"its keys, variants and tokens for ever", a.ID, a.Used.Images, a.Used.Drafts)
+		}
+		deleted, err := core.DeleteAccount(ctx, c.ID)
+		if err != nil {
+			return fmt.Errorf("%w (%d images and drafts are deleted; the same command goes on)",
+				err, deleted)
+		}
+		fmt.Printf("deleted the account %s with %d images and drafts\n", c.ID, deleted)
+		return nil
+	})
+}

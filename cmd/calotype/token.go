@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"calotype/internal/images"
+)
+
+type tokenCommands struct {
+	Create tokenCreate `cmd:"" help:"Make a token and print its secret, which is kept nowhere."`
+	List   tokenList   `cmd:"" help:"List the tokens, without their secrets."`
+	Revoke tokenRevoke `cmd:"" help:"Revoke a token at once."`
+}
+
+type tokenCreate struct {
+	Store
+	Name  string       `arg:"" help:"Name to revoke it by."`
+	Scope images.Scope `help:"read, write or admin." default:"write"`
+
+	Life time.Duration `help:"Time until it expires, such as 720h; 0: never." default:"0s"`
+}
+
+func (c *tokenCreate) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		account, err := c.account(ctx, core)
+		if err != nil {
+			return err
+		}
+		secret, err := core.CreateToken(ctx, account.ID,
+			images.NewToken{Name: c.Name, Scope: c.Scope, Life: c.Life})
+		if err != nil {
+			return err
+		}
+		fmt.Println(secret)
+		return nil
+	})
+}
+
+type tokenList struct{ Store }
+
+func (c *tokenList) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		account, err := c.account(ctx, core)
+		if err != nil {
+			return err
+		}
+		tokens, err := core.Tokens(ctx, account.ID)
+		for _, t := range tokens {
+			fmt.Printf("%-24s %-6s made %s, %s\n", t.Name, t.Scope, t.Created.Format(time.RFC3339),
+				expiry(t, time.Now()))
+		}
+		return err
+	})
+}
+
+// expiry says how long a token is good.
+func expiry(t images.Token, now time.Time) string {
+	switch at := t.Expires.Format(time.RFC3339); {
+	case t.Expires.IsZero():
+		return "never expires"
+	case t.Expired(now):
+		return "expired " + at
+	default:
+		return "expires " + at
+	}
+}
+
+type tokenRevoke struct {
+	Store
+	Name string `arg:"" help:"Name of the token."`
+}
+
+func (c *tokenRevoke) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		account, err := c.account(ctx, core)
+		if err != nil {
+			return err
+		}
+		return core.RevokeToken(ctx, account.ID, c.Name)
+	})
+}

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+// An attempt is how somebody with a token of another account would ask a route for a victim's
+// things: the last part of the path, with {id} for the victim's image, and a body that is right.
+type attempt struct{ path, contentType, body string }
+
+// attempts has one for each route. A new route needs a line here.
+var attempts = map[string]attempt{
+	"POST accounts/{account}/images/v2/direct_upload": {"images/v2/direct_upload", urlencoded, "id={id}"},
+	"POST accounts/{account}/images/v1/direct_upload": {"images/v1/direct_upload", urlencoded, "id={id}"},
+	"GET accounts/{account}/images/v2":                {"images/v2?per_page=100", "", ""},
+	"GET accounts/{account}/images/v1":                {"images/v1?per_page=100", "", ""},
+	"POST accounts/{account}/images/v1":               {"images/v1", urlencoded, "id={id}"},
+	"GET accounts/{account}/images/v1/stats":          {"images/v1/stats", "", ""},
+	"GET accounts/{account}/images/v1/batch_token":    {"images/v1/batch_token", "", ""},
+	"GET accounts/{account}/images/v1/{id...}/blob":   {"images/v1/{id}/blob", "", ""},
+	"GET accounts/{account}/images/v1/{id...}":        {"images/v1/{id}", "", ""},
+	"DELETE accounts/{account}/images/v1/{id...}":     {"images/v1/{id}", "", ""},
+	"GET accounts/{account}/tokens/verify":            {"tokens/verify", "", ""},
+	"GET user/tokens/verify":                          {"user/tokens/verify", "", ""},
+}
+
+// A victim is an account with things of which each holds a canary.
+type victim struct {
+	id, hash, token string
+	images          []string // ids
+}
+
+const canary = "CANARY-of-the-victim"
+
+func newVictim(t *testing.T, f *fixture) victim {
+	t.Helper()
+	account, err := f.core.CreateAccount(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := victim{id: account.ID, hash: account.Hash}
+	v.token, err = f.core.CreateToken(t.Context(), v.id, images.NewToken{
+		Name: canary, Scope: images.Admin,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []images.NewDraft{
+		{Meta: json.RawMessage(`{"is":"` + canary + `"}`)}, {ID: ptr("path/" + canary)},
+	} {
+		img, ticket, err := f.core.CreateDraft(t.Context(), v.id, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.images = append(v.images, img.ID)
+		if d.ID != nil {
+			continue // stays a draft
+		}
+		u, err := f.core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = u.Write(imagestest.JPEG(t, 7)); err == nil {
+			_, err = u.Finish(t.Context(), canary+".jpg")
+		}
+		u.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return v
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// state is all that the victim's own token sees, and the account's row.
+func (v victim) state(t *testing.T, f *fixture) string {
+	t.Helper()
+	var all strings.Builder
+	paths := []string{"images/v2", "images/v1/stats"}
+	for _, id := range v.images {
+		paths = append(paths, "images/v1/"+id, "images/v1/"+id+"/blob")
+	}
+	for _, path := range paths {
+		r := f.send("GET", Prefix+"accounts/"+v.id+"/"+path, "", "", "Authorization", "Bearer "+v.token)
+		fmt.Fprintln(&all, path, r.status, r.body)
+	}
+	account, err := f.core.Account(t.Context(), v.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := f.core.Tokens(t.Context(), v.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(&all, account, tokens)
+	return all.String()
+}
+
+// holds reports whether an answer tells anything of the victim.
+func (v victim) holds(body string) bool {
+	for _, secret := range append([]string{canary, v.id, v.hash, "picture 000007"}, v.images...) {
+		if strings.Contains(body, secret) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestATokenNeverSeesAnotherAccount tries every route with an admin's token of another account: on
+// the victim's path, on the own path with the victim's ids, and by the batch API.
+func TestATokenNeverSeesAnotherAccount(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		v := newVictim(t, f)
+		before := v.state(t, f)
+		if strings.Count(before, canary) < 5 || !strings.Contains(before, "picture 000007") {
+			t.Fatalf("the victim has nothing to be seen: %s", before)
+		}
+		batch := batchTokenOf(t, f, testToken)
+		nobody := strings.Repeat("0", 32)
+		routes := (&api{}).list()
+		// What makes things of the same id comes last, or these would be found.
+		slices.SortStableFunc(routes, func(a, b route) int {
+			return strings.Compare(attempts[a.method+" "+a.pattern].body,
+				attempts[b.method+" "+b.pattern].body)
+		})
+		for _, route := range routes {
+			key := route.method + " " + route.pattern
+			a, ok := attempts[key]
+			if !ok {
+				t.Errorf("%s has no line in the table of attempts", key)
+				continue
+			}
+			for _, id := range v.images {
+				at := func(base, secret string) reply {
+					path := base + strings.ReplaceAll(a.path, "{id}", id)
+					body := strings.ReplaceAll(a.body, "{id}", id)
+					return f.send(route.method, path, a.contentType, body, "Authorization", "Bearer "+secret)
+				}
+				base := Prefix + "accounts/" + testAccount + "/"
+				if route.ofToken() {
+					base = Prefix
+				} else {
+					theirs := at(Prefix+"accounts/"+v.id+"/", testToken)
+					f.want(theirs, 403, 10000)
+					if none := at(Prefix+"accounts/"+nobody+"/", testToken); none.body != theirs.body {
+						t.Errorf("%s tells an account from none: %s, %s", key, theirs.body, none.body)
+					}
+				}
+				own := at(base, testToken)
+				if strings.Contains(a.path, "{id}") && own.status != 404 || v.holds(own.body) &&
+					!strings.HasPrefix(a.body, "id=") { // which the answer repeats
+					t.Errorf("%s with the victim's id: %d %s", key, own.status, own.body)
+				}
+				if v.holds(at("/", batch).body) && !strings.HasPrefix(a.body, "id=") {
+					t.Errorf("%s of the batch API sees the victim", key)
+				}
+			}
+		}
+		if after := v.state(t, f); after != before {
+			t.Errorf("the victim has changed from\n%s\nto\n%s", before, after)
+		}
+	})
+}
+
+// TestBatchRoutesAreRoutes holds the two lists together. PATCH may come later.
+func TestBatchRoutesAreRoutes(t *testing.T) {
+	t.Parallel()
+	var all []string
+	for _, r := range (&api{}).list() {
+		all = append(all, r.method+" "+strings.TrimPrefix(r.pattern, "accounts/{account}/"))
+	}
+	for _, r := range batchRoutes {
+		if !slices.Contains(all, r) && !strings.HasPrefix(r, "PATCH ") {
+			t.Errorf("%s is no route", r)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"calotype/internal/sqldb"
+)
+
+// accountTables are the tables of what an account owns besides its images, in the order in which
+// rows go. A test compares the list with the schema.
+var accountTables = []string{"variants", "signing_keys", "tokens"}
+
+// DeleteAccount deletes an account with all that it has, for ever: AccountUnknown, Invalid for the
+// one made at the first start. It suspends the account first, so that nothing is added meanwhile.
+// When it fails half-way, the same call goes on; it returns how many images and drafts it deleted.
+func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, err error) {
+	first, err := s.FirstAccount(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if first.ID == id {
+		return 0, Errorf(Invalid, "%s is the account that the first start made, and the next start "+
+			"would make again: suspend it", id)
+	}
+	if err := s.SuspendAccount(ctx, id, true); err != nil {
+		return 0, err
+	}
+	for {
+		gone, err := s.deleteSomeOf(ctx, id)
+		if err != nil {
+			return deleted, fmt.Errorf("deleting the images of an account: %w", err)
+		}
+		if gone == 0 {
+			break
+		}
+		deleted += gone
+	}
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return deleteAccountRows(tx, id) })
+	if err != nil {
+		return deleted, fmt.Errorf("deleting an account: %w", err)
+	}
+	s.resolved.forget()
+	return deleted, nil
+}
+
+// deleteSomeOf deletes some images and drafts of an account, with their bytes.
+func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error) {
+	const some = 500
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	var gone []deletedRow
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+		gone, err = deleteRows(tx, `key IN (SELECT key FROM images WHERE account = ?1 LIMIT ?2)`,
+			account, some)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.resolved.forget()
+	for _, d := range gone {
+		s.gates.end(d.key)
+		if d.blob != "" {
+			s.removeBytes(context.WithoutCancel(ctx), d.blob)
+		}
+	}
+	return len(gone), nil
+}
+
+// deleteAccountRows deletes an account without images, and what it owns.
+func deleteAccountRows(tx *sqldb.Tx, id string) error {
+	_, err := tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (
+		SELECT key FROM tokens WHERE account = ?1)`, id)
+	if err != nil {
+		return err
+	}
+	for _, table := range accountTables {
+		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE account = ?1`, id); err != nil {
+			return fmt.Errorf("deleting from %s: %w", table, err)
+		}
+	}
+	gone, err := tx.Exec(`DELETE FROM accounts WHERE id = ?1
+		AND NOT EXISTS (SELECT 1 FROM images WHERE account = ?1)`, id)
+	if err == nil && gone == 0 {
+		err = errors.New("it is gone already, or has got an image meanwhile")
+	}
+	return err
+}

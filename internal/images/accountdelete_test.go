@@ -1,0 +1,155 @@
+package images_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		hash := resolve(t, core, img.ID).Account.Hash
+		_, ticket := draft(t, core, images.NewDraft{})
+		request := images.UploadRequest{Ticket: ticket, Size: -1}
+		u, err := core.BeginUpload(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		if _, err := u.Write(imagestest.JPEG(t, 2)); err != nil {
+			t.Fatal(err)
+		}
+		if err := core.SuspendAccount(t.Context(), account, true); err != nil {
+			t.Fatal(err)
+		}
+		refusals := map[string]error{}
+		_, refusals["an upload that was under way"] = u.Finish(t.Context(), "a.jpg")
+		_, refusals["an upload"] = core.BeginUpload(t.Context(), request)
+		_, _, refusals["a draft"] = core.CreateDraft(t.Context(), account, images.NewDraft{})
+		_, refusals["an upload by the API"] = create(t, core, account, images.NewDraft{},
+			imagestest.JPEG(t, 3))
+		_, refusals["a delivery"] = core.Resolve(t.Context(), hash, img.ID, "public")
+		_, refusals["a request"] = core.Authenticate(t.Context(), imagestest.Token)
+		for what, err := range refusals {
+			if images.AsError(err).Kind != images.AccountSuspended {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if err := core.SuspendAccount(t.Context(), account, false); err != nil {
+			t.Fatal(err)
+		}
+		resolve(t, core, img.ID)
+		if _, err := u.Finish(t.Context(), "a.jpg"); err != nil {
+			t.Errorf("the ticket was used up by a refusal: %v", err)
+		}
+		if n := len(blobs(t, core)); n != 2 {
+			t.Errorf("%d originals, want 2", n)
+		}
+		imagestest.CheckUsage(t, core)
+	})
+}
+
+func TestDeleteAccount(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		kept := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		doomed, err := core.CreateAccount(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := core.CreateToken(t.Context(), doomed.ID,
+			images.NewToken{Name: "ci", Scope: images.Write})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent, err := core.Authenticate(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, _, err := core.CreateBatchToken(t.Context(), parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := create(t, core, doomed.ID, images.NewDraft{}, imagestest.JPEG(t, 2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ticket, err := core.CreateDraft(t.Context(), doomed.ID, images.NewDraft{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := core.Resolve(t.Context(), doomed.Hash, img.ID, "public")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rendition, err := core.Rendition(t.Context(), r, "jpeg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rendition.Content.Close()
+		// Another process, as the command is.
+		command := images.New(images.Config{DB: core.DB, Blobs: core.Blobs, Dir: core.Dir})
+		defer command.Close()
+		if n, err := command.DeleteAccount(t.Context(), doomed.ID); err != nil || n != 2 {
+			t.Fatalf("%d were deleted: %v", n, err)
+		}
+		_, err = core.Account(t.Context(), doomed.ID)
+		wantKind(t, err, images.AccountUnknown)
+		_, err = core.Authenticate(t.Context(), token)
+		wantKind(t, err, images.Unauthenticated)
+		_, err = core.AuthenticateBatch(t.Context(), batch)
+		wantKind(t, err, images.Unauthenticated)
+		_, err = core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
+		wantKind(t, err, images.TicketUnknown)
+		_, err = core.Rendition(t.Context(), r, "jpeg")
+		wantKind(t, err, images.ImageNotFound)
+		if left := blobs(t, core); len(left) != 1 {
+			t.Errorf("%d originals are left, want the other account's", len(left))
+		}
+		if left := files(t, core.Dir+"/renditions"); len(left) != 0 {
+			t.Errorf("renditions are left: %v", left)
+		}
+		resolve(t, core, kept.ID)
+		_, err = core.DeleteAccount(t.Context(), account)
+		wantKind(t, err, images.Invalid)
+		_, err = core.DeleteAccount(t.Context(), doomed.ID)
+		wantKind(t, err, images.AccountUnknown)
+		resolve(t, core, kept.ID)
+		// Made again, it has nothing of the old one.
+		again, err := core.CreateAccount(t.Context(), doomed.ID, "")
+		if err != nil || again.Hash != doomed.Hash || again.Used != (images.Usage{}) {
+			t.Errorf("%+v, %v", again, err)
+		}
+		_, err = core.CreateAccount(t.Context(), doomed.ID, strings.Repeat("h", 22))
+		wantKind(t, err, images.Exists)
+		_, err = core.CreateAccount(t.Context(), "", doomed.Hash)
+		wantKind(t, err, images.Exists)
+		_, err = core.CreateAccount(t.Context(), "short", "")
+		wantKind(t, err, images.Invalid)
+	})
+}
+
+// TestAccountTables: a new table of an account's things must be deleted with it.
+func TestAccountTables(t *testing.T) {
+	t.Parallel()
+	schema, err := os.ReadFile("schema/0001_init.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((.*?)\n\);`)
+	for _, found := range table.FindAllStringSubmatch(string(schema), -1) {
+		owned := regexp.MustCompile(`(?m)^ +account +TEXT`).MatchString(found[2])
+		listed := slices.Contains(images.AccountTables, found[1])
+		byHand := found[1] == "images" || found[1] == "installation"
+		if owned != (listed || byHand) {
+			t.Errorf("%s has an account: %v; a deletion goes through it: %v", found[1], owned, listed)
+		}
+	}
+}

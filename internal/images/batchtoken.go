@@ -1,0 +1,83 @@
+package images
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+// A batch token is a short-lived right to use the batch API, with the account and the scope that
+// its parent has when it is used. It dies with its parent.
+const (
+	batchTokenLife = time.Hour
+	maxBatchTokens = 1000 // alive, of one parent
+)
+
+// CreateBatchToken makes a batch token of a token and returns its secret, which is kept nowhere.
+// LimitReached when the parent has too many, Unauthenticated when it has just been revoked.
+func (s *Service) CreateBatchToken(
+	ctx context.Context, parent Token,
+) (secret string, expires time.Time, err error) {
+	secret = "calob_" + rand.Text()
+	now := s.Now()
+	expires = fromMicros(micros(now.Add(batchTokenLife)))
+	if !parent.Expires.IsZero() && parent.Expires.Before(expires) {
+		expires = parent.Expires
+	}
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		dead, err := tx.Exec(`DELETE FROM batch_tokens WHERE parent = ?1 AND expires <= ?2`,
+			parent.Key, micros(now))
+		if err != nil {
+			return err
+		}
+		// Who asks at once waits here for the others.
+		counted, err := tx.Exec(`UPDATE tokens SET batches = batches - CAST(?2 AS BIGINT) + 1
+			WHERE key = ?1 AND batches - CAST(?2 AS BIGINT) < ?3`, parent.Key, dead, maxBatchTokens)
+		if err != nil {
+			return err
+		}
+		if counted == 0 {
+			return whyNoBatchToken(tx, parent.Key)
+		}
+		_, err = tx.Exec(`INSERT INTO batch_tokens (sha256, parent, created, expires)
+			VALUES (?1, ?2, ?3, ?4)`, hashHex(secret), parent.Key, micros(now), micros(expires))
+		return err
+	})
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("making a batch token: %w", err)
+	}
+	return secret, expires, nil
+}
+
+func whyNoBatchToken(tx *sqldb.Tx, parent string) error {
+	var there int
+	err := tx.QueryRow(`SELECT count(*) FROM tokens WHERE key = ?1`, parent).Scan(&there)
+	if err == nil && there == 0 {
+		return Errorf(Unauthenticated, "Authentication error")
+	}
+	if err != nil {
+		return err
+	}
+	return Errorf(LimitReached, "This token has reached its service limit of %d batch tokens alive: "+
+		"use those that it has, or wait for them to expire", maxBatchTokens)
+}
+
+// AuthenticateBatch returns the parent of the batch token of a secret; else as Authenticate.
+func (s *Service) AuthenticateBatch(ctx context.Context, secret string) (Token, error) {
+	return s.authenticate(ctx, secret,
+		` WHERE t.key = (SELECT parent FROM batch_tokens WHERE sha256 = ?1 AND expires > ?2)`,
+		micros(s.Now()))
+}
+
+// deleteOrphanedBatchTokens deletes those whose parent is gone: a mint may have raced with its end.
+func (s *Service) deleteOrphanedBatchTokens(ctx context.Context) error {
+	_, err := s.DB.Exec(ctx, `DELETE FROM batch_tokens WHERE NOT EXISTS (
+		SELECT 1 FROM tokens WHERE key = parent)`)
+	if err != nil {
+		return fmt.Errorf("deleting batch tokens without a parent: %w", err)
+	}
+	return nil
+}

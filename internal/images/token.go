@@ -1,0 +1,218 @@
+package images
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+// A Scope is what a Token may do.
+type Scope string
+
+// The scopes, each allowing all that the one before it allows.
+const (
+	Read  Scope = "read"
+	Write Scope = "write"
+	Admin Scope = "admin"
+)
+
+var scopeRank = map[Scope]int{Read: 1, Write: 2, Admin: 3}
+
+// Allows reports whether a token of scope s may do what needs scope need.
+func (s Scope) Allows(need Scope) bool {
+	return scopeRank[s] >= scopeRank[need] && scopeRank[need] > 0
+}
+
+// A Token is the right to use the API of an Account. Only the SHA-256 of its secret is kept.
+type Token struct {
+	Key     string
+	Account string // the account's ID
+	Name    string
+	Scope   Scope
+	Created time.Time
+	Expires time.Time // zero: never
+}
+
+// Expired reports whether the token's time is over.
+func (t Token) Expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
+
+// NewToken is a token to be made.
+type NewToken struct {
+	Name  string        // to revoke it by, one of the account's
+	Scope Scope         //
+	Life  time.Duration // from now; 0: for ever
+}
+
+// A token lives for at least a second, the least that its wire form can say, and for 100 years.
+const (
+	minTokenLife = time.Second
+	maxTokenLife = 100 * 365 * 24 * time.Hour
+)
+
+// The token that -api-token names, and the one that the first start makes.
+const (
+	envToken   = "env"
+	firstToken = "first"
+)
+
+var tokenName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+func (s *Service) replaceToken(
+	tx *sqldb.Tx, account, name string, scope Scope, secret string,
+) error {
+	_, err := tx.Exec(`DELETE FROM tokens WHERE account = ?1 AND (name = ?2 AND sha256 <> ?3)`,
+		account, name, hashHex(secret))
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(insertToken,
+		newKey(), account, name, scope, hashHex(secret), micros(s.Now()), nil)
+	if err != nil {
+		return err
+	}
+	there, err := scanToken(tx.QueryRow(selectToken+` WHERE sha256 = ?1`, hashHex(secret)))
+	if err == nil && !there.Expires.IsZero() {
+		return fmt.Errorf("-api-token is the token %q already, which expires: choose another", there.Name)
+	}
+	if err == nil && (there.Account != account || !there.Scope.Allows(scope)) {
+		err = fmt.Errorf("-api-token is the token %q already, of scope %s of the account %s: "+
+			"choose another", there.Name, there.Scope, there.Account)
+	}
+	return err
+}
+
+// insertFirstToken makes the first token of an account that has none.
+func (s *Service) insertFirstToken(tx *sqldb.Tx, account, secret string) (made bool, err error) {
+	changed, err := tx.Exec(`INSERT INTO tokens (key, account, name, scope, sha256, created, batches)
+		SELECT ?1, CAST(?2 AS TEXT), ?3, ?4, ?5, CAST(?6 AS BIGINT), 0
+		WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE account = ?2)
+		ON CONFLICT DO NOTHING`,
+		newKey(), account, firstToken, Admin, hashHex(secret), micros(s.Now()))
+	return changed > 0, err
+}
+
+// CreateToken makes a token and returns its secret, which is kept nowhere: Invalid, Exists,
+// AccountUnknown.
+func (s *Service) CreateToken(
+	ctx context.Context, account string, t NewToken,
+) (secret string, err error) {
+	switch {
+	case !tokenName.MatchString(t.Name):
+		return "", Errorf(Invalid, "the token's name %q is not valid: it takes 1 to 64 letters, "+
+			"digits, dots, dashes and underscores", t.Name)
+	case scopeRank[t.Scope] == 0:
+		return "", Errorf(Invalid, "the scope %q is not valid: it is read, write or admin", t.Scope)
+	case t.Life != 0 && (t.Life < minTokenLife || t.Life > maxTokenLife):
+		return "", Errorf(Invalid, "the life %v is not valid: it is a second to 100 years, "+
+			"0 for ever", t.Life)
+	}
+	if _, err := s.Account(ctx, account); err != nil {
+		return "", err // the reference to it must not fail inside the transaction
+	}
+	now := s.Now()
+	var expires any
+	if t.Life != 0 {
+		expires = micros(now.Add(t.Life))
+	}
+	secret = "calo_" + rand.Text()
+	made, err := s.DB.Exec(ctx, insertToken,
+		newKey(), account, t.Name, t.Scope, hashHex(secret), micros(now), expires)
+	if err != nil {
+		return "", fmt.Errorf("making a token: %w", err)
+	}
+	if made == 0 {
+		return "", Errorf(Exists, "there is a token %q already", t.Name)
+	}
+	return secret, nil
+}
+
+// RevokeToken deletes a token by its name, and its batch tokens.
+func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
+	var gone int64
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+		// Those of a token that is gone are dead in any case: this only makes room.
+		_, err = tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (
+			SELECT key FROM tokens WHERE account = ?1 AND name = ?2)`, account, name)
+		if err != nil {
+			return err
+		}
+		gone, err = tx.Exec(`DELETE FROM tokens WHERE account = ?1 AND name = ?2`, account, name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("revoking a token: %w", err)
+	}
+	if gone == 0 {
+		return Errorf(Invalid, "there is no token %q", name)
+	}
+	return nil
+}
+
+// Tokens returns the tokens of an account by name.
+func (s *Service) Tokens(ctx context.Context, account string) ([]Token, error) {
+	rows, err := s.DB.Query(ctx, selectToken+` WHERE account = ?1 ORDER BY name`, account)
+	if err != nil {
+		return nil, fmt.Errorf("reading the tokens: %w", err)
+	}
+	return collect(rows, scanToken)
+}
+
+// Authenticate returns the Token of a secret. Unauthenticated when there is none, or it has
+// expired; AccountSuspended, with the Token.
+func (s *Service) Authenticate(ctx context.Context, secret string) (Token, error) {
+	return s.authenticate(ctx, secret, ` WHERE t.sha256 = ?1`)
+}
+
+// authenticate returns the token that where finds by the hash of a secret, ?1, and perhaps by the
+// time, ?2.
+func (s *Service) authenticate(
+	ctx context.Context, secret, where string, now ...any,
+) (t Token, err error) {
+	var suspended bool
+	r := s.DB.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires,
+		a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
+		append([]any{hashHex(secret)}, now...)...)
+	t, err = scanToken(also{r, &suspended})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return t, Errorf(Unauthenticated, "Authentication error")
+	case err != nil:
+		return t, fmt.Errorf("reading a token: %w", err)
+	case t.Expired(s.Now()):
+		return Token{}, Errorf(Unauthenticated, "Authentication error: this token has expired")
+	case suspended:
+		return t, suspendedError()
+	}
+	return t, nil
+}
+
+const (
+	selectToken = `SELECT key, account, name, scope, created, expires FROM tokens`
+	insertToken = `INSERT INTO tokens (key, account, name, scope, sha256, created, expires, batches)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0) ON CONFLICT DO NOTHING`
+)
+
+func scanToken(r row) (t Token, err error) {
+	var created int64
+	var expires sql.NullInt64
+	err = r.Scan(&t.Key, &t.Account, &t.Name, &t.Scope, &created, &expires)
+	t.Created = fromMicros(created)
+	if expires.Valid {
+		t.Expires = fromMicros(expires.Int64)
+	}
+	return t, err
+}
+
+// also is a row with one column more than its noun has.
+type also struct {
+	row
+	more any
+}
+
+func (a also) Scan(dest ...any) error { return a.row.Scan(append(dest, a.more)...) }

@@ -1,0 +1,201 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+// Usage is what an account holds.
+type Usage struct {
+	Images int64
+	Bytes  int64 // of originals, and what open drafts reserve
+	Drafts int64 // open ones: those that expired some minutes ago do not count
+}
+
+// Limits bound what an account may hold and do; NoLimit is none.
+type Limits struct {
+	Images int64 // open drafts count, for each may become one
+	Bytes  int64 // an open draft counts as the largest upload allowed
+	Drafts int64 // open ones
+	Mints  int64 // drafts made a minute
+}
+
+// NoLimit is the absence of a limit.
+const NoLimit = -1
+
+const defaultMaxDrafts = 100_000
+
+// releaseAfter is the time from a draft's expiry until it gives back what it reserves. An upload
+// that began in time and takes longer is charged anew.
+const releaseAfter = 10 * time.Minute
+
+// A charge is what an account is to hold more, or less.
+type charge struct {
+	images, bytes, drafts int64
+	mints                 int64 // only ever more
+}
+
+// pay charges an account, or refuses: AccountSuspended, LimitReached. It is the last statement of
+// its transaction, as the account's row is what all writers of an account wait for. Rows of images
+// come before it always, or two transactions could wait for each other.
+func (s *Service) pay(tx *sqldb.Tx, account string, c charge) error {
+	changed, err := tx.Exec(`UPDATE accounts SET
+		used_images = used_images + CAST(?2 AS BIGINT),
+		used_bytes = used_bytes + CAST(?3 AS BIGINT),
+		used_drafts = used_drafts + CAST(?4 AS BIGINT),
+		minted = CAST(?5 AS BIGINT) + CASE WHEN mint_minute BETWEEN CAST(?6 AS BIGINT)
+			AND CAST(?6 AS BIGINT) + 1 THEN minted ELSE 0 END,
+		mint_minute = CASE WHEN mint_minute = CAST(?6 AS BIGINT) + 1 THEN mint_minute
+			ELSE CAST(?6 AS BIGINT) END
+		WHERE id = ?1 AND suspended = 0
+		AND (CAST(?2 AS BIGINT) + CAST(?4 AS BIGINT) <= 0 OR max_images < 0 OR
+			used_images + used_drafts + CAST(?2 AS BIGINT) + CAST(?4 AS BIGINT) <= max_images)
+		AND (CAST(?3 AS BIGINT) <= 0 OR max_bytes < 0 OR
+			used_bytes + CAST(?3 AS BIGINT) <= max_bytes)
+		AND (CAST(?4 AS BIGINT) <= 0 OR max_drafts < 0 OR
+			used_drafts + CAST(?4 AS BIGINT) <= max_drafts)
+		AND (CAST(?5 AS BIGINT) = 0 OR max_mints < 0 OR
+			CAST(?5 AS BIGINT) + CASE WHEN mint_minute BETWEEN CAST(?6 AS BIGINT)
+			AND CAST(?6 AS BIGINT) + 1 THEN minted ELSE 0 END <= max_mints)`,
+		account, c.images, c.bytes, c.drafts, c.mints, s.Now().Unix()/60)
+	if err != nil {
+		return fmt.Errorf("charging an account: %w", err)
+	}
+	if changed > 0 {
+		return nil
+	}
+	a, err := scanAccount(tx.QueryRow(selectAccount+` WHERE id = ?1`, account))
+	if err != nil {
+		return fmt.Errorf("reading why an account was not charged: %w", err)
+	}
+	return a.refusal(c)
+}
+
+// refusal says why a charge was refused.
+func (a Account) refusal(c charge) error {
+	err := a.wouldRefuse(c)
+	if err == nil { // it did a moment ago
+		err = Errorf(LimitReached, "The account has reached a service limit")
+	}
+	return err
+}
+
+// wouldRefuse says what stands against a charge, as far as a row that was read can tell: it takes a
+// limit on mints for reached, as it does not know their number.
+func (a Account) wouldRefuse(c charge) error {
+	over := func(limit, used, more int64) bool { return more > 0 && limit >= 0 && used+more > limit }
+	limit := ""
+	switch {
+	case a.Suspended:
+		return suspendedError()
+	case over(a.Limits.Images, a.Used.Images+a.Used.Drafts, c.images+c.drafts):
+		limit = fmt.Sprintf("%d images, open drafts included", a.Limits.Images)
+	case over(a.Limits.Bytes, a.Used.Bytes, c.bytes):
+		limit = fmt.Sprintf("%d bytes, of which an open draft takes those of the largest upload",
+			a.Limits.Bytes)
+	case over(a.Limits.Drafts, a.Used.Drafts, c.drafts):
+		limit = fmt.Sprintf("%d drafts that wait for their upload", a.Limits.Drafts)
+	case c.mints > 0 && a.Limits.Mints >= 0:
+		limit = fmt.Sprintf("%d one-time URLs a minute", a.Limits.Mints)
+	default:
+		return nil
+	}
+	return Errorf(LimitReached, "The account has reached its service limit of %s", limit)
+}
+
+func suspendedError() error {
+	return Errorf(AccountSuspended, "The account is suspended: ask the operator of this service")
+}
+
+// A deletedRow is what is left of the row of an image or draft.
+type deletedRow struct {
+	key, account string
+	blob         string // of the original; "" of a draft
+}
+
+// deleteRows deletes the rows of images and drafts that where finds, and credits their accounts.
+// Nothing else deletes rows of images. It is the last statement of its transaction, or comes
+// before none but those of drafts with the id that it freed; see pay.
+func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
+	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
+		RETURNING key, account, COALESCE(blob, ''), draft, COALESCE(size, 0), open, reserved`, args...)
+	if err != nil {
+		return nil, err
+	}
+	credits := map[string]charge{}
+	gone, err := collect(rows, func(r row) (d deletedRow, err error) {
+		var draft, open bool
+		var size, reserved int64
+		err = r.Scan(&d.key, &d.account, &d.blob, &draft, &size, &open, &reserved)
+		c := credits[d.account]
+		switch {
+		case !draft:
+			c.images, c.bytes = c.images+1, c.bytes+size
+		case open:
+			c.drafts, c.bytes = c.drafts+1, c.bytes+reserved
+		}
+		credits[d.account] = c
+		return d, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gone, credit(tx, credits)
+}
+
+// credit gives accounts back what they do not hold any more, in the order of their ids.
+func credit(tx *sqldb.Tx, credits map[string]charge) error {
+	for _, account := range slices.Sorted(maps.Keys(credits)) {
+		c := credits[account]
+		if c == (charge{}) {
+			continue
+		}
+		_, err := tx.Exec(`UPDATE accounts SET used_images = used_images - ?2,
+			used_bytes = used_bytes - ?3, used_drafts = used_drafts - ?4 WHERE id = ?1`,
+			account, c.images, c.bytes, c.drafts)
+		if err != nil {
+			return fmt.Errorf("crediting an account: %w", err)
+		}
+	}
+	return nil
+}
+
+// releaseExpiredDrafts gives back what drafts reserve whose time is over; their rows stay a while.
+func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
+	const some = 1000
+	for {
+		released := 0
+		err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+			rows, err := tx.Query(`UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
+				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
+				ORDER BY expires LIMIT ?2) RETURNING account, reserved`,
+				micros(s.Now().Add(-releaseAfter)), some)
+			if err != nil {
+				return err
+			}
+			credits := map[string]charge{}
+			all, err := collect(rows, func(r row) (account string, err error) {
+				var reserved int64
+				err = r.Scan(&account, &reserved)
+				c := credits[account]
+				credits[account] = charge{drafts: c.drafts + 1, bytes: c.bytes + reserved}
+				return account, err
+			})
+			if released = len(all); err != nil {
+				return err
+			}
+			return credit(tx, credits)
+		})
+		if err != nil {
+			return fmt.Errorf("releasing expired drafts: %w", err)
+		}
+		if released < some {
+			return nil
+		}
+	}
+}

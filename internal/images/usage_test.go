@@ -1,0 +1,291 @@
+package images_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+	"calotype/internal/sqldb/sqldbtest"
+)
+
+const largest = 10 << 20 // the default of MaxUploadBytes
+
+func limit(t *testing.T, core *images.Service, name string, n int64) {
+	t.Helper()
+	if err := core.SetLimit(t.Context(), account, name, n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func usage(t *testing.T, core *images.Service) images.Usage {
+	t.Helper()
+	a, err := core.Account(t.Context(), account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Used
+}
+
+// create makes an image as the API does.
+func create(
+	t *testing.T, core *images.Service, account string, d images.NewDraft, body []byte,
+) (images.Image, error) {
+	u, err := core.BeginImage(account, int64(len(body)))
+	if err != nil {
+		return images.Image{}, err
+	}
+	defer u.Close()
+	if _, err := u.Write(body); err != nil {
+		return images.Image{}, err
+	}
+	return u.Create(t.Context(), "a.jpg", d)
+}
+
+// TestALimitHoldsAgainst64 has 64 askers at once for the 5 that a limit leaves.
+func TestALimitHoldsAgainst64(t *testing.T) {
+	t.Parallel()
+	size := int64(len(imagestest.JPEG(t, 0)))
+	for _, c := range []struct {
+		name, limit string
+		n           int64
+		api         bool // an upload with the token, else a draft
+	}{
+		{"drafts", "drafts", 5, false}, {"mints", "mints", 5, false},
+		{"images of drafts", "images", 5, false}, {"bytes of drafts", "bytes", 5*largest + 1, false},
+		{"images", "images", 5, true}, {"bytes", "bytes", 6*size - 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			imagestest.Each(t, func(t *testing.T, core *images.Service) {
+				core.Now = newClock().now
+				limit(t, core, c.limit, c.n)
+				var made atomic.Int64
+				var wait sync.WaitGroup
+				for range 64 {
+					wait.Go(func() {
+						var err error
+						if c.api {
+							_, err = create(t, core, account, images.NewDraft{}, imagestest.JPEG(t, 0))
+						} else {
+							_, _, err = core.CreateDraft(t.Context(), account, images.NewDraft{})
+						}
+						if err == nil {
+							made.Add(1)
+						} else if images.AsError(err).Kind != images.LimitReached {
+							t.Error(err)
+						}
+					})
+				}
+				wait.Wait()
+				if made.Load() != 5 {
+					t.Errorf("%d were made, want 5", made.Load())
+				}
+				if left := blobs(t, core); c.api && len(left) != 5 {
+					t.Errorf("%d originals are left, want 5", len(left))
+				}
+				imagestest.CheckUsage(t, core)
+			})
+		})
+	}
+}
+
+func TestDraftsReserve(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		clock := newClock()
+		core.Now = clock.now
+		limit(t, core, "bytes", 2*largest)
+		body := imagestest.JPEG(t, 1)
+		size := int64(len(body))
+		_, ticket := draft(t, core, images.NewDraft{})
+		if got := usage(t, core); got != (images.Usage{Drafts: 1, Bytes: largest}) {
+			t.Errorf("a draft takes %+v", got)
+		}
+		if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body); err != nil {
+			t.Fatal(err)
+		}
+		if got := usage(t, core); got != (images.Usage{Images: 1, Bytes: size}) {
+			t.Errorf("an image of %d bytes takes %+v", size, got)
+		}
+		_, late := draft(t, core, images.NewDraft{})
+		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
+		wantKind(t, err, images.LimitReached)
+		// An upload that begins in time and ends long after is charged anew, or refused.
+		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: late, Size: size})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		if _, err := u.Write(body); err != nil {
+			t.Fatal(err)
+		}
+		clock.forward(41 * time.Minute)
+		if err := core.ReleaseExpiredDrafts(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := usage(t, core); got != (images.Usage{Images: 1, Bytes: size}) {
+			t.Errorf("an expired draft still takes something: %+v", got)
+		}
+		limit(t, core, "bytes", 2*size-1)
+		_, err = u.Finish(t.Context(), "a.jpg")
+		wantKind(t, err, images.LimitReached)
+		limit(t, core, "bytes", 2*size)
+		if _, err := u.Finish(t.Context(), "a.jpg"); err != nil {
+			t.Fatal(err)
+		}
+		if got := usage(t, core); got != (images.Usage{Images: 2, Bytes: 2 * size}) {
+			t.Errorf("the late image makes it %+v", got)
+		}
+		if len(blobs(t, core)) != 2 {
+			t.Error("the refused one's original is left")
+		}
+	})
+}
+
+func TestMintsCountByTheMinute(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	clock := newClock()
+	core.Now = clock.now
+	limit(t, core, "mints", 2)
+	mint := func() error {
+		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
+		return err
+	}
+	for i, c := range []struct {
+		later time.Duration
+		fine  bool
+	}{
+		{0, true}, {0, true}, {0, false}, {59 * time.Second, false}, {time.Second, true}, {0, true},
+		{0, false}, {-time.Second, false}, // by the clock of another node
+		{-time.Hour, true}, {time.Hour, true},
+	} {
+		clock.forward(c.later)
+		if err := mint(); (err == nil) != c.fine {
+			t.Errorf("mint %d: %v", i, err)
+		}
+	}
+	if _, err := create(t, core, account, images.NewDraft{}, imagestest.JPEG(t, 1)); err != nil {
+		t.Error(err)
+	}
+	limit(t, core, "mints", images.NoLimit)
+	for range 5 {
+		if err := mint(); err != nil {
+			t.Error(err)
+		}
+	}
+	wantKind(t, core.SetLimit(t.Context(), account, "mints", -2), images.Invalid)
+	wantKind(t, core.SetLimit(t.Context(), account, "id", 1), images.Invalid)
+	wantKind(t, core.SetLimit(t.Context(), "nobody", "mints", 1), images.AccountUnknown)
+}
+
+// TestUsageIsARecount does all that changes an account's images, at once and at random.
+func TestUsageIsARecount(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, dsn string) {
+		var now atomic.Int64 // microseconds
+		now.Store(newClock().now().UnixMicro())
+		core := imagestest.Open(t, images.Config{
+			Now: func() time.Time { return time.UnixMicro(now.Load()).UTC() },
+		}, dsn)
+		other, err := core.CreateAccount(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := core.SetLimit(t.Context(), other.ID, "images", 4); err != nil {
+			t.Fatal(err)
+		}
+		var wait sync.WaitGroup
+		for worker := range 8 {
+			rnd := rand.New(rand.NewPCG(uint64(worker), 2))
+			wait.Go(func() {
+				for i := range 40 {
+					one := mix{t, core, []string{account, other.ID}[rnd.IntN(2)], rnd}
+					one.do(worker*100+i, &now)
+				}
+			})
+		}
+		wait.Wait()
+		imagestest.CheckUsage(t, core)
+		if a, err := core.Account(t.Context(), account); err != nil || a.Used.Images == 0 {
+			t.Errorf("nothing was made: %+v, %v", a.Used, err)
+		}
+		if deleted, err := core.DeleteAccount(t.Context(), other.ID); err != nil {
+			t.Errorf("%d were deleted: %v", deleted, err)
+		}
+		imagestest.CheckUsage(t, core)
+	})
+}
+
+type mix struct {
+	t       *testing.T
+	core    *images.Service
+	account string
+	rnd     *rand.Rand
+}
+
+// do does one thing, which others may make impossible meanwhile.
+func (m mix) do(seed int, now *atomic.Int64) {
+	id := "shared-" + strconv.Itoa(m.rnd.IntN(6))
+	d := images.NewDraft{}
+	if m.rnd.IntN(2) == 0 {
+		d.ID = &id
+	}
+	var err error
+	switch m.rnd.IntN(8) {
+	case 0, 1, 2:
+		var ticket string
+		_, ticket, err = m.core.CreateDraft(m.t.Context(), m.account, d)
+		if err == nil && m.rnd.IntN(3) > 0 {
+			_, err = post(m.t.Context(), m.core, images.UploadRequest{Ticket: ticket},
+				imagestest.JPEG(m.t, seed))
+		}
+	case 3:
+		_, err = create(m.t, m.core, m.account, d, imagestest.JPEG(m.t, seed))
+	case 4, 5:
+		err = m.core.DeleteImage(m.t.Context(), m.account, id)
+	case 6:
+		now.Add(int64(25 * time.Minute / time.Microsecond))
+		err = m.core.ReleaseExpiredDrafts(m.t.Context())
+	case 7:
+		now.Add(int64(3 * time.Hour / time.Microsecond))
+		err = m.core.DeleteExpiredDrafts(m.t.Context())
+	}
+	switch kind := images.AsError(err).Kind; {
+	case err == nil:
+	case kind == images.Exists, kind == images.ImageNotFound, kind == images.LimitReached,
+		kind == images.TicketUnknown, kind == images.TicketDead, kind == images.TicketUsed:
+	default:
+		m.t.Error(err)
+	}
+}
+
+// TestOneFunctionDeletesRows: what deletes rows by itself forgets to credit their account.
+func TestOneFunctionDeletesRows(t *testing.T) {
+	t.Parallel()
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(name, "_test.go") {
+			found += strings.Count(string(text), "DELETE FROM images")
+		}
+	}
+	if found != 1 {
+		t.Errorf("DELETE FROM images stands in %d places, want deleteRows only", found)
+	}
+}
