@@ -60,7 +60,7 @@ func TestRulesOfDrafts(t *testing.T) {
 		"metadata is an array":  {meta(`[1]`), images.Invalid},
 		"metadata is no JSON":   {meta(`{"a":`), images.Invalid},
 		"metadata with NUL":     {meta(`{"a":"\u0000"}`), images.Invalid},
-		"deep metadata":     {meta(`{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}`), fine},
+		"deep metadata":         {meta(`{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}`), fine},
 		"metadata in bad UTF-8": {meta("{\"a\":\"\xff\"}"), images.Invalid},
 		"creator with NUL":      {images.NewDraft{Creator: ptr("a\x00")}, images.Invalid},
 	} {
