@@ -85,7 +85,6 @@ func ListStatements(account string, q ListQuery, after *Image) (all []ListStatem
 	add(w.page(from, to, q.Limit+1))
 	if q.Meta == nil && !q.Ascending && after == nil {
 		add(w.numbered(1000, q.Limit))
-		add(w.count())
 	}
 	return all
 }

@@ -99,4 +99,4 @@ CREATE TABLE image_meta (
 );
 -- Both end in the order of lists: a page walks one value, or all values of a path, in that order.
 CREATE INDEX image_meta_value ON image_meta (account, path, kind, text, number, uploaded, image);
-CREATE INDEX image_meta_path ON image_meta (account, path, kind, uploaded, image, number);
+CREATE INDEX image_meta_path ON image_meta (account, path, kind, uploaded, image, number, text);
