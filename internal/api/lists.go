@@ -119,8 +119,8 @@ func listParameters(raw string, names ...string) (parameters, error) {
 	return p, nil
 }
 
-// metaFilters reads the filters of one parameter, whose name is meta.<path>[<operator>]. Each of its
-// values is a filter; that they contradict each other is no error.
+// metaFilters reads the filters of one parameter, whose name is meta.<path>[<operator>]. Each of
+// its values is a filter; that they contradict each other is no error.
 func metaFilters(name string, values []string) ([]images.MetaFilter, error) {
 	path, dotted := strings.CutPrefix(name, "meta.")
 	path, operator, opened := strings.Cut(path, "[")

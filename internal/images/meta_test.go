@@ -23,7 +23,8 @@ func TestMetaRows(t *testing.T) {
 		`{"a":{"a":{"a":{"a":{"a":1}}}}}`:                           {"a.a.a.a.a"},
 		`{"a":{"a":{"a":{"a":{"a":{"a":1},"b":[1]}}}},"b":1}`:       {"b"},
 		`{"` + name(100) + `":1,"` + name(101) + `":1}`:             {name(100)},
-		`{"` + name(50) + `":{"` + name(49) + `":1,"b":1,"c-":1}}`:  {name(50) + ".b", name(50) + "." + name(49)},
+		`{"` + name(50) + `":{"` + name(49) + `":1,"b":1,"c-":1}}`:  {
+			name(50) + ".b", name(50) + "." + name(49)},
 		`{"` + name(50) + `":{"` + name(50) + `":1},"a":1,"a":"2"}`: {"a"},
 	} {
 		got, err := images.MetaRows(meta)
@@ -56,7 +57,8 @@ func FuzzMetaRows(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(paths) > 64 || !slices.IsSorted(paths) || len(slices.Compact(slices.Clone(paths))) != len(paths) {
+		unique := slices.Compact(slices.Clone(paths))
+		if len(paths) > 64 || !slices.IsSorted(paths) || len(unique) != len(paths) {
 			t.Errorf("the paths %q", paths)
 		}
 		for _, path := range paths {
@@ -93,7 +95,8 @@ func TestMetaRowsFollowTheImage(t *testing.T) {
 		rows(3)
 		q := images.ListQuery{Limit: 9, Meta: []images.MetaFilter{condition{"a", "eq", "x"}.filter(t)}}
 		page, err := core.ListImages(t.Context(), account, q)
-		if err != nil || len(page.Images) != 1 || !reflect.DeepEqual(page.Images[0].Original, img.Original) {
+		if err != nil || len(page.Images) != 1 ||
+			!reflect.DeepEqual(page.Images[0].Original, img.Original) {
 			t.Errorf("%+v, %v", page, err)
 		}
 		if err := core.SetMeta(t.Context(), made.Key, `{"a":"y"}`); err != nil {

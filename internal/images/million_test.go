@@ -205,3 +205,31 @@ func benchmarkLists(b *testing.B, core *images.Service, n int) {
 		pages(strings.ReplaceAll(name, " ", "_"), q, looked)
 	}
 }
+
+// BenchmarkMetadata makes drafts, and images of drafts, with and without metadata.
+func BenchmarkMetadata(b *testing.B) {
+	const five = `{"status":"active","score":5,"flag":true,"region":{"name":"eu"},"tags":["x"]}`
+	run := func(b *testing.B, core *images.Service) {
+		for name, meta := range map[string]string{"none": "", "five": five} {
+			d := images.NewDraft{Meta: []byte(meta)}
+			b.Run("draft/"+name, func(b *testing.B) {
+				for b.Loop() {
+					if _, _, err := core.CreateDraft(b.Context(), account, d); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			b.Run("image/"+name, func(b *testing.B) {
+				for b.Loop() {
+					if _, err := core.MakeImage(b.Context(), account, d); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+	b.Run("sqlite", func(b *testing.B) {
+		run(b, lister(b, filepath.Join(b.TempDir(), "calotype.db")))
+	})
+	b.Run("postgres", func(b *testing.B) { run(b, lister(b, sqldbtest.Postgres(b))) })
+}
