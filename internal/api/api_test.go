@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -213,48 +212,6 @@ func TestPanicAfterAnswer(t *testing.T) {
 	defer resp.Body.Close()
 	if got, err := io.ReadAll(resp.Body); err == nil {
 		t.Errorf("taken for whole: %q", got)
-	}
-}
-
-func TestListQuery(t *testing.T) {
-	t.Parallel()
-	empty, name := "", "a b"
-	for raw, want := range map[string]images.ListQuery{
-		"":           {Limit: 1000},
-		"per_page=1": {Limit: 1},
-		"per_page=10000&sort_order=asc&continuation_token=abc": {
-			Limit: 10000, Ascending: true, Token: "abc"},
-		"sort_order=desc&per_page=&continuation_token=&x=%FF": {Limit: 1000},
-		"creator=":      {Limit: 1000, Creator: &empty},
-		"creator=a%20b": {Limit: 1000, Creator: &name},
-		"metadata=1":    {Limit: 1000},
-	} {
-		got, err := listQuery(raw)
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %+v (%v), want %+v", raw, got, err, want)
-		}
-	}
-	for raw, says := range map[string]string{
-		"per_page=0":                           "1 to 10000",
-		"per_page=10001":                       "1 to 10000",
-		"per_page=-1":                          "1 to 10000",
-		"per_page=ten":                         "1 to 10000",
-		"per_page=1&per_page=2":                "given twice",
-		"sort_order=up":                        "asc or desc",
-		"creator=%FF":                          "UTF-8",
-		"continuation_token=%00":               "control",
-		"meta.status%5Beq%5D=x":                "not supported",
-		"meta%5Bstatus%5D=x":                   "not supported",
-		"meta=x":                               "not supported",
-		"per_page=1&meta.a%5Beq:string%5D=%7C": "not supported",
-		"a=%zz":                                "%25",
-		"a;b":                                  "semicolon",
-	} {
-		_, err := listQuery(raw)
-		if e := images.AsError(err); err == nil || e.Kind != images.Invalid ||
-			!strings.Contains(e.Msg, says) {
-			t.Errorf("%s: %v, want a refusal that says %q", raw, err, says)
-		}
 	}
 }
 

@@ -333,7 +333,7 @@ func TestList(t *testing.T) {
 			t.Errorf("creator even: %v, without: %v", even, none)
 		}
 		for _, query := range []string{"?sort_order=up", "?continuation_token=x", "?per_page=0",
-			"?meta.a%5Beq%5D=x", "?creator=%FF", "?creator=%00", "?continuation_token=%FF"} {
+			"?meta.a%5Bne%5D=x", "?creator=%FF", "?creator=%00", "?continuation_token=%FF"} {
 			f.want(f.ask("GET", "/images/v2"+query, "", ""), 400, 5400)
 		}
 	})

@@ -1,6 +1,10 @@
 package images
 
-import "context"
+import (
+	"context"
+
+	"calotype/internal/sqldb"
+)
 
 // DeleteExpiredDrafts lets tests run the job by itself.
 func (s *Service) DeleteExpiredDrafts(ctx context.Context) error { return s.deleteExpiredDrafts(ctx) }
@@ -13,3 +17,80 @@ func (s *Service) ReleaseExpiredDrafts(ctx context.Context) error { return s.rel
 
 // AccountTables are the tables that a deletion of an account goes through, besides its images.
 var AccountTables = accountTables
+
+// SetMaxLooked lets tests bound how many rows a page of a list looks at.
+func (s *Service) SetMaxLooked(rows int) { s.maxLooked = rows }
+
+// MakeImage writes the rows of an image as an upload does, without bytes and without a worker.
+func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Image, error) {
+	draft, err := s.newDraft(account, d)
+	if err != nil {
+		return Image{}, err
+	}
+	u := &Upload{s: s, began: s.Now(), draft: draft}
+	img := u.claimed(&Original{Blob: blobKey(s.Now())}, "picture.jpg")
+	return img, s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := s.insertDraft(tx, draft, ""); err != nil {
+			return err
+		}
+		if _, err := u.claimRow(tx, img); err != nil {
+			return err
+		}
+		return insertMeta(tx, img.Key)
+	})
+}
+
+// FinishDraft makes a draft an image, likewise.
+func (s *Service) FinishDraft(ctx context.Context, draft Image) (Image, error) {
+	u := &Upload{s: s, began: s.Now(), draft: draft}
+	return u.claim(ctx, &Original{Blob: blobKey(s.Now())}, "picture.jpg")
+}
+
+// SetMeta replaces the metadata of an image.
+func (s *Service) SetMeta(ctx context.Context, key, meta string) error {
+	return s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if _, err := tx.Exec(`UPDATE images SET meta = ?2 WHERE key = ?1`, key, meta); err != nil {
+			return err
+		}
+		return replaceMeta(tx, key)
+	})
+}
+
+// MetaRows returns the paths that filters find in metadata.
+func MetaRows(meta string) (paths []string, err error) {
+	rows, err := metaRows([]byte(meta))
+	for _, row := range rows {
+		paths = append(paths, row.path)
+	}
+	return paths, err
+}
+
+// A ListStatement is a statement that a list sends to the database.
+type ListStatement struct {
+	SQL  string
+	Args []any
+}
+
+// ListStatements returns the statements of a page behind an image, for EXPLAIN.
+func ListStatements(account string, q ListQuery, after *Image) (all []ListStatement) {
+	q.Meta = sortedFilters(q.Meta)
+	w := newListWalk(account, q)
+	var from, to *position
+	if after != nil {
+		p := positionOf(*after)
+		from = &p
+	}
+	add := func(sql string, args []any) { all = append(all, ListStatement{sql, args}) }
+	if len(w.residual) > 0 {
+		to = &position{0, newKey()}
+		if q.Ascending {
+			to.uploaded = 1 << 60
+		}
+		add(w.end(from, 1000))
+	}
+	add(w.page(from, to, q.Limit+1))
+	if q.Meta == nil && !q.Ascending && after == nil {
+		add(w.numbered(1000, q.Limit))
+	}
+	return all
+}

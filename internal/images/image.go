@@ -3,13 +3,10 @@ package images
 import (
 	"context"
 	"database/sql"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"calotype/internal/render"
@@ -124,133 +121,6 @@ func (s *Service) removeBytes(ctx context.Context, original string) {
 	if err != nil {
 		s.Log.Warn("bytes of a deleted image are left to the sweep", "blob", original, "err", err)
 	}
-}
-
-// ListQuery asks for a page of images.
-type ListQuery struct {
-	Limit     int    // 1 to 10,000
-	Token     string // continuation token; "" is the beginning
-	Ascending bool
-	Creator   *string // "" is "without creator"
-}
-
-// ListPage is a page of images; Next is "" on the last one.
-type ListPage struct {
-	Images []Image
-	Next   string
-}
-
-// MaxListLimit bounds a page.
-const MaxListLimit = 10_000
-
-// ListImages returns a page of images by time of upload, never drafts. Paging is by the last row
-// seen, so that what is inserted or deleted meanwhile shifts nothing.
-func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (ListPage, error) {
-	if q.Limit < 1 || q.Limit > MaxListLimit {
-		return ListPage{}, Errorf(Invalid, "per_page must be between 1 and %d", MaxListLimit)
-	}
-	query, args, err := q.statement(account)
-	if err != nil {
-		return ListPage{}, err
-	}
-	rows, err := s.DB.Query(ctx, query, args...)
-	if err != nil {
-		return ListPage{}, fmt.Errorf("listing images: %w", err)
-	}
-	page := ListPage{}
-	if page.Images, err = collect(rows, scanImage); err != nil {
-		return ListPage{}, fmt.Errorf("listing images: %w", err)
-	}
-	if len(page.Images) > q.Limit {
-		page.Images = page.Images[:q.Limit]
-		page.Next = pageToken(page.Images[q.Limit-1])
-	}
-	return page, nil
-}
-
-// PageQuery asks for a numbered page of images.
-type PageQuery struct {
-	Page, Limit int     // from 1
-	Creator     *string // "" is "without creator"
-}
-
-// NumberedPage is a page of images and how many there are in all.
-type NumberedPage struct {
-	Images []Image
-	Total  int
-}
-
-// ListPage returns a numbered page of images, newest first, never drafts. What is inserted or
-// deleted between two pages shifts the second: ListImages does not have this fault.
-func (s *Service) ListPage(
-	ctx context.Context, account string, q PageQuery,
-) (page NumberedPage, err error) {
-	if q.Page < 1 || q.Limit < 1 || q.Limit > MaxListLimit || q.Page > 1<<31/q.Limit {
-		return page, Errorf(Invalid, "page must be at least 1, and per_page between 1 and %d",
-			MaxListLimit)
-	}
-	where, args := ofAccount(account, q.Creator)
-	count := s.DB.QueryRow(ctx, `SELECT count(*) FROM images`+where, args...)
-	if err := count.Scan(&page.Total); err != nil {
-		return page, fmt.Errorf("counting images: %w", err)
-	}
-	rows, err := s.DB.Query(ctx, selectImage+where+` ORDER BY uploaded DESC, key DESC LIMIT `+
-		strconv.Itoa(q.Limit)+` OFFSET `+strconv.Itoa((q.Page-1)*q.Limit), args...)
-	if err != nil {
-		return page, fmt.Errorf("listing images: %w", err)
-	}
-	page.Images, err = collect(rows, scanImage)
-	return page, err
-}
-
-// ofAccount is the condition that lists have in common.
-func ofAccount(account string, creator *string) (where string, args []any) {
-	where, args = ` WHERE account = ?1 AND draft = 0`, []any{account}
-	switch {
-	case creator == nil:
-	case *creator == "":
-		where += ` AND creator IS NULL`
-	default:
-		where, args = where+` AND creator = ?2`, append(args, *creator)
-	}
-	return where, args
-}
-
-// statement asks for one row more than the page holds, to know whether there is a next one.
-func (q ListQuery) statement(account string) (string, []any, error) {
-	where, args := ofAccount(account, q.Creator)
-	order, compare := `DESC`, `<`
-	if q.Ascending {
-		order, compare = `ASC`, `>`
-	}
-	if q.Token != "" {
-		uploaded, key, err := parsePageToken(q.Token)
-		if err != nil {
-			return "", nil, err
-		}
-		args = append(args, uploaded, key)
-		where += fmt.Sprintf(` AND (uploaded, key) %s (?%d, ?%d)`, compare, len(args)-1, len(args))
-	}
-	return selectImage + where + ` ORDER BY uploaded ` + order + `, key ` + order +
-		` LIMIT ` + strconv.Itoa(q.Limit+1), args, nil
-}
-
-func pageToken(last Image) string {
-	return base64.RawURLEncoding.EncodeToString(
-		[]byte(strconv.FormatInt(micros(last.Uploaded), 10) + "." + last.Key))
-}
-
-func parsePageToken(token string) (uploaded int64, key string, err error) {
-	plain, err := base64.RawURLEncoding.DecodeString(token)
-	before, key, found := strings.Cut(string(plain), ".")
-	if err == nil && found {
-		uploaded, err = strconv.ParseInt(before, 10, 64)
-	}
-	if err != nil || !found || !isKey(key) {
-		return 0, "", Errorf(Invalid, "the continuation_token is not valid: "+
-			"it must be one that the last page gave")
-	}
-	return uploaded, key, nil
 }
 
 const selectImage = `SELECT key, account, id, custom, creator, meta, filename, require_signed,

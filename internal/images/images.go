@@ -61,6 +61,7 @@ type Service struct {
 	gates      gates
 	resolved   resolveCache
 	work       sync.WaitGroup // of goroutines that outlive their asker
+	maxLooked  int            // rows that a page of a list looks at
 	closing    context.Context
 	close      context.CancelFunc
 }
@@ -77,7 +78,7 @@ func New(c Config) *Service {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{Config: c}
+	s := &Service{Config: c, maxLooked: maxLooked}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }

@@ -3,7 +3,6 @@ package images
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,8 +15,6 @@ import (
 const (
 	maxIDRunes       = 1024
 	maxMetaBytes     = 1024
-	maxMetaDepth     = 5
-	maxMetaLeaves    = 64
 	maxCreatorBytes  = 1024
 	maxFilenameBytes = 255
 )
@@ -107,46 +104,33 @@ func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
 	if err := json.Unmarshal(compact.Bytes(), &value); err != nil {
 		return refuse("it is not JSON in UTF-8")
 	}
-	if err := checkMeta(value, 0, new(int)); err != nil {
-		return refuse(err.Error())
+	if hasControls(value) {
+		return refuse("it holds control characters")
 	}
 	return compact.Bytes(), nil
 }
 
-// checkMeta walks a JSON value of at most maxMetaBytes. Line breaks and tabs are let pass in values:
-// a description of several lines is common and hurts nobody.
-func checkMeta(value any, depth int, leaves *int) error {
-	if depth > maxMetaDepth {
-		return errors.New("it is nested more than 5 levels deep")
-	}
-	check := func(inner any) error { return checkMeta(inner, depth+1, leaves) }
+// hasControls reports whether a JSON value of at most maxMetaBytes holds control characters.
+func hasControls(value any) bool {
 	switch value := value.(type) {
 	case map[string]any:
 		for name, inner := range value {
-			if !plainText(name) {
-				return errors.New("it holds control characters")
-			}
-			if err := check(inner); err != nil {
-				return err
+			if !plainText(name) || hasControls(inner) {
+				return true
 			}
 		}
-		return nil
 	case []any:
-		for _, inner := range value {
-			if err := check(inner); err != nil {
-				return err
-			}
-		}
-		return nil
+		return slices.ContainsFunc(value, hasControls)
 	case string:
-		if !plainText(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(value)) {
-			return errors.New("it holds control characters")
-		}
+		return !plainLines(value)
 	}
-	if *leaves++; *leaves > maxMetaLeaves {
-		return errors.New("it holds more than 64 values")
-	}
-	return nil
+	return false
+}
+
+// plainLines reports whether s is plain text, or lines of it. Line breaks and tabs are let pass in
+// metadata: a description of several lines is common and hurts nobody.
+func plainLines(s string) bool {
+	return plainText(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(s))
 }
 
 // cleanFilename keeps of a declared file name what may be stored: the last segment of its path, in

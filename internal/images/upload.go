@@ -220,7 +220,10 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 		if err == nil && rows == 0 {
 			err = errors.New("a draft made in this transaction could not be claimed in it")
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return insertMeta(tx, img.Key)
 	})
 	return u.settle(ctx, img, original, err)
 }
@@ -344,8 +347,10 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	img := u.claimed(o, filename)
 	var rows int64
 	err := u.s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
-		rows, err = u.claimRow(tx, img)
-		return err
+		if rows, err = u.claimRow(tx, img); err != nil || rows == 0 {
+			return err
+		}
+		return insertMeta(tx, img.Key)
 	})
 	if err != nil {
 		return img, storing("claiming a ticket", err)

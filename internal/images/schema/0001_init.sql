@@ -113,3 +113,21 @@ CREATE TABLE images (
 CREATE UNIQUE INDEX images_id ON images (account, id_sha256);
 CREATE INDEX images_list ON images (account, draft, uploaded, key);
 CREATE INDEX images_expiry ON images (draft, open, expires);
+-- Lists of a creator, and of those without one.
+CREATE INDEX images_creator ON images (account, creator, uploaded, key) WHERE draft = 0;
+
+-- What filters read: the values in the metadata of images, none of drafts. Written in the
+-- transaction that writes the image's own row; account and uploaded are copies of that row's.
+CREATE TABLE image_meta (
+    image    TEXT             NOT NULL REFERENCES images (key) ON DELETE CASCADE,
+    path     TEXT             NOT NULL, -- of the value in the object, such as region.name
+    account  TEXT             NOT NULL,
+    uploaded BIGINT           NOT NULL,
+    kind     TEXT             NOT NULL, -- string, number or boolean
+    text     TEXT             NOT NULL, -- of a string, else ''
+    number   DOUBLE PRECISION NOT NULL, -- of a number; of a boolean 0 or 1; else 0
+    PRIMARY KEY (image, path)
+);
+-- Both end in the order of lists: a page walks one value, or all values of a path, in that order.
+CREATE INDEX image_meta_value ON image_meta (account, path, kind, text, number, uploaded, image);
+CREATE INDEX image_meta_path ON image_meta (account, path, kind, uploaded, image, number, text);

@@ -30,7 +30,7 @@ func Each(t *testing.T, fn func(t *testing.T, dsn string)) {
 }
 
 // Open opens dsn until the test ends.
-func Open(t *testing.T, dsn string) *sqldb.DB {
+func Open(t testing.TB, dsn string) *sqldb.DB {
 	t.Helper()
 	db, err := sqldb.Open(t.Context(), dsn)
 	if err != nil {
@@ -45,7 +45,7 @@ func Open(t *testing.T, dsn string) *sqldb.DB {
 }
 
 // Postgres makes an empty PostgreSQL database, removed when the test ends, and returns its URL.
-func Postgres(t *testing.T) string {
+func Postgres(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv(Env)
 	if server == "" {
@@ -75,7 +75,7 @@ func Postgres(t *testing.T) string {
 }
 
 // exec runs a statement that PostgreSQL refuses inside a transaction.
-func exec(t *testing.T, db *sqldb.DB, statement string) {
+func exec(t testing.TB, db *sqldb.DB, statement string) {
 	t.Helper()
 	rows, err := db.Query(context.Background(), statement)
 	if err == nil {

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"encoding/json"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+func TestListQuery(t *testing.T) {
+	t.Parallel()
+	empty, name := "", "a b"
+	for raw, want := range map[string]images.ListQuery{
+		"":           {Limit: 1000},
+		"per_page=1": {Limit: 1},
+		"per_page=10000&sort_order=asc&continuation_token=abc": {
+			Limit: 10000, Ascending: true, Token: "abc"},
+		"sort_order=desc&per_page=&continuation_token=&x=%FF": {Limit: 1000},
+		"creator=":      {Limit: 1000, Creator: &empty},
+		"creator=a%20b": {Limit: 1000, Creator: &name},
+		"metadata=1":    {Limit: 1000},
+	} {
+		got, err := listQuery(raw)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v (%v), want %+v", raw, got, err, want)
+		}
+	}
+	for raw, says := range map[string]string{
+		"per_page=0":             "1 to 10000",
+		"per_page=10001":         "1 to 10000",
+		"per_page=-1":            "1 to 10000",
+		"per_page=ten":           "1 to 10000",
+		"per_page=1&per_page=2":  "given twice",
+		"sort_order=up":          "asc or desc",
+		"creator=%FF":            "UTF-8",
+		"continuation_token=%00": "control",
+		"a=%zz":                  "%25",
+		"a;b":                    "semicolon",
+	} {
+		_, err := listQuery(raw)
+		if e := images.AsError(err); err == nil || e.Kind != images.Invalid ||
+			!strings.Contains(e.Msg, says) {
+			t.Errorf("%s: %v, want a refusal that says %q", raw, err, says)
+		}
+	}
+}
+
+// filter is a filter on metadata that is known to be valid.
+func filter(t testing.TB, path, operator, value string) images.MetaFilter {
+	t.Helper()
+	f, err := images.NewMetaFilter(path, operator, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestFilterParameters(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string][]images.MetaFilter{
+		"meta.status%5Beq%5D=x":              {filter(t, "status", "eq", "x")},
+		"meta.status[eq:string]=x":           {filter(t, "status", "eq", "x")},
+		"meta%2Ea.b_1%5Beq%3Anumber%5D=5":    {filter(t, "a.b_1", "eq:number", "5")},
+		"meta.a%5Bin%5D=x%7Cy+z%7C":          {filter(t, "a", "in", "x|y z|")},
+		"meta.a%5Bin%5D=x|y":                 {filter(t, "a", "in", "x|y")},
+		"meta.a%5Beq%5D=%5B%5D%3D%26%0A":     {filter(t, "a", "eq", "[]=&\n")},
+		"meta.a[eq]":                         {filter(t, "a", "eq", "")},
+		"meta.tags.0[eq]=x&metadata[a]=1":    {filter(t, "tags.0", "eq", "x")},
+		"meta.a[gt]=1&per_page=1000&Meta=1":  {filter(t, "a", "gt:number", "1")},
+		"meta.a[eq]=x&meta.a[eq]=y&per_page": {filter(t, "a", "eq", "x"), filter(t, "a", "eq", "y")},
+	} {
+		got, err := listQuery(raw)
+		if err != nil || !reflect.DeepEqual(got, images.ListQuery{Limit: 1000, Meta: want}) {
+			t.Errorf("%s: %+v (%v), want %+v", raw, got, err, want)
+		}
+	}
+	for _, raw := range []string{
+		"meta=x", "meta.=x", "meta.[eq]=x", "meta[eq]=x", "meta[status][eq]=x", "meta.a.eq=x",
+		"meta.status=x", "meta.a[eq=x", "meta.a[eq]x=x", "meta.a[eq]]=x", "meta.a[[eq]=x",
+		"meta.a[]=x", "meta.a[ne]=x", "meta.a[EQ]=x", "meta.a[eq:]=x", "meta.a[eq:null]=x",
+		"meta.a[gt:string]=1", "meta.a[gt:boolean]=true", "meta.a[in:boolean]=true",
+		"meta.a[eq:number:number]=1", "meta.a[eq][eq]=x", "meta.a%20[eq]=x", "meta.a-b[eq]=x",
+		"meta.%C3%A9[eq]=x", "meta.a..b[eq]=x", "meta.a.[eq]=x", "meta.a[eq]=%FF", "meta.a[eq]=%00",
+		"meta.a[gt]=x", "meta.a[gt]=", "meta.a[eq:boolean]=1", "meta.a[in:number]=1|", "meta.[%FF]=x",
+		"meta.a[eq]=x&meta.a[no]=y", "meta.%FF[%FF]=x",
+	} {
+		if _, err := listQuery(raw); err == nil || images.AsError(err).Kind != images.Invalid {
+			t.Errorf("%s: %v, want a refusal", raw, err)
+		}
+	}
+}
+
+// TestFilteredList asks for lists as the SDKs do, with everything percent-encoded, and by hand.
+func TestFilteredList(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		for id, metadata := range map[string]string{
+			"a": `{"status":"a|b","n":5}`, "b": `{"status":"x","n":6}`, "c": `{"region":{"name":"eu"}}`,
+		} {
+			f.upload(f.draft("id", id, "metadata", metadata), id, imagestest.JPEG(t, 1))
+		}
+		f.draft("id", "draft", "metadata", `{"status":"x"}`)
+		for query, want := range map[string]string{
+			"":                                        "abc",
+			"meta.status%5Beq%5D=x":                   "b",
+			"meta.status[eq]=x":                       "b",
+			"meta.status%5Beq%5D=a%7Cb":               "a",
+			"meta.status%5Bin%3Astring%5D=a%7Cx":      "b",
+			"meta.n%5Bin%3Anumber%5D=5%7C6%7C7":       "ab",
+			"meta.n[in:number]=5|6":                   "ab",
+			"meta.n[gte]=5&meta.n[lt]=6":              "a",
+			"meta.n[gt]=6&meta.n[lt]=5":               "",
+			"meta.region.name[eq]=eu&creator=":        "c",
+			"meta.region.name[eq]=eu&creator=someone": "",
+		} {
+			r := f.ask("GET", "/images/v2?sort_order=asc&"+query, "", "")
+			var page struct {
+				Images []image
+			}
+			if err := json.Unmarshal(r.Result, &page); err != nil || r.status != 200 {
+				t.Fatalf("%s: %d %s: %v", query, r.status, r.body, err)
+			}
+			var ids []string
+			for _, img := range page.Images {
+				ids = append(ids, img.ID)
+			}
+			slices.Sort(ids)
+			if got := strings.Join(ids, ""); got != want {
+				t.Errorf("%s finds %q, want %q", query, got, want)
+			}
+		}
+		six := strings.Repeat("meta.n[gt]=1&", 6)
+		for _, query := range []string{six, "meta.n[gt]=x", "meta.n[ne]=5", "meta.n=5",
+			"meta.a.b.c.d.e.f[eq]=x", "meta." + strings.Repeat("x", 101) + "[eq]=x", "meta.n[in]=1|2|3|4|5|6|7|8|9|10|11"} {
+			f.want(f.ask("GET", "/images/v2?"+query, "", ""), 400, 5400)
+			f.want(f.ask("GET", "/images/v1?"+query, "", ""), 400, 5400)
+		}
+		f.want(f.ask("GET", "/images/v1?meta.n[gt]=1", "", ""), 400, 5400)
+	})
+}
+
+// FuzzFilter reads a query that holds one parameter: it is a filter, or refused, or plainly none.
+func FuzzFilter(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"meta.status[eq]", "active"}, {"meta.a.b.c.d.e[in:number]", "1|2|3"}, {"meta.a[gt]", "-1e9"},
+		{"meta", ""}, {"meta[a]", "x"}, {"meta.a[eq:boolean]", "true"}, {"metadata", "x"},
+		{"meta.a[in]", "1|2|3|4|5|6|7|8|9|10|11"}, {"meta.a.b.c.d.e.f[eq]", "x"}, {"meta.a[lte]", "1e999"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		got, err := listQuery(url.QueryEscape(name) + "=" + url.QueryEscape(value))
+		if err != nil {
+			if images.AsError(err).Kind != images.Invalid {
+				t.Errorf("unforeseen: %v", err)
+			}
+			return
+		}
+		asked := name == "meta" || strings.HasPrefix(name, "meta.") || strings.HasPrefix(name, "meta[")
+		if asked != (len(got.Meta) == 1) {
+			t.Fatalf("%q gives the filters %v", name, got.Meta)
+		}
+		if !asked {
+			return
+		}
+		path, operator, _ := strings.Cut(strings.TrimPrefix(name, "meta."), "[")
+		again, err := images.NewMetaFilter(path, strings.TrimSuffix(operator, "]"), value)
+		if err != nil || !reflect.DeepEqual(got.Meta[0], again) || len(path) > 100 ||
+			strings.Count(path, ".") > 4 || strings.Trim(path, "._0123456789"+
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+			t.Errorf("%q gives %v, then %v (%v)", name, got.Meta[0], again, err)
+		}
+	})
+}

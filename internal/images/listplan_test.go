@@ -1,0 +1,106 @@
+package images_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"calotype/internal/images"
+	"calotype/internal/sqldb"
+	"calotype/internal/sqldb/sqldbtest"
+)
+
+// TestListsAreIndexed asks both engines how they would find pages among many images: by an index
+// that is in the order of the list, without sorting the images of an account or reading them all.
+func TestListsAreIndexed(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, dsn string) {
+		core := lister(t, dsn)
+		fillImages(t, core.DB, 20_000)
+		if err := analyze(core.DB, t); err != nil {
+			t.Fatal(err)
+		}
+		page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 3000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		postgres := strings.HasPrefix(dsn, "postgres")
+		for name, q := range queries(t) {
+			for _, after := range []*images.Image{nil, &page.Images[2999]} {
+				for _, ascending := range []bool{false, true} {
+					q.Limit, q.Ascending = 100, ascending
+					for _, s := range images.ListStatements(account, q, after) {
+						plan := explain(t, core.DB, postgres, s)
+						if problem := badPlan(plan); problem != "" {
+							t.Errorf("%s: %s in\n%s\n%s", name, problem, s.SQL, plan)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// analyze gathers what the planners know of the tables. SQLite need not have it: there it would
+// only tell that the test's values are few.
+func analyze(db *sqldb.DB, t *testing.T) error {
+	var version string
+	if db.QueryRow(t.Context(), `SELECT sqlite_version()`).Scan(&version) == nil {
+		return nil
+	}
+	_, err := db.Exec(t.Context(), `ANALYZE images, image_meta`)
+	return err
+}
+
+func explain(t *testing.T, db *sqldb.DB, postgres bool, s images.ListStatement) (plan string) {
+	t.Helper()
+	words := `EXPLAIN QUERY PLAN `
+	if postgres {
+		words = `EXPLAIN `
+	}
+	rows, err := db.Query(t.Context(), words+s.SQL, s.Args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		var ignored [3]any
+		if postgres {
+			err = rows.Scan(&line)
+		} else {
+			err = rows.Scan(&ignored[0], &ignored[1], &ignored[2], &line)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan += fmt.Sprintln(line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// Sorting what a page found is fine: it stands outside of the limit.
+var (
+	scansTable  = regexp.MustCompile(`(?m)Seq Scan on (images|image_meta)|` +
+		`^SCAN (m|f|c|images|image_meta)\b`)
+	sortsWithin = regexp.MustCompile(`(?s)Limit.*Sort|` +
+		`(CO-ROUTINE|MATERIALIZE) walk.*USE TEMP B-TREE.*SCAN walk`)
+)
+
+// badPlan returns what is wrong with a plan, "" for nothing.
+func badPlan(plan string) string {
+	if scansTable.MatchString(plan) {
+		return "a table is read from end to end"
+	}
+	if sortsWithin.MatchString(plan) {
+		return "rows are sorted before they are limited"
+	}
+	if strings.Contains(plan, "Hash Join") || strings.Contains(plan, "AUTOMATIC") {
+		return "a table is read to join it"
+	}
+	return ""
+}

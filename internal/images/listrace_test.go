@@ -1,0 +1,163 @@
+package images_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+// writer changes what is beside the images of a walk as fast as it can: it inserts images whose
+// moment lies before, between and after them, as commits that overtake each other and imports do,
+// finishes drafts, deletes images, and writes the metadata of those walked through anew.
+type writer struct {
+	core   *images.Service
+	walked []images.Image
+	start  time.Time
+	rounds atomic.Int64
+}
+
+func (w *writer) run(ctx context.Context, seed uint64) error {
+	r := rand.New(rand.NewPCG(seed, 1))
+	// A service of its own, on the same database: only its clock differs.
+	core := images.New(images.Config{DB: w.core.DB, Now: func() time.Time {
+		return w.start.Add(time.Duration(r.IntN(300)-100) * time.Millisecond)
+	}})
+	defer core.Close()
+	var own []images.Image
+	for ctx.Err() == nil {
+		meta := json.RawMessage(fmt.Sprintf(`{"kind":"walked","n":%d}`, r.IntN(10)))
+		d := images.NewDraft{Meta: meta, Creator: ptr("walker")}
+		inserted, err := core.MakeImage(context.Background(), account, d)
+		if err != nil {
+			return err
+		}
+		draft, _, err := core.CreateDraft(context.Background(), account, d)
+		if err != nil {
+			return err
+		}
+		finished, err := core.FinishDraft(context.Background(), draft)
+		if err != nil {
+			return err
+		}
+		own = append(own, inserted, finished)
+		if len(own) > 40 {
+			i := r.IntN(len(own))
+			if err := w.core.DeleteImage(context.Background(), account, own[i].ID); err != nil {
+				return err
+			}
+			own = slices.Delete(own, i, i+1)
+		}
+		key := w.walked[r.IntN(len(w.walked))].Key
+		if err := core.SetMeta(context.Background(), key, string(meta)); err != nil {
+			return err
+		}
+		w.rounds.Add(1)
+	}
+	return nil
+}
+
+// TestWalksMissNothing walks lists while others write: each image that was there before must be
+// listed once, and walkList sees that none is listed twice.
+func TestWalksMissNothing(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		clock := newClock()
+		core.Now = clock.now
+		w := &writer{core: core, start: clock.now()}
+		for i := range 100 {
+			clock.forward(time.Duration(i%2) * time.Millisecond) // two at each moment
+			d := images.NewDraft{Meta: json.RawMessage(`{"kind":"walked","n":1}`), Creator: ptr("walker")}
+			img, err := core.MakeImage(t.Context(), account, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.walked = append(w.walked, img)
+		}
+		core.SetMaxLooked(15)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		for i := range cap(ended) {
+			go func() { ended <- w.run(ctx, uint64(i)) }()
+		}
+		for i := range 12 {
+			w.walk(t, i)
+		}
+		stop()
+		for range cap(ended) {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// walk walks one of the lists that hold all images of w.
+func (w *writer) walk(t *testing.T, i int) {
+	t.Helper()
+	kind, n := condition{"kind", "eq", "walked"}.filter(t), condition{"n", "gte", "0"}.filter(t)
+	q := [...]images.ListQuery{{}, {Creator: ptr("walker")}, {Meta: []images.MetaFilter{kind}},
+		{Meta: []images.MetaFilter{n}}, {Meta: []images.MetaFilter{kind, n}},
+		{Meta: []images.MetaFilter{kind}, Creator: ptr("walker")}}[i/2]
+	q.Limit, q.Ascending = 7, i%2 == 0
+	listed, pages := walkList(t, w.core, q, func() {
+		// The writers must have had their turn between any two pages.
+		for before := w.rounds.Load(); w.rounds.Load() == before; {
+			time.Sleep(time.Millisecond)
+			if t.Context().Err() != nil {
+				return
+			}
+		}
+	})
+	for _, img := range w.walked {
+		if !slices.Contains(listed, img.ID) {
+			t.Errorf("list %d (%d pages) misses an image that was there all the time", i, pages)
+			return
+		}
+	}
+}
+
+// TestAPageLooksAtSoManyRows counts pages where nothing matches, and where little does.
+func TestAPageLooksAtSoManyRows(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		for i := range 100 {
+			meta := json.RawMessage(fmt.Sprintf(`{"n":%d,"even":%v}`, i, i%2 == 0))
+			if _, err := core.MakeImage(t.Context(), account, images.NewDraft{Meta: meta}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		core.SetMaxLooked(20)
+		for _, c := range []struct {
+			filters      []condition
+			found, pages int
+		}{
+			{[]condition{{"n", "gt", "1000"}}, 0, 6}, // the sixth finds that there is no more
+			{[]condition{{"n", "gte", "99"}}, 1, 6},
+			{[]condition{{"n", "lt", "1"}}, 1, 6},
+			{[]condition{{"even", "eq:boolean", "true"}, {"n", "in:number", "0|1|98"}}, 2, 3},
+			{[]condition{{"n", "eq:number", "1000"}}, 0, 1},
+			{[]condition{{"absent", "gt", "0"}}, 0, 1},
+			{[]condition{{"n", "gte", "0"}}, 100, 6},
+		} {
+			for _, ascending := range []bool{false, true} {
+				q := images.ListQuery{Limit: 1000, Ascending: ascending}
+				for _, f := range c.filters {
+					q.Meta = append(q.Meta, f.filter(t))
+				}
+				ids, pages := walkList(t, core, q, nothing)
+				if len(ids) != c.found || pages != c.pages {
+					t.Errorf("%v: %d images in %d pages, want %d in %d",
+						c.filters, len(ids), pages, c.found, c.pages)
+				}
+			}
+		}
+	})
+}

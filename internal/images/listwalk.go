@@ -1,0 +1,169 @@
+package images
+
+import (
+	"strconv"
+	"strings"
+)
+
+// A listWalk goes through rows in the order of lists, by an index that ends in (uploaded, key):
+// through the images of an account or of a creator, or through the rows of image_meta that have one
+// value, or any value, at one path. The residual conditions are looked up for each of these rows.
+type listWalk struct {
+	table, key string // the table, and its column with the image's key
+	order      string // ASC or DESC
+	leading    string // column to order by before uploaded, or ""
+	driving    []condition
+	residual   []condition
+}
+
+// A condition writes SQL about the row called m.
+type condition func(*statement) string
+
+// newListWalk chooses what to walk through: the fewest rows, as far as can be told without looking.
+// A creator has few images, one value of a path fewer than all of it.
+func newListWalk(account string, q ListQuery) listWalk {
+	w := listWalk{order: "DESC"}
+	if q.Ascending {
+		w.order = "ASC"
+	}
+	w.driving = append(w.driving, func(s *statement) string { return `m.account = ` + s.arg(account) })
+	filters := q.Meta
+	byCreator := q.Creator != nil && (*q.Creator != "" || len(filters) == 0)
+	if byCreator || len(filters) == 0 {
+		w.throughImages(q.Creator)
+	} else {
+		filters = w.throughMeta(filters)
+		w.residual = append(w.residual, creatorOf(q.Creator)...)
+	}
+	for _, f := range filters {
+		w.residual = append(w.residual, func(s *statement) string { return f.of(s, "m."+w.key) })
+	}
+	return w
+}
+
+// throughImages walks through images, of a creator if one is given.
+func (w *listWalk) throughImages(creator *string) {
+	w.table, w.key = "images", "key"
+	w.driving = append(w.driving, func(*statement) string { return `m.draft = 0` })
+	switch {
+	case creator == nil:
+	case *creator == "":
+		w.driving = append(w.driving, func(*statement) string { return `m.creator IS NULL` })
+		w.leading = "creator" // PostgreSQL does not see that all are equal
+	default:
+		w.driving = append(w.driving, func(s *statement) string {
+			return `m.creator = ` + s.arg(*creator)
+		})
+	}
+}
+
+// throughMeta walks through the rows of the path of one of the filters, and returns the others.
+func (w *listWalk) throughMeta(filters []MetaFilter) (others []MetaFilter) {
+	driver := 0
+	for i, f := range filters {
+		// Booleans tell little.
+		if f.compare == "=" && (filters[driver].compare != "=" || f.kind() != metaBoolean) {
+			driver = i
+		}
+	}
+	f := filters[driver]
+	w.table, w.key = "image_meta", "image"
+	w.driving = append(w.driving, func(s *statement) string {
+		return `m.path = ` + s.arg(f.path) + ` AND m.kind = ` + s.arg(string(f.kind()))
+	})
+	if f.compare == "=" {
+		w.driving = append(w.driving, func(s *statement) string {
+			v := f.values[0]
+			return `m.text = ` + s.arg(v.text) + ` AND m.number = ` + s.arg(v.number)
+		})
+	} else {
+		// As expressions, so that nobody thinks of the index by values: it is not in our order.
+		w.residual = append(w.residual, func(s *statement) string {
+			return f.condition(s, `m.text || ''`, `m.number + 0`)
+		})
+	}
+	return append(append(others, filters[:driver]...), filters[driver+1:]...)
+}
+
+// creatorOf is the condition on the creator where rows of image_meta are walked through.
+func creatorOf(creator *string) []condition {
+	if creator == nil {
+		return nil
+	}
+	return []condition{func(s *statement) string {
+		is := ` IS NULL`
+		if *creator != "" {
+			is = ` = ` + s.arg(*creator)
+		}
+		return `(SELECT c.creator FROM images c WHERE c.key = m.image)` + is
+	}}
+}
+
+// rows writes a statement for the positions of the rows behind one position, up to another, that
+// meet conditions.
+func (w listWalk) rows(s *statement, from, to *position, conditions ...[]condition) {
+	s.WriteString(`SELECT m.uploaded AS moment, m.` + w.key + ` AS walked FROM ` + w.table + ` m`)
+	var where []string
+	for _, some := range conditions {
+		for _, c := range some {
+			where = append(where, c(s))
+		}
+	}
+	behind, upTo := `<`, `>=`
+	if w.order == "ASC" {
+		behind, upTo = `>`, `<=`
+	}
+	bound := func(compare string, p *position) {
+		if p != nil {
+			where = append(where, `(m.uploaded, m.`+w.key+`) `+compare+
+				` (`+s.arg(p.uploaded)+`, `+s.arg(p.key)+`)`)
+		}
+	}
+	bound(behind, from)
+	bound(upTo, to)
+	s.WriteString(` WHERE ` + strings.Join(where, ` AND `) + ` ORDER BY `)
+	if w.leading != "" {
+		s.WriteString(`m.` + w.leading + ` ` + w.order + `, `)
+	}
+	s.WriteString(`m.uploaded ` + w.order + `, m.` + w.key + ` ` + w.order)
+}
+
+// end is a statement for the position of the last of so many rows behind one.
+func (w listWalk) end(from *position, rows int) (string, []any) {
+	s := &statement{}
+	w.rows(s, from, nil, w.driving)
+	s.WriteString(` LIMIT 1 OFFSET ` + strconv.Itoa(rows-1))
+	return s.String(), s.args
+}
+
+// page is a statement for the images behind one position, up to another, that meet all conditions.
+func (w listWalk) page(from, to *position, limit int) (string, []any) {
+	return w.images(from, to, ` LIMIT `+strconv.Itoa(limit))
+}
+
+// numbered is a statement for the images at a distance from the beginning.
+func (w listWalk) numbered(offset, limit int) (string, []any) {
+	return w.images(nil, nil, ` LIMIT `+strconv.Itoa(limit)+` OFFSET `+strconv.Itoa(offset))
+}
+
+// images is a statement for images. The walk stays within its index; only what it found is read.
+func (w listWalk) images(from, to *position, limit string) (string, []any) {
+	s := &statement{}
+	s.WriteString(selectImage + ` JOIN (`)
+	w.rows(s, from, to, w.driving, w.residual)
+	s.WriteString(limit + `) walk ON key = walked ORDER BY moment ` + w.order + `, walked ` + w.order)
+	return s.String(), s.args
+}
+
+// count is a statement for the number of rows to walk through.
+func (w listWalk) count() (string, []any) {
+	s := &statement{}
+	s.WriteString(`SELECT count(*) FROM ` + w.table + ` m WHERE `)
+	for i, c := range w.driving {
+		if i > 0 {
+			s.WriteString(` AND `)
+		}
+		s.WriteString(c(s))
+	}
+	return s.String(), s.args
+}
