@@ -7,3 +7,17 @@ func (s *Service) DeleteExpiredDrafts(ctx context.Context) error { return s.dele
 
 // ParseManifest lets tests read a manifest.
 var ParseManifest = parseManifest
+
+// Waiting lets tests know that somebody waits for a draft by now.
+func (s *Service) Waiting() int {
+	s.waits.mu.Lock()
+	defer s.waits.mu.Unlock()
+	return s.waits.askers
+}
+
+// Polls lets tests count how often the database was asked for them.
+func (s *Service) Polls() int {
+	s.waits.mu.Lock()
+	defer s.waits.mu.Unlock()
+	return s.waits.polls
+}
