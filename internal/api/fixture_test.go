@@ -15,6 +15,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/outbound"
 	"calotype/internal/sqldb/sqldbtest"
 	"calotype/internal/v4"
 )
@@ -74,7 +75,13 @@ func each(t *testing.T, fn func(t *testing.T, f *fixture)) {
 
 func newFixture(t *testing.T, dsn string) *fixture {
 	f := &fixture{t: t, log: &syncBuffer{}, now: &clock{}}
-	f.core = imagestest.Open(t, images.Config{Now: f.now.now}, dsn)
+	local, err := outbound.ParseNetworks("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.core = imagestest.Open(t, images.Config{
+		Now: f.now.now, Outbound: outbound.New(outbound.Config{Allow: local}),
+	}, dsn)
 	account, err := f.core.Account(t.Context(), testAccount)
 	if err != nil {
 		t.Fatal(err)
