@@ -81,7 +81,7 @@ func editRow(tx *sqldb.Tx, account, id string, e Edit) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	// IMAGE_META: where e.Meta is given, the rows of this key are replaced here.
+	// IMAGE_META: where e.Meta is given, replaceMeta(tx, key) follows here.
 	return scanImage(tx.QueryRow(selectImage+` WHERE key = ?1`, key))
 }
 
