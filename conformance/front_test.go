@@ -143,7 +143,8 @@ func (b breakage) falsify(r *http.Response, from, to string) error {
 	return nil
 }
 
-// operation names what a request asks for: mint, create, list, old list, details, blob, edit or delete;
+// operation names what a request asks for: mint, create, list, old list, details, blob, edit or
+// delete;
 // post and get are an end user's.
 func operation(r *http.Request) string {
 	path := r.URL.EscapedPath()

@@ -49,8 +49,8 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 	return img, nil
 }
 
-// editRow is one conditional statement, and the reading of what it made: sql.ErrNoRows when there is
-// no such image, or when it has a custom id and is to become private. Of two edits of one image
+// editRow is one conditional statement, and the reading of what it made: sql.ErrNoRows when there
+// is no such image, or when it has a custom id and is to become private. Of two edits of one image
 // the second sees what the first left. If that has another id now, the second finds none.
 func editRow(tx *sqldb.Tx, account, id string, e Edit) (Image, error) {
 	var meta, creator, private any

@@ -14,8 +14,8 @@ const (
 	fetchesOfOneAccount = 16
 )
 
-// FetchImage makes an image out of the picture at a URL, which may hold a user and a password, under
-// the rules of Create. The fetch ends when ctx does. FetchFailed says why there is no picture, and
+// FetchImage makes an image out of the picture at a URL, which may hold a user and a password,
+// under the rules of Create. The fetch ends when ctx does. FetchFailed says why there is no picture, and
 // never quotes the URL; TooLarge, Busy, NoSpace, Aborted.
 func (s *Service) FetchImage(
 	ctx context.Context, account, address string, d NewDraft,

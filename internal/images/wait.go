@@ -19,8 +19,8 @@ const (
 )
 
 // WaitImage returns an image as soon as it is a draft no more, or as the draft that it still is
-// after a time, or when the server ends. ImageNotFound when there is none, or no more; Busy when too
-// many wait; Aborted when ctx ends.
+// after a time, or when the server ends. ImageNotFound when there is none, or no more; Busy when
+// too many wait; Aborted when ctx ends.
 func (s *Service) WaitImage(
 	ctx context.Context, account, id string, atMost time.Duration,
 ) (Image, error) {

@@ -29,8 +29,8 @@ func newGuard(open []netip.Prefix) *guard {
 	return &guard{open: open, public: ssrf.New()}
 }
 
-// control is a net.Dialer's Control. It sees the address that is about to be connected, when nothing
-// can change it any more: whatever was written in the URL, and whatever a name resolved to before.
+// control is a net.Dialer's Control. It sees the address that is about to be connected, when
+// nothing can change it any more: whatever was written in the URL, and whatever a name resolved to before.
 func (g *guard) control(network, address string, raw syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
