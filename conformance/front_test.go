@@ -143,7 +143,8 @@ func (b breakage) falsify(r *http.Response, from, to string) error {
 	return nil
 }
 
-// operation names what a request asks for: mint, create, list, old list, details, blob or delete;
+// operation names what a request asks for: mint, create, list, old list, details, blob, edit or
+// delete;
 // post and get are an end user's.
 func operation(r *http.Request) string {
 	path := r.URL.EscapedPath()
@@ -163,6 +164,8 @@ func operation(r *http.Request) string {
 		return "old list"
 	case r.Method == http.MethodDelete:
 		return "delete"
+	case r.Method == http.MethodPatch:
+		return "edit"
 	case strings.HasSuffix(below, "/blob"):
 		return "blob"
 	}
@@ -230,6 +233,25 @@ var breakages = []breakage{
 		request: func(r *http.Request) {
 			if operation(r) == "delete" {
 				r.Method = http.MethodGet
+			}
+		}},
+	{name: "edit does nothing", want: "the (metadata is|image has another creator)",
+		request: func(r *http.Request) {
+			if operation(r) == "edit" {
+				r.Method = http.MethodGet
+			}
+		}},
+	{name: "edited id hidden", want: "the edited image is private under the old id",
+		request: func(r *http.Request) {
+			if operation(r) == "edit" {
+				r.Header.Set("X-Edited", r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
+			}
+		},
+		answer: func(r *http.Response, body *[]byte) {
+			var edited struct{ Result struct{ ID string } }
+			if asked := r.Request.Header.Get("X-Edited"); asked != "" &&
+				json.Unmarshal(*body, &edited) == nil && edited.Result.ID != "" {
+				*body = bytes.ReplaceAll(*body, []byte(edited.Result.ID), []byte(asked))
 			}
 		}},
 	{name: "no success", want: "broken envelope", answer: func(r *http.Response, body *[]byte) {

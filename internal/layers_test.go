@@ -54,6 +54,7 @@ var support = []string{
 var reserved = map[string][]string{
 	"calotype/internal/render/vips": {"cmd/calotype/worker.go"},
 	"database/sql":                  {"internal/images", "internal/sqldb"},
+	"code.dny.dev/ssrf":             {"internal/outbound"},
 	"github.com/mattn/go-sqlite3":   {"internal/sqldb"},
 	"github.com/jackc/pgx":          {"internal/sqldb"},
 	"github.com/pressly/goose":      {"internal/sqldb"},

@@ -43,7 +43,8 @@ type Config struct {
 	SpoolBytes     Bytes `help:"Size of all uploads being received." default:"4GiB"`
 	DiskReserve    Bytes `help:"Disk never used; 0: the larger of 1 GiB and 5 %." default:"0"`
 
-	APIRate int `help:"Requests of an API token in 5 minutes; 0: any number." default:"0"`
+	APIRate       int    `help:"Requests of an API token in 5 minutes; 0: any number." default:"0"`
+	OutboundAllow string `help:"Networks not public that URLs of clients may name: CIDR,..."`
 
 	Try string `help:"Hosts that serve the page /try: localhost, names, on or off." default:"localhost"`
 

@@ -19,6 +19,7 @@ import (
 	"calotype/internal/delivery"
 	"calotype/internal/images"
 	"calotype/internal/intake"
+	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 	"calotype/internal/v4"
@@ -125,8 +126,13 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 	if err != nil {
 		return nil, err
 	}
+	allow, err := outbound.ParseNetworks(c.OutboundAllow)
+	if err != nil {
+		return nil, err
+	}
 	return images.New(images.Config{
-		DB: db, Blobs: blobs, Render: pool, Dir: c.Data,
+		Outbound: outbound.New(outbound.Config{Allow: allow}),
+		DB:       db, Blobs: blobs, Render: pool, Dir: c.Data,
 		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
 	}), nil

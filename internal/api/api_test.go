@@ -143,7 +143,7 @@ func TestGateway(t *testing.T) {
 	wantError(t, w, a, 404, 7003)
 	w, a = do(t, h, httptest.NewRequest("PUT", under+"images/v1/CANARY", nil))
 	wantError(t, w, a, 405, 7001)
-	if got := w.Header().Get("Allow"); got != "GET, HEAD, DELETE" {
+	if got := w.Header().Get("Allow"); got != "GET, HEAD, PATCH, DELETE" {
 		t.Errorf("Allow %q", got)
 	}
 	if got := w.Header().Get("X-Should-Retry"); got != "false" {

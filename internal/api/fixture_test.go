@@ -15,6 +15,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/outbound"
 	"calotype/internal/sqldb/sqldbtest"
 	"calotype/internal/v4"
 )
@@ -73,8 +74,14 @@ func each(t *testing.T, fn func(t *testing.T, f *fixture)) {
 }
 
 func newFixture(t *testing.T, dsn string) *fixture {
+	local, err := outbound.ParseNetworks("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
 	now := &clock{}
-	f := newServer(t, imagestest.Open(t, images.Config{Now: now.now}, dsn), Config{})
+	f := newServer(t, imagestest.Open(t, images.Config{
+		Now: now.now, Outbound: outbound.New(outbound.Config{Allow: local}),
+	}, dsn), Config{})
 	f.now = now
 	return f
 }

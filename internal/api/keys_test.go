@@ -112,7 +112,7 @@ func TestScopes(t *testing.T) {
 			}
 		}
 		// Nothing was changed, and the other account has its own.
-		if got := compact(t, f.ask("GET", "/images/v1/config", "", "")); !strings.Contains(got,
+		if got := compactResult(t, f.ask("GET", "/images/v1/config", "", "")); !strings.Contains(got,
 			`"flexible_variants":false`) {
 			t.Errorf("the configuration is %s", got)
 		}

@@ -45,6 +45,7 @@ func (a *api) list() []route {
 		{"GET", account + "images/v1/batch_token", images.Read, a.createBatchToken},
 		{"GET", account + "images/v1/{id...}/blob", images.Read, a.openBlob},
 		{"GET", account + "images/v1/{id...}", images.Read, a.showImage},
+		{"PATCH", account + "images/v1/{id...}", images.Write, a.editImage},
 		{"DELETE", account + "images/v1/{id...}", images.Write, a.deleteImage},
 		{"GET", account + "tokens/verify", images.Read, a.verifyToken},
 		{"GET", "user/tokens/verify", images.Read, a.verifyToken},

@@ -45,7 +45,7 @@ func TestCreateImage(t *testing.T) {
 		f.want(create("id", "a/ж %20.jpg"), 409, 5409)
 		f.want(create("id", "/"), 400, 5411)
 		f.want(create("id", "mine", "requireSignedURLs", "true"), 400, 5400)
-		f.want(create("url", "http://127.0.0.1:9/"), 400, 5400)
+		f.want(create("url", "http://127.0.0.1:9/"), 400, 5400) // both
 		f.want(create("policy", "{}"), 400, 5400)
 		f.want(create("file", "another"), 400, 5400)
 		f.want(create("metadata", strings.Repeat("x", maxBody+1)), 413, 5413)
@@ -58,7 +58,7 @@ func TestCreateImage(t *testing.T) {
 		f.want(create(), 415, 5455)
 		picture = make([]byte, 10<<20+1)
 		f.want(create(), 413, 5413)
-		contentType, body := multi(t, "url", "http://127.0.0.1:9/")
+		contentType, body := multi(t, "metadata", "{}")
 		f.want(f.ask("POST", "/images/v1", contentType, body), 400, 5400)
 		f.want(f.ask("POST", "/images/v1", "image/jpeg", "x"), 415, 5415)
 		if all, _ := f.list("/images/v1"); len(all) != 2 {

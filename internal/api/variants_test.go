@@ -25,7 +25,7 @@ func result[T any](t *testing.T, r reply) (v T) {
 }
 
 // compact is the result without its white space, keys in the order they came.
-func compact(t *testing.T, r reply) string {
+func compactResult(t *testing.T, r reply) string {
 	t.Helper()
 	if r.status != 200 || !r.Success {
 		t.Fatalf("%d %s", r.status, r.body)
@@ -41,20 +41,20 @@ func TestVariants(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		const public = `"public":{"id":"public","options":{"fit":"scale-down","width":1366,` +
 			`"height":768,"metadata":"none"},"neverRequireSignedURLs":false}`
-		if got := compact(t, f.ask("GET", "/images/v1/variants", "", "")); got !=
+		if got := compactResult(t, f.ask("GET", "/images/v1/variants", "", "")); got !=
 			`{"variants":{`+public+`}}` {
 			t.Errorf("the recorded list is not this: %s", got)
 		}
 		const hero = `{"id":"hero","options":{"fit":"cover","width":100,"height":50,` +
 			`"metadata":"keep","browser_ttl":3600},"neverRequireSignedURLs":true}`
 		one := `{"id":"hero","variant":` + hero + `}`
-		if got := compact(t, f.ask("POST", "/images/v1/variants", applicationJSON, hero)); got != one {
+		if got := compactResult(t, f.ask("POST", "/images/v1/variants", applicationJSON, hero)); got != one {
 			t.Errorf("made: %s", got)
 		}
-		if got := compact(t, f.ask("GET", "/images/v1/variants/hero", "", "")); got != one {
+		if got := compactResult(t, f.ask("GET", "/images/v1/variants/hero", "", "")); got != one {
 			t.Errorf("shown: %s", got)
 		}
-		if got := compact(t, f.ask("GET", "/images/v1/variants", "", "")); got !=
+		if got := compactResult(t, f.ask("GET", "/images/v1/variants", "", "")); got !=
 			`{"variants":{"hero":`+hero+`,`+public+`}}` {
 			t.Errorf("listed: %s", got)
 		}
@@ -71,13 +71,13 @@ func TestVariants(t *testing.T) {
 		want := `{"id":"hero","variant":{"id":"hero","options":{"fit":"pad","height":7,` +
 			`"metadata":"copyright","background":"#ffffff","quality":80,"anim":false},` +
 			`"neverRequireSignedURLs":true}}`
-		if got := compact(t, changed); got != want {
+		if got := compactResult(t, changed); got != want {
 			t.Errorf("changed: %s", got)
 		}
-		if got := compact(t, f.ask("GET", "/images/v1/variants/hero", "", "")); got != want {
+		if got := compactResult(t, f.ask("GET", "/images/v1/variants/hero", "", "")); got != want {
 			t.Errorf("shown after a change: %s", got)
 		}
-		if got := compact(t, f.ask("DELETE", "/images/v1/variants/hero", applicationJSON, "")); got !=
+		if got := compactResult(t, f.ask("DELETE", "/images/v1/variants/hero", applicationJSON, "")); got !=
 			"{}" {
 			t.Errorf("deleted: %s", got)
 		}
@@ -110,7 +110,7 @@ func TestVariantEncodings(t *testing.T) {
 			`{"id":"f","options":` + asJSON + `,"neverRequireSignedURLs":1}`},
 	} {
 		r := f.ask("POST", "/images/v1/variants", c.contentType, c.body)
-		if got := compact(t, r); got != fmt.Sprintf(
+		if got := compactResult(t, r); got != fmt.Sprintf(
 			`{"id":"%[1]s","variant":{"id":"%[1]s","options":%[2]s,"neverRequireSignedURLs":true}}`,
 			id, want) {
 			t.Errorf("%s: %s", id, got)
@@ -118,7 +118,7 @@ func TestVariantEncodings(t *testing.T) {
 	}
 	contentType, body := multi(t, "options[width]", "9", "neverRequireSignedURLs", "false")
 	r := f.ask("PATCH", "/images/v1/variants/a", contentType, body)
-	if got := compact(t, r); got != `{"id":"a","variant":{"id":"a","options":{"fit":"scale-down",`+
+	if got := compactResult(t, r); got != `{"id":"a","variant":{"id":"a","options":{"fit":"scale-down",`+
 		`"width":9,"metadata":"copyright"},"neverRequireSignedURLs":false}}` {
 		t.Errorf("PATCH as a form: %s", got)
 	}
@@ -186,7 +186,7 @@ func TestVariantRefusals(t *testing.T) {
 		f.want(f.ask("POST", "/images/v1/variants", "text/plain", "id=x"), 415, 5415)
 		f.want(f.ask("POST", "/images/v1/variants", applicationJSON,
 			`{"id":"`+strings.Repeat("a", maxBody)+`"}`), 413, 7011)
-		if got := compact(t, f.ask("GET", "/images/v1/variants", "", "")); !strings.HasPrefix(got,
+		if got := compactResult(t, f.ask("GET", "/images/v1/variants", "", "")); !strings.HasPrefix(got,
 			`{"variants":{"public":`) || strings.Count(got, `"options"`) != 1 {
 			t.Errorf("a refusal changed something: %s", got)
 		}
@@ -226,7 +226,7 @@ func TestConfig(t *testing.T) {
 		const path = "/images/v1/config"
 		show := func(what, want string) {
 			t.Helper()
-			if got := compact(t, f.ask("GET", path, "", "")); got != want {
+			if got := compactResult(t, f.ask("GET", path, "", "")); got != want {
 				t.Errorf("%s: %s", what, got)
 			}
 		}
@@ -241,7 +241,7 @@ func TestConfig(t *testing.T) {
 			{"application/x-www-form-urlencoded", "flexible_variants=1&browser_ttl=",
 				`{"flexible_variants":true,"browser_ttl":31536000}`},
 		} {
-			if got := compact(t, f.ask("PATCH", path, c.contentType, c.body)); got != c.want {
+			if got := compactResult(t, f.ask("PATCH", path, c.contentType, c.body)); got != c.want {
 				t.Errorf("%s: %s, want %s", c.body, got, c.want)
 			}
 			show(c.body, c.want)

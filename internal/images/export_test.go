@@ -94,3 +94,17 @@ func ListStatements(account string, q ListQuery, after *Image) (all []ListStatem
 	}
 	return all
 }
+
+// Waiting lets tests know that somebody waits for a draft by now.
+func (s *Service) Waiting() int {
+	s.waits.mu.Lock()
+	defer s.waits.mu.Unlock()
+	return s.waits.askers
+}
+
+// Polls lets tests count how often the database was asked for them.
+func (s *Service) Polls() int {
+	s.waits.mu.Lock()
+	defer s.waits.mu.Unlock()
+	return s.waits.polls
+}

@@ -85,7 +85,7 @@ func explain(t *testing.T, db *sqldb.DB, postgres bool, s images.ListStatement) 
 
 // Sorting what a page found is fine: it stands outside of the limit.
 var (
-	scansTable  = regexp.MustCompile(`(?m)Seq Scan on (images|image_meta)|` +
+	scansTable = regexp.MustCompile(`(?m)Seq Scan on (images|image_meta)|` +
 		`^SCAN (m|f|c|images|image_meta)\b`)
 	sortsWithin = regexp.MustCompile(`(?s)Limit.*Sort|` +
 		`(CO-ROUTINE|MATERIALIZE) walk.*USE TEMP B-TREE.*SCAN walk`)

@@ -1,0 +1,222 @@
+package images_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+func metaEdit(text string) images.Edit {
+	return images.Edit{Meta: ptr(json.RawMessage(text))}
+}
+
+func edit(t *testing.T, core *images.Service, id string, e images.Edit) images.Image {
+	t.Helper()
+	img, err := core.EditImage(t.Context(), account, id, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func TestEdit(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		img := upload(t, core, images.NewDraft{
+			Meta: json.RawMessage(`{"a":1,"b":2}`), Creator: ptr("me"),
+		}, imagestest.JPEG(t, 1))
+		want := func(got images.Image, meta, creator string) {
+			t.Helper()
+			again, err := core.Image(t.Context(), account, got.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, _ := json.Marshal(got)
+			if b, _ := json.Marshal(again); string(a) != string(b) {
+				t.Errorf("the answer\n%s\nis not what is stored\n%s", a, b)
+			}
+			shown := "none"
+			if got.Creator != nil {
+				shown = *got.Creator
+			}
+			if string(got.Meta) != meta || shown != creator || got.ID != img.ID ||
+				!got.Uploaded.Equal(img.Uploaded) || *got.Original != *img.Original {
+				t.Errorf("got %+v", got)
+			}
+		}
+		want(edit(t, core, img.ID, images.Edit{}), `{"a":1,"b":2}`, "me")
+		want(edit(t, core, img.ID, metaEdit(` {"c": 3}`)), `{"c":3}`, "me") // replaced, not merged
+		want(edit(t, core, img.ID, images.Edit{Creator: ptr(ptr("you"))}), `{"c":3}`, "you")
+		want(edit(t, core, img.ID, images.Edit{Creator: ptr[*string](nil)}), `{"c":3}`, "none")
+		want(edit(t, core, img.ID, images.Edit{RequireSignedURLs: ptr(false)}), `{"c":3}`, "none")
+		both := metaEdit("")
+		both.Creator = ptr(ptr("they"))
+		want(edit(t, core, img.ID, both), "", "they")
+
+		for _, e := range []images.Edit{metaEdit(`[]`), metaEdit(`{"a":`),
+			{Creator: ptr(ptr("\x00"))}} {
+			_, err := core.EditImage(t.Context(), account, img.ID, e)
+			wantKind(t, err, images.Invalid)
+		}
+		want(edit(t, core, img.ID, images.Edit{}), "", "they")
+		_, err := core.EditImage(t.Context(), account, "unknown", images.Edit{})
+		wantKind(t, err, images.ImageNotFound)
+		_, err = core.EditImage(t.Context(), "another", img.ID, metaEdit(`{}`))
+		wantKind(t, err, images.ImageNotFound)
+	})
+}
+
+// TestEditPrivacy: an image that becomes private, or public, has another id from then on.
+func TestEditPrivacy(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		hash := resolve(t, core, img.ID).Account.Hash
+		before := img
+		for _, private := range []bool{true, false} {
+			e := images.Edit{RequireSignedURLs: &private}
+			after := edit(t, core, before.ID, e)
+			if after.ID == before.ID || len(after.ID) != 36 || after.Key != img.Key ||
+				after.RequireSignedURLs != private || !after.Uploaded.Equal(img.Uploaded) {
+				t.Fatalf("got %+v", after)
+			}
+			// At once, though it was resolved a moment ago.
+			_, err := core.Resolve(t.Context(), hash, before.ID, "public")
+			wantKind(t, err, images.ImageNotFound)
+			_, err = core.Image(t.Context(), account, before.ID)
+			wantKind(t, err, images.ImageNotFound)
+			if r := resolve(t, core, after.ID); r.Private() != private {
+				t.Errorf("private is %v", r.Private())
+			}
+			if same := edit(t, core, after.ID, e); same.ID != after.ID {
+				t.Error("the same value changed the id")
+			}
+			if got := stored(t, core, after.ID); string(got) != string(imagestest.JPEG(t, 1)) {
+				t.Error("the original is another")
+			}
+			before = after
+		}
+
+		made, ticket := draft(t, core, images.NewDraft{})
+		changed := edit(t, core, made.ID, images.Edit{RequireSignedURLs: ptr(true)})
+		if changed.ID != made.ID || !changed.Draft || !changed.RequireSignedURLs {
+			t.Errorf("the draft became %+v", changed)
+		}
+		done, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
+		if err != nil || done.ID != made.ID || !done.RequireSignedURLs {
+			t.Errorf("got %+v, %v", done, err)
+		}
+
+		for _, d := range []images.NewDraft{{ID: ptr("mine")}} {
+			custom := upload(t, core, d, imagestest.JPEG(t, 3))
+			waiting, _ := draft(t, core, images.NewDraft{ID: ptr("draft")})
+			for _, id := range []string{custom.ID, waiting.ID} {
+				e := metaEdit(`{"lost":1}`)
+				e.RequireSignedURLs = ptr(true)
+				_, err := core.EditImage(t.Context(), account, id, e)
+				wantKind(t, err, images.Invalid)
+				e.RequireSignedURLs = ptr(false)
+				if img := edit(t, core, id, e); img.ID != id {
+					t.Errorf("the custom id became %q", img.ID)
+				}
+			}
+		}
+	})
+}
+
+// TestEditsRace: of edits at once that make an image private, one does, and the others are told that
+// the id is gone; edits of different fields are all kept; and there is one image under one id.
+func TestEditsRace(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		for round := range 10 {
+			img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, round))
+			var mu sync.Mutex
+			var wait sync.WaitGroup
+			var flipped []string
+			kept := map[string]bool{} // which edits were answered with success
+			try := func(name string, e images.Edit) {
+				wait.Go(func() {
+					got, err := core.EditImage(t.Context(), account, img.ID, e)
+					mu.Lock()
+					defer mu.Unlock()
+					kept[name] = err == nil
+					switch {
+					case err != nil && images.AsError(err).Kind != images.ImageNotFound:
+						t.Error(err)
+					case err == nil && e.RequireSignedURLs != nil:
+						flipped = append(flipped, got.ID)
+					}
+				})
+			}
+			for i := range 4 {
+				try(fmt.Sprint("flip", i), images.Edit{RequireSignedURLs: ptr(true)})
+			}
+			try("creator", images.Edit{Creator: ptr(ptr("me"))})
+			try("meta", metaEdit(`{"a":1}`))
+			wait.Wait()
+			if len(flipped) != 1 {
+				t.Fatalf("%d edits gave an id: %v", len(flipped), flipped)
+			}
+			got, err := core.Image(t.Context(), account, flipped[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !got.RequireSignedURLs || (got.Creator != nil) != kept["creator"] ||
+				(got.Meta != nil) != kept["meta"] {
+				t.Errorf("answered were %v, but stored is %+v", kept, got)
+			}
+		}
+		page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 100})
+		if err != nil || len(page.Images) != 10 {
+			t.Errorf("%d images are listed, %v", len(page.Images), err)
+		}
+	})
+}
+
+// TestAnEditDuringAnUpload makes drafts private while their pictures come. Whichever is first, the
+// image is private; only one that was an image already has another id.
+func TestAnEditDuringAnUpload(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		for i := range 10 {
+			made, ticket := draft(t, core, images.NewDraft{})
+			var wait sync.WaitGroup
+			var uploaded, edited images.Image
+			var err, failed error
+			wait.Go(func() {
+				uploaded, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket},
+					imagestest.JPEG(t, i))
+			})
+			wait.Go(func() {
+				edited, failed = core.EditImage(t.Context(), account, made.ID,
+					images.Edit{RequireSignedURLs: ptr(true)})
+			})
+			wait.Wait()
+			if err := errors.Join(err, failed); err != nil {
+				t.Fatal(err)
+			}
+			if edited.Draft != (edited.ID == made.ID) || uploaded.RequireSignedURLs != edited.Draft {
+				t.Errorf("uploaded was %+v, edited %+v", uploaded, edited)
+			}
+			now, err := core.Image(t.Context(), account, edited.ID)
+			if err != nil || now.Draft || !now.RequireSignedURLs {
+				t.Errorf("the image is %+v, %v", now, err)
+			}
+		}
+		ids := map[string]bool{}
+		page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 100})
+		for _, img := range page.Images {
+			ids[img.ID] = true
+		}
+		if err != nil || len(ids) != 10 || slices.Contains(blobs(t, core), "") {
+			t.Errorf("%d images are listed, %v", len(ids), err)
+		}
+	})
+}

@@ -1,0 +1,120 @@
+package images_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+type waitedFor struct {
+	img images.Image
+	err error
+}
+
+// wait waits for an image on the side.
+func wait(ctx context.Context, core *images.Service, id string, most time.Duration) chan waitedFor {
+	ended := make(chan waitedFor, 1)
+	go func() {
+		img, err := core.WaitImage(ctx, account, id, most)
+		ended <- waitedFor{img, err}
+	}()
+	return ended
+}
+
+// until waits for a condition.
+func until(t *testing.T, condition func() bool) {
+	t.Helper()
+	for !condition() {
+		if err := context.Cause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		const long = time.Hour // longer than the test may take
+		made, ticket := draft(t, core, images.NewDraft{})
+		cancelled, _ := draft(t, core, images.NewDraft{})
+		still, _ := draft(t, core, images.NewDraft{})
+		ctx, leave := context.WithCancel(t.Context())
+		first := wait(t.Context(), core, made.ID, long)
+		second := wait(t.Context(), core, made.ID, long)
+		gone := wait(t.Context(), core, cancelled.ID, long)
+		left := wait(ctx, core, still.ID, long)
+		until(t, func() bool { return core.Waiting() == 4 })
+		if got, err := core.WaitImage(t.Context(), account, still.ID, time.Millisecond); err != nil ||
+			!got.Draft {
+			t.Errorf("after the time: %+v, %v", got, err)
+		}
+		leave()
+		wantKind(t, (<-left).err, images.Aborted)
+		if err := core.DeleteImage(t.Context(), account, cancelled.ID); err != nil {
+			t.Fatal(err)
+		}
+		wantKind(t, (<-gone).err, images.ImageNotFound)
+		if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket},
+			imagestest.JPEG(t, 1)); err != nil {
+			t.Fatal(err)
+		}
+		for _, ended := range []chan waitedFor{first, second} {
+			if got := <-ended; got.err != nil || got.img.Draft || got.img.Original == nil {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if n := core.Waiting(); n != 0 {
+			t.Errorf("%d still wait", n)
+		}
+		if got, err := core.WaitImage(t.Context(), account, made.ID, long); err != nil || got.Draft {
+			t.Errorf("an image: %+v, %v", got, err)
+		}
+		_, err := core.WaitImage(t.Context(), account, "unknown", long)
+		wantKind(t, err, images.ImageNotFound)
+	})
+}
+
+// TestWaitersAreBounded: a thousand wait, on one question a second; one more is sent away; and all
+// are when the server ends.
+func TestWaitersAreBounded(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	var drafts []images.Image
+	for range 10 {
+		made, _ := draft(t, core, images.NewDraft{})
+		drafts = append(drafts, made)
+	}
+	began := time.Now()
+	var waiting []chan waitedFor
+	for i := range 1000 {
+		waiting = append(waiting, wait(t.Context(), core, drafts[i%len(drafts)].ID, time.Hour))
+	}
+	until(t, func() bool { return core.Waiting() == 1000 })
+	_, err := core.WaitImage(t.Context(), account, drafts[0].ID, time.Hour)
+	wantKind(t, err, images.Busy)
+	if images.AsError(err).RetryAfter == 0 {
+		t.Error("it is not said when to come again")
+	}
+	until(t, func() bool { return core.Polls() >= 2 })
+	if n, most := core.Polls(), int(time.Since(began)/time.Second)+1; n > most {
+		t.Errorf("%d polls, want %d at most", n, most)
+	}
+	running, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- core.Run(running) }()
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for _, w := range waiting {
+		if got := <-w; got.err != nil || !got.img.Draft {
+			t.Fatalf("at the server's end: %+v", got)
+		}
+	}
+	_, err = core.WaitImage(t.Context(), account, drafts[0].ID, time.Hour)
+	wantKind(t, err, images.Busy)
+}
