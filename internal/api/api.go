@@ -32,16 +32,19 @@ const Prefix = "/client/v4/"
 // bodyTimeout is how long a request's body may take to come in.
 const bodyTimeout = 30 * time.Second
 
-// Config is what the API needs. All fields must be set.
+// Config is what the API needs. All fields but Observe must be set.
 type Config struct {
 	Core *images.Service
 	URLs v4.URLs
 	Log  *slog.Logger
+	// Observe returns what is told of each answer on a route; nil for nobody.
+	Observe func(route string) func(status int, took time.Duration)
 }
 
 type api struct {
 	Config
 	routes      []route
+	observers   observers
 	bodyTimeout time.Duration
 }
 
@@ -50,6 +53,7 @@ type api struct {
 func New(c Config) http.Handler {
 	a := &api{Config: c, bodyTimeout: bodyTimeout}
 	a.routes = a.list()
+	a.observers = observe(c.Observe, a.routes)
 	return a
 }
 
@@ -69,13 +73,14 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, 
 // secrets.
 func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 	start := time.Now()
-	line := &logLine{requestID: v4.Prepare(w), method: r.Method[:min(len(r.Method), 16)]}
+	line := &logLine{requestID: v4.Prepare(w, r), method: r.Method[:min(len(r.Method), 16)]}
 	seen := &statusWriter{ResponseWriter: w}
 	defer func() {
 		if cause := recover(); cause != nil {
 			a.refuse(seen, r, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()), line)
 		}
 		line.status, line.took = seen.status, time.Since(start)
+		a.observers.tell(line)
 		a.write(r.Context(), line)
 		if seen.broken {
 			// The client must not take what it has for whole.
@@ -104,7 +109,7 @@ func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any
 	if err != nil {
 		return nil, err
 	}
-	line.route = route.pattern
+	line.route, line.verb = route.pattern, route.method
 	token, err := a.authenticate(r)
 	if err != nil {
 		return nil, err
@@ -190,6 +195,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // A logLine is what the log says of one request.
 type logLine struct {
 	requestID, method, route, account string
+	verb                              string // the method of the route, which also answers others
 	status, code                      int
 	took                              time.Duration
 	err                               error

@@ -27,7 +27,7 @@ func (a *api) list() []route {
 		{"POST", account + "images/v1/direct_upload", images.Write, a.createDraft},
 		{"GET", account + "images/v2", images.Read, a.listImages},
 		{"GET", account + "images/v1", images.Read, a.listPage},
-		{"POST", account + "images/v1", images.Write, a.createImage},
+		{"POST", account + "images/v1", images.Write, a.counted(a.createImage)},
 		{"GET", account + "images/v1/{id...}/blob", images.Read, a.openBlob},
 		{"GET", account + "images/v1/{id...}", images.Read, a.showImage},
 		{"DELETE", account + "images/v1/{id...}", images.Write, a.deleteImage},

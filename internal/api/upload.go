@@ -14,6 +14,15 @@ const (
 	pictureTime = time.Hour
 )
 
+// counted counts what becomes of the uploads of a handler.
+func (a *api) counted(handler func(*call) (any, error)) func(*call) (any, error) {
+	return func(c *call) (any, error) {
+		result, err := handler(c)
+		a.Core.CountUpload(err)
+		return result, err
+	}
+}
+
 // createImage makes an image out of the picture in the form's field file.
 func (a *api) createImage(c *call) (result any, err error) {
 	if err := v4.CheckFileForm(c.Request); err != nil {

@@ -42,7 +42,7 @@ func sending(t *testing.T, stall time.Duration, open func() io.ReadSeeker) (stri
 	t.Helper()
 	over := make(chan *answer, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, line := newAnswer(w, stall), newLogLine(r)
+		a, line := newAnswer(w, stall), newLogLine("", r)
 		defer func() { over <- a }()
 		w.Header().Set("Content-Type", "image/png")
 		w.Header().Set("ETag", `"tag"`)

@@ -46,8 +46,9 @@ type Config struct {
 	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
 
-	Now func() time.Time
-	Log *slog.Logger
+	Now   func() time.Time
+	Log   *slog.Logger
+	Timer render.Timer // of the stages named Stage...; nil for none
 }
 
 // Service is the core.
@@ -60,6 +61,7 @@ type Service struct {
 	makers     makers
 	gates      gates
 	resolved   resolveCache
+	counters   counters
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	closing    context.Context
 	close      context.CancelFunc

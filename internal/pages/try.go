@@ -154,7 +154,7 @@ func (p *pages) serveFile(w http.ResponseWriter, r *http.Request, name string) {
 // answer writes what fn makes of a request in the wire of the API, and one line to the log.
 func (p *pages) answer(w http.ResponseWriter, r *http.Request, route string,
 	fn func(*http.Request) (any, error)) {
-	start, requestID := time.Now(), v4.Prepare(w)
+	start, requestID := time.Now(), v4.Prepare(w, r)
 	status, code := http.StatusOK, 0
 	result, err := fn(r)
 	if err != nil {
