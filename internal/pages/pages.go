@@ -48,11 +48,7 @@ func Serves(path string) bool {
 }
 
 // New returns the handler of the paths that Serves names.
-func New(c Config) http.Handler {
-	around, pass := observe(c.Observe, c.NotFound)
-	c.NotFound = pass
-	return around(newPages(c, embedded()))
-}
+func New(c Config) http.Handler { return newPages(c, embedded()) }
 
 // serveFixed answers / and the sample picture.
 func serveFixed(w http.ResponseWriter, r *http.Request) {

@@ -54,12 +54,14 @@ type pages struct {
 	looks  *limiter
 }
 
-func newPages(c Config, web fs.FS) *pages {
-	return &pages{
+func newPages(c Config, web fs.FS) http.Handler {
+	around, pass := observe(c.Observe, c.NotFound)
+	c.NotFound = pass
+	return around(&pages{
 		Config: c, web: web, policy: contentPolicy(c.URLs),
 		gate:  newGate(c.TryKey, c.TryHosts, c.URLs.API),
 		makes: newLimiter(1, 20), looks: newLimiter(10, 50),
-	}
+	})
 }
 
 // contentPolicy lets the page load what is ours, and pictures that it was given by its user.
