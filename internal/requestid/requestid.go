@@ -64,7 +64,11 @@ func secret(r *http.Request, id string) bool {
 		}
 	}
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		if _, value, _ := strings.Cut(pair, "="); overlap(id, value) {
+		_, value, named := strings.Cut(pair, "=")
+		if !named {
+			value = pair
+		}
+		if overlap(id, value) {
 			return true
 		}
 	}
