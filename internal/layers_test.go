@@ -230,6 +230,9 @@ func TestViolations(t *testing.T) {
 		{"internal/api/api.go", "database/sql", "only internal/images and internal/sqldb"},
 		{"cmd/calotype/admin.go", "database/sql", "only internal/images and internal/sqldb"},
 		{"internal/images/images.go", "github.com/mattn/go-sqlite3", "only internal/sqldb"},
+		{"internal/api/api.go", "github.com/prometheus/client_golang/prometheus", "only internal/metrics"},
+		{"internal/metrics/metrics.go", "github.com/prometheus/client_golang/prometheus", ""},
+		{"internal/delivery/delivery.go", "calotype/internal/requestid", ""},
 		{"internal/images/images.go", "github.com/jackc/pgx/v5", "only internal/sqldb"},
 	}
 	for _, test := range tests {
