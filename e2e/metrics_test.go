@@ -157,7 +157,8 @@ func TestMetricsCount(t *testing.T) {
 		t.Errorf("not shown: %v", want)
 	}
 	awaitMetric(t, address, `calotype_tickets{state="open"}`, func(v float64) bool { return v == 2 })
-	if size := after["calotype_rendition_cache_bytes"]; size != 4096*float64(int(size)/4096) || size == 0 {
+	size := after["calotype_rendition_cache_bytes"]
+	if size == 0 || size != 4096*float64(int(size)/4096) {
 		t.Errorf("the cache has %v bytes", size)
 	}
 }
@@ -257,12 +258,13 @@ func TestRequestIDs(t *testing.T) {
 		}
 	}
 	expose := do(t, "GET", u.UploadURL, nil).header.Get("Access-Control-Expose-Headers")
-	if log != 7 || !strings.Contains(expose, "X-Request-Id") || strings.Contains(s.log.String(), ticket) {
+	if log != 7 || !strings.Contains(expose, "X-Request-Id") ||
+		strings.Contains(s.log.String(), ticket) {
 		t.Errorf("exposed: %q; log:\n%s", expose, s.log)
 	}
 }
 
-// TestUnforeseenNamesRequest: with the originals' folder gone, a 500 tells the id to ask the log by.
+// TestUnforeseenNamesRequest: with the originals' folder gone, a 500 tells the id to look for.
 func TestUnforeseenNamesRequest(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

@@ -19,7 +19,8 @@ func TestObserve(t *testing.T) {
 	t.Parallel()
 	var asked, told []string
 	f := newFixture(t, filepath.Join(t.TempDir(), "calotype.db"))
-	h := New(Config{Core: f.core, Log: slog.New(slog.DiscardHandler), Observe: func(route string) func(int, time.Duration) {
+	log := slog.New(slog.DiscardHandler)
+	h := New(Config{Core: f.core, Log: log, Observe: func(route string) func(int, time.Duration) {
 		asked = append(asked, route)
 		return func(status int, took time.Duration) {
 			told = append(told, fmt.Sprint(route, " ", status))

@@ -142,7 +142,8 @@ func TestWatch(t *testing.T) {
 	t.Parallel()
 	m, core := watched(t)
 	for range 3 {
-		if _, _, err := core.CreateDraft(t.Context(), imagestest.AccountID, images.NewDraft{}); err != nil {
+		_, _, err := core.CreateDraft(t.Context(), imagestest.AccountID, images.NewDraft{})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

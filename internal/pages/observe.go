@@ -21,8 +21,8 @@ func (o *observed) WriteHeader(status int) {
 // Unwrap is for http.ResponseController.
 func (o *observed) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
-// observe returns around, which makes a handler tell of its answers, and pass, to which that handler
-// must pass on what it does not answer itself; it reaches passing.
+// observe returns around, which makes a handler tell of its answers, and pass, to which that
+// handler must pass on what it does not answer itself; it reaches passing.
 func observe(
 	ask func(route string) func(status int, took time.Duration), passing http.Handler,
 ) (around func(http.Handler) http.Handler, pass http.Handler) {

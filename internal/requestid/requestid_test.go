@@ -78,7 +78,8 @@ func TestSecretsAreNoIDs(t *testing.T) {
 			t.Errorf("%q with %q, %q became %q", c.sent, c.target, c.header, id)
 		}
 	}
-	kept, _ := give("/?exp=12345&ticket=OTHER-ONE", Header, "12345", "Authorization", "Bearer other-one")
+	kept, _ := give("/?exp=12345&ticket=OTHER-ONE", Header, "12345",
+		"Authorization", "Bearer other-one")
 	if kept != "12345" {
 		t.Errorf("a short id became %q", kept)
 	}
