@@ -18,15 +18,18 @@ type canary struct {
 }
 
 // TestRedaction runs a whole life, accidents included, and then looks for its secrets in all that
-// the program printed and in every file that it keeps.
+// the program printed, in its metrics and in every file that it keeps. Some of the secrets are sent
+// as the ids of their requests too, which a client may mix up.
 func TestRedaction(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
+	address, flag := metricsAddress(t)
+	s := newServer(t, flag)
 	secrets := redactionLife(t, s)
+	metrics := do(t, "GET", "http://"+address+"/metrics", nil).body
 	s.stop()
 	output := s.log.String()
-	if len(output) < 2000 {
-		t.Fatalf("the log is too short to have anything in it:\n%s", output)
+	if len(output) < 2000 || len(metrics) < 2000 {
+		t.Fatalf("too short to have anything in it:\n%s\n%s", output, metrics)
 	}
 	files := filesIn(t, s.data)
 	if len(files) < 4 {
@@ -36,6 +39,9 @@ func TestRedaction(t *testing.T) {
 		if len(secret.value) < 8 {
 			t.Errorf("the %s is %q, too short to look for", secret.name, secret.value)
 			continue
+		}
+		if bytes.Contains(metrics, []byte(secret.value)) {
+			t.Errorf("the metrics hold the %s", secret.name)
 		}
 		for line := range strings.Lines(output) {
 			if strings.Contains(line, secret.value) {
@@ -94,6 +100,7 @@ func redactionLife(t *testing.T, s *server) []canary {
 	for _, method := range []string{"GET", "PUT", "OPTIONS"} {
 		do(t, method, forms.UploadURL, nil)
 	}
+	redactionIDs(t, s, forms.UploadURL)
 	redactionCutOff(t, forms.UploadURL)
 	for _, h := range [][2]string{
 		{"Authorization", "Bearer wrong-token-canary"}, {"X-Auth-Key", "auth-key-canary"},
@@ -107,6 +114,30 @@ func redactionLife(t *testing.T, s *server) []canary {
 		s.api("GET", path, nil)
 	}
 	return append(secrets, redactionDeliveries(t, s, accepted.ID)...)
+}
+
+// redactionIDs sends secrets as ids of the requests that they belong to. The log, which is looked
+// through, has the ids that were given in their place.
+func redactionIDs(t *testing.T, s *server, uploadURL string) {
+	t.Helper()
+	_, ticket, _ := strings.Cut(uploadURL, "ticket=")
+	wrong := strings.Repeat("5ec4e7", 10)
+	list := s.url + "/client/v4/accounts/" + accountID + "/images/v2"
+	picture := s.url + "/" + accountHashOf(accountID) + "/x/public?sig=" + wrong
+	for _, c := range [][]string{
+		{"POST", uploadURL, ticket}, {"OPTIONS", uploadURL, ticket}, {"GET", picture, wrong},
+		{"POST", uploadURL, "idempotency-canary", "Idempotency-Key", "idempotency-canary"},
+		{"GET", list, token, "Authorization", "Bearer " + token},
+		{"GET", list, "wrong-token-canary", "X-Auth-Key", "wrong-token-canary"},
+		{"GET", strings.Replace(list, "://", "://userinfo-canary:x@", 1), "userinfo-canary"},
+		{"GET", s.url + "/nothing", "cookie-canary", "Cookie", "a=cookie-canary"},
+		{"GET", s.url + "/readyz?query-canary", "query-canary"},
+	} {
+		a := do(t, c[0], c[1], nil, append([]string{"X-Request-Id", c[2]}, c[3:]...)...)
+		if got := a.header.Get("X-Request-Id"); got == "" || strings.Contains(got, c[2]) {
+			t.Errorf("%s: the request id is %q", c[0], got)
+		}
+	}
 }
 
 // apiAs calls the API with another header than the token's.

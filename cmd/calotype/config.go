@@ -23,10 +23,11 @@ import (
 type Config struct {
 	Store
 
-	Listen      string `help:"Address to listen on." default:"localhost:8080"`
-	URL         string `help:"Public base URL, without a path; from -listen if not given."`
-	UploadURL   string `help:"Public base URL of one-time uploads, on a host of their own."`
-	DeliveryURL string `help:"Public base URL of delivery, on a host of its own."`
+	Listen        string `help:"Address to listen on." default:"localhost:8080"`
+	URL           string `help:"Public base URL, without a path; from -listen if not given."`
+	UploadURL     string `help:"Public base URL of one-time uploads, on a host of their own."`
+	DeliveryURL   string `help:"Public base URL of delivery, on a host of its own."`
+	MetricsListen string `help:"Address for Prometheus, such as localhost:9090; not given: off."`
 
 	BatchURL string `help:"Public base URL of the batch API, on a host of its own."`
 

@@ -13,6 +13,7 @@ import (
 	"calotype/internal/api"
 	"calotype/internal/intake"
 	"calotype/internal/pages"
+	"calotype/internal/requestid"
 	"calotype/internal/v4"
 )
 
@@ -53,6 +54,7 @@ func plainHost(host string) string {
 
 func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	w := &patient{ResponseWriter: bare, control: http.NewResponseController(bare)}
+	requestid.Give(bare, r)
 	path := r.URL.EscapedPath()
 	if r.ContentLength != 0 {
 		// net/http reads the body that nobody wants before it answers. Who wants it, the API and

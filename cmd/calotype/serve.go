@@ -53,6 +53,11 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("listening on %s: %w; -listen names another address", c.Listen, err)
 	}
 	defer listener.Close() // twice, mostly: a server closes its own
+	watch, err := c.listenMetrics(log)
+	if err != nil {
+		return err
+	}
+	defer watch.close()
 	db, err := c.openDB(ctx)
 	if err != nil {
 		return err
@@ -61,13 +66,14 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	pool, err := render.NewPool(render.PoolConfig{
 		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
 		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
+		Timer: watch.timer(),
 	})
 	if err != nil {
 		return err
 	}
 	defer closing(&err, pool.Close)
 	logPool(log, pool.Status())
-	core, err := c.core(ctx, db, pool, log)
+	core, err := c.core(ctx, db, pool, watch, log)
 	if err != nil {
 		return err
 	}
@@ -81,22 +87,39 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err := core.Start(ctx); err != nil {
 		return err
 	}
-	handler := &roles{
-		api:      api.New(api.Config{Core: core, URLs: urls, Log: log, Rate: c.APIRate}),
-		intake:   intake.New(intake.Config{Core: core, URLs: urls, Log: log}),
-		delivery: delivery.New(delivery.Config{Core: core, Log: log, Negotiate: c.Negotiate}),
-		ready:    readiness(db, pool), log: log,
-	}
-	handler.setHosts(urls)
+	handler := c.surfaces(core, urls, watch, log)
+	handler.ready = readiness(db, pool)
 	tryLink := ""
-	handler.pages, tryLink, err = c.pages(core, account, urls, handler.delivery, log)
+	handler.pages, tryLink, err = c.pages(core, account, urls, handler.delivery, watch, log)
 	if err != nil {
+		return err
+	}
+	if err := watch.begin(core, pool); err != nil {
 		return err
 	}
 	if err := c.greet(account, newToken, tryLink, urls, log); err != nil {
 		return err
 	}
-	return c.serve(ctx, listener, handler, core, log)
+	return c.serve(ctx, listener, handler, core, watch, log)
+}
+
+// surfaces makes all of them but the pages.
+func (c *serveCommand) surfaces(core *images.Service, urls v4.URLs, watch *metricsServer,
+	log *slog.Logger) *roles {
+	handler := &roles{
+		api: api.New(api.Config{
+			Core: core, URLs: urls, Log: log, Rate: c.APIRate, Observe: watch.surface("api"),
+		}),
+		intake: intake.New(intake.Config{
+			Core: core, URLs: urls, Log: log, Observe: watch.surface("intake"),
+		}),
+		delivery: delivery.New(delivery.Config{
+			Core: core, Log: log, Negotiate: c.Negotiate, Observe: watch.surface("delivery"),
+		}),
+		log: log,
+	}
+	handler.setHosts(urls)
+	return handler
 }
 
 // check refuses a configuration that could not work, and returns the public URLs.
@@ -121,7 +144,7 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 
 // core makes the core on its stores.
 func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool,
-	log *slog.Logger) (*images.Service, error) {
+	watch *metricsServer, log *slog.Logger) (*images.Service, error) {
 	blobs, err := c.openBlobs(ctx)
 	if err != nil {
 		return nil, err
@@ -135,12 +158,13 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		DB:       db, Blobs: blobs, Render: pool, Dir: c.Data,
 		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
+		Timer: watch.timer(),
 	}), nil
 }
 
 // serve runs the server and the periodic jobs until ctx ends, and then lets requests end.
 func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler *roles,
-	core *images.Service, log *slog.Logger) error {
+	core *images.Service, watch *metricsServer, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -157,7 +181,9 @@ func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler
 		return fmt.Errorf("serving: %w", err)
 	})
 	group.Go(func() error { return core.Run(running) })
+	group.Go(watch.serve)
 	group.Go(func() error {
+		defer watch.shutDown() // the last: how requests end is worth seeing
 		<-running.Done()
 		handler.draining.Store(true)
 		log.Info("shutting down", "delay", c.ShutdownDelay, "timeout", c.ShutdownTimeout)

@@ -27,13 +27,15 @@ var tryKey = regexp.MustCompile(`^[A-Za-z0-9_-]{20,100}$`)
 // pages makes what browsers see, and returns the link that opens the try-it page: with its key to
 // be printed to a terminal, "" when no address of this server opens it.
 func (c *serveCommand) pages(core *images.Service, account images.Account, urls v4.URLs,
-	notFound http.Handler, log *slog.Logger) (handler http.Handler, link string, err error) {
+	notFound http.Handler, watch *metricsServer, log *slog.Logger,
+) (handler http.Handler, link string, err error) {
 	hosts, err := pages.ParseTryHosts(c.Try)
 	if err != nil {
 		return nil, "", err
 	}
 	config := pages.Config{
 		Core: core, Account: account, URLs: urls, Log: log, TryHosts: hosts, NotFound: notFound,
+		Observe: watch.surface("pages"),
 	}
 	if hosts.Off() {
 		return pages.New(config), "", nil

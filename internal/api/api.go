@@ -33,23 +33,26 @@ const Prefix = "/client/v4/"
 // bodyTimeout is how long a request's body may take to come in.
 const bodyTimeout = 30 * time.Second
 
-// Config is what the API needs.
+// Config is what the API needs. All fields but Rate and Observe must be set.
 type Config struct {
 	Core *images.Service
 	URLs v4.URLs
 	Log  *slog.Logger
 	Rate int // requests of a token in 5 minutes; 0 for any number
+	// Observe returns what is told of each answer on a route; nil for nobody.
+	Observe func(route string) func(status int, took time.Duration)
 }
 
 type api struct {
 	Config
 	routes          []route
+	observers       observers
 	bodyTimeout     time.Duration
 	rate, batchRate *rateLimit
 }
 
-// New returns the handler of everything under Prefix, and of the batch API: see IsBatch. It must see paths as they came: ServeMux
-// would redirect those that hold "//".
+// New returns the handler of everything under Prefix, and of the batch API: see IsBatch. It must see
+// paths as they came: ServeMux would redirect those that hold "//".
 func New(c Config) http.Handler {
 	a := &api{Config: c, bodyTimeout: bodyTimeout,
 		batchRate: newRateLimit("batch", batchRate, time.Second)}
@@ -57,6 +60,7 @@ func New(c Config) http.Handler {
 		a.rate = newRateLimit("default", c.Rate, rateWindow)
 	}
 	a.routes = a.list()
+	a.observers = observe(c.Observe, a.routes)
 	return a
 }
 
@@ -78,13 +82,14 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, 
 // secrets.
 func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 	start := time.Now()
-	line := &logLine{requestID: v4.Prepare(w), method: r.Method[:min(len(r.Method), 16)]}
+	line := &logLine{requestID: v4.Prepare(w, r), method: r.Method[:min(len(r.Method), 16)]}
 	seen := &statusWriter{ResponseWriter: w}
 	defer func() {
 		if cause := recover(); cause != nil {
 			a.refuse(seen, r, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()), line)
 		}
 		line.status, line.took = seen.status, time.Since(start)
+		a.observers.tell(line)
 		a.write(r.Context(), line)
 		if seen.broken {
 			// The client must not take what it has for whole.
@@ -117,7 +122,7 @@ func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any
 	if err != nil {
 		return nil, err
 	}
-	line.route, line.batch = route.pattern, batch
+	line.route, line.verb, line.batch = route.pattern, route.method, batch
 	token, rate, err := a.authenticate(r, batch)
 	line.account = token.Account
 	if err != nil {
@@ -211,6 +216,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 type logLine struct {
 	requestID, method, route, account string
 	batch                             bool
+	verb                              string // the method of the route, which also answers others
 	status, code                      int
 	took                              time.Duration
 	err                               error

@@ -155,7 +155,7 @@ func TestGateway(t *testing.T) {
 	w, a = do(t, h, r)
 	wantError(t, w, a, 400, 9106)
 	if got := w.Header().Get("X-Request-Id"); got == "CANARY" {
-		t.Error("a request id was taken from outside")
+		t.Error("a secret of the request became its id")
 	}
 	if strings.Contains(log.String(), "CANARY") {
 		t.Errorf("the log tells too much:\n%s", &log)
@@ -182,10 +182,11 @@ func TestPanic(t *testing.T) {
 	})
 	w, got := do(t, h, httptest.NewRequest("GET", "/", nil))
 	wantError(t, w, got, 500, 5500)
-	if got.Errors[0].Message != "Internal Server Error" {
+	id := w.Header().Get("X-Request-Id")
+	if got.Errors[0].Message != "Internal Server Error; the request's id is "+id {
 		t.Errorf("the client is told %q", got.Errors[0].Message)
 	}
-	for _, part := range []string{"CAUSE", "api_test.go", w.Header().Get("X-Request-Id"),
+	for _, part := range []string{"CAUSE", "api_test.go", id,
 		"level=ERROR", "status=500", "code=5500"} {
 		if !strings.Contains(log.String(), part) {
 			t.Errorf("the log lacks %s: %s", part, &log)

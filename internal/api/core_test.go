@@ -427,7 +427,8 @@ func TestUnforeseen(t *testing.T) {
 	r := f.ask("GET", "/images/v2", "", "")
 	f.want(r, 500, 5500)
 	id := r.header.Get("X-Request-Id")
-	if len(r.Errors) == 0 || r.Errors[0].Message != "Internal Server Error" || id == "" {
+	if len(r.Errors) == 0 || id == "" ||
+		r.Errors[0].Message != "Internal Server Error; the request's id is "+id {
 		t.Errorf("%s", r.body)
 	}
 	f.Close() // waits for the handler, which writes the log

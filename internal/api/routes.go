@@ -30,7 +30,7 @@ func (a *api) list() []route {
 		{"POST", account + "images/v1/direct_upload", images.Write, a.createDraft},
 		{"GET", account + "images/v2", images.Read, a.listImages},
 		{"GET", account + "images/v1", images.Read, a.listPage},
-		{"POST", account + "images/v1", images.Write, a.createImage},
+		{"POST", account + "images/v1", images.Write, a.counted(a.createImage)},
 		{"GET", account + "images/v1/variants", images.Read, a.listVariants},
 		{"POST", account + "images/v1/variants", images.Write, a.createVariant},
 		{"GET", account + "images/v1/variants/{name}", images.Read, a.showVariant},

@@ -17,6 +17,15 @@ const (
 	pictureTime = time.Hour
 )
 
+// counted counts what becomes of the uploads of a handler.
+func (a *api) counted(handler func(*call) (any, error)) func(*call) (any, error) {
+	return func(c *call) (any, error) {
+		result, err := handler(c)
+		a.Core.CountUpload(err)
+		return result, err
+	}
+}
+
 // createImage makes an image out of the picture in the form's field file, or at the URL in its
 // field url.
 func (a *api) createImage(c *call) (any, error) {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"calotype/internal/requestid"
 )
 
 // noise returns n bytes that do not repeat, and a file that holds them.
@@ -42,7 +44,7 @@ func sending(t *testing.T, stall time.Duration, open func() io.ReadSeeker) (stri
 	t.Helper()
 	over := make(chan *answer, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, line := newAnswer(w, stall), newLogLine(r)
+		a, line := newAnswer(w, stall), newLogLine(requestid.Give(w, r), r)
 		defer func() { over <- a }()
 		w.Header().Set("Content-Type", "image/png")
 		w.Header().Set("ETag", `"tag"`)

@@ -22,6 +22,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/render"
+	"calotype/internal/requestid"
 )
 
 // stallTime is how long a client may take for each piece of an answer; see answer.
@@ -35,11 +36,14 @@ type Config struct {
 	// that ignore Vary: all clients then get the kind that every client knows.
 	Negotiate bool
 	Now       func() time.Time // nil for time.Now
+	// Observe returns what is told of each answer on a route; nil for nobody.
+	Observe func(route string) func(status int, took time.Duration)
 }
 
 type delivery struct {
 	Config
-	stall time.Duration
+	stall   time.Duration
+	observe func(status int, took time.Duration)
 }
 
 // New returns the handler of all delivery URLs. It must see paths as they came: ServeMux would
@@ -48,7 +52,11 @@ func New(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &delivery{c, stallTime}
+	d := &delivery{c, stallTime, func(int, time.Duration) {}}
+	if c.Observe != nil {
+		d.observe = c.Observe("picture")
+	}
+	return d
 }
 
 const allowedMethods = "GET, HEAD"
@@ -57,12 +65,14 @@ const allowedMethods = "GET, HEAD"
 // logged: they name the client's business, and the query holds the signature.
 func (d *delivery) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := newAnswer(w, d.stall)
-	line := newLogLine(r)
+	line := newLogLine(requestid.Give(w, r), r)
 	defer func() {
 		if cause := recover(); cause != nil {
 			d.refuse(a, r, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()), line)
 		}
-		line.write(r.Context(), d.Log, a)
+		took := time.Since(line.start)
+		d.observe(a.status, took)
+		line.write(r.Context(), d.Log, a, took)
 		if a.err != nil {
 			// The client must not take what it has for whole.
 			panic(http.ErrAbortHandler)

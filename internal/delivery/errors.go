@@ -11,10 +11,6 @@ import (
 	"calotype/internal/images"
 )
 
-// requestIDHeader names a refused request in the answer; the log has the same id. Pictures do not
-// carry it: caches would show one client the request of another.
-const requestIDHeader = "X-Request-Id"
-
 // codeRequest is Cloudflare's code for parameters of HTTP itself that cannot be served.
 const codeRequest = 9424
 
@@ -121,7 +117,6 @@ func (d *delivery) refuse(a *answer, r *http.Request, err error, line *logLine) 
 	h.Set("Cf-Resized", fmt.Sprintf("err=%d", e.code))
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set(requestIDHeader, line.requestID)
 	if e.retryAfter > 0 {
 		seconds := (e.retryAfter + time.Second - 1) / time.Second
 		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))

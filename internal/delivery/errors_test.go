@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/requestid"
 )
 
 // newQuiet returns a handler without a core, for what needs none.
 func newQuiet() *delivery {
-	return &delivery{Config{Log: slog.New(slog.DiscardHandler), Now: time.Now}, stallTime}
+	return New(Config{Log: slog.New(slog.DiscardHandler)}).(*delivery)
 }
 
 func checkRefusal(t *testing.T, what string, r *http.Response, status, code int) {
@@ -44,7 +45,7 @@ func checkRefusal(t *testing.T, what string, r *http.Response, status, code int)
 			t.Errorf("%s: %s is %q, want %q", what, name, got, want)
 		}
 	}
-	if r.Header.Get(requestIDHeader) == "" {
+	if r.Header.Get(requestid.Header) == "" {
 		t.Errorf("%s: no request id", what)
 	}
 }
@@ -54,7 +55,7 @@ func refused(ctx context.Context, err error) *http.Response {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
 	setCommonHeaders(w.Header())
-	newQuiet().refuse(newAnswer(w, stallTime), r, err, newLogLine(r))
+	newQuiet().refuse(newAnswer(w, stallTime), r, err, newLogLine(requestid.Give(w, r), r))
 	return w.Result()
 }
 
@@ -104,7 +105,7 @@ func TestTheUnforeseenIsNotTold(t *testing.T) {
 		if strings.Contains(string(body), "canary") {
 			t.Errorf("%v: told %q", err, body)
 		}
-		id := w.Header.Get(requestIDHeader)
+		id := w.Header.Get(requestid.Header)
 		if w.StatusCode == 500 && !strings.Contains(string(body), id) {
 			t.Errorf("%v: %q does not name the request %s", err, body, id)
 		}
@@ -143,7 +144,7 @@ func TestLogLine(t *testing.T) {
 	path := "/" + testHash + "/canary-id/?sig=canary-sig&exp=1"
 	r := httptest.NewRequest(strings.Repeat("M", 100), path, nil)
 	r.Header.Set("Authorization", "canary-token")
-	r.Header.Set(requestIDHeader, "canary-request")
+	r.Header.Set(requestid.Header, "canary-sig") // a secret of the request
 	d.ServeHTTP(httptest.NewRecorder(), r)
 	d.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/requestid"
 )
 
 // publicCaching returns the Cache-Control of public pictures, as Cloudflare documents it.
@@ -31,7 +32,7 @@ func privateCaching(ttl time.Duration, s signature, now time.Time) string {
 func setCommonHeaders(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Expose-Headers",
-		"Cf-Resized, Content-Range, ETag, Retry-After, "+requestIDHeader)
+		"Cf-Resized, Content-Range, ETag, Retry-After, "+requestid.Header)
 	h.Set("Timing-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("X-Content-Type-Options", "nosniff")

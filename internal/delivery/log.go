@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"time"
@@ -21,15 +20,14 @@ type logLine struct {
 // maxMethod bounds what a stranger can write into the log by the name of a method.
 const maxMethod = 16
 
-// newLogLine gives the request an id. Ids from outside are not taken over: they could forge lines.
-func newLogLine(r *http.Request) *logLine {
+func newLogLine(requestID string, r *http.Request) *logLine {
 	method := r.Method[:min(len(r.Method), maxMethod)]
-	return &logLine{requestID: rand.Text(), start: time.Now(), method: method}
+	return &logLine{requestID: requestID, start: time.Now(), method: method}
 }
 
 // write writes the line. What the server is to blame for is an error; that it is busy, a warning;
 // clients that go away belong to the day.
-func (l *logLine) write(ctx context.Context, log *slog.Logger, a *answer) {
+func (l *logLine) write(ctx context.Context, log *slog.Logger, a *answer, took time.Duration) {
 	refused := refusal{}
 	if l.refusal != nil {
 		refused = *l.refusal
@@ -38,7 +36,7 @@ func (l *logLine) write(ctx context.Context, log *slog.Logger, a *answer) {
 		slog.String("request_id", l.requestID), slog.String("method", l.method),
 		slog.String("account", l.account), slog.String("image", l.image),
 		slog.Int("status", a.status), slog.Int("code", refused.code),
-		slog.Int64("bytes", a.bytes), slog.Duration("took", time.Since(l.start)),
+		slog.Int64("bytes", a.bytes), slog.Duration("took", took),
 	}
 	level := slog.LevelInfo
 	switch refused.status {

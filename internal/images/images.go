@@ -49,8 +49,9 @@ type Config struct {
 	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
 
-	Now func() time.Time
-	Log *slog.Logger
+	Now   func() time.Time
+	Log   *slog.Logger
+	Timer render.Timer // of the stages named Stage...; nil for none
 }
 
 // Service is the core.
@@ -65,6 +66,7 @@ type Service struct {
 	fetches    fetches
 	waits      waits
 	resolved   resolveCache
+	counters   counters
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	maxLooked  int            // rows that a page of a list looks at
 	closing    context.Context

@@ -68,10 +68,13 @@ func (s *Service) ETag(r Resolved, f render.Format) string {
 // RenditionFailed, Busy, ImageNotFound when it was deleted meanwhile. The caller closes Content.
 func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (Rendition, error) {
 	key := s.renditionKey(r, f)
-	for range 3 { // a full cache may drop what was just made
+	for attempt := range 3 { // a full cache may drop what was just made
 		file, size, err := s.renditions.open(key)
 		if err != nil {
 			return Rendition{}, err
+		}
+		if attempt == 0 {
+			s.counters.looked(file != nil)
 		}
 		if file != nil {
 			return Rendition{Format: r.format(f), Size: size, Content: file}, nil
@@ -178,7 +181,9 @@ func (m *makers) ended(key string, err error) {
 // make makes one rendition and puts it into the cache.
 func (s *Service) make(ctx context.Context, key string, r Resolved, f render.Format) (err error) {
 	original := r.Image.Original
+	began := time.Now()
 	in, err := s.originalFile(ctx, original)
+	s.Timer.Since(render.Renditions, StageFetch, began)
 	if errors.Is(err, blob.ErrNotExist) {
 		// The row may have gone since it was resolved, and the bytes with it.
 		if _, gone := s.imageOfKey(ctx, r.Image.Key); errors.Is(gone, sql.ErrNoRows) {
@@ -207,7 +212,10 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 	if err != nil {
 		return renderError("rendering image "+r.Image.Key, err)
 	}
-	if err := out.keep(key); err != nil {
+	began = time.Now()
+	err = out.keep(key)
+	s.Timer.Since(render.Renditions, StageKeep, began)
+	if err != nil {
 		return err
 	}
 	// Who deleted the image meanwhile did not see this rendition.

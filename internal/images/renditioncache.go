@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,8 @@ import (
 type renditionCache struct {
 	dir    string
 	budget int64 // bytes
+
+	evicted atomic.Int64
 
 	mu     sync.Mutex
 	size   int64
@@ -195,6 +198,7 @@ func (c *renditionCache) shrink(bytes int64) (freed int64) {
 		}
 		entry := c.forget(last)
 		c.mu.Unlock()
+		c.evicted.Add(1)
 		_ = os.Remove(c.path(entry.key)) // as in drop
 		freed += entry.onDisk()
 	}

@@ -37,6 +37,7 @@ type Upload struct {
 	claimer string    // SHA-256 of the Idempotency-Key, hex; "" for none
 	repeat  bool      // the ticket was used by this claimer: only compare
 	file    *spoolFile
+	spooled time.Time // since when, by the machine's clock
 	sum     hash.Hash
 	size    int64
 	leave   func()
@@ -91,6 +92,7 @@ func (u *Upload) admit(size int64) (err error) {
 	if size < 0 || size > u.s.MaxUploadBytes {
 		size = u.s.MaxUploadBytes
 	}
+	u.spooled = time.Now()
 	u.file, err = u.s.spoolFile(u.s.spool, size)
 	return err
 }
@@ -189,6 +191,7 @@ func (u *Upload) Close() {
 func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
+	u.s.Timer.Since(render.Uploads, StageSpool, u.spooled)
 	sum := hex.EncodeToString(u.sum.Sum(nil))
 	if u.repeat {
 		return u.again(u.draft, sum)
@@ -207,6 +210,7 @@ func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
+	u.s.Timer.Since(render.Uploads, StageSpool, u.spooled)
 	var err error
 	if u.draft, err = u.s.newDraft(u.draft.Account, d); err != nil {
 		return Image{}, err
@@ -224,6 +228,7 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 		return Image{}, err
 	}
 	img := u.claimed(original, cleanFilename(filename))
+	began := time.Now()
 	err = u.s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		if err := u.s.insertDraft(tx, u.draft, ""); err != nil {
 			return err
@@ -237,6 +242,7 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 		}
 		return insertMeta(tx, img.Key)
 	})
+	u.s.Timer.Since(render.Uploads, StageCommit, began)
 	return u.settle(ctx, img, original, err)
 }
 
@@ -247,7 +253,10 @@ func (u *Upload) store(ctx context.Context, sum string) (*Original, error) {
 		return nil, err
 	}
 	original.SHA256, original.Blob = sum, blobKey(u.s.Now())
-	if err := u.s.Blobs.Put(ctx, original.Blob, u.file.File, u.size); err != nil {
+	began := time.Now()
+	err = u.s.Blobs.Put(ctx, original.Blob, u.file.File, u.size)
+	u.s.Timer.Since(render.Uploads, StageStore, began)
+	if err != nil {
 		return nil, storing("storing an original", err)
 	}
 	return original, nil
@@ -281,6 +290,7 @@ func (u *Upload) again(img Image, sum string) (Image, error) {
 	if img.Original == nil || img.Original.SHA256 != sum {
 		return Image{}, Errorf(TicketUsed, "Upload URL already used, by another file")
 	}
+	u.s.counters.repeats.Add(1)
 	return img, nil
 }
 
@@ -358,6 +368,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image, error) {
 	img := u.claimed(o, filename)
 	var rows int64
+	began := time.Now()
 	err := u.s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
 		if rows, err = u.claimRow(tx, img); err != nil || rows == 0 {
 			return err
@@ -368,6 +379,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 		}
 		return insertMeta(tx, img.Key)
 	})
+	u.s.Timer.Since(render.Uploads, StageCommit, began)
 	if err != nil {
 		return img, storing("claiming a ticket", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/requestid"
 	"calotype/internal/v4"
 )
 
@@ -32,9 +33,14 @@ type Config struct {
 	Log  *slog.Logger
 	Idle time.Duration // without a byte of a body; 0 for 30 s
 	Time time.Duration // for a whole body; 0 for an hour
+	// Observe returns what is told of each answer on a route; nil for nobody.
+	Observe func(route string) func(status int, took time.Duration)
 }
 
-type intake struct{ Config }
+type intake struct {
+	Config
+	observe func(status int, took time.Duration)
+}
 
 // New returns the handler of everything under Prefix.
 func New(c Config) http.Handler {
@@ -44,14 +50,18 @@ func New(c Config) http.Handler {
 	if c.Time == 0 {
 		c.Time = time.Hour
 	}
-	return &intake{c}
+	in := &intake{Config: c, observe: func(int, time.Duration) {}}
+	if c.Observe != nil {
+		in.observe = c.Observe("upload")
+	}
+	return in
 }
 
 // ServeHTTP answers one request and writes one line about it to the log. Neither the path nor the
 // query is logged: they hold the ticket.
 func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	requestID := v4.Prepare(w)
+	requestID := v4.Prepare(w, r)
 	setHeaders(w.Header())
 	b := v4.NewBody(w, r, v4.BodyLimits{
 		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes + v4.FormOverhead,
@@ -77,10 +87,12 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		err = v4.WriteResult(w, result)
 	}
+	took := time.Since(start)
+	in.observe(status, took)
 	attrs := []slog.Attr{
 		slog.String("request_id", requestID), slog.String("method", r.Method[:min(len(r.Method), 16)]),
 		slog.Int("status", status), slog.Int("code", code),
-		slog.Int64("bytes", b.BytesRead()), slog.Duration("took", time.Since(start)),
+		slog.Int64("bytes", b.BytesRead()), slog.Duration("took", took),
 	}
 	level := slog.LevelInfo
 	if err != nil {
@@ -98,7 +110,7 @@ const allowedMethods = "POST, OPTIONS"
 // setHeaders lets any page of any site post here and read the answer.
 func setHeaders(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Retry-After, "+v4.RequestIDHeader)
+	h.Set("Access-Control-Expose-Headers", "Retry-After, "+requestid.Header)
 	h.Set("Referrer-Policy", "no-referrer") // the URL holds the ticket
 }
 
@@ -107,6 +119,9 @@ func (in *intake) answer(r *http.Request, b *v4.Body) (result any, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			result, err = nil, fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+		if r.Method == http.MethodPost {
+			in.Core.CountUpload(err)
 		}
 	}()
 	switch r.Method {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"calotype/internal/images"
 	"calotype/internal/v4"
@@ -36,6 +37,8 @@ type Config struct {
 	TryKey   string // opens the try-it page; "" for no such page
 	TryHosts TryHosts
 	NotFound http.Handler // answers what is not here, as everything else that is not there
+	// Observe returns what is told of each answer on a route; nil for nobody.
+	Observe func(route string) func(status int, took time.Duration)
 }
 
 // Serves reports whether the path is one of ours.

@@ -54,12 +54,14 @@ type pages struct {
 	looks  *limiter
 }
 
-func newPages(c Config, web fs.FS) *pages {
-	return &pages{
+func newPages(c Config, web fs.FS) http.Handler {
+	around, pass := observe(c.Observe, c.NotFound)
+	c.NotFound = pass
+	return around(&pages{
 		Config: c, web: web, policy: contentPolicy(c.URLs),
 		gate:  newGate(c.TryKey, c.TryHosts, c.URLs.API),
 		makes: newLimiter(1, 20), looks: newLimiter(10, 50),
-	}
+	})
 }
 
 // contentPolicy lets the page load what is ours, and pictures that it was given by its user.
@@ -154,7 +156,7 @@ func (p *pages) serveFile(w http.ResponseWriter, r *http.Request, name string) {
 // answer writes what fn makes of a request in the wire of the API, and one line to the log.
 func (p *pages) answer(w http.ResponseWriter, r *http.Request, route string,
 	fn func(*http.Request) (any, error)) {
-	start, requestID := time.Now(), v4.Prepare(w)
+	start, requestID := time.Now(), v4.Prepare(w, r)
 	status, code := http.StatusOK, 0
 	result, err := fn(r)
 	if err != nil {

@@ -18,7 +18,7 @@ const (
 	lanes
 )
 
-func (l lane) String() string { return [lanes]string{"uploads", "renditions"}[l] }
+func (l lane) String() string { return [lanes]string{Uploads, Renditions}[l] }
 
 // An admission decides which job may start: it needs a free worker of its lane and its share of
 // memory. Within a lane the order is that of arrival. Memory is one account for both lanes, of

@@ -70,12 +70,16 @@ func (p *Pool) run(ctx context.Context, l lane, need int64, r request,
 		return err
 	}
 	defer cancel()
+	arrived := time.Now()
 	weight, err := p.admit(ctx, l, need)
+	p.c.Timer.Since(l.String(), StageWait, arrived)
 	if err != nil {
 		return err
 	}
 	defer p.admission.leave(l, weight)
+	began := time.Now()
 	w, a, err := p.exchange(ctx, l, r, files)
+	p.c.Timer.Since(l.String(), StageWork, began)
 	if err != nil {
 		return err
 	}
@@ -222,6 +226,7 @@ func (p *Pool) put(l lane, w *process) {
 		p.end(w)
 		p.mu.Lock()
 		p.recycled++
+		p.ended[endRecycled]++
 		p.mu.Unlock()
 		return
 	}
@@ -236,6 +241,7 @@ func (p *Pool) lose(l lane, w *process, why error) {
 	p.end(w)
 	p.mu.Lock()
 	p.lost++
+	p.ended[lossReason(why)]++
 	p.mu.Unlock()
 	p.c.Log.Warn("render worker ended", "lane", l.String(), "reason", why,
 		"state", w.cmd.ProcessState.String(), "printed", fmt.Sprintf("%q", w.stderr))

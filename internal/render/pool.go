@@ -49,6 +49,7 @@ type PoolConfig struct {
 	Queue          int           // jobs that may wait, per lane; 0 for a default
 	RequireSandbox bool          // refuse to start where the sandbox is not complete
 	Log            *slog.Logger
+	Timer          Timer // nil for none
 }
 
 // Facts are what a worker found by decoding an original.
@@ -110,6 +111,7 @@ type Pool struct {
 	all      map[*process]lane // every worker, idle or not
 	lost     int64
 	recycled int64
+	ended    [reasons]int64
 }
 
 // errClosed is what jobs of a closed Pool end with.
@@ -169,6 +171,8 @@ type Status struct {
 	Uploads, Renditions LaneStatus
 	Lost                int64 // workers that crashed, hung or broke the protocol, since the start
 	Recycled            int64 // workers replaced in good order, since the start
+	// Ended are the workers that ended since the start, by reason; all reasons are in it.
+	Ended               map[string]int64
 	Memory, MemoryInUse int64 // bytes: the budget, and what workers and jobs are estimated at
 	Sandbox             SandboxState
 	Timeout             time.Duration
@@ -198,9 +202,13 @@ func (p *Pool) Status() Status {
 			Workers: workers[l], Running: a.running[l], Waiting: len(a.queue[l]), Limit: a.slots[l],
 		}
 	}
+	ended := make(map[string]int64, reasons)
+	for r, n := range p.ended {
+		ended[reasonNames[r]] = n
+	}
 	return Status{
 		Uploads: of(uploads), Renditions: of(renditions), Lost: p.lost, Recycled: p.recycled,
-		Memory:      p.c.Memory,
+		Ended: ended, Memory: p.c.Memory,
 		MemoryInUse: a.used[uploads] + a.used[renditions] + int64(len(p.all))*idleCost,
 		Sandbox:     p.sandbox, Timeout: p.c.Timeout,
 	}
@@ -253,11 +261,16 @@ func (p *Pool) stale(l lane) []*process {
 	var keep, end []*process
 	for i, w := range p.idle[l] {
 		last := i == len(p.idle[l])-1
-		if !w.alive() || !last && time.Since(w.since) > p.idleTime {
+		switch {
+		case !w.alive():
+			p.ended[endGone]++
 			end = append(end, w)
-			continue
+		case !last && time.Since(w.since) > p.idleTime:
+			p.ended[endIdle]++
+			end = append(end, w)
+		default:
+			keep = append(keep, w)
 		}
-		keep = append(keep, w)
 	}
 	p.idle[l] = keep
 	return end

@@ -149,25 +149,30 @@ func TestErrorsOfJobs(t *testing.T) {
 		want    error
 		text    string
 		lost    int64
+		reason  string
 	}{
-		{"undecodable", render.ErrUndecodable, "bad bytes yyy", 0},
-		{"encode", render.ErrEncode, "no room", 0},
-		{"crash", render.ErrWorker, "EOF", 1},
-		{"memory", render.ErrOutOfMemory, "all gone", 1},
-		{"memory", render.ErrWorker, "all gone", 1},
-		{"nonsense", render.ErrWorker, "no command", 1},
-		{"wide", render.ErrWorker, "41x30", 1},
-		{"frames", render.ErrWorker, "7 frames", 1},
-		{"hashless", render.ErrWorker, "0 bytes", 1},
+		{"undecodable", render.ErrUndecodable, "bad bytes yyy", 0, "failed"},
+		{"encode", render.ErrEncode, "no room", 0, "failed"},
+		{"crash", render.ErrWorker, "EOF", 1, "crashed"},
+		{"memory", render.ErrOutOfMemory, "all gone", 1, "out-of-memory"},
+		{"memory", render.ErrWorker, "all gone", 1, "out-of-memory"},
+		{"nonsense", render.ErrWorker, "no command", 1, "failed"},
+		{"wide", render.ErrWorker, "41x30", 1, "failed"},
+		{"frames", render.ErrWorker, "7 frames", 1, "failed"},
+		{"hashless", render.ErrWorker, "0 bytes", 1, "failed"},
 	} {
-		before := p.Status().Lost
+		before := p.Status()
 		_, err := p.Examine(t.Context(), command(t, c.command), pngHeader)
 		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) ||
 			len(err.Error()) > 300 {
 			t.Errorf("%s: got %v, want %v", c.command, err, c.want)
 		}
-		if lost := p.Status().Lost - before; lost != c.lost {
+		after := p.Status()
+		if lost := after.Lost - before.Lost; lost != c.lost {
 			t.Errorf("%s: %d workers lost, want %d", c.command, lost, c.lost)
+		}
+		if n := after.Ended[c.reason] - before.Ended[c.reason]; n != c.lost {
+			t.Errorf("%s: %d workers ended as %s: %v", c.command, n, c.reason, after.Ended)
 		}
 		if _, err := p.Examine(t.Context(), command(t, "ok"), pngHeader); err != nil {
 			t.Errorf("the job after %s: %v", c.command, err)
@@ -221,8 +226,8 @@ func TestDeadline(t *testing.T) {
 			t.Errorf("%s: got %v", c, err)
 		}
 	}
-	if s := p.Status(); s.Lost != 2 {
-		t.Errorf("%d workers lost, want 2", s.Lost)
+	if s := p.Status(); s.Lost != 2 || s.Ended["timeout"] != 2 {
+		t.Errorf("%d workers lost, want 2; ended %v", s.Lost, s.Ended)
 	}
 }
 
@@ -270,7 +275,8 @@ func TestQueue(t *testing.T) {
 	running(t, p, 1, 1)
 	endFirst() // kills the worker; the third job gets a new one
 	jobs.Wait()
-	if s := p.Status(); s.Lost != 1 || s.MemoryInUse != 2*render.IdleCost {
+	if s := p.Status(); s.Lost != 1 || s.MemoryInUse != 2*render.IdleCost ||
+		s.Ended["cancelled"] != 1 {
 		t.Errorf("status %+v", s)
 	}
 }
@@ -287,6 +293,9 @@ func TestKilledWorkers(t *testing.T) {
 		if _, err := p.Examine(t.Context(), command(t, "ok"), pngHeader); err != nil {
 			t.Errorf("after the idle worker was killed: %v", err)
 		}
+	}
+	if s := p.Status(); s.Ended["gone"] != 5 {
+		t.Errorf("5 idle workers were killed, but of those that ended %v", s.Ended)
 	}
 	failed := make(chan error)
 	in, out := command(t, "sleep 1h"), command(t, "")

@@ -2,17 +2,15 @@ package v4
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
-)
 
-// RequestIDHeader names a request in the answer and in the log.
-const RequestIDHeader = "X-Request-Id"
+	"calotype/internal/requestid"
+)
 
 // An Error is a refusal in its wire form.
 type Error struct {
@@ -62,12 +60,11 @@ type item struct {
 	Message string `json:"message"`
 }
 
-// Prepare gives the answer a fresh request id, which it returns, and the headers that every answer
-// in this wire carries. Ids from outside are not taken over: they could forge lines of the log.
-func Prepare(w http.ResponseWriter) (requestID string) {
-	requestID = rand.Text()
+// Prepare gives the answer its request id, which it returns, and the headers that every answer in
+// this wire carries.
+func Prepare(w http.ResponseWriter, r *http.Request) (requestID string) {
+	requestID = requestid.Give(w, r)
 	h := w.Header()
-	h.Set(RequestIDHeader, requestID)
 	h.Set("Cache-Control", "no-store") // answers hold one-time URLs
 	h.Set("X-Content-Type-Options", "nosniff")
 	return requestID
@@ -87,7 +84,7 @@ func WriteResult(w http.ResponseWriter, result any) error {
 	if err != nil {
 		err = fmt.Errorf("encoding a result: %w", err)
 		return errors.Join(err, WriteError(w, &Error{
-			Status: http.StatusInternalServerError, Code: 5500, Message: "Internal Server Error",
+			Status: http.StatusInternalServerError, Code: codeUnforeseen, Message: unforeseen,
 		}))
 	}
 	return write(w, http.StatusOK, body)
@@ -104,7 +101,11 @@ func WriteError(w http.ResponseWriter, e *Error) error {
 		seconds := (e.RetryAfter + time.Second - 1) / time.Second
 		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
-	body, err := encode(envelope{nil, false, []item{{e.Code, e.Message}}, []item{}})
+	message := e.Message
+	if id := h.Get(requestid.Header); e.Code == codeUnforeseen && id != "" {
+		message += "; the request's id is " + id // by which the log says more
+	}
+	body, err := encode(envelope{nil, false, []item{{e.Code, message}}, []item{}})
 	if err != nil {
 		return fmt.Errorf("encoding a refusal: %w", err)
 	}

@@ -7,6 +7,12 @@ import (
 	"calotype/internal/images"
 )
 
+// What a client is told of what is unforeseen; WriteError adds the request's id.
+const (
+	codeUnforeseen = 5500
+	unforeseen     = "Internal Server Error"
+)
+
 // refusals is the one table from what the core refuses to its form in this wire. Codes are
 // Cloudflare's where they have one; 5410 and 5429 are ours. With final, the same request would
 // fail again. Kinds that only deliveries know stand here too, so that none is ever unforeseen.
@@ -15,7 +21,7 @@ var refusals = [...]struct {
 	code   int
 	final  bool
 }{
-	images.Internal:         {http.StatusInternalServerError, 5500, false},
+	images.Internal:         {http.StatusInternalServerError, codeUnforeseen, false},
 	images.Unauthenticated:  {http.StatusUnauthorized, 10000, true},
 	images.Forbidden:        {http.StatusForbidden, 10000, true},
 	images.AccountUnknown:   {http.StatusForbidden, 10000, true},
@@ -57,7 +63,7 @@ func Refusal(err error) *Error {
 	}
 	w, message := refusals[e.Kind], e.Msg
 	if e.Kind == images.Internal {
-		message = "Internal Server Error"
+		message = unforeseen
 	} else if message == "" {
 		message = http.StatusText(w.status)
 	}

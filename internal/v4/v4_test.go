@@ -2,6 +2,7 @@ package v4
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -81,7 +82,7 @@ func TestWriteResultWithoutJSON(t *testing.T) {
 func TestWriteError(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	id := Prepare(w)
+	id := Prepare(w, httptest.NewRequest("GET", "/", nil))
 	err := WriteError(w, &Error{Status: 503, Code: 5503, Message: `Say "again" <later>`,
 		RetryAfter: 1200 * time.Millisecond})
 	if err != nil {
@@ -127,11 +128,21 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-func TestRequestIDsDiffer(t *testing.T) {
+// TestUnforeseenNamesTheRequest: the message of 5500 alone holds the request's id.
+func TestUnforeseenNamesTheRequest(t *testing.T) {
 	t.Parallel()
-	a, b := Prepare(httptest.NewRecorder()), Prepare(httptest.NewRecorder())
-	if a == b || len(a) < 20 {
-		t.Errorf("request ids %q and %q", a, b)
+	for err, want := range map[error]bool{
+		errors.New("CAUSE"): true, images.Errorf(images.ImageNotFound, "No such image"): false,
+	} {
+		w := httptest.NewRecorder()
+		id := Prepare(w, httptest.NewRequest("GET", "/", nil))
+		if err := WriteError(w, Refusal(err)); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(w.Body.String(), id); got != want || id == "" ||
+			strings.Contains(w.Body.String(), "CAUSE") {
+			t.Errorf("%v is told as %s; the id is %s", err, w.Body, id)
+		}
 	}
 }
 

@@ -1,0 +1,108 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+)
+
+// Stats is what a Service has counted since it was made, and what it holds now. Sizes are bytes.
+type Stats struct {
+	Accepted int64          // uploads that were answered with an image, repeats included
+	Repeats  int64          // of these, answers given again to the same Idempotency-Key
+	Refused  map[Kind]int64 // uploads that were not, by what they were told
+
+	CacheHits, CacheMisses, CacheEvictions int64
+	CacheFiles                             int64
+	CacheSize, CacheLimit                  int64
+
+	SpoolReserved, SpoolLimit       int64 // what bodies being received may grow to
+	DiskFree, DiskSize, DiskReserve int64 // of the file system that holds Dir
+}
+
+// The stages that a Service tells its Timer of, beside those of the render.Pool.
+const (
+	StageSpool  = "spool"  // an upload's body comes in
+	StageStore  = "store"  // its original goes into the blob store
+	StageCommit = "commit" // its row into the database
+	StageFetch  = "fetch"  // a rendition's original comes from the blob store
+	StageKeep   = "keep"   // it goes into the cache
+)
+
+// counters are what Stats tells of the past.
+type counters struct {
+	accepted, repeats atomic.Int64
+	refused           [kinds]atomic.Int64
+	hits, misses      atomic.Int64 // of the rendition cache
+}
+
+// looked counts a look into the rendition cache.
+func (c *counters) looked(hit bool) {
+	if hit {
+		c.hits.Add(1)
+	} else {
+		c.misses.Add(1)
+	}
+}
+
+// CountUpload counts an upload by its end: err is what the client is told, nil for an image. The
+// surfaces call it, since much is refused before an Upload begins.
+func (s *Service) CountUpload(err error) {
+	if err == nil {
+		s.counters.accepted.Add(1)
+		return
+	}
+	s.counters.refused[AsError(err).Kind].Add(1)
+}
+
+// Stats returns the counts and sizes of a Service that was started.
+func (s *Service) Stats() (Stats, error) {
+	c := &s.counters
+	stats := Stats{
+		Repeats: c.repeats.Load(), Refused: map[Kind]int64{},
+		CacheHits: c.hits.Load(), CacheMisses: c.misses.Load(),
+		CacheEvictions: s.renditions.evicted.Load(), CacheLimit: s.renditions.budget,
+		SpoolReserved: s.spool.reserved(), SpoolLimit: s.spool.limit, DiskReserve: s.DiskReserve,
+	}
+	stats.Accepted = c.accepted.Load()
+	for kind := range c.refused {
+		stats.Refused[Kind(kind)] = c.refused[kind].Load()
+	}
+	s.renditions.mu.Lock()
+	stats.CacheFiles, stats.CacheSize = int64(len(s.renditions.of)), s.renditions.size
+	s.renditions.mu.Unlock()
+	var err error
+	stats.DiskFree, stats.DiskSize, err = diskSpace(s.Dir)
+	return stats, err
+}
+
+// TicketCounts are the tickets of all accounts by state, each at most MaxCounted.
+type TicketCounts struct {
+	Open    int64 // wait for an upload
+	Refused int64 // dead, since they were refused too often
+	Expired int64 // not deleted yet
+}
+
+// MaxCounted is where the counting of tickets stops: it is done often, and beside the work.
+const MaxCounted = 100_000
+
+// TicketCounts reads how many tickets there are.
+func (s *Service) TicketCounts(ctx context.Context) (TicketCounts, error) {
+	var c TicketCounts
+	now := micros(s.Now())
+	err := s.DB.QueryRow(ctx, `SELECT COUNT(*),
+		COALESCE(SUM(CASE WHEN refusals >= ?3 THEN 1 ELSE 0 END), 0)
+		FROM (SELECT refusals FROM images WHERE draft = 1 AND expires >= ?1 LIMIT ?2) AS alive`,
+		now, MaxCounted, maxRefusals).Scan(&c.Open, &c.Refused)
+	if err != nil {
+		return c, fmt.Errorf("counting tickets: %w", err)
+	}
+	c.Open -= c.Refused
+	err = s.DB.QueryRow(ctx, `SELECT COUNT(*)
+		FROM (SELECT key FROM images WHERE draft = 1 AND expires < ?1 LIMIT ?2) AS gone`,
+		now, MaxCounted).Scan(&c.Expired)
+	if err != nil {
+		return c, fmt.Errorf("counting expired tickets: %w", err)
+	}
+	return c, nil
+}

@@ -1,0 +1,179 @@
+package images_test
+
+import (
+	"errors"
+	"io"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+	"calotype/internal/render"
+	"calotype/internal/sqldb/sqldbtest"
+)
+
+func stats(t *testing.T, core *images.Service) images.Stats {
+	t.Helper()
+	s, err := core.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestTicketCounts: each draft is in one state, and an image in none.
+func TestTicketCounts(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, dsn string) {
+		clock := newClock()
+		core := imagestest.Open(t, images.Config{Now: clock.now}, dsn)
+		want := func(what string, open, refused, expired int64) {
+			t.Helper()
+			got, err := core.TicketCounts(t.Context())
+			want := images.TicketCounts{Open: open, Refused: refused, Expired: expired}
+			if err != nil || got != want {
+				t.Errorf("%s: %+v, %v; want %+v", what, got, err, want)
+			}
+		}
+		want("none", 0, 0, 0)
+		draft(t, core, images.NewDraft{})
+		_, dead := draft(t, core, images.NewDraft{})
+		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		want("two drafts and an image", 2, 0, 0)
+		for range 10 {
+			_, err := post(t.Context(), core, images.UploadRequest{Ticket: dead}, []byte("no picture"))
+			wantKind(t, err, images.Unsupported)
+		}
+		want("one refused", 1, 1, 0)
+		clock.forward(time.Hour)
+		want("both expired", 0, 0, 2)
+	})
+}
+
+func TestCountUpload(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	for _, err := range []error{
+		nil, nil, images.Errorf(images.TicketUsed, "used"), errors.New("unforeseen"),
+		&images.Error{Kind: images.Busy, Err: errors.New("cause")},
+	} {
+		core.CountUpload(err)
+	}
+	s := stats(t, core)
+	if s.Accepted != 2 || s.Refused[images.TicketUsed] != 1 || s.Refused[images.Internal] != 1 ||
+		s.Refused[images.Busy] != 1 || s.Refused[images.Undecodable] != 0 ||
+		len(s.Refused) != len(images.Kinds()) {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestRepeatsAreCounted: the same key and bytes, and only they.
+func TestRepeatsAreCounted(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	_, ticket := draft(t, core, images.NewDraft{})
+	r := images.UploadRequest{Ticket: ticket, IdempotencyKey: "key"}
+	for want := range int64(3) {
+		if _, err := post(t.Context(), core, r, imagestest.JPEG(t, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if got := stats(t, core).Repeats; got != want {
+			t.Errorf("%d repeats, want %d", got, want)
+		}
+	}
+	_, err := post(t.Context(), core, r, imagestest.JPEG(t, 2))
+	wantKind(t, err, images.TicketUsed)
+	if got := stats(t, core).Repeats; got != 2 {
+		t.Errorf("%d repeats with another file", got)
+	}
+}
+
+// TestCacheStats: the first asker misses, the others hit; what makes room is counted.
+func TestCacheStats(t *testing.T) {
+	t.Parallel()
+	const block = 4096 // one rendition of these takes one on the disk
+	core := imagestest.Open(t, images.Config{CacheBytes: 2 * block},
+		filepath.Join(t.TempDir(), "calotype.db"))
+	ask := func(id string) {
+		t.Helper()
+		rendition, err := core.Rendition(t.Context(), resolve(t, core, id), render.JPEG)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, rendition.Content); err != nil {
+			t.Error(err)
+		}
+		rendition.Content.Close()
+	}
+	want := func(hits, misses, evictions, files int64) {
+		t.Helper()
+		s := stats(t, core)
+		if s.CacheHits != hits || s.CacheMisses != misses || s.CacheEvictions != evictions ||
+			s.CacheFiles != files || s.CacheSize != files*block || s.CacheLimit != 2*block {
+			t.Errorf("%+v", s)
+		}
+		if s.DiskFree <= 0 || s.DiskFree > s.DiskSize || s.DiskReserve != 1 || s.SpoolReserved != 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+	var ids [3]string
+	for i := range ids {
+		ids[i] = upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i)).ID
+	}
+	want(0, 0, 0, 0)
+	ask(ids[0])
+	want(0, 1, 0, 1)
+	ask(ids[0])
+	ask(ids[0])
+	want(2, 1, 0, 1)
+	ask(ids[1])
+	ask(ids[2]) // one too many
+	want(2, 3, 1, 2)
+	ask(ids[0])
+	want(2, 4, 2, 2)
+}
+
+// TestStagesAreTimed: the core tells of what it does beside the pool.
+func TestStagesAreTimed(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var told []string
+	core := imagestest.Open(t, images.Config{
+		Timer: func(lane, stage string, _ time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, lane+" "+stage)
+		},
+	}, filepath.Join(t.TempDir(), "calotype.db"))
+	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	for range 2 { // the second one is in the cache
+		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), render.JPEG)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rendition.Content.Close()
+	}
+	u, err := core.BeginImage(account, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	if _, err := u.Write(imagestest.JPEG(t, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Create(t.Context(), "", images.NewDraft{}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"uploads spool", "uploads store", "uploads commit", "renditions fetch", "renditions keep",
+		"uploads spool", "uploads store", "uploads commit",
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+}

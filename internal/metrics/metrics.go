@@ -1,0 +1,167 @@
+// Package metrics shows what the server does, in the text form of Prometheus.
+//
+// The rest of the program knows nothing of Prometheus. The surfaces, the pool of workers and the
+// core are given plain functions to call (Surface, Timer), and what they count themselves is read
+// when somebody asks (Watch). Labels are of our own making, never a client's text, so that their
+// number is bounded and no secret gets in. docs/operate.md lists all that is shown.
+package metrics
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"calotype/internal/images"
+	"calotype/internal/render"
+)
+
+// Path is where the metrics are.
+const Path = "/metrics"
+
+// scrapesAtOnce bounds the askers; more are answered 503.
+const scrapesAtOnce = 3
+
+// buckets are the bounds of all durations, in seconds: from a rendition in the cache to the upload
+// of a telephone.
+var buckets = []float64{
+	.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120,
+}
+
+// Metrics are those of one server.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	times    *prometheus.HistogramVec
+	stages   *prometheus.HistogramVec
+	timers   map[stage]prometheus.Observer
+}
+
+type stage struct{ lane, name string }
+
+// New returns the Metrics of a server that has just begun.
+func New() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "calotype_http_requests_total",
+			Help: "Answered requests by surface, route and status.",
+		}, []string{"surface", "route", "status"}),
+		times: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "calotype_http_request_duration_seconds",
+			Help:    "Time from a request's header to the end of its answer.",
+			Buckets: buckets,
+		}, []string{"surface", "route"}),
+		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "calotype_stage_duration_seconds",
+			Help:    "Time of the stages of uploads and of renditions that are made.",
+			Buckets: buckets,
+		}, []string{"lane", "stage"}),
+		timers: map[stage]prometheus.Observer{},
+	}
+	for _, s := range []stage{
+		{render.Uploads, images.StageSpool}, {render.Uploads, render.StageWait},
+		{render.Uploads, render.StageWork}, {render.Uploads, images.StageStore},
+		{render.Uploads, images.StageCommit},
+		{render.Renditions, images.StageFetch}, {render.Renditions, render.StageWait},
+		{render.Renditions, render.StageWork}, {render.Renditions, images.StageKeep},
+	} {
+		m.timers[s] = m.stages.WithLabelValues(s.lane, s.name)
+	}
+	m.registry.MustRegister(m.requests, m.times, m.stages,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Timer is for the pool and the core.
+func (m *Metrics) Timer(lane, name string, took time.Duration) {
+	if timer := m.timers[stage{lane, name}]; timer != nil {
+		timer.Observe(took.Seconds())
+	}
+}
+
+// Surface returns the Observe of a surface's Config. Its label of a status that no answer has yet
+// is "none".
+func (m *Metrics) Surface(surface string) func(route string) func(int, time.Duration) {
+	return func(route string) func(int, time.Duration) {
+		r := &requests{vec: m.requests, surface: surface, route: route}
+		for _, status := range []int{http.StatusOK, http.StatusInternalServerError,
+			http.StatusServiceUnavailable} {
+			r.of(status) // from 0 on, so that their rates are right from the first one
+		}
+		times := m.times.WithLabelValues(surface, route)
+		return func(status int, took time.Duration) {
+			r.of(status).Inc()
+			times.Observe(took.Seconds())
+		}
+	}
+}
+
+// requests finds the counters of a route by status, without looking at labels again.
+type requests struct {
+	vec            *prometheus.CounterVec
+	surface, route string
+	counters       [600]atomic.Pointer[prometheus.Counter]
+}
+
+func (r *requests) of(status int) prometheus.Counter {
+	if status < 100 || status >= len(r.counters) {
+		status = 0
+	}
+	if c := r.counters[status].Load(); c != nil {
+		return *c
+	}
+	label := "none"
+	if status != 0 {
+		label = strconv.Itoa(status)
+	}
+	c := r.vec.WithLabelValues(r.surface, r.route, label) // the same one for all who come at once
+	r.counters[status].Store(&c)
+	return c
+}
+
+// Watch shows the pool and the started core from now on, and the program's version.
+func (m *Metrics) Watch(core *images.Service, pool *render.Pool, version string) error {
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "calotype_build_info",
+		Help: "1; the labels name the program, its Go and its picture pipeline.",
+		ConstLabels: prometheus.Labels{
+			"version": version, "goversion": runtime.Version(), "pipeline": pool.Version(),
+		},
+	})
+	build.Set(1)
+	if err := m.registry.Register(build); err != nil {
+		return err
+	}
+	return m.registry.Register(&watcher{core: core, pool: pool})
+}
+
+// Handler answers at Path, and nothing else.
+func (m *Metrics) Handler(log *slog.Logger) http.Handler {
+	metrics := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: scrapesAtOnce,
+		DisableCompression:  true,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		switch {
+		case r.URL.Path != Path:
+			http.Error(w, "not found: the metrics are at "+Path, http.StatusNotFound)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		default:
+			metrics.ServeHTTP(w, r)
+		}
+	})
+}

@@ -1,0 +1,205 @@
+package metrics
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+	"calotype/internal/render"
+	"calotype/internal/sqldb/sqldbtest"
+)
+
+func TestMain(m *testing.M) { imagestest.Main(m) }
+
+// watched returns Metrics of a core on a database of its own.
+func watched(t *testing.T) (*Metrics, *images.Service) {
+	t.Helper()
+	m := New()
+	dsn := filepath.Join(t.TempDir(), "calotype.db")
+	core := imagestest.Open(t, images.Config{DB: sqldbtest.Open(t, dsn)}, dsn)
+	if err := m.Watch(core, core.Render, "v1"); err != nil {
+		t.Fatal(err)
+	}
+	return m, core
+}
+
+// ask asks the Handler.
+func ask(m *Metrics, method, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	m.Handler(slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	return w
+}
+
+// want looks for lines among the metrics.
+func want(t *testing.T, m *Metrics, lines ...string) {
+	t.Helper()
+	w := ask(m, "GET", Path)
+	for _, line := range lines {
+		if !strings.Contains("\n"+w.Body.String(), "\n"+line+"\n") {
+			t.Errorf("status %d, without %s", w.Code, line)
+		}
+	}
+}
+
+// TestLint holds all that is shown against the rules of Prometheus for names, units and types.
+func TestLint(t *testing.T) {
+	t.Parallel()
+	m, core := watched(t)
+	m.Surface("api")("GET images/v2")(200, time.Second)
+	core.CountUpload(images.Errorf(images.Forbidden, "of no usual kind"))
+	problems, err := testutil.GatherAndLint(m.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	text := ask(m, "GET", Path).Body.String()
+	if strings.Count(text, "# HELP calotype_") < 25 || !strings.Contains(text, "go_goroutines ") ||
+		!strings.Contains(text, "process_open_fds ") {
+		t.Errorf("too little is shown:\n%s", text)
+	}
+	if again, err := testutil.CollectAndLint(&watcher{core: core, pool: core.Render}); err != nil ||
+		len(again) != 0 {
+		t.Errorf("%v, %v", again, err)
+	}
+}
+
+func TestRequestsAreCounted(t *testing.T) {
+	t.Parallel()
+	m := New()
+	tell := m.Surface("delivery")("picture")
+	for _, status := range []int{200, 200, 304, 507, 0, -1, 99, 600, 12345} {
+		tell(status, 3*time.Millisecond)
+	}
+	const labels = `{route="picture",status="`
+	want(t, m,
+		`calotype_http_requests_total`+labels+`200",surface="delivery"} 2`,
+		`calotype_http_requests_total`+labels+`304",surface="delivery"} 1`,
+		`calotype_http_requests_total`+labels+`500",surface="delivery"} 0`,
+		`calotype_http_requests_total`+labels+`507",surface="delivery"} 1`,
+		`calotype_http_requests_total`+labels+`none",surface="delivery"} 5`,
+		`calotype_http_request_duration_seconds_count{route="picture",surface="delivery"} 9`,
+		`calotype_http_request_duration_seconds_bucket{route="picture",surface="delivery",le="0.0025"} 0`,
+		`calotype_http_request_duration_seconds_bucket{route="picture",surface="delivery",le="0.005"} 9`)
+}
+
+// TestManyAtOnce: nothing is lost, and a status that comes up at many places at once is one line.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	m := New()
+	tell := m.Surface("delivery")("picture")
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 1000 {
+				tell(400+i%20, 0)
+				m.Timer(render.Uploads, images.StageStore, 0)
+			}
+			ask(m, "GET", Path)
+		})
+	}
+	all.Wait()
+	want(t, m, `calotype_http_requests_total{route="picture",status="419",surface="delivery"} 400`,
+		`calotype_stage_duration_seconds_count{lane="uploads",stage="store"} 8000`)
+}
+
+// TestNoAllocations: a delivery pays for being counted with no garbage.
+func TestNoAllocations(t *testing.T) {
+	tell := New().Surface("delivery")("picture")
+	if n := testing.AllocsPerRun(1000, func() { tell(206, time.Millisecond) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestTimer: each stage that is timed anywhere has its line from the start, others are left out.
+func TestTimer(t *testing.T) {
+	t.Parallel()
+	m := New()
+	m.Timer("uploads", "spool", 2*time.Second)
+	m.Timer("renditions", "work", time.Hour)
+	m.Timer("uploads", "of no list", time.Second)
+	want(t, m, `calotype_stage_duration_seconds_sum{lane="uploads",stage="spool"} 2`,
+		`calotype_stage_duration_seconds_bucket{lane="renditions",stage="work",le="120"} 0`,
+		`calotype_stage_duration_seconds_count{lane="renditions",stage="work"} 1`,
+		`calotype_stage_duration_seconds_count{lane="uploads",stage="wait"} 0`)
+	if n := testutil.CollectAndCount(m.stages); n != 9 {
+		t.Errorf("%d stages", n)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	m, core := watched(t)
+	for range 3 {
+		_, _, err := core.CreateDraft(t.Context(), imagestest.AccountID, images.NewDraft{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	core.CountUpload(nil)
+	core.CountUpload(images.Errorf(images.Undecodable, "bad"))
+	core.CountUpload(images.Errorf(images.Forbidden, "of no usual kind"))
+	s := core.Render.Status()
+	sandbox := "0"
+	if s.Sandbox.Complete {
+		sandbox = "1"
+	}
+	want(t, m, `calotype_tickets{state="open"} 3`, `calotype_tickets{state="expired"} 0`,
+		`calotype_database_up 1`, `calotype_uploads_total{outcome="accepted"} 1`,
+		`calotype_uploads_total{outcome="undecodable"} 1`,
+		`calotype_uploads_total{outcome="forbidden"} 1`,
+		`calotype_uploads_total{outcome="busy"} 0`, `calotype_upload_repeats_total 0`,
+		`calotype_workers_ended_total{reason="crashed"} 0`, `calotype_disk_reserve_bytes 1`,
+		`calotype_render_jobs{lane="uploads",state="waiting"} 0`,
+		`calotype_rendition_cache_bytes 0`, `calotype_sandbox_complete `+sandbox)
+	if text := ask(m, "GET", Path).Body.String(); !strings.Contains(text, `version="v1"} 1`) {
+		t.Errorf("no build info:\n%.3000s", text)
+	}
+}
+
+// TestDatabaseAway: the rest is shown all the same.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	m, core := watched(t)
+	if err := core.DB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, m, `calotype_database_up 0`, `calotype_upload_repeats_total 0`)
+	if text := ask(m, "GET", Path).Body.String(); strings.Contains(text, "calotype_tickets{") {
+		t.Error("tickets that nobody has counted are shown")
+	}
+}
+
+func TestHandler(t *testing.T) {
+	t.Parallel()
+	m := New()
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/metrics", 200}, {"HEAD", "/metrics", 200}, {"GET", "/metrics?x=1", 200},
+		{"POST", "/metrics", 405}, {"GET", "/", 404}, {"GET", "/metrics/", 404},
+		{"GET", "/debug/pprof/", 404}, {"GET", "/healthz", 404}, {"GET", "//metrics", 404},
+	} {
+		w := ask(m, c.method, c.path)
+		body, _ := io.ReadAll(w.Result().Body)
+		if w.Code != c.status || w.Header().Get("X-Content-Type-Options") != "nosniff" ||
+			strings.Contains(string(body), "go_goroutines") != (c.status == 200) {
+			t.Errorf("%s %s: status %d, %v\n%.200s", c.method, c.path, w.Code, w.Header(), body)
+		}
+	}
+	if allow := ask(m, http.MethodDelete, Path).Header().Get("Allow"); allow != "GET, HEAD" {
+		t.Errorf("Allow %q", allow)
+	}
+}

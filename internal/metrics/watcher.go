@@ -1,0 +1,170 @@
+package metrics
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"calotype/internal/images"
+	"calotype/internal/render"
+)
+
+// What is asked of the database is asked this often at most, and for so long.
+const (
+	ticketsEvery = 10 * time.Second
+	ticketsTime  = 3 * time.Second
+)
+
+// uploadKinds are the refusals that uploads usually end with. They are shown from 0 on; others
+// when there are any.
+var uploadKinds = []images.Kind{
+	images.Internal, images.TicketUnknown, images.TicketUsed, images.TicketDead,
+	images.TicketCrowded, images.NotForm, images.TooLarge, images.TooSlow, images.Aborted,
+	images.Unsupported, images.Undecodable, images.OverLimits, images.Invalid, images.Busy,
+	images.NoSpace,
+}
+
+// A watcher collects what the core and the pool tell when they are asked.
+type watcher struct {
+	core *images.Service
+	pool *render.Pool
+
+	mu      sync.Mutex // held while the database is asked, so that it is asked once
+	asked   time.Time
+	tickets images.TicketCounts
+	err     error // of asking
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("calotype_"+name, help, labels, nil)
+}
+
+var (
+	descUploads = desc("uploads_total",
+		`Uploads by outcome: "accepted", or what they were refused for.`, "outcome")
+	descRepeats = desc("upload_repeats_total",
+		"Accepted uploads that were answered again, to the same Idempotency-Key.")
+	descTickets = desc("tickets",
+		"One-time upload URLs in the database by state, each counted up to 100000.", "state")
+	descDatabase = desc("database_up", "1 if the database has answered, within the last 10 s.")
+
+	descJobs = desc("render_jobs",
+		"Jobs of the workers that wait or run now.", "lane", "state")
+	descSlots   = desc("render_slots", "Jobs that may run at once.", "lane")
+	descWorkers = desc("workers", "Worker processes alive.", "lane")
+	descEnded   = desc("workers_ended_total",
+		"Worker processes that ended, by reason; new ones take their place.", "reason")
+	descMemory = desc("render_memory_bytes",
+		"Memory that workers and their jobs are estimated at.")
+	descMemoryLimit = desc("render_memory_limit_bytes", "What that may grow to.")
+	descSandbox     = desc("sandbox_complete", "1 if every part of the workers' sandbox is in force.")
+
+	descCacheHits      = desc("rendition_cache_hits_total", "Renditions that were in the cache.")
+	descCacheMisses    = desc("rendition_cache_misses_total", "Renditions that were not.")
+	descCacheEvictions = desc("rendition_cache_evictions_total",
+		"Renditions that went to make room.")
+	descCacheFiles = desc("rendition_cache_files", "Renditions in the cache.")
+	descCacheSize  = desc("rendition_cache_bytes", "Size of the rendition cache.")
+	descCacheLimit = desc("rendition_cache_limit_bytes", "What that may grow to.")
+
+	descSpool       = desc("spool_reserved_bytes", "What the bodies being received may grow to.")
+	descSpoolLimit  = desc("spool_limit_bytes", "What these may be together.")
+	descDiskFree    = desc("disk_free_bytes", "Free space of the disk with the data folder.")
+	descDiskSize    = desc("disk_size_bytes", "Size of the disk with the data folder.")
+	descDiskReserve = desc("disk_reserve_bytes", "Free space below which uploads are refused.")
+)
+
+// Describe names nothing: what Collect sends is checked as it comes.
+func (w *watcher) Describe(chan<- *prometheus.Desc) {}
+
+// A sender sends metrics of either kind.
+type sender chan<- prometheus.Metric
+
+func (s sender) gauge(d *prometheus.Desc, v int64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+}
+
+func (s sender) counter(d *prometheus.Desc, v int64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+// Collect asks the core, the pool and the database.
+func (w *watcher) Collect(ch chan<- prometheus.Metric) {
+	w.sendTickets(ch)
+	w.sendPool(ch)
+	stats, err := w.core.Stats()
+	if err != nil { // only the disk has not answered
+		ch <- prometheus.NewInvalidMetric(descDiskFree, err)
+	} else {
+		sender(ch).gauge(descDiskFree, stats.DiskFree)
+		sender(ch).gauge(descDiskSize, stats.DiskSize)
+	}
+	w.sendCore(ch, stats)
+}
+
+func (w *watcher) sendCore(to sender, stats images.Stats) {
+	to.counter(descUploads, stats.Accepted, "accepted")
+	for _, kind := range uploadKinds {
+		to.counter(descUploads, stats.Refused[kind], kind.String())
+		delete(stats.Refused, kind)
+	}
+	for kind, n := range stats.Refused {
+		if n > 0 {
+			to.counter(descUploads, n, kind.String())
+		}
+	}
+	to.counter(descRepeats, stats.Repeats)
+	to.counter(descCacheHits, stats.CacheHits)
+	to.counter(descCacheMisses, stats.CacheMisses)
+	to.counter(descCacheEvictions, stats.CacheEvictions)
+	to.gauge(descCacheFiles, stats.CacheFiles)
+	to.gauge(descCacheSize, stats.CacheSize)
+	to.gauge(descCacheLimit, stats.CacheLimit)
+	to.gauge(descSpool, stats.SpoolReserved)
+	to.gauge(descSpoolLimit, stats.SpoolLimit)
+	to.gauge(descDiskReserve, stats.DiskReserve)
+}
+
+func (w *watcher) sendPool(to sender) {
+	status := w.pool.Status()
+	for lane, s := range map[string]render.LaneStatus{
+		render.Uploads: status.Uploads, render.Renditions: status.Renditions,
+	} {
+		to.gauge(descJobs, int64(s.Waiting), lane, "waiting")
+		to.gauge(descJobs, int64(s.Running), lane, "running")
+		to.gauge(descSlots, int64(s.Limit), lane)
+		to.gauge(descWorkers, int64(s.Workers), lane)
+	}
+	for reason, n := range status.Ended {
+		to.counter(descEnded, n, reason)
+	}
+	to.gauge(descMemory, status.MemoryInUse)
+	to.gauge(descMemoryLimit, status.Memory)
+	complete := int64(0)
+	if status.Sandbox.Complete {
+		complete = 1
+	}
+	to.gauge(descSandbox, complete)
+}
+
+// sendTickets leaves the tickets out when the database does not answer.
+func (w *watcher) sendTickets(to sender) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.asked.IsZero() || time.Since(w.asked) > ticketsEvery {
+		ctx, cancel := context.WithTimeout(context.Background(), ticketsTime)
+		w.tickets, w.err = w.core.TicketCounts(ctx)
+		cancel()
+		w.asked = time.Now()
+	}
+	if w.err != nil {
+		to.gauge(descDatabase, 0)
+		return
+	}
+	to.gauge(descDatabase, 1)
+	to.gauge(descTickets, w.tickets.Open, "open")
+	to.gauge(descTickets, w.tickets.Refused, "refused")
+	to.gauge(descTickets, w.tickets.Expired, "expired")
+}
