@@ -103,7 +103,7 @@ func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
 	if ticket != "" {
 		secret = hashHex(ticket)
 	}
-	_, err := tx.Exec(`DELETE FROM images WHERE account = ?1 AND id_sha256 = ?2 AND draft = 1
+	_, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
 		AND (expires < ?3 OR refusals >= ?4)`,
 		img.Account, hashHex(img.ID), micros(img.Created), maxRefusals)
 	if err != nil {

@@ -84,43 +84,33 @@ func (s *Service) OpenOriginal(
 }
 
 // DeleteImage deletes an image or draft, whose ticket dies with it; ImageNotFound when there is
-// none. The row goes first; bytes that could not be removed are left to the sweep.
+// none. The row goes first; bytes that could not be removed are left to a periodic job.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
-	key, original, err := s.deleteRow(ctx, account, id)
+	gone, err := s.deleteRow(ctx, account, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Errorf(ImageNotFound, "Image not found")
 	}
 	if err != nil {
 		return fmt.Errorf("deleting an image: %w", err)
 	}
-	s.resolved.forget()
-	s.gates.end(key)
-	if original.Valid {
-		s.removeBytes(context.WithoutCancel(ctx), original.String)
-	}
+	s.removeGone(ctx, []deletedRow{gone})
 	return nil
 }
 
-// deleteRow deletes the row of an image or draft and returns its key and the key of its original;
-// sql.ErrNoRows when there is none.
-func (s *Service) deleteRow(
-	ctx context.Context, account, id string,
-) (key string, original sql.NullString, err error) {
+// deleteRow deletes the row of an image or draft; sql.ErrNoRows when there is none.
+func (s *Service) deleteRow(ctx context.Context, account, id string) (gone deletedRow, err error) {
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		return tx.QueryRow(`DELETE FROM images WHERE account = ?1 AND id_sha256 = ?2
-			RETURNING key, blob`, account, hashHex(id)).Scan(&key, &original)
+		rows, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2`, account, hashHex(id))
+		if err == nil && len(rows) == 0 {
+			err = sql.ErrNoRows
+		}
+		if err != nil {
+			return err
+		}
+		gone = rows[0]
+		return s.bury(tx, "", rows)
 	})
-	return key, original, err
-}
-
-// removeBytes removes an original that no row names any more, and what was made of it.
-func (s *Service) removeBytes(ctx context.Context, original string) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	err := errors.Join(s.Blobs.Delete(ctx, original), s.renditions.removeOf(original))
-	if err != nil {
-		s.Log.Warn("bytes of a deleted image are left to the sweep", "blob", original, "err", err)
-	}
+	return gone, err
 }
 
 // ListQuery asks for a page of images.

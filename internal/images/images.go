@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"calotype/internal/blob"
@@ -60,6 +61,8 @@ type Service struct {
 	makers     makers
 	gates      gates
 	resolved   resolveCache
+	follower   follower
+	scrubDue   atomic.Bool    // something was deleted since the database was scrubbed
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	closing    context.Context
 	close      context.CancelFunc
@@ -122,8 +125,11 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.renditions, err = openRenditionCache(filepath.Join(s.Dir, "renditions"), s.CacheBytes)
+	s.renditions, err = openRenditionCache(filepath.Join(s.Dir, renditionsDir), s.CacheBytes)
 	if err != nil {
+		return err
+	}
+	if err := s.beginToFollow(); err != nil {
 		return err
 	}
 	return s.checkInstallation(ctx, true)

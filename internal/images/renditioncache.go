@@ -39,6 +39,19 @@ const renditionKeyLength = 32 + 1 + 24
 // unfinished begins the names of renditions being made.
 const unfinished = "unfinished-"
 
+// renditionsDir is the cache's folder in that of a Service.
+const renditionsDir = "renditions"
+
+// renditionsHere is the cache of a Service that was started. Of another one it has no entries, but
+// can remove files: the server that has the folder takes them for dropped.
+func (s *Service) renditionsHere() *renditionCache {
+	if s.renditions != nil {
+		return s.renditions
+	}
+	return &renditionCache{dir: filepath.Join(s.Dir, renditionsDir),
+		of: map[string]*list.Element{}, recent: list.New()}
+}
+
 // openRenditionCache makes the folder, or reads what an earlier run left in it.
 func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 	c := &renditionCache{dir: dir, budget: budget, of: map[string]*list.Element{}, recent: list.New()}
@@ -198,17 +211,17 @@ func (c *renditionCache) shrink(bytes int64) (freed int64) {
 	return freed
 }
 
-// removeOf removes the renditions of an original.
-func (c *renditionCache) removeOf(original string) error {
-	prefix := renditionPrefix(original)
+// removeOf removes the renditions whose keys begin with prefix, and returns how many there were.
+func (c *renditionCache) removeOf(prefix string) (removed int, err error) {
 	entries, err := os.ReadDir(filepath.Dir(c.path(prefix)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("looking for the renditions of an original: %w", err)
+		return 0, fmt.Errorf("looking for the renditions of an original: %w", err)
 	}
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), prefix) {
 			c.drop(entry.Name())
+			removed++
 		}
 	}
-	return nil
+	return removed, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/sqldb"
 )
 
 // jobs are what happens periodically, on every node; each does no harm when done twice.
@@ -17,6 +18,10 @@ var jobs = []struct {
 	first, every time.Duration
 	do           func(*Service, context.Context) error
 }{
+	{"follow deletions", 0, 10 * time.Second, (*Service).followDeletions},
+	{"delete originals left over", 0, time.Minute, (*Service).deleteLeftOver},
+	{"scrub the database", 0, 10 * time.Second, (*Service).scrub},
+	{"forget old deletions", 10 * time.Minute, time.Hour, (*Service).forgetDeletions},
 	{"delete expired drafts", 0, 10 * time.Minute, (*Service).deleteExpiredDrafts},
 	{"sweep orphaned originals", time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
 }
@@ -27,7 +32,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for i, job := range jobs {
 		next[i] = time.Now().Add(job.first)
 	}
-	tick := time.NewTicker(time.Minute)
+	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
 	for {
 		for i, job := range jobs {
@@ -50,13 +55,17 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
-		gone, err := s.DB.Exec(ctx, `DELETE FROM images WHERE draft = 1 AND key IN (
-			SELECT key FROM images WHERE draft = 1 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
-			micros(s.Now().Add(-draftAfterlife)), some)
+		var gone []deletedRow
+		err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
+				WHERE draft = 1 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
+				micros(s.Now().Add(-draftAfterlife)), some)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("deleting expired drafts: %w", err)
 		}
-		if gone < some {
+		if len(gone) < some {
 			return nil
 		}
 	}
