@@ -17,6 +17,7 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
 	Env         envCommand         `cmd:"" help:"Print shell exports that point SDKs here."`
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
+	Image       imageCommands      `cmd:"" help:"Take out images for good."`
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
 	Backup      backupCommand      `cmd:"" help:"Copy the whole state, while the server runs."`
 	Restore     restoreCommand     `cmd:"" help:"Make a data folder of a backup."`

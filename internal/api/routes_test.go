@@ -90,11 +90,11 @@ func TestFindMethod(t *testing.T) {
 	}{
 		{"GET", "images/v2/direct_upload", []string{"POST"}},
 		{"DELETE", "images/v1/direct_upload", []string{"POST"}},
-		{"POST", "images/v2", []string{"GET", "HEAD"}},
+		{"POST", "images/v2", []string{"GET", "HEAD", "DELETE"}},
 		{"PATCH", "images/v1/x", []string{"GET", "HEAD", "DELETE"}},
 		{"OPTIONS", "images/v1/x", []string{"GET", "HEAD", "DELETE"}},
 		{"DELETE", "images/v1/x/blob", []string{"GET", "HEAD"}},
-		{"get", "images/v2", []string{"GET", "HEAD"}},
+		{"get", "images/v2", []string{"GET", "HEAD", "DELETE"}},
 	} {
 		_, _, err := find(routes, c.method, Prefix+"accounts/"+testAccount+"/"+c.path)
 		var method *methodError
