@@ -303,7 +303,8 @@ func TestImageDelete(t *testing.T) {
 
 	// Where there are two accounts, which one must be said.
 	s.stop()
-	s.env = []string{"CALOTYPE_ACCOUNT_ID=" + strings.Repeat("ab", 16), "CALOTYPE_API_TOKEN=another-token-9X"}
+	s.env = []string{"CALOTYPE_ACCOUNT_ID=" + strings.Repeat("ab", 16),
+		"CALOTYPE_API_TOKEN=another-token-9X"}
 	s.start()
 	end := calotype(t, nil, "image", "delete", "-data", s.data, "--creator", "somebody")
 	if end.code == 0 || !strings.Contains(end.stderr, "name one with --account") {

@@ -15,15 +15,15 @@ import (
 )
 
 type imageCommands struct {
-	Delete imageDelete `cmd:"" help:"Take out an image, or all of a creator, for good; prints a receipt."`
+	Delete imageDelete `cmd:"" help:"Take out an image, or a creator; print a receipt."`
 }
 
 type imageDelete struct {
 	Store
 	Account string `help:"Account id; needed where there are several." env:"-"`
-	Creator string `help:"Take out all images and drafts of this creator." xor:"what" required:"" env:"-"`
-	ID      string `help:"Take out the image or draft of this id." xor:"what" required:"" env:"-"`
-	URL     string `help:"Take out the image of this delivery or upload URL." xor:"what" required:"" env:"-"`
+	Creator string `help:"All images and drafts of this creator." xor:"what" required:"" env:"-"`
+	ID      string `help:"The image or draft of this id." xor:"what" required:"" env:"-"`
+	URL     string `help:"That of this delivery or upload URL." xor:"what" required:"" env:"-"`
 }
 
 // Run takes out what is named and prints the receipt. Run again after it was stopped, it goes on.

@@ -163,8 +163,8 @@ func (s *Service) deleteLeftOver(ctx context.Context) error {
 func (s *Service) scrub(ctx context.Context) error {
 	began := micros(s.Now())
 	var due int
-	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM erasures WHERE ended IS NOT NULL AND scrubbed = 0`).
-		Scan(&due)
+	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM erasures
+		WHERE ended IS NOT NULL AND scrubbed = 0`).Scan(&due)
 	if err != nil {
 		return fmt.Errorf("looking for erasures: %w", err)
 	}

@@ -28,8 +28,8 @@ func (q ErasureQuery) subject() string {
 
 func creatorSubject(creator string) string { return hashHex("creator\x00" + creator) }
 
-// where finds the rows; its parameters are the account and the value. Both values of draft are named
-// for the index's sake.
+// where finds the rows; its parameters are the account and the value. Both values of draft are
+// named for the index's sake.
 func (q ErasureQuery) where() (condition, value string) {
 	if q.ID != "" {
 		return `account = ?1 AND id_sha256 = ?2`, hashHex(q.ID)

@@ -48,7 +48,7 @@ const dueTime = time.Hour
 var beyond = []string{
 	"backups: erase again after a restore",
 	"browsers and CDNs that keep a delivered picture for as long as Cache-Control allows",
-	"PostgreSQL keeps deleted rows until it vacuums, and in its write-ahead log and the archives of it",
+	"PostgreSQL keeps deleted rows until it vacuums, and in its write-ahead log and archives",
 	"the blob store's own versions of deleted objects, and what a disk keeps in blocks set free",
 }
 
