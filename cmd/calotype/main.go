@@ -18,6 +18,7 @@ type commands struct {
 	Env         envCommand         `cmd:"" help:"Print shell exports that point SDKs here."`
 	Account     accountCommands    `cmd:"" help:"Create, list, limit, suspend and delete accounts."`
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
+	Image       imageCommands      `cmd:"" help:"Take out images for good."`
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
 	Backup      backupCommand      `cmd:"" help:"Copy the whole state, while the server runs."`
 	Restore     restoreCommand     `cmd:"" help:"Make a data folder of a backup."`

@@ -28,6 +28,7 @@ var attempts = map[string]attempt{
 	"POST accounts/{account}/images/v2/direct_upload": {"images/v2/direct_upload", urlencoded, "id={id}"},
 	"POST accounts/{account}/images/v1/direct_upload": {"images/v1/direct_upload", urlencoded, "id={id}"},
 	"GET accounts/{account}/images/v2":                {"images/v2?per_page=100", "", ""},
+	"DELETE accounts/{account}/images/v2":             {"images/v2?creator=" + canary, "", ""},
 	"GET accounts/{account}/images/v1":                {"images/v1?per_page=100", "", ""},
 	"POST accounts/{account}/images/v1":               {"images/v1", urlencoded, "id={id}"},
 	"GET accounts/{account}/images/v1/stats":          {"images/v1/stats", "", ""},
@@ -76,7 +77,7 @@ func newVictim(t *testing.T, f *fixture) victim {
 		t.Fatal(err)
 	}
 	for _, d := range []images.NewDraft{
-		{Meta: json.RawMessage(`{"is":"` + canary + `"}`)}, {ID: ptr("path/" + canary)},
+		{Meta: json.RawMessage(`{"is":"` + canary + `"}`), Creator: ptr(canary)}, {ID: ptr("path/" + canary)},
 	} {
 		img, ticket, err := f.core.CreateDraft(t.Context(), v.id, d)
 		if err != nil {

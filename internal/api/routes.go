@@ -29,6 +29,7 @@ func (a *api) list() []route {
 		{"POST", account + "images/v2/direct_upload", images.Write, a.createDraft},
 		{"POST", account + "images/v1/direct_upload", images.Write, a.createDraft},
 		{"GET", account + "images/v2", images.Read, a.listImages},
+		{"DELETE", account + "images/v2", images.Write, a.eraseCreator},
 		{"GET", account + "images/v1", images.Read, a.listPage},
 		{"POST", account + "images/v1", images.Write, a.counted(a.createImage)},
 		{"GET", account + "images/v1/variants", images.Read, a.listVariants},

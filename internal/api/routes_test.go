@@ -91,7 +91,7 @@ func TestFindMethod(t *testing.T) {
 	}{
 		{"GET", "images/v2/direct_upload", []string{"POST"}},
 		{"DELETE", "images/v1/direct_upload", []string{"POST"}},
-		{"POST", "images/v2", []string{"GET", "HEAD"}},
+		{"POST", "images/v2", []string{"GET", "HEAD", "DELETE"}},
 		{"PUT", "images/v1/x", []string{"GET", "HEAD", "PATCH", "DELETE"}},
 		{"OPTIONS", "images/v1/x", []string{"GET", "HEAD", "PATCH", "DELETE"}},
 		{"DELETE", "images/v1/x/blob", []string{"GET", "HEAD"}},
@@ -100,7 +100,7 @@ func TestFindMethod(t *testing.T) {
 		{"POST", "images/v1/config", []string{"GET", "HEAD", "PATCH"}},
 		{"POST", "images/v1/keys", []string{"GET", "HEAD"}},
 		{"GET", "images/v1/keys/x", []string{"PUT", "DELETE"}},
-		{"get", "images/v2", []string{"GET", "HEAD"}},
+		{"get", "images/v2", []string{"GET", "HEAD", "DELETE"}},
 	} {
 		_, _, err := find(routes, c.method, Prefix+"accounts/"+testAccount+"/"+c.path)
 		var method *methodError

@@ -223,6 +223,32 @@ func (s *Service) FirstAccount(ctx context.Context) (Account, error) {
 	return a, err
 }
 
+// AccountOfHash returns the account whose public URLs have a hash; AccountUnknown.
+func (s *Service) AccountOfHash(ctx context.Context, hash string) (Account, error) {
+	return s.oneAccount(ctx, `hash`, hash)
+}
+
+// ErrSeveralAccounts says that it must be told which account is meant.
+var ErrSeveralAccounts = errors.New("images: there are several accounts")
+
+// OnlyAccount returns the account of an installation that has one; ErrSeveralAccounts.
+func (s *Service) OnlyAccount(ctx context.Context) (Account, error) {
+	rows, err := s.DB.Query(ctx, selectAccount+` LIMIT 2`)
+	if err != nil {
+		return Account{}, fmt.Errorf("reading accounts: %w", err)
+	}
+	all, err := collect(rows, scanAccount)
+	switch {
+	case err != nil:
+		return Account{}, fmt.Errorf("reading accounts: %w", err)
+	case len(all) > 1:
+		return Account{}, ErrSeveralAccounts
+	case len(all) == 0:
+		return Account{}, Errorf(AccountUnknown, "there is no account yet: the first start makes one")
+	}
+	return all[0], nil
+}
+
 func (s *Service) oneAccount(ctx context.Context, column, value string) (Account, error) {
 	a, err := scanAccount(s.DB.QueryRow(ctx, selectAccount+` WHERE `+column+` = ?1`, value))
 	if errors.Is(err, sql.ErrNoRows) {

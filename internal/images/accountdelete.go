@@ -10,7 +10,7 @@ import (
 
 // accountTables are the tables of what an account owns besides its images, in the order in which
 // rows go. A test compares the list with the schema.
-var accountTables = []string{"variants", "signing_keys", "tokens"}
+var accountTables = []string{"variants", "signing_keys", "tokens", "erasures"}
 
 // DeleteAccount deletes an account with all that it has, for ever: AccountUnknown, Invalid for the
 // one made at the first start. It suspends the account first, so that nothing is added meanwhile.
@@ -55,18 +55,15 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
 		gone, err = deleteRows(tx, `key IN (SELECT key FROM images WHERE account = ?1 LIMIT ?2)`,
 			account, some)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.bury(tx, "", gone)
 	})
 	if err != nil {
 		return 0, err
 	}
-	s.resolved.forget()
-	for _, d := range gone {
-		s.gates.end(d.key)
-		if d.blob != "" {
-			s.removeBytes(context.WithoutCancel(ctx), d.blob)
-		}
-	}
+	s.removeGone(ctx, gone)
 	return len(gone), nil
 }
 

@@ -36,6 +36,12 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 	}
 	var img Image
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+		if e.Creator != nil && *e.Creator != nil {
+			// An erasure of that creator takes place before this, or sees what it wrote.
+			if err := passFence(tx, **e.Creator); err != nil {
+				return err
+			}
+		}
 		img, err = editRow(tx, account, id, e)
 		return err
 	})

@@ -108,3 +108,17 @@ func (s *Service) Polls() int {
 	defer s.waits.mu.Unlock()
 	return s.waits.polls
 }
+
+// The jobs about deletions, each by itself.
+
+// FollowDeletions is a node's look at what others have deleted.
+func (s *Service) FollowDeletions(ctx context.Context) error { return s.followDeletions(ctx) }
+
+// DeleteLeftOver tries again what the blob store refused.
+func (s *Service) DeleteLeftOver(ctx context.Context) error { return s.deleteLeftOver(ctx) }
+
+// ForgetDeletions ends what is kept of deletions.
+func (s *Service) ForgetDeletions(ctx context.Context) error { return s.forgetDeletions(ctx) }
+
+// Scrub rids the database of what was deleted.
+func (s *Service) Scrub(ctx context.Context) error { return s.scrub(ctx) }

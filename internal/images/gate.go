@@ -24,22 +24,26 @@ type gates struct {
 }
 
 type gate struct {
-	places chan struct{}
-	ended  chan struct{}
-	askers int
+	places    chan struct{}
+	ended     chan struct{}
+	cancelled chan struct{} // the draft was deleted: bodies being read are of no use
+	askers    int
 }
 
-// enter waits for a place. On success the caller must leave.
-func (g *gates) enter(ctx context.Context, key string) (leave func(), err error) {
+// enter waits for a place. On success the caller must leave; cancelled is closed when the draft is
+// deleted meanwhile.
+func (g *gates) enter(
+	ctx context.Context, key string,
+) (leave func(), cancelled <-chan struct{}, err error) {
 	at, err := g.ask(key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	timeout := time.NewTimer(gateTime)
 	defer timeout.Stop()
 	select {
 	case at.places <- struct{}{}:
-		return func() { <-at.places; g.leave(key, at) }, nil
+		return func() { <-at.places; g.leave(key, at) }, at.cancelled, nil
 	case <-at.ended:
 		err = errGateEnded
 	case <-timeout.C:
@@ -48,7 +52,7 @@ func (g *gates) enter(ctx context.Context, key string) (leave func(), err error)
 		err = Errorf(Aborted, "The request was aborted by the client")
 	}
 	g.leave(key, at)
-	return nil, err
+	return nil, nil, err
 }
 
 func (g *gates) ask(key string) (*gate, error) {
@@ -59,7 +63,10 @@ func (g *gates) ask(key string) (*gate, error) {
 		if g.of == nil {
 			g.of = map[string]*gate{}
 		}
-		at = &gate{places: make(chan struct{}, bodiesPerTicket), ended: make(chan struct{})}
+		at = &gate{
+			places: make(chan struct{}, bodiesPerTicket), ended: make(chan struct{}),
+			cancelled: make(chan struct{}),
+		}
 		g.of[key] = at
 	}
 	if at.askers >= askersPerTicket {
@@ -86,6 +93,21 @@ func (g *gates) end(key string) {
 		close(at.ended)
 		delete(g.of, key)
 	}
+}
+
+// cancel ends the gate of a deleted draft, and the bodies being read for it; it returns how many.
+func (g *gates) cancel(key string) (reading int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at := g.of[key]
+	if at == nil {
+		return 0
+	}
+	reading = len(at.places)
+	close(at.ended)
+	close(at.cancelled)
+	delete(g.of, key)
+	return reading
 }
 
 func crowded() error {

@@ -81,7 +81,7 @@ func (s *Service) OpenOriginal(
 }
 
 // DeleteImage deletes an image or draft, whose ticket dies with it; ImageNotFound when there is
-// none. The row goes first; bytes that could not be removed are left to the sweep.
+// none. The row goes first; bytes that could not be removed are left to a periodic job.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	gone, err := s.deleteRow(ctx, account, id)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -90,11 +90,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	if err != nil {
 		return fmt.Errorf("deleting an image: %w", err)
 	}
-	s.resolved.forget()
-	s.gates.end(gone.key)
-	if gone.blob != "" {
-		s.removeBytes(context.WithoutCancel(ctx), gone.blob)
-	}
+	s.removeGone(ctx, []deletedRow{gone})
 	return nil
 }
 
@@ -105,22 +101,13 @@ func (s *Service) deleteRow(ctx context.Context, account, id string) (gone delet
 		if err == nil && len(rows) == 0 {
 			err = sql.ErrNoRows
 		}
-		if err == nil {
-			gone = rows[0]
+		if err != nil {
+			return err
 		}
-		return err
+		gone = rows[0]
+		return s.bury(tx, "", rows)
 	})
 	return gone, err
-}
-
-// removeBytes removes an original that no row names any more, and what was made of it.
-func (s *Service) removeBytes(ctx context.Context, original string) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	err := errors.Join(s.Blobs.Delete(ctx, original), s.renditionsHere().removeOf(original))
-	if err != nil {
-		s.Log.Warn("bytes of a deleted image are left to the sweep", "blob", original, "err", err)
-	}
 }
 
 const selectImage = `SELECT key, account, id, custom, creator, meta, filename, require_signed,

@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"calotype/internal/blob"
@@ -67,6 +68,8 @@ type Service struct {
 	waits      waits
 	resolved   resolveCache
 	counters   counters
+	follower   follower
+	scrubDue   atomic.Bool    // something was deleted since the database was scrubbed
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	maxLooked  int            // rows that a page of a list looks at
 	closing    context.Context
@@ -135,6 +138,9 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	s.renditions, err = openRenditionCache(filepath.Join(s.Dir, renditionsDir), s.CacheBytes)
 	if err != nil {
+		return err
+	}
+	if err := s.beginToFollow(); err != nil {
 		return err
 	}
 	return s.checkInstallation(ctx, true)

@@ -39,11 +39,21 @@ func (e *renditionEntry) onDisk() int64 { return (e.size + 4095) &^ 4095 }
 // renditionKeyLength is that of 32 digits of the original, a dash and 24 of the recipe.
 const renditionKeyLength = 32 + 1 + 24
 
+// unfinished begins the names of renditions being made.
+const unfinished = "unfinished-"
+
 // renditionsDir is the cache's folder in that of a Service.
 const renditionsDir = "renditions"
 
-// unfinished begins the names of renditions being made.
-const unfinished = "unfinished-"
+// renditionsHere is the cache of a Service that was started. Of another one it has no entries, but
+// can remove files: the server that has the folder takes them for dropped.
+func (s *Service) renditionsHere() *renditionCache {
+	if s.renditions != nil {
+		return s.renditions
+	}
+	return &renditionCache{dir: filepath.Join(s.Dir, renditionsDir),
+		of: map[string]*list.Element{}, recent: list.New()}
+}
 
 // openRenditionCache makes the folder, or reads what an earlier run left in it.
 func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
@@ -205,27 +215,17 @@ func (c *renditionCache) shrink(bytes int64) (freed int64) {
 	return freed
 }
 
-// removeOf removes the renditions of an original.
-func (c *renditionCache) removeOf(original string) error {
-	prefix := renditionPrefix(original)
+// removeOf removes the renditions whose keys begin with prefix, and returns how many there were.
+func (c *renditionCache) removeOf(prefix string) (removed int, err error) {
 	entries, err := os.ReadDir(filepath.Dir(c.path(prefix)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("looking for the renditions of an original: %w", err)
+		return 0, fmt.Errorf("looking for the renditions of an original: %w", err)
 	}
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), prefix) {
 			c.drop(entry.Name())
+			removed++
 		}
 	}
-	return nil
-}
-
-// renditionsHere is the cache of a Service that was started. Of another one it has no entries, but
-// can remove files: the server that has the folder takes them for dropped.
-func (s *Service) renditionsHere() *renditionCache {
-	if s.renditions != nil {
-		return s.renditions
-	}
-	return &renditionCache{dir: filepath.Join(s.Dir, renditionsDir),
-		of: map[string]*list.Element{}, recent: list.New()}
+	return removed, nil
 }

@@ -21,6 +21,10 @@ var jobs = []struct {
 	{"release expired drafts", 0, time.Minute, (*Service).releaseExpiredDrafts},
 	{"delete batch tokens without a parent", time.Hour, time.Hour,
 		(*Service).deleteOrphanedBatchTokens},
+	{"follow deletions", 0, 10 * time.Second, (*Service).followDeletions},
+	{"delete originals left over", 0, time.Minute, (*Service).deleteLeftOver},
+	{"scrub the database", 0, 10 * time.Second, (*Service).scrub},
+	{"forget old deletions", 10 * time.Minute, time.Hour, (*Service).forgetDeletions},
 	{"delete expired drafts", 0, 10 * time.Minute, (*Service).deleteExpiredDrafts},
 	{"sweep orphaned originals", time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
 }
@@ -31,7 +35,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for i, job := range jobs {
 		next[i] = time.Now().Add(job.first)
 	}
-	tick := time.NewTicker(time.Minute)
+	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
 	defer s.waits.close()
 	for {

@@ -42,6 +42,7 @@ type Upload struct {
 	size    int64
 	leave   func()
 	closed  bool
+	gone    <-chan struct{} // closed when the draft is deleted meanwhile; nil when there is none
 }
 
 // BeginUpload finds the draft of a ticket and admits a body for it, before a byte is read.
@@ -55,7 +56,7 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 		return nil, err
 	}
 	if !u.repeat {
-		leave, err := s.gates.enter(ctx, u.draft.Key)
+		leave, cancelled, err := s.gates.enter(ctx, u.draft.Key)
 		if errors.Is(err, errGateEnded) {
 			err = u.find(ctx, r.Ticket)
 		}
@@ -63,7 +64,7 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 			return nil, err
 		}
 		if leave != nil {
-			u.leave = leave
+			u.leave, u.gone = leave, cancelled
 		}
 	}
 	if err := u.admit(r.Size); err != nil {
@@ -150,8 +151,14 @@ func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
 	return claimer.String == u.claimer, nil
 }
 
-// Write takes the next bytes of the body. TooLarge when there are more than allowed.
+// Write takes the next bytes of the body. TooLarge when there are more than allowed; TicketUnknown
+// when the draft was deleted meanwhile, so that no bytes are kept that cannot become an image.
 func (u *Upload) Write(p []byte) (int, error) {
+	select {
+	case <-u.gone:
+		return 0, errCancelled()
+	default:
+	}
 	if u.size+int64(len(p)) > u.s.MaxUploadBytes {
 		return 0, u.tooLarge()
 	}
@@ -217,8 +224,12 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	}
 	account, err := u.s.Account(ctx, u.draft.Account)
 	if err == nil {
-		// What counts is asked at the end; this spares the work for what cannot succeed.
+		// What counts is asked at the end; this and the next spare the work for what cannot succeed.
 		err = account.wouldRefuse(charge{images: 1, bytes: u.size})
+	}
+	if err == nil && d.Creator != nil {
+		query, args := erasedSince(u.draft, u.began)
+		err = refuseErased(u.s.DB.QueryRow(ctx, query, args...))
 	}
 	if err != nil {
 		return Image{}, err
@@ -230,6 +241,9 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	img := u.claimed(original, cleanFilename(filename))
 	began := time.Now()
 	err = u.s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := wantNotErased(tx, u.draft, u.began); err != nil {
+			return err
+		}
 		if err := u.s.insertDraft(tx, u.draft, ""); err != nil {
 			return err
 		}
@@ -435,8 +449,7 @@ func (u *Upload) claimRow(tx *sqldb.Tx, img Image) (rows int64, err error) {
 func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
 	img, err := u.s.imageOfKey(ctx, u.draft.Key)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Image{}, Errorf(TicketUnknown,
-			"Upload URL not found: it was cancelled or replaced meanwhile")
+		return Image{}, errCancelled()
 	}
 	if err != nil {
 		return Image{}, fmt.Errorf("reading why a claim was lost: %w", err)
@@ -454,6 +467,10 @@ func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
 		err = errors.New("a claim of a ticket that is alive changed no row")
 	}
 	return Image{}, err
+}
+
+func errCancelled() error {
+	return Errorf(TicketUnknown, "Upload URL not found: it was cancelled or replaced meanwhile")
 }
 
 // blobKey returns a fresh key, which begins with the UTC day so that the sweep can tell its age.

@@ -112,42 +112,6 @@ func suspendedError() error {
 	return Errorf(AccountSuspended, "The account is suspended: ask the operator of this service")
 }
 
-// A deletedRow is what is left of the row of an image or draft.
-type deletedRow struct {
-	key, account string
-	blob         string // of the original; "" of a draft
-}
-
-// deleteRows deletes the rows of images and drafts that where finds, and credits their accounts.
-// Nothing else deletes rows of images. It is the last statement of its transaction, or comes
-// before none but those of drafts with the id that it freed; see pay.
-func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
-	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
-		RETURNING key, account, COALESCE(blob, ''), draft, COALESCE(size, 0), open, reserved`, args...)
-	if err != nil {
-		return nil, err
-	}
-	credits := map[string]charge{}
-	gone, err := collect(rows, func(r row) (d deletedRow, err error) {
-		var draft, open bool
-		var size, reserved int64
-		err = r.Scan(&d.key, &d.account, &d.blob, &draft, &size, &open, &reserved)
-		c := credits[d.account]
-		switch {
-		case !draft:
-			c.images, c.bytes = c.images+1, c.bytes+size
-		case open:
-			c.drafts, c.bytes = c.drafts+1, c.bytes+reserved
-		}
-		credits[d.account] = c
-		return d, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return gone, credit(tx, credits)
-}
-
 // credit gives accounts back what they do not hold any more, in the order of their ids.
 func credit(tx *sqldb.Tx, credits map[string]charge) error {
 	for _, account := range slices.Sorted(maps.Keys(credits)) {

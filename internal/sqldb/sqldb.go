@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,12 +85,14 @@ func openPostgres(dsn string) (*DB, error) {
 }
 
 func openSQLite(path string) (*DB, error) {
-	// synchronous=FULL: an acknowledged upload must survive a power loss.
+	// synchronous=FULL: an acknowledged upload must survive a power loss. secure_delete: what was
+	// deleted is overwritten with zeros; see Scrub.
 	options := url.Values{
-		"_journal_mode": {"WAL"},
-		"_synchronous":  {"FULL"},
-		"_busy_timeout": {"10000"},
-		"_foreign_keys": {"on"},
+		"_journal_mode":  {"WAL"},
+		"_synchronous":   {"FULL"},
+		"_busy_timeout":  {strconv.Itoa(busyTimeout)},
+		"_foreign_keys":  {"on"},
+		"_secure_delete": {"on"},
 	}
 	file := &url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
 	file.RawQuery = options.Encode()

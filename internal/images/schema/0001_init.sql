@@ -113,8 +113,8 @@ CREATE TABLE images (
 CREATE UNIQUE INDEX images_id ON images (account, id_sha256);
 CREATE INDEX images_list ON images (account, draft, uploaded, key);
 CREATE INDEX images_expiry ON images (draft, open, expires);
--- Lists of a creator, and of those without one.
-CREATE INDEX images_creator ON images (account, creator, uploaded, key) WHERE draft = 0;
+-- Lists of a creator, of those without one, and erasures.
+CREATE INDEX images_creator ON images (account, draft, creator, uploaded, key);
 
 -- What filters read: the values in the metadata of images, none of drafts. Written in the
 -- transaction that writes the image's own row; account and uploaded are copies of that row's.
@@ -131,3 +131,45 @@ CREATE TABLE image_meta (
 -- Both end in the order of lists: a page walks one value, or all values of a path, in that order.
 CREATE INDEX image_meta_value ON image_meta (account, path, kind, text, number, uploaded, image);
 CREATE INDEX image_meta_path ON image_meta (account, path, kind, uploaded, image, number, text);
+
+-- What is left to do about deleted images: the original, until the blob store has let go of it, and
+-- the renditions on the disks of other nodes, each of which reads this table. Kept two days.
+CREATE TABLE tombstones (
+    key        TEXT   PRIMARY KEY, -- of the image
+    blob       TEXT,               -- of the original; null once it is deleted, and of a draft
+    renditions TEXT   NOT NULL,    -- what their names begin with; '' of a draft
+    deleted    BIGINT NOT NULL,
+    tried      BIGINT NOT NULL,    -- when the blob was last tried to be deleted
+    erasure    TEXT                -- the erasure that it belongs to, if any
+);
+CREATE INDEX tombstones_deleted ON tombstones (deleted, key);
+CREATE INDEX tombstones_due ON tombstones (tried) WHERE blob IS NOT NULL;
+CREATE INDEX tombstones_erasure ON tombstones (erasure);
+
+-- Orders to take out all of a creator, or one image, with the figures of their receipts. Whom they
+-- are about stands here as a hash only. Kept two days.
+CREATE TABLE erasures (
+    account    TEXT     NOT NULL,
+    subject    TEXT     NOT NULL, -- SHA-256 of what is taken out, hex
+    key        TEXT     NOT NULL UNIQUE,
+    began      BIGINT   NOT NULL,
+    mark       BIGINT   NOT NULL, -- uploads that began before are refused
+    ended      BIGINT,            -- null while rows may be left
+    scrubbed   SMALLINT NOT NULL, -- after its end, the database's files were rid of what was deleted
+    images     BIGINT   NOT NULL,
+    drafts     BIGINT   NOT NULL,
+    bytes      BIGINT   NOT NULL, -- of originals
+    renditions BIGINT   NOT NULL, -- removed by the nodes that were asked
+    uploads    BIGINT   NOT NULL, -- bodies being received that were stopped there
+    PRIMARY KEY (account, subject)
+);
+
+-- Rows to be updated, and so locked: by uploads for a creator and by erasures, whose next statement
+-- then sees what the other did. A creator's row is told by a hash.
+CREATE TABLE creator_fences (
+    slot SMALLINT PRIMARY KEY,
+    turn BIGINT   NOT NULL
+);
+INSERT INTO creator_fences (slot, turn) VALUES
+    (0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0),
+    (8, 0), (9, 0), (10, 0), (11, 0), (12, 0), (13, 0), (14, 0), (15, 0);

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/v4"
+)
+
+type imageCommands struct {
+	Delete imageDelete `cmd:"" help:"Take out an image, or a creator; print a receipt."`
+}
+
+type imageDelete struct {
+	Store
+	Account string `help:"Account id; needed where there are several." env:"-"`
+	Creator string `help:"All images and drafts of this creator." xor:"what" required:"" env:"-"`
+	ID      string `help:"The image or draft of this id." xor:"what" required:"" env:"-"`
+	URL     string `help:"That of this delivery or upload URL." xor:"what" required:"" env:"-"`
+}
+
+// Run takes out what is named and prints the receipt. Run again after it was stopped, it goes on.
+func (c *imageDelete) Run(ctx context.Context) error {
+	return c.withCore(ctx, true, func(core *images.Service) error {
+		account, query, err := c.what(ctx, core)
+		if err != nil {
+			return err
+		}
+		for {
+			receipt, err := core.Erase(ctx, account, query)
+			if err != nil {
+				return err
+			}
+			if !receipt.Ended.IsZero() {
+				break
+			}
+			fmt.Fprintf(os.Stderr, "took out %d images and %d drafts\n", receipt.Images, receipt.Drafts)
+		}
+		receipt, err := core.FinishErasure(ctx, account, query)
+		if err != nil {
+			return err
+		}
+		text, err := json.MarshalIndent(v4.NewReceipt(receipt, time.Now()), "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Println(string(text))
+		if receipt.OriginalsDue > 0 {
+			return fmt.Errorf("the blob store refused to delete %d originals: a running server tries "+
+				"again every minute, and so does this command", receipt.OriginalsDue)
+		}
+		return nil
+	})
+}
+
+// what returns the account and what is to be taken out of it.
+func (c *imageDelete) what(
+	ctx context.Context, core *images.Service,
+) (account string, q images.ErasureQuery, err error) {
+	q = images.ErasureQuery{Creator: c.Creator, ID: c.ID}
+	given := c.Account
+	if given == "" {
+		given = c.AccountID
+	}
+	if c.URL != "" {
+		hash, id, err := imageOfURL(c.URL)
+		if err != nil {
+			return "", q, err
+		}
+		of, err := core.AccountOfHash(ctx, hash)
+		if err != nil {
+			return "", q, fmt.Errorf("finding the account of %s: %w", c.URL, err)
+		}
+		if given != "" && given != of.ID {
+			return "", q, fmt.Errorf("%s is not of the account %s", c.URL, given)
+		}
+		return of.ID, images.ErasureQuery{ID: id}, nil
+	}
+	if given != "" {
+		of, err := core.Account(ctx, given)
+		return of.ID, q, err
+	}
+	// To guess would be to delete somebody else's images, or to report that there are none.
+	of, err := core.OnlyAccount(ctx)
+	if errors.Is(err, images.ErrSeveralAccounts) {
+		err = errors.New("there are several accounts: name one with --account")
+	}
+	return of.ID, q, err
+}
+
+// imageOfURL returns the hash of the account and the id of the image that a public URL names: of a
+// variant, or the one-time URL of an upload.
+func imageOfURL(text string) (hash, id string, err error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return "", "", errors.New("--url must be like https://host/hash/id/variant")
+	}
+	path, upload := strings.CutPrefix(u.EscapedPath(), "/upload/")
+	path = strings.TrimPrefix(strings.TrimPrefix(path, "/cdn-cgi/imagedelivery"), "/")
+	hash, id, _ = strings.Cut(path, "/")
+	if !upload {
+		id = id[:max(0, strings.LastIndexByte(id, '/'))]
+	}
+	if id, err = url.PathUnescape(id); err != nil || hash == "" || id == "" {
+		return "", "", errors.New("--url must be like https://host/hash/id/variant")
+	}
+	return hash, id, nil
+}

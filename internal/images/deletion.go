@@ -1,0 +1,212 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"calotype/internal/sqldb"
+)
+
+// A deletion goes row first. In the same transaction a tombstone is written, which knows what is
+// left to do: the original, that the blob store may refuse to delete now, and the renditions on the
+// disks of other nodes. The node that deletes does at once what it can; deleteLeftOver does the
+// rest, and every node follows the tombstones. So a kill at any moment loses nothing of it.
+
+const (
+	deletionsKept = 48 * time.Hour   // as tombstones; a node that was away for longer starts empty
+	blobsAtOnce   = 8                // deleted from the store by one deletion
+	blobsTime     = 30 * time.Second // for those of one transaction
+	leftOverWait  = time.Minute      // before a blob is tried again
+)
+
+// A deletedRow is what is left of the row of an image or draft.
+type deletedRow struct {
+	key, account string
+	blob         string // of the original; "" of a draft
+	size         int64  // bytes of it
+}
+
+// deleteRows deletes the rows of images and drafts that where finds, and credits their accounts.
+// Nothing else deletes rows of images. Behind it in its transaction come only the tombstones,
+// see bury, and drafts with the id that it freed; see pay.
+func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
+	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
+		RETURNING key, account, COALESCE(blob, ''), draft, COALESCE(size, 0), open, reserved`, args...)
+	if err != nil {
+		return nil, err
+	}
+	credits := map[string]charge{}
+	gone, err := collect(rows, func(r row) (d deletedRow, err error) {
+		var draft, open bool
+		var reserved int64
+		err = r.Scan(&d.key, &d.account, &d.blob, &draft, &d.size, &open, &reserved)
+		c := credits[d.account]
+		switch {
+		case !draft:
+			c.images, c.bytes = c.images+1, c.bytes+d.size
+		case open:
+			c.drafts, c.bytes = c.drafts+1, c.bytes+reserved
+		}
+		credits[d.account] = c
+		return d, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gone, credit(tx, credits)
+}
+
+// bury writes the tombstones of deleted rows, in the transaction that deleted them. erasure is the
+// key of the erasure that they belong to, "" for none. After the commit comes removeGone.
+func (s *Service) bury(tx *sqldb.Tx, erasure string, gone []deletedRow) error {
+	now := micros(s.Now())
+	for _, d := range gone {
+		var blob, order any
+		prefix := ""
+		if d.blob != "" {
+			blob, prefix = d.blob, renditionPrefix(d.blob)
+		}
+		if erasure != "" {
+			order = erasure
+		}
+		_, err := tx.Exec(`INSERT INTO tombstones (key, blob, renditions, deleted, tried, erasure)
+			VALUES (?1, ?2, ?3, ?4, ?4, ?5) ON CONFLICT DO NOTHING`,
+			d.key, blob, prefix, now, order)
+		if err != nil {
+			return fmt.Errorf("writing a tombstone: %w", err)
+		}
+	}
+	return nil
+}
+
+// removed is what a deletion found on this node.
+type removed struct {
+	renditions int
+	uploads    int // bodies being received that were stopped
+}
+
+// removeGone takes effect at this node of deleted rows whose transaction was committed: nobody
+// finds them any more, and their bytes go. What fails is left to the periodic jobs.
+func (s *Service) removeGone(ctx context.Context, gone []deletedRow) (r removed) {
+	s.resolved.forget()
+	s.scrubDue.Store(true)
+	cache := s.renditionsHere()
+	var blobs []tombstone
+	for _, d := range gone {
+		r.uploads += s.gates.cancel(d.key)
+		if d.blob == "" {
+			continue
+		}
+		blobs = append(blobs, tombstone{key: d.key, blob: d.blob})
+		n, err := cache.removeOf(renditionPrefix(d.blob))
+		if err != nil {
+			s.Log.Warn("renditions of a deleted image are left to a periodic job", "err", err)
+		}
+		r.renditions += n
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), blobsTime)
+	defer cancel()
+	if err := s.deleteBlobs(ctx, blobs); err != nil {
+		s.Log.Warn("originals of deleted images are left to a periodic job", "err", err)
+	}
+	return r
+}
+
+// A tombstone is a deleted image whose original may still be in the blob store.
+type tombstone struct{ key, blob string }
+
+// deleteBlobs deletes originals of no row, and notes on the tombstones which are gone. It returns
+// the errors of those that are not.
+func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
+	failed := make([]error, len(all))
+	var group errgroup.Group
+	group.SetLimit(blobsAtOnce)
+	for i, t := range all {
+		group.Go(func() error {
+			failed[i] = s.Blobs.Delete(ctx, t.blob)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	if len(all) == 0 {
+		return nil
+	}
+	tried := micros(s.Now())
+	noting := s.DB.Tx(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
+		for i, t := range all {
+			_, err := tx.Exec(`UPDATE tombstones SET tried = ?2,
+				blob = CASE WHEN ?3 = 1 THEN NULL ELSE blob END WHERE key = ?1`,
+				t.key, tried, flag(failed[i] == nil))
+			if err != nil {
+				return fmt.Errorf("noting that an original is deleted: %w", err)
+			}
+		}
+		return nil
+	})
+	return errors.Join(errors.Join(failed...), noting)
+}
+
+// deleteLeftOver deletes the originals of deleted images that are still in the store: it refused,
+// or the server was killed.
+func (s *Service) deleteLeftOver(ctx context.Context) error {
+	const some = 500
+	for {
+		rows, err := s.DB.Query(ctx, `SELECT key, blob FROM tombstones
+			WHERE blob IS NOT NULL AND tried <= ?1 ORDER BY tried LIMIT ?2`,
+			micros(s.Now().Add(-leftOverWait)), some)
+		if err != nil {
+			return fmt.Errorf("looking for originals left over: %w", err)
+		}
+		due, err := collect(rows, func(r row) (t tombstone, err error) {
+			err = r.Scan(&t.key, &t.blob)
+			return t, err
+		})
+		if err == nil {
+			err = s.deleteBlobs(ctx, due)
+		}
+		if err != nil || len(due) < some {
+			return err
+		}
+	}
+}
+
+// scrub rids the database's files of what was deleted, if anything was. An erasure's receipt says
+// so; a reader may hold it up, then it is tried again.
+func (s *Service) scrub(ctx context.Context) error {
+	began := micros(s.Now())
+	var due int
+	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM erasures
+		WHERE ended IS NOT NULL AND scrubbed = 0`).Scan(&due)
+	if err != nil {
+		return fmt.Errorf("looking for erasures: %w", err)
+	}
+	if !s.scrubDue.Swap(false) && due == 0 {
+		return nil
+	}
+	done, err := s.DB.Scrub(ctx)
+	if err != nil || !done {
+		s.scrubDue.Store(true)
+		return err
+	}
+	if due > 0 {
+		_, err = s.DB.Exec(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, began)
+	}
+	return err
+}
+
+// forgetDeletions deletes tombstones and erasures that are two days old and done.
+func (s *Service) forgetDeletions(ctx context.Context) error {
+	before := micros(s.Now().Add(-deletionsKept))
+	_, err := s.DB.Exec(ctx, `DELETE FROM tombstones WHERE deleted < ?1 AND blob IS NULL`, before)
+	if err == nil {
+		_, err = s.DB.Exec(ctx, `DELETE FROM erasures WHERE mark < ?1`, before)
+	}
+	if err != nil {
+		return fmt.Errorf("forgetting old deletions: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,301 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+// An ErasureQuery names what is to be taken out for good: all images and drafts of a creator, or
+// one image. Exactly one is set.
+type ErasureQuery struct {
+	Creator string
+	ID      string
+}
+
+// subject is what an erasure's row says of whom it is about.
+func (q ErasureQuery) subject() string {
+	if q.ID != "" {
+		return hashHex("id\x00" + q.ID)
+	}
+	return creatorSubject(q.Creator)
+}
+
+func creatorSubject(creator string) string { return hashHex("creator\x00" + creator) }
+
+// where finds the rows; its parameters are the account and the value. Both values of draft are
+// named for the index's sake.
+func (q ErasureQuery) where() (condition, value string) {
+	if q.ID != "" {
+		return `account = ?1 AND id_sha256 = ?2`, hashHex(q.ID)
+	}
+	return `account = ?1 AND draft IN (0, 1) AND creator = ?2`, q.Creator
+}
+
+// A Receipt says what an erasure found and removed, over all calls that it took, and what is due.
+type Receipt struct {
+	Key          string
+	Began        time.Time
+	Mark         time.Time // of the last call: uploads that began before it are refused
+	Ended        time.Time // zero while images or drafts may be left: the same call goes on
+	Images       int64
+	Drafts       int64
+	Bytes        int64 // of originals
+	Renditions   int64 // removed at the nodes that were called
+	Uploads      int64 // bodies being received that were stopped there
+	OriginalsDue int64 // which the blob store has not let go of yet
+	Scrubbed     bool  // the database's files were rid of the rows
+}
+
+const (
+	erasureStep = 200 // rows of one transaction
+	// EraseAtOnce is how many rows one call takes; the next one goes on.
+	EraseAtOnce = 2000
+)
+
+// Erase takes out a creator's images and drafts, or one image: rows, originals, and the renditions
+// of this node, at once; those of other nodes within seconds. A draft's ticket dies with it, and an
+// upload for the creator that began before makes no image. The work of one call is bounded: while
+// Ended is zero, the same call goes on, also after a kill. Invalid; ImageNotFound when there is no
+// image of the ID.
+func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Receipt, error) {
+	if (q.Creator == "") == (q.ID == "") {
+		return Receipt{}, Errorf(Invalid,
+			"what is to be erased must be named: a creator, which is not empty, or an image")
+	}
+	// To delete in a wrong store would look as if all had been gone already. A server has looked
+	// at its start, and takes out rows also while the store is away.
+	if s.spool == nil {
+		if err := s.checkInstallation(ctx, false); err != nil {
+			return Receipt{}, err
+		}
+	}
+	if err := s.orderErasure(ctx, account, q); err != nil {
+		return Receipt{}, fmt.Errorf("ordering an erasure: %w", err)
+	}
+	for taken := 0; taken < EraseAtOnce; {
+		n, err := s.eraseSome(ctx, account, q)
+		if err != nil {
+			return Receipt{}, fmt.Errorf("erasing: %w", err)
+		}
+		if n == 0 {
+			break
+		}
+		taken += n
+	}
+	receipt, err := s.receipt(ctx, account, q)
+	if err == nil && q.ID != "" && receipt.Images+receipt.Drafts == 0 {
+		err = Errorf(ImageNotFound, "Image not found")
+	}
+	return receipt, err
+}
+
+// orderErasure makes the erasure's row, or goes on with one that has not ended.
+func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQuery) error {
+	return s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if q.Creator != "" {
+			if err := passFence(tx, q.Creator); err != nil {
+				return err
+			}
+		}
+		fresh := func(column, value string) string {
+			return column + ` = CASE WHEN erasures.ended IS NULL THEN erasures.` + column +
+				` ELSE ` + value + ` END, `
+		}
+		_, err := tx.Exec(`INSERT INTO erasures (account, subject, key, began, mark, scrubbed,
+			images, drafts, bytes, renditions, uploads) VALUES (?1, ?2, ?3, ?4, ?4, 0, 0, 0, 0, 0, 0)
+			ON CONFLICT (account, subject) DO UPDATE SET `+
+			fresh("key", "excluded.key")+fresh("began", "excluded.began")+
+			fresh("images", "0")+fresh("drafts", "0")+fresh("bytes", "0")+
+			fresh("renditions", "0")+fresh("uploads", "0")+
+			`mark = excluded.mark, scrubbed = 0, ended = NULL`,
+			account, q.subject(), newKey(), micros(s.Now()))
+		return err
+	})
+}
+
+// eraseSome takes out some rows and what hangs on them, and returns how many. When there are none
+// it notes the end.
+func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery) (int, error) {
+	var gone []deletedRow
+	var key string
+	condition, value := q.where()
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		// The row is locked first, so that two calls for one creator take turns.
+		err := tx.QueryRow(`UPDATE erasures SET scrubbed = 0 WHERE account = ?1 AND subject = ?2
+			RETURNING key`, account, q.subject()).Scan(&key)
+		if err != nil {
+			return err
+		}
+		gone, err = deleteRows(tx, condition+` AND key IN (SELECT key FROM images WHERE `+condition+
+			` LIMIT `+strconv.Itoa(erasureStep)+`)`, account, value)
+		if err != nil {
+			return err
+		}
+		if err := s.bury(tx, key, gone); err != nil {
+			return err
+		}
+		return s.countErased(tx, account, q, gone)
+	})
+	if err != nil || len(gone) == 0 {
+		return 0, err
+	}
+	r := s.removeGone(ctx, gone)
+	_, err = s.DB.Exec(ctx, `UPDATE erasures SET renditions = renditions + ?2,
+		uploads = uploads + ?3 WHERE key = ?1`, key, r.renditions, r.uploads)
+	return len(gone), err
+}
+
+// countErased adds deleted rows to the receipt, or the end when there are none.
+func (s *Service) countErased(
+	tx *sqldb.Tx, account string, q ErasureQuery, gone []deletedRow,
+) error {
+	if len(gone) == 0 {
+		_, err := tx.Exec(`UPDATE erasures SET ended = ?3 WHERE account = ?1 AND subject = ?2`,
+			account, q.subject(), micros(s.Now()))
+		return err
+	}
+	var images, drafts, bytes int64
+	for _, d := range gone {
+		if d.blob == "" {
+			drafts++
+			continue
+		}
+		images, bytes = images+1, bytes+d.size
+	}
+	_, err := tx.Exec(`UPDATE erasures SET images = images + ?3, drafts = drafts + ?4,
+		bytes = bytes + ?5 WHERE account = ?1 AND subject = ?2`,
+		account, q.subject(), images, drafts, bytes)
+	return err
+}
+
+// receipt reads how far an erasure is.
+func (s *Service) receipt(
+	ctx context.Context, account string, q ErasureQuery,
+) (r Receipt, err error) {
+	var began, mark int64
+	var ended sql.NullInt64
+	err = s.DB.QueryRow(ctx, `SELECT key, began, mark, ended, scrubbed, images, drafts, bytes,
+		renditions, uploads FROM erasures WHERE account = ?1 AND subject = ?2`,
+		account, q.subject()).Scan(&r.Key, &began, &mark, &ended, &r.Scrubbed,
+		&r.Images, &r.Drafts, &r.Bytes, &r.Renditions, &r.Uploads)
+	if err == nil {
+		err = s.DB.QueryRow(ctx, `SELECT count(*) FROM tombstones
+			WHERE erasure = ?1 AND blob IS NOT NULL`, r.Key).Scan(&r.OriginalsDue)
+	}
+	if err != nil {
+		return Receipt{}, fmt.Errorf("reading the receipt of an erasure: %w", err)
+	}
+	r.Began, r.Mark = fromMicros(began), fromMicros(mark)
+	if ended.Valid {
+		r.Ended = fromMicros(ended.Int64)
+	}
+	return r, nil
+}
+
+// FinishErasure does now what periodic jobs of a server would do about a receipt that has ended,
+// for a program that is no server; it returns the receipt as it then is.
+func (s *Service) FinishErasure(
+	ctx context.Context, account string, q ErasureQuery,
+) (Receipt, error) {
+	if err := s.deleteOriginalsOf(ctx, account, q); err != nil {
+		s.Log.Warn("originals are left to a periodic job", "err", err)
+	}
+	for range 10 { // a reader may hold the log back
+		if err := s.scrub(ctx); err != nil {
+			return Receipt{}, err
+		}
+		if !s.scrubDue.Load() {
+			break
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return Receipt{}, ctx.Err()
+		}
+	}
+	return s.receipt(ctx, account, q)
+}
+
+// deleteOriginalsOf tries the originals of an erasure once more: a call before this one may have
+// been killed between a row and its bytes.
+func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q ErasureQuery) error {
+	rows, err := s.DB.Query(ctx, `SELECT key, blob FROM tombstones WHERE blob IS NOT NULL
+		AND erasure = (SELECT key FROM erasures WHERE account = ?1 AND subject = ?2)`,
+		account, q.subject())
+	if err != nil {
+		return err
+	}
+	due, err := collect(rows, func(r row) (t tombstone, err error) {
+		err = r.Scan(&t.key, &t.blob)
+		return t, err
+	})
+	if err != nil {
+		return err
+	}
+	cache := s.renditionsHere()
+	for _, t := range due {
+		if _, err := cache.removeOf(renditionPrefix(t.blob)); err != nil {
+			return err
+		}
+	}
+	return s.deleteBlobs(ctx, due)
+}
+
+// creatorFences is the number of rows of creator_fences.
+const creatorFences = 16
+
+// passFence locks the fence of a creator until the transaction ends. What comes after it sees all
+// that was committed by those who passed before.
+func passFence(tx *sqldb.Tx, creator string) error {
+	slot := 0
+	for _, c := range []byte(creatorSubject(creator)[:8]) {
+		slot = (slot*31 + int(c)) % creatorFences
+	}
+	passed, err := tx.Exec(`UPDATE creator_fences SET turn = turn + 1 WHERE slot = ?1`, slot)
+	if err == nil && passed != 1 {
+		err = errors.New("there is no such fence")
+	}
+	if err != nil {
+		return fmt.Errorf("passing a creator's fence: %w", err)
+	}
+	return nil
+}
+
+// wantNotErased refuses an image whose creator was erased since its upload began. It must be the
+// first statement of the transaction that inserts the image. Drafts need none of it: an erasure
+// deletes the row, and there is nothing left to be claimed.
+func wantNotErased(tx *sqldb.Tx, img Image, began time.Time) error {
+	if img.Creator == nil {
+		return nil
+	}
+	if err := passFence(tx, *img.Creator); err != nil {
+		return err
+	}
+	query, args := erasedSince(img, began)
+	return refuseErased(tx.QueryRow(query, args...))
+}
+
+// erasedSince asks how many erasures of an image's creator there were since a moment.
+func erasedSince(img Image, began time.Time) (query string, args []any) {
+	return `SELECT count(*) FROM erasures WHERE account = ?1 AND subject = ?2 AND mark >= ?3`,
+		[]any{img.Account, creatorSubject(*img.Creator), micros(began)}
+}
+
+// refuseErased refuses an image whose creator was erased after a moment.
+func refuseErased(asked *sql.Row) error {
+	var erased int
+	if err := asked.Scan(&erased); err != nil {
+		return fmt.Errorf("asking whether a creator was erased: %w", err)
+	}
+	if erased > 0 {
+		return Errorf(ImageNotFound,
+			"The images of this creator were erased while this one was being uploaded")
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// followedFile in the folder of a Service says up to when its node has followed deletions.
+	followedFile = "deletions-followed"
+	// followWindow is read again each time: a transaction that took long, a rendition that was
+	// being made, clocks that differ.
+	followWindow = 10 * time.Minute
+	followedKept = 100_000 // keys of the window that are remembered
+)
+
+// A follower removes what this node has of images that others have deleted.
+type follower struct {
+	upTo    time.Time
+	written time.Time        // what the file says
+	done    map[string]int64 // by the image's key: when it was deleted, in the window
+}
+
+// beginToFollow reads up to when this node followed the deletions. When those since then may be
+// forgotten already, the rendition cache is emptied: it may hold any of them.
+func (s *Service) beginToFollow() error {
+	path := filepath.Join(s.Dir, followedFile)
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading up to when deletions were followed: %w", err)
+	}
+	us, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	now := s.Now()
+	s.follower = follower{upTo: fromMicros(us), written: fromMicros(us), done: map[string]int64{}}
+	if now.Sub(s.follower.upTo) > deletionsKept-followWindow-time.Hour {
+		if dropped := s.renditions.shrink(math.MaxInt64); dropped > 0 {
+			s.Log.Info("emptied the rendition cache: it is not known what was deleted since it was used",
+				"bytes", dropped)
+		}
+		s.follower.upTo = now
+	}
+	return s.writeFollowed()
+}
+
+// writeFollowed writes the file. After a power loss it may be older than it should, or empty; then
+// more is done than need be.
+func (s *Service) writeFollowed() error {
+	path := filepath.Join(s.Dir, followedFile)
+	text := strconv.FormatInt(micros(s.follower.upTo), 10) + "\n"
+	err := os.WriteFile(path+".new", []byte(text), 0o600)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return storing("writing up to when deletions were followed", err)
+	}
+	s.follower.written = s.follower.upTo
+	return nil
+}
+
+// followDeletions removes the renditions of images that any node has deleted, and ends the bodies
+// that are being received here for drafts that are gone.
+func (s *Service) followDeletions(ctx context.Context) error {
+	began, f := s.Now(), &s.follower
+	from := micros(f.upTo.Add(-followWindow))
+	for key, deleted := range f.done {
+		if deleted < from {
+			delete(f.done, key)
+		}
+	}
+	for deleted, key := from, ""; ; {
+		page, err := s.deletionsAfter(ctx, deleted, key)
+		if err != nil {
+			return err
+		}
+		for _, d := range page {
+			deleted, key = d.deleted, d.key
+			if err := s.follow(d); err != nil {
+				return err
+			}
+		}
+		if len(page) < originalsPage {
+			break
+		}
+	}
+	f.upTo = began
+	if f.upTo.Sub(f.written) < time.Minute {
+		return nil
+	}
+	return s.writeFollowed()
+}
+
+func (s *Service) follow(d deletion) error {
+	if _, done := s.follower.done[d.key]; done {
+		return nil
+	}
+	s.gates.cancel(d.key)
+	if d.renditions != "" {
+		if _, err := s.renditions.removeOf(d.renditions); err != nil {
+			return err
+		}
+	}
+	if len(s.follower.done) >= followedKept {
+		clear(s.follower.done) // some work is done again
+	}
+	s.follower.done[d.key] = d.deleted
+	return nil
+}
+
+// A deletion is a tombstone as other nodes read it.
+type deletion struct {
+	key, renditions string
+	deleted         int64
+}
+
+// deletionsAfter returns a page of deletions in the order of their time.
+func (s *Service) deletionsAfter(
+	ctx context.Context, deleted int64, key string,
+) ([]deletion, error) {
+	rows, err := s.DB.Query(ctx, `SELECT key, renditions, deleted FROM tombstones
+		WHERE (deleted, key) > (?1, ?2) ORDER BY deleted, key LIMIT ?3`,
+		deleted, key, originalsPage)
+	if err != nil {
+		return nil, fmt.Errorf("reading deletions: %w", err)
+	}
+	return collect(rows, func(r row) (d deletion, err error) {
+		err = r.Scan(&d.key, &d.renditions, &d.deleted)
+		return d, err
+	})
+}

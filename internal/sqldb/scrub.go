@@ -1,0 +1,49 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// How long SQLite waits for other connections, in milliseconds: mostly, and in Scrub.
+const (
+	busyTimeout  = 10_000
+	scrubTimeout = 500
+)
+
+// Scrub rids the files of a SQLite database of what was deleted before: the database file has zeros
+// in its place already, and the write-ahead log, which still has it, is brought home and cut to
+// nothing. done is false when a reader held the log back, as a backup does for some seconds: ask
+// again later. Writers wait for half a second at most.
+//
+// PostgreSQL keeps what was deleted until it vacuums, and in its own log until that is recycled:
+// there is nothing to do here, and done is true.
+func (db *DB) Scrub(ctx context.Context) (done bool, err error) {
+	if db.postgres {
+		return true, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, txTime)
+	defer cancel()
+	// On the writer, so that only readers can be in the way.
+	conn, err := db.writer.Conn(ctx)
+	if err != nil {
+		return false, fmt.Errorf("sqldb: scrubbing: %w", err)
+	}
+	wait := func(ctx context.Context, milliseconds int) error {
+		_, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = "+strconv.Itoa(milliseconds))
+		return err
+	}
+	var busy, frames, moved int
+	err = wait(ctx, scrubTimeout)
+	if err == nil {
+		err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").
+			Scan(&busy, &frames, &moved)
+	}
+	err = errors.Join(err, wait(context.WithoutCancel(ctx), busyTimeout), conn.Close())
+	if err != nil {
+		return false, fmt.Errorf("sqldb: scrubbing: %w", err)
+	}
+	return busy == 0, nil
+}

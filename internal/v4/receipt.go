@@ -1,0 +1,87 @@
+package v4
+
+import (
+	"time"
+
+	"calotype/internal/images"
+)
+
+// A Receipt says what an erasure found and removed, and what is due: our extension.
+type Receipt struct {
+	Erasure  string  `json:"erasure"`  // names it
+	Complete bool    `json:"complete"` // no image or draft is left; else the same request goes on
+	Began    string  `json:"began"`
+	Ended    *string `json:"ended"` // null until it is complete
+	Found    Found   `json:"found"`
+	Removed  Removed `json:"removed"`
+	Due      []Due   `json:"due"` // never null
+	// Beyond names copies that an erasure cannot reach.
+	Beyond []string `json:"beyond"`
+}
+
+// Found is what there was. All of its rows are gone.
+type Found struct {
+	Images int64 `json:"images"`
+	Drafts int64 `json:"drafts"`
+	Bytes  int64 `json:"bytes"` // of originals
+}
+
+// Removed is what went with the rows.
+type Removed struct {
+	Originals  int64 `json:"originals"`
+	Renditions int64 `json:"renditions"` // on the node that was asked
+	Parts      int64 `json:"parts"`      // uploads being received there
+}
+
+// Due is what is still to be removed, and by when it will be.
+type Due struct {
+	What  string `json:"what"`
+	Count *int64 `json:"count,omitempty"` // absent where it is not known
+	By    string `json:"by"`
+}
+
+// dueTime is how long after its end an erasure may have something left, but for a store that
+// refuses; an upload by the API may be in flight for as long.
+const dueTime = time.Hour
+
+// beyond stands in every receipt.
+var beyond = []string{
+	"backups: erase again after a restore",
+	"browsers and CDNs that keep a delivered picture for as long as Cache-Control allows",
+	"PostgreSQL keeps deleted rows until it vacuums, and in its write-ahead log and archives",
+	"the blob store's own versions of deleted objects, and what a disk keeps in blocks set free",
+}
+
+// NewReceipt is the receipt as it is told at a moment.
+func NewReceipt(r images.Receipt, now time.Time) Receipt {
+	wire := Receipt{
+		Erasure: r.Key, Complete: !r.Ended.IsZero(), Began: r.Began.Format(TimeFormat),
+		Found: Found{Images: r.Images, Drafts: r.Drafts, Bytes: r.Bytes},
+		Removed: Removed{
+			Originals: r.Images - r.OriginalsDue, Renditions: r.Renditions, Parts: r.Uploads,
+		},
+		Due: []Due{}, Beyond: beyond,
+	}
+	if !wire.Complete {
+		return wire
+	}
+	ended := r.Ended.Format(TimeFormat)
+	wire.Ended = &ended
+	by := r.Ended.Add(dueTime)
+	if r.OriginalsDue > 0 {
+		wire.Due = append(wire.Due, Due{"originals that the blob store refused to delete; they are " +
+			"tried every minute", &r.OriginalsDue, by.Format(TimeFormat)})
+	}
+	if !r.Scrubbed {
+		wire.Due = append(wire.Due, Due{What: "the rows in the write-ahead log of SQLite",
+			By: by.Format(TimeFormat)})
+	}
+	if now.Before(by) {
+		wire.Due = append(wire.Due,
+			Due{What: "renditions on other nodes, which look every 10 seconds",
+				By: by.Format(TimeFormat)},
+			Due{What: "the bytes of uploads in flight, which are refused at their end",
+				By: r.Mark.Add(dueTime).Format(TimeFormat)})
+	}
+	return wire
+}
