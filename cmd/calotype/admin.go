@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -168,9 +169,10 @@ type signCommand struct {
 	Store
 	URL     string        `arg:"" help:"Delivery URL, as in variants."`
 	Expires time.Duration `help:"Time until it expires; 0: never." default:"1h"`
+	Key     string        `help:"Name of the signing key; else the account's oldest." env:"-"`
 }
 
-// Run prints the URL with a signature by the account's oldest key.
+// Run prints the URL with a signature.
 func (c *signCommand) Run(ctx context.Context) error {
 	target, err := url.Parse(c.URL)
 	if err != nil || target.Host == "" {
@@ -186,8 +188,11 @@ func (c *signCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(keys) == 0 {
-			return errors.New("the account has no signing key")
+		i := slices.IndexFunc(keys, func(k images.SigningKey) bool {
+			return c.Key == "" || k.Name == c.Key
+		})
+		if i < 0 {
+			return fmt.Errorf("the account has no signing key %q", c.Key)
 		}
 		query := ""
 		if c.Expires > 0 {
@@ -198,7 +203,7 @@ func (c *signCommand) Run(ctx context.Context) error {
 		if query != "" {
 			separator = "&"
 		}
-		fmt.Println(signed + separator + "sig=" + keys[0].Sign(target.EscapedPath()+query))
+		fmt.Println(signed + separator + "sig=" + keys[i].Sign(target.EscapedPath()+query))
 		return nil
 	})
 }

@@ -58,6 +58,7 @@ type call struct {
 	*http.Request
 	account string // the ID, of the token and the path alike
 	image   string // the id in the path, if the route has one
+	name    string // of a variant or a signing key, likewise
 	body    *body
 	writer  http.ResponseWriter // for the time-outs of a body that holds a picture
 }
@@ -114,7 +115,8 @@ func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any
 		return nil, err
 	}
 	return route.handler(&call{
-		Request: r, account: params.account, image: params.id, body: body, writer: w,
+		Request: r, account: params.account, image: params.id, name: params.name,
+		body: body, writer: w,
 	})
 }
 

@@ -39,23 +39,37 @@ func (f form) text(name string) (*string, error) {
 	return &v.text, nil
 }
 
+// value returns a field's value as a form would send it.
+func (v *field) value() string {
+	if v.json != nil {
+		return string(v.json)
+	}
+	return v.text
+}
+
 // flag returns a boolean, false when it was not given.
 func (f form) flag(name string) (bool, error) {
+	given, err := f.flagIfGiven(name)
+	return given != nil && *given, err
+}
+
+// flagIfGiven returns a boolean, nil when it was not given.
+func (f form) flagIfGiven(name string) (*bool, error) {
 	v, err := f.one(name)
 	if err != nil || v == nil {
-		return false, err
+		return nil, err
 	}
-	text := v.text
-	if v.json != nil {
-		text = string(v.json)
-	}
-	switch text {
+	given := false
+	switch v.value() {
+	case "": // forms send their fields whether they were filled in or not
+		return nil, nil
 	case "true", "1":
-		return true, nil
-	case "false", "0", "": // forms send their fields whether they were filled in or not
-		return false, nil
+		given = true
+	case "false", "0":
+	default:
+		return nil, invalid("%s must be true or false.", name)
 	}
-	return false, invalid("%s must be true or false.", name)
+	return &given, nil
 }
 
 // naive is how Python prints a time that knows no zone. It is taken as UTC.

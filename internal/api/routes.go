@@ -9,8 +9,8 @@ import (
 	"calotype/internal/images"
 )
 
-// A route is one line of the API. In a pattern, {account} stands for one path segment and {id...}
-// for one or more: ids may hold slashes. A GET route also answers HEAD.
+// A route is one line of the API. In a pattern, {account} and {name} stand for one path segment and
+// {id...} for one or more: ids may hold slashes. A GET route also answers HEAD.
 type route struct {
 	method  string
 	pattern string // below Prefix
@@ -28,6 +28,16 @@ func (a *api) list() []route {
 		{"GET", account + "images/v2", images.Read, a.listImages},
 		{"GET", account + "images/v1", images.Read, a.listPage},
 		{"POST", account + "images/v1", images.Write, a.createImage},
+		{"GET", account + "images/v1/variants", images.Read, a.listVariants},
+		{"POST", account + "images/v1/variants", images.Write, a.createVariant},
+		{"GET", account + "images/v1/variants/{name}", images.Read, a.showVariant},
+		{"PATCH", account + "images/v1/variants/{name}", images.Write, a.changeVariant},
+		{"DELETE", account + "images/v1/variants/{name}", images.Write, a.deleteVariant},
+		{"GET", account + "images/v1/config", images.Read, a.showConfig},
+		{"PATCH", account + "images/v1/config", images.Write, a.changeConfig},
+		{"GET", account + "images/v1/keys", images.Write, a.listKeys}, // the values are secrets
+		{"PUT", account + "images/v1/keys/{name}", images.Write, a.createKey},
+		{"DELETE", account + "images/v1/keys/{name}", images.Write, a.deleteKey},
 		{"GET", account + "images/v1/{id...}/blob", images.Read, a.openBlob},
 		{"GET", account + "images/v1/{id...}", images.Read, a.showImage},
 		{"DELETE", account + "images/v1/{id...}", images.Write, a.deleteImage},
@@ -35,7 +45,11 @@ func (a *api) list() []route {
 }
 
 // params are the variable parts of a path, unescaped.
-type params struct{ account, id string }
+type params struct {
+	account string
+	id      string // of an image
+	name    string // of a variant or a signing key
+}
 
 // find returns the route of a path as it came, still escaped. The refusals tell no more than this
 // list does: that there is no such route, or not for this method.
@@ -85,6 +99,8 @@ func match(pattern, path string) (params, bool) {
 		switch w {
 		case "{account}":
 			p.account, ok = unescape(have[i])
+		case "{name}":
+			p.name, ok = unescape(have[i])
 		case "{id...}":
 			after := want[i+1:]
 			end := len(have) - len(after)

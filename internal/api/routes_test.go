@@ -52,7 +52,7 @@ func TestFind(t *testing.T) {
 			continue
 		}
 		if pattern := "accounts/{account}/" + c.pattern; r.pattern != pattern ||
-			p != (params{testAccount, c.id}) {
+			p != (params{account: testAccount, id: c.id}) {
 			t.Errorf("%s %s: %s %+v, want %s id %q", c.method, c.path, r.pattern, p, pattern, c.id)
 		}
 	}
@@ -66,9 +66,9 @@ func TestFindUnknown(t *testing.T) {
 		"", "/", Prefix, Prefix + "accounts", Prefix + "accounts/" + testAccount, under,
 		under + "images", under + "images/v1/", under + "images/v2/",
 		under + "images/v2/x", under + "images/v3", under + "images/v1/stats",
-		under + "images/v1/keys", under + "images/v1/keys/x", under + "images/v1/variants",
-		under + "images/v1/variants/x", under + "images/v1/variants/x/blob",
-		under + "images/v1/config", under + "images/v1/batch_token",
+		under + "images/v1/keys/", under + "images/v1/keys/x/y", under + "images/v1/variants/",
+		under + "images/v1/variants/x/blob", under + "images/v1/config/x",
+		under + "images/v1/batch_token",
 		Prefix + "accounts//images/v2", "/client/v5/accounts/x/images/v2",
 		under + "images%2Fv2", under + "Images/v2",
 		under + "images/v1/%zz", // net/http lets no such path through
@@ -94,12 +94,33 @@ func TestFindMethod(t *testing.T) {
 		{"PATCH", "images/v1/x", []string{"GET", "HEAD", "DELETE"}},
 		{"OPTIONS", "images/v1/x", []string{"GET", "HEAD", "DELETE"}},
 		{"DELETE", "images/v1/x/blob", []string{"GET", "HEAD"}},
+		{"PUT", "images/v1/variants", []string{"GET", "HEAD", "POST"}},
+		{"PUT", "images/v1/variants/x", []string{"GET", "HEAD", "PATCH", "DELETE"}},
+		{"POST", "images/v1/config", []string{"GET", "HEAD", "PATCH"}},
+		{"POST", "images/v1/keys", []string{"GET", "HEAD"}},
+		{"GET", "images/v1/keys/x", []string{"PUT", "DELETE"}},
 		{"get", "images/v2", []string{"GET", "HEAD"}},
 	} {
 		_, _, err := find(routes, c.method, Prefix+"accounts/"+testAccount+"/"+c.path)
 		var method *methodError
 		if !errors.As(err, &method) || !slices.Equal(method.allowed, c.allowed) {
 			t.Errorf("%s %s: %v, want a refusal that allows %v", c.method, c.path, err, c.allowed)
+		}
+	}
+}
+
+func TestFindNames(t *testing.T) {
+	t.Parallel()
+	routes := (&api{}).list()
+	const under = Prefix + "accounts/" + testAccount + "/images/v1/"
+	for path, want := range map[string]string{
+		"variants/public": "public", "variants/a%2Fb": "a/b", "variants/%20": " ",
+		"variants/variants": "variants", "variants/blob": "blob",
+	} {
+		r, p, err := find(routes, "GET", under+path)
+		if err != nil || p != (params{account: testAccount, name: want}) ||
+			r.pattern != "accounts/{account}/images/v1/variants/{name}" {
+			t.Errorf("%s: %s %+v, %v", path, r.pattern, p, err)
 		}
 	}
 }
@@ -117,7 +138,8 @@ func TestRoutes(t *testing.T) {
 		if !strings.HasPrefix(r.pattern, "accounts/{account}/") {
 			t.Errorf("%s is not below an account", key)
 		}
-		if write := r.method != "GET"; write != r.scope.Allows("write") {
+		secret := r.pattern == "accounts/{account}/images/v1/keys" // lists the values
+		if write := r.method != "GET" || secret; write != r.scope.Allows("write") {
 			t.Errorf("%s needs the scope %s", key, r.scope)
 		}
 		if r.handler == nil {

@@ -3,7 +3,8 @@
 //	/{hash}/{image id}/{variant}
 //	/cdn-cgi/imagedelivery/{hash}/{image id}/{variant}
 //
-// path.go splits the URL. The core resolves what it names. signature.go holds the rule for private
+// A variant is a name, or options such as w=400,fit=cover where the account allows it, which
+// flexible.go reads. path.go splits the URL. The core resolves what it names. signature.go holds the rule for private
 // images: without a good signature there is no answer but the refusal. negotiate.go chooses the
 // kind of file, and headers.go says how long it may be kept and by whom. The entity tag is known
 // before the bytes are, so what a client already has is neither rendered nor read again. errors.go
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/render"
 )
 
 // stallTime is how long a client may take for each piece of an answer; see answer.
@@ -89,45 +91,41 @@ func (d *delivery) serve(a *answer, r *http.Request, line *logLine) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := d.Core.Resolve(r.Context(), t.hash, t.id, t.name())
+	var resolved images.Resolved
+	var format render.Format // "" for the one that suits the client
+	if t.flexible() {
+		resolved, format, err = d.resolveFlexible(r.Context(), t)
+	} else {
+		resolved, err = d.Core.Resolve(r.Context(), t.hash, t.id, t.variant)
+	}
 	line.account, line.image = resolved.Account.ID, resolved.Image.Key
 	if err != nil {
-		if t.flexible() && images.AsError(err).Kind == images.VariantNotFound {
-			return refuseFlexible(resolved.Image)
-		}
 		return err
 	}
-	caching := publicCaching
+	caching := publicCaching(resolved.BrowserTTL())
 	if resolved.Private() {
 		now := d.Now()
 		s, err := checkSignature(t.path, r.URL.RawQuery, resolved.Keys, now)
 		if err != nil {
 			return err
 		}
-		caching = privateCaching(s, now)
+		caching = privateCaching(resolved.BrowserTTL(), s, now)
 	}
-	return d.send(a, r, resolved, caching)
+	return d.send(a, r, resolved, format, caching)
 }
 
-// refuseFlexible refuses a variant that is spelt out as options. Private images never take one,
-// so that nobody who may see a thumbnail can ask for the whole picture.
-func refuseFlexible(img images.Image) error {
-	if img.RequireSignedURLs {
-		return images.Errorf(images.SignatureRefused,
-			"A private image is delivered in named variants only")
-	}
-	return images.Errorf(images.Forbidden, "Flexible variants are not enabled for this account")
-}
-
-// send answers with the picture, or says that the client has it already.
+// send answers with the picture, or says that the client has it already. format is "" unless the
+// URL asks for one.
 func (d *delivery) send(
-	a *answer, r *http.Request, resolved images.Resolved, caching string,
+	a *answer, r *http.Request, resolved images.Resolved, format render.Format, caching string,
 ) (err error) {
-	format := fallback(resolved.Image.Original, resolved.Variant.Options.Still)
 	h := a.Header()
-	if d.Negotiate {
-		format = negotiate(r.Header.Values("Accept"), format)
-		h.Set("Vary", "Accept")
+	if format == "" {
+		format = fallback(resolved.Image.Original, resolved.Variant.Options.Still)
+		if d.Negotiate {
+			format = negotiate(r.Header.Values("Accept"), format)
+			h.Set("Vary", "Accept")
+		}
 	}
 	etag := d.Core.ETag(resolved, format)
 	if matchesETag(r.Header.Values("If-None-Match"), etag) {

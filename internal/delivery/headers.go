@@ -11,16 +11,15 @@ import (
 	"calotype/internal/images"
 )
 
-// maxAge is how long a client may keep a picture, in seconds.
-const maxAge = 172_800
-
-// publicCaching is the Cache-Control of public pictures, as Cloudflare documents it.
-var publicCaching = fmt.Sprintf("public, max-age=%d, stale-while-revalidate=7200", maxAge)
+// publicCaching returns the Cache-Control of public pictures, as Cloudflare documents it.
+func publicCaching(ttl time.Duration) string {
+	return fmt.Sprintf("public, max-age=%d, stale-while-revalidate=7200", ttl/time.Second)
+}
 
 // privateCaching returns the Cache-Control of a private picture: only the browser keeps it, and
 // not for longer than its URL is good. s must have been good at now.
-func privateCaching(s signature, now time.Time) string {
-	age := int64(maxAge)
+func privateCaching(ttl time.Duration, s signature, now time.Time) string {
+	age := int64(ttl / time.Second)
 	if s.expires {
 		age = min(age, s.exp-now.Unix())
 	}

@@ -97,11 +97,16 @@ func (h *host) upload(data []byte, id string, private bool) images.Image {
 	return img
 }
 
-// variant makes a variant; the core has no call for it yet.
-func (h *host) variant(name, options string, neverSigned int) {
+// variant makes a variant of options in the form of a URL.
+func (h *host) variant(name, options string, neverSigned bool) {
 	h.t.Helper()
-	_, err := h.core.DB.Exec(h.t.Context(), `INSERT INTO variants (account, id, options, never_signed)
-		VALUES (?1, ?2, ?3, ?4)`, imagestest.AccountID, name, options, neverSigned)
+	o, err := render.ParseOptions(options)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	err = h.core.CreateVariant(h.t.Context(), imagestest.AccountID, images.Variant{
+		ID: name, Options: o, NeverRequireSignedURLs: neverSigned,
+	})
 	if err != nil {
 		h.t.Fatal(err)
 	}

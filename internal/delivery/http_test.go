@@ -114,7 +114,7 @@ func TestNotModifiedCostsNothing(t *testing.T) {
 func TestPrivatePicture(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, imagestest.New(t), true)
-	h.variant("open", "width=10", 1)
+	h.variant("open", "width=10", true)
 	img := h.upload(imagestest.JPEG(t, 4), "", true)
 	path := "/" + h.hash + "/" + img.ID + "/public"
 	const full = "/cdn-cgi/imagedelivery"
@@ -229,7 +229,7 @@ func TestKindsServed(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	on, off := newHost(t, core, true), newHost(t, core, false)
-	on.variant("still", "anim=false", 0)
+	on.variant("still", "anim=false,width=1000", false)
 	frame := func(shade uint8) *image.Paletted {
 		palette := color.Palette{color.Gray{Y: shade}, color.Gray{Y: 255 - shade}}
 		return image.NewPaletted(image.Rect(0, 0, 40, 30), palette)

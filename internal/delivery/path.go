@@ -3,8 +3,6 @@ package delivery
 import (
 	"net/url"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"calotype/internal/images"
 )
@@ -16,8 +14,7 @@ const (
 	hashLength = 22 // base64url characters
 	// maxPath bounds a path in bytes: an id has at most 1024 characters of up to 4 bytes, each of
 	// which is 3 bytes when escaped.
-	maxPath        = 1024*4*3 + 1024
-	maxVariantName = 99 // bytes
+	maxPath = 1024*4*3 + 1024
 )
 
 // A target is what a delivery path names.
@@ -30,16 +27,6 @@ type target struct {
 
 // flexible reports whether the variant is spelt out as options. No name holds a "=".
 func (t target) flexible() bool { return strings.Contains(t.variant, "=") }
-
-// name returns the variant as the core may be asked for it: "", which no variant is called, when it
-// cannot be a name. Not every database takes every string.
-func (t target) name() string {
-	if t.flexible() || len(t.variant) > maxVariantName || !utf8.ValidString(t.variant) ||
-		strings.ContainsFunc(t.variant, unicode.IsControl) {
-		return ""
-	}
-	return t.variant
-}
 
 // receivedPath returns the escaped path as the client sent it. EscapedPath alone would escape
 // anew a path that holds a character like "|" or a bare UTF-8 byte, turning its every %2F into a

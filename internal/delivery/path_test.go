@@ -84,18 +84,6 @@ func TestTheLongestIDFits(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatCanBeANameIsAskedFor(t *testing.T) {
-	t.Parallel()
-	for variant, want := range map[string]string{
-		"public": "public", "my-variant_2": "my-variant_2", "w=100": "", "=": "", "a\x00b": "",
-		"\xff": "", strings.Repeat("x", 99): strings.Repeat("x", 99), strings.Repeat("x", 100): "",
-	} {
-		if got := (target{variant: variant}).name(); got != want {
-			t.Errorf("%q: got %q, want %q", variant, got, want)
-		}
-	}
-}
-
 func TestReceivedPath(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{

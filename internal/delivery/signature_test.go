@@ -125,12 +125,12 @@ func TestPrivateCaching(t *testing.T) {
 		"private, max-age=60":     {expires: true, exp: now.Unix() + 60},
 		"private, max-age=0":      {expires: true, exp: now.Unix()},
 	} {
-		if got := privateCaching(s, now); got != want {
+		if got := privateCaching(48*time.Hour, s, now); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 	far := signature{expires: true, exp: 1<<63 - 1}
-	if got := privateCaching(far, now); got != "private, max-age=172800" {
+	if got := privateCaching(48*time.Hour, far, now); got != "private, max-age=172800" {
 		t.Errorf("far away: got %q", got)
 	}
 }

@@ -20,6 +20,7 @@ type Account struct {
 	ID      string // 32 hex digits; in API paths
 	Hash    string // 22 base64url characters; in delivery and upload URLs
 	Created time.Time
+	Config  AccountConfig
 }
 
 // A Scope is what a Token may do.
@@ -268,7 +269,7 @@ func (s *Service) oneAccount(ctx context.Context, column, value string) (Account
 }
 
 const (
-	selectAccount = `SELECT id, hash, created FROM accounts`
+	selectAccount = `SELECT id, hash, created, flexible_variants, browser_ttl FROM accounts`
 	selectToken   = `SELECT key, account, name, scope, created FROM tokens`
 	insertToken   = `INSERT INTO tokens (key, account, name, scope, sha256, created)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING`
@@ -278,9 +279,9 @@ const (
 type row interface{ Scan(dest ...any) error }
 
 func scanAccount(r row) (a Account, err error) {
-	var created int64
-	err = r.Scan(&a.ID, &a.Hash, &created)
-	a.Created = fromMicros(created)
+	var created, ttl int64
+	err = r.Scan(&a.ID, &a.Hash, &created, &a.Config.FlexibleVariants, &ttl)
+	a.Created, a.Config.BrowserTTL = fromMicros(created), accountTTL(ttl)
 	return a, err
 }
 

@@ -22,7 +22,9 @@ const (
 	InvalidID        // a custom id is wrong
 	ImageNotFound    //
 	VariantNotFound  //
+	KeyNotFound      // no signing key of that name
 	Exists           // the id is taken
+	LimitReached     // the account has as many as it may have
 	TicketUnknown    // no draft has that ticket
 	TicketUsed       // the ticket has become an image
 	TicketDead       // the ticket has expired or was refused too often
@@ -92,7 +94,8 @@ func AsError(err error) *Error {
 var kindNames = [kinds]string{
 	Internal: "internal", Unauthenticated: "unauthenticated", Forbidden: "forbidden",
 	AccountUnknown: "account-unknown", Invalid: "invalid", InvalidID: "invalid-id",
-	ImageNotFound: "image-not-found", VariantNotFound: "variant-not-found", Exists: "exists",
+	ImageNotFound: "image-not-found", VariantNotFound: "variant-not-found",
+	KeyNotFound: "key-not-found", Exists: "exists", LimitReached: "limit-reached",
 	TicketUnknown: "ticket-unknown", TicketUsed: "ticket-used", TicketDead: "ticket-dead",
 	TicketCrowded: "ticket-crowded", NotForm: "not-form", TooLarge: "too-large",
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",

@@ -2,9 +2,6 @@ package images
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,10 +20,34 @@ func (r Resolved) Private() bool {
 	return r.Image.RequireSignedURLs && !r.Variant.NeverRequireSignedURLs
 }
 
+// BrowserTTL is how long a client may keep this image in this variant: the variant's time, else
+// the account's.
+func (r Resolved) BrowserTTL() time.Duration {
+	if r.Variant.BrowserTTL > 0 {
+		return r.Variant.BrowserTTL
+	}
+	return r.Account.Config.BrowserTTL
+}
+
 // Resolve finds what a delivery URL names: AccountUnknown, ImageNotFound (unknown or a draft),
 // VariantNotFound; with the last one Resolved holds all but the Variant.
 func (s *Service) Resolve(ctx context.Context, hash, id, variant string) (Resolved, error) {
-	asked := resolveKey{hash, id, variant}
+	if !variantName.MatchString(variant) { // not every database takes every string
+		r, err := s.ResolveImage(ctx, hash, id)
+		if err == nil {
+			err = errNoVariant
+		}
+		return r, err
+	}
+	return s.resolveCached(ctx, resolveKey{hash, id, variant})
+}
+
+// ResolveImage is Resolve without a variant, for a URL that spells out its options.
+func (s *Service) ResolveImage(ctx context.Context, hash, id string) (Resolved, error) {
+	return s.resolveCached(ctx, resolveKey{hash: hash, id: id})
+}
+
+func (s *Service) resolveCached(ctx context.Context, asked resolveKey) (Resolved, error) {
 	if r, ok := s.resolved.get(asked); ok {
 		return r, nil
 	}
@@ -51,15 +72,10 @@ func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, er
 	if r.Keys, err = s.SigningKeys(ctx, r.Account.ID); err != nil {
 		return r, err
 	}
-	r.Variant, err = scanVariant(s.DB.QueryRow(ctx,
-		selectVariant+` WHERE account = ?1 AND id = ?2`, r.Account.ID, asked.variant))
-	if errors.Is(err, sql.ErrNoRows) {
-		return r, Errorf(VariantNotFound, "This account has no variant of this name")
+	if asked.variant != "" {
+		r.Variant, err = s.Variant(ctx, r.Account.ID, asked.variant)
 	}
-	if err != nil {
-		return r, fmt.Errorf("reading a variant: %w", err)
-	}
-	return r, nil
+	return r, err
 }
 
 const (
@@ -67,7 +83,7 @@ const (
 	resolveSize = 10_000
 )
 
-type resolveKey struct{ hash, id, variant string }
+type resolveKey struct{ hash, id, variant string } // variant is "" for none
 
 // resolveCache keeps what was found for a second, so that a change takes effect at other nodes
 // within that time. At this node it takes effect at once: forget raises the generation, and what

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 
 	"calotype/internal/sqldb"
 )
@@ -22,15 +23,97 @@ func (k SigningKey) Sign(target string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
+// MaxSigningKeys bounds the keys of an account: each is tried on a signature that is wrong.
+const MaxSigningKeys = 50
+
+// defaultSigningKey is the name of the key that an account gets when it has none.
 const defaultSigningKey = "default"
 
+var (
+	keyName  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,20}$`)
+	errNoKey = Errorf(KeyNotFound, "Signing key not found: the account has none of this name")
+)
+
+// CreateSigningKey adds a key with a random value: Invalid, Exists, LimitReached.
+func (s *Service) CreateSigningKey(ctx context.Context, account, name string) error {
+	if !keyName.MatchString(name) {
+		return Errorf(Invalid, "the name of a signing key must be 1 to 20 letters, digits, "+
+			"dashes and underscores")
+	}
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := holdAccount(tx, account); err != nil {
+			return err
+		}
+		made, err := s.insertKeyBelow(tx, account, name, MaxSigningKeys)
+		if err != nil || made {
+			return err
+		}
+		var there int
+		err = tx.QueryRow(`SELECT count(*) FROM signing_keys WHERE account = ?1 AND name = ?2`,
+			account, name).Scan(&there)
+		switch {
+		case err != nil:
+			return err
+		case there > 0:
+			return Errorf(Exists, "Resource already exists: there is a signing key of this name. "+
+				"For a new value, delete it first")
+		}
+		return Errorf(LimitReached, "The account has %d signing keys already, which is the limit: "+
+			"delete one first", MaxSigningKeys)
+	})
+	if err != nil {
+		return fmt.Errorf("making a signing key: %w", err)
+	}
+	s.resolved.forget()
+	return nil
+}
+
+// DeleteSigningKey deletes a key, whose signatures are refused from the next request on. An account
+// is never without a key: after the last one it has a new default. KeyNotFound when there is none.
+func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) error {
+	if !keyName.MatchString(name) {
+		return errNoKey
+	}
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := holdAccount(tx, account); err != nil {
+			return err
+		}
+		gone, err := tx.Exec(`DELETE FROM signing_keys WHERE account = ?1 AND name = ?2`,
+			account, name)
+		if err != nil {
+			return err
+		}
+		if gone == 0 {
+			return errNoKey
+		}
+		return s.insertSigningKey(tx, account, defaultSigningKey)
+	})
+	if err != nil {
+		return fmt.Errorf("deleting a signing key: %w", err)
+	}
+	s.resolved.forget()
+	return nil
+}
+
+// insertSigningKey adds a key to an account that has none.
 func (s *Service) insertSigningKey(tx *sqldb.Tx, account, name string) error {
+	_, err := s.insertKeyBelow(tx, account, name, 1)
+	return err
+}
+
+// insertKeyBelow adds a key, unless its name is taken or the account, which must be held, has most
+// keys already.
+func (s *Service) insertKeyBelow(
+	tx *sqldb.Tx, account, name string, most int,
+) (made bool, err error) {
 	value := make([]byte, 24)
 	rand.Read(value)
-	_, err := tx.Exec(`INSERT INTO signing_keys (account, name, value, created)
-		VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING`,
-		account, name, base64.StdEncoding.EncodeToString(value), micros(s.Now()))
-	return err
+	changed, err := tx.Exec(`INSERT INTO signing_keys (account, name, value, created)
+		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS BIGINT)
+		WHERE (SELECT count(*) FROM signing_keys WHERE account = ?1) < CAST(?5 AS BIGINT)
+		ON CONFLICT DO NOTHING`,
+		account, name, base64.StdEncoding.EncodeToString(value), micros(s.Now()), most)
+	return changed > 0, err
 }
 
 // SigningKeys returns the keys of an account, oldest first.

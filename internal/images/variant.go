@@ -2,7 +2,13 @@ package images
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
 
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -12,40 +18,201 @@ import (
 type Variant struct {
 	ID                     string
 	Options                render.Options
-	NeverRequireSignedURLs bool // anyone may see a private image in this variant
+	NeverRequireSignedURLs bool          // anyone may see a private image in this variant
+	BrowserTTL             time.Duration // how long clients may keep it; 0 is the account's time
 }
+
+// MaxVariants bounds the variants of an account.
+const MaxVariants = 100
 
 // defaultVariant is what a new account of Cloudflare's has, as recorded.
 var defaultVariant = Variant{ID: "public", Options: render.Options{
 	Fit: render.ScaleDown, Width: 1366, Height: 768, Metadata: render.MetadataNone,
 }}
 
-// VariantNames returns the names of the account's variants in alphabetical order.
-func (s *Service) VariantNames(ctx context.Context, account string) ([]string, error) {
-	rows, err := s.DB.Query(ctx, `SELECT id FROM variants WHERE account = ?1 ORDER BY id`, account)
+var (
+	variantName  = regexp.MustCompile(`^[A-Za-z0-9]{1,99}$`)
+	errNoVariant = Errorf(VariantNotFound, "This account has no variant of this name")
+)
+
+// check returns nil or an Invalid error that says what would be right. One side is enough: the
+// other then follows the picture's proportions.
+func (v Variant) check() error {
+	if !variantName.MatchString(v.ID) {
+		return Errorf(Invalid, "the id of a variant must be 1 to 99 letters and digits")
+	}
+	if err := v.Options.Validate(); err != nil {
+		return Errorf(Invalid, "options: %v", err)
+	}
+	if v.Options.Width == 0 && v.Options.Height == 0 {
+		return Errorf(Invalid, "options must hold a width, a height or both")
+	}
+	if v.BrowserTTL != 0 {
+		return checkBrowserTTL(v.BrowserTTL)
+	}
+	return nil
+}
+
+// CreateVariant adds a variant: Invalid, Exists, LimitReached.
+func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) error {
+	if err := v.check(); err != nil {
+		return err
+	}
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := holdAccount(tx, account); err != nil {
+			return err
+		}
+		made, err := insertVariantBelow(tx, account, v, MaxVariants)
+		if err != nil || made {
+			return err
+		}
+		_, err = scanVariant(tx.QueryRow(selectVariant+` WHERE account = ?1 AND id = ?2`,
+			account, v.ID))
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return Errorf(LimitReached, "The account has %d variants already, which is the limit: "+
+				"delete one first", MaxVariants)
+		case err != nil:
+			return err
+		}
+		return Errorf(Exists, "Resource already exists: there is a variant of this id")
+	})
+	if err != nil {
+		return fmt.Errorf("making a variant: %w", err)
+	}
+	return nil
+}
+
+// A VariantChange is a variant's new recipe. Options and BrowserTTL replace the old ones whole.
+type VariantChange struct {
+	Options                render.Options
+	BrowserTTL             time.Duration
+	NeverRequireSignedURLs *bool // nil leaves it
+}
+
+// ChangeVariant gives a variant another recipe, which counts from the next request on: Invalid,
+// VariantNotFound.
+func (s *Service) ChangeVariant(
+	ctx context.Context, account, id string, c VariantChange,
+) (v Variant, err error) {
+	if !variantName.MatchString(id) {
+		return v, errNoVariant
+	}
+	wanted := Variant{ID: id, Options: c.Options, BrowserTTL: c.BrowserTTL}
+	if err := wanted.check(); err != nil {
+		return v, err
+	}
+	var never any // nil is NULL
+	if c.NeverRequireSignedURLs != nil {
+		never = flag(*c.NeverRequireSignedURLs)
+	}
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		v, err = scanVariant(tx.QueryRow(`UPDATE variants SET options = ?3, browser_ttl = ?4,
+			never_signed = COALESCE(CAST(?5 AS SMALLINT), never_signed)
+			WHERE account = ?1 AND id = ?2 RETURNING `+variantColumns,
+			account, id, c.Options.String(), seconds(c.BrowserTTL), never))
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return v, errNoVariant
+	}
+	if err != nil {
+		return v, fmt.Errorf("changing a variant: %w", err)
+	}
+	s.resolved.forget()
+	return v, nil
+}
+
+// DeleteVariant deletes a variant, which counts from the next request on: VariantNotFound.
+func (s *Service) DeleteVariant(ctx context.Context, account, id string) error {
+	if !variantName.MatchString(id) {
+		return errNoVariant
+	}
+	gone, err := s.DB.Exec(ctx, `DELETE FROM variants WHERE account = ?1 AND id = ?2`, account, id)
+	if err != nil {
+		return fmt.Errorf("deleting a variant: %w", err)
+	}
+	if gone == 0 {
+		return errNoVariant
+	}
+	s.resolved.forget()
+	return nil
+}
+
+// Variant returns a variant; VariantNotFound when there is none.
+func (s *Service) Variant(ctx context.Context, account, id string) (Variant, error) {
+	if !variantName.MatchString(id) {
+		return Variant{}, errNoVariant
+	}
+	v, err := scanVariant(s.DB.QueryRow(ctx,
+		selectVariant+` WHERE account = ?1 AND id = ?2`, account, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Variant{}, errNoVariant
+	}
+	if err != nil {
+		return Variant{}, fmt.Errorf("reading a variant: %w", err)
+	}
+	return v, nil
+}
+
+// Variants returns the account's variants in the order of their names, byte by byte: the order of
+// a database would depend on its locale.
+func (s *Service) Variants(ctx context.Context, account string) ([]Variant, error) {
+	rows, err := s.DB.Query(ctx, selectVariant+` WHERE account = ?1`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the variants: %w", err)
 	}
-	return collect(rows, func(r row) (name string, err error) {
+	all, err := collect(rows, scanVariant)
+	slices.SortFunc(all, func(a, b Variant) int { return strings.Compare(a.ID, b.ID) })
+	return all, err
+}
+
+// VariantNames returns the names of the account's variants in the order of Variants.
+func (s *Service) VariantNames(ctx context.Context, account string) ([]string, error) {
+	rows, err := s.DB.Query(ctx, `SELECT id FROM variants WHERE account = ?1`, account)
+	if err != nil {
+		return nil, fmt.Errorf("reading the variants: %w", err)
+	}
+	names, err := collect(rows, func(r row) (name string, err error) {
 		err = r.Scan(&name)
 		return name, err
 	})
+	slices.Sort(names)
+	return names, err
 }
 
+// insertVariant adds the first variant of an account.
 func insertVariant(tx *sqldb.Tx, account string, v Variant) error {
-	_, err := tx.Exec(`INSERT INTO variants (account, id, options, never_signed)
-		VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING`,
-		account, v.ID, v.Options.String(), flag(v.NeverRequireSignedURLs))
+	_, err := insertVariantBelow(tx, account, v, 1)
 	return err
 }
 
-const selectVariant = `SELECT id, options, never_signed FROM variants`
+// insertVariantBelow adds a variant, unless its name is taken or the account, which must be held,
+// has most variants already.
+func insertVariantBelow(
+	tx *sqldb.Tx, account string, v Variant, most int,
+) (made bool, err error) {
+	changed, err := tx.Exec(`INSERT INTO variants (account, id, options, never_signed, browser_ttl)
+		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS SMALLINT),
+			CAST(?5 AS BIGINT)
+		WHERE (SELECT count(*) FROM variants WHERE account = ?1) < CAST(?6 AS BIGINT)
+		ON CONFLICT DO NOTHING`, account, v.ID, v.Options.String(),
+		flag(v.NeverRequireSignedURLs), seconds(v.BrowserTTL), most)
+	return changed > 0, err
+}
+
+const (
+	variantColumns = `id, options, never_signed, browser_ttl`
+	selectVariant  = `SELECT ` + variantColumns + ` FROM variants`
+)
 
 func scanVariant(r row) (v Variant, err error) {
 	var options string
-	if err := r.Scan(&v.ID, &options, &v.NeverRequireSignedURLs); err != nil {
+	var ttl int64
+	if err := r.Scan(&v.ID, &options, &v.NeverRequireSignedURLs, &ttl); err != nil {
 		return v, err
 	}
+	v.BrowserTTL = time.Duration(ttl) * time.Second
 	v.Options, err = render.ParseOptions(options)
 	return v, err
 }

@@ -146,7 +146,7 @@ func ParseOptions(s string) (Options, error) {
 		if seen[key] {
 			return Options{}, fmt.Errorf("%s is given twice", key)
 		}
-		if err := o.set(key, value); err != nil {
+		if err := o.Set(key, value); err != nil {
 			return Options{}, err
 		}
 		seen[key] = true
@@ -157,8 +157,18 @@ func ParseOptions(s string) (Options, error) {
 	return o, nil
 }
 
-// set sets the option that a key of the URL form names.
-func (o *Options) set(key, value string) (err error) {
+// qualities are the names that stand for a quality, with the numbers that Cloudflare's own local
+// simulator gives them.
+var qualities = map[string]int{"high": 90, "medium-high": 70, "medium-low": 50, "low": 35}
+
+// undone are the options that Cloudflare documents and the pipeline has no step for yet.
+var undone = []string{"blur", "border", "brightness", "compression", "contrast", "dpr", "draw",
+	"face-zoom", "flip", "format", "gamma", "gravity", "onerror", "origin-auth", "rotate",
+	"saturation", "segment", "sharpen", "slow-connection-quality", "trim", "upscale", "zoom"}
+
+// Set sets the option that a key of the URL form names. The error's text says to a client what
+// would be right. What depends on several options is left to Validate.
+func (o *Options) Set(key, value string) (err error) {
 	switch key {
 	case "anim":
 		if value != "true" && value != "false" {
@@ -166,10 +176,7 @@ func (o *Options) set(key, value string) (err error) {
 		}
 		o.Still = value == "false"
 	case "background":
-		if value = strings.Replace(value, "%23", "#", 1); !isColour(value) {
-			return errors.New("background must be a colour of the form #rrggbb, # written as %23")
-		}
-		o.Background = strings.ToLower(value)
+		o.Background, err = parseColour(strings.Replace(value, "%23", "#", 1))
 	case "fit":
 		o.Fit = Fit(value)
 	case "metadata":
@@ -179,12 +186,30 @@ func (o *Options) set(key, value string) (err error) {
 	case "width":
 		o.Width, err = parsePositive(key, value, MaxOptionSide)
 	case "quality":
-		o.Quality, err = parsePositive(key, value, 100)
+		var named bool
+		if o.Quality, named = qualities[value]; !named {
+			o.Quality, err = parsePositive(key, value, 100)
+		}
 	default:
+		if name, _, _ := strings.Cut(key, "."); slices.Contains(undone, name) { // as in trim.left
+			return fmt.Errorf("%s is not supported here: leave it out", name)
+		}
 		return errors.New("there is no such option; the options are anim, background, fit," +
 			" height, metadata, quality and width")
 	}
 	return err
+}
+
+// parseColour reads #rrggbb or #rgb and returns the former, in lower case.
+func parseColour(s string) (string, error) {
+	if len(s) == 4 && s[0] == '#' {
+		s = "#" + s[1:2] + s[1:2] + s[2:3] + s[2:3] + s[3:] + s[3:]
+	}
+	if !isColour(s) {
+		return "", errors.New("background must be a colour of the form #rrggbb or #rgb," +
+			" # written as %23 in a URL")
+	}
+	return strings.ToLower(s), nil
 }
 
 // parsePositive reads a number from 1 to most, in digits alone and without leading zeros.

@@ -75,7 +75,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"background=%23gggggg":      "background must be a colour of the form #rrggbb",
 		"background=":               "background must be a colour of the form #rrggbb",
 		"anim=no":                   "anim must be true or false",
-		"dpr=2":                     "there is no such option",
+		"dpr=2":                     "dpr is not supported",
 		"Width=2":                   "there is no such option",
 		"width":                     "name=value",
 		"width=1,":                  "name=value",

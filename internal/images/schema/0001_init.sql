@@ -14,7 +14,9 @@ CREATE TABLE installation (
 CREATE TABLE accounts (
     id      TEXT   PRIMARY KEY,
     hash    TEXT   NOT NULL UNIQUE,
-    created BIGINT NOT NULL
+    created BIGINT NOT NULL,
+    flexible_variants SMALLINT NOT NULL DEFAULT 0,
+    browser_ttl       BIGINT   NOT NULL DEFAULT 0 -- seconds; 0 is two days
 );
 
 CREATE TABLE tokens (
@@ -32,6 +34,7 @@ CREATE TABLE variants (
     id           TEXT     NOT NULL,
     options      TEXT     NOT NULL, -- canonical string
     never_signed SMALLINT NOT NULL,
+    browser_ttl  BIGINT   NOT NULL DEFAULT 0, -- seconds; 0 is the account's
     PRIMARY KEY (account, id)
 );
 

@@ -1,0 +1,37 @@
+package api
+
+// signingKey is a signing key in an answer. Its value is a secret, which is why even the list needs
+// the scope to write: who may only read could else sign URLs of private images.
+type signingKey struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// listKeys answers with all signing keys, as all requests about them do.
+func (a *api) listKeys(c *call) (any, error) {
+	all, err := a.Core.SigningKeys(c.Context(), c.account)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]signingKey, 0, len(all))
+	for _, k := range all {
+		shown = append(shown, signingKey{k.Name, k.Value})
+	}
+	return map[string][]signingKey{"keys": shown}, nil
+}
+
+// createKey makes a signing key. It takes no body; SDKs send a Content-Type nevertheless.
+func (a *api) createKey(c *call) (any, error) {
+	if err := a.Core.CreateSigningKey(c.Context(), c.account, c.name); err != nil {
+		return nil, err
+	}
+	return a.listKeys(c)
+}
+
+// deleteKey deletes a signing key.
+func (a *api) deleteKey(c *call) (any, error) {
+	if err := a.Core.DeleteSigningKey(c.Context(), c.account, c.name); err != nil {
+		return nil, err
+	}
+	return a.listKeys(c)
+}

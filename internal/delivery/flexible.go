@@ -1,0 +1,132 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"calotype/internal/images"
+	"calotype/internal/render"
+)
+
+const (
+	codeOptions     = 9401 // Cloudflare's code for options that are missing or invalid
+	maxFlexible     = 512  // bytes
+	maxPixelDensity = 2
+)
+
+// A recipe is what a flexible variant asks for.
+type recipe struct {
+	options render.Options
+	format  render.Format // "" for the one that suits the client
+}
+
+// resolveFlexible resolves a variant that is spelt out as options, and returns the format that it
+// asks for, if any. Private images never take one, so that nobody who may see a thumbnail can ask
+// for the whole picture.
+func (d *delivery) resolveFlexible(
+	ctx context.Context, t target,
+) (images.Resolved, render.Format, error) {
+	r, err := d.Core.ResolveImage(ctx, t.hash, t.id)
+	switch {
+	case err != nil:
+		return r, "", err
+	case r.Image.RequireSignedURLs:
+		return r, "", images.Errorf(images.SignatureRefused,
+			"A private image is delivered in named variants only")
+	case !r.Account.Config.FlexibleVariants:
+		return r, "", images.Errorf(images.Forbidden,
+			"Flexible variants are not enabled for this account")
+	}
+	wanted, err := parseRecipe(t.variant)
+	if err != nil {
+		return r, "", &refusal{status: http.StatusBadRequest, code: codeOptions,
+			sentence: "Invalid options: " + err.Error()}
+	}
+	r.Variant = images.Variant{Options: wanted.options}
+	return r, wanted.format, nil
+}
+
+// aliases are the short names of options.
+var aliases = map[string]string{
+	"f": "format", "g": "gravity", "h": "height", "q": "quality", "w": "width",
+}
+
+// formats are the values of the option format. AVIF falls back to WebP, which every client that
+// shows AVIF shows too, as Cloudflare's does for pictures that would take it too long.
+var formats = map[string]render.Format{
+	"auto": "", "avif": render.WebP, "webp": render.WebP, "jpeg": render.JPEG, "png": render.PNG,
+}
+
+// parseRecipe reads options as they stand in a URL, decoded, such as "w=400,fit=cover". An error's
+// text says what would be right, and holds nothing of what was sent but the names of options.
+func parseRecipe(text string) (recipe, error) {
+	if len(text) > maxFlexible {
+		return recipe{}, fmt.Errorf("they are longer than %d bytes", maxFlexible)
+	}
+	r := recipe{options: render.Options{Fit: render.DefaultFit, Metadata: render.DefaultMetadata}}
+	density := 1.0
+	seen := map[string]bool{}
+	for pair := range strings.SplitSeq(text, ",") {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return recipe{}, errors.New("an option must have the form name=value")
+		}
+		if long := aliases[key]; long != "" {
+			key = long
+		}
+		var err error
+		switch key {
+		case "dpr":
+			density, err = parseDensity(value)
+		case "format":
+			r.format, err = parseFormat(value)
+		case "gravity":
+			if value != "center" && value != "0.5x0.5" {
+				err = errors.New("gravity can only be center here")
+			}
+		default:
+			err = r.options.Set(key, value)
+		}
+		if err != nil {
+			return recipe{}, err
+		}
+		if seen[key] {
+			return recipe{}, fmt.Errorf("%s is given twice", key)
+		}
+		seen[key] = true
+	}
+	r.options.Width = dense(r.options.Width, density)
+	r.options.Height = dense(r.options.Height, density)
+	return r, r.options.Validate()
+}
+
+func parseFormat(value string) (render.Format, error) {
+	format, ok := formats[value]
+	if !ok {
+		return "", errors.New("format must be one of auto, avif, webp, jpeg or png")
+	}
+	return format, nil
+}
+
+// parseDensity reads how many pixels of the picture one pixel of the page has.
+func parseDensity(value string) (float64, error) {
+	density, err := strconv.ParseFloat(value, 64)
+	if err != nil || strings.Trim(value, ".0123456789") != "" || density <= 0 ||
+		density > maxPixelDensity {
+		return 0, fmt.Errorf("dpr must be a number above 0, at most %d", maxPixelDensity)
+	}
+	return density, nil
+}
+
+// dense returns a side in pixels of the picture; one that is not given stays so.
+func dense(side int, density float64) int {
+	if side == 0 {
+		return 0
+	}
+	return min(max(int(math.Round(float64(side)*density)), 1), render.MaxOptionSide)
+}

@@ -1,0 +1,93 @@
+package delivery
+
+import (
+	"strings"
+	"testing"
+
+	"calotype/internal/render"
+)
+
+func TestParseRecipe(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct {
+		options string
+		format  render.Format
+	}{
+		"w=400,fit=cover":         {"fit=cover,width=400", ""},
+		"width=400,height=300":    {"height=300,width=400", ""},
+		"w=1,h=2,q=3,f=webp":      {"height=2,quality=3,width=1", render.WebP},
+		"format=auto,w=5":         {"width=5", ""},
+		"format=avif":             {"", render.WebP},
+		"f=jpeg":                  {"", render.JPEG},
+		"f=png,anim=false":        {"anim=false", render.PNG},
+		"fit=pad,background=#FFF": {"background=%23ffffff,fit=pad", ""},
+		"background=%2310aB20":    {"background=%2310ab20", ""}, // escaped twice
+		"metadata=none":           {"metadata=none", ""},
+		"q=high":                  {"quality=90", ""},
+		"quality=medium-low":      {"quality=50", ""},
+		"g=center,w=5":            {"width=5", ""},
+		"gravity=0.5x0.5":         {"", ""},
+		"w=100,h=33,dpr=1.5":      {"height=50,width=150", ""},
+		"dpr=2,w=100":             {"width=200", ""},
+		"dpr=2,w=12000":           {"width=12000", ""},
+		"dpr=0.001,w=10":          {"width=1", ""},
+	} {
+		got, err := parseRecipe(text)
+		if err != nil || got.options.String() != want.options || got.format != want.format {
+			t.Errorf("%s: got %q as %q, %v", text, got.options, got.format, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"w=0": "width must be", "w=auto": "width must be", "w=-1": "width must be", "w=": "width must be",
+		"w=1,": "name=value", ",w=1": "name=value", "=": "there is no such option",
+		"w=1,width=2": "width is given twice", "dpr=1,dpr=1": "dpr is given twice",
+		"f=auto,format=auto": "format is given twice",
+		"W=1":                "there is no such option", "hacker=1": "there is no such option",
+		"dpr=3": "dpr must be", "dpr=0": "dpr must be", "dpr=NaN": "dpr must be",
+		"dpr=0x1": "dpr must be", "dpr=1e0": "dpr must be", "dpr=.": "dpr must be",
+		"f=json": "format must be one of", "f=baseline-jpeg": "format must be one of",
+		"g=auto": "gravity can only be center", "gravity=0x0": "gravity can only be center",
+		"fit=squeeze": "fit must be one of", "fit=": "fit must be one of",
+		"q=101": "quality must be", "q=best": "quality must be",
+		"background=red": "background must be", "blur=5": "blur is not supported",
+		"rotate=90": "rotate is not supported", "trim=1;2;3;4": "trim is not supported",
+		"onerror=redirect":                  "onerror is not supported",
+		strings.Repeat("w=1,", 200):         "longer than",
+		"metadata=all":                      "metadata must be one of",
+		"w=1\x00":                           "width must be",
+		"w=\xff,h=1":                        "width must be",
+		"width=1,slow-connection-quality=5": "slow-connection-quality is not supported",
+	} {
+		if got, err := parseRecipe(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.80s: got %+v, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+// FuzzRecipe: what is accepted is a valid recipe; what is refused is refused in a plain sentence.
+func FuzzRecipe(f *testing.F) {
+	for _, text := range []string{
+		"w=400,fit=cover", "w=1,h=2,q=3,f=webp", "dpr=1.5,w=3", "background=%23fff,fit=pad", "=", ",",
+		"g=center", "anim=false,metadata=keep,quality=low", "w=1,w=1", "dpr=1e9", "\xff=\x00", "f=avif",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := parseRecipe(text)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\x00\n\r\t") || len(err.Error()) > 300 {
+				t.Errorf("%q: the refusal is %q", text, err)
+			}
+			return
+		}
+		again, err := render.ParseOptions(r.options.String())
+		if err != nil || again.String() != r.options.String() {
+			t.Errorf("%q: %q does not read as itself: %v", text, r.options, err)
+		}
+		switch r.format {
+		case "", render.JPEG, render.PNG, render.WebP:
+		default:
+			t.Errorf("%q asks for %q", text, r.format)
+		}
+	})
+}

@@ -1,0 +1,95 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+// AccountConfig is what an account sets for all of its deliveries.
+type AccountConfig struct {
+	FlexibleVariants bool          // options may stand in place of a variant's name
+	BrowserTTL       time.Duration // how long clients may keep a picture; whole seconds
+}
+
+// The bounds of a browser TTL, an account's or a variant's, and what an account has that set none.
+const (
+	MinBrowserTTL     = time.Hour
+	MaxBrowserTTL     = 365 * 24 * time.Hour
+	DefaultBrowserTTL = 48 * time.Hour
+)
+
+// AccountConfigChange says what is to be other; nil leaves it.
+type AccountConfigChange struct {
+	FlexibleVariants *bool
+	BrowserTTL       *time.Duration
+}
+
+// ConfigureAccount changes an account's configuration and returns the whole of it: Invalid,
+// AccountUnknown.
+func (s *Service) ConfigureAccount(
+	ctx context.Context, account string, c AccountConfigChange,
+) (config AccountConfig, err error) {
+	var flexible, ttl any // nil is NULL
+	if c.FlexibleVariants != nil {
+		flexible = flag(*c.FlexibleVariants)
+	}
+	if c.BrowserTTL != nil {
+		if err := checkBrowserTTL(*c.BrowserTTL); err != nil {
+			return config, err
+		}
+		ttl = seconds(*c.BrowserTTL)
+	}
+	var stored int64
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`UPDATE accounts SET
+			flexible_variants = COALESCE(CAST(?2 AS SMALLINT), flexible_variants),
+			browser_ttl = COALESCE(CAST(?3 AS BIGINT), browser_ttl)
+			WHERE id = ?1 RETURNING flexible_variants, browser_ttl`,
+			account, flexible, ttl).Scan(&config.FlexibleVariants, &stored)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return config, errNoAccount
+	}
+	if err != nil {
+		return config, fmt.Errorf("configuring an account: %w", err)
+	}
+	s.resolved.forget()
+	config.BrowserTTL = accountTTL(stored)
+	return config, nil
+}
+
+var errNoAccount = Errorf(AccountUnknown, "no such account")
+
+func checkBrowserTTL(ttl time.Duration) error {
+	if ttl < MinBrowserTTL || ttl > MaxBrowserTTL || ttl%time.Second != 0 {
+		return Errorf(Invalid, "browser_ttl must be a whole number of seconds from %d to %d",
+			seconds(MinBrowserTTL), seconds(MaxBrowserTTL))
+	}
+	return nil
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// accountTTL is the browser TTL that a number in the database means.
+func accountTTL(stored int64) time.Duration {
+	if stored == 0 {
+		return DefaultBrowserTTL
+	}
+	return time.Duration(stored) * time.Second
+}
+
+// holdAccount makes all other transactions that hold this account wait until this one ends. Who
+// counts what an account has, to keep it within a bound, holds it first: on PostgreSQL
+// transactions run side by side, and none counts what another is about to insert.
+func holdAccount(tx *sqldb.Tx, account string) error {
+	held, err := tx.Exec(`UPDATE accounts SET created = created WHERE id = ?1`, account)
+	if err == nil && held == 0 {
+		err = errNoAccount
+	}
+	return err
+}

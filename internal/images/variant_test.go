@@ -1,0 +1,243 @@
+package images_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+	"calotype/internal/render"
+	"calotype/internal/sqldb/sqldbtest"
+)
+
+func recipe(width, height int) render.Options {
+	return render.Options{
+		Width: width, Height: height, Fit: render.Cover, Metadata: render.MetadataCopyright,
+	}
+}
+
+func TestVariants(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		ctx := t.Context()
+		hero := images.Variant{ID: "Hero9", Options: recipe(100, 0), BrowserTTL: time.Hour,
+			NeverRequireSignedURLs: true}
+		if err := core.CreateVariant(ctx, account, hero); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := core.Variant(ctx, account, "Hero9"); err != nil || got != hero {
+			t.Fatalf("got %+v, %v, want %+v", got, err, hero)
+		}
+		wantKind(t, core.CreateVariant(ctx, account, hero), images.Exists)
+		// Names differ by case, and stand in the order of their bytes.
+		for _, id := range []string{"hero9", "9"} {
+			v := images.Variant{ID: id, Options: recipe(0, 5)}
+			if err := core.CreateVariant(ctx, account, v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		names, err := core.VariantNames(ctx, account)
+		if want := []string{"9", "Hero9", "hero9", "public"}; err != nil ||
+			!slices.Equal(names, want) {
+			t.Errorf("the names are %v, %v", names, err)
+		}
+		all, err := core.Variants(ctx, account)
+		if err != nil || len(all) != 4 || all[1] != hero || all[3].ID != "public" {
+			t.Errorf("the variants are %+v, %v", all, err)
+		}
+		// What a change does not name stays, but for the recipe, which is replaced whole.
+		got, err := core.ChangeVariant(ctx, account, "Hero9",
+			images.VariantChange{Options: recipe(0, 7)})
+		want := images.Variant{ID: "Hero9", Options: recipe(0, 7), NeverRequireSignedURLs: true}
+		if err != nil || got != want {
+			t.Errorf("changed to %+v, %v", got, err)
+		}
+		want.NeverRequireSignedURLs = false
+		got, err = core.ChangeVariant(ctx, account, "Hero9", images.VariantChange{
+			Options: recipe(0, 7), NeverRequireSignedURLs: ptr(false)})
+		if read, _ := core.Variant(ctx, account, "Hero9"); err != nil || got != want || read != want {
+			t.Errorf("changed to %+v, %v, read as %+v", got, err, read)
+		}
+		if err := core.DeleteVariant(ctx, account, "Hero9"); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"Hero9", "", "a\x00", "\xff", "a b", strings.Repeat("x", 100)} {
+			_, err := core.Variant(ctx, account, id)
+			wantKind(t, err, images.VariantNotFound)
+			wantKind(t, core.DeleteVariant(ctx, account, id), images.VariantNotFound)
+			_, err = core.ChangeVariant(ctx, account, id, images.VariantChange{Options: recipe(1, 1)})
+			wantKind(t, err, images.VariantNotFound)
+		}
+	})
+}
+
+func TestVariantRules(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	ok := images.Variant{ID: strings.Repeat("x", 99), Options: recipe(1, 12_000),
+		BrowserTTL: images.MaxBrowserTTL}
+	if err := core.CreateVariant(t.Context(), account, ok); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*images.Variant){
+		"no id":           func(v *images.Variant) { v.ID = "" },
+		"a long id":       func(v *images.Variant) { v.ID = strings.Repeat("x", 100) },
+		"a dash":          func(v *images.Variant) { v.ID = "a-b" },
+		"a letter beyond": func(v *images.Variant) { v.ID = "ä" },
+		"a line break":    func(v *images.Variant) { v.ID = "a\n" },
+		"no side":         func(v *images.Variant) { v.Options.Width, v.Options.Height = 0, 0 },
+		"a side too long": func(v *images.Variant) { v.Options.Width = 12_001 },
+		"no fit":          func(v *images.Variant) { v.Options.Fit = "squeeze" },
+		"no metadata":     func(v *images.Variant) { v.Options.Metadata = "some" },
+		"a short time":    func(v *images.Variant) { v.BrowserTTL = time.Hour - time.Second },
+		"a long time":     func(v *images.Variant) { v.BrowserTTL = images.MaxBrowserTTL + time.Second },
+		"half a second":   func(v *images.Variant) { v.BrowserTTL = time.Hour + time.Second/2 },
+	} {
+		v := ok
+		v.ID = "fresh"
+		spoil(&v)
+		if err := core.CreateVariant(t.Context(), account, v); err == nil ||
+			images.AsError(err).Kind != images.Invalid {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	v := images.Variant{ID: "x", Options: recipe(1, 1)}
+	wantKind(t, core.CreateVariant(t.Context(), "unknown", v), images.AccountUnknown)
+}
+
+// Eight nodes make variants at once: not one too many, and none twice.
+func TestNoMoreVariantsThanAllowed(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, dsn string) {
+		first := imagestest.Open(t, images.Config{}, dsn)
+		made := atOnce(t, dsn, func(core *images.Service, node, i int) error {
+			return core.CreateVariant(t.Context(), account,
+				images.Variant{ID: fmt.Sprintf("v%dx%d", i, node/2), Options: recipe(1, 1)})
+		})
+		all, err := first.Variants(t.Context(), account)
+		if err != nil || len(all) != images.MaxVariants || made != images.MaxVariants-1 {
+			t.Errorf("%d variants, %d made, %v", len(all), made, err)
+		}
+		full := images.Variant{ID: "more", Options: recipe(1, 1)}
+		wantKind(t, first.CreateVariant(t.Context(), account, full), images.LimitReached)
+		full.ID = "public"
+		wantKind(t, first.CreateVariant(t.Context(), account, full), images.Exists)
+	})
+}
+
+// atOnce calls fn from eight nodes with i from 0 to 39, and returns how many calls made something.
+// All others must have been refused as Exists or LimitReached.
+func atOnce(
+	t *testing.T, dsn string, fn func(core *images.Service, node, i int) error,
+) (made int) {
+	t.Helper()
+	var mu sync.Mutex
+	var wait sync.WaitGroup
+	for node := range 8 {
+		core := images.New(images.Config{DB: sqldbtest.Open(t, dsn)})
+		wait.Go(func() {
+			defer core.Close()
+			for i := range 40 {
+				err := fn(core, node, i)
+				kind := images.AsError(err).Kind
+				mu.Lock()
+				switch {
+				case err == nil:
+					made++
+				case kind != images.Exists && kind != images.LimitReached:
+					t.Error(err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wait.Wait()
+	return made
+}
+
+// A change counts at this node from the very next request on.
+func TestVariantsTakeEffectAtOnce(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		ctx := t.Context()
+		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		owner, err := core.Account(ctx, account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resolve := func() (images.Resolved, error) {
+			return core.Resolve(ctx, owner.Hash, img.ID, "hero")
+		}
+		_, err = resolve()
+		wantKind(t, err, images.VariantNotFound)
+		v := images.Variant{ID: "hero", Options: recipe(10, 10)}
+		if err := core.CreateVariant(ctx, account, v); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 20 {
+			if r, err := resolve(); err != nil || r.Variant != v {
+				t.Fatalf("round %d: got %+v, %v", i, r.Variant, err)
+			}
+			v.Options.Width, v.BrowserTTL = 20+i, time.Duration(i+1)*time.Hour
+			_, err := core.ChangeVariant(ctx, account, "hero",
+				images.VariantChange{Options: v.Options, BrowserTTL: v.BrowserTTL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r, err := resolve(); err != nil || r.BrowserTTL() != v.BrowserTTL {
+				t.Fatalf("round %d: kept for %v, %v", i, r.BrowserTTL(), err)
+			}
+		}
+		if err := core.DeleteVariant(ctx, account, "hero"); err != nil {
+			t.Fatal(err)
+		}
+		r, err := resolve()
+		wantKind(t, err, images.VariantNotFound)
+		if r.Image.ID != img.ID || r.Account.ID != account {
+			t.Errorf("without a variant: %+v", r)
+		}
+	})
+}
+
+func TestAccountConfig(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		ctx := t.Context()
+		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		want := images.AccountConfig{BrowserTTL: 48 * time.Hour}
+		check := func(what string, got images.AccountConfig, err error) {
+			t.Helper()
+			owner, readErr := core.Account(ctx, account)
+			r, resolveErr := core.ResolveImage(ctx, owner.Hash, img.ID)
+			if err != nil || readErr != nil || resolveErr != nil || got != want ||
+				owner.Config != want || r.Account.Config != want || r.BrowserTTL() != want.BrowserTTL {
+				t.Errorf("%s: got %+v, read %+v, resolved %+v: %v, %v, %v", what, got, owner.Config,
+					r.Account.Config, err, readErr, resolveErr)
+			}
+		}
+		got, err := core.ConfigureAccount(ctx, account, images.AccountConfigChange{})
+		check("nothing", got, err)
+		want.FlexibleVariants = true
+		got, err = core.ConfigureAccount(ctx, account,
+			images.AccountConfigChange{FlexibleVariants: ptr(true)})
+		check("flexible", got, err)
+		want.BrowserTTL = time.Hour
+		got, err = core.ConfigureAccount(ctx, account,
+			images.AccountConfigChange{BrowserTTL: ptr(time.Hour)})
+		check("time", got, err)
+		_, err = core.ConfigureAccount(ctx, account, images.AccountConfigChange{
+			FlexibleVariants: ptr(false), BrowserTTL: ptr(time.Minute)})
+		wantKind(t, err, images.Invalid)
+		check("refused", want, nil)
+		want.FlexibleVariants = false
+		got, err = core.ConfigureAccount(ctx, account,
+			images.AccountConfigChange{FlexibleVariants: ptr(false)})
+		check("off", got, err)
+		_, err = core.ConfigureAccount(ctx, "unknown", images.AccountConfigChange{})
+		wantKind(t, err, images.AccountUnknown)
+	})
+}
