@@ -30,6 +30,7 @@ func (a *api) list() []route {
 		{"POST", account + "images/v1", images.Write, a.createImage},
 		{"GET", account + "images/v1/{id...}/blob", images.Read, a.openBlob},
 		{"GET", account + "images/v1/{id...}", images.Read, a.showImage},
+		{"PATCH", account + "images/v1/{id...}", images.Write, a.editImage},
 		{"DELETE", account + "images/v1/{id...}", images.Write, a.deleteImage},
 	}
 }
