@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	"calotype/internal/images"
 	"calotype/internal/importer"
+	"calotype/internal/outbound"
 	"calotype/internal/render"
 )
 
@@ -28,6 +27,8 @@ type importCommand struct {
 	Account string  `help:"Account id at the source." required:""`
 	Token   string  `help:"Token that reads images there, or CALOTYPE_TOKEN_FILE with it." required:""`
 	Rate    float64 `help:"Requests a second; 0: no bound. Cloudflare allows 4." default:"3.5"`
+
+	OutboundAllow string `help:"Networks that may be asked though not public: 10.1.0.0/16,fd00::/8."`
 
 	Parallel int    `help:"Pictures fetched at once." default:"4"`
 	Update   bool   `help:"Take the source's fields where they differ from those here." env:"-"`
@@ -60,6 +61,10 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 		return errors.New("-parallel must be 1 to 64, -workers at least 1, -rate not negative and " +
 			"-max-upload-bytes not 0")
 	}
+	networks, err := outbound.ParseNetworks(c.OutboundAllow)
+	if err != nil {
+		return err
+	}
 	if err := c.wantDatabase(); err != nil {
 		return err
 	}
@@ -81,8 +86,10 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	client := outbound.ForHost(outbound.Config{Allow: networks}, c.Parallel)
+	defer client.CloseIdleConnections()
 	report, err := importer.Run(ctx, importer.Config{
-		Core: core, Account: account, HTTP: c.client(), Rate: c.Rate, Parallel: c.Parallel,
+		Core: core, Account: account, HTTP: client, Rate: c.Rate, Parallel: c.Parallel,
 		Source: importer.Source{API: c.From, Account: c.Account, Token: c.Token}, Update: c.Update,
 		Progress: func(line string) { fmt.Fprintln(os.Stderr, line) },
 	})
@@ -125,21 +132,6 @@ func (c *importCommand) core(
 		return nil, nil, errors.Join(err, end())
 	}
 	return core, end, nil
-}
-
-// client is for one host, which the operator has named, and follows it nowhere else.
-func (c *importCommand) client() *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			TLSHandshakeTimeout:   10 * time.Second,
-			ResponseHeaderTimeout: 2 * time.Minute,
-			MaxIdleConnsPerHost:   c.Parallel,
-			IdleConnTimeout:       time.Minute,
-			DisableCompression:    true, // pictures do not shrink, and bytes count as they come
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 // tell writes the report to its file, says the most important of it, and returns what the program

@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// one returns the field of a name, nil when there is none.
+// one returns the field of a name, nil when there is none or null.
 func (f form) one(name string) (*field, error) {
 	var found *field
 	for i := range f {
-		if f[i].name != name {
+		if f[i].name != name || f[i].isNull() {
 			continue
 		}
 		if found != nil {
@@ -120,7 +120,7 @@ func (f form) object(name string) (json.RawMessage, error) {
 // must not be ignored silently.
 func (f form) refuse(name string) error {
 	for _, v := range f {
-		if v.name == name || isPart(name, v.name) {
+		if !v.isNull() && (v.name == name || isPart(name, v.name)) {
 			return invalid("%s is not supported by this version: send the request without it.", name)
 		}
 	}

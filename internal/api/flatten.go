@@ -30,7 +30,7 @@ func (f form) unflatten(name string) (json.RawMessage, error) {
 	root := &node{}
 	leaves := 0
 	for _, v := range f {
-		if !isPart(name, v.name) {
+		if !isPart(name, v.name) || v.isNull() {
 			continue
 		}
 		if leaves++; leaves > maxLeaves {

@@ -27,9 +27,12 @@ type field struct {
 }
 
 // A form is the fields of a write request in the order they came. Known clients use all three
-// encodings for the same fields, so no handler asks which it was. A JSON null is no field: SDKs
-// send it for what was not given.
+// encodings for the same fields, so no handler asks which it was. A JSON null is as good as no
+// field, since SDKs send it for what was not given; only an edit tells the two apart.
 type form []field
+
+// isNull reports whether the value is a JSON null.
+func (v field) isNull() bool { return string(v.json) == "null" }
 
 // decodeForm reads a body by its declared type. An empty body is an empty form under every type,
 // since some clients declare JSON on every request. Errors are Invalid and NotForm.
@@ -142,10 +145,7 @@ func decodeJSON(body []byte) (form, error) {
 			return nil, fmt.Errorf("reading JSON found valid before: %w", err)
 		}
 		next := field{name: name.(string), json: value}
-		switch value[0] {
-		case 'n': // null
-			continue
-		case '"':
+		if value[0] == '"' {
 			next.json = nil
 			if err := json.Unmarshal(value, &next.text); err != nil {
 				return nil, fmt.Errorf("reading JSON found valid before: %w", err)

@@ -12,9 +12,18 @@ import (
 	"calotype/internal/v4"
 )
 
-// showImage answers with an image or draft.
+// showImage answers with an image or draft; with wait, as soon as it is a draft no more.
 func (a *api) showImage(c *call) (any, error) {
-	img, err := a.Core.Image(c.Context(), c.account, c.image)
+	wait, err := waitOf(c.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	var img images.Image
+	if wait == 0 {
+		img, err = a.Core.Image(c.Context(), c.account, c.image)
+	} else {
+		img, err = a.Core.WaitImage(c.Context(), c.account, c.image, wait)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,7 @@ func (a *api) list() []route {
 		{"DELETE", account + "images/v1/keys/{name}", images.Write, a.deleteKey},
 		{"GET", account + "images/v1/{id...}/blob", images.Read, a.openBlob},
 		{"GET", account + "images/v1/{id...}", images.Read, a.showImage},
+		{"PATCH", account + "images/v1/{id...}", images.Write, a.editImage},
 		{"DELETE", account + "images/v1/{id...}", images.Write, a.deleteImage},
 	}
 }

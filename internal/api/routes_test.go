@@ -25,6 +25,7 @@ func TestFind(t *testing.T) {
 		{"HEAD", "images/v2", "images/v2", ""},
 		{"GET", "images/v1/abc", "images/v1/{id...}", "abc"},
 		{"DELETE", "images/v1/abc", "images/v1/{id...}", "abc"},
+		{"PATCH", "images/v1/a%2Fb", "images/v1/{id...}", "a/b"},
 		{"GET", "images/v1/abc/blob", "images/v1/{id...}/blob", "abc"},
 		{"HEAD", "images/v1/abc/blob", "images/v1/{id...}/blob", "abc"},
 		// Bare slashes and %2F name the same image.
@@ -91,8 +92,8 @@ func TestFindMethod(t *testing.T) {
 		{"GET", "images/v2/direct_upload", []string{"POST"}},
 		{"DELETE", "images/v1/direct_upload", []string{"POST"}},
 		{"POST", "images/v2", []string{"GET", "HEAD"}},
-		{"PATCH", "images/v1/x", []string{"GET", "HEAD", "DELETE"}},
-		{"OPTIONS", "images/v1/x", []string{"GET", "HEAD", "DELETE"}},
+		{"PUT", "images/v1/x", []string{"GET", "HEAD", "PATCH", "DELETE"}},
+		{"OPTIONS", "images/v1/x", []string{"GET", "HEAD", "PATCH", "DELETE"}},
 		{"DELETE", "images/v1/x/blob", []string{"GET", "HEAD"}},
 		{"PUT", "images/v1/variants", []string{"GET", "HEAD", "POST"}},
 		{"PUT", "images/v1/variants/x", []string{"GET", "HEAD", "PATCH", "DELETE"}},

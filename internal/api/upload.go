@@ -1,7 +1,10 @@
 package api
 
 import (
+	"errors"
 	"io"
+	"mime"
+	"net/http"
 	"time"
 
 	"calotype/internal/images"
@@ -14,10 +17,34 @@ const (
 	pictureTime = time.Hour
 )
 
-// createImage makes an image out of the picture in the form's field file.
-func (a *api) createImage(c *call) (result any, err error) {
-	if err := v4.CheckFileForm(c.Request); err != nil {
+// createImage makes an image out of the picture in the form's field file, or at the URL in its
+// field url.
+func (a *api) createImage(c *call) (any, error) {
+	create := a.fetchImage
+	if isMultipart(c.Request) {
+		create = a.uploadImage
+	}
+	img, err := create(c)
+	if err != nil {
 		return nil, err
+	}
+	shown, err := a.ownerImages(c, img)
+	if err != nil {
+		return nil, err
+	}
+	return v4.WithInfo{Result: shown[0]}, nil
+}
+
+func isMultipart(r *http.Request) bool {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return media == "multipart/form-data" &&
+		(err == nil || errors.Is(err, mime.ErrInvalidMediaParameter))
+}
+
+// uploadImage takes a form that may have a file.
+func (a *api) uploadImage(c *call) (img images.Image, err error) {
+	if err := v4.CheckFileForm(c.Request); err != nil {
+		return img, err
 	}
 	body := v4.NewBody(c.writer, c.Request, v4.BodyLimits{
 		Idle: pictureIdle, Time: pictureTime, Bytes: a.Core.MaxUploadBytes + v4.FormOverhead,
@@ -29,42 +56,63 @@ func (a *api) createImage(c *call) (result any, err error) {
 	}()
 	upload, err := a.Core.BeginImage(c.account, c.ContentLength)
 	if err != nil {
-		return nil, err
+		return img, err
 	}
 	defer upload.Close()
 	var fields form
 	filename, err := v4.ReadFileForm(c.Request, body, upload, fields.add)
-	if err != nil {
-		return nil, refuseURL(fields, err)
+	if err != nil && !errors.Is(err, v4.ErrNoFile) {
+		return img, err
 	}
-	if err := refuseURL(fields, nil); err != nil {
-		return nil, err
+	from, wrong := fields.text("url")
+	switch {
+	case wrong != nil:
+		return img, wrong
+	case from == nil && err != nil:
+		return img, err
+	case from != nil && upload.Size() == 0: // a browser sends a file that nobody chose, empty
+		upload.Close()
+		return a.fetch(c, *from, fields)
+	case from != nil:
+		return img, invalid("The fields file and url are both given: send one of the two.")
 	}
 	wanted, err := newImage(fields)
 	if err != nil {
-		return nil, err
+		return img, err
 	}
-	img, err := upload.Create(c.Context(), filename, wanted)
-	if err != nil {
-		return nil, err
-	}
-	shown, err := a.ownerImages(c, img)
-	if err != nil {
-		return nil, err
-	}
-	return v4.WithInfo{Result: shown[0]}, nil
+	return upload.Create(c.Context(), filename, wanted)
 }
 
-// refuseURL refuses the field url, in place of other, for it says why there is no file.
-func refuseURL(fields form, other error) error {
-	url, err := fields.text("url")
+// fetchImage takes what can hold no file.
+func (a *api) fetchImage(c *call) (images.Image, error) {
+	notForm := v4.CheckFileForm(c.Request)
+	fields, err := c.body.form()
+	switch {
+	case errors.Is(err, errTooLarge): // a picture, under the type that curl gives it
+		return images.Image{}, notForm
+	case images.AsError(err).Kind == images.NotForm:
+		return images.Image{}, notForm
+	case err != nil:
+		return images.Image{}, err
+	}
+	from, err := fields.text("url")
+	if err == nil && from == nil {
+		err = notForm
+	}
 	if err != nil {
-		return err
+		return images.Image{}, err
 	}
-	if url != nil {
-		return invalid("url is not supported by this version: send the picture in the field file.")
+	return a.fetch(c, *from, fields)
+}
+
+// fetch has the core fetch the picture. It ends with the caller, whose body was read to its end, so
+// that net/http notices when they leave.
+func (a *api) fetch(c *call, from string, fields form) (images.Image, error) {
+	wanted, err := newImage(fields)
+	if err != nil {
+		return images.Image{}, err
 	}
-	return other
+	return a.Core.FetchImage(c.Context(), c.account, from, wanted)
 }
 
 // add reads a field of a form beside its file.

@@ -116,6 +116,7 @@ func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
 		img.Key, img.Account, img.ID, hashHex(img.ID), flag(img.Custom), img.Creator,
 		nullable(img.Meta), flag(img.RequireSignedURLs), micros(img.Created),
 		secret, micros(img.Ticket.Expires))
+	// IMAGE_META: where made is 1 and img.Meta is given, its rows are written here.
 	if err == nil && made == 0 {
 		return Errorf(Exists, "Resource already exists: the id is taken by an image or by a draft "+
 			"that still waits for its upload; DELETE cancels it")

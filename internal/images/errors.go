@@ -36,6 +36,7 @@ const (
 	Unsupported      // not an accepted picture format
 	Undecodable      // a picture that cannot be decoded
 	OverLimits       // too many pixels, too long a side, too large an animation
+	FetchFailed      // the picture could not be fetched from the URL given
 	SignatureRefused // the delivery URL's signature is missing, wrong or expired
 	RenditionFailed  // decoded, but the output could not be made
 	Busy             // too much to do; ask again after RetryAfter
@@ -99,7 +100,7 @@ var kindNames = [kinds]string{
 	TicketUnknown: "ticket-unknown", TicketUsed: "ticket-used", TicketDead: "ticket-dead",
 	TicketCrowded: "ticket-crowded", NotForm: "not-form", TooLarge: "too-large",
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
-	Undecodable: "undecodable", OverLimits: "over-limits",
+	Undecodable: "undecodable", OverLimits: "over-limits", FetchFailed: "fetch-failed",
 	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",
 	Busy: "busy", NoSpace: "no-space",
 }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
@@ -40,6 +41,8 @@ type Config struct {
 	Blobs  blob.Store
 	Render *render.Pool
 	Dir    string // of the spool and the rendition cache; no other process may use it
+	// Outbound fetches what clients name by URL; nil for one that reaches public addresses only.
+	Outbound *outbound.Client
 
 	MaxUploadBytes int64 // of one original; 0 for 10 MiB
 	SpoolBytes     int64 // of all bodies being received; 0 for 4 GiB
@@ -59,6 +62,8 @@ type Service struct {
 	renditions *renditionCache
 	makers     makers
 	gates      gates
+	fetches    fetches
+	waits      waits
 	resolved   resolveCache
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	closing    context.Context
@@ -76,6 +81,9 @@ func New(c Config) *Service {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Outbound == nil {
+		c.Outbound = outbound.New(outbound.Config{})
 	}
 	s := &Service{Config: c}
 	s.closing, s.close = context.WithCancel(context.Background())
@@ -132,6 +140,7 @@ func (s *Service) Start(ctx context.Context) error {
 // Close ends what still runs on nobody's behalf, and waits for it. Nothing new begins.
 func (s *Service) Close() {
 	s.makers.close()
+	s.waits.close()
 	s.close()
 	s.work.Wait()
 }

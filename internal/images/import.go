@@ -141,9 +141,10 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 	var changed int64
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
 		changed, err = tx.Exec(`UPDATE images SET filename = ?3, meta = ?4, creator = ?5,
-			require_signed = ?6, custom = CASE WHEN ?6 = 1 THEN 0 ELSE custom END
+			require_signed = CAST(?6 AS SMALLINT),
+			custom = CASE WHEN CAST(?6 AS SMALLINT) = 1 THEN 0 ELSE custom END
 			WHERE account = ?1 AND id_sha256 = ?2 AND draft = 0
-			AND (CAST(?7 AS TEXT) = '' OR sha256 = ?7)`,
+			AND (CAST(?7 AS TEXT) = '' OR sha256 = CAST(?7 AS TEXT))`,
 			account, hashHex(i.ID), i.Filename, nullable(i.Meta), i.Creator,
 			flag(i.RequireSignedURLs), i.SHA256)
 		return err

@@ -21,7 +21,7 @@ var jobs = []struct {
 	{"sweep orphaned originals", time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
 }
 
-// Run does the periodic jobs until ctx ends.
+// Run does the periodic jobs until ctx ends. Then nobody waits for a draft any more.
 func (s *Service) Run(ctx context.Context) error {
 	next := make([]time.Time, len(jobs))
 	for i, job := range jobs {
@@ -29,6 +29,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
+	defer s.waits.close()
 	for {
 		for i, job := range jobs {
 			if now := time.Now(); !now.Before(next[i]) {

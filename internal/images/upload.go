@@ -40,6 +40,7 @@ type Upload struct {
 	sum     hash.Hash
 	size    int64
 	leave   func()
+	closed  bool
 }
 
 // BeginUpload finds the draft of a ticket and admits a body for it, before a byte is read.
@@ -145,8 +146,7 @@ func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
 // Write takes the next bytes of the body. TooLarge when there are more than allowed.
 func (u *Upload) Write(p []byte) (int, error) {
 	if u.size+int64(len(p)) > u.s.MaxUploadBytes {
-		return 0, Errorf(TooLarge, "The file is larger than the %d bytes allowed",
-			u.s.MaxUploadBytes)
+		return 0, u.tooLarge()
 	}
 	n, err := u.file.Write(p)
 	u.sum.Write(p[:n])
@@ -157,8 +157,20 @@ func (u *Upload) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close gives back all that the upload holds. What fails in it takes nothing back from the answer.
+func (u *Upload) tooLarge() error {
+	return Errorf(TooLarge, "The file is larger than the %d bytes allowed", u.s.MaxUploadBytes)
+}
+
+// Size returns how many bytes were written so far.
+func (u *Upload) Size() int64 { return u.size }
+
+// Close gives back all that the upload holds, once. What fails in it takes nothing back from the
+// answer.
 func (u *Upload) Close() {
+	if u.closed {
+		return
+	}
+	u.closed = true
 	u.leave()
 	if err := u.file.Close(); err != nil {
 		u.s.Log.Warn("closing a spool file", "err", err)
@@ -329,7 +341,10 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	img := u.claimed(o, filename)
 	var rows int64
 	err := u.s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
-		rows, err = u.claimRow(tx, img)
+		if rows, err = u.claimRow(tx, img); err == nil && rows == 1 {
+			// An edit may have changed the draft since the upload began.
+			img, err = scanImage(tx.QueryRow(selectImage+` WHERE key = ?1`, img.Key))
+		}
 		return err
 	})
 	if err != nil {

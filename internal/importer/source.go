@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"calotype/internal/images"
+	"calotype/internal/outbound"
 )
 
 const (
@@ -123,6 +124,9 @@ func (s *source) get(ctx context.Context, path, accept string) (*http.Response, 
 	response, err := s.http.Do(request)
 	if err != nil {
 		cancel()
+		if refused := new(outbound.Error); errors.As(err, &refused) {
+			return nil, fmt.Errorf("asking the source: %w", refused)
+		}
 		// The text of a *url.Error has the URL in it, which is long and may be everywhere the same.
 		if inner := new(url.Error); errors.As(err, &inner) {
 			err = inner.Err

@@ -28,9 +28,13 @@ func CheckFileForm(r *http.Request) error {
 	return nil
 }
 
+// ErrNoFile refuses a form without a field file. All else of it was read.
+var ErrNoFile error = images.Errorf(images.Invalid, "Bad request: there is no field file in the "+
+	"form; the picture must be in a field of this name")
+
 // ReadFileForm reads a form from body: the bytes of its field file go to file, every other field to
 // other, which need not read it. It returns the declared name of the file. What is wrong with form
-// or body is an *images.Error: Invalid, TooLarge, TooSlow, Aborted.
+// or body is an *images.Error: ErrNoFile, Invalid, TooLarge, TooSlow, Aborted.
 func ReadFileForm(
 	r *http.Request, body *Body, file io.Writer, other func(name string, value io.Reader) error,
 ) (filename string, err error) {
@@ -70,13 +74,12 @@ func ReadFileForm(
 			return "", err
 		}
 	}
-	if !found {
-		return "", images.Errorf(images.Invalid, "Bad request: there is no field file in the form; "+
-			"the picture must be in a field of this name")
-	}
 	// What follows the last boundary is nothing, but it must have come.
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return "", formError(body, err)
+	}
+	if !found {
+		return "", ErrNoFile
 	}
 	return filename, nil
 }

@@ -37,6 +37,7 @@ var refusals = [...]struct {
 	images.Unsupported:      {http.StatusUnsupportedMediaType, 5455, true},
 	images.Undecodable:      {http.StatusUnprocessableEntity, 9422, true},
 	images.OverLimits:       {http.StatusUnprocessableEntity, 5443, true},
+	images.FetchFailed:      {http.StatusBadRequest, 5454, true},
 	images.SignatureRefused: {http.StatusForbidden, 9425, true},
 	images.RenditionFailed:  {http.StatusInternalServerError, 9516, true},
 	images.Busy:             {http.StatusServiceUnavailable, 5503, false},

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"encoding/json"
+	"net/url"
+	"strconv"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// editImage changes an image or draft and answers with what it then is, perhaps under a new id.
+func (a *api) editImage(c *call) (any, error) {
+	f, err := c.body.form()
+	if err != nil {
+		return nil, err
+	}
+	edit, err := newEdit(f)
+	if err != nil {
+		return nil, err
+	}
+	img, err := a.Core.EditImage(c.Context(), c.account, c.image, edit)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := a.ownerImages(c, img)
+	if err != nil {
+		return nil, err
+	}
+	return shown[0], nil
+}
+
+// newEdit reads the fields of an edit. What is not there stays; null or empty means none, but for
+// requireSignedURLs, which always has a value and stays then too. Terraform sends all that it once
+// created the image with, id and url among it: those are ignored.
+func newEdit(f form) (e images.Edit, err error) {
+	if err := f.refuse("policy"); err != nil {
+		return e, err
+	}
+	if f.names("metadata") {
+		var meta json.RawMessage
+		if meta, err = f.object("metadata"); err != nil {
+			return e, err
+		}
+		e.Meta = &meta
+	}
+	if f.names("creator") {
+		var creator *string
+		if creator, err = f.text("creator"); err != nil {
+			return e, err
+		}
+		e.Creator = &creator
+	}
+	v, err := f.one("requireSignedURLs")
+	if err != nil {
+		return e, err
+	}
+	if v != nil && (v.text != "" || v.json != nil) {
+		var private bool
+		if private, err = f.flag("requireSignedURLs"); err != nil {
+			return e, err
+		}
+		e.RequireSignedURLs = &private
+	}
+	return e, nil
+}
+
+// names reports whether there is a field of that name, whole or in parts, be it null or empty.
+func (f form) names(name string) bool {
+	for _, v := range f {
+		if v.name == name || isPart(name, v.name) {
+			return true
+		}
+	}
+	return false
+}
+
+// waitOf returns how long to wait for a draft's upload; 0 for not at all.
+func waitOf(raw string) (time.Duration, error) {
+	// Not url.ParseQuery's verdict: until now any query was ignored here.
+	given := (&url.URL{RawQuery: raw}).Query()["wait"]
+	if len(given) == 0 {
+		return 0, nil
+	}
+	most := int(images.MaxWait / time.Second)
+	seconds, err := strconv.Atoi(given[0])
+	if err != nil || len(given) > 1 || seconds < 1 || seconds > most {
+		return 0, invalid("wait must be a number of seconds from 1 to %d, given once.", most)
+	}
+	return time.Duration(seconds) * time.Second, nil
+}

@@ -1,0 +1,99 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"calotype/internal/sqldb"
+)
+
+// An Edit is a change of an image or draft. What it does not name stays as it is.
+type Edit struct {
+	Meta              *json.RawMessage // in place of all there was; nil in it for none
+	Creator           **string         // nil in it for none
+	RequireSignedURLs *bool
+}
+
+// EditImage changes an image or draft and returns what it then is. A change of RequireSignedURLs
+// gives an image a new id, so that what caches hold under the old one is never taken for it; a
+// draft, of which there is nothing to hold, keeps its id. ImageNotFound when there is none of that
+// id (any more); Invalid, also for a custom id that is to become private.
+func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Image, error) {
+	if e.Creator != nil && *e.Creator != nil {
+		if err := checkCreator(**e.Creator); err != nil {
+			return Image{}, err
+		}
+	}
+	if e.Meta != nil {
+		compact, err := compactMeta(*e.Meta)
+		if err != nil {
+			return Image{}, err
+		}
+		e.Meta = &compact
+	}
+	var img Image
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+		img, err = editRow(tx, account, id, e)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return Image{}, s.whyNotEdited(ctx, account, id, e)
+	}
+	if err != nil {
+		return Image{}, fmt.Errorf("editing an image: %w", err)
+	}
+	s.resolved.forget()
+	return img, nil
+}
+
+// editRow is one conditional statement, and the reading of what it made: sql.ErrNoRows when there is
+// no such image, or when it has a custom id and is to become private. Of two edits of one image
+// the second sees what the first left. If that has another id now, the second finds none.
+func editRow(tx *sqldb.Tx, account, id string, e Edit) (Image, error) {
+	var meta, creator, private any
+	if e.Meta != nil {
+		meta = nullable(*e.Meta)
+	}
+	if e.Creator != nil {
+		creator = *e.Creator
+	}
+	if e.RequireSignedURLs != nil {
+		private = flag(*e.RequireSignedURLs)
+	}
+	fresh := newUUID()
+	var key string
+	err := tx.QueryRow(`UPDATE images SET
+		meta = CASE WHEN ?3 = 1 THEN CAST(?4 AS TEXT) ELSE meta END,
+		creator = CASE WHEN ?5 = 1 THEN CAST(?6 AS TEXT) ELSE creator END,
+		require_signed = COALESCE(CAST(?7 AS SMALLINT), require_signed),
+		id = CASE WHEN draft = 0 AND custom = 0 AND require_signed <> CAST(?7 AS SMALLINT)
+			THEN ?8 ELSE id END,
+		id_sha256 = CASE WHEN draft = 0 AND custom = 0 AND require_signed <> CAST(?7 AS SMALLINT)
+			THEN ?9 ELSE id_sha256 END
+		WHERE account = ?1 AND id_sha256 = ?2
+			AND (custom = 0 OR COALESCE(CAST(?7 AS SMALLINT), 0) = 0)
+		RETURNING key`,
+		account, hashHex(id), flag(e.Meta != nil), meta, flag(e.Creator != nil), creator, private,
+		fresh, hashHex(fresh)).Scan(&key)
+	if err != nil {
+		return Image{}, err
+	}
+	// IMAGE_META: where e.Meta is given, the rows of this key are replaced here.
+	return scanImage(tx.QueryRow(selectImage+` WHERE key = ?1`, key))
+}
+
+// whyNotEdited says why an edit found no row.
+func (s *Service) whyNotEdited(ctx context.Context, account, id string, e Edit) error {
+	img, err := s.Image(ctx, account, id)
+	if err != nil {
+		return err
+	}
+	if img.Custom && e.RequireSignedURLs != nil && *e.RequireSignedURLs {
+		return Errorf(Invalid, "The image has a custom id and cannot be made private: delete it "+
+			"and upload it again without an id of its own")
+	}
+	return Errorf(ImageNotFound, "Image not found: it was changed meanwhile")
+}
