@@ -19,7 +19,9 @@ import (
 const sourceUUID = "9a5c41e0-bbd2-4243-1b0b-f9ac7aa20700" // not of RFC 4122, as recorded
 
 // bring imports a picture as the importer does.
-func bring(t *testing.T, core *images.Service, i images.ImportedImage, body []byte) (images.Image, error) {
+func bring(
+	t *testing.T, core *images.Service, i images.ImportedImage, body []byte,
+) (images.Image, error) {
 	t.Helper()
 	u, err := core.BeginImage(account, int64(len(body)))
 	if err != nil {

@@ -51,7 +51,8 @@ func TestImportSigningKey(t *testing.T) {
 			long.Value += "er"
 		}
 		for _, k := range []images.SigningKey{
-			{Name: "", Value: "x"}, {Name: "a b", Value: "x"}, {Name: "a", Value: ""}, {Name: "a", Value: "\x00"},
+			{Name: "", Value: "x"}, {Name: "a b", Value: "x"}, {Name: "a", Value: ""},
+			{Name: "a", Value: "\x00"},
 		} {
 			_, _, err := core.ImportSigningKey(t.Context(), account, k)
 			wantKind(t, err, images.Invalid)
