@@ -88,7 +88,8 @@ func wantNoOrphanedWorkers(t testing.TB) {
 		var orphans []process
 		for _, p := range all {
 			parent := all[p.parent]
-			serving := !parent.dead && strings.Contains(parent.command, " serve ")
+			serving := !parent.dead && (strings.Contains(parent.command, " serve ") ||
+				strings.Contains(parent.command, " import "))
 			if p.command == workerCommand && !p.dead && !serving && p.ours() {
 				orphans = append(orphans, p)
 			}

@@ -31,6 +31,8 @@ var ranks = map[string]int{
 
 	"internal/v4": 4, // the wire that two surfaces speak
 
+	"internal/importer": 4, // moves an account in, through the core
+
 	"internal/images": 3, // the core
 
 	"internal/render/vips": 2, // the pixels; see reserved

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -22,6 +23,7 @@ type commands struct {
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
 	Backup      backupCommand      `cmd:"" help:"Copy the whole state, while the server runs."`
 	Restore     restoreCommand     `cmd:"" help:"Make a data folder of a backup."`
+	Import      importCommand      `cmd:"" help:"Move in from Cloudflare Images or another server."`
 	Sweep       sweepCommand       `cmd:"" help:"Delete originals that no image refers to."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date and stop."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the running server whether it is well."`
@@ -32,9 +34,19 @@ type commands struct {
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "calotype:", err)
-		os.Exit(1)
+		exit := exitError{status: 1}
+		errors.As(err, &exit)
+		os.Exit(exit.status)
 	}
 }
+
+// An exitError ends the program with a status of its own; any other error ends it with 1.
+type exitError struct {
+	status int
+	error
+}
+
+func (e exitError) Unwrap() error { return e.error }
 
 func run(args []string) error {
 	syscall.Umask(0o077) // what we write is nobody else's
@@ -80,7 +92,7 @@ func doubleDashes(args []string) []string {
 }
 
 // secretVariables may also be given as a file whose name is in the variable with _FILE behind it.
-var secretVariables = []string{"CALOTYPE_API_TOKEN", "CALOTYPE_DB"}
+var secretVariables = []string{"CALOTYPE_API_TOKEN", "CALOTYPE_DB", "CALOTYPE_TOKEN"}
 
 // readEnvironment reads the secrets that are given as files, and forgets what is set but empty, as
 // compose files set it.

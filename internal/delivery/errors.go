@@ -50,6 +50,7 @@ var wires = [...]wire{
 	images.SignatureRefused: {http.StatusForbidden, 9425, "Image access denied"},
 	images.RenditionFailed:  {http.StatusInternalServerError, 9516, "Encoding failed"},
 	images.LimitReached:     unforeseen,
+	images.FetchFailed:      unforeseen,
 	images.AccountSuspended: {http.StatusForbidden, 9427, "The account is suspended"},
 	images.Busy:             {http.StatusServiceUnavailable, 9529, "The server is busy"},
 	images.NoSpace:          {http.StatusServiceUnavailable, 9529, "The server is out of space"},

@@ -174,9 +174,15 @@ func (s *Service) deleteLeftOver(ctx context.Context) error {
 	}
 }
 
-// scrub rids the database's files of what was deleted, if anything was. An erasure's receipt says
-// so; a reader may hold it up, then it is tried again.
+// rebuildShare is how many times longer than its last one took the database is left alone before it
+// is rebuilt again: erasures in a row must not keep writers waiting.
+const rebuildShare = 20
+
+// scrub rids the database's files of what was deleted, if anything was. For erasures the database is
+// rebuilt too, and their receipts say so; a reader may hold it up, then it is tried again.
 func (s *Service) scrub(ctx context.Context) error {
+	s.scrubbing.Lock()
+	defer s.scrubbing.Unlock()
 	began := micros(s.Now())
 	var due int
 	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM erasures
@@ -186,6 +192,18 @@ func (s *Service) scrub(ctx context.Context) error {
 	}
 	if !s.scrubDue.Swap(false) && due == 0 {
 		return nil
+	}
+	if due > 0 {
+		if time.Now().Before(s.mayRebuild) {
+			s.scrubDue.Store(true)
+			return nil
+		}
+		start := time.Now()
+		if err := s.DB.Rebuild(ctx); err != nil {
+			s.scrubDue.Store(true)
+			return err
+		}
+		s.mayRebuild = time.Now().Add(rebuildShare * time.Since(start))
 	}
 	done, err := s.DB.Scrub(ctx)
 	if err != nil || !done {

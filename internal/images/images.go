@@ -70,6 +70,8 @@ type Service struct {
 	counters   counters
 	follower   follower
 	scrubDue   atomic.Bool    // something was deleted since the database was scrubbed
+	scrubbing  sync.Mutex     // held by scrub
+	mayRebuild time.Time      // when the database may be rebuilt again; under scrubbing
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	maxLooked  int            // rows that a page of a list looks at
 	closing    context.Context

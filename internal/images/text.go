@@ -32,40 +32,47 @@ var foreignExtensions = strings.Fields(`asp aspx bat bin bz2 cgi class cmd com c
 	pptx ps1 py rar rb rtf sh sql sqlite swf tar tgz ttf txt vbs wasm wav webm woff woff2 xhtml xls
 	xlsx xml yaml yml zip 7z`)
 
-// checkCustomID refuses a custom id with the reason.
+// checkCustomID refuses the id that a client chose with the reason.
 func checkCustomID(id string) error {
-	refuse := func(reason string) error {
-		return Errorf(InvalidID, "The custom id is not valid: %s. A custom id has at most %d "+
-			"characters of UTF-8 and may hold any number of subpaths", reason, maxIDRunes)
+	if uuidShape.MatchString(id) {
+		return refusedID("Must not be UUID")
 	}
+	last := id[strings.LastIndexByte(id, '/')+1:]
+	if dot := strings.LastIndexByte(last, '.'); dot >= 0 &&
+		slices.Contains(foreignExtensions, strings.ToLower(last[dot+1:])) {
+		return refusedID("Must not use a non-image file name extension")
+	}
+	return checkID(id)
+}
+
+// checkID refuses an id that no path could name, whoever chose it.
+func checkID(id string) error {
 	switch {
 	case !plainText(id):
-		return refuse("it must be UTF-8 without control characters")
+		return refusedID("it must be UTF-8 without control characters")
 	case id == "":
-		return refuse("it is empty")
+		return refusedID("it is empty")
 	case utf8.RuneCountInString(id) > maxIDRunes:
-		return refuse("it is too long")
+		return refusedID("it is too long")
 	case strings.HasPrefix(id, "/") || strings.HasSuffix(id, "/"):
-		return refuse("it must not begin or end with a slash")
-	case uuidShape.MatchString(id):
-		return refuse("Must not be UUID")
+		return refusedID("it must not begin or end with a slash")
 	}
 	segments := strings.Split(id, "/")
 	for _, segment := range segments {
 		if segment == "" || segment == "." || segment == ".." {
-			return refuse(`it must not hold an empty, "." or ".." segment`)
+			return refusedID(`it must not hold an empty, "." or ".." segment`)
 		}
 	}
 	if slices.Contains(ReservedSegments, segments[0]) {
-		return refuse(`it must not begin with the segment "` + segments[0] +
+		return refusedID(`it must not begin with the segment "` + segments[0] +
 			`", which the API keeps for itself`)
 	}
-	last := segments[len(segments)-1]
-	if dot := strings.LastIndexByte(last, '.'); dot >= 0 &&
-		slices.Contains(foreignExtensions, strings.ToLower(last[dot+1:])) {
-		return refuse("Must not use a non-image file name extension")
-	}
 	return nil
+}
+
+func refusedID(reason string) error {
+	return Errorf(InvalidID, "The custom id is not valid: %s. A custom id has at most %d "+
+		"characters of UTF-8 and may hold any number of subpaths", reason, maxIDRunes)
 }
 
 // plainText reports whether s is UTF-8 without control characters.

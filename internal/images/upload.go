@@ -240,24 +240,27 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	}
 	img := u.claimed(original, cleanFilename(filename))
 	began := time.Now()
-	err = u.s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := wantNotErased(tx, u.draft, u.began); err != nil {
-			return err
-		}
-		if err := u.s.insertDraft(tx, u.draft, ""); err != nil {
-			return err
-		}
-		rows, err := u.claimRow(tx, img)
-		if err == nil && rows == 0 {
-			err = errors.New("a draft made in this transaction could not be claimed in it")
-		}
-		if err != nil {
-			return err
-		}
-		return insertMeta(tx, img.Key)
-	})
+	err = u.s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return u.insertClaimed(tx, img) })
 	u.s.Timer.Since(render.Uploads, StageCommit, began)
 	return u.settle(ctx, img, original, err)
+}
+
+// insertClaimed inserts what u is for as an image at once.
+func (u *Upload) insertClaimed(tx *sqldb.Tx, img Image) error {
+	if err := wantNotErased(tx, u.draft, u.began); err != nil {
+		return err
+	}
+	if err := u.s.insertDraft(tx, u.draft, ""); err != nil {
+		return err
+	}
+	rows, err := u.claimRow(tx, img)
+	if err == nil && rows == 0 {
+		err = errors.New("a draft made in this transaction could not be claimed in it")
+	}
+	if err != nil {
+		return err
+	}
+	return insertMeta(tx, img.Key)
 }
 
 // store examines the complete body and stores it as an original of no row yet.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // How long SQLite waits for other connections, in milliseconds: mostly, and in Scrub.
@@ -13,9 +14,30 @@ const (
 	scrubTimeout = 500
 )
 
-// Scrub rids the files of a SQLite database of what was deleted before: the database file has zeros
-// in its place already, and the write-ahead log, which still has it, is brought home and cut to
-// nothing. done is false when a reader held the log back, as a backup does for some seconds: ask
+// rebuildTime bounds Rebuild.
+const rebuildTime = 30 * time.Minute
+
+// Rebuild writes all of a SQLite database anew, so that nothing is left in it of what was deleted:
+// secure_delete overwrites what is deleted where it stands, but when a page is split, its rows are
+// copied, and the old copies stay in the room between. It takes some seconds for a million rows,
+// for which writers wait, and as much disk as the database has again. Scrub must follow.
+//
+// For PostgreSQL there is nothing to do here.
+func (db *DB) Rebuild(ctx context.Context) error {
+	if db.postgres {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, rebuildTime)
+	defer cancel()
+	if _, err := db.writer.ExecContext(ctx, "VACUUM"); err != nil {
+		return fmt.Errorf("sqldb: rebuilding: %w", err)
+	}
+	return nil
+}
+
+// Scrub rids the write-ahead log of a SQLite database of what was deleted before: the database file
+// has zeros in its place already, but see Rebuild, and the log, which still has it, is brought home
+// and cut to nothing. done is false when a reader held the log back, as a backup does for some seconds: ask
 // again later. Writers wait for half a second at most.
 //
 // PostgreSQL keeps what was deleted until it vacuums, and in its own log until that is recycled:

@@ -48,6 +48,9 @@ func TestScrub(t *testing.T) {
 	if n := canaries(t, path) + canaries(t, path+"-wal"); n == 0 {
 		t.Error("nothing was there to be scrubbed: the test shows nothing")
 	}
+	if err := db.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if done, err := db.Scrub(t.Context()); err != nil || !done {
 		t.Errorf("done %v, %v", done, err)
 	}
@@ -101,5 +104,8 @@ func TestScrubPostgres(t *testing.T) {
 	db := sqldbtest.Open(t, sqldbtest.Postgres(t))
 	if done, err := db.Scrub(t.Context()); err != nil || !done {
 		t.Errorf("done %v, %v", done, err)
+	}
+	if err := db.Rebuild(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

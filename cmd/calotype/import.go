@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/importer"
+	"calotype/internal/outbound"
+	"calotype/internal/render"
+)
+
+// importDir is in the data folder: the import's spool, and the lock that keeps a second one out.
+const importDir = "import"
+
+// notAllKept is the exit status of an import that another run cannot make better.
+const notAllKept = 2
+
+type importCommand struct {
+	Store
+	From    string  `help:"Base of the source's API: https://api.cloudflare.com/client/v4." required:""`
+	Account string  `help:"Account id at the source." required:""`
+	Token   string  `help:"Token that reads images there, or CALOTYPE_TOKEN_FILE with it." required:""`
+	Rate    float64 `help:"Requests a second; 0: no bound. Cloudflare allows 4." default:"3.5"`
+
+	OutboundAllow string `help:"Networks that may be asked though not public: 10.1.0.0/16,fd00::/8."`
+
+	Parallel int    `help:"Pictures fetched at once." default:"4"`
+	Update   bool   `help:"Take the source's fields where they differ from those here." env:"-"`
+	Report   string `help:"File for the report; import-report.json in -data if not given." type:"path"`
+
+	Workers        int           `help:"Pictures decoded at once." default:"2"`
+	Memory         Bytes         `help:"Memory of all decodes in flight; 0: 60 %." default:"0"`
+	WorkerTimeout  time.Duration `help:"Longest time for one picture." default:"30s"`
+	RequireSandbox bool          `help:"Refuse to start without the complete sandbox."`
+	MaxUploadBytes Bytes         `help:"Largest original." default:"10MiB"`
+	DiskReserve    Bytes         `help:"Disk never used; 0: the larger of 1 GiB and 5 %." default:"0"`
+	LogFormat      string        `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
+}
+
+// Help is what --help says beneath the usage.
+func (importCommand) Help() string {
+	return `Brings variants, configuration, signing keys and all images of an account of Cloudflare
+Images, or of another Calotype: with their ids, times, names, metadata and creators. The server may
+run meanwhile, with either database. It must have been started once, with -account-hash for old URLs
+to stay valid.
+
+What is here already is left alone, so an import that was stopped is run again. The exit status is 0
+when all is here, 2 when all is here but what the report says, and 1 when another run is needed.
+
+docs/moving.md tells what else there is to change.`
+}
+
+func (c *importCommand) Run(ctx context.Context) (err error) {
+	if c.Parallel < 1 || c.Parallel > 64 || c.Rate < 0 || c.Workers < 1 || c.MaxUploadBytes == 0 {
+		return errors.New("-parallel must be 1 to 64, -workers at least 1, -rate not negative and " +
+			"-max-upload-bytes not 0")
+	}
+	networks, err := outbound.ParseNetworks(c.OutboundAllow)
+	if err != nil {
+		return err
+	}
+	if err := c.wantDatabase(); err != nil {
+		return err
+	}
+	dir := filepath.Join(c.Data, importDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the import's folder: %w", err)
+	}
+	lock, err := lockData(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, lock.Close)
+	core, end, err := c.core(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, end)
+	account, err := c.account(ctx, core)
+	if err != nil {
+		return err
+	}
+	client := outbound.ForHost(outbound.Config{Allow: networks}, c.Parallel)
+	defer client.CloseIdleConnections()
+	report, err := importer.Run(ctx, importer.Config{
+		Core: core, Account: account, HTTP: client, Rate: c.Rate, Parallel: c.Parallel,
+		Source: importer.Source{API: c.From, Account: c.Account, Token: c.Token}, Update: c.Update,
+		Progress: func(line string) { fmt.Fprintln(os.Stderr, line) },
+	})
+	if report.Began.IsZero() { // it did not begin
+		return err
+	}
+	return c.tell(report, err)
+}
+
+// core opens a core like the server's, with a disk of its own.
+func (c *importCommand) core(
+	ctx context.Context, dir string,
+) (core *images.Service, end func() error, err error) {
+	log := newLog(c.LogFormat)
+	db, err := c.openDB(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	blobs, err := c.openBlobs(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	pool, err := render.NewPool(render.PoolConfig{
+		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
+		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	core = images.New(images.Config{
+		DB: db, Blobs: blobs, Render: pool, Dir: dir, MaxUploadBytes: int64(c.MaxUploadBytes),
+		SpoolBytes:  int64(c.Parallel+1) * int64(c.MaxUploadBytes),
+		DiskReserve: int64(c.DiskReserve), Log: log,
+	})
+	end = func() error {
+		core.Close()
+		return errors.Join(pool.Close(), db.Close())
+	}
+	if err := core.Start(ctx); err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+	return core, end, nil
+}
+
+// tell writes the report to its file, says the most important of it, and returns what the program
+// ends with.
+func (c *importCommand) tell(report importer.Report, outcome error) error {
+	path := c.Report
+	if path == "" {
+		path = filepath.Join(c.Data, "import-report.json")
+	}
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err == nil {
+		err = os.WriteFile(path, append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return errors.Join(outcome, fmt.Errorf("writing the report: %w", err))
+	}
+	for _, note := range report.Notes {
+		fmt.Println("note: " + note)
+	}
+	for i, p := range report.Problems {
+		if i == 20 {
+			fmt.Printf("and %d more\n", len(report.Problems)-i+report.Omitted)
+			break
+		}
+		fmt.Printf("%s: %s %q: %s\n", p.Outcome, p.What, p.ID, p.Reason)
+	}
+	fmt.Printf("%v, in %v. The report is in %s\n", report, since(report.Began), path)
+	if errors.Is(outcome, importer.ErrNotAllKept) {
+		return exitError{notAllKept, outcome}
+	}
+	return outcome
+}

@@ -1,0 +1,192 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+// An ImportedImage is an image as the service that it comes from tells of it.
+type ImportedImage struct {
+	ID                string
+	Uploaded          time.Time
+	Filename          string
+	Meta              json.RawMessage // a JSON object; nil for none
+	Creator           *string
+	RequireSignedURLs bool
+
+	// Of the original, where the source tells them.
+	Size   int64  // bytes; 0 when not told
+	SHA256 string // hex; "" when not told
+}
+
+// ErrNotWhole says that bytes are not those that the source tells of.
+var ErrNotWhole = errors.New("images: the bytes are not those that the source tells of")
+
+// Custom reports whether the id counts as chosen by a client. No source tells. A client cannot
+// choose a UUID, nor an id for a private image.
+func (i ImportedImage) Custom() bool {
+	return !i.RequireSignedURLs && !uuidShape.MatchString(i.ID)
+}
+
+// Adapted returns the image as it can be held here, with a sentence on each thing that cannot: a
+// picture that is shown counts for more than its metadata. It is an error, of the kind Invalid or
+// InvalidID, when the image cannot be held at all.
+//
+// The rule on foreign file extensions is for new ids only: the source has this one already.
+func (i ImportedImage) Adapted() (adapted ImportedImage, lost []string, err error) {
+	if err := checkID(i.ID); err != nil {
+		return i, nil, err
+	}
+	if i.Uploaded.IsZero() {
+		return i, nil, Errorf(Invalid, "the source does not tell when it was uploaded")
+	}
+	i.Uploaded = fromMicros(micros(i.Uploaded))
+	if i.Creator != nil {
+		if err := checkCreator(*i.Creator); err != nil {
+			i.Creator, lost = nil, append(lost, AsError(err).Msg)
+		}
+	}
+	if i.Meta, err = compactMeta(i.Meta); err != nil {
+		i.Meta, lost = nil, append(lost, AsError(err).Msg)
+	}
+	if clean := cleanFilename(i.Filename); clean != i.Filename {
+		lost = append(lost, fmt.Sprintf("the filename is shortened to %q", clean))
+		i.Filename = clean
+	}
+	return i, lost, nil
+}
+
+// Differs returns the names of the fields in which img is not what was imported as i, which must be
+// adapted: none means that nothing is to be done. Sources tell times in milliseconds.
+func (i ImportedImage) Differs(img Image) (fields []string) {
+	if img.Draft {
+		return []string{"draft"}
+	}
+	differ := func(field string, differs bool) {
+		if differs {
+			fields = append(fields, field)
+		}
+	}
+	differ("sha256", i.SHA256 != "" && i.SHA256 != img.Original.SHA256)
+	differ("uploaded", !i.Uploaded.Truncate(time.Millisecond).
+		Equal(img.Uploaded.Truncate(time.Millisecond)))
+	differ("filename", img.Filename == nil || *img.Filename != i.Filename)
+	differ("metadata", string(i.Meta) != string(img.Meta))
+	differ("creator", (i.Creator == nil) != (img.Creator == nil) ||
+		i.Creator != nil && *i.Creator != *img.Creator)
+	differ("requireSignedURLs", i.RequireSignedURLs != img.RequireSignedURLs)
+	return fields
+}
+
+// Import makes an image out of the complete body, as Create does, but with the id, the time and the
+// fields that it had at its source: Invalid, InvalidID, Exists; Unsupported, Undecodable,
+// OverLimits; ErrNotWhole; Busy, NoSpace.
+func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer cancel()
+	i, _, err := i.Adapted()
+	if err != nil {
+		return Image{}, err
+	}
+	sum := hex.EncodeToString(u.sum.Sum(nil))
+	switch {
+	case i.Size != 0 && i.Size != u.size:
+		return Image{}, fmt.Errorf("%w: %d bytes instead of %d", ErrNotWhole, u.size, i.Size)
+	case i.SHA256 != "" && i.SHA256 != sum:
+		return Image{}, fmt.Errorf("%w: the SHA-256 is another", ErrNotWhole)
+	}
+	now := fromMicros(micros(u.s.Now()))
+	u.draft = Image{
+		Key: newKey(), Account: u.draft.Account, ID: i.ID, Custom: i.Custom(), Creator: i.Creator,
+		Meta: i.Meta, RequireSignedURLs: i.RequireSignedURLs, Draft: true, Created: now,
+		Uploaded: now, Ticket: &Ticket{Expires: now.Add(defaultTicketLife)},
+	}
+	original, err := u.store(ctx, sum)
+	if err != nil {
+		return Image{}, err
+	}
+	img := u.claimed(original, i.Filename)
+	img.Uploaded = i.Uploaded
+	err = u.s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return u.insertClaimed(tx, img) })
+	return u.settle(ctx, img, original, err)
+}
+
+// UpdateImported gives an image the fields that its source has now; the bytes stay. ImageNotFound
+// when there is no image of that id with these bytes.
+func (s *Service) UpdateImported(ctx context.Context, account string, i ImportedImage) error {
+	i, _, err := i.Adapted()
+	if err != nil {
+		return err
+	}
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if i.Creator != nil {
+			if err := passFence(tx, *i.Creator); err != nil {
+				return err
+			}
+		}
+		var key string
+		err := tx.QueryRow(`UPDATE images SET filename = ?3, meta = ?4, creator = ?5,
+			require_signed = CAST(?6 AS SMALLINT),
+			custom = CASE WHEN CAST(?6 AS SMALLINT) = 1 THEN 0 ELSE custom END
+			WHERE account = ?1 AND id_sha256 = ?2 AND draft = 0
+			AND (CAST(?7 AS TEXT) = '' OR sha256 = CAST(?7 AS TEXT))
+			RETURNING key`,
+			account, hashHex(i.ID), i.Filename, nullable(i.Meta), i.Creator,
+			flag(i.RequireSignedURLs), i.SHA256).Scan(&key)
+		if err != nil {
+			return err
+		}
+		return replaceMeta(tx, key)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return Errorf(ImageNotFound, "Image not found")
+	}
+	if err != nil {
+		return fmt.Errorf("updating an imported image: %w", err)
+	}
+	s.resolved.forget()
+	return nil
+}
+
+// MaxNamed bounds the ids of a call of ImagesNamed.
+const MaxNamed = 1000
+
+// ImagesNamed returns those images and drafts of an account that have one of the ids, by their id.
+func (s *Service) ImagesNamed(
+	ctx context.Context, account string, ids []string,
+) (map[string]Image, error) {
+	if len(ids) > MaxNamed {
+		return nil, Errorf(Invalid, "at most %d images can be asked for at once", MaxNamed)
+	}
+	found := map[string]Image{}
+	if len(ids) == 0 {
+		return found, nil
+	}
+	args, places := []any{account}, []string{}
+	for _, id := range ids {
+		args = append(args, hashHex(id))
+		places = append(places, "?"+strconv.Itoa(len(args)))
+	}
+	rows, err := s.DB.Query(ctx, selectImage+` WHERE account = ?1 AND id_sha256 IN (`+
+		strings.Join(places, ", ")+`)`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading images by their ids: %w", err)
+	}
+	all, err := collect(rows, scanImage)
+	if err != nil {
+		return nil, fmt.Errorf("reading images by their ids: %w", err)
+	}
+	for _, img := range all {
+		found[img.ID] = img
+	}
+	return found, nil
+}

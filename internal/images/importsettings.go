@@ -1,0 +1,92 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"calotype/internal/sqldb"
+)
+
+// maxKeyBytes bounds the value of a signing key from elsewhere.
+const maxKeyBytes = 1024
+
+// IsDefault reports whether v is the variant that every new account begins with.
+func (v Variant) IsDefault() bool { return v == defaultVariant }
+
+// ImportSigningKey adds a key with the value that it has elsewhere, so that URLs which it has signed
+// stay valid: Invalid, LimitReached. It does nothing when the account has the value already. A key
+// of that name with another value goes on verifying under the name renamed; "" when there was none.
+func (s *Service) ImportSigningKey(
+	ctx context.Context, account string, k SigningKey,
+) (made bool, renamed string, err error) {
+	if !keyName.MatchString(k.Name) || k.Value == "" || len(k.Value) > maxKeyBytes ||
+		!plainText(k.Value) {
+		return false, "", Errorf(Invalid, "a signing key has a name of 1 to 20 letters, digits, "+
+			"dashes and underscores, and a value of 1 to %d bytes of text", maxKeyBytes)
+	}
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+		made, renamed, err = s.importSigningKey(tx, account, k)
+		return err
+	})
+	if err != nil {
+		return false, "", fmt.Errorf("importing a signing key: %w", err)
+	}
+	s.resolved.forget()
+	return made, renamed, nil
+}
+
+func (s *Service) importSigningKey(
+	tx *sqldb.Tx, account string, k SigningKey,
+) (made bool, renamed string, err error) {
+	if err := holdAccount(tx, account); err != nil {
+		return false, "", err
+	}
+	rows, err := tx.Query(`SELECT name, value FROM signing_keys WHERE account = ?1`, account)
+	if err != nil {
+		return false, "", err
+	}
+	there, err := collect(rows, func(r row) (k SigningKey, err error) {
+		err = r.Scan(&k.Name, &k.Value)
+		return k, err
+	})
+	if err != nil {
+		return false, "", err
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(there, func(t SigningKey) bool { return t.Name == name })
+	}
+	switch {
+	case slices.ContainsFunc(there, func(t SigningKey) bool { return t.Value == k.Value }):
+		return false, "", nil
+	case len(there) >= MaxSigningKeys:
+		return false, "", Errorf(LimitReached, "The account has %d signing keys already, which is "+
+			"the limit: delete one first", MaxSigningKeys)
+	case has(k.Name):
+		renamed = freeKeyName(k.Name, has)
+		_, err := tx.Exec(`UPDATE signing_keys SET name = ?3 WHERE account = ?1 AND name = ?2`,
+			account, k.Name, renamed)
+		if err != nil {
+			return false, "", err
+		}
+	}
+	changed, err := tx.Exec(`INSERT INTO signing_keys (account, name, value, created)
+		VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING`, account, k.Name, k.Value, micros(s.Now()))
+	if err == nil && changed == 0 {
+		err = fmt.Errorf("the name %q is taken in an account that is held", k.Name)
+	}
+	return err == nil, renamed, err
+}
+
+// freeKeyName returns a name like name-was, or name-was2, that no key of the account has.
+func freeKeyName(name string, has func(string) bool) string {
+	for n := 1; ; n++ {
+		suffix := "-was"
+		if n > 1 {
+			suffix = fmt.Sprintf("-was%d", n)
+		}
+		if free := name[:min(len(name), 20-len(suffix))] + suffix; !has(free) {
+			return free
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// settings brings variants, configuration and signing keys.
+func (r *run) settings(ctx context.Context) error {
+	for _, one := range []struct {
+		what  string
+		bring func(context.Context) error
+	}{
+		{"variants", r.variants}, {"config", r.config}, {"keys", r.keys},
+	} {
+		err := one.bring(ctx)
+		answer := new(statusError)
+		switch {
+		case err == nil:
+		case !errors.As(err, &answer):
+			return fmt.Errorf("bringing the %s: %w", one.what, err)
+		case answer.status == http.StatusNotFound || answer.status == http.StatusMethodNotAllowed:
+			r.report.note("the source does not tell its " + one.what + ": set them by hand")
+		case answer.status == http.StatusUnauthorized || answer.passing():
+			return fmt.Errorf("reading the %s: %w", one.what, err)
+		default:
+			r.report.problem(one.what, "", Refused, err.Error())
+		}
+	}
+	return nil
+}
+
+func (r *run) variants(ctx context.Context) error {
+	var there sourceVariants
+	if err := r.source.result(ctx, "/v1/variants", &there); err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(there.Variants)) {
+		v, err := there.Variants[id].variant(id)
+		if err != nil {
+			r.report.problem("variant", id, Refused, err.Error())
+			continue
+		}
+		outcome, err := r.variant(ctx, v)
+		if err := r.setting("variant", id, outcome, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setting notes what became of a setting. The error is one that stops all.
+func (r *run) setting(what, id string, outcome Outcome, err error) error {
+	refusal := new(images.Error)
+	switch {
+	case errors.As(err, &refusal) && refusal.Kind != images.Busy:
+		r.report.problem(what, id, Refused, refusal.Msg)
+	case err != nil:
+		return err
+	case outcome == Differs:
+		r.report.problem(what, id, Differs, "here it is another: -update takes the source's")
+	default:
+		r.report.setting(what)
+	}
+	return nil
+}
+
+// variant makes a variant what it is at the source. One that is here and another is left alone,
+// unless it is the one that every account begins with.
+func (r *run) variant(ctx context.Context, v images.Variant) (Outcome, error) {
+	here, err := r.Core.Variant(ctx, r.Account.ID, v.ID)
+	if err != nil && images.AsError(err).Kind == images.VariantNotFound {
+		return "", r.Core.CreateVariant(ctx, r.Account.ID, v)
+	}
+	if err != nil || here == v {
+		return "", err
+	}
+	if !here.IsDefault() && !r.Update {
+		return Differs, nil
+	}
+	_, err = r.Core.ChangeVariant(ctx, r.Account.ID, v.ID, images.VariantChange{
+		Options: v.Options, BrowserTTL: v.BrowserTTL,
+		NeverRequireSignedURLs: &v.NeverRequireSignedURLs,
+	})
+	return "", err
+}
+
+// config brings what the account has set for all deliveries, if nothing else was set here.
+func (r *run) config(ctx context.Context) error {
+	var there sourceConfig
+	if err := r.source.result(ctx, "/v1/config", &there); err != nil {
+		return err
+	}
+	here, err := r.Core.ConfigureAccount(ctx, r.Account.ID, images.AccountConfigChange{})
+	if err != nil {
+		return err
+	}
+	var change images.AccountConfigChange
+	outcome := Outcome("")
+	if f := there.FlexibleVariants; f != nil && *f != here.FlexibleVariants {
+		change.FlexibleVariants = f
+		if here.FlexibleVariants && !r.Update {
+			outcome = Differs
+		}
+	}
+	if seconds := there.BrowserTTL; seconds != nil && *seconds != 0 {
+		ttl := time.Duration(min(math.Abs(*seconds), 1e9)) * time.Second
+		if ttl != here.BrowserTTL {
+			change.BrowserTTL = &ttl
+			if here.BrowserTTL != images.DefaultBrowserTTL && !r.Update {
+				outcome = Differs
+			}
+		}
+	}
+	if outcome != Differs {
+		_, err = r.Core.ConfigureAccount(ctx, r.Account.ID, change)
+	}
+	return r.setting("config", "", outcome, err)
+}
+
+// keys brings the signing keys with their values, which are told to nobody.
+func (r *run) keys(ctx context.Context) error {
+	var there sourceKeys
+	if err := r.source.result(ctx, "/v1/keys", &there); err != nil {
+		return err
+	}
+	for _, k := range there.Keys {
+		key := images.SigningKey{Name: k.Name, Value: k.Value}
+		_, renamed, err := r.Core.ImportSigningKey(ctx, r.Account.ID, key)
+		if err := r.setting("key", k.Name, "", err); err != nil {
+			return err
+		}
+		if renamed != "" {
+			r.report.note(fmt.Sprintf("the signing key %q that was here is %q now; what it has "+
+				"signed stays valid", k.Name, renamed))
+		}
+	}
+	return nil
+}

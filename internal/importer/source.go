@@ -1,0 +1,283 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"calotype/internal/images"
+	"calotype/internal/outbound"
+)
+
+const (
+	attempts     = 6 // of one request, the first included
+	longestPause = 10 * time.Minute
+	requestTime  = 10 * time.Minute
+	maxAnswer    = 64 << 20 // bytes of JSON
+	maxRefusal   = 64 << 10
+	perPage      = images.MaxNamed
+)
+
+// A Source is an account at the service that images come from.
+type Source struct {
+	API     string // base of its v4 API, such as https://api.cloudflare.com/client/v4
+	Account string // id
+	Token   string // may read images
+}
+
+// A statusError is an answer that is no success.
+type statusError struct {
+	status     int
+	code       int // of the API; 0 when not told
+	message    string
+	retryAfter time.Duration
+}
+
+func (e *statusError) Error() string {
+	text := fmt.Sprintf("the source answered %d", e.status)
+	if e.code != 0 {
+		text += fmt.Sprintf("/%d", e.code)
+	}
+	if e.message != "" {
+		text += ": " + e.message
+	}
+	return text
+}
+
+// passing reports whether the same request may be answered later.
+func (e *statusError) passing() bool {
+	return e.status == http.StatusTooManyRequests || e.status == http.StatusRequestTimeout ||
+		e.status >= 500
+}
+
+// forbids reports whether no request with this token will be answered.
+func (e *statusError) forbids() bool {
+	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden
+}
+
+// A brokenError is a connection that failed, or an answer that ended early.
+type brokenError struct{ error }
+
+func (e brokenError) Unwrap() error { return e.error }
+
+// A source asks a Source, within its rate.
+type source struct {
+	images  string // URL of .../images
+	token   string
+	http    *http.Client
+	limit   *rate.Limiter
+	backoff time.Duration // before the second attempt; doubled for each other
+
+	mu    sync.Mutex
+	pause time.Time // nobody asks before
+}
+
+func newSource(c Config) (*source, error) {
+	base, err := url.Parse(c.Source.API)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" ||
+		base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		return nil, errors.New("the base of the source's API is not valid: it should be like " +
+			"https://api.cloudflare.com/client/v4")
+	}
+	s := &source{
+		images: strings.TrimRight(base.String(), "/") + "/accounts/" +
+			url.PathEscape(c.Source.Account) + "/images",
+		token: c.Source.Token, http: c.HTTP, backoff: c.Backoff,
+		limit: rate.NewLimiter(rate.Inf, 1),
+	}
+	if c.Rate > 0 {
+		s.limit = rate.NewLimiter(rate.Limit(c.Rate), 1)
+	}
+	return s, nil
+}
+
+// get sends one request, when its time has come. The caller closes the body of a success; all else
+// is a *statusError or a brokenError.
+func (s *source) get(ctx context.Context, path, accept string) (*http.Response, error) {
+	s.mu.Lock()
+	pause := time.Until(s.pause)
+	s.mu.Unlock()
+	if err := wait(ctx, pause); err != nil {
+		return nil, err
+	}
+	if err := s.limit.Wait(ctx); err != nil {
+		return nil, err
+	}
+	// The waiting above has a time of its own.
+	limited, cancel := context.WithTimeout(ctx, requestTime)
+	request, err := http.NewRequestWithContext(limited, http.MethodGet, s.images+path, nil)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("making a request: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+s.token)
+	request.Header.Set("Accept", accept)
+	response, err := s.http.Do(request)
+	if err != nil {
+		cancel()
+		if refused := new(outbound.Error); errors.As(err, &refused) {
+			return nil, fmt.Errorf("asking the source: %w", refused)
+		}
+		// The text of a *url.Error has the URL in it, which is long and may be everywhere the same.
+		if inner := new(url.Error); errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return nil, brokenError{fmt.Errorf("asking the source: %w", err)}
+	}
+	response.Body = body{response.Body, cancel}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
+	if err = errors.Join(err, response.Body.Close()); err != nil {
+		return nil, brokenError{fmt.Errorf("reading a refusal of the source: %w", err)}
+	}
+	e := refusal(response.StatusCode, text)
+	e.retryAfter = retryAfter(response.Header.Get("Retry-After"))
+	return nil, e
+}
+
+// retryAfter reads the header: seconds, or a date.
+func retryAfter(value string) time.Duration {
+	after := time.Duration(0)
+	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
+		after = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		after = time.Until(at)
+	}
+	return min(max(after, 0), longestPause)
+}
+
+// retry calls fn until it succeeds, fails for good, or has failed too often. When the source names
+// a time to wait, all requests wait.
+func (s *source) retry(ctx context.Context, fn func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := fn()
+		if err == nil || ctx.Err() != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		after, again := s.again(err)
+		if !again || attempt == attempts {
+			return err
+		}
+		if err := wait(ctx, max(after, min(s.backoff<<(attempt-1), longestPause))); err != nil {
+			return err
+		}
+	}
+}
+
+// again reports whether what failed with err may succeed after some time.
+func (s *source) again(err error) (after time.Duration, again bool) {
+	answer := new(statusError)
+	refused := new(images.Error)
+	switch {
+	case errors.As(err, &answer):
+		if answer.retryAfter > 0 && answer.passing() {
+			s.mu.Lock()
+			if until := time.Now().Add(answer.retryAfter); until.After(s.pause) {
+				s.pause = until
+			}
+			s.mu.Unlock()
+		}
+		return answer.retryAfter, answer.passing()
+	case errors.As(err, new(brokenError)), errors.Is(err, images.ErrNotWhole):
+		return 0, true
+	case errors.As(err, &refused) && refused.Kind == images.Busy:
+		return refused.RetryAfter, true
+	}
+	return 0, false
+}
+
+// wait waits unless ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// result asks for a JSON result.
+func (s *source) result(ctx context.Context, path string, result any) error {
+	return s.retry(ctx, func() error {
+		response, err := s.get(ctx, path, "application/json")
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+		if err = errors.Join(err, response.Body.Close()); err != nil {
+			return brokenError{fmt.Errorf("reading an answer of the source: %w", err)}
+		}
+		if len(text) > maxAnswer {
+			return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+		}
+		return decodeResult(text, result)
+	})
+}
+
+// list asks for a page of images, oldest first, so that what is uploaded meanwhile comes at the end.
+func (s *source) list(ctx context.Context, token string) (p page, err error) {
+	query := url.Values{"per_page": {strconv.Itoa(perPage)}, "sort_order": {"asc"}}
+	if token != "" {
+		query.Set("continuation_token", token)
+	}
+	err = s.result(ctx, "/v2?"+query.Encode(), &p)
+	if err == nil && len(p.Images) > perPage {
+		err = fmt.Errorf("the source lists %d images on a page of %d", len(p.Images), perPage)
+	}
+	if err == nil && p.Next != nil && *p.Next == token && token != "" {
+		err = errors.New("the source gives the same page again and again")
+	}
+	if err != nil {
+		return p, fmt.Errorf("listing the images of the source: %w", err)
+	}
+	return p, nil
+}
+
+// blob copies the original of an image. One attempt.
+func (s *source) blob(ctx context.Context, id string, to io.Writer) (n int64, err error) {
+	response, err := s.get(ctx, "/v1/"+url.PathEscape(id)+"/blob", "image/*")
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	n, err = io.Copy(to, reader{response.Body})
+	return n, err
+}
+
+// A body ends its request when it is closed.
+type body struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b body) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// A reader tells errors of the source from those of the writer.
+type reader struct{ io.Reader }
+
+func (r reader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = brokenError{fmt.Errorf("reading a picture of the source: %w", err)}
+	}
+	return n, err
+}

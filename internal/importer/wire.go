@@ -1,0 +1,188 @@
+package importer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/render"
+)
+
+// What a source answers, as far as we read it. Its bytes are foreign: nothing in them is trusted.
+
+type envelope struct {
+	Result  json.RawMessage `json:"result"`
+	Success bool            `json:"success"`
+	Errors  []struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	} `json:"errors"`
+}
+
+// decodeResult reads the result of an envelope.
+func decodeResult(body []byte, result any) error {
+	var e envelope
+	if err := json.Unmarshal(body, &e); err != nil {
+		return fmt.Errorf("the answer is not the JSON of the API: %w", err)
+	}
+	if !e.Success {
+		return errors.New("the answer says that it is no success")
+	}
+	if err := json.Unmarshal(e.Result, result); err != nil {
+		return fmt.Errorf("the result has another shape: %w", err)
+	}
+	return nil
+}
+
+// A page is one of the list of images.
+type page struct {
+	Images []sourceImage `json:"images"`
+	Next   *string       `json:"continuation_token"` // null on the last page
+}
+
+// A sourceImage is the Image object. Cloudflare calls the metadata meta, some of its pages metadata,
+// and tells nothing of the original; a Calotype does.
+type sourceImage struct {
+	ID                string          `json:"id"`
+	Filename          *string         `json:"filename"`
+	Meta              json.RawMessage `json:"meta"`
+	Metadata          json.RawMessage `json:"metadata"`
+	Creator           *string         `json:"creator"`
+	Uploaded          string          `json:"uploaded"`
+	RequireSignedURLs bool            `json:"requireSignedURLs"`
+	Variants          []string        `json:"variants"`
+	Draft             bool            `json:"draft"`
+	Original          *struct {
+		FileSize int64  `json:"file_size"`
+		SHA256   string `json:"sha256"`
+	} `json:"original"`
+}
+
+// imported is the image as the core takes it.
+func (i sourceImage) imported() images.ImportedImage {
+	out := images.ImportedImage{
+		ID: i.ID, Creator: i.Creator, RequireSignedURLs: i.RequireSignedURLs,
+	}
+	// Without a time the core refuses this one image; the others of the page are none the worse.
+	out.Uploaded, _ = time.Parse(time.RFC3339, i.Uploaded)
+	if i.Filename != nil {
+		out.Filename = *i.Filename
+	}
+	for _, meta := range []json.RawMessage{i.Meta, i.Metadata} {
+		if out.Meta == nil && len(meta) > 0 && !bytes.Equal(meta, []byte("null")) {
+			out.Meta = meta
+		}
+	}
+	if o := i.Original; o != nil {
+		out.Size, out.SHA256 = max(o.FileSize, 0), strings.ToLower(o.SHA256)
+	}
+	return out
+}
+
+// hash returns the account hash in the image's delivery URLs, "" when there is none.
+func (i sourceImage) hash() string {
+	for _, url := range i.Variants {
+		before, _, found := strings.Cut(url, "/"+i.ID+"/")
+		if hash := before[strings.LastIndexByte(before, '/')+1:]; found && len(hash) == 22 {
+			return hash
+		}
+	}
+	return ""
+}
+
+type sourceKeys struct {
+	Keys []struct{ Name, Value string } `json:"keys"`
+}
+
+type sourceConfig struct {
+	FlexibleVariants *bool    `json:"flexible_variants"`
+	BrowserTTL       *float64 `json:"browser_ttl"` // seconds
+}
+
+type sourceVariants struct {
+	Variants map[string]sourceVariant `json:"variants"`
+}
+
+type sourceVariant struct {
+	Options                map[string]json.RawMessage `json:"options"`
+	NeverRequireSignedURLs bool                       `json:"neverRequireSignedURLs"`
+}
+
+// variant returns the recipe. An option that we cannot do is an error: what it hides, such as a
+// blur, must not be shown instead.
+func (v sourceVariant) variant(id string) (images.Variant, error) {
+	out := images.Variant{
+		ID: id, NeverRequireSignedURLs: v.NeverRequireSignedURLs,
+		Options: render.Options{Fit: render.DefaultFit, Metadata: render.DefaultMetadata},
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Options)) {
+		text, err := optionText(v.Options[name])
+		switch {
+		case err != nil:
+		case text == "": // null
+			continue
+		case name == "browser_ttl":
+			var seconds int64
+			if seconds, err = strconv.ParseInt(text, 10, 32); err == nil {
+				out.BrowserTTL = time.Duration(seconds) * time.Second
+			}
+		default:
+			err = out.Options.Set(name, text)
+		}
+		if err != nil {
+			return out, fmt.Errorf("options.%.80s: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+// optionText returns a value as a URL spells it, "" for null.
+func optionText(value json.RawMessage) (string, error) {
+	var v any
+	if err := json.Unmarshal(value, &v); err != nil {
+		return "", err
+	}
+	switch v := v.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return strings.TrimSpace(v), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1e15 {
+			return strconv.FormatInt(int64(v), 10), nil
+		}
+		return strconv.FormatFloat(v, 'g', -1, 64), nil
+	}
+	return "", errors.New("it is not a single value")
+}
+
+// refusal reads the body of an answer that is no success: the JSON envelope of today, or the line
+// "ERROR 5404: Image not found" of earlier years.
+func refusal(status int, body []byte) *statusError {
+	e := &statusError{status: status}
+	var answer envelope
+	text := strings.TrimSpace(string(body))
+	if json.Unmarshal(body, &answer) == nil && len(answer.Errors) > 0 {
+		e.code, e.message = answer.Errors[0].Code, answer.Errors[0].Message
+	} else if rest, ok := strings.CutPrefix(text, "ERROR "); ok {
+		code, message, _ := strings.Cut(rest, ":")
+		if n, err := strconv.Atoi(code); err == nil {
+			e.code, e.message = n, strings.TrimSpace(message)
+		}
+	}
+	e.message = strings.ToValidUTF8(e.message, "")
+	if len(e.message) > 300 {
+		e.message = strings.ToValidUTF8(e.message[:300], "") + "..."
+	}
+	return e
+}
