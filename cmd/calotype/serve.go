@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -137,6 +136,7 @@ func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler
 	core *images.Service, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
+		ConnContext:       delivery.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -144,7 +144,7 @@ func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler
 	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := server.Serve(netutil.LimitListener(listener, maxConnections))
+		err := server.Serve(delivery.Listen(listener, maxConnections))
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}

@@ -146,5 +146,8 @@ func (d *delivery) send(
 	}()
 	setPictureHeaders(h, resolved, etag, caching)
 	h.Set("Content-Type", rendition.Format.MIME())
+	if a.serveWhole(r, rendition) {
+		return nil
+	}
 	return a.serveContent(r, rendition.Content)
 }

@@ -29,7 +29,8 @@ const sanitiser = 1
 // A Rendition is bytes ready to serve.
 type Rendition struct {
 	Format  render.Format
-	Size    int64 // bytes
+	Size    int64  // bytes
+	Bytes   []byte // the same as Content, not to be changed; nil when they are not in memory
 	Content io.ReadSeekCloser
 }
 
@@ -69,12 +70,13 @@ func (s *Service) ETag(r Resolved, f render.Format) string {
 func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (Rendition, error) {
 	key := s.renditionKey(r, f)
 	for range 3 { // a full cache may drop what was just made
-		file, size, err := s.renditions.open(key)
+		found, err := s.renditions.open(key)
 		if err != nil {
 			return Rendition{}, err
 		}
-		if file != nil {
-			return Rendition{Format: r.format(f), Size: size, Content: file}, nil
+		if found.Content != nil {
+			found.Format = r.format(f)
+			return found, nil
 		}
 		if err := s.makeOnce(ctx, key, r, f); err != nil {
 			return Rendition{}, err

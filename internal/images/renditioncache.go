@@ -23,11 +23,13 @@ type renditionCache struct {
 	size   int64
 	of     map[string]*list.Element // by key
 	recent *list.List               // of *renditionEntry, the most recent one first
+	hot    hotRenditions
 }
 
 type renditionEntry struct {
 	key  string
 	size int64
+	hot  *list.Element // nil when the bytes are not in memory
 }
 
 // onDisk is what the file takes of the disk, in bytes: whole blocks.
@@ -42,6 +44,7 @@ const unfinished = "unfinished-"
 // openRenditionCache makes the folder, or reads what an earlier run left in it.
 func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 	c := &renditionCache{dir: dir, budget: budget, of: map[string]*list.Element{}, recent: list.New()}
+	c.hot.recent = list.New()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the rendition cache: %w", err)
 	}
@@ -62,7 +65,7 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 		}
 		info, err := entry.Info()
 		if err == nil {
-			all = append(all, found{renditionEntry{entry.Name(), info.Size()}, info.ModTime()})
+			all = append(all, found{renditionEntry{key: entry.Name(), size: info.Size()}, info.ModTime()})
 		}
 		return err
 	})
@@ -79,26 +82,43 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 
 func (c *renditionCache) path(key string) string { return filepath.Join(c.dir, key[:2], key) }
 
-// open returns a rendition and marks it as recent; nil when there is none.
-func (c *renditionCache) open(key string) (*os.File, int64, error) {
+// open returns a rendition and marks it as recent; its Content is nil when there is none. Small
+// ones come from memory from the second time on.
+func (c *renditionCache) open(key string) (Rendition, error) {
 	c.mu.Lock()
 	at, ok := c.of[key]
-	if ok {
-		c.recent.MoveToFront(at)
-	}
-	c.mu.Unlock()
 	if !ok {
-		return nil, 0, nil
+		c.mu.Unlock()
+		return Rendition{}, nil
+	}
+	c.recent.MoveToFront(at)
+	entry := at.Value.(*renditionEntry)
+	size, data := entry.size, c.hot.get(entry)
+	c.mu.Unlock()
+	if data != nil {
+		return inMemory(data), nil
 	}
 	f, err := os.Open(c.path(key))
 	if errors.Is(err, fs.ErrNotExist) { // dropped meanwhile, or removed by somebody else
 		c.drop(key)
-		return nil, 0, nil
+		return Rendition{}, nil
 	}
 	if err != nil { // out of descriptors, say: the file is as good as ever
-		return nil, 0, fmt.Errorf("opening a rendition: %w", err)
+		return Rendition{}, fmt.Errorf("opening a rendition: %w", err)
 	}
-	return f, at.Value.(*renditionEntry).size, nil
+	if size > hotSize {
+		return Rendition{Size: size, Content: f}, nil
+	}
+	data, err = readAndClose(f, size)
+	if err != nil {
+		return Rendition{}, fmt.Errorf("reading a rendition: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[key] == at { // it was not dropped meanwhile
+		c.hot.put(entry, data)
+	}
+	return inMemory(data), nil
 }
 
 // A newRendition is a file being made; keep or discard it.
@@ -135,7 +155,7 @@ func (n *newRendition) keep(key string) error {
 		return storing("keeping a rendition", err)
 	}
 	n.cache.mu.Lock()
-	n.cache.add(renditionEntry{key, info.Size()})
+	n.cache.add(renditionEntry{key: key, size: info.Size()})
 	over := n.cache.size - n.cache.budget
 	n.cache.mu.Unlock()
 	n.cache.shrink(over)
@@ -163,6 +183,7 @@ func (c *renditionCache) add(e renditionEntry) {
 // forget takes an entry out. The caller holds mu and removes the file.
 func (c *renditionCache) forget(at *list.Element) *renditionEntry {
 	entry := at.Value.(*renditionEntry)
+	c.hot.forget(entry)
 	c.size -= entry.onDisk()
 	c.recent.Remove(at)
 	delete(c.of, entry.key)
