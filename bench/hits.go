@@ -11,7 +11,7 @@ import (
 )
 
 // hitConnections are those of the clients that ask for a cached rendition again and again.
-const hitConnections = 8
+const hitConnections = 16
 
 // hits measures the delivery of a rendition that is in the cache, beside nginx with the same bytes
 // in a file.

@@ -149,33 +149,40 @@ func (a *answer) serveWhole(r *http.Request, rendition images.Rendition) bool {
 	h := a.Header()
 	h["Accept-Ranges"] = acceptRanges
 	h["Content-Length"] = []string{strconv.FormatInt(rendition.Size, 10)}
-	if rendition.Bytes == nil {
-		a.WriteHeader(http.StatusOK)
-		// Else net/http would read the beginning of the file to go with the header.
-		if err := a.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			a.note(err)
-			return true
-		}
-		a.sendFile(rendition)
-		return true
-	}
 	c, _ := r.Context().Value(connKey{}).(*conn)
-	if c == nil || len(rendition.Bytes) < 2*firstSize { // which net/http sends in one go
+	switch {
+	case rendition.Bytes == nil && c != nil:
+		c.gather()
+		a.note(a.sendFile(rendition))
+		a.note(c.send())
+	case rendition.Bytes == nil:
+		n, err := io.Copy(a, rendition.Content)
+		if err == nil && n < rendition.Size {
+			a.note(io.ErrUnexpectedEOF)
+		}
+	case c != nil && len(rendition.Bytes) >= 2*firstSize: // less is one write to net/http too
+		c.gather()
 		a.Write(rendition.Bytes) // answer keeps the error
-		return true
+		a.note(c.send())
+	default:
+		a.Write(rendition.Bytes)
 	}
-	c.gather()
-	a.Write(rendition.Bytes)
-	a.note(c.send())
 	return true
 }
 
-// sendFile sends the whole of a file.
-func (a *answer) sendFile(rendition images.Rendition) {
-	n, err := a.ReadFrom(io.LimitReader(rendition.Content, rendition.Size))
-	if err == nil && n < rendition.Size {
-		a.note(io.ErrUnexpectedEOF)
+// sendFile sends the whole of a file. The connection keeps the header until it comes.
+func (a *answer) sendFile(rendition images.Rendition) error {
+	a.WriteHeader(http.StatusOK)
+	// With the header sent, net/http hands the file to the connection as it is.
+	if err := a.control.Flush(); err != nil {
+		return err
 	}
+	n, err := a.ResponseWriter.(io.ReaderFrom).ReadFrom(&filePart{
+		file: rendition.File, size: rendition.Size,
+		extend: func() error { a.fresh = false; return a.extend() },
+	})
+	a.bytes += n
+	return err
 }
 
 // conditions are the headers by which a client asks for less than the whole, or under a condition

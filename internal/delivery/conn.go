@@ -2,7 +2,10 @@ package delivery
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
+	"os"
 	"sync"
 )
 
@@ -110,6 +113,29 @@ func (c *conn) together(p []byte) (int, error) {
 	n, err := buffers.WriteTo(c.TCPConn)
 	firsts.Put(first)
 	return max(0, int(n)-before), err
+}
+
+// A filePart is a part of a file that many read at once. As a reader it is nothing but a name for
+// conn.ReadFrom, to which net/http hands it on.
+type filePart struct {
+	file         *os.File
+	offset, size int64
+	extend       func() error // gives the client its time anew
+}
+
+func (p *filePart) Read([]byte) (int, error) {
+	return 0, errors.New("delivery: a part of a file must be sent by its connection")
+}
+
+// ReadFrom sends a file by sendfile.
+func (c *conn) ReadFrom(src io.Reader) (int64, error) {
+	if part, ok := src.(*filePart); ok {
+		return c.sendPart(part)
+	}
+	if err := c.send(); err != nil {
+		return 0, err
+	}
+	return c.TCPConn.ReadFrom(src)
 }
 
 type connKey struct{}

@@ -119,6 +119,8 @@ func refuseFlexible(img images.Image) error {
 	return images.Errorf(images.Forbidden, "Flexible variants are not enabled for this account")
 }
 
+var varyAccept = []string{"Accept"}
+
 // send answers with the picture, or says that the client has it already.
 func (d *delivery) send(
 	a *answer, r *http.Request, resolved images.Resolved, caching string,
@@ -127,7 +129,7 @@ func (d *delivery) send(
 	h := a.Header()
 	if d.Negotiate {
 		format = negotiate(r.Header.Values("Accept"), format)
-		h.Set("Vary", "Accept")
+		h["Vary"] = varyAccept
 	}
 	etag := d.Core.ETag(resolved, format)
 	if matchesETag(r.Header.Values("If-None-Match"), etag) {
@@ -145,7 +147,7 @@ func (d *delivery) send(
 		}
 	}()
 	setPictureHeaders(h, resolved, etag, caching)
-	h.Set("Content-Type", rendition.Format.MIME())
+	h["Content-Type"] = []string{rendition.Format.MIME()}
 	if a.serveWhole(r, rendition) {
 		return nil
 	}

@@ -82,8 +82,7 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 
 func (c *renditionCache) path(key string) string { return filepath.Join(c.dir, key[:2], key) }
 
-// open returns a rendition and marks it as recent; its Content is nil when there is none. Small
-// ones come from memory from the second time on.
+// open returns a rendition and marks it as recent; its Content is nil when there is none.
 func (c *renditionCache) open(key string) (Rendition, error) {
 	c.mu.Lock()
 	at, ok := c.of[key]
@@ -93,10 +92,10 @@ func (c *renditionCache) open(key string) (Rendition, error) {
 	}
 	c.recent.MoveToFront(at)
 	entry := at.Value.(*renditionEntry)
-	size, data := entry.size, c.hot.get(entry)
+	found := c.hot.use(entry)
 	c.mu.Unlock()
-	if data != nil {
-		return inMemory(data), nil
+	if found.Content != nil {
+		return found, nil
 	}
 	f, err := os.Open(c.path(key))
 	if errors.Is(err, fs.ErrNotExist) { // dropped meanwhile, or removed by somebody else
@@ -106,19 +105,30 @@ func (c *renditionCache) open(key string) (Rendition, error) {
 	if err != nil { // out of descriptors, say: the file is as good as ever
 		return Rendition{}, fmt.Errorf("opening a rendition: %w", err)
 	}
-	if size > hotSize {
-		return Rendition{Size: size, Content: f}, nil
-	}
-	data, err = readAndClose(f, size)
-	if err != nil {
-		return Rendition{}, fmt.Errorf("reading a rendition: %w", err)
+	return c.heat(at, f)
+}
+
+// heat keeps an entry's rendition at hand, unless it was dropped meanwhile, and returns it.
+func (c *renditionCache) heat(at *list.Element, f *os.File) (found Rendition, err error) {
+	entry := at.Value.(*renditionEntry)
+	hot := &hotRendition{of: entry}
+	if entry.size <= hotSize {
+		if hot.data, err = readAndClose(f, entry.size); err != nil {
+			return found, fmt.Errorf("reading a rendition: %w", err)
+		}
+		found = inMemory(hot.data)
+	} else {
+		hot.file = &sharedFile{file: f, users: 1}
+		found = hot.file.use(entry.size)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.of[key] == at { // it was not dropped meanwhile
-		c.hot.put(entry, data)
+	if c.of[entry.key] == at {
+		c.hot.put(hot)
+	} else if hot.file != nil {
+		_ = hot.file.leave() // found still uses it
 	}
-	return inMemory(data), nil
+	return found, nil
 }
 
 // A newRendition is a file being made; keep or discard it.

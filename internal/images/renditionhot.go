@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 )
 
 const (
@@ -15,11 +16,15 @@ const (
 	// hotBudget bounds the bytes of all that are, with what keeping one takes besides.
 	hotBudget   = 16 << 20
 	hotOverhead = 512
+	// hotFiles bounds the larger ones, of which the file is kept open. It counts in the same
+	// budget, at so much each.
+	hotFiles    = 256
+	hotFileCost = hotBudget / hotFiles
 )
 
-// hotRenditions keeps the bytes of small renditions that were lately asked for. They belong to the
-// entries of the cache and go with them: what was dropped is not served out of memory either. The
-// cache's mu guards it.
+// hotRenditions keeps what was lately asked for at hand: the bytes of small renditions, the open
+// files of large ones. They belong to the entries of the cache and go with them: what was dropped
+// is not served out of memory either. The cache's mu guards it.
 type hotRenditions struct {
 	size   int64
 	recent *list.List // of *hotRendition, the most recent one first
@@ -27,24 +32,33 @@ type hotRenditions struct {
 
 type hotRendition struct {
 	of   *renditionEntry
-	data []byte // never changed
+	data []byte      // never changed; nil for a file
+	file *sharedFile // nil for bytes
 }
 
-func (h *hotRendition) cost() int64 { return int64(cap(h.data)) + hotOverhead }
+func (h *hotRendition) cost() int64 {
+	if h.file != nil {
+		return hotFileCost
+	}
+	return int64(cap(h.data)) + hotOverhead
+}
 
-// get returns the bytes of an entry and marks them as recent; nil when they are not here.
-func (h *hotRenditions) get(e *renditionEntry) []byte {
+// use returns an entry's rendition and marks it as recent; its Content is nil when it is not here.
+func (h *hotRenditions) use(e *renditionEntry) Rendition {
 	if e.hot == nil {
-		return nil
+		return Rendition{}
 	}
 	h.recent.MoveToFront(e.hot)
-	return e.hot.Value.(*hotRendition).data
+	hot := e.hot.Value.(*hotRendition)
+	if hot.file != nil {
+		return hot.file.use(e.size)
+	}
+	return inMemory(hot.data)
 }
 
-func (h *hotRenditions) put(e *renditionEntry, data []byte) {
-	h.forget(e)
-	kept := &hotRendition{e, data}
-	e.hot = h.recent.PushFront(kept)
+func (h *hotRenditions) put(kept *hotRendition) {
+	h.forget(kept.of)
+	kept.of.hot = h.recent.PushFront(kept)
 	h.size += kept.cost()
 	for h.size > hotBudget {
 		h.forget(h.recent.Back().Value.(*hotRendition).of)
@@ -55,9 +69,13 @@ func (h *hotRenditions) forget(e *renditionEntry) {
 	if e.hot == nil {
 		return
 	}
-	h.size -= e.hot.Value.(*hotRendition).cost()
+	hot := e.hot.Value.(*hotRendition)
+	h.size -= hot.cost()
 	h.recent.Remove(e.hot)
 	e.hot = nil
+	if hot.file != nil {
+		_ = hot.file.leave() // it was only read
+	}
 }
 
 // inMemory is a rendition whose bytes are in memory.
@@ -74,4 +92,43 @@ func readAndClose(f *os.File, size int64) ([]byte, error) {
 	data := make([]byte, size)
 	_, err := io.ReadFull(f, data)
 	return data, errors.Join(err, f.Close())
+}
+
+// A sharedFile is an open file that is closed when the last of its users has left it. Whoever makes
+// it is the first.
+type sharedFile struct {
+	file  *os.File
+	mu    sync.Mutex
+	users int
+}
+
+// use returns the rendition that is the first size bytes of the file. The caller is a user himself.
+func (s *sharedFile) use(size int64) Rendition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users++
+	return Rendition{Size: size, File: s.file, Content: &fileContent{
+		SectionReader: io.NewSectionReader(s.file, 0, size), leave: s.leave,
+	}}
+}
+
+func (s *sharedFile) leave() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users--; s.users == 0 {
+		return s.file.Close()
+	}
+	return nil
+}
+
+type fileContent struct {
+	*io.SectionReader
+	leave func() error
+	once  sync.Once
+}
+
+// Close leaves the file. Only the first one does.
+func (c *fileContent) Close() (err error) {
+	c.once.Do(func() { err = c.leave() })
+	return err
 }
