@@ -23,13 +23,17 @@ func (c *conn) sendPart(p *filePart) (sent int64, err error) {
 		c.gathering, c.first = false, nil
 	}
 	file, offset := int(p.file.Fd()), p.offset
+	flags := unix.MSG_NOSIGNAL
+	if p.size > 0 {
+		flags |= unix.MSG_MORE
+	}
 	var failed error
 	err = raw.Write(func(fd uintptr) bool {
 		moved := false
 		for failed == nil && (len(head) > 0 || sent < p.size) {
 			var n int
 			if len(head) > 0 {
-				n, failed = unix.SendmsgN(int(fd), head, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+				n, failed = unix.SendmsgN(int(fd), head, nil, nil, flags)
 				head = head[max(n, 0):]
 			} else {
 				n, failed = unix.Sendfile(int(fd), file, &offset, int(min(p.size-sent, sendMost)))

@@ -105,6 +105,13 @@ func (c *renditionCache) open(key string) (Rendition, error) {
 	if err != nil { // out of descriptors, say: the file is as good as ever
 		return Rendition{}, fmt.Errorf("opening a rendition: %w", err)
 	}
+	if info, err := f.Stat(); err != nil || info.Size() != entry.size {
+		if err = errors.Join(err, f.Close()); err != nil {
+			return Rendition{}, fmt.Errorf("looking at a rendition: %w", err)
+		}
+		c.drop(key) // somebody damaged it, or it was made anew meanwhile: make it again
+		return Rendition{}, nil
+	}
 	return c.heat(at, f)
 }
 
