@@ -62,7 +62,9 @@ func (s *server) uploadMany(picture []byte, n int) ([]string, error) {
 	return paths, nil
 }
 
-func (b *bench) coldFormat(s *server, file string, fresh []string, name, accept, suffix string) error {
+func (b *bench) coldFormat(
+	s *server, file string, fresh []string, name, accept, suffix string,
+) error {
 	take := func(n int) []string {
 		taken := fresh[:n]
 		fresh = fresh[n:]

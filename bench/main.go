@@ -97,7 +97,8 @@ func (b *bench) findPrograms() error {
 	}
 	b.calotype = filepath.Join(root, "bin", "bench-calotype")
 	b.tusd = filepath.Join(root, "bin", "bench-tusd")
-	for _, place := range []string{"nginx", "/usr/sbin/nginx", filepath.Join(root, ".tools/bin/nginx")} {
+	installed := filepath.Join(root, ".tools/bin/nginx")
+	for _, place := range []string{"nginx", "/usr/sbin/nginx", installed} {
 		if path, err := exec.LookPath(place); err == nil {
 			b.nginx = path
 		}

@@ -79,7 +79,8 @@ func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	case asked == h.hosts.Upload:
 		handler = h.intake // whose answers any page may read, refusals too
 	default:
-		answerText(newPatient(bare), http.StatusNotFound, "not found: this host does not answer this path")
+		answerText(newPatient(bare), http.StatusNotFound,
+			"not found: this host does not answer this path")
 		return
 	}
 	if handler == h.delivery {

@@ -47,11 +47,13 @@ type noClose struct{ io.ReadSeeker }
 func (noClose) Close() error { return nil }
 
 func bytesRendition(data []byte) images.Rendition {
-	return images.Rendition{Size: int64(len(data)), Bytes: data, Content: noClose{bytes.NewReader(data)}}
+	content := noClose{bytes.NewReader(data)}
+	return images.Rendition{Size: int64(len(data)), Bytes: data, Content: content}
 }
 
 func fileRendition(file *os.File, size int64) images.Rendition {
-	return images.Rendition{Size: size, File: file, Content: noClose{io.NewSectionReader(file, 0, size)}}
+	content := noClose{io.NewSectionReader(file, 0, size)}
+	return images.Rendition{Size: size, File: file, Content: content}
 }
 
 // Many clients at once get, over connections that stay open, pictures of all sizes around the
@@ -170,10 +172,16 @@ func TestAGatheredWriteGoesFirst(t *testing.T) {
 	t.Parallel()
 	_, file := noise(t, 10)
 	for name, behind := range map[string]func(c *conn) error{
-		"a write":       func(c *conn) error { _, err := c.Write([]byte("rest")); return err },
-		"nothing":       func(*conn) error { return nil },
-		"a reader":      func(c *conn) error { _, err := c.ReadFrom(strings.NewReader("rest")); return err },
-		"a file":        func(c *conn) error { _, err := c.ReadFrom(&filePart{file: file, size: 4}); return err },
+		"a write": func(c *conn) error { _, err := c.Write([]byte("rest")); return err },
+		"nothing": func(*conn) error { return nil },
+		"a reader": func(c *conn) error {
+			_, err := c.ReadFrom(strings.NewReader("rest"))
+			return err
+		},
+		"a file": func(c *conn) error {
+			_, err := c.ReadFrom(&filePart{file: file, size: 4})
+			return err
+		},
 		"a large write": func(c *conn) error { _, err := c.Write(make([]byte, 1<<16)); return err },
 	} {
 		c, client := tcpPair(t)

@@ -80,7 +80,8 @@ func (h *hotRenditions) forget(e *renditionEntry) {
 
 // inMemory is a rendition whose bytes are in memory.
 func inMemory(data []byte) Rendition {
-	return Rendition{Size: int64(len(data)), Bytes: data, Content: memoryContent{bytes.NewReader(data)}}
+	content := memoryContent{bytes.NewReader(data)}
+	return Rendition{Size: int64(len(data)), Bytes: data, Content: content}
 }
 
 type memoryContent struct{ *bytes.Reader }
