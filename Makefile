@@ -1,6 +1,6 @@
 # Each target has a help line; make alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fuzz image clean
+.PHONY: help run build test check fuzz bench image clean
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 PACKAGES ?= ./...
@@ -64,6 +64,15 @@ fuzz: ## Fuzz each parser for FUZZTIME (20s)
 			echo "fuzzing $$name in $$package"; \
 			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$package" || exit 1; \
 		done
+
+# The server that is measured differs from bin/calotype by profiles, which begin on a signal only.
+bench: ## Measure speed and memory beside nginx, tusd and vipsthumbnail: make bench ARGS=-quick
+	@scripts/setup bench
+	@mkdir -p bin
+	go build -tags profile -o bin/bench-calotype ./cmd/calotype
+	cd bench/peers/tusd && go build -o ../../../bin/bench-tusd .
+	go build -o bin/bench ./bench
+	@scripts/with-postgres bin/bench $(ARGS)
 
 image: ## Build the container image calotype; see deploy/README.md
 	docker build --build-arg VERSION='$(VERSION)' -t calotype:'$(VERSION)' -t calotype:local .

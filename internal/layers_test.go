@@ -21,6 +21,7 @@ import (
 // own or a higher one. Every package stands here or in support.
 var ranks = map[string]int{
 	"cmd/calotype": 6, // wires
+	"bench":        6, // measures the program from outside
 
 	"internal/api":      5, // the surfaces, which know nothing of SQL or pixels
 	"internal/delivery": 5,

@@ -53,20 +53,19 @@ func plainHost(host string) string {
 }
 
 func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
-	w := &patient{ResponseWriter: bare, control: http.NewResponseController(bare)}
 	requestid.Give(bare, r)
 	path := r.URL.EscapedPath()
 	if r.ContentLength != 0 {
 		// net/http reads the body that nobody wants before it answers. Who wants it, the API and
 		// the intake, sets a time of its own.
-		w.hurry()
+		hurry(bare)
 	}
 	switch path {
 	case "/healthz":
-		answerText(w, http.StatusOK, "ok")
+		answerText(newPatient(bare), http.StatusOK, "ok")
 		return
 	case "/readyz":
-		h.readyz(w, r)
+		h.readyz(newPatient(bare), r)
 		return
 	}
 	handler, host := h.delivery, h.hosts.Delivery
@@ -82,20 +81,20 @@ func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	case pages.Serves(path):
 		handler, host = h.pages, h.hosts.API
 	}
-	asked := plainHost(r.Host)
-	switch {
+	switch asked := plainHost(r.Host); {
 	case host == "" || asked == host:
 	case asked == h.hosts.Upload:
 		handler = h.intake // whose answers any page may read, refusals too
 	default:
-		answerText(w, http.StatusNotFound, "not found: this host does not answer this path")
+		answerText(newPatient(bare), http.StatusNotFound,
+			"not found: this host does not answer this path")
 		return
 	}
 	if handler == h.delivery {
 		handler.ServeHTTP(bare, r) // it bounds slow readers by itself, and keeps sendfile
 		return
 	}
-	handler.ServeHTTP(w, r)
+	handler.ServeHTTP(newPatient(bare), r)
 }
 
 // readyz says whether to send requests here; 503 first when draining. Why not is for the log only.
@@ -127,6 +126,10 @@ const (
 	unwantedPatience = 5 * time.Second // for a body that nobody wants
 )
 
+func newPatient(w http.ResponseWriter) *patient {
+	return &patient{ResponseWriter: w, control: http.NewResponseController(w)}
+}
+
 // Unwrap is for http.ResponseController.
 func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
@@ -148,7 +151,9 @@ func (p *patient) Write(b []byte) (n int, err error) {
 }
 
 // hurry gives an unwanted body its time.
-func (p *patient) hurry() { _ = p.control.SetReadDeadline(time.Now().Add(unwantedPatience)) }
+func hurry(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unwantedPatience))
+}
 
 // extend gives the reader its time from now. net/http lifts it after the answer. A connection that
 // takes no deadline is closed already.

@@ -6,7 +6,10 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strconv"
 	"time"
+
+	"calotype/internal/images"
 )
 
 // An answer is the response of one request. It remembers for the log what was sent, and gives each
@@ -23,6 +26,7 @@ type answer struct {
 
 	holding bool // refusals go to held, not to the client
 	held    int
+	fresh   bool // the stall time was given anew and nothing was sent since
 }
 
 func newAnswer(w http.ResponseWriter, stall time.Duration) *answer {
@@ -58,6 +62,7 @@ func (a *answer) Write(p []byte) (n int, err error) {
 		if err := a.extend(); err != nil {
 			return n, a.note(err)
 		}
+		a.fresh = false
 		m, err := a.ResponseWriter.Write(part)
 		n += m
 		a.bytes += int64(m)
@@ -84,6 +89,7 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 		if err := a.extend(); err != nil {
 			return n, a.note(err)
 		}
+		a.fresh = false
 		part := &io.LimitedReader{R: whole.R, N: min(piece, whole.N)}
 		m, err := io.Copy(a.ResponseWriter, part)
 		n += m
@@ -99,6 +105,10 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 // extend gives the client the stall time from now. The server lifts the deadline when the answer
 // is complete.
 func (a *answer) extend() error {
+	if a.fresh {
+		return nil
+	}
+	a.fresh = true
 	err := a.control.SetWriteDeadline(time.Now().Add(a.stall))
 	if errors.Is(err, http.ErrNotSupported) { // not a connection, as in some tests
 		return nil
@@ -123,6 +133,65 @@ func (a *answer) release() int {
 	a.holding, a.held = false, 0
 	return held
 }
+
+// serveWhole sends all of a rendition, as most clients want it; false when this one asks for a part
+// or for nothing, which serveContent knows about. What is small and in memory goes out together
+// with its header, in one write; a file goes by sendfile.
+func (a *answer) serveWhole(r *http.Request, rendition images.Rendition) bool {
+	if r.Method != http.MethodGet {
+		return false
+	}
+	for _, name := range conditions {
+		if _, asked := r.Header[name]; asked {
+			return false
+		}
+	}
+	h := a.Header()
+	h["Accept-Ranges"] = acceptRanges
+	h["Content-Length"] = []string{strconv.FormatInt(rendition.Size, 10)}
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	switch {
+	case rendition.Bytes == nil && c != nil:
+		c.gather()
+		a.note(a.sendFile(rendition))
+		a.note(c.send())
+	case rendition.Bytes == nil:
+		n, err := io.Copy(a, rendition.Content)
+		if err == nil && n < rendition.Size {
+			a.note(io.ErrUnexpectedEOF)
+		}
+	case c != nil && len(rendition.Bytes) >= 2*firstSize: // less is one write to net/http too
+		c.gather()
+		a.Write(rendition.Bytes) // answer keeps the error
+		a.note(c.send())
+	default:
+		a.Write(rendition.Bytes)
+	}
+	return true
+}
+
+// sendFile sends the whole of a file. The connection keeps the header until it comes.
+func (a *answer) sendFile(rendition images.Rendition) error {
+	a.WriteHeader(http.StatusOK)
+	// With the header sent, net/http hands the file to the connection as it is.
+	if err := a.control.Flush(); err != nil {
+		return err
+	}
+	n, err := a.ResponseWriter.(io.ReaderFrom).ReadFrom(&filePart{
+		file: rendition.File, size: rendition.Size,
+		extend: func() error { a.fresh = false; return a.extend() },
+	})
+	a.bytes += n
+	return err
+}
+
+// conditions are the headers by which a client asks for less than the whole, or under a condition
+// other than If-None-Match, which was answered before.
+var conditions = []string{
+	"Range", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since",
+}
+
+var acceptRanges = []string{"bytes"}
 
 // serveContent sends content, or the ranges of it that are asked for. A refusal by net/http, of a
 // range outside of the picture or of a precondition, is returned in our own form.

@@ -124,6 +124,8 @@ func (d *delivery) serve(a *answer, r *http.Request, line *logLine) error {
 	return d.send(a, r, resolved, format, caching)
 }
 
+var varyAccept = []string{"Accept"}
+
 // send answers with the picture, or says that the client has it already. format is "" unless the
 // URL asks for one.
 func (d *delivery) send(
@@ -134,7 +136,7 @@ func (d *delivery) send(
 		format = fallback(resolved.Image.Original, resolved.Variant.Options.Still)
 		if d.Negotiate {
 			format = negotiate(r.Header.Values("Accept"), format)
-			h.Set("Vary", "Accept")
+			h["Vary"] = varyAccept
 		}
 	}
 	etag := d.Core.ETag(resolved, format)
@@ -153,6 +155,9 @@ func (d *delivery) send(
 		}
 	}()
 	setPictureHeaders(h, resolved, etag, caching)
-	h.Set("Content-Type", rendition.Format.MIME())
+	h["Content-Type"] = []string{rendition.Format.MIME()}
+	if a.serveWhole(r, rendition) {
+		return nil
+	}
 	return a.serveContent(r, rendition.Content)
 }

@@ -27,17 +27,28 @@ func privateCaching(ttl time.Duration, s signature, now time.Time) string {
 	return fmt.Sprintf("private, max-age=%d", age)
 }
 
-// setCommonHeaders sets what every answer carries, refusals included: any page may read it, and a
-// browser that opens it by itself treats it as nothing but what its Content-Type says.
-func setCommonHeaders(h http.Header) {
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers",
-		"Cf-Resized, Content-Range, ETag, Retry-After, "+requestid.Header)
-	h.Set("Timing-Allow-Origin", "*")
-	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	h.Set("X-Content-Type-Options", "nosniff")
+// commonHeaders are what every answer carries, refusals included: any page may read it, and a
+// browser that opens it by itself treats it as nothing but what its Content-Type says. Names are in
+// the form that http.Header keeps, and values are shared by all answers: nobody changes them.
+var commonHeaders = []struct {
+	name  string
+	value []string
+}{
+	{"Access-Control-Allow-Origin", []string{"*"}},
+	{"Access-Control-Expose-Headers",
+		[]string{"Cf-Resized, Content-Range, ETag, Retry-After, " + requestid.Header}},
+	{"Timing-Allow-Origin", []string{"*"}},
+	{"Cross-Origin-Resource-Policy", []string{"cross-origin"}},
+	{"X-Content-Type-Options", []string{"nosniff"}},
 	// Browsers show a lone picture by a page of their own, which needs inline styles.
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	{"Content-Security-Policy",
+		[]string{"default-src 'none'; style-src 'unsafe-inline'; sandbox"}},
+}
+
+func setCommonHeaders(h http.Header) {
+	for _, header := range commonHeaders {
+		h[header.name] = header.value
+	}
 }
 
 // setPreflightHeaders lets any page ask with any header.
@@ -55,12 +66,26 @@ var pictureHeaders = []string{"Cache-Tag", "ETag", "Surrogate-Key", "Vary"}
 // time of upload says nothing of a rendition, which also changes with its variant and with how we
 // make it, so an If-Modified-Since would keep stale bytes alive. The ETag names the bytes.
 func setPictureHeaders(h http.Header, r images.Resolved, etag, caching string) {
-	h.Set("Cache-Control", caching)
-	h.Set("ETag", etag)
-	h.Set("Cf-Resized", "internal=ok/-")
-	tags := cacheTags(r)
-	h.Set("Cache-Tag", strings.Join(tags, ","))
-	h.Set("Surrogate-Key", strings.Join(tags, " "))
+	tags := tagsOf(r)
+	values := []string{caching, etag} // one allocation for both
+	h["Cache-Control"], h["Etag"] = values[:1:1], values[1:]
+	h["Cf-Resized"] = resizedFine
+	h["Cache-Tag"], h["Surrogate-Key"] = tags.commas, tags.spaces
+}
+
+var resizedFine = []string{"internal=ok/-"}
+
+// tagLines are the values of Cache-Tag and Surrogate-Key.
+type tagLines struct{ commas, spaces []string }
+
+// tagged is what cache tags follow from.
+type tagged struct{ image, account, variant string }
+
+func tagsOf(r images.Resolved) tagLines {
+	return r.Derived(tagged{r.Image.Key, r.Account.ID, r.Variant.ID}, func() any {
+		tags := cacheTags(r)
+		return tagLines{[]string{strings.Join(tags, ",")}, []string{strings.Join(tags, " ")}}
+	}).(tagLines)
 }
 
 // cacheTags returns the names by which a cache in front of us can drop what it holds: of the image

@@ -62,10 +62,13 @@ func newHost(t *testing.T, core *images.Service, negotiate bool) *host {
 		t.Fatal(err)
 	}
 	log := new(lines)
-	server := httptest.NewServer(delivery.New(delivery.Config{
+	server := httptest.NewUnstartedServer(delivery.New(delivery.Config{
 		Core: core, Log: slog.New(slog.NewTextHandler(log, nil)), Negotiate: negotiate,
 		Now: func() time.Time { return now },
 	}))
+	server.Listener = delivery.Listen(server.Listener, 100)
+	server.Config.ConnContext = delivery.ConnContext
+	server.Start()
 	t.Cleanup(server.Close)
 	return &host{t, core, account.Hash, server.URL, log, server.Close}
 }

@@ -26,11 +26,15 @@ const (
 // sanitiser is the version of what we do to bytes besides the pipeline; part of a rendition's key.
 const sanitiser = 1
 
-// A Rendition is bytes ready to serve.
+// A Rendition is bytes ready to serve. Besides Content it has one of Bytes and File, which others
+// use at the same time: Bytes must not be changed, File is read at offsets only, until Content is
+// closed.
 type Rendition struct {
 	Format  render.Format
 	Size    int64 // bytes
 	Content io.ReadSeekCloser
+	Bytes   []byte
+	File    *os.File
 }
 
 // format returns the format that is made when f is asked for: an animation too large to transform
@@ -50,9 +54,19 @@ func (r Resolved) onlyStripped() bool {
 
 // renditionKey names the bytes by all that they follow from: the original, and the recipe.
 func (s *Service) renditionKey(r Resolved, f render.Format) string {
-	recipe := r.Variant.Options.String() + "|" + string(r.format(f)) + "|" +
-		s.Render.Version() + "|" + strconv.Itoa(sanitiser)
-	return renditionPrefix(r.Image.Original.Blob) + hashHex(recipe)[:24]
+	made := r.format(f)
+	return r.Derived(renditionOf{r.Image.Original.Blob, r.Variant.Options, made}, func() any {
+		recipe := r.Variant.Options.String() + "|" + string(made) + "|" +
+			s.Render.Version() + "|" + strconv.Itoa(sanitiser)
+		return renditionPrefix(r.Image.Original.Blob) + hashHex(recipe)[:24]
+	}).(string)
+}
+
+// renditionOf is what a rendition's key follows from, while the program runs.
+type renditionOf struct {
+	original string
+	options  render.Options
+	made     render.Format
 }
 
 // renditionPrefix begins the keys of all renditions of an original.
@@ -69,15 +83,16 @@ func (s *Service) ETag(r Resolved, f render.Format) string {
 func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (Rendition, error) {
 	key := s.renditionKey(r, f)
 	for attempt := range 3 { // a full cache may drop what was just made
-		file, size, err := s.renditions.open(key)
+		found, err := s.renditions.open(key)
 		if err != nil {
 			return Rendition{}, err
 		}
 		if attempt == 0 {
-			s.counters.looked(file != nil)
+			s.counters.looked(found.Content != nil)
 		}
-		if file != nil {
-			return Rendition{Format: r.format(f), Size: size, Content: file}, nil
+		if found.Content != nil {
+			found.Format = r.format(f)
+			return found, nil
 		}
 		if err := s.makeOnce(ctx, key, r, f); err != nil {
 			return Rendition{}, err

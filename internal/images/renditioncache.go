@@ -26,11 +26,13 @@ type renditionCache struct {
 	size   int64
 	of     map[string]*list.Element // by key
 	recent *list.List               // of *renditionEntry, the most recent one first
+	hot    hotRenditions
 }
 
 type renditionEntry struct {
 	key  string
 	size int64
+	hot  *list.Element // nil when the bytes are not in memory
 }
 
 // onDisk is what the file takes of the disk, in bytes: whole blocks.
@@ -58,6 +60,7 @@ func (s *Service) renditionsHere() *renditionCache {
 // openRenditionCache makes the folder, or reads what an earlier run left in it.
 func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 	c := &renditionCache{dir: dir, budget: budget, of: map[string]*list.Element{}, recent: list.New()}
+	c.hot.recent = list.New()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the rendition cache: %w", err)
 	}
@@ -78,7 +81,7 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 		}
 		info, err := entry.Info()
 		if err == nil {
-			all = append(all, found{renditionEntry{entry.Name(), info.Size()}, info.ModTime()})
+			all = append(all, found{renditionEntry{key: entry.Name(), size: info.Size()}, info.ModTime()})
 		}
 		return err
 	})
@@ -95,26 +98,60 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 
 func (c *renditionCache) path(key string) string { return filepath.Join(c.dir, key[:2], key) }
 
-// open returns a rendition and marks it as recent; nil when there is none.
-func (c *renditionCache) open(key string) (*os.File, int64, error) {
+// open returns a rendition and marks it as recent; its Content is nil when there is none.
+func (c *renditionCache) open(key string) (Rendition, error) {
 	c.mu.Lock()
 	at, ok := c.of[key]
-	if ok {
-		c.recent.MoveToFront(at)
-	}
-	c.mu.Unlock()
 	if !ok {
-		return nil, 0, nil
+		c.mu.Unlock()
+		return Rendition{}, nil
+	}
+	c.recent.MoveToFront(at)
+	entry := at.Value.(*renditionEntry)
+	found := c.hot.use(entry)
+	c.mu.Unlock()
+	if found.Content != nil {
+		return found, nil
 	}
 	f, err := os.Open(c.path(key))
 	if errors.Is(err, fs.ErrNotExist) { // dropped meanwhile, or removed by somebody else
 		c.drop(key)
-		return nil, 0, nil
+		return Rendition{}, nil
 	}
 	if err != nil { // out of descriptors, say: the file is as good as ever
-		return nil, 0, fmt.Errorf("opening a rendition: %w", err)
+		return Rendition{}, fmt.Errorf("opening a rendition: %w", err)
 	}
-	return f, at.Value.(*renditionEntry).size, nil
+	if info, err := f.Stat(); err != nil || info.Size() != entry.size {
+		if err = errors.Join(err, f.Close()); err != nil {
+			return Rendition{}, fmt.Errorf("looking at a rendition: %w", err)
+		}
+		c.drop(key) // somebody damaged it, or it was made anew meanwhile: make it again
+		return Rendition{}, nil
+	}
+	return c.heat(at, f)
+}
+
+// heat keeps an entry's rendition at hand, unless it was dropped meanwhile, and returns it.
+func (c *renditionCache) heat(at *list.Element, f *os.File) (found Rendition, err error) {
+	entry := at.Value.(*renditionEntry)
+	hot := &hotRendition{of: entry}
+	if entry.size <= hotSize {
+		if hot.data, err = readAndClose(f, entry.size); err != nil {
+			return found, fmt.Errorf("reading a rendition: %w", err)
+		}
+		found = inMemory(hot.data)
+	} else {
+		hot.file = &sharedFile{file: f, users: 1}
+		found = hot.file.use(entry.size)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[entry.key] == at {
+		c.hot.put(hot)
+	} else if hot.file != nil {
+		_ = hot.file.leave() // found still uses it
+	}
+	return found, nil
 }
 
 // A newRendition is a file being made; keep or discard it.
@@ -151,7 +188,7 @@ func (n *newRendition) keep(key string) error {
 		return storing("keeping a rendition", err)
 	}
 	n.cache.mu.Lock()
-	n.cache.add(renditionEntry{key, info.Size()})
+	n.cache.add(renditionEntry{key: key, size: info.Size()})
 	over := n.cache.size - n.cache.budget
 	n.cache.mu.Unlock()
 	n.cache.shrink(over)
@@ -179,6 +216,7 @@ func (c *renditionCache) add(e renditionEntry) {
 // forget takes an entry out. The caller holds mu and removes the file.
 func (c *renditionCache) forget(at *list.Element) *renditionEntry {
 	entry := at.Value.(*renditionEntry)
+	c.hot.forget(entry)
 	c.size -= entry.onDisk()
 	c.recent.Remove(at)
 	delete(c.of, entry.key)

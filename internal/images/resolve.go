@@ -13,6 +13,37 @@ type Resolved struct {
 	Image   Image
 	Variant Variant
 	Keys    []SigningKey
+
+	derived *derivations
+}
+
+// derivations holds what was worked out of a Resolved, for as long as that is kept.
+type derivations struct {
+	mu sync.Mutex
+	of map[any]any
+}
+
+// derivationsKept bounds them. There are as many as kinds of files, mostly.
+const derivationsKept = 32
+
+// Derived returns what work makes of key, and has it made once for as long as r is kept by Resolve.
+// All that work looks at must be in key.
+func (r Resolved) Derived(key any, work func() any) any {
+	d := r.derived
+	if d == nil { // not of Resolve
+		return work()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	value, ok := d.of[key]
+	if !ok {
+		if d.of == nil || len(d.of) >= derivationsKept {
+			d.of = map[any]any{}
+		}
+		value = work()
+		d.of[key] = value
+	}
+	return value
 }
 
 // Private reports whether this image in this variant needs a signature.
@@ -78,7 +109,11 @@ func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, er
 	if asked.variant != "" {
 		r.Variant, err = s.Variant(ctx, r.Account.ID, asked.variant)
 	}
-	return r, err
+	if err != nil {
+		return r, err
+	}
+	r.derived = &derivations{}
+	return r, nil
 }
 
 const (

@@ -1,12 +1,14 @@
 package v4
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"math"
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"sync"
 
 	"calotype/internal/images"
 )
@@ -42,7 +44,10 @@ func ReadFileForm(
 	if err != nil {
 		return "", broken()
 	}
-	bounded := &headerBound{Reader: body}
+	in := readers.Get().(*bufio.Reader)
+	in.Reset(body)
+	defer func() { in.Reset(nil); readers.Put(in) }()
+	bounded := &headerBound{Reader: in}
 	form := multipart.NewReader(bounded, params["boundary"])
 	found := false
 	for {
@@ -83,6 +88,15 @@ func ReadFileForm(
 	}
 	return filename, nil
 }
+
+// The parser of forms reads and hands on some 4 KB at a time, each of which would be a system call
+// on either side. It gets these between itself and them, for large pieces.
+var (
+	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, formPiece) }}
+	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, formPiece) }}
+)
+
+const formPiece = 64 << 10 // bytes
 
 // maxPartHeader bounds what stands before the content of a part. The parser would keep 10 MB.
 const maxPartHeader = 64 << 10
@@ -125,7 +139,13 @@ func formError(body *Body, err error) error {
 // copyPart copies a part to a writer, and tells a reading error from a writing one.
 func copyPart(body *Body, to io.Writer, part io.Reader) error {
 	sink := &writing{Writer: to}
-	_, err := io.Copy(sink, part)
+	out := writers.Get().(*bufio.Writer)
+	out.Reset(sink)
+	defer func() { out.Reset(nil); writers.Put(out) }()
+	_, err := out.ReadFrom(part)
+	if err == nil {
+		err = out.Flush()
+	}
 	if sink.err != nil || err == nil {
 		return sink.err
 	}

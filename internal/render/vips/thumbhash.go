@@ -63,7 +63,8 @@ func bits(most, f float64) int { return int(math.Round(most * f)) }
 // against green, and opacity.
 func planes(rgba []byte) (l, p, q, a []float64, opaque bool) {
 	n := len(rgba) / 4
-	l, p, q, a = make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	all := make([]float64, 4*n)
+	l, p, q, a = all[:n], all[n:2*n], all[2*n:3*n], all[3*n:]
 	var sum [4]float64
 	for i := range n {
 		alpha := float64(rgba[4*i+3]) / 255
@@ -104,18 +105,19 @@ type channel struct {
 // plane.
 func encodeChannel(plane []float64, w, h, nx, ny int) channel {
 	var c channel
-	fx := make([]float64, w)
+	sums := make([]float64, w) // of each column, weighed by the cosine of cy
 	for cy := range ny {
-		for cx := 0; cx*ny < nx*(ny-cy); cx++ {
-			for x := range w {
-				fx[x] = math.Cos(math.Pi / float64(w) * float64(cx) * (float64(x) + 0.5))
+		clear(sums)
+		for y := range h {
+			fy := math.Cos(math.Pi / float64(h) * float64(cy) * (float64(y) + 0.5))
+			for x, v := range plane[y*w : (y+1)*w] {
+				sums[x] += v * fy
 			}
+		}
+		for cx := 0; cx*ny < nx*(ny-cy); cx++ {
 			f := 0.0
-			for y := range h {
-				fy := math.Cos(math.Pi / float64(h) * float64(cy) * (float64(y) + 0.5))
-				for x := range w {
-					f += plane[x+y*w] * fx[x] * fy
-				}
+			for x, v := range sums {
+				f += v * math.Cos(math.Pi/float64(w)*float64(cx)*(float64(x)+0.5))
 			}
 			f /= float64(w * h)
 			if cx == 0 && cy == 0 {

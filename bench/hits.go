@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// hitConnections are those of the clients that ask for a cached rendition again and again.
+const hitConnections = 16
+
+// hits measures the delivery of a rendition that is in the cache, beside nginx with the same bytes
+// in a file.
+func (b *bench) hits() error {
+	s, err := b.startServer("hits", "")
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	for _, one := range []struct {
+		kb, width, requests int
+		aim                 float64
+	}{{30, 640, 16_000, 1.6}, {300, 1365, 5_000, 1.2}} {
+		path, picture, err := s.renditionOf(one.kb*1000, one.width)
+		if err != nil {
+			return err
+		}
+		say("a rendition of %d bytes", len(picture))
+		if err := b.hit(s, one.kb, path, picture, b.scaled(one.requests), one.aim); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renditionOf uploads pictures with more or less grain until the rendition of one has about so many
+// bytes.
+func (s *server) renditionOf(size, width int) (path string, body []byte, err error) {
+	grain := grainOfSensor
+	for range 8 {
+		var picture []byte
+		if picture, err = photograph(width, width*9/16, 8<<20, grain); err != nil {
+			return "", nil, err
+		}
+		if path, err = s.upload(picture); err != nil {
+			return "", nil, err
+		}
+		if body, err = s.get(path, acceptWebP); err != nil {
+			return "", nil, err
+		}
+		ratio := float64(len(body)) / float64(size)
+		if math.Abs(ratio-1) < 0.1 {
+			return path, body, nil
+		}
+		grain /= math.Pow(ratio, 0.7)
+	}
+	return "", nil, fmt.Errorf("no picture has a rendition of %d bytes, the last one %d", size,
+		len(body))
+}
+
+// hit measures one rendition.
+func (b *bench) hit(s *server, kb int, path string, picture []byte, n int, aim float64) error {
+	name := fmt.Sprintf("hit, %d KB", kb)
+	n = max(n, 100)
+	nginx, err := b.startNginx(fmt.Sprintf("nginx-%d", kb), picture)
+	if err != nil {
+		return err
+	}
+	defer nginx.stop()
+	of := func(p *process, address, path string) func() ([]float64, error) {
+		return func() ([]float64, error) {
+			cpu, took, err := hitLoad(p, address, path, n)
+			return []float64{micros(cpu) / float64(n), float64(n) / took.Seconds()}, err
+		}
+	}
+	err = b.inTurn([]row{
+		{name: name + ", CPU of a request", unit: "us", peer: "nginx", aim: aim},
+		{name: name + ", rate", unit: "1/s", peer: "nginx"},
+	}, of(s.process, s.address, path), of(nginx.process, nginx.address, "/picture.webp"))
+	if err != nil {
+		return err
+	}
+	return b.profiled(s, fmt.Sprintf("hit-%d", kb), func() error {
+		_, _, err := hitLoad(s.process, s.address, path, 3*n)
+		return err
+	})
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// hitLoad asks for the same picture n times.
+func hitLoad(p *process, address, path string, n int) (cpu, took time.Duration, err error) {
+	l, err := newLoad(address, hitConnections)
+	if err != nil {
+		return 0, 0, err
+	}
+	asked := pictureRequest(address, path, acceptWebP)
+	cpu, err = cpuOf(p, func() (err error) {
+		took, err = l.run(n, http.StatusOK, func(int) request { return asked }, nil)
+		return err
+	})
+	return cpu, took, errors.Join(err, l.close())
+}
+
+// A web is an nginx that serves one folder.
+type web struct {
+	*process
+	address string
+}
+
+// nginxConfig is what Debian's package comes with, where it bears on serving a file: sendfile, a
+// worker for each CPU, and an access log.
+const nginxConfig = `daemon off;
+worker_processes auto;
+pid %[1]s/nginx.pid;
+error_log %[1]s/error.log;
+events { worker_connections 768; }
+http {
+  sendfile on;
+  tcp_nopush on;
+  types_hash_max_size 2048;
+  types { image/webp webp; image/jpeg jpg; }
+  default_type application/octet-stream;
+  access_log %[1]s/access.log;
+  keepalive_requests 1000000;
+  client_body_temp_path %[1]s/body;
+  proxy_temp_path %[1]s/proxy;
+  fastcgi_temp_path %[1]s/fastcgi;
+  uwsgi_temp_path %[1]s/uwsgi;
+  scgi_temp_path %[1]s/scgi;
+  server { listen %[2]s; root %[1]s/www; }
+}
+`
+
+// startNginx serves a picture from a file.
+func (b *bench) startNginx(name string, picture []byte) (*web, error) {
+	folder := filepath.Join(b.scratch, name)
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	// Its workers are another user's when it is started by root.
+	for _, dir := range []string{b.scratch, folder, filepath.Join(folder, "www")} {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o755)); err != nil {
+			return nil, err
+		}
+	}
+	file, config := filepath.Join(folder, "www", "picture.webp"), filepath.Join(folder, "nginx.conf")
+	err = errors.Join(os.WriteFile(file, picture, 0o644),
+		os.WriteFile(config, fmt.Appendf(nil, nginxConfig, folder, address), 0o644))
+	if err != nil {
+		return nil, err
+	}
+	w := &web{address: address}
+	w.process, err = startProcess(filepath.Join(folder, "log"), nil, b.nginx,
+		"-c", config, "-p", folder, "-e", filepath.Join(folder, "error.log"))
+	if err != nil {
+		return nil, err
+	}
+	if err := w.awaitHTTP("http://" + address + "/picture.webp"); err != nil {
+		w.stop()
+		return nil, err
+	}
+	return w, nil
+}

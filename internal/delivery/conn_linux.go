@@ -1,0 +1,65 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+)
+
+// sendPart sends the write that waits, if any, and then a part of a file, by sendfile. Other than
+// the standard library it tells the kernel that the file comes behind the header, so that both
+// leave together, and it leaves the file's offset alone: many answers read the same open file.
+func (c *conn) sendPart(p *filePart) (sent int64, err error) {
+	raw, err := c.TCPConn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var head []byte
+	if c.first != nil {
+		head = *c.first
+		defer firsts.Put(c.first)
+		c.gathering, c.first = false, nil
+	}
+	file, offset := int(p.file.Fd()), p.offset
+	flags := unix.MSG_NOSIGNAL
+	if p.size > 0 {
+		flags |= unix.MSG_MORE
+	}
+	var failed error
+	err = raw.Write(func(fd uintptr) bool {
+		moved := false
+		for failed == nil && (len(head) > 0 || sent < p.size) {
+			var n int
+			if len(head) > 0 {
+				n, failed = unix.SendmsgN(int(fd), head, nil, nil, flags)
+				head = head[max(n, 0):]
+			} else {
+				n, failed = unix.Sendfile(int(fd), file, &offset, int(min(p.size-sent, sendMost)))
+				sent += int64(max(n, 0))
+				if n == 0 && failed == nil {
+					failed = io.ErrUnexpectedEOF // somebody cut the file
+				}
+			}
+			moved = moved || n > 0
+			switch {
+			case errors.Is(failed, unix.EINTR):
+				failed = nil
+			case errors.Is(failed, unix.EAGAIN): // wait until the client has read some
+				if failed = nil; moved {
+					failed = p.extend()
+				}
+				return failed != nil
+			}
+		}
+		return true
+	})
+	if err == nil && failed != nil {
+		err = fmt.Errorf("sendfile: %w", failed)
+	}
+	return sent, err
+}
+
+// sendMost bounds one system call, in bytes.
+const sendMost = 1 << 20

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package delivery
+
+import "io"
+
+// sendPart sends the write that waits, if any, and then a part of a file.
+func (c *conn) sendPart(p *filePart) (int64, error) {
+	if err := c.send(); err != nil {
+		return 0, err
+	}
+	return io.Copy(struct{ io.Writer }{c.TCPConn}, io.NewSectionReader(p.file, p.offset, p.size))
+}

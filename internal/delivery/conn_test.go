@@ -1,0 +1,249 @@
+package delivery
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+)
+
+// serving is a server on the listener of the delivery that answers with renditions, through an
+// answer, which it hands to the channel when the request is over.
+func serving(
+	t *testing.T, stall time.Duration, of func(path string) images.Rendition,
+) (string, chan *answer) {
+	t.Helper()
+	over := make(chan *answer, 1000)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			a := newAnswer(w, stall)
+			defer func() { over <- a }()
+			w.Header().Set("Content-Type", "image/png")
+			if !a.serveWhole(r, of(r.URL.Path)) {
+				t.Errorf("%s %s was not served", r.Method, r.URL.Path)
+			}
+			if a.err != nil {
+				panic(http.ErrAbortHandler)
+			}
+		}))
+	server.Listener = Listen(server.Listener, 100)
+	server.Config.ConnContext = ConnContext
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.URL, over
+}
+
+type noClose struct{ io.ReadSeeker }
+
+func (noClose) Close() error { return nil }
+
+func bytesRendition(data []byte) images.Rendition {
+	content := noClose{bytes.NewReader(data)}
+	return images.Rendition{Size: int64(len(data)), Bytes: data, Content: content}
+}
+
+func fileRendition(file *os.File, size int64) images.Rendition {
+	content := noClose{io.NewSectionReader(file, 0, size)}
+	return images.Rendition{Size: size, File: file, Content: content}
+}
+
+// Many clients at once get, over connections that stay open, pictures of all sizes around the
+// buffers on their way, out of memory and out of one open file.
+func TestWholePicturesOnOneConnection(t *testing.T) {
+	t.Parallel()
+	const largest = 3 << 20
+	data, file := noise(t, largest)
+	sizes := map[string]int{
+		"/0": 0, "/1": 1, "/2": firstSize - 1, "/3": firstSize, "/4": 2*firstSize - 1,
+		"/5": 2 * firstSize, "/6": piece, "/7": piece + 1, "/8": 3*piece + 5, "/9": largest,
+	}
+	url, over := serving(t, stallTime, func(path string) images.Rendition {
+		size := sizes[path[2:]]
+		if path[1] == 'm' {
+			return bytesRendition(data[:size:size])
+		}
+		return fileRendition(file, int64(size))
+	})
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			for path, size := range sizes {
+				for _, kind := range []string{"/m", "/f"} {
+					response, err := client.Get(url + kind + path)
+					if err != nil {
+						t.Error(err)
+						continue
+					}
+					body, err := io.ReadAll(response.Body)
+					response.Body.Close()
+					if err != nil || !bytes.Equal(body, data[:size]) ||
+						response.ContentLength != int64(size) ||
+						response.Header.Get("Accept-Ranges") != "bytes" {
+						t.Errorf("%s%s: got %d of %d bytes, %v", kind, path, len(body), size, err)
+					}
+				}
+			}
+		})
+	}
+	clients.Wait()
+	for range 4 * 2 * len(sizes) {
+		if a := <-over; a.err != nil || a.status != 200 {
+			t.Errorf("the answer says %d, %v", a.status, a.err)
+		}
+	}
+}
+
+// A file that is shorter than it should be, or a client that goes or stands still, ends the
+// connection, and the answer says so.
+func TestWhatEndsTheSendingOfAFile(t *testing.T) {
+	t.Parallel()
+	_, file := noise(t, 32<<20) // more than the buffers of a connection hold
+	for name, c := range map[string]struct {
+		size  int64
+		stall time.Duration
+		want  error
+	}{
+		"short":        {33 << 20, stallTime, io.ErrUnexpectedEOF},
+		"stands still": {32 << 20, 100 * time.Millisecond, os.ErrDeadlineExceeded},
+		"gone":         {32 << 20, stallTime, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, over := serving(t, c.stall, func(string) images.Rendition {
+				return fileRendition(file, c.size)
+			})
+			client, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			switch name {
+			case "short":
+				if n, err := io.Copy(io.Discard, client); err != nil || n < 32<<20 {
+					t.Errorf("got %d bytes, %v", n, err)
+				}
+			case "gone":
+				client.Close()
+			}
+			if a := <-over; a.err == nil || c.want != nil && !errors.Is(a.err, c.want) {
+				t.Errorf("the answer ended after %d bytes with %v", a.bytes, a.err)
+			}
+		})
+	}
+}
+
+// tcpPair returns the two ends of a connection, the first of them as the delivery has it.
+func tcpPair(t *testing.T) (*conn, net.Conn) {
+	t.Helper()
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := Listen(plain, 1)
+	defer listener.Close()
+	client, err := net.Dial("tcp", plain.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	served, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); served.Close() })
+	return served.(*conn), client
+}
+
+// What waits goes out in order, whatever comes behind it, and before the connection is used on.
+func TestAGatheredWriteGoesFirst(t *testing.T) {
+	t.Parallel()
+	_, file := noise(t, 10)
+	for name, behind := range map[string]func(c *conn) error{
+		"a write": func(c *conn) error { _, err := c.Write([]byte("rest")); return err },
+		"nothing": func(*conn) error { return nil },
+		"a reader": func(c *conn) error {
+			_, err := c.ReadFrom(strings.NewReader("rest"))
+			return err
+		},
+		"a file": func(c *conn) error {
+			_, err := c.ReadFrom(&filePart{file: file, size: 4})
+			return err
+		},
+		"a large write": func(c *conn) error { _, err := c.Write(make([]byte, 1<<16)); return err },
+	} {
+		c, client := tcpPair(t)
+		c.gather()
+		n, err := c.Write([]byte("head"))
+		if n != 4 || err != nil {
+			t.Fatalf("%s: %d, %v", name, n, err)
+		}
+		if err := errors.Join(behind(c), c.send()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := c.Write([]byte("end")); err != nil { // not gathered any more
+			t.Error(err)
+		}
+		c.Close()
+		got, err := io.ReadAll(client)
+		if err != nil || !bytes.HasPrefix(got, []byte("head")) || !bytes.HasSuffix(got, []byte("end")) {
+			t.Errorf("%s: %.20q..., %v", name, got, err)
+		}
+	}
+}
+
+func TestListenBoundsConnections(t *testing.T) {
+	t.Parallel()
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := Listen(plain, 2)
+	accepted := make(chan net.Conn, 10)
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				ended <- err
+				return
+			}
+			accepted <- c
+		}
+	}()
+	for range 4 {
+		c, err := net.Dial("tcp", plain.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	first, second := <-accepted, <-accepted
+	// A second Close must not make room for two.
+	first.Close()
+	first.Close()
+	third := <-accepted
+	select {
+	case <-accepted:
+		t.Error("three connections are open at once")
+	case <-time.After(50 * time.Millisecond): // it can only miss a fault, not find one
+	}
+	listener.Close()
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept ended with %v", err)
+	}
+	second.Close()
+	third.Close()
+}
