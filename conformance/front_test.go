@@ -251,3 +251,19 @@ var breakages = []breakage{
 		},
 		answer: status(http.StatusNoContent, http.StatusOK, "post")},
 }
+
+// breakagesV0 are what the program for the older Go SDK must notice.
+var breakagesV0 = []breakage{
+	{name: "metadata lost", want: "the image is ", result: set("details", "meta", nil)},
+	{name: "list without images", want: "the list has no ",
+		result: set("old list", "images", nil)},
+	{name: "blob changed", want: "the blob differs", answer: func(r *http.Response, body *[]byte) {
+		if operation(r.Request) == "blob" && r.StatusCode == http.StatusOK {
+			(*body)[len(*body)/2] ^= 1
+		}
+	}},
+	{name: "second upload taken", want: "the second upload was answered with 200",
+		answer: status(http.StatusConflict, http.StatusOK, "post")},
+	{name: "private picture delivered", want: "the private image is answered with 200",
+		answer: status(http.StatusForbidden, http.StatusOK, "get")},
+}
