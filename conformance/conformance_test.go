@@ -43,8 +43,9 @@ type server struct {
 	sdk      []string // what calotype env exports
 }
 
-// newServer starts the program on a fresh data folder.
-func newServer(t *testing.T) *server {
+// newServer starts the program on a fresh data folder; more variables override its settings. It may
+// fetch pictures from this machine.
+func newServer(t *testing.T, more ...string) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,6 +58,7 @@ func newServer(t *testing.T) *server {
 		"CALOTYPE_DATA="+t.TempDir(), "CALOTYPE_LISTEN="+address, "CALOTYPE_URL="+s.front.URL,
 		"CALOTYPE_ACCOUNT_ID="+accountID, "CALOTYPE_API_TOKEN="+token,
 		"CALOTYPE_DISK_RESERVE=1MiB", "CALOTYPE_OUTBOUND_ALLOW=127.0.0.1")
+	environ = append(environ, more...)
 	listener.Close()
 	s.start(t, environ)
 
@@ -157,7 +159,7 @@ func TestGo(t *testing.T) {
 		again:   []string{program},
 		passed:  regexp.MustCompile(`(?m)^ *--- PASS: `),
 		skipped: regexp.MustCompile(`(?m)^ *--- SKIP: `),
-		count:   20, // with the two that hold others
+		count:   23, // with the two that hold others
 	})
 }
 
@@ -169,7 +171,7 @@ func TestNode(t *testing.T) {
 		dir: "node", agent: "Cloudflare/JS 7.3.0", first: command, again: command,
 		passed:  regexp.MustCompile(`(?m)^ *ok \d`),
 		skipped: regexp.MustCompile(`(?m)# (SKIP|TODO)`),
-		count:   19, // with the one that holds others
+		count:   22, // with the one that holds others
 	})
 }
 
@@ -186,6 +188,30 @@ func conform(t *testing.T, c sdk) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			out, ok := s.play(t, newFront(t, s.upstream, s.front.URL, b), c.dir, c.again...)
+			if ok || !regexp.MustCompile(b.want).MatchString(out) {
+				t.Errorf("passed is %v; what is wrong is not said (%s):\n%s", ok, b.want, out)
+			}
+		})
+	}
+}
+
+// scenariosV0 counts the scenarios of the program in gov0.
+const scenariosV0 = 9 // with the one that holds others
+
+// TestGoV0 runs the program for the older Go SDK. It makes every call that this has for images.
+func TestGoV0(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	program := filepath.Join(t.TempDir(), "scenario")
+	out, ok := s.play(t, s.front, "gov0", "go", "test", "-count=1", "-v", "-o", program, ".")
+	passed := len(regexp.MustCompile(`(?m)^ *--- PASS: `).FindAllString(out, -1))
+	if !ok || passed != scenariosV0 {
+		t.Fatalf("%d scenarios of %d passed:\n%s", passed, scenariosV0, out)
+	}
+	for _, b := range breakagesV0 {
+		t.Run(b.name, func(t *testing.T) {
+			out, ok := s.play(t, newFront(t, s.upstream, s.front.URL, b), "gov0", program,
+				"-test.v")
 			if ok || !regexp.MustCompile(b.want).MatchString(out) {
 				t.Errorf("passed is %v; what is wrong is not said (%s):\n%s", ok, b.want, out)
 			}

@@ -79,7 +79,7 @@ func (f *front) remember(r *http.Response) {
 }
 
 // check looks at what passed: calls of the SDK in that version, none of them repeated, and one
-// 409 for each of the two scenarios that ask for a taken id.
+// 409 for each of the three scenarios that ask for a taken id.
 func (f *front) check(t *testing.T, agent string) {
 	t.Helper()
 	f.mu.Lock()
@@ -96,7 +96,7 @@ func (f *front) check(t *testing.T, agent string) {
 			conflicts[c.method+" "+c.path[strings.LastIndex(c.path, "images/"):]]++
 		}
 	}
-	want := "map[POST images/v1:1 POST images/v2/direct_upload:1]"
+	want := "map[POST images/v1:1 POST images/v1/variants:1 POST images/v2/direct_upload:1]"
 	if got := fmt.Sprint(conflicts); got != want {
 		t.Errorf("answered with 409 were %s, want %s", got, want)
 	}
@@ -272,4 +272,20 @@ var breakages = []breakage{
 			}
 		},
 		answer: status(http.StatusNoContent, http.StatusOK, "post")},
+}
+
+// breakagesV0 are what the program for the older Go SDK must notice.
+var breakagesV0 = []breakage{
+	{name: "metadata lost", want: "the image is ", result: set("details", "meta", nil)},
+	{name: "list without images", want: "the list has no ",
+		result: set("old list", "images", nil)},
+	{name: "blob changed", want: "the blob differs", answer: func(r *http.Response, body *[]byte) {
+		if operation(r.Request) == "blob" && r.StatusCode == http.StatusOK {
+			(*body)[len(*body)/2] ^= 1
+		}
+	}},
+	{name: "second upload taken", want: "the second upload was answered with 200",
+		answer: status(http.StatusConflict, http.StatusOK, "post")},
+	{name: "private picture delivered", want: "the private image is answered with 200",
+		answer: status(http.StatusForbidden, http.StatusOK, "get")},
 }
