@@ -201,7 +201,7 @@ func TestErrors(t *testing.T) {
 	wrong := s
 	wrong.account = cloudflare.AccountIdentifier("00000000000000000000000000000000")
 	_, err := wrong.ListImages(context.Background(), wrong.account, cloudflare.ListImagesParams{})
-	var forbidden *cloudflare.AuthorizationError
+	var forbidden *cloudflare.AuthenticationError // as this SDK calls 403
 	if !errors.As(err, &forbidden) {
 		t.Errorf("another account gives %T %v", err, err)
 	}

@@ -108,6 +108,10 @@ func TestDeleteAccount(t *testing.T) {
 		wantKind(t, err, images.Unauthenticated)
 		_, err = core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
 		wantKind(t, err, images.TicketUnknown)
+		// What the server has at hand goes when it looks what others have deleted.
+		if err := core.FollowDeletions(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		_, err = core.Rendition(t.Context(), r, "jpeg")
 		wantKind(t, err, images.ImageNotFound)
 		if left := blobs(t, core); len(left) != 1 {

@@ -253,7 +253,23 @@ func (c *renditionCache) shrink(bytes int64) (freed int64) {
 	return freed
 }
 
-// removeOf removes the renditions whose keys begin with prefix, and returns how many there were.
+// hotOf returns the keys at hand that begin with prefix.
+func (c *renditionCache) hotOf(prefix string) (keys []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hot.recent == nil {
+		return nil // a cache that was never opened
+	}
+	for e := c.hot.recent.Front(); e != nil; e = e.Next() {
+		if key := e.Value.(*hotRendition).of.key; strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// removeOf removes the renditions whose keys begin with prefix, and returns how many there were on
+// the disk. Another process may have removed their files: what is at hand of them goes too.
 func (c *renditionCache) removeOf(prefix string) (removed int, err error) {
 	entries, err := os.ReadDir(filepath.Dir(c.path(prefix)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -264,6 +280,9 @@ func (c *renditionCache) removeOf(prefix string) (removed int, err error) {
 			c.drop(entry.Name())
 			removed++
 		}
+	}
+	for _, key := range c.hotOf(prefix) {
+		c.drop(key)
 	}
 	return removed, nil
 }
