@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"time"
 
 	"calotype/internal/images"
@@ -15,6 +16,9 @@ type batchToken struct {
 
 // createBatchToken makes a token for the batch API, which may do there what the asking one may.
 func (a *api) createBatchToken(c *call) (any, error) {
+	if c.Method == http.MethodHead { // which must make nothing
+		return nil, &methodError{[]string{http.MethodGet}}
+	}
 	secret, expires, err := a.Core.CreateBatchToken(c.Context(), c.token)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -139,6 +140,16 @@ func TestBatchTokensAreBounded(t *testing.T) {
 		f.now.at.Store(ptr(time.Now().Add(2 * time.Hour)))
 		if _, _, err := f.core.CreateBatchToken(t.Context(), parent); err != nil {
 			t.Errorf("the expired ones still count: %v", err)
+		}
+	})
+}
+
+// TestHeadMakesNoBatchToken: it may be sent by whatever looks at links.
+func TestHeadMakesNoBatchToken(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		r := f.ask("HEAD", "/images/v1/batch_token", "", "")
+		if r.status != http.StatusMethodNotAllowed || r.header.Get("Allow") != "GET" {
+			t.Errorf("%d, Allow %q", r.status, r.header.Get("Allow"))
 		}
 	})
 }
