@@ -89,8 +89,9 @@ type parameters struct {
 	filters []images.MetaFilter
 }
 
-// listParameters reads the query of a list. Unknown parameters are ignored, except filters: who
-// asks for some images must not get all. The named ones may be given once.
+// listParameters reads the query of a list. Unknown parameters are ignored, except filters and what
+// was meant as one, such as metadata.a[eq]: who asks for some images must not get all. The named
+// ones may be given once.
 func listParameters(raw string, names ...string) (parameters, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -99,7 +100,7 @@ func listParameters(raw string, names ...string) (parameters, error) {
 	}
 	p := parameters{Values: values}
 	for name, all := range values {
-		if name == "meta" || isPart("meta", name) {
+		if strings.HasPrefix(strings.ToLower(name), "meta") {
 			filters, err := metaFilters(name, all)
 			if err != nil {
 				return parameters{}, err

@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"time"
 
 	"calotype/internal/images"
@@ -124,6 +125,9 @@ func (a *api) fetch(c *call, from string, fields form) (images.Image, error) {
 	return a.Core.FetchImage(c.Context(), c.account, from, wanted)
 }
 
+// imageFields are what newImage reads, and url.
+var imageFields = []string{"id", "metadata", "creator", "requireSignedURLs", "policy", "url"}
+
 // add reads a field of a form beside its file.
 func (f *form) add(name string, value io.Reader) error {
 	if len(*f) == maxFields {
@@ -132,6 +136,10 @@ func (f *form) add(name string, value io.Reader) error {
 	text, err := io.ReadAll(io.LimitReader(value, maxBody+1))
 	if err != nil {
 		return err
+	}
+	if len(text) > maxBody && !slices.Contains(imageFields, name) && !isPart("metadata", name) {
+		return invalid("The field %.50q is no field of an upload, and too large to be passed over: "+
+			"the picture goes into the field file.", name)
 	}
 	if len(text) > maxBody {
 		return images.Errorf(images.TooLarge, "The field %.50q is larger than the %d bytes allowed.",

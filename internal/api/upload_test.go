@@ -49,6 +49,11 @@ func TestCreateImage(t *testing.T) {
 		f.want(create("policy", "{}"), 400, 5400)
 		f.want(create("file", "another"), 400, 5400)
 		f.want(create("metadata", strings.Repeat("x", maxBody+1)), 413, 5413)
+		wrong := create("image", strings.Repeat("x", maxBody+1)) // a picture under another name
+		f.want(wrong, 400, 5400)
+		if !strings.Contains(wrong.body, "goes into the field file") {
+			t.Error(wrong.body)
+		}
 		private := create("requireSignedURLs", "true").image(t)
 		if !private.RequireSignedURLs || len(private.ID) != 36 {
 			t.Errorf("%+v", private)
