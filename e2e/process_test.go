@@ -184,6 +184,9 @@ func (s *server) watchMemory() (peak func() (bytes int64, samples int)) {
 	}
 }
 
+// openRenditions is how many large renditions a server may keep open.
+const openRenditions = 256
+
 // holdings are what a server's main process holds, for tests that look for leaks.
 type holdings struct {
 	resident             int64 // bytes
