@@ -23,7 +23,7 @@ func TestListQuery(t *testing.T) {
 		"sort_order=desc&per_page=&continuation_token=&x=%FF": {Limit: 1000},
 		"creator=":      {Limit: 1000, Creator: &empty},
 		"creator=a%20b": {Limit: 1000, Creator: &name},
-		"other=1":    {Limit: 1000},
+		"other=1":       {Limit: 1000},
 	} {
 		got, err := listQuery(raw)
 		if err != nil || !reflect.DeepEqual(got, want) {

@@ -52,7 +52,7 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 		return 0, err
 	}
 	var gone []deletedRow
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
 		gone, err = deleteRows(tx, `key IN (SELECT key FROM images WHERE account = ?1 LIMIT ?2)`,
 			account, some)
 		if err != nil {

@@ -136,7 +136,7 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 		return nil
 	}
 	tried := micros(s.Now())
-	noting := s.DB.Tx(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
+	noting := s.DB.TxAgain(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
 		for i, t := range all {
 			_, err := tx.Exec(`UPDATE tombstones SET tried = ?2,
 				blob = CASE WHEN ?3 = 1 THEN NULL ELSE blob END WHERE key = ?1`,
@@ -166,7 +166,9 @@ func (s *Service) deleteLeftOver(ctx context.Context) error {
 			return t, err
 		})
 		if err == nil {
-			err = s.deleteBlobs(ctx, due)
+			some, cancel := context.WithTimeout(ctx, blobsTime) // a store may hang
+			err = s.deleteBlobs(some, due)
+			cancel()
 		}
 		if err != nil || len(due) < some {
 			return err
@@ -199,11 +201,12 @@ func (s *Service) scrub(ctx context.Context) error {
 			return nil
 		}
 		start := time.Now()
-		if err := s.DB.Rebuild(ctx); err != nil {
+		err := s.DB.Rebuild(ctx)
+		s.mayRebuild = time.Now().Add(rebuildShare * time.Since(start))
+		if err != nil {
 			s.scrubDue.Store(true)
 			return err
 		}
-		s.mayRebuild = time.Now().Add(rebuildShare * time.Since(start))
 	}
 	done, err := s.DB.Scrub(ctx)
 	if err != nil || !done {

@@ -108,12 +108,12 @@ func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQue
 				` ELSE ` + value + ` END, `
 		}
 		_, err := tx.Exec(`INSERT INTO erasures (account, subject, key, began, mark, scrubbed,
-			images, drafts, bytes, renditions, uploads) VALUES (?1, ?2, ?3, ?4, ?4, 0, 0, 0, 0, 0, 0)
+			images, drafts, bytes, renditions, uploads) VALUES (?1, ?2, ?3, ?4, ?4, 1, 0, 0, 0, 0, 0)
 			ON CONFLICT (account, subject) DO UPDATE SET `+
 			fresh("key", "excluded.key")+fresh("began", "excluded.began")+
 			fresh("images", "0")+fresh("drafts", "0")+fresh("bytes", "0")+
 			fresh("renditions", "0")+fresh("uploads", "0")+
-			`mark = excluded.mark, scrubbed = 0, ended = NULL`,
+			`mark = excluded.mark, ended = NULL`,
 			account, q.subject(), newKey(), micros(s.Now()))
 		return err
 	})
@@ -125,9 +125,9 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 	var gone []deletedRow
 	var key string
 	condition, value := q.where()
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
 		// The row is locked first, so that two calls for one creator take turns.
-		err := tx.QueryRow(`UPDATE erasures SET scrubbed = 0 WHERE account = ?1 AND subject = ?2
+		err := tx.QueryRow(`UPDATE erasures SET mark = mark WHERE account = ?1 AND subject = ?2
 			RETURNING key`, account, q.subject()).Scan(&key)
 		if err != nil {
 			return err
@@ -169,7 +169,7 @@ func (s *Service) countErased(
 		images, bytes = images+1, bytes+d.size
 	}
 	_, err := tx.Exec(`UPDATE erasures SET images = images + ?3, drafts = drafts + ?4,
-		bytes = bytes + ?5 WHERE account = ?1 AND subject = ?2`,
+		bytes = bytes + ?5, scrubbed = 0 WHERE account = ?1 AND subject = ?2`,
 		account, q.subject(), images, drafts, bytes)
 	return err
 }
@@ -287,6 +287,9 @@ func erasedSince(img Image, began time.Time) (query string, args []any) {
 		[]any{img.Account, creatorSubject(*img.Creator), micros(began)}
 }
 
+// ErrErased says that an image's creator was erased since its upload or import began.
+var ErrErased = errors.New("images: the creator was erased meanwhile")
+
 // refuseErased refuses an image whose creator was erased after a moment.
 func refuseErased(asked *sql.Row) error {
 	var erased int
@@ -294,8 +297,8 @@ func refuseErased(asked *sql.Row) error {
 		return fmt.Errorf("asking whether a creator was erased: %w", err)
 	}
 	if erased > 0 {
-		return Errorf(ImageNotFound,
-			"The images of this creator were erased while this one was being uploaded")
+		return &Error{Kind: ImageNotFound, Err: ErrErased,
+			Msg: "The images of this creator were erased while this one was being uploaded"}
 	}
 	return nil
 }

@@ -92,14 +92,14 @@ func (s *Service) TicketCounts(ctx context.Context) (TicketCounts, error) {
 	now := micros(s.Now())
 	err := s.DB.QueryRow(ctx, `SELECT COUNT(*),
 		COALESCE(SUM(CASE WHEN refusals >= ?3 THEN 1 ELSE 0 END), 0)
-		FROM (SELECT refusals FROM images WHERE draft = 1 AND expires >= ?1 LIMIT ?2) AS alive`,
+		FROM (SELECT refusals FROM images WHERE draft = 1 AND open IN (0, 1) AND expires >= ?1 LIMIT ?2) AS alive`,
 		now, MaxCounted, maxRefusals).Scan(&c.Open, &c.Refused)
 	if err != nil {
 		return c, fmt.Errorf("counting tickets: %w", err)
 	}
 	c.Open -= c.Refused
 	err = s.DB.QueryRow(ctx, `SELECT COUNT(*)
-		FROM (SELECT key FROM images WHERE draft = 1 AND expires < ?1 LIMIT ?2) AS gone`,
+		FROM (SELECT key FROM images WHERE draft = 1 AND open IN (0, 1) AND expires < ?1 LIMIT ?2) AS gone`,
 		now, MaxCounted).Scan(&c.Expired)
 	if err != nil {
 		return c, fmt.Errorf("counting expired tickets: %w", err)

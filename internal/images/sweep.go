@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"calotype/internal/blob"
@@ -15,31 +16,46 @@ import (
 // The sweep waits at first: whoever restored a database should have time to look.
 var jobs = []struct {
 	name         string
+	slow         bool // may wait for the blob store or for writers, and keeps no quick job waiting
 	first, every time.Duration
 	do           func(*Service, context.Context) error
 }{
-	{"release expired drafts", 0, time.Minute, (*Service).releaseExpiredDrafts},
-	{"delete batch tokens without a parent", time.Hour, time.Hour,
+	{"release expired drafts", false, 0, time.Minute, (*Service).releaseExpiredDrafts},
+	{"delete batch tokens without a parent", false, time.Hour, time.Hour,
 		(*Service).deleteOrphanedBatchTokens},
-	{"follow deletions", 0, 10 * time.Second, (*Service).followDeletions},
-	{"delete originals left over", 0, time.Minute, (*Service).deleteLeftOver},
-	{"scrub the database", 0, 10 * time.Second, (*Service).scrub},
-	{"forget old deletions", 10 * time.Minute, time.Hour, (*Service).forgetDeletions},
-	{"delete expired drafts", 0, 10 * time.Minute, (*Service).deleteExpiredDrafts},
-	{"sweep orphaned originals", time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
+	{"follow deletions", false, 0, 10 * time.Second, (*Service).followDeletions},
+	{"forget old deletions", false, 10 * time.Minute, time.Hour, (*Service).forgetDeletions},
+	{"delete originals left over", true, 0, time.Minute, (*Service).deleteLeftOver},
+	{"scrub the database", true, 0, 10 * time.Second, (*Service).scrub},
+	{"delete expired drafts", true, 0, 10 * time.Minute, (*Service).deleteExpiredDrafts},
+	{"sweep orphaned originals", true, time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
 }
 
 // Run does the periodic jobs until ctx ends. Then nobody waits for a draft any more.
 func (s *Service) Run(ctx context.Context) error {
+	defer s.waits.close()
+	defer context.AfterFunc(ctx, s.waits.close)() // at once, whatever the jobs are at
+	var lanes sync.WaitGroup
+	for _, slow := range []bool{false, true} {
+		lanes.Go(func() { s.runJobs(ctx, slow) })
+	}
+	lanes.Wait()
+	return nil
+}
+
+// runJobs does the quick jobs, or the slow ones, one after another until ctx ends.
+func (s *Service) runJobs(ctx context.Context, slow bool) {
 	next := make([]time.Time, len(jobs))
 	for i, job := range jobs {
 		next[i] = time.Now().Add(job.first)
 	}
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
-	defer s.waits.close()
 	for {
 		for i, job := range jobs {
+			if job.slow != slow {
+				continue
+			}
 			if now := time.Now(); !now.Before(next[i]) {
 				next[i] = now.Add(job.every)
 				if err := job.do(s, ctx); err != nil && ctx.Err() == nil {
@@ -49,7 +65,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
 	}
@@ -63,7 +79,7 @@ func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
 		var gone []deletedRow
-		err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
 			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
 				WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
 				micros(s.Now().Add(-draftAfterlife)), some)

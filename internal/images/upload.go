@@ -88,6 +88,15 @@ func (s *Service) BeginImage(account string, size int64) (*Upload, error) {
 	return u, nil
 }
 
+// BeginImport is BeginImage for an import that began at a moment, from which erasures count.
+func (s *Service) BeginImport(account string, size int64, began time.Time) (*Upload, error) {
+	u, err := s.BeginImage(account, size)
+	if err == nil {
+		u.began = began
+	}
+	return u, err
+}
+
 // admit reserves what the body needs.
 func (u *Upload) admit(size int64) (err error) {
 	if size < 0 || size > u.s.MaxUploadBytes {

@@ -2,6 +2,8 @@ package images
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ const (
 	MaxWait = time.Minute
 
 	waitersAtOnce = 1000 // per node
+	waitersOfOne  = 500  // of one account
 	waitPoll      = time.Second
 	waitPollTime  = 10 * time.Second // for one poll to be answered
 )
@@ -28,11 +31,14 @@ func (s *Service) WaitImage(
 	if err != nil || !img.Draft {
 		return img, err
 	}
-	done, err := s.waits.enter(s, img.Key)
+	done, err := s.waits.enter(s, account, img.Key)
 	if err != nil {
 		return Image{}, err
 	}
-	defer s.waits.leave(img.Key, done)
+	if done == nil { // the server ends
+		return img, nil
+	}
+	defer s.waits.leave(account, img.Key, done)
 	timeout := time.NewTimer(atMost)
 	defer timeout.Stop()
 	select {
@@ -41,7 +47,12 @@ func (s *Service) WaitImage(
 	case <-ctx.Done():
 		return Image{}, Errorf(Aborted, "The request was aborted by the client")
 	}
-	return s.Image(ctx, account, id)
+	// By its key: an edit may have given it another id meanwhile.
+	img, err = s.imageOfKey(ctx, img.Key)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = Errorf(ImageNotFound, "Image not found")
+	}
+	return img, err
 }
 
 // waits are those who wait for drafts. While there are any, one goroutine asks the database once a
@@ -53,6 +64,7 @@ type waits struct {
 	askers  int
 	polls   int                // so far
 	of      map[string]*waited // by the image's key
+	owners  map[string]int     // askers by account
 }
 
 type waited struct {
@@ -60,23 +72,25 @@ type waited struct {
 	askers int
 }
 
-// enter joins those who wait for a draft. On success the caller must leave with what it got.
-func (w *waits) enter(s *Service, key string) (done chan struct{}, err error) {
+// enter joins those who wait for a draft. On success the caller must leave with what it got, which is
+// nil when nobody waits any more.
+func (w *waits) enter(s *Service, account, key string) (done chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return nil, busy("The server is shutting down")
+		return nil, nil
 	}
-	if w.askers >= waitersAtOnce {
+	if w.askers >= waitersAtOnce || w.owners[account] >= waitersOfOne {
 		return nil, busy("Too many requests wait for uploads")
 	}
 	if w.of == nil {
-		w.of = map[string]*waited{}
+		w.of, w.owners = map[string]*waited{}, map[string]int{}
 	}
 	if w.of[key] == nil {
 		w.of[key] = &waited{done: make(chan struct{})}
 	}
 	w.askers++
+	w.owners[account]++
 	w.of[key].askers++
 	if !w.polling {
 		w.polling = true
@@ -85,10 +99,13 @@ func (w *waits) enter(s *Service, key string) (done chan struct{}, err error) {
 	return w.of[key].done, nil
 }
 
-func (w *waits) leave(key string, done chan struct{}) {
+func (w *waits) leave(account, key string, done chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.askers--
+	if w.owners[account]--; w.owners[account] == 0 {
+		delete(w.owners, account)
+	}
 	// Else it is done with, and others may wait under the same key again.
 	if at := w.of[key]; at != nil && at.done == done {
 		if at.askers--; at.askers == 0 {

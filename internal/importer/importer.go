@@ -12,7 +12,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +58,8 @@ type run struct {
 	source  *source
 	report  *report
 	round   int
+	began   time.Time // erasures since then count
+	known   *known
 	failing atomic.Int32 // images that failed since one succeeded
 }
 
@@ -72,7 +76,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	r := &run{Config: c, source: from, report: newReport(c)}
+	r := &run{Config: c, source: from, report: newReport(c), began: c.Core.Now(), known: newKnown()}
 	ticking, stop := context.WithCancel(ctx)
 	ticked := make(chan struct{})
 	go func() {
@@ -171,7 +175,11 @@ func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err er
 		img, found := here[i.ID]
 		// Of a draft the insertion knows whether it still waits for its upload.
 		if found && !img.Draft && r.isHere(i, img) {
+			r.known.add(i.ID)
 			continue
+		}
+		if !found && r.known.has(i.ID) {
+			continue // deleted since this run saw it here: that is not to be undone
 		}
 		busy = true
 		group.Go(func() error {
@@ -227,6 +235,7 @@ func (r *run) bring(ctx context.Context, i images.ImportedImage) error {
 	})
 	if err == nil {
 		r.failing.Store(0)
+		r.known.add(i.ID)
 		r.report.bring(i, size)
 		return nil
 	}
@@ -243,7 +252,7 @@ func (r *run) attempt(ctx context.Context, i images.ImportedImage) (size int64, 
 		return 0, images.Errorf(images.TooLarge, "The file is larger than the %d bytes allowed",
 			r.Core.MaxUploadBytes)
 	}
-	u, err := r.Core.BeginImage(r.Account.ID, most)
+	u, err := r.Core.BeginImport(r.Account.ID, most, r.began)
 	if err != nil {
 		return 0, err
 	}
@@ -276,6 +285,9 @@ func (r *run) judge(ctx context.Context, id string, err error) error {
 		if answer.forbids() {
 			return err
 		}
+	case errors.Is(err, images.ErrErased):
+		r.report.refuse(id, err)
+		return nil
 	case errors.As(err, &refusal):
 		switch refusal.Kind {
 		case images.Unsupported, images.Undecodable, images.OverLimits, images.TooLarge,
@@ -301,4 +313,26 @@ func (r *run) judge(ctx context.Context, id string, err error) error {
 		return fmt.Errorf("%d images have failed in a row: %w", failuresInARow, err)
 	}
 	return nil
+}
+
+// known are the ids that a run has seen here, as hashes: there may be millions.
+type known struct {
+	mu   sync.Mutex
+	seed maphash.Seed
+	ids  map[uint64]struct{}
+}
+
+func newKnown() *known { return &known{seed: maphash.MakeSeed(), ids: map[uint64]struct{}{}} }
+
+func (k *known) add(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ids[maphash.String(k.seed, id)] = struct{}{}
+}
+
+func (k *known) has(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ok := k.ids[maphash.String(k.seed, id)]
+	return ok
 }

@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -94,6 +96,13 @@ func openSQLite(path string) (*DB, error) {
 		"_foreign_keys":  {"on"},
 		"_secure_delete": {"on"},
 	}
+	// VACUUM builds a copy in a temporary file, as large as the database: /tmp may be small, and
+	// what is to be deleted must not lie elsewhere. SQLite reads this once, when it is first used.
+	if os.Getenv("SQLITE_TMPDIR") == "" {
+		if err := os.Setenv("SQLITE_TMPDIR", filepath.Dir(path)); err != nil {
+			return nil, fmt.Errorf("sqldb: naming the folder of temporary files: %w", err)
+		}
+	}
 	file := &url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
 	file.RawQuery = options.Encode()
 	reader, err := sql.Open("sqlite3", file.String())
@@ -161,6 +170,9 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTime)
 	defer cancel()
 	begun, err := db.writer.BeginTx(ctx, nil)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errCrowded
+	}
 	if err != nil {
 		return fmt.Errorf("sqldb: beginning a transaction: %w", err)
 	}
@@ -179,6 +191,24 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 	}
 	return nil
+}
+
+// errCrowded is a wait for the writer, or for a connection, that took all of a transaction's time.
+var errCrowded = errors.New("sqldb: others take too long to write")
+
+// txTimes is how often TxAgain begins at most.
+const txTimes = 10
+
+// TxAgain is Tx for statements that lock many rows, in an order that only the engine knows: when
+// PostgreSQL ends the transaction because of a deadlock, it begins again. fn must keep nothing of an
+// earlier run of it.
+func (db *DB) TxAgain(ctx context.Context, fn func(*Tx) error) error {
+	for times := 1; ; times++ {
+		err := db.Tx(ctx, fn)
+		if pg := new(pgconn.PgError); !errors.As(err, &pg) || pg.Code != "40P01" || times == txTimes {
+			return err
+		}
+	}
 }
 
 // isFull reports whether err is an engine's word that its disk is full.
@@ -203,7 +233,7 @@ func IsUnavailable(err error) bool {
 		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P0") ||
 			pg.Code == "53300"
 	}
-	return errors.Is(err, driver.ErrBadConn)
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, errCrowded)
 }
 
 // A Tx is an open transaction.
