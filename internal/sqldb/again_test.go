@@ -1,0 +1,51 @@
+package sqldb_test
+
+import (
+	"sync"
+	"testing"
+
+	"calotype/internal/sqldb"
+	"calotype/internal/sqldb/sqldbtest"
+)
+
+// TestTxAgain has two transactions hold a row each and want the other's: PostgreSQL ends one of
+// them, which must begin again. SQLite has one writer, and nothing of the kind.
+func TestTxAgain(t *testing.T) {
+	t.Parallel()
+	db := sqldbtest.Open(t, sqldbtest.Postgres(t))
+	for _, query := range []string{
+		`CREATE TABLE pairs (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)`,
+		`INSERT INTO pairs (id, n) VALUES (1, 0), (2, 0)`,
+	} {
+		if _, err := db.Exec(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var holding, both sync.WaitGroup
+	holding.Add(2)
+	runs := make(chan int, 100)
+	for _, order := range [][2]int{{1, 2}, {2, 1}} {
+		both.Go(func() {
+			var meet sync.Once
+			err := db.TxAgain(t.Context(), func(tx *sqldb.Tx) error {
+				runs <- order[0]
+				for _, id := range order {
+					if _, err := tx.Exec(`UPDATE pairs SET n = n + 1 WHERE id = ?1`, id); err != nil {
+						return err
+					}
+					meet.Do(func() { holding.Done(); holding.Wait() })
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	var sum int
+	err := db.QueryRow(t.Context(), `SELECT SUM(n) FROM pairs`).Scan(&sum)
+	if err != nil || sum != 4 || len(runs) < 3 {
+		t.Errorf("%d additions in %d runs, %v; want 4 in 3 or more", sum, len(runs), err)
+	}
+}
