@@ -10,7 +10,9 @@ import (
 
 // accountTables are the tables of what an account owns besides its images, in the order in which
 // rows go. A test compares the list with the schema.
-var accountTables = []string{"variants", "signing_keys", "tokens", "erasures"}
+var accountTables = []string{"variants", "signing_keys", "tokens", "erasures",
+	"delivery_attempts", "deliveries", "events", "notification_targets", "notification_policies",
+	"webhooks"}
 
 // DeleteAccount deletes an account with all that it has, for ever: AccountUnknown, Invalid for the
 // one made at the first start. It suspends the account first, so that nothing is added meanwhile.

@@ -174,7 +174,7 @@ func (b *backUp) dropDeleted(ctx context.Context, o storedOriginal, gone error) 
 		b.damaged.add(o, gone)
 		return nil
 	}
-	if _, err := b.snapshot.deleteRow(ctx, o.account, o.id); err != nil {
+	if _, err := b.snapshot.deleteRow(ctx, o.account, o.id, false); err != nil {
 		return fmt.Errorf("leaving out a deleted image: %w", err)
 	}
 	return nil

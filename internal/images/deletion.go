@@ -28,6 +28,8 @@ type deletedRow struct {
 	key, account string
 	blob         string // of the original; "" of a draft
 	size         int64  // bytes of it
+	image        Image  // as it was
+	open         bool   // a draft that counted as open
 }
 
 // deleteRows deletes the rows of images and drafts that where finds, and credits their accounts.
@@ -35,24 +37,29 @@ type deletedRow struct {
 // see bury, and drafts with the id that it freed; see pay.
 func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
 	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
-		RETURNING key, account, COALESCE(blob, ''), draft, COALESCE(size, 0), open, reserved`, args...)
+		RETURNING `+imageColumns+`, open, reserved`, args...)
 	if err != nil {
 		return nil, err
 	}
 	credits := map[string]charge{}
 	gone, err := collect(rows, func(r row) (d deletedRow, err error) {
-		var draft, open bool
 		var reserved int64
-		err = r.Scan(&d.key, &d.account, &d.blob, &draft, &d.size, &open, &reserved)
+		if d.image, err = scanImageAnd(r, &d.open, &reserved); err != nil {
+			return d, err
+		}
+		d.key, d.account = d.image.Key, d.image.Account
+		if o := d.image.Original; o != nil {
+			d.blob, d.size = o.Blob, o.Size
+		}
 		c := credits[d.account]
 		switch {
-		case !draft:
+		case !d.image.Draft:
 			c.images, c.bytes = c.images+1, c.bytes+d.size
-		case open:
+		case d.open:
 			c.drafts, c.bytes = c.drafts+1, c.bytes+reserved
 		}
 		credits[d.account] = c
-		return d, err
+		return d, nil
 	})
 	if err != nil {
 		return nil, err

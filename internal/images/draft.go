@@ -112,9 +112,12 @@ func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
 		secret, reserved = hashHex(ticket), s.MaxUploadBytes
 	}
 	if img.Custom {
-		_, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
+		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
 			AND (expires < ?3 OR refusals >= ?4)`,
 			img.Account, hashHex(img.ID), micros(img.Created), maxRefusals)
+		if err == nil {
+			err = s.record(tx, img.Account, expirations(unreleased(gone))...)
+		}
 		if err != nil {
 			return err
 		}

@@ -42,8 +42,14 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 				return err
 			}
 		}
-		img, err = editRow(tx, account, id, e)
-		return err
+		if img, err = editRow(tx, account, id, e); err != nil {
+			return err
+		}
+		told := Event{Type: ImageUpdated, Image: img}
+		if img.ID != id {
+			told.PreviousID = id
+		}
+		return s.record(tx, account, told)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Image{}, s.whyNotEdited(ctx, account, id, e)
@@ -52,6 +58,7 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		return Image{}, fmt.Errorf("editing an image: %w", err)
 	}
 	s.resolved.forget()
+	s.outbox.nudge()
 	return img, nil
 }
 

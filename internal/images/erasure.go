@@ -123,6 +123,7 @@ func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQue
 // it notes the end.
 func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery) (int, error) {
 	var gone []deletedRow
+	var events int
 	var key string
 	condition, value := q.where()
 	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
@@ -140,22 +141,29 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 		if err := s.bury(tx, key, gone); err != nil {
 			return err
 		}
-		return s.countErased(tx, account, q, gone)
+		if events, err = eraseEvents(tx, account, q, gone); err != nil {
+			return err
+		}
+		if err := s.record(tx, account, deletions(gone, true)...); err != nil {
+			return err
+		}
+		return s.countErased(tx, account, q, gone, events)
 	})
-	if err != nil || len(gone) == 0 {
+	if err != nil || len(gone)+events == 0 {
 		return 0, err
 	}
+	s.outbox.nudge()
 	r := s.removeGone(ctx, gone)
 	_, err = s.DB.Exec(ctx, `UPDATE erasures SET renditions = renditions + ?2,
 		uploads = uploads + ?3 WHERE key = ?1`, key, r.renditions, r.uploads)
-	return len(gone), err
+	return len(gone) + events, err
 }
 
-// countErased adds deleted rows to the receipt, or the end when there are none.
+// countErased adds deleted rows to the receipt, or the end when nothing is left.
 func (s *Service) countErased(
-	tx *sqldb.Tx, account string, q ErasureQuery, gone []deletedRow,
+	tx *sqldb.Tx, account string, q ErasureQuery, gone []deletedRow, events int,
 ) error {
-	if len(gone) == 0 {
+	if len(gone)+events == 0 {
 		_, err := tx.Exec(`UPDATE erasures SET ended = ?3 WHERE account = ?1 AND subject = ?2`,
 			account, q.subject(), micros(s.Now()))
 		return err

@@ -23,6 +23,9 @@ const (
 	ImageNotFound    //
 	VariantNotFound  //
 	KeyNotFound      // no signing key of that name
+	WebhookNotFound  // no webhook or stream of that id or name
+	PolicyNotFound   // no notification policy of that id
+	WebhookRefused   // the receiver did not take the test event; the text says its status
 	Exists           // the id is taken
 	TicketUnknown    // no draft has that ticket
 	TicketUsed       // the ticket has become an image
@@ -98,7 +101,9 @@ var kindNames = [kinds]string{
 	AccountUnknown: "account-unknown", Invalid: "invalid", InvalidID: "invalid-id",
 	ImageNotFound: "image-not-found", VariantNotFound: "variant-not-found",
 	KeyNotFound: "key-not-found", Exists: "exists",
-	TicketUnknown: "ticket-unknown", TicketUsed: "ticket-used", TicketDead: "ticket-dead",
+	WebhookNotFound: "webhook-not-found", PolicyNotFound: "policy-not-found",
+	WebhookRefused: "webhook-refused",
+	TicketUnknown:  "ticket-unknown", TicketUsed: "ticket-used", TicketDead: "ticket-dead",
 	TicketCrowded: "ticket-crowded", NotForm: "not-form", TooLarge: "too-large",
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
 	Undecodable: "undecodable", OverLimits: "over-limits", FetchFailed: "fetch-failed",

@@ -33,10 +33,14 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 		if err := s.insertDraft(tx, draft, ""); err != nil {
 			return err
 		}
-		if _, err := u.claimRow(tx, img); err != nil {
+		c, _, err := u.claimRow(tx, img)
+		if err == nil {
+			err = insertMeta(tx, img.Key)
+		}
+		if err != nil {
 			return err
 		}
-		return insertMeta(tx, img.Key)
+		return s.pay(tx, account, c)
 	})
 }
 

@@ -83,7 +83,7 @@ func (s *Service) OpenOriginal(
 // DeleteImage deletes an image or draft, whose ticket dies with it; ImageNotFound when there is
 // none. The row goes first; bytes that could not be removed are left to a periodic job.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
-	gone, err := s.deleteRow(ctx, account, id)
+	gone, err := s.deleteRow(ctx, account, id, true)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Errorf(ImageNotFound, "Image not found")
 	}
@@ -91,11 +91,15 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 		return fmt.Errorf("deleting an image: %w", err)
 	}
 	s.removeGone(ctx, []deletedRow{gone})
+	s.outbox.nudge()
 	return nil
 }
 
-// deleteRow deletes the row of an image or draft; sql.ErrNoRows when there is none.
-func (s *Service) deleteRow(ctx context.Context, account, id string) (gone deletedRow, err error) {
+// deleteRow deletes the row of an image or draft; sql.ErrNoRows when there is none. Webhooks are
+// told if they are to be.
+func (s *Service) deleteRow(
+	ctx context.Context, account, id string, tell bool,
+) (gone deletedRow, err error) {
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		rows, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2`, account, hashHex(id))
 		if err == nil && len(rows) == 0 {
@@ -105,18 +109,27 @@ func (s *Service) deleteRow(ctx context.Context, account, id string) (gone delet
 			return err
 		}
 		gone = rows[0]
+		if tell {
+			if err := s.record(tx, account, deletions(rows, false)...); err != nil {
+				return err
+			}
+		}
 		return s.bury(tx, "", rows)
 	})
 	return gone, err
 }
 
-const selectImage = `SELECT key, account, id, custom, creator, meta, filename, require_signed,
+const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
 	created, uploaded, draft, expires, refusals, last_kind, last_message,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
-	size, sha256, thumbhash
-	FROM images`
+	size, sha256, thumbhash`
 
-func scanImage(r row) (Image, error) {
+const selectImage = `SELECT ` + imageColumns + ` FROM images`
+
+func scanImage(r row) (Image, error) { return scanImageAnd(r) }
+
+// scanImageAnd scans imageColumns and what stands behind them.
+func scanImageAnd(r row, more ...any) (Image, error) {
 	var (
 		img                             Image
 		ticket                          Ticket
@@ -128,11 +141,11 @@ func scanImage(r row) (Image, error) {
 		maxPixels, scans, frames, size  sql.NullInt64
 		alpha                           sql.NullBool
 	)
-	err := r.Scan(&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta, &img.Filename,
-		&img.RequireSignedURLs, &created, &uploaded, &img.Draft,
+	err := r.Scan(append([]any{&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta,
+		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
 		&expires, &ticket.Refusals, &kind, &ticket.LastMessage,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
-		&size, &sha256, &thumbhash)
+		&size, &sha256, &thumbhash}, more...)...)
 	if err != nil {
 		return Image{}, err
 	}

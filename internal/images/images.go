@@ -50,6 +50,8 @@ type Config struct {
 	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
 
+	EventRetention time.Duration // of events, told or not; 0 for 30 days
+
 	Now   func() time.Time
 	Log   *slog.Logger
 	Timer render.Timer // of the stages named Stage...; nil for none
@@ -66,6 +68,7 @@ type Service struct {
 	gates      gates
 	fetches    fetches
 	waits      waits
+	outbox     outbox
 	resolved   resolveCache
 	counters   counters
 	follower   follower
@@ -84,6 +87,9 @@ func New(c Config) *Service {
 	setDefault(&c.MaxUploadBytes, 10<<20)
 	setDefault(&c.SpoolBytes, 4<<30)
 	setDefault(&c.CacheBytes, 10<<30)
+	if c.EventRetention == 0 {
+		c.EventRetention = 30 * 24 * time.Hour
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -93,7 +99,7 @@ func New(c Config) *Service {
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
-	s := &Service{Config: c, maxLooked: maxLooked}
+	s := &Service{Config: c, maxLooked: maxLooked, outbox: outbox{make(chan struct{}, 1)}}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }

@@ -137,7 +137,7 @@ func (s *Service) restoreTo(
 			if !o.DropDamaged {
 				return nil // all of them are to be named
 			}
-			_, err = s.deleteRow(ctx, original.account, original.id)
+			_, err = s.deleteRow(ctx, original.account, original.id, false)
 		case err == nil:
 			report.Images++
 			report.Bytes += original.size

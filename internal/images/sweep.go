@@ -25,6 +25,7 @@ var jobs = []struct {
 		(*Service).deleteOrphanedBatchTokens},
 	{"follow deletions", false, 0, 10 * time.Second, (*Service).followDeletions},
 	{"forget old deletions", false, 10 * time.Minute, time.Hour, (*Service).forgetDeletions},
+	{"forget old events", false, 10 * time.Minute, time.Hour, (*Service).forgetEvents},
 	{"delete originals left over", true, 0, time.Minute, (*Service).deleteLeftOver},
 	{"scrub the database", true, 0, 10 * time.Second, (*Service).scrub},
 	{"delete expired drafts", true, 0, 10 * time.Minute, (*Service).deleteExpiredDrafts},

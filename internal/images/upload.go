@@ -262,14 +262,17 @@ func (u *Upload) insertClaimed(tx *sqldb.Tx, img Image) error {
 	if err := u.s.insertDraft(tx, u.draft, ""); err != nil {
 		return err
 	}
-	rows, err := u.claimRow(tx, img)
-	if err == nil && rows == 0 {
+	c, claimed, err := u.claimRow(tx, img)
+	if err == nil && !claimed {
 		err = errors.New("a draft made in this transaction could not be claimed in it")
+	}
+	if err == nil {
+		err = insertMeta(tx, img.Key)
 	}
 	if err != nil {
 		return err
 	}
-	return insertMeta(tx, img.Key)
+	return u.s.pay(tx, img.Account, c)
 }
 
 // store examines the complete body and stores it as an original of no row yet.
@@ -380,109 +383,33 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 	default:
 		return err
 	}
-	_, counting := u.s.DB.Exec(context.WithoutCancel(ctx), `UPDATE images
-		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3
-		WHERE key = ?1 AND draft = 1`, u.draft.Key, e.Kind.String(), e.Msg)
+	counting := u.s.DB.Tx(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
+		return u.countRefusal(tx, e)
+	})
 	if counting != nil {
 		u.s.Log.Error("a refusal was not counted", "image", u.draft.Key, "err", counting)
 	}
+	u.s.outbox.nudge()
 	return err
 }
 
-// claim uses the ticket. When another request with the same Idempotency-Key and the same bytes was
-// first, its image is returned.
-func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image, error) {
-	img := u.claimed(o, filename)
-	var rows int64
-	began := time.Now()
-	err := u.s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
-		if rows, err = u.claimRow(tx, img); err != nil || rows == 0 {
-			return err
-		}
-		// An edit may have changed the draft since the upload began.
-		if img, err = scanImage(tx.QueryRow(selectImage+` WHERE key = ?1`, img.Key)); err != nil {
-			return err
-		}
-		return insertMeta(tx, img.Key)
-	})
-	u.s.Timer.Since(render.Uploads, StageCommit, began)
-	if err != nil {
-		return img, storing("claiming a ticket", err)
-	}
-	if rows == 0 {
-		return u.lost(ctx, o.SHA256)
-	}
-	u.s.gates.end(u.draft.Key)
-	return img, nil
-}
-
-// claimed is what the draft becomes.
-func (u *Upload) claimed(o *Original, filename string) Image {
-	img := u.draft
-	img.Draft, img.Ticket, img.Uploaded = false, nil, fromMicros(micros(u.s.Now()))
-	img.Filename, img.Original = &filename, o
-	return img
-}
-
-// claimRow is the one statement that uses a ticket: it changes one row or none. Then the account
-// holds an image in place of what the draft reserved.
-func (u *Upload) claimRow(tx *sqldb.Tx, img Image) (rows int64, err error) {
-	var claimer any
-	if u.claimer != "" {
-		claimer = u.claimer
-	}
-	var open bool
-	var reserved int64
-	o := img.Original
-	err = tx.QueryRow(`UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
-		claimed_by = ?4, blob = ?5, format = ?6, stored_width = ?7, stored_height = ?8,
-		max_pixels = ?9, scans = ?10, orientation = ?11, frames = ?12, alpha = ?13, size = ?14,
-		sha256 = ?15, thumbhash = ?16
-		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
-		RETURNING open, reserved`,
-		img.Key, micros(img.Uploaded), *img.Filename, claimer, o.Blob, string(o.Header.Format),
-		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
-		o.Header.Orientation, o.Header.Frames, flag(o.Alpha), o.Size, o.SHA256,
-		o.Thumbhash, micros(u.began), maxRefusals).Scan(&open, &reserved)
+// countRefusal counts a refusal of the ticket, and has webhooks told.
+func (u *Upload) countRefusal(tx *sqldb.Tx, e *Error) error {
+	draft, err := scanImage(tx.QueryRow(`UPDATE images
+		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3
+		WHERE key = ?1 AND draft = 1 RETURNING `+imageColumns, u.draft.Key, e.Kind.String(), e.Msg))
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+		return nil // another body was taken, or it was cancelled
 	}
-	if err != nil {
-		return 0, err
-	}
-	c := charge{images: 1, bytes: o.Size}
-	if open {
-		c = charge{images: 1, drafts: -1, bytes: o.Size - reserved}
-	}
-	return 1, u.s.pay(tx, img.Account, c)
-}
-
-// lost says why a claim changed no row.
-func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
-	img, err := u.s.imageOfKey(ctx, u.draft.Key)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Image{}, errCancelled()
-	}
-	if err != nil {
-		return Image{}, fmt.Errorf("reading why a claim was lost: %w", err)
-	}
-	if err = u.state(img); AsError(err).Kind == TicketUsed {
-		repeat, err := u.mayRepeat(ctx, img)
-		if err != nil {
-			return Image{}, err
-		}
-		if repeat {
-			return u.again(img, sum)
-		}
-	}
+	n := 0
 	if err == nil {
-		err = errors.New("a claim of a ticket that is alive changed no row")
+		n = draft.Ticket.Refusals
 	}
-	return Image{}, err
-}
-
-func errCancelled() error {
-	return Errorf(TicketUnknown, "Upload URL not found: it was cancelled or replaced meanwhile")
+	if err != nil || n > maxRefusals { // bodies that came at once with the last one
+		return err
+	}
+	return u.s.record(tx, draft.Account, Event{Type: UploadFailed, Image: draft,
+		Failure: &UploadFail{Kind: e.Kind, Message: e.Msg, Attempt: n, Final: n == maxRefusals}})
 }
 
 // blobKey returns a fresh key, which begins with the UTC day so that the sweep can tell its age.

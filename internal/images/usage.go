@@ -129,7 +129,8 @@ func credit(tx *sqldb.Tx, credits map[string]charge) error {
 	return nil
 }
 
-// releaseExpiredDrafts gives back what drafts reserve whose time is over; their rows stay a while.
+// releaseExpiredDrafts gives back what drafts reserve whose time is over, and has webhooks told;
+// their rows stay a while.
 func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
@@ -137,20 +138,23 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
 			rows, err := tx.Query(`UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
 				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
-				ORDER BY expires LIMIT ?2) RETURNING account, reserved`,
+				ORDER BY expires LIMIT ?2) RETURNING `+imageColumns+`, reserved`,
 				micros(s.Now().Add(-releaseAfter)), some)
 			if err != nil {
 				return err
 			}
 			credits := map[string]charge{}
-			all, err := collect(rows, func(r row) (account string, err error) {
+			all, err := collect(rows, func(r row) (img Image, err error) {
 				var reserved int64
-				err = r.Scan(&account, &reserved)
-				c := credits[account]
-				credits[account] = charge{drafts: c.drafts + 1, bytes: c.bytes + reserved}
-				return account, err
+				img, err = scanImageAnd(r, &reserved)
+				c := credits[img.Account]
+				credits[img.Account] = charge{drafts: c.drafts + 1, bytes: c.bytes + reserved}
+				return img, err
 			})
 			if released = len(all); err != nil {
+				return err
+			}
+			if err := s.recordByAccount(tx, expirations(all)); err != nil {
 				return err
 			}
 			return credit(tx, credits)
@@ -158,6 +162,7 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("releasing expired drafts: %w", err)
 		}
+		s.outbox.nudge()
 		if released < some {
 			return nil
 		}

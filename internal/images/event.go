@@ -1,0 +1,373 @@
+package images
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"calotype/internal/render"
+	"calotype/internal/sqldb"
+)
+
+// An EventType says what happened.
+type EventType string
+
+// The types. Webhooks are told of the first two; of the others those that ask for it.
+const (
+	UploadSucceeded EventType = "image.upload.succeeded" // by a one-time URL
+	UploadFailed    EventType = "image.upload.failed"    // a refusal that counts, or the end of a refused URL
+	DraftExpired    EventType = "image.draft.expired"    // a one-time URL that nobody used
+	ImageDeleted    EventType = "image.deleted"          // or a draft was cancelled
+	ImageUpdated    EventType = "image.updated"
+)
+
+// EventTypes are all types. DefaultEvents are those of a webhook that names none.
+var (
+	EventTypes    = []EventType{UploadSucceeded, UploadFailed, DraftExpired, ImageDeleted, ImageUpdated}
+	DefaultEvents = []EventType{UploadSucceeded, UploadFailed}
+)
+
+// An Event is something that happened to an image or draft, and what was true of it then.
+type Event struct {
+	ID      string // the same at every attempt
+	Account string // its ID
+	Type    EventType
+	At      time.Time
+	// Image is as it was after the event, or before its deletion. Its internal Key is set, of its
+	// Original what an answer shows, and its Ticket if it was a draft. Of an erasure only ID is.
+	Image      Image
+	PreviousID string      // of ImageUpdated: the id that is no more, "" if it stayed
+	Variants   []string    // names of the account's variants then; nil of a draft and of a deletion
+	Failure    *UploadFail // of UploadFailed
+	erasure    bool        // goes as soon as it is told
+}
+
+// An UploadFail says why an upload failed.
+type UploadFail struct {
+	Kind    Kind
+	Message string // as the uploader was told
+	Attempt int    // refusals of this one-time URL so far
+	Final   bool   // the one-time URL takes no more uploads
+}
+
+// facts are an event in the database. Names are kept for good: rows of an older release are read.
+type facts struct {
+	ID            string          `json:"id"`
+	Custom        bool            `json:"custom,omitempty"`
+	Filename      *string         `json:"filename,omitempty"`
+	Meta          json.RawMessage `json:"meta,omitempty"`
+	Creator       *string         `json:"creator,omitempty"`
+	RequireSigned bool            `json:"requireSigned,omitempty"`
+	Created       int64           `json:"created,omitempty"`
+	Uploaded      int64           `json:"uploaded,omitempty"`
+	Draft         *draftFacts     `json:"draft,omitempty"`
+	Original      *originalFacts  `json:"original,omitempty"`
+	PreviousID    string          `json:"previousId,omitempty"`
+	Variants      []string        `json:"variants,omitempty"`
+	Failure       *failFacts      `json:"failure,omitempty"`
+}
+
+type draftFacts struct {
+	Expires  int64  `json:"expires"`
+	Refusals int    `json:"refusals,omitempty"`
+	Kind     string `json:"kind,omitempty"`
+	Message  string `json:"message,omitempty"`
+}
+
+type originalFacts struct {
+	Format    render.Format `json:"format"`
+	Width     int           `json:"width"`
+	Height    int           `json:"height"`
+	Frames    int           `json:"frames"`
+	Size      int64         `json:"size"`
+	SHA256    string        `json:"sha256"`
+	Thumbhash string        `json:"thumbhash,omitempty"`
+}
+
+type failFacts struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+	Attempt int    `json:"attempt"`
+	Final   bool   `json:"final"`
+}
+
+func (e Event) facts() facts {
+	img := e.Image
+	f := facts{
+		ID: img.ID, Custom: img.Custom, Filename: img.Filename, Meta: img.Meta,
+		Creator: img.Creator, RequireSigned: img.RequireSignedURLs,
+		PreviousID: e.PreviousID, Variants: e.Variants,
+	}
+	if e.erasure {
+		return f
+	}
+	f.Created, f.Uploaded = micros(img.Created), micros(img.Uploaded)
+	if t := img.Ticket; t != nil {
+		f.Draft = &draftFacts{micros(t.Expires), t.Refusals, t.LastKind.String(), t.LastMessage}
+	}
+	if o := img.Original; o != nil {
+		f.Original = &originalFacts{o.Header.Format, o.Width, o.Height, o.Header.Frames, o.Size,
+			o.SHA256, o.Thumbhash}
+	}
+	if e.Failure != nil {
+		f.Failure = &failFacts{e.Failure.Kind.String(), e.Failure.Message, e.Failure.Attempt,
+			e.Failure.Final}
+	}
+	return f
+}
+
+// read is the reverse of facts.
+func (e *Event) read(f facts) {
+	e.Image = Image{
+		Key: e.Image.Key, Account: e.Account, ID: f.ID, Custom: f.Custom, Filename: f.Filename,
+		Meta: f.Meta, Creator: f.Creator, RequireSignedURLs: f.RequireSigned,
+		Created: fromMicros(f.Created), Uploaded: fromMicros(f.Uploaded), Draft: f.Draft != nil,
+	}
+	e.PreviousID, e.Variants = f.PreviousID, f.Variants
+	if d := f.Draft; d != nil {
+		e.Image.Ticket = &Ticket{Expires: fromMicros(d.Expires), Refusals: d.Refusals,
+			LastKind: kindNamed(d.Kind), LastMessage: d.Message}
+	}
+	if o := f.Original; o != nil {
+		e.Image.Original = &Original{Width: o.Width, Height: o.Height, Size: o.Size,
+			SHA256: o.SHA256, Thumbhash: o.Thumbhash,
+			Header: render.Header{Format: o.Format, Frames: o.Frames}}
+	}
+	if d := f.Failure; d != nil {
+		e.Failure = &UploadFail{kindNamed(d.Kind), d.Message, d.Attempt, d.Final}
+	}
+}
+
+// A subscriber is a webhook that is to be told of something, and the policy that says so.
+type subscriber struct {
+	webhook, policy, policyName string
+	events                      []EventType
+}
+
+// subscribers reads who of an account is told of anything.
+func subscribers(tx *sqldb.Tx, account string) ([]subscriber, error) {
+	rows, err := tx.Query(`SELECT w.id, w.events, COALESCE(p.id, ''), COALESCE(p.name, '')
+		FROM webhooks w
+		LEFT JOIN notification_targets t ON t.webhook = w.id
+		LEFT JOIN notification_policies p ON p.id = t.policy AND p.enabled = 1
+		WHERE w.account = ?1 AND (w.kind = 'stream' OR p.id IS NOT NULL)
+		ORDER BY w.created, w.id, p.created, p.id`, account)
+	if err != nil {
+		return nil, fmt.Errorf("reading whom to tell: %w", err)
+	}
+	all, err := collect(rows, func(r row) (s subscriber, err error) {
+		var events string
+		err = r.Scan(&s.webhook, &events, &s.policy, &s.policyName)
+		s.events = splitEvents(events)
+		return s, err
+	})
+	// Of several policies for one webhook the oldest speaks: it is told once.
+	return slices.CompactFunc(all, func(a, b subscriber) bool { return a.webhook == b.webhook }), err
+}
+
+// record writes events of one account, in the transaction that makes them happen, for those who are
+// to be told of them. After the commit comes outbox.nudge.
+func (s *Service) record(tx *sqldb.Tx, account string, events ...Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	to, err := subscribers(tx, account)
+	if err != nil || len(to) == 0 {
+		return err
+	}
+	var variants []string
+	for _, e := range events {
+		told := slices.DeleteFunc(slices.Clone(to), func(s subscriber) bool {
+			return !slices.Contains(s.events, e.Type)
+		})
+		if len(told) == 0 {
+			continue
+		}
+		if !e.Image.Draft && e.Type != ImageDeleted && variants == nil {
+			if variants, err = variantNames(tx, account); err != nil {
+				return err
+			}
+		}
+		e.ID, e.Account, e.At, e.Variants = newEventID(), account, s.Now(), variants
+		if e.Image.Draft || e.Type == ImageDeleted {
+			e.Variants = nil
+		}
+		if err := insertEvent(tx, e, told); err != nil {
+			return fmt.Errorf("recording an event: %w", err)
+		}
+	}
+	return nil
+}
+
+func newEventID() string { return "evt_" + newKey() }
+
+// variantNames returns the names of the account's variants, in the order of every answer.
+func variantNames(tx *sqldb.Tx, account string) ([]string, error) {
+	rows, err := tx.Query(`SELECT id FROM variants WHERE account = ?1`, account)
+	if err != nil {
+		return nil, fmt.Errorf("reading the names of variants: %w", err)
+	}
+	names, err := collect(rows, func(r row) (name string, err error) {
+		err = r.Scan(&name)
+		return name, err
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+func insertEvent(tx *sqldb.Tx, e Event, to []subscriber) error {
+	text, err := json.Marshal(e.facts())
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO events (id, account, type, image, id_sha256, creator, created,
+		erasure, facts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
+		e.ID, e.Account, string(e.Type), e.Image.Key, hashHex(e.Image.ID), e.Image.Creator,
+		micros(e.At), flag(e.erasure), string(text))
+	if err != nil {
+		return err
+	}
+	for _, s := range to {
+		_, err := tx.Exec(`INSERT INTO deliveries (event, webhook, account, created, policy,
+			policy_name, due, attempt, failures, outcome)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4, 0, 0, 'pending')`,
+			e.ID, s.webhook, e.Account, micros(e.At), s.policy, s.policyName)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const selectEvent = `SELECT id, account, type, image, created, erasure, facts FROM events`
+
+func scanEvent(r row) (e Event, err error) {
+	var created int64
+	var text string
+	err = r.Scan(&e.ID, &e.Account, &e.Type, &e.Image.Key, &created, &e.erasure, &text)
+	if err != nil {
+		return e, err
+	}
+	var f facts
+	if err := json.Unmarshal([]byte(text), &f); err != nil {
+		return e, fmt.Errorf("reading the facts of event %s: %w", e.ID, err)
+	}
+	e.At = fromMicros(created)
+	e.read(f)
+	return e, nil
+}
+
+// deletions are the events of rows that were deleted. Those of an erasure tell the id only.
+func deletions(gone []deletedRow, erasure bool) (events []Event) {
+	for _, d := range gone {
+		e := Event{Type: ImageDeleted, Image: d.image, erasure: erasure}
+		if erasure {
+			e.Image = Image{Key: d.key, ID: d.image.ID, Draft: d.image.Draft}
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+// expirations are the events of one-time URLs that have ended unused. When an uploader was refused
+// before, but may have hoped on, the failure is final now.
+func expirations(drafts []Image) (events []Event) {
+	for _, img := range drafts {
+		events = append(events, Event{Type: DraftExpired, Image: img})
+		if n := img.Ticket.Refusals; n > 0 && n < maxRefusals {
+			events = append(events, Event{Type: UploadFailed, Image: img, Failure: &UploadFail{
+				Kind: TicketDead, Message: "Upload URL expired at " +
+					img.Ticket.Expires.Format(time.RFC3339), Attempt: n, Final: true}})
+		}
+	}
+	return events
+}
+
+// unreleased are the drafts among deleted rows whose end nobody was told of yet.
+func unreleased(gone []deletedRow) (drafts []Image) {
+	for _, d := range gone {
+		if d.open {
+			drafts = append(drafts, d.image)
+		}
+	}
+	return drafts
+}
+
+// recordByAccount records events of several accounts.
+func (s *Service) recordByAccount(tx *sqldb.Tx, events []Event) error {
+	of := map[string][]Event{}
+	var accounts []string
+	for _, e := range events {
+		if of[e.Image.Account] == nil {
+			accounts = append(accounts, e.Image.Account)
+		}
+		of[e.Image.Account] = append(of[e.Image.Account], e)
+	}
+	for _, account := range accounts {
+		if err := s.record(tx, account, of[account]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseEvents deletes some events about what is erased, at most erasureStep, and returns how many:
+// of images that are being deleted, and of those that were deleted before.
+func eraseEvents(
+	tx *sqldb.Tx, account string, q ErasureQuery, gone []deletedRow,
+) (erased int, err error) {
+	for _, d := range gone {
+		if _, err := deleteEvents(tx, `image = ?1`, d.key); err != nil {
+			return 0, err
+		}
+	}
+	if q.ID != "" {
+		return deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1 AND id_sha256 = ?2
+			AND erasure = 0 LIMIT `+fmt.Sprint(erasureStep)+`)`, account, hashHex(q.ID))
+	}
+	return deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1 AND creator = ?2
+		LIMIT `+fmt.Sprint(erasureStep)+`)`, account, q.Creator)
+}
+
+// deleteEvents deletes events with all that hangs on them.
+func deleteEvents(tx *sqldb.Tx, where string, args ...any) (int, error) {
+	rows, err := tx.Query(`DELETE FROM events WHERE `+where+` RETURNING id`, args...)
+	if err != nil {
+		return 0, fmt.Errorf("deleting events: %w", err)
+	}
+	ids, err := collect(rows, func(r row) (id string, err error) {
+		err = r.Scan(&id)
+		return id, err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("deleting events: %w", err)
+	}
+	for _, id := range ids {
+		for _, table := range []string{"deliveries", "delivery_attempts"} {
+			if _, err := tx.Exec(`DELETE FROM `+table+` WHERE event = ?1`, id); err != nil {
+				return 0, fmt.Errorf("deleting from %s: %w", table, err)
+			}
+		}
+	}
+	return len(ids), nil
+}
+
+func joinEvents(types []EventType) string {
+	all := make([]string, len(types))
+	for i, t := range types {
+		all[i] = string(t)
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), " ")
+}
+
+func splitEvents(text string) (types []EventType) {
+	for _, t := range strings.Fields(text) {
+		types = append(types, EventType(t))
+	}
+	return types
+}
+
+func eventTypeList() string { return strings.ReplaceAll(joinEvents(EventTypes), " ", ", ") }

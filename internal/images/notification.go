@@ -1,0 +1,275 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"calotype/internal/sqldb"
+)
+
+// A NotificationPolicy says that some webhooks are told of uploads.
+type NotificationPolicy struct {
+	ID            string // 32 hex digits
+	Account       string
+	Name          string
+	Description   string
+	Enabled       bool
+	AlertInterval string   // kept for the client, nothing more
+	Webhooks      []string // IDs, in their order; of webhooks that were deleted none is left
+	Created       time.Time
+	Modified      time.Time
+}
+
+// MaxNotificationPolicies bounds those of an account, and the webhooks of each.
+const MaxNotificationPolicies = 100
+
+const maxDescription = 1024 // characters
+
+var errNoPolicy = Errorf(PolicyNotFound, "Notification policy not found")
+
+// A PolicyChange is what a client wants of a policy. Nil fields were not given.
+type PolicyChange struct {
+	Name, Description, AlertInterval *string
+	Enabled                          *bool
+	Webhooks                         *[]string
+}
+
+// CreateNotificationPolicy adds a policy: Invalid, LimitReached.
+func (s *Service) CreateNotificationPolicy(
+	ctx context.Context, account string, c PolicyChange,
+) (NotificationPolicy, error) {
+	now := fromMicros(micros(s.Now()))
+	p := NotificationPolicy{ID: newAccountID(), Account: account, Created: now, Modified: now}
+	if err := p.change(c); err != nil {
+		return NotificationPolicy{}, err
+	}
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := holdAccount(tx, account); err != nil {
+			return err
+		}
+		made, err := tx.Exec(`INSERT INTO notification_policies (id, account, name, description,
+			enabled, alert_interval, created, modified)
+			SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
+				CAST(?5 AS SMALLINT), CAST(?6 AS TEXT), CAST(?7 AS BIGINT), CAST(?7 AS BIGINT)
+			WHERE (SELECT count(*) FROM notification_policies WHERE account = ?2)
+				< CAST(?8 AS BIGINT)`,
+			p.ID, account, p.Name, p.Description, flag(p.Enabled), p.AlertInterval, micros(now),
+			MaxNotificationPolicies)
+		if err == nil && made == 0 {
+			err = Errorf(LimitReached, "The account has %d notification policies already, which is "+
+				"the limit: delete one first", MaxNotificationPolicies)
+		}
+		if err != nil {
+			return err
+		}
+		return p.writeTargets(tx)
+	})
+	if err != nil {
+		return NotificationPolicy{}, fmt.Errorf("making a notification policy: %w", err)
+	}
+	return p, nil
+}
+
+// change takes over what was given, and checks the whole.
+func (p *NotificationPolicy) change(c PolicyChange) error {
+	set(&p.Name, c.Name)
+	set(&p.Description, c.Description)
+	set(&p.AlertInterval, c.AlertInterval)
+	set(&p.Enabled, c.Enabled)
+	set(&p.Webhooks, c.Webhooks)
+	switch {
+	case p.Name == "" || utf8.RuneCountInString(p.Name) > maxWebhookName || !plainText(p.Name):
+		return Errorf(Invalid, "name must be 1 to %d characters of plain text", maxWebhookName)
+	case utf8.RuneCountInString(p.Description) > maxDescription || !plainLines(p.Description):
+		return Errorf(Invalid, "description must be at most %d characters of plain text",
+			maxDescription)
+	case len(p.AlertInterval) > 20 || !plainText(p.AlertInterval):
+		return Errorf(Invalid, "alert_interval must be like 30m")
+	case len(p.Webhooks) == 0:
+		return Errorf(Invalid, "mechanisms.webhooks must name one webhook destination or more")
+	case len(p.Webhooks) > MaxNotificationPolicies:
+		return Errorf(Invalid, "mechanisms.webhooks must name at most %d destinations",
+			MaxNotificationPolicies)
+	}
+	return nil
+}
+
+// writeTargets replaces the webhooks that the policy tells. The account must be held.
+func (p *NotificationPolicy) writeTargets(tx *sqldb.Tx) error {
+	_, err := tx.Exec(`DELETE FROM notification_targets WHERE policy = ?1`, p.ID)
+	if err != nil {
+		return err
+	}
+	for _, webhook := range p.Webhooks {
+		var there int
+		err := tx.QueryRow(`SELECT count(*) FROM webhooks
+			WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`, p.Account, webhook).Scan(&there)
+		if err == nil && there == 0 {
+			err = Errorf(Invalid, "mechanisms.webhooks: there is no webhook destination of the id "+
+				"%.80q", webhook)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`INSERT INTO notification_targets (policy, webhook, account)
+			VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, p.ID, webhook, p.Account)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ChangeNotificationPolicy changes a policy: PolicyNotFound, Invalid.
+func (s *Service) ChangeNotificationPolicy(
+	ctx context.Context, account, id string, c PolicyChange,
+) (p NotificationPolicy, err error) {
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := holdAccount(tx, account); err != nil {
+			return err
+		}
+		p, err = scanPolicy(tx.QueryRow(selectPolicy+` WHERE account = ?1 AND id = ?2`, account, id))
+		if errors.Is(err, sql.ErrNoRows) {
+			return errNoPolicy
+		}
+		if err != nil {
+			return err
+		}
+		if p.Webhooks, err = policyTargets(tx, id); err != nil {
+			return err
+		}
+		// Its webhooks may all have been deleted: then a change need not name one.
+		targets := c.Webhooks != nil || len(p.Webhooks) > 0
+		if !targets {
+			p.Webhooks = []string{""}
+		}
+		if err := p.change(c); err != nil {
+			return err
+		}
+		p.Modified = fromMicros(micros(s.Now()))
+		_, err = tx.Exec(`UPDATE notification_policies SET name = ?2, description = ?3, enabled = ?4,
+			alert_interval = ?5, modified = ?6 WHERE id = ?1`,
+			id, p.Name, p.Description, flag(p.Enabled), p.AlertInterval, micros(p.Modified))
+		if !targets {
+			p.Webhooks = nil
+		}
+		if err != nil || c.Webhooks == nil {
+			return err
+		}
+		return p.writeTargets(tx)
+	})
+	if err != nil {
+		return NotificationPolicy{}, fmt.Errorf("changing a notification policy: %w", err)
+	}
+	return p, nil
+}
+
+func policyTargets(tx *sqldb.Tx, policy string) ([]string, error) {
+	rows, err := tx.Query(`SELECT webhook FROM notification_targets WHERE policy = ?1
+		ORDER BY webhook`, policy)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(r row) (id string, err error) {
+		err = r.Scan(&id)
+		return id, err
+	})
+}
+
+// DeleteNotificationPolicy deletes a policy: PolicyNotFound. What its webhooks are still to be told
+// of earlier events they are told.
+func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id string) error {
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := holdAccount(tx, account); err != nil {
+			return err
+		}
+		gone, err := tx.Exec(`DELETE FROM notification_policies WHERE account = ?1 AND id = ?2`,
+			account, id)
+		if err == nil && gone == 0 {
+			err = errNoPolicy
+		}
+		if err == nil {
+			_, err = tx.Exec(`DELETE FROM notification_targets WHERE policy = ?1`, id)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting a notification policy: %w", err)
+	}
+	return nil
+}
+
+// NotificationPolicy returns a policy; PolicyNotFound.
+func (s *Service) NotificationPolicy(
+	ctx context.Context, account, id string,
+) (NotificationPolicy, error) {
+	found, err := s.policies(ctx, ` WHERE account = ?1 AND id = ?2`, account, id)
+	if err == nil && len(found) == 0 {
+		err = errNoPolicy
+	}
+	if err != nil {
+		return NotificationPolicy{}, err
+	}
+	return found[0], nil
+}
+
+// NotificationPolicies returns the policies of an account, oldest first.
+func (s *Service) NotificationPolicies(
+	ctx context.Context, account string,
+) ([]NotificationPolicy, error) {
+	return s.policies(ctx, ` WHERE account = ?1 ORDER BY created, id`, account)
+}
+
+func (s *Service) policies(
+	ctx context.Context, where string, args ...any,
+) ([]NotificationPolicy, error) {
+	rows, err := s.DB.Query(ctx, selectPolicy+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading notification policies: %w", err)
+	}
+	all, err := collect(rows, scanPolicy)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	rows, err = s.DB.Query(ctx, `SELECT policy, webhook FROM notification_targets
+		WHERE account = ?1 ORDER BY policy, webhook`, all[0].Account)
+	if err != nil {
+		return nil, fmt.Errorf("reading the targets of notification policies: %w", err)
+	}
+	targets := map[string][]string{}
+	_, err = collect(rows, func(r row) (policy string, err error) {
+		var webhook string
+		err = r.Scan(&policy, &webhook)
+		targets[policy] = append(targets[policy], webhook)
+		return policy, err
+	})
+	for i := range all {
+		all[i].Webhooks = targets[all[i].ID]
+	}
+	return all, err
+}
+
+const selectPolicy = `SELECT id, account, name, description, enabled, alert_interval, created,
+	modified FROM notification_policies`
+
+func scanPolicy(r row) (p NotificationPolicy, err error) {
+	var created, modified int64
+	err = r.Scan(&p.ID, &p.Account, &p.Name, &p.Description, &p.Enabled, &p.AlertInterval,
+		&created, &modified)
+	p.Created, p.Modified = fromMicros(created), fromMicros(modified)
+	return p, err
+}
+
+// marks are n placeholders from ?first on, with commas between.
+func marks(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, ",?%d", first+i)
+	}
+	return strings.TrimPrefix(b.String(), ",")
+}

@@ -1,0 +1,410 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"calotype/internal/sqldb"
+)
+
+// The outbox holds what webhooks are still to be told, one row for each event and webhook. Who sends
+// claims some rows for a while, the lease, and then settles each by what became of it; a row whose
+// claimer was killed is due again when its lease ends. So everything is told at least once, in no
+// particular order, and with the same id each time.
+
+// A Delivery is an event on its way to one webhook, as claimed.
+type Delivery struct {
+	Event       Event
+	AccountHash string // of its account, for URLs
+	Webhook     Webhook
+	PolicyID    string // "" at a stream
+	PolicyName  string
+	Attempt     int // number of this attempt, from 1 on
+}
+
+// An Attempt is what became of a delivery once.
+type Attempt struct {
+	EventID, WebhookID string
+	Number             int
+	Began              time.Time
+	Took               time.Duration
+	Status             int    // of the answer; 0 when there was none
+	Error              string // why there was none, or why it does not count
+	Answer             string // the first of its bytes
+}
+
+// Delivered reports whether the attempt is the last one needed.
+func (a Attempt) Delivered() bool { return a.Error == "" && a.Status >= 200 && a.Status < 300 }
+
+const (
+	// DeliveryLease is the time that a claimer has to settle what it claimed.
+	DeliveryLease = time.Minute
+	// ClaimAtOnce bounds the deliveries of one claim.
+	ClaimAtOnce = 64
+	// MaxAnswer is how many bytes of an answer are kept.
+	MaxAnswer = 1024
+
+	pauseAfter     = 7 * 24 * time.Hour // of failures only
+	maxAttemptText = 500                // bytes of why there was no answer
+	statusGone     = 410
+)
+
+// retryDelays are the times between the attempts of a delivery, but for jitter; after the last one
+// it has failed.
+var retryDelays = []time.Duration{
+	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
+	10 * time.Hour, 10 * time.Hour,
+}
+
+// retryDelay is the time after so many failures, with up to a fifth more, so that what failed
+// together does not come back together; false when there is no further attempt.
+func retryDelay(failures int) (time.Duration, bool) {
+	if failures > len(retryDelays) {
+		return 0, false
+	}
+	delay := retryDelays[failures-1]
+	return delay + time.Duration(rand.Int64N(int64(delay)/5)), true
+}
+
+// outbox wakes who sends, when this node has written something to send.
+type outbox struct{ wake chan struct{} }
+
+// nudge says that there may be something due. It never waits.
+func (o outbox) nudge() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// OutboxWake receives when this node has written something to the outbox. What other nodes have
+// written, and what is due again, must be looked for.
+func (s *Service) OutboxWake() <-chan struct{} { return s.outbox.wake }
+
+// A DueWebhook is a webhook with deliveries that are due.
+type DueWebhook struct {
+	ID      string
+	Failing bool // its last attempt failed: one attempt at a time is enough
+}
+
+// DueWebhooks returns the webhooks, no streams, that have deliveries due. Each costs one look into
+// an index, however much is due.
+func (s *Service) DueWebhooks(ctx context.Context) ([]DueWebhook, error) {
+	rows, err := s.DB.Query(ctx, `SELECT w.id, w.failing_since IS NOT NULL FROM webhooks w
+		WHERE w.kind = 'webhook' AND w.paused IS NULL AND EXISTS (SELECT 1 FROM deliveries d
+			WHERE d.webhook = w.id AND d.due IS NOT NULL AND d.due <= ?1)`, micros(s.Now()))
+	if err != nil {
+		return nil, fmt.Errorf("looking for due deliveries: %w", err)
+	}
+	return collect(rows, func(r row) (w DueWebhook, err error) {
+		err = r.Scan(&w.ID, &w.Failing)
+		return w, err
+	})
+}
+
+// ClaimDeliveries claims due deliveries of a webhook or stream, at most ClaimAtOnce, the longest due
+// first. They are the caller's for the time of DeliveryLease. Paused webhooks have none.
+func (s *Service) ClaimDeliveries(
+	ctx context.Context, webhook string, most int,
+) ([]Delivery, error) {
+	var claimed []Delivery
+	now := s.Now()
+	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+		// The outer condition is asked again of rows that another claimer held meanwhile.
+		rows, err := tx.Query(`UPDATE deliveries SET attempt = attempt + 1, due = ?3
+			WHERE webhook = ?1 AND due <= ?2 AND event IN (SELECT event FROM deliveries
+				WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due, event LIMIT ?4)
+			AND EXISTS (SELECT 1 FROM webhooks WHERE id = ?1 AND paused IS NULL)
+			RETURNING event, policy, policy_name, attempt`,
+			webhook, micros(now), micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
+		if err != nil {
+			return err
+		}
+		claimed, err = collect(rows, func(r row) (d Delivery, err error) {
+			err = r.Scan(&d.Event.ID, &d.PolicyID, &d.PolicyName, &d.Attempt)
+			return d, err
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claiming deliveries: %w", err)
+	}
+	if len(claimed) == 0 {
+		return nil, nil
+	}
+	return s.describe(ctx, webhook, claimed)
+}
+
+// describe reads what claimed deliveries are about. Of events that are gone by now there is nothing
+// to send.
+func (s *Service) describe(ctx context.Context, webhook string, claimed []Delivery) ([]Delivery, error) {
+	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+` WHERE id = ?1`, webhook), s.Now())
+	if err != nil {
+		return nil, fmt.Errorf("reading a webhook: %w", err)
+	}
+	account, err := s.Account(ctx, w.Account)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]any, len(claimed))
+	for i, d := range claimed {
+		ids[i] = d.Event.ID
+	}
+	rows, err := s.DB.Query(ctx, selectEvent+` WHERE id IN (`+marks(1, len(ids))+`)`, ids...)
+	if err != nil {
+		return nil, fmt.Errorf("reading events: %w", err)
+	}
+	found, err := collect(rows, scanEvent)
+	if err != nil {
+		return nil, fmt.Errorf("reading events: %w", err)
+	}
+	events := make(map[string]Event, len(found))
+	for _, e := range found {
+		events[e.ID] = e
+	}
+	claimed = slices.DeleteFunc(claimed, func(d Delivery) bool {
+		_, there := events[d.Event.ID]
+		return !there
+	})
+	for i := range claimed {
+		d := &claimed[i]
+		d.Event, d.Webhook, d.AccountHash = events[d.Event.ID], w, account.Hash
+	}
+	slices.SortFunc(claimed, func(a, b Delivery) int { return a.Event.At.Compare(b.Event.At) })
+	return claimed, nil
+}
+
+// SettleDeliveries writes down what became of claimed deliveries, each for itself: delivered, due
+// again, or failed for good. What was claimed anew meanwhile keeps its state; the attempt is written
+// down nevertheless. It returns how many it settled.
+func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (settled int, err error) {
+	erased := false
+	err = s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+		settled, erased = 0, false
+		last := map[string]Attempt{} // of each webhook
+		for _, a := range slices.SortedFunc(slices.Values(attempts), byRow) {
+			done, gone, err := s.settle(tx, a)
+			if err != nil {
+				return err
+			}
+			if erased = erased || gone; done {
+				settled++
+			}
+			if l, there := last[a.WebhookID]; !there || a.end().After(l.end()) {
+				last[a.WebhookID] = a
+			}
+		}
+		return s.noteWebhooks(tx, last, attempts)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("settling deliveries: %w", err)
+	}
+	if erased {
+		s.scrubDue.Store(true)
+	}
+	return settled, nil
+}
+
+func (a Attempt) end() time.Time { return a.Began.Add(a.Took) }
+
+// byRow is one order for all, in which rows are locked.
+func byRow(a, b Attempt) int {
+	if c := strings.Compare(a.EventID, b.EventID); c != 0 {
+		return c
+	}
+	return strings.Compare(a.WebhookID, b.WebhookID)
+}
+
+// settle settles one delivery. gone says that its event, of an erasure, was told and is deleted.
+func (s *Service) settle(tx *sqldb.Tx, a Attempt) (done, gone bool, err error) {
+	var failures int
+	var account string
+	err = tx.QueryRow(`SELECT failures, account FROM deliveries WHERE event = ?1 AND webhook = ?2`,
+		a.EventID, a.WebhookID).Scan(&failures, &account)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, false, nil // erased, or the webhook was deleted
+	}
+	if err != nil {
+		return false, false, err
+	}
+	_, err = tx.Exec(`INSERT INTO delivery_attempts (event, webhook, attempt, account, began, took,
+		status, error, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING`,
+		a.EventID, a.WebhookID, a.Number, account, micros(a.Began), a.Took.Microseconds(), a.Status,
+		cutText(a.Error, maxAttemptText), cutText(a.Answer, MaxAnswer))
+	if err != nil {
+		return false, false, err
+	}
+	var due any
+	outcome := "delivered"
+	if !a.Delivered() {
+		outcome = "failed"
+		failures++
+		if delay, again := retryDelay(failures); again {
+			outcome, due = "pending", micros(s.Now().Add(delay))
+		}
+	}
+	changed, err := tx.Exec(`UPDATE deliveries SET due = ?4, failures = ?5, outcome = ?6
+		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND outcome = 'pending'`,
+		a.EventID, a.WebhookID, a.Number, due, failures, outcome)
+	if err != nil || changed == 0 || due != nil {
+		return changed > 0, false, err
+	}
+	told, err := deleteEvents(tx, `id = ?1 AND erasure = 1 AND NOT EXISTS (SELECT 1 FROM deliveries
+		WHERE event = ?1 AND due IS NOT NULL)`, a.EventID)
+	return true, told > 0, err
+}
+
+// noteWebhooks writes down how webhooks answer, and pauses those that are gone.
+func (s *Service) noteWebhooks(tx *sqldb.Tx, last map[string]Attempt, all []Attempt) error {
+	now := s.Now()
+	for _, id := range slices.Sorted(maps.Keys(last)) {
+		a := last[id]
+		var err error
+		if a.Delivered() {
+			_, err = tx.Exec(`UPDATE webhooks SET last_success = ?2, failing_since = NULL
+				WHERE id = ?1`, id, micros(a.end()))
+		} else {
+			_, err = tx.Exec(`UPDATE webhooks SET last_failure = ?2,
+				failing_since = COALESCE(failing_since, ?2) WHERE id = ?1`, id, micros(a.end()))
+		}
+		if err != nil {
+			return err
+		}
+		reason := "no attempt has succeeded for a week"
+		where := `failing_since < CAST(?4 AS BIGINT)`
+		if slices.ContainsFunc(all, func(a Attempt) bool {
+			return a.WebhookID == id && a.Status == statusGone
+		}) {
+			reason, where = "the receiver answered 410 Gone", `CAST(?4 AS BIGINT) IS NOT NULL`
+		}
+		_, err = tx.Exec(`UPDATE webhooks SET paused = ?2, pause_reason = ?3
+			WHERE id = ?1 AND kind = 'webhook' AND paused IS NULL AND `+where,
+			id, micros(now), reason, micros(now.Add(-pauseAfter)))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutText keeps the beginning of foreign bytes as text that a database takes.
+func cutText(text string, most int) string {
+	if len(text) > most {
+		text = text[:most]
+	}
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	return strings.ReplaceAll(text, "\x00", string(utf8.RuneError))
+}
+
+// A ReplayQuery names deliveries that are to be sent again. Zero fields narrow nothing.
+type ReplayQuery struct {
+	Event    string
+	Webhook  string
+	From, To time.Time // of the event; To is excluded
+	Failed   bool      // only those that have failed, or wait after a failure
+}
+
+// Replay makes deliveries of an account due again, with all their attempts before them, and returns
+// how many. It takes those that have ended, and those that wait for their next attempt; what is
+// being sent now is left alone. Webhooks that are paused get them once they are resumed.
+func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
+	const some = 1000
+	to := q.To
+	if to.IsZero() {
+		to = s.Now().Add(time.Hour)
+	}
+	now := s.Now()
+	for ctx.Err() == nil {
+		var changed int64
+		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
+			const which = `account = ?1 AND (CAST(?2 AS TEXT) = '' OR event = ?2)
+				AND (CAST(?3 AS TEXT) = '' OR webhook = ?3) AND created >= ?4 AND created < ?5
+				AND (due IS NULL OR due > ?6) AND (CAST(?7 AS INTEGER) = 0 OR outcome = 'failed'
+					OR outcome = 'pending' AND failures > 0)`
+			changed, err = tx.Exec(`UPDATE deliveries SET due = ?8, failures = 0, outcome = 'pending'
+				WHERE `+which+` AND (event, webhook) IN (SELECT event, webhook FROM deliveries
+					WHERE `+which+` ORDER BY created, event LIMIT ?9)`,
+				account, q.Event, q.Webhook, micros(q.From), micros(to),
+				micros(now.Add(DeliveryLease)), flag(q.Failed), micros(now), some)
+			return err
+		})
+		if err != nil {
+			return replayed, fmt.Errorf("replaying deliveries: %w", err)
+		}
+		replayed += int(changed)
+		if changed < some {
+			break
+		}
+	}
+	s.outbox.nudge()
+	return replayed, ctx.Err()
+}
+
+// OutboxCounts are deliveries that have not ended, counted up to 100,000.
+type OutboxCounts struct {
+	Pending int64
+	Oldest  time.Time // when the oldest of them happened; zero when there is none
+}
+
+// OutboxCounts asks the database.
+func (s *Service) OutboxCounts(ctx context.Context) (c OutboxCounts, err error) {
+	var oldest int64
+	err = s.DB.QueryRow(ctx, `SELECT count(*), COALESCE(MIN(created), 0) FROM (
+		SELECT created FROM deliveries WHERE due IS NOT NULL LIMIT 100000) AS pending`).
+		Scan(&c.Pending, &oldest)
+	if err != nil {
+		return c, fmt.Errorf("counting the outbox: %w", err)
+	}
+	if oldest > 0 {
+		c.Oldest = fromMicros(oldest)
+	}
+	return c, nil
+}
+
+// forgetEvents deletes events that are older than EventRetention, with what hangs on them, told or
+// not, and streams that nobody asks for.
+func (s *Service) forgetEvents(ctx context.Context) error {
+	const some = 500
+	for {
+		gone := 0
+		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
+			gone, err = deleteEvents(tx, `id IN (SELECT id FROM events WHERE created < ?1
+				ORDER BY created LIMIT ?2)`, micros(s.Now().Add(-s.EventRetention)), some)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if gone < some {
+			break
+		}
+	}
+	return s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+		rows, err := tx.Query(`DELETE FROM webhooks WHERE kind = 'stream' AND seen < ?1 RETURNING id`,
+			micros(s.Now().Add(-streamLife)))
+		if err != nil {
+			return fmt.Errorf("deleting streams: %w", err)
+		}
+		streams, err := collect(rows, func(r row) (id string, err error) {
+			err = r.Scan(&id)
+			return id, err
+		})
+		for _, id := range streams {
+			err = errors.Join(err, forgetWebhook(tx, id))
+		}
+		// Written while their webhook was being deleted.
+		if err == nil {
+			_, err = tx.Exec(`DELETE FROM deliveries WHERE due IS NOT NULL
+				AND NOT EXISTS (SELECT 1 FROM webhooks WHERE id = deliveries.webhook)`)
+		}
+		return err
+	})
+}

@@ -1,0 +1,457 @@
+package images
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"calotype/internal/sqldb"
+)
+
+// A Webhook is whom to tell of events: a receiver at a URL, which Cloudflare calls a destination, or
+// a stream, whose receiver asks for them.
+type Webhook struct {
+	ID      string // 32 hex digits
+	Account string
+	Stream  bool
+	Name    string
+	URL     string      // "" of a stream
+	Secret  string      // sent as it is; "" for none
+	Events  []EventType // what it is told of
+	Created time.Time
+
+	// SigningKeys are those that messages are signed with, each 32 bytes in base64: the newest
+	// first, and after a rotation the one before for a day.
+	SigningKeys []string
+
+	LastSuccess, LastFailure time.Time // zero: never
+	Paused                   time.Time // zero: it is not
+	PauseReason              string
+	Failing                  bool // the last attempt failed
+}
+
+const (
+	// MaxWebhooks bounds the webhooks of an account, MaxStreams its streams.
+	MaxWebhooks = 50
+	MaxStreams  = 10
+
+	maxWebhookName   = 255 // characters
+	maxWebhookURL    = 2048
+	maxWebhookSecret = 1024
+
+	keyOverlap = 24 * time.Hour     // for which two signing keys are valid
+	streamLife = 7 * 24 * time.Hour // of a stream that nobody asks for
+)
+
+var errNoWebhook = Errorf(WebhookNotFound, "Webhook destination not found")
+
+// A WebhookChange is what a client wants of a webhook. Nil fields were not given.
+type WebhookChange struct {
+	Name, URL *string
+	Secret    *string // "" for none
+	Events    []EventType
+}
+
+// A WebhookTest sends a test event to a webhook as it is about to be saved. Its error is why it is
+// not.
+type WebhookTest func(context.Context, Webhook) error
+
+// CreateWebhook adds a webhook, if its receiver passes the test: Invalid, LimitReached, and the
+// test's errors. A nil test is passed.
+func (s *Service) CreateWebhook(
+	ctx context.Context, account string, c WebhookChange, test WebhookTest,
+) (Webhook, error) {
+	w := Webhook{
+		ID: newAccountID(), Account: account, Created: fromMicros(micros(s.Now())),
+		Events: DefaultEvents, SigningKeys: []string{newWebhookKey()},
+	}
+	if err := w.change(c); err != nil {
+		return Webhook{}, err
+	}
+	if test != nil {
+		if err := test(ctx, w); err != nil {
+			return Webhook{}, err
+		}
+	}
+	if err := s.insertWebhook(ctx, w); err != nil {
+		return Webhook{}, err
+	}
+	return w, nil
+}
+
+func newWebhookKey() string {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return base64.StdEncoding.EncodeToString(key)
+}
+
+// change takes over what was given, and checks the whole.
+func (w *Webhook) change(c WebhookChange) error {
+	set(&w.Name, c.Name)
+	set(&w.Secret, c.Secret)
+	set(&w.URL, c.URL)
+	if c.Events != nil {
+		w.Events = c.Events
+	}
+	switch {
+	case w.Name == "" || utf8.RuneCountInString(w.Name) > maxWebhookName || !plainText(w.Name):
+		return Errorf(Invalid, "name must be 1 to %d characters of plain text", maxWebhookName)
+	case len(w.Secret) > maxWebhookSecret || !isHeaderValue(w.Secret):
+		return Errorf(Invalid, "secret must be at most %d visible ASCII characters, as it is sent "+
+			"in a header", maxWebhookSecret)
+	case len(w.Events) == 0:
+		return Errorf(Invalid, "events must name one type or more: %s", eventTypeList())
+	}
+	for _, e := range w.Events {
+		if !slices.Contains(EventTypes, e) {
+			return Errorf(Invalid, "events: %.80q is none; there are %s", e, eventTypeList())
+		}
+	}
+	if w.Stream {
+		return nil
+	}
+	_, err := webhookURL(w.URL)
+	return err
+}
+
+func set[T any](to *T, value *T) {
+	if value != nil {
+		*to = *value
+	}
+}
+
+// isHeaderValue reports whether s may stand in a header as it is, and comes out the same.
+func isHeaderValue(s string) bool {
+	return strings.Trim(s, " ") == s &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// webhookURL parses the URL of a webhook. Its errors do not quote it: a URL may hold a secret.
+func webhookURL(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || len(address) > maxWebhookURL || u.Hostname() == "" ||
+		u.Scheme != "http" && u.Scheme != "https":
+		return nil, Errorf(Invalid, "url must be like https://example.com/hook, of at most %d "+
+			"characters", maxWebhookURL)
+	case u.User != nil:
+		return nil, Errorf(Invalid, "url must not hold a user or password: give a secret, which is "+
+			"sent in the header cf-webhook-auth")
+	}
+	return u, nil
+}
+
+func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
+	kind, most := "webhook", MaxWebhooks
+	if w.Stream {
+		kind, most = "stream", MaxStreams
+	}
+	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := holdAccount(tx, w.Account); err != nil {
+			return err
+		}
+		made, err := tx.Exec(`INSERT INTO webhooks (id, account, kind, name, url, secret, events,
+			signing_key, previous_key, previous_until, created, pause_reason, seen)
+			SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
+				CAST(?5 AS TEXT), CAST(?6 AS TEXT), CAST(?7 AS TEXT), CAST(?8 AS TEXT), '', 0,
+				CAST(?9 AS BIGINT), '', CAST(?9 AS BIGINT)
+			WHERE (SELECT count(*) FROM webhooks WHERE account = ?2 AND kind = ?3)
+				< CAST(?10 AS BIGINT)
+			ON CONFLICT DO NOTHING`,
+			w.ID, w.Account, kind, w.Name, w.URL, w.Secret, joinEvents(w.Events),
+			w.SigningKeys[0], micros(w.Created), most)
+		if err == nil && made == 0 {
+			err = Errorf(LimitReached, "The account has %d of these already, which is the limit: "+
+				"delete one first", most)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("making a webhook: %w", err)
+	}
+	return nil
+}
+
+// ChangeWebhook changes a webhook: WebhookNotFound, Invalid. Where the URL is another, or when it was
+// paused, its receiver must pass the test, after which it is paused no more. A secret is never sent
+// to another host than the one it was given for: with a new one it must be given again.
+func (s *Service) ChangeWebhook(
+	ctx context.Context, account, id string, c WebhookChange, test WebhookTest,
+) (Webhook, error) {
+	old, err := s.Webhook(ctx, account, id)
+	if err != nil {
+		return Webhook{}, err
+	}
+	w := old
+	if err := w.change(c); err != nil {
+		return Webhook{}, err
+	}
+	if old.Secret != "" && c.Secret == nil && !sameHost(old.URL, w.URL) {
+		return Webhook{}, Errorf(Invalid, "the url leads to another host: give secret again, or an "+
+			"empty one, so that no secret reaches a host that it was not meant for")
+	}
+	if test != nil && (w.URL != old.URL || !w.Paused.IsZero()) {
+		if err := test(ctx, w); err != nil {
+			return Webhook{}, err
+		}
+		w.Paused, w.PauseReason = time.Time{}, ""
+	}
+	// The URL and the secret that were looked at must still be the ones.
+	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
+		paused = ?7, pause_reason = ?8, failing_since = CASE WHEN ?9 = 1 THEN NULL ELSE failing_since END
+		WHERE account = ?1 AND id = ?2 AND kind = 'webhook' AND url = ?10 AND secret = ?11`,
+		account, id, w.Name, w.URL, w.Secret, joinEvents(w.Events), optionalMicros(w.Paused),
+		w.PauseReason, flag(w.Paused != old.Paused), old.URL, old.Secret)
+	if err != nil {
+		return Webhook{}, fmt.Errorf("changing a webhook: %w", err)
+	}
+	if changed == 0 {
+		return Webhook{}, Errorf(WebhookNotFound, "Webhook destination not found: it was changed meanwhile")
+	}
+	return w, nil
+}
+
+func sameHost(a, b string) bool {
+	ua, _ := url.Parse(a)
+	ub, _ := url.Parse(b)
+	return ua != nil && ub != nil && ua.Scheme == ub.Scheme && strings.EqualFold(ua.Host, ub.Host)
+}
+
+func optionalMicros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return micros(t)
+}
+
+// ResumeWebhook ends the pause of a webhook whose receiver has passed a test: WebhookNotFound. What
+// waited meanwhile is sent.
+func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
+	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET paused = NULL, pause_reason = '',
+		failing_since = NULL, last_success = ?3 WHERE account = ?1 AND id = ?2`,
+		account, id, micros(s.Now()))
+	if err != nil {
+		return fmt.Errorf("resuming a webhook: %w", err)
+	}
+	if changed == 0 {
+		return errNoWebhook
+	}
+	s.outbox.nudge()
+	return nil
+}
+
+// RotateWebhookKey gives a webhook a new signing key: WebhookNotFound. For a day messages are signed
+// with the one before, too.
+func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Webhook, error) {
+	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
+		previous_until = ?3, signing_key = ?4 WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`,
+		account, id, micros(s.Now().Add(keyOverlap)), newWebhookKey())
+	if err != nil {
+		return Webhook{}, fmt.Errorf("changing the signing key of a webhook: %w", err)
+	}
+	if changed == 0 {
+		return Webhook{}, errNoWebhook
+	}
+	return s.Webhook(ctx, account, id)
+}
+
+// EnsureWebhook makes the webhook that a server is configured with, and its policy, both named name,
+// or gives the one that is there this URL, secret and key. key is a signing key as in
+// Webhook.SigningKeys; "" for a random one at first, and after that for the one there is. It is not
+// tested: its receiver may start later. made says that it is new.
+func (s *Service) EnsureWebhook(
+	ctx context.Context, account, name string, c WebhookChange, key string,
+) (w Webhook, made bool, err error) {
+	all, err := s.Webhooks(ctx, account)
+	if err != nil {
+		return w, false, err
+	}
+	at := slices.IndexFunc(all, func(w Webhook) bool { return w.Name == name })
+	c.Name = &name
+	if made = at < 0; made {
+		w, err = s.CreateWebhook(ctx, account, c, nil)
+	} else {
+		if c.Secret == nil {
+			c.Secret = new(string)
+		}
+		w, err = s.ChangeWebhook(ctx, account, all[at].ID, c, nil)
+	}
+	if err != nil {
+		return w, false, err
+	}
+	if key != "" && key != w.SigningKeys[0] {
+		_, err = s.DB.Exec(ctx, `UPDATE webhooks SET signing_key = ?2, previous_key = '' WHERE id = ?1`,
+			w.ID, key)
+		if err != nil {
+			return w, made, fmt.Errorf("setting the signing key of a webhook: %w", err)
+		}
+		w.SigningKeys = []string{key}
+	}
+	policies, err := s.NotificationPolicies(ctx, account)
+	if err == nil && !slices.ContainsFunc(policies, func(p NotificationPolicy) bool {
+		return slices.Contains(p.Webhooks, w.ID)
+	}) {
+		targets, enabled := []string{w.ID}, true
+		_, err = s.CreateNotificationPolicy(ctx, account,
+			PolicyChange{Name: &name, Enabled: &enabled, Webhooks: &targets})
+	}
+	return w, made, err
+}
+
+// OpenStream returns the stream of a name, made if there is none: Invalid, LimitReached. It gets
+// what happens from now on, for as long as somebody asks for it once a week.
+func (s *Service) OpenStream(
+	ctx context.Context, account, name string, events []EventType,
+) (Webhook, error) {
+	w := Webhook{
+		ID: newAccountID(), Account: account, Stream: true, Created: fromMicros(micros(s.Now())),
+		SigningKeys: []string{newWebhookKey()},
+	}
+	if events == nil {
+		events = EventTypes
+	}
+	if err := w.change(WebhookChange{Name: &name, Events: events}); err != nil {
+		return Webhook{}, err
+	}
+	there := func() (Webhook, error) {
+		return scanWebhook(s.DB.QueryRow(ctx, selectWebhook+
+			` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.Now())
+	}
+	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET seen = ?3, events = ?4
+		WHERE account = ?1 AND kind = 'stream' AND name = ?2`,
+		account, name, micros(s.Now()), joinEvents(w.Events))
+	if err != nil {
+		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
+	}
+	if changed == 0 {
+		if err := s.insertWebhook(ctx, w); err != nil {
+			// Somebody else may have made it in this moment.
+			if found, reading := there(); reading == nil {
+				return found, nil
+			}
+			return Webhook{}, err
+		}
+	}
+	found, err := there()
+	if err != nil {
+		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
+	}
+	return found, nil
+}
+
+// Stream returns the stream of a name, and notes that it was asked for: WebhookNotFound.
+func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, error) {
+	_, err := s.DB.Exec(ctx, `UPDATE webhooks SET seen = ?3
+		WHERE account = ?1 AND kind = 'stream' AND name = ?2 AND seen < ?4`,
+		account, name, micros(s.Now()), micros(s.Now().Add(-time.Minute)))
+	if err != nil {
+		return Webhook{}, fmt.Errorf("finding a stream: %w", err)
+	}
+	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+
+		` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.Now())
+	if errors.Is(err, sql.ErrNoRows) {
+		return w, Errorf(WebhookNotFound, "Stream not found: open it first")
+	}
+	return w, err
+}
+
+// Webhook returns a webhook that is no stream; WebhookNotFound.
+func (s *Service) Webhook(ctx context.Context, account, id string) (Webhook, error) {
+	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+
+		` WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`, account, id), s.Now())
+	if errors.Is(err, sql.ErrNoRows) {
+		return w, errNoWebhook
+	}
+	if err != nil {
+		return w, fmt.Errorf("reading a webhook: %w", err)
+	}
+	return w, nil
+}
+
+// Webhooks returns the webhooks of an account that are no streams, oldest first.
+func (s *Service) Webhooks(ctx context.Context, account string) ([]Webhook, error) {
+	return s.webhooksOf(ctx, account, "webhook")
+}
+
+// Streams returns the streams of an account, oldest first.
+func (s *Service) Streams(ctx context.Context, account string) ([]Webhook, error) {
+	return s.webhooksOf(ctx, account, "stream")
+}
+
+func (s *Service) webhooksOf(ctx context.Context, account, kind string) ([]Webhook, error) {
+	rows, err := s.DB.Query(ctx, selectWebhook+` WHERE account = ?1 AND kind = ?2
+		ORDER BY created, id`, account, kind)
+	if err != nil {
+		return nil, fmt.Errorf("reading the webhooks: %w", err)
+	}
+	now := s.Now()
+	return collect(rows, func(r row) (Webhook, error) { return scanWebhook(r, now) })
+}
+
+// DeleteWebhook deletes a webhook or a stream, with what it was still to be told: WebhookNotFound.
+func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
+	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+		gone, err := tx.Exec(`DELETE FROM webhooks WHERE account = ?1 AND id = ?2`, account, id)
+		if err != nil {
+			return err
+		}
+		if gone == 0 {
+			return errNoWebhook
+		}
+		return forgetWebhook(tx, id)
+	})
+	if err != nil {
+		return fmt.Errorf("deleting a webhook: %w", err)
+	}
+	return nil
+}
+
+// forgetWebhook deletes what refers to a webhook that is deleted.
+func forgetWebhook(tx *sqldb.Tx, id string) error {
+	for _, table := range []string{"notification_targets", "deliveries", "delivery_attempts"} {
+		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE webhook = ?1`, id); err != nil {
+			return fmt.Errorf("deleting from %s: %w", table, err)
+		}
+	}
+	return nil
+}
+
+const selectWebhook = `SELECT id, account, kind, name, url, secret, events, signing_key,
+	previous_key, previous_until, created, last_success, last_failure, failing_since, paused,
+	pause_reason FROM webhooks`
+
+func scanWebhook(r row, now time.Time) (w Webhook, err error) {
+	var (
+		kind, events, key, previous        string
+		until, created                     int64
+		success, failure, failing, pausing sql.NullInt64
+	)
+	err = r.Scan(&w.ID, &w.Account, &kind, &w.Name, &w.URL, &w.Secret, &events, &key, &previous,
+		&until, &created, &success, &failure, &failing, &pausing, &w.PauseReason)
+	if err != nil {
+		return Webhook{}, err
+	}
+	w.Stream, w.Events, w.SigningKeys = kind == "stream", splitEvents(events), []string{key}
+	if previous != "" && micros(now) < until {
+		w.SigningKeys = append(w.SigningKeys, previous)
+	}
+	w.Created, w.Failing = fromMicros(created), failing.Valid
+	w.LastSuccess, w.LastFailure = optionalTime(success), optionalTime(failure)
+	w.Paused = optionalTime(pausing)
+	return w, nil
+}
+
+func optionalTime(us sql.NullInt64) time.Time {
+	if !us.Valid {
+		return time.Time{}
+	}
+	return fromMicros(us.Int64)
+}
