@@ -47,6 +47,8 @@ type Config struct {
 	APIRate       int    `help:"Requests of an API token in 5 minutes; 0: any number." default:"0"`
 	OutboundAllow string `help:"Networks not public that URLs of clients may name: CIDR,..."`
 
+	EventRetention time.Duration `help:"How long events for webhooks are kept." default:"720h"`
+
 	Try string `help:"Hosts that serve the page /try: localhost, names, on or off." default:"localhost"`
 
 	Negotiate bool   `help:"Choose the format by Accept." default:"true" negatable:""`

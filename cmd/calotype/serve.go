@@ -18,6 +18,7 @@ import (
 	"calotype/internal/delivery"
 	"calotype/internal/images"
 	"calotype/internal/intake"
+	"calotype/internal/notify"
 	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -29,6 +30,9 @@ const maxConnections = 16 << 10
 
 // ballastSize is about what the garbage of requests may take more than without it, in bytes.
 const ballastSize = 16 << 20
+
+// minEventRetention is longer than the last attempt of a delivery takes.
+const minEventRetention = 48 * time.Hour
 
 type serveCommand struct {
 	Config
@@ -93,7 +97,11 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err := core.Start(ctx); err != nil {
 		return err
 	}
-	handler := c.surfaces(core, urls, watch, log)
+	notifier, err := c.notifier(core, urls, log)
+	if err != nil {
+		return err
+	}
+	handler := c.surfaces(core, notifier, urls, watch, log)
 	handler.ready = readiness(db, pool)
 	tryLink := ""
 	handler.pages, tryLink, err = c.pages(core, account, urls, handler.delivery, watch, log)
@@ -106,15 +114,16 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err := c.greet(account, newToken, tryLink, urls, log); err != nil {
 		return err
 	}
-	return c.serve(ctx, listener, handler, core, watch, log)
+	return c.serve(ctx, listener, handler, core, notifier, watch, log)
 }
 
 // surfaces makes all of them but the pages.
-func (c *serveCommand) surfaces(core *images.Service, urls v4.URLs, watch *metricsServer,
-	log *slog.Logger) *roles {
+func (c *serveCommand) surfaces(core *images.Service, notifier *notify.Notifier, urls v4.URLs,
+	watch *metricsServer, log *slog.Logger) *roles {
 	handler := &roles{
 		api: api.New(api.Config{
-			Core: core, URLs: urls, Log: log, Rate: c.APIRate, Observe: watch.surface("api"),
+			Core: core, Notifier: notifier, URLs: urls, Log: log, Rate: c.APIRate,
+			Observe: watch.surface("api"),
 		}),
 		intake: intake.New(intake.Config{
 			Core: core, URLs: urls, Log: log, Observe: watch.surface("intake"),
@@ -138,6 +147,9 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 		return urls, errors.New("-max-upload-bytes, -spool-bytes and -cache-bytes must not be 0")
 	case c.SpoolBytes < c.MaxUploadBytes:
 		return urls, errors.New("-spool-bytes is less than -max-upload-bytes: no upload would fit")
+	case c.EventRetention < minEventRetention:
+		return urls, fmt.Errorf("-event-retention must not be less than %v: a delivery may take "+
+			"longer than a day", minEventRetention)
 	case c.Workers < 0 || c.APIRate < 0:
 		return urls, errors.New("-workers and -api-rate must not be negative")
 	}
@@ -164,13 +176,27 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		DB:       db, Blobs: blobs, Render: pool, Dir: c.Data,
 		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
-		Timer: watch.timer(),
+		EventRetention: c.EventRetention,
+		Timer:          watch.timer(),
 	}), nil
 }
 
-// serve runs the server and the periodic jobs until ctx ends, and then lets requests end.
+// notifier makes what tells webhooks.
+func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, log *slog.Logger) (
+	*notify.Notifier, error) {
+	allow, err := outbound.ParseNetworks(c.OutboundAllow)
+	if err != nil {
+		return nil, err
+	}
+	return notify.New(notify.Config{
+		Core: core, URLs: urls, Outbound: outbound.Config{Allow: allow}, Log: log,
+	}), nil
+}
+
+// serve runs the server, what tells webhooks and the periodic jobs until ctx ends, and then lets
+// requests end.
 func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler *roles,
-	core *images.Service, watch *metricsServer, log *slog.Logger) error {
+	core *images.Service, notifier *notify.Notifier, watch *metricsServer, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ConnContext:       delivery.ConnContext,
@@ -188,6 +214,7 @@ func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler
 		return fmt.Errorf("serving: %w", err)
 	})
 	group.Go(func() error { return core.Run(running) })
+	group.Go(func() error { return notifier.Run(running) })
 	group.Go(watch.serve)
 	group.Go(func() error {
 		defer watch.shutDown() // the last: how requests end is worth seeing

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/notify"
 	"calotype/internal/v4"
 )
 
@@ -35,10 +36,11 @@ const bodyTimeout = 30 * time.Second
 
 // Config is what the API needs. All fields but Rate and Observe must be set.
 type Config struct {
-	Core *images.Service
-	URLs v4.URLs
-	Log  *slog.Logger
-	Rate int // requests of a token in 5 minutes; 0 for any number
+	Core     *images.Service
+	Notifier *notify.Notifier // tests webhooks, and makes messages of what they were told
+	URLs     v4.URLs
+	Log      *slog.Logger
+	Rate     int // requests of a token in 5 minutes; 0 for any number
 	// Observe returns what is told of each answer on a route; nil for nobody.
 	Observe func(route string) func(status int, took time.Duration)
 }

@@ -44,6 +44,9 @@ type Event struct {
 	erasure    bool        // goes as soon as it is told
 }
 
+// Erased reports whether the event tells that an image was taken out for good, and so its id only.
+func (e Event) Erased() bool { return e.erasure }
+
 // An UploadFail says why an upload failed.
 type UploadFail struct {
 	Kind    Kind

@@ -48,7 +48,7 @@ func (s *Service) History(
 	}
 	rows, err := s.DB.Query(ctx, `SELECT a.event, a.webhook, a.attempt, a.began, a.took, a.status,
 		a.error, a.answer, d.policy, d.policy_name, d.outcome, d.due,
-		e.type, e.image, e.created, e.facts, w.kind, w.name
+		e.type, e.image, e.created, e.erasure, e.facts, w.kind, w.name
 		FROM (SELECT *`+which+` ORDER BY a.began DESC, a.event DESC, a.webhook DESC, a.attempt DESC
 			LIMIT ?5 OFFSET ?6) a
 		JOIN deliveries d ON d.event = a.event AND d.webhook = a.webhook
@@ -79,7 +79,8 @@ func scanHistory(r row, a Account) (h HistoryEntry, err error) {
 	)
 	err = r.Scan(&e.ID, &w.ID, &h.Attempt.Number, &began, &took, &h.Attempt.Status,
 		&h.Attempt.Error, &h.Attempt.Answer, &h.Delivery.PolicyID, &h.Delivery.PolicyName,
-		&h.Outcome, &due, &e.Type, &e.Image.Key, &created, &text, &kind, &w.Name)
+		&h.Outcome, &due, &e.Type, &e.Image.Key, &created, &e.erasure,
+		&text, &kind, &w.Name)
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &f)
 	}

@@ -1,0 +1,198 @@
+package notify
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"calotype/internal/images"
+	"calotype/internal/v4"
+)
+
+const (
+	// AlertType is the only one that there is here, as Cloudflare names it.
+	AlertType = "image_notification"
+	// secretHeader carries the secret of a webhook as it is.
+	secretHeader = "cf-webhook-auth"
+	// secretPrefix begins signing secrets, as the Standard Webhooks libraries read them.
+	secretPrefix = "whsec_"
+)
+
+// SigningSecret is a signing key as its receiver needs it: "whsec_" and base64.
+func SigningSecret(key string) string { return secretPrefix + key }
+
+// SigningKey is the reverse of SigningSecret; false when there is no key of 24 to 64 bytes in it.
+func SigningKey(secret string) (string, bool) {
+	key, found := strings.CutPrefix(secret, secretPrefix)
+	raw, err := base64.StdEncoding.DecodeString(key)
+	return key, found && err == nil && len(raw) >= 24 && len(raw) <= 64
+}
+
+// A Message is what is sent to a receiver, but for its address.
+type Message struct {
+	ID     string // the same at every attempt
+	Header http.Header
+	Body   []byte
+}
+
+// body is the body of a message: Cloudflare's generic fields.
+type body struct {
+	Name             string `json:"name"`
+	Text             string `json:"text"`
+	Data             any    `json:"data"`
+	TS               int64  `json:"ts"` // of the event, seconds since 1970
+	AccountID        string `json:"account_id"`
+	PolicyID         string `json:"policy_id,omitempty"`
+	PolicyName       string `json:"policy_name,omitempty"`
+	AlertType        string `json:"alert_type"`
+	AlertCorrelation string `json:"alert_correlation_id,omitempty"`
+	AlertEvent       string `json:"alert_event"`
+}
+
+// eventStart is the state that every alert of ours is in: none lasts.
+const eventStart = "ALERT_STATE_EVENT_START"
+
+// data is what a message is about, documented in docs/webhooks.md: the Image object as its owner
+// sees it, and beside it what the event alone knows.
+type data struct {
+	Event string `json:"event"`
+	v4.Image
+	PreviousID string   `json:"previous_id,omitempty"`
+	Error      *failure `json:"error,omitempty"`
+}
+
+// erased is what is told of an image that was taken out for good.
+type erased struct {
+	Event string `json:"event"`
+	ID    string `json:"id"`
+}
+
+// failure says why an upload failed.
+type failure struct {
+	Code    int    `json:"code"` // as the uploader was told
+	Message string `json:"message"`
+	Reason  string `json:"reason"` // a word that programs may compare
+	Attempt int    `json:"attempt"`
+	Final   bool   `json:"final"`
+}
+
+// Message returns what is to be sent now for a delivery.
+func (n *Notifier) Message(d images.Delivery) (Message, error) {
+	content, err := n.Body(d)
+	if err != nil {
+		return Message{}, err
+	}
+	return sign(d.Webhook, d.Event.ID, content, n.Now())
+}
+
+// Body returns the body of a delivery's messages. It depends on nothing but the event, the policy
+// and the public base URLs.
+func (n *Notifier) Body(d images.Delivery) ([]byte, error) {
+	e := d.Event
+	name := d.PolicyName
+	if name == "" {
+		name = d.Webhook.Name
+	}
+	content, err := json.Marshal(body{
+		Name: name, Text: text(e), Data: n.data(d), TS: e.At.Unix(), AccountID: e.Account,
+		PolicyID: d.PolicyID, PolicyName: d.PolicyName, AlertType: AlertType,
+		AlertCorrelation: correlation(e.Image.Key), AlertEvent: eventStart,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing the message of event %s: %w", e.ID, err)
+	}
+	return content, nil
+}
+
+func (n *Notifier) data(d images.Delivery) any {
+	e := d.Event
+	if e.Erased() {
+		return erased{string(e.Type), e.Image.ID}
+	}
+	var variants []string
+	if !e.Image.Draft && e.Type != images.ImageDeleted {
+		variants = n.URLs.Variants(d.AccountHash, e.Image.ID, e.Variants)
+	}
+	told := data{
+		Event: string(e.Type), Image: v4.OwnerImage(e.Image, variants), PreviousID: e.PreviousID,
+	}
+	if f := e.Failure; f != nil {
+		wire := v4.Refusal(&images.Error{Kind: f.Kind, Msg: f.Message})
+		told.Error = &failure{wire.Code, wire.Message, f.Kind.String(), f.Attempt, f.Final}
+	}
+	return told
+}
+
+// correlation is the same for all events of one image, whatever its id becomes.
+func correlation(key string) string {
+	sum := sha256.Sum256([]byte("correlation\x00" + key))
+	return hex.EncodeToString(sum[:16])
+}
+
+// text says in a sentence what happened, for receivers that are chats.
+func text(e images.Event) string {
+	id := e.Image.ID
+	switch e.Type {
+	case images.UploadSucceeded:
+		return "Image " + id + " was uploaded"
+	case images.UploadFailed:
+		return "The upload of image " + id + " failed: " + e.Failure.Message
+	case images.DraftExpired:
+		return "Nobody uploaded image " + id + " before its one-time URL ended"
+	case images.ImageDeleted:
+		if e.Image.Draft {
+			return "The draft " + id + " was cancelled"
+		}
+		return "Image " + id + " was deleted"
+	case images.ImageUpdated:
+		return "Image " + id + " was changed"
+	}
+	return string(e.Type) + " " + id
+}
+
+// testBody is the body of a test event.
+func testBody(w images.Webhook, now time.Time) ([]byte, error) {
+	content, err := json.Marshal(body{
+		Name: w.Name, Text: "This is a test of the webhook " + w.Name + ". No image is behind it.",
+		Data: map[string]string{"event": "test"}, TS: now.Unix(), AccountID: w.Account,
+		AlertType: AlertType, AlertEvent: eventStart,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing a test message: %w", err)
+	}
+	return content, nil
+}
+
+// sign puts the headers to a body: the secret as it is, and the signature of Standard Webhooks by
+// each key that is valid now.
+func sign(w images.Webhook, id string, content []byte, now time.Time) (Message, error) {
+	header := http.Header{}
+	header.Set("Content-Type", "application/json")
+	if w.Secret != "" {
+		header.Set(secretHeader, w.Secret)
+	}
+	header.Set(standardwebhooks.HeaderWebhookID, id)
+	header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
+	var signatures []string
+	for _, key := range w.SigningKeys {
+		signer, err := standardwebhooks.NewWebhook(key)
+		if err != nil {
+			return Message{}, fmt.Errorf("reading a signing key of webhook %s: %w", w.ID, err)
+		}
+		signature, err := signer.Sign(id, now, content)
+		if err != nil {
+			return Message{}, fmt.Errorf("signing for webhook %s: %w", w.ID, err)
+		}
+		signatures = append(signatures, signature)
+	}
+	header.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))
+	return Message{ID: id, Header: header, Body: content}, nil
+}

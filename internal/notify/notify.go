@@ -1,0 +1,276 @@
+// Package notify tells webhooks what happened. The core writes events and their deliveries, in the
+// transactions that make them happen; a Notifier claims what is due, makes the messages, signs and
+// posts them, and has the core write down what became of each.
+//
+// Each webhook has a lane of its own, so that one whose receiver hangs delays no other. A lane whose
+// last attempt failed sends one message at a time, until one is taken. What a killed node has
+// claimed is due again when its lease ends: every message is sent at least once, with the same id
+// each time, and in no particular order.
+package notify
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"calotype/internal/images"
+	"calotype/internal/outbound"
+	"calotype/internal/v4"
+)
+
+const (
+	laneClaims = 32 // deliveries that a lane claims at once
+	laneWidth  = 16 // of which so many are being sent
+	// lanes bounds those of a node; of failing webhooks there are fewer, so that receivers that
+	// hang, however many, leave room for those that answer.
+	lanes        = 64
+	failingLanes = 48
+
+	lookEvery = time.Second      // for what other nodes wrote, and for what is due again
+	lookAgain = 10 * time.Second // when the database could not be asked
+	lookTime  = 10 * time.Second
+)
+
+// The outcomes of attempts, as Config.Observe is told of them.
+const (
+	Delivered  = "delivered"
+	Refused    = "refused"    // another status than 2xx
+	Unanswered = "unanswered" // no answer, in time or at all
+)
+
+// Outcomes are all outcomes.
+var Outcomes = []string{Delivered, Refused, Unanswered}
+
+// Config is what a Notifier needs. URLs are those in messages.
+type Config struct {
+	Core     *images.Service
+	URLs     v4.URLs
+	Outbound outbound.Config // where receivers may be
+	Log      *slog.Logger
+	Now      func() time.Time // nil for time.Now
+	// Observe is told of each attempt; nil for nobody.
+	Observe func(outcome string, took time.Duration)
+}
+
+// A Notifier sends what is due. It is safe for concurrent use.
+type Notifier struct {
+	Config
+	poster *outbound.Poster
+
+	mu      sync.Mutex
+	running map[string]bool // by webhook: whether it was failing
+	failing int
+	again   chan struct{} // a lane has ended
+	lanes   sync.WaitGroup
+}
+
+// New returns a Notifier, which sends nothing until Run.
+func New(c Config) *Notifier {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Notifier{
+		Config: c, poster: outbound.NewPoster(c.Outbound),
+		running: map[string]bool{}, again: make(chan struct{}, 1),
+	}
+}
+
+// Run sends what is due until ctx ends, and waits for what is being sent then.
+func (n *Notifier) Run(ctx context.Context) error {
+	defer n.poster.Close()
+	defer n.lanes.Wait()
+	for {
+		wait := lookEvery
+		if err := n.look(ctx); err != nil && ctx.Err() == nil {
+			n.Log.Warn("webhooks are not told for now", "err", err)
+			wait = lookAgain
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		case <-n.Core.OutboxWake():
+		case <-n.again:
+		}
+		timer.Stop()
+	}
+}
+
+// look starts a lane for each webhook that something is due for, as far as there is room.
+func (n *Notifier) look(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	due, err := n.Core.DueWebhooks(limited)
+	if err != nil {
+		return err
+	}
+	// So that of more than there is room for each has its turn.
+	mathrand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
+	for _, w := range due {
+		if n.enter(w) {
+			n.lanes.Go(func() {
+				defer n.leave(w)
+				n.lane(ctx, w)
+			})
+		}
+	}
+	return nil
+}
+
+// enter takes a place for a lane.
+func (n *Notifier) enter(w images.DueWebhook) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, runs := n.running[w.ID]
+	if runs || len(n.running) >= lanes || w.Failing && n.failing >= failingLanes {
+		return false
+	}
+	n.running[w.ID] = w.Failing
+	if w.Failing {
+		n.failing++
+	}
+	return true
+}
+
+func (n *Notifier) leave(w images.DueWebhook) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.running, w.ID)
+	if w.Failing {
+		n.failing--
+	}
+	select {
+	case n.again <- struct{}{}:
+	default:
+	}
+}
+
+// lane sends what is due for one webhook, until nothing is or something went wrong: then it is
+// looked at again like all others.
+func (n *Notifier) lane(ctx context.Context, w images.DueWebhook) {
+	most := laneClaims
+	if w.Failing {
+		most = 1
+	}
+	for ctx.Err() == nil {
+		claimed, err := n.Core.ClaimDeliveries(ctx, w.ID, most)
+		if err != nil {
+			if ctx.Err() == nil {
+				n.Log.Warn("a webhook is not told for now", "webhook", w.ID, "err", err)
+			}
+			return
+		}
+		attempts := n.sendAll(ctx, claimed)
+		if len(attempts) == 0 {
+			return
+		}
+		// What was sent is written down even when the server ends.
+		if _, err := n.Core.SettleDeliveries(context.WithoutCancel(ctx), attempts); err != nil {
+			n.Log.Error("what webhooks were told could not be written down: it will be sent again",
+				"webhook", w.ID, "err", err)
+			return
+		}
+		for _, a := range attempts {
+			if !a.Delivered() {
+				return
+			}
+		}
+	}
+}
+
+// sendAll sends claimed deliveries, some at a time. Those that were not begun when the server ends
+// are left to their lease.
+func (n *Notifier) sendAll(ctx context.Context, claimed []images.Delivery) []images.Attempt {
+	sent := make([]images.Attempt, len(claimed))
+	var group errgroup.Group
+	group.SetLimit(laneWidth)
+	for i, d := range claimed {
+		group.Go(func() error {
+			if ctx.Err() == nil {
+				sent[i] = n.send(context.WithoutCancel(ctx), d)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	begun := sent[:0]
+	for _, a := range sent {
+		if a.EventID != "" {
+			begun = append(begun, a)
+		}
+	}
+	return begun
+}
+
+// send makes one attempt, bounded in time by the poster.
+func (n *Notifier) send(ctx context.Context, d images.Delivery) images.Attempt {
+	a := images.Attempt{EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt, Began: n.Now()}
+	start := time.Now()
+	m, err := n.Message(d)
+	if err == nil {
+		var answer []byte
+		a.Status, answer, err = n.poster.Post(ctx, d.Webhook.URL, m.Header, m.Body, images.MaxAnswer)
+		a.Answer = string(answer)
+	}
+	a.Took = time.Since(start)
+	outcome := Delivered
+	switch {
+	case err != nil:
+		a.Error, outcome = why(err), Unanswered
+	case !a.Delivered():
+		outcome = Refused
+	}
+	if outcome != Delivered {
+		n.Log.Warn("a webhook did not take an event", "webhook", d.Webhook.ID, "event", d.Event.ID,
+			"attempt", d.Attempt, "status", a.Status, "reason", a.Error)
+	}
+	if n.Observe != nil {
+		n.Observe(outcome, a.Took)
+	}
+	return a
+}
+
+// why is the reason in an error, in words that may be shown to the webhook's owner.
+func why(err error) string {
+	if known := new(outbound.Error); errors.As(err, &known) {
+		return known.Reason
+	}
+	return "the message could not be made or sent: the operator's log may say more"
+}
+
+// Test sends a test event to a webhook, saved or not: WebhookRefused says why it was not taken.
+func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
+	now := n.Now()
+	content, err := testBody(w, now)
+	if err != nil {
+		return err
+	}
+	m, err := sign(w, "evt_test_"+strings.ToLower(rand.Text()), content, now)
+	if err != nil {
+		return err
+	}
+	status, _, err := n.poster.Post(ctx, w.URL, m.Header, m.Body, images.MaxAnswer)
+	switch {
+	case ctx.Err() != nil:
+		return images.Errorf(images.Aborted, "The request was aborted by the client")
+	case err != nil:
+		return &images.Error{Kind: images.WebhookRefused, Err: err,
+			Msg: "The test event could not be delivered: " + why(err)}
+	case status < 200 || status > 299:
+		return images.Errorf(images.WebhookRefused, "The test event was not taken: the receiver "+
+			"answered with status %d, not with 2xx", status)
+	}
+	return nil
+}

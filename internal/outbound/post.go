@@ -1,0 +1,93 @@
+package outbound
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	postTime        = 10 * time.Second
+	idlePosts       = 256 // connections that wait, to all hosts
+	idlePostsOfHost = 16
+)
+
+// A Poster posts messages to addresses that clients have named, many to each. It is safe for
+// concurrent use.
+type Poster struct {
+	time      time.Duration
+	transport *http.Transport
+}
+
+// NewPoster returns a Poster; Config.Time is of a whole request, 0 for ten seconds.
+func NewPoster(c Config) *Poster {
+	dialer := &net.Dialer{
+		Timeout: dialTime, Resolver: c.Resolver, Control: newGuard(c.Allow).control,
+	}
+	p := &Poster{time: c.Time, transport: &http.Transport{
+		Proxy:                  nil,
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    dialTime,
+		MaxIdleConns:           idlePosts,
+		MaxIdleConnsPerHost:    idlePostsOfHost,
+		IdleConnTimeout:        idleTime,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	}}
+	if p.time == 0 {
+		p.time = postTime
+	}
+	return p
+}
+
+// Post sends a body and returns the status of the answer with at most most of its bytes. Redirects
+// are not followed: they are answers like others. Errors are *Error, which say why there is no
+// answer, or the context's.
+func (p *Poster) Post(
+	ctx context.Context, address string, header http.Header, body []byte, most int64,
+) (status int, answer []byte, err error) {
+	to, err := parse(address)
+	if err != nil {
+		return 0, nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, p.time)
+	defer cancel()
+	why := func(err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case limited.Err() != nil:
+			return &Error{fmt.Sprintf("the host %.100q took longer than %v", to.Hostname(), p.time)}
+		}
+		return reason(to.Hostname(), err)
+	}
+	request, err := http.NewRequestWithContext(limited, http.MethodPost, to.String(),
+		bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, &Error{"the URL is not valid"}
+	}
+	request.Header = header.Clone()
+	request.Header.Set("User-Agent", userAgent)
+	if to.login != "" {
+		request.Header.Set("Authorization", to.login)
+	}
+	response, err := p.transport.RoundTrip(request)
+	if err != nil {
+		return 0, nil, why(err)
+	}
+	defer response.Body.Close()
+	// One byte more tells the end, so that the connection can be used again.
+	answer, err = io.ReadAll(io.LimitReader(response.Body, most+1))
+	if err != nil {
+		return 0, nil, why(errors.Join(errors.New("reading an answer"), err))
+	}
+	return response.StatusCode, answer[:min(int64(len(answer)), most)], nil
+}
+
+// Close ends the connections that wait.
+func (p *Poster) Close() { p.transport.CloseIdleConnections() }
