@@ -126,3 +126,6 @@ func (s *Service) ForgetDeletions(ctx context.Context) error { return s.forgetDe
 
 // Scrub rids the database of what was deleted.
 func (s *Service) Scrub(ctx context.Context) error { return s.scrub(ctx) }
+
+// ForgetEvents does the periodic job at once.
+func (s *Service) ForgetEvents(ctx context.Context) error { return s.forgetEvents(ctx) }

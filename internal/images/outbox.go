@@ -279,7 +279,7 @@ func (s *Service) noteWebhooks(tx *sqldb.Tx, last map[string]Attempt, all []Atte
 			return err
 		}
 		reason := "no attempt has succeeded for a week"
-		where := `failing_since < CAST(?4 AS BIGINT)`
+		where := `failing_since <= CAST(?4 AS BIGINT)`
 		if slices.ContainsFunc(all, func(a Attempt) bool {
 			return a.WebhookID == id && a.Status == statusGone
 		}) {

@@ -30,8 +30,8 @@ const (
 	laneWidth  = 16 // of which so many are being sent
 	// lanes bounds those of a node; of failing webhooks there are fewer, so that receivers that
 	// hang, however many, leave room for those that answer.
-	lanes        = 64
-	failingLanes = 48
+	lanes        = 256
+	failingLanes = 192
 
 	lookEvery = time.Second      // for what other nodes wrote, and for what is due again
 	lookAgain = 10 * time.Second // when the database could not be asked

@@ -1,0 +1,443 @@
+package notify_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+	"calotype/internal/notify"
+	"calotype/internal/outbound"
+	"calotype/internal/v4"
+)
+
+func TestMain(m *testing.M) { imagestest.Main(m) }
+
+const account = imagestest.AccountID
+
+func ptr[T any](v T) *T { return &v }
+
+var loopback = []netip.Prefix{
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+}
+
+// newNotifier returns a Notifier that reaches this machine only if it may.
+func newNotifier(core *images.Service, allow ...netip.Prefix) *notify.Notifier {
+	return notify.New(notify.Config{
+		Core: core, Outbound: outbound.Config{Allow: allow, Time: time.Minute},
+		URLs: v4.URLs{Delivery: "https://img.example.com"},
+	})
+}
+
+// run runs the Notifier until stop is called, at the latest at the end of the test.
+func run(t *testing.T, n *notify.Notifier) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := n.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(stop)
+	return stop
+}
+
+// A message is what a receiver was sent.
+type message struct {
+	header http.Header
+	body   []byte
+}
+
+// A receiver is a real one, which answers as it is told.
+type receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	got    []message
+	answer func(n int, w http.ResponseWriter, r *http.Request) // nil: 204
+}
+
+func newReceiver(t *testing.T) *receiver {
+	t.Helper()
+	r := &receiver{}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		body, err := io.ReadAll(q.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.mu.Lock()
+		r.got = append(r.got, message{q.Header.Clone(), body})
+		n, answer := len(r.got), r.answer
+		r.mu.Unlock()
+		if answer == nil {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		answer(n, w, q)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) messages() []message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]message(nil), r.got...)
+}
+
+// hook adds a webhook for a URL with a policy.
+func hook(t *testing.T, core *images.Service, url string, events ...images.EventType) images.Webhook {
+	t.Helper()
+	w, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
+		Name: ptr("hook"), URL: &url, Secret: ptr("s3cret"), Events: events}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = core.CreateNotificationPolicy(t.Context(), account, images.PolicyChange{
+		Name: ptr("uploads"), Enabled: ptr(true), Webhooks: &[]string{w.ID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func upload(t *testing.T, core *images.Service, d images.NewDraft, seed int) images.Image {
+	t.Helper()
+	_, ticket, err := core.CreateDraft(t.Context(), account, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	if _, err := u.Write(imagestest.JPEG(t, seed)); err != nil {
+		t.Fatal(err)
+	}
+	img, err := u.Finish(t.Context(), "cat.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// eventually waits for what must come; a test that fails here would wait for ever.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func history(t *testing.T, core *images.Service) []images.HistoryEntry {
+	t.Helper()
+	entries, _, err := core.History(t.Context(), account, images.HistoryQuery{Most: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entries
+}
+
+func TestAnUploadIsTold(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	r := newReceiver(t)
+	run(t, newNotifier(core, loopback...))
+	w := hook(t, core, r.URL+"/hook?key=1")
+	img := upload(t, core, images.NewDraft{
+		Meta: json.RawMessage(`{"key":"value"}`), Creator: ptr("someone")}, 1)
+	eventually(t, "the message", func() bool { return len(r.messages()) == 1 })
+	m := r.messages()[0]
+
+	// Both proofs: the secret as it is, and a signature that any change breaks.
+	if got := m.header.Get("cf-webhook-auth"); got != "s3cret" {
+		t.Errorf("cf-webhook-auth is %q", got)
+	}
+	verifier, err := standardwebhooks.NewWebhook(notify.SigningSecret(w.SigningKeys[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := verifier.Verify(m.body, m.header); err != nil {
+		t.Errorf("the signature: %v", err)
+	}
+	changed := append([]byte(nil), m.body...)
+	changed[len(changed)/2] ^= 1
+	if err := verifier.Verify(changed, m.header); err == nil {
+		t.Error("a changed body passes")
+	}
+	other, err := standardwebhooks.NewWebhook("whsec_" + strings.Repeat("A", 43) + "=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Verify(m.body, m.header); err == nil {
+		t.Error("another key's signature passes")
+	}
+
+	var got map[string]any
+	if err := json.Unmarshal(m.body, &got); err != nil {
+		t.Fatal(err)
+	}
+	data, _ := got["data"].(map[string]any)
+	original, _ := data["original"].(map[string]any)
+	for what, pair := range map[string][2]any{
+		"name":         {got["name"], "uploads"},
+		"account":      {got["account_id"], account},
+		"type":         {got["alert_type"], "image_notification"},
+		"alert event":  {got["alert_event"], "ALERT_STATE_EVENT_START"},
+		"policy":       {got["policy_name"], "uploads"},
+		"event":        {data["event"], "image.upload.succeeded"},
+		"id":           {data["id"], img.ID},
+		"filename":     {data["filename"], "cat.jpg"},
+		"creator":      {data["creator"], "someone"},
+		"meta":         {fmt.Sprint(data["meta"]), "map[key:value]"},
+		"private":      {data["requireSignedURLs"], false},
+		"format":       {original["format"], "jpeg"},
+		"width":        {original["width"], 64.0},
+		"sha256":       {original["sha256"], img.Original.SHA256},
+		"content type": {m.header.Get("Content-Type"), "application/json"},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is %v, want %v", what, pair[0], pair[1])
+		}
+	}
+	variants, _ := data["variants"].([]any)
+	if len(variants) != 1 || !strings.HasPrefix(fmt.Sprint(variants[0]), "https://img.example.com/") ||
+		!strings.HasSuffix(fmt.Sprint(variants[0]), img.ID+"/public") {
+		t.Errorf("the variants are %v", variants)
+	}
+	eventually(t, "the history", func() bool { return len(history(t, core)) == 1 })
+	if h := history(t, core)[0]; h.Outcome != "delivered" || h.Attempt.Status != 204 {
+		t.Errorf("the history is %+v", h)
+	}
+}
+
+// TestDownThenFailingThenWell: a receiver that is away, then broken, then well, takes an event once.
+func TestDownThenFailingThenWell(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		var ahead atomic.Int64
+		core.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		r := newReceiver(t)
+		r.answer = func(n int, w http.ResponseWriter, _ *http.Request) {
+			switch n {
+			case 1:
+				panic(http.ErrAbortHandler) // no answer at all
+			case 2, 3:
+				http.Error(w, "out of order", http.StatusInternalServerError)
+			default:
+				_, _ = io.WriteString(w, "thanks")
+			}
+		}
+		var observed sync.Map
+		n := notify.New(notify.Config{
+			Core: core, Outbound: outbound.Config{Allow: loopback},
+			Observe: func(outcome string, _ time.Duration) {
+				count, _ := observed.LoadOrStore(outcome, new(atomic.Int64))
+				count.(*atomic.Int64).Add(1)
+			},
+		})
+		run(t, n)
+		hook(t, core, r.URL)
+		upload(t, core, images.NewDraft{}, 1)
+		for i := range 4 {
+			eventually(t, "an attempt", func() bool { return len(history(t, core)) == i+1 })
+			ahead.Add(int64(3 * time.Hour))
+		}
+		h := history(t, core)
+		if h[0].Outcome != "delivered" || h[0].Attempt.Status != 200 || h[0].Attempt.Answer != "thanks" ||
+			h[1].Attempt.Status != 500 || h[1].Attempt.Answer != "out of order\n" ||
+			h[3].Attempt.Status != 0 || h[3].Attempt.Error == "" || strings.Contains(h[3].Attempt.Error, r.URL) {
+			t.Errorf("the history is %+v", h)
+		}
+		all := r.messages()
+		for _, m := range all {
+			if m.header.Get("webhook-id") != all[0].header.Get("webhook-id") {
+				t.Error("the id changed between attempts")
+			}
+		}
+		for outcome, want := range map[string]int64{
+			notify.Delivered: 1, notify.Refused: 2, notify.Unanswered: 1} {
+			if count, there := observed.Load(outcome); !there || count.(*atomic.Int64).Load() != want {
+				t.Errorf("%s was not observed %d times", outcome, want)
+			}
+		}
+	})
+}
+
+// TestAHangingReceiverDelaysNobody: while one receiver holds all that it gets, everything reaches
+// the other.
+func TestAHangingReceiverDelaysNobody(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		const events = 1000
+		hanging, well := newReceiver(t), newReceiver(t)
+		release := make(chan struct{})
+		hanging.answer = func(_ int, _ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		}
+		stop := run(t, newNotifier(core, loopback...))
+		defer stop()
+		defer close(release)
+		for range 20 {
+			hook(t, core, hanging.URL, images.ImageUpdated)
+		}
+		hook(t, core, well.URL, images.ImageUpdated)
+		img := upload(t, core, images.NewDraft{}, 1)
+		for i := range events {
+			meta := json.RawMessage(fmt.Sprintf(`{"n":%d}`, i))
+			if _, err := core.EditImage(t.Context(), account, img.ID, images.Edit{Meta: &meta}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ids := map[string]bool{}
+		eventually(t, "1000 messages", func() bool {
+			for _, m := range well.messages() {
+				ids[m.header.Get("webhook-id")] = true
+			}
+			return len(ids) == events
+		})
+		// None of the others was answered meanwhile, and none got more than its share.
+		if n := len(hanging.messages()); n < 20 || n > 20*16 {
+			t.Errorf("the hanging receiver got %d", n)
+		}
+		for _, h := range history(t, core) {
+			if h.Outcome != "delivered" {
+				t.Errorf("the history has %+v", h)
+			}
+		}
+	})
+}
+
+// TestGuard: no receiver is on this machine or in its cloud unless it may be, however it is written
+// and whoever redirects to it.
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	inside := newReceiver(t)
+	port := inside.URL[strings.LastIndexByte(inside.URL, ':'):]
+	closed := newNotifier(core)
+	for _, url := range []string{
+		inside.URL, "http://localhost" + port, "http://[::ffff:127.0.0.1]" + port,
+		"http://[::ffff:7f00:1]" + port, "http://169.254.169.254/latest/meta-data",
+		"http://[::1]" + port, "http://0.0.0.0" + port, "http://10.0.0.1/",
+	} {
+		err := closed.Test(t.Context(), images.Webhook{Name: "n", URL: url})
+		e := new(images.Error)
+		if !errors.As(err, &e) || e.Kind != images.WebhookRefused || !strings.Contains(e.Msg, "-outbound-allow") {
+			t.Errorf("at save, %s: %v", url, err)
+		}
+	}
+	// A receiver that may be reached, and redirects to one that may not: it is an answer like others.
+	redirect := newReceiver(t)
+	redirect.answer = func(_ int, w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://169.254.169.254/", http.StatusTemporaryRedirect)
+	}
+	open := newNotifier(core, loopback...)
+	err := open.Test(t.Context(), images.Webhook{Name: "n", URL: redirect.URL})
+	if images.AsError(err).Kind != images.WebhookRefused || !strings.Contains(err.Error(), "307") {
+		t.Errorf("a redirect: %v", err)
+	}
+	// What was saved while it might be reached is refused when it is sent.
+	hook(t, core, inside.URL)
+	hook(t, core, redirect.URL)
+	upload(t, core, images.NewDraft{}, 1)
+	stop := run(t, closed)
+	eventually(t, "two refusals", func() bool { return len(history(t, core)) == 2 })
+	stop()
+	for _, h := range history(t, core) {
+		if h.Attempt.Status != 0 || !strings.Contains(h.Attempt.Error, "-outbound-allow") {
+			t.Errorf("at send: %+v", h.Attempt)
+		}
+	}
+	if n := len(inside.messages()); n != 0 {
+		t.Errorf("the receiver inside got %d messages", n)
+	}
+}
+
+func TestTest(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	r := newReceiver(t)
+	n := newNotifier(core, loopback...)
+	w := images.Webhook{Name: "n", URL: r.URL, Secret: "s", Account: account,
+		SigningKeys: []string{strings.Repeat("A", 43) + "="}}
+	if err := n.Test(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	m := r.messages()[0]
+	verifier, err := standardwebhooks.NewWebhook(w.SigningKeys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := verifier.Verify(m.body, m.header); err != nil || m.header.Get("cf-webhook-auth") != "s" ||
+		!strings.Contains(string(m.body), `"text":"This is a test`) {
+		t.Errorf("the test event %s: %v", m.body, err)
+	}
+	r.answer = func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
+	err = n.Test(t.Context(), w)
+	if images.AsError(err).Kind != images.WebhookRefused || !strings.Contains(err.Error(), "418") {
+		t.Errorf("a receiver that does not take it: %v", err)
+	}
+}
+
+// TestShutdown: what is being sent when the server ends is settled, and not sent again.
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	r := newReceiver(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	r.answer = func(int, http.ResponseWriter, *http.Request) {
+		close(begun)
+		<-release
+	}
+	stop := run(t, newNotifier(core, loopback...))
+	hook(t, core, r.URL)
+	upload(t, core, images.NewDraft{}, 1)
+	<-begun
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); stop() }()
+	select {
+	case <-stopped:
+		t.Fatal("it did not wait for what was being sent")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	<-stopped
+	if h := history(t, core); len(h) != 1 || h[0].Outcome != "delivered" {
+		t.Errorf("the history is %+v", h)
+	}
+}
+
+func TestSigningSecret(t *testing.T) {
+	t.Parallel()
+	for secret, ok := range map[string]bool{
+		notify.SigningSecret(strings.Repeat("A", 43) + "="): true, "whsec_" + strings.Repeat("A", 32): true,
+		"whsec_" + strings.Repeat("A", 28): false, strings.Repeat("A", 44): false,
+		"whsec_!" + strings.Repeat("A", 43): false, "": false, "whsec_" + strings.Repeat("A", 100): false,
+	} {
+		if key, got := notify.SigningKey(secret); got != ok || ok && notify.SigningSecret(key) != secret {
+			t.Errorf("%q: %q, %t", secret, key, got)
+		}
+	}
+}
