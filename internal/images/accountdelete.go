@@ -71,6 +71,10 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 
 // deleteAccountRows deletes an account without images, and what it owns.
 func deleteAccountRows(tx *sqldb.Tx, id string) error {
+	// As all do who add to what it owns: in another order two could wait for each other.
+	if err := holdAccount(tx, id); err != nil {
+		return err
+	}
 	_, err := tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (
 		SELECT key FROM tokens WHERE account = ?1)`, id)
 	if err != nil {

@@ -1,14 +1,17 @@
 package images_test
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/render"
 )
 
 func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
@@ -157,4 +160,44 @@ func TestAccountTables(t *testing.T) {
 			t.Errorf("%s has an account: %v; a deletion goes through it: %v", found[1], owned, listed)
 		}
 	}
+}
+
+// TestDeletionAgainstAdditions: what is added to an account while it is deleted goes with it or is
+// refused; nobody waits for each other.
+func TestDeletionAgainstAdditions(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		for round := range 8 {
+			a, err := core.CreateAccount(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var group sync.WaitGroup
+			for i := range 4 {
+				group.Go(func() {
+					for n := 0; ; n++ {
+						var err error
+						if i%2 == 0 {
+							err = core.CreateSigningKey(t.Context(), a.ID, fmt.Sprintf("k%d-%d", i, n))
+						} else {
+							err = core.CreateVariant(t.Context(), a.ID, images.Variant{
+								ID: fmt.Sprintf("v%dx%d", i, n), Options: render.Options{
+									Fit: render.DefaultFit, Width: 9, Metadata: render.DefaultMetadata}})
+						}
+						switch kind := images.AsError(err).Kind; {
+						case err == nil, kind == images.LimitReached && n < 1000:
+							continue
+						case kind != images.AccountUnknown:
+							t.Errorf("round %d: %v", round, err)
+						}
+						return
+					}
+				})
+			}
+			if _, err := core.DeleteAccount(t.Context(), a.ID); err != nil {
+				t.Errorf("round %d: %v", round, err)
+			}
+			group.Wait()
+		}
+	})
 }

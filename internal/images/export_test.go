@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"time"
 
 	"calotype/internal/sqldb"
 )
@@ -129,3 +130,13 @@ func (s *Service) Scrub(ctx context.Context) error { return s.scrub(ctx) }
 
 // ForgetEvents does the periodic job at once.
 func (s *Service) ForgetEvents(ctx context.Context) error { return s.forgetEvents(ctx) }
+
+// RunJobs does a quick job and a slow one until ctx ends, as Run does its own.
+func (s *Service) RunJobs(ctx context.Context, quick, slow func(context.Context) error) {
+	do := func(fn func(context.Context) error) func(*Service, context.Context) error {
+		return func(_ *Service, ctx context.Context) error { return fn(ctx) }
+	}
+	s.runJobs(ctx, []job{
+		{name: "slow", slow: true, do: do(slow)}, {name: "quick", do: do(quick)},
+	}, time.Millisecond)
+}

@@ -14,12 +14,7 @@ import (
 
 // jobs are what happens periodically, on every node; each does no harm when done twice.
 // The sweep waits at first: whoever restored a database should have time to look.
-var jobs = []struct {
-	name         string
-	slow         bool // may wait for the blob store or for writers, and keeps no quick job waiting
-	first, every time.Duration
-	do           func(*Service, context.Context) error
-}{
+var jobs = []job{
 	{"release expired drafts", false, 0, time.Minute, (*Service).releaseExpiredDrafts},
 	{"delete batch tokens without a parent", false, time.Hour, time.Hour,
 		(*Service).deleteOrphanedBatchTokens},
@@ -32,25 +27,39 @@ var jobs = []struct {
 	{"sweep orphaned originals", true, time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
 }
 
+type job struct {
+	name         string
+	slow         bool // may wait for the blob store or for writers, and keeps no quick job waiting
+	first, every time.Duration
+	do           func(*Service, context.Context) error
+}
+
+// jobTick is how often it is asked what is due.
+const jobTick = 10 * time.Second
+
 // Run does the periodic jobs until ctx ends. Then nobody waits for a draft any more.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.waits.close()
 	defer context.AfterFunc(ctx, s.waits.close)() // at once, whatever the jobs are at
-	var lanes sync.WaitGroup
-	for _, slow := range []bool{false, true} {
-		lanes.Go(func() { s.runJobs(ctx, slow) })
-	}
-	lanes.Wait()
+	s.runJobs(ctx, jobs, jobTick)
 	return nil
 }
 
-// runJobs does the quick jobs, or the slow ones, one after another until ctx ends.
-func (s *Service) runJobs(ctx context.Context, slow bool) {
+// runJobs does jobs until ctx ends: the quick ones one after another, and the slow ones beside them.
+func (s *Service) runJobs(ctx context.Context, jobs []job, every time.Duration) {
+	var lanes sync.WaitGroup
+	for _, slow := range []bool{false, true} {
+		lanes.Go(func() { s.runLane(ctx, jobs, slow, every) })
+	}
+	lanes.Wait()
+}
+
+func (s *Service) runLane(ctx context.Context, jobs []job, slow bool, every time.Duration) {
 	next := make([]time.Time, len(jobs))
 	for i, job := range jobs {
 		next[i] = time.Now().Add(job.first)
 	}
-	tick := time.NewTicker(10 * time.Second)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		for i, job := range jobs {

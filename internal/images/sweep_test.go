@@ -1,6 +1,8 @@
 package images_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -222,4 +224,26 @@ func TestExpiredDraftsAreDeletedADayLater(t *testing.T) {
 			t.Errorf("the image went with the drafts: %v", err)
 		}
 	})
+}
+
+// TestSlowJobsDelayNoQuickOne: quick jobs go on while a slow one hangs, and all end with the server.
+func TestSlowJobsDelayNoQuickOne(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	ctx, end := context.WithCancel(t.Context())
+	done := 0
+	quick := func(context.Context) error {
+		if done++; done == 3 {
+			end()
+		}
+		return errors.New("a job that fails is done again")
+	}
+	slow := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	core.RunJobs(ctx, quick, slow)
+	if done != 3 {
+		t.Errorf("the quick job was done %d times", done)
+	}
 }

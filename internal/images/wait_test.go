@@ -120,3 +120,26 @@ func TestWaitersAreBounded(t *testing.T) {
 		t.Errorf("after the server's end: %+v, %v", img, err)
 	}
 }
+
+// TestWaitFollowsAnotherID: who waits for a draft gets the image that it became, though an edit has
+// given it another id meanwhile.
+func TestWaitFollowsAnotherID(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		made, ticket := draft(t, core, images.NewDraft{})
+		ended := wait(t.Context(), core, made.ID, time.Hour)
+		until(t, func() bool { return core.Waiting() == 1 })
+		_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		edited, err := core.EditImage(t.Context(), account, made.ID,
+			images.Edit{RequireSignedURLs: ptr(true)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := <-ended; got.err != nil || got.img.Key != edited.Key || edited.ID == made.ID {
+			t.Errorf("got %+v, want the image that is %s now", got, edited.ID)
+		}
+	})
+}
