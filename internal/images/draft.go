@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"calotype/internal/sqldb"
@@ -48,12 +50,7 @@ func (s *Service) CreateDraft(
 		return Image{}, "", err
 	}
 	ticket = rand.Text()
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := s.insertDraft(tx, img, ticket); err != nil {
-			return err
-		}
-		return s.pay(tx, account, charge{drafts: 1, bytes: s.MaxUploadBytes, mints: 1})
-	})
+	err = s.commitDraft(ctx, &waitingDraft{img: img, ticket: ticket})
 	if err != nil {
 		return Image{}, "", fmt.Errorf("making a draft: %w", err)
 	}
@@ -106,11 +103,6 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 // an open draft, which the caller pays for. Without one nobody but the transaction can claim it,
 // and the image that it becomes is paid for.
 func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
-	var secret any
-	var reserved int64
-	if ticket != "" {
-		secret, reserved = hashHex(ticket), s.MaxUploadBytes
-	}
 	if img.Custom {
 		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
 			AND (expires < ?3 OR refusals >= ?4)`,
@@ -122,19 +114,50 @@ func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
 			return err
 		}
 	}
-	made, err := tx.Exec(`INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, uploaded, draft, open, reserved, ticket, expires, refusals,
-		last_kind, last_message)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, 1, ?12, ?13, ?10, ?11, 0, '', '')
-		ON CONFLICT DO NOTHING`,
-		img.Key, img.Account, img.ID, hashHex(img.ID), flag(img.Custom), img.Creator,
-		nullable(img.Meta), flag(img.RequireSignedURLs), micros(img.Created),
-		secret, micros(img.Ticket.Expires), flag(ticket != ""), reserved)
+	made, err := tx.Exec(insertDrafts(1), s.draftRow(img, ticket)...)
 	if err == nil && made == 0 {
 		return Errorf(Exists, "Resource already exists: the id is taken by an image or by a draft "+
 			"that still waits for its upload; DELETE cancels it")
 	}
 	return err
+}
+
+// draftColumns is the number of parameters of a draft's row.
+const draftColumns = 13
+
+// insertDrafts is the statement that inserts n drafts, but those whose id is taken.
+func insertDrafts(n int) string {
+	var sql strings.Builder
+	sql.WriteString(`INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
+		require_signed, created, ticket, expires, open, reserved, uploaded, draft, refusals,
+		last_kind, last_message) VALUES `)
+	for i := range n {
+		if i > 0 {
+			sql.WriteString(", ")
+		}
+		sql.WriteByte('(')
+		for column := range draftColumns {
+			sql.WriteString("?" + strconv.Itoa(i*draftColumns+column+1) + ", ")
+		}
+		// The time of its upload is that of its creation.
+		sql.WriteString("?" + strconv.Itoa(i*draftColumns+9) + ", 1, 0, '', '')")
+	}
+	sql.WriteString(` ON CONFLICT DO NOTHING`)
+	return sql.String()
+}
+
+// draftRow returns the parameters of a draft's row; without a ticket it is not open.
+func (s *Service) draftRow(img Image, ticket string) []any {
+	var secret any
+	var reserved int64
+	if ticket != "" {
+		secret, reserved = hashHex(ticket), s.MaxUploadBytes
+	}
+	return []any{
+		img.Key, img.Account, img.ID, hashHex(img.ID), flag(img.Custom), img.Creator,
+		nullable(img.Meta), flag(img.RequireSignedURLs), micros(img.Created),
+		secret, micros(img.Ticket.Expires), flag(ticket != ""), reserved,
+	}
 }
 
 func nullable(text []byte) any {

@@ -69,6 +69,7 @@ type Service struct {
 	fetches    fetches
 	waits      waits
 	outbox     outbox
+	drafts     draftGroups
 	resolved   resolveCache
 	counters   counters
 	follower   follower

@@ -1,0 +1,248 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+// Drafts of one account are committed in groups: while a transaction of them runs, those that come
+// wait, and the next transaction takes them together. So the account's row, for which they would
+// queue one by one until each COMMIT, is charged once for all. Nobody waits for others to come, and
+// there is no goroutine of it: one of those who ask leads, and hands the lead on.
+//
+// What a group cannot settle, each of it settles in a transaction of its own: a taken id, a limit
+// that the sum passes, an error of whatever row. So a draft never suffers from its neighbours.
+
+const (
+	draftsTogether     = 64   // in one transaction
+	draftsWaiting      = 4000 // on this node
+	draftsWaitingOfOne = 1000 // of one account
+	draftWait          = 30 * time.Second
+)
+
+// draftGroups are the drafts that wait for a transaction.
+type draftGroups struct {
+	mu      sync.Mutex
+	waiting int                        // all of them
+	of      map[string][]*waitingDraft // by account, first come first; no key while nobody leads
+}
+
+// A waitingDraft is asked for and not yet in the database. Who has put it into a queue waits for
+// done, and reads the rest then.
+type waitingDraft struct {
+	img    Image
+	ticket string
+	done   chan struct{}
+	leads  bool  // it is its turn to lead; else err says what became of it
+	err    error // errAlone: nothing, it needs a transaction of its own
+}
+
+// errAlone says that nothing was written of a draft, and that its own transaction must tell why or
+// write it.
+var errAlone = errors.New("images: a draft needs a transaction of its own")
+
+// commitDraft writes a draft, alone or in a group. When ctx ends, a draft that waits is taken out and
+// not made; one whose transaction has begun is waited for, so that the answer is what became of it.
+func (s *Service) commitDraft(ctx context.Context, d *waitingDraft) error {
+	leads, err := s.drafts.enter(d)
+	if err != nil {
+		return err
+	}
+	if !leads {
+		if err := s.drafts.await(ctx, d); err != nil {
+			return err
+		}
+		leads, err = d.leads, d.err
+	}
+	if leads {
+		err = s.commitGroup(ctx, d)
+	}
+	if errors.Is(err, errAlone) {
+		err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return s.insertPaid(tx, d) })
+	}
+	return err
+}
+
+// insertPaid inserts one draft and charges its account.
+func (s *Service) insertPaid(tx *sqldb.Tx, d *waitingDraft) error {
+	if err := s.insertDraft(tx, d.img, d.ticket); err != nil {
+		return err
+	}
+	return s.pay(tx, d.img.Account, s.chargeOfDrafts(1))
+}
+
+// chargeOfDrafts is what so many new drafts take of their account.
+func (s *Service) chargeOfDrafts(n int) charge {
+	return charge{drafts: int64(n), bytes: int64(n) * s.MaxUploadBytes, mints: int64(n)}
+}
+
+// commitGroup runs a transaction for the draft that leads and those that wait for it. It returns
+// what became of the leader, tells the others after COMMIT has returned, and hands the lead on.
+func (s *Service) commitGroup(ctx context.Context, leader *waitingDraft) error {
+	var group []*waitingDraft
+	err := errors.New("images: the transaction of a group of drafts was abandoned") // by a panic
+	defer func() {
+		s.drafts.pass(leader.img.Account)
+		for _, d := range group {
+			if d != leader {
+				d.err = told(d, err)
+				close(d.done)
+			}
+		}
+	}()
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		// Those who came while the transaction waited for its connection are of it.
+		if group = s.drafts.take(leader); len(group) == 1 {
+			return s.insertPaid(tx, leader)
+		}
+		return s.insertGroup(tx, group)
+	})
+	if len(group) > 1 {
+		return told(leader, err)
+	}
+	return err
+}
+
+// told is what one of a group is told when its transaction ended with err. Only when each would meet
+// the same, or may have been committed, it is err itself.
+func told(d *waitingDraft, err error) error {
+	switch {
+	case err == nil:
+		return d.err
+	case errors.Is(err, sqldb.ErrCommitUnknown), sqldb.IsUnavailable(err):
+		return err
+	}
+	return errAlone
+}
+
+// insertGroup inserts drafts of one account, but those whose id is taken, and charges it for all.
+// It notes in each draft whether it was inserted.
+func (s *Service) insertGroup(tx *sqldb.Tx, group []*waitingDraft) error {
+	// By id, so that two nodes that insert the same ones take turns and not each other's.
+	slices.SortFunc(group, func(a, b *waitingDraft) int { return strings.Compare(a.img.ID, b.img.ID) })
+	inserted := map[string]bool{}
+	for rest := group; len(rest) > 0; {
+		// In powers of two, so that there are few statements to prepare.
+		n := draftsTogether
+		for n > len(rest) {
+			n /= 2
+		}
+		args := make([]any, 0, n*draftColumns)
+		for _, d := range rest[:n] {
+			args = append(args, s.draftRow(d.img, d.ticket)...)
+		}
+		rows, err := tx.Query(insertDrafts(n)+` RETURNING key`, args...)
+		if err != nil {
+			return fmt.Errorf("inserting drafts: %w", err)
+		}
+		_, err = collect(rows, func(r row) (key string, err error) {
+			err = r.Scan(&key)
+			inserted[key] = true
+			return key, err
+		})
+		if err != nil {
+			return fmt.Errorf("inserting drafts: %w", err)
+		}
+		rest = rest[n:]
+	}
+	for _, d := range group {
+		if d.err = nil; !inserted[d.img.Key] {
+			d.err = errAlone
+		}
+	}
+	if len(inserted) == 0 {
+		return nil
+	}
+	return s.pay(tx, group[0].img.Account, s.chargeOfDrafts(len(inserted)))
+}
+
+// enter queues a draft, unless nobody leads in its account: then it is the one that leads. Busy when
+// too many wait.
+func (g *draftGroups) enter(d *waitingDraft) (leads bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	queue, led := g.of[d.img.Account]
+	if !led {
+		if g.of == nil {
+			g.of = map[string][]*waitingDraft{}
+		}
+		g.of[d.img.Account] = nil
+		return true, nil
+	}
+	if g.waiting >= draftsWaiting || len(queue) >= draftsWaitingOfOne {
+		return false, busy("Too many one-time URLs are asked for at once")
+	}
+	d.done = make(chan struct{})
+	g.of[d.img.Account] = append(queue, d)
+	g.waiting++
+	return false, nil
+}
+
+// await waits until a draft leads or is told of. Nothing of it was written when it fails.
+func (g *draftGroups) await(ctx context.Context, d *waitingDraft) error {
+	timeout := time.NewTimer(draftWait)
+	defer timeout.Stop()
+	var err error
+	select {
+	case <-d.done:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timeout.C:
+		err = busy("The database takes too long to write")
+	}
+	if g.leave(d) {
+		return err
+	}
+	<-d.done // a transaction has it, or it leads
+	return nil
+}
+
+// leave takes a draft out of its queue, if it still waits there.
+func (g *draftGroups) leave(d *waitingDraft) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	queue := g.of[d.img.Account]
+	i := slices.Index(queue, d)
+	if i < 0 {
+		return false
+	}
+	g.of[d.img.Account] = slices.Delete(queue, i, i+1)
+	g.waiting--
+	return true
+}
+
+// take returns the leader's group: itself, and those that have waited longest.
+func (g *draftGroups) take(leader *waitingDraft) []*waitingDraft {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	queue := g.of[leader.img.Account]
+	n := min(len(queue), draftsTogether-1)
+	group := append([]*waitingDraft{leader}, queue[:n]...)
+	g.of[leader.img.Account] = slices.Delete(queue, 0, n)
+	g.waiting -= n
+	return group
+}
+
+// pass hands the lead of an account to who has waited longest, if somebody waits.
+func (g *draftGroups) pass(account string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	queue := g.of[account]
+	if len(queue) == 0 {
+		delete(g.of, account)
+		return
+	}
+	next := queue[0]
+	g.of[account] = slices.Delete(queue, 0, 1)
+	g.waiting--
+	next.leads = true
+	close(next.done)
+}
