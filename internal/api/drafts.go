@@ -22,16 +22,12 @@ func (a *api) createDraft(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	account, err := a.Core.Account(c.Context(), c.account)
-	if err != nil {
-		return nil, err
-	}
 	img, ticket, err := a.Core.CreateDraft(c.Context(), c.account, wanted)
 	if err != nil {
 		return nil, err
 	}
 	return v4.WithInfo{Result: oneTimeURL{
-		ID: img.ID, UploadURL: a.URLs.UploadURL(account.Hash, img.ID, ticket),
+		ID: img.ID, UploadURL: a.URLs.UploadURL(c.token.AccountHash, img.ID, ticket),
 	}}, nil
 }
 

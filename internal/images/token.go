@@ -37,6 +37,8 @@ type Token struct {
 	Scope   Scope
 	Created time.Time
 	Expires time.Time // zero: never
+
+	AccountHash string // in public URLs; "" but from Authenticate and AuthenticateBatch
 }
 
 // Expired reports whether the token's time is over.
@@ -175,10 +177,12 @@ func (s *Service) authenticate(
 	ctx context.Context, secret, where string, now ...any,
 ) (t Token, err error) {
 	var suspended bool
+	var hash string
 	r := s.DB.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires,
-		a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
+		a.hash, a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
 		append([]any{hashHex(secret)}, now...)...)
-	t, err = scanToken(also{r, &suspended})
+	t, err = scanToken(also{r, []any{&hash, &suspended}})
+	t.AccountHash = hash
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return t, Errorf(Unauthenticated, "Authentication error")
@@ -212,7 +216,7 @@ func scanToken(r row) (t Token, err error) {
 // also is a row with one column more than its noun has.
 type also struct {
 	row
-	more any
+	more []any
 }
 
-func (a also) Scan(dest ...any) error { return a.row.Scan(append(dest, a.more)...) }
+func (a also) Scan(dest ...any) error { return a.row.Scan(append(dest, a.more...)...) }
