@@ -31,6 +31,7 @@ const (
 type draftGroups struct {
 	mu      sync.Mutex
 	waiting int                        // all of them
+	groups  int                        // that had a transaction so far
 	of      map[string][]*waitingDraft // by account, first come first; no key while nobody leads
 }
 
@@ -228,6 +229,7 @@ func (g *draftGroups) take(leader *waitingDraft) []*waitingDraft {
 	group := append([]*waitingDraft{leader}, queue[:n]...)
 	g.of[leader.img.Account] = slices.Delete(queue, 0, n)
 	g.waiting -= n
+	g.groups++
 	return group
 }
 
