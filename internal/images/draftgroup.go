@@ -49,8 +49,8 @@ type waitingDraft struct {
 // write it.
 var errAlone = errors.New("images: a draft needs a transaction of its own")
 
-// commitDraft writes a draft, alone or in a group. When ctx ends, a draft that waits is taken out and
-// not made; one whose transaction has begun is waited for, so that the answer is what became of it.
+// commitDraft writes a draft, alone or in a group. When ctx ends, a draft that waits is taken out
+// and not made; one whose transaction has begun is waited for: the answer is what became of it.
 func (s *Service) commitDraft(ctx context.Context, d *waitingDraft) error {
 	leads, err := s.drafts.enter(d)
 	if err != nil {
@@ -111,8 +111,8 @@ func (s *Service) commitGroup(ctx context.Context, leader *waitingDraft) error {
 	return err
 }
 
-// told is what one of a group is told when its transaction ended with err. Only when each would meet
-// the same, or may have been committed, it is err itself.
+// told is what one of a group is told when its transaction ended with err. Only when each would
+// meet the same, or may have been committed, it is err itself.
 func told(d *waitingDraft, err error) error {
 	switch {
 	case err == nil:
@@ -164,8 +164,8 @@ func (s *Service) insertGroup(tx *sqldb.Tx, group []*waitingDraft) error {
 	return s.pay(tx, group[0].img.Account, s.chargeOfDrafts(len(inserted)))
 }
 
-// enter queues a draft, unless nobody leads in its account: then it is the one that leads. Busy when
-// too many wait.
+// enter queues a draft, unless nobody leads in its account: then it is the one that leads. Busy
+// when too many wait.
 func (g *draftGroups) enter(d *waitingDraft) (leads bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -58,7 +58,9 @@ func startMint(ctx context.Context, core *images.Service, d images.NewDraft) *mi
 
 // queue starts mints that wait behind one of another mint, the first returned. The account must be
 // held.
-func queue(ctx context.Context, t *testing.T, core *images.Service, all ...images.NewDraft) []*mint {
+func queue(
+	ctx context.Context, t *testing.T, core *images.Service, all ...images.NewDraft,
+) []*mint {
 	t.Helper()
 	_, _, groups := core.Drafts(account)
 	mints := []*mint{startMint(t.Context(), core, images.NewDraft{})}
@@ -230,8 +232,8 @@ func TestWhoLeavesAGroup(t *testing.T) {
 	})
 }
 
-// TestLeavingAtAnyMoment: whatever the moment, who is told that it went away has no row, who is told
-// that the draft was made has one, and each is counted once.
+// TestLeavingAtAnyMoment: whatever the moment, who is told that it went away has no row, who is
+// told that the draft was made has one, and each is counted once.
 func TestLeavingAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
