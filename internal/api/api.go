@@ -72,7 +72,7 @@ type call struct {
 	account string // the ID, of the token and the path alike
 	token   images.Token
 	image   string // the id in the path, if the route has one
-	name    string // of a variant or a signing key, likewise
+	name    string // likewise; see params
 	body    *body
 	writer  http.ResponseWriter // for the time-outs of a body that holds a picture
 }
