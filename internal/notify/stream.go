@@ -58,6 +58,13 @@ func (n *Notifier) Claim(
 	}
 }
 
+// Waiting returns how many claims wait.
+func (n *Notifier) Waiting() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.waiting[""]
+}
+
 func claimAgain(why string) error {
 	return &images.Error{Kind: images.Busy, Msg: why + "; try again in a few seconds",
 		RetryAfter: 2 * time.Second}
