@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -333,7 +334,7 @@ func (f *fixture) run() (stop func()) { return runNotifier(f.t, f.notifier) }
 
 func runNotifier(t *testing.T, n *notify.Notifier) (stop func()) {
 	t.Helper()
-	ctx, cancel := contextOf(t)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

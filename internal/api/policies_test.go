@@ -1,17 +1,10 @@
 package api
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
 )
-
-// contextOf is one that outlives the test until it is cancelled.
-func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
-	t.Helper()
-	return context.WithCancel(context.WithoutCancel(t.Context()))
-}
 
 func TestPolicies(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
