@@ -54,7 +54,7 @@ func (w *witness) check(r *http.Response) error {
 			w.t.Error(err)
 		}
 	}
-	if r.StatusCode == http.StatusOK {
+	if r.StatusCode < http.StatusMultipleChoices {
 		w.seen[o.String()] = true
 	}
 	return nil

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +25,7 @@ type canary struct {
 func TestRedaction(t *testing.T) {
 	t.Parallel()
 	address, flag := metricsAddress(t)
-	s := newServer(t, flag)
+	s := newServer(t, flag, "-outbound-allow", "127.0.0.1")
 	secrets := redactionLife(t, s)
 	metrics := do(t, "GET", "http://"+address+"/metrics", nil).body
 	s.stop()
@@ -75,6 +77,7 @@ func redactionLife(t *testing.T, s *server) []canary {
 		{"userinfo", "userinfo-canary", false}, {"cookie", "cookie-canary", false},
 		{"wrong signature", strings.Repeat("5ec4e7", 10), false}, {"referrer", "referrer-canary", false},
 	}
+	secrets = append(secrets, redactionWebhook(t, s)...)
 	fields := []string{"requireSignedURLs", "true", "metadata", `{"k":"metadata-canary"}`,
 		"creator", "creator-canary"}
 	good := photo(t, 320, 240, 60)
@@ -114,6 +117,45 @@ func redactionLife(t *testing.T, s *server) []canary {
 		s.api("GET", path, nil)
 	}
 	return append(secrets, redactionDeliveries(t, s, accepted.ID)...)
+}
+
+// redactionWebhook has a webhook told of what follows, whose receiver is gone by then.
+func redactionWebhook(t *testing.T, s *server) []canary {
+	t.Helper()
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	ask := func(method, path, format string, args ...any) (result struct {
+		ID            string
+		SigningSecret string `json:"signing_secret"`
+	}) {
+		t.Helper()
+		a := s.api(method, "alerting/v3/"+path, strings.NewReader(fmt.Sprintf(format, args...)))
+		if a.status == http.StatusOK || a.status == http.StatusCreated {
+			if err := json.Unmarshal(a.envelope(t).Result, &result); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return result
+	}
+	made := ask("POST", "destinations/webhooks",
+		`{"name": "x", "url": "%s/hook-canary", "secret": "webhook-secret-canary"}`, receiver.URL)
+	hook := "destinations/webhooks/" + made.ID
+	ask("POST", "policies", `{"name": "x", "enabled": true, "alert_type": "image_notification",
+		"mechanisms": {"webhooks": [{"id": "%s"}]}}`, made.ID)
+	stream := ask("PUT", "streams/dev", "")
+	receiver.Close()
+	ask("PUT", hook, `{"url": "%s/other-hook-canary", "secret": "other-secret-canary"}`, receiver.URL)
+	ask("POST", hook+"/test", "")
+	rotated := ask("POST", hook+"/signing_secret", "")
+	secrets := []canary{
+		{"webhook's URL", "/hook-canary", true}, {"webhook's secret", "webhook-secret-canary", true},
+		{"refused URL", "other-hook-canary", false}, {"refused secret", "other-secret-canary", false},
+	}
+	for name, secret := range map[string]string{"a webhook's": made.SigningSecret,
+		"the new": rotated.SigningSecret, "a stream's": stream.SigningSecret} {
+		secrets = append(secrets, canary{name + " signing secret",
+			strings.TrimPrefix(secret, "whsec_"), true})
+	}
+	return secrets
 }
 
 // redactionIDs sends secrets as ids of the requests that they belong to. The log, which is looked

@@ -7,7 +7,8 @@
 // refusals; the core's have their one table in package v4. form.go reads the body of every write
 // request, in every encoding that known clients use, and flatten.go puts metadata together again
 // that an SDK took apart. The batch API is some of the same routes, without the account in their
-// paths: batch.go. rate.go counts the requests of a token.
+// paths: batch.go. Webhooks are in alerting.go, policies.go, history.go and, for those who ask for
+// their events, streams.go. rate.go counts the requests of a token.
 //
 // The API is not for browsers, so no answer carries CORS headers.
 package api
@@ -72,7 +73,7 @@ type call struct {
 	account string // the ID, of the token and the path alike
 	token   images.Token
 	image   string // the id in the path, if the route has one
-	name    string // of a variant or a signing key, likewise
+	name    string // likewise; see params
 	body    *body
 	writer  http.ResponseWriter // for the time-outs of a body that holds a picture
 }

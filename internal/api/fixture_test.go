@@ -15,6 +15,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/notify"
 	"calotype/internal/outbound"
 	"calotype/internal/sqldb/sqldbtest"
 	"calotype/internal/v4"
@@ -37,6 +38,21 @@ type fixture struct {
 	hash string // the account's
 	log  *syncBuffer
 	now  *clock
+
+	notifier *notify.Notifier // tells nobody: Run is the test's
+}
+
+// newNotifier returns one that may reach the networks allow, for the core and URLs of c.
+func newNotifier(t *testing.T, c Config, allow string) *notify.Notifier {
+	t.Helper()
+	networks, err := outbound.ParseNetworks(allow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return notify.New(notify.Config{
+		Core: c.Core, URLs: c.URLs, Log: c.Log, Now: c.Core.Now,
+		Outbound: outbound.Config{Allow: networks},
+	})
 }
 
 // A clock stands still until it is set; before that it is the real one.
@@ -96,6 +112,10 @@ func newServer(t *testing.T, core *images.Service, c Config) *fixture {
 	f := &fixture{t: t, log: &syncBuffer{}, core: core, hash: account.Hash}
 	c.Core, c.Log = core, slog.New(slog.NewTextHandler(f.log, nil))
 	c.URLs = v4.URLs{Upload: uploadBase, Delivery: "https://img.example"}
+	if c.Notifier == nil {
+		c.Notifier = newNotifier(t, c, "127.0.0.0/8")
+	}
+	f.notifier = c.Notifier
 	f.Server = httptest.NewServer(New(c))
 	t.Cleanup(f.Close)
 	return f

@@ -53,12 +53,84 @@ var attempts = map[string]attempt{
 	"DELETE accounts/{account}/images/v1/{id...}":   {"images/v1/{id}", "", ""},
 	"GET accounts/{account}/tokens/verify":          {"tokens/verify", "", ""},
 	"GET user/tokens/verify":                        {"user/tokens/verify", "", ""},
+
+	"GET accounts/{account}/alerting/v3/destinations/webhooks":                        {"alerting/v3/destinations/webhooks", "", ""},
+	"POST accounts/{account}/alerting/v3/destinations/webhooks":                       {"alerting/v3/destinations/webhooks", jsonType, `{"name": "theirs", "url": "http://127.0.0.1:9/"}`},
+	"GET accounts/{account}/alerting/v3/destinations/webhooks/{name}":                 {"alerting/v3/destinations/webhooks/{hook}", "", ""},
+	"PUT accounts/{account}/alerting/v3/destinations/webhooks/{name}":                 {"alerting/v3/destinations/webhooks/{hook}", jsonType, `{"name": "mine"}`},
+	"DELETE accounts/{account}/alerting/v3/destinations/webhooks/{name}":              {"alerting/v3/destinations/webhooks/{hook}", "", ""},
+	"POST accounts/{account}/alerting/v3/destinations/webhooks/{name}/test":           {"alerting/v3/destinations/webhooks/{hook}/test", "", ""},
+	"POST accounts/{account}/alerting/v3/destinations/webhooks/{name}/signing_secret": {"alerting/v3/destinations/webhooks/{hook}/signing_secret", "", ""},
+	"GET accounts/{account}/alerting/v3/destinations/eligible":                        {"alerting/v3/destinations/eligible", "", ""},
+	"GET accounts/{account}/alerting/v3/policies":                                     {"alerting/v3/policies", "", ""},
+	"POST accounts/{account}/alerting/v3/policies": {"alerting/v3/policies", jsonType, `{"name": "mine", "enabled": true,
+		"alert_type": "image_notification", "mechanisms": {"webhooks": [{"id": "{hook}"}]}}`},
+	"GET accounts/{account}/alerting/v3/policies/{name}":       {"alerting/v3/policies/{policy}", "", ""},
+	"PUT accounts/{account}/alerting/v3/policies/{name}":       {"alerting/v3/policies/{policy}", jsonType, `{"enabled": false}`},
+	"DELETE accounts/{account}/alerting/v3/policies/{name}":    {"alerting/v3/policies/{policy}", "", ""},
+	"GET accounts/{account}/alerting/v3/available_alerts":      {"alerting/v3/available_alerts", "", ""},
+	"GET accounts/{account}/alerting/v3/history":               {"alerting/v3/history?page=1", "", ""},
+	"POST accounts/{account}/alerting/v3/replay":               {"alerting/v3/replay", jsonType, `{"webhook_id": "{hook}", "from": "2000-01-01T00:00:00Z"}`},
+	"GET accounts/{account}/alerting/v3/streams":               {"alerting/v3/streams", "", ""},
+	"PUT accounts/{account}/alerting/v3/streams/{name}":        {"alerting/v3/streams/{stream}", urlencoded, "id={stream}"},
+	"DELETE accounts/{account}/alerting/v3/streams/{name}":     {"alerting/v3/streams/{stream}", "", ""},
+	"POST accounts/{account}/alerting/v3/streams/{name}/claim": {"alerting/v3/streams/{stream}/claim", jsonType, `{"limit": 5}`},
+	"POST accounts/{account}/alerting/v3/streams/{name}/attempts": {"alerting/v3/streams/{stream}/attempts", jsonType, `{"attempts": [
+		{"event_id": "{event}", "attempt": 1, "status": 200}]}`},
 }
 
 // A victim is an account with things of which each holds a canary.
 type victim struct {
 	id, hash, token string
 	images          []string // ids
+
+	webhook, policy, event string // ids
+}
+
+// victimStream is the name of the victim's stream.
+const victimStream = "stream-of-the-victim"
+
+// fill puts what the victim has in the places of an attempt.
+func (v victim) fill(text, image string) string {
+	return strings.NewReplacer("{id}", image, "{hook}", v.webhook, "{policy}", v.policy,
+		"{event}", v.event, "{stream}", victimStream).Replace(text)
+}
+
+// listen gives the victim a webhook, its policy and a stream.
+func (v *victim) listen(t *testing.T, f *fixture) {
+	t.Helper()
+	w, err := f.core.CreateWebhook(t.Context(), v.id, images.WebhookChange{
+		Name: ptr(canary), URL: ptr("https://" + canary + ".example/hook"),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.core.CreateNotificationPolicy(t.Context(), v.id, images.PolicyChange{
+		Name: ptr(canary), Enabled: ptr(true), Webhooks: &[]string{w.ID},
+	})
+	if err == nil {
+		_, err = f.core.OpenStream(t.Context(), v.id, victimStream, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.webhook, v.policy = w.ID, p.ID
+}
+
+// refuse has the victim's webhook refuse its one event, so that there is a history.
+func (v *victim) refuse(t *testing.T, f *fixture) {
+	t.Helper()
+	claimed, err := f.core.ClaimDeliveries(t.Context(), v.webhook, 1)
+	if err != nil || len(claimed) != 1 {
+		t.Fatalf("the victim's events: %d, %v", len(claimed), err)
+	}
+	v.event = claimed[0].Event.ID
+	_, err = f.core.SettleDeliveries(t.Context(), []images.Attempt{{
+		EventID: v.event, WebhookID: v.webhook, Number: 1, Began: f.core.Now(), Status: 500,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 const canary = "CANARY-of-the-victim"
@@ -76,6 +148,7 @@ func newVictim(t *testing.T, f *fixture) victim {
 	if err != nil {
 		t.Fatal(err)
 	}
+	v.listen(t, f)
 	for _, d := range []images.NewDraft{
 		{Meta: json.RawMessage(`{"is":"` + canary + `"}`), Creator: ptr(canary)}, {ID: ptr("path/" + canary)},
 	} {
@@ -99,6 +172,7 @@ func newVictim(t *testing.T, f *fixture) victim {
 			t.Fatal(err)
 		}
 	}
+	v.refuse(t, f)
 	return v
 }
 
@@ -109,7 +183,8 @@ func (v victim) state(t *testing.T, f *fixture) string {
 	t.Helper()
 	var all strings.Builder
 	paths := []string{"images/v2", "images/v1/stats", "images/v1/variants", "images/v1/config",
-		"images/v1/keys"}
+		"images/v1/keys", "alerting/v3/destinations/webhooks", "alerting/v3/policies",
+		"alerting/v3/history", "alerting/v3/streams"}
 	for _, id := range v.images {
 		paths = append(paths, "images/v1/"+id, "images/v1/"+id+"/blob")
 	}
@@ -145,7 +220,7 @@ func TestATokenNeverSeesAnotherAccount(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		v := newVictim(t, f)
 		before := v.state(t, f)
-		if strings.Count(before, canary) < 5 || !strings.Contains(before, "picture 000007") {
+		if strings.Count(before, canary) < 10 || !strings.Contains(before, "picture 000007") {
 			t.Fatalf("the victim has nothing to be seen: %s", before)
 		}
 		batch := batchTokenOf(t, f, testToken)
@@ -164,8 +239,7 @@ func TestATokenNeverSeesAnotherAccount(t *testing.T) {
 			}
 			for _, id := range v.images {
 				at := func(base, secret string) reply {
-					path := base + strings.ReplaceAll(a.path, "{id}", id)
-					body := strings.ReplaceAll(a.body, "{id}", id)
+					path, body := base+v.fill(a.path, id), v.fill(a.body, id)
 					return f.send(route.method, path, a.contentType, body, "Authorization", "Bearer "+secret)
 				}
 				base := Prefix + "accounts/" + testAccount + "/"
@@ -179,8 +253,8 @@ func TestATokenNeverSeesAnotherAccount(t *testing.T) {
 					}
 				}
 				own := at(base, testToken)
-				if strings.Contains(a.path, "{id}") && own.status != 404 || v.holds(own.body) &&
-					!strings.HasPrefix(a.body, "id=") { // which the answer repeats
+				if a.makes() == 0 && (strings.Contains(a.path, "{") && own.status != 404 ||
+					v.holds(own.body)) { // else the answer repeats it
 					t.Errorf("%s with the victim's id: %d %s", key, own.status, own.body)
 				}
 				if v.holds(at("/", batch).body) && !strings.HasPrefix(a.body, "id=") {

@@ -61,6 +61,28 @@ var routeCases = map[string]routeCase{
 	"GET accounts/{account}/images/v1/batch_token":        {noBody, 200, 0, ""},
 	"GET accounts/{account}/tokens/verify":                {noBody, 200, 0, ""},
 	"GET user/tokens/verify":                              {noBody, 200, 0, ""},
+
+	"GET accounts/{account}/alerting/v3/destinations/webhooks":                        {noBody, 200, 0, ""},
+	"POST accounts/{account}/alerting/v3/destinations/webhooks":                       {formBody, 400, 5400, ""},
+	"GET accounts/{account}/alerting/v3/destinations/webhooks/{name}":                 {noBody, 404, 5404, ""},
+	"PUT accounts/{account}/alerting/v3/destinations/webhooks/{name}":                 {formBody, 404, 5404, ""},
+	"DELETE accounts/{account}/alerting/v3/destinations/webhooks/{name}":              {noBody, 404, 5404, ""},
+	"POST accounts/{account}/alerting/v3/destinations/webhooks/{name}/test":           {noBody, 404, 5404, ""},
+	"POST accounts/{account}/alerting/v3/destinations/webhooks/{name}/signing_secret": {noBody, 404, 5404, ""},
+	"GET accounts/{account}/alerting/v3/destinations/eligible":                        {noBody, 200, 0, ""},
+	"GET accounts/{account}/alerting/v3/policies":                                     {noBody, 200, 0, ""},
+	"POST accounts/{account}/alerting/v3/policies":                                    {formBody, 400, 5400, ""},
+	"GET accounts/{account}/alerting/v3/policies/{name}":                              {noBody, 404, 5404, ""},
+	"PUT accounts/{account}/alerting/v3/policies/{name}":                              {formBody, 404, 5404, ""},
+	"DELETE accounts/{account}/alerting/v3/policies/{name}":                           {noBody, 404, 5404, ""},
+	"GET accounts/{account}/alerting/v3/available_alerts":                             {noBody, 200, 0, ""},
+	"GET accounts/{account}/alerting/v3/history":                                      {noBody, 200, 0, ""},
+	"POST accounts/{account}/alerting/v3/replay":                                      {formBody, 400, 5400, ""},
+	"GET accounts/{account}/alerting/v3/streams":                                      {noBody, 200, 0, ""},
+	"PUT accounts/{account}/alerting/v3/streams/{name}":                               {formBody, 200, 0, ""},
+	"DELETE accounts/{account}/alerting/v3/streams/{name}":                            {noBody, 404, 5404, "never-opened"},
+	"POST accounts/{account}/alerting/v3/streams/{name}/claim":                        {formBody, 404, 5404, "never-opened"},
+	"POST accounts/{account}/alerting/v3/streams/{name}/attempts":                     {formBody, 400, 5400, "never-opened"},
 }
 
 // malformedIDs are no ids of ours, as they stand in a path.

@@ -25,7 +25,7 @@ func (r route) ofToken() bool { return !strings.Contains(r.pattern, "{account}")
 // ones stand first.
 func (a *api) list() []route {
 	const account = "accounts/{account}/"
-	return []route{
+	return append(a.alertingRoutes(), []route{
 		{"POST", account + "images/v2/direct_upload", images.Write, a.createDraft},
 		{"POST", account + "images/v1/direct_upload", images.Write, a.createDraft},
 		{"GET", account + "images/v2", images.Read, a.listImages},
@@ -50,6 +50,39 @@ func (a *api) list() []route {
 		{"DELETE", account + "images/v1/{id...}", images.Write, a.deleteImage},
 		{"GET", account + "tokens/verify", images.Read, a.verifyToken},
 		{"GET", "user/tokens/verify", images.Read, a.verifyToken},
+	}...)
+}
+
+// alertingRoutes are those about webhooks. What streams and webhooks were sent, and the streams, are
+// told to who may read: no secret is among it.
+func (a *api) alertingRoutes() []route {
+	const (
+		alerting = "accounts/{account}/alerting/v3/"
+		hooks    = alerting + "destinations/webhooks"
+		streams  = alerting + "streams"
+	)
+	return []route{
+		{"GET", hooks, images.Read, a.listWebhooks},
+		{"POST", hooks, images.Write, a.createWebhook},
+		{"GET", hooks + "/{name}", images.Read, a.showWebhook},
+		{"PUT", hooks + "/{name}", images.Write, a.changeWebhook},
+		{"DELETE", hooks + "/{name}", images.Write, a.deleteWebhook},
+		{"POST", hooks + "/{name}/test", images.Write, a.testWebhook},
+		{"POST", hooks + "/{name}/signing_secret", images.Write, a.rotateSigningSecret},
+		{"GET", alerting + "destinations/eligible", images.Read, a.listMechanisms},
+		{"GET", alerting + "policies", images.Read, a.listPolicies},
+		{"POST", alerting + "policies", images.Write, a.createPolicy},
+		{"GET", alerting + "policies/{name}", images.Read, a.showPolicy},
+		{"PUT", alerting + "policies/{name}", images.Write, a.changePolicy},
+		{"DELETE", alerting + "policies/{name}", images.Write, a.deletePolicy},
+		{"GET", alerting + "available_alerts", images.Read, a.listAlerts},
+		{"GET", alerting + "history", images.Read, a.listHistory},
+		{"POST", alerting + "replay", images.Write, a.replay},
+		{"GET", streams, images.Read, a.listStreams},
+		{"PUT", streams + "/{name}", images.Write, a.openStream},
+		{"DELETE", streams + "/{name}", images.Write, a.deleteStream},
+		{"POST", streams + "/{name}/claim", images.Write, a.claimFromStream},
+		{"POST", streams + "/{name}/attempts", images.Write, a.settleStream},
 	}
 }
 
@@ -57,7 +90,7 @@ func (a *api) list() []route {
 type params struct {
 	account string
 	id      string // of an image
-	name    string // of a variant or a signing key
+	name    string // of a variant, a signing key or a stream; the id of a webhook or a policy
 }
 
 // find returns the route of a path as it came, still escaped. The refusals tell no more than this

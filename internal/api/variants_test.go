@@ -15,7 +15,7 @@ const applicationJSON = "application/json"
 // result reads an answer's result into a T.
 func result[T any](t *testing.T, r reply) (v T) {
 	t.Helper()
-	if r.status != 200 || !r.Success {
+	if r.status >= 300 || !r.Success {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
 	if err := json.Unmarshal(r.Result, &v); err != nil {

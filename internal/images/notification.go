@@ -106,6 +106,10 @@ func (p *NotificationPolicy) writeTargets(tx *sqldb.Tx) error {
 		return err
 	}
 	for _, webhook := range p.Webhooks {
+		if !plainText(webhook) {
+			return Errorf(Invalid, "mechanisms.webhooks: there is no webhook destination of the id "+
+				"%.80q", webhook)
+		}
 		var there int
 		err := tx.QueryRow(`SELECT count(*) FROM webhooks
 			WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`, p.Account, webhook).Scan(&there)
@@ -129,6 +133,9 @@ func (p *NotificationPolicy) writeTargets(tx *sqldb.Tx) error {
 func (s *Service) ChangeNotificationPolicy(
 	ctx context.Context, account, id string, c PolicyChange,
 ) (p NotificationPolicy, err error) {
+	if !plainText(id) {
+		return p, errNoPolicy
+	}
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		if err := holdAccount(tx, account); err != nil {
 			return err
@@ -184,6 +191,9 @@ func policyTargets(tx *sqldb.Tx, policy string) ([]string, error) {
 // DeleteNotificationPolicy deletes a policy: PolicyNotFound. What its webhooks are still to be told
 // of earlier events they are told.
 func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id string) error {
+	if !plainText(id) {
+		return errNoPolicy
+	}
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		if err := holdAccount(tx, account); err != nil {
 			return err
@@ -208,6 +218,9 @@ func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id stri
 func (s *Service) NotificationPolicy(
 	ctx context.Context, account, id string,
 ) (NotificationPolicy, error) {
+	if !plainText(id) {
+		return NotificationPolicy{}, errNoPolicy
+	}
 	found, err := s.policies(ctx, ` WHERE account = ?1 AND id = ?2`, account, id)
 	if err == nil && len(found) == 0 {
 		err = errNoPolicy

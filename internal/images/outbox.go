@@ -110,6 +110,18 @@ func (s *Service) DueWebhooks(ctx context.Context) ([]DueWebhook, error) {
 	})
 }
 
+// IsDue reports whether a webhook or stream has deliveries that are due: one look into an index.
+func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
+	var due int
+	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries
+		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 LIMIT 1) AS due`,
+		webhook, micros(s.Now())).Scan(&due)
+	if err != nil {
+		return false, fmt.Errorf("looking for due deliveries: %w", err)
+	}
+	return due > 0, nil
+}
+
 // ClaimDeliveries claims due deliveries of a webhook or stream, at most ClaimAtOnce, the longest due
 // first. They are the caller's for the time of DeliveryLease. Paused webhooks have none.
 func (s *Service) ClaimDeliveries(
@@ -147,6 +159,9 @@ func (s *Service) ClaimDeliveries(
 // to send.
 func (s *Service) describe(ctx context.Context, webhook string, claimed []Delivery) ([]Delivery, error) {
 	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+` WHERE id = ?1`, webhook), s.Now())
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil // it was deleted in this moment
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a webhook: %w", err)
 	}
@@ -225,12 +240,12 @@ func byRow(a, b Attempt) int {
 
 // settle settles one delivery. gone says that its event, of an erasure, was told and is deleted.
 func (s *Service) settle(tx *sqldb.Tx, a Attempt) (done, gone bool, err error) {
-	var failures int
+	var failures, claimed int
 	var account string
-	err = tx.QueryRow(`SELECT failures, account FROM deliveries WHERE event = ?1 AND webhook = ?2`,
-		a.EventID, a.WebhookID).Scan(&failures, &account)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, false, nil // erased, or the webhook was deleted
+	err = tx.QueryRow(`SELECT failures, attempt, account FROM deliveries
+		WHERE event = ?1 AND webhook = ?2`, a.EventID, a.WebhookID).Scan(&failures, &claimed, &account)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && (a.Number < 1 || a.Number > claimed) {
+		return false, false, nil // erased, or the webhook was deleted; or never claimed
 	}
 	if err != nil {
 		return false, false, err
@@ -317,6 +332,9 @@ type ReplayQuery struct {
 // being sent now is left alone. Webhooks that are paused get them once they are resumed.
 func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
 	const some = 1000
+	if !plainText(q.Event) || !plainText(q.Webhook) {
+		return 0, nil
+	}
 	to := q.To
 	if to.IsZero() {
 		to = s.Now().Add(time.Hour)

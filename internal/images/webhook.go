@@ -44,6 +44,7 @@ const (
 	MaxStreams  = 10
 
 	maxWebhookName   = 255 // characters
+	maxStreamName    = 100
 	maxWebhookURL    = 2048
 	maxWebhookSecret = 1024
 
@@ -51,7 +52,10 @@ const (
 	streamLife = 7 * 24 * time.Hour // of a stream that nobody asks for
 )
 
-var errNoWebhook = Errorf(WebhookNotFound, "Webhook destination not found")
+var (
+	errNoWebhook = Errorf(WebhookNotFound, "Webhook destination not found")
+	errNoStream  = Errorf(WebhookNotFound, "Stream not found: open it first")
+)
 
 // A WebhookChange is what a client wants of a webhook. Nil fields were not given.
 type WebhookChange struct {
@@ -101,9 +105,13 @@ func (w *Webhook) change(c WebhookChange) error {
 	if c.Events != nil {
 		w.Events = c.Events
 	}
+	most := maxWebhookName
+	if w.Stream {
+		most = maxStreamName
+	}
 	switch {
-	case w.Name == "" || utf8.RuneCountInString(w.Name) > maxWebhookName || !plainText(w.Name):
-		return Errorf(Invalid, "name must be 1 to %d characters of plain text", maxWebhookName)
+	case w.Name == "" || utf8.RuneCountInString(w.Name) > most || !plainText(w.Name):
+		return Errorf(Invalid, "name must be 1 to %d characters of plain text", most)
 	case len(w.Secret) > maxWebhookSecret || !isHeaderValue(w.Secret):
 		return Errorf(Invalid, "secret must be at most %d visible ASCII characters, as it is sent "+
 			"in a header", maxWebhookSecret)
@@ -235,6 +243,9 @@ func optionalMicros(t time.Time) any {
 // ResumeWebhook ends the pause of a webhook whose receiver has passed a test: WebhookNotFound. What
 // waited meanwhile is sent.
 func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
+	if !plainText(id) {
+		return errNoWebhook
+	}
 	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET paused = NULL, pause_reason = '',
 		failing_since = NULL, last_success = ?3 WHERE account = ?1 AND id = ?2`,
 		account, id, micros(s.Now()))
@@ -251,6 +262,9 @@ func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
 // RotateWebhookKey gives a webhook a new signing key: WebhookNotFound. For a day messages are signed
 // with the one before, too.
 func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Webhook, error) {
+	if !plainText(id) {
+		return Webhook{}, errNoWebhook
+	}
 	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
 		previous_until = ?3, signing_key = ?4 WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`,
 		account, id, micros(s.Now().Add(keyOverlap)), newWebhookKey())
@@ -349,6 +363,9 @@ func (s *Service) OpenStream(
 
 // Stream returns the stream of a name, and notes that it was asked for: WebhookNotFound.
 func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, error) {
+	if !plainText(name) {
+		return Webhook{}, errNoStream
+	}
 	_, err := s.DB.Exec(ctx, `UPDATE webhooks SET seen = ?3
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2 AND seen < ?4`,
 		account, name, micros(s.Now()), micros(s.Now().Add(-time.Minute)))
@@ -358,13 +375,19 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+
 		` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.Now())
 	if errors.Is(err, sql.ErrNoRows) {
-		return w, Errorf(WebhookNotFound, "Stream not found: open it first")
+		return w, errNoStream
 	}
-	return w, err
+	if err != nil {
+		return w, fmt.Errorf("reading a stream: %w", err)
+	}
+	return w, nil
 }
 
 // Webhook returns a webhook that is no stream; WebhookNotFound.
 func (s *Service) Webhook(ctx context.Context, account, id string) (Webhook, error) {
+	if !plainText(id) {
+		return Webhook{}, errNoWebhook
+	}
 	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+
 		` WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`, account, id), s.Now())
 	if errors.Is(err, sql.ErrNoRows) {
@@ -398,6 +421,9 @@ func (s *Service) webhooksOf(ctx context.Context, account, kind string) ([]Webho
 
 // DeleteWebhook deletes a webhook or a stream, with what it was still to be told: WebhookNotFound.
 func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
+	if !plainText(id) {
+		return errNoWebhook
+	}
 	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
 		gone, err := tx.Exec(`DELETE FROM webhooks WHERE account = ?1 AND id = ?2`, account, id)
 		if err != nil {

@@ -69,6 +69,10 @@ type Notifier struct {
 	failing int
 	again   chan struct{} // a lane has ended
 	lanes   sync.WaitGroup
+
+	closing context.Context // ends with Run
+	end     context.CancelFunc
+	waiting map[string]int // claims of streams that wait, by account; "" counts all
 }
 
 // New returns a Notifier, which sends nothing until Run.
@@ -79,9 +83,11 @@ func New(c Config) *Notifier {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	closing, end := context.WithCancel(context.Background())
 	return &Notifier{
 		Config: c, poster: outbound.NewPoster(c.Outbound),
 		running: map[string]bool{}, again: make(chan struct{}, 1),
+		closing: closing, end: end, waiting: map[string]int{},
 	}
 }
 
@@ -89,6 +95,7 @@ func New(c Config) *Notifier {
 func (n *Notifier) Run(ctx context.Context) error {
 	defer n.poster.Close()
 	defer n.lanes.Wait()
+	defer n.end()
 	for {
 		wait := lookEvery
 		if err := n.look(ctx); err != nil && ctx.Err() == nil {

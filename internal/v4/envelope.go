@@ -38,6 +38,9 @@ type WithMessage struct {
 	Message string
 }
 
+// Created is a result that is answered with the status 201.
+type Created struct{ Result any }
+
 type envelope struct {
 	Result   any    `json:"result"`
 	Success  bool   `json:"success"`
@@ -70,13 +73,18 @@ func Prepare(w http.ResponseWriter, r *http.Request) (requestID string) {
 	return requestID
 }
 
-// WriteResult answers 200 with result, which may be a WithInfo or a WithMessage. When result has no JSON form it
-// answers 500 in its place. The error is for the log: an answer has been given.
+// WriteResult answers 200 with result, or with another success where it is a WithInfo, WithMessage or
+// Created. When result has no JSON form it answers 500 in its place. The error is for the log: an
+// answer has been given.
 func WriteResult(w http.ResponseWriter, result any) error {
+	status := http.StatusOK
 	var e any = envelope{result, true, []item{}, []item{}}
 	switch r := result.(type) {
 	case WithInfo:
 		e = envelopeWithInfo{r.Result, r.Info, true, []item{}, []item{}}
+	case Created:
+		status = http.StatusCreated
+		e = envelope{r.Result, true, []item{}, []item{}}
 	case WithMessage:
 		e = envelope{r.Result, true, []item{}, []item{{r.Code, r.Message}}}
 	}
@@ -87,7 +95,7 @@ func WriteResult(w http.ResponseWriter, result any) error {
 			Status: http.StatusInternalServerError, Code: codeUnforeseen, Message: unforeseen,
 		}))
 	}
-	return write(w, http.StatusOK, body)
+	return write(w, status, body)
 }
 
 // WriteError answers with a refusal. Headers that belong to it alone, such as Allow, are set

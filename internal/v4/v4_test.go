@@ -23,6 +23,15 @@ func TestWriteResult(t *testing.T) {
 		result any
 		want   string
 	}{
+		{"created", Created{[]int{5}}, `{
+  "result": [
+    5
+  ],
+  "success": true,
+  "errors": [],
+  "messages": []
+}
+`},
 		{"without result_info", struct{}{}, `{
   "result": {},
   "success": true,
@@ -58,8 +67,12 @@ func TestWriteResult(t *testing.T) {
 			if err := WriteResult(w, c.result); err != nil {
 				t.Fatal(err)
 			}
-			if w.Code != 200 || w.Body.String() != c.want {
-				t.Errorf("%d %s\nwant 200 %s", w.Code, w.Body, c.want)
+			status := 200
+			if _, created := c.result.(Created); created {
+				status = 201
+			}
+			if w.Code != status || w.Body.String() != c.want {
+				t.Errorf("%d %s\nwant %d %s", w.Code, w.Body, status, c.want)
 			}
 			if got := w.Header().Get("Content-Type"); got != "application/json; charset=UTF-8" {
 				t.Errorf("Content-Type %q", got)

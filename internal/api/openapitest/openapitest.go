@@ -19,7 +19,7 @@ import (
 type Operation struct {
 	Method string
 	Path   string // with its server's, such as "/client/v4/accounts/{account}/images/v2"
-	// Answers names the component that describes each answer, by "200" and "default". A component
+	// Answers names the component that describes each answer, by "200", "201" and "default". A component
 	// is empty where the answer is no JSON.
 	Answers map[string]string
 
@@ -145,8 +145,8 @@ func (d *Description) Find(method, escapedPath string) *Operation {
 // Check says what is wrong with an answer in JSON.
 func (d *Description) Check(o *Operation, status int, body []byte) error {
 	key := "default"
-	if status == http.StatusOK {
-		key = "200"
+	if status < http.StatusMultipleChoices {
+		key = fmt.Sprint(status)
 	}
 	name, ok := o.Answers[key]
 	if !ok || name == "" {

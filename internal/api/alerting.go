@@ -1,0 +1,233 @@
+package api
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"calotype/internal/images"
+	"calotype/internal/notify"
+	"calotype/internal/v4"
+)
+
+// destination is a webhook in an answer. Its secret and its signing secret are not among it.
+type destination struct {
+	ID          string             `json:"id"`
+	Name        string             `json:"name"`
+	Type        string             `json:"type"`
+	URL         string             `json:"url"`
+	CreatedAt   string             `json:"created_at"`
+	LastSuccess *string            `json:"last_success"` // null: never
+	LastFailure *string            `json:"last_failure"`
+	Events      []images.EventType `json:"events"`
+	Paused      *pause             `json:"paused,omitempty"`
+}
+
+// pause says since when, and why, a webhook is told nothing.
+type pause struct {
+	Since  string `json:"since"`
+	Reason string `json:"reason"`
+}
+
+func newDestination(w images.Webhook) destination {
+	d := destination{
+		ID: w.ID, Name: w.Name, Type: "generic", URL: w.URL, CreatedAt: timeText(w.Created),
+		LastSuccess: optionalTime(w.LastSuccess), LastFailure: optionalTime(w.LastFailure),
+		Events: w.Events,
+	}
+	if !w.Paused.IsZero() {
+		d.Paused = &pause{timeText(w.Paused), w.PauseReason}
+	}
+	return d
+}
+
+func timeText(t time.Time) string { return t.UTC().Format(v4.TimeFormat) }
+
+// optionalTime is nil for the zero time.
+func optionalTime(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	text := timeText(t)
+	return &text
+}
+
+// onlyID is the answer of those requests that the service answers so.
+type onlyID struct {
+	ID string `json:"id"`
+}
+
+// createdWebhook is the answer to a new webhook, the only one with its signing secret.
+type createdWebhook struct {
+	ID            string `json:"id"`
+	SigningSecret string `json:"signing_secret"`
+}
+
+// listWebhooks answers with all webhooks.
+func (a *api) listWebhooks(c *call) (any, error) {
+	all, err := a.Core.Webhooks(c.Context(), c.account)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]destination, 0, len(all))
+	for _, w := range all {
+		shown = append(shown, newDestination(w))
+	}
+	return shown, nil
+}
+
+// createWebhook adds a webhook that takes the test event.
+func (a *api) createWebhook(c *call) (any, error) {
+	change, err := readWebhook(c)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case change.Name == nil:
+		return nil, missing("name", "what the destination is called")
+	case change.URL == nil:
+		return nil, missing("url", "where events are posted to, such as https://example.com/hook")
+	}
+	w, err := a.Core.CreateWebhook(c.Context(), c.account, change, a.Notifier.Test)
+	if err != nil {
+		return nil, err
+	}
+	return v4.Created{Result: createdWebhook{w.ID, notify.SigningSecret(w.SigningKeys[0])}}, nil
+}
+
+func missing(name, what string) error { return invalid("missing field `%s`: %s.", name, what) }
+
+// readWebhook reads the fields of a webhook. An empty secret is none; not given it stays.
+func readWebhook(c *call) (change images.WebhookChange, err error) {
+	f, err := c.body.form()
+	if err != nil {
+		return change, err
+	}
+	if change.Name, err = f.text("name"); err != nil {
+		return change, err
+	}
+	if change.URL, err = f.text("url"); err != nil {
+		return change, err
+	}
+	if change.Secret, err = f.emptyText("secret"); err != nil {
+		return change, err
+	}
+	change.Events, err = f.events()
+	return change, err
+}
+
+// emptyText is text, but for that an empty one is given.
+func (f form) emptyText(name string) (*string, error) {
+	v, err := f.one(name)
+	if err == nil && v != nil && v.json == nil && v.text == "" {
+		return new(string), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.text(name)
+}
+
+// events returns the types of events that were named, nil when none were: in JSON a list, in a form
+// a list as JSON, names between commas, or the field several times as events[].
+func (f form) events() (types []images.EventType, err error) {
+	v, err := f.one("events")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	switch {
+	case v == nil:
+		for _, v := range f {
+			if v.name == "events[]" {
+				names = append(names, v.value())
+			}
+		}
+	case v.json != nil || strings.HasPrefix(v.text, "["):
+		if err := json.Unmarshal([]byte(v.value()), &names); err != nil {
+			return nil, invalid("events must be a list of types of events, such as "+
+				`["%s","%s"].`, images.UploadSucceeded, images.UploadFailed)
+		}
+		types = []images.EventType{} // an empty list is refused, not taken for none
+	case v.text != "":
+		names = strings.Split(v.text, ",")
+	}
+	for _, name := range names {
+		if !utf8.ValidString(name) {
+			return nil, invalid("events must be UTF-8.")
+		}
+		types = append(types, images.EventType(strings.TrimSpace(name)))
+	}
+	return types, nil
+}
+
+// showWebhook answers with one webhook.
+func (a *api) showWebhook(c *call) (any, error) {
+	w, err := a.Core.Webhook(c.Context(), c.account, c.name)
+	if err != nil {
+		return nil, err
+	}
+	return newDestination(w), nil
+}
+
+// changeWebhook changes what it is given of a webhook.
+func (a *api) changeWebhook(c *call) (any, error) {
+	change, err := readWebhook(c)
+	if err != nil {
+		return nil, err
+	}
+	w, err := a.Core.ChangeWebhook(c.Context(), c.account, c.name, change, a.Notifier.Test)
+	if err != nil {
+		return nil, err
+	}
+	return onlyID{w.ID}, nil
+}
+
+// deleteWebhook deletes a webhook. There is no result: the SDKs read the envelope.
+func (a *api) deleteWebhook(c *call) (any, error) {
+	// A stream is none to this route.
+	if _, err := a.Core.Webhook(c.Context(), c.account, c.name); err != nil {
+		return nil, err
+	}
+	return nil, a.Core.DeleteWebhook(c.Context(), c.account, c.name)
+}
+
+// testWebhook sends a test event, and ends the pause of a webhook that takes it.
+func (a *api) testWebhook(c *call) (any, error) {
+	w, err := a.Core.Webhook(c.Context(), c.account, c.name)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Notifier.Test(c.Context(), w); err != nil {
+		return nil, err
+	}
+	if err := a.Core.ResumeWebhook(c.Context(), c.account, c.name); err != nil {
+		return nil, err
+	}
+	return a.showWebhook(c)
+}
+
+// rotateSigningSecret gives a webhook a new signing secret.
+func (a *api) rotateSigningSecret(c *call) (any, error) {
+	w, err := a.Core.RotateWebhookKey(c.Context(), c.account, c.name)
+	if err != nil {
+		return nil, err
+	}
+	return createdWebhook{w.ID, notify.SigningSecret(w.SigningKeys[0])}, nil
+}
+
+// mechanism is one way of being told.
+type mechanism struct {
+	Eligible bool   `json:"eligible"`
+	Ready    bool   `json:"ready"`
+	Type     string `json:"type"`
+}
+
+// webhookMechanism is what SDKs call it where there is one.
+const webhookMechanism = "webhook"
+
+// listMechanisms answers that webhooks are the one way of being told.
+func (a *api) listMechanisms(*call) (any, error) {
+	return map[string][]mechanism{"webhooks": {{true, true, webhookMechanism}}}, nil
+}

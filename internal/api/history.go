@@ -1,0 +1,200 @@
+package api
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/notify"
+	"calotype/internal/v4"
+)
+
+const (
+	historyPage = 25      // entries of a page unless asked otherwise
+	historySkip = 100_000 // entries that pages may lie behind
+)
+
+// historyEntry is one attempt in an answer: the fields of the service, and ours.
+type historyEntry struct {
+	ID            string `json:"id"`
+	AlertBody     string `json:"alert_body"` // the JSON that was posted
+	AlertType     string `json:"alert_type"`
+	Description   string `json:"description"` // of the policy
+	Mechanism     string `json:"mechanism"`   // id of the webhook or stream
+	MechanismType string `json:"mechanism_type"`
+	Name          string `json:"name"` // of the policy; of a stream its own
+	PolicyID      string `json:"policy_id"`
+	Sent          string `json:"sent"`
+
+	EventID     string           `json:"event_id"`
+	Event       images.EventType `json:"event"`
+	Destination string           `json:"destination"` // name of the webhook or stream
+	Attempt     int              `json:"attempt"`
+	Status      int              `json:"status"` // 0: no answer
+	Error       string           `json:"error"`
+	DurationMS  int64            `json:"duration_ms"`
+	Answer      string           `json:"answer"`
+	Outcome     string           `json:"outcome"`
+	NextAttempt *string          `json:"next_attempt"`
+}
+
+func (a *api) newHistoryEntry(
+	h images.HistoryEntry, descriptions map[string]string,
+) (historyEntry, error) {
+	at, d := h.Attempt, h.Delivery
+	body, err := a.Notifier.Body(d)
+	if err != nil {
+		return historyEntry{}, err
+	}
+	name := d.PolicyName
+	if name == "" {
+		name = d.Webhook.Name
+	}
+	return historyEntry{
+		ID:        fmt.Sprintf("%s.%s.%d", at.EventID, at.WebhookID, at.Number),
+		AlertBody: string(body), AlertType: notify.AlertType,
+		Description: descriptions[d.PolicyID], Mechanism: at.WebhookID,
+		MechanismType: webhookMechanism, Name: name, PolicyID: d.PolicyID,
+		Sent: timeText(at.Began), EventID: at.EventID, Event: d.Event.Type,
+		Destination: d.Webhook.Name, Attempt: at.Number, Status: at.Status, Error: at.Error,
+		DurationMS: at.Took.Milliseconds(), Answer: at.Answer, Outcome: h.Outcome,
+		NextAttempt: optionalTime(h.Next),
+	}, nil
+}
+
+// listHistory answers with a page of attempts, the newest first.
+func (a *api) listHistory(c *call) (any, error) {
+	query, page, err := historyQuery(c.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	found, total, err := a.Core.History(c.Context(), c.account, query)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := a.Core.NotificationPolicies(c.Context(), c.account)
+	if err != nil {
+		return nil, err
+	}
+	descriptions := map[string]string{}
+	for _, p := range policies {
+		descriptions[p.ID] = p.Description
+	}
+	entries := make([]historyEntry, 0, len(found))
+	for _, h := range found {
+		entry, err := a.newHistoryEntry(h, descriptions)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry)
+	}
+	return v4.WithInfo{
+		Result: entries, Info: pageInfo{page, query.Most, len(entries), total},
+	}, nil
+}
+
+// historyQuery reads the parameters of the history; page is the number of the page.
+func historyQuery(raw string) (q images.HistoryQuery, page int, err error) {
+	values, err := listParameters(raw, "page", "per_page", "since", "before", "webhook_id")
+	if err != nil {
+		return q, 0, err
+	}
+	if q.Most, err = values.number("per_page", historyPage, images.MaxHistory); err != nil {
+		return q, 0, err
+	}
+	if page, err = values.number("page", 1, historySkip); err != nil {
+		return q, 0, err
+	}
+	if q.Skip = (page - 1) * q.Most; q.Skip > historySkip {
+		return q, 0, invalid("page: pages may lie behind at most %d entries. Ask for what is older by "+
+			"before.", historySkip)
+	}
+	if q.Since, err = values.time("since"); err != nil {
+		return q, 0, err
+	}
+	q.Before, err = values.time("before")
+	q.Webhook = values.Get("webhook_id")
+	return q, page, err
+}
+
+// number is a parameter from 1 to most.
+func (p parameters) number(name string, otherwise, most int) (int, error) {
+	text := p.Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(wholeNumber(text))
+	if err != nil || n < 1 || n > most {
+		return 0, invalid("%s must be a number from 1 to %d.", name, most)
+	}
+	return n, nil
+}
+
+// time is a parameter that is a time; zero when it was not given.
+func (p parameters) time(name string) (time.Time, error) {
+	text := p.Get(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, invalid("%s must be a time as in RFC 3339, such as 2030-01-31T15:04:05Z (in a query "+
+			"a plus sign is %%2B).", name)
+	}
+	return t, nil
+}
+
+// replay sends again what was told before, all that fits each of the fields.
+func (a *api) replay(c *call) (any, error) {
+	f, err := c.body.form()
+	if err != nil {
+		return nil, err
+	}
+	query, err := replayQuery(f)
+	if err != nil {
+		return nil, err
+	}
+	replayed, err := a.Core.Replay(c.Context(), c.account, query)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]int{"replayed": replayed}, nil
+}
+
+func replayQuery(f form) (q images.ReplayQuery, err error) {
+	event, err := f.text("event_id")
+	if err != nil {
+		return q, err
+	}
+	webhook, err := f.text("webhook_id")
+	if err != nil {
+		return q, err
+	}
+	from, err := f.time("from")
+	if err != nil {
+		return q, err
+	}
+	to, err := f.time("to")
+	if err != nil {
+		return q, err
+	}
+	if q.Failed, err = f.flag("failed"); err != nil {
+		return q, err
+	}
+	if event == nil && webhook == nil && from == nil && to == nil && !q.Failed {
+		return q, invalid("Say what to replay: event_id, webhook_id, from, to, or \"failed\": true. " +
+			"What fits all that is given is sent again.")
+	}
+	q.Event, q.Webhook = deref(event), deref(webhook)
+	q.From, q.To = deref(from), deref(to)
+	return q, nil
+}
+
+// deref is the zero value for nil.
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}

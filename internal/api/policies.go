@@ -1,0 +1,219 @@
+package api
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"calotype/internal/images"
+	"calotype/internal/notify"
+)
+
+// policy is a notification policy in an answer.
+type policy struct {
+	ID            string           `json:"id"`
+	Name          string           `json:"name"`
+	Description   string           `json:"description"`
+	AlertType     string           `json:"alert_type"`
+	Enabled       bool             `json:"enabled"`
+	AlertInterval string           `json:"alert_interval"`
+	Filters       struct{}         `json:"filters"`
+	Mechanisms    policyMechanisms `json:"mechanisms"`
+	Created       string           `json:"created"`
+	Modified      string           `json:"modified"`
+}
+
+// policyMechanisms are whom a policy tells. Of the last two there are none.
+type policyMechanisms struct {
+	Webhooks  []onlyID `json:"webhooks"`
+	Email     []onlyID `json:"email"`
+	PagerDuty []onlyID `json:"pagerduty"`
+}
+
+func newPolicy(p images.NotificationPolicy) policy {
+	targets := make([]onlyID, 0, len(p.Webhooks))
+	for _, id := range p.Webhooks {
+		targets = append(targets, onlyID{id})
+	}
+	return policy{
+		ID: p.ID, Name: p.Name, Description: p.Description, AlertType: notify.AlertType,
+		Enabled: p.Enabled, AlertInterval: p.AlertInterval,
+		Mechanisms: policyMechanisms{targets, []onlyID{}, []onlyID{}},
+		Created:    timeText(p.Created), Modified: timeText(p.Modified),
+	}
+}
+
+// listPolicies answers with all policies.
+func (a *api) listPolicies(c *call) (any, error) {
+	all, err := a.Core.NotificationPolicies(c.Context(), c.account)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]policy, 0, len(all))
+	for _, p := range all {
+		shown = append(shown, newPolicy(p))
+	}
+	return shown, nil
+}
+
+// createPolicy adds a policy.
+func (a *api) createPolicy(c *call) (any, error) {
+	change, alertType, err := readPolicy(c)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case change.Name == nil:
+		return nil, missing("name", "what the policy is called")
+	case alertType == nil:
+		return nil, missing("alert_type", "here always "+notify.AlertType)
+	case change.Enabled == nil:
+		return nil, missing("enabled", "true or false")
+	case change.Webhooks == nil:
+		return nil, missing("mechanisms", `whom to tell, such as {"webhooks":[{"id":"..."}]}`)
+	}
+	p, err := a.Core.CreateNotificationPolicy(c.Context(), c.account, change)
+	if err != nil {
+		return nil, err
+	}
+	return onlyID{p.ID}, nil
+}
+
+// readPolicy reads the fields of a policy. What would narrow it and cannot is refused: a filter that
+// is ignored would tell too much.
+func readPolicy(c *call) (change images.PolicyChange, alertType *string, err error) {
+	f, err := c.body.form()
+	if err != nil {
+		return change, nil, err
+	}
+	if alertType, err = f.text("alert_type"); err != nil {
+		return change, nil, err
+	}
+	if alertType != nil && *alertType != notify.AlertType {
+		return change, nil, noAlertType(*alertType)
+	}
+	if err := f.noFilters(); err != nil {
+		return change, nil, err
+	}
+	if change.Name, err = f.text("name"); err != nil {
+		return change, nil, err
+	}
+	if change.Description, err = f.emptyText("description"); err != nil {
+		return change, nil, err
+	}
+	if change.AlertInterval, err = f.emptyText("alert_interval"); err != nil {
+		return change, nil, err
+	}
+	if change.Enabled, err = f.flagIfGiven("enabled"); err != nil {
+		return change, nil, err
+	}
+	change.Webhooks, err = f.mechanisms()
+	return change, alertType, err
+}
+
+func noAlertType(name string) error {
+	if name == "image_resizing_notification" {
+		return invalid("alert_type image_resizing_notification is about a quota of transformations: "+
+			"there is no such quota here. The one alert_type is %s.", notify.AlertType)
+	}
+	return invalid("alert_type %.80q does not exist here: the one there is is %s.", name,
+		notify.AlertType)
+}
+
+func (f form) noFilters() error {
+	whole, err := f.object("filters")
+	if err != nil || whole == nil {
+		return err
+	}
+	var filters map[string]json.RawMessage
+	if err := json.Unmarshal(whole, &filters); err != nil {
+		return invalid("filters must be a JSON object.")
+	}
+	for _, name := range slices.Sorted(maps.Keys(filters)) {
+		if !isNothing(filters[name]) {
+			return invalid("filters.%.80s is not supported: an %s has no filters. Choose the events of "+
+				"each webhook destination by its field events.", name, notify.AlertType)
+		}
+	}
+	return nil
+}
+
+// isNothing reports whether a JSON value is null or an empty list.
+func isNothing(value json.RawMessage) bool {
+	var list []json.RawMessage
+	return json.Unmarshal(value, &list) == nil && len(list) == 0
+}
+
+// mechanisms returns the ids of the webhooks that a policy tells, nil when none were given.
+func (f form) mechanisms() (*[]string, error) {
+	whole, err := f.object("mechanisms")
+	if err != nil || whole == nil {
+		return nil, err
+	}
+	const want = `mechanisms must be an object such as {"webhooks":[{"id":"..."}]}.`
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(whole, &given); err != nil {
+		return nil, invalid(want)
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if name != "webhooks" && !isNothing(given[name]) {
+			return nil, invalid("mechanisms.%.80s is not supported: this server sends no mail and calls "+
+				"no pager. Name webhook destinations in mechanisms.webhooks.", name)
+		}
+	}
+	ids := []string{}
+	if given["webhooks"] != nil {
+		var targets []onlyID
+		if err := json.Unmarshal(given["webhooks"], &targets); err != nil {
+			return nil, invalid(want)
+		}
+		for _, target := range targets {
+			ids = append(ids, target.ID)
+		}
+	}
+	return &ids, nil
+}
+
+// showPolicy answers with one policy.
+func (a *api) showPolicy(c *call) (any, error) {
+	p, err := a.Core.NotificationPolicy(c.Context(), c.account, c.name)
+	if err != nil {
+		return nil, err
+	}
+	return newPolicy(p), nil
+}
+
+// changePolicy changes what it is given of a policy.
+func (a *api) changePolicy(c *call) (any, error) {
+	change, _, err := readPolicy(c)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.Core.ChangeNotificationPolicy(c.Context(), c.account, c.name, change)
+	if err != nil {
+		return nil, err
+	}
+	return onlyID{p.ID}, nil
+}
+
+// deletePolicy deletes a policy. There is no result: the SDKs read the envelope.
+func (a *api) deletePolicy(c *call) (any, error) {
+	return nil, a.Core.DeleteNotificationPolicy(c.Context(), c.account, c.name)
+}
+
+// alert is a type of alert that a policy may be about.
+type alert struct {
+	Description   string   `json:"description"`
+	DisplayName   string   `json:"display_name"`
+	FilterOptions []string `json:"filter_options"`
+	Type          string   `json:"type"`
+}
+
+// listAlerts answers with the one type of alert.
+func (a *api) listAlerts(*call) (any, error) {
+	return map[string][]alert{"Images": {{
+		Description: "Uploads by one-time URLs that succeed or fail, and for destinations that ask " +
+			"for it expired URLs, deletions and changes of images",
+		DisplayName: "Images", FilterOptions: []string{}, Type: notify.AlertType,
+	}}}, nil
+}

@@ -1,0 +1,226 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/notify"
+)
+
+// eventStream is a stream in an answer. Unlike a webhook's, its signing secret comes at each opening:
+// whoever may open it gets what it would sign.
+type eventStream struct {
+	ID            string             `json:"id"`
+	Name          string             `json:"name"`
+	Events        []images.EventType `json:"events"`
+	CreatedAt     string             `json:"created_at"`
+	SigningSecret string             `json:"signing_secret,omitempty"`
+}
+
+func newEventStream(w images.Webhook) eventStream {
+	return eventStream{ID: w.ID, Name: w.Name, Events: w.Events, CreatedAt: timeText(w.Created)}
+}
+
+// listStreams answers with all streams.
+func (a *api) listStreams(c *call) (any, error) {
+	all, err := a.Core.Streams(c.Context(), c.account)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]eventStream, 0, len(all))
+	for _, w := range all {
+		shown = append(shown, newEventStream(w))
+	}
+	return shown, nil
+}
+
+// openStream makes a stream, or finds the one there is.
+func (a *api) openStream(c *call) (any, error) {
+	f, err := c.body.form()
+	if err != nil {
+		return nil, err
+	}
+	events, err := f.events()
+	if err != nil {
+		return nil, err
+	}
+	w, err := a.Core.OpenStream(c.Context(), c.account, c.name, events)
+	if err != nil {
+		return nil, err
+	}
+	shown := newEventStream(w)
+	shown.SigningSecret = notify.SigningSecret(w.SigningKeys[0])
+	return shown, nil
+}
+
+// deleteStream deletes a stream, with what nobody has asked for.
+func (a *api) deleteStream(c *call) (any, error) {
+	w, err := a.Core.Stream(c.Context(), c.account, c.name)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Core.DeleteWebhook(c.Context(), c.account, w.ID)
+}
+
+// claimedDelivery is what a receiver is to be told: as a webhook's would be.
+type claimedDelivery struct {
+	EventID string            `json:"event_id"`
+	Attempt int               `json:"attempt"`
+	Headers map[string]string `json:"headers"`
+	Body    string            `json:"body"`
+}
+
+// claimFromStream hands out what is due, and waits for something if it is asked to.
+func (a *api) claimFromStream(c *call) (any, error) {
+	f, err := c.body.form()
+	if err != nil {
+		return nil, err
+	}
+	wait, err := f.number("wait", 0, int(notify.MaxClaimWait/time.Second))
+	if err != nil {
+		return nil, err
+	}
+	most, err := f.number("limit", 1, images.ClaimAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	if most == 0 {
+		most = images.ClaimAtOnce
+	}
+	w, err := a.Core.Stream(c.Context(), c.account, c.name)
+	if err != nil {
+		return nil, err
+	}
+	claimed, err := a.Notifier.Claim(c.Context(), w, most, time.Duration(wait)*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	deliveries := make([]claimedDelivery, 0, len(claimed))
+	for _, d := range claimed {
+		m, err := a.Notifier.Message(d)
+		if err != nil {
+			return nil, err
+		}
+		deliveries = append(deliveries, claimedDelivery{
+			d.Event.ID, d.Attempt, plainHeaders(m.Header), string(m.Body),
+		})
+	}
+	return map[string][]claimedDelivery{"deliveries": deliveries}, nil
+}
+
+// plainHeaders are headers of one value each, by their names in small letters.
+func plainHeaders(h http.Header) map[string]string {
+	plain := make(map[string]string, len(h))
+	for name := range h {
+		plain[strings.ToLower(name)] = h.Get(name)
+	}
+	return plain
+}
+
+// number is a whole number from least to most; 0 when it was not given.
+func (f form) number(name string, least, most int) (int, error) {
+	v, err := f.one(name)
+	if err != nil || v == nil || v.value() == "" {
+		return 0, err
+	}
+	n, err := strconv.Atoi(wholeNumber(v.value()))
+	if err != nil || n < least || n > most {
+		return 0, invalid("%s must be a whole number from %d to %d.", name, least, most)
+	}
+	return n, nil
+}
+
+// reportedAttempt is what became of a delivery, as a client reports it.
+type reportedAttempt struct {
+	EventID    string `json:"event_id"`
+	Attempt    int    `json:"attempt"`
+	Status     int    `json:"status"` // 0: the receiver did not answer
+	DurationMS int64  `json:"duration_ms"`
+	Error      string `json:"error"`
+	Answer     string `json:"answer"`
+}
+
+// maxStatus is the highest of HTTP.
+const maxStatus = 999
+
+func (r reportedAttempt) check() error {
+	const day = int64(24 * time.Hour / time.Millisecond)
+	switch {
+	case !isEventID(r.EventID):
+		return invalid("event_id must be one that was claimed.")
+	case r.Attempt < 1:
+		return invalid("attempt must be the number that was claimed.")
+	case r.Status < 0 || r.Status > maxStatus:
+		return invalid("status must be that of the receiver's answer, or 0 when there was none.")
+	case r.DurationMS < 0 || r.DurationMS > day:
+		return invalid("duration_ms must be from 0 to %d.", day)
+	}
+	return nil
+}
+
+// isEventID reports whether s may be the id of an event: letters, digits and underscores.
+func isEventID(s string) bool {
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
+	})
+}
+
+// settleStream writes down what became of deliveries that were claimed.
+func (a *api) settleStream(c *call) (any, error) {
+	f, err := c.body.form()
+	if err != nil {
+		return nil, err
+	}
+	reported, err := f.attempts()
+	if err != nil {
+		return nil, err
+	}
+	w, err := a.Core.Stream(c.Context(), c.account, c.name)
+	if err != nil {
+		return nil, err
+	}
+	attempts := make([]images.Attempt, 0, len(reported))
+	for _, r := range reported {
+		took := time.Duration(r.DurationMS) * time.Millisecond
+		if r.Status == 0 && r.Error == "" {
+			r.Error = "there was no answer"
+		}
+		attempts = append(attempts, images.Attempt{
+			EventID: r.EventID, WebhookID: w.ID, Number: r.Attempt, Began: a.Core.Now().Add(-took),
+			Took: took, Status: r.Status, Error: r.Error, Answer: r.Answer,
+		})
+	}
+	settled, err := a.Core.SettleDeliveries(c.Context(), attempts)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]int{"settled": settled}, nil
+}
+
+// attempts reads what a client reports.
+func (f form) attempts() (reported []reportedAttempt, err error) {
+	v, err := f.one("attempts")
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return nil, missing("attempts", "a list of what became of what was claimed")
+	}
+	if err := json.Unmarshal([]byte(v.value()), &reported); err != nil {
+		return nil, invalid(`attempts must be a list such as [{"event_id":"...","attempt":1,` +
+			`"status":200,"duration_ms":12}].`)
+	}
+	if len(reported) > images.ClaimAtOnce {
+		return nil, invalid("attempts must be at most %d at once.", images.ClaimAtOnce)
+	}
+	for _, r := range reported {
+		if err := r.check(); err != nil {
+			return nil, err
+		}
+	}
+	return reported, nil
+}

@@ -1,0 +1,92 @@
+package notify
+
+import (
+	"context"
+	"time"
+
+	"calotype/internal/images"
+)
+
+const (
+	// MaxClaimWait bounds how long Claim waits.
+	MaxClaimWait = 50 * time.Second
+
+	claimsAtOnce = 200 // that wait, on a node
+	claimsOfOne  = 40  // of them of one account
+	claimEvery   = time.Second
+)
+
+// Claim claims deliveries of a stream for whoever asks for them, as images.ClaimDeliveries does. When
+// nothing is due it waits for at most wait; then, and when Run ends meanwhile, there is none. Errors
+// are Busy, when too many wait or Run has ended, and Aborted, when ctx ends.
+func (n *Notifier) Claim(
+	ctx context.Context, w images.Webhook, most int, wait time.Duration,
+) ([]images.Delivery, error) {
+	if n.closing.Err() != nil {
+		return nil, claimAgain("The server is shutting down")
+	}
+	claimed, err := n.Core.ClaimDeliveries(ctx, w.ID, most)
+	if err != nil || len(claimed) > 0 || wait <= 0 {
+		return claimed, err
+	}
+	if !n.beginWait(w.Account) {
+		return nil, claimAgain("Too many requests wait for events")
+	}
+	defer n.endWait(w.Account)
+	timeout := time.NewTimer(min(wait, MaxClaimWait))
+	defer timeout.Stop()
+	tick := time.NewTicker(claimEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-n.closing.Done():
+			return nil, nil
+		case <-timeout.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, images.Errorf(images.Aborted, "The request was aborted by the client")
+		case <-tick.C:
+		}
+		// Asked for by a read, so that those who wait for nothing write nothing.
+		due, err := n.Core.IsDue(ctx, w.ID)
+		if err == nil && due {
+			claimed, err = n.Core.ClaimDeliveries(ctx, w.ID, most)
+		}
+		if err != nil || len(claimed) > 0 {
+			return claimed, err
+		}
+	}
+}
+
+// Waiting returns how many claims wait.
+func (n *Notifier) Waiting() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.waiting[""]
+}
+
+func claimAgain(why string) error {
+	return &images.Error{Kind: images.Busy, Msg: why + "; try again in a few seconds",
+		RetryAfter: 2 * time.Second}
+}
+
+// beginWait counts a claim that waits; false when there are too many.
+func (n *Notifier) beginWait(account string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.waiting[""] >= claimsAtOnce || n.waiting[account] >= claimsOfOne {
+		return false
+	}
+	n.waiting[""]++
+	n.waiting[account]++
+	return true
+}
+
+func (n *Notifier) endWait(account string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.waiting[""]--
+	if n.waiting[account]--; n.waiting[account] == 0 {
+		delete(n.waiting, account)
+	}
+}

@@ -1,0 +1,143 @@
+package notify_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+	"calotype/internal/notify"
+)
+
+func kindOf(err error) images.Kind { return images.AsError(err).Kind }
+
+// TestClaimsThatWaitAreBounded fills an account's places: others still have some.
+func TestClaimsThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	n := newNotifier(core)
+	other, err := core.CreateAccount(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(account string) images.Webhook {
+		t.Helper()
+		w, err := core.OpenStream(t.Context(), account, "dev", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	ours, theirs := open(account), open(other.ID)
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	wait := func(w images.Webhook) {
+		waiting.Go(func() {
+			if _, err := n.Claim(ctx, w, 1, notify.MaxClaimWait); kindOf(err) != images.Aborted {
+				t.Errorf("a claim whose caller left: %v", err)
+			}
+		})
+	}
+	const most = 40
+	for range most {
+		wait(ours)
+	}
+	eventually(t, "all to wait", func() bool { return n.Waiting() == most })
+	if _, err := n.Claim(ctx, ours, 1, time.Second); kindOf(err) != images.Busy ||
+		images.AsError(err).RetryAfter <= 0 {
+		t.Errorf("one more: %v", err)
+	}
+	// Who does not wait takes no place.
+	if got, err := n.Claim(ctx, ours, 1, 0); err != nil || len(got) != 0 {
+		t.Errorf("without waiting: %d, %v", len(got), err)
+	}
+	wait(theirs)
+	eventually(t, "the other account", func() bool { return n.Waiting() == most+1 })
+	cancel()
+	waiting.Wait()
+	if n.Waiting() != 0 {
+		t.Errorf("%d wait for ever", n.Waiting())
+	}
+}
+
+// TestClaimersShareAStream: each delivery goes to one of those who wait.
+func TestClaimersShareAStream(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	n := newNotifier(core)
+	w, err := core.OpenStream(t.Context(), account, "dev", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const uploads, claimers = 12, 4
+	var mu sync.Mutex
+	claimed := map[string]int{}
+	var group sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	for range claimers {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				got, err := n.Claim(ctx, w, 2, notify.MaxClaimWait)
+				if err != nil && ctx.Err() == nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				for _, d := range got {
+					claimed[d.Event.ID]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range uploads {
+		upload(t, core, images.NewDraft{}, i)
+	}
+	eventually(t, "all events", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(claimed) == uploads
+	})
+	cancel()
+	group.Wait()
+	for id, times := range claimed {
+		if times != 1 {
+			t.Errorf("%s was claimed %d times within its lease", id, times)
+		}
+	}
+}
+
+// TestAClaimEndsWithRun: nobody waits for a server that ends, nor claims from it.
+func TestAClaimEndsWithRun(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	n := newNotifier(core)
+	stop := run(t, n)
+	w, err := core.OpenStream(t.Context(), account, "dev", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		got, err := n.Claim(t.Context(), w, 1, notify.MaxClaimWait)
+		if len(got) != 0 {
+			t.Errorf("claimed %d", len(got))
+		}
+		ended <- err
+	}()
+	eventually(t, "it to wait", func() bool { return n.Waiting() == 1 })
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("at the end: %v", err)
+	}
+	upload(t, core, images.NewDraft{}, 1)
+	if _, err := n.Claim(t.Context(), w, 1, 0); kindOf(err) != images.Busy {
+		t.Errorf("after the end: %v", err)
+	}
+	// So that it is there for whoever asks next.
+	if got, err := core.ClaimDeliveries(t.Context(), w.ID, 1); err != nil || len(got) != 1 {
+		t.Errorf("left are %d, %v", len(got), err)
+	}
+}
