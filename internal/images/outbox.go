@@ -96,9 +96,10 @@ type DueWebhook struct {
 }
 
 // DueWebhooks returns the webhooks, no streams, that have deliveries due. Each costs one look into
-// an index, however much is due.
+// an index, however much is due. Suspended accounts have none: what they are owed waits.
 func (s *Service) DueWebhooks(ctx context.Context) ([]DueWebhook, error) {
 	rows, err := s.DB.Query(ctx, `SELECT w.id, w.failing_since IS NOT NULL FROM webhooks w
+		JOIN accounts a ON a.id = w.account AND a.suspended = 0
 		WHERE w.kind = 'webhook' AND w.paused IS NULL AND EXISTS (SELECT 1 FROM deliveries d
 			WHERE d.webhook = w.id AND d.due IS NOT NULL AND d.due <= ?1)`, micros(s.Now()))
 	if err != nil {

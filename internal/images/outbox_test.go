@@ -221,6 +221,24 @@ func TestClaimsDoNotOverlap(t *testing.T) {
 	})
 }
 
+// TestASuspendedAccountIsNotTold: what it is owed waits until it is suspended no more.
+func TestASuspendedAccountIsNotTold(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		webhook(t, core)
+		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		for _, suspended := range []bool{true, false} {
+			if err := core.SuspendAccount(t.Context(), account, suspended); err != nil {
+				t.Fatal(err)
+			}
+			due, err := core.DueWebhooks(t.Context())
+			if err != nil || (len(due) == 0) != suspended {
+				t.Errorf("suspended %t: due are %+v, %v", suspended, due, err)
+			}
+		}
+	})
+}
+
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {

@@ -36,6 +36,9 @@ const (
 	lookEvery = time.Second      // for what other nodes wrote, and for what is due again
 	lookAgain = 10 * time.Second // when the database could not be asked
 	lookTime  = 10 * time.Second
+
+	testsAtOnce = 32 // on a node
+	testsOfOne  = 4  // of them of one account
 )
 
 // The outcomes of attempts, as Config.Observe is told of them.
@@ -72,7 +75,8 @@ type Notifier struct {
 
 	closing context.Context // ends with Run
 	end     context.CancelFunc
-	waiting map[string]int // claims of streams that wait, by account; "" counts all
+	claims  *places // of streams, that wait
+	tests   *places
 }
 
 // New returns a Notifier, which sends nothing until Run.
@@ -87,7 +91,8 @@ func New(c Config) *Notifier {
 	return &Notifier{
 		Config: c, poster: outbound.NewPoster(c.Outbound),
 		running: map[string]bool{}, again: make(chan struct{}, 1),
-		closing: closing, end: end, waiting: map[string]int{},
+		closing: closing, end: end,
+		claims: newPlaces(claimsAtOnce, claimsOfOne), tests: newPlaces(testsAtOnce, testsOfOne),
 	}
 }
 
@@ -257,8 +262,14 @@ func why(err error) string {
 	return "the message could not be made or sent: the operator's log may say more"
 }
 
-// Test sends a test event to a webhook, saved or not: WebhookRefused says why it was not taken.
+// Test sends a test event to a webhook, saved or not: WebhookRefused says why it was not taken. Busy
+// when too many are being tested.
 func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
+	leave, ok := n.tests.enter(w.Account)
+	if !ok {
+		return comeAgain("Too many webhooks are being tested")
+	}
+	defer leave()
 	now := n.Now()
 	content, err := testBody(w, now)
 	if err != nil {

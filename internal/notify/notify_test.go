@@ -401,6 +401,34 @@ func TestTest(t *testing.T) {
 	}
 }
 
+// TestTestsAreBounded: receivers that hang hold no more than an account's places.
+func TestTestsAreBounded(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	r := newReceiver(t)
+	release := make(chan struct{})
+	r.answer = func(int, http.ResponseWriter, *http.Request) { <-release }
+	n := newNotifier(core, loopback...)
+	w := images.Webhook{Name: "n", URL: r.URL, Account: account}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if err := n.Test(t.Context(), w); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "four tests", func() bool { return len(r.messages()) == 4 })
+	if err := n.Test(t.Context(), w); kindOf(err) != images.Busy {
+		t.Errorf("a fifth: %v", err)
+	}
+	close(release)
+	group.Wait()
+	if err := n.Test(t.Context(), w); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 // TestShutdown: what is being sent when the server ends is settled, and not sent again.
 func TestShutdown(t *testing.T) {
 	t.Parallel()

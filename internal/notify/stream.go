@@ -23,16 +23,17 @@ func (n *Notifier) Claim(
 	ctx context.Context, w images.Webhook, most int, wait time.Duration,
 ) ([]images.Delivery, error) {
 	if n.closing.Err() != nil {
-		return nil, claimAgain("The server is shutting down")
+		return nil, comeAgain("The server is shutting down")
 	}
 	claimed, err := n.Core.ClaimDeliveries(ctx, w.ID, most)
 	if err != nil || len(claimed) > 0 || wait <= 0 {
 		return claimed, err
 	}
-	if !n.beginWait(w.Account) {
-		return nil, claimAgain("Too many requests wait for events")
+	leave, ok := n.claims.enter(w.Account)
+	if !ok {
+		return nil, comeAgain("Too many requests wait for events")
 	}
-	defer n.endWait(w.Account)
+	defer leave()
 	timeout := time.NewTimer(min(wait, MaxClaimWait))
 	defer timeout.Stop()
 	tick := time.NewTicker(claimEvery)
@@ -59,34 +60,4 @@ func (n *Notifier) Claim(
 }
 
 // Waiting returns how many claims wait.
-func (n *Notifier) Waiting() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.waiting[""]
-}
-
-func claimAgain(why string) error {
-	return &images.Error{Kind: images.Busy, Msg: why + "; try again in a few seconds",
-		RetryAfter: 2 * time.Second}
-}
-
-// beginWait counts a claim that waits; false when there are too many.
-func (n *Notifier) beginWait(account string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.waiting[""] >= claimsAtOnce || n.waiting[account] >= claimsOfOne {
-		return false
-	}
-	n.waiting[""]++
-	n.waiting[account]++
-	return true
-}
-
-func (n *Notifier) endWait(account string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.waiting[""]--
-	if n.waiting[account]--; n.waiting[account] == 0 {
-		delete(n.waiting, account)
-	}
-}
+func (n *Notifier) Waiting() int { return n.claims.used() }
