@@ -179,20 +179,24 @@ func TestWebhooks(t *testing.T) {
 func TestWebhooksAreRefused(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		to, other := newReceiver(t), newReceiver(t)
-		for body, words := range map[string][]string{
-			`{}`:                               {"`name`"},
-			`{"name": "x"}`:                    {"`url`", "https://example.com/hook"},
-			`{"url": "` + to.URL + `"}`:        {"`name`"},
-			`{"name": "x", "url": "ftp://h/"}`: {"url must be"},
-			`{"name": "x", "url": "https://u:canary@h/"}`:                                       {"cf-webhook-auth"},
-			`{"name": 5, "url": "` + to.URL + `"}`:                                              {"name must be a string"},
-			`{"name": "x", "url": "` + to.URL + `", "events": ["image.eaten"]}`:                 {"image.eaten", "image.deleted"},
-			`{"name": "x", "url": "` + to.URL + `", "events": []}`:                              {"events must name"},
-			`{"name": "x", "url": "` + to.URL + `", "events": {"a": 1}}`:                        {"events must be a list"},
-			`{"name": "x", "url": "` + to.URL + `", "secret": "a\nb"}`:                          {"secret must be"},
-			`{"name": "` + strings.Repeat("x", 256) + `", "url": "` + to.URL + `", "events":5}`: {"events must be a list"},
+		right := `{"url": "` + to.URL + `", "name": `
+		for body, words := range map[string]string{
+			`{}`:                               "`name`",
+			`{"name": "x"}`:                    "`url`",
+			`{"url": "` + to.URL + `"}`:        "`name`",
+			`{"name": "x", "url": "ftp://h/"}`: "https://example.com/hook",
+			`{"name": "x", "url": "https://u:canary@h/"}`: "cf-webhook-auth",
+			right + `5}`: "name must be a string",
+			right + `"` + strings.Repeat("x", 256) + `"}`:         "name must be 1 to 255",
+			right + `"x", "events": ["image.eaten"]}`:             "image.eaten",
+			right + `"x", "events": []}`:                          "events must name",
+			right + `"x", "events": {"a": 1}}`:                    "events must be a list",
+			right + `"x", "events": [1]}`:                         "events must be a list",
+			right + `"x", "secret": "a\nb"}`:                      "secret must be",
+			right + `"x", "secret": 5}`:                           "secret must be a string",
+			`{"name": "x", "name": "y", "url": "` + to.URL + `"}`: "twice",
 		} {
-			f.refused(f.json("POST", hooks, body), 400, 5400, words...)
+			f.refused(f.json("POST", hooks, body), 400, 5400, words)
 		}
 		if len(to.all()) != 0 {
 			t.Error("a receiver was asked about what is not valid")
@@ -248,7 +252,8 @@ func TestReceiversThatMayNotBeReached(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		redirecting := httptest.NewUnstartedServer(http.RedirectHandler(to.URL, http.StatusTemporaryRedirect))
+		redirecting := httptest.NewUnstartedServer(
+			http.RedirectHandler(to.URL, http.StatusTemporaryRedirect))
 		redirecting.Listener.Close()
 		redirecting.Listener = listener
 		redirecting.Start()

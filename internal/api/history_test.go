@@ -153,7 +153,8 @@ func TestReplay(t *testing.T) {
 		}
 		for body, word := range map[string]string{
 			`{}`: "Say what", `{"failed": false}`: "Say what", `{"event_id": ""}`: "Say what",
-			`{"from": "now"}`: "from must", `{"failed": 2}`: "failed must", `{"event_id": 5}`: "event_id must",
+			`{"from": "now"}`: "from must", `{"failed": 2}`: "failed must",
+			`{"event_id": 5}`: "event_id must",
 		} {
 			f.refused(f.json("POST", replaying, body), 400, 5400, word)
 		}

@@ -79,8 +79,8 @@ func (a *api) createPolicy(c *call) (any, error) {
 	return onlyID{p.ID}, nil
 }
 
-// readPolicy reads the fields of a policy. What would narrow it and cannot is refused: a filter that
-// is ignored would tell too much.
+// readPolicy reads the fields of a policy. What would narrow it and cannot is refused: a filter
+// that is ignored would tell too much.
 func readPolicy(c *call) (change images.PolicyChange, alertType *string, err error) {
 	f, err := c.body.form()
 	if err != nil {

@@ -12,8 +12,8 @@ func TestPolicies(t *testing.T) {
 		hook, _ := f.hook(to, "")
 		second, _ := f.hook(to, "")
 		// As cloudflare-go v0 sends it.
-		r := f.json("POST", policies, fmt.Sprintf(`{"id": "", "name": "uploads", "description": "of users",
-			"enabled": true, "alert_type": "image_notification",
+		r := f.json("POST", policies, fmt.Sprintf(`{"id": "", "name": "uploads",
+			"description": "of users", "enabled": true, "alert_type": "image_notification",
 			"mechanisms": {"webhooks": [{"name": "", "id": "%s"}], "email": [], "pagerduty": null},
 			"created": "0001-01-01T00:00:00Z", "modified": "0001-01-01T00:00:00Z",
 			"conditions": null, "filters": null}`, hook))
@@ -119,7 +119,8 @@ func TestPoliciesAreRefused(t *testing.T) {
 func TestWhatAPolicyMayBeAbout(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		alerts := result[map[string][]alert](t, f.ask("GET", alerting+"available_alerts", "", ""))
-		if len(alerts) != 1 || len(alerts["Images"]) != 1 || alerts["Images"][0].Type != "image_notification" {
+		if len(alerts) != 1 || len(alerts["Images"]) != 1 ||
+			alerts["Images"][0].Type != "image_notification" {
 			t.Errorf("alerts: %+v", alerts)
 		}
 		ways := result[map[string][]mechanism](t, f.ask("GET", alerting+"destinations/eligible", "", ""))

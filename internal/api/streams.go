@@ -11,8 +11,8 @@ import (
 	"calotype/internal/notify"
 )
 
-// eventStream is a stream in an answer. Unlike a webhook's, its signing secret comes at each opening:
-// whoever may open it gets what it would sign.
+// eventStream is a stream in an answer. Unlike a webhook's, its signing secret comes at each
+// opening: whoever may open it gets what it would sign.
 type eventStream struct {
 	ID            string             `json:"id"`
 	Name          string             `json:"name"`

@@ -39,7 +39,8 @@ func TestStreams(t *testing.T) {
 			t.Errorf("opened %+v", opened)
 		}
 		again := result[eventStream](t, f.json("PUT", path, `{"events": ["image.upload.succeeded"]}`))
-		if again.ID != opened.ID || again.SigningSecret != opened.SigningSecret || len(again.Events) != 1 {
+		if again.ID != opened.ID || again.SigningSecret != opened.SigningSecret ||
+			len(again.Events) != 1 {
 			t.Errorf("opened again %+v", again)
 		}
 		all := result[[]eventStream](t, f.ask("GET", streams, "", ""))
@@ -81,7 +82,8 @@ func TestAStreamIsClaimedAndSettled(t *testing.T) {
 		for name, value := range one[0].Headers {
 			m.header.Set(name, value)
 		}
-		if err := m.verify(opened.SigningSecret); err != nil || one[0].Headers["webhook-id"] != one[0].EventID ||
+		if err := m.verify(opened.SigningSecret); err != nil ||
+			one[0].Headers["webhook-id"] != one[0].EventID ||
 			one[0].Headers["content-type"] != "application/json" {
 			t.Errorf("%v: %+v", err, one[0])
 		}
@@ -144,7 +146,8 @@ func TestReportsAreRefused(t *testing.T) {
 			f.refused(f.json("POST", streams+"/dev/claim", body), 400, 5400, "must be a whole number")
 		}
 		// Text that a receiver answered may be anything.
-		if n := f.settle("dev", reportedAttempt{EventID: "evt_a", Attempt: 1, Answer: "\x00\xff"}); n != 0 {
+		n := f.settle("dev", reportedAttempt{EventID: "evt_a", Attempt: 1, Answer: "\x00\xff"})
+		if n != 0 {
 			t.Errorf("settled %d", n)
 		}
 	})

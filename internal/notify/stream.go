@@ -16,9 +16,9 @@ const (
 	claimEvery   = time.Second
 )
 
-// Claim claims deliveries of a stream for whoever asks for them, as images.ClaimDeliveries does. When
-// nothing is due it waits for at most wait; then, and when Run ends meanwhile, there is none. Errors
-// are Busy, when too many wait or Run has ended, and Aborted, when ctx ends.
+// Claim claims deliveries of a stream for whoever asks for them, as Service.ClaimDeliveries does.
+// When nothing is due it waits for at most wait; then, and when Run ends meanwhile, there is none.
+// Errors are Busy, when too many wait or Run has ended, and Aborted, when ctx ends.
 func (n *Notifier) Claim(
 	ctx context.Context, w images.Webhook, most int, wait time.Duration,
 ) ([]images.Delivery, error) {
