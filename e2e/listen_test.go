@@ -68,7 +68,12 @@ func listen(t *testing.T, base, forward string) *listening {
 		t.Fatal(err)
 	}
 	go func() { _ = l.cmd.Wait(); close(l.gone) }()
-	t.Cleanup(l.kill)
+	t.Cleanup(func() {
+		l.kill()
+		if t.Failed() {
+			t.Logf("listen printed:\n%s", l.log)
+		}
+	})
 	l.await("WEBHOOK_SIGNING_SECRET=")
 	return l
 }
@@ -157,6 +162,11 @@ func TestListen(t *testing.T) {
 		t.Error("the signing secret is another after a restart")
 	}
 	r.await(t, away, 1).verify(t, again.secret())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(calotype(t, []string{"CALOTYPE_DATA=" + s.data}, "webhook", "history").stdout)
+		}
+	})
 	r.await(t, refused, 2)
 	wantIn(t, s.webhook("list").stdout, "calotype listen")
 	wantIn(t, s.webhook("history").stdout, "status 500", "status 204", "attempt 2")

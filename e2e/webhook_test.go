@@ -1,16 +1,20 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
@@ -64,11 +68,18 @@ func (r *receiver) messages(id string) (found []message) {
 	return found
 }
 
-// await waits until there are n messages about an image, and returns the last.
+// await waits until there are n messages about an image, and returns the last. What a killed program
+// had claimed comes again after a minute.
 func (r *receiver) await(t *testing.T, id string, n int) message {
 	t.Helper()
-	waitFor(t, func() bool { return len(r.messages(id)) >= n })
-	return r.messages(id)[n-1]
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if found := r.messages(id); len(found) >= n {
+			return found[n-1]
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d messages about %q, want %d", len(r.messages(id)), id, n)
+		}
+	}
 }
 
 type told struct {
@@ -342,5 +353,48 @@ func TestWebhookFlagsRefused(t *testing.T) {
 			t.Errorf("%q ended with %d: %s", c.args, ran.code, ran.stderr)
 		}
 		wantIn(t, ran.stderr, c.want)
+	}
+}
+
+// TestWebhookSecretOnTerminal: there a signing secret that is made is shown, once, and in no file.
+func TestWebhookSecretOnTerminal(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	var secrets []string
+	for range 2 {
+		ours, theirs := terminal(t)
+		cmd := exec.Command(binary, "serve", "-listen=127.0.0.1:0", "-data="+data, "-url=http://x",
+			"-webhook-url=https://example.com/hook")
+		cmd.Env, cmd.Stdout, cmd.Stderr = plainEnviron(), theirs, theirs
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := ours.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		for scanner := bufio.NewScanner(ours); scanner.Scan(); {
+			line := strings.TrimSpace(scanner.Text())
+			if rest, ok := strings.CutPrefix(line, "signing secret"); ok {
+				secret, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+				secrets = append(secrets, secret)
+			}
+			if strings.HasPrefix(line, "eval ") {
+				break
+			}
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	if len(secrets) != 1 || !strings.HasPrefix(secrets[0], "whsec_") {
+		t.Fatalf("two starts showed %q", secrets)
+	}
+	for _, path := range filesIn(t, data) {
+		if strings.HasPrefix(filepath.Base(path), "calotype.db") {
+			continue
+		}
+		if text, err := os.ReadFile(path); err != nil || bytes.Contains(text, []byte(secrets[0])) {
+			t.Errorf("%s holds the secret that was shown; %v", path, err)
+		}
 	}
 }
