@@ -190,13 +190,10 @@ func TestListenKilled(t *testing.T) {
 	answer <- struct{}{}
 
 	l = listen(t, s.url, hook.URL)
-	for deadline := time.After(2 * time.Minute); ; {
-		select {
-		case <-arrived:
-		case <-deadline:
-			t.Fatalf("what the killed one had is lost:\n%s", l.log)
-		}
-		break
+	select {
+	case <-arrived:
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("what the killed one had is lost:\n%s", l.log)
 	}
 	interrupted := make(chan struct{})
 	go func() {
