@@ -116,11 +116,7 @@ func (c namedWebhook) withWebhook(
 	ctx context.Context, fn func(*images.Service, images.Webhook) error,
 ) error {
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
-		all, err := core.Webhooks(ctx, account)
-		if err != nil {
-			return err
-		}
-		w, err := findWebhook(all, c.ID)
+		w, err := findWebhook(ctx, core, account, c.ID)
 		if err != nil {
 			return err
 		}
@@ -128,8 +124,26 @@ func (c namedWebhook) withWebhook(
 	})
 }
 
-// findWebhook finds a webhook by its id, or by its name where only one has it.
-func findWebhook(all []images.Webhook, named string) (images.Webhook, error) {
+// webhooksAndStreams returns those of an account.
+func webhooksAndStreams(
+	ctx context.Context, core *images.Service, account string,
+) ([]images.Webhook, error) {
+	webhooks, err := core.Webhooks(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	streams, err := core.Streams(ctx, account)
+	return append(webhooks, streams...), err
+}
+
+// findWebhook finds a webhook or stream by its id, or by its name where only one has it.
+func findWebhook(
+	ctx context.Context, core *images.Service, account, named string,
+) (images.Webhook, error) {
+	all, err := webhooksAndStreams(ctx, core, account)
+	if err != nil {
+		return images.Webhook{}, err
+	}
 	var found []images.Webhook
 	for _, w := range all {
 		if w.ID == named {
@@ -150,15 +164,14 @@ func findWebhook(all []images.Webhook, named string) (images.Webhook, error) {
 		"which calotype webhook list shows", len(found), named)
 }
 
+var errIsStream = errors.New("this is a stream of calotype listen, not a webhook: it has no URL, and " +
+	"a signing secret of its own, which listen prints")
+
 type webhookList struct{ Store }
 
 func (c *webhookList) Run(ctx context.Context) error {
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
-		webhooks, err := core.Webhooks(ctx, account)
-		if err != nil {
-			return err
-		}
-		streams, err := core.Streams(ctx, account)
+		all, err := webhooksAndStreams(ctx, core, account)
 		if err != nil {
 			return err
 		}
@@ -166,7 +179,7 @@ func (c *webhookList) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, w := range append(webhooks, streams...) {
+		for _, w := range all {
 			count := fmt.Sprint(pending[w.ID])
 			if pending[w.ID] == images.MaxPending {
 				count += " or more"
@@ -175,7 +188,7 @@ func (c *webhookList) Run(ctx context.Context) error {
 				w.ID, w.Name, host(w), joinTypes(w.Events), state(w), timeOrNever(w.LastSuccess),
 				timeOrNever(w.LastFailure), count)
 		}
-		if len(webhooks)+len(streams) == 0 {
+		if len(all) == 0 {
 			fmt.Fprintln(os.Stderr, "There are none: calotype webhook add URL makes one.")
 		}
 		return nil
@@ -222,6 +235,9 @@ func (c *webhookTest) Run(ctx context.Context) error {
 		return err
 	}
 	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
+		if w.Stream {
+			return errIsStream
+		}
 		if err := tester.Test(ctx, w); err != nil {
 			return err
 		}
@@ -240,6 +256,9 @@ type webhookRotate struct{ namedWebhook }
 
 func (c *webhookRotate) Run(ctx context.Context) error {
 	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
+		if w.Stream {
+			return errIsStream
+		}
 		w, err := core.RotateWebhookKey(ctx, w.Account, w.ID)
 		if err != nil {
 			return err
@@ -254,20 +273,8 @@ func (c *webhookRotate) Run(ctx context.Context) error {
 type webhookDelete struct{ namedWebhook }
 
 func (c *webhookDelete) Run(ctx context.Context) error {
-	return c.withAccount(ctx, func(core *images.Service, account string) error {
-		webhooks, err := core.Webhooks(ctx, account)
-		if err != nil {
-			return err
-		}
-		streams, err := core.Streams(ctx, account)
-		if err != nil {
-			return err
-		}
-		w, err := findWebhook(append(webhooks, streams...), c.ID)
-		if err != nil {
-			return err
-		}
-		if err := core.RemoveWebhook(ctx, account, w.ID); err != nil {
+	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
+		if err := core.RemoveWebhook(ctx, w.Account, w.ID); err != nil {
 			return err
 		}
 		fmt.Printf("deleted the webhook %s %s\n", w.ID, w.Name)
@@ -297,11 +304,7 @@ func (c *webhookReplay) Run(ctx context.Context) error {
 	}
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		if c.Webhook != "" {
-			all, err := core.Webhooks(ctx, account)
-			if err != nil {
-				return err
-			}
-			w, err := findWebhook(all, c.Webhook)
+			w, err := findWebhook(ctx, core, account, c.Webhook)
 			if err != nil {
 				return err
 			}
@@ -352,15 +355,7 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		q := images.HistoryQuery{Most: c.Most}
 		if c.Webhook != "" {
-			webhooks, err := core.Webhooks(ctx, account)
-			if err != nil {
-				return err
-			}
-			streams, err := core.Streams(ctx, account)
-			if err != nil {
-				return err
-			}
-			w, err := findWebhook(append(webhooks, streams...), c.Webhook)
+			w, err := findWebhook(ctx, core, account, c.Webhook)
 			if err != nil {
 				return err
 			}

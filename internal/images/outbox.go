@@ -368,7 +368,7 @@ func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (re
 }
 
 // OutboxCounts are what waits to be sent, and the webhooks that it goes to. Streams are left out,
-// whose receivers may stay away, and so is what waits for a pause to end.
+// whose receivers may stay away, and so is what waits for the end of a pause or suspension.
 type OutboxCounts struct {
 	Pending int64     // deliveries that have not ended, counted up to 100,000
 	Oldest  time.Time // when the oldest of them happened; zero when there is none
@@ -380,7 +380,8 @@ type OutboxCounts struct {
 func (s *Service) OutboxCounts(ctx context.Context) (c OutboxCounts, err error) {
 	var oldest int64
 	err = s.DB.QueryRow(ctx, `SELECT count(*), COALESCE(MIN(created), 0) FROM (
-		SELECT d.created FROM webhooks w JOIN deliveries d ON d.webhook = w.id
+		SELECT d.created FROM webhooks w JOIN accounts a ON a.id = w.account AND a.suspended = 0
+		JOIN deliveries d ON d.webhook = w.id
 		WHERE w.kind = 'webhook' AND w.paused IS NULL AND d.due IS NOT NULL
 		LIMIT 100000) AS pending`).Scan(&c.Pending, &oldest)
 	if err != nil {
