@@ -49,6 +49,11 @@ type Config struct {
 
 	EventRetention time.Duration `help:"How long events for webhooks are kept." default:"720h"`
 
+	WebhookURL    string `help:"URL that is told of the first account's uploads."`
+	WebhookSecret string `help:"Sent to it in cf-webhook-auth; or CALOTYPE_WEBHOOK_SECRET_FILE."`
+
+	WebhookSigningSecret string `help:"whsec_... that signs for it; or ..._FILE; else one is made."`
+
 	Try string `help:"Hosts that serve the page /try: localhost, names, on or off." default:"localhost"`
 
 	Negotiate bool   `help:"Choose the format by Accept." default:"true" negatable:""`

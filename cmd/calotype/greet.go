@@ -113,7 +113,7 @@ func (c *serveCommand) flagsAgain() string {
 }
 
 // plainWord is what a shell takes as it is.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@-]+$`)
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@+-]+$`)
 
 func shellQuote(s string) string {
 	if plainWord.MatchString(s) {

@@ -19,6 +19,8 @@ type commands struct {
 	Env         envCommand         `cmd:"" help:"Print shell exports that point SDKs here."`
 	Account     accountCommands    `cmd:"" help:"Create, list, limit, suspend and delete accounts."`
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
+	Webhook     webhookCommands    `cmd:"" help:"Tell your backend of uploads; test and replay."`
+	Listen      listenCommand      `cmd:"" help:"Forward events to a server on your machine."`
 	Image       imageCommands      `cmd:"" help:"Take out images for good."`
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
 	Backup      backupCommand      `cmd:"" help:"Copy the whole state, while the server runs."`
@@ -92,7 +94,10 @@ func doubleDashes(args []string) []string {
 }
 
 // secretVariables may also be given as a file whose name is in the variable with _FILE behind it.
-var secretVariables = []string{"CALOTYPE_API_TOKEN", "CALOTYPE_DB", "CALOTYPE_TOKEN"}
+var secretVariables = []string{
+	"CALOTYPE_API_TOKEN", "CALOTYPE_DB", "CALOTYPE_TOKEN", "CALOTYPE_WEBHOOK_URL",
+	"CALOTYPE_WEBHOOK_SECRET", "CALOTYPE_WEBHOOK_SIGNING_SECRET",
+}
 
 // readEnvironment reads the secrets that are given as files, and forgets what is set but empty, as
 // compose files set it.

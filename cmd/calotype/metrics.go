@@ -13,6 +13,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/metrics"
+	"calotype/internal/notify"
 	"calotype/internal/render"
 )
 
@@ -63,6 +64,14 @@ func (m *metricsServer) timer() func(lane, stage string, took time.Duration) {
 		return nil
 	}
 	return m.Timer
+}
+
+// webhooks is the Observe of what tells webhooks.
+func (m *metricsServer) webhooks() func(outcome string, took time.Duration) {
+	if m.Metrics == nil {
+		return nil
+	}
+	return m.Webhooks(notify.Outcomes)
 }
 
 // begin makes the metrics complete: the core has started.

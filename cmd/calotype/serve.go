@@ -97,8 +97,11 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err := core.Start(ctx); err != nil {
 		return err
 	}
-	notifier, err := c.notifier(core, urls, log)
+	notifier, err := c.notifier(core, urls, watch, log)
 	if err != nil {
+		return err
+	}
+	if err := c.ensureWebhook(ctx, core, account, log); err != nil {
 		return err
 	}
 	handler := c.surfaces(core, notifier, urls, watch, log)
@@ -153,6 +156,9 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 	case c.Workers < 0 || c.APIRate < 0:
 		return urls, errors.New("-workers and -api-rate must not be negative")
 	}
+	if err := c.checkWebhook(); err != nil {
+		return urls, err
+	}
 	if guessed {
 		log.Warn("-listen is open to other machines, but URLs say localhost: set -url to the "+
 			"address that clients reach", "url", urls.API)
@@ -182,14 +188,15 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 }
 
 // notifier makes what tells webhooks.
-func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, log *slog.Logger) (
-	*notify.Notifier, error) {
+func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, watch *metricsServer,
+	log *slog.Logger) (*notify.Notifier, error) {
 	allow, err := outbound.ParseNetworks(c.OutboundAllow)
 	if err != nil {
 		return nil, err
 	}
 	return notify.New(notify.Config{
 		Core: core, URLs: urls, Outbound: outbound.Config{Allow: allow}, Log: log,
+		Observe: watch.webhooks(),
 	}), nil
 }
 

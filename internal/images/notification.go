@@ -52,27 +52,32 @@ func (s *Service) CreateNotificationPolicy(
 		if err := holdAccount(tx, account); err != nil {
 			return err
 		}
-		made, err := tx.Exec(`INSERT INTO notification_policies (id, account, name, description,
-			enabled, alert_interval, created, modified)
-			SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
-				CAST(?5 AS SMALLINT), CAST(?6 AS TEXT), CAST(?7 AS BIGINT), CAST(?7 AS BIGINT)
-			WHERE (SELECT count(*) FROM notification_policies WHERE account = ?2)
-				< CAST(?8 AS BIGINT)`,
-			p.ID, account, p.Name, p.Description, flag(p.Enabled), p.AlertInterval, micros(now),
-			MaxNotificationPolicies)
-		if err == nil && made == 0 {
-			err = Errorf(LimitReached, "The account has %d notification policies already, which is "+
-				"the limit: delete one first", MaxNotificationPolicies)
-		}
-		if err != nil {
-			return err
-		}
-		return p.writeTargets(tx)
+		return p.insert(tx)
 	})
 	if err != nil {
 		return NotificationPolicy{}, fmt.Errorf("making a notification policy: %w", err)
 	}
 	return p, nil
+}
+
+// insert inserts a policy, up to the limit: LimitReached. The account must be held.
+func (p *NotificationPolicy) insert(tx *sqldb.Tx) error {
+	made, err := tx.Exec(`INSERT INTO notification_policies (id, account, name, description,
+		enabled, alert_interval, created, modified)
+		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
+			CAST(?5 AS SMALLINT), CAST(?6 AS TEXT), CAST(?7 AS BIGINT), CAST(?7 AS BIGINT)
+		WHERE (SELECT count(*) FROM notification_policies WHERE account = ?2)
+			< CAST(?8 AS BIGINT)`,
+		p.ID, p.Account, p.Name, p.Description, flag(p.Enabled), p.AlertInterval,
+		micros(p.Created), MaxNotificationPolicies)
+	if err == nil && made == 0 {
+		err = Errorf(LimitReached, "The account has %d notification policies already, which is "+
+			"the limit: delete one first", MaxNotificationPolicies)
+	}
+	if err != nil {
+		return err
+	}
+	return p.writeTargets(tx)
 }
 
 // change takes over what was given, and checks the whole.

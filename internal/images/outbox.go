@@ -367,25 +367,63 @@ func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (re
 	return replayed, ctx.Err()
 }
 
-// OutboxCounts are deliveries that have not ended, counted up to 100,000.
+// OutboxCounts are what waits to be sent, and the webhooks that it goes to. Streams are left out,
+// whose receivers may stay away, and so is what waits for the end of a pause or suspension.
 type OutboxCounts struct {
-	Pending int64
+	Pending int64     // deliveries that have not ended, counted up to 100,000
 	Oldest  time.Time // when the oldest of them happened; zero when there is none
+
+	Well, Failing, Paused int64 // webhooks
 }
 
 // OutboxCounts asks the database.
 func (s *Service) OutboxCounts(ctx context.Context) (c OutboxCounts, err error) {
 	var oldest int64
 	err = s.DB.QueryRow(ctx, `SELECT count(*), COALESCE(MIN(created), 0) FROM (
-		SELECT created FROM deliveries WHERE due IS NOT NULL LIMIT 100000) AS pending`).
-		Scan(&c.Pending, &oldest)
+		SELECT d.created FROM webhooks w JOIN accounts a ON a.id = w.account AND a.suspended = 0
+		JOIN deliveries d ON d.webhook = w.id
+		WHERE w.kind = 'webhook' AND w.paused IS NULL AND d.due IS NOT NULL
+		LIMIT 100000) AS pending`).Scan(&c.Pending, &oldest)
 	if err != nil {
 		return c, fmt.Errorf("counting the outbox: %w", err)
 	}
 	if oldest > 0 {
 		c.Oldest = fromMicros(oldest)
 	}
+	err = s.DB.QueryRow(ctx, `SELECT
+		COALESCE(SUM(CASE WHEN paused IS NULL AND failing_since IS NULL THEN 1 ELSE 0 END), 0),
+		COALESCE(SUM(CASE WHEN paused IS NULL AND failing_since IS NOT NULL THEN 1 ELSE 0 END), 0),
+		COALESCE(SUM(CASE WHEN paused IS NOT NULL THEN 1 ELSE 0 END), 0)
+		FROM webhooks WHERE kind = 'webhook'`).Scan(&c.Well, &c.Failing, &c.Paused)
+	if err != nil {
+		return c, fmt.Errorf("counting the webhooks: %w", err)
+	}
 	return c, nil
+}
+
+// MaxPending is how far PendingDeliveries counts.
+const MaxPending = 10_000
+
+// PendingDeliveries returns how many deliveries of each webhook or stream of an account have not
+// ended, counted up to MaxPending.
+func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[string]int, error) {
+	rows, err := s.DB.Query(ctx, `SELECT w.id, (SELECT count(*) FROM (SELECT 1 FROM deliveries d
+			WHERE d.webhook = w.id AND d.due IS NOT NULL LIMIT ?2) AS pending)
+		FROM webhooks w WHERE w.account = ?1`, account, MaxPending)
+	if err != nil {
+		return nil, fmt.Errorf("counting pending deliveries: %w", err)
+	}
+	pending := map[string]int{}
+	_, err = collect(rows, func(r row) (id string, err error) {
+		var n int
+		err = r.Scan(&id, &n)
+		pending[id] = n
+		return id, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("counting pending deliveries: %w", err)
+	}
+	return pending, nil
 }
 
 // forgetEvents deletes events that are older than EventRetention, with what hangs on them, told or

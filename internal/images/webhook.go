@@ -73,22 +73,29 @@ type WebhookTest func(context.Context, Webhook) error
 func (s *Service) CreateWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
-	w := Webhook{
-		ID: newAccountID(), Account: account, Created: fromMicros(micros(s.Now())),
-		Events: DefaultEvents, SigningKeys: []string{newWebhookKey()},
-	}
-	if err := w.change(c); err != nil {
+	w, err := s.newWebhook(ctx, account, c, test)
+	if err != nil {
 		return Webhook{}, err
-	}
-	if test != nil {
-		if err := test(ctx, w); err != nil {
-			return Webhook{}, err
-		}
 	}
 	if err := s.insertWebhook(ctx, w); err != nil {
 		return Webhook{}, err
 	}
 	return w, nil
+}
+
+// newWebhook is a webhook that has passed the test, if there is one, and is still to be inserted.
+func (s *Service) newWebhook(
+	ctx context.Context, account string, c WebhookChange, test WebhookTest,
+) (Webhook, error) {
+	w := Webhook{
+		ID: newAccountID(), Account: account, Created: fromMicros(micros(s.Now())),
+		Events: DefaultEvents, SigningKeys: []string{newWebhookKey()},
+	}
+	err := w.change(c)
+	if err == nil && test != nil {
+		err = test(ctx, w)
+	}
+	return w, err
 }
 
 func newWebhookKey() string {
@@ -158,34 +165,39 @@ func webhookURL(address string) (*url.URL, error) {
 }
 
 func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
-	kind, most := "webhook", MaxWebhooks
-	if w.Stream {
-		kind, most = "stream", MaxStreams
-	}
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		if err := holdAccount(tx, w.Account); err != nil {
 			return err
 		}
-		made, err := tx.Exec(`INSERT INTO webhooks (id, account, kind, name, url, secret, events,
-			signing_key, previous_key, previous_until, created, pause_reason, seen)
-			SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
-				CAST(?5 AS TEXT), CAST(?6 AS TEXT), CAST(?7 AS TEXT), CAST(?8 AS TEXT), '', 0,
-				CAST(?9 AS BIGINT), '', CAST(?9 AS BIGINT)
-			WHERE (SELECT count(*) FROM webhooks WHERE account = ?2 AND kind = ?3)
-				< CAST(?10 AS BIGINT)
-			ON CONFLICT DO NOTHING`,
-			w.ID, w.Account, kind, w.Name, w.URL, w.Secret, joinEvents(w.Events),
-			w.SigningKeys[0], micros(w.Created), most)
-		if err == nil && made == 0 {
-			err = Errorf(LimitReached, "The account has %d of these already, which is the limit: "+
-				"delete one first", most)
-		}
-		return err
+		return w.insert(tx)
 	})
 	if err != nil {
 		return fmt.Errorf("making a webhook: %w", err)
 	}
 	return nil
+}
+
+// insert inserts a webhook or stream, up to the limit: LimitReached. The account must be held.
+func (w Webhook) insert(tx *sqldb.Tx) error {
+	kind, most := "webhook", MaxWebhooks
+	if w.Stream {
+		kind, most = "stream", MaxStreams
+	}
+	made, err := tx.Exec(`INSERT INTO webhooks (id, account, kind, name, url, secret, events,
+		signing_key, previous_key, previous_until, created, pause_reason, seen)
+		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
+			CAST(?5 AS TEXT), CAST(?6 AS TEXT), CAST(?7 AS TEXT), CAST(?8 AS TEXT), '', 0,
+			CAST(?9 AS BIGINT), '', CAST(?9 AS BIGINT)
+		WHERE (SELECT count(*) FROM webhooks WHERE account = ?2 AND kind = ?3)
+			< CAST(?10 AS BIGINT)
+		ON CONFLICT DO NOTHING`,
+		w.ID, w.Account, kind, w.Name, w.URL, w.Secret, joinEvents(w.Events),
+		w.SigningKeys[0], micros(w.Created), most)
+	if err == nil && made == 0 {
+		err = Errorf(LimitReached, "The account has %d of these already, which is the limit: "+
+			"delete one first", most)
+	}
+	return err
 }
 
 // ChangeWebhook changes a webhook: WebhookNotFound, Invalid. Where the URL is another, or when it was
@@ -275,49 +287,6 @@ func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Web
 		return Webhook{}, errNoWebhook
 	}
 	return s.Webhook(ctx, account, id)
-}
-
-// EnsureWebhook makes the webhook that a server is configured with, and its policy, both named name,
-// or gives the one that is there this URL, secret and key. key is a signing key as in
-// Webhook.SigningKeys; "" for a random one at first, and after that for the one there is. It is not
-// tested: its receiver may start later. made says that it is new.
-func (s *Service) EnsureWebhook(
-	ctx context.Context, account, name string, c WebhookChange, key string,
-) (w Webhook, made bool, err error) {
-	all, err := s.Webhooks(ctx, account)
-	if err != nil {
-		return w, false, err
-	}
-	at := slices.IndexFunc(all, func(w Webhook) bool { return w.Name == name })
-	c.Name = &name
-	if made = at < 0; made {
-		w, err = s.CreateWebhook(ctx, account, c, nil)
-	} else {
-		if c.Secret == nil {
-			c.Secret = new(string)
-		}
-		w, err = s.ChangeWebhook(ctx, account, all[at].ID, c, nil)
-	}
-	if err != nil {
-		return w, false, err
-	}
-	if key != "" && key != w.SigningKeys[0] {
-		_, err = s.DB.Exec(ctx, `UPDATE webhooks SET signing_key = ?2, previous_key = '' WHERE id = ?1`,
-			w.ID, key)
-		if err != nil {
-			return w, made, fmt.Errorf("setting the signing key of a webhook: %w", err)
-		}
-		w.SigningKeys = []string{key}
-	}
-	policies, err := s.NotificationPolicies(ctx, account)
-	if err == nil && !slices.ContainsFunc(policies, func(p NotificationPolicy) bool {
-		return slices.Contains(p.Webhooks, w.ID)
-	}) {
-		targets, enabled := []string{w.ID}, true
-		_, err = s.CreateNotificationPolicy(ctx, account,
-			PolicyChange{Name: &name, Enabled: &enabled, Webhooks: &targets})
-	}
-	return w, made, err
 }
 
 // OpenStream returns the stream of a name, made if there is none: Invalid, LimitReached. It gets

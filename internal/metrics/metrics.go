@@ -41,6 +41,9 @@ type Metrics struct {
 	times    *prometheus.HistogramVec
 	stages   *prometheus.HistogramVec
 	timers   map[stage]prometheus.Observer
+
+	attempts     *prometheus.CounterVec
+	attemptTimes prometheus.Histogram
 }
 
 type stage struct{ lane, name string }
@@ -64,6 +67,15 @@ func New() *Metrics {
 			Buckets: buckets,
 		}, []string{"lane", "stage"}),
 		timers: map[stage]prometheus.Observer{},
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "calotype_webhook_attempts_total",
+			Help: "Attempts to tell a webhook something, by outcome.",
+		}, []string{"outcome"}),
+		attemptTimes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "calotype_webhook_attempt_duration_seconds",
+			Help:    "Time of an attempt, to the end of the receiver's answer.",
+			Buckets: buckets,
+		}),
 	}
 	for _, s := range []stage{
 		{render.Uploads, images.StageSpool}, {render.Uploads, render.StageWait},
@@ -74,7 +86,7 @@ func New() *Metrics {
 	} {
 		m.timers[s] = m.stages.WithLabelValues(s.lane, s.name)
 	}
-	m.registry.MustRegister(m.requests, m.times, m.stages,
+	m.registry.MustRegister(m.requests, m.times, m.stages, m.attempts, m.attemptTimes,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -84,6 +96,21 @@ func New() *Metrics {
 func (m *Metrics) Timer(lane, name string, took time.Duration) {
 	if timer := m.timers[stage{lane, name}]; timer != nil {
 		timer.Observe(took.Seconds())
+	}
+}
+
+// Webhooks returns the Observe of what tells webhooks; outcomes are those that there are, shown from
+// 0 on.
+func (m *Metrics) Webhooks(outcomes []string) func(outcome string, took time.Duration) {
+	counters := make(map[string]prometheus.Counter, len(outcomes))
+	for _, o := range outcomes {
+		counters[o] = m.attempts.WithLabelValues(o)
+	}
+	return func(outcome string, took time.Duration) {
+		if c := counters[outcome]; c != nil {
+			c.Inc()
+		}
+		m.attemptTimes.Observe(took.Seconds())
 	}
 }
 

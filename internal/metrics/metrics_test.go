@@ -57,6 +57,7 @@ func TestLint(t *testing.T) {
 	m, core := watched(t)
 	m.Surface("api")("GET images/v2")(200, time.Second)
 	core.CountUpload(images.Errorf(images.Forbidden, "of no usual kind"))
+	m.Webhooks([]string{"delivered"})("delivered", time.Second)
 	problems, err := testutil.GatherAndLint(m.registry)
 	if err != nil {
 		t.Fatal(err)
@@ -165,6 +166,44 @@ func TestWatch(t *testing.T) {
 		`calotype_rendition_cache_bytes 0`, `calotype_sandbox_complete `+sandbox)
 	if text := ask(m, "GET", Path).Body.String(); !strings.Contains(text, `version="v1"} 1`) {
 		t.Errorf("no build info:\n%.3000s", text)
+	}
+}
+
+// TestWebhooks: attempts count by the outcomes there are, and what waits is what is in the database.
+func TestWebhooks(t *testing.T) {
+	t.Parallel()
+	m, core := watched(t)
+	tell := m.Webhooks([]string{"delivered", "refused"})
+	tell("delivered", 20*time.Millisecond)
+	tell("delivered", time.Minute)
+	tell("of no list", time.Hour)
+	name, url := "backend", "https://example.com/hook"
+	ctx := t.Context()
+	_, err := core.AddWebhook(ctx, imagestest.AccountID, images.WebhookChange{
+		Name: &name, URL: &url, Events: images.EventTypes,
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := core.Now
+	core.Now = func() time.Time { return began().Add(-time.Hour) }
+	draft, _, err := core.CreateDraft(ctx, imagestest.AccountID, images.NewDraft{})
+	if err == nil {
+		err = core.DeleteImage(ctx, imagestest.AccountID, draft.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, m, `calotype_webhook_attempts_total{outcome="delivered"} 2`,
+		`calotype_webhook_attempts_total{outcome="refused"} 0`,
+		`calotype_webhook_attempt_duration_seconds_count 3`,
+		`calotype_webhook_attempt_duration_seconds_bucket{le="0.025"} 1`,
+		`calotype_webhook_pending 1`, `calotype_webhooks{state="well"} 1`,
+		`calotype_webhooks{state="failing"} 0`, `calotype_webhooks{state="paused"} 0`)
+	const oldest = "\ncalotype_webhook_oldest_pending_seconds 36"
+	if text := ask(m, "GET", Path).Body.String(); !strings.Contains(text, oldest) ||
+		strings.Contains(text, "of no list") {
+		t.Errorf("without %s:\n%s", oldest, text)
 	}
 }
 

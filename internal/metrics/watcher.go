@@ -13,8 +13,8 @@ import (
 
 // What is asked of the database is asked this often at most, and for so long.
 const (
-	ticketsEvery = 10 * time.Second
-	ticketsTime  = 3 * time.Second
+	databaseEvery = 10 * time.Second
+	databaseTime  = 3 * time.Second
 )
 
 // uploadKinds are the refusals that uploads usually end with. They are shown from 0 on; others
@@ -34,6 +34,7 @@ type watcher struct {
 	mu      sync.Mutex // held while the database is asked, so that it is asked once
 	asked   time.Time
 	tickets images.TicketCounts
+	outbox  images.OutboxCounts
 	err     error // of asking
 }
 
@@ -48,6 +49,11 @@ var (
 		"Accepted uploads that were answered again, to the same Idempotency-Key.")
 	descTickets = desc("tickets",
 		"One-time upload URLs in the database by state, each counted up to 100000.", "state")
+	descPending = desc("webhook_pending",
+		"Deliveries to webhooks that have not ended, but for paused ones, counted up to 100000.")
+	descOldest = desc("webhook_oldest_pending_seconds",
+		"Time since the oldest event among these happened; 0 when there is none.")
+	descWebhooks = desc("webhooks", "Webhooks by state.", "state")
 	descDatabase = desc("database_up", "1 if the database has answered, within the last 10 s.")
 
 	descJobs = desc("render_jobs",
@@ -92,7 +98,7 @@ func (s sender) counter(d *prometheus.Desc, v int64, labels ...string) {
 
 // Collect asks the core, the pool and the database.
 func (w *watcher) Collect(ch chan<- prometheus.Metric) {
-	w.sendTickets(ch)
+	w.sendDatabase(ch)
 	w.sendPool(ch)
 	stats, err := w.core.Stats()
 	if err != nil { // only the disk has not answered
@@ -149,14 +155,12 @@ func (w *watcher) sendPool(to sender) {
 	to.gauge(descSandbox, complete)
 }
 
-// sendTickets leaves the tickets out when the database does not answer.
-func (w *watcher) sendTickets(to sender) {
+// sendDatabase leaves out what is in the database when that does not answer.
+func (w *watcher) sendDatabase(to sender) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.asked.IsZero() || time.Since(w.asked) > ticketsEvery {
-		ctx, cancel := context.WithTimeout(context.Background(), ticketsTime)
-		w.tickets, w.err = w.core.TicketCounts(ctx)
-		cancel()
+	if w.asked.IsZero() || time.Since(w.asked) > databaseEvery {
+		w.askDatabase()
 		w.asked = time.Now()
 	}
 	if w.err != nil {
@@ -167,4 +171,21 @@ func (w *watcher) sendTickets(to sender) {
 	to.gauge(descTickets, w.tickets.Open, "open")
 	to.gauge(descTickets, w.tickets.Refused, "refused")
 	to.gauge(descTickets, w.tickets.Expired, "expired")
+	oldest := int64(0)
+	if !w.outbox.Oldest.IsZero() {
+		oldest = int64(max(0, time.Since(w.outbox.Oldest)).Seconds())
+	}
+	to.gauge(descPending, w.outbox.Pending)
+	to.gauge(descOldest, oldest)
+	to.gauge(descWebhooks, w.outbox.Well, "well")
+	to.gauge(descWebhooks, w.outbox.Failing, "failing")
+	to.gauge(descWebhooks, w.outbox.Paused, "paused")
+}
+
+func (w *watcher) askDatabase() {
+	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
+	defer cancel()
+	if w.tickets, w.err = w.core.TicketCounts(ctx); w.err == nil {
+		w.outbox, w.err = w.core.OutboxCounts(ctx)
+	}
 }

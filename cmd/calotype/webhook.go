@@ -1,0 +1,394 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/notify"
+	"calotype/internal/outbound"
+)
+
+// The commands work on the database, also while a server runs on it: that sends, and sees within a
+// second what is done here. Only the test event is sent from here.
+type webhookCommands struct {
+	Add     webhookAdd     `cmd:"" help:"Have a URL told of uploads, after a test event."`
+	List    webhookList    `cmd:"" help:"List the webhooks and how they answer."`
+	Test    webhookTest    `cmd:"" help:"Send a test event; if it is taken, end a pause."`
+	History webhookHistory `cmd:"" help:"List what was sent lately and how it was answered."`
+	Replay  webhookReplay  `cmd:"" help:"Have events sent again."`
+	Rotate  webhookRotate  `cmd:"" help:"Make a new signing secret; the old one signs for a day."`
+	Delete  webhookDelete  `cmd:"" help:"Delete a webhook, and what it was still to be told."`
+}
+
+// Reach says where receivers may be; its flag is that of serve.
+type Reach struct {
+	OutboundAllow string `help:"Networks not public that the URL may lead to: CIDR,..."`
+}
+
+// tester is what sends test events.
+func (r Reach) tester() (*notify.Notifier, error) {
+	allow, err := outbound.ParseNetworks(r.OutboundAllow)
+	if err != nil {
+		return nil, err
+	}
+	return notify.New(notify.Config{Outbound: outbound.Config{Allow: allow}}), nil
+}
+
+type webhookAdd struct {
+	Store
+	Reach
+	URL    string   `arg:"" help:"URL that is posted to, such as https://example.com/hook."`
+	Name   string   `help:"Name; the URL's host if not given." env:"-"`
+	Secret string   `help:"Sent as it is in cf-webhook-auth." env:"CALOTYPE_WEBHOOK_SECRET"`
+	Events []string `help:"Types of events: a,b; those of uploads if not given." env:"-"`
+}
+
+func (c *webhookAdd) Run(ctx context.Context) error {
+	tester, err := c.tester()
+	if err != nil {
+		return err
+	}
+	name := c.Name
+	if u, err := url.Parse(c.URL); name == "" && err == nil {
+		name = cmp.Or(u.Hostname(), c.URL)
+	}
+	change := images.WebhookChange{
+		Name: &name, URL: &c.URL, Secret: &c.Secret, Events: eventTypes(c.Events),
+	}
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
+		w, err := core.AddWebhook(ctx, account, change, tester.Test)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("The receiver took the test event. It is told of %s.\n"+
+			"  webhook id      %s\n  signing secret  %s  (shown once)\n\n"+
+			"Give the receiver the signing secret and have it verify each message, by a library of "+
+			"Standard\nWebhooks: docs/webhooks.md shows how. The running server sends from now on; "+
+			"with\n\n  %s webhook history\n\nyou see what was sent and how it was answered.\n",
+			joinTypes(w.Events), w.ID, notify.SigningSecret(w.SigningKeys[0]), os.Args[0])
+		return nil
+	})
+}
+
+func eventTypes(names []string) (types []images.EventType) {
+	for _, name := range names {
+		types = append(types, images.EventType(strings.TrimSpace(name)))
+	}
+	return types
+}
+
+func joinTypes(types []images.EventType) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = string(t)
+	}
+	return strings.Join(names, ", ")
+}
+
+// withAccount runs fn on the core and the account that the command is about.
+func (s Store) withAccount(
+	ctx context.Context, fn func(core *images.Service, account string) error,
+) error {
+	return s.withCore(ctx, false, func(core *images.Service) error {
+		account, err := s.account(ctx, core)
+		if err != nil {
+			return err
+		}
+		return fn(core, account.ID)
+	})
+}
+
+// A namedWebhook names one webhook of the account.
+type namedWebhook struct {
+	Store
+	ID string `arg:"" help:"Id or name of the webhook."`
+}
+
+// withWebhook runs fn on the webhook that is named.
+func (c namedWebhook) withWebhook(
+	ctx context.Context, fn func(*images.Service, images.Webhook) error,
+) error {
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
+		w, err := findWebhook(ctx, core, account, c.ID)
+		if err != nil {
+			return err
+		}
+		return fn(core, w)
+	})
+}
+
+// webhooksAndStreams returns those of an account.
+func webhooksAndStreams(
+	ctx context.Context, core *images.Service, account string,
+) ([]images.Webhook, error) {
+	webhooks, err := core.Webhooks(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	streams, err := core.Streams(ctx, account)
+	return append(webhooks, streams...), err
+}
+
+// findWebhook finds a webhook or stream by its id, or by its name where only one has it.
+func findWebhook(
+	ctx context.Context, core *images.Service, account, named string,
+) (images.Webhook, error) {
+	all, err := webhooksAndStreams(ctx, core, account)
+	if err != nil {
+		return images.Webhook{}, err
+	}
+	var found []images.Webhook
+	for _, w := range all {
+		if w.ID == named {
+			return w, nil
+		}
+		if w.Name == named {
+			found = append(found, w)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return images.Webhook{}, fmt.Errorf("the account has no webhook of the id or name %q: "+
+			"calotype webhook list shows those that there are", named)
+	case 1:
+		return found[0], nil
+	}
+	return images.Webhook{}, fmt.Errorf("there are %d webhooks of the name %q: give the id of one, "+
+		"which calotype webhook list shows", len(found), named)
+}
+
+var errIsStream = errors.New("this is a stream of calotype listen, not a webhook: it has no URL, and " +
+	"a signing secret of its own, which listen prints")
+
+type webhookList struct{ Store }
+
+func (c *webhookList) Run(ctx context.Context) error {
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
+		all, err := webhooksAndStreams(ctx, core, account)
+		if err != nil {
+			return err
+		}
+		pending, err := core.PendingDeliveries(ctx, account)
+		if err != nil {
+			return err
+		}
+		for _, w := range all {
+			count := fmt.Sprint(pending[w.ID])
+			if pending[w.ID] == images.MaxPending {
+				count += " or more"
+			}
+			fmt.Printf("%s %s\n  to %s: %s\n  %s; last success %s, last failure %s; pending %s\n",
+				w.ID, w.Name, host(w), joinTypes(w.Events), state(w), timeOrNever(w.LastSuccess),
+				timeOrNever(w.LastFailure), count)
+		}
+		if len(all) == 0 {
+			fmt.Fprintln(os.Stderr, "There are none: calotype webhook add URL makes one.")
+		}
+		return nil
+	})
+}
+
+// host is where a webhook leads: what else is in its URL may be a secret.
+func host(w images.Webhook) string {
+	if w.Stream {
+		return "calotype listen"
+	}
+	u, err := url.Parse(w.URL)
+	if err != nil {
+		return "?"
+	}
+	return u.Host
+}
+
+func state(w images.Webhook) string {
+	switch {
+	case !w.Paused.IsZero():
+		return "paused since " + w.Paused.Format(time.RFC3339) + ": " + w.PauseReason
+	case w.Failing:
+		return "failing"
+	}
+	return "ok"
+}
+
+func timeOrNever(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Format(time.RFC3339)
+}
+
+type webhookTest struct {
+	namedWebhook
+	Reach
+}
+
+func (c *webhookTest) Run(ctx context.Context) error {
+	tester, err := c.tester()
+	if err != nil {
+		return err
+	}
+	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
+		if w.Stream {
+			return errIsStream
+		}
+		if err := tester.Test(ctx, w); err != nil {
+			return err
+		}
+		if err := core.ResumeWebhook(ctx, w.Account, w.ID); err != nil {
+			return err
+		}
+		fmt.Println("The receiver took the test event.")
+		if !w.Paused.IsZero() {
+			fmt.Println("The webhook is paused no more: what waited is sent.")
+		}
+		return nil
+	})
+}
+
+type webhookRotate struct{ namedWebhook }
+
+func (c *webhookRotate) Run(ctx context.Context) error {
+	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
+		if w.Stream {
+			return errIsStream
+		}
+		w, err := core.RotateWebhookKey(ctx, w.Account, w.ID)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  signing secret  %s  (shown once)\n\nFor 24 hours messages are signed with the "+
+			"one before, too: give the receiver the new one until then.\n",
+			notify.SigningSecret(w.SigningKeys[0]))
+		return nil
+	})
+}
+
+type webhookDelete struct{ namedWebhook }
+
+func (c *webhookDelete) Run(ctx context.Context) error {
+	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
+		if err := core.RemoveWebhook(ctx, w.Account, w.ID); err != nil {
+			return err
+		}
+		fmt.Printf("deleted the webhook %s %s\n", w.ID, w.Name)
+		return nil
+	})
+}
+
+type webhookReplay struct {
+	Store
+	Event   string  `help:"Id of an event, which its message has as webhook-id." env:"-"`
+	Webhook string  `help:"Id or name of a webhook." env:"-"`
+	From    pastDay `help:"Events from then on, such as 2026-01-31T12:00:00Z, or 24h ago." env:"-"`
+	To      pastDay `help:"Events before then." env:"-"`
+	Failed  bool    `help:"Only what has failed, or waits after a failure." env:"-"`
+}
+
+func (c *webhookReplay) Run(ctx context.Context) error {
+	q := images.ReplayQuery{
+		Event: c.Event, From: c.From.Time, To: c.To.Time, Failed: c.Failed,
+	}
+	switch {
+	case c.Webhook == "" && q == (images.ReplayQuery{}):
+		return errors.New("nothing says what is to be sent again: give --event, --webhook, --from, " +
+			"--to or --failed, or several, which must then all be true of it")
+	case !q.To.IsZero() && !q.From.Before(q.To):
+		return errors.New("--from must be before --to")
+	}
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
+		if c.Webhook != "" {
+			w, err := findWebhook(ctx, core, account, c.Webhook)
+			if err != nil {
+				return err
+			}
+			q.Webhook = w.ID
+		}
+		n, err := core.Replay(ctx, account, q)
+		if err != nil {
+			return fmt.Errorf("%w (%d will be sent again; the same command goes on)", err, n)
+		}
+		fmt.Printf("%d will be sent again\n", n)
+		if n == 0 {
+			fmt.Fprintln(os.Stderr, "Nothing kept is like this, or it is being sent just now. "+
+				"Events are kept for the server's -event-retention.")
+		}
+		return nil
+	})
+}
+
+// A pastDay is a point in time, written as such or as the time since then.
+type pastDay struct{ time.Time }
+
+// UnmarshalText reads the written form.
+func (p *pastDay) UnmarshalText(text []byte) (err error) {
+	if ago, err := time.ParseDuration(string(text)); err == nil && ago >= 0 {
+		p.Time = time.Now().Add(-ago)
+		return nil
+	}
+	if p.Time, err = time.Parse(time.RFC3339, string(text)); err != nil {
+		p.Time, err = time.Parse(time.DateOnly, string(text))
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no time: it should be like 2026-01-31T12:00:00Z, 2026-01-31, or 24h "+
+			"for a day ago", text)
+	}
+	return nil
+}
+
+type webhookHistory struct {
+	Store
+	Webhook string `help:"Only of this webhook, by id or name." env:"-"`
+	Most    int    `help:"Attempts to list, at most 1000." default:"20" env:"-"`
+}
+
+func (c *webhookHistory) Run(ctx context.Context) error {
+	if c.Most < 1 || c.Most > images.MaxHistory {
+		return fmt.Errorf("--most must be from 1 to %d", images.MaxHistory)
+	}
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
+		q := images.HistoryQuery{Most: c.Most}
+		if c.Webhook != "" {
+			w, err := findWebhook(ctx, core, account, c.Webhook)
+			if err != nil {
+				return err
+			}
+			q.Webhook = w.ID
+		}
+		entries, total, err := core.History(ctx, account, q)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			fmt.Println(historyLine(e))
+		}
+		if total > len(entries) {
+			fmt.Fprintf(os.Stderr, "%d more are older\n", total-len(entries))
+		}
+		return nil
+	})
+}
+
+// historyLine is an attempt in one line; an answer may hold anything and is quoted.
+func historyLine(e images.HistoryEntry) string {
+	a, d := e.Attempt, e.Delivery
+	what := fmt.Sprintf("status %d", a.Status)
+	if a.Error != "" {
+		what = a.Error
+	} else if !a.Delivered() && a.Answer != "" {
+		what += fmt.Sprintf(" %.100q", a.Answer)
+	}
+	after := e.Outcome
+	if !e.Next.IsZero() {
+		after = "next " + e.Next.Format(time.RFC3339)
+	}
+	return fmt.Sprintf("%s %s %s %q to %q, attempt %d: %s in %v; %s",
+		a.Began.Format("2006-01-02T15:04:05.000Z07:00"), a.EventID, d.Event.Type, d.Event.Image.ID,
+		d.Webhook.Name, a.Number, what, a.Took.Round(time.Millisecond), after)
+}

@@ -1,0 +1,6 @@
+// An example, in a module of its own: copy it into yours.
+module calotype/examples/webhook-go
+
+go 1.26.0
+
+require github.com/standard-webhooks/standard-webhooks/libraries v0.0.1

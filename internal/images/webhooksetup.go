@@ -1,0 +1,139 @@
+package images
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"calotype/internal/sqldb"
+)
+
+// These make a webhook together with the policy that has it told, in one step.
+
+// AddWebhook adds a webhook whose receiver passes the test, and a policy of the same name for it:
+// Invalid, LimitReached, and the test's errors. A nil test is passed.
+func (s *Service) AddWebhook(
+	ctx context.Context, account string, c WebhookChange, test WebhookTest,
+) (Webhook, error) {
+	w, err := s.newWebhook(ctx, account, c, test)
+	if err != nil {
+		return Webhook{}, err
+	}
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := holdAccount(tx, account); err != nil {
+			return err
+		}
+		if err := w.insert(tx); err != nil {
+			return err
+		}
+		return tellWebhook(tx, w)
+	})
+	if err != nil {
+		return Webhook{}, fmt.Errorf("making a webhook and its policy: %w", err)
+	}
+	return w, nil
+}
+
+// tellWebhook inserts a policy for one webhook. The account must be held.
+func tellWebhook(tx *sqldb.Tx, w Webhook) error {
+	p := NotificationPolicy{
+		ID: newAccountID(), Account: w.Account, Name: w.Name, Enabled: true,
+		Webhooks: []string{w.ID}, Created: w.Created, Modified: w.Created,
+	}
+	return p.insert(tx)
+}
+
+// EnsureWebhook makes the webhook that a server is configured with, and its policy, both named name,
+// or gives the one that it made before this URL, secret and key: Invalid, LimitReached. key is a
+// signing key as in Webhook.SigningKeys; "" for a random one at first, and after that for the one
+// there is. Where it is another than before, that one signs too for a day. The receiver is not
+// tested: it may start later. But another URL ends a pause. made says that the webhook is new.
+//
+// Its id follows from the account and the name, and the account is held meanwhile: however many
+// nodes do this at once, there is one webhook. One that a client has made is left alone, whatever
+// its name.
+func (s *Service) EnsureWebhook(
+	ctx context.Context, account, name string, c WebhookChange, key string,
+) (w Webhook, made bool, err error) {
+	if c.Secret == nil {
+		c.Secret = new(string)
+	}
+	id := hashHex("webhook\x00" + account + "\x00" + name)[:32]
+	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := holdAccount(tx, account); err != nil {
+			return err
+		}
+		there := func() (Webhook, error) {
+			return scanWebhook(tx.QueryRow(selectWebhook+` WHERE id = ?1`, id), s.Now())
+		}
+		w, err = there()
+		if made = errors.Is(err, sql.ErrNoRows); made {
+			c.Name = &name
+			if w, err = s.newWebhook(ctx, account, c, nil); err == nil {
+				w.ID, w.SigningKeys[0] = id, cmp.Or(key, w.SigningKeys[0])
+				err = w.insert(tx)
+			}
+		} else if err == nil {
+			err = s.configureWebhook(tx, w, c, cmp.Or(key, w.SigningKeys[0]))
+		}
+		if err != nil {
+			return err
+		}
+		if w, err = there(); err != nil {
+			return err
+		}
+		var policies int
+		err := tx.QueryRow(`SELECT count(*) FROM notification_targets WHERE webhook = ?1`, id).
+			Scan(&policies)
+		if err == nil && policies == 0 {
+			err = tellWebhook(tx, w)
+		}
+		return err
+	})
+	if err != nil {
+		return Webhook{}, false, fmt.Errorf("setting up the webhook %s: %w", name, err)
+	}
+	return w, made, nil
+}
+
+// configureWebhook changes a webhook as EnsureWebhook says.
+func (s *Service) configureWebhook(tx *sqldb.Tx, w Webhook, c WebhookChange, key string) error {
+	if err := w.change(c); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`UPDATE webhooks SET url = ?2, secret = ?3, events = ?4, signing_key = ?5,
+		previous_key = CASE WHEN signing_key = ?5 THEN previous_key ELSE signing_key END,
+		previous_until = CASE WHEN signing_key = ?5 THEN previous_until ELSE CAST(?6 AS BIGINT) END,
+		paused = CASE WHEN url = ?2 THEN paused END,
+		pause_reason = CASE WHEN url = ?2 THEN pause_reason ELSE '' END,
+		failing_since = CASE WHEN url = ?2 THEN failing_since END
+		WHERE id = ?1`,
+		w.ID, w.URL, w.Secret, joinEvents(w.Events), key, micros(s.Now().Add(keyOverlap)))
+	return err
+}
+
+// RemoveWebhook deletes a webhook or a stream like DeleteWebhook, and the policies that told nobody
+// else: WebhookNotFound.
+func (s *Service) RemoveWebhook(ctx context.Context, account, id string) error {
+	policies, err := s.NotificationPolicies(ctx, account)
+	if err != nil {
+		return err
+	}
+	if err := s.DeleteWebhook(ctx, account, id); err != nil {
+		return err
+	}
+	for _, p := range policies {
+		if !slices.Equal(p.Webhooks, []string{id}) {
+			continue
+		}
+		_, err := s.DB.Exec(ctx, `DELETE FROM notification_policies WHERE account = ?1 AND id = ?2
+			AND NOT EXISTS (SELECT 1 FROM notification_targets WHERE policy = ?2)`, account, p.ID)
+		if err != nil {
+			return fmt.Errorf("deleting the policy of a webhook: %w", err)
+		}
+	}
+	return nil
+}

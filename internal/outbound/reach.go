@@ -1,0 +1,50 @@
+package outbound
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// Check says, without asking anybody, why no request to a URL could ever be sent: an *Error, as Post
+// would answer each time. Nil means that one may: what a name leads to is seen when it is connected.
+func Check(c Config, address string) error {
+	to, err := parse(address)
+	if err != nil {
+		return err
+	}
+	host, port := to.Hostname(), to.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[to.Scheme]
+	}
+	g := newGuard(c.Allow)
+	switch addr, notAddr := netip.ParseAddr(host); {
+	case notAddr == nil:
+		err = g.control(networkOf(addr), net.JoinHostPort(host, port), nil)
+	case isLocalhost(host):
+		// Of its two addresses one is enough.
+		if err = g.control("tcp4", net.JoinHostPort("127.0.0.1", port), nil); err != nil &&
+			g.control("tcp6", net.JoinHostPort("::1", port), nil) == nil {
+			err = nil
+		}
+	case port != "80" && port != "443" && len(c.Allow) == 0:
+		err = errPort
+	}
+	if err != nil {
+		return reason(host, err)
+	}
+	return nil
+}
+
+func networkOf(addr netip.Addr) string {
+	if addr.Unmap().Is4() {
+		return "tcp4"
+	}
+	return "tcp6"
+}
+
+// isLocalhost reports whether a name always means this machine.
+func isLocalhost(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}

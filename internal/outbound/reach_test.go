@@ -1,0 +1,56 @@
+package outbound
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestCheck: what can never work is told before anybody is asked, and Post agrees.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ url, allow, refused string }{
+		{"https://example.com/hook", "", ""},
+		{"http://example.com:80", "", ""},
+		{"https://example.com:8443/", "", AllowFlag},
+		{"https://example.com:8443/", "10.0.0.0/8", ""}, // the name may lead there
+		{"http://localhost/hook", "", AllowFlag},
+		{"http://LOCALHOST.:3000/hook", "", AllowFlag},
+		{"http://app.localhost:3000/hook", "", AllowFlag},
+		{"http://localhost:3000/hook", "127.0.0.0/8", ""},
+		{"http://localhost:3000/hook", "::1", ""},
+		{"http://localhost:3000/hook", "10.0.0.0/8", AllowFlag},
+		{"http://127.0.0.1/", "", AllowFlag},
+		{"http://127.0.0.1:3000/", "127.0.0.1", ""},
+		{"http://[::1]:3000/", "127.0.0.1", AllowFlag},
+		{"http://[::ffff:127.0.0.1]/", "", AllowFlag},
+		{"http://[::ffff:127.0.0.1]:81/", "127.0.0.1", ""},
+		{"http://169.254.169.254/latest", "", AllowFlag},
+		{"http://93.184.216.34/", "", ""},
+		{"http://93.184.216.34:22/", "", AllowFlag},
+		{"http://0x7f.1/", "", "neither a name nor an address"},
+		{"ftp://example.com/", "", "http://"},
+		{"https:///hook", "", "no host"},
+		{"nothing", "", "http://"},
+	} {
+		allow, err := ParseNetworks(c.allow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = Check(Config{Allow: allow}, c.url)
+		if (err == nil) != (c.refused == "") || err != nil && (!errors.As(err, new(*Error)) ||
+			!strings.Contains(err.Error(), c.refused)) {
+			t.Errorf("%s with %q: %v, want %q", c.url, c.allow, err, c.refused)
+		}
+		if c.refused == "" || strings.Contains(c.url, "example.com") ||
+			strings.Contains(c.url, "app.") { // nobody is asked for a name
+			continue
+		}
+		p := NewPoster(Config{Allow: allow})
+		if status, _, sent := p.Post(t.Context(), c.url, http.Header{}, nil, 1); sent == nil {
+			t.Errorf("%s is refused, but a post was answered with %d", c.url, status)
+		}
+		p.Close()
+	}
+}
