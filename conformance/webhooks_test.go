@@ -189,6 +189,7 @@ func loseFields(r *http.Request) {
 const (
 	oneDestination = "destinations/webhooks/"
 	destinations   = "destinations/webhooks"
+	notRefused     = "the (refusal is <nil>|call was not refused)"
 )
 
 // webhookBreakages are what the scenarios about webhooks must notice.
@@ -209,7 +210,7 @@ var webhookBreakages = []breakage{
 	{name: "no signing secret told", want: "the new destination has no id or no signing secret",
 		result: set("POST "+destinations, "signing_secret", nil)},
 	{name: "test event not sent", want: "the test event was not sent", message: lost("test")},
-	{name: "any receiver taken", want: "the (refusal is <nil>|call was not refused)",
+	{name: "any receiver taken", want: notRefused,
 		message: func(m *message) { m.accept = true }},
 	{name: "success not told", want: "no message image.upload.succeeded",
 		message: lost("image.upload.succeeded")},
@@ -221,7 +222,7 @@ var webhookBreakages = []breakage{
 		answer: results("GET "+destinations, underItems)},
 	{name: "destinations without the new one", want: "the list of destinations lacks",
 		answer: results("GET "+destinations, noItems)},
-	{name: "deletion of a destination does nothing", want: "the (refusal is <nil>|call was not refused)",
+	{name: "deletion of a destination does nothing", want: notRefused,
 		request: instead("DELETE " + oneDestination)},
 	{name: "change of a destination does nothing", want: "the destination",
 		request: instead("PUT " + oneDestination)},
@@ -230,7 +231,7 @@ var webhookBreakages = []breakage{
 		request: instead("PUT policies/")},
 	{name: "policies no list", want: "the list of policies|not iterable",
 		answer: results("GET policies", underItems)},
-	{name: "deletion of a policy does nothing", want: "the (refusal is <nil>|call was not refused)",
+	{name: "deletion of a policy does nothing", want: notRefused,
 		request: instead("DELETE policies/")},
 	{name: "no alerts", want: "among the available alerts is no",
 		answer: results("GET available_alerts", noItems)},

@@ -19,8 +19,8 @@ import (
 // patience is how long the program waits for what must come, or be listed, at once.
 const patience = 20 * time.Second
 
-// A receiver is the backend of an app, and keeps what is posted to it: this SDK hands out nothing to
-// verify a signature with, but the secret that it was given comes back in a header.
+// A receiver is the backend of an app, and keeps what is posted to it. This SDK hands out nothing
+// to verify a signature with, but the secret that it was given comes back in a header.
 type receiver struct {
 	url string
 
@@ -134,7 +134,8 @@ func wantGone(t *testing.T, what string, err error) {
 }
 
 // wantDestination wants the destination alone and in the list.
-func (s service) wantDestination(t *testing.T, id string, want cloudflare.NotificationUpsertWebhooks,
+func (s service) wantDestination(
+	t *testing.T, id string, want cloudflare.NotificationUpsertWebhooks,
 ) {
 	t.Helper()
 	ctx, account := context.Background(), s.account.Identifier
@@ -178,8 +179,8 @@ func (s service) wantOffers(t *testing.T) {
 }
 
 // testPolicy makes a policy that tells a destination, reads, lists and changes it, and calls
-// something while it is enabled. This SDK sends all fields each time, those that it has no value for
-// too: an empty id, conditions and filters of null, times of year 1, and mechanisms with names.
+// something while it is enabled. This SDK sends all fields each time, those that it has no value
+// for too: an empty id, conditions and filters of null, times of year 1, mechanisms with names.
 func (s service) testPolicy(t *testing.T, destination string, enabled func()) (id string) {
 	t.Helper()
 	ctx, account := context.Background(), s.account.Identifier
