@@ -20,9 +20,9 @@ const (
 	sdkImage   = "image_id"
 )
 
-// An sdkTest is a test of the Go SDK: what it needs, and how it ends here. Each was written against
-// a mock that takes everything; those that ask for what no real service gives, or not this one, must
-// be refused, for the reason given.
+// An sdkTest is a test of the Go SDK: what it needs, and how it ends here. Each was written
+// against a mock that takes everything; those that ask for what no real service gives, or not this
+// one, must be refused, for the reason given.
 type sdkTest struct {
 	needs   func(fixtures)
 	refused string // the message of the refusal
