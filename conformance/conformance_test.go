@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,7 +45,7 @@ type server struct {
 }
 
 // newServer starts the program on a fresh data folder; more variables override its settings. It may
-// fetch pictures from this machine.
+// fetch pictures from this machine, and post webhooks to it.
 func newServer(t *testing.T, more ...string) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,7 +58,7 @@ func newServer(t *testing.T, more ...string) *server {
 	environ := append(outerEnviron(),
 		"CALOTYPE_DATA="+t.TempDir(), "CALOTYPE_LISTEN="+address, "CALOTYPE_URL="+s.front.URL,
 		"CALOTYPE_ACCOUNT_ID="+accountID, "CALOTYPE_API_TOKEN="+token,
-		"CALOTYPE_DISK_RESERVE=1MiB", "CALOTYPE_OUTBOUND_ALLOW=127.0.0.1")
+		"CALOTYPE_DISK_RESERVE=1MiB", "CALOTYPE_OUTBOUND_ALLOW=127.0.0.0/8")
 	environ = append(environ, more...)
 	listener.Close()
 	s.start(t, environ)
@@ -144,7 +145,8 @@ type sdk struct {
 	dir     string
 	agent   string   // what the SDK calls itself in its requests
 	first   []string // runs the program
-	again   []string // runs it again
+	images  []string // runs its scenarios about images again
+	hooks   []string // runs those about webhooks
 	passed  *regexp.Regexp
 	skipped *regexp.Regexp
 	count   int // of scenarios
@@ -156,10 +158,11 @@ func TestGo(t *testing.T) {
 	conform(t, sdk{
 		dir: "go", agent: "Cloudflare/Go 7.9.0",
 		first:   []string{"go", "test", "-count=1", "-v", "-o", program, "."},
-		again:   []string{program},
+		images:  []string{program, "-test.skip=^TestWebhook"},
+		hooks:   []string{program, "-test.run=^TestWebhook"},
 		passed:  regexp.MustCompile(`(?m)^ *--- PASS: `),
 		skipped: regexp.MustCompile(`(?m)^ *--- SKIP: `),
-		count:   23, // with the two that hold others
+		count:   26, // with the two that hold others
 	})
 }
 
@@ -168,10 +171,13 @@ func TestNode(t *testing.T) {
 	node := nodeParts(t)
 	command := []string{node, "--test", "--test-reporter=tap"}
 	conform(t, sdk{
-		dir: "node", agent: "Cloudflare/JS 7.3.0", first: command, again: command,
+		dir: "node", agent: "Cloudflare/JS 7.3.0", first: command,
+		images: append(slices.Clone(command), "account.test.mjs", "edit.test.mjs",
+			"scenario.test.mjs"),
+		hooks:   append(slices.Clone(command), "webhook.test.mjs"),
 		passed:  regexp.MustCompile(`(?m)^ *ok \d`),
 		skipped: regexp.MustCompile(`(?m)# (SKIP|TODO)`),
-		count:   22, // with the one that holds others
+		count:   25, // with the one that holds others
 	})
 }
 
@@ -184,10 +190,16 @@ func conform(t *testing.T, c sdk) {
 		t.Fatalf("%d scenarios of %d passed:\n%s", passed, c.count, out)
 	}
 	s.front.check(t, c.agent)
+	s.breakEach(t, breakages, c.dir, c.images)
+	s.breakEach(t, webhookBreakages, c.dir, c.hooks)
+}
+
+// breakEach runs a program against the server with each of the breakages, of which it must tell.
+func (s *server) breakEach(t *testing.T, breakages []breakage, dir string, command []string) {
 	for _, b := range breakages {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
-			out, ok := s.play(t, newFront(t, s.upstream, s.front.URL, b), c.dir, c.again...)
+			out, ok := s.play(t, newFront(t, s.upstream, s.front.URL, b), dir, command...)
 			if ok || !regexp.MustCompile(b.want).MatchString(out) {
 				t.Errorf("passed is %v; what is wrong is not said (%s):\n%s", ok, b.want, out)
 			}
@@ -196,9 +208,10 @@ func conform(t *testing.T, c sdk) {
 }
 
 // scenariosV0 counts the scenarios of the program in gov0.
-const scenariosV0 = 9 // with the one that holds others
+const scenariosV0 = 10 // with the one that holds others
 
-// TestGoV0 runs the program for the older Go SDK. It makes every call that this has for images.
+// TestGoV0 runs the program for the older Go SDK. It makes every call that this has for images,
+// and most of those for webhooks.
 func TestGoV0(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -208,15 +221,8 @@ func TestGoV0(t *testing.T) {
 	if !ok || passed != scenariosV0 {
 		t.Fatalf("%d scenarios of %d passed:\n%s", passed, scenariosV0, out)
 	}
-	for _, b := range breakagesV0 {
-		t.Run(b.name, func(t *testing.T) {
-			out, ok := s.play(t, newFront(t, s.upstream, s.front.URL, b), "gov0", program,
-				"-test.v")
-			if ok || !regexp.MustCompile(b.want).MatchString(out) {
-				t.Errorf("passed is %v; what is wrong is not said (%s):\n%s", ok, b.want, out)
-			}
-		})
-	}
+	s.breakEach(t, breakagesV0, "gov0", []string{program})
+	s.breakEach(t, webhookBreakagesV0, "gov0", []string{program, "-test.run=^TestWebhook"})
 }
 
 // nodeParts finds what the test needs. In CI nothing may be missing.
@@ -225,6 +231,9 @@ func nodeParts(t *testing.T) (node string) {
 	node, err := exec.LookPath("node")
 	if err == nil {
 		_, err = os.Stat("node/node_modules/cloudflare/package.json")
+	}
+	if err == nil {
+		_, err = os.Stat("node/node_modules/standardwebhooks/package.json")
 	}
 	if err == nil {
 		return node

@@ -41,12 +41,15 @@ func newFront(t *testing.T, program, home string, b breakage) *front {
 	}
 	f := &front{}
 	var here string
-	f.Server = httptest.NewUnstartedServer(&httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(upstream)
 			r.Out.Header.Del("Accept-Encoding") // answers must be readable
 			if b.request != nil {
 				b.request(r.Out)
+			}
+			if b.message != nil {
+				relayDestination(r.Out, here)
 			}
 		},
 		ModifyResponse: func(r *http.Response) error {
@@ -56,7 +59,11 @@ func newFront(t *testing.T, program, home string, b breakage) *front {
 			}
 			return b.falsify(r, home, here)
 		},
-	})
+	}
+	f.Server = httptest.NewUnstartedServer(proxy)
+	if b.message != nil {
+		f.Server.Config.Handler = relayed{proxy, b.message}
+	}
 	here = "http://" + f.Listener.Addr().String()
 	f.Start()
 	t.Cleanup(f.Close)
@@ -110,6 +117,7 @@ type breakage struct {
 	request func(*http.Request)
 	answer  func(*http.Response, *[]byte)          // may change status, headers and body
 	result  func(on string, result map[string]any) // of successful calls; on names the call
+	message func(*message)                         // to a receiver of webhooks; may change it
 }
 
 // falsify breaks an answer. Addresses in it lead back to this front.
@@ -121,14 +129,19 @@ func (b breakage) falsify(r *http.Response, from, to string) error {
 	if err := r.Body.Close(); err != nil {
 		return err
 	}
-	if strings.Contains(r.Header.Get("Content-Type"), "json") {
+	on := operation(r.Request)
+	// The history tells what was sent, which is signed: addresses in that lead to the program.
+	if strings.Contains(r.Header.Get("Content-Type"), "json") && on != "GET history" {
 		body = bytes.ReplaceAll(body, []byte(from), []byte(to))
+		if b.message != nil {
+			body = withoutRelay(body, to)
+		}
 	}
-	if b.result != nil && r.StatusCode == http.StatusOK {
+	if b.result != nil && r.StatusCode < http.StatusMultipleChoices {
 		var envelope map[string]any
 		if json.Unmarshal(body, &envelope) == nil {
 			if result, ok := envelope["result"].(map[string]any); ok {
-				b.result(operation(r.Request), result)
+				b.result(on, result)
 			}
 			if body, err = json.Marshal(envelope); err != nil {
 				return err
@@ -144,10 +157,18 @@ func (b breakage) falsify(r *http.Response, from, to string) error {
 }
 
 // operation names what a request asks for: mint, create, list, old list, details, blob, edit or
-// delete;
-// post and get are an end user's.
+// delete; post and get are an end user's. What is asked about webhooks goes by its method and path,
+// such as "PUT policies/", without the id.
 func operation(r *http.Request) string {
 	path := r.URL.EscapedPath()
+	if _, below, alerting := strings.Cut(path, "/alerting/v3/"); alerting {
+		for _, collection := range []string{"destinations/webhooks/", "policies/"} {
+			if strings.HasPrefix(below, collection) {
+				below = collection
+			}
+		}
+		return r.Method + " " + below
+	}
 	_, below, api := strings.Cut(path, "/images/")
 	switch {
 	case !api && r.Method == http.MethodGet:

@@ -1,9 +1,10 @@
 // Package conformance is a program that uses Cloudflare Images through the official Go SDK:
-// one-time upload URLs, details, lists, originals, deletion and errors. It knows the account and
-// where the service is from the three environment variables that the SDKs read, and nothing of who
-// answers.
+// one-time upload URLs, details, lists, originals, deletion, errors, and webhooks, which it checks
+// with the library of Standard Webhooks. It knows the account and where the service is from the
+// three environment variables that the SDKs read, and nothing of who answers.
 //
-// It imports the SDK's package images only, which compiles in a fifth of the time of all of it.
+// It imports the SDK's packages images and alerting only, which compile in a fifth of the time of
+// all of it.
 // That is why it reads the environment as cloudflare.NewClient does, and fills the fields of
 // parameters where others call cloudflare.F.
 package conformance
@@ -22,6 +23,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cloudflare/cloudflare-go/v7/alerting"
 	"github.com/cloudflare/cloudflare-go/v7/images"
 	"github.com/cloudflare/cloudflare-go/v7/option"
 )
@@ -29,7 +31,8 @@ import (
 // A service is a client of an account, and what went over its wire.
 type service struct {
 	*images.ImageService
-	account string
+	alerting *alerting.AlertingService
+	account  string
 
 	mu       sync.Mutex
 	requests int
@@ -41,11 +44,13 @@ type service struct {
 func newService(t *testing.T, more ...option.RequestOption) *service {
 	t.Helper()
 	s := &service{account: variable(t, "CLOUDFLARE_ACCOUNT_ID")}
-	s.ImageService = images.NewImageService(append([]option.RequestOption{
+	options := append([]option.RequestOption{
 		option.WithBaseURL(variable(t, "CLOUDFLARE_BASE_URL")),
 		option.WithAPIToken(variable(t, "CLOUDFLARE_API_TOKEN")),
 		option.WithMiddleware(s.watch),
-	}, more...)...)
+	}, more...)
+	s.ImageService = images.NewImageService(options...)
+	s.alerting = alerting.NewAlertingService(options...)
 	t.Cleanup(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -1,9 +1,13 @@
-// The official Go SDK, in a module of its own: Calotype itself does not need it.
+// The official Go SDK, and what receivers verify webhooks with, in a module of its own: Calotype
+// itself does not need the SDK.
 module calotype/conformance/go
 
 go 1.26.0
 
-require github.com/cloudflare/cloudflare-go/v7 v7.9.0
+require (
+	github.com/cloudflare/cloudflare-go/v7 v7.9.0
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
+)
 
 require (
 	github.com/tidwall/gjson v1.14.4 // indirect

@@ -30,6 +30,7 @@ export class Service {
     const client = new Cloudflare({ fetch: (...call) => this.#watch(...call), ...options });
     this.v1 = client.images.v1;
     this.v2 = client.images.v2;
+    this.alerting = client.alerting;
   }
 
   // watch counts requests, those that the SDK repeats too, and looks at envelopes: the SDK reads
