@@ -98,7 +98,7 @@ func (a *api) createWebhook(c *call) (any, error) {
 
 func missing(name, what string) error { return invalid("missing field `%s`: %s.", name, what) }
 
-// readWebhook reads the fields of a webhook. An empty secret is none; not given it stays.
+// readWebhook reads the fields of a webhook.
 func readWebhook(c *call) (change images.WebhookChange, err error) {
 	f, err := c.body.form()
 	if err != nil {

@@ -202,7 +202,8 @@ func (w Webhook) insert(tx *sqldb.Tx) error {
 
 // ChangeWebhook changes a webhook: WebhookNotFound, Invalid. Where the URL is another, or when it was
 // paused, its receiver must pass the test, after which it is paused no more. A secret is never sent
-// to another host than the one it was given for: with a new one it must be given again.
+// to another host than the one it was given for: with a new one it must be given again, or an empty
+// one. Else an empty one is as good as none given, since some clients send it with every change.
 func (s *Service) ChangeWebhook(
 	ctx context.Context, account, id string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
@@ -211,6 +212,9 @@ func (s *Service) ChangeWebhook(
 		return Webhook{}, err
 	}
 	w := old
+	if c.Secret != nil && *c.Secret == "" && (c.URL == nil || sameHost(old.URL, *c.URL)) {
+		c.Secret = nil
+	}
 	if err := w.change(c); err != nil {
 		return Webhook{}, err
 	}

@@ -56,6 +56,12 @@ func TestWebhooks(t *testing.T) {
 		if err != nil || tested.ID != "" || seen.Secret != "s3cret" || seen.Name != "m" {
 			t.Errorf("changed to %+v, tested %+v, %v", seen, tested, err)
 		}
+		// Some clients send an empty one with every change.
+		seen, err = core.ChangeWebhook(ctx, account, w.ID, images.WebhookChange{
+			URL: ptr("https://example.com/b"), Secret: ptr("")}, pass)
+		if err != nil || seen.Secret != "s3cret" {
+			t.Errorf("changed to %+v, %v", seen, err)
+		}
 		seen, err = core.ChangeWebhook(ctx, account, w.ID, images.WebhookChange{
 			URL: ptr("https://example.org/a"), Secret: ptr("")}, pass)
 		if err != nil || tested.URL != "https://example.org/a" || seen.Secret != "" {
