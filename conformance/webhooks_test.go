@@ -252,7 +252,7 @@ var webhookBreakagesV0 = []breakage{
 		answer: results("GET "+destinations, underItems)},
 	{name: "change of a policy does nothing", want: "the policy is ",
 		request: instead("PUT policies/")},
-	{name: "history empty", want: "the history lacks", answer: results("GET history", noItems)},
-	{name: "deletion of a destination does nothing", want: "deleted",
+	{name: "history empty", want: "the history", answer: results("GET history", noItems)},
+	{name: "deletion of a destination does nothing", want: "the deleted destination gives",
 		request: instead("DELETE " + oneDestination)},
 }
