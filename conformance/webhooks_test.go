@@ -248,6 +248,12 @@ var webhookBreakagesV0 = []breakage{
 		message: lost("image.upload.succeeded")},
 	{name: "message without secret", want: "cf-webhook-auth is ",
 		message: func(m *message) { m.header.Del("cf-webhook-auth") }},
+	{name: "secret lost with a change", want: "cf-webhook-auth is ",
+		message: func(m *message) {
+			if m.event != "test" {
+				m.header.Del("cf-webhook-auth")
+			}
+		}},
 	{name: "destinations no list", want: "the list of destinations",
 		answer: results("GET "+destinations, underItems)},
 	{name: "change of a policy does nothing", want: "the policy is ",

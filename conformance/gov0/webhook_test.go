@@ -99,9 +99,10 @@ func TestWebhooks(t *testing.T) {
 	t.Cleanup(func() { _, _ = s.DeleteNotificationWebhooks(ctx, account, id) })
 	r.wait(t, hook.Secret, "test", "")
 	s.wantDestination(t, id, hook)
-	// This SDK always sends a secret: an empty one would take it away.
+	// This SDK always sends a secret, an empty one if not given: that must not take the old away.
 	hook.Name = "new name"
-	if changed, err := s.UpdateNotificationWebhooks(ctx, account, id, &hook); err != nil ||
+	change := cloudflare.NotificationUpsertWebhooks{Name: hook.Name, URL: hook.URL}
+	if changed, err := s.UpdateNotificationWebhooks(ctx, account, id, &change); err != nil ||
 		changed.Result.ID != id {
 		t.Fatalf("changing the destination: %+v (%v)", changed, err)
 	}
