@@ -261,12 +261,19 @@ func (b *bench) toldUploadsOn(engine string, database func(name string) (string,
 		})
 	}
 	silent := func() ([]float64, error) { return both[1].andThen(func() error { return nil }) }
-	return b.inTurn([]row{
+	err = b.inTurn([]row{
 		{name: "upload 200 KB on " + engine + ", a webhook told, rate", unit: "1/s",
 			peer: "nobody told"},
 		{name: "upload 200 KB on " + engine + ", a webhook told, CPU", unit: "ms",
 			peer: "nobody told"},
 	}, told, silent)
+	if err != nil {
+		return err
+	}
+	return b.profiled(both[0].s, "upload-told-"+engine, func() error {
+		_, err := told()
+		return err
+	})
 }
 
 // andThen uploads n pictures and waits for what comes of it, which is in the CPU time. The rate is
