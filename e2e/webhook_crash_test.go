@@ -17,7 +17,7 @@ import (
 // A tellingCrash is a crash of a server that tells a receiver of its uploads.
 type tellingCrash struct {
 	*crash
-	receiver *receiver
+	receiver *backend
 	refused  []*crashTicket // whose first body was no picture, and is answered as such
 	began    time.Time
 	counts   map[string]*tellingCount
@@ -69,7 +69,7 @@ func crashAndTell(t *testing.T, s *server, dsn string) {
 		},
 		began: time.Now(), counts: map[string]*tellingCount{},
 	}
-	c.receiver = newReceiver(t, s, "/hook")
+	c.receiver = newBackend(t, s, "/hook")
 	c.measure()
 	for round := range crashRounds {
 		stage := tellingStages[round%len(tellingStages)]

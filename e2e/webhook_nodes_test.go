@@ -9,8 +9,8 @@ import (
 	"calotype/internal/images"
 )
 
-// told is what two nodes have to tell of: the contents of their uploads, by id.
-type told struct {
+// twoTellers are two nodes, and what they have to tell of: the contents of their uploads, by id.
+type twoTellers struct {
 	t     *testing.T
 	nodes []*server
 	all   map[string][]byte
@@ -18,7 +18,7 @@ type told struct {
 }
 
 // upload uploads n pictures, all at once, by each node in turn.
-func (w *told) upload(n int) (ids []string) {
+func (w *twoTellers) upload(n int) (ids []string) {
 	w.t.Helper()
 	base := photo(w.t, 200, 150, 7)
 	var uploads sync.WaitGroup
@@ -44,8 +44,8 @@ func (w *told) upload(n int) (ids []string) {
 func TestTwoNodesTell(t *testing.T) {
 	t.Parallel()
 	nodes := newNodes(t, 2, "-outbound-allow", "127.0.0.0/8")
-	r := newReceiver(t, nodes[0], "/hook")
-	w := &told{t: t, nodes: nodes, all: map[string][]byte{}}
+	r := newBackend(t, nodes[0], "/hook")
+	w := &twoTellers{t: t, nodes: nodes, all: map[string][]byte{}}
 	w.upload(60)
 	// Rows that wait, for which both nodes reach at the same time.
 	r.hold()
@@ -85,7 +85,7 @@ func TestTwoNodesTell(t *testing.T) {
 }
 
 // await waits until all has been told.
-func (w *told) await(r *receiver, most time.Duration) {
+func (w *twoTellers) await(r *backend, most time.Duration) {
 	w.t.Helper()
 	for deadline := time.Now().Add(most); ; time.Sleep(50 * time.Millisecond) {
 		missing := ""
@@ -110,7 +110,7 @@ func (w *told) await(r *receiver, most time.Duration) {
 }
 
 // wantWrittenDown waits until so many events are known as taken, by one attempt each.
-func (w *told) wantWrittenDown(n int) {
+func (w *twoTellers) wantWrittenDown(n int) {
 	w.t.Helper()
 	waitFor(w.t, func() bool { return len(w.nodes[0].history()) >= n })
 	for _, h := range w.nodes[1].history() {

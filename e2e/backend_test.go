@@ -20,12 +20,12 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// receiverSecret is what a receiver's messages must bring in cf-webhook-auth.
-const receiverSecret = "canary-webhook-secret-7H2KD"
+// backendSecret is what a backend's messages must bring in cf-webhook-auth.
+const backendSecret = "canary-webhook-secret-7H2KD"
 
-// A receiver is an app's backend that is told of events. It takes none whose signature does not
+// A backend is an app's backend that is told of events. It takes none whose signature does not
 // verify, remembers all, and answers when and as the test says.
-type receiver struct {
+type backend struct {
 	*httptest.Server
 	t      *testing.T
 	status atomic.Int32 // of its answers, else 204
@@ -34,7 +34,7 @@ type receiver struct {
 
 	mu   sync.Mutex
 	told map[string]*tolds // by webhook-id
-	gate *gate
+	gate *turnstile
 	held int // messages that wait for their answer
 }
 
@@ -59,11 +59,11 @@ type toldEvent struct {
 	}
 }
 
-// newReceiver starts a receiver, and has a server tell it of uploads. The path and query of its URL
+// newBackend starts a backend, and has a server tell it of uploads. The path and query of its URL
 // are where given.
-func newReceiver(t *testing.T, s *server, path string) *receiver {
+func newBackend(t *testing.T, s *server, path string) *backend {
 	t.Helper()
-	r := &receiver{t: t, told: map[string]*tolds{}, gate: newGate()}
+	r := &backend{t: t, told: map[string]*tolds{}, gate: newTurnstile()}
 	r.open()
 	r.Server = httptest.NewServer(r)
 	t.Cleanup(r.Close)
@@ -73,7 +73,7 @@ func newReceiver(t *testing.T, s *server, path string) *receiver {
 		SigningSecret string `json:"signing_secret"`
 	}
 	s.alerting("destinations/webhooks", http.StatusCreated, map[string]any{
-		"name": "backend", "url": r.URL + path, "secret": receiverSecret}, &hook)
+		"name": "backend", "url": r.URL + path, "secret": backendSecret}, &hook)
 	s.alerting("policies", http.StatusOK, map[string]any{
 		"name": "uploads", "alert_type": "image_notification", "enabled": true,
 		"mechanisms": map[string]any{"webhooks": []any{map[string]any{"id": hook.ID}}}}, nil)
@@ -107,7 +107,7 @@ func (s *server) alerting(path string, status int, fields, result any) {
 }
 
 // ServeHTTP takes a message.
-func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+func (r *backend) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	body, err := io.ReadAll(q.Body)
 	if err != nil {
 		return // the server was killed while it sent
@@ -145,7 +145,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 var serverBase = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
 // note checks a message and remembers it. It returns where its answer has to wait.
-func (r *receiver) note(id string, event toldEvent, body []byte, header http.Header) *gate {
+func (r *backend) note(id string, event toldEvent, body []byte, header http.Header) *turnstile {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.signed.Verify(body, header); err != nil {
@@ -156,7 +156,7 @@ func (r *receiver) note(id string, event toldEvent, body []byte, header http.Hea
 	if r.signed.Verify(changed, header) == nil {
 		r.t.Errorf("the message %s verifies with another byte too", id)
 	}
-	if got := header.Get("cf-webhook-auth"); got != receiverSecret {
+	if got := header.Get("cf-webhook-auth"); got != backendSecret {
 		r.t.Errorf("the message %s has the secret %q", id, got)
 	}
 	told, text := r.told[id], serverBase.ReplaceAllString(string(body), "http://server")
@@ -174,29 +174,29 @@ func (r *receiver) note(id string, event toldEvent, body []byte, header http.Hea
 	return r.gate
 }
 
-// A gate is where messages wait for their answers.
-type gate struct {
+// A turnstile is where messages wait for their answers.
+type turnstile struct {
 	permits chan struct{} // each for one answer
 	wide    chan struct{} // closed: for all
 	open    func()
 }
 
-func newGate() *gate {
-	g := &gate{permits: make(chan struct{}, 1000), wide: make(chan struct{})}
+func newTurnstile() *turnstile {
+	g := &turnstile{permits: make(chan struct{}, 1000), wide: make(chan struct{})}
 	g.open = sync.OnceFunc(func() { close(g.wide) })
 	return g
 }
 
 // hold lets all messages wait from now on, until allow or open.
-func (r *receiver) hold() {
+func (r *backend) hold() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gate.open()
-	r.gate = newGate()
+	r.gate = newTurnstile()
 }
 
 // allow answers so many messages.
-func (r *receiver) allow(n int) {
+func (r *backend) allow(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for range n {
@@ -205,21 +205,21 @@ func (r *receiver) allow(n int) {
 }
 
 // open answers all messages, those that wait and those to come.
-func (r *receiver) open() {
+func (r *backend) open() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gate.open()
 }
 
 // holds returns how many messages wait for their answers.
-func (r *receiver) holds() int {
+func (r *backend) holds() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.held
 }
 
 // count returns how many messages have come.
-func (r *receiver) count() (n int) {
+func (r *backend) count() (n int) {
 	for _, told := range r.all() {
 		n += told.times
 	}
@@ -227,7 +227,7 @@ func (r *receiver) count() (n int) {
 }
 
 // all returns what has come so far, by webhook-id.
-func (r *receiver) all() map[string]tolds {
+func (r *backend) all() map[string]tolds {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := make(map[string]tolds, len(r.told))
@@ -238,7 +238,7 @@ func (r *receiver) all() map[string]tolds {
 }
 
 // about returns the webhook-ids of one kind of event about an image that were answered with 2xx.
-func (r *receiver) about(event, image string) (ids []string) {
+func (r *backend) about(event, image string) (ids []string) {
 	for id, told := range r.all() {
 		if told.event.Data.Event == event && told.event.Data.ID == image && told.answered > 0 {
 			ids = append(ids, id)
@@ -248,7 +248,7 @@ func (r *receiver) about(event, image string) (ids []string) {
 }
 
 // wantOnce checks that an upload was told, and of what bytes, by one event.
-func (r *receiver) wantOnce(image string, content []byte) {
+func (r *backend) wantOnce(image string, content []byte) {
 	r.t.Helper()
 	ids := r.about("image.upload.succeeded", image)
 	if len(ids) != 1 {
@@ -263,7 +263,7 @@ func (r *receiver) wantOnce(image string, content []byte) {
 }
 
 // report describes what has come.
-func (r *receiver) report() string {
+func (r *backend) report() string {
 	times, events := map[int]int{}, map[string]int{}
 	for _, told := range r.all() {
 		times[told.times]++
