@@ -34,7 +34,9 @@ var tellingStages = []struct {
 }{
 	{"half of the body was sent", true, func(c *tellingCrash, f []*flight) { c.halfSent(f) }},
 	{"the spool file is complete", true, func(c *tellingCrash, f []*flight) { c.spoolComplete(f) }},
-	{"the original is in the blob folder", false, func(c *tellingCrash, f []*flight) { c.blobStored(f) }},
+	{"the original is in the blob folder", false, func(c *tellingCrash, f []*flight) {
+		c.blobStored(f)
+	}},
 	{"about the commit", false, func(c *tellingCrash, f []*flight) { c.aboutCommit(f) }},
 	{"after the first answer", false, func(c *tellingCrash, f []*flight) { c.answered(f) }},
 	{"about the first message", false, (*tellingCrash).aboutMessage},

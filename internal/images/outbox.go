@@ -122,6 +122,15 @@ func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
 	return due > 0, nil
 }
 
+// claimSome claims the longest due of a webhook. The outer condition is asked again of rows that
+// another claimer held meanwhile. Its plus keeps SQLite from answering it by an index, through all
+// that is due, in place of the few.
+const claimSome = `UPDATE deliveries SET attempt = attempt + 1, due = ?3
+	WHERE webhook = ?1 AND +due <= ?2 AND event IN (SELECT event FROM deliveries
+		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due LIMIT ?4)
+	AND EXISTS (SELECT 1 FROM webhooks WHERE id = ?1 AND paused IS NULL)
+	RETURNING event, policy, policy_name, attempt`
+
 // ClaimDeliveries claims due deliveries of a webhook or stream, at most ClaimAtOnce, the longest due
 // first. They are the caller's for the time of DeliveryLease. Paused webhooks have none.
 func (s *Service) ClaimDeliveries(
@@ -130,13 +139,7 @@ func (s *Service) ClaimDeliveries(
 	var claimed []Delivery
 	now := s.Now()
 	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
-		// The outer condition is asked again of rows that another claimer held meanwhile. Its plus
-		// keeps SQLite from answering it by an index, through all that is due, in place of the few.
-		rows, err := tx.Query(`UPDATE deliveries SET attempt = attempt + 1, due = ?3
-			WHERE webhook = ?1 AND +due <= ?2 AND event IN (SELECT event FROM deliveries
-				WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due LIMIT ?4)
-			AND EXISTS (SELECT 1 FROM webhooks WHERE id = ?1 AND paused IS NULL)
-			RETURNING event, policy, policy_name, attempt`,
+		rows, err := tx.Query(claimSome,
 			webhook, micros(now), micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
 		if err != nil {
 			return err
