@@ -35,6 +35,7 @@ var parts = []struct {
 	{"cold", (*bench).cold},
 	{"uploads", (*bench).uploads},
 	{"drafts", (*bench).drafts},
+	{"webhooks", (*bench).webhooks},
 	{"memory", (*bench).memory},
 }
 
@@ -50,8 +51,13 @@ func main() {
 func run() (err error) {
 	quick := flag.Bool("quick", false, "a few minutes in place of a quarter of an hour; more noise")
 	only := flag.String("run", "", "regular expression of the parts to run: hits cold uploads "+
-		"drafts memory")
+		"drafts webhooks memory")
+	messages := flag.String("post", "", "for its own use: a file of messages to post")
+	to := flag.String("to", "", "for its own use: where")
 	flag.Parse()
+	if *messages != "" {
+		return postMessages(*messages, *to)
+	}
 	wanted, err := regexp.Compile(*only)
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)

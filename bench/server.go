@@ -38,7 +38,8 @@ func (b *bench) startServer(name, database string) (*server, error) {
 	env := []string{
 		"CALOTYPE_ACCOUNT_ID=" + accountID,
 		"CALOTYPE_API_TOKEN=" + apiToken, "CALOTYPE_DB=" + database,
-		"CALOTYPE_DISK_RESERVE=256MiB", "CALOTYPE_PROFILE=" + s.profile,
+		"CALOTYPE_DISK_RESERVE=256MiB", "CALOTYPE_OUTBOUND_ALLOW=127.0.0.0/8",
+		"CALOTYPE_PROFILE=" + s.profile,
 	}
 	s.process, err = startProcess(filepath.Join(b.scratch, name+".log"), env, b.calotype,
 		"serve", "-listen", address, "-data", filepath.Join(b.scratch, name))

@@ -38,13 +38,14 @@ func TestRace(t *testing.T) {
 	})
 }
 
-// newNodes starts servers on one PostgreSQL database and one S3 bucket.
-func newNodes(t *testing.T, n int) (nodes []*server) {
+// newNodes starts servers on one PostgreSQL database and one S3 bucket, with
+// more arguments if they are given.
+func newNodes(t *testing.T, n int, args ...string) (nodes []*server) {
 	t.Helper()
 	dsn, gateway := sqldbtest.Postgres(t), blobtest.StartGateway(t)
 	for range n {
 		nodes = append(nodes, newServerIn(t, gateway.Environ(),
-			"-db", dsn, "-blobs", gateway.URI("originals")))
+			append(args, "-db", dsn, "-blobs", gateway.URI("originals"))...))
 	}
 	return nodes
 }

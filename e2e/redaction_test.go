@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -119,41 +120,74 @@ func redactionLife(t *testing.T, s *server) []canary {
 	return append(secrets, redactionDeliveries(t, s, accepted.ID)...)
 }
 
-// redactionWebhook has a webhook told of what follows, whose receiver is gone by then.
+// redactionWebhook has a webhook told of what follows. Its receiver fails, then hangs up, then is
+// gone. What the API says of it may hold no secret either.
 func redactionWebhook(t *testing.T, s *server) []canary {
 	t.Helper()
-	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	var asked atomic.Int32
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		switch asked.Add(1) {
+		case 1: // the test event
+		case 2:
+			w.WriteHeader(http.StatusInternalServerError)
+			fmt.Fprint(w, "answer-canary")
+		default:
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	var refusals []string
 	ask := func(method, path, format string, args ...any) (result struct {
 		ID            string
 		SigningSecret string `json:"signing_secret"`
 	}) {
 		t.Helper()
 		a := s.api(method, "alerting/v3/"+path, strings.NewReader(fmt.Sprintf(format, args...)))
-		if a.status == http.StatusOK || a.status == http.StatusCreated {
-			if err := json.Unmarshal(a.envelope(t).Result, &result); err != nil {
-				t.Fatal(err)
-			}
+		if a.status != http.StatusOK && a.status != http.StatusCreated {
+			refusals = append(refusals, string(a.body))
+			return result
+		}
+		if err := json.Unmarshal(a.envelope(t).Result, &result); err != nil {
+			t.Fatal(err)
 		}
 		return result
 	}
-	made := ask("POST", "destinations/webhooks",
-		`{"name": "x", "url": "%s/hook-canary", "secret": "webhook-secret-canary"}`, receiver.URL)
-	hook := "destinations/webhooks/" + made.ID
+	const hooks = "destinations/webhooks"
+	made := ask("POST", hooks, `{"name": "x", "url": "%s/hook-canary?key=hook-parameter-canary",
+		"secret": "webhook-secret-canary"}`, receiver.URL)
+	hook := hooks + "/" + made.ID
 	ask("POST", "policies", `{"name": "x", "enabled": true, "alert_type": "image_notification",
 		"mechanisms": {"webhooks": [{"id": "%s"}]}}`, made.ID)
 	stream := ask("PUT", "streams/dev", "")
+	s.uploaded(photo(t, 320, 240, 62))
+	s.awaitLog(`"status":500`)
+	ask("POST", hook+"/test", "")
 	receiver.Close()
 	ask("PUT", hook, `{"url": "%s/other-hook-canary", "secret": "other-secret-canary"}`, receiver.URL)
 	ask("POST", hook+"/test", "")
+	for _, refused := range []string{"http://user:other-hook-canary@x.example/", "ftp://x/other-hook-canary",
+		"http://x.example:port/other-hook-canary", "http://169.254.169.254/other-hook-canary"} {
+		ask("POST", hooks, `{"name": "y", "url": "%s", "secret": "other-secret-canary"}`, refused)
+	}
 	rotated := ask("POST", hook+"/signing_secret", "")
+	if len(refusals) != 7 {
+		t.Errorf("%d requests were refused, want 7: %q", len(refusals), refusals)
+	}
 	secrets := []canary{
-		{"webhook's URL", "/hook-canary", true}, {"webhook's secret", "webhook-secret-canary", true},
+		{"webhook's URL", "/hook-canary", true}, {"webhook's query", "hook-parameter-canary", true},
+		{"webhook's secret", "webhook-secret-canary", true}, {"answer", "answer-canary", true},
 		{"refused URL", "other-hook-canary", false}, {"refused secret", "other-secret-canary", false},
 	}
 	for name, secret := range map[string]string{"a webhook's": made.SigningSecret,
 		"the new": rotated.SigningSecret, "a stream's": stream.SigningSecret} {
 		secrets = append(secrets, canary{name + " signing secret",
 			strings.TrimPrefix(secret, "whsec_"), true})
+	}
+	for _, secret := range secrets {
+		for _, refusal := range refusals {
+			if strings.Contains(refusal, secret.value) {
+				t.Errorf("a refusal holds the %s: %s", secret.name, refusal)
+			}
+		}
 	}
 	return secrets
 }

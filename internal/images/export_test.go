@@ -10,6 +10,9 @@ import (
 // DeleteExpiredDrafts lets tests run the job by itself.
 func (s *Service) DeleteExpiredDrafts(ctx context.Context) error { return s.deleteExpiredDrafts(ctx) }
 
+// ClaimSome is the statement of a claim of deliveries.
+const ClaimSome = claimSome
+
 // ParseManifest lets tests read a manifest.
 var ParseManifest = parseManifest
 

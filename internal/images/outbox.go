@@ -5,12 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"calotype/internal/sqldb"
 )
@@ -43,6 +40,8 @@ type Attempt struct {
 
 // Delivered reports whether the attempt is the last one needed.
 func (a Attempt) Delivered() bool { return a.Error == "" && a.Status >= 200 && a.Status < 300 }
+
+func (a Attempt) end() time.Time { return a.Began.Add(a.Took) }
 
 const (
 	// DeliveryLease is the time that a claimer has to settle what it claimed.
@@ -123,6 +122,15 @@ func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
 	return due > 0, nil
 }
 
+// claimSome claims the longest due of a webhook. The outer condition is asked again of rows that
+// another claimer held meanwhile. Its plus keeps SQLite from answering it by an index, through all
+// that is due, in place of the few.
+const claimSome = `UPDATE deliveries SET attempt = attempt + 1, due = ?3
+	WHERE webhook = ?1 AND +due <= ?2 AND event IN (SELECT event FROM deliveries
+		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due LIMIT ?4)
+	AND EXISTS (SELECT 1 FROM webhooks WHERE id = ?1 AND paused IS NULL)
+	RETURNING event, policy, policy_name, attempt`
+
 // ClaimDeliveries claims due deliveries of a webhook or stream, at most ClaimAtOnce, the longest due
 // first. They are the caller's for the time of DeliveryLease. Paused webhooks have none.
 func (s *Service) ClaimDeliveries(
@@ -131,12 +139,7 @@ func (s *Service) ClaimDeliveries(
 	var claimed []Delivery
 	now := s.Now()
 	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
-		// The outer condition is asked again of rows that another claimer held meanwhile.
-		rows, err := tx.Query(`UPDATE deliveries SET attempt = attempt + 1, due = ?3
-			WHERE webhook = ?1 AND due <= ?2 AND event IN (SELECT event FROM deliveries
-				WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due, event LIMIT ?4)
-			AND EXISTS (SELECT 1 FROM webhooks WHERE id = ?1 AND paused IS NULL)
-			RETURNING event, policy, policy_name, attempt`,
+		rows, err := tx.Query(claimSome,
 			webhook, micros(now), micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
 		if err != nil {
 			return err
@@ -196,128 +199,6 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	}
 	slices.SortFunc(claimed, func(a, b Delivery) int { return a.Event.At.Compare(b.Event.At) })
 	return claimed, nil
-}
-
-// SettleDeliveries writes down what became of claimed deliveries, each for itself: delivered, due
-// again, or failed for good. What was claimed anew meanwhile keeps its state; the attempt is written
-// down nevertheless. It returns how many it settled.
-func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (settled int, err error) {
-	erased := false
-	err = s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
-		settled, erased = 0, false
-		last := map[string]Attempt{} // of each webhook
-		for _, a := range slices.SortedFunc(slices.Values(attempts), byRow) {
-			done, gone, err := s.settle(tx, a)
-			if err != nil {
-				return err
-			}
-			if erased = erased || gone; done {
-				settled++
-			}
-			if l, there := last[a.WebhookID]; !there || a.end().After(l.end()) {
-				last[a.WebhookID] = a
-			}
-		}
-		return s.noteWebhooks(tx, last, attempts)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("settling deliveries: %w", err)
-	}
-	if erased {
-		s.scrubDue.Store(true)
-	}
-	return settled, nil
-}
-
-func (a Attempt) end() time.Time { return a.Began.Add(a.Took) }
-
-// byRow is one order for all, in which rows are locked.
-func byRow(a, b Attempt) int {
-	if c := strings.Compare(a.EventID, b.EventID); c != 0 {
-		return c
-	}
-	return strings.Compare(a.WebhookID, b.WebhookID)
-}
-
-// settle settles one delivery. gone says that its event, of an erasure, was told and is deleted.
-func (s *Service) settle(tx *sqldb.Tx, a Attempt) (done, gone bool, err error) {
-	var failures, claimed int
-	var account string
-	err = tx.QueryRow(`SELECT failures, attempt, account FROM deliveries
-		WHERE event = ?1 AND webhook = ?2`, a.EventID, a.WebhookID).Scan(&failures, &claimed, &account)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && (a.Number < 1 || a.Number > claimed) {
-		return false, false, nil // erased, or the webhook was deleted; or never claimed
-	}
-	if err != nil {
-		return false, false, err
-	}
-	_, err = tx.Exec(`INSERT INTO delivery_attempts (event, webhook, attempt, account, began, took,
-		status, error, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING`,
-		a.EventID, a.WebhookID, a.Number, account, micros(a.Began), a.Took.Microseconds(), a.Status,
-		cutText(a.Error, maxAttemptText), cutText(a.Answer, MaxAnswer))
-	if err != nil {
-		return false, false, err
-	}
-	var due any
-	outcome := "delivered"
-	if !a.Delivered() {
-		outcome = "failed"
-		failures++
-		if delay, again := retryDelay(failures); again {
-			outcome, due = "pending", micros(s.Now().Add(delay))
-		}
-	}
-	changed, err := tx.Exec(`UPDATE deliveries SET due = ?4, failures = ?5, outcome = ?6
-		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND outcome = 'pending'`,
-		a.EventID, a.WebhookID, a.Number, due, failures, outcome)
-	if err != nil || changed == 0 || due != nil {
-		return changed > 0, false, err
-	}
-	told, err := deleteEvents(tx, `id = ?1 AND erasure = 1 AND NOT EXISTS (SELECT 1 FROM deliveries
-		WHERE event = ?1 AND due IS NOT NULL)`, a.EventID)
-	return true, told > 0, err
-}
-
-// noteWebhooks writes down how webhooks answer, and pauses those that are gone.
-func (s *Service) noteWebhooks(tx *sqldb.Tx, last map[string]Attempt, all []Attempt) error {
-	now := s.Now()
-	for _, id := range slices.Sorted(maps.Keys(last)) {
-		a := last[id]
-		var err error
-		if a.Delivered() {
-			_, err = tx.Exec(`UPDATE webhooks SET last_success = ?2, failing_since = NULL
-				WHERE id = ?1`, id, micros(a.end()))
-		} else {
-			_, err = tx.Exec(`UPDATE webhooks SET last_failure = ?2,
-				failing_since = COALESCE(failing_since, ?2) WHERE id = ?1`, id, micros(a.end()))
-		}
-		if err != nil {
-			return err
-		}
-		reason := "no attempt has succeeded for a week"
-		where := `failing_since <= CAST(?4 AS BIGINT)`
-		if slices.ContainsFunc(all, func(a Attempt) bool {
-			return a.WebhookID == id && a.Status == statusGone
-		}) {
-			reason, where = "the receiver answered 410 Gone", `CAST(?4 AS BIGINT) IS NOT NULL`
-		}
-		_, err = tx.Exec(`UPDATE webhooks SET paused = ?2, pause_reason = ?3
-			WHERE id = ?1 AND kind = 'webhook' AND paused IS NULL AND `+where,
-			id, micros(now), reason, micros(now.Add(-pauseAfter)))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// cutText keeps the beginning of foreign bytes as text that a database takes.
-func cutText(text string, most int) string {
-	if len(text) > most {
-		text = text[:most]
-	}
-	text = strings.ToValidUTF8(text, string(utf8.RuneError))
-	return strings.ReplaceAll(text, "\x00", string(utf8.RuneError))
 }
 
 // A ReplayQuery names deliveries that are to be sent again. Zero fields narrow nothing.

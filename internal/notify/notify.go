@@ -169,8 +169,8 @@ func (n *Notifier) leave(w images.DueWebhook) {
 	}
 }
 
-// lane sends what is due for one webhook, until nothing is or something went wrong: then it is
-// looked at again like all others.
+// lane sends what is due for one webhook, until there is no more, or something went wrong, or what
+// failed has become well: then it is looked at again like all others.
 func (n *Notifier) lane(ctx context.Context, w images.DueWebhook) {
 	most := laneClaims
 	if w.Failing {
@@ -198,6 +198,9 @@ func (n *Notifier) lane(ctx context.Context, w images.DueWebhook) {
 			if !a.Delivered() {
 				return
 			}
+		}
+		if w.Failing || len(claimed) < most {
+			return
 		}
 	}
 }

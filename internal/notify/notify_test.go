@@ -282,6 +282,38 @@ func TestDownThenFailingThenWell(t *testing.T) {
 	})
 }
 
+// TestAReceiverThatIsWellAgain: what waited for it is sent some at a time, not one by one.
+func TestAReceiverThatIsWellAgain(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		const events = 6
+		var ahead, well atomic.Int64
+		core.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		r, inside, both := newReceiver(t), make(chan struct{}, events), make(chan struct{})
+		open := sync.OnceFunc(func() { close(both) })
+		t.Cleanup(open)
+		r.answer = func(_ int, w http.ResponseWriter, _ *http.Request) {
+			switch {
+			case ahead.Load() == 0:
+				w.WriteHeader(http.StatusServiceUnavailable)
+			case well.Add(1) > 1:
+				inside <- struct{}{}
+				<-both
+			}
+		}
+		hook(t, core, r.URL)
+		run(t, newNotifier(core, loopback...))
+		for i := range events {
+			upload(t, core, images.NewDraft{}, i)
+		}
+		eventually(t, "failures", func() bool { return len(history(t, core)) == events })
+		ahead.Store(int64(time.Hour))
+		eventually(t, "two messages at once", func() bool { return len(inside) > 1 })
+		open()
+		eventually(t, "the rest", func() bool { return len(history(t, core)) == 2*events })
+	})
+}
+
 // TestAHangingReceiverDelaysNobody: while one receiver holds all that it gets, everything reaches
 // the other.
 func TestAHangingReceiverDelaysNobody(t *testing.T) {

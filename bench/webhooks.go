@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// webhookConnections are those that the server has to one webhook at most.
+const webhookConnections = 16
+
+// webhooks measures how fast events that wait are told, beside the same posts without a database and
+// the database without posts; and what it costs an upload that one webhook is told of it.
+func (b *bench) webhooks() error {
+	postgres := os.Getenv("CALOTYPE_TEST_POSTGRES")
+	if postgres == "" {
+		say("no PostgreSQL: it is left out; scripts/with-postgres starts one")
+	}
+	for _, engine := range []string{"SQLite", "PostgreSQL"} {
+		if engine == "PostgreSQL" && postgres == "" {
+			continue
+		}
+		database := func(name string) (string, error) {
+			if engine == "SQLite" {
+				return "", nil
+			}
+			return newDatabase(postgres, name)
+		}
+		if err := b.outboxOn(engine, database); err != nil {
+			return err
+		}
+		if err := b.toldUploadsOn(engine, database); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An outboxBench is a server that has a webhook, and n events that are told again in each round.
+type outboxBench struct {
+	b        *bench
+	s        *server
+	receiver *receiver
+	hook     string
+	image    string // which events are about
+	n        int
+	messages string // file of the messages, for posting them without a server
+	bare     *bareOutbox
+}
+
+func (b *bench) outboxOn(engine string, database func(name string) (string, error)) error {
+	dsn, err := database("bench_outbox")
+	if err != nil {
+		return err
+	}
+	s, err := b.startServer("outbox-"+engine, dsn)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	o := &outboxBench{b: b, s: s, n: b.scaled(5000)}
+	if o.receiver, err = newReceiver(); err != nil {
+		return err
+	}
+	defer o.receiver.close()
+	if dsn == "" {
+		dsn = filepath.Join(b.scratch, "bare-outbox.db")
+	}
+	if o.bare, err = openBareOutbox(dsn, o.n); err != nil {
+		return err
+	}
+	defer o.bare.db.Close()
+	if err := o.prepare(); err != nil {
+		return err
+	}
+	err = b.inTurn([]row{
+		{name: "webhook on " + engine + ", rate", unit: "1/s", peer: "the same posts alone"},
+		{name: "webhook on " + engine + ", rate", unit: "1/s", peer: "the database alone"},
+		{name: "webhook on " + engine + ", CPU", unit: "us", peer: "the sum of both"},
+	}, o.ours, o.theirs)
+	if err != nil {
+		return err
+	}
+	return b.profiled(s, "webhook-"+engine, func() error {
+		_, err := o.ours()
+		return err
+	})
+}
+
+// prepare makes the events, tells them once, and keeps the messages.
+func (o *outboxBench) prepare() (err error) {
+	picture, err := photograph(320, 240, 20_000, grainOfSensor)
+	if err != nil {
+		return err
+	}
+	path, err := o.s.upload(picture)
+	if err != nil {
+		return err
+	}
+	o.image = strings.Split(path, "/")[2]
+	if o.hook, err = o.s.addWebhook(o.receiver.url, "image.updated"); err != nil {
+		return err
+	}
+	if err := o.pause(); err != nil {
+		return err
+	}
+	l, err := newLoad(o.s.address, 4)
+	if err != nil {
+		return err
+	}
+	_, err = l.run(o.n, http.StatusOK, o.edit, nil)
+	if err := errors.Join(err, l.close()); err != nil {
+		return err
+	}
+	o.receiver.expect(o.n, true)
+	if err := o.resume(); err != nil {
+		return err
+	}
+	messages, err := o.receiver.await()
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(messages)
+	if err != nil {
+		return err
+	}
+	o.messages = filepath.Join(o.b.scratch, "messages.json")
+	return os.WriteFile(o.messages, text, 0o600)
+}
+
+// edit is the i-th change of the image, of which the webhook is told.
+func (o *outboxBench) edit(i int) request {
+	body := fmt.Appendf(nil, `{"metadata":{"edit":%d}}`, i)
+	return request{head: fmt.Sprintf("PATCH /client/v4/accounts/%s/images/v1/%s HTTP/1.1\r\n"+
+		"Host: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\n\r\n", accountID, o.image, o.s.address, apiToken, len(body)), body: body}
+}
+
+// pause has the receiver answer an event of its own as one that is gone does, so that nothing more is
+// sent.
+func (o *outboxBench) pause() error {
+	o.receiver.refuse(true)
+	defer o.receiver.refuse(false)
+	l, err := newLoad(o.s.address, 1)
+	if err != nil {
+		return err
+	}
+	_, err = l.run(1, http.StatusOK, func(int) request { return o.edit(-1) }, nil)
+	if err := errors.Join(err, l.close()); err != nil {
+		return err
+	}
+	for range 3000 {
+		var hook struct{ Paused *struct{ Reason string } }
+		if err := o.s.ask("GET", "destinations/webhooks/"+o.hook, nil, &hook); err != nil {
+			return err
+		}
+		if hook.Paused != nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("the webhook is not paused")
+}
+
+func (o *outboxBench) resume() error {
+	return o.s.ask("POST", "destinations/webhooks/"+o.hook+"/test", nil, nil)
+}
+
+// ours tells all events, which wait, and measures from the moment that they may be sent.
+func (o *outboxBench) ours() ([]float64, error) {
+	if err := o.pause(); err != nil {
+		return nil, err
+	}
+	again := map[string]string{"webhook_id": o.hook}
+	if err := o.s.ask("POST", "replay", again, nil); err != nil {
+		return nil, err
+	}
+	o.receiver.expect(o.n, false)
+	var took time.Duration
+	cpu, err := cpuOf(o.s.process, func() error {
+		began := time.Now()
+		if err := o.resume(); err != nil {
+			return err
+		}
+		_, err := o.receiver.await()
+		took = time.Since(began)
+		return err
+	})
+	rate := float64(o.n) / took.Seconds()
+	return []float64{rate, rate, micros(cpu) / float64(o.n)}, err
+}
+
+// theirs posts the same messages by the same client from a process of its own, and has the database
+// do for as many rows what it cannot do without.
+func (o *outboxBench) theirs() ([]float64, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	o.receiver.expect(o.n, false)
+	began := time.Now()
+	posting, err := runCommand(program, "-post", o.messages, "-to", o.receiver.url)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := o.receiver.await(); err != nil {
+		return nil, err
+	}
+	posts := time.Since(began)
+	var rows time.Duration
+	writing, err := ownCPU(func() (err error) {
+		rows, err = o.bare.run()
+		return err
+	})
+	n := float64(o.n)
+	return []float64{n / posts.Seconds(), n / rows.Seconds(), micros(posting+writing) / n}, err
+}
+
+// toldUploadsOn measures uploads that a webhook is told of beside uploads that nobody is told of.
+func (b *bench) toldUploadsOn(engine string, database func(name string) (string, error)) error {
+	picture, err := photograph(1600, 1200, 200_000, grainOfSensor)
+	if err != nil {
+		return err
+	}
+	var both [2]*uploading
+	for i, name := range []string{"told", "silent"} {
+		dsn, err := database("bench_" + name)
+		if err != nil {
+			return err
+		}
+		u := &uploading{b: b, picture: picture, n: max(8, b.scaled(60))}
+		if u.s, err = b.startServer(name+"-"+engine, dsn); err != nil {
+			return err
+		}
+		defer u.s.stop()
+		if u.form, err = newForm(picture); err != nil {
+			return err
+		}
+		both[i] = u
+	}
+	r, err := newReceiver()
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	if _, err := both[0].s.addWebhook(r.url, "image.upload.succeeded"); err != nil {
+		return err
+	}
+	told := func() ([]float64, error) {
+		r.expect(both[0].n, false)
+		return both[0].andThen(func() error {
+			_, err := r.await()
+			return err
+		})
+	}
+	silent := func() ([]float64, error) { return both[1].andThen(func() error { return nil }) }
+	err = b.inTurn([]row{
+		{name: "upload 200 KB on " + engine + ", a webhook told, rate", unit: "1/s",
+			peer: "nobody told"},
+		{name: "upload 200 KB on " + engine + ", a webhook told, CPU", unit: "ms",
+			peer: "nobody told"},
+	}, told, silent)
+	if err != nil {
+		return err
+	}
+	return b.profiled(both[0].s, "upload-told-"+engine, func() error {
+		_, err := told()
+		return err
+	})
+}
+
+// andThen uploads n pictures and waits for what comes of it, which is in the CPU time. The rate is
+// that of the uploads.
+func (u *uploading) andThen(wait func() error) ([]float64, error) {
+	drafts, err := u.s.drafts(u.n)
+	if err != nil {
+		return nil, err
+	}
+	l, err := newLoad(u.s.address, uploadsAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	var took time.Duration
+	cpu, err := cpuOf(u.s.process, func() (err error) {
+		took, err = l.run(u.n, http.StatusOK,
+			func(i int) request { return u.s.uploadRequest(drafts[i], u.form) }, nil)
+		return errors.Join(err, wait())
+	})
+	n := float64(u.n)
+	return []float64{n / took.Seconds(), millis(cpu) / n}, errors.Join(err, l.close())
+}
+
+// addWebhook adds a webhook that is told of one type of event, with its policy, and returns its id.
+func (s *server) addWebhook(url, event string) (string, error) {
+	var made struct{ ID string }
+	err := s.ask("POST", "destinations/webhooks", map[string]any{
+		"name": "bench", "url": url, "secret": "bench-secret", "events": []string{event},
+	}, &made)
+	if err != nil {
+		return "", err
+	}
+	return made.ID, s.ask("POST", "policies", map[string]any{
+		"name": "bench", "alert_type": "image_notification", "enabled": true,
+		"mechanisms": map[string]any{"webhooks": []any{map[string]string{"id": made.ID}}},
+	}, nil)
+}
+
+// ask asks the API of notifications.
+func (s *server) ask(method, path string, fields, result any) error {
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequest(method, s.base()+"/client/v4/accounts/"+accountID+"/alerting/v3/"+path,
+		bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+apiToken)
+	r.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		return err
+	}
+	if response.StatusCode > 299 {
+		return fmt.Errorf("%s %s: status %d: %s", method, path, response.StatusCode, text)
+	}
+	return json.Unmarshal(text, &struct{ Result any }{result})
+}

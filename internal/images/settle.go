@@ -1,0 +1,211 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"calotype/internal/sqldb"
+)
+
+// SettleDeliveries writes down what became of claimed deliveries, each for itself: delivered, due
+// again, or failed for good. What was claimed anew meanwhile keeps its state; the attempt is written
+// down nevertheless. It returns how many it settled.
+func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (settled int, err error) {
+	of := map[string][]Attempt{}
+	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
+		if a.Number >= 1 { // else it was never claimed
+			of[a.WebhookID] = append(of[a.WebhookID], a)
+		}
+	}
+	erased := false
+	err = s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+		settled, erased = 0, false
+		for _, webhook := range slices.Sorted(maps.Keys(of)) {
+			done, gone, err := s.settle(tx, webhook, of[webhook])
+			if err != nil {
+				return err
+			}
+			settled += done
+			erased = erased || gone
+			if err := s.noteWebhook(tx, webhook, of[webhook]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("settling deliveries: %w", err)
+	}
+	if erased {
+		s.scrubDue.Store(true)
+	}
+	return settled, nil
+}
+
+// byEvent is one order for all, in which rows are locked.
+func byEvent(a, b Attempt) int { return strings.Compare(a.EventID, b.EventID) }
+
+// settle settles deliveries of one webhook. gone says that among their events are some of an
+// erasure, which were told and are deleted.
+func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int, gone bool, err error) {
+	settled, err := settleDelivered(tx, webhook, all)
+	if err != nil {
+		return 0, false, err
+	}
+	ended := slices.Sorted(maps.Keys(settled))
+	done = len(settled)
+	there := make([]Attempt, 0, len(all))
+	account := ""
+	for _, a := range all {
+		owner, taken := settled[a.EventID]
+		if !taken || !a.Delivered() {
+			var changed, last bool
+			owner, changed, last, err = s.settleOther(tx, a)
+			if errors.Is(err, sql.ErrNoRows) {
+				continue // erased, or the webhook was deleted; or never claimed
+			}
+			if err != nil {
+				return 0, false, err
+			}
+			if changed {
+				done++
+			}
+			if last {
+				ended = append(ended, a.EventID)
+			}
+		}
+		there, account = append(there, a), owner
+	}
+	if err := insertAttempts(tx, account, there); err != nil || len(ended) == 0 {
+		return done, false, err
+	}
+	told, err := deleteEvents(tx, `erasure = 1 AND id IN (`+marks(1, len(ended))+`)
+		AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND due IS NOT NULL)`,
+		anys(ended)...)
+	return done, told > 0, err
+}
+
+func anys(texts []string) []any {
+	all := make([]any, len(texts))
+	for i, text := range texts {
+		all[i] = text
+	}
+	return all
+}
+
+// settleDelivered settles what was delivered, and is still its claimer's, all of it by one statement
+// for each number of attempts. It returns the events, with their account.
+func settleDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]string, error) {
+	events := map[int][]string{} // by the number of the attempt
+	for _, a := range all {
+		if a.Delivered() {
+			events[a.Number] = append(events[a.Number], a.EventID)
+		}
+	}
+	settled := map[string]string{}
+	for _, number := range slices.Sorted(maps.Keys(events)) {
+		rows, err := tx.Query(`UPDATE deliveries SET due = NULL, outcome = 'delivered'
+			WHERE webhook = ?1 AND attempt = ?2 AND outcome = 'pending'
+			AND event IN (`+marks(3, len(events[number]))+`) RETURNING event, account`,
+			append([]any{webhook, number}, anys(events[number])...)...)
+		if err != nil {
+			return nil, err
+		}
+		_, err = collect(rows, func(r row) (event string, err error) {
+			var account string
+			err = r.Scan(&event, &account)
+			settled[event] = account
+			return event, err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return settled, nil
+}
+
+// settleOther settles what was not delivered, and leaves alone what is not its claimer's any more.
+// changed says that it was, last that the delivery has ended. sql.ErrNoRows: there is none, or it was
+// not claimed so often.
+func (s *Service) settleOther(tx *sqldb.Tx, a Attempt) (account string, changed, last bool, err error) {
+	// The row is held, so that what is written of the attempt is deleted with it.
+	var failures int
+	err = tx.QueryRow(`UPDATE deliveries SET attempt = attempt
+		WHERE event = ?1 AND webhook = ?2 AND attempt >= ?3 RETURNING failures, account`,
+		a.EventID, a.WebhookID, a.Number).Scan(&failures, &account)
+	if err != nil || a.Delivered() {
+		return account, false, false, err
+	}
+	var due any
+	outcome := "failed"
+	failures++
+	if delay, again := retryDelay(failures); again {
+		outcome, due = "pending", micros(s.Now().Add(delay))
+	}
+	n, err := tx.Exec(`UPDATE deliveries SET due = ?4, failures = ?5, outcome = ?6
+		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND outcome = 'pending'`,
+		a.EventID, a.WebhookID, a.Number, due, failures, outcome)
+	return account, n > 0, n > 0 && due == nil, err
+}
+
+// insertAttempts writes down attempts of one account.
+func insertAttempts(tx *sqldb.Tx, account string, all []Attempt) error {
+	if len(all) == 0 {
+		return nil
+	}
+	const columns = 9
+	var values []string
+	var args []any
+	for i, a := range all {
+		values = append(values, "("+marks(1+i*columns, columns)+")")
+		args = append(args, a.EventID, a.WebhookID, a.Number, account, micros(a.Began),
+			a.Took.Microseconds(), a.Status, cutText(a.Error, maxAttemptText),
+			cutText(a.Answer, MaxAnswer))
+	}
+	_, err := tx.Exec(`INSERT INTO delivery_attempts (event, webhook, attempt, account, began, took,
+		status, error, answer) VALUES `+strings.Join(values, ", ")+` ON CONFLICT DO NOTHING`, args...)
+	return err
+}
+
+// noteWebhook writes down how a webhook answers, and pauses it if it is gone.
+func (s *Service) noteWebhook(tx *sqldb.Tx, id string, all []Attempt) error {
+	last := slices.MaxFunc(all, func(a, b Attempt) int { return a.end().Compare(b.end()) })
+	answeredGone := slices.ContainsFunc(all, func(a Attempt) bool { return a.Status == statusGone })
+	if last.Delivered() {
+		_, err := tx.Exec(`UPDATE webhooks SET last_success = ?2, failing_since = NULL
+			WHERE id = ?1`, id, micros(last.end()))
+		if err != nil || !answeredGone {
+			return err
+		}
+	} else {
+		_, err := tx.Exec(`UPDATE webhooks SET last_failure = ?2,
+			failing_since = COALESCE(failing_since, ?2) WHERE id = ?1`, id, micros(last.end()))
+		if err != nil {
+			return err
+		}
+	}
+	now := s.Now()
+	reason, where := "no attempt has succeeded for a week", `failing_since <= CAST(?4 AS BIGINT)`
+	if answeredGone {
+		reason, where = "the receiver answered 410 Gone", `CAST(?4 AS BIGINT) IS NOT NULL`
+	}
+	_, err := tx.Exec(`UPDATE webhooks SET paused = ?2, pause_reason = ?3
+		WHERE id = ?1 AND kind = 'webhook' AND paused IS NULL AND `+where,
+		id, micros(now), reason, micros(now.Add(-pauseAfter)))
+	return err
+}
+
+// cutText keeps the beginning of foreign bytes as text that a database takes.
+func cutText(text string, most int) string {
+	if len(text) > most {
+		text = text[:most]
+	}
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	return strings.ReplaceAll(text, "\x00", string(utf8.RuneError))
+}
