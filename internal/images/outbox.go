@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"calotype/internal/sqldb"
@@ -157,6 +158,29 @@ func (s *Service) ClaimDeliveries(
 		return nil, nil
 	}
 	return s.describe(ctx, webhook, claimed)
+}
+
+// ReleaseDeliveries gives back claimed deliveries that were not begun: they are due at once, for
+// anybody.
+func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) error {
+	now := micros(s.Now())
+	claimed = slices.SortedFunc(slices.Values(claimed), func(a, b Delivery) int {
+		return strings.Compare(a.Event.ID, b.Event.ID)
+	})
+	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+		for _, d := range claimed {
+			_, err := tx.Exec(`UPDATE deliveries SET due = ?4 WHERE event = ?1 AND webhook = ?2
+				AND attempt = ?3 AND outcome = 'pending'`, d.Event.ID, d.Webhook.ID, d.Attempt, now)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("giving back deliveries: %w", err)
+	}
+	return nil
 }
 
 // describe reads what claimed deliveries are about. Of events that are gone by now there is nothing

@@ -115,6 +115,34 @@ func TestLease(t *testing.T) {
 	})
 }
 
+// TestRelease: what is given back is due at once, unless another has it by now.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		clock := newClock()
+		core.Now = clock.now
+		w := webhook(t, core)
+		for i := range 3 {
+			upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
+		}
+		first := claim(t, core, w)
+		settle(t, core, attempt(first[0], 200))
+		if err := core.ReleaseDeliveries(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		second := claim(t, core, w)
+		if len(second) != 2 || second[0].Attempt != 2 {
+			t.Fatalf("given back are %+v, want the two that were not settled", second)
+		}
+		if err := core.ReleaseDeliveries(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		if third := claim(t, core, w); len(third) != 0 {
+			t.Errorf("what another has was given back: %+v", third)
+		}
+	})
+}
+
 func TestPause(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {

@@ -206,7 +206,7 @@ func (n *Notifier) lane(ctx context.Context, w images.DueWebhook) {
 }
 
 // sendAll sends claimed deliveries, some at a time. Those that were not begun when the server ends
-// are left to their lease.
+// are given back.
 func (n *Notifier) sendAll(ctx context.Context, claimed []images.Delivery) []images.Attempt {
 	sent := make([]images.Attempt, len(claimed))
 	var group errgroup.Group
@@ -220,13 +220,27 @@ func (n *Notifier) sendAll(ctx context.Context, claimed []images.Delivery) []ima
 		})
 	}
 	_ = group.Wait()
+	var left []images.Delivery
 	begun := sent[:0]
-	for _, a := range sent {
-		if a.EventID != "" {
+	for i, a := range sent {
+		if a.EventID == "" {
+			left = append(left, claimed[i])
+		} else {
 			begun = append(begun, a)
 		}
 	}
+	n.release(ctx, left)
 	return begun
+}
+
+// release gives back deliveries that were not begun. If that fails their lease will do.
+func (n *Notifier) release(ctx context.Context, left []images.Delivery) {
+	if len(left) == 0 {
+		return
+	}
+	if err := n.Core.ReleaseDeliveries(context.WithoutCancel(ctx), left); err != nil {
+		n.Log.Warn("deliveries that were not begun wait for their lease to end", "err", err)
+	}
 }
 
 // send makes one attempt, bounded in time by the poster.
@@ -285,7 +299,7 @@ func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
 	status, _, err := n.poster.Post(ctx, w.URL, m.Header, m.Body, images.MaxAnswer)
 	switch {
 	case ctx.Err() != nil:
-		return images.Errorf(images.Aborted, "The request was aborted by the client")
+		return errAborted
 	case err != nil:
 		return &images.Error{Kind: images.WebhookRefused, Err: err,
 			Msg: "The test event could not be delivered: " + why(err)}

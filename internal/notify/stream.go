@@ -25,7 +25,7 @@ func (n *Notifier) Claim(
 	if n.closing.Err() != nil {
 		return nil, comeAgain("The server is shutting down")
 	}
-	claimed, err := n.Core.ClaimDeliveries(ctx, w.ID, most)
+	claimed, err := n.claim(ctx, w, most)
 	if err != nil || len(claimed) > 0 || wait <= 0 {
 		return claimed, err
 	}
@@ -45,18 +45,32 @@ func (n *Notifier) Claim(
 		case <-timeout.C:
 			return nil, nil
 		case <-ctx.Done():
-			return nil, images.Errorf(images.Aborted, "The request was aborted by the client")
+			return nil, errAborted
 		case <-tick.C:
 		}
 		// Asked for by a read, so that those who wait for nothing write nothing.
 		due, err := n.Core.IsDue(ctx, w.ID)
 		if err == nil && due {
-			claimed, err = n.Core.ClaimDeliveries(ctx, w.ID, most)
+			claimed, err = n.claim(ctx, w, most)
 		}
 		if err != nil || len(claimed) > 0 {
 			return claimed, err
 		}
 	}
+}
+
+var errAborted = images.Errorf(images.Aborted, "The request was aborted by the client")
+
+// claim claims deliveries, and gives them back if the caller has gone away meanwhile.
+func (n *Notifier) claim(
+	ctx context.Context, w images.Webhook, most int,
+) ([]images.Delivery, error) {
+	claimed, err := n.Core.ClaimDeliveries(context.WithoutCancel(ctx), w.ID, most)
+	if err == nil && ctx.Err() != nil {
+		n.release(ctx, claimed)
+		return nil, errAborted
+	}
+	return claimed, err
 }
 
 // Waiting returns how many claims wait.
