@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -150,11 +149,16 @@ func newDatabase(dsn, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading CALOTYPE_TEST_POSTGRES: %w", err)
 	}
-	db, err := sql.Open("pgx", dsn)
+	db, err := sqldb.Open(context.Background(), dsn)
 	if err != nil {
 		return "", err
 	}
-	_, err = db.Exec(`CREATE DATABASE ` + name)
+	// As a query: Exec would open a transaction, in which no database can be made.
+	rows, err := db.Query(context.Background(), `CREATE DATABASE `+name)
+	if err == nil {
+		rows.Next()
+		err = errors.Join(rows.Err(), rows.Close())
+	}
 	if err := errors.Join(err, db.Close()); err != nil {
 		return "", fmt.Errorf("making the database %s: %w", name, err)
 	}

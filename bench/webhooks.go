@@ -255,12 +255,16 @@ func (b *bench) toldUploadsOn(engine string, database func(name string) (string,
 	}
 	told := func() ([]float64, error) {
 		r.expect(both[0].n, false)
-		return both[0].andThen(func() error {
+		each, rate, err := both[0].upload(func() error {
 			_, err := r.await()
 			return err
 		})
+		return []float64{rate, each}, err
 	}
-	silent := func() ([]float64, error) { return both[1].andThen(func() error { return nil }) }
+	silent := func() ([]float64, error) {
+		each, rate, err := both[1].upload(func() error { return nil })
+		return []float64{rate, each}, err
+	}
 	err = b.inTurn([]row{
 		{name: "upload 200 KB on " + engine + ", a webhook told, rate", unit: "1/s",
 			peer: "nobody told"},
@@ -274,27 +278,6 @@ func (b *bench) toldUploadsOn(engine string, database func(name string) (string,
 		_, err := told()
 		return err
 	})
-}
-
-// andThen uploads n pictures and waits for what comes of it, which is in the CPU time. The rate is
-// that of the uploads.
-func (u *uploading) andThen(wait func() error) ([]float64, error) {
-	drafts, err := u.s.drafts(u.n)
-	if err != nil {
-		return nil, err
-	}
-	l, err := newLoad(u.s.address, uploadsAtOnce)
-	if err != nil {
-		return nil, err
-	}
-	var took time.Duration
-	cpu, err := cpuOf(u.s.process, func() (err error) {
-		took, err = l.run(u.n, http.StatusOK,
-			func(i int) request { return u.s.uploadRequest(drafts[i], u.form) }, nil)
-		return errors.Join(err, wait())
-	})
-	n := float64(u.n)
-	return []float64{n / took.Seconds(), millis(cpu) / n}, errors.Join(err, l.close())
 }
 
 // addWebhook adds a webhook that is told of one type of event, with its policy, and returns its id.
