@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"calotype/internal/images"
 )
@@ -249,8 +250,8 @@ func (l *listener) forward(ctx context.Context, d claimedEvent) streamAttempt {
 
 // visible quotes what would do something to a terminal, or end the line.
 func visible(s string) string {
-	if quoted := strconv.Quote(s); quoted != `"`+s+`"` {
-		return quoted
+	if strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }) {
+		return strconv.Quote(s)
 	}
 	return s
 }

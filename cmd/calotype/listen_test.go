@@ -4,9 +4,12 @@ import (
 	"errors"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"calotype/internal/images"
 )
 
 // TestStreamName: the same machine and URL have the same name, others have others, and no name holds
@@ -77,9 +80,26 @@ func TestVisible(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"user/7/ä": "user/7/ä", "a\x1b[2J": `"a\x1b[2J"`, "a\nb": `"a\nb"`, "": "",
+		`the host "a" was not found`: `the host "a" was not found`, "\u009b2J\u202e": `"\u009b2J\u202e"`,
+		"\xff": `"\xff"`,
 	} {
 		if got := visible(text); got != want {
 			t.Errorf("%q is shown as %s", text, got)
+		}
+	}
+}
+
+// TestHistoryLine: what clients and receivers say does nothing to the operator's terminal.
+func TestHistoryLine(t *testing.T) {
+	t.Parallel()
+	const bad = "\x1b]0;title\a\u009b2J\r\u202e"
+	for _, a := range []images.Attempt{{Error: bad}, {Status: 500, Answer: bad}} {
+		e := images.HistoryEntry{Attempt: a}
+		e.Delivery.Event.Image.ID, e.Delivery.Webhook.Name = bad, bad
+		line := historyLine(e)
+		if !strings.Contains(line, "title") ||
+			strings.ContainsFunc(line, func(r rune) bool { return !strconv.IsPrint(r) }) {
+			t.Errorf("%+v is shown as %q", a, line)
 		}
 	}
 }

@@ -375,12 +375,13 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 	})
 }
 
-// historyLine is an attempt in one line; an answer may hold anything and is quoted.
+// historyLine is an attempt in one line. An answer may hold anything, and so may the error of a
+// stream, which its client reports: both are quoted.
 func historyLine(e images.HistoryEntry) string {
 	a, d := e.Attempt, e.Delivery
 	what := fmt.Sprintf("status %d", a.Status)
 	if a.Error != "" {
-		what = a.Error
+		what = visible(a.Error)
 	} else if !a.Delivered() && a.Answer != "" {
 		what += fmt.Sprintf(" %.100q", a.Answer)
 	}

@@ -9,9 +9,9 @@ import (
 )
 
 // accountTables are the tables of what an account owns besides its images, in the order in which
-// rows go. A test compares the list with the schema.
+// rows go: attempts are written by who holds their delivery. A test compares the list with the schema.
 var accountTables = []string{"variants", "signing_keys", "tokens", "erasures",
-	"delivery_attempts", "deliveries", "events", "notification_targets", "notification_policies",
+	"events", "deliveries", "delivery_attempts", "notification_targets", "notification_policies",
 	"webhooks"}
 
 // DeleteAccount deletes an account with all that it has, for ever: AccountUnknown, Invalid for the

@@ -244,6 +244,18 @@ func insertEvent(tx *sqldb.Tx, e Event, to []subscriber) error {
 	return nil
 }
 
+// A factsError says that the facts of an event are not what this release writes.
+type factsError struct {
+	event string
+	err   error
+}
+
+func (e *factsError) Error() string {
+	return fmt.Sprintf("reading the facts of event %s: %v", e.event, e.err)
+}
+
+func (e *factsError) Unwrap() error { return e.err }
+
 const selectEvent = `SELECT id, account, type, image, created, erasure, facts FROM events`
 
 func scanEvent(r row) (e Event, err error) {
@@ -255,7 +267,7 @@ func scanEvent(r row) (e Event, err error) {
 	}
 	var f facts
 	if err := json.Unmarshal([]byte(text), &f); err != nil {
-		return e, fmt.Errorf("reading the facts of event %s: %w", e.ID, err)
+		return e, &factsError{e.ID, err}
 	}
 	e.At = fromMicros(created)
 	e.read(f)
@@ -326,12 +338,24 @@ func eraseEvents(
 			return 0, err
 		}
 	}
+	some := ` LIMIT ` + fmt.Sprint(erasureStep) + `)`
 	if q.ID != "" {
-		return deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1 AND id_sha256 = ?2
-			AND erasure = 0 LIMIT `+fmt.Sprint(erasureStep)+`)`, account, hashHex(q.ID))
+		// First what was told of an image that is gone while it had another id, which only the events
+		// know. One that is there has kept nothing but its present id.
+		erased, err = deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1
+			AND erasure = 0 AND id_sha256 <> ?2 AND image IN (SELECT image FROM events
+				WHERE account = ?1 AND id_sha256 = ?2 AND erasure = 0)
+			AND NOT EXISTS (SELECT 1 FROM images WHERE key = events.image)`+some,
+			account, hashHex(q.ID))
+		if err != nil || erased == erasureStep {
+			return erased, err
+		}
+		named, err := deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1
+			AND id_sha256 = ?2 AND erasure = 0`+some, account, hashHex(q.ID))
+		return erased + named, err
 	}
-	return deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1 AND creator = ?2
-		LIMIT `+fmt.Sprint(erasureStep)+`)`, account, q.Creator)
+	return deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1 AND creator = ?2`+
+		some, account, q.Creator)
 }
 
 // deleteEvents deletes events with all that hangs on them.

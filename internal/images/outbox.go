@@ -184,7 +184,7 @@ func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) err
 }
 
 // describe reads what claimed deliveries are about. Of events that are gone by now there is nothing
-// to send.
+// to send. One that cannot be read holds up no other; it is tried again when its lease ends.
 func (s *Service) describe(ctx context.Context, webhook string, claimed []Delivery) ([]Delivery, error) {
 	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+` WHERE id = ?1`, webhook), s.Now())
 	if errors.Is(err, sql.ErrNoRows) {
@@ -205,13 +205,18 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	if err != nil {
 		return nil, fmt.Errorf("reading events: %w", err)
 	}
-	found, err := collect(rows, scanEvent)
+	events := make(map[string]Event, len(claimed))
+	_, err = collect(rows, func(r row) (e Event, err error) {
+		e, err = scanEvent(r)
+		if broken := new(factsError); errors.As(err, &broken) {
+			s.Log.Error("an event cannot be told: a newer release may have written it", "err", err)
+			return e, nil
+		}
+		events[e.ID] = e
+		return e, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading events: %w", err)
-	}
-	events := make(map[string]Event, len(found))
-	for _, e := range found {
-		events[e.ID] = e
 	}
 	claimed = slices.DeleteFunc(claimed, func(d Delivery) bool {
 		_, there := events[d.Event.ID]
@@ -237,39 +242,85 @@ type ReplayQuery struct {
 // how many. It takes those that have ended, and those that wait for their next attempt; what is
 // being sent now is left alone. Webhooks that are paused get them once they are resumed.
 func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
-	const some = 1000
 	if !plainText(q.Event) || !plainText(q.Webhook) {
 		return 0, nil
 	}
-	to := q.To
-	if to.IsZero() {
-		to = s.Now().Add(time.Hour)
+	if q.To.IsZero() {
+		q.To = s.Now().Add(time.Hour)
 	}
 	now := s.Now()
-	for ctx.Err() == nil {
+	for from := (place{created: micros(q.From)}); ctx.Err() == nil; {
 		var changed int64
+		var last *place
 		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
-			const which = `account = ?1 AND (CAST(?2 AS TEXT) = '' OR event = ?2)
-				AND (CAST(?3 AS TEXT) = '' OR webhook = ?3) AND created >= ?4 AND created < ?5
-				AND (due IS NULL OR due > ?6) AND (CAST(?7 AS INTEGER) = 0 OR outcome = 'failed'
-					OR outcome = 'pending' AND failures > 0)`
-			changed, err = tx.Exec(`UPDATE deliveries SET due = ?8, failures = 0, outcome = 'pending'
-				WHERE `+which+` AND (event, webhook) IN (SELECT event, webhook FROM deliveries
-					WHERE `+which+` ORDER BY created, event LIMIT ?9)`,
-				account, q.Event, q.Webhook, micros(q.From), micros(to),
-				micros(now.Add(DeliveryLease)), flag(q.Failed), micros(now), some)
+			changed, last, err = replaySome(tx, account, q, now, from)
 			return err
 		})
 		if err != nil {
 			return replayed, fmt.Errorf("replaying deliveries: %w", err)
 		}
 		replayed += int(changed)
-		if changed < some {
+		if last == nil {
 			break
 		}
+		from = *last
 	}
 	s.outbox.nudge()
 	return replayed, ctx.Err()
+}
+
+// A place is where a replay has come to, in the order of deliveries_account. It goes on from there:
+// what it made due may have been sent meanwhile, and would else be taken again.
+type place struct {
+	created        int64
+	event, webhook string
+}
+
+// replaySome replays some deliveries behind a place, and returns the last one; nil when there are no
+// more.
+func replaySome(
+	tx *sqldb.Tx, account string, q ReplayQuery, now time.Time, from place,
+) (changed int64, last *place, err error) {
+	const some = 1000
+	which := `account = ?1 AND (created, event, webhook) > (?2, ?3, ?4) AND created < ?5
+		AND (due IS NULL OR due > ?6)`
+	args := []any{account, from.created, from.event, from.webhook, micros(q.To),
+		micros(now.Add(DeliveryLease))}
+	and := func(condition string, value any) {
+		args = append(args, value)
+		which += fmt.Sprintf(condition, len(args))
+	}
+	if q.Event != "" {
+		and(` AND event = ?%d`, q.Event)
+	}
+	if q.Webhook != "" {
+		and(` AND webhook = ?%d`, q.Webhook)
+	}
+	if q.Failed {
+		which += ` AND (outcome = 'failed' OR outcome = 'pending' AND failures > 0)`
+	}
+	rows, err := tx.Query(`SELECT created, event, webhook FROM deliveries WHERE `+which+
+		` ORDER BY created, event, webhook LIMIT `+fmt.Sprint(some), args...)
+	if err != nil {
+		return 0, nil, err
+	}
+	all, err := collect(rows, func(r row) (p place, err error) {
+		err = r.Scan(&p.created, &p.event, &p.webhook)
+		return p, err
+	})
+	if err != nil || len(all) == 0 {
+		return 0, nil, err
+	}
+	end := all[len(all)-1]
+	args = append(args, end.created, end.event, end.webhook, micros(now))
+	n := len(args)
+	changed, err = tx.Exec(fmt.Sprintf(`UPDATE deliveries SET due = ?%d, failures = 0,
+		outcome = 'pending' WHERE %s AND (created, event, webhook) <= (?%d, ?%d, ?%d)`,
+		n, which, n-3, n-2, n-1), args...)
+	if len(all) < some {
+		return changed, nil, err
+	}
+	return changed, &end, err
 }
 
 // OutboxCounts are what waits to be sent, and the webhooks that it goes to. Streams are left out,

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -15,13 +16,17 @@ import (
 
 // SettleDeliveries writes down what became of claimed deliveries, each for itself: delivered, due
 // again, or failed for good. What was claimed anew meanwhile keeps its state; the attempt is written
-// down nevertheless. It returns how many it settled.
+// down nevertheless. An attempt counts once, however often a client reports it. It returns how many
+// it settled.
 func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (settled int, err error) {
 	of := map[string][]Attempt{}
 	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
 		if a.Number >= 1 { // else it was never claimed
 			of[a.WebhookID] = append(of[a.WebhookID], a)
 		}
+	}
+	for webhook, all := range of {
+		of[webhook] = slices.CompactFunc(all, func(a, b Attempt) bool { return byEvent(a, b) == 0 })
 	}
 	erased := false
 	err = s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
@@ -49,7 +54,15 @@ func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (set
 }
 
 // byEvent is one order for all, in which rows are locked.
-func byEvent(a, b Attempt) int { return strings.Compare(a.EventID, b.EventID) }
+func byEvent(a, b Attempt) int {
+	return cmp.Or(strings.Compare(a.EventID, b.EventID), cmp.Compare(a.Number, b.Number))
+}
+
+// unsettled is true of deliveries whose newest attempt nobody has settled yet: a client that did not
+// get its answer reports again, maybe after a replay.
+const unsettled = `outcome = 'pending' AND NOT EXISTS (SELECT 1 FROM delivery_attempts a
+	WHERE a.event = deliveries.event AND a.webhook = deliveries.webhook
+		AND a.attempt = deliveries.attempt)`
 
 // settle settles deliveries of one webhook. gone says that among their events are some of an
 // erasure, which were told and are deleted.
@@ -111,7 +124,7 @@ func settleDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]st
 	settled := map[string]string{}
 	for _, number := range slices.Sorted(maps.Keys(events)) {
 		rows, err := tx.Query(`UPDATE deliveries SET due = NULL, outcome = 'delivered'
-			WHERE webhook = ?1 AND attempt = ?2 AND outcome = 'pending'
+			WHERE webhook = ?1 AND attempt = ?2 AND `+unsettled+`
 			AND event IN (`+marks(3, len(events[number]))+`) RETURNING event, account`,
 			append([]any{webhook, number}, anys(events[number])...)...)
 		if err != nil {
@@ -149,7 +162,7 @@ func (s *Service) settleOther(tx *sqldb.Tx, a Attempt) (account string, changed,
 		outcome, due = "pending", micros(s.Now().Add(delay))
 	}
 	n, err := tx.Exec(`UPDATE deliveries SET due = ?4, failures = ?5, outcome = ?6
-		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND outcome = 'pending'`,
+		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND `+unsettled,
 		a.EventID, a.WebhookID, a.Number, due, failures, outcome)
 	return account, n > 0, n > 0 && due == nil, err
 }

@@ -222,18 +222,21 @@ func (s *Service) ChangeWebhook(
 		return Webhook{}, Errorf(Invalid, "the url leads to another host: give secret again, or an "+
 			"empty one, so that no secret reaches a host that it was not meant for")
 	}
-	if test != nil && (w.URL != old.URL || !w.Paused.IsZero()) {
+	tested := test != nil && (w.URL != old.URL || !w.Paused.IsZero())
+	if tested {
 		if err := test(ctx, w); err != nil {
 			return Webhook{}, err
 		}
-		w.Paused, w.PauseReason = time.Time{}, ""
+		w.Paused, w.PauseReason, w.Failing = time.Time{}, "", false
 	}
-	// The URL and the secret that were looked at must still be the ones.
+	// The URL and the secret that were looked at must still be the ones. A pause that has begun since
+	// stays, and what the old URL failed to take is not held against a new one.
 	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
-		paused = ?7, pause_reason = ?8, failing_since = CASE WHEN ?9 = 1 THEN NULL ELSE failing_since END
-		WHERE account = ?1 AND id = ?2 AND kind = 'webhook' AND url = ?10 AND secret = ?11`,
-		account, id, w.Name, w.URL, w.Secret, joinEvents(w.Events), optionalMicros(w.Paused),
-		w.PauseReason, flag(w.Paused != old.Paused), old.URL, old.Secret)
+		paused = CASE WHEN ?7 = 1 THEN NULL ELSE paused END,
+		pause_reason = CASE WHEN ?7 = 1 THEN '' ELSE pause_reason END,
+		failing_since = CASE WHEN ?7 = 1 THEN NULL ELSE failing_since END
+		WHERE account = ?1 AND id = ?2 AND kind = 'webhook' AND url = ?8 AND secret = ?9`,
+		account, id, w.Name, w.URL, w.Secret, joinEvents(w.Events), flag(tested), old.URL, old.Secret)
 	if err != nil {
 		return Webhook{}, fmt.Errorf("changing a webhook: %w", err)
 	}
@@ -247,13 +250,6 @@ func sameHost(a, b string) bool {
 	ua, _ := url.Parse(a)
 	ub, _ := url.Parse(b)
 	return ua != nil && ub != nil && ua.Scheme == ub.Scheme && strings.EqualFold(ua.Host, ub.Host)
-}
-
-func optionalMicros(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return micros(t)
 }
 
 // ResumeWebhook ends the pause of a webhook whose receiver has passed a test: WebhookNotFound. What
@@ -398,6 +394,10 @@ func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
 		return errNoWebhook
 	}
 	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+		// So that no policy is being written that names it.
+		if err := holdAccount(tx, account); err != nil {
+			return err
+		}
 		gone, err := tx.Exec(`DELETE FROM webhooks WHERE account = ?1 AND id = ?2`, account, id)
 		if err != nil {
 			return err
@@ -410,14 +410,27 @@ func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
 	if err != nil {
 		return fmt.Errorf("deleting a webhook: %w", err)
 	}
+	s.scrubDue.Store(true) // of its secrets
 	return nil
 }
 
-// forgetWebhook deletes what refers to a webhook that is deleted.
+// forgetWebhook deletes what refers to a webhook that is deleted, and events of erasures that nobody
+// else is to be told. Of deliveries those that wait and those that have ended are in two indexes.
 func forgetWebhook(tx *sqldb.Tx, id string) error {
-	for _, table := range []string{"notification_targets", "deliveries", "delivery_attempts"} {
-		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE webhook = ?1`, id); err != nil {
-			return fmt.Errorf("deleting from %s: %w", table, err)
+	_, err := deleteEvents(tx, `erasure = 1 AND id IN (SELECT event FROM deliveries
+		WHERE webhook = ?1 AND due IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM deliveries
+		WHERE event = events.id AND webhook <> ?1 AND due IS NOT NULL)`, id)
+	if err != nil {
+		return err
+	}
+	for _, from := range []string{
+		`notification_targets WHERE webhook = ?1`,
+		`deliveries WHERE webhook = ?1 AND due IS NOT NULL`,
+		`deliveries WHERE webhook = ?1 AND due IS NULL`,
+		`delivery_attempts WHERE webhook = ?1`,
+	} {
+		if _, err := tx.Exec(`DELETE FROM `+from, id); err != nil {
+			return fmt.Errorf("deleting what a webhook was told: %w", err)
 		}
 	}
 	return nil

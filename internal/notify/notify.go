@@ -33,6 +33,10 @@ const (
 	lanes        = 256
 	failingLanes = 192
 
+	// laneTime is for how long a lane goes on, so that receivers that take everything, but slowly,
+	// cannot hold all lanes: then all have the same chance of the next one.
+	laneTime = 10 * time.Second
+
 	lookEvery = time.Second      // for what other nodes wrote, and for what is due again
 	lookAgain = 10 * time.Second // when the database could not be asked
 	lookTime  = 10 * time.Second
@@ -170,13 +174,13 @@ func (n *Notifier) leave(w images.DueWebhook) {
 }
 
 // lane sends what is due for one webhook, until there is no more, or something went wrong, or what
-// failed has become well: then it is looked at again like all others.
+// failed has become well, or its time is over: then it is looked at again like all others.
 func (n *Notifier) lane(ctx context.Context, w images.DueWebhook) {
 	most := laneClaims
 	if w.Failing {
 		most = 1
 	}
-	for ctx.Err() == nil {
+	for end := time.Now().Add(laneTime); ctx.Err() == nil && time.Now().Before(end); {
 		claimed, err := n.Core.ClaimDeliveries(ctx, w.ID, most)
 		if err != nil {
 			if ctx.Err() == nil {

@@ -48,11 +48,7 @@ func (n *Notifier) Claim(
 			return nil, errAborted
 		case <-tick.C:
 		}
-		// Asked for by a read, so that those who wait for nothing write nothing.
-		due, err := n.Core.IsDue(ctx, w.ID)
-		if err == nil && due {
-			claimed, err = n.claim(ctx, w, most)
-		}
+		claimed, err := n.claim(ctx, w, most)
 		if err != nil || len(claimed) > 0 {
 			return claimed, err
 		}
@@ -61,10 +57,18 @@ func (n *Notifier) Claim(
 
 var errAborted = images.Errorf(images.Aborted, "The request was aborted by the client")
 
-// claim claims deliveries, and gives them back if the caller has gone away meanwhile.
+// claim claims deliveries, and gives them back if the caller has gone away meanwhile. It looks by a
+// read first: those who ask for nothing, however often, make no writer wait.
 func (n *Notifier) claim(
 	ctx context.Context, w images.Webhook, most int,
 ) ([]images.Delivery, error) {
+	due, err := n.Core.IsDue(ctx, w.ID)
+	if ctx.Err() != nil {
+		return nil, errAborted
+	}
+	if err != nil || !due {
+		return nil, err
+	}
 	claimed, err := n.Core.ClaimDeliveries(context.WithoutCancel(ctx), w.ID, most)
 	if err == nil && ctx.Err() != nil {
 		n.release(ctx, claimed)

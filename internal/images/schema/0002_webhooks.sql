@@ -77,6 +77,7 @@ CREATE TABLE deliveries (
     PRIMARY KEY (event, webhook)
 );
 CREATE INDEX deliveries_due ON deliveries (webhook, due) WHERE due IS NOT NULL;
+CREATE INDEX deliveries_ended ON deliveries (webhook) WHERE due IS NULL;
 CREATE INDEX deliveries_account ON deliveries (account, created, event);
 
 CREATE TABLE delivery_attempts (
@@ -92,3 +93,4 @@ CREATE TABLE delivery_attempts (
     PRIMARY KEY (event, webhook, attempt)
 );
 CREATE INDEX delivery_attempts_account ON delivery_attempts (account, began, event);
+CREATE INDEX delivery_attempts_webhook ON delivery_attempts (webhook, began);
