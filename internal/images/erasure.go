@@ -62,7 +62,7 @@ const (
 // of this node, at once; those of other nodes within seconds. A draft's ticket dies with it, and an
 // upload for the creator that began before makes no image. The work of one call is bounded: while
 // Ended is zero, the same call goes on, also after a kill. Invalid; ImageNotFound when there is no
-// image of the ID.
+// image of the ID, nor anything that webhooks were told of one.
 func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Receipt, error) {
 	if (q.Creator == "") == (q.ID == "") {
 		return Receipt{}, Errorf(Invalid,
@@ -78,7 +78,8 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 	if err := s.orderErasure(ctx, account, q); err != nil {
 		return Receipt{}, fmt.Errorf("ordering an erasure: %w", err)
 	}
-	for taken := 0; taken < EraseAtOnce; {
+	taken := 0
+	for taken < EraseAtOnce {
 		n, err := s.eraseSome(ctx, account, q)
 		if err != nil {
 			return Receipt{}, fmt.Errorf("erasing: %w", err)
@@ -89,7 +90,7 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 		taken += n
 	}
 	receipt, err := s.receipt(ctx, account, q)
-	if err == nil && q.ID != "" && receipt.Images+receipt.Drafts == 0 {
+	if err == nil && q.ID != "" && receipt.Images+receipt.Drafts == 0 && taken == 0 {
 		err = Errorf(ImageNotFound, "Image not found")
 	}
 	return receipt, err

@@ -395,7 +395,9 @@ func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
 	}
 	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
 		// So that no policy is being written that names it.
-		if err := holdAccount(tx, account); err != nil {
+		if err := holdAccount(tx, account); errors.Is(err, errNoAccount) {
+			return errNoWebhook
+		} else if err != nil {
 			return err
 		}
 		gone, err := tx.Exec(`DELETE FROM webhooks WHERE account = ?1 AND id = ?2`, account, id)

@@ -1,0 +1,295 @@
+package images_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+// TestTheOutboxUnderFire mixes all that writes to the outbox: images that come, change and go, two
+// claimers of each webhook, whose reports are late, double or missing, replays, webhooks that are
+// made, deleted and paused, policies that are changed, erasures, and retention, with a clock that
+// runs ahead in leaps. Afterwards every row belongs to something, nothing of the erased is left, and
+// whatever happened to the images that stay was told to the webhook that stays.
+func TestTheOutboxUnderFire(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		f := &fire{T: t, core: core, told: map[string]bool{}, done: make(chan struct{})}
+		core.Now = func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) }
+		f.stays = webhook(t, core, images.EventTypes...)
+		var group sync.WaitGroup
+		for range 2 {
+			group.Go(func() { f.repeat(f.receive) })
+		}
+		for _, fn := range []func(){f.churnWebhooks, f.replay, f.forget, f.leap, f.churnWebhooks} {
+			group.Go(func() { f.repeat(fn) })
+		}
+		var makers sync.WaitGroup
+		for i := range 4 {
+			makers.Go(func() {
+				for n := range 6 {
+					f.makeImages(fmt.Sprintf("%d-%d", i, n))
+				}
+			})
+		}
+		makers.Wait()
+		close(f.done)
+		group.Wait()
+		f.check()
+	})
+}
+
+type fire struct {
+	*testing.T
+	core  *images.Service
+	stays images.Webhook
+	ahead atomic.Int64
+	done  chan struct{}
+
+	mu   sync.Mutex
+	told map[string]bool // by the id of the image, of uploads and changes at stays
+	kept []string        // ids of images that stay
+}
+
+func (f *fire) repeat(fn func()) {
+	for {
+		select {
+		case <-f.done:
+			return
+		default:
+			fn()
+		}
+	}
+}
+
+// ok fails the test for errors of other kinds.
+func (f *fire) ok(err error, kinds ...images.Kind) {
+	f.Helper()
+	if err == nil {
+		return
+	}
+	for _, kind := range kinds {
+		if images.AsError(err).Kind == kind {
+			return
+		}
+	}
+	f.Error(err)
+}
+
+// makeImages makes one image that stays, one that is deleted and one that is erased.
+func (f *fire) makeImages(name string) {
+	for _, creator := range []string{"stays", "deleted", "erased " + name} {
+		img, err := f.core.MakeImage(f.Context(), account, images.NewDraft{Creator: &creator})
+		if err != nil {
+			f.Error(err)
+			return
+		}
+		for range 3 {
+			meta := rawJSON(fmt.Appendf(nil, `{"n":%d}`, rand.IntN(1000)))
+			_, err = f.core.EditImage(f.Context(), account, img.ID, images.Edit{Meta: &meta})
+			f.ok(err)
+		}
+		switch creator {
+		case "stays":
+			f.mu.Lock()
+			f.kept = append(f.kept, img.ID)
+			f.mu.Unlock()
+		case "deleted":
+			f.ok(f.core.DeleteImage(f.Context(), account, img.ID))
+		default:
+			_, err := f.core.Erase(f.Context(), account, images.ErasureQuery{Creator: creator})
+			f.ok(err)
+		}
+	}
+}
+
+// receive claims and reports as an unreliable claimer does.
+func (f *fire) receive() {
+	due, err := f.core.DueWebhooks(f.Context())
+	f.ok(err)
+	for _, w := range due {
+		all, err := f.core.ClaimDeliveries(f.Context(), w.ID, 1+rand.IntN(32))
+		f.ok(err)
+		var attempts []images.Attempt
+		for _, d := range all {
+			status := []int{200, 200, 200, 500}[rand.IntN(4)]
+			if rand.IntN(20) == 0 {
+				continue // its claimer was killed
+			}
+			a := attempt(d, status)
+			a.Answer = fmt.Sprint(d.Event.Image.Creator)
+			attempts = append(attempts, a)
+			if w.ID == f.stays.ID && status == 200 {
+				f.mu.Lock()
+				f.told[d.Event.Image.ID] = true
+				f.mu.Unlock()
+			}
+		}
+		for range 1 + rand.IntN(2) {
+			_, err = f.core.SettleDeliveries(f.Context(), attempts)
+			f.ok(err)
+		}
+	}
+}
+
+// churnWebhooks makes a webhook that is told, and deletes it while a policy comes to name it.
+func (f *fire) churnWebhooks() {
+	c := images.WebhookChange{Name: ptr("comes and goes"), URL: ptr("https://example.com/"),
+		Events: images.EventTypes}
+	w, err := f.core.AddWebhook(f.Context(), account, c, nil)
+	if err != nil {
+		f.ok(err)
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		p, err := f.core.CreateNotificationPolicy(f.Context(), account, images.PolicyChange{
+			Name: ptr("late"), Enabled: ptr(true), Webhooks: &[]string{w.ID}})
+		if err == nil {
+			// It may have gone with its webhook.
+			f.ok(f.core.DeleteNotificationPolicy(f.Context(), account, p.ID), images.PolicyNotFound)
+			return
+		}
+		f.ok(err, images.Invalid)
+	})
+	_, err = f.core.RotateWebhookKey(f.Context(), account, w.ID)
+	f.ok(err)
+	f.ok(f.core.RemoveWebhook(f.Context(), account, w.ID))
+	both.Wait()
+}
+
+func (f *fire) replay() {
+	_, err := f.core.Replay(f.Context(), account, images.ReplayQuery{Failed: rand.IntN(2) == 0})
+	f.ok(err)
+	_, _, err = f.core.History(f.Context(), account, images.HistoryQuery{Most: 10})
+	f.ok(err)
+	_, err = f.core.OutboxCounts(f.Context())
+	f.ok(err)
+}
+
+func (f *fire) forget() { f.ok(f.core.ForgetEvents(f.Context())) }
+
+func (f *fire) leap() {
+	f.ahead.Add(int64(time.Minute))
+	time.Sleep(5 * time.Millisecond)
+}
+
+// check lets all that is owed be told, and looks at what is left.
+func (f *fire) check() {
+	f.ok(f.core.ForgetEvents(f.Context()))
+	for range 20 {
+		f.ahead.Add(int64(time.Hour))
+		for _, d := range claim(f.T, f.core, f.stays) {
+			settle(f.T, f.core, attempt(d, 200))
+			f.told[d.Event.Image.ID] = true
+		}
+	}
+	for _, id := range f.kept {
+		if !f.told[id] {
+			f.Errorf("nothing was told of image %s", id)
+		}
+	}
+	for what, query := range map[string]string{
+		"deliveries that have not ended": `deliveries WHERE due IS NOT NULL OR outcome = 'pending'`,
+		"deliveries without an event": `deliveries d
+			WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = d.event)`,
+		"attempts without a delivery": `delivery_attempts a WHERE NOT EXISTS (SELECT 1
+			FROM deliveries d WHERE d.event = a.event AND d.webhook = a.webhook)`,
+		"targets without a webhook": `notification_targets t
+			WHERE NOT EXISTS (SELECT 1 FROM webhooks WHERE id = t.webhook)`,
+		"targets without a policy": `notification_targets t
+			WHERE NOT EXISTS (SELECT 1 FROM notification_policies WHERE id = t.policy)`,
+		"events of the erased": `events WHERE creator LIKE 'erased%' OR facts LIKE '%erased%'
+			OR erasure = 1`,
+		"answers about the erased": `delivery_attempts WHERE answer LIKE '%erased%'`,
+	} {
+		if n := count(f.T, f.core, query); n != 0 {
+			f.Errorf("there are %d %s", n, what)
+		}
+	}
+}
+
+// TestADeletedWebhookIsInNoPolicy races deletions with the policies that name them.
+func TestADeletedWebhookIsInNoPolicy(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		stays := webhook(t, core)
+		p := policy(t, core, "all", stays.ID)
+		for range 30 {
+			w, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
+				Name: ptr("goes"), URL: ptr("https://example.com/")}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var both sync.WaitGroup
+			both.Go(func() {
+				_, err := core.ChangeNotificationPolicy(t.Context(), account, p.ID,
+					images.PolicyChange{Webhooks: &[]string{stays.ID, w.ID}})
+				if err != nil && images.AsError(err).Kind != images.Invalid {
+					t.Error(err)
+				}
+			})
+			if err := core.DeleteWebhook(t.Context(), account, w.ID); err != nil {
+				t.Error(err)
+			}
+			both.Wait()
+		}
+		p, err := core.NotificationPolicy(t.Context(), account, p.ID)
+		if err != nil || len(p.Webhooks) != 1 {
+			t.Errorf("the policy is %+v, %v", p, err)
+		}
+	})
+}
+
+// TestErasuresGoWithTheirWebhook: what only a deleted webhook was to be told of an erasure is gone.
+func TestErasuresGoWithTheirWebhook(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		a, b := webhook(t, core, images.ImageDeleted), webhook(t, core, images.ImageDeleted)
+		upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, 1))
+		erase(t, core, images.ErasureQuery{Creator: "gone"})
+		for i, w := range []images.Webhook{a, b} {
+			if err := core.DeleteWebhook(t.Context(), account, w.ID); err != nil {
+				t.Fatal(err)
+			}
+			if n := count(t, core, "events"); n != 1-i {
+				t.Errorf("after %d webhooks were deleted there are %d events", i+1, n)
+			}
+		}
+	})
+}
+
+// TestErasureOfAFormerID: of an image that is gone nothing is left under its other ids, and one
+// that is there keeps what happened under its present id.
+func TestErasureOfAFormerID(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		w := webhook(t, core, images.EventTypes...)
+		var former, now [2]string
+		for i := range former {
+			img := upload(t, core, images.NewDraft{Creator: ptr("somebody")}, imagestest.JPEG(t, i))
+			former[i] = img.ID
+			img, err := core.EditImage(t.Context(), account, img.ID,
+				images.Edit{RequireSignedURLs: ptr(true)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			now[i] = img.ID
+		}
+		if err := core.DeleteImage(t.Context(), account, now[0]); err != nil {
+			t.Fatal(err)
+		}
+		erase(t, core, images.ErasureQuery{ID: now[0]})    // gone already
+		erase(t, core, images.ErasureQuery{ID: former[1]}) // lives on
+		all := claim(t, core, w)
+		if len(all) != 1 || all[0].Event.Image.ID != now[1] || all[0].Event.Type != images.ImageUpdated {
+			t.Errorf("left is %q: %+v", types(all), all)
+		}
+	})
+}
