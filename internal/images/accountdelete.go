@@ -39,7 +39,7 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 		}
 		deleted += gone
 	}
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return deleteAccountRows(tx, id) })
+	err = s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error { return deleteAccountRows(tx, id) })
 	if err != nil {
 		return deleted, fmt.Errorf("deleting an account: %w", err)
 	}

@@ -129,11 +129,13 @@ func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
 const claimSome = `UPDATE deliveries SET attempt = attempt + 1, due = ?3
 	WHERE webhook = ?1 AND +due <= ?2 AND event IN (SELECT event FROM deliveries
 		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due LIMIT ?4)
-	AND EXISTS (SELECT 1 FROM webhooks WHERE id = ?1 AND paused IS NULL)
+	AND EXISTS (SELECT 1 FROM webhooks w JOIN accounts a ON a.id = w.account
+		WHERE w.id = ?1 AND w.paused IS NULL AND a.suspended = 0)
 	RETURNING event, policy, policy_name, attempt`
 
 // ClaimDeliveries claims due deliveries of a webhook or stream, at most ClaimAtOnce, the longest due
-// first. They are the caller's for the time of DeliveryLease. Paused webhooks have none.
+// first. They are the caller's for the time of DeliveryLease. Paused webhooks and suspended accounts
+// have none.
 func (s *Service) ClaimDeliveries(
 	ctx context.Context, webhook string, most int,
 ) ([]Delivery, error) {

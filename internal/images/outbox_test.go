@@ -253,7 +253,7 @@ func TestClaimsDoNotOverlap(t *testing.T) {
 func TestASuspendedAccountIsNotTold(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		webhook(t, core)
+		w := webhook(t, core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		for _, suspended := range []bool{true, false} {
 			if err := core.SuspendAccount(t.Context(), account, suspended); err != nil {
@@ -262,6 +262,10 @@ func TestASuspendedAccountIsNotTold(t *testing.T) {
 			due, err := core.DueWebhooks(t.Context())
 			if err != nil || (len(due) == 0) != suspended {
 				t.Errorf("suspended %t: due are %+v, %v", suspended, due, err)
+			}
+			// Who has begun to send before it was suspended gets no more.
+			if all := claim(t, core, w); (len(all) == 0) != suspended {
+				t.Errorf("suspended %t: claimed %+v", suspended, all)
 			}
 		}
 	})

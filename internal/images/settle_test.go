@@ -61,16 +61,16 @@ func TestAReportCountsOnce(t *testing.T) {
 	})
 }
 
-// fill writes events that a webhook is to be told, each due a microsecond after the one before, as
-// if they had been told of one image.
+// fill writes events that a webhook is to be told, each of an image and a creator of its own, and
+// due a microsecond after the one before.
 func fill(t testing.TB, core *images.Service, w images.Webhook, events int) {
 	t.Helper()
 	now := core.Now().Add(-time.Hour).UnixMicro()
 	for _, statement := range []string{
 		`INSERT INTO events (id, account, type, image, id_sha256, creator, created, erasure, facts)
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?4)
-			SELECT 'evt_' || CAST(?1 AS TEXT) || '_' || i, CAST(?2 AS TEXT), 'image.updated', 'key',
-				'sum', 'somebody', CAST(?3 AS BIGINT) + i, 0, '{"id":"filled"}' FROM n`,
+			SELECT 'evt_' || CAST(?1 AS TEXT) || '_' || i, CAST(?2 AS TEXT), 'image.updated', 'key' || i,
+				'sum' || i, 'somebody' || i, CAST(?3 AS BIGINT) + i, 0, '{"id":"filled"}' FROM n`,
 		`INSERT INTO deliveries (event, webhook, account, created, policy, policy_name, due, attempt,
 			failures, outcome)
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?4)

@@ -76,7 +76,7 @@ CREATE TABLE deliveries (
     outcome     TEXT    NOT NULL, -- pending, delivered or failed
     PRIMARY KEY (event, webhook)
 );
-CREATE INDEX deliveries_due ON deliveries (webhook, due) WHERE due IS NOT NULL;
+CREATE INDEX deliveries_due ON deliveries (webhook, due, created) WHERE due IS NOT NULL;
 CREATE INDEX deliveries_ended ON deliveries (webhook) WHERE due IS NULL;
 CREATE INDEX deliveries_account ON deliveries (account, created, event);
 
