@@ -152,6 +152,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.beginToFollow(); err != nil {
 		return err
 	}
+	s.scrubDue.Store(true) // a process that was killed may have deleted something
 	return s.checkInstallation(ctx, true)
 }
 

@@ -50,7 +50,8 @@ var (
 	descTickets = desc("tickets",
 		"One-time upload URLs in the database by state, each counted up to 100000.", "state")
 	descPending = desc("webhook_pending",
-		"Deliveries to webhooks that have not ended, but for paused ones, counted up to 100000.")
+		"Deliveries to webhooks that have not ended, but for paused ones and those of "+
+			"suspended accounts, counted up to 100000.")
 	descOldest = desc("webhook_oldest_pending_seconds",
 		"Time since the oldest event among these happened; 0 when there is none.")
 	descWebhooks = desc("webhooks", "Webhooks by state.", "state")
