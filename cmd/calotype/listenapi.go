@@ -150,7 +150,7 @@ func (c *streamClient) call(ctx context.Context, method, path string, most time.
 	if response.StatusCode != http.StatusOK {
 		message := http.StatusText(response.StatusCode)
 		if err == nil && len(envelope.Errors) > 0 {
-			message = strings.TrimSuffix(envelope.Errors[0].Message, ".")
+			message = visible(strings.TrimSuffix(envelope.Errors[0].Message, "."))
 		}
 		return &apiError{response.StatusCode, message}
 	}

@@ -185,7 +185,7 @@ func (c *webhookList) Run(ctx context.Context) error {
 				count += " or more"
 			}
 			fmt.Printf("%s %s\n  to %s: %s\n  %s; last success %s, last failure %s; pending %s\n",
-				w.ID, w.Name, host(w), joinTypes(w.Events), state(w), timeOrNever(w.LastSuccess),
+				w.ID, visible(w.Name), visible(host(w)), joinTypes(w.Events), state(w), timeOrNever(w.LastSuccess),
 				timeOrNever(w.LastFailure), count)
 		}
 		if len(all) == 0 {
@@ -277,7 +277,7 @@ func (c *webhookDelete) Run(ctx context.Context) error {
 		if err := core.RemoveWebhook(ctx, w.Account, w.ID); err != nil {
 			return err
 		}
-		fmt.Printf("deleted the webhook %s %s\n", w.ID, w.Name)
+		fmt.Printf("deleted the webhook %s %s\n", w.ID, visible(w.Name))
 		return nil
 	})
 }

@@ -276,6 +276,12 @@ func scanAccount(r row) (a Account, err error) {
 	return a, err
 }
 
+// scanText scans a row of one text.
+func scanText(r row) (text string, err error) {
+	err = r.Scan(&text)
+	return text, err
+}
+
 // collect scans and closes rows.
 func collect[T any](rows *sql.Rows, scan func(row) (T, error)) (all []T, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()

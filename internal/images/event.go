@@ -212,10 +212,7 @@ func variantNames(tx *sqldb.Tx, account string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the names of variants: %w", err)
 	}
-	names, err := collect(rows, func(r row) (name string, err error) {
-		err = r.Scan(&name)
-		return name, err
-	})
+	names, err := collect(rows, scanText)
 	slices.Sort(names)
 	return names, err
 }
@@ -364,10 +361,7 @@ func deleteEvents(tx *sqldb.Tx, where string, args ...any) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("deleting events: %w", err)
 	}
-	ids, err := collect(rows, func(r row) (id string, err error) {
-		err = r.Scan(&id)
-		return id, err
-	})
+	ids, err := collect(rows, scanText)
 	if err != nil {
 		return 0, fmt.Errorf("deleting events: %w", err)
 	}

@@ -187,10 +187,7 @@ func policyTargets(tx *sqldb.Tx, policy string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(r row) (id string, err error) {
-		err = r.Scan(&id)
-		return id, err
-	})
+	return collect(rows, scanText)
 }
 
 // DeleteNotificationPolicy deletes a policy: PolicyNotFound. What its webhooks are still to be told

@@ -408,17 +408,19 @@ func (s *Service) forgetEvents(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("deleting streams: %w", err)
 		}
-		streams, err := collect(rows, func(r row) (id string, err error) {
-			err = r.Scan(&id)
-			return id, err
-		})
-		for _, id := range streams {
-			err = errors.Join(err, forgetWebhook(tx, id))
+		streams, err := collect(rows, scanText)
+		if err != nil {
+			return fmt.Errorf("deleting streams: %w", err)
 		}
-		// Written while their webhook was being deleted.
-		if err == nil {
-			_, err = tx.Exec(`DELETE FROM deliveries WHERE due IS NOT NULL
-				AND NOT EXISTS (SELECT 1 FROM webhooks WHERE id = deliveries.webhook)`)
+		// And others that were being deleted while something was written for them.
+		rows, err = tx.Query(`SELECT DISTINCT webhook FROM deliveries WHERE due IS NOT NULL
+			AND NOT EXISTS (SELECT 1 FROM webhooks WHERE id = deliveries.webhook)`)
+		if err != nil {
+			return fmt.Errorf("looking for deliveries to nobody: %w", err)
+		}
+		others, err := collect(rows, scanText)
+		for _, id := range append(streams, others...) {
+			err = errors.Join(err, forgetWebhook(tx, id))
 		}
 		return err
 	})

@@ -262,10 +262,7 @@ func (s *Service) namedBlobs(ctx context.Context, keys []string) (map[string]boo
 	if err != nil {
 		return nil, fmt.Errorf("looking up originals: %w", err)
 	}
-	found, err := collect(rows, func(r row) (key string, err error) {
-		err = r.Scan(&key)
-		return key, err
-	})
+	found, err := collect(rows, scanText)
 	for _, key := range found {
 		named[key] = true
 	}

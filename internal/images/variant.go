@@ -173,10 +173,7 @@ func (s *Service) VariantNames(ctx context.Context, account string) ([]string, e
 	if err != nil {
 		return nil, fmt.Errorf("reading the variants: %w", err)
 	}
-	names, err := collect(rows, func(r row) (name string, err error) {
-		err = r.Scan(&name)
-		return name, err
-	})
+	names, err := collect(rows, scanText)
 	slices.Sort(names)
 	return names, err
 }

@@ -186,10 +186,7 @@ func (s *Service) stillDrafts(keys []string) (map[string]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking which images are drafts: %w", err)
 	}
-	found, err := collect(rows, func(r row) (key string, err error) {
-		err = r.Scan(&key)
-		return key, err
-	})
+	found, err := collect(rows, scanText)
 	drafts := make(map[string]bool, len(found))
 	for _, key := range found {
 		drafts[key] = true
