@@ -119,8 +119,12 @@ func (f *fire) receive() {
 		var attempts []images.Attempt
 		for _, d := range all {
 			status := []int{200, 200, 200, 500}[rand.IntN(4)]
-			if rand.IntN(20) == 0 {
+			switch rand.IntN(20) {
+			case 0:
 				continue // its claimer was killed
+			case 1:
+				f.ok(f.core.ReleaseDeliveries(f.Context(), []images.Delivery{d}))
+				continue
 			}
 			a := attempt(d, status)
 			a.Answer = fmt.Sprint(d.Event.Image.Creator)
