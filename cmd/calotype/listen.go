@@ -73,7 +73,8 @@ func (c *listenCommand) Run(ctx context.Context) error {
 
 // check refuses what could not work, and returns the name of the stream.
 func (c *listenCommand) check() (name string, err error) {
-	const set = `: eval "$(calotype env)" sets it`
+	const set = `: eval "$(calotype env)" sets it beside a server; docs/webhooks.md says what to set ` +
+		`for one elsewhere`
 	to, err := url.Parse(c.ForwardTo)
 	base, baseErr := url.Parse(c.BaseURL)
 	switch {
@@ -234,18 +235,37 @@ func (l *listener) forward(ctx context.Context, d claimedEvent) streamAttempt {
 	took := time.Since(began)
 	a.Status, a.Answer, a.DurationMS = status, answer, took.Milliseconds()
 	result := fmt.Sprint(status)
-	if err != nil {
+	switch {
+	case err != nil:
 		a.Error = err.Error()
 		result = "no answer: " + a.Error
+	case status < 200 || status > 299:
+		if line := firstLine(answer); line != "" {
+			result += " " + visible(line)
+		}
 	}
 	var about struct {
 		Data struct{ Event, ID string }
 	}
 	// Of what is no such JSON the line lacks the names; it was forwarded all the same.
 	_ = json.Unmarshal([]byte(d.Body), &about)
+	if err != nil || status < 200 || status > 299 {
+		say("%s %s %s %v; %s will be tried again", visible(about.Data.Event), visible(about.Data.ID),
+			result, took.Round(time.Millisecond), visible(d.EventID))
+		return a
+	}
 	say("%s %s %s %v", visible(about.Data.Event), visible(about.Data.ID), result,
 		took.Round(time.Millisecond))
 	return a
+}
+
+// firstLine is the first line of an answer, of which a hundred characters tell enough.
+func firstLine(answer string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(answer), "\n")
+	if runes := []rune(line); len(runes) > 100 {
+		return string(runes[:100]) + "..."
+	}
+	return line
 }
 
 // visible quotes what would do something to a terminal, or end the line.
@@ -261,6 +281,7 @@ func (l *listener) post(ctx context.Context, d claimedEvent) (status int, answer
 	if err != nil {
 		return 0, "", err
 	}
+	r.Header.Set("User-Agent", "Calotype") // as the server sends it itself
 	for name, value := range d.Headers {
 		r.Header.Set(name, value)
 	}

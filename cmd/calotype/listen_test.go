@@ -103,3 +103,38 @@ func TestHistoryLine(t *testing.T) {
 		}
 	}
 }
+
+// TestHistoryOfOneEvent: what follows stands at the newest attempt only.
+func TestHistoryOfOneEvent(t *testing.T) {
+	t.Parallel()
+	next := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		entry images.HistoryEntry
+		want  string
+	}{
+		{images.HistoryEntry{Attempt: images.Attempt{Number: 1, Status: 500, Answer: "x"},
+			Outcome: "delivered", Attempts: 2}, `attempt 1: status 500 "x" in 0s`},
+		{images.HistoryEntry{Attempt: images.Attempt{Number: 2, Status: 204},
+			Outcome: "delivered", Attempts: 2}, `attempt 2: status 204 in 0s`},
+		{images.HistoryEntry{Attempt: images.Attempt{Number: 2, Status: 500},
+			Outcome: "pending", Attempts: 2, Next: next},
+			`attempt 2: status 500 in 0s; next 2026-11-25T12:00:00Z`},
+		{images.HistoryEntry{Attempt: images.Attempt{Number: 8, Error: "it is away"},
+			Outcome: "failed", Attempts: 8}, `attempt 8: it is away in 0s; failed`},
+	} {
+		if got := historyLine(test.entry); !strings.HasSuffix(got, test.want) {
+			t.Errorf("got %q, want %q at the end", got, test.want)
+		}
+	}
+}
+
+func TestFirstLine(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		"": "", " no\nmore": "no", strings.Repeat("ä", 101): strings.Repeat("ä", 100) + "...",
+	} {
+		if got := firstLine(answer); got != want {
+			t.Errorf("%q: %q", answer, got)
+		}
+	}
+}

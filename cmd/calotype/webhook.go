@@ -73,6 +73,10 @@ func (c *webhookAdd) Run(ctx context.Context) error {
 			"Standard\nWebhooks: docs/webhooks.md shows how. The running server sends from now on; "+
 			"with\n\n  %s webhook history\n\nyou see what was sent and how it was answered.\n",
 			joinTypes(w.Events), w.ID, notify.SigningSecret(w.SigningKeys[0]), os.Args[0])
+		if c.OutboundAllow != "" {
+			fmt.Printf("\nThe server must be started with -outbound-allow %s too, or it sends nothing "+
+				"there.\n", c.OutboundAllow)
+		}
 		return nil
 	})
 }
@@ -264,8 +268,12 @@ func (c *webhookRotate) Run(ctx context.Context) error {
 			return err
 		}
 		fmt.Printf("  signing secret  %s  (shown once)\n\nFor 24 hours messages are signed with the "+
-			"one before, too: give the receiver the new one until then.\n",
-			notify.SigningSecret(w.SigningKeys[0]))
+			"one before, too: give the receiver the new one until then.\nAnother rotation ends the one "+
+			"before at once.\n", notify.SigningSecret(w.SigningKeys[0]))
+		if w.Name == envWebhook {
+			fmt.Println("A server that is started with -webhook-signing-secret sets that one again: " +
+				"change it there.")
+		}
 		return nil
 	})
 }
@@ -376,7 +384,7 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 }
 
 // historyLine is an attempt in one line. An answer may hold anything, and so may the error of a
-// stream, which its client reports: both are quoted.
+// stream, which its client reports: both are quoted. Only of the newest attempt it says what follows.
 func historyLine(e images.HistoryEntry) string {
 	a, d := e.Attempt, e.Delivery
 	what := fmt.Sprintf("status %d", a.Status)
@@ -385,11 +393,15 @@ func historyLine(e images.HistoryEntry) string {
 	} else if !a.Delivered() && a.Answer != "" {
 		what += fmt.Sprintf(" %.100q", a.Answer)
 	}
-	after := e.Outcome
-	if !e.Next.IsZero() {
-		after = "next " + e.Next.Format(time.RFC3339)
+	after := ""
+	switch {
+	case a.Number < e.Attempts: // others followed
+	case !e.Next.IsZero():
+		after = "; next " + e.Next.Format(time.RFC3339)
+	case !a.Delivered():
+		after = "; " + e.Outcome
 	}
-	return fmt.Sprintf("%s %s %s %q to %q, attempt %d: %s in %v; %s",
+	return fmt.Sprintf("%s %s %s %q to %q, attempt %d: %s in %v%s",
 		a.Began.Format("2006-01-02T15:04:05.000Z07:00"), a.EventID, d.Event.Type, d.Event.Image.ID,
 		d.Webhook.Name, a.Number, what, a.Took.Round(time.Millisecond), after)
 }

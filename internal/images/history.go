@@ -23,6 +23,7 @@ type HistoryEntry struct {
 	Attempt  Attempt
 	Delivery Delivery  // without the signing keys and the secret of its webhook
 	Outcome  string    // of the delivery by now: pending, delivered or failed
+	Attempts int       // of the delivery by now
 	Next     time.Time // of a pending delivery: its next attempt
 }
 
@@ -50,7 +51,7 @@ func (s *Service) History(
 		return nil, 0, fmt.Errorf("counting attempts: %w", err)
 	}
 	rows, err := s.DB.Query(ctx, `SELECT a.event, a.webhook, a.attempt, a.began, a.took, a.status,
-		a.error, a.answer, d.policy, d.policy_name, d.outcome, d.due,
+		a.error, a.answer, d.policy, d.policy_name, d.outcome, d.attempt, d.due,
 		e.type, e.image, e.created, e.erasure, e.facts, w.kind, w.name
 		FROM (SELECT *`+which+` ORDER BY a.began DESC, a.event DESC, a.webhook DESC, a.attempt DESC
 			LIMIT ?5 OFFSET ?6) a
@@ -82,7 +83,7 @@ func scanHistory(r row, a Account) (h HistoryEntry, err error) {
 	)
 	err = r.Scan(&e.ID, &w.ID, &h.Attempt.Number, &began, &took, &h.Attempt.Status,
 		&h.Attempt.Error, &h.Attempt.Answer, &h.Delivery.PolicyID, &h.Delivery.PolicyName,
-		&h.Outcome, &due, &e.Type, &e.Image.Key, &created, &e.erasure,
+		&h.Outcome, &h.Attempts, &due, &e.Type, &e.Image.Key, &created, &e.erasure,
 		&text, &kind, &w.Name)
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &f)

@@ -64,13 +64,25 @@ var retryDelays = []time.Duration{
 	10 * time.Hour, 10 * time.Hour,
 }
 
+// streamDelays are those of a stream: its receiver is a developer's, which is away for some seconds
+// every few minutes.
+var streamDelays = []time.Duration{
+	5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute,
+	2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 5 * time.Hour, 10 * time.Hour,
+	10 * time.Hour,
+}
+
 // retryDelay is the time after so many failures, with up to a fifth more, so that what failed
 // together does not come back together; false when there is no further attempt.
-func retryDelay(failures int) (time.Duration, bool) {
-	if failures > len(retryDelays) {
+func retryDelay(stream bool, failures int) (time.Duration, bool) {
+	delays := retryDelays
+	if stream {
+		delays = streamDelays
+	}
+	if failures > len(delays) {
 		return 0, false
 	}
-	delay := retryDelays[failures-1]
+	delay := delays[failures-1]
 	return delay + time.Duration(rand.Int64N(int64(delay)/5)), true
 }
 

@@ -76,6 +76,52 @@ func TestRetries(t *testing.T) {
 	})
 }
 
+// TestAStreamIsRetriedSoon: its receiver is away for seconds, mostly, and what has failed comes again
+// when it is opened.
+func TestAStreamIsRetriedSoon(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		clock := newClock()
+		core.Now = clock.now
+		w, err := core.OpenStream(t.Context(), account, "laptop", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		failures := 0
+		for range 5 { // within three minutes
+			settle(t, core, attempt(claim(t, core, w)[0], 502))
+			failures++
+			clock.forward(80 * time.Second)
+		}
+		again := func() {
+			t.Helper()
+			if _, err := core.OpenStream(t.Context(), account, "laptop", nil); err != nil {
+				t.Fatal(err)
+			}
+			all := claim(t, core, w)
+			if failures++; len(all) != 1 || all[0].Attempt != failures {
+				t.Fatalf("opened again: %+v", all)
+			}
+			settle(t, core, attempt(all[0], 502))
+		}
+		again()
+		for { // until it has failed for good
+			clock.forward(13 * time.Hour)
+			all := claim(t, core, w)
+			if len(all) == 0 {
+				break
+			}
+			settle(t, core, attempt(all[0], 502))
+			failures++
+			if _, err := core.Stream(t.Context(), account, "laptop"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again()
+	})
+}
+
 // TestLease: who comes too late settles nothing, and what was not settled is due again.
 func TestLease(t *testing.T) {
 	t.Parallel()

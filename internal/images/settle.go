@@ -149,16 +149,18 @@ func settleDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]st
 func (s *Service) settleOther(tx *sqldb.Tx, a Attempt) (account string, changed, last bool, err error) {
 	// The row is held, so that what is written of the attempt is deleted with it.
 	var failures int
+	var stream bool
 	err = tx.QueryRow(`UPDATE deliveries SET attempt = attempt
-		WHERE event = ?1 AND webhook = ?2 AND attempt >= ?3 RETURNING failures, account`,
-		a.EventID, a.WebhookID, a.Number).Scan(&failures, &account)
+		WHERE event = ?1 AND webhook = ?2 AND attempt >= ?3 RETURNING failures, account,
+		EXISTS (SELECT 1 FROM webhooks WHERE id = deliveries.webhook AND kind = 'stream')`,
+		a.EventID, a.WebhookID, a.Number).Scan(&failures, &account, &stream)
 	if err != nil || a.Delivered() {
 		return account, false, false, err
 	}
 	var due any
 	outcome := "failed"
 	failures++
-	if delay, again := retryDelay(failures); again {
+	if delay, again := retryDelay(stream, failures); again {
 		outcome, due = "pending", micros(s.Now().Add(delay))
 	}
 	n, err := tx.Exec(`UPDATE deliveries SET due = ?4, failures = ?5, outcome = ?6

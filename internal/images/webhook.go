@@ -290,7 +290,8 @@ func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Web
 }
 
 // OpenStream returns the stream of a name, made if there is none: Invalid, LimitReached. It gets
-// what happens from now on, for as long as somebody asks for it once a week.
+// what happens from now on, for as long as somebody asks for it once a week. What has failed, or
+// waits for its next attempt, is due when it is opened again.
 func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
 ) (Webhook, error) {
@@ -324,6 +325,10 @@ func (s *Service) OpenStream(
 		}
 	}
 	found, err := there()
+	if err == nil && changed > 0 {
+		// Its receiver was away, and is back: nothing waits for its next attempt.
+		_, err = s.Replay(ctx, account, ReplayQuery{Webhook: found.ID, Failed: true})
+	}
 	if err != nil {
 		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
 	}

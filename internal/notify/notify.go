@@ -305,8 +305,8 @@ func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
 	case ctx.Err() != nil:
 		return errAborted
 	case err != nil:
-		return &images.Error{Kind: images.WebhookRefused, Err: err,
-			Msg: "The test event could not be delivered: " + why(err)}
+		return images.Errorf(images.WebhookRefused, "The test event could not be delivered: %s",
+			why(err))
 	case status < 200 || status > 299:
 		return images.Errorf(images.WebhookRefused, "The test event was not taken: the receiver "+
 			"answered with status %d, not with 2xx", status)
