@@ -115,7 +115,7 @@ func TestHistoryOfOneEvent(t *testing.T) {
 		{images.HistoryEntry{Attempt: images.Attempt{Number: 1, Status: 500, Answer: "x"},
 			Outcome: "delivered", Attempts: 2}, `attempt 1: status 500 "x" in 0s`},
 		{images.HistoryEntry{Attempt: images.Attempt{Number: 2, Status: 204},
-			Outcome: "delivered", Attempts: 2}, `attempt 2: status 204 in 0s`},
+			Outcome: "delivered", Attempts: 2}, `attempt 2: status 204 in 0s; delivered`},
 		{images.HistoryEntry{Attempt: images.Attempt{Number: 2, Status: 500},
 			Outcome: "pending", Attempts: 2, Next: next},
 			`attempt 2: status 500 in 0s; next 2026-11-25T12:00:00Z`},

@@ -398,7 +398,7 @@ func historyLine(e images.HistoryEntry) string {
 	case a.Number < e.Attempts: // others followed
 	case !e.Next.IsZero():
 		after = "; next " + e.Next.Format(time.RFC3339)
-	case !a.Delivered():
+	default:
 		after = "; " + e.Outcome
 	}
 	return fmt.Sprintf("%s %s %s %q to %q, attempt %d: %s in %v%s",
