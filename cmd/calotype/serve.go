@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"calotype/internal/api"
 	"calotype/internal/delivery"
@@ -44,7 +43,9 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	// every 4 MB of requests and take a third of their CPU: the heap is small.
 	ballast := make([]byte, ballastSize)
 	defer runtime.KeepAlive(ballast)
-	log := newLog(c.LogFormat)
+	logs := newLogs(c.LogFormat, os.Stderr)
+	defer closing(&err, logs.close)
+	log := logs.now
 	urls, err := c.check(log)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err := c.ensureWebhook(ctx, core, account, log); err != nil {
 		return err
 	}
-	handler := c.surfaces(core, notifier, urls, watch, log)
+	handler := c.surfaces(core, notifier, urls, watch, logs)
 	handler.ready = readiness(db, pool)
 	tryLink := ""
 	handler.pages, tryLink, err = c.pages(core, account, urls, handler.delivery, watch, log)
@@ -122,7 +123,8 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 
 // surfaces makes all of them but the pages.
 func (c *serveCommand) surfaces(core *images.Service, notifier *notify.Notifier, urls v4.URLs,
-	watch *metricsServer, log *slog.Logger) *roles {
+	watch *metricsServer, logs logs) *roles {
+	log := logs.now
 	handler := &roles{
 		api: api.New(api.Config{
 			Core: core, Notifier: notifier, URLs: urls, Log: log, Rate: c.APIRate,
@@ -132,7 +134,8 @@ func (c *serveCommand) surfaces(core *images.Service, notifier *notify.Notifier,
 			Core: core, URLs: urls, Log: log, Observe: watch.surface("intake"),
 		}),
 		delivery: delivery.New(delivery.Config{
-			Core: core, Log: log, Negotiate: c.Negotiate, Observe: watch.surface("delivery"),
+			Core: core, Log: logs.soon, Negotiate: c.Negotiate,
+			Observe: watch.surface("delivery"),
 		}),
 		log: log,
 	}
@@ -269,17 +272,3 @@ func workerArgs() []string {
 
 // closing runs a Close at the end of a function and adds its error.
 func closing(err *error, fn func() error) { *err = errors.Join(*err, fn()) }
-
-func newLog(format string) *slog.Logger {
-	if format == "text" || format == "auto" && isTerminal(os.Stderr) {
-		return slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, nil))
-}
-
-// isTerminal asks for what only a terminal has: /dev/null is a character device too, and would
-// swallow the first token.
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	return err == nil
-}

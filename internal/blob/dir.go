@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -37,10 +38,14 @@ const putAttempts = 100
 //  4. fsync of its folder and of every folder above it up to the root.
 //
 // A crash before 3 leaves no object, a crash after 3 a whole one. The folders above are synced
-// whether or not this Put made them: another Put may have made them and not come to its own 4.
+// whether or not this Put made them: another Put may have made them and not come to its own 4. Once
+// that is done it need not be done again for as long as the folder is the same one: see folder.
 type Dir struct {
 	root   *os.Root
 	rename func(oldPath string, folder *os.File, name string) error // renameat, but for tests
+
+	mu      sync.RWMutex // held for reading while lasting is used
+	lasting *folder      // nil before the first Put
 }
 
 // OpenDir returns the store in the directory at path, which is made when it does not exist.
@@ -131,14 +136,17 @@ func (d *Dir) removeTemporary(name string) error {
 // place renames the synced file at oldPath to key and makes that durable. The name is looked up
 // in the folder's own descriptor, so no link planted in the directory leads out of it.
 func (d *Dir) place(ctx context.Context, key, oldPath string) error {
-	folder := path.Dir(key)
+	if placed, err := d.placeInLasting(key, oldPath); placed {
+		return err
+	}
+	name := path.Dir(key)
 	for attempt := 1; ; attempt++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := d.tryPlace(folder, path.Base(key), oldPath)
+		to, err := d.tryPlace(name, path.Base(key), oldPath)
 		if err == nil {
-			break
+			return d.settle(to)
 		}
 		// A Delete may remove the empty folder between our mkdir and our rename, or in the
 		// midst of mkdir, which then says that the folder exists.
@@ -147,35 +155,73 @@ func (d *Dir) place(ctx context.Context, key, oldPath string) error {
 			return err
 		}
 	}
-	return d.syncUp(folder)
 }
 
-func (d *Dir) tryPlace(folder, name, oldPath string) error {
-	if err := d.root.MkdirAll(folder, 0o700); err != nil {
-		return err
+// A folder is one that objects are put into. While it is open no other can have its number, so it
+// can be told from one that was made in its place.
+type folder struct {
+	*os.File
+	name string
+	info fs.FileInfo
+}
+
+// placeInLasting is place for a key in the lasting folder, whose own name is durable. false says
+// that it is another one, or not there any more, and that nothing was done.
+func (d *Dir) placeInLasting(key, oldPath string) (placed bool, err error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	f := d.lasting
+	if f == nil || f.name != path.Dir(key) {
+		return false, nil
 	}
-	to, err := d.root.Open(folder)
+	if now, err := d.root.Stat(f.name); err != nil || !os.SameFile(now, f.info) {
+		return false, nil
+	}
+	if d.rename(oldPath, f.File, path.Base(key)) != nil {
+		return false, nil // the way of all others will tell why
+	}
+	return true, syncFolder(f.File)
+}
+
+// tryPlace makes the folder with a name, if need be, and renames the file into it.
+func (d *Dir) tryPlace(name, object, oldPath string) (*folder, error) {
+	if err := d.root.MkdirAll(name, 0o700); err != nil {
+		return nil, err
+	}
+	to, err := d.root.Open(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(d.rename(oldPath, to, name), to.Close())
+	info, err := to.Stat()
+	if err == nil {
+		err = d.rename(oldPath, to, object)
+	}
+	if err != nil {
+		return nil, errors.Join(err, to.Close())
+	}
+	return &folder{to, name, info}, nil
 }
 
-// syncUp syncs folder and every folder above it.
-func (d *Dir) syncUp(folder string) error {
-	for {
-		f, err := d.root.Open(folder)
-		if err != nil {
-			return err
+// settle syncs a folder and every folder above it. Then it is the lasting one, unless the one that
+// is now has something to do: then the next Put may make it so.
+func (d *Dir) settle(f *folder) error {
+	err := syncFolder(f.File)
+	for name := f.name; err == nil && name != "."; {
+		name = path.Dir(name)
+		var above *os.File
+		if above, err = d.root.Open(name); err == nil {
+			err = SyncFolder(above)
 		}
-		if err := SyncFolder(f); err != nil {
-			return err
-		}
-		if folder == "." {
-			return nil
-		}
-		folder = path.Dir(folder)
 	}
+	unused := f
+	if err == nil && d.mu.TryLock() {
+		unused, d.lasting = d.lasting, f
+		d.mu.Unlock()
+	}
+	if unused != nil {
+		err = errors.Join(err, unused.Close())
+	}
+	return err
 }
 
 // Open implements Store. The reader is an *os.File.
@@ -310,13 +356,15 @@ func makeDurable(path string) error {
 }
 
 // SyncFolder makes the names in a folder durable, and closes it.
-func SyncFolder(f *os.File) error {
+func SyncFolder(f *os.File) error { return errors.Join(syncFolder(f), f.Close()) }
+
+func syncFolder(f *os.File) error {
 	err := f.Sync()
 	// Some file systems have no fsync for folders and say so; there is nothing better to do.
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
 		err = nil
 	}
-	return errors.Join(err, f.Close())
+	return err
 }
 
 // A ctxReader reads until its context ends.

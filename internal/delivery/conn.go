@@ -34,11 +34,14 @@ func (l *limited) Accept() (net.Conn, error) {
 		<-l.places
 		return nil, err
 	}
-	plain, ok := accepted.(*net.TCPConn)
-	if !ok {
-		return &place{Conn: accepted, leave: sync.OnceFunc(func() { <-l.places })}, nil
+	leave := sync.OnceFunc(func() { <-l.places })
+	if plain, ok := accepted.(*net.TCPConn); ok {
+		c := &conn{TCPConn: plain, leave: leave}
+		if c.socket.open(plain) == nil {
+			return c, nil
+		}
 	}
-	return &conn{TCPConn: plain, leave: sync.OnceFunc(func() { <-l.places })}, nil
+	return &place{Conn: accepted, leave: leave}, nil
 }
 
 func (l *limited) Close() error {
@@ -64,6 +67,7 @@ func (c *place) Close() error {
 type conn struct {
 	*net.TCPConn
 	leave     func()
+	socket    socket
 	gathering bool
 	first     *[]byte // nil when there is none
 }
@@ -109,10 +113,9 @@ func (c *conn) together(p []byte) (int, error) {
 	first := c.first
 	c.gathering, c.first = false, nil
 	before := len(*first)
-	buffers := net.Buffers{*first, p}
-	n, err := buffers.WriteTo(c.TCPConn)
+	n, err := c.writeBoth(*first, p)
 	firsts.Put(first)
-	return max(0, int(n)-before), err
+	return max(0, n-before), err
 }
 
 // A filePart is a part of a file that many read at once. As a reader it is nothing but a name for

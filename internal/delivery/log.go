@@ -32,12 +32,6 @@ func (l *logLine) write(ctx context.Context, log *slog.Logger, a *answer, took t
 	if l.refusal != nil {
 		refused = *l.refusal
 	}
-	attrs := []slog.Attr{
-		slog.String("request_id", l.requestID), slog.String("method", l.method),
-		slog.String("account", l.account), slog.String("image", l.image),
-		slog.Int("status", a.status), slog.Int("code", refused.code),
-		slog.Int64("bytes", a.bytes), slog.Duration("took", took),
-	}
 	level := slog.LevelInfo
 	switch refused.status {
 	case http.StatusServiceUnavailable:
@@ -45,11 +39,24 @@ func (l *logLine) write(ctx context.Context, log *slog.Logger, a *answer, took t
 	case http.StatusInternalServerError:
 		level = slog.LevelError
 	}
+	handler := log.Handler()
+	if !handler.Enabled(ctx, level) {
+		return
+	}
+	// Logger.LogAttrs would also look for the line of the program that called it, which the log does
+	// not show.
+	record := slog.NewRecord(l.start.Add(took), level, "delivery", 0)
+	record.AddAttrs(
+		slog.String("request_id", l.requestID), slog.String("method", l.method),
+		slog.String("account", l.account), slog.String("image", l.image),
+		slog.Int("status", a.status), slog.Int("code", refused.code),
+		slog.Int64("bytes", a.bytes), slog.Duration("took", took),
+	)
 	if refused.cause != nil {
-		attrs = append(attrs, slog.Any("err", refused.cause))
+		record.AddAttrs(slog.Any("err", refused.cause))
 	}
 	if a.err != nil {
-		attrs = append(attrs, slog.Any("cut", a.err))
+		record.AddAttrs(slog.Any("cut", a.err))
 	}
-	log.LogAttrs(ctx, level, "delivery", attrs...)
+	_ = handler.Handle(ctx, record) // nobody to tell, as with every line
 }

@@ -25,3 +25,13 @@ func PIDs(p *Pool) []int {
 	}
 	return all
 }
+
+// ResidentMemory returns the resident set of a process in bytes; 0 when it is gone.
+func ResidentMemory(pid int) int64 {
+	statm := openStatm(pid)
+	defer statm.Close()
+	return residentMemory(statm)
+}
+
+// WorkerSlack is by how much the timers of a worker may be late.
+const WorkerSlack = workerSlack

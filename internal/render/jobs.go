@@ -222,7 +222,7 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 
 // put gives a worker back after a job in good order, or replaces it when it has done enough.
 func (p *Pool) put(l lane, w *process) {
-	if w.jobs >= recycleJobs || residentMemory(w.cmd.Process.Pid) > recycleMemory {
+	if w.jobs >= recycleJobs || residentMemory(w.statm) > recycleMemory {
 		p.end(w)
 		p.mu.Lock()
 		p.recycled++

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"os"
@@ -142,21 +141,28 @@ func readLimit(file string) int64 {
 	return n
 }
 
-// residentMemory returns the resident set of a process in bytes; 0 where the system does not say.
-func residentMemory(pid int) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// openStatm opens what the system says of a process's memory, to be read again and again; nil where
+// it says nothing.
+func openStatm(pid int) *os.File {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// residentMemory returns the resident set of a process in bytes by its statm; 0 where the system
+// does not say, and when the process is gone.
+func residentMemory(statm *os.File) int64 {
+	var text [128]byte
+	n, _ := statm.ReadAt(text[:], 0) // a nil file has nothing to read
+	fields := bytes.Fields(text[:n])
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
 	if err != nil {
 		return 0
 	}
-	s := bufio.NewScanner(bytes.NewReader(text))
-	for s.Scan() {
-		if fields := strings.Fields(s.Text()); len(fields) >= 2 && fields[0] == "VmRSS:" {
-			kib, err := strconv.ParseInt(fields[1], 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kib << 10
-		}
-	}
-	return 0
+	return pages * int64(os.Getpagesize())
 }

@@ -30,6 +30,7 @@ func newStarter() *starter {
 		defer close(s.done)
 		// Never unlocked, so the thread ends with this goroutine, after the last worker.
 		runtime.LockOSThread()
+		slackenTimers()
 		for call := range s.calls {
 			call()
 		}
@@ -52,6 +53,7 @@ func (s *starter) close() {
 type process struct {
 	cmd    *exec.Cmd
 	conn   *net.UnixConn
+	statm  *os.File // what the system says of its memory; nil where it does not
 	hello  hello
 	stderr *printed
 	jobs   int
@@ -98,6 +100,7 @@ func startProcess(ctx context.Context, s *starter, c PoolConfig) (*process, erro
 		conn.Close()
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
+	p.statm = openStatm(p.cmd.Process.Pid)
 	theirs.Close() // now, so that the worker's end is the worker's only
 	go func() {
 		defer close(p.exited)
@@ -187,6 +190,7 @@ func (p *process) broken(ctx context.Context, timeout time.Duration, err error) 
 func (p *process) kill() {
 	p.cmd.Process.Kill() // an error means that it is gone already
 	p.conn.Close()
+	p.statm.Close() // only read; a nil file may be closed
 	<-p.exited
 }
 

@@ -15,3 +15,5 @@ func (*sandbox) state() SandboxState { return SandboxState{Detail: "none: not on
 
 // processAttributes are how a worker is started.
 func processAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+func slackenTimers() {}

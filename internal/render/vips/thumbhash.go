@@ -1,13 +1,20 @@
 package vips
 
-import "math"
+import (
+	"math"
+	"slices"
+	"sync"
+)
 
 // thumbhash makes a ThumbHash (evanw.github.io/thumbhash) of at most 100x100 straight RGBA pixels:
 // a handful of cosine coefficients of brightness, two colour differences and, if any pixel is not
 // opaque, opacity. A page can show a blurred preview made of these 25 bytes or fewer while the
 // picture itself is on its way.
 func thumbhash(w, h int, rgba []byte) []byte {
-	l, p, q, a, opaque := planes(rgba)
+	floats := planesPool.Get().(*[]float64)
+	defer planesPool.Put(floats)
+	*floats = slices.Grow((*floats)[:0], len(rgba))
+	l, p, q, a, opaque := planes(rgba, (*floats)[:len(rgba)])
 	limit := 7
 	if !opaque {
 		limit = 5 // opacity needs the space
@@ -59,11 +66,13 @@ func appendNibbles(hash []byte, channels []channel) []byte {
 // bits scales f to an integer of 0 to about most.
 func bits(most, f float64) int { return int(math.Round(most * f)) }
 
+// planesPool keeps the planes of one thumbnail for the next: they are most of the garbage of a job.
+var planesPool = sync.Pool{New: func() any { return new([]float64) }}
+
 // planes splits pixels, laid on their own average colour, into brightness, yellow against blue, red
-// against green, and opacity.
-func planes(rgba []byte) (l, p, q, a []float64, opaque bool) {
+// against green, and opacity, which are parts of all: a float for each byte.
+func planes(rgba []byte, all []float64) (l, p, q, a []float64, opaque bool) {
 	n := len(rgba) / 4
-	all := make([]float64, 4*n)
 	l, p, q, a = all[:n], all[n:2*n], all[2*n:3*n], all[3*n:]
 	var sum [4]float64
 	for i := range n {

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// lineDelay is how long a line of a picture that was served may wait for others, so that one
+	// write takes them all: a write for each costs as much as half of all else about it.
+	lineDelay = 100 * time.Millisecond
+	// linesHeld bounds the lines that wait, in bytes.
+	linesHeld = 32 << 10
+)
+
+// logs are the two logs of a server. They share an output, on which lines stay in order.
+type logs struct {
+	now  *slog.Logger // each line is written before the call returns
+	soon *slog.Logger // lines of level Info may wait for lineDelay, others are written at once
+	out  *logOutput
+}
+
+func newLogs(format string, w io.Writer) logs {
+	out := &logOutput{w: w}
+	now := logHandler(format, promptly{out})
+	return logs{slog.New(now), slog.New(soonHandler{logHandler(format, out), now}), out}
+}
+
+// close writes what waits. Lines that come later wait as before: nobody may be left to see them.
+func (l logs) close() error { return l.out.flush() }
+
+func newLog(format string) *slog.Logger { return slog.New(logHandler(format, os.Stderr)) }
+
+func logHandler(format string, w io.Writer) slog.Handler {
+	if format == "text" || format == "auto" && isTerminal(os.Stderr) {
+		return slog.NewTextHandler(w, nil)
+	}
+	return slog.NewJSONHandler(w, nil)
+}
+
+// isTerminal asks for what only a terminal has: /dev/null is a character device too, and would
+// swallow the first token.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	return err == nil
+}
+
+// soonHandler lets lines wait that tell of nothing wrong.
+type soonHandler struct {
+	slog.Handler // for those that may wait
+	now          slog.Handler
+}
+
+func (h soonHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level > slog.LevelInfo {
+		return h.now.Handle(ctx, r)
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h soonHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return soonHandler{h.Handler.WithAttrs(attrs), h.now.WithAttrs(attrs)}
+}
+
+func (h soonHandler) WithGroup(name string) slog.Handler {
+	return soonHandler{h.Handler.WithGroup(name), h.now.WithGroup(name)}
+}
+
+// A logOutput holds lines for at most lineDelay, and then writes them in one go.
+type logOutput struct {
+	w    io.Writer
+	mu   sync.Mutex
+	held []byte
+	due  *time.Timer // runs while lines are held; nil before the first
+}
+
+// Write holds a line. Its error is that of a write, which may be of other lines too.
+func (o *logOutput) Write(line []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.held) == 0 {
+		if o.due == nil {
+			o.due = time.AfterFunc(lineDelay, func() { _ = o.flush() }) // nobody to tell
+		} else {
+			o.due.Reset(lineDelay)
+		}
+	}
+	o.held = append(o.held, line...)
+	if len(o.held) < linesHeld {
+		return len(line), nil
+	}
+	return len(line), o.write()
+}
+
+// flush writes what waits.
+func (o *logOutput) flush() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.write()
+}
+
+// write writes what waits; the caller holds mu.
+func (o *logOutput) write() error {
+	if len(o.held) == 0 {
+		return nil
+	}
+	o.due.Stop()
+	_, err := o.w.Write(o.held)
+	o.held = o.held[:0]
+	return err
+}
+
+// promptly writes a line at once, behind those that wait.
+type promptly struct{ *logOutput }
+
+func (p promptly) Write(line []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.write(); err != nil {
+		return 0, err
+	}
+	return p.w.Write(line)
+}
