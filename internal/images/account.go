@@ -90,7 +90,8 @@ func checkAccountNames(id, hash string) error {
 	return nil
 }
 
-func newAccountID() string {
+// newHexID returns a random id in the form that the API has for accounts, webhooks and policies.
+func newHexID() string {
 	id := make([]byte, 16)
 	rand.Read(id)
 	return hex.EncodeToString(id)
@@ -100,7 +101,7 @@ func newAccountID() string {
 func (s *Service) installationAccount(tx *sqldb.Tx, given string) (string, error) {
 	first := given
 	if first == "" {
-		first = newAccountID()
+		first = newHexID()
 	}
 	_, err := tx.Exec(`INSERT INTO installation (only_one, id, account, marked, created)
 		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, newKey(), first, micros(s.Now()))
@@ -151,7 +152,7 @@ func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account
 		return a, Errorf(Invalid, "%v", err)
 	}
 	if id == "" {
-		id = newAccountID()
+		id = newHexID()
 	}
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		var there int

@@ -44,7 +44,7 @@ func (s *Service) CreateNotificationPolicy(
 	ctx context.Context, account string, c PolicyChange,
 ) (NotificationPolicy, error) {
 	now := fromMicros(micros(s.Now()))
-	p := NotificationPolicy{ID: newAccountID(), Account: account, Created: now, Modified: now}
+	p := NotificationPolicy{ID: newHexID(), Account: account, Created: now, Modified: now}
 	if err := p.change(c); err != nil {
 		return NotificationPolicy{}, err
 	}

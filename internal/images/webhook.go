@@ -88,7 +88,7 @@ func (s *Service) newWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
 	w := Webhook{
-		ID: newAccountID(), Account: account, Created: fromMicros(micros(s.Now())),
+		ID: newHexID(), Account: account, Created: fromMicros(micros(s.Now())),
 		Events: DefaultEvents, SigningKeys: []string{newWebhookKey()},
 	}
 	err := w.change(c)
@@ -296,7 +296,7 @@ func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
 ) (Webhook, error) {
 	w := Webhook{
-		ID: newAccountID(), Account: account, Stream: true, Created: fromMicros(micros(s.Now())),
+		ID: newHexID(), Account: account, Stream: true, Created: fromMicros(micros(s.Now())),
 		SigningKeys: []string{newWebhookKey()},
 	}
 	if events == nil {

@@ -40,7 +40,7 @@ func (s *Service) AddWebhook(
 // tellWebhook inserts a policy for one webhook. The account must be held.
 func tellWebhook(tx *sqldb.Tx, w Webhook) error {
 	p := NotificationPolicy{
-		ID: newAccountID(), Account: w.Account, Name: w.Name, Enabled: true,
+		ID: newHexID(), Account: w.Account, Name: w.Name, Enabled: true,
 		Webhooks: []string{w.ID}, Created: w.Created, Modified: w.Created,
 	}
 	return p.insert(tx)
