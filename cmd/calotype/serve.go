@@ -74,16 +74,11 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(&err, db.Close)
-	pool, err := render.NewPool(render.PoolConfig{
-		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
-		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
-		Timer: watch.timer(),
-	})
+	pool, err := c.pool(watch, log)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, pool.Close)
-	logPool(log, pool.Status())
 	core, err := c.core(ctx, db, pool, watch, log)
 	if err != nil {
 		return err
@@ -119,6 +114,22 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	return c.serve(ctx, listener, handler, core, notifier, watch, log)
+}
+
+// pool starts the workers, and says what pictures may take of this machine.
+func (c *serveCommand) pool(watch *metricsServer, log *slog.Logger) (*render.Pool, error) {
+	pool, err := render.NewPool(render.PoolConfig{
+		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
+		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
+		Timer: watch.timer(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := pool.Status()
+	log.Info("render workers", "renditions", s.Renditions.Limit, "uploads", s.Uploads.Limit,
+		"memory", s.Memory, "timeout", s.Timeout, "sandbox", s.Sandbox.Detail)
+	return pool, nil
 }
 
 // surfaces makes all of them but the pages.
@@ -254,12 +265,6 @@ func readiness(db *sqldb.DB, pool *render.Pool) func(context.Context) (string, e
 		}
 		return "ready", nil
 	}
-}
-
-// logPool says what pictures may take of this machine.
-func logPool(log *slog.Logger, s render.Status) {
-	log.Info("render workers", "renditions", s.Renditions.Limit, "uploads", s.Uploads.Limit,
-		"memory", s.Memory, "timeout", s.Timeout, "sandbox", s.Sandbox.Detail)
 }
 
 // workerArgs starts a worker from the very program that runs, even when its file was replaced.
