@@ -2,7 +2,6 @@ package outbound
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"time"
 )
@@ -15,12 +14,9 @@ const idleTime = time.Minute
 // token astray. That the guard has refused is an *Error, which no repeat changes; its other errors
 // are those of net/http. connections of them are kept at most. The caller bounds time and bytes.
 func ForHost(c Config, connections int) *http.Client {
-	dialer := &net.Dialer{
-		Timeout: dialTime, Resolver: c.Resolver, Control: newGuard(c.Allow).control,
-	}
 	return &http.Client{
 		Transport: guarded{&http.Transport{
-			DialContext:            dialer.DialContext,
+			DialContext:            c.dialer().DialContext,
 			TLSHandshakeTimeout:    dialTime,
 			MaxIdleConnsPerHost:    connections,
 			IdleConnTimeout:        idleTime,

@@ -41,6 +41,13 @@ type Config struct {
 	Resolver *net.Resolver  // nil for the system's
 }
 
+// dialer is what makes every connection of this package: guarded, and bounded in time.
+func (c Config) dialer() *net.Dialer {
+	return &net.Dialer{
+		Timeout: dialTime, Resolver: c.Resolver, Control: newGuard(c.Allow).control,
+	}
+}
+
 // A Client sends requests. It is safe for concurrent use.
 type Client struct {
 	time      time.Duration
@@ -49,12 +56,9 @@ type Client struct {
 
 // New returns a Client. It keeps no connections, so there is nothing to close.
 func New(c Config) *Client {
-	dialer := &net.Dialer{
-		Timeout: dialTime, Resolver: c.Resolver, Control: newGuard(c.Allow).control,
-	}
 	client := &Client{time: c.Time, transport: &http.Transport{
 		Proxy:                  nil,
-		DialContext:            dialer.DialContext,
+		DialContext:            c.dialer().DialContext,
 		TLSHandshakeTimeout:    dialTime,
 		DisableKeepAlives:      true, // the next request is for another host
 		DisableCompression:     true, // bytes count as they come

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 )
@@ -26,12 +25,9 @@ type Poster struct {
 
 // NewPoster returns a Poster; Config.Time is of a whole request, 0 for ten seconds.
 func NewPoster(c Config) *Poster {
-	dialer := &net.Dialer{
-		Timeout: dialTime, Resolver: c.Resolver, Control: newGuard(c.Allow).control,
-	}
 	p := &Poster{time: c.Time, transport: &http.Transport{
 		Proxy:                  nil,
-		DialContext:            dialer.DialContext,
+		DialContext:            c.dialer().DialContext,
 		TLSHandshakeTimeout:    dialTime,
 		MaxIdleConns:           idlePosts,
 		MaxIdleConnsPerHost:    idlePostsOfHost,
