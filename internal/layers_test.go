@@ -46,6 +46,8 @@ var ranks = map[string]int{
 	"internal/sqldb":    1,
 
 	"internal/requestid": 1,
+
+	"internal/limit": 0, // what is shared, fairly; leaves use it too
 }
 
 // support holds the packages that only tests import. Like tests, they import what they need.

@@ -1,0 +1,61 @@
+package limit
+
+// A Lease is what a caller holds of a Pool. It is not safe for concurrent use, but for Release.
+type Lease struct {
+	p  *Pool
+	at *node
+	n  int64 // guarded by p.mu; negative once released
+}
+
+// Grow takes n units more, at once: ErrFull when they are not free or the key has its share.
+func (l *Lease) Grow(n int64) error {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	if err := l.p.take(l.at, n); err != nil {
+		l.p.refused++
+		return err
+	}
+	l.n += n
+	return nil
+}
+
+// Release gives all units back. It may be called more than once, and on nil.
+func (l *Lease) Release() {
+	if l == nil {
+		return
+	}
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	if l.n < 0 {
+		return
+	}
+	l.p.give(l.at, l.n)
+	l.n = -1
+	l.p.leave(l.at)
+	l.p.dispatch()
+}
+
+// Stats is the state of a Pool at one moment.
+type Stats struct {
+	Name       string
+	Size, Used int64 // units
+	Waiting    int   // requests
+	Keys       int   // of the widest level that hold or wait
+	Largest    int64 // units that the largest of these holds
+
+	Refused      int64 // requests, since the start
+	TimedOut     int64 // requests, since the start
+	WaitedMicros int64 // all requests together, since the start
+}
+
+// Stats returns the state of the pool.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Stats{Name: p.c.Name, Size: p.c.Size, Used: p.root.held, Waiting: p.root.waiting,
+		Keys: len(p.root.children), Refused: p.refused, TimedOut: p.timedOut, WaitedMicros: p.waited}
+	for _, child := range p.root.children {
+		s.Largest = max(s.Largest, child.held)
+	}
+	return s
+}

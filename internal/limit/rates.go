@@ -1,0 +1,60 @@
+package limit
+
+import (
+	"container/list"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A Rates is a token bucket for each of many keys. It is safe for concurrent use.
+type Rates struct {
+	limit rate.Limit
+	burst int
+	most  int // keys; the one that was silent longest is forgotten
+
+	mu     sync.Mutex
+	of     map[string]*list.Element
+	recent *list.List // of *keyRate, the most recent one first
+}
+
+type keyRate struct {
+	key string
+	*rate.Limiter
+}
+
+// NewRates returns buckets of burst units, each filled by burst units in each window, evenly. Of
+// more than so many keys the one that was silent longest begins anew.
+func NewRates(burst int, window time.Duration, keys int) *Rates {
+	return &Rates{limit: rate.Limit(float64(burst) / window.Seconds()), burst: burst, most: keys,
+		of: map[string]*list.Element{}, recent: list.New()}
+}
+
+// Burst returns the units of a full bucket.
+func (r *Rates) Burst() int { return r.burst }
+
+// Limit returns how many units a second fill a bucket.
+func (r *Rates) Limit() rate.Limit { return r.limit }
+
+// Bucket returns the bucket of a key.
+func (r *Rates) Bucket(key string) *rate.Limiter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, ok := r.of[key]; ok {
+		r.recent.MoveToFront(at)
+		return at.Value.(*keyRate).Limiter
+	}
+	if len(r.of) >= r.most {
+		last := r.recent.Back()
+		delete(r.of, r.recent.Remove(last).(*keyRate).key)
+	}
+	one := &keyRate{key, rate.NewLimiter(r.limit, r.burst)}
+	r.of[key] = r.recent.PushFront(one)
+	return one.Limiter
+}
+
+// Allow takes n units of a key's bucket, if it holds them.
+func (r *Rates) Allow(key string, now time.Time, n int) bool {
+	return r.Bucket(key).AllowN(now, n)
+}
