@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"calotype/internal/images"
+	"calotype/internal/limit"
 	"calotype/internal/metrics"
 	"calotype/internal/notify"
 	"calotype/internal/render"
@@ -75,11 +76,12 @@ func (m *metricsServer) webhooks() func(outcome string, took time.Duration) {
 }
 
 // begin makes the metrics complete: the core has started.
-func (m *metricsServer) begin(core *images.Service, pool *render.Pool) error {
+func (m *metricsServer) begin(core *images.Service, pool *render.Pool,
+	pools []*limit.Pool) error {
 	if m.Metrics == nil {
 		return nil
 	}
-	return m.Watch(core, pool, version)
+	return m.Watch(core, pool, pools, version)
 }
 
 // serve serves until shutDown or close.

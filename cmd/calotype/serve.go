@@ -107,7 +107,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := watch.begin(core, pool); err != nil {
+	if err := watch.begin(core, pool, nil); err != nil {
 		return err
 	}
 	if err := c.greet(account, newToken, tryLink, urls, log); err != nil {

@@ -1,5 +1,7 @@
 package limit
 
+import "time"
+
 // A Lease is what a caller holds of a Pool. It is not safe for concurrent use, but for Release.
 type Lease struct {
 	p  *Pool
@@ -43,9 +45,9 @@ type Stats struct {
 	Keys       int   // of the widest level that hold or wait
 	Largest    int64 // units that the largest of these holds
 
-	Refused      int64 // requests, since the start
-	TimedOut     int64 // requests, since the start
-	WaitedMicros int64 // all requests together, since the start
+	// Since the start.
+	Refused, TimedOut int64         // requests
+	Waited            time.Duration // of all requests together
 }
 
 // Stats returns the state of the pool.
@@ -53,7 +55,7 @@ func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := Stats{Name: p.c.Name, Size: p.c.Size, Used: p.root.held, Waiting: p.root.waiting,
-		Keys: len(p.root.children), Refused: p.refused, TimedOut: p.timedOut, WaitedMicros: p.waited}
+		Keys: len(p.root.children), Refused: p.refused, TimedOut: p.timedOut, Waited: p.waited}
 	for _, child := range p.root.children {
 		s.Largest = max(s.Largest, child.held)
 	}

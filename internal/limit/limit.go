@@ -64,7 +64,8 @@ type Pool struct {
 	root    node
 	arrived uint64
 
-	refused, timedOut, waited int64
+	refused, timedOut int64
+	waited            time.Duration
 }
 
 // A node holds what is held and what waits under a key, or under the keys below it.
@@ -187,7 +188,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Lease, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waited += time.Since(began).Microseconds()
+	p.waited += time.Since(began)
 	if err == nil {
 		return held, nil
 	}

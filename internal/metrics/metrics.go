@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"calotype/internal/images"
+	"calotype/internal/limit"
 	"calotype/internal/render"
 )
 
@@ -154,8 +155,10 @@ func (r *requests) of(status int) prometheus.Counter {
 	return c
 }
 
-// Watch shows the pool and the started core from now on, and the program's version.
-func (m *Metrics) Watch(core *images.Service, pool *render.Pool, version string) error {
+// Watch shows the pool and the started core from now on, the pools that are shared, and the
+// program's version.
+func (m *Metrics) Watch(core *images.Service, pool *render.Pool, pools []*limit.Pool,
+	version string) error {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "calotype_build_info",
 		Help: "1; the labels name the program, its Go and its picture pipeline.",
@@ -167,7 +170,7 @@ func (m *Metrics) Watch(core *images.Service, pool *render.Pool, version string)
 	if err := m.registry.Register(build); err != nil {
 		return err
 	}
-	return m.registry.Register(&watcher{core: core, pool: pool})
+	return m.registry.Register(&watcher{core: core, pool: pool, pools: pools})
 }
 
 // Handler answers at Path, and nothing else.

@@ -15,6 +15,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/sqldb/sqldbtest"
 )
@@ -27,7 +28,12 @@ func watched(t *testing.T) (*Metrics, *images.Service) {
 	m := New()
 	dsn := filepath.Join(t.TempDir(), "calotype.db")
 	core := imagestest.Open(t, images.Config{DB: sqldbtest.Open(t, dsn)}, dsn)
-	if err := m.Watch(core, core.Render, "v1"); err != nil {
+	shared := limit.New(limit.Config{Name: "test", Size: 9, Shares: []limit.Share{limit.Half}})
+	if _, err := shared.TryAcquire(4, "a"); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = shared.TryAcquire(4, "a") // refused: the key has its share
+	if err := m.Watch(core, core.Render, []*limit.Pool{shared}, "v1"); err != nil {
 		t.Fatal(err)
 	}
 	return m, core
@@ -74,6 +80,16 @@ func TestLint(t *testing.T) {
 		len(again) != 0 {
 		t.Errorf("%v, %v", again, err)
 	}
+}
+
+func TestPools(t *testing.T) {
+	t.Parallel()
+	m, _ := watched(t)
+	want(t, m, `calotype_pool_size{pool="test"} 9`, `calotype_pool_used{pool="test"} 4`,
+		`calotype_pool_keys{pool="test"} 1`, `calotype_pool_largest_share{pool="test"} 4`,
+		`calotype_pool_waiting{pool="test"} 0`, `calotype_pool_refused_total{pool="test"} 1`,
+		`calotype_pool_timeouts_total{pool="test"} 0`,
+		`calotype_pool_waited_seconds_total{pool="test"} 0`)
 }
 
 func TestRequestsAreCounted(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"calotype/internal/images"
+	"calotype/internal/limit"
 	"calotype/internal/render"
 )
 
@@ -28,8 +29,9 @@ var uploadKinds = []images.Kind{
 
 // A watcher collects what the core and the pool tell when they are asked.
 type watcher struct {
-	core *images.Service
-	pool *render.Pool
+	core  *images.Service
+	pool  *render.Pool
+	pools []*limit.Pool
 
 	mu      sync.Mutex // held while the database is asked, so that it is asked once
 	asked   time.Time
@@ -83,6 +85,19 @@ var (
 	descDiskReserve = desc("disk_reserve_bytes", "Free space below which uploads are refused.")
 )
 
+// What is shared. The label names the pool; docs/operate.md says what its units are.
+var (
+	descPoolSize    = desc("pool_size", "Units of a shared pool; 0: only its keys are bounded.", "pool")
+	descPoolUsed    = desc("pool_used", "Units that are held.", "pool")
+	descPoolKeys    = desc("pool_keys", "Accounts or clients that hold units or wait for some.", "pool")
+	descPoolLargest = desc("pool_largest_share", "Units that the largest of these holds.", "pool")
+	descPoolWaiting = desc("pool_waiting", "Requests in the queue of the pool.", "pool")
+	descPoolRefused = desc("pool_refused_total",
+		"Requests that the pool or its queue had no room for, or whose key had its share.", "pool")
+	descPoolTimeouts = desc("pool_timeouts_total", "Requests that waited too long.", "pool")
+	descPoolWaited   = desc("pool_waited_seconds_total", "Time that all requests waited.", "pool")
+)
+
 // Describe names nothing: what Collect sends is checked as it comes.
 func (w *watcher) Describe(chan<- *prometheus.Desc) {}
 
@@ -101,6 +116,7 @@ func (s sender) counter(d *prometheus.Desc, v int64, labels ...string) {
 func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	w.sendDatabase(ch)
 	w.sendPool(ch)
+	w.sendShared(ch)
 	stats, err := w.core.Stats()
 	if err != nil { // only the disk has not answered
 		ch <- prometheus.NewInvalidMetric(descDiskFree, err)
@@ -154,6 +170,22 @@ func (w *watcher) sendPool(to sender) {
 		complete = 1
 	}
 	to.gauge(descSandbox, complete)
+}
+
+// sendShared sends the state of all that is shared.
+func (w *watcher) sendShared(to sender) {
+	for _, p := range w.pools {
+		s := p.Stats()
+		to.gauge(descPoolSize, s.Size, s.Name)
+		to.gauge(descPoolUsed, s.Used, s.Name)
+		to.gauge(descPoolKeys, int64(s.Keys), s.Name)
+		to.gauge(descPoolLargest, s.Largest, s.Name)
+		to.gauge(descPoolWaiting, int64(s.Waiting), s.Name)
+		to.counter(descPoolRefused, s.Refused, s.Name)
+		to.counter(descPoolTimeouts, s.TimedOut, s.Name)
+		to <- prometheus.MustNewConstMetric(descPoolWaited, prometheus.CounterValue,
+			s.Waited.Seconds(), s.Name)
+	}
 }
 
 // sendDatabase leaves out what is in the database when that does not answer.
