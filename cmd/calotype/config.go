@@ -41,7 +41,7 @@ type Config struct {
 
 	MaxUploadBytes Bytes `help:"Largest original." default:"10MiB"`
 	CacheBytes     Bytes `help:"Size of the rendition cache." default:"10GiB"`
-	SpoolBytes     Bytes `help:"Size of all uploads being received." default:"4GiB"`
+	SpoolBytes     Bytes `help:"Size of all uploads being received; an account has half at most, a URL a quarter." default:"4GiB"`
 	DiskReserve    Bytes `help:"Disk never used; 0: the larger of 1 GiB and 5 %." default:"0"`
 
 	APIRate       int    `help:"Requests of an API token in 5 minutes; 0: any number." default:"0"`

@@ -121,7 +121,7 @@ func (c *importCommand) core(
 	}
 	core = images.New(images.Config{
 		DB: db, Blobs: blobs, Render: pool, Dir: dir, MaxUploadBytes: int64(c.MaxUploadBytes),
-		SpoolBytes:  int64(c.Parallel+1) * int64(c.MaxUploadBytes),
+		SpoolBytes:  2 * int64(c.Parallel+1) * int64(c.MaxUploadBytes), // one account has half
 		DiskReserve: int64(c.DiskReserve), Log: log,
 	})
 	end = func() error {

@@ -162,8 +162,9 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 		return urls, err
 	case c.MaxUploadBytes == 0 || c.SpoolBytes == 0 || c.CacheBytes == 0:
 		return urls, errors.New("-max-upload-bytes, -spool-bytes and -cache-bytes must not be 0")
-	case c.SpoolBytes < c.MaxUploadBytes:
-		return urls, errors.New("-spool-bytes is less than -max-upload-bytes: no upload would fit")
+	case int64(c.SpoolBytes) < images.LeastSpool(int64(c.MaxUploadBytes)):
+		return urls, errors.New("-spool-bytes must be at least four times -max-upload-bytes: one " +
+			"upload URL gets a quarter of it at most")
 	case c.EventRetention < minEventRetention:
 		return urls, fmt.Errorf("-event-retention must not be less than %v: a delivery may take "+
 			"longer than a day", minEventRetention)

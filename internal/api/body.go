@@ -18,18 +18,21 @@ const maxBody = 64 << 10
 // A body is a request's body, not yet read. It must come in within a time, which also holds for
 // net/http when it throws away what nobody read. With the body's end net/http lifts the deadline,
 // so that it does not end what a handler then does.
-type body struct{ request *http.Request }
+type body struct {
+	request *http.Request
+	time    time.Duration
+}
 
 // openBody starts the time of a request's body.
 func (a *api) openBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	if r.ContentLength == 0 {
-		return &body{r}, nil
+		return &body{r, a.bodyTimeout}, nil
 	}
 	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.bodyTimeout))
 	if err != nil && !errors.Is(err, http.ErrNotSupported) { // a test's recorder has none
 		return nil, fmt.Errorf("setting the deadline of a body: %w", err)
 	}
-	return &body{r}, nil
+	return &body{r, a.bodyTimeout}, nil
 }
 
 // form reads the body as a form.
@@ -51,7 +54,8 @@ func (b *body) read() ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(b.request.Body, maxBody+1))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, images.Errorf(images.TooSlow, "The body came too slowly.")
+		return nil, images.Errorf(images.TooSlow, "The body came too slowly: it must be complete "+
+			"within %v.", b.time)
 	case err != nil:
 		return nil, &images.Error{Kind: images.Aborted, Msg: "The body ended too early.", Err: err}
 	case len(content) > maxBody:

@@ -87,7 +87,7 @@ func (u *Upload) claimRow(tx *sqldb.Tx, img Image) (c charge, claimed bool, err 
 	return c, true, nil
 }
 
-// lost says why a claim changed no row.
+// lost says why a claim changed no row, or would change none.
 func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
 	img, err := u.s.imageOfKey(ctx, u.draft.Key)
 	if errors.Is(err, sql.ErrNoRows) {

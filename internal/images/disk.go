@@ -33,21 +33,10 @@ func defaultDiskReserve(dir string) (int64, error) {
 	return max(1<<30, all/20), err
 }
 
-// spoolFile makes a file of at most size bytes in the spool, if that leaves the reserve untouched
-// that the database lives on. What other spool files may still grow to counts as taken. Renditions
-// can be made again, so they go first. NoSpace when that is not enough, Busy when the spool is full.
-func (s *Service) spoolFile(sp *spool, size int64) (*spoolFile, error) {
-	s.room.Lock()
-	defer s.room.Unlock()
-	if err := s.makeRoom(size + s.spool.reserved() + s.fetched.reserved()); err != nil {
-		return nil, err
-	}
-	return sp.file(size)
-}
-
-// makeRoom sees to it that bytes can be written beside the reserve.
+// makeRoom sees to it that bytes can be written and leave the reserve untouched, which the database
+// lives on. Renditions can be made again, so they go first. NoSpace when that is not enough.
 func (s *Service) makeRoom(bytes int64) error {
-	free, _, err := diskSpace(s.Dir)
+	free, _, err := s.disk(s.Dir)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -18,36 +16,41 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-// TestTheReserveHoldsForAllUploadsTogether has room for three bodies, and many that come at once.
+// TestTheReserveHoldsForAllUploadsTogether has room for three bodies beside the reserve, and many
+// that come at once. Each has reserved what it will write, so the disk never gets into the reserve.
 func TestTheReserveHoldsForAllUploadsTogether(t *testing.T) {
 	t.Parallel()
-	var stat unix.Statfs_t
-	if err := unix.Statfs(t.TempDir(), &stat); err != nil {
-		t.Fatal(err)
-	}
-	// Bodies so large that what others do to this disk meanwhile does not matter.
-	core := imagestest.Open(t, images.Config{
-		MaxUploadBytes: 1 << 32, SpoolBytes: 1 << 40,
-		DiskReserve: int64(stat.Bavail)*int64(stat.Bsize) - 3<<32 - 1<<31,
-	}, filepath.Join(t.TempDir(), "calotype.db"))
-	var admitted atomic.Int64
-	var wait sync.WaitGroup
-	for range 12 {
+	const body, bodies = 128 << 10, 12
+	core := imagestest.New(t)
+	const free = 1 << 30
+	core.DiskReserve = free - 3*body - body/2
+	left := func() int64 { return free - sizes(t, filepath.Join(core.Dir, "spool")) }
+	core.SetDisk(left)
+	var stored atomic.Int64
+	var begun []*images.Upload
+	for range bodies {
 		_, ticket := draft(t, core, images.NewDraft{})
+		// Each would fit.
+		begun = append(begun, begin(t, core, images.UploadRequest{Ticket: ticket, Size: body}))
+	}
+	var wait sync.WaitGroup
+	for _, u := range begun {
 		wait.Go(func() {
-			u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
-			if err == nil {
-				admitted.Add(1)
-				t.Cleanup(u.Close)
+			if _, err := u.Write(make([]byte, body)); err == nil {
+				stored.Add(1)
 			} else if images.AsError(err).Kind != images.NoSpace {
 				t.Error(err)
 			}
 		})
 	}
 	wait.Wait()
-	if n := admitted.Load(); n != 3 {
-		t.Errorf("%d bodies were admitted, want 3", n)
+	if stored.Load() < 1 || stored.Load() > 3 || left() < core.DiskReserve {
+		t.Errorf("%d bodies were written, %d bytes are left; the reserve is %d", stored.Load(),
+			left(), core.DiskReserve)
 	}
+	_, ticket := draft(t, core, images.NewDraft{})
+	_, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: 4 * body})
+	wantKind(t, err, images.NoSpace)
 }
 
 // TestAWorkerThatCannotStartCostsNoRefusal takes the worker's program away under a running pool.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"calotype/internal/limit"
 	"calotype/internal/sqldb"
 )
 
@@ -21,18 +22,17 @@ import (
 // that the sum passes, an error of whatever row. So a draft never suffers from its neighbours.
 
 const (
-	draftsTogether     = 64   // in one transaction
-	draftsWaiting      = 4000 // on this node
-	draftsWaitingOfOne = 1000 // of one account
-	draftWait          = 30 * time.Second
+	draftsTogether = 64 // in one transaction
+	draftWait      = 30 * time.Second
 )
 
 // draftGroups are the drafts that wait for a transaction.
 type draftGroups struct {
-	mu      sync.Mutex
-	waiting int                        // all of them
-	groups  int                        // that had a transaction so far
-	of      map[string][]*waitingDraft // by account, first come first; no key while nobody leads
+	pool *limit.Pool // of drafts that wait
+
+	mu     sync.Mutex
+	groups int                        // that had a transaction so far
+	of     map[string][]*waitingDraft // by account, first come first; no key while nobody leads
 }
 
 // A waitingDraft is asked for and not yet in the database. Who has put it into a queue waits for
@@ -40,6 +40,7 @@ type draftGroups struct {
 type waitingDraft struct {
 	img    Image
 	ticket string
+	lease  *limit.Lease // while it waits
 	done   chan struct{}
 	leads  bool  // it is its turn to lead; else err says what became of it
 	err    error // errAlone: nothing, it needs a transaction of its own
@@ -177,12 +178,11 @@ func (g *draftGroups) enter(d *waitingDraft) (leads bool, err error) {
 		g.of[d.img.Account] = nil
 		return true, nil
 	}
-	if g.waiting >= draftsWaiting || len(queue) >= draftsWaitingOfOne {
-		return false, busy("Too many one-time URLs are asked for at once")
+	if d.lease, err = g.pool.TryAcquire(1, d.img.Account); err != nil {
+		return false, full("Too many one-time URLs are asked for at once", err)
 	}
 	d.done = make(chan struct{})
 	g.of[d.img.Account] = append(queue, d)
-	g.waiting++
 	return false, nil
 }
 
@@ -216,7 +216,7 @@ func (g *draftGroups) leave(d *waitingDraft) bool {
 		return false
 	}
 	g.of[d.img.Account] = slices.Delete(queue, i, i+1)
-	g.waiting--
+	d.lease.Release()
 	return true
 }
 
@@ -228,7 +228,9 @@ func (g *draftGroups) take(leader *waitingDraft) []*waitingDraft {
 	n := min(len(queue), draftsTogether-1)
 	group := append([]*waitingDraft{leader}, queue[:n]...)
 	g.of[leader.img.Account] = slices.Delete(queue, 0, n)
-	g.waiting -= n
+	for _, d := range group[1:] {
+		d.lease.Release()
+	}
 	g.groups++
 	return group
 }
@@ -244,7 +246,7 @@ func (g *draftGroups) pass(account string) {
 	}
 	next := queue[0]
 	g.of[account] = slices.Delete(queue, 0, 1)
-	g.waiting--
+	next.lease.Release()
 	next.leads = true
 	close(next.done)
 }

@@ -105,9 +105,7 @@ func ListStatements(account string, q ListQuery, after *Image) (all []ListStatem
 
 // Waiting lets tests know that somebody waits for a draft by now.
 func (s *Service) Waiting() int {
-	s.waits.mu.Lock()
-	defer s.waits.mu.Unlock()
-	return s.waits.askers
+	return int(s.shares.waits.Stats().Used)
 }
 
 // Polls lets tests count how often the database was asked for them.
@@ -127,7 +125,7 @@ func (s *Service) Drafts(account string) (waiting int, led bool, groups int) {
 }
 
 // DraftsWaitingOfOne is how many drafts of one account may wait.
-const DraftsWaitingOfOne = draftsWaitingOfOne
+const DraftsWaitingOfOne = draftsWaiting / 2
 
 // The jobs about deletions, each by itself.
 
@@ -155,3 +153,11 @@ func (s *Service) RunJobs(ctx context.Context, quick, slow func(context.Context)
 		{name: "slow", slow: true, do: do(slow)}, {name: "quick", do: do(quick)},
 	}, time.Millisecond)
 }
+
+// SetDisk lets tests say how many bytes of the disk are free.
+func (s *Service) SetDisk(free func() int64) {
+	s.disk = func(string) (int64, int64, error) { return free(), 1 << 40, nil }
+}
+
+// RenderError lets tests see what an error of package render becomes.
+var RenderError = renderError

@@ -4,14 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 
 	"calotype/internal/outbound"
-)
-
-const (
-	fetchesAtOnce       = 32 // per node
-	fetchesOfOneAccount = 16
 )
 
 // FetchImage makes an image out of the picture at a URL, which may hold a user and a password,
@@ -24,12 +18,13 @@ func (s *Service) FetchImage(
 	if _, err := s.newDraft(account, d); err != nil {
 		return Image{}, err
 	}
-	leave, err := s.fetches.enter(account)
+	// A slow origin holds its place for a minute.
+	lease, err := s.shares.fetches.TryAcquire(1, account)
 	if err != nil {
-		return Image{}, err
+		return Image{}, full("Too many pictures are being fetched from URLs at once", err)
 	}
-	defer leave()
-	u, err := s.BeginImage(account, s.MaxUploadBytes)
+	defer lease.Release()
+	u, err := s.BeginImage(account, -1)
 	if err != nil {
 		return Image{}, err
 	}
@@ -66,36 +61,4 @@ func (u *Upload) fetchError(ctx context.Context, err error) error {
 		return u.tooLarge()
 	}
 	return err // of the spool
-}
-
-// fetches count what is being fetched: a slow origin holds a place of the spool for its time, and
-// one account must not hold all.
-type fetches struct {
-	mu  sync.Mutex
-	all int
-	of  map[string]int // by account
-}
-
-// enter takes a place. On success the caller must leave.
-func (f *fetches) enter(account string) (leave func(), err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.all >= fetchesAtOnce || f.of[account] >= fetchesOfOneAccount {
-		return nil, busy("Too many pictures are being fetched from URLs at once")
-	}
-	if f.of == nil {
-		f.of = map[string]int{}
-	}
-	f.all++
-	f.of[account]++
-	return func() { f.leave(account) }, nil
-}
-
-func (f *fetches) leave(account string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.all--
-	if f.of[account]--; f.of[account] == 0 {
-		delete(f.of, account)
-	}
 }

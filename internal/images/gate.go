@@ -5,113 +5,223 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"calotype/internal/limit"
 )
 
 const (
 	bodiesPerTicket = 4 // read at once
-	askersPerTicket = 1000
 	gateTime        = 30 * time.Second
 )
 
-// errGateEnded says that the draft is one no more; its row tells why.
-var errGateEnded = errors.New("the ticket was used or cancelled meanwhile")
+// errGateEnded says that the ticket was used, is dead or was cancelled; its row tells which.
+var errGateEnded = errors.New("the ticket was used, refused too often or cancelled")
 
 // gates let a few bodies for one ticket in at once; the others wait unread, for the first that is
-// accepted makes the rest pointless.
+// accepted makes the rest pointless. And they bound how many bodies of a ticket are decoded: a
+// decoding may end as a refusal, so those that run count beside the refusals so far.
 type gates struct {
-	mu sync.Mutex
-	of map[string]*gate // by the image's key; only while somebody asks
+	pool *limit.Pool // of bodies; by account and ticket
+
+	mu      sync.Mutex
+	of      map[string]*gate // by the image's key; only while a body is inside or waits
+	refused uint64           // refusals of all tickets so far
 }
 
+// A gate is that of one ticket. Its fields are guarded by gates.mu.
 type gate struct {
-	places    chan struct{}
-	ended     chan struct{}
-	cancelled chan struct{} // the draft was deleted: bodies being read are of no use
-	askers    int
+	ended   context.Context // nobody waits any more
+	end     context.CancelCauseFunc
+	deleted chan struct{} // closed when the draft was deleted: bodies are of no use
+
+	asking   int // bodies inside, and those that wait
+	inside   int // bodies being received or decoded
+	decoding int // of these, those that are decoded
+	refusals int // of the ticket, as far as is known here
+
+	next chan struct{} // closed when a decoding ends
 }
 
-// enter waits for a place. On success the caller must leave; cancelled is closed when the draft is
-// deleted meanwhile.
-func (g *gates) enter(
-	ctx context.Context, key string,
-) (leave func(), cancelled <-chan struct{}, err error) {
-	at, err := g.ask(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	timeout := time.NewTimer(gateTime)
-	defer timeout.Stop()
-	select {
-	case at.places <- struct{}{}:
-		return func() { <-at.places; g.leave(key, at) }, at.cancelled, nil
-	case <-at.ended:
-		err = errGateEnded
-	case <-timeout.C:
-		err = crowded()
-	case <-ctx.Done():
-		err = Errorf(Aborted, "The request was aborted by the client")
-	}
-	g.leave(key, at)
-	return nil, nil, err
+// A pass is a body's leave to be inside a gate.
+type pass struct {
+	g     *gates
+	key   string
+	at    *gate
+	lease *limit.Lease
 }
 
-func (g *gates) ask(key string) (*gate, error) {
+// mark returns a point in time for enter.
+func (g *gates) mark() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	at := g.of[key]
-	if at == nil {
+	return g.refused
+}
+
+// enter waits until a body for a draft, which was read after a mark, may come in. stale says that
+// the row may have changed since the mark: it must be read again. errGateEnded, TicketCrowded,
+// Aborted. On success the caller must leave.
+func (g *gates) enter(ctx context.Context, draft Image, mark uint64) (_ *pass, stale bool, _ error) {
+	at, alone := g.ask(draft.Key)
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(at.ended, func() { cancel(errGateEnded) })()
+	lease, err := g.pool.Acquire(waiting,
+		limit.Request{Keys: []string{draft.Account, draft.Key}, N: 1})
+	p := &pass{g, draft.Key, at, lease}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case err == nil:
+		at.inside++
+		return p, !alone || g.refused != mark, nil
+	case errors.Is(err, limit.ErrFull), errors.Is(err, limit.ErrTimeout):
+		err = crowded(err)
+	case !errors.Is(err, errGateEnded):
+		err = Errorf(Aborted, "The request was aborted by the client")
+	}
+	p.forget()
+	return nil, false, err
+}
+
+// ask returns the gate of a draft, and whether it is a new one.
+func (g *gates) ask(key string) (at *gate, alone bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at = g.of[key]
+	if alone = at == nil; alone {
 		if g.of == nil {
 			g.of = map[string]*gate{}
 		}
-		at = &gate{
-			places: make(chan struct{}, bodiesPerTicket), ended: make(chan struct{}),
-			cancelled: make(chan struct{}),
-		}
+		at = &gate{deleted: make(chan struct{}), next: make(chan struct{})}
+		at.ended, at.end = context.WithCancelCause(context.Background())
 		g.of[key] = at
 	}
-	if at.askers >= askersPerTicket {
-		return nil, crowded()
-	}
-	at.askers++
-	return at, nil
+	at.asking++
+	return at, alone
 }
 
-func (g *gates) leave(key string, at *gate) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	at.askers--
-	if at.askers == 0 && g.of[key] == at {
-		delete(g.of, key)
+// forget ends a body's asking. The caller holds the lock.
+func (p *pass) forget() {
+	p.at.asking--
+	if p.at.asking == 0 {
+		p.at.end(nil)
+		if p.g.of[p.key] == p.at {
+			delete(p.g.of, p.key)
+		}
 	}
 }
 
-// end wakes all who wait: the draft has become an image, or was deleted.
+// leave lets the next body in. It may be called on nil.
+func (p *pass) leave() {
+	if p == nil {
+		return
+	}
+	p.lease.Release()
+	p.g.mu.Lock()
+	defer p.g.mu.Unlock()
+	p.at.inside--
+	p.forget()
+}
+
+// gone is closed when the draft is deleted.
+func (p *pass) gone() <-chan struct{} {
+	if p == nil {
+		return nil
+	}
+	return p.at.deleted
+}
+
+// know notes how often the ticket was refused, by its row.
+func (p *pass) know(refusals int) {
+	p.g.mu.Lock()
+	defer p.g.mu.Unlock()
+	p.at.refusals = max(p.at.refusals, refusals)
+}
+
+// decode begins a decoding. It waits while each of the refusals that are left may come of a decoding
+// that runs. TicketDead after the last refusal, TicketCrowded when ctx ends, errGateEnded when the
+// ticket was used or cancelled. On success the caller calls decoded at its end, after a refusal was
+// counted.
+func (p *pass) decode(ctx context.Context) error {
+	for {
+		next, err := p.tryDecode()
+		if next == nil {
+			return err
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return crowded(context.Cause(ctx))
+		}
+	}
+}
+
+// tryDecode is decode for a caller that does not wait, who gets what is closed when a decoding ends.
+func (p *pass) tryDecode() (next <-chan struct{}, err error) {
+	p.g.mu.Lock()
+	defer p.g.mu.Unlock()
+	switch at := p.at; {
+	case at.refusals >= maxRefusals:
+		return nil, refusedTooOften()
+	case at.ended.Err() != nil:
+		return nil, errGateEnded
+	case at.refusals+at.decoding >= maxRefusals:
+		return at.next, nil
+	}
+	p.at.decoding++
+	return nil, nil
+}
+
+func (p *pass) decoded() {
+	p.g.mu.Lock()
+	defer p.g.mu.Unlock()
+	p.at.decoding--
+	close(p.at.next)
+	p.at.next = make(chan struct{})
+}
+
+// refuse counts a refusal of the ticket, which has had so many by its row; 0 when that is not known.
+// The last one ends the gate.
+func (p *pass) refuse(refusals int) {
+	p.g.mu.Lock()
+	defer p.g.mu.Unlock()
+	p.g.refused++
+	p.at.refusals = max(p.at.refusals+1, refusals)
+	if p.at.refusals >= maxRefusals {
+		p.g.endLocked(p.key)
+	}
+}
+
+// end wakes all who wait: the draft has become an image.
 func (g *gates) end(key string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if at := g.of[key]; at != nil {
-		close(at.ended)
+	g.endLocked(key)
+}
+
+// endLocked ends a gate, if there is one, and returns it.
+func (g *gates) endLocked(key string) *gate {
+	at := g.of[key]
+	if at != nil {
+		at.end(errGateEnded)
 		delete(g.of, key)
 	}
+	return at
 }
 
 // cancel ends the gate of a deleted draft, and the bodies being read for it; it returns how many.
 func (g *gates) cancel(key string) (reading int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	at := g.of[key]
+	at := g.endLocked(key)
 	if at == nil {
 		return 0
 	}
-	reading = len(at.places)
-	close(at.ended)
-	close(at.cancelled)
-	delete(g.of, key)
-	return reading
+	close(at.deleted)
+	return at.inside
 }
 
-func crowded() error {
-	e := Errorf(TicketCrowded, "Too many uploads to this URL at once: wait for the first to end")
-	e.RetryAfter = gateTime
-	return e
+func crowded(err error) error {
+	return &Error{Kind: TicketCrowded, RetryAfter: gateTime, Err: err,
+		Msg: "Too many uploads to this URL at once: wait for the first to end"}
 }

@@ -46,7 +46,7 @@ type Config struct {
 	Outbound *outbound.Client
 
 	MaxUploadBytes int64 // of one original; 0 for 10 MiB
-	SpoolBytes     int64 // of all bodies being received; 0 for 4 GiB
+	SpoolBytes     int64 // of all bodies being received; 0 for 4 GiB; at least LeastSpool
 	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
 
@@ -60,13 +60,14 @@ type Config struct {
 // Service is the core.
 type Service struct {
 	Config
-	room       sync.Mutex // held while a file is promised its bytes of the disk
-	spool      *spool     // of bodies being received
-	fetched    *spool     // of originals fetched from a remote store, to be rendered
+	shares     shares
+	disk       func(dir string) (free, all int64, err error) // diskSpace
+	room       sync.Mutex                                    // held while a file reserves bytes of the disk
+	spool      *spool                                        // of bodies being received
+	fetched    *spool                                        // of originals fetched from a remote store, to be rendered
 	renditions *renditionCache
 	makers     makers
 	gates      gates
-	fetches    fetches
 	waits      waits
 	outbox     outbox
 	drafts     draftGroups
@@ -100,7 +101,9 @@ func New(c Config) *Service {
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
-	s := &Service{Config: c, maxLooked: maxLooked, outbox: outbox{make(chan struct{}, 1)}}
+	s := &Service{Config: c, maxLooked: maxLooked, outbox: outbox{make(chan struct{}, 1)},
+		shares: newShares(c.SpoolBytes), disk: diskSpace}
+	s.gates.pool, s.drafts.pool = s.shares.tickets, s.shares.drafts
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }
@@ -137,11 +140,10 @@ func (s *Service) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.spool, err = openSpool(filepath.Join(s.Dir, "spool"), s.SpoolBytes); err != nil {
+	if s.spool, err = openSpool(filepath.Join(s.Dir, "spool"), s.shares.spool); err != nil {
 		return err
 	}
-	// Of a budget of its own, so that renditions cannot starve uploads.
-	s.fetched, err = openSpool(filepath.Join(s.Dir, "fetched"), s.SpoolBytes/4)
+	s.fetched, err = openSpool(filepath.Join(s.Dir, "fetched"), s.shares.fetched)
 	if err != nil {
 		return err
 	}

@@ -101,13 +101,10 @@ func (s *Service) markStore(ctx context.Context, id string) (err error) {
 
 // putText puts a small object.
 func (s *Service) putText(ctx context.Context, key, text string) error {
-	f, err := s.spool.file(int64(len(text)))
-	if err != nil {
-		return fmt.Errorf("marking the blob store: %w", err)
-	}
-	_, err = f.WriteString(text)
+	f := s.spoolFile(s.spool, int64(len(text)))
+	_, err := io.WriteString(f, text)
 	if err == nil {
-		err = s.Blobs.Put(ctx, key, f.File, int64(len(text)))
+		err = s.Blobs.Put(ctx, key, f.file, int64(len(text)))
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("marking the blob store: %w", err)

@@ -197,7 +197,7 @@ func (m *makers) ended(key string, err error) {
 func (s *Service) make(ctx context.Context, key string, r Resolved, f render.Format) (err error) {
 	original := r.Image.Original
 	began := time.Now()
-	in, err := s.originalFile(ctx, original)
+	in, err := s.originalFile(ctx, r.Image.Account, original)
 	s.Timer.Since(render.Renditions, StageFetch, began)
 	if errors.Is(err, blob.ErrNotExist) {
 		// The row may have gone since it was resolved, and the bytes with it.
@@ -249,8 +249,8 @@ type originalFile struct {
 
 func (f originalFile) Close() error { return f.close() }
 
-// originalFile opens an original; what a remote store holds goes through the spool.
-func (s *Service) originalFile(ctx context.Context, o *Original) (originalFile, error) {
+// originalFile opens an original of an account; what a remote store holds goes through the spool.
+func (s *Service) originalFile(ctx context.Context, account string, o *Original) (originalFile, error) {
 	r, err := s.Blobs.Open(ctx, o.Blob)
 	if err != nil {
 		return originalFile{}, err
@@ -258,16 +258,16 @@ func (s *Service) originalFile(ctx context.Context, o *Original) (originalFile, 
 	if f, ok := r.(*os.File); ok {
 		return originalFile{f, f.Close}, nil
 	}
-	copied, err := s.spoolFile(s.fetched, o.Size)
-	if err != nil {
-		return originalFile{}, errors.Join(err, r.Close())
+	copied := s.spoolFile(s.fetched, o.Size, account)
+	err = copied.reserve(o.Size)
+	if err == nil {
+		_, err = io.Copy(copied, io.LimitReader(r, o.Size+1))
 	}
-	n, err := io.Copy(copied, io.LimitReader(r, o.Size+1))
-	if err == nil && n != o.Size {
+	if err == nil && copied.written != o.Size {
 		err = fmt.Errorf("the blob has not the %d bytes that its row says", o.Size)
 	}
 	if err = errors.Join(err, r.Close()); err != nil {
 		return originalFile{}, errors.Join(err, copied.Close())
 	}
-	return originalFile{copied.File, copied.Close}, nil
+	return originalFile{copied.file, copied.Close}, nil
 }

@@ -6,28 +6,43 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"calotype/internal/limit"
 )
 
+// spoolStep is by how many bytes a file of the spool reserves what comes.
+const spoolStep = 256 << 10
+
+// LeastSpool returns what Config.SpoolBytes must be at least: a body for a one-time URL gets a
+// quarter of the spool, when nothing else is received.
+func LeastSpool(maxUploadBytes int64) int64 { return 4 * maxUploadBytes }
+
 // A spool is the folder for bytes on their way: bodies being received, originals fetched from a
-// remote blob store. Its size is bounded by what its files may grow to.
+// remote blob store. A file reserves bytes as they come, so one that promises much and sends little
+// holds little. The pool bounds what all files hold together, and what each account holds of it.
 type spool struct {
-	dir   string
-	limit int64 // bytes
-	mu    sync.Mutex
-	used  int64
+	dir       string
+	pool      *limit.Pool
+	unwritten atomic.Int64 // bytes that are reserved and that the disk does not count yet
 }
 
-// A spoolFile is a file in the spool; Close removes it, unless it was moved away.
+// A spoolFile is a file in the spool, made with its first byte; Close removes it, unless it was
+// moved away. It is not safe for concurrent use.
 type spoolFile struct {
-	*os.File
+	file     *os.File // nil before the first byte
+	s        *Service
 	spool    *spool
+	keys     []string
+	lease    *limit.Lease // nil before the first byte
+	expected int64        // bytes that the file has in the end, as far as is known
 	reserved int64
+	written  int64
 }
 
 // openSpool makes or empties the folder: what a crash left there was never acknowledged.
-func openSpool(dir string, limit int64) (*spool, error) {
+func openSpool(dir string, pool *limit.Pool) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the spool: %w", err)
 	}
@@ -40,48 +55,99 @@ func openSpool(dir string, limit int64) (*spool, error) {
 			return nil, fmt.Errorf("emptying the spool: %w", err)
 		}
 	}
-	return &spool{dir: dir, limit: limit}, nil
+	return &spool{dir: dir, pool: pool}, nil
 }
 
-// file makes a file that may grow to size bytes. Busy when the spool is full.
-func (sp *spool) file(size int64) (*spoolFile, error) {
-	sp.mu.Lock()
-	if sp.used+size > sp.limit {
-		sp.mu.Unlock()
-		return nil, busy("Too many uploads at once")
-	}
-	sp.used += size
-	sp.mu.Unlock()
-	// The random name is new: O_EXCL says so.
-	f, err := os.OpenFile(filepath.Join(sp.dir, newKey()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+// admits refuses a file of so many bytes that would not fit now, and reserves nothing.
+func (s *Service) admits(sp *spool, bytes int64, keys ...string) error {
+	lease, err := sp.pool.TryAcquire(bytes, keys...)
 	if err != nil {
-		sp.release(size)
-		return nil, storing("making a spool file", err)
+		return spoolFull(err)
 	}
-	return &spoolFile{File: f, spool: sp, reserved: size}, nil
+	defer lease.Release()
+	s.room.Lock()
+	defer s.room.Unlock()
+	return s.makeRoom(bytes + s.unwritten())
 }
 
-// reserved returns what the files of the spool may grow to together.
-func (sp *spool) reserved() int64 {
-	sp.mu.Lock()
-	defer sp.mu.Unlock()
-	return sp.used
+// spoolFile returns a file that holds nothing yet. expected is how many bytes it has in the end.
+func (s *Service) spoolFile(sp *spool, expected int64, keys ...string) *spoolFile {
+	return &spoolFile{s: s, spool: sp, keys: keys, expected: expected}
 }
 
-func (sp *spool) release(size int64) {
-	sp.mu.Lock()
-	defer sp.mu.Unlock()
-	sp.used -= size
+// unwritten returns how many bytes the files of all spools may still take of the disk.
+func (s *Service) unwritten() int64 { return s.spool.unwritten.Load() + s.fetched.unwritten.Load() }
+
+// Write appends to the file: Busy when the spool or the keys' share of it is full, NoSpace when the
+// disk is.
+func (f *spoolFile) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if to := f.written + int64(len(p)); to > f.reserved {
+		if err := f.reserve(max(to, min(f.reserved+spoolStep, f.expected))); err != nil {
+			return 0, err
+		}
+	}
+	if f.file == nil {
+		var err error
+		// The random name is new: O_EXCL says so.
+		f.file, err = os.OpenFile(filepath.Join(f.spool.dir, newKey()),
+			os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return 0, storing("making a spool file", err)
+		}
+	}
+	n, err := f.file.Write(p)
+	f.written += int64(n)
+	f.spool.unwritten.Add(-int64(n))
+	if err != nil {
+		return n, storing("writing to the spool", err)
+	}
+	return n, nil
 }
 
-// Close closes and removes the file.
+// reserve lets the file grow to a size.
+func (f *spoolFile) reserve(to int64) (err error) {
+	more := to - f.reserved
+	if f.lease == nil {
+		f.lease, err = f.spool.pool.TryAcquire(more, f.keys...)
+	} else {
+		err = f.lease.Grow(more)
+	}
+	if err != nil {
+		return spoolFull(err)
+	}
+	f.reserved = to
+	f.s.room.Lock()
+	defer f.s.room.Unlock()
+	f.spool.unwritten.Add(more)
+	return f.s.makeRoom(f.s.unwritten())
+}
+
+// Close closes and removes the file, and gives back what it has reserved.
 func (f *spoolFile) Close() error {
-	defer f.spool.release(f.reserved)
-	err := os.Remove(f.Name())
+	defer func() {
+		f.lease.Release()
+		f.spool.unwritten.Add(f.written - f.reserved)
+	}()
+	if f.file == nil {
+		return nil
+	}
+	err := os.Remove(f.file.Name())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return errors.Join(err, f.File.Close())
+	return errors.Join(err, f.file.Close())
+}
+
+func spoolFull(err error) error { return full("Too many uploads at once", err) }
+
+// full is the refusal of a request that a pool has no room for.
+func full(msg string, err error) error {
+	e := busy(msg)
+	e.Err = err
+	return e
 }
 
 func busy(msg string) *Error {

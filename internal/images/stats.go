@@ -16,7 +16,7 @@ type Stats struct {
 	CacheFiles                             int64
 	CacheSize, CacheLimit                  int64
 
-	SpoolReserved, SpoolLimit       int64 // what bodies being received may grow to
+	SpoolReserved, SpoolLimit       int64 // what bodies being received have taken, in steps
 	DiskFree, DiskSize, DiskReserve int64 // of the file system that holds Dir
 }
 
@@ -62,7 +62,8 @@ func (s *Service) Stats() (Stats, error) {
 		Repeats: c.repeats.Load(), Refused: map[Kind]int64{},
 		CacheHits: c.hits.Load(), CacheMisses: c.misses.Load(),
 		CacheEvictions: s.renditions.evicted.Load(), CacheLimit: s.renditions.budget,
-		SpoolReserved: s.spool.reserved(), SpoolLimit: s.spool.limit, DiskReserve: s.DiskReserve,
+		SpoolReserved: s.shares.spool.Stats().Used, SpoolLimit: s.SpoolBytes,
+		DiskReserve: s.DiskReserve,
 	}
 	stats.Accepted = c.accepted.Load()
 	for kind := range c.refused {

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"time"
 
+	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
@@ -36,42 +37,56 @@ type Upload struct {
 	began   time.Time // what counts for the ticket's expiry
 	claimer string    // SHA-256 of the Idempotency-Key, hex; "" for none
 	repeat  bool      // the ticket was used by this claimer: only compare
+	body    *limit.Lease
+	pass    *pass // of the gate of the ticket; nil when there is none
 	file    *spoolFile
 	spooled time.Time // since when, by the machine's clock
 	sum     hash.Hash
 	size    int64
-	leave   func()
 	closed  bool
-	gone    <-chan struct{} // closed when the draft is deleted meanwhile; nil when there is none
 }
 
 // BeginUpload finds the draft of a ticket and admits a body for it, before a byte is read.
 // TicketUnknown, TicketUsed, TicketDead, TicketCrowded, AccountSuspended, Busy, NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
-	u := &Upload{s: s, began: s.Now(), sum: sha256.New(), leave: func() {}}
+	u := &Upload{s: s, began: s.Now(), sum: sha256.New()}
 	if r.IdempotencyKey != "" {
 		u.claimer = hashHex(r.IdempotencyKey)
 	}
-	if err := u.find(ctx, r.Ticket); err != nil {
-		return nil, err
+	err := u.enter(ctx, r.Ticket)
+	if err == nil {
+		err = u.admit(r.Size, u.draft.Account, u.draft.Key)
 	}
-	if !u.repeat {
-		leave, cancelled, err := s.gates.enter(ctx, u.draft.Key)
-		if errors.Is(err, errGateEnded) {
-			err = u.find(ctx, r.Ticket)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if leave != nil {
-			u.leave, u.gone = leave, cancelled
-		}
-	}
-	if err := u.admit(r.Size); err != nil {
-		u.leave()
+	if err != nil {
+		u.Close()
 		return nil, err
 	}
 	return u, nil
+}
+
+// enter finds the draft of a ticket and passes its gate.
+func (u *Upload) enter(ctx context.Context, ticket string) error {
+	mark := u.s.gates.mark()
+	if err := u.find(ctx, ticket); err != nil {
+		return err
+	}
+	for u.pass == nil {
+		pass, stale, err := u.s.gates.enter(ctx, u.draft, mark)
+		if err != nil && !errors.Is(err, errGateEnded) {
+			return err
+		}
+		u.pass = pass
+		if stale || err != nil {
+			// Of an ended gate a repeat of the winner's request is left, which passes the next one.
+			if err := u.find(ctx, ticket); err != nil {
+				return err
+			}
+		}
+	}
+	if !u.repeat {
+		u.pass.know(u.draft.Ticket.Refusals)
+	}
+	return nil
 }
 
 // Draft returns the draft that the upload is for.
@@ -80,9 +95,10 @@ func (u *Upload) Draft() Image { return u.draft }
 // BeginImage admits a body for a new image of an account, before a byte is read: Busy, NoSpace.
 // Write the bytes to it, then Create. size is the declared one, negative when not known.
 func (s *Service) BeginImage(account string, size int64) (*Upload, error) {
-	u := &Upload{s: s, began: s.Now(), sum: sha256.New(), leave: func() {}}
+	u := &Upload{s: s, began: s.Now(), sum: sha256.New()}
 	u.draft.Account = account
-	if err := u.admit(size); err != nil {
+	if err := u.admit(size, account); err != nil {
+		u.Close()
 		return nil, err
 	}
 	return u, nil
@@ -97,14 +113,25 @@ func (s *Service) BeginImport(account string, size int64, began time.Time) (*Upl
 	return u, err
 }
 
-// admit reserves what the body needs.
-func (u *Upload) admit(size int64) (err error) {
-	if size < 0 || size > u.s.MaxUploadBytes {
-		size = u.s.MaxUploadBytes
-	}
+// admit lets a body come, of so many bytes, and refuses early what would not fit. keys are those of
+// its bytes. The bytes of a repeat are compared and not kept.
+func (u *Upload) admit(size int64, keys ...string) (err error) {
 	u.spooled = time.Now()
-	u.file, err = u.s.spoolFile(u.s.spool, size)
-	return err
+	if u.body, err = u.s.shares.bodies.TryAcquire(1, u.draft.Account); err != nil {
+		return spoolFull(err)
+	}
+	if u.repeat {
+		return nil
+	}
+	expected := u.s.MaxUploadBytes
+	if size >= 0 && size <= expected { // a larger one may have a file that is not
+		expected = size
+		if err := u.s.admits(u.s.spool, size, keys...); err != nil {
+			return err
+		}
+	}
+	u.file = u.s.spoolFile(u.s.spool, expected, keys...)
+	return nil
 }
 
 // find reads the draft of a ticket and says why it takes no upload.
@@ -137,12 +164,16 @@ func (u *Upload) state(img Image) error {
 	case !img.Draft:
 		return Errorf(TicketUsed, "Upload URL already used")
 	case img.Ticket.Refusals >= maxRefusals:
-		return Errorf(TicketDead, "Upload URL is dead: it was refused %d times", maxRefusals)
+		return refusedTooOften()
 	case u.began.After(img.Ticket.Expires):
 		return Errorf(TicketDead, "Upload URL expired at %s",
 			img.Ticket.Expires.Format(time.RFC3339))
 	}
 	return nil
+}
+
+func refusedTooOften() error {
+	return Errorf(TicketDead, "Upload URL is dead: it was refused %d times", maxRefusals)
 }
 
 // mayRepeat reports whether the ticket was used within the hour by the same Idempotency-Key: then
@@ -161,23 +192,24 @@ func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
 }
 
 // Write takes the next bytes of the body. TooLarge when there are more than allowed; TicketUnknown
-// when the draft was deleted meanwhile, so that no bytes are kept that cannot become an image.
-func (u *Upload) Write(p []byte) (int, error) {
+// when the draft was deleted, so that no bytes are kept that cannot become an image; Busy when the
+// spool or the share of it is full, NoSpace.
+func (u *Upload) Write(p []byte) (n int, err error) {
 	select {
-	case <-u.gone:
+	case <-u.pass.gone():
 		return 0, errCancelled()
 	default:
 	}
 	if u.size+int64(len(p)) > u.s.MaxUploadBytes {
 		return 0, u.tooLarge()
 	}
-	n, err := u.file.Write(p)
+	n = len(p)
+	if !u.repeat {
+		n, err = u.file.Write(p)
+	}
 	u.sum.Write(p[:n])
 	u.size += int64(n)
-	if err != nil {
-		return n, storing("writing to the spool", err)
-	}
-	return n, nil
+	return n, err
 }
 
 func (u *Upload) tooLarge() error {
@@ -194,10 +226,13 @@ func (u *Upload) Close() {
 		return
 	}
 	u.closed = true
-	u.leave()
-	if err := u.file.Close(); err != nil {
-		u.s.Log.Warn("closing a spool file", "err", err)
+	if u.file != nil {
+		if err := u.file.Close(); err != nil {
+			u.s.Log.Warn("closing a spool file", "err", err)
+		}
 	}
+	u.body.Release()
+	u.pass.leave()
 }
 
 // Finish turns the draft into an image: the complete body is decoded by a worker, stored, and only
@@ -212,6 +247,12 @@ func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	if u.repeat {
 		return u.again(u.draft, sum)
 	}
+	if err := u.pass.decode(ctx); errors.Is(err, errGateEnded) {
+		return u.lost(ctx, sum)
+	} else if err != nil {
+		return Image{}, err
+	}
+	defer u.pass.decoded()
 	original, err := u.store(ctx, sum)
 	if err != nil {
 		return Image{}, u.Refuse(ctx, err)
@@ -283,7 +324,7 @@ func (u *Upload) store(ctx context.Context, sum string) (*Original, error) {
 	}
 	original.SHA256, original.Blob = sum, blobKey(u.s.Now())
 	began := time.Now()
-	err = u.s.Blobs.Put(ctx, original.Blob, u.file.File, u.size)
+	err = u.s.Blobs.Put(ctx, original.Blob, u.file.file, u.size)
 	u.s.Timer.Since(render.Uploads, StageStore, began)
 	if err != nil {
 		return nil, storing("storing an original", err)
@@ -325,18 +366,22 @@ func (u *Upload) again(img Image, sum string) (Image, error) {
 
 // examine finds out what the body is.
 func (u *Upload) examine(ctx context.Context) (*Original, error) {
-	header, err := render.ReadHeader(u.file, u.size)
+	if u.size == 0 {
+		return nil, renderError("examining an upload", render.ErrUnsupported)
+	}
+	file := u.file.file
+	header, err := render.ReadHeader(file, u.size)
 	if err == nil {
 		err = render.DefaultLimits.Check(header)
 	}
 	var facts render.Facts
 	if err == nil {
-		facts, err = u.s.Render.Examine(ctx, u.file.File, header)
+		facts, err = u.s.Render.Examine(ctx, file, header)
 	}
 	if errors.Is(err, render.ErrWorker) && !errors.Is(err, render.ErrTime) &&
-		!errors.Is(err, render.ErrOutOfMemory) {
+		!errors.Is(err, render.ErrOutOfMemory) && !errors.Is(err, render.ErrBusy) {
 		// A worker that died may have been killed by somebody else. The second one tells.
-		facts, err = u.s.Render.Examine(ctx, u.file.File, header)
+		facts, err = u.s.Render.Examine(ctx, file, header)
 	}
 	if err != nil {
 		return nil, renderError("examining an upload", err)
@@ -349,11 +394,15 @@ func (u *Upload) examine(ctx context.Context) (*Original, error) {
 
 // renderError turns an error of package render into one of ours.
 func renderError(doing string, err error) error {
-	limit := new(render.LimitError)
+	overLimit := new(render.LimitError)
 	kind, msg := Internal, ""
 	switch {
-	case errors.As(err, &limit):
-		kind, msg = OverLimits, "The picture is over a limit: "+limit.Error()
+	// First: a job that was out of time by the wall clock alone says nothing of the picture.
+	case errors.Is(err, render.ErrBusy), errors.Is(err, render.ErrNoWorker),
+		errors.Is(err, context.DeadlineExceeded):
+		return full("The server is busy with other pictures", err)
+	case errors.As(err, &overLimit):
+		kind, msg = OverLimits, "The picture is over a limit: "+overLimit.Error()
 	case errors.Is(err, render.ErrUnsupported):
 		kind, msg = Unsupported, "Uploaded image must have image/jpeg, image/png, image/webp, "+
 			"image/gif, image/avif or image/heic content"
@@ -363,11 +412,6 @@ func renderError(doing string, err error) error {
 		kind, msg = Undecodable, "error during decoding: it took too much time or memory"
 	case errors.Is(err, render.ErrEncode):
 		kind, msg = RenditionFailed, "the picture was decoded, but could not be encoded"
-	case errors.Is(err, render.ErrBusy), errors.Is(err, render.ErrNoWorker),
-		errors.Is(err, context.DeadlineExceeded):
-		e := busy("The server is busy with other pictures")
-		e.Err = err
-		return e
 	default:
 		return storing(doing, err)
 	}
@@ -383,32 +427,39 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 	default:
 		return err
 	}
-	counting := u.s.DB.Tx(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
-		return u.countRefusal(tx, e)
+	n := 0
+	counting := u.s.DB.Tx(context.WithoutCancel(ctx), func(tx *sqldb.Tx) (err error) {
+		n, err = u.countRefusal(tx, e)
+		return err
 	})
 	if counting != nil {
+		n = 0
 		u.s.Log.Error("a refusal was not counted", "image", u.draft.Key, "err", counting)
+	}
+	if n > 0 || counting != nil {
+		u.pass.refuse(n)
 	}
 	u.s.outbox.nudge()
 	return err
 }
 
-// countRefusal counts a refusal of the ticket, and has webhooks told.
-func (u *Upload) countRefusal(tx *sqldb.Tx, e *Error) error {
+// countRefusal counts a refusal of the ticket, in an event too, and returns how many there were; 0
+// when another body was taken, or the draft was deleted.
+func (u *Upload) countRefusal(tx *sqldb.Tx, e *Error) (n int, err error) {
 	draft, err := scanImage(tx.QueryRow(`UPDATE images
 		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3
 		WHERE key = ?1 AND draft = 1 RETURNING `+imageColumns, u.draft.Key, e.Kind.String(), e.Msg))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // another body was taken, or it was cancelled
+		return 0, nil
 	}
-	n := 0
-	if err == nil {
-		n = draft.Ticket.Refusals
+	if err != nil {
+		return 0, err
 	}
-	if err != nil || n > maxRefusals { // bodies that came at once with the last one
-		return err
+	n = draft.Ticket.Refusals
+	if n > maxRefusals { // bodies of other nodes that came at once with the last one
+		return n, nil
 	}
-	return u.s.record(tx, draft.Account, Event{Type: UploadFailed, Image: draft,
+	return n, u.s.record(tx, draft.Account, Event{Type: UploadFailed, Image: draft,
 		Failure: &UploadFail{Kind: e.Kind, Message: e.Msg, Attempt: n, Final: n == maxRefusals}})
 }
 

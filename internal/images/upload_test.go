@@ -214,33 +214,6 @@ func TestADeleteDuringAnUpload(t *testing.T) {
 	})
 }
 
-func TestTheSpoolIsBounded(t *testing.T) {
-	t.Parallel()
-	core := imagestest.Open(t, images.Config{SpoolBytes: 100_000, MaxUploadBytes: 50_000},
-		filepath.Join(t.TempDir(), "calotype.db"))
-	var held []*images.Upload
-	for range 2 {
-		_, ticket := draft(t, core, images.NewDraft{})
-		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, u)
-	}
-	_, ticket := draft(t, core, images.NewDraft{})
-	_, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: 10})
-	wantKind(t, err, images.Busy)
-	if images.AsError(err).RetryAfter == 0 {
-		t.Error("the client is not told when to come again")
-	}
-	for _, u := range held {
-		u.Close()
-	}
-	if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1)); err != nil {
-		t.Fatalf("the spool did not empty: %v", err)
-	}
-}
-
 func TestNearTheReserveUploadsAreRefused(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)

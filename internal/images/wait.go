@@ -15,10 +15,8 @@ const (
 	// MaxWait bounds how long WaitImage waits.
 	MaxWait = time.Minute
 
-	waitersAtOnce = 1000 // per node
-	waitersOfOne  = 500  // of one account
-	waitPoll      = time.Second
-	waitPollTime  = 10 * time.Second // for one poll to be answered
+	waitPoll     = time.Second
+	waitPollTime = 10 * time.Second // for one poll to be answered
 )
 
 // WaitImage returns an image as soon as it is a draft no more, or as the draft that it still is
@@ -31,14 +29,16 @@ func (s *Service) WaitImage(
 	if err != nil || !img.Draft {
 		return img, err
 	}
-	done, err := s.waits.enter(s, account, img.Key)
+	lease, err := s.shares.waits.TryAcquire(1, account)
 	if err != nil {
-		return Image{}, err
+		return Image{}, full("Too many requests wait for uploads", err)
 	}
+	defer lease.Release()
+	done := s.waits.enter(s, img.Key)
 	if done == nil { // the server ends
 		return img, nil
 	}
-	defer s.waits.leave(account, img.Key, done)
+	defer s.waits.leave(img.Key, done)
 	timeout := time.NewTimer(atMost)
 	defer timeout.Stop()
 	select {
@@ -61,10 +61,8 @@ type waits struct {
 	mu      sync.Mutex
 	closed  bool
 	polling bool
-	askers  int
 	polls   int                // so far
 	of      map[string]*waited // by the image's key
-	owners  map[string]int     // askers by account
 }
 
 type waited struct {
@@ -72,40 +70,31 @@ type waited struct {
 	askers int
 }
 
-// enter joins those who wait for a draft. On success the caller must leave with what it got, which is
-// nil when nobody waits any more.
-func (w *waits) enter(s *Service, account, key string) (done chan struct{}, err error) {
+// enter joins those who wait for a draft. The caller must leave with what it got, which is nil when
+// nobody waits any more.
+func (w *waits) enter(s *Service, key string) (done chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return nil, nil
-	}
-	if w.askers >= waitersAtOnce || w.owners[account] >= waitersOfOne {
-		return nil, busy("Too many requests wait for uploads")
+		return nil
 	}
 	if w.of == nil {
-		w.of, w.owners = map[string]*waited{}, map[string]int{}
+		w.of = map[string]*waited{}
 	}
 	if w.of[key] == nil {
 		w.of[key] = &waited{done: make(chan struct{})}
 	}
-	w.askers++
-	w.owners[account]++
 	w.of[key].askers++
 	if !w.polling {
 		w.polling = true
 		s.work.Go(func() { w.poll(s) })
 	}
-	return w.of[key].done, nil
+	return w.of[key].done
 }
 
-func (w *waits) leave(account, key string, done chan struct{}) {
+func (w *waits) leave(key string, done chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.askers--
-	if w.owners[account]--; w.owners[account] == 0 {
-		delete(w.owners, account)
-	}
 	// Else it is done with, and others may wait under the same key again.
 	if at := w.of[key]; at != nil && at.done == done {
 		if at.askers--; at.askers == 0 {

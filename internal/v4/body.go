@@ -17,6 +17,15 @@ const (
 	drainIdle  = 5 * time.Second // one that sends nothing waits for the answer
 )
 
+// A body must bring leastRate bytes a second on average over rateWindow, which is also the grace at
+// its beginning. Else a few bytes a minute would hold a connection, a file and a share of the spool
+// for as long as a body may take.
+const (
+	leastRate  = 4 << 10
+	rateWindow = 30 * time.Second
+	rateStep   = time.Second // between two marks
+)
+
 // BodyLimits bound a Body.
 type BodyLimits struct {
 	Idle  time.Duration // without a byte
@@ -32,8 +41,16 @@ type Body struct {
 	limits  BodyLimits
 	until   time.Time
 	read    int64
-	expects bool  // the client waits for "100 Continue" before it sends
-	err     error // what ended the body; io.EOF when it is complete
+	waited  time.Duration // in reads: what the server does with the bytes is not the client's time
+	marks   []rateMark    // of the last rateWindow, and the last one before it
+	expects bool          // the client waits for "100 Continue" before it sends
+	err     error         // what ended the body; io.EOF when it is complete
+}
+
+// A rateMark is how much of a body had come at a moment of its waiting time.
+type rateMark struct {
+	waited time.Duration
+	read   int64
 }
 
 // NewBody returns the body of r, whose time begins now. It does not take its place in r: net/http
@@ -43,7 +60,7 @@ func NewBody(w http.ResponseWriter, r *http.Request, limits BodyLimits) *Body {
 	return &Body{
 		ReadCloser: r.Body, control: http.NewResponseController(w),
 		limits: limits, until: time.Now().Add(limits.Time),
-		expects: r.Header.Get("Expect") != "",
+		marks: []rateMark{{}}, expects: r.Header.Get("Expect") != "",
 	}
 }
 
@@ -63,17 +80,22 @@ func (b *Body) Read(p []byte) (int, error) {
 		!errors.Is(err, http.ErrNotSupported) {
 		return 0, fmt.Errorf("setting a deadline: %w", err)
 	}
+	began := time.Now()
 	n, err := b.ReadCloser.Read(p)
+	b.waited += time.Since(began)
 	b.read += int64(n)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = images.Errorf(images.TooSlow, "The upload came too slowly: nothing for %v, "+
-			"or longer in all than is allowed", b.limits.Idle)
+		err = b.tooSlow()
 	case err != nil && err != io.EOF:
 		err = images.Errorf(images.Aborted, "The request was aborted by the client")
 	case b.read > b.limits.Bytes:
 		n, err = 0, images.Errorf(images.TooLarge, "The request is larger than the %d bytes allowed",
 			b.limits.Bytes)
+	case err == nil && b.crawls():
+		n, err = 0, images.Errorf(images.TooSlow, "The upload came too slowly: at least %d bytes a "+
+			"second must come, over any %v; send a smaller file, or over a faster connection",
+			leastRate, rateWindow)
 	}
 	if err == io.EOF {
 		// Else the deadline would pass for a broken connection while the picture is decoded.
@@ -84,6 +106,28 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	b.err = err
 	return n, err
+}
+
+// tooSlow says which deadline has passed.
+func (b *Body) tooSlow() error {
+	if time.Now().Before(b.until) {
+		return images.Errorf(images.TooSlow, "The upload came too slowly: nothing came for %v; "+
+			"send it again, over a connection that holds", b.limits.Idle)
+	}
+	return images.Errorf(images.TooSlow, "The upload came too slowly: it must be complete within "+
+		"%v; send a smaller file, or over a faster connection", b.limits.Time)
+}
+
+// crawls reports whether less than the least rate has come over the last rateWindow.
+func (b *Body) crawls() bool {
+	if b.waited-b.marks[len(b.marks)-1].waited >= rateStep {
+		b.marks = append(b.marks, rateMark{b.waited, b.read})
+	}
+	for len(b.marks) > 1 && b.waited-b.marks[1].waited >= rateWindow {
+		b.marks = b.marks[1:]
+	}
+	over := b.waited - b.marks[0].waited
+	return over >= rateWindow && float64(b.read-b.marks[0].read) < leastRate*over.Seconds()
 }
 
 // Drain reads what is left of the body, so that a client that sends first and listens later gets

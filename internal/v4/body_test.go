@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"calotype/internal/images"
@@ -172,6 +173,84 @@ func FuzzReadFileForm(f *testing.F) {
 		}
 		if err != nil && images.AsError(err).Kind == images.Internal {
 			t.Errorf("a bad form is our fault: %v", err)
+		}
+	})
+}
+
+// trickle is a body of which a piece comes in each pause.
+type trickle struct {
+	pieces int
+	bytes  int // of a piece
+	pause  time.Duration
+}
+
+func (c *trickle) Read(p []byte) (int, error) {
+	if c.pieces == 0 {
+		return 0, io.EOF
+	}
+	c.pieces--
+	time.Sleep(c.pause)
+	return copy(p, make([]byte, c.bytes)), nil
+}
+
+// slowly reads a body as it trickles in, and does something with each piece that takes a time.
+func slowly(c io.Reader, busy time.Duration) (*Body, error) {
+	r := httptest.NewRequest(http.MethodPost, "/upload/x/y", c)
+	b := NewBody(httptest.NewRecorder(), r,
+		BodyLimits{Idle: 30 * time.Second, Time: time.Hour, Bytes: 10 << 20})
+	p := make([]byte, 64<<10)
+	for {
+		if _, err := b.Read(p); err != nil {
+			return b, err
+		}
+		time.Sleep(busy)
+	}
+}
+
+func TestABodyMustKeepALeastRate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body trickle
+		busy time.Duration
+		slow bool
+	}{
+		"a byte every 20 s":            {trickle{200, 1, 20 * time.Second}, 0, true},
+		"3 KiB a second":               {trickle{3000, 3 << 10, time.Second}, 0, true},
+		"3 KiB a second, but for 29 s": {trickle{29, 3 << 10, time.Second}, 0, false},
+		"5 KiB a second":               {trickle{1800, 5 << 10, time.Second}, 0, false},
+		"60 KiB every 14 s":            {trickle{100, 60 << 10, 14 * time.Second}, 0, false},
+		"a server that is busy":        {trickle{100, 5 << 10, time.Second}, time.Minute, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b, err := slowly(&c.body, c.busy)
+				switch {
+				case !c.slow && err != io.EOF:
+					t.Errorf("after %d bytes: %v", b.BytesRead(), err)
+				case c.slow && (images.AsError(err).Kind != images.TooSlow ||
+					!strings.Contains(err.Error(), "4096 bytes a second")):
+					t.Errorf("got %v, want a refusal that names the least rate", err)
+				case c.slow && b.BytesRead() >= 45*leastRate:
+					t.Errorf("%d bytes came before it was refused", b.BytesRead())
+				}
+			})
+		})
+	}
+}
+
+// TestABodyThatSlowsDown: the rate is that of the last 30 s, whatever came before.
+func TestABodyThatSlowsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fast, slow := &trickle{100, 32 << 10, time.Second}, &trickle{1000, 1 << 10, time.Second}
+		_, err := slowly(io.MultiReader(fast, slow), 0)
+		if images.AsError(err).Kind != images.TooSlow {
+			t.Errorf("got %v, want too slow", err)
+		}
+		// Three fast seconds carry 27 slow ones.
+		if n := 1000 - slow.pieces; fast.pieces > 0 || n < 27 || n > 30 {
+			t.Errorf("it was refused after %d slow seconds", n)
 		}
 	})
 }

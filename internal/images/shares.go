@@ -1,0 +1,54 @@
+package images
+
+import "calotype/internal/limit"
+
+// The sizes of what a node shares among its accounts, besides Config.SpoolBytes.
+const (
+	bodiesAtOnce  = 1024 // being received
+	bodiesWaiting = 4000 // for another body of the same ticket
+	fetchesAtOnce = 32   // from URLs
+	waitersAtOnce = 1000 // for drafts to become images
+	draftsWaiting = 4000 // for a transaction
+	replaysAtOnce = 8
+)
+
+// shares are the pools that the accounts of a node share. The first key is the account.
+type shares struct {
+	spool   *limit.Pool // bytes of bodies being received; by account and image
+	fetched *limit.Pool // bytes of originals of a remote store, to be rendered; by account
+	bodies  *limit.Pool // bodies being received; by account
+	tickets *limit.Pool // of these, bodies for one-time URLs; by account and image
+	fetches *limit.Pool // pictures being fetched from URLs; by account
+	waits   *limit.Pool // requests that wait for a draft; by account
+	drafts  *limit.Pool // drafts that wait for a transaction; by account
+	replays *limit.Pool // replays of deliveries; by account
+}
+
+func newShares(spoolBytes int64) shares {
+	half := func(name string, size int64) *limit.Pool {
+		return limit.New(limit.Config{Name: name, Size: size, Shares: []limit.Share{limit.Half}})
+	}
+	return shares{
+		spool: limit.New(limit.Config{Name: "spool", Size: spoolBytes,
+			Shares: []limit.Share{limit.Half, limit.Half}}),
+		// Apart from the spool, so that renditions cannot starve uploads.
+		fetched: half("fetched_originals", spoolBytes/4),
+		bodies:  half("bodies", bodiesAtOnce),
+		tickets: limit.New(limit.Config{Name: "ticket_bodies",
+			Shares: []limit.Share{limit.None, bodiesPerTicket},
+			Queue:  bodiesWaiting, QueueTime: gateTime}),
+		fetches: half("fetches", fetchesAtOnce),
+		waits:   half("waits", waitersAtOnce),
+		drafts:  half("waiting_drafts", draftsWaiting),
+		replays: limit.New(limit.Config{Name: "replays", Size: replaysAtOnce,
+			Shares: []limit.Share{1}}),
+	}
+}
+
+// Pools returns the pools that the accounts share, for metrics.
+func (s *Service) Pools() []*limit.Pool {
+	p := &s.shares
+	return []*limit.Pool{
+		p.spool, p.fetched, p.bodies, p.tickets, p.fetches, p.waits, p.drafts, p.replays,
+	}
+}
