@@ -78,6 +78,7 @@ type Service struct {
 	mayRebuild time.Time      // when the database may be rebuilt again; under scrubbing
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	maxLooked  int            // rows that a page of a list looks at
+	listRows   int            // rows that a list reads at once
 	closing    context.Context
 	close      context.CancelFunc
 }
@@ -100,7 +101,7 @@ func New(c Config) *Service {
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
-	s := &Service{Config: c, maxLooked: maxLooked, outbox: outbox{make(chan struct{}, 1)}}
+	s := &Service{Config: c, maxLooked: maxLooked, listRows: listRows, outbox: outbox{make(chan struct{}, 1)}}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }
