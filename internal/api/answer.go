@@ -21,11 +21,6 @@ const (
 	answersWaiting = 200
 	answerWait     = 10 * time.Second
 
-	// pageBytes bounds the JSON of a page behind which a token leads on.
-	pageBytes = 8 << 20
-	// numberedBytes bounds that of a page with a number, which cannot end early: a page of 1000 images
-	// with 100 variants each is within it.
-	numberedBytes = 32 << 20
 	// smallAnswer is what any answer may have without a share of the pool.
 	smallAnswer = 64 << 10
 )
@@ -34,6 +29,15 @@ func newAnswers() *limit.Pool {
 	return limit.New(limit.Config{Name: "answers", Size: answerMemory,
 		Shares: []limit.Share{limit.Half}, Queue: answersWaiting, QueueTime: answerWait})
 }
+
+// pageBounds bound the JSON of a page, in bytes.
+type pageBounds struct {
+	token    int64 // of a page that may end early: more is asked for by a token, or again
+	numbered int64 // of a page with a number, which cannot
+}
+
+// defaultBounds let a numbered page have 1000 images with 100 variants each.
+var defaultBounds = pageBounds{token: 8 << 20, numbered: 32 << 20}
 
 // Pools returns what the requests of all accounts share.
 func (a *api) Pools() []*limit.Pool { return []*limit.Pool{a.answers} }

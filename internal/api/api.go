@@ -54,6 +54,7 @@ type api struct {
 	bodyTimeout     time.Duration
 	rate, batchRate *rateLimit
 	answers         *limit.Pool // bytes
+	bounds          pageBounds
 }
 
 // A Handler serves the API, and tells what its requests share.
@@ -65,7 +66,8 @@ type Handler interface {
 // New returns the handler of everything under Prefix, and of the batch API: see IsBatch. It must see
 // paths as they came: ServeMux would redirect those that hold "//".
 func New(c Config) Handler {
-	a := &api{Config: c, bodyTimeout: bodyTimeout, answers: newAnswers(),
+	a := &api{Config: c, bodyTimeout: bodyTimeout,
+		answers: newAnswers(), bounds: defaultBounds,
 		batchRate: newRateLimit("batch", batchRate, time.Second)}
 	if c.Rate > 0 {
 		a.rate = newRateLimit("default", c.Rate, rateWindow)

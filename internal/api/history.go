@@ -78,7 +78,7 @@ func (a *api) listHistory(c *call) (any, error) {
 	for _, p := range policies {
 		descriptions[p.ID] = p.Description
 	}
-	p, err := openPage[images.HistoryEntry](c.Context(), a, c.account, numberedBytes,
+	p, err := openPage[images.HistoryEntry](c.Context(), a, c.account, a.bounds.numbered,
 		int64(query.Most), maxEventRow, eventRow)
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (a *api) listHistory(c *call) (any, error) {
 	case err != nil || failed != nil:
 		return nil, errors.Join(err, failed)
 	case p.full:
-		return nil, tooMuch(len(p.rows), "")
+		return nil, p.tooMuch(", or for a time by since and before")
 	}
 	return p.answer(v4.WithInfo{
 		Result: v4.ItemsHere{}, Info: pageInfo{page, query.Most, len(p.rows), total},

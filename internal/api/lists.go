@@ -25,7 +25,7 @@ func (a *api) listImages(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.openImages(c, query.Limit, pageBytes)
+	p, err := a.openImages(c, query.Limit, a.bounds.token)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (a *api) listPage(c *call) (any, error) {
 		return nil, invalid("Filters on metadata (meta.*) are for the list images/v2.")
 	}
 	query.Creator = values.creator()
-	p, err := a.openImages(c, query.Limit, numberedBytes)
+	p, err := a.openImages(c, query.Limit, a.bounds.numbered)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (a *api) listPage(c *call) (any, error) {
 	case err != nil || p.err != nil:
 		return nil, errors.Join(err, p.err)
 	case p.full:
-		return nil, tooMuch(len(p.rows), ", or use the list images/v2")
+		return nil, p.tooMuch(", or use the list images/v2")
 	}
 	return p.answer(v4.WithInfo{
 		Result: map[string]v4.ItemsHere{"images": {}},
@@ -89,11 +89,11 @@ func (a *api) listPage(c *call) (any, error) {
 	}, p.item), nil
 }
 
-// tooMuch refuses a page with a number, of which so many rows fit: it cannot end early, since the
-// next one begins at a multiple of per_page.
-func tooMuch(fit int, otherwise string) error {
-	return invalid("per_page: this page would have more than %d MiB of JSON. Ask for at most %d per "+
-		"page%s.", numberedBytes>>20, fit, otherwise)
+// tooMuch refuses a page with a number: it cannot end early, as the next one begins at a multiple of
+// per_page.
+func (p *page[T]) tooMuch(otherwise string) error {
+	return invalid("per_page: this page would have more than %d KiB of JSON. Ask for at most %d per "+
+		"page%s.", p.most>>10, len(p.rows), otherwise)
 }
 
 const (

@@ -104,7 +104,7 @@ func (a *api) claimFromStream(c *call) (any, error) {
 	if len(claimed) == 0 {
 		return map[string][]claimedDelivery{"deliveries": {}}, nil
 	}
-	p, err := openPage[images.Delivery](c.Context(), a, c.account, pageBytes, int64(len(claimed)),
+	p, err := openPage[images.Delivery](c.Context(), a, c.account, a.bounds.token, int64(len(claimed)),
 		maxEventRow, eventRow)
 	if err != nil {
 		a.Notifier.Unclaim(c.Context(), claimed)
