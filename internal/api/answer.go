@@ -67,8 +67,8 @@ type page[T any] struct {
 	rows     []row[T]
 }
 
-// openPage reserves memory for a page of at most so many bytes of JSON: of so many rows, each of which
-// takes at most maxRow bytes, and at most rowBase more than its JSON. The caller must close it.
+// openPage reserves memory for a page of at most so many bytes of JSON: of so many rows, each of
+// which takes at most maxRow bytes, and at most rowBase more than its JSON. The caller must close it.
 func openPage[T any](
 	ctx context.Context, a *api, account string, most, rows, maxRow, rowBase int64,
 ) (*page[T], error) {

@@ -118,7 +118,8 @@ func TestTheHistoryAndClaimsEndByBytes(t *testing.T) {
 					t.Fatal(err)
 				}
 				got = append(got, body.Data.ID)
-				attempts = append(attempts, reportedAttempt{EventID: d.EventID, Attempt: d.Attempt, Status: 200})
+				attempts = append(attempts,
+					reportedAttempt{EventID: d.EventID, Attempt: d.Attempt, Status: 200})
 			}
 		}
 		slices.Sort(got)
@@ -143,17 +144,23 @@ func TestTheHistoryAndClaimsEndByBytes(t *testing.T) {
 	})
 }
 
-// TestAnswersShareMemory fills the memory of answers: an account waits for its own, and is told to come
+// smallPool is one of so many bytes, in which nobody waits.
+func smallPool(size int64) *limit.Pool {
+	return limit.New(limit.Config{Name: "answers", Size: size, Shares: []limit.Share{limit.Half}})
+}
+
+// TestAnswersShareMemory fills the memory of answers: an account that has its share is told to come
 // again.
 func TestAnswersShareMemory(t *testing.T) {
 	t.Parallel()
 	f := newServer(t, imagestest.New(t), Config{})
 	for i := range 3 {
-		f.upload(f.draft("metadata", `{"a":"`+strings.Repeat("x", 1000)+`"}`), "a.jpg", imagestest.JPEG(t, i))
+		draft := f.draft("metadata", `{"a":"`+strings.Repeat("x", 1000)+`"}`)
+		f.upload(draft, "a.jpg", imagestest.JPEG(t, i))
 	}
 	f.want(f.ask("PUT", streams+"/laptop", "", ""), 200, 0)
 	f.upload(f.draft(), "a.jpg", imagestest.JPEG(t, 9))
-	f.api.answers = limit.New(limit.Config{Name: "answers", Size: 1 << 20, Shares: []limit.Share{limit.Half}})
+	f.api.answers = smallPool(1 << 20)
 	mine, err := f.api.reserve(t.Context(), testAccount, 1<<19)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +202,7 @@ func TestAnswersShareMemory(t *testing.T) {
 // TestALargeAnswerHoldsMemory: what is read whole waits for memory too, what was written is answered.
 func TestALargeAnswerHoldsMemory(t *testing.T) {
 	t.Parallel()
-	a := &api{answers: limit.New(limit.Config{Name: "answers", Size: 10, Shares: []limit.Share{limit.Half}})}
+	a := &api{answers: smallPool(10)}
 	for _, c := range []struct {
 		method string
 		size   int

@@ -8,7 +8,8 @@
 // request, in every encoding that known clients use, and flatten.go puts metadata together again
 // that an SDK took apart. The batch API is some of the same routes, without the account in their
 // paths: batch.go. Webhooks are in alerting.go, policies.go, history.go and, for those who ask for
-// their events, streams.go. rate.go counts the requests of a token; answer.go bounds the memory of answers.
+// their events, streams.go. rate.go counts the requests of a token; answer.go bounds the memory of
+// answers.
 //
 // The API is not for browsers, so no answer carries CORS headers.
 package api

@@ -101,7 +101,8 @@ func New(c Config) *Service {
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
-	s := &Service{Config: c, maxLooked: maxLooked, listRows: listRows, outbox: outbox{make(chan struct{}, 1)}}
+	s := &Service{Config: c, maxLooked: maxLooked, listRows: listRows,
+		outbox: outbox{make(chan struct{}, 1)}}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }

@@ -112,8 +112,8 @@ func TestAHashHasItsForm(t *testing.T) {
 	core, s := imagestest.New(t), newSource(t)
 	s.refuse = func(w http.ResponseWriter, path string) bool {
 		if path == "/v2" {
-			result(w, `{"images":[{"id":"keys/1","variants":["https://x/\u001b]0;evil\u0007012345678901/keys/1/p"]}],`+
-				`"continuation_token":null}`)
+			result(w, `{"images":[{"id":"keys/1","variants":[`+
+				`"https://x/\u001b]0;evil\u0007012345678901/keys/1/p"]}],"continuation_token":null}`)
 		}
 		return path == "/v2"
 	}

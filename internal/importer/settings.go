@@ -135,7 +135,7 @@ func (r *run) config(ctx context.Context) error {
 	if outcome != Differs {
 		here, err = r.Core.ConfigureAccount(ctx, r.Account.ID, change)
 	}
-	if err == nil && here.FlexibleVariants && there.FlexibleVariants != nil && *there.FlexibleVariants {
+	if f := there.FlexibleVariants; err == nil && here.FlexibleVariants && f != nil && *f {
 		r.report.note("as at the source, flexible variants are on: everyone may ask for public images " +
 			"in any size")
 	}
