@@ -136,7 +136,7 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if report.Dropped != "" {
-		fmt.Fprintf(os.Stderr, "left out, with their originals damaged:\n%s\n", report.Dropped)
+		show(os.Stderr, "left out, with their originals damaged:\n%s\n", report.Dropped)
 	}
 	serve := shellQuote(os.Args[0]) + " serve -data " + shellQuote(c.Data)
 	if c.Blobs != "" {

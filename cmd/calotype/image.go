@@ -51,7 +51,7 @@ func (c *imageDelete) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println(string(text))
+		show(os.Stdout, "%s\n", text)
 		if receipt.OriginalsDue > 0 {
 			return fmt.Errorf("the blob store refused to delete %d originals: a running server tries "+
 				"again every minute, and so does this command", receipt.OriginalsDue)

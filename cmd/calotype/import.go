@@ -32,6 +32,7 @@ type importCommand struct {
 
 	Parallel int    `help:"Pictures fetched at once." default:"4"`
 	Update   bool   `help:"Take the source's fields where they differ from those here." env:"-"`
+	NoKeys   bool   `help:"Leave the source's signing keys there: who knows them could sign here." env:"-"`
 	Report   string `help:"File for the report; import-report.json in -data if not given." type:"path"`
 
 	Workers        int           `help:"Pictures decoded at once." default:"2"`
@@ -90,8 +91,9 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 	defer client.CloseIdleConnections()
 	report, err := importer.Run(ctx, importer.Config{
 		Core: core, Account: account, HTTP: client, Rate: c.Rate, Parallel: c.Parallel,
-		Source: importer.Source{API: c.From, Account: c.Account, Token: c.Token}, Update: c.Update,
-		Progress: func(line string) { fmt.Fprintln(os.Stderr, line) },
+		Source: importer.Source{API: c.From, Account: c.Account, Token: c.Token},
+		Update: c.Update, NoKeys: c.NoKeys,
+		Progress: func(line string) { showLine(os.Stderr, "%s", line) },
 	})
 	if report.Began.IsZero() { // it did not begin
 		return err
@@ -142,23 +144,23 @@ func (c *importCommand) tell(report importer.Report, outcome error) error {
 		path = filepath.Join(c.Data, "import-report.json")
 	}
 	text, err := json.MarshalIndent(report, "", "  ")
-	if err == nil {
-		err = os.WriteFile(path, append(text, '\n'), 0o600)
+	if err == nil { // it may be read on a terminal
+		err = os.WriteFile(path, []byte(visibleLines(string(text))+"\n"), 0o600)
 	}
 	if err != nil {
 		return errors.Join(outcome, fmt.Errorf("writing the report: %w", err))
 	}
 	for _, note := range report.Notes {
-		fmt.Println("note: " + note)
+		showLine(os.Stdout, "note: %s", note)
 	}
 	for i, p := range report.Problems {
 		if i == 20 {
 			fmt.Printf("and %d more\n", len(report.Problems)-i+report.Omitted)
 			break
 		}
-		fmt.Printf("%s: %s %q: %s\n", p.Outcome, p.What, p.ID, p.Reason)
+		showLine(os.Stdout, "%s: %s %q: %s", p.Outcome, p.What, p.ID, p.Reason)
 	}
-	fmt.Printf("%v, in %v. The report is in %s\n", report, since(report.Began), path)
+	showLine(os.Stdout, "%v, in %v. The report is in %s", report, since(report.Began), path)
 	if errors.Is(outcome, importer.ErrNotAllKept) {
 		return exitError{notAllKept, outcome}
 	}

@@ -13,11 +13,9 @@ import (
 	"net/url"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"calotype/internal/images"
 )
@@ -62,7 +60,7 @@ func (c *listenCommand) Run(ctx context.Context) error {
 	}
 	defer l.client.CloseIdleConnections()
 	defer l.inFlight.Wait()
-	fmt.Printf("Forwarding the events of account %s, as the stream %s of %s,\nto %s; Ctrl-C ends it.\n",
+	show(os.Stdout, "Forwarding the events of account %s, as the stream %s of %s,\nto %s; Ctrl-C ends it.\n",
 		c.AccountID, name, c.BaseURL, c.ForwardTo)
 	err = l.run(ctx)
 	if ctx.Err() != nil {
@@ -190,7 +188,7 @@ func (l *listener) open(ctx context.Context) error {
 		switch {
 		case err == nil && secret != l.secret:
 			l.secret = secret
-			fmt.Printf("The messages are signed. Have your server verify them, by a library of "+
+			show(os.Stdout, "The messages are signed. Have your server verify them, by a library of "+
 				"Standard Webhooks:\ndocs/webhooks.md shows how. The examples read the secret so:\n\n"+
 				"  export WEBHOOK_SIGNING_SECRET=%s\n\n", shellQuote(secret))
 			return nil
@@ -205,7 +203,7 @@ func (l *listener) open(ctx context.Context) error {
 
 // say prints a line with the time.
 func say(format string, args ...any) {
-	fmt.Printf(time.Now().Format("15:04:05 ")+format+"\n", args...)
+	showLine(os.Stdout, time.Now().Format("15:04:05 ")+format, args...)
 }
 
 // A backOff makes the times between tries longer, and says why there are any.
@@ -241,7 +239,7 @@ func (l *listener) forward(ctx context.Context, d claimedEvent) streamAttempt {
 		result = "no answer: " + a.Error
 	case status < 200 || status > 299:
 		if line := firstLine(answer); line != "" {
-			result += " " + visible(line)
+			result += " " + line
 		}
 	}
 	var about struct {
@@ -250,12 +248,11 @@ func (l *listener) forward(ctx context.Context, d claimedEvent) streamAttempt {
 	// Of what is no such JSON the line lacks the names; it was forwarded all the same.
 	_ = json.Unmarshal([]byte(d.Body), &about)
 	if err != nil || status < 200 || status > 299 {
-		say("%s %s %s %v; %s will be tried again", visible(about.Data.Event), visible(about.Data.ID),
-			result, took.Round(time.Millisecond), visible(d.EventID))
+		say("%s %s %s %v; %s will be tried again", about.Data.Event, about.Data.ID, result,
+			took.Round(time.Millisecond), d.EventID)
 		return a
 	}
-	say("%s %s %s %v", visible(about.Data.Event), visible(about.Data.ID), result,
-		took.Round(time.Millisecond))
+	say("%s %s %s %v", about.Data.Event, about.Data.ID, result, took.Round(time.Millisecond))
 	return a
 }
 
@@ -266,14 +263,6 @@ func firstLine(answer string) string {
 		return string(runes[:100]) + "..."
 	}
 	return line
-}
-
-// visible quotes what would do something to a terminal, or end the line.
-func visible(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
 }
 
 func (l *listener) post(ctx context.Context, d claimedEvent) (status int, answer string, err error) {

@@ -76,19 +76,6 @@ func TestPastDay(t *testing.T) {
 	}
 }
 
-func TestVisible(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"user/7/ä": "user/7/ä", "a\x1b[2J": `"a\x1b[2J"`, "a\nb": `"a\nb"`, "": "",
-		`the host "a" was not found`: `the host "a" was not found`, "\u009b2J\u202e": `"\u009b2J\u202e"`,
-		"\xff": `"\xff"`,
-	} {
-		if got := visible(text); got != want {
-			t.Errorf("%q is shown as %s", text, got)
-		}
-	}
-}
-
 // TestHistoryLine: what clients and receivers say does nothing to the operator's terminal.
 func TestHistoryLine(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"calotype/internal/notify"
 )
 
 const (
@@ -58,6 +60,8 @@ func (e *apiError) Error() string {
 	return fmt.Sprintf("the server answered with status %d (%s)", e.status, e.message)
 }
 
+var errOtherAPI = errors.New("what answers at the base URL is not this API")
+
 // isFinal reports whether it is pointless to try again.
 func isFinal(err error) bool {
 	refused := new(apiError)
@@ -75,6 +79,9 @@ func (c *streamClient) open(ctx context.Context, events []string) (secret string
 		body["events"] = events
 	}
 	err = c.call(ctx, http.MethodPut, "", callTime, body, &opened)
+	if _, ok := notify.SigningKey(opened.SigningSecret); err == nil && !ok {
+		err = errOtherAPI // the secret is to be put into a shell
+	}
 	return opened.SigningSecret, err
 }
 
@@ -150,12 +157,12 @@ func (c *streamClient) call(ctx context.Context, method, path string, most time.
 	if response.StatusCode != http.StatusOK {
 		message := http.StatusText(response.StatusCode)
 		if err == nil && len(envelope.Errors) > 0 {
-			message = visible(strings.TrimSuffix(envelope.Errors[0].Message, "."))
+			message = visible(strings.TrimSuffix(envelope.Errors[0].Message, ".")) // one line
 		}
 		return &apiError{response.StatusCode, message}
 	}
 	if err != nil || !envelope.Success {
-		return errors.New("what answers at the base URL is not this API")
+		return errOtherAPI
 	}
 	if err := json.Unmarshal(envelope.Result, result); err != nil {
 		return fmt.Errorf("reading the answer: %w", err)

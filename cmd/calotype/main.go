@@ -35,7 +35,7 @@ type commands struct {
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "calotype:", err)
+		show(os.Stderr, "calotype: %v\n", err)
 		exit := exitError{status: 1}
 		errors.As(err, &exit)
 		os.Exit(exit.status)

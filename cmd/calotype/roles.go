@@ -12,6 +12,7 @@ import (
 
 	"calotype/internal/api"
 	"calotype/internal/intake"
+	"calotype/internal/limit"
 	"calotype/internal/pages"
 	"calotype/internal/requestid"
 	"calotype/internal/v4"
@@ -112,16 +113,17 @@ func (h *roles) readyz(w http.ResponseWriter, r *http.Request) {
 	answerText(w, http.StatusOK, text)
 }
 
-// patient waits for a slow reader, but not for one that stands still: it would hold its connection,
-// and a place for one, for ever.
+// patient holds the reader of an answer to limit.Readers: one that stands still or trickles would
+// hold its connection, and a place for one, for ever.
 type patient struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	began   time.Time // zero before the header
+	sent    int64     // bytes of the body
 }
 
 const (
-	readerPatience = 30 * time.Second // for each piece of an answer
-	answerPiece    = 64 << 10
+	answerPiece = 64 << 10 // bytes that have a deadline of their own
 
 	unwantedPatience = 5 * time.Second // for a body that nobody wants
 )
@@ -135,15 +137,17 @@ func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // WriteHeader begins the time.
 func (p *patient) WriteHeader(status int) {
-	p.extend()
+	p.extend(0)
 	p.ResponseWriter.WriteHeader(status)
 }
 
 func (p *patient) Write(b []byte) (n int, err error) {
 	for {
-		p.extend()
-		m, err := p.ResponseWriter.Write(b[n:min(n+answerPiece, len(b))])
+		piece := b[n:min(n+answerPiece, len(b))]
+		p.extend(len(piece))
+		m, err := p.ResponseWriter.Write(piece)
 		n += m
+		p.sent += int64(m)
 		if err != nil || n == len(b) {
 			return n, err
 		}
@@ -155,9 +159,16 @@ func hurry(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unwantedPatience))
 }
 
-// extend gives the reader its time from now. net/http lifts it after the answer. A connection that
+// extend sets the deadline of the next bytes. net/http lifts it after the answer. A connection that
 // takes no deadline is closed already.
-func (p *patient) extend() { _ = p.control.SetWriteDeadline(time.Now().Add(readerPatience)) }
+func (p *patient) extend(bytes int) {
+	now := time.Now()
+	if p.began.IsZero() {
+		p.began = now
+	}
+	deadline := limit.Readers.Deadline(p.began, now, p.sent+int64(bytes))
+	_ = p.control.SetWriteDeadline(deadline)
+}
 
 func answerText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

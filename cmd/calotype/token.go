@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"calotype/internal/images"
@@ -48,7 +49,7 @@ func (c *tokenList) Run(ctx context.Context) error {
 		}
 		tokens, err := core.Tokens(ctx, account.ID)
 		for _, t := range tokens {
-			fmt.Printf("%-24s %-6s made %s, %s\n", t.Name, t.Scope, t.Created.Format(time.RFC3339),
+			showLine(os.Stdout, "%-24s %-6s made %s, %s", t.Name, t.Scope, t.Created.Format(time.RFC3339),
 				expiry(t, time.Now()))
 		}
 		return err

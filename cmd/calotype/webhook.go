@@ -188,7 +188,7 @@ func (c *webhookList) Run(ctx context.Context) error {
 			if pending[w.ID] == images.MaxPending {
 				count += " or more"
 			}
-			fmt.Printf("%s %s\n  to %s: %s\n  %s; last success %s, last failure %s; pending %s\n",
+			show(os.Stdout, "%s %s\n  to %s: %s\n  %s; last success %s, last failure %s; pending %s\n",
 				w.ID, visible(w.Name), visible(host(w)), joinTypes(w.Events), state(w), timeOrNever(w.LastSuccess),
 				timeOrNever(w.LastFailure), count)
 		}
@@ -285,7 +285,7 @@ func (c *webhookDelete) Run(ctx context.Context) error {
 		if err := core.RemoveWebhook(ctx, w.Account, w.ID); err != nil {
 			return err
 		}
-		fmt.Printf("deleted the webhook %s %s\n", w.ID, visible(w.Name))
+		showLine(os.Stdout, "deleted the webhook %s %s", w.ID, w.Name)
 		return nil
 	})
 }
@@ -374,7 +374,7 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 			return err
 		}
 		for _, e := range entries {
-			fmt.Println(historyLine(e))
+			showLine(os.Stdout, "%s", historyLine(e))
 		}
 		if total > len(entries) {
 			fmt.Fprintf(os.Stderr, "%d more are older\n", total-len(entries))

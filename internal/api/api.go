@@ -8,7 +8,8 @@
 // request, in every encoding that known clients use, and flatten.go puts metadata together again
 // that an SDK took apart. The batch API is some of the same routes, without the account in their
 // paths: batch.go. Webhooks are in alerting.go, policies.go, history.go and, for those who ask for
-// their events, streams.go. rate.go counts the requests of a token.
+// their events, streams.go. rate.go counts the requests of a token; answer.go bounds the memory of
+// answers.
 //
 // The API is not for browsers, so no answer carries CORS headers.
 package api
@@ -25,6 +26,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/limit"
 	"calotype/internal/notify"
 	"calotype/internal/v4"
 )
@@ -52,12 +54,21 @@ type api struct {
 	observers       observers
 	bodyTimeout     time.Duration
 	rate, batchRate *rateLimit
+	answers         *limit.Pool // bytes
+	bounds          pageBounds
+}
+
+// A Handler serves the API, and tells what its requests share.
+type Handler interface {
+	http.Handler
+	Pools() []*limit.Pool
 }
 
 // New returns the handler of everything under Prefix, and of the batch API: see IsBatch. It must see
 // paths as they came: ServeMux would redirect those that hold "//".
-func New(c Config) http.Handler {
+func New(c Config) Handler {
 	a := &api{Config: c, bodyTimeout: bodyTimeout,
+		answers: newAnswers(), bounds: defaultBounds,
 		batchRate: newRateLimit("batch", batchRate, time.Second)}
 	if c.Rate > 0 {
 		a.rate = newRateLimit("default", c.Rate, rateWindow)
@@ -100,11 +111,15 @@ func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 		}
 	}()
 	result, err := handle(seen, r, line)
+	var out sendable
+	if err == nil {
+		out, err = a.sendable(r, line.account, result)
+	}
 	if err != nil {
 		a.refuse(seen, r, err, line)
 		return
 	}
-	line.note(a.answer(seen, r, result))
+	line.note(out.send(seen, r))
 }
 
 // A handler makes a result of a request and notes for the log what it learns of it.
@@ -146,14 +161,6 @@ func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any
 	})
 }
 
-// answer writes a handler's result: a stream of bytes, or what goes into the envelope.
-func (a *api) answer(w *statusWriter, r *http.Request, result any) error {
-	if s, ok := result.(*stream); ok {
-		return s.send(w, r)
-	}
-	return v4.WriteResult(w, result)
-}
-
 // refuse answers with err, unless an answer was begun already.
 func (a *api) refuse(w *statusWriter, r *http.Request, err error, line *logLine) {
 	e := wireError(r, err)
@@ -182,7 +189,7 @@ type stream struct {
 	content io.ReadCloser
 }
 
-func (s *stream) send(w http.ResponseWriter, r *http.Request) (err error) {
+func (s *stream) send(w *statusWriter, r *http.Request) (err error) {
 	defer func() { err = errors.Join(err, s.content.Close()) }()
 	h := w.Header()
 	h.Set("Content-Type", s.mime)

@@ -35,6 +35,7 @@ type fixture struct {
 	*httptest.Server
 	t    *testing.T
 	core *images.Service
+	api  *api
 	hash string // the account's
 	log  *syncBuffer
 	now  *clock
@@ -116,7 +117,8 @@ func newServer(t *testing.T, core *images.Service, c Config) *fixture {
 		c.Notifier = newNotifier(t, c, "127.0.0.0/8")
 	}
 	f.notifier = c.Notifier
-	f.Server = httptest.NewServer(New(c))
+	f.api = New(c).(*api)
+	f.Server = httptest.NewServer(f.api)
 	t.Cleanup(f.Close)
 	return f
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -69,10 +70,6 @@ func (a *api) listHistory(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, total, err := a.Core.History(c.Context(), c.account, query)
-	if err != nil {
-		return nil, err
-	}
 	policies, err := a.Core.NotificationPolicies(c.Context(), c.account)
 	if err != nil {
 		return nil, err
@@ -81,17 +78,59 @@ func (a *api) listHistory(c *call) (any, error) {
 	for _, p := range policies {
 		descriptions[p.ID] = p.Description
 	}
-	entries := make([]historyEntry, 0, len(found))
-	for _, h := range found {
+	p, err := openPage[images.HistoryEntry](c.Context(), a, c.account, a.bounds.numbered,
+		int64(query.Most), maxEventRow, eventRow)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	var scale v4.Scale
+	var failed error
+	query.Fits = func(h images.HistoryEntry) bool {
+		entry, err := a.newHistoryEntry(h, descriptions)
+		json, weighed := scale.Weigh(entry)
+		failed = errors.Join(failed, err, weighed)
+		return p.add(h, json, heldByEvent(h.Delivery.Event)+int64(len(h.Attempt.Answer)))
+	}
+	_, total, err := a.Core.History(c.Context(), c.account, query)
+	switch {
+	case err != nil || failed != nil:
+		return nil, errors.Join(err, failed)
+	case p.full:
+		return nil, p.tooMuch(", or for a time by since and before")
+	}
+	return p.answer(v4.WithInfo{
+		Result: v4.ItemsHere{}, Info: pageInfo{page, query.Most, len(p.rows), total},
+	}, func(h images.HistoryEntry) any {
 		entry, err := a.newHistoryEntry(h, descriptions)
 		if err != nil {
-			return nil, err
+			return unwritten{err} // weighed without an error before
 		}
-		entries = append(entries, entry)
+		return entry
+	}), nil
+}
+
+// unwritten is an item of a list that could not be made: the answer ends before it.
+type unwritten struct{ error }
+
+// MarshalJSON fails.
+func (u unwritten) MarshalJSON() ([]byte, error) { return nil, u.error }
+
+const (
+	// maxEventRow is more than an event takes in memory: the names of 100 variants, the image's text
+	// and what a receiver answered.
+	maxEventRow = 32 << 10
+	// eventRow is what an event takes beside its text.
+	eventRow = 6 << 10
+)
+
+// heldByEvent returns the bytes that an event takes in memory, by estimate.
+func heldByEvent(e images.Event) int64 {
+	n := heldBy(e.Image) + eventRow - imageRow
+	for _, name := range e.Variants {
+		n += int64(len(name))
 	}
-	return v4.WithInfo{
-		Result: entries, Info: pageInfo{page, query.Most, len(entries), total},
-	}, nil
+	return n
 }
 
 // historyQuery reads the parameters of the history; page is the number of the page.

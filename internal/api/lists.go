@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,8 +15,8 @@ import (
 
 // imageList is the answer to the v2 list; the token is null on the last page.
 type imageList struct {
-	Images            []v4.Image `json:"images"`
-	ContinuationToken *string    `json:"continuation_token"`
+	Images            v4.ItemsHere `json:"images"`
+	ContinuationToken *string      `json:"continuation_token"`
 }
 
 // listImages answers with a page of images.
@@ -24,18 +25,21 @@ func (a *api) listImages(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.Core.ListImages(c.Context(), c.account, query)
+	p, err := a.openImages(c, query.Limit, a.bounds.token)
 	if err != nil {
 		return nil, err
 	}
+	defer p.close()
+	query.Fits = p.fits
+	found, err := a.Core.ListImages(c.Context(), c.account, query)
+	if err != nil || p.err != nil {
+		return nil, errors.Join(err, p.err)
+	}
 	list := imageList{}
-	if list.Images, err = a.ownerImages(c, page.Images...); err != nil {
-		return nil, err
+	if found.Next != "" {
+		list.ContinuationToken = &found.Next
 	}
-	if page.Next != "" {
-		list.ContinuationToken = &page.Next
-	}
-	return list, nil
+	return p.answer(list, p.item), nil
 }
 
 // pageInfo is the result_info of the v1 list.
@@ -66,18 +70,88 @@ func (a *api) listPage(c *call) (any, error) {
 		return nil, invalid("Filters on metadata (meta.*) are for the list images/v2.")
 	}
 	query.Creator = values.creator()
-	page, err := a.Core.ListPage(c.Context(), c.account, query)
+	p, err := a.openImages(c, query.Limit, a.bounds.numbered)
 	if err != nil {
 		return nil, err
 	}
-	shown, err := a.ownerImages(c, page.Images...)
+	defer p.close()
+	query.Fits = p.fits
+	found, err := a.Core.ListPage(c.Context(), c.account, query)
+	switch {
+	case err != nil || p.err != nil:
+		return nil, errors.Join(err, p.err)
+	case p.full:
+		return nil, p.tooMuch(", or use the list images/v2")
+	}
+	return p.answer(v4.WithInfo{
+		Result: map[string]v4.ItemsHere{"images": {}},
+		Info:   pageInfo{query.Page, query.Limit, len(p.rows), found.Total},
+	}, p.item), nil
+}
+
+// tooMuch refuses a page with a number: it cannot end early, as the next one begins at a multiple of
+// per_page.
+func (p *page[T]) tooMuch(otherwise string) error {
+	return invalid("per_page: this page would have more than %d KiB of JSON. Ask for at most %d per "+
+		"page%s.", p.most>>10, len(p.rows), otherwise)
+}
+
+const (
+	// maxImageRow is more than an image takes in memory: its text has 7 KiB at most.
+	maxImageRow = 8 << 10
+	// imageRow is what an image takes beside its text.
+	imageRow = 1 << 10
+)
+
+// An imagePage is a page of images.
+type imagePage struct {
+	*page[images.Image]
+	urls  v4.URLs
+	hash  string   // of the account
+	names []string // of its variants, which have namesBytes together
+
+	namesBytes int
+	scale      v4.Scale
+	err        error // why an image could not be weighed
+}
+
+// openImages opens a page of so many images, of at most so many bytes of JSON.
+func (a *api) openImages(c *call, perPage int, most int64) (*imagePage, error) {
+	account, err := a.Core.Account(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
-	return v4.WithInfo{
-		Result: map[string][]v4.Image{"images": shown},
-		Info:   pageInfo{query.Page, query.Limit, len(shown), page.Total},
-	}, nil
+	names, err := a.Core.VariantNames(c.Context(), c.account)
+	if err != nil {
+		return nil, err
+	}
+	p, err := openPage[images.Image](c.Context(), a, c.account, most, int64(perPage),
+		maxImageRow, imageRow)
+	return &imagePage{page: p, urls: a.URLs, hash: account.Hash, names: names,
+		namesBytes: len(strings.Join(names, ""))}, err
+}
+
+// fits adds an image, unless it does not fit.
+func (p *imagePage) fits(img images.Image) bool {
+	json, err := p.scale.Weigh(v4.OwnerImage(img, nil))
+	p.err = errors.Join(p.err, err)
+	json += p.urls.VariantsSize(p.hash, img.ID, len(p.names), p.namesBytes)
+	return p.add(img, json, heldBy(img))
+}
+
+func (p *imagePage) item(img images.Image) any {
+	return v4.OwnerImage(img, p.urls.Variants(p.hash, img.ID, p.names))
+}
+
+// heldBy returns the bytes that an image takes in memory, by estimate.
+func heldBy(img images.Image) int64 {
+	n := imageRow + len(img.ID) + len(img.Meta)
+	for _, text := range []*string{img.Creator, img.Filename} {
+		if text != nil {
+			n += len(*text)
+		}
+	}
+	return int64(n)
 }
 
 // perPage is how many images a page of a list holds unless asked otherwise.

@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/notify"
+	"calotype/internal/v4"
 )
 
 // eventStream is a stream in an answer. Unlike a webhook's, its signing secret comes at each
@@ -74,7 +75,8 @@ type claimedDelivery struct {
 	Body    string            `json:"body"`
 }
 
-// claimFromStream hands out what is due, and waits for something if it is asked to.
+// claimFromStream hands out what is due, and waits for something if it is asked to. What does not fit
+// an answer stays for the next claim.
 func (a *api) claimFromStream(c *call) (any, error) {
 	f, err := c.body.form()
 	if err != nil {
@@ -99,17 +101,43 @@ func (a *api) claimFromStream(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	deliveries := make([]claimedDelivery, 0, len(claimed))
-	for _, d := range claimed {
-		m, err := a.Notifier.Message(d)
+	if len(claimed) == 0 {
+		return map[string][]claimedDelivery{"deliveries": {}}, nil
+	}
+	p, err := openPage[images.Delivery](c.Context(), a, c.account, a.bounds.token, int64(len(claimed)),
+		maxEventRow, eventRow)
+	if err != nil {
+		a.Notifier.Unclaim(c.Context(), claimed)
+		return nil, err
+	}
+	defer p.close()
+	var scale v4.Scale
+	for i, d := range claimed {
+		shown, err := a.newClaimedDelivery(d)
 		if err != nil {
 			return nil, err
 		}
-		deliveries = append(deliveries, claimedDelivery{
-			d.Event.ID, d.Attempt, plainHeaders(m.Header), string(m.Body),
-		})
+		json, err := scale.Weigh(shown)
+		if err != nil {
+			return nil, err
+		}
+		if !p.add(d, json, heldByEvent(d.Event)) {
+			a.Notifier.Unclaim(c.Context(), claimed[i:])
+			break
+		}
 	}
-	return map[string][]claimedDelivery{"deliveries": deliveries}, nil
+	return p.answer(map[string]v4.ItemsHere{"deliveries": {}}, func(d images.Delivery) any {
+		shown, err := a.newClaimedDelivery(d)
+		if err != nil {
+			return unwritten{err}
+		}
+		return shown
+	}), nil
+}
+
+func (a *api) newClaimedDelivery(d images.Delivery) (claimedDelivery, error) {
+	m, err := a.Notifier.Message(d)
+	return claimedDelivery{d.Event.ID, d.Attempt, plainHeaders(m.Header), string(m.Body)}, err
 }
 
 // plainHeaders are headers of one value each, by their names in small letters.

@@ -10,15 +10,17 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/limit"
 )
 
-// An answer is the response of one request. It remembers for the log what was sent, and gives each
-// piece of the body its own time: a reader that stands still loses its connection, and with it the
-// file that it holds open, while one that is merely slow may take as long as it needs.
+// An answer is the response of one request. It remembers for the log what was sent, and holds the
+// reader to a pace: one that stands still or trickles loses its connection, and with it the file that
+// it holds open.
 type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	stall   time.Duration // for each piece
+	pace    limit.Pace
+	began   time.Time // zero before the first deadline
 
 	status int   // 0 is none yet
 	bytes  int64 // of the body
@@ -26,15 +28,14 @@ type answer struct {
 
 	holding bool // refusals go to held, not to the client
 	held    int
-	fresh   bool // the stall time was given anew and nothing was sent since
+	fresh   bool // a deadline was set and nothing was sent since
 }
 
-func newAnswer(w http.ResponseWriter, stall time.Duration) *answer {
-	return &answer{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
+func newAnswer(w http.ResponseWriter, pace limit.Pace) *answer {
+	return &answer{ResponseWriter: w, control: http.NewResponseController(w), pace: pace}
 }
 
-// piece is how many bytes of a body must go out within the stall time. Half a minute for 64 KiB is
-// 2 KB/s, less than any line on which one would look at pictures.
+// piece is how many bytes of a body have a deadline of their own.
 const piece = 64 << 10
 
 // Unwrap is for http.ResponseController.
@@ -46,7 +47,7 @@ func (a *answer) WriteHeader(status int) {
 		return
 	}
 	a.status = status
-	a.note(a.extend())
+	a.note(a.extend(0))
 	a.ResponseWriter.WriteHeader(status)
 }
 
@@ -59,7 +60,7 @@ func (a *answer) Write(p []byte) (n int, err error) {
 	}
 	for {
 		part := p[n:min(n+piece, len(p))]
-		if err := a.extend(); err != nil {
+		if err := a.extend(a.bytes); err != nil {
 			return n, a.note(err)
 		}
 		a.fresh = false
@@ -86,7 +87,7 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 		whole = &io.LimitedReader{R: src, N: math.MaxInt64}
 	}
 	for whole.N > 0 {
-		if err := a.extend(); err != nil {
+		if err := a.extend(a.bytes); err != nil {
 			return n, a.note(err)
 		}
 		a.fresh = false
@@ -102,14 +103,18 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 	return n, nil
 }
 
-// extend gives the client the stall time from now. The server lifts the deadline when the answer
-// is complete.
-func (a *answer) extend() error {
+// extend sets the deadline of the next piece; sent are the bytes before it. The server lifts the
+// deadline when the answer is complete.
+func (a *answer) extend(sent int64) error {
 	if a.fresh {
 		return nil
 	}
 	a.fresh = true
-	err := a.control.SetWriteDeadline(time.Now().Add(a.stall))
+	now := time.Now()
+	if a.began.IsZero() {
+		a.began = now
+	}
+	err := a.control.SetWriteDeadline(a.pace.Deadline(a.began, now, sent+piece))
 	if errors.Is(err, http.ErrNotSupported) { // not a connection, as in some tests
 		return nil
 	}
@@ -179,7 +184,7 @@ func (a *answer) sendFile(rendition images.Rendition) error {
 	}
 	n, err := a.ResponseWriter.(io.ReaderFrom).ReadFrom(&filePart{
 		file: rendition.File, size: rendition.Size,
-		extend: func() error { a.fresh = false; return a.extend() },
+		extend: func(sent int64) error { a.fresh = false; return a.extend(a.bytes + sent) },
 	})
 	a.bytes += n
 	return err

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/images"
+	"calotype/internal/limit"
 	"calotype/internal/requestid"
 )
 
@@ -40,11 +42,11 @@ func noise(t *testing.T, n int) ([]byte, *os.File) {
 
 // sending is a server on loopback that answers with content through an answer, which it hands to
 // the channel when the request is over.
-func sending(t *testing.T, stall time.Duration, open func() io.ReadSeeker) (string, chan *answer) {
+func sending(t *testing.T, pace limit.Pace, open func() io.ReadSeeker) (string, chan *answer) {
 	t.Helper()
 	over := make(chan *answer, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, line := newAnswer(w, stall), newLogLine(requestid.Give(w, r), r)
+		a, line := newAnswer(w, pace), newLogLine(requestid.Give(w, r), r)
 		defer func() { over <- a }()
 		w.Header().Set("Content-Type", "image/png")
 		w.Header().Set("ETag", `"tag"`)
@@ -85,7 +87,7 @@ func TestContentIsSentWhole(t *testing.T) {
 		"file":   func() io.ReadSeeker { return io.NewSectionReader(file, 0, size) },
 		"memory": func() io.ReadSeeker { return bytes.NewReader(data) },
 	} {
-		url, over := sending(t, stallTime, open)
+		url, over := sending(t, limit.Readers, open)
 		for _, c := range []struct {
 			method, ranges string
 			status         int
@@ -126,7 +128,7 @@ func TestContentIsSentWhole(t *testing.T) {
 func TestRefusalsOfNetHTTPAreInOurForm(t *testing.T) {
 	t.Parallel()
 	data, _ := noise(t, 1000)
-	url, over := sending(t, stallTime, func() io.ReadSeeker { return bytes.NewReader(data) })
+	url, over := sending(t, limit.Readers, func() io.ReadSeeker { return bytes.NewReader(data) })
 	for _, c := range []struct {
 		name, value string
 		status      int
@@ -159,10 +161,59 @@ func (broken) Seek(int64, int) (int64, error) { return 0, errors.New("canary") }
 
 func TestContentThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	url, _ := sending(t, stallTime, func() io.ReadSeeker { return broken{strings.NewReader("")} })
+	url, _ := sending(t, limit.Readers, func() io.ReadSeeker { return broken{strings.NewReader("")} })
 	response, body := get(t, "GET", url)
 	if response.StatusCode != 500 || !strings.HasPrefix(string(body), "ERROR 9523: ") {
 		t.Errorf("got %d %q", response.StatusCode, body)
+	}
+}
+
+// shortPace is that of a server with little patience.
+var shortPace = limit.Pace{Piece: 100 * time.Millisecond, Grace: time.Minute, Rate: 32 << 10}
+
+// A client that reads, but slower than the pace, is cut off, though each piece goes out in time. That the
+// server ends the request with this error is the test: the client would read on for minutes.
+func TestATricklingReaderIsCutOff(t *testing.T) {
+	t.Parallel()
+	data, file := noise(t, 32<<20)
+	pace := limit.Pace{Piece: time.Minute, Grace: 200 * time.Millisecond, Rate: 64 << 20}
+	content, contentOver := sending(t, pace, func() io.ReadSeeker { return bytes.NewReader(data) })
+	whole, wholeOver := serving(t, pace, func(path string) images.Rendition {
+		if path == "/file" {
+			return fileRendition(file, 32<<20)
+		}
+		return bytesRendition(data)
+	})
+	for name, c := range map[string]struct {
+		url  string
+		over chan *answer
+	}{
+		"content": {content, contentOver}, "whole, memory": {whole, wholeOver},
+		"whole, file": {whole + "/file", wholeOver},
+	} {
+		host, path, _ := strings.Cut(strings.TrimPrefix(c.url, "http://"), "/")
+		client, err := net.Dial("tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if _, err := fmt.Fprintf(client, "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for buffer := make([]byte, 4<<10); ; time.Sleep(10 * time.Millisecond) {
+				if _, err := client.Read(buffer); err != nil {
+					return
+				}
+			}
+		}()
+		if a := <-c.over; !errors.Is(a.err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the answer ended after %d bytes with %v", name, a.bytes, a.err)
+		}
+		client.Close()
+		<-ended
 	}
 }
 
@@ -174,7 +225,7 @@ func TestAReaderThatStandsStillIsCutOff(t *testing.T) {
 	for name, content := range map[string]io.ReadSeeker{
 		"sendfile": file, "copy": io.NewSectionReader(file, 0, 32<<20),
 	} {
-		url, over := sending(t, 100*time.Millisecond, func() io.ReadSeeker { return content })
+		url, over := sending(t, shortPace, func() io.ReadSeeker { return content })
 		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 		if err != nil {
 			t.Fatal(err)
@@ -198,7 +249,7 @@ func TestEachPieceHasItsOwnDeadline(t *testing.T) {
 		"ReadFrom": func(a *answer) (int64, error) { return a.ReadFrom(file) },
 	} {
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-		n, err := send(newAnswer(w, stallTime))
+		n, err := send(newAnswer(w, limit.Readers))
 		if err != nil || n != int64(len(data)) || !bytes.Equal(w.Body.Bytes(), data) {
 			t.Errorf("%s: sent %d bytes, %v", name, n, err)
 		}
@@ -244,7 +295,7 @@ func TestSendfileStaysPossible(t *testing.T) {
 	const size = 3*piece + 1
 	data, file := noise(t, size)
 	k := &kernel{ResponseRecorder: httptest.NewRecorder()}
-	a := newAnswer(k, stallTime)
+	a := newAnswer(k, limit.Readers)
 	if err := a.serveContent(httptest.NewRequest("GET", "/", nil), file); err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func (c *conn) together(p []byte) (int, error) {
 type filePart struct {
 	file         *os.File
 	offset, size int64
-	extend       func() error // gives the client its time anew
+	extend       func(sent int64) error // sets the next deadline; nil on a file that is sent at once
 }
 
 func (p *filePart) Read([]byte) (int, error) {

@@ -48,7 +48,7 @@ func (c *conn) sendPart(p *filePart) (sent int64, err error) {
 				failed = nil
 			case errors.Is(failed, unix.EAGAIN): // wait until the client has read some
 				if failed = nil; moved {
-					failed = p.extend()
+					failed = p.extend(sent)
 				}
 				return failed != nil
 			}

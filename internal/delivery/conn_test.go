@@ -14,18 +14,19 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/limit"
 )
 
 // serving is a server on the listener of the delivery that answers with renditions, through an
 // answer, which it hands to the channel when the request is over.
 func serving(
-	t *testing.T, stall time.Duration, of func(path string) images.Rendition,
+	t *testing.T, pace limit.Pace, of func(path string) images.Rendition,
 ) (string, chan *answer) {
 	t.Helper()
 	over := make(chan *answer, 1000)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
-			a := newAnswer(w, stall)
+			a := newAnswer(w, pace)
 			defer func() { over <- a }()
 			w.Header().Set("Content-Type", "image/png")
 			if !a.serveWhole(r, of(r.URL.Path)) {
@@ -66,7 +67,7 @@ func TestWholePicturesOnOneConnection(t *testing.T) {
 		"/0": 0, "/1": 1, "/2": firstSize - 1, "/3": firstSize, "/4": 2*firstSize - 1,
 		"/5": 2 * firstSize, "/6": piece, "/7": piece + 1, "/8": 3*piece + 5, "/9": largest,
 	}
-	url, over := serving(t, stallTime, func(path string) images.Rendition {
+	url, over := serving(t, limit.Readers, func(path string) images.Rendition {
 		size := sizes[path[2:]]
 		if path[1] == 'm' {
 			return bytesRendition(data[:size:size])
@@ -110,17 +111,17 @@ func TestWhatEndsTheSendingOfAFile(t *testing.T) {
 	t.Parallel()
 	_, file := noise(t, 32<<20) // more than the buffers of a connection hold
 	for name, c := range map[string]struct {
-		size  int64
-		stall time.Duration
-		want  error
+		size int64
+		pace limit.Pace
+		want error
 	}{
-		"short":        {33 << 20, stallTime, io.ErrUnexpectedEOF},
-		"stands still": {32 << 20, 100 * time.Millisecond, os.ErrDeadlineExceeded},
-		"gone":         {32 << 20, stallTime, nil},
+		"short":        {33 << 20, limit.Readers, io.ErrUnexpectedEOF},
+		"stands still": {32 << 20, shortPace, os.ErrDeadlineExceeded},
+		"gone":         {32 << 20, limit.Readers, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url, over := serving(t, c.stall, func(string) images.Rendition {
+			url, over := serving(t, c.pace, func(string) images.Rendition {
 				return fileRendition(file, c.size)
 			})
 			client, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))

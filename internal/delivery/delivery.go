@@ -21,12 +21,10 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/requestid"
 )
-
-// stallTime is how long a client may take for each piece of an answer; see answer.
-const stallTime = 30 * time.Second
 
 // Config is what the delivery needs.
 type Config struct {
@@ -42,7 +40,7 @@ type Config struct {
 
 type delivery struct {
 	Config
-	stall   time.Duration
+	pace    limit.Pace // of those who read answers
 	observe func(status int, took time.Duration)
 }
 
@@ -52,7 +50,7 @@ func New(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	d := &delivery{c, stallTime, func(int, time.Duration) {}}
+	d := &delivery{c, limit.Readers, func(int, time.Duration) {}}
 	if c.Observe != nil {
 		d.observe = c.Observe("picture")
 	}
@@ -64,7 +62,7 @@ const allowedMethods = "GET, HEAD"
 // ServeHTTP answers one request and writes one line about it to the log. Neither path nor query is
 // logged: they name the client's business, and the query holds the signature.
 func (d *delivery) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := newAnswer(w, d.stall)
+	a := newAnswer(w, d.pace)
 	line := newLogLine(requestid.Give(w, r), r)
 	defer func() {
 		if cause := recover(); cause != nil {

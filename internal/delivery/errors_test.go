@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/limit"
 	"calotype/internal/requestid"
 )
 
@@ -55,7 +56,7 @@ func refused(ctx context.Context, err error) *http.Response {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
 	setCommonHeaders(w.Header())
-	newQuiet().refuse(newAnswer(w, stallTime), r, err, newLogLine(requestid.Give(w, r), r))
+	newQuiet().refuse(newAnswer(w, limit.Readers), r, err, newLogLine(requestid.Give(w, r), r))
 	return w.Result()
 }
 

@@ -31,6 +31,9 @@ var (
 	accountHash = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
 )
 
+// IsAccountHash reports whether s has the form of an account's hash.
+func IsAccountHash(s string) bool { return accountHash.MatchString(s) }
+
 // AccountSetup says which account a server is started for. Empty fields were not given.
 type AccountSetup struct {
 	ID, Hash, Token string
@@ -84,7 +87,7 @@ func checkAccountNames(id, hash string) error {
 	if id != "" && !accountID.MatchString(id) {
 		return errors.New("the account id is not valid: it must be 32 lower-case hex digits")
 	}
-	if hash != "" && !accountHash.MatchString(hash) {
+	if hash != "" && !IsAccountHash(hash) {
 		return errors.New("the account hash is not valid: it must be 22 characters of base64url")
 	}
 	return nil

@@ -123,13 +123,13 @@ func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
 }
 
 // draftColumns is the number of parameters of a draft's row.
-const draftColumns = 13
+const draftColumns = 14
 
 // insertDrafts is the statement that inserts n drafts, but those whose id is taken.
 func insertDrafts(n int) string {
 	var sql strings.Builder
 	sql.WriteString(`INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, ticket, expires, open, reserved, uploaded, draft, refusals,
+		require_signed, created, ticket, expires, open, reserved, long_id, uploaded, draft, refusals,
 		last_kind, last_message) VALUES `)
 	for i := range n {
 		if i > 0 {
@@ -156,7 +156,7 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 	return []any{
 		img.Key, img.Account, img.ID, hashHex(img.ID), flag(img.Custom), img.Creator,
 		nullable(img.Meta), flag(img.RequireSignedURLs), micros(img.Created),
-		secret, micros(img.Ticket.Expires), flag(ticket != ""), reserved,
+		secret, micros(img.Ticket.Expires), flag(ticket != ""), reserved, longIDBytes(img.ID),
 	}
 }
 

@@ -77,7 +77,10 @@ func (s *Service) insertPaid(tx *sqldb.Tx, d *waitingDraft) error {
 	if err := s.insertDraft(tx, d.img, d.ticket); err != nil {
 		return err
 	}
-	return s.pay(tx, d.img.Account, s.chargeOfDrafts(1))
+	if err := s.pay(tx, d.img.Account, s.chargeOfDrafts(1)); err != nil {
+		return err
+	}
+	return checkURLs(tx, d.img.Account, d.img.ID)
 }
 
 // chargeOfDrafts is what so many new drafts take of their account.
@@ -162,7 +165,16 @@ func (s *Service) insertGroup(tx *sqldb.Tx, group []*waitingDraft) error {
 	if len(inserted) == 0 {
 		return nil
 	}
-	return s.pay(tx, group[0].img.Account, s.chargeOfDrafts(len(inserted)))
+	account := group[0].img.Account
+	if err := s.pay(tx, account, s.chargeOfDrafts(len(inserted))); err != nil {
+		return err
+	}
+	for _, d := range group {
+		if err := checkURLs(tx, account, d.img.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // enter queues a draft, unless nobody leads in its account: then it is the one that leads. Busy

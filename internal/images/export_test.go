@@ -25,6 +25,9 @@ var AccountTables = accountTables
 // SetMaxLooked lets tests bound how many rows a page of a list looks at.
 func (s *Service) SetMaxLooked(rows int) { s.maxLooked = rows }
 
+// SetListRows bounds the rows that a list reads at once.
+func (s *Service) SetListRows(rows int) { s.listRows = rows }
+
 // MakeImage writes the rows of an image as an upload does, without bytes and without a worker.
 func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Image, error) {
 	draft, err := s.newDraft(account, d)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -13,6 +16,9 @@ type HistoryQuery struct {
 	Since, Before time.Time // when the attempt began; Before is excluded
 	Webhook       string
 	Skip, Most    int // Most at most MaxHistory
+	// Fits is asked of each entry in its turn. What is behind the first that does not fit is not read.
+	// nil: all fit.
+	Fits func(HistoryEntry) bool
 }
 
 // MaxHistory bounds the entries of one answer.
@@ -50,24 +56,96 @@ func (s *Service) History(
 	if err != nil {
 		return nil, 0, fmt.Errorf("counting attempts: %w", err)
 	}
+	// An attempt is larger than an image: it has the facts of its event.
+	most, atOnce := min(q.Most, MaxHistory), max(s.listRows/5, 1)
+	for walk := (attemptWalk{which: which, args: args}); most > 0; most -= atOnce {
+		rows := min(most, atOnce)
+		end, err := s.endOfAttempts(ctx, walk, q.Skip+rows)
+		if err != nil {
+			return nil, 0, fmt.Errorf("reading attempts: %w", err)
+		}
+		found, err := s.readHistory(ctx, a, walk, end, rows, q.Skip)
+		if err != nil {
+			return nil, 0, fmt.Errorf("reading attempts: %w", err)
+		}
+		for _, h := range found {
+			if !fits(q.Fits, h) {
+				return entries, total, nil
+			}
+			entries = append(entries, h)
+		}
+		if end == nil {
+			break
+		}
+		walk.behind, q.Skip = end, 0
+	}
+	return entries, total, nil
+}
+
+// An attemptWalk goes through the attempts that meet conditions, the newest first.
+type attemptWalk struct {
+	which  string // FROM and WHERE of attempts called a
+	args   []any
+	behind *attemptPlace // nil at the beginning
+}
+
+// An attemptPlace is a place in the order of the history.
+type attemptPlace struct {
+	began          int64
+	event, webhook string
+	number         int
+}
+
+const attemptOrder = ` ORDER BY a.began DESC, a.event DESC, a.webhook DESC, a.attempt DESC`
+
+// statement begins one with the conditions of the walk, up to a place, or to its end.
+func (w attemptWalk) statement(columns string, to *attemptPlace) *statement {
+	s := &statement{args: slices.Clone(w.args)}
+	s.WriteString(`SELECT ` + columns + w.which)
+	bound := func(compare string, p *attemptPlace) {
+		if p != nil {
+			s.WriteString(` AND (a.began, a.event, a.webhook, a.attempt) ` + compare + ` (` +
+				s.arg(p.began) + `, ` + s.arg(p.event) + `, ` + s.arg(p.webhook) + `, ` +
+				s.arg(p.number) + `)`)
+		}
+	}
+	bound(`<`, w.behind)
+	bound(`>=`, to)
+	s.WriteString(attemptOrder)
+	return s
+}
+
+// endOfAttempts returns the place of the last of so many attempts, nil when there are less.
+func (s *Service) endOfAttempts(
+	ctx context.Context, w attemptWalk, n int,
+) (*attemptPlace, error) {
+	q := w.statement(`a.began, a.event, a.webhook, a.attempt`, nil)
+	q.WriteString(` LIMIT 1 OFFSET ` + strconv.Itoa(n-1))
+	var p attemptPlace
+	err := s.DB.QueryRow(ctx, q.String(), q.args...).Scan(&p.began, &p.event, &p.webhook, &p.number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &p, err
+}
+
+// readHistory reads at most so many attempts of a walk, up to a place, after some that are skipped.
+// Those whose event was deleted in this moment are left out.
+func (s *Service) readHistory(
+	ctx context.Context, a Account, w attemptWalk, to *attemptPlace, most, skip int,
+) ([]HistoryEntry, error) {
+	q := w.statement(`*`, to)
 	rows, err := s.DB.Query(ctx, `SELECT a.event, a.webhook, a.attempt, a.began, a.took, a.status,
 		a.error, a.answer, d.policy, d.policy_name, d.outcome, d.attempt, d.due,
 		e.type, e.image, e.created, e.erasure, e.facts, w.kind, w.name
-		FROM (SELECT *`+which+` ORDER BY a.began DESC, a.event DESC, a.webhook DESC, a.attempt DESC
-			LIMIT ?5 OFFSET ?6) a
+		FROM (`+q.String()+` LIMIT `+strconv.Itoa(most)+` OFFSET `+strconv.Itoa(skip)+`) a
 		JOIN deliveries d ON d.event = a.event AND d.webhook = a.webhook
 		JOIN events e ON e.id = a.event
-		JOIN webhooks w ON w.id = a.webhook
-		ORDER BY a.began DESC, a.event DESC, a.webhook DESC, a.attempt DESC`,
-		append(args, min(q.Most, MaxHistory), q.Skip)...)
+		JOIN webhooks w ON w.id = a.webhook`+attemptOrder, q.args...)
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading attempts: %w", err)
+		return nil, err
 	}
-	entries, err = collect(rows, func(r row) (HistoryEntry, error) { return scanHistory(r, a) })
-	if err != nil {
-		return nil, 0, fmt.Errorf("reading attempts: %w", err)
-	}
-	return entries, total, nil
+	return collect(rows, func(r row) (HistoryEntry, error) { return scanHistory(r, a) })
 }
 
 // scanHistory scans a row of History; a is the account that it is of.

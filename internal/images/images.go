@@ -79,6 +79,7 @@ type Service struct {
 	mayRebuild time.Time      // when the database may be rebuilt again; under scrubbing
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	maxLooked  int            // rows that a page of a list looks at
+	listRows   int            // rows that a list reads at once
 	closing    context.Context
 	close      context.CancelFunc
 }
@@ -101,8 +102,8 @@ func New(c Config) *Service {
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
-	s := &Service{Config: c, maxLooked: maxLooked, outbox: outbox{make(chan struct{}, 1)},
-		shares: newShares(c.SpoolBytes), disk: diskSpace}
+	s := &Service{Config: c, maxLooked: maxLooked, listRows: listRows,
+		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), disk: diskSpace}
 	s.gates.pool, s.drafts.pool = s.shares.tickets, s.shares.drafts
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s

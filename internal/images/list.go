@@ -14,10 +14,13 @@ type ListQuery struct {
 	Ascending bool
 	Creator   *string      // "" is "without creator"
 	Meta      []MetaFilter // all must hold; 5 at most
+	// Fits is asked of each image in its turn. The page ends before the first that does not fit, but
+	// holds one image at least. nil: all fit.
+	Fits func(Image) bool
 }
 
-// ListPage is a page of images; Next is "" on the last one. With filters a page may be short, or
-// empty, and not be the last.
+// ListPage is a page of images; Next is "" on the last one. Where not all fit, and with filters, a
+// page may be short and not be the last; with filters it may be empty.
 type ListPage struct {
 	Images []Image
 	Next   string
@@ -28,6 +31,8 @@ const (
 	MaxListLimit = 10_000
 	// maxLooked bounds the rows that are looked at for a page, in which filters find what they may.
 	maxLooked = 20_000
+	// listRows bounds the rows that are read at once: those that do not fit are not read.
+	listRows = 500
 )
 
 // ListImages returns a page of images by time of upload, never drafts.
@@ -55,7 +60,7 @@ func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (
 		return ListPage{}, err
 	}
 	w := newListWalk(account, q)
-	page, err := s.walk(ctx, w, from, q.Limit)
+	page, err := s.walk(ctx, w, from, q)
 	if err != nil {
 		return ListPage{}, fmt.Errorf("listing images: %w", err)
 	}
@@ -77,9 +82,9 @@ type walkedPage struct {
 // the end of a stretch is found, then all images up to there that match. A row that is there during
 // both is seen, whatever else comes or goes in between.
 func (s *Service) walk(
-	ctx context.Context, w listWalk, from *position, limit int,
+	ctx context.Context, w listWalk, from *position, q ListQuery,
 ) (page walkedPage, err error) {
-	for looked, stretch := 0, limit+1; ; stretch *= 4 {
+	for looked, stretch := 0, q.Limit+1; ; stretch *= 4 {
 		var to *position
 		if len(w.residual) > 0 {
 			stretch = min(stretch, s.maxLooked-looked)
@@ -88,29 +93,54 @@ func (s *Service) walk(
 			}
 			looked += stretch
 		}
-		wanted := limit - len(page.images)
-		query, args := w.page(from, to, wanted+1)
-		rows, err := s.DB.Query(ctx, query, args...)
-		if err != nil {
+		full, err := s.fill(ctx, w, from, to, q, &page)
+		if err != nil || full {
 			return page, err
 		}
-		found, err := collect(rows, scanImage)
-		if err != nil {
-			return page, err
-		}
-		if len(found) > wanted {
-			page.images = append(page.images, found[:wanted]...)
-			last := positionOf(page.images[limit-1])
-			page.next = &last
-			return page, nil
-		}
-		page.images = append(page.images, found...)
 		if to == nil || looked >= s.maxLooked {
 			page.next = to
 			return page, nil
 		}
 		from = to
 	}
+}
+
+// fill adds the images behind from, up to to, to a page, until it is full: then it has a next.
+func (s *Service) fill(
+	ctx context.Context, w listWalk, from, to *position, q ListQuery, page *walkedPage,
+) (full bool, err error) {
+	for {
+		rows := min(q.Limit-len(page.images)+1, s.listRows) // one more says that there is more
+		query, args := w.page(from, to, rows)
+		found, err := s.readImages(ctx, query, args)
+		if err != nil {
+			return false, err
+		}
+		for _, img := range found {
+			if n := len(page.images); n == q.Limit || !fits(q.Fits, img) && n > 0 {
+				last := positionOf(page.images[n-1])
+				page.next = &last
+				return true, nil
+			}
+			page.images = append(page.images, img)
+		}
+		if len(found) < rows {
+			return false, nil
+		}
+		last := positionOf(found[len(found)-1])
+		from = &last
+	}
+}
+
+// fits asks whether one more fits a page; without a question all do.
+func fits[T any](ask func(T) bool, one T) bool { return ask == nil || ask(one) }
+
+func (s *Service) readImages(ctx context.Context, query string, args []any) ([]Image, error) {
+	rows, err := s.DB.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, scanImage)
 }
 
 // endOfStretch returns the position of the last of so many rows, nil when there are less.
@@ -136,9 +166,12 @@ func (s *Service) endOfStretch(
 type PageQuery struct {
 	Page, Limit int     // from 1
 	Creator     *string // "" is "without creator"
+	// Fits is asked of each image in its turn. What is behind the first that does not fit is not read,
+	// though it is of the page. nil: all fit.
+	Fits func(Image) bool
 }
 
-// NumberedPage is a page of images and how many there are in all.
+// NumberedPage is a page of images, as far as they fit, and how many there are in all.
 type NumberedPage struct {
 	Images []Image
 	Total  int
@@ -163,13 +196,25 @@ func (s *Service) ListPage(
 	if err := s.DB.QueryRow(ctx, query, args...).Scan(&page.Total); err != nil {
 		return page, fmt.Errorf("counting images: %w", err)
 	}
-	query, args = w.numbered((q.Page-1)*q.Limit, q.Limit)
-	rows, err := s.DB.Query(ctx, query, args...)
-	if err != nil {
-		return page, fmt.Errorf("listing images: %w", err)
+	query, args = w.numbered((q.Page-1)*q.Limit, min(q.Limit, s.listRows))
+	for {
+		rows := min(q.Limit-len(page.Images), s.listRows)
+		found, err := s.readImages(ctx, query, args)
+		if err != nil {
+			return page, fmt.Errorf("listing images: %w", err)
+		}
+		for _, img := range found {
+			if !fits(q.Fits, img) {
+				return page, nil
+			}
+			page.Images = append(page.Images, img)
+		}
+		if len(found) < rows || len(page.Images) == q.Limit {
+			return page, nil
+		}
+		last := positionOf(found[len(found)-1])
+		query, args = w.page(&last, nil, min(q.Limit-len(page.Images), s.listRows))
 	}
-	page.Images, err = collect(rows, scanImage)
-	return page, err
 }
 
 // A statement is SQL that is being put together, with its arguments.

@@ -82,6 +82,7 @@ func TestWalksMissNothing(t *testing.T) {
 			w.walked = append(w.walked, img)
 		}
 		core.SetMaxLooked(15)
+		core.SetListRows(3)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 2)
 		for i := range cap(ended) {
@@ -99,6 +100,15 @@ func TestWalksMissNothing(t *testing.T) {
 	})
 }
 
+// every returns a question to which the answer is no every nth time.
+func every(n int) func(images.Image) bool {
+	asked := 0
+	return func(images.Image) bool {
+		asked++
+		return asked%n != 0
+	}
+}
+
 // walk walks one of the lists that hold all images of w.
 func (w *writer) walk(t *testing.T, i int) {
 	t.Helper()
@@ -106,7 +116,7 @@ func (w *writer) walk(t *testing.T, i int) {
 	q := [...]images.ListQuery{{}, {Creator: ptr("walker")}, {Meta: []images.MetaFilter{kind}},
 		{Meta: []images.MetaFilter{n}}, {Meta: []images.MetaFilter{kind, n}},
 		{Meta: []images.MetaFilter{kind}, Creator: ptr("walker")}}[i/2]
-	q.Limit, q.Ascending = 7, i%2 == 0
+	q.Limit, q.Ascending, q.Fits = 7, i%2 == 0, every(5)
 	listed, pages := walkList(t, w.core, q, func() {
 		// The writers must have had their turn between any two pages.
 		for before := w.rounds.Load(); w.rounds.Load() == before; {

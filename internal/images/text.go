@@ -3,6 +3,7 @@ package images
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -68,6 +69,11 @@ func checkID(id string) error {
 			`", which the API keeps for itself`)
 	}
 	return nil
+}
+
+// EscapedBytes returns the bytes of an id as it stands in a URL, with its slashes bare.
+func EscapedBytes(id string) int {
+	return len(url.PathEscape(id)) - strings.Count(id, "/")*(len("%2F")-len("/"))
 }
 
 func refusedID(reason string) error {

@@ -313,7 +313,10 @@ func (u *Upload) insertClaimed(tx *sqldb.Tx, img Image) error {
 	if err != nil {
 		return err
 	}
-	return u.s.pay(tx, img.Account, c)
+	if err := u.s.pay(tx, img.Account, c); err != nil {
+		return err
+	}
+	return checkURLs(tx, img.Account, img.ID)
 }
 
 // store examines the complete body and stores it as an original of no row yet.

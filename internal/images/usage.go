@@ -41,8 +41,8 @@ type charge struct {
 }
 
 // pay charges an account, or refuses: AccountSuspended, LimitReached. It is the last statement of
-// its transaction, as the account's row is what all writers of an account wait for. Rows of images
-// come before it always, or two transactions could wait for each other.
+// its transaction that writes, as the account's row is what all writers of an account wait for. Rows
+// of images come before it always, or two transactions could wait for each other.
 func (s *Service) pay(tx *sqldb.Tx, account string, c charge) error {
 	changed, err := tx.Exec(`UPDATE accounts SET
 		used_images = used_images + CAST(?2 AS BIGINT),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,13 +26,15 @@ type Variant struct {
 // MaxVariants bounds the variants of an account.
 const MaxVariants = 100
 
+const maxVariantName = 99 // characters
+
 // defaultVariant is what a new account of Cloudflare's has, as recorded.
 var defaultVariant = Variant{ID: "public", Options: render.Options{
 	Fit: render.ScaleDown, Width: 1366, Height: 768, Metadata: render.MetadataNone,
 }}
 
 var (
-	variantName  = regexp.MustCompile(`^[A-Za-z0-9]{1,99}$`)
+	variantName  = regexp.MustCompile(`^[A-Za-z0-9]{1,` + strconv.Itoa(maxVariantName) + `}$`)
 	errNoVariant = Errorf(VariantNotFound, "This account has no variant of this name")
 )
 
@@ -66,21 +69,29 @@ func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) 
 		if err != nil || made {
 			return err
 		}
-		_, err = scanVariant(tx.QueryRow(selectVariant+` WHERE account = ?1 AND id = ?2`,
-			account, v.ID))
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			return Errorf(LimitReached, "The account has %d variants already, which is the limit: "+
-				"delete one first", MaxVariants)
-		case err != nil:
-			return err
-		}
-		return Errorf(Exists, "Resource already exists: there is a variant of this id")
+		return whyNotMade(tx, account, v.ID)
 	})
 	if err != nil {
 		return fmt.Errorf("making a variant: %w", err)
 	}
 	return nil
+}
+
+// whyNotMade says why a variant was not inserted, in an account that is held.
+func whyNotMade(tx *sqldb.Tx, account, id string) error {
+	names, err := variantNames(tx, account)
+	switch {
+	case err != nil:
+		return err
+	case slices.Contains(names, id):
+		return Errorf(Exists, "Resource already exists: there is a variant of this id")
+	case len(names) < MaxVariants:
+		if err := tooLongFor(tx, account); err != nil {
+			return err
+		}
+	}
+	return Errorf(LimitReached, "The account has %d variants already, which is the limit: "+
+		"delete one first", MaxVariants)
 }
 
 // A VariantChange is a variant's new recipe. Options and BrowserTTL replace the old ones whole.
@@ -184,8 +195,8 @@ func insertVariant(tx *sqldb.Tx, account string, v Variant) error {
 	return err
 }
 
-// insertVariantBelow adds a variant, unless its name is taken or the account, which must be held,
-// has most variants already.
+// insertVariantBelow adds a variant, unless its name is taken, or the account, which must be held,
+// has most variants already or an image whose URLs would be too long.
 func insertVariantBelow(
 	tx *sqldb.Tx, account string, v Variant, most int,
 ) (made bool, err error) {
@@ -193,8 +204,8 @@ func insertVariantBelow(
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS SMALLINT),
 			CAST(?5 AS BIGINT)
 		WHERE (SELECT count(*) FROM variants WHERE account = ?1) < CAST(?6 AS BIGINT)
-		ON CONFLICT DO NOTHING`, account, v.ID, v.Options.String(),
-		flag(v.NeverRequireSignedURLs), seconds(v.BrowserTTL), most)
+		AND `+urlsWithinBound+` ON CONFLICT DO NOTHING`, account, v.ID, v.Options.String(),
+		flag(v.NeverRequireSignedURLs), seconds(v.BrowserTTL), most, maxURLBytes)
 	return changed > 0, err
 }
 

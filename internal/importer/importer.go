@@ -40,6 +40,7 @@ type Config struct {
 	Parallel int           // pictures fetched at once; at least 1
 	Backoff  time.Duration // before a request is repeated; 0 for a second
 	Update   bool          // bring over what the source has changed of what is here already
+	NoKeys   bool          // leave the signing keys at the source
 
 	// Progress is called with a line now and then, never by two goroutines at once.
 	Progress func(line string)
@@ -130,17 +131,20 @@ func (r *run) images(ctx context.Context) error {
 
 // walk reads the list once and brings what is missing. busy says that there was something.
 func (r *run) walk(ctx context.Context) (busy bool, err error) {
+	walk := newPages()
 	for token := ""; ; {
 		p, err := r.source.list(ctx, token)
 		if err != nil {
 			return busy, err
 		}
-		worked, err := r.page(ctx, p.Images)
-		busy = busy || worked
-		if err != nil || p.Next == nil || *p.Next == "" {
+		if token, err = walk.next(p); err != nil {
 			return busy, err
 		}
-		token = *p.Next
+		worked, err := r.page(ctx, p.Images)
+		busy = busy || worked
+		if err != nil || token == "" {
+			return busy, err
+		}
 	}
 }
 

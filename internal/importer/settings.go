@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"calotype/internal/images"
@@ -15,12 +16,15 @@ import (
 
 // settings brings variants, configuration and signing keys.
 func (r *run) settings(ctx context.Context) error {
-	for _, one := range []struct {
+	type setting struct {
 		what  string
 		bring func(context.Context) error
-	}{
-		{"variants", r.variants}, {"config", r.config}, {"keys", r.keys},
-	} {
+	}
+	all := []setting{{"variants", r.variants}, {"config", r.config}, {"keys", r.keys}}
+	if r.NoKeys {
+		all = all[:2]
+	}
+	for _, one := range all {
 		err := one.bring(ctx)
 		answer := new(statusError)
 		switch {
@@ -43,6 +47,7 @@ func (r *run) variants(ctx context.Context) error {
 	if err := r.source.result(ctx, "/v1/variants", &there); err != nil {
 		return err
 	}
+	var public []string
 	for _, id := range slices.Sorted(maps.Keys(there.Variants)) {
 		v, err := there.Variants[id].variant(id)
 		if err != nil {
@@ -50,9 +55,16 @@ func (r *run) variants(ctx context.Context) error {
 			continue
 		}
 		outcome, err := r.variant(ctx, v)
+		if v.NeverRequireSignedURLs && err == nil && outcome == "" {
+			public = append(public, id)
+		}
 		if err := r.setting("variant", id, outcome, err); err != nil {
 			return err
 		}
+	}
+	if len(public) > 0 {
+		r.report.note("as at the source, these variants show private images to everyone " +
+			"(neverRequireSignedURLs): " + strings.Join(public, ", "))
 	}
 	return nil
 }
@@ -121,7 +133,11 @@ func (r *run) config(ctx context.Context) error {
 		}
 	}
 	if outcome != Differs {
-		_, err = r.Core.ConfigureAccount(ctx, r.Account.ID, change)
+		here, err = r.Core.ConfigureAccount(ctx, r.Account.ID, change)
+	}
+	if f := there.FlexibleVariants; err == nil && here.FlexibleVariants && f != nil && *f {
+		r.report.note("as at the source, flexible variants are on: everyone may ask for public images " +
+			"in any size")
 	}
 	return r.setting("config", "", outcome, err)
 }
@@ -132,9 +148,13 @@ func (r *run) keys(ctx context.Context) error {
 	if err := r.source.result(ctx, "/v1/keys", &there); err != nil {
 		return err
 	}
+	var names []string
 	for _, k := range there.Keys {
 		key := images.SigningKey{Name: k.Name, Value: k.Value}
 		_, renamed, err := r.Core.ImportSigningKey(ctx, r.Account.ID, key)
+		if err == nil {
+			names = append(names, k.Name)
+		}
 		if err := r.setting("key", k.Name, "", err); err != nil {
 			return err
 		}
@@ -142,6 +162,11 @@ func (r *run) keys(ctx context.Context) error {
 			r.report.note(fmt.Sprintf("the signing key %q that was here is %q now; what it has "+
 				"signed stays valid", k.Name, renamed))
 		}
+	}
+	if len(names) > 0 {
+		r.report.note(fmt.Sprintf("these signing keys have the values that they have at the source: %s. "+
+			"Whoever knows them there can sign URLs of private images here: delete them here when the "+
+			"URLs that they have signed have expired", strings.Join(names, ", ")))
 	}
 	return nil
 }

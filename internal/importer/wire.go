@@ -91,7 +91,8 @@ func (i sourceImage) imported() images.ImportedImage {
 func (i sourceImage) hash() string {
 	for _, url := range i.Variants {
 		before, _, found := strings.Cut(url, "/"+i.ID+"/")
-		if hash := before[strings.LastIndexByte(before, '/')+1:]; found && len(hash) == 22 {
+		hash := before[strings.LastIndexByte(before, '/')+1:]
+		if found && images.IsAccountHash(hash) {
 			return hash
 		}
 	}
@@ -180,7 +181,7 @@ func refusal(status int, body []byte) *statusError {
 			e.code, e.message = n, strings.TrimSpace(message)
 		}
 	}
-	e.message = strings.ToValidUTF8(e.message, "")
+	e.message = strings.Join(strings.Fields(strings.ToValidUTF8(e.message, "")), " ") // one line
 	if len(e.message) > 300 {
 		e.message = strings.ToValidUTF8(e.message[:300], "") + "..."
 	}

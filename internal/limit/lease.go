@@ -21,6 +21,18 @@ func (l *Lease) Grow(n int64) error {
 	return nil
 }
 
+// Shrink gives n units back, at most all.
+func (l *Lease) Shrink(n int64) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	if n = min(n, l.n); n <= 0 {
+		return
+	}
+	l.p.give(l.at, n)
+	l.n -= n
+	l.p.dispatch()
+}
+
 // Release gives all units back. It may be called more than once, and on nil.
 func (l *Lease) Release() {
 	if l == nil {

@@ -308,3 +308,40 @@ func TestRates(t *testing.T) {
 		t.Error("more keys are kept than allowed")
 	}
 }
+
+// What a lease gives back goes to a request that waits for it.
+func TestShrink(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Config{Name: "test", Size: 10, Queue: 1})
+		l, err := p.TryAcquire(8, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		granted := false
+		go func() {
+			other, err := p.Acquire(t.Context(), Request{Keys: []string{"b"}, N: 5})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			granted = true
+			other.Release()
+		}()
+		synctest.Wait()
+		for i, want := range []bool{false, false, true} {
+			l.Shrink(1)
+			synctest.Wait()
+			if granted != want {
+				t.Errorf("after %d units were given back: granted is %v", i+1, granted)
+			}
+		}
+		l.Shrink(100)
+		l.Shrink(-1)
+		l.Release()
+		l.Shrink(1)
+		if s := p.Stats(); s.Used != 0 || s.Keys != 0 {
+			t.Errorf("after all was released: %+v", s)
+		}
+	})
+}

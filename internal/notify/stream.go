@@ -77,5 +77,8 @@ func (n *Notifier) claim(
 	return claimed, err
 }
 
+// Unclaim gives back claimed deliveries: they are due at once, for whoever asks next.
+func (n *Notifier) Unclaim(ctx context.Context, claimed []images.Delivery) { n.release(ctx, claimed) }
+
 // Waiting returns how many claims wait.
 func (n *Notifier) Waiting() int { return n.claims.used() }

@@ -73,29 +73,48 @@ func Prepare(w http.ResponseWriter, r *http.Request) (requestID string) {
 	return requestID
 }
 
+// contentType is that of all answers in this wire.
+const contentType = "application/json; charset=UTF-8"
+
 // WriteResult answers 200 with result, or with another success where it is a WithInfo, WithMessage or
 // Created. When result has no JSON form it answers 500 in its place. The error is for the log: an
 // answer has been given.
 func WriteResult(w http.ResponseWriter, result any) error {
-	status := http.StatusOK
-	var e any = envelope{result, true, []item{}, []item{}}
+	status, body, err := EncodeResult(result)
+	if err != nil {
+		return unencoded(w, err)
+	}
+	return Write(w, status, body)
+}
+
+// EncodeResult returns what WriteResult answers; an error when result has no JSON form.
+func EncodeResult(result any) (status int, body []byte, err error) {
+	status, e := enveloped(result)
+	body, err = encode(e)
+	if err != nil {
+		return 0, nil, fmt.Errorf("encoding a result: %w", err)
+	}
+	return status, body, nil
+}
+
+// enveloped returns the status and the envelope of a result.
+func enveloped(result any) (status int, e any) {
 	switch r := result.(type) {
 	case WithInfo:
-		e = envelopeWithInfo{r.Result, r.Info, true, []item{}, []item{}}
+		return http.StatusOK, envelopeWithInfo{r.Result, r.Info, true, []item{}, []item{}}
 	case Created:
-		status = http.StatusCreated
-		e = envelope{r.Result, true, []item{}, []item{}}
+		return http.StatusCreated, envelope{r.Result, true, []item{}, []item{}}
 	case WithMessage:
-		e = envelope{r.Result, true, []item{}, []item{{r.Code, r.Message}}}
+		return http.StatusOK, envelope{r.Result, true, []item{}, []item{{r.Code, r.Message}}}
 	}
-	body, err := encode(e)
-	if err != nil {
-		err = fmt.Errorf("encoding a result: %w", err)
-		return errors.Join(err, WriteError(w, &Error{
-			Status: http.StatusInternalServerError, Code: codeUnforeseen, Message: unforeseen,
-		}))
-	}
-	return write(w, status, body)
+	return http.StatusOK, envelope{result, true, []item{}, []item{}}
+}
+
+// unencoded answers in place of a result that has no JSON form, and returns why it has none.
+func unencoded(w http.ResponseWriter, err error) error {
+	return errors.Join(err, WriteError(w, &Error{
+		Status: http.StatusInternalServerError, Code: codeUnforeseen, Message: unforeseen,
+	}))
 }
 
 // WriteError answers with a refusal. Headers that belong to it alone, such as Allow, are set
@@ -117,13 +136,13 @@ func WriteError(w http.ResponseWriter, e *Error) error {
 	if err != nil {
 		return fmt.Errorf("encoding a refusal: %w", err)
 	}
-	return write(w, e.Status, body)
+	return Write(w, e.Status, body)
 }
 
-// write sends a whole answer. To HEAD net/http sends the headers only; the length is the body's.
-func write(w http.ResponseWriter, status int, body []byte) error {
+// Write sends a whole answer. To HEAD net/http sends the headers only; the length is the body's.
+func Write(w http.ResponseWriter, status int, body []byte) error {
 	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=UTF-8")
+	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if _, err := w.Write(body); err != nil {
@@ -132,15 +151,20 @@ func write(w http.ResponseWriter, status int, body []byte) error {
 	return nil
 }
 
-// encode prints as the service does. HTML characters stay as they are: URLs hold & and clients show
-// messages as text.
+// encode prints as the service does.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
+	if err := newEncoder(&b, "").Encode(v); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// newEncoder returns one that writes lines behind the first one with an indent. HTML characters stay
+// as they are: URLs hold & and clients show messages as text.
+func newEncoder(b *bytes.Buffer, indent string) *json.Encoder {
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent(indent, "  ")
+	return enc
 }

@@ -24,6 +24,18 @@ func (u URLs) Variants(hash, id string, names []string) []string {
 	return all
 }
 
+// VariantsSize returns the bytes that Variants take in an item of a Series, over those of an empty
+// list. There are so many names, which have namesBytes together.
+func (u URLs) VariantsSize(hash, id string, names, namesBytes int) int64 {
+	if names == 0 {
+		return 0
+	}
+	url := len(u.Delivery) + len("/") + len(hash) + len("/") + len(EscapeID(id)) + len("/")
+	line := len("\n") + len(itemIndent) + len(`    "",`)
+	end := len("\n") + len(itemIndent) + len("  ") - len(",")
+	return int64(names*(url+line) + namesBytes + end)
+}
+
 // EscapeID writes an image id as it stands in a path: slashes bare, all else that is not plain in a
 // path segment percent-encoded, so that a percent sign is %25.
 func EscapeID(id string) string {

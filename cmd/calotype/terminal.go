@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// What other servers, clients and backups say reaches a terminal through visible only: else it could
+// clear the screen, write the title, or show a name backwards.
+
+// visible returns text in which each character that does something to a terminal, ends the line, or
+// shows as nothing is escaped as in JSON: \u001b, \u202e.
+func visible(s string) string { return escape(s, "") }
+
+// visibleLines is visible, but lines stay lines.
+func visibleLines(s string) string { return escape(s, "\n") }
+
+func escape(s, keep string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool {
+		return r == utf8.RuneError || !strconv.IsPrint(r) && !strings.ContainsRune(keep, r)
+	}) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		switch high, low := utf16.EncodeRune(r); {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case strconv.IsPrint(r) || strings.ContainsRune(keep, r):
+			b.WriteString(s[:size])
+		case high != utf8.RuneError:
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+// show prints lines to a terminal or file, and nothing else than lines of visible text.
+func show(w io.Writer, format string, args ...any) {
+	_, _ = io.WriteString(w, visibleLines(fmt.Sprintf(format, args...))) // nobody to tell
+}
+
+// showLine prints one line, whatever is in it.
+func showLine(w io.Writer, format string, args ...any) {
+	_, _ = io.WriteString(w, visible(fmt.Sprintf(format, args...))+"\n") // nobody to tell
+}

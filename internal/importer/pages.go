@@ -1,0 +1,72 @@
+package importer
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"time"
+)
+
+const (
+	maxPages      = 200_000 // of a list
+	maxEmptyPages = 100     // in a row
+)
+
+// pages sees that the pages of a list lead to an end, whatever the source says. Some sources may list
+// the newest image first; none may turn round.
+type pages struct {
+	seed  maphash.Seed
+	seen  map[uint64]struct{} // continuation tokens, as hashes
+	empty int                 // pages in a row
+
+	first         time.Time // of the last page that tells one
+	forward, back bool      // the ways in which the first has moved so far
+}
+
+func newPages() *pages { return &pages{seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}} }
+
+// next returns the token of the page behind p, "" when p is the last.
+func (w *pages) next(p page) (token string, err error) {
+	if err := w.see(p.Images); err != nil {
+		return "", err
+	}
+	if p.Next == nil || *p.Next == "" {
+		return "", nil
+	}
+	sum := maphash.String(w.seed, *p.Next)
+	if _, again := w.seen[sum]; again {
+		return "", errors.New("the list of the source does not end: it gives a continuation token again")
+	}
+	w.seen[sum] = struct{}{}
+	if len(w.seen) >= maxPages {
+		return "", fmt.Errorf("the list of the source does not end: it has more than %d pages", maxPages)
+	}
+	return *p.Next, nil
+}
+
+// see looks at the images of a page.
+func (w *pages) see(listed []sourceImage) error {
+	if len(listed) == 0 {
+		if w.empty++; w.empty > maxEmptyPages {
+			return fmt.Errorf("the list of the source does not end: it gives %d pages without an image "+
+				"in a row", w.empty)
+		}
+		return nil
+	}
+	w.empty = 0
+	first := listed[0].imported().Uploaded
+	if first.IsZero() {
+		return nil // this image will be refused
+	}
+	if !w.first.IsZero() {
+		w.forward = w.forward || first.After(w.first)
+		w.back = w.back || first.Before(w.first)
+	}
+	if w.forward && w.back {
+		return fmt.Errorf("the list of the source does not end: a page begins with an image of %s, the "+
+			"page before with one of %s, and others the other way round",
+			first.UTC().Format(time.RFC3339), w.first.UTC().Format(time.RFC3339))
+	}
+	w.first = first
+	return nil
+}

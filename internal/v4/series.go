@@ -1,0 +1,136 @@
+package v4
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"strconv"
+)
+
+// A Series is a result that holds a list whose items are made and written one after the other, so
+// that the answer never stands in memory whole.
+type Series struct {
+	Result any           // as of WriteResult, with ItemsHere where the list belongs
+	Items  iter.Seq[any] // encoded in turn
+}
+
+// ItemsHere stands in the Result of a Series in the place of its list, once.
+type ItemsHere struct{}
+
+// itemsMark is ItemsHere in JSON. No text of a client holds a control character.
+const itemsMark = `"\u0000items"`
+
+// MarshalJSON returns itemsMark.
+func (ItemsHere) MarshalJSON() ([]byte, error) { return []byte(itemsMark), nil }
+
+// ErrCut says that an answer was begun and could not be completed: its connection must be cut, or
+// the client would take what it has for whole.
+var ErrCut = errors.New("the answer is cut short")
+
+// seriesBuffer is how much of an answer waits to be sent, in bytes. A shorter answer has a
+// Content-Length.
+const seriesBuffer = 64 << 10
+
+// WriteSeries answers as WriteResult does. The error is for the log; it is ErrCut when the client has
+// a part of the answer only.
+func WriteSeries(w http.ResponseWriter, s Series) error {
+	status, e := enveloped(s.Result)
+	frame, err := encode(e)
+	if err != nil {
+		return unencoded(w, err)
+	}
+	head, tail, found := bytes.Cut(frame, []byte(itemsMark))
+	if !found {
+		return unencoded(w, errors.New("a series has no place for its items"))
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	out := &lateWriter{ResponseWriter: w, status: status}
+	b := bufio.NewWriterSize(out, seriesBuffer)
+	_, _ = b.Write(head) // it keeps its first error
+	err = writeItems(b, s.Items, indentOf(head))
+	if err != nil && !out.begun {
+		return unencoded(w, err)
+	}
+	_, _ = b.Write(tail)
+	if err == nil && !out.begun {
+		h.Set("Content-Length", strconv.Itoa(b.Buffered()))
+	}
+	if err == nil {
+		err = b.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("writing an answer: %w: %w", ErrCut, err)
+	}
+	return nil
+}
+
+// indentOf is the white space before the last line.
+func indentOf(text []byte) string {
+	line := text[bytes.LastIndexByte(text, '\n')+1:]
+	return string(line[:len(line)-len(bytes.TrimLeft(line, " "))])
+}
+
+// writeItems writes a JSON array as encode would.
+func writeItems(b *bufio.Writer, items iter.Seq[any], indent string) error {
+	inner := indent + "  "
+	var text bytes.Buffer
+	enc := newEncoder(&text, inner)
+	open, between := "[", "\n"
+	for item := range items {
+		text.Reset()
+		if err := enc.Encode(item); err != nil {
+			return fmt.Errorf("encoding an item: %w", err)
+		}
+		_, _ = b.WriteString(open + between + inner)
+		if _, err := b.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n"))); err != nil {
+			return err
+		}
+		open, between = "", ",\n"
+	}
+	if open == "" {
+		open = "\n" + indent
+	}
+	_, err := b.WriteString(open + "]")
+	return err
+}
+
+// lateWriter sends the header with the first bytes.
+type lateWriter struct {
+	http.ResponseWriter
+	status int
+	begun  bool
+}
+
+func (l *lateWriter) Write(p []byte) (int, error) {
+	if !l.begun {
+		l.begun = true
+		l.WriteHeader(l.status)
+	}
+	return l.ResponseWriter.Write(p)
+}
+
+// A Scale tells how many bytes an item of a Series takes. It is not safe for concurrent use.
+type Scale struct {
+	text bytes.Buffer
+	enc  *json.Encoder
+}
+
+// itemIndent is that of the items of the deepest list in an answer.
+const itemIndent = "      "
+
+// Weigh returns the bytes of an item, with those between it and the next.
+func (s *Scale) Weigh(item any) (int64, error) {
+	if s.enc == nil {
+		s.enc = newEncoder(&s.text, itemIndent)
+	}
+	s.text.Reset()
+	if err := s.enc.Encode(item); err != nil {
+		return 0, fmt.Errorf("encoding an item: %w", err)
+	}
+	return int64(s.text.Len() + len(",") + len(itemIndent)), nil
+}
