@@ -50,6 +50,8 @@ type Config struct {
 	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
 
+	MissRate int // renditions a second that a client's address may have made; 0 for any number
+
 	EventRetention time.Duration // of events, told or not; 0 for 30 days
 
 	Now   func() time.Time
@@ -65,6 +67,7 @@ type Service struct {
 	fetched    *spool     // of originals fetched from a remote store, to be rendered
 	renditions *renditionCache
 	makers     makers
+	misses     misses
 	gates      gates
 	fetches    fetches
 	waits      waits
@@ -100,7 +103,8 @@ func New(c Config) *Service {
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
-	s := &Service{Config: c, maxLooked: maxLooked, outbox: outbox{make(chan struct{}, 1)}}
+	s := &Service{Config: c, maxLooked: maxLooked, outbox: outbox{make(chan struct{}, 1)},
+		misses: newMisses(c.MissRate)}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }
