@@ -47,7 +47,8 @@ var ranks = map[string]int{
 
 	"internal/requestid": 1,
 
-	"internal/limit": 0, // what is shared, fairly; leaves use it too
+	"internal/limit":      0, // what is shared, fairly; leaves use it too
+	"internal/clientaddr": 0, // a key of what is shared
 }
 
 // support holds the packages that only tests import. Like tests, they import what they need.

@@ -29,6 +29,8 @@ type Config struct {
 	DeliveryURL   string `help:"Public base URL of delivery, on a host of its own."`
 	MetricsListen string `help:"Address for Prometheus, such as localhost:9090; not given: off."`
 
+	TrustedProxies string `help:"Proxies that name their clients in X-Forwarded-For: CIDR,..."`
+
 	BatchURL string `help:"Public base URL of the batch API, on a host of its own."`
 
 	AccountHash string `help:"Hash in public URLs, 22 base64url characters; from the id."`
@@ -44,6 +46,7 @@ type Config struct {
 	SpoolBytes     Bytes `help:"Size of all uploads being received; an account has half at most, a URL a quarter." default:"4GiB"`
 	DiskReserve    Bytes `help:"Disk never used; 0: the larger of 1 GiB and 5 %." default:"0"`
 
+	MissRate      int    `help:"Renditions a second made for one client address; 0: any." default:"20"`
 	APIRate       int    `help:"Requests of an API token in 5 minutes; 0: any number." default:"0"`
 	OutboundAllow string `help:"Networks not public that URLs of clients may name: CIDR,..."`
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"calotype/internal/api"
+	"calotype/internal/delivery"
 	"calotype/internal/intake"
 	"calotype/internal/limit"
 	"calotype/internal/pages"
@@ -18,11 +19,18 @@ import (
 	"calotype/internal/v4"
 )
 
+// The paths of the health checks.
+const (
+	healthPath = "/healthz"
+	readyPath  = "/readyz"
+)
+
 // roles sends each request to the surface that answers it, by the prefix of its path. It is no
 // ServeMux: that would redirect the paths of ids that hold "//".
 type roles struct {
 	api, intake, delivery, pages http.Handler
-	hosts                        v4.URLs // hosts in place of base URLs
+	hosts                        v4.URLs                           // hosts in place of base URLs
+	identify                     func(*http.Request) *http.Request // finds the client
 	ready                        func(context.Context) (string, error)
 	log                          *slog.Logger
 	draining                     atomic.Bool
@@ -54,18 +62,27 @@ func plainHost(host string) string {
 }
 
 func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
-	requestid.Give(bare, r)
 	path := r.URL.EscapedPath()
+	if !delivery.Serves(r.Context(), path == healthPath || path == readyPath) {
+		panic(http.ErrAbortHandler) // closes the connection
+	}
+	if len(r.TransferEncoding) > 0 || delivery.Spare(r.Context()) {
+		// A body in chunks may have come with a Content-Length beside it, of which net/http tells
+		// nothing: what follows it must not be taken for another request.
+		bare.Header().Set("Connection", "close")
+	}
+	r = h.identify(r)
+	requestid.Give(bare, r)
 	if r.ContentLength != 0 {
 		// net/http reads the body that nobody wants before it answers. Who wants it, the API and
 		// the intake, sets a time of its own.
 		hurry(bare)
 	}
 	switch path {
-	case "/healthz":
+	case healthPath:
 		answerText(newPatient(bare), http.StatusOK, "ok")
 		return
-	case "/readyz":
+	case readyPath:
 		h.readyz(newPatient(bare), r)
 		return
 	}

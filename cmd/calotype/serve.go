@@ -24,9 +24,6 @@ import (
 	"calotype/internal/v4"
 )
 
-// maxConnections bounds the clients served at once; more wait in the kernel.
-const maxConnections = 16 << 10
-
 // ballastSize is about what the garbage of requests may take more than without it, in bytes.
 const ballastSize = 16 << 20
 
@@ -58,12 +55,11 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(&err, lock.Close)
-	// Before anything is made: an address in use is the commonest way for a first start to fail.
-	listener, err := net.Listen("tcp", c.Listen)
+	connections, err := c.listen()
 	if err != nil {
-		return fmt.Errorf("listening on %s: %w; -listen names another address", c.Listen, err)
+		return err
 	}
-	defer listener.Close() // twice, mostly: a server closes its own
+	defer connections.Close() // twice, mostly: a server closes its own
 	watch, err := c.listenMetrics(log)
 	if err != nil {
 		return err
@@ -101,19 +97,19 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	handler := c.surfaces(core, notifier, urls, watch, logs)
-	handler.ready = readiness(db, pool)
+	handler.ready, handler.identify = readiness(db, pool), connections.Identify
 	tryLink := ""
 	handler.pages, tryLink, err = c.pages(core, account, urls, handler.delivery, watch, log)
 	if err != nil {
 		return err
 	}
-	if err := watch.begin(core, pool, nil); err != nil {
+	if err := watch.begin(core, pool, connections.Pools()); err != nil {
 		return err
 	}
 	if err := c.greet(account, newToken, tryLink, urls, log); err != nil {
 		return err
 	}
-	return c.serve(ctx, listener, handler, core, notifier, watch, log)
+	return c.serve(ctx, connections, handler, core, notifier, watch, log)
 }
 
 // pool starts the workers, and says what pictures may take of this machine.
@@ -154,6 +150,24 @@ func (c *serveCommand) surfaces(core *images.Service, notifier *notify.Notifier,
 	return handler
 }
 
+// listen takes the address. It comes before anything is made: an address in use is the commonest
+// way for a first start to fail.
+func (c *serveCommand) listen() (*delivery.Connections, error) {
+	proxies, err := outbound.ParseFlag("-trusted-proxies", c.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	most, err := connectionsAllowed()
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w; -listen names another address", c.Listen, err)
+	}
+	return delivery.NewConnections(listener, most, proxies), nil
+}
+
 // check refuses a configuration that could not work, and returns the public URLs.
 func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 	urls, guessed, err := c.urls()
@@ -168,8 +182,8 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 	case c.EventRetention < minEventRetention:
 		return urls, fmt.Errorf("-event-retention must not be less than %v: a delivery may take "+
 			"longer than a day", minEventRetention)
-	case c.Workers < 0 || c.APIRate < 0:
-		return urls, errors.New("-workers and -api-rate must not be negative")
+	case c.Workers < 0 || c.APIRate < 0 || c.MissRate < 0:
+		return urls, errors.New("-workers, -api-rate and -miss-rate must not be negative")
 	}
 	if err := c.checkWebhook(); err != nil {
 		return urls, err
@@ -197,8 +211,8 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		DB:       db, Blobs: blobs, Render: pool, Dir: c.Data,
 		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
-		EventRetention: c.EventRetention,
-		Timer:          watch.timer(),
+		EventRetention: c.EventRetention, MissRate: c.MissRate,
+		Timer: watch.timer(),
 	}), nil
 }
 
@@ -217,19 +231,20 @@ func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, watch *metri
 
 // serve runs the server, what tells webhooks and the periodic jobs until ctx ends, and then lets
 // requests end.
-func (c *serveCommand) serve(ctx context.Context, listener net.Listener, handler *roles,
-	core *images.Service, notifier *notify.Notifier, watch *metricsServer, log *slog.Logger) error {
+func (c *serveCommand) serve(ctx context.Context, connections *delivery.Connections,
+	handler *roles, core *images.Service, notifier *notify.Notifier, watch *metricsServer, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
-		ConnContext:       delivery.ConnContext,
+		ConnContext:       connections.ConnContext,
+		ConnState:         connections.ConnState,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := server.Serve(delivery.Listen(listener, maxConnections))
+		err := server.Serve(connections)
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}

@@ -154,7 +154,7 @@ func (a *answer) serveWhole(r *http.Request, rendition images.Rendition) bool {
 	h := a.Header()
 	h["Accept-Ranges"] = acceptRanges
 	h["Content-Length"] = []string{strconv.FormatInt(rendition.Size, 10)}
-	c, _ := r.Context().Value(connKey{}).(*conn)
+	c := connOf(r.Context())
 	switch {
 	case rendition.Bytes == nil && c != nil:
 		c.gather()

@@ -9,54 +9,26 @@ import (
 	"sync"
 )
 
-// Listen returns a listener that lets at most so many connections be open at once; more wait in
-// the kernel. Its connections stay what net/http can send files by sendfile on, and can send a
-// header and the picture behind it in one go: see conn. listener must be one of TCP.
-func Listen(listener net.Listener, most int) net.Listener {
-	return &limited{Listener: listener, places: make(chan struct{}, most), closed: make(chan struct{})}
-}
-
-type limited struct {
-	net.Listener
-	places chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	accepted, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
-	}
-	leave := sync.OnceFunc(func() { <-l.places })
+// newConn returns an accepted connection as the delivery uses it.
+func newConn(accepted net.Conn, s *slot) net.Conn {
 	if plain, ok := accepted.(*net.TCPConn); ok {
-		c := &conn{TCPConn: plain, leave: leave}
+		c := &conn{TCPConn: plain, slot: s}
 		if c.socket.open(plain) == nil {
-			return c, nil
+			return c
 		}
 	}
-	return &place{Conn: accepted, leave: leave}, nil
+	return &otherConn{Conn: accepted, slot: s}
 }
 
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-// A place is a connection that is not of TCP, as in some tests.
-type place struct {
+// An otherConn is a connection that is not of TCP, as in some tests.
+type otherConn struct {
 	net.Conn
-	leave func()
+	slot *slot
 }
 
-func (c *place) Close() error {
-	defer c.leave()
+// Close closes the connection first: its slot is for one that opens a file.
+func (c *otherConn) Close() error {
+	defer c.slot.close()
 	return c.Conn.Close()
 }
 
@@ -66,7 +38,7 @@ func (c *place) Close() error {
 // Only the goroutine that answers a request writes.
 type conn struct {
 	*net.TCPConn
-	leave     func()
+	slot      *slot
 	socket    socket
 	gathering bool
 	first     *[]byte // nil when there is none
@@ -78,8 +50,9 @@ const firstSize = 4 << 10
 // firsts are buffers for writes that wait.
 var firsts = sync.Pool{New: func() any { b := make([]byte, 0, firstSize); return &b }}
 
+// Close closes the connection first: its slot is for one that opens a file.
 func (c *conn) Close() error {
-	defer c.leave()
+	defer c.slot.close()
 	return c.TCPConn.Close()
 }
 
@@ -141,12 +114,12 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 	return c.TCPConn.ReadFrom(src)
 }
 
-type connKey struct{}
-
-// ConnContext is the http.Server's: it lets the delivery find its connection.
-func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	if ours, ok := c.(*conn); ok {
-		return context.WithValue(ctx, connKey{}, ours)
+// connOf returns the connection of a request, nil when it is none of TCP.
+func connOf(ctx context.Context) *conn {
+	s, _ := ctx.Value(connKey{}).(*slot)
+	if s == nil {
+		return nil
 	}
-	return ctx
+	c, _ := s.conn.(*conn)
+	return c
 }

@@ -36,8 +36,9 @@ func serving(
 				panic(http.ErrAbortHandler)
 			}
 		}))
-	server.Listener = Listen(server.Listener, 100)
-	server.Config.ConnContext = ConnContext
+	connections := NewConnections(server.Listener, 100, nil)
+	server.Listener = connections
+	server.Config.ConnContext, server.Config.ConnState = connections.ConnContext, connections.ConnState
 	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL, over
@@ -154,7 +155,7 @@ func tcpPair(t *testing.T) (*conn, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener := Listen(plain, 1)
+	listener := NewConnections(plain, 1, nil)
 	defer listener.Close()
 	client, err := net.Dial("tcp", plain.Addr().String())
 	if err != nil {
@@ -203,48 +204,4 @@ func TestAGatheredWriteGoesFirst(t *testing.T) {
 			t.Errorf("%s: %.20q..., %v", name, got, err)
 		}
 	}
-}
-
-func TestListenBoundsConnections(t *testing.T) {
-	t.Parallel()
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener := Listen(plain, 2)
-	accepted := make(chan net.Conn, 10)
-	ended := make(chan error, 1)
-	go func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				ended <- err
-				return
-			}
-			accepted <- c
-		}
-	}()
-	for range 4 {
-		c, err := net.Dial("tcp", plain.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-	}
-	first, second := <-accepted, <-accepted
-	// A second Close must not make room for two.
-	first.Close()
-	first.Close()
-	third := <-accepted
-	select {
-	case <-accepted:
-		t.Error("three connections are open at once")
-	case <-time.After(50 * time.Millisecond): // it can only miss a fault, not find one
-	}
-	listener.Close()
-	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Accept ended with %v", err)
-	}
-	second.Close()
-	third.Close()
 }

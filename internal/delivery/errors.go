@@ -55,6 +55,7 @@ var wires = [...]wire{
 	images.LimitReached:     unforeseen,
 	images.FetchFailed:      unforeseen,
 	images.AccountSuspended: {http.StatusForbidden, 9427, "The account is suspended"},
+	images.RateLimited:      {http.StatusTooManyRequests, 9422, "Too many new pictures"},
 	images.Busy:             {http.StatusServiceUnavailable, 9529, "The server is busy"},
 	images.NoSpace:          {http.StatusServiceUnavailable, 9529, "The server is out of space"},
 }

@@ -66,8 +66,9 @@ func newHost(t *testing.T, core *images.Service, negotiate bool) *host {
 		Core: core, Log: slog.New(slog.NewTextHandler(log, nil)), Negotiate: negotiate,
 		Now: func() time.Time { return now },
 	}))
-	server.Listener = delivery.Listen(server.Listener, 100)
-	server.Config.ConnContext = delivery.ConnContext
+	connections := delivery.NewConnections(server.Listener, 100, nil)
+	server.Listener = connections
+	server.Config.ConnContext, server.Config.ConnState = connections.ConnContext, connections.ConnState
 	server.Start()
 	t.Cleanup(server.Close)
 	return &host{t, core, account.Hash, server.URL, log, server.Close}

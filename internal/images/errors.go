@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"calotype/internal/sqldb"
 )
 
@@ -43,6 +45,7 @@ const (
 	RenditionFailed  // decoded, but the output could not be made
 	LimitReached     // a limit of the account
 	AccountSuspended // by the operator
+	RateLimited      // too often from one client; ask again after RetryAfter
 	Busy             // too much to do; ask again after RetryAfter
 	NoSpace          // out of disk
 	kinds            // the number of kinds
@@ -80,11 +83,16 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Msg: fmt.Sprintf(format, args...)}
 }
 
-// AsError returns err as an *Error. That the database is away is Busy; what else is none is
-// Internal, without a message.
+// AsError returns err as an *Error. That the database is away, or that no file can be opened for
+// want of descriptors, is Busy; what else is none is Internal, without a message.
 func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
+		return e
+	}
+	if exhausted(err) {
+		e = busy("The server has too many files open now")
+		e.Err = err
 		return e
 	}
 	if sqldb.IsUnavailable(err) {
@@ -93,6 +101,11 @@ func AsError(err error) *Error {
 		return e
 	}
 	return &Error{Kind: Internal, Err: err}
+}
+
+// exhausted reports whether the process, or the machine, may open no more files now.
+func exhausted(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
 // kindNames are what the database keeps: the numbers may change with a release, these may not.
@@ -109,7 +122,7 @@ var kindNames = [kinds]string{
 	Undecodable: "undecodable", OverLimits: "over-limits", FetchFailed: "fetch-failed",
 	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",
 	LimitReached: "limit-reached", AccountSuspended: "account-suspended",
-	Busy: "busy", NoSpace: "no-space",
+	RateLimited: "rate-limited", Busy: "busy", NoSpace: "no-space",
 }
 
 // String returns the name of k, such as "ticket-used".

@@ -50,6 +50,8 @@ type Config struct {
 	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
 
+	MissRate int // renditions a second that a client's address may have made; 0 for any number
+
 	EventRetention time.Duration // of events, told or not; 0 for 30 days
 
 	Now   func() time.Time
@@ -67,6 +69,7 @@ type Service struct {
 	fetched    *spool                                        // of originals fetched from a remote store, to be rendered
 	renditions *renditionCache
 	makers     makers
+	misses     misses
 	gates      gates
 	waits      waits
 	outbox     outbox
@@ -103,7 +106,8 @@ func New(c Config) *Service {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
 	s := &Service{Config: c, maxLooked: maxLooked, listRows: listRows,
-		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), disk: diskSpace}
+		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), disk: diskSpace,
+		misses: newMisses(c.MissRate)}
 	s.gates.pool, s.drafts.pool = s.shares.tickets, s.shares.drafts
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s

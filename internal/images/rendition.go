@@ -79,7 +79,8 @@ func (s *Service) ETag(r Resolved, f render.Format) string {
 
 // Rendition returns the image in the variant as format f, from the cache or newly made. An
 // animation too large to transform comes in its own format: see Rendition.Format. Undecodable,
-// RenditionFailed, Busy, ImageNotFound when it was deleted meanwhile. The caller closes Content.
+// RenditionFailed, Busy, ImageNotFound when it was deleted meanwhile, RateLimited when the client in
+// ctx, see package clientaddr, has had too many made. The caller closes Content.
 func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (Rendition, error) {
 	key := s.renditionKey(r, f)
 	for attempt := range 3 { // a full cache may drop what was just made
@@ -121,6 +122,11 @@ type failure struct {
 
 // makeOnce waits for the one maker of key. The work is tied to no asker: it goes on when all go.
 func (s *Service) makeOnce(ctx context.Context, key string, r Resolved, f render.Format) error {
+	if !s.makers.know(key) {
+		if err := s.misses.take(ctx); err != nil {
+			return err
+		}
+	}
 	m, err := s.maker(key, func(ctx context.Context) error { return s.make(ctx, key, r, f) })
 	if err != nil {
 		return err
@@ -131,6 +137,15 @@ func (s *Service) makeOnce(ctx context.Context, key string, r Resolved, f render
 	case <-ctx.Done():
 		return Errorf(Aborted, "The request was aborted by the client")
 	}
+}
+
+// know reports whether the rendition is being made, or its failure is remembered: to ask for it
+// costs nothing.
+func (m *makers) know(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, failed := m.failures[key]
+	return m.of[key] != nil || failed && time.Now().Before(f.until)
 }
 
 // maker joins the maker of key or starts it.

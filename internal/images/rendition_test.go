@@ -2,13 +2,16 @@ package images_test
 
 import (
 	"bytes"
+	"context"
 	"image"
 	_ "image/jpeg"
 	"io"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"calotype/internal/clientaddr"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -124,5 +127,63 @@ func TestTheRenditionCacheIsBounded(t *testing.T) {
 	core = imagestest.Open(t, images.Config{CacheBytes: 2 * block, Dir: core.Dir, Blobs: core.Blobs}, dsn)
 	if n := bytesKept(); n > 2*block || n == 0 {
 		t.Errorf("after a restart the cache holds %d bytes, want 1 to 2 blocks", n)
+	}
+}
+
+// A client that has used up its misses still gets what is in the cache, or is being made for others.
+func TestHitsCostNoMisses(t *testing.T) {
+	t.Parallel()
+	core := imagestest.Open(t, images.Config{MissRate: 1}, filepath.Join(t.TempDir(), "calotype.db"))
+	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	r := resolve(t, core, img.ID)
+	ctx, cancel := context.WithCancel(clientaddr.With(t.Context(), clientaddr.Peer{Key: "a"}))
+	defer cancel()
+	get := func(ctx context.Context, width int) error {
+		r.Variant.Options.Width = width
+		rendition, err := core.Rendition(ctx, r, render.JPEG)
+		if err != nil {
+			return err
+		}
+		return rendition.Content.Close()
+	}
+	for range 20 {
+		if err := get(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for width := 2; width <= 10; width++ {
+		if err := get(ctx, width); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dead, end := context.WithCancel(ctx)
+	end()
+	wantKind(t, get(dead, 11), images.Aborted)
+	var wait sync.WaitGroup
+	var limited atomic.Int64
+	for width := 12; width < 100; width++ {
+		wait.Go(func() {
+			asked := r
+			asked.Variant.Options.Width = width
+			rendition, err := core.Rendition(ctx, asked, render.JPEG)
+			if err == nil {
+				err = rendition.Content.Close()
+			}
+			if err != nil && images.AsError(err).Kind == images.RateLimited {
+				limited.Add(1)
+				cancel() // the others wait for seconds
+			}
+		})
+	}
+	wait.Wait()
+	if limited.Load() == 0 {
+		t.Error("none of 88 misses more was refused")
+	}
+	ctx = clientaddr.With(t.Context(), clientaddr.Peer{Key: "a"})
+	if err := get(ctx, 5); err != nil {
+		t.Errorf("a hit: %v", err)
+	}
+	if err := get(clientaddr.With(ctx, clientaddr.Peer{Key: "b"}), 200); err != nil {
+		t.Errorf("a miss of another client: %v", err)
 	}
 }

@@ -49,6 +49,13 @@ func (l *Lease) Release() {
 	l.p.dispatch()
 }
 
+// Used returns how many units are held.
+func (p *Pool) Used() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.root.held
+}
+
 // Stats is the state of a Pool at one moment.
 type Stats struct {
 	Name       string

@@ -71,8 +71,8 @@ func TestReleaseAndGrow(t *testing.T) {
 	if err := l.Grow(5); !errors.Is(err, ErrFull) {
 		t.Errorf("growing past the pool: %v", err)
 	}
-	if err := l.Grow(4); err != nil {
-		t.Error(err)
+	if err := l.Grow(4); err != nil || p.Used() != 10 {
+		t.Errorf("%v, %d units are held", err, p.Used())
 	}
 	l.Release()
 	l.Release()

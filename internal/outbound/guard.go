@@ -58,9 +58,12 @@ func (g *guard) isOpen(addr netip.Addr) bool {
 	return false
 }
 
-// ParseNetworks reads a list of networks, such as "10.1.0.0/16,fd00::/8"; a single address is a
-// network of one.
-func ParseNetworks(list string) ([]netip.Prefix, error) {
+// ParseNetworks reads the list of networks that AllowFlag holds.
+func ParseNetworks(list string) ([]netip.Prefix, error) { return ParseFlag(AllowFlag, list) }
+
+// ParseFlag reads the list of networks that a flag holds, such as "10.1.0.0/16,fd00::/8"; a single
+// address is a network of one.
+func ParseFlag(flag, list string) ([]netip.Prefix, error) {
 	var networks []netip.Prefix
 	for text := range strings.SplitSeq(list, ",") {
 		if text = strings.TrimSpace(text); text == "" {
@@ -69,7 +72,7 @@ func ParseNetworks(list string) ([]netip.Prefix, error) {
 		network, err := parseNetwork(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %q is not a network: it should be like 10.1.0.0/16, "+
-				"fd00::/8 or 192.0.2.7", AllowFlag, text)
+				"fd00::/8 or 192.0.2.7", flag, text)
 		}
 		networks = append(networks, network)
 	}

@@ -50,6 +50,7 @@ var refusals = [...]struct {
 	images.RenditionFailed:  {http.StatusInternalServerError, 9516, true},
 	images.LimitReached:     {http.StatusForbidden, 5453, true},
 	images.AccountSuspended: {http.StatusForbidden, 5403, true},
+	images.RateLimited:      {http.StatusTooManyRequests, 5429, false},
 	images.Busy:             {http.StatusServiceUnavailable, 5503, false},
 	images.NoSpace:          {http.StatusInsufficientStorage, 5540, true},
 }

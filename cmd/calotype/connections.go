@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxConnections = 16 << 10
+	// otherFiles are what the server may open besides connections: uploads being received, pictures,
+	// the database, pipes of workers, requests of its own.
+	otherFiles = 512
+	// maxHeader bounds the header of a request, in bytes. The longest path of a delivery has about
+	// 13 KiB: an id of 1,024 characters, each of up to 12 bytes.
+	maxHeader = 24 << 10
+)
+
+// connectionsAllowed returns how many connections of clients the limit on open files allows. Go has
+// raised the soft limit to the hard one by now.
+func connectionsAllowed() (int, error) {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return 0, fmt.Errorf("asking for the limit on open files: %w", err)
+	}
+	return connectionsFor(uint64(files.Cur)), nil
+}
+
+// connectionsFor leaves at least three quarters of a small limit to what is no connection.
+func connectionsFor(files uint64) int {
+	allowed := max(files, otherFiles) - otherFiles
+	return int(min(maxConnections, max(allowed, files/4)))
+}

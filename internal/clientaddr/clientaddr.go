@@ -1,0 +1,164 @@
+// Package clientaddr knows the address of the client of a request, as a key of what clients share:
+// connections, cache misses, wrong tokens. The key never reaches a log.
+//
+// The address is that of the connection. When the connection comes from a trusted proxy, it is the
+// rightmost address in X-Forwarded-For, or else in Forwarded, that is no trusted proxy itself: what
+// stands left of it was written by whoever sent the request. IPv6 clients count by /64, since each
+// of them has that many addresses.
+//
+// A client has no key, "", when nothing tells one client from another: with no trusted proxy, a
+// connection from this machine or from a private network comes from a proxy or from the operator.
+package clientaddr
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Proxies are the networks of the proxies that are trusted to say who their clients are.
+type Proxies []netip.Prefix
+
+// trusts reports whether an address, as plain returns it, is a trusted proxy's.
+func (p Proxies) trusts(addr netip.Addr) bool {
+	for _, network := range p {
+		if network.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// A Peer is the other end of a connection.
+type Peer struct {
+	Key      string // of the client, "" for none
+	Proxy    bool   // trusted: each request has a client of its own
+	Loopback bool
+}
+
+// Peer returns who is at the other end of a connection.
+func (p Proxies) Peer(remote net.Addr) Peer {
+	tcp, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return Peer{}
+	}
+	addr := plain(tcp.AddrPort().Addr())
+	peer := Peer{Loopback: addr.IsLoopback(), Proxy: p.trusts(addr)}
+	unknown := len(p) == 0 && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast())
+	if !peer.Proxy && !unknown {
+		peer.Key = key(addr)
+	}
+	return peer
+}
+
+// plain returns an address in the form that compares.
+func plain(addr netip.Addr) netip.Addr { return addr.WithZone("").Unmap() }
+
+// key returns the key of an address.
+func key(addr netip.Addr) string {
+	if addr.Is6() {
+		return netip.PrefixFrom(addr, 64).Masked().String()
+	}
+	return addr.String()
+}
+
+type contextKey struct{}
+
+// With returns a context that holds the peer of a connection.
+func With(ctx context.Context, peer Peer) context.Context {
+	return context.WithValue(ctx, contextKey{}, peer)
+}
+
+// Of returns the key of the client in a context, "" for none.
+func Of(ctx context.Context) string {
+	peer, _ := ctx.Value(contextKey{}).(Peer)
+	return peer.Key
+}
+
+// Identify returns the request with its client in its context. The connection's context must come
+// from With. Only a request of a trusted proxy is copied.
+func (p Proxies) Identify(r *http.Request) *http.Request {
+	peer, _ := r.Context().Value(contextKey{}).(Peer)
+	if !peer.Proxy {
+		return r
+	}
+	peer.Key = p.forwarded(r.Header)
+	return r.WithContext(With(r.Context(), peer))
+}
+
+// forwarded returns the key of the client that a trusted proxy names, "" when it names none.
+func (p Proxies) forwarded(h http.Header) string {
+	hops, parse := h.Values("X-Forwarded-For"), parseHop
+	if len(hops) == 0 {
+		hops, parse = h.Values("Forwarded"), parseForwarded
+	}
+	var nearest netip.Addr // to the client, of all that were read
+	for i := len(hops) - 1; i >= 0; i-- {
+		line := hops[i]
+		for more := true; more; {
+			var hop string
+			line, hop, more = lastElement(line)
+			if strings.TrimSpace(hop) == "" {
+				continue // an empty element of a list says nothing
+			}
+			addr, ok := parse(hop)
+			if !ok {
+				return nearestKey(nearest)
+			}
+			if nearest = addr; !p.trusts(addr) {
+				return key(addr)
+			}
+		}
+	}
+	return nearestKey(nearest)
+}
+
+// nearestKey is the key when all addresses up to the end, or to one that cannot be read, are those
+// of proxies.
+func nearestKey(addr netip.Addr) string {
+	if !addr.IsValid() {
+		return ""
+	}
+	return key(addr)
+}
+
+// lastElement splits a list at its last comma outside of quotes. more says that something is left.
+func lastElement(line string) (rest, last string, more bool) {
+	quoted := false
+	for i := len(line) - 1; i >= 0; i-- {
+		switch {
+		case line[i] == '"' && (i == 0 || line[i-1] != '\\'):
+			quoted = !quoted
+		case line[i] == ',' && !quoted:
+			return line[:i], line[i+1:], true
+		}
+	}
+	return "", line, false
+}
+
+// parseForwarded returns the address that the parameter "for" of an element of Forwarded names.
+func parseForwarded(element string) (netip.Addr, bool) {
+	for pair := range strings.SplitSeq(element, ";") {
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "for") {
+			return parseHop(strings.Trim(strings.TrimSpace(value), `"`))
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// parseHop reads an address, with a port or without: 192.0.2.7, 192.0.2.7:80, 2001:db8::1,
+// [2001:db8::1] or [2001:db8::1]:80.
+func parseHop(text string) (netip.Addr, bool) {
+	text = strings.TrimSpace(text)
+	if at, err := netip.ParseAddrPort(text); err == nil {
+		return plain(at.Addr()), true
+	}
+	if inner, ok := strings.CutPrefix(text, "["); ok {
+		text = strings.TrimSuffix(inner, "]")
+	}
+	addr, err := netip.ParseAddr(text)
+	return plain(addr), err == nil
+}

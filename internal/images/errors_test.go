@@ -1,0 +1,26 @@
+package images_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"calotype/internal/images"
+)
+
+// Who comes when no more files can be opened may come again: nothing is wrong with the request.
+func TestTooManyOpenFilesIsBusy(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{unix.EMFILE, unix.ENFILE} {
+		err := fmt.Errorf("making a spool file: %w", &fs.PathError{Op: "open", Path: "x", Err: cause})
+		if e := images.AsError(err); e.Kind != images.Busy || e.RetryAfter == 0 || !errors.Is(e, cause) {
+			t.Errorf("%v is %+v", err, e)
+		}
+	}
+	if e := images.AsError(unix.EACCES); e.Kind != images.Internal {
+		t.Errorf("another error is %+v", e)
+	}
+}
