@@ -80,8 +80,8 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Msg: fmt.Sprintf(format, args...)}
 }
 
-// AsError returns err as an *Error. That the database is away is Busy; what else is none is
-// Internal, without a message.
+// AsError returns err as an *Error. That the database is away is Busy, and that a disk is full
+// NoSpace, whoever met it; what else is none is Internal, without a message.
 func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -91,6 +91,9 @@ func AsError(err error) *Error {
 		e = busy("The database cannot be reached now")
 		e.Err = err
 		return e
+	}
+	if isNoSpace(err) {
+		return &Error{Kind: NoSpace, Msg: outOfDisk, Err: err}
 	}
 	return &Error{Kind: Internal, Err: err}
 }

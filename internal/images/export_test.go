@@ -155,3 +155,11 @@ func (s *Service) RunJobs(ctx context.Context, quick, slow func(context.Context)
 		{name: "slow", slow: true, do: do(slow)}, {name: "quick", do: do(quick)},
 	}, time.Millisecond)
 }
+
+// Rebuilds returns how often the database was rebuilt.
+func (s *Service) Rebuilds() int64 { return s.scrubber.rebuilds.Load() }
+
+// RecountKept, TrimKept and EndStreams let tests run the jobs by themselves.
+func (s *Service) RecountKept(ctx context.Context) error { return s.recountKept(ctx) }
+func (s *Service) TrimKept(ctx context.Context) error    { return s.trimKept(ctx) }
+func (s *Service) EndStreams(ctx context.Context) error  { return s.endStreams(ctx) }

@@ -23,7 +23,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"calotype/internal/blob"
@@ -51,6 +50,7 @@ type Config struct {
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
 
 	EventRetention time.Duration // of events, told or not; 0 for 30 days
+	RebuildAt      time.Duration // since midnight UTC: when SQLite is rebuilt after erasures
 
 	Now   func() time.Time
 	Log   *slog.Logger
@@ -60,6 +60,7 @@ type Config struct {
 // Service is the core.
 type Service struct {
 	Config
+	disk       diskState
 	room       sync.Mutex // held while a file is promised its bytes of the disk
 	spool      *spool     // of bodies being received
 	fetched    *spool     // of originals fetched from a remote store, to be rendered
@@ -73,9 +74,7 @@ type Service struct {
 	resolved   resolveCache
 	counters   counters
 	follower   follower
-	scrubDue   atomic.Bool    // something was deleted since the database was scrubbed
-	scrubbing  sync.Mutex     // held by scrub
-	mayRebuild time.Time      // when the database may be rebuilt again; under scrubbing
+	scrubber   scrubber
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	maxLooked  int            // rows that a page of a list looks at
 	closing    context.Context
@@ -120,6 +119,16 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 	return db.Migrate(ctx, files)
 }
 
+// checkSchema refuses a SQLite database that has more, or other, than the schema of its version. It
+// makes and removes a folder in dir.
+func checkSchema(ctx context.Context, db *sqldb.DB, dir string) error {
+	files, err := fs.Sub(schemaFiles, "schema")
+	if err != nil {
+		return fmt.Errorf("images: reading the schema: %w", err)
+	}
+	return db.CheckSchema(ctx, files, dir)
+}
+
 // schemaOf returns the schema that the database has, and the one that this program writes.
 func schemaOf(ctx context.Context, db *sqldb.DB) (database, program int64, err error) {
 	files, err := fs.Sub(schemaFiles, "schema")
@@ -152,7 +161,10 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.beginToFollow(); err != nil {
 		return err
 	}
-	s.scrubDue.Store(true) // a process that was killed may have deleted something
+	if err := s.makeBallast(ctx); err != nil {
+		return err
+	}
+	s.scrubber.due.Store(true) // a process that was killed may have deleted something
 	return s.checkInstallation(ctx, true)
 }
 

@@ -56,7 +56,7 @@ func (sp *spool) file(size int64) (*spoolFile, error) {
 	f, err := os.OpenFile(filepath.Join(sp.dir, newKey()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		sp.release(size)
-		return nil, storing("making a spool file", err)
+		return nil, fmt.Errorf("making a spool file: %w", err)
 	}
 	return &spoolFile{File: f, spool: sp, reserved: size}, nil
 }

@@ -175,7 +175,7 @@ func (u *Upload) Write(p []byte) (int, error) {
 	u.sum.Write(p[:n])
 	u.size += int64(n)
 	if err != nil {
-		return n, storing("writing to the spool", err)
+		return n, fmt.Errorf("writing to the spool: %w", err)
 	}
 	return n, nil
 }
@@ -234,7 +234,7 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	account, err := u.s.Account(ctx, u.draft.Account)
 	if err == nil {
 		// What counts is asked at the end; this and the next spare the work for what cannot succeed.
-		err = account.wouldRefuse(charge{images: 1, bytes: u.size})
+		err = account.wouldRefuse(charge{images: 1, bytes: u.size, kept: keptAtDeletion})
 	}
 	if err == nil && d.Creator != nil {
 		query, args := erasedSince(u.draft, u.began)
@@ -272,6 +272,7 @@ func (u *Upload) insertClaimed(tx *sqldb.Tx, img Image) error {
 	if err != nil {
 		return err
 	}
+	c.kept = keptAtDeletion
 	return u.s.pay(tx, img.Account, c)
 }
 
@@ -286,7 +287,7 @@ func (u *Upload) store(ctx context.Context, sum string) (*Original, error) {
 	err = u.s.Blobs.Put(ctx, original.Blob, u.file.File, u.size)
 	u.s.Timer.Since(render.Uploads, StageStore, began)
 	if err != nil {
-		return nil, storing("storing an original", err)
+		return nil, fmt.Errorf("storing an original: %w", err)
 	}
 	return original, nil
 }
@@ -369,7 +370,7 @@ func renderError(doing string, err error) error {
 		e.Err = err
 		return e
 	default:
-		return storing(doing, err)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return &Error{Kind: kind, Msg: msg, Err: fmt.Errorf("%s: %w", doing, err)}
 }
