@@ -46,9 +46,11 @@ func (c *accountList) Run(ctx context.Context) error {
 			if a.Suspended {
 				state = "suspended"
 			}
-			fmt.Printf("%s %s %-9s images %s, bytes %s, drafts %s, %s mints a minute\n", a.ID, a.Hash,
+			fmt.Printf("%s %s %-9s images %s, bytes %s, drafts %s, %s mints a minute, "+
+				"kept %s, %s edits a minute\n", a.ID, a.Hash,
 				state, used(a.Used.Images, a.Limits.Images), used(a.Used.Bytes, a.Limits.Bytes),
-				used(a.Used.Drafts, a.Limits.Drafts), limitText(a.Limits.Mints))
+				used(a.Used.Drafts, a.Limits.Drafts), limitText(a.Limits.Mints),
+				used(a.Used.Kept, a.Limits.Kept), limitText(a.Limits.Edits))
 		}
 		return err
 	})
@@ -70,6 +72,8 @@ type accountSet struct {
 	MaxBytes  limitValue `help:"Bytes of originals and open drafts, such as 10GiB, or none."`
 	MaxDrafts limitValue `help:"Drafts that wait for their upload, or none."`
 	MaxMints  limitValue `help:"One-time URLs a minute, or none."`
+	MaxKept   limitValue `help:"Bytes of events and other records kept for it, or none."`
+	MaxEdits  limitValue `help:"Edits and deletions a minute, or none."`
 }
 
 func (c *accountSet) Run(ctx context.Context) error {
@@ -81,6 +85,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 		}{
 			{"images", c.MaxImages}, {"bytes", c.MaxBytes},
 			{"drafts", c.MaxDrafts}, {"mints", c.MaxMints},
+			{"kept", c.MaxKept}, {"edits", c.MaxEdits},
 		} {
 			if !l.value.given {
 				continue
@@ -91,7 +96,8 @@ func (c *accountSet) Run(ctx context.Context) error {
 			}
 		}
 		if !changed {
-			return errors.New("nothing to set: give -max-images, -max-bytes, -max-drafts or -max-mints")
+			return errors.New("nothing to set: give -max-images, -max-bytes, -max-drafts, " +
+				"-max-mints, -max-kept or -max-edits")
 		}
 		return nil
 	})

@@ -177,6 +177,25 @@ func (c *sweepCommand) Run(ctx context.Context) error {
 	})
 }
 
+type scrubCommand struct{ Store }
+
+// Help is what --help says beneath the usage.
+func (scrubCommand) Help() string {
+	return `After erasures a server rebuilds SQLite once a day, at -rebuild-at, if it is estimated to
+take less than 10 seconds. This does it now, beside a server or without one; all writers wait for as
+long as it takes, and it takes twice as much disk as the database has.`
+}
+
+func (c *scrubCommand) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		done, err := core.ScrubNow(ctx)
+		if err == nil && !done {
+			err = errors.New("a reader of the database, such as a backup, was in the way: run this again")
+		}
+		return err
+	})
+}
+
 type migrateCommand struct{ Store }
 
 func (c *migrateCommand) Run(ctx context.Context) error {

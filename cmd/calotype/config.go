@@ -52,6 +52,8 @@ type Config struct {
 
 	EventRetention time.Duration `help:"How long events for webhooks are kept." default:"720h"`
 
+	RebuildAt Clock `help:"Time of day, UTC, at which SQLite is rebuilt after erasures." default:"03:00"`
+
 	WebhookURL    string `help:"URL that is told of the first account's uploads."`
 	WebhookSecret string `help:"Sent to it in cf-webhook-auth; or CALOTYPE_WEBHOOK_SECRET_FILE."`
 
@@ -153,6 +155,19 @@ func checkBase(base string) (string, error) {
 			"https://images.example.com, with no user before the host and no path behind it", shown)
 	}
 	return u.Scheme + "://" + u.Host, nil
+}
+
+// Clock is a time of day, written 03:00, as the time since midnight.
+type Clock time.Duration
+
+// UnmarshalText reads the written form.
+func (c *Clock) UnmarshalText(text []byte) error {
+	at, err := time.Parse("15:04", string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a time of day: it should be like 03:00", text)
+	}
+	*c = Clock(time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute)
+	return nil
 }
 
 // Bytes is a number of bytes, written 1048576, 512KiB, 10MiB, 4GiB, 10MB or 1GB.

@@ -52,6 +52,9 @@ func lockData(ctx context.Context, dir string) (*os.File, error) {
 	}
 	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		if errors.Is(err, unix.ENOSPC) {
+			err = nil // the number is for messages only
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

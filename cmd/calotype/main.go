@@ -27,6 +27,7 @@ type commands struct {
 	Restore     restoreCommand     `cmd:"" help:"Make a data folder of a backup."`
 	Import      importCommand      `cmd:"" help:"Move in from Cloudflare Images or another server."`
 	Sweep       sweepCommand       `cmd:"" help:"Delete originals that no image refers to."`
+	Scrub       scrubCommand       `cmd:"" help:"Rid the database of what erased images left, now."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date and stop."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the running server whether it is well."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`

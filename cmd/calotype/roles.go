@@ -12,6 +12,7 @@ import (
 
 	"calotype/internal/api"
 	"calotype/internal/delivery"
+	"calotype/internal/images"
 	"calotype/internal/intake"
 	"calotype/internal/limit"
 	"calotype/internal/pages"
@@ -115,13 +116,18 @@ func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	handler.ServeHTTP(newPatient(bare), r)
 }
 
-// readyz says whether to send requests here; 503 first when draining. Why not is for the log only.
+// readyz says whether to send requests here; 503 first when draining. Why not is for the log, but for
+// a full disk.
 func (h *roles) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
 	text, err := h.ready(ctx)
 	if err != nil {
 		h.log.Warn("not ready", "err", err)
+	}
+	if images.AsError(err).Kind == images.NoSpace {
+		answerText(w, http.StatusServiceUnavailable, "not ready: out of disk")
+		return
 	}
 	if err != nil || h.draining.Load() {
 		answerText(w, http.StatusServiceUnavailable, "not ready")

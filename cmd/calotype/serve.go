@@ -30,6 +30,9 @@ const ballastSize = 16 << 20
 // minEventRetention is longer than the last attempt of a delivery takes.
 const minEventRetention = 48 * time.Hour
 
+// roomWait is the time before a start looks again for room on a full disk.
+const roomWait = 5 * time.Second
+
 type serveCommand struct {
 	Config
 }
@@ -65,7 +68,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer watch.close()
-	db, err := c.openDB(ctx)
+	db, err := c.openDBToServe(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -97,7 +100,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	handler := c.surfaces(core, notifier, urls, watch, logs)
-	handler.ready, handler.identify = readiness(db, pool), connections.Identify
+	handler.ready, handler.identify = readiness(db, core, pool), connections.Identify
 	tryLink := ""
 	handler.pages, tryLink, err = c.pages(core, account, urls, handler.delivery, watch, log)
 	if err != nil {
@@ -212,7 +215,8 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
 		EventRetention: c.EventRetention, MissRate: c.MissRate,
-		Timer: watch.timer(),
+		RebuildAt: time.Duration(c.RebuildAt),
+		Timer:     watch.timer(),
 	}), nil
 }
 
@@ -270,10 +274,35 @@ func (c *serveCommand) serve(ctx context.Context, connections *delivery.Connecti
 	return group.Wait()
 }
 
+// openDBToServe opens the database, also on a full disk: it makes room first, and waits while there
+// is none.
+func (c *serveCommand) openDBToServe(ctx context.Context, log *slog.Logger) (*sqldb.DB, error) {
+	for {
+		if err := images.MakeRoomToStart(c.Data, log); err != nil {
+			return nil, err
+		}
+		db, err := c.openDB(ctx)
+		if !sqldb.IsFull(err) {
+			return db, err
+		}
+		log.Error("out of disk: the database cannot be opened before there is room", "err", err)
+		select {
+		case <-time.After(roomWait):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
 // readiness says whether the server can do its work, and whether workers are sandboxed.
-func readiness(db *sqldb.DB, pool *render.Pool) func(context.Context) (string, error) {
+func readiness(
+	db *sqldb.DB, core *images.Service, pool *render.Pool,
+) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		if err := db.Ping(ctx); err != nil {
+			return "", err
+		}
+		if err := core.WantRoom(); err != nil {
 			return "", err
 		}
 		if !pool.Status().Sandbox.Complete {

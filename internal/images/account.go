@@ -122,9 +122,11 @@ func (s *Service) insertAccount(tx *sqldb.Tx, id, hash string) (Account, error) 
 		hash = base64.RawURLEncoding.EncodeToString(sum[:])[:22]
 	}
 	made, err := tx.Exec(`INSERT INTO accounts (id, hash, created, suspended, used_images,
-		used_bytes, used_drafts, minted, mint_minute, max_images, max_bytes, max_drafts, max_mints)
-		VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, -1, -1, ?4, -1)
-		ON CONFLICT DO NOTHING`, id, hash, micros(s.Now()), defaultMaxDrafts)
+		used_bytes, used_drafts, minted, mint_minute, max_images, max_bytes, max_drafts, max_mints,
+		kept_counted, max_kept, max_edits)
+		VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, -1, -1, ?4, -1, ?3, ?5, ?6)
+		ON CONFLICT DO NOTHING`, id, hash, micros(s.Now()), defaultMaxDrafts, defaultMaxKept,
+		defaultMaxEdits)
 	if err != nil {
 		return Account{}, err
 	}
@@ -192,15 +194,16 @@ func (s *Service) SuspendAccount(ctx context.Context, id string, suspended bool)
 // limitColumns are the limits of an account by the names that operators use.
 var limitColumns = map[string]string{
 	"images": `max_images`, "bytes": `max_bytes`, "drafts": `max_drafts`, "mints": `max_mints`,
+	"kept": `max_kept`, "edits": `max_edits`,
 }
 
-// SetLimit sets a limit of an account, "images", "bytes", "drafts" or "mints", to a number or to
-// NoLimit: AccountUnknown, Invalid. What is over it already stays.
+// SetLimit sets a limit of an account, "images", "bytes", "drafts", "mints", "kept" or "edits", to a
+// number or to NoLimit: AccountUnknown, Invalid. What is over it already stays.
 func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error {
 	column, ok := limitColumns[limit]
 	if !ok || n < NoLimit {
 		return Errorf(Invalid, "the limit %s=%d is not valid: it is a number of images, bytes, "+
-			"drafts or mints, or %d for none", limit, n, NoLimit)
+			"drafts, mints, kept bytes or edits, or %d for none", limit, n, NoLimit)
 	}
 	return s.setAccount(ctx, id, column, n)
 }
@@ -265,8 +268,8 @@ func (s *Service) oneAccount(ctx context.Context, column, value string) (Account
 }
 
 const selectAccount = `SELECT id, hash, created, flexible_variants, browser_ttl, suspended,
-	used_images, used_bytes, used_drafts, max_images, max_bytes, max_drafts, max_mints
-	FROM accounts`
+	used_images, used_bytes, used_drafts, kept_bytes, max_images, max_bytes, max_drafts, max_mints,
+	max_kept, max_edits FROM accounts`
 
 // row is a *sql.Row or the current one of *sql.Rows.
 type row interface{ Scan(dest ...any) error }
@@ -274,8 +277,9 @@ type row interface{ Scan(dest ...any) error }
 func scanAccount(r row) (a Account, err error) {
 	var created, ttl int64
 	err = r.Scan(&a.ID, &a.Hash, &created, &a.Config.FlexibleVariants, &ttl, &a.Suspended,
-		&a.Used.Images, &a.Used.Bytes, &a.Used.Drafts,
-		&a.Limits.Images, &a.Limits.Bytes, &a.Limits.Drafts, &a.Limits.Mints)
+		&a.Used.Images, &a.Used.Bytes, &a.Used.Drafts, &a.Used.Kept,
+		&a.Limits.Images, &a.Limits.Bytes, &a.Limits.Drafts, &a.Limits.Mints,
+		&a.Limits.Kept, &a.Limits.Edits)
 	a.Created, a.Config.BrowserTTL = fromMicros(created), accountTTL(ttl)
 	return a, err
 }

@@ -39,7 +39,7 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 		}
 		deleted += gone
 	}
-	err = s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error { return deleteAccountRows(tx, id) })
+	err = s.tidy(ctx, func(tx *sqldb.Tx) error { return deleteAccountRows(tx, id) })
 	if err != nil {
 		return deleted, fmt.Errorf("deleting an account: %w", err)
 	}
@@ -54,7 +54,7 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 		return 0, err
 	}
 	var gone []deletedRow
-	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
+	err := s.tidy(ctx, func(tx *sqldb.Tx) (err error) {
 		gone, err = deleteRows(tx, `key IN (SELECT key FROM images WHERE account = ?1 LIMIT ?2)`,
 			account, some)
 		if err != nil {

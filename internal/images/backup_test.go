@@ -3,7 +3,10 @@ package images_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/sqldb"
 )
 
 // newEmbedded returns a core on SQLite and a folder, all in its data folder.
@@ -451,5 +455,90 @@ func damageState(t *testing.T, backup string) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// replant changes the database of a backup, as who has the folder can, and its manifest with it.
+func replant(t *testing.T, backup string, plant func(path string)) {
+	t.Helper()
+	manifests, err := filepath.Glob(filepath.Join(backup, "*.json"))
+	if err != nil || len(manifests) != 1 {
+		t.Fatalf("manifests: %q, %v", manifests, err)
+	}
+	text, err := os.ReadFile(manifests[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := images.ParseManifest(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(backup, m.State, images.DatabaseFile)
+	plant(path)
+	database, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.Files {
+		if m.Files[i].Name == images.DatabaseFile {
+			m.Files[i].Size = int64(len(database))
+			m.Files[i].SHA256 = fmt.Sprintf("%x", sha256.Sum256(database))
+		}
+	}
+	if text, err = json.Marshal(m); err == nil {
+		err = os.WriteFile(manifests[0], text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestForeignSchemas plants what would run with the server's statements, or hide rows: no backup of
+// it is made, and none that was made so is restored.
+func TestForeignSchemas(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, plant, says string }{
+		{"trigger", `CREATE TRIGGER planted AFTER UPDATE ON accounts BEGIN
+			INSERT INTO tokens (key, account, name, scope, sha256, created, batches)
+			SELECT 'x', id, 'x', 'admin', 'y', 0, 0 FROM accounts; END`,
+			`"trigger planted" should not be there`},
+		{"view", `CREATE VIEW planted AS SELECT * FROM tokens`, `"view planted" should not be there`},
+		{"index", `CREATE UNIQUE INDEX planted ON images (size)`, `"index planted" should not be there`},
+		{"no index", `DROP INDEX images_id`, `"index images_id" is missing`},
+		{"another column", `ALTER TABLE variants ADD COLUMN planted TEXT DEFAULT 'x'`,
+			`"table variants" is another`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			core, folder := newEmbedded(t), filepath.Join(t.TempDir(), "backup")
+			upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+			backUp(t, core, folder)
+			plant := func(path string) {
+				t.Helper()
+				db, err := sqldb.Open(t.Context(), path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = db.Exec(t.Context(), c.plant)
+				if err = errors.Join(err, db.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			replant(t, folder, plant)
+			into := t.TempDir()
+			_, err := restoreTo(t, folder, into, false)
+			foreign := new(sqldb.ForeignSchemaError)
+			if !errors.As(err, &foreign) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("restored: %v, want %s", err, c.says)
+			}
+			if _, err := os.Stat(filepath.Join(into, images.DatabaseFile)); err == nil {
+				t.Error("the database is in place")
+			}
+			plant(filepath.Join(core.Dir, images.DatabaseFile))
+			_, err = core.BackUp(t.Context(), backupOf(core, folder))
+			if !errors.As(err, &foreign) {
+				t.Errorf("backed up: %v", err)
+			}
+		})
 	}
 }

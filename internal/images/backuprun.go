@@ -43,7 +43,7 @@ func (b *backUp) do(ctx context.Context, installation string) (err error) {
 	if err := b.takeSnapshot(ctx, m.State); err != nil {
 		return err
 	}
-	err = b.withSnapshot(ctx, m.State, func() error { return b.copyOriginals(ctx, installation) })
+	err = b.withSnapshot(ctx, m.State, func() error { return b.copyOriginals(ctx, m) })
 	if err != nil {
 		return err
 	}
@@ -117,8 +117,13 @@ func (b *backUp) withSnapshot(ctx context.Context, state string, fn func() error
 }
 
 // copyOriginals copies what the snapshot names and the backup lacks.
-func (b *backUp) copyOriginals(ctx context.Context, installation string) error {
-	if err := mark(ctx, b.to.blobs, installation); err != nil {
+func (b *backUp) copyOriginals(ctx context.Context, m manifest) error {
+	state := filepath.Join(b.to.dir, m.State)
+	if err := checkSchema(ctx, b.snapshot.DB, state); err != nil {
+		return fmt.Errorf("it could not be restored, drop from the database what is not its own: %w",
+			err)
+	}
+	if err := mark(ctx, b.to.blobs, m.Installation); err != nil {
 		return err
 	}
 	err := b.snapshot.eachOriginal(ctx, func(o storedOriginal) error { return b.copy(ctx, o) })

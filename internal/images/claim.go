@@ -36,7 +36,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	})
 	u.s.Timer.Since(render.Uploads, StageCommit, began)
 	if err != nil {
-		return img, storing("claiming a ticket", err)
+		return img, fmt.Errorf("claiming a ticket: %w", err)
 	}
 	if !claimed {
 		return u.lost(ctx, o.SHA256)

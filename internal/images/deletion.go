@@ -71,6 +71,7 @@ func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
 // key of the erasure that they belong to, "" for none. After the commit comes removeGone.
 func (s *Service) bury(tx *sqldb.Tx, erasure string, gone []deletedRow) error {
 	now := micros(s.Now())
+	bytes := map[string]int64{}
 	for _, d := range gone {
 		var blob, order any
 		prefix := ""
@@ -80,14 +81,15 @@ func (s *Service) bury(tx *sqldb.Tx, erasure string, gone []deletedRow) error {
 		if erasure != "" {
 			order = erasure
 		}
-		_, err := tx.Exec(`INSERT INTO tombstones (key, blob, renditions, deleted, tried, erasure)
-			VALUES (?1, ?2, ?3, ?4, ?4, ?5) ON CONFLICT DO NOTHING`,
-			d.key, blob, prefix, now, order)
+		made, err := tx.Exec(`INSERT INTO tombstones (key, blob, renditions, deleted, tried, erasure,
+			account) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6) ON CONFLICT DO NOTHING`,
+			d.key, blob, prefix, now, order, d.account)
 		if err != nil {
 			return fmt.Errorf("writing a tombstone: %w", err)
 		}
+		bytes[d.account] += tombstoneBytes * made
 	}
-	return nil
+	return keep(tx, bytes)
 }
 
 // removed is what a deletion found on this node.
@@ -100,7 +102,7 @@ type removed struct {
 // finds them any more, and their bytes go. What fails is left to the periodic jobs.
 func (s *Service) removeGone(ctx context.Context, gone []deletedRow) (r removed) {
 	s.resolved.forget()
-	s.scrubDue.Store(true)
+	s.scrubber.due.Store(true)
 	cache := s.renditionsHere()
 	var blobs []tombstone
 	for _, d := range gone {
@@ -143,7 +145,7 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 		return nil
 	}
 	tried := micros(s.Now())
-	noting := s.DB.TxAgain(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
+	noting := s.tidy(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
 		for i, t := range all {
 			_, err := tx.Exec(`UPDATE tombstones SET tried = ?2,
 				blob = CASE WHEN ?3 = 1 THEN NULL ELSE blob END WHERE key = ?1`,
@@ -183,58 +185,51 @@ func (s *Service) deleteLeftOver(ctx context.Context) error {
 	}
 }
 
-// rebuildShare is how many times longer than its last one took the database is left alone before it
-// is rebuilt again: erasures in a row must not keep writers waiting.
-const rebuildShare = 20
-
-// scrub rids the database's files of what was deleted, if anything was. For erasures the database is
-// rebuilt too, and their receipts say so; a reader may hold it up, then it is tried again.
-func (s *Service) scrub(ctx context.Context) error {
-	s.scrubbing.Lock()
-	defer s.scrubbing.Unlock()
-	began := micros(s.Now())
-	var due int
-	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM erasures
-		WHERE ended IS NOT NULL AND scrubbed = 0`).Scan(&due)
-	if err != nil {
-		return fmt.Errorf("looking for erasures: %w", err)
-	}
-	if !s.scrubDue.Swap(false) && due == 0 {
-		return nil
-	}
-	if due > 0 {
-		if time.Now().Before(s.mayRebuild) {
-			s.scrubDue.Store(true)
-			return nil
-		}
-		start := time.Now()
-		err := s.DB.Rebuild(ctx)
-		s.mayRebuild = time.Now().Add(rebuildShare * time.Since(start))
-		if err != nil {
-			s.scrubDue.Store(true)
-			return err
-		}
-	}
-	done, err := s.DB.Scrub(ctx)
-	if err != nil || !done {
-		s.scrubDue.Store(true)
-		return err
-	}
-	if due > 0 {
-		_, err = s.DB.Exec(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, began)
-	}
-	return err
-}
-
 // forgetDeletions deletes tombstones and erasures that are two days old and done.
 func (s *Service) forgetDeletions(ctx context.Context) error {
 	before := micros(s.Now().Add(-deletionsKept))
-	_, err := s.DB.Exec(ctx, `DELETE FROM tombstones WHERE deleted < ?1 AND blob IS NULL`, before)
+	// An erasure that its client left half-way has ended: what it deleted is scrubbed with the rest.
+	_, err := s.DB.Exec(ctx, `UPDATE erasures SET ended = ?2 WHERE ended IS NULL AND mark < ?1`,
+		before, micros(s.Now()))
 	if err == nil {
-		_, err = s.DB.Exec(ctx, `DELETE FROM erasures WHERE mark < ?1`, before)
+		err = s.forgetRows(ctx, tombstoneBytes, `tombstones WHERE key IN (SELECT key FROM tombstones
+			WHERE deleted < ?1 AND blob IS NULL ORDER BY deleted LIMIT ?2)`, before)
+	}
+	if err == nil {
+		err = s.forgetRows(ctx, erasureBytes, `erasures WHERE key IN (SELECT key FROM erasures
+			WHERE mark < ?1 AND scrubbed = 1 LIMIT ?2)`, before)
 	}
 	if err != nil {
 		return fmt.Errorf("forgetting old deletions: %w", err)
 	}
 	return nil
+}
+
+// forgetRows deletes rows of a table, of which each counts as so many bytes for its account, some
+// at a time: other writers wait.
+func (s *Service) forgetRows(ctx context.Context, each int64, which string, before int64) error {
+	const some = 1000
+	for {
+		gone := 0
+		err := s.tidy(ctx, func(tx *sqldb.Tx) error {
+			rows, err := tx.Query(`DELETE FROM `+which+` RETURNING COALESCE(account, '')`, before, some)
+			if err != nil {
+				return err
+			}
+			accounts, err := collect(rows, scanText)
+			if err != nil {
+				return err
+			}
+			gone = len(accounts)
+			freed := map[string]int64{}
+			for _, account := range accounts {
+				freed[account] -= each
+			}
+			delete(freed, "") // an older release wrote it, and did not count it
+			return keep(tx, freed)
+		})
+		if err != nil || gone < some {
+			return err
+		}
+	}
 }

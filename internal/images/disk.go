@@ -1,8 +1,12 @@
 package images
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -36,7 +40,7 @@ func defaultDiskReserve(dir string) (int64, error) {
 // makeRoom sees to it that bytes can be written and leave the reserve untouched, which the database
 // lives on. Renditions can be made again, so they go first. NoSpace when that is not enough.
 func (s *Service) makeRoom(bytes int64) error {
-	free, _, err := s.disk(s.Dir)
+	free, _, err := s.space(s.Dir)
 	if err != nil {
 		return err
 	}
@@ -45,21 +49,96 @@ func (s *Service) makeRoom(bytes int64) error {
 		lacking -= s.renditions.shrink(lacking)
 	}
 	if lacking > 0 {
-		s.Log.Error("out of disk", "free", free, "reserve", s.DiskReserve, "dir", s.Dir)
-		return noSpace(nil)
+		s.disk.log(s.Log, "free", free, "reserve", s.DiskReserve, "dir", s.Dir)
+		return Errorf(NoSpace, outOfDisk)
 	}
 	return nil
 }
 
-// noSpace is a full disk, whoever met it first.
-func noSpace(err error) error {
-	return &Error{Kind: NoSpace, Msg: "The server is out of disk space", Err: err}
+const (
+	diskLookEvery = time.Second // for those who add rows
+	diskLogEvery  = time.Minute
+)
+
+// A diskState is what was last seen of the disk.
+type diskState struct {
+	mu     sync.Mutex
+	looked time.Time
+	err    error // nil: there is room
+	logged time.Time
 }
 
-// storing says what became of a write: a full disk has a kind of its own.
-func storing(doing string, err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, sqldb.ErrFull) {
-		return noSpace(fmt.Errorf("%s: %w", doing, err))
+// log says that the disk is full, not each time.
+func (d *diskState) log(log *slog.Logger, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now := time.Now(); now.Sub(d.logged) >= diskLogEvery {
+		d.logged = now
+		log.Error("out of disk", args...)
 	}
-	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// WantRoom refuses what adds rows while the reserve of the disk is touched: NoSpace. It looks once
+// a second, and drops renditions first. Deletions, erasures and what settles deliveries go on: the
+// reserve is for them. A Service that was not started refuses nothing.
+func (s *Service) WantRoom() error {
+	if s.renditions == nil {
+		return nil
+	}
+	d := &s.disk
+	d.mu.Lock()
+	fresh, err := time.Since(d.looked) < diskLookEvery, d.err
+	if !fresh {
+		d.looked = time.Now() // others need not look too
+	}
+	d.mu.Unlock()
+	if fresh {
+		return err
+	}
+	err = s.makeRoom(0)
+	d.mu.Lock()
+	before := d.err
+	d.err = err
+	d.mu.Unlock()
+	if before != nil && err == nil {
+		s.Log.Info("there is room on the disk again")
+	}
+	return err
+}
+
+// tidy is DB.TxAgain for what must be possible on a full disk: it gives up renditions, and then the
+// ballast, and tries once more.
+func (s *Service) tidy(ctx context.Context, fn func(*sqldb.Tx) error) error {
+	err := s.DB.TxAgain(ctx, fn)
+	if !sqldb.IsFull(err) || s.Dir == "" {
+		return err
+	}
+	gave, giving := s.giveWay()
+	if giving != nil {
+		return errors.Join(err, giving)
+	}
+	if !gave {
+		return err
+	}
+	return s.DB.TxAgain(ctx, fn)
+}
+
+// giveWay makes some room on a disk whose reserve is touched. It reports whether there is some.
+func (s *Service) giveWay() (bool, error) {
+	free, _, err := s.space(s.Dir)
+	if err != nil || s.DiskReserve > 0 && free >= s.DiskReserve {
+		return false, err // then it is the disk of the database, which is another
+	}
+	if s.renditionsHere().shrink(maxBallast) > 0 {
+		return true, nil
+	}
+	dropped, err := dropBallast(s.Dir)
+	return dropped || free >= minRoom, err
+}
+
+const outOfDisk = "The server is out of disk space"
+
+// isNoSpace reports whether err comes from a full disk, that of the database included.
+func isNoSpace(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || sqldb.IsFull(err)
 }

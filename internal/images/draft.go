@@ -41,10 +41,13 @@ const (
 
 // CreateDraft makes a draft and returns it with the secret of its one-time URL. Exists when the
 // custom id is taken by an image or by a draft whose ticket is alive. LimitReached,
-// AccountSuspended.
+// AccountSuspended, NoSpace.
 func (s *Service) CreateDraft(
 	ctx context.Context, account string, d NewDraft,
 ) (img Image, ticket string, err error) {
+	if err := s.WantRoom(); err != nil {
+		return Image{}, "", err
+	}
 	img, err = s.newDraft(account, d)
 	if err != nil {
 		return Image{}, "", err

@@ -85,7 +85,7 @@ func (s *Service) insertPaid(tx *sqldb.Tx, d *waitingDraft) error {
 
 // chargeOfDrafts is what so many new drafts take of their account.
 func (s *Service) chargeOfDrafts(n int) charge {
-	return charge{drafts: int64(n), bytes: int64(n) * s.MaxUploadBytes, mints: int64(n)}
+	return charge{drafts: int64(n), bytes: int64(n) * s.MaxUploadBytes, mints: int64(n), kept: 1}
 }
 
 // commitGroup runs a transaction for the draft that leads and those that wait for it. It returns
@@ -121,7 +121,8 @@ func told(d *waitingDraft, err error) error {
 	switch {
 	case err == nil:
 		return d.err
-	case errors.Is(err, sqldb.ErrCommitUnknown), sqldb.IsUnavailable(err):
+	case errors.Is(err, sqldb.ErrCommitUnknown), sqldb.IsFull(err),
+		sqldb.IsUnavailable(err):
 		return err
 	}
 	return errAlone

@@ -20,8 +20,12 @@ type Edit struct {
 // EditImage changes an image or draft and returns what it then is. A change of RequireSignedURLs
 // gives an image a new id, so that what caches hold under the old one is never taken for it; a
 // draft, of which there is nothing to hold, keeps its id. ImageNotFound when there is none of that
-// id (any more); Invalid, also for a custom id that is to become private.
+// id (any more); Invalid, also for a custom id that is to become private; LimitReached,
+// AccountSuspended, NoSpace.
 func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Image, error) {
+	if err := s.WantRoom(); err != nil {
+		return Image{}, err
+	}
 	if e.Creator != nil && *e.Creator != nil {
 		if err := checkCreator(**e.Creator); err != nil {
 			return Image{}, err
@@ -49,7 +53,10 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		if img.ID != id {
 			told.PreviousID = id
 		}
-		return s.record(tx, account, told)
+		if err := s.record(tx, account, told); err != nil {
+			return err
+		}
+		return s.pay(tx, account, charge{edits: 1, kept: 1})
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Image{}, s.whyNotEdited(ctx, account, id, e)

@@ -45,11 +45,12 @@ type Receipt struct {
 	Ended        time.Time // zero while images or drafts may be left: the same call goes on
 	Images       int64
 	Drafts       int64
-	Bytes        int64 // of originals
-	Renditions   int64 // removed at the nodes that were called
-	Uploads      int64 // bodies being received that were stopped there
-	OriginalsDue int64 // which the blob store has not let go of yet
-	Scrubbed     bool  // the database's files were rid of the rows
+	Bytes        int64     // of originals
+	Renditions   int64     // removed at the nodes that were called
+	Uploads      int64     // bodies being received that were stopped there
+	OriginalsDue int64     // which the blob store has not let go of yet
+	Scrubbed     bool      // the database's files were rid of the rows
+	Rebuild      time.Time // when the database is to be rebuilt for it, if it can be by then
 }
 
 const (
@@ -61,8 +62,9 @@ const (
 // Erase takes out a creator's images and drafts, or one image: rows, originals, and the renditions
 // of this node, at once; those of other nodes within seconds. A draft's ticket dies with it, and an
 // upload for the creator that began before makes no image. The work of one call is bounded: while
-// Ended is zero, the same call goes on, also after a kill. Invalid; ImageNotFound when there is no
-// image of the ID, nor anything that webhooks were told of one.
+// Ended is zero, the same call goes on, also after a kill. Invalid; LimitReached,
+// AccountSuspended; ImageNotFound when there is no image of the ID, nor anything that webhooks were
+// told of one.
 func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Receipt, error) {
 	if (q.Creator == "") == (q.ID == "") {
 		return Receipt{}, Errorf(Invalid,
@@ -98,26 +100,76 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 
 // orderErasure makes the erasure's row, or goes on with one that has not ended.
 func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQuery) error {
-	return s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	return s.tidy(ctx, func(tx *sqldb.Tx) error {
 		if q.Creator != "" {
 			if err := passFence(tx, q.Creator); err != nil {
 				return err
 			}
 		}
-		fresh := func(column, value string) string {
-			return column + ` = CASE WHEN erasures.ended IS NULL THEN erasures.` + column +
-				` ELSE ` + value + ` END, `
+		// As eraseSome does: the erasure is locked first, then its account.
+		ordered, err := tx.Exec(`UPDATE erasures SET mark = mark WHERE account = ?1 AND subject = ?2`,
+			account, q.subject())
+		if err != nil {
+			return err
 		}
-		_, err := tx.Exec(`INSERT INTO erasures (account, subject, key, began, mark, scrubbed,
-			images, drafts, bytes, renditions, uploads) VALUES (?1, ?2, ?3, ?4, ?4, 1, 0, 0, 0, 0, 0)
-			ON CONFLICT (account, subject) DO UPDATE SET `+
-			fresh("key", "excluded.key")+fresh("began", "excluded.began")+
-			fresh("images", "0")+fresh("drafts", "0")+fresh("bytes", "0")+
-			fresh("renditions", "0")+fresh("uploads", "0")+
-			`mark = excluded.mark, ended = NULL`,
-			account, q.subject(), newKey(), micros(s.Now()))
-		return err
+		if err := s.payErasure(tx, account, q, ordered > 0); err != nil {
+			return err
+		}
+		return s.insertErasure(tx, account, q)
 	})
+}
+
+// payErasure counts an order for the account: LimitReached, AccountSuspended. An operator's counts
+// for no rate. Orders always work where there is something to erase. Those that find nothing may
+// not fill the disk.
+func (s *Service) payErasure(tx *sqldb.Tx, account string, q ErasureQuery, ordered bool) error {
+	var c charge
+	if s.spool != nil {
+		c.edits = 1
+	}
+	if !ordered {
+		condition, value := q.where()
+		var there int
+		err := tx.QueryRow(`SELECT count(*) WHERE EXISTS (SELECT 1 FROM images WHERE `+condition+`)
+			OR EXISTS (SELECT 1 FROM events WHERE account = ?1 AND creator = ?2)`,
+			account, value).Scan(&there)
+		if err != nil {
+			return err
+		}
+		if there == 0 && s.spool != nil {
+			c.kept = keptAtDeletion
+		}
+	}
+	if c != (charge{}) {
+		return s.pay(tx, account, c)
+	}
+	return holdAccounts(tx, []string{account})
+}
+
+// insertErasure inserts the erasure's row, or renews it when it has ended. The account is held.
+func (s *Service) insertErasure(tx *sqldb.Tx, account string, q ErasureQuery) error {
+	var there int64
+	err := tx.QueryRow(`SELECT count(*) FROM erasures WHERE account = ?1 AND subject = ?2`,
+		account, q.subject()).Scan(&there)
+	if err != nil {
+		return err
+	}
+	fresh := func(column, value string) string {
+		return column + ` = CASE WHEN erasures.ended IS NULL THEN erasures.` + column +
+			` ELSE ` + value + ` END, `
+	}
+	_, err = tx.Exec(`INSERT INTO erasures (account, subject, key, began, mark, scrubbed,
+		images, drafts, bytes, renditions, uploads) VALUES (?1, ?2, ?3, ?4, ?4, 1, 0, 0, 0, 0, 0)
+		ON CONFLICT (account, subject) DO UPDATE SET `+
+		fresh("key", "excluded.key")+fresh("began", "excluded.began")+
+		fresh("images", "0")+fresh("drafts", "0")+fresh("bytes", "0")+
+		fresh("renditions", "0")+fresh("uploads", "0")+
+		`mark = excluded.mark, ended = NULL`,
+		account, q.subject(), newKey(), micros(s.Now()))
+	if err != nil {
+		return err
+	}
+	return keep(tx, map[string]int64{account: erasureBytes * (1 - there)})
 }
 
 // eraseSome takes out some rows and what hangs on them, and returns how many. When there are none
@@ -127,7 +179,7 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 	var events int
 	var key string
 	condition, value := q.where()
-	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
 		// The row is locked first, so that two calls for one creator take turns.
 		err := tx.QueryRow(`UPDATE erasures SET mark = mark WHERE account = ?1 AND subject = ?2
 			RETURNING key`, account, q.subject()).Scan(&key)
@@ -137,6 +189,9 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 		gone, err = deleteRows(tx, condition+` AND key IN (SELECT key FROM images WHERE `+condition+
 			` LIMIT `+strconv.Itoa(erasureStep)+`)`, account, value)
 		if err != nil {
+			return err
+		}
+		if err := holdAccounts(tx, []string{account}); err != nil {
 			return err
 		}
 		if err := s.bury(tx, key, gone); err != nil {
@@ -203,30 +258,21 @@ func (s *Service) receipt(
 	r.Began, r.Mark = fromMicros(began), fromMicros(mark)
 	if ended.Valid {
 		r.Ended = fromMicros(ended.Int64)
+		r.Rebuild = s.RebuildDue(r.Ended)
 	}
 	return r, nil
 }
 
-// FinishErasure does now what periodic jobs of a server would do about a receipt that has ended,
-// for a program that is no server; it returns the receipt as it then is.
+// FinishErasure does now what periodic jobs of a server would do about a receipt that has ended, for
+// an operator: see ScrubNow. It returns the receipt as it then is.
 func (s *Service) FinishErasure(
 	ctx context.Context, account string, q ErasureQuery,
 ) (Receipt, error) {
 	if err := s.deleteOriginalsOf(ctx, account, q); err != nil {
 		s.Log.Warn("originals are left to a periodic job", "err", err)
 	}
-	for range 10 { // a reader may hold the log back
-		if err := s.scrub(ctx); err != nil {
-			return Receipt{}, err
-		}
-		if !s.scrubDue.Load() {
-			break
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return Receipt{}, ctx.Err()
-		}
+	if _, err := s.ScrubNow(ctx); err != nil {
+		return Receipt{}, err
 	}
 	return s.receipt(ctx, account, q)
 }

@@ -177,6 +177,9 @@ func TestAStoreThatRefusesToDelete(t *testing.T) {
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("originals are left: %v", left)
 		}
+		if done, err := core.ScrubNow(t.Context()); err != nil || !done {
+			t.Fatalf("scrubbed %v, %v", done, err)
+		}
 		if err := core.ForgetDeletions(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -84,7 +84,8 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 }
 
 // AsError returns err as an *Error. That the database is away, or that no file can be opened for
-// want of descriptors, is Busy; what else is none is Internal, without a message.
+// want of descriptors, is Busy; that a disk is full is NoSpace; what else is none is Internal,
+// without a message.
 func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -99,6 +100,9 @@ func AsError(err error) *Error {
 		e = busy("The database cannot be reached now")
 		e.Err = err
 		return e
+	}
+	if isNoSpace(err) {
+		return &Error{Kind: NoSpace, Msg: outOfDisk, Err: err}
 	}
 	return &Error{Kind: Internal, Err: err}
 }

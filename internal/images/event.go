@@ -181,6 +181,7 @@ func (s *Service) record(tx *sqldb.Tx, account string, events ...Event) error {
 		return err
 	}
 	var variants []string
+	var bytes int64
 	for _, e := range events {
 		told := slices.DeleteFunc(slices.Clone(to), func(s subscriber) bool {
 			return !slices.Contains(s.events, e.Type)
@@ -197,11 +198,13 @@ func (s *Service) record(tx *sqldb.Tx, account string, events ...Event) error {
 		if e.Image.Draft || e.Type == ImageDeleted {
 			e.Variants = nil
 		}
-		if err := insertEvent(tx, e, told); err != nil {
+		written, err := insertEvent(tx, e, told)
+		if err != nil {
 			return fmt.Errorf("recording an event: %w", err)
 		}
+		bytes += written
 	}
-	return nil
+	return keep(tx, map[string]int64{account: bytes})
 }
 
 func newEventID() string { return "evt_" + newKey() }
@@ -217,17 +220,18 @@ func variantNames(tx *sqldb.Tx, account string) ([]string, error) {
 	return names, err
 }
 
-func insertEvent(tx *sqldb.Tx, e Event, to []subscriber) error {
+// insertEvent writes an event with its deliveries, and returns how many bytes they take.
+func insertEvent(tx *sqldb.Tx, e Event, to []subscriber) (bytes int64, err error) {
 	text, err := json.Marshal(e.facts())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	_, err = tx.Exec(`INSERT INTO events (id, account, type, image, id_sha256, creator, created,
 		erasure, facts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
 		e.ID, e.Account, string(e.Type), e.Image.Key, hashHex(e.Image.ID), e.Image.Creator,
 		micros(e.At), flag(e.erasure), string(text))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, s := range to {
 		_, err := tx.Exec(`INSERT INTO deliveries (event, webhook, account, created, policy,
@@ -235,10 +239,10 @@ func insertEvent(tx *sqldb.Tx, e Event, to []subscriber) error {
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4, 0, 0, 'pending')`,
 			e.ID, s.webhook, e.Account, micros(e.At), s.policy, s.policyName)
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return eventBytes + int64(len(text)) + deliveryBytes*int64(len(to)), nil
 }
 
 // A factsError says that the facts of an event are not what this release writes.
@@ -326,7 +330,7 @@ func (s *Service) recordByAccount(tx *sqldb.Tx, events []Event) error {
 }
 
 // eraseEvents deletes some events about what is erased, at most erasureStep, and returns how many:
-// of images that are being deleted, and of those that were deleted before.
+// of images that are being deleted, and of those that were deleted before. The account is held.
 func eraseEvents(
 	tx *sqldb.Tx, account string, q ErasureQuery, gone []deletedRow,
 ) (erased int, err error) {
@@ -336,43 +340,24 @@ func eraseEvents(
 		}
 	}
 	some := ` LIMIT ` + fmt.Sprint(erasureStep) + `)`
-	if q.ID != "" {
-		// First what was told of an image that is gone while it had another id, which only the events
-		// know. One that is there has kept nothing but its present id.
-		erased, err = deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1
-			AND erasure = 0 AND id_sha256 <> ?2 AND image IN (SELECT image FROM events
-				WHERE account = ?1 AND id_sha256 = ?2 AND erasure = 0)
-			AND NOT EXISTS (SELECT 1 FROM images WHERE key = events.image)`+some,
-			account, hashHex(q.ID))
-		if err != nil || erased == erasureStep {
-			return erased, err
-		}
-		named, err := deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1
-			AND id_sha256 = ?2 AND erasure = 0`+some, account, hashHex(q.ID))
-		return erased + named, err
+	if q.ID == "" {
+		all, err := deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1
+			AND creator = ?2`+some, account, q.Creator)
+		return all.events, err
 	}
-	return deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1 AND creator = ?2`+
-		some, account, q.Creator)
-}
-
-// deleteEvents deletes events with all that hangs on them.
-func deleteEvents(tx *sqldb.Tx, where string, args ...any) (int, error) {
-	rows, err := tx.Query(`DELETE FROM events WHERE `+where+` RETURNING id`, args...)
-	if err != nil {
-		return 0, fmt.Errorf("deleting events: %w", err)
+	// First what was told of an image that is gone while it had another id, which only the events
+	// know. One that is there has kept nothing but its present id.
+	before, err := deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1
+		AND erasure = 0 AND id_sha256 <> ?2 AND image IN (SELECT image FROM events
+			WHERE account = ?1 AND id_sha256 = ?2 AND erasure = 0)
+		AND NOT EXISTS (SELECT 1 FROM images WHERE key = events.image)`+some,
+		account, hashHex(q.ID))
+	if err != nil || before.events == erasureStep {
+		return before.events, err
 	}
-	ids, err := collect(rows, scanText)
-	if err != nil {
-		return 0, fmt.Errorf("deleting events: %w", err)
-	}
-	for _, id := range ids {
-		for _, table := range []string{"deliveries", "delivery_attempts"} {
-			if _, err := tx.Exec(`DELETE FROM `+table+` WHERE event = ?1`, id); err != nil {
-				return 0, fmt.Errorf("deleting from %s: %w", table, err)
-			}
-		}
-	}
-	return len(ids), nil
+	named, err := deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1
+		AND id_sha256 = ?2 AND erasure = 0`+some, account, hashHex(q.ID))
+	return before.events + named.events, err
 }
 
 func joinEvents(types []EventType) string {

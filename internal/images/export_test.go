@@ -159,8 +159,16 @@ func (s *Service) RunJobs(ctx context.Context, quick, slow func(context.Context)
 
 // SetDisk lets tests say how many bytes of the disk are free.
 func (s *Service) SetDisk(free func() int64) {
-	s.disk = func(string) (int64, int64, error) { return free(), 1 << 40, nil }
+	s.space = func(string) (int64, int64, error) { return free(), 1 << 40, nil }
 }
 
 // RenderError lets tests see what an error of package render becomes.
 var RenderError = renderError
+
+// Rebuilds returns how often the database was rebuilt.
+func (s *Service) Rebuilds() int64 { return s.scrubber.rebuilds.Load() }
+
+// RecountKept, TrimKept and EndStreams let tests run the jobs by themselves.
+func (s *Service) RecountKept(ctx context.Context) error { return s.recountKept(ctx) }
+func (s *Service) TrimKept(ctx context.Context) error    { return s.trimKept(ctx) }
+func (s *Service) EndStreams(ctx context.Context) error  { return s.endStreams(ctx) }

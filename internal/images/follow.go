@@ -50,8 +50,8 @@ func (s *Service) beginToFollow() error {
 	return s.writeFollowed()
 }
 
-// writeFollowed writes the file. After a power loss it may be older than it should, or empty; then
-// more is done than need be.
+// writeFollowed writes the file. After a power loss, or on a full disk, it may be older than it
+// should, or empty; then more is done than need be.
 func (s *Service) writeFollowed() error {
 	path := filepath.Join(s.Dir, followedFile)
 	text := strconv.FormatInt(micros(s.follower.upTo), 10) + "\n"
@@ -59,8 +59,12 @@ func (s *Service) writeFollowed() error {
 	if err == nil {
 		err = os.Rename(path+".new", path)
 	}
+	if isNoSpace(err) {
+		s.Log.Warn("it is not written up to when deletions were followed", "err", err)
+		return nil
+	}
 	if err != nil {
-		return storing("writing up to when deletions were followed", err)
+		return fmt.Errorf("writing up to when deletions were followed: %w", err)
 	}
 	s.follower.written = s.follower.upTo
 	return nil

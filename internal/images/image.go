@@ -80,8 +80,8 @@ func (s *Service) OpenOriginal(
 	return img, r, nil
 }
 
-// DeleteImage deletes an image or draft, whose ticket dies with it; ImageNotFound when there is
-// none. The row goes first; bytes that could not be removed are left to a periodic job.
+// DeleteImage deletes an image or draft, whose ticket dies with it: ImageNotFound when there is
+// none; LimitReached, AccountSuspended. The row goes first; bytes that could not be removed are left to a periodic job.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	gone, err := s.deleteRow(ctx, account, id, true)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -95,12 +95,12 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	return nil
 }
 
-// deleteRow deletes the row of an image or draft; sql.ErrNoRows when there is none. Webhooks are
-// told if they are to be.
+// deleteRow deletes the row of an image or draft; sql.ErrNoRows when there is none. With tell, the
+// webhooks are told that are to be, and the deletion counts for the account's rate.
 func (s *Service) deleteRow(
 	ctx context.Context, account, id string, tell bool,
 ) (gone deletedRow, err error) {
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
 		rows, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2`, account, hashHex(id))
 		if err == nil && len(rows) == 0 {
 			err = sql.ErrNoRows
@@ -109,12 +109,13 @@ func (s *Service) deleteRow(
 			return err
 		}
 		gone = rows[0]
-		if tell {
-			if err := s.record(tx, account, deletions(rows, false)...); err != nil {
-				return err
-			}
+		if err := s.bury(tx, "", rows); err != nil || !tell {
+			return err
 		}
-		return s.bury(tx, "", rows)
+		if err := s.record(tx, account, deletions(rows, false)...); err != nil {
+			return err
+		}
+		return s.pay(tx, account, charge{edits: 1})
 	})
 	return gone, err
 }

@@ -23,7 +23,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"calotype/internal/blob"
@@ -53,6 +52,7 @@ type Config struct {
 	MissRate int // renditions a second that a client's address may have made; 0 for any number
 
 	EventRetention time.Duration // of events, told or not; 0 for 30 days
+	RebuildAt      time.Duration // since midnight UTC: when SQLite is rebuilt after erasures
 
 	Now   func() time.Time
 	Log   *slog.Logger
@@ -63,10 +63,11 @@ type Config struct {
 type Service struct {
 	Config
 	shares     shares
-	disk       func(dir string) (free, all int64, err error) // diskSpace
-	room       sync.Mutex                                    // held while a file reserves bytes of the disk
-	spool      *spool                                        // of bodies being received
-	fetched    *spool                                        // of originals fetched from a remote store, to be rendered
+	space      func(dir string) (free, all int64, err error) // diskSpace
+	disk       diskState
+	room       sync.Mutex // held while a file reserves bytes of the disk
+	spool      *spool     // of bodies being received
+	fetched    *spool     // of originals fetched from a remote store, to be rendered
 	renditions *renditionCache
 	makers     makers
 	misses     misses
@@ -77,9 +78,7 @@ type Service struct {
 	resolved   resolveCache
 	counters   counters
 	follower   follower
-	scrubDue   atomic.Bool    // something was deleted since the database was scrubbed
-	scrubbing  sync.Mutex     // held by scrub
-	mayRebuild time.Time      // when the database may be rebuilt again; under scrubbing
+	scrubber   scrubber
 	work       sync.WaitGroup // of goroutines that outlive their asker
 	maxLooked  int            // rows that a page of a list looks at
 	listRows   int            // rows that a list reads at once
@@ -106,7 +105,7 @@ func New(c Config) *Service {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
 	s := &Service{Config: c, maxLooked: maxLooked, listRows: listRows,
-		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), disk: diskSpace,
+		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: diskSpace,
 		misses: newMisses(c.MissRate)}
 	s.gates.pool, s.drafts.pool = s.shares.tickets, s.shares.drafts
 	s.closing, s.close = context.WithCancel(context.Background())
@@ -126,6 +125,16 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 		return fmt.Errorf("images: reading the schema: %w", err)
 	}
 	return db.Migrate(ctx, files)
+}
+
+// checkSchema refuses a SQLite database that has more, or other, than the schema of its version. It
+// makes and removes a folder in dir.
+func checkSchema(ctx context.Context, db *sqldb.DB, dir string) error {
+	files, err := fs.Sub(schemaFiles, "schema")
+	if err != nil {
+		return fmt.Errorf("images: reading the schema: %w", err)
+	}
+	return db.CheckSchema(ctx, files, dir)
 }
 
 // schemaOf returns the schema that the database has, and the one that this program writes.
@@ -159,7 +168,10 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.beginToFollow(); err != nil {
 		return err
 	}
-	s.scrubDue.Store(true) // a process that was killed may have deleted something
+	if err := s.makeBallast(ctx); err != nil {
+		return err
+	}
+	s.scrubber.due.Store(true) // a process that was killed may have deleted something
 	return s.checkInstallation(ctx, true)
 }
 

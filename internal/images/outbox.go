@@ -153,7 +153,7 @@ func (s *Service) ClaimDeliveries(
 ) ([]Delivery, error) {
 	var claimed []Delivery
 	now := s.Now()
-	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
 		rows, err := tx.Query(claimSome,
 			webhook, micros(now), micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
 		if err != nil {
@@ -253,9 +253,22 @@ type ReplayQuery struct {
 }
 
 // Replay makes deliveries of an account due again, with all their attempts before them, and returns
-// how many. It takes those that have ended, and those that wait for their next attempt; what is
-// being sent now is left alone. Webhooks that are paused get them once they are resumed.
+// how many: LimitReached, AccountSuspended, NoSpace. It takes those that have ended, and those that
+// wait for their next attempt; what is being sent now is left alone. Webhooks that are paused get
+// them once they are resumed.
 func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
+	err = s.WantRoom()
+	if err == nil {
+		err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return s.pay(tx, account, charge{kept: 1, coming: keptByOne}) })
+	}
+	if err != nil {
+		return 0, fmt.Errorf("replaying deliveries: %w", err)
+	}
+	return s.replay(ctx, account, q)
+}
+
+// replay is Replay whatever the account keeps.
+func (s *Service) replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
 	if !plainText(q.Event) || !plainText(q.Webhook) {
 		return 0, nil
 	}
@@ -397,43 +410,91 @@ func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[st
 }
 
 // forgetEvents deletes events that are older than EventRetention, with what hangs on them, told or
-// not, and streams that nobody asks for.
+// not, and what was for webhooks that are deleted.
 func (s *Service) forgetEvents(ctx context.Context) error {
 	const some = 500
+	before := micros(s.Now().Add(-s.EventRetention))
 	for {
-		gone := 0
-		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
+		var gone deletedEvents
+		err := s.tidy(ctx, func(tx *sqldb.Tx) error {
+			rows, err := tx.Query(`SELECT account FROM events WHERE created < ?1
+				ORDER BY created LIMIT ?2`, before, some)
+			if err != nil {
+				return fmt.Errorf("looking for old events: %w", err)
+			}
+			accounts, err := collect(rows, scanText)
+			if err != nil {
+				return fmt.Errorf("looking for old events: %w", err)
+			}
+			if err := holdAccounts(tx, accounts); err != nil {
+				return err
+			}
 			gone, err = deleteEvents(tx, `id IN (SELECT id FROM events WHERE created < ?1
-				ORDER BY created LIMIT ?2)`, micros(s.Now().Add(-s.EventRetention)), some)
+				ORDER BY created LIMIT ?2)`, before, some)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		if gone < some {
+		if gone.events < some {
 			break
 		}
 	}
-	return s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
-		rows, err := tx.Query(`DELETE FROM webhooks WHERE kind = 'stream' AND seen < ?1 RETURNING id`,
-			micros(s.Now().Add(-streamLife)))
-		if err != nil {
-			return fmt.Errorf("deleting streams: %w", err)
+	return s.forgetOrphanedDeliveries(ctx)
+}
+
+// forgetOrphanedDeliveries deletes what is left of webhooks that are deleted: something was written
+// for them in that moment, or the server was killed.
+func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
+	rows, err := s.DB.Query(ctx, `SELECT webhook, MIN(account) FROM deliveries WHERE NOT EXISTS
+		(SELECT 1 FROM webhooks WHERE id = deliveries.webhook) GROUP BY webhook`)
+	if err != nil {
+		return fmt.Errorf("looking for deliveries to deleted webhooks: %w", err)
+	}
+	orphans, err := collect(rows, scanPair)
+	if err != nil {
+		return fmt.Errorf("looking for deliveries to deleted webhooks: %w", err)
+	}
+	for _, o := range orphans {
+		if err := s.forgetDeliveries(ctx, o[1], o[0]); err != nil {
+			return err
 		}
-		streams, err := collect(rows, scanText)
-		if err != nil {
-			return fmt.Errorf("deleting streams: %w", err)
+	}
+	return nil
+}
+
+// endStreams deletes streams that nobody asks for: after a week, or after an hour when more events
+// wait than are kept for one.
+func (s *Service) endStreams(ctx context.Context) error {
+	idle, dead := micros(s.Now().Add(-streamIdle)), micros(s.Now().Add(-streamLife))
+	rows, err := s.DB.Query(ctx, `SELECT id, account FROM webhooks WHERE `+endedStream(1, 2),
+		dead, idle)
+	if err != nil {
+		return fmt.Errorf("looking for streams that nobody asks for: %w", err)
+	}
+	streams, err := collect(rows, scanPair)
+	if err != nil {
+		return fmt.Errorf("looking for streams that nobody asks for: %w", err)
+	}
+	for _, w := range streams {
+		err := s.deleteWebhook(ctx, w[1], w[0], endedStream(3, 4), dead, idle)
+		if err != nil && AsError(err).Kind != WebhookNotFound { // it was asked for meanwhile
+			return err
 		}
-		// And others that were being deleted while something was written for them.
-		rows, err = tx.Query(`SELECT DISTINCT webhook FROM deliveries WHERE due IS NOT NULL
-			AND NOT EXISTS (SELECT 1 FROM webhooks WHERE id = deliveries.webhook)`)
-		if err != nil {
-			return fmt.Errorf("looking for deliveries to nobody: %w", err)
-		}
-		others, err := collect(rows, scanText)
-		for _, id := range append(streams, others...) {
-			err = errors.Join(err, forgetWebhook(tx, id))
-		}
-		return err
-	})
+	}
+	return nil
+}
+
+// endedStream is the condition of a stream that ends: asked for last before one moment, or before
+// another while more than streamBacklog events wait. Its parameters are the numbers of the two.
+func endedStream(dead, idle int) string {
+	return fmt.Sprintf(`kind = 'stream' AND (seen < ?%d OR seen < ?%d AND (SELECT count(*) FROM
+		(SELECT 1 FROM deliveries d WHERE d.webhook = webhooks.id AND d.due IS NOT NULL
+		LIMIT %d) AS waiting) > %d)`, dead, idle, streamBacklog+1, streamBacklog)
+}
+
+// scanPair scans a row of two texts.
+func scanPair(r row) (pair [2]string, err error) {
+	err = r.Scan(&pair[0], &pair[1])
+	return pair, err
 }

@@ -165,7 +165,7 @@ func (c *renditionCache) create() (*newRendition, error) {
 	f, err := os.OpenFile(filepath.Join(c.dir, unfinished+newKey()),
 		os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, storing("making a rendition's file", err)
+		return nil, fmt.Errorf("making a rendition's file: %w", err)
 	}
 	return &newRendition{f, c}, nil
 }
@@ -185,7 +185,7 @@ func (n *newRendition) keep(key string) error {
 		err = os.Rename(n.Name(), path)
 	}
 	if err != nil {
-		return storing("keeping a rendition", err)
+		return fmt.Errorf("keeping a rendition: %w", err)
 	}
 	n.cache.mu.Lock()
 	n.cache.add(renditionEntry{key: key, size: info.Size()})

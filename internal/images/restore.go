@@ -100,6 +100,10 @@ func (b *Backup) restoreOriginals(
 		return fmt.Errorf("opening the restored database: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	// Before any statement writes: who made the backup may have planted a trigger.
+	if err := checkSchema(ctx, db, o.Dir); err != nil {
+		return fmt.Errorf("the backup is not trusted: %w", err)
+	}
 	if err := Migrate(ctx, db); err != nil {
 		return err
 	}

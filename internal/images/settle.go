@@ -29,8 +29,11 @@ func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (set
 		of[webhook] = slices.CompactFunc(all, func(a, b Attempt) bool { return byEvent(a, b) == 0 })
 	}
 	erased := false
-	err = s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
 		settled, erased = 0, false
+		if err := holdOwners(tx, slices.Collect(maps.Keys(of))); err != nil {
+			return err
+		}
 		for _, webhook := range slices.Sorted(maps.Keys(of)) {
 			done, gone, err := s.settle(tx, webhook, of[webhook])
 			if err != nil {
@@ -48,9 +51,26 @@ func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (set
 		return 0, fmt.Errorf("settling deliveries: %w", err)
 	}
 	if erased {
-		s.scrubDue.Store(true)
+		s.scrubber.due.Store(true)
 	}
 	return settled, nil
+}
+
+// holdOwners holds the accounts of webhooks.
+func holdOwners(tx *sqldb.Tx, webhooks []string) error {
+	if len(webhooks) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(`SELECT DISTINCT account FROM webhooks
+		WHERE id IN (`+marks(1, len(webhooks))+`)`, anys(webhooks)...)
+	if err != nil {
+		return fmt.Errorf("reading the accounts of webhooks: %w", err)
+	}
+	accounts, err := collect(rows, scanText)
+	if err != nil {
+		return fmt.Errorf("reading the accounts of webhooks: %w", err)
+	}
+	return holdAccounts(tx, accounts)
 }
 
 // byEvent is one order for all, in which rows are locked.
@@ -101,7 +121,7 @@ func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int,
 	told, err := deleteEvents(tx, `erasure = 1 AND id IN (`+marks(1, len(ended))+`)
 		AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND due IS NOT NULL)`,
 		anys(ended)...)
-	return done, told > 0, err
+	return done, told.events > 0, err
 }
 
 func anys(texts []string) []any {
@@ -183,9 +203,22 @@ func insertAttempts(tx *sqldb.Tx, account string, all []Attempt) error {
 			a.Took.Microseconds(), a.Status, cutText(a.Error, maxAttemptText),
 			cutText(a.Answer, MaxAnswer))
 	}
-	_, err := tx.Exec(`INSERT INTO delivery_attempts (event, webhook, attempt, account, began, took,
-		status, error, answer) VALUES `+strings.Join(values, ", ")+` ON CONFLICT DO NOTHING`, args...)
-	return err
+	rows, err := tx.Query(`INSERT INTO delivery_attempts (event, webhook, attempt, account, began,
+		took, status, error, answer) VALUES `+strings.Join(values, ", ")+`
+		ON CONFLICT DO NOTHING RETURNING `+attemptCost, args...)
+	if err != nil {
+		return err
+	}
+	var written int64
+	_, err = collect(rows, func(r row) (bytes int64, err error) {
+		err = r.Scan(&bytes)
+		written += bytes
+		return bytes, err
+	})
+	if err != nil {
+		return err
+	}
+	return keep(tx, map[string]int64{account: written})
 }
 
 // noteWebhook writes down how a webhook answers, and pauses it if it is gone.

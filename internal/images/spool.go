@@ -95,14 +95,14 @@ func (f *spoolFile) Write(p []byte) (int, error) {
 		f.file, err = os.OpenFile(filepath.Join(f.spool.dir, newKey()),
 			os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
-			return 0, storing("making a spool file", err)
+			return 0, fmt.Errorf("making a spool file: %w", err)
 		}
 	}
 	n, err := f.file.Write(p)
 	f.written += int64(n)
 	f.spool.unwritten.Add(-int64(n))
 	if err != nil {
-		return n, storing("writing to the spool", err)
+		return n, fmt.Errorf("writing to the spool: %w", err)
 	}
 	return n, nil
 }

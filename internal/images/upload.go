@@ -275,7 +275,7 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	account, err := u.s.Account(ctx, u.draft.Account)
 	if err == nil {
 		// What counts is asked at the end; this and the next spare the work for what cannot succeed.
-		err = account.wouldRefuse(charge{images: 1, bytes: u.size})
+		err = account.wouldRefuse(charge{images: 1, bytes: u.size, kept: keptAtDeletion})
 	}
 	if err == nil && d.Creator != nil {
 		query, args := erasedSince(u.draft, u.began)
@@ -313,6 +313,7 @@ func (u *Upload) insertClaimed(tx *sqldb.Tx, img Image) error {
 	if err != nil {
 		return err
 	}
+	c.kept = keptAtDeletion
 	if err := u.s.pay(tx, img.Account, c); err != nil {
 		return err
 	}
@@ -330,7 +331,7 @@ func (u *Upload) store(ctx context.Context, sum string) (*Original, error) {
 	err = u.s.Blobs.Put(ctx, original.Blob, u.file.file, u.size)
 	u.s.Timer.Since(render.Uploads, StageStore, began)
 	if err != nil {
-		return nil, storing("storing an original", err)
+		return nil, fmt.Errorf("storing an original: %w", err)
 	}
 	return original, nil
 }
@@ -416,7 +417,7 @@ func renderError(doing string, err error) error {
 	case errors.Is(err, render.ErrEncode):
 		kind, msg = RenditionFailed, "the picture was decoded, but could not be encoded"
 	default:
-		return storing(doing, err)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return &Error{Kind: kind, Msg: msg, Err: fmt.Errorf("%s: %w", doing, err)}
 }

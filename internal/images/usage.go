@@ -2,6 +2,8 @@ package images
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +17,7 @@ type Usage struct {
 	Images int64
 	Bytes  int64 // of originals, and what open drafts reserve
 	Drafts int64 // open ones: those that expired some minutes ago do not count
+	Kept   int64 // bytes of what else is kept for it: events and the like
 }
 
 // Limits bound what an account may hold and do; NoLimit is none.
@@ -23,6 +26,8 @@ type Limits struct {
 	Bytes  int64 // an open draft counts as the largest upload allowed
 	Drafts int64 // open ones
 	Mints  int64 // drafts made a minute
+	Kept   int64 // bytes of events and the like
+	Edits  int64 // edits, deletions and erasures made a minute
 }
 
 // NoLimit is the absence of a limit.
@@ -37,20 +42,32 @@ const releaseAfter = 10 * time.Minute
 // A charge is what an account is to hold more, or less.
 type charge struct {
 	images, bytes, drafts int64
-	mints                 int64 // only ever more
+	mints, edits          int64 // only ever more
+
+	// kept is how many times its limit the account may keep, 0 for whatever: what this transaction
+	// has added included, and the bytes that will come of it.
+	kept, coming int64
 }
 
 // pay charges an account, or refuses: AccountSuspended, LimitReached. It is the last statement of
 // its transaction that writes, as the account's row is what all writers of an account wait for. Rows
 // of images come before it always, or two transactions could wait for each other.
 func (s *Service) pay(tx *sqldb.Tx, account string, c charge) error {
+	const (
+		minted = `CASE WHEN mint_minute BETWEEN CAST(?6 AS BIGINT) AND CAST(?6 AS BIGINT) + 1
+			THEN minted ELSE 0 END`
+		edited = `CASE WHEN edit_minute BETWEEN CAST(?6 AS BIGINT) AND CAST(?6 AS BIGINT) + 1
+			THEN edited ELSE 0 END`
+	)
 	changed, err := tx.Exec(`UPDATE accounts SET
 		used_images = used_images + CAST(?2 AS BIGINT),
 		used_bytes = used_bytes + CAST(?3 AS BIGINT),
 		used_drafts = used_drafts + CAST(?4 AS BIGINT),
-		minted = CAST(?5 AS BIGINT) + CASE WHEN mint_minute BETWEEN CAST(?6 AS BIGINT)
-			AND CAST(?6 AS BIGINT) + 1 THEN minted ELSE 0 END,
+		minted = CAST(?5 AS BIGINT) + `+minted+`,
 		mint_minute = CASE WHEN mint_minute = CAST(?6 AS BIGINT) + 1 THEN mint_minute
+			ELSE CAST(?6 AS BIGINT) END,
+		edited = CAST(?7 AS BIGINT) + `+edited+`,
+		edit_minute = CASE WHEN edit_minute = CAST(?6 AS BIGINT) + 1 THEN edit_minute
 			ELSE CAST(?6 AS BIGINT) END
 		WHERE id = ?1 AND suspended = 0
 		AND (CAST(?2 AS BIGINT) + CAST(?4 AS BIGINT) <= 0 OR max_images < 0 OR
@@ -60,9 +77,13 @@ func (s *Service) pay(tx *sqldb.Tx, account string, c charge) error {
 		AND (CAST(?4 AS BIGINT) <= 0 OR max_drafts < 0 OR
 			used_drafts + CAST(?4 AS BIGINT) <= max_drafts)
 		AND (CAST(?5 AS BIGINT) = 0 OR max_mints < 0 OR
-			CAST(?5 AS BIGINT) + CASE WHEN mint_minute BETWEEN CAST(?6 AS BIGINT)
-			AND CAST(?6 AS BIGINT) + 1 THEN minted ELSE 0 END <= max_mints)`,
-		account, c.images, c.bytes, c.drafts, c.mints, s.Now().Unix()/60)
+			CAST(?5 AS BIGINT) + `+minted+` <= max_mints)
+		AND (CAST(?7 AS BIGINT) = 0 OR max_edits < 0 OR
+			CAST(?7 AS BIGINT) + `+edited+` <= max_edits)
+		AND (CAST(?8 AS BIGINT) = 0 OR max_kept < 0 OR
+			kept_bytes + CAST(?9 AS BIGINT) + `+keptReserved(`CAST(?4 AS BIGINT)`)+`
+				<= max_kept * CAST(?8 AS BIGINT))`,
+		account, c.images, c.bytes, c.drafts, c.mints, s.Now().Unix()/60, c.edits, c.kept, c.coming)
 	if err != nil {
 		return fmt.Errorf("charging an account: %w", err)
 	}
@@ -70,6 +91,15 @@ func (s *Service) pay(tx *sqldb.Tx, account string, c charge) error {
 		return nil
 	}
 	a, err := scanAccount(tx.QueryRow(selectAccount+` WHERE id = ?1`, account))
+	if err == nil && c.kept > 0 { // its drafts will add to what it keeps
+		var reserved int64
+		err = tx.QueryRow(`SELECT `+keptReserved(`CAST(?2 AS BIGINT)`)+` FROM accounts
+			WHERE id = ?1`, account, c.drafts).Scan(&reserved)
+		a.Used.Kept += reserved
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return errNoAccount
+	}
 	if err != nil {
 		return fmt.Errorf("reading why an account was not charged: %w", err)
 	}
@@ -86,7 +116,7 @@ func (a Account) refusal(c charge) error {
 }
 
 // wouldRefuse says what stands against a charge, as far as a row that was read can tell: it takes a
-// limit on mints for reached, as it does not know their number.
+// limit on mints or edits for reached, as it does not know their number.
 func (a Account) wouldRefuse(c charge) error {
 	over := func(limit, used, more int64) bool { return more > 0 && limit >= 0 && used+more > limit }
 	limit := ""
@@ -100,6 +130,12 @@ func (a Account) wouldRefuse(c charge) error {
 			a.Limits.Bytes)
 	case over(a.Limits.Drafts, a.Used.Drafts, c.drafts):
 		limit = fmt.Sprintf("%d drafts that wait for their upload", a.Limits.Drafts)
+	case c.kept > 0 && a.Limits.Kept >= 0 && a.Used.Kept+c.coming > c.kept*a.Limits.Kept:
+		limit = fmt.Sprintf("%d bytes of events and other records that are kept for it, of which an "+
+			"open draft takes those of its upload: have its webhooks and streams take their events, "+
+			"or delete those whose receiver is gone", a.Limits.Kept)
+	case c.edits > 0 && a.Limits.Edits >= 0:
+		limit = fmt.Sprintf("%d edits and deletions a minute", a.Limits.Edits)
 	case c.mints > 0 && a.Limits.Mints >= 0:
 		limit = fmt.Sprintf("%d one-time URLs a minute", a.Limits.Mints)
 	default:

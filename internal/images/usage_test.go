@@ -1,6 +1,9 @@
 package images_test
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -203,6 +206,7 @@ func TestUsageIsARecount(t *testing.T) {
 		if err := core.SetLimit(t.Context(), other.ID, "images", 4); err != nil {
 			t.Fatal(err)
 		}
+		limit(t, core, "kept", 200_000) // so that some is trimmed
 		var wait sync.WaitGroup
 		for worker := range 8 {
 			rnd := rand.New(rand.NewPCG(uint64(worker), 2))
@@ -240,7 +244,7 @@ func (m mix) do(seed int, now *atomic.Int64) {
 		d.ID = &id
 	}
 	var err error
-	switch m.rnd.IntN(8) {
+	switch m.rnd.IntN(13) {
 	case 0, 1, 2:
 		var ticket string
 		_, ticket, err = m.core.CreateDraft(m.t.Context(), m.account, d)
@@ -258,14 +262,63 @@ func (m mix) do(seed int, now *atomic.Int64) {
 	case 7:
 		now.Add(int64(3 * time.Hour / time.Microsecond))
 		err = m.core.DeleteExpiredDrafts(m.t.Context())
+	case 8, 9:
+		meta := json.RawMessage(fmt.Sprintf(`{"seed":%d}`, seed))
+		_, err = m.core.EditImage(m.t.Context(), m.account, id, images.Edit{Meta: &meta})
+	case 10:
+		err = m.tell()
+	case 11:
+		_, err = m.core.Erase(m.t.Context(), m.account, images.ErasureQuery{ID: id})
+	case 12:
+		err = m.forget()
 	}
 	switch kind := images.AsError(err).Kind; {
 	case err == nil:
 	case kind == images.Exists, kind == images.ImageNotFound, kind == images.LimitReached,
-		kind == images.TicketUnknown, kind == images.TicketDead, kind == images.TicketUsed:
+		kind == images.WebhookNotFound, kind == images.TicketUnknown, kind == images.TicketDead, kind == images.TicketUsed:
 	default:
 		m.t.Error(err)
 	}
+}
+
+// tell opens a stream, takes some of its events, tells of most that they were taken or not, and may
+// delete the stream.
+func (m mix) tell() error {
+	w, err := m.core.OpenStream(m.t.Context(), m.account, "stream-"+strconv.Itoa(m.rnd.IntN(2)), nil)
+	if err != nil {
+		return err
+	}
+	claimed, err := m.core.ClaimDeliveries(m.t.Context(), w.ID, 8)
+	if err != nil {
+		return err
+	}
+	var attempts []images.Attempt
+	for _, d := range claimed {
+		if m.rnd.IntN(4) > 0 {
+			attempts = append(attempts, attempt(d, []int{200, 500}[m.rnd.IntN(2)]))
+		}
+	}
+	if _, err = m.core.SettleDeliveries(m.t.Context(), attempts); err != nil || m.rnd.IntN(4) > 0 {
+		return err
+	}
+	err = m.core.DeleteWebhook(m.t.Context(), m.account, w.ID)
+	if images.AsError(err).Kind == images.WebhookNotFound {
+		err = nil // another worker has
+	}
+	return err
+}
+
+// forget does the jobs that delete what is kept.
+func (m mix) forget() error {
+	for _, job := range []func(context.Context) error{
+		m.core.TrimKept, m.core.ForgetEvents, m.core.ForgetDeletions, m.core.EndStreams,
+		m.core.RecountKept, m.core.Scrub,
+	} {
+		if err := job(m.t.Context()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // TestOneFunctionDeletesRows: what deletes rows by itself forgets to credit their account.

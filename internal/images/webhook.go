@@ -50,6 +50,10 @@ const (
 
 	keyOverlap = 24 * time.Hour     // for which two signing keys are valid
 	streamLife = 7 * 24 * time.Hour // of a stream that nobody asks for
+
+	// Of one that nobody has asked for so long and to which more events wait.
+	streamIdle    = time.Hour
+	streamBacklog = 10_000
 )
 
 var (
@@ -68,11 +72,14 @@ type WebhookChange struct {
 // not.
 type WebhookTest func(context.Context, Webhook) error
 
-// CreateWebhook adds a webhook, if its receiver passes the test: Invalid, LimitReached, and the
-// test's errors. A nil test is passed.
+// CreateWebhook adds a webhook, if its receiver passes the test: Invalid, LimitReached,
+// AccountSuspended, NoSpace, and the test's errors. A nil test is passed.
 func (s *Service) CreateWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
+	if err := s.WantRoom(); err != nil {
+		return Webhook{}, err
+	}
 	w, err := s.newWebhook(ctx, account, c, test)
 	if err != nil {
 		return Webhook{}, err
@@ -169,7 +176,10 @@ func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
 		if err := holdAccount(tx, w.Account); err != nil {
 			return err
 		}
-		return w.insert(tx)
+		if err := w.insert(tx); err != nil {
+			return err
+		}
+		return s.pay(tx, w.Account, charge{kept: 1, coming: keptByOne})
 	})
 	if err != nil {
 		return fmt.Errorf("making a webhook: %w", err)
@@ -289,9 +299,10 @@ func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Web
 	return s.Webhook(ctx, account, id)
 }
 
-// OpenStream returns the stream of a name, made if there is none: Invalid, LimitReached. It gets
-// what happens from now on, for as long as somebody asks for it once a week. What has failed, or
-// waits for its next attempt, is due when it is opened again.
+// OpenStream returns the stream of a name, made if there is none: Invalid, LimitReached,
+// AccountSuspended, NoSpace. It gets what happens from now on, until nobody asks for it for a week,
+// or for an hour while more than 10,000 events wait. What has failed, or waits for its next attempt,
+// is due when it is opened again.
 func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
 ) (Webhook, error) {
@@ -316,7 +327,11 @@ func (s *Service) OpenStream(
 		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
 	}
 	if changed == 0 {
-		if err := s.insertWebhook(ctx, w); err != nil {
+		err := s.WantRoom()
+		if err == nil {
+			err = s.insertWebhook(ctx, w)
+		}
+		if err != nil {
 			// Somebody else may have made it in this moment.
 			if found, reading := there(); reading == nil {
 				return found, nil
@@ -327,7 +342,7 @@ func (s *Service) OpenStream(
 	found, err := there()
 	if err == nil && changed > 0 {
 		// Its receiver was away, and is back: nothing waits for its next attempt.
-		_, err = s.Replay(ctx, account, ReplayQuery{Webhook: found.ID, Failed: true})
+		_, err = s.replay(ctx, account, ReplayQuery{Webhook: found.ID, Failed: true})
 	}
 	if err != nil {
 		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
@@ -398,49 +413,94 @@ func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
 	if !plainText(id) {
 		return errNoWebhook
 	}
-	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+	return s.deleteWebhook(ctx, account, id, `1 = 1`)
+}
+
+// deleteWebhook deletes a webhook or stream that fulfils a condition: WebhookNotFound.
+func (s *Service) deleteWebhook(ctx context.Context, account, id, condition string, args ...any) error {
+	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
 		// So that no policy is being written that names it.
 		if err := holdAccount(tx, account); errors.Is(err, errNoAccount) {
 			return errNoWebhook
 		} else if err != nil {
 			return err
 		}
-		gone, err := tx.Exec(`DELETE FROM webhooks WHERE account = ?1 AND id = ?2`, account, id)
-		if err != nil {
-			return err
+		gone, err := tx.Exec(`DELETE FROM webhooks WHERE account = ?1 AND id = ?2 AND `+condition,
+			append([]any{account, id}, args...)...)
+		if err == nil && gone == 0 {
+			err = errNoWebhook
 		}
-		if gone == 0 {
-			return errNoWebhook
+		if err == nil {
+			_, err = tx.Exec(`DELETE FROM notification_targets WHERE webhook = ?1`, id)
 		}
-		return forgetWebhook(tx, id)
+		return err
 	})
+	if err == nil {
+		err = s.forgetDeliveries(ctx, account, id)
+	}
 	if err != nil {
 		return fmt.Errorf("deleting a webhook: %w", err)
 	}
-	s.scrubDue.Store(true) // of its secrets
+	s.scrubber.due.Store(true) // of its secrets
 	return nil
 }
 
-// forgetWebhook deletes what refers to a webhook that is deleted, and events of erasures that nobody
-// else is to be told. Of deliveries those that wait and those that have ended are in two indexes.
-func forgetWebhook(tx *sqldb.Tx, id string) error {
-	_, err := deleteEvents(tx, `erasure = 1 AND id IN (SELECT event FROM deliveries
-		WHERE webhook = ?1 AND due IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM deliveries
-		WHERE event = events.id AND webhook <> ?1 AND due IS NOT NULL)`, id)
-	if err != nil {
-		return err
-	}
-	for _, from := range []string{
-		`notification_targets WHERE webhook = ?1`,
-		`deliveries WHERE webhook = ?1 AND due IS NOT NULL`,
-		`deliveries WHERE webhook = ?1 AND due IS NULL`,
-		`delivery_attempts WHERE webhook = ?1`,
-	} {
-		if _, err := tx.Exec(`DELETE FROM `+from, id); err != nil {
-			return fmt.Errorf("deleting what a webhook was told: %w", err)
+// forgetDeliveries deletes what a deleted webhook was told or to be told, some at a time, and the
+// events that were for no other.
+func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string) error {
+	const some = 500
+	// Those that wait and those that have ended are in two indexes.
+	for _, which := range []string{`due IS NOT NULL`, `due IS NULL`} {
+		for {
+			rows, err := s.DB.Query(ctx, `SELECT event FROM deliveries
+				WHERE webhook = ?1 AND `+which+` LIMIT ?2`, webhook, some)
+			if err != nil {
+				return fmt.Errorf("reading what a webhook was told: %w", err)
+			}
+			events, err := collect(rows, scanText)
+			if err != nil {
+				return fmt.Errorf("reading what a webhook was told: %w", err)
+			}
+			err = s.tidy(ctx, func(tx *sqldb.Tx) error {
+				return forgetDeliveriesOf(tx, account, webhook, events)
+			})
+			if err != nil {
+				return fmt.Errorf("deleting what a webhook was told: %w", err)
+			}
+			if len(events) < some {
+				break
+			}
 		}
 	}
 	return nil
+}
+
+// forgetDeliveriesOf deletes the deliveries of some events to a webhook. Events of erasures go as
+// soon as nobody else is still to be told, others when nobody else was or is to be.
+func forgetDeliveriesOf(tx *sqldb.Tx, account, webhook string, events []string) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if err := holdAccounts(tx, []string{account}); err != nil {
+		return err
+	}
+	args := append([]any{webhook}, anys(events)...)
+	which := ` IN (` + marks(2, len(events)) + `)`
+	_, err := deleteEvents(tx, `id`+which+` AND NOT EXISTS (SELECT 1 FROM deliveries
+		WHERE event = events.id AND webhook <> ?1 AND (events.erasure = 0 OR due IS NOT NULL))`,
+		args...)
+	if err != nil {
+		return err
+	}
+	deliveries, err := tx.Exec(`DELETE FROM deliveries WHERE webhook = ?1 AND event`+which, args...)
+	if err != nil {
+		return err
+	}
+	attempts, err := deleteAttempts(tx, `webhook = ?1 AND event`+which, args...)
+	if err != nil {
+		return err
+	}
+	return keep(tx, map[string]int64{account: -deliveryBytes*deliveries - attempts})
 }
 
 const selectWebhook = `SELECT id, account, kind, name, url, secret, events, signing_key,

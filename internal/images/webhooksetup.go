@@ -18,6 +18,9 @@ import (
 func (s *Service) AddWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
+	if err := s.WantRoom(); err != nil {
+		return Webhook{}, err
+	}
 	w, err := s.newWebhook(ctx, account, c, test)
 	if err != nil {
 		return Webhook{}, err
@@ -29,7 +32,10 @@ func (s *Service) AddWebhook(
 		if err := w.insert(tx); err != nil {
 			return err
 		}
-		return tellWebhook(tx, w)
+		if err := tellWebhook(tx, w); err != nil {
+			return err
+		}
+		return s.pay(tx, account, charge{kept: 1, coming: keptByOne})
 	})
 	if err != nil {
 		return Webhook{}, fmt.Errorf("making a webhook and its policy: %w", err)

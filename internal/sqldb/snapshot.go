@@ -26,7 +26,7 @@ func (db *DB) Snapshot(ctx context.Context, path string) (err error) {
 		return fmt.Errorf("sqldb: making a snapshot: %w", err)
 	}
 	_, err = db.reader.ExecContext(ctx, `VACUUM INTO ?1`, path)
-	if isFull(err) {
+	if IsFull(err) {
 		err = fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	if err == nil {

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -178,20 +179,28 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 		return fmt.Errorf("sqldb: beginning a transaction: %w", err)
 	}
 	if err := fn(&Tx{ctx: ctx, tx: begun, db: db}); err != nil {
-		if isFull(err) {
+		if IsFull(err) {
 			err = fmt.Errorf("%w: %w", ErrFull, err)
 		}
-		if rollback := begun.Rollback(); rollback != nil {
+		if rollback := begun.Rollback(); rollback != nil && !rolledBack(rollback) {
 			return errors.Join(err, fmt.Errorf("sqldb: rolling back: %w", rollback))
 		}
 		return err
 	}
-	if err := begun.Commit(); isFull(err) {
+	if err := begun.Commit(); IsFull(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err) // SQLite has rolled back
 	} else if err != nil {
 		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 	}
 	return nil
+}
+
+// rolledBack reports whether a rollback failed since SQLite had rolled back by itself, as it does
+// when the disk is full.
+func rolledBack(err error) bool {
+	var lite sqlite3.Error
+	return errors.As(err, &lite) && lite.Code == sqlite3.ErrError &&
+		strings.Contains(lite.Error(), "no transaction is active")
 }
 
 // errCrowded is a wait for the writer, or for a connection, that took all of a transaction's time.
@@ -212,11 +221,12 @@ func (db *DB) TxAgain(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
-// isFull reports whether err is an engine's word that its disk is full.
-func isFull(err error) bool {
+// IsFull reports whether err says that the disk of the database is full.
+func IsFull(err error) bool {
 	var lite sqlite3.Error
 	var pg *pgconn.PgError
-	return errors.As(err, &lite) && lite.Code == sqlite3.ErrFull ||
+	return errors.Is(err, ErrFull) ||
+		errors.As(err, &lite) && (lite.Code == sqlite3.ErrFull || lite.SystemErrno == syscall.ENOSPC) ||
 		errors.As(err, &pg) && pg.Code == "53100"
 }
 

@@ -73,8 +73,9 @@ func NewReceipt(r images.Receipt, now time.Time) Receipt {
 			"tried every minute", &r.OriginalsDue, by.Format(TimeFormat)})
 	}
 	if !r.Scrubbed {
-		wire.Due = append(wire.Due, Due{What: "the rows in the write-ahead log of SQLite",
-			By: by.Format(TimeFormat)})
+		wire.Due = append(wire.Due, Due{What: "copies of the rows in SQLite's files, which are " +
+			"rebuilt once a day; too large a database when the operator runs calotype scrub",
+			By: r.Rebuild.Add(dueTime).Format(TimeFormat)})
 	}
 	if now.Before(by) {
 		wire.Due = append(wire.Due,

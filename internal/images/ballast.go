@@ -1,0 +1,104 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// The ballast is a file that takes some of the disk and holds nothing. What must be possible when
+// others have filled the disk to the last byte throws it off: a start, which opens the database, and
+// deletions, of which each first needs room. It is made again when there is room.
+const (
+	ballastFile = "ballast"
+	maxBallast  = 16 << 20 // bytes; a quarter of a small reserve
+	minRoom     = 1 << 20  // bytes that a start needs free
+)
+
+// makeBallast makes the ballast, if it is not there and fits beside the reserve.
+func (s *Service) makeBallast(context.Context) error {
+	path := filepath.Join(s.Dir, ballastFile)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	size := min(maxBallast, s.DiskReserve/4)
+	free, _, err := diskSpace(s.Dir)
+	if err != nil || free < s.DiskReserve+size || size == 0 {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = allocate(f, size)
+		if err = errors.Join(err, f.Close()); err != nil {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}
+	if err != nil && !isNoSpace(err) {
+		return fmt.Errorf("making the ballast: %w", err)
+	}
+	return nil
+}
+
+// allocate gives an empty file its bytes on the disk.
+func allocate(f *os.File, size int64) error {
+	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+	if !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	zeros := make([]byte, 64<<10)
+	for ; size > 0; size -= int64(len(zeros)) {
+		if _, err := f.Write(zeros[:min(size, int64(len(zeros)))]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropBallast removes the ballast of a data folder, and reports whether it was there.
+func dropBallast(dir string) (bool, error) {
+	err := os.Remove(filepath.Join(dir, ballastFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("removing the ballast: %w", err)
+	}
+	return true, nil
+}
+
+// MakeRoomToStart makes the room that a start needs on a disk that is full: it removes renditions,
+// which can be made again, and then the ballast. Nothing else may use dir.
+func MakeRoomToStart(dir string, log *slog.Logger) error {
+	lacking := func() (bool, error) {
+		free, _, err := diskSpace(dir)
+		return free < minRoom, err
+	}
+	lacks, err := lacking()
+	if err != nil || !lacks {
+		return err
+	}
+	log.Error("out of disk: making room to start", "dir", dir)
+	err = filepath.WalkDir(filepath.Join(dir, renditionsDir),
+		func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			if lacks, err = lacking(); err != nil || lacks {
+				return errors.Join(err, os.Remove(path))
+			}
+			return fs.SkipAll
+		})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing renditions: %w", err)
+	}
+	if lacks, err = lacking(); err == nil && lacks {
+		_, err = dropBallast(dir)
+	}
+	return err
+}

@@ -1,0 +1,281 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+// Kept rows are what an account makes the server keep besides its images: events, deliveries,
+// attempts, tombstones and erasures. kept_bytes in the account's row says how many bytes they take.
+// Each transaction that inserts or deletes some of them changes it by keep.
+//
+// Over its limit an account makes no drafts, edits, replays, webhooks or streams. Uploads by
+// one-time URL are never refused for it: an open draft counts as the event of its upload, see
+// keptReserved. Deletions and erasures always work. What has ended is deleted first: see trimKept.
+
+// Bytes that the rows take, with their entries in indexes. They are what SQLite was seen to take,
+// rounded up; the texts of events and attempts come on top. The SQL and the Go must agree.
+const (
+	eventBytes     = 1024
+	deliveryBytes  = 768
+	attemptBytes   = 512
+	tombstoneBytes = 512
+	erasureBytes   = 512
+
+	eventCost   = `1024 + octet_length(facts)`
+	attemptCost = `512 + octet_length(error) + octet_length(answer)`
+)
+
+// keptReserved is what the open drafts of an account, ?1, and some more will add at least: one event
+// for each, told to all webhooks there are.
+func keptReserved(more string) string {
+	return `(used_drafts + ` + more + `) * (SELECT CASE WHEN count(*) = 0 THEN 0
+		ELSE 2048 + 768 * count(*) END FROM webhooks WHERE account = ?1)`
+}
+
+const (
+	defaultMaxKept  = 64 << 20
+	defaultMaxEdits = 12_000
+
+	// keptByOne is what a replay or a new webhook will add at least: an event, or some attempts.
+	keptByOne = 4096
+
+	// keptAtDeletion is how many times the limit an account may keep when it adds what it can only
+	// delete: images by the API, and erasures that find nothing. They write no event themselves.
+	keptAtDeletion = 2
+)
+
+// keep notes that accounts make the server keep more bytes, or fewer, in the order of their ids.
+func keep(tx *sqldb.Tx, bytes map[string]int64) error {
+	for _, account := range slices.Sorted(maps.Keys(bytes)) {
+		if bytes[account] == 0 {
+			continue
+		}
+		_, err := tx.Exec(`UPDATE accounts SET kept_bytes = kept_bytes + CAST(?2 AS BIGINT)
+			WHERE id = ?1`, account, bytes[account])
+		if err != nil {
+			return fmt.Errorf("counting what is kept for an account: %w", err)
+		}
+	}
+	return nil
+}
+
+// holdAccounts holds those of the accounts that are there, in the order of their ids. Who deletes
+// events, deliveries or attempts holds their account first, so that no two wait for each other.
+func holdAccounts(tx *sqldb.Tx, accounts []string) error {
+	slices.Sort(accounts)
+	for _, account := range slices.Compact(accounts) {
+		if err := holdAccount(tx, account); err != nil && !errors.Is(err, errNoAccount) {
+			return fmt.Errorf("holding an account: %w", err)
+		}
+	}
+	return nil
+}
+
+// keptBy sums what the rows of an account, ?1, take.
+const keptBy = `(SELECT COALESCE(SUM(` + eventCost + `), 0) FROM events WHERE account = ?1)
+	+ (SELECT 768 * count(*) FROM deliveries WHERE account = ?1)
+	+ (SELECT COALESCE(SUM(` + attemptCost + `), 0) FROM delivery_attempts WHERE account = ?1)
+	+ (SELECT 512 * count(*) FROM tombstones WHERE account = ?1)
+	+ (SELECT 512 * count(*) FROM erasures WHERE account = ?1)`
+
+// keptRecount is how often what an account keeps is counted again.
+const keptRecount = 24 * time.Hour
+
+// recountKept corrects what is said of accounts that were not recounted for a day: rows may be of a
+// release that did not count them.
+func (s *Service) recountKept(ctx context.Context) error {
+	rows, err := s.DB.Query(ctx, `SELECT id FROM accounts WHERE kept_counted < ?1`,
+		micros(s.Now().Add(-keptRecount)))
+	if err != nil {
+		return fmt.Errorf("looking for accounts to recount: %w", err)
+	}
+	accounts, err := collect(rows, scanText)
+	if err != nil {
+		return fmt.Errorf("looking for accounts to recount: %w", err)
+	}
+	for _, account := range accounts {
+		if err := s.recountKeptBy(ctx, account); err != nil {
+			return fmt.Errorf("recounting what is kept for an account: %w", err)
+		}
+	}
+	return nil
+}
+
+// recountKeptBy reads the difference between the rows of an account and what is said of them, both
+// at one moment. Other transactions leave the difference as it is, so it is added without holding
+// the account for as long as the rows are read. Of two nodes that do so one counts.
+func (s *Service) recountKeptBy(ctx context.Context, account string) error {
+	var lacking, counted int64
+	err := s.DB.QueryRow(ctx, `SELECT `+keptBy+` - kept_bytes, kept_counted FROM accounts
+		WHERE id = ?1`, account).Scan(&lacking, &counted)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.DB.Exec(ctx, `UPDATE accounts SET kept_bytes = kept_bytes + CAST(?2 AS BIGINT),
+		kept_counted = ?3 WHERE id = ?1 AND kept_counted = ?4`,
+		account, lacking, micros(s.Now()), counted)
+	return err
+}
+
+// trimKept makes room for accounts that keep more than three quarters of their limit, until they keep
+// half of it: events go whose deliveries have all ended, the oldest first, and then attempts that
+// are not the last of their delivery. What waits to be delivered stays.
+func (s *Service) trimKept(ctx context.Context) error {
+	rows, err := s.DB.Query(ctx, `SELECT id, kept_bytes - max_kept / 2 FROM accounts
+		WHERE max_kept >= 0 AND kept_bytes > max_kept / 4 * 3`)
+	if err != nil {
+		return fmt.Errorf("looking for accounts that keep much: %w", err)
+	}
+	excess := map[string]int64{}
+	_, err = collect(rows, func(r row) (account string, err error) {
+		var bytes int64
+		err = r.Scan(&account, &bytes)
+		excess[account] = bytes
+		return account, err
+	})
+	if err != nil {
+		return fmt.Errorf("looking for accounts that keep much: %w", err)
+	}
+	for _, account := range slices.Sorted(maps.Keys(excess)) {
+		if err := s.trimKeptBy(ctx, account, excess[account]); err != nil {
+			return fmt.Errorf("deleting what has ended: %w", err)
+		}
+	}
+	return nil
+}
+
+// trimStep is how many rows one transaction deletes to free so many bytes.
+func trimStep(excess int64) int64 { return min(500, excess/3072+1) }
+
+// trimKeptBy deletes what takes so many bytes, if there is as much that may go.
+func (s *Service) trimKeptBy(ctx context.Context, account string, excess int64) error {
+	for _, trim := range []func(context.Context, string, int64) (int64, error){
+		s.trimEnded, s.trimAttempts,
+	} {
+		for excess > 0 {
+			freed, err := trim(ctx, account, trimStep(excess))
+			if err != nil {
+				return err
+			}
+			if freed == 0 {
+				break
+			}
+			excess -= freed
+		}
+	}
+	return nil
+}
+
+// trimEnded deletes some events of an account that are to be delivered to nobody any more, and
+// returns how many bytes they took.
+func (s *Service) trimEnded(
+	ctx context.Context, account string, most int64,
+) (freed int64, err error) {
+	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
+		freed = 0
+		if err := holdAccounts(tx, []string{account}); err != nil {
+			return err
+		}
+		gone, err := deleteEvents(tx, `id IN (SELECT event FROM (SELECT created, event
+			FROM deliveries d WHERE account = ?1 AND due IS NULL AND NOT EXISTS (SELECT 1
+				FROM deliveries o WHERE o.event = d.event AND o.due IS NOT NULL)
+			ORDER BY created, event LIMIT ?2) AS ended)`, account, most)
+		freed = gone.bytes
+		return err
+	})
+	return freed, err
+}
+
+// trimAttempts deletes some attempts of an account that are not the last of their delivery.
+func (s *Service) trimAttempts(
+	ctx context.Context, account string, most int64,
+) (freed int64, err error) {
+	err = s.tidy(ctx, func(tx *sqldb.Tx) (err error) {
+		freed = 0
+		if err := holdAccounts(tx, []string{account}); err != nil {
+			return err
+		}
+		freed, err = deleteAttempts(tx, `(event, webhook, attempt) IN (SELECT event, webhook, attempt
+			FROM delivery_attempts a WHERE account = ?1 AND EXISTS (SELECT 1
+				FROM delivery_attempts n WHERE n.event = a.event AND n.webhook = a.webhook
+					AND n.attempt > a.attempt) LIMIT ?2)`, account, most)
+		if err != nil {
+			return err
+		}
+		return keep(tx, map[string]int64{account: -freed})
+	})
+	return freed, err
+}
+
+// deletedEvents says how many events were deleted, and how many bytes they took with all that hung
+// on them.
+type deletedEvents struct {
+	events int
+	bytes  int64
+}
+
+// deleteEvents deletes events with all that hangs on them, and credits their accounts, which are
+// held.
+func deleteEvents(tx *sqldb.Tx, where string, args ...any) (gone deletedEvents, err error) {
+	rows, err := tx.Query(`DELETE FROM events WHERE `+where+`
+		RETURNING id, account, `+eventCost, args...)
+	if err != nil {
+		return gone, fmt.Errorf("deleting events: %w", err)
+	}
+	freed, accountOf := map[string]int64{}, map[string]string{}
+	ids, err := collect(rows, func(r row) (id string, err error) {
+		var account string
+		var bytes int64
+		err = r.Scan(&id, &account, &bytes)
+		accountOf[id] = account
+		freed[account] -= bytes
+		return id, err
+	})
+	if err != nil {
+		return gone, fmt.Errorf("deleting events: %w", err)
+	}
+	for _, id := range ids {
+		deliveries, err := tx.Exec(`DELETE FROM deliveries WHERE event = ?1`, id)
+		if err != nil {
+			return gone, fmt.Errorf("deleting deliveries: %w", err)
+		}
+		attempts, err := deleteAttempts(tx, `event = ?1`, id)
+		if err != nil {
+			return gone, err
+		}
+		freed[accountOf[id]] -= deliveryBytes*deliveries + attempts
+	}
+	for _, bytes := range freed {
+		gone.bytes -= bytes
+	}
+	gone.events = len(ids)
+	return gone, keep(tx, freed)
+}
+
+// deleteAttempts deletes attempts and returns how many bytes they took, which is not yet credited.
+func deleteAttempts(tx *sqldb.Tx, where string, args ...any) (freed int64, err error) {
+	rows, err := tx.Query(`DELETE FROM delivery_attempts WHERE `+where+` RETURNING `+attemptCost,
+		args...)
+	if err == nil {
+		_, err = collect(rows, func(r row) (bytes int64, err error) {
+			err = r.Scan(&bytes)
+			freed += bytes
+			return bytes, err
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("deleting attempts: %w", err)
+	}
+	return freed, nil
+}

@@ -1,0 +1,183 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Scrubbing rids the database's files of what was deleted. Of plain deletions the write-ahead log is
+// cut to nothing, within seconds. After erasures the database is rebuilt too, for which all writers
+// wait: so it is done once a day, at RebuildAt, for all erasures that have ended before, and only if
+// it is estimated to take no longer than rebuildTime. Else it waits for an operator, who calls
+// ScrubNow. The receipt of an erasure says when: see RebuildDue.
+
+const (
+	// rebuildTime bounds a rebuild, by estimate: a third of what a transaction waits for.
+	rebuildTime = 10 * time.Second
+	// rebuildSpeed is assumed, in bytes a second, until this process has rebuilt once.
+	rebuildSpeed = 64 << 20
+	// rebuildRetry is the time before a rebuild that failed, or had no room, is tried again.
+	rebuildRetry = time.Hour
+	// rebuildWarn is how often it is said that an operator must do it.
+	rebuildWarn = 24 * time.Hour
+)
+
+// A scrubber is what a Service knows of its scrubbing.
+type scrubber struct {
+	due      atomic.Bool  // something was deleted since the database was scrubbed
+	rebuilds atomic.Int64 // since the start
+
+	mu     sync.Mutex // held by a scrub; guards the rest
+	speed  int64      // of the last rebuild, in bytes a second; 0: there was none
+	notTil time.Time  // when a rebuild may be tried again
+	warned time.Time
+}
+
+// RebuildDue returns the first time of day after a moment at which the database may be rebuilt for
+// what was erased until then.
+func (s *Service) RebuildDue(after time.Time) time.Time {
+	day := after.UTC().Truncate(24 * time.Hour)
+	due := day.Add(s.RebuildAt)
+	if !due.After(after) {
+		due = due.Add(24 * time.Hour)
+	}
+	return due
+}
+
+// scrub rids the database's files of what was deleted, if anything was, and rebuilds the database if
+// it is time. A reader may hold it up; then it is tried again.
+func (s *Service) scrub(ctx context.Context) error {
+	s.scrubber.mu.Lock()
+	defer s.scrubber.mu.Unlock()
+	last := s.RebuildDue(s.Now()).Add(-24 * time.Hour)
+	// Where a rebuild costs nothing, there is none to wait for.
+	size, err := s.DB.RebuildSize(ctx)
+	if err != nil {
+		return err
+	}
+	if size == 0 {
+		last = s.Now().Add(time.Microsecond)
+	}
+	rebuild, err := s.erasedBefore(ctx, last)
+	if err != nil {
+		return err
+	}
+	if rebuild && size > 0 {
+		if rebuild, err = s.mayRebuild(size); err != nil {
+			return err
+		}
+	}
+	return s.scrubAll(ctx, rebuild, size)
+}
+
+// ScrubNow rids the database's files of all that was deleted, for an operator: writers wait for as
+// long as it takes. done is false when a reader was in the way all the time.
+func (s *Service) ScrubNow(ctx context.Context) (done bool, err error) {
+	s.scrubber.mu.Lock()
+	defer s.scrubber.mu.Unlock()
+	size, err := s.DB.RebuildSize(ctx)
+	if err != nil {
+		return false, err
+	}
+	rebuild, err := s.erasedBefore(ctx, s.Now().Add(time.Microsecond))
+	if err != nil {
+		return false, err
+	}
+	s.scrubber.due.Store(true)
+	for range 10 { // a reader may hold the log back
+		if err := s.scrubAll(ctx, rebuild, size); err != nil {
+			return false, err
+		}
+		if !s.scrubber.due.Load() {
+			return true, nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	return false, nil
+}
+
+// erasedBefore reports whether an erasure has ended before a moment and left something in the
+// database's files.
+func (s *Service) erasedBefore(ctx context.Context, before time.Time) (bool, error) {
+	var erased int
+	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM erasures
+		WHERE ended < ?1 AND scrubbed = 0 LIMIT 1) AS erased`, micros(before)).Scan(&erased)
+	if err != nil {
+		return false, fmt.Errorf("looking for erasures: %w", err)
+	}
+	return erased > 0, nil
+}
+
+// mayRebuild reports whether a database of so many bytes may be rebuilt without an operator's word.
+// mu is held.
+func (s *Service) mayRebuild(size int64) (bool, error) {
+	b := &s.scrubber
+	now := time.Now()
+	if now.Before(b.notTil) {
+		return false, nil
+	}
+	speed := b.speed
+	if speed == 0 {
+		speed = rebuildSpeed
+	}
+	wait := func(why string, args ...any) (bool, error) {
+		b.notTil = now.Add(rebuildRetry)
+		if now.Sub(b.warned) >= rebuildWarn {
+			b.warned = now
+			s.Log.Warn("the database is not rebuilt, so its files hold what was erased: run "+
+				"calotype scrub. "+why, args...)
+		}
+		return false, nil
+	}
+	estimate := time.Duration(float64(size) / float64(speed) * float64(time.Second))
+	if estimate > rebuildTime {
+		return wait("All writers would wait", "estimate", estimate, "bytes", size)
+	}
+	free, _, err := diskSpace(s.Dir)
+	if err != nil {
+		return false, err
+	}
+	if free-s.DiskReserve < 2*size { // a copy, and the write-ahead log
+		return wait("There is too little room on the disk", "free", free, "bytes", size)
+	}
+	return true, nil
+}
+
+// scrubAll rebuilds the database if it is to be, and cuts its log if anything was deleted. Receipts
+// say so. mu is held.
+func (s *Service) scrubAll(ctx context.Context, rebuild bool, size int64) error {
+	b := &s.scrubber
+	began := s.Now()
+	if !b.due.Swap(false) && !rebuild {
+		return nil
+	}
+	if rebuild {
+		start := time.Now()
+		if err := s.DB.Rebuild(ctx); err != nil {
+			b.due.Store(true)
+			b.notTil = start.Add(rebuildRetry)
+			return err
+		}
+		if took := time.Since(start); size > 0 && took > 0 {
+			b.rebuilds.Add(1)
+			b.speed = max(1, int64(float64(size)/took.Seconds()))
+			s.Log.Info("rebuilt the database after erasures", "took", took, "bytes", size)
+		}
+	}
+	done, err := s.DB.Scrub(ctx)
+	if err != nil || !done {
+		b.due.Store(true)
+		return err
+	}
+	if rebuild {
+		_, err = s.DB.Exec(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, micros(began))
+	}
+	return err
+}

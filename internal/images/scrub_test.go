@@ -1,0 +1,95 @@
+package images_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+// TestErasuresInARowRebuildOnce erases 50 creators, of whom each has a draft, and lets the job run
+// after each: the database is rebuilt at its time of day, for all of them, and not again.
+func TestErasuresInARowRebuildOnce(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	clock := newClock() // at noon
+	core.Now, core.RebuildAt = clock.now, 3*time.Hour
+	scrub := func(want int64) {
+		t.Helper()
+		if err := core.Scrub(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := core.Rebuilds(); n != want {
+			t.Fatalf("the database was rebuilt %d times, want %d", n, want)
+		}
+	}
+	var last images.ErasureQuery
+	for i := range 50 {
+		last = images.ErasureQuery{Creator: fmt.Sprint("gone ", i)}
+		draft(t, core, images.NewDraft{Creator: &last.Creator})
+		if r := erase(t, core, last); r.Drafts != 1 || r.Scrubbed {
+			t.Fatalf("the receipt is %+v", r)
+		}
+		scrub(0)
+		clock.forward(10 * time.Second)
+	}
+	night := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
+	again := func() images.Receipt {
+		t.Helper()
+		r := erase(t, core, images.ErasureQuery{Creator: "gone 49"})
+		return r
+	}
+	clock.at = night.Add(-time.Second)
+	scrub(0)
+	clock.at = night
+	scrub(1)
+	for range 50 {
+		draft(t, core, images.NewDraft{Creator: &last.Creator})
+		if r := again(); r.Scrubbed || !r.Rebuild.Equal(night.Add(24*time.Hour)) {
+			t.Fatalf("the receipt is %+v", r)
+		}
+		clock.forward(10 * time.Second)
+		scrub(1)
+	}
+	// An operator need not wait.
+	if done, err := core.ScrubNow(t.Context()); err != nil || !done {
+		t.Fatalf("done %v, %v", done, err)
+	}
+	scrub(2)
+	clock.forward(24 * time.Hour)
+	scrub(2)
+}
+
+// TestErasuresAreKeptUntilScrubbed: what is to be scrubbed is not forgotten, nor what a client left
+// half-way.
+func TestErasuresAreKeptUntilScrubbed(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	clock := newClock()
+	core.Now = clock.now
+	draft(t, core, images.NewDraft{Creator: ptr("gone")})
+	erase(t, core, images.ErasureQuery{Creator: "gone"})
+	_, err := core.DB.Exec(t.Context(), `UPDATE erasures SET ended = NULL`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forget := func(want int) {
+		t.Helper()
+		if err := core.ForgetDeletions(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, core, "erasures"); n != want {
+			t.Fatalf("%d erasures are kept, want %d", n, want)
+		}
+	}
+	clock.forward(49 * time.Hour)
+	forget(1)
+	clock.forward(24 * time.Hour)
+	if err := core.Scrub(t.Context()); err != nil || core.Rebuilds() != 1 {
+		t.Fatalf("rebuilt %d times, %v", core.Rebuilds(), err)
+	}
+	forget(0)
+	imagestest.CheckUsage(t, core)
+}
