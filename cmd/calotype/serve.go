@@ -107,7 +107,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := watch.begin(core, pool, nil); err != nil {
+	if err := watch.begin(core, pool, pool.Pools()); err != nil {
 		return err
 	}
 	if err := c.greet(account, newToken, tryLink, urls, log); err != nil {
@@ -121,7 +121,8 @@ func (c *serveCommand) pool(watch *metricsServer, log *slog.Logger) (*render.Poo
 	pool, err := render.NewPool(render.PoolConfig{
 		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
 		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
-		Timer: watch.timer(),
+		WorkerPerAccount: c.WorkerPerAccount,
+		Timer:            watch.timer(),
 	})
 	if err != nil {
 		return nil, err

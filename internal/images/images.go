@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -101,6 +102,9 @@ func New(c Config) *Service {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
 	s := &Service{Config: c, maxLooked: maxLooked, outbox: outbox{make(chan struct{}, 1)}}
+	s.makers.pool = limit.New(limit.Config{
+		Name: "renditions_made", Size: makingsAtOnce, Shares: []limit.Share{limit.Half},
+	})
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }

@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/limit"
 	"calotype/internal/render"
 )
 
 const (
-	makingsAtOnce = 512 // makers that may be at work or wait for a worker
+	makingsAtOnce = 1024 // makers at work or waiting for a worker; one account alone may have half
 	makeTime      = 2 * time.Minute
 	failureTime   = 30 * time.Second // for which a failure is not tried again
 	failuresKept  = 1000
@@ -103,6 +104,8 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (R
 
 // makers hold one making for each key: N askers of a new rendition cause one render.
 type makers struct {
+	pool *limit.Pool // makers, by account
+
 	mu       sync.Mutex
 	closed   bool
 	of       map[string]*making
@@ -121,7 +124,7 @@ type failure struct {
 
 // makeOnce waits for the one maker of key. The work is tied to no asker: it goes on when all go.
 func (s *Service) makeOnce(ctx context.Context, key string, r Resolved, f render.Format) error {
-	m, err := s.maker(key, func(ctx context.Context) error { return s.make(ctx, key, r, f) })
+	m, err := s.maker(key, r.Image.Account, func(ctx context.Context) error { return s.make(ctx, key, r, f) })
 	if err != nil {
 		return err
 	}
@@ -134,7 +137,9 @@ func (s *Service) makeOnce(ctx context.Context, key string, r Resolved, f render
 }
 
 // maker joins the maker of key or starts it.
-func (s *Service) maker(key string, work func(context.Context) error) (*making, error) {
+func (s *Service) maker(
+	key, account string, work func(context.Context) error,
+) (*making, error) {
 	s.makers.mu.Lock()
 	defer s.makers.mu.Unlock()
 	if m := s.makers.of[key]; m != nil {
@@ -143,7 +148,9 @@ func (s *Service) maker(key string, work func(context.Context) error) (*making, 
 	if f, failed := s.makers.failures[key]; failed && time.Now().Before(f.until) {
 		return nil, f.err
 	}
-	if s.makers.closed || len(s.makers.of) >= makingsAtOnce {
+	lease, err := s.makers.pool.TryAcquire(1, account)
+	if s.makers.closed || err != nil {
+		lease.Release()
 		return nil, busy("The server is busy with other pictures")
 	}
 	if s.makers.of == nil {
@@ -154,7 +161,8 @@ func (s *Service) maker(key string, work func(context.Context) error) (*making, 
 	s.work.Go(func() {
 		ctx, cancel := context.WithTimeout(s.closing, makeTime)
 		defer cancel()
-		m.err = recovered(ctx, work)
+		defer lease.Release()
+		m.err = recovered(render.WithAsker(ctx, render.Asker{Account: account}), work)
 		s.makers.ended(key, m.err)
 		close(m.done)
 	})

@@ -325,6 +325,7 @@ func (u *Upload) again(img Image, sum string) (Image, error) {
 
 // examine finds out what the body is.
 func (u *Upload) examine(ctx context.Context) (*Original, error) {
+	ctx = render.WithAsker(ctx, render.Asker{Account: u.draft.Account})
 	header, err := render.ReadHeader(u.file, u.size)
 	if err == nil {
 		err = render.DefaultLimits.Check(header)
