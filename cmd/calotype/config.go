@@ -36,10 +36,12 @@ type Config struct {
 	AccountHash string `help:"Hash in public URLs, 22 base64url characters; from the id."`
 	APIToken    string `help:"A token, or CALOTYPE_API_TOKEN_FILE with it; replaces the last."`
 
-	Workers        int           `help:"Pictures rendered at once; 0: by CPU and memory." default:"0"`
-	Memory         Bytes         `help:"Memory of all renders in flight; 0: 60 %." default:"0"`
-	WorkerTimeout  time.Duration `help:"Longest time for one picture." default:"30s"`
-	RequireSandbox bool          `help:"Refuse to start without the complete sandbox."`
+	Workers          int           `help:"Pictures rendered at once; 0: by CPU and memory." default:"0"`
+	Memory           Bytes         `help:"Memory of all renders in flight; 0: 60 %." default:"0"`
+	WorkerTimeout    time.Duration `help:"Longest time for one picture." default:"30s"`
+	WorkerPerAccount bool          `help:"Never decode pictures of two accounts in one process."`
+
+	RequireSandbox bool `help:"Refuse to start without the complete sandbox."`
 
 	MaxUploadBytes Bytes `help:"Largest original." default:"10MiB"`
 	CacheBytes     Bytes `help:"Size of the rendition cache." default:"10GiB"`

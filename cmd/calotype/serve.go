@@ -106,7 +106,9 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := watch.begin(core, pool, connections.Pools()); err != nil {
+	pools := slices.Concat(core.Pools(), notifier.Pools(), pool.Pools(), handler.api.Pools(),
+		connections.Pools())
+	if err := watch.begin(core, pool, pools); err != nil {
 		return err
 	}
 	if err := c.greet(account, newToken, tryLink, urls, log); err != nil {
@@ -120,7 +122,8 @@ func (c *serveCommand) pool(watch *metricsServer, log *slog.Logger) (*render.Poo
 	pool, err := render.NewPool(render.PoolConfig{
 		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
 		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
-		Timer: watch.timer(),
+		WorkerPerAccount: c.WorkerPerAccount,
+		Timer:            watch.timer(),
 	})
 	if err != nil {
 		return nil, err

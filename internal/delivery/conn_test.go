@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"calotype/internal/images"
 	"calotype/internal/limit"

@@ -17,6 +17,7 @@ const (
 	codeOptions     = 9401 // Cloudflare's code for options that are missing or invalid
 	maxFlexible     = 512  // bytes
 	maxPixelDensity = 2
+	maxEnlarged     = 12_000_000 // pixels that are made of a smaller picture
 )
 
 // A recipe is what a flexible variant asks for.
@@ -47,8 +48,24 @@ func (d *delivery) resolveFlexible(
 		return r, "", &refusal{status: http.StatusBadRequest, code: codeOptions,
 			sentence: "Invalid options: " + err.Error()}
 	}
+	if err := checkEnlarged(wanted.options, r.Image.Original); err != nil {
+		return r, "", &refusal{status: http.StatusBadRequest, code: codeOptions,
+			sentence: "Invalid options: " + err.Error()}
+	}
 	r.Variant = images.Variant{Options: wanted.options}
 	return r, wanted.format, nil
+}
+
+// checkEnlarged refuses options that blow a picture up beyond what anybody may ask for by a URL.
+func checkEnlarged(o render.Options, from *images.Original) error {
+	w, h := from.Header.Shown()
+	plan := o.Plan(w, h)
+	made, most := int64(plan.CanvasW)*int64(plan.CanvasH), max(maxEnlarged, int64(w)*int64(h))
+	if made > most {
+		return fmt.Errorf("the picture has %d x %d pixels and would be enlarged to %d x %d; at most %d "+
+			"pixels are made of it", w, h, plan.CanvasW, plan.CanvasH, most)
+	}
+	return nil
 }
 
 // aliases are the short names of options.

@@ -108,6 +108,7 @@ func New(c Config) *Service {
 		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: diskSpace,
 		misses: newMisses(c.MissRate)}
 	s.gates.pool, s.drafts.pool = s.shares.tickets, s.shares.drafts
+	s.makers.pool = s.shares.makings
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }

@@ -13,14 +13,15 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/clientaddr"
+	"calotype/internal/limit"
 	"calotype/internal/render"
 )
 
 const (
-	makingsAtOnce = 512 // makers that may be at work or wait for a worker
-	makeTime      = 2 * time.Minute
-	failureTime   = 30 * time.Second // for which a failure is not tried again
-	failuresKept  = 1000
+	makeTime     = 2 * time.Minute
+	failureTime  = 30 * time.Second // for which a failure is not tried again
+	failuresKept = 1000
 )
 
 // sanitiser is the version of what we do to bytes besides the pipeline; part of a rendition's key.
@@ -104,6 +105,8 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (R
 
 // makers hold one making for each key: N askers of a new rendition cause one render.
 type makers struct {
+	pool *limit.Pool // makers, by account
+
 	mu       sync.Mutex
 	closed   bool
 	of       map[string]*making
@@ -127,7 +130,8 @@ func (s *Service) makeOnce(ctx context.Context, key string, r Resolved, f render
 			return err
 		}
 	}
-	m, err := s.maker(key, func(ctx context.Context) error { return s.make(ctx, key, r, f) })
+	who := render.Asker{Account: r.Image.Account, Client: clientaddr.Of(ctx)}
+	m, err := s.maker(key, who, func(ctx context.Context) error { return s.make(ctx, key, r, f) })
 	if err != nil {
 		return err
 	}
@@ -149,7 +153,9 @@ func (m *makers) know(key string) bool {
 }
 
 // maker joins the maker of key or starts it.
-func (s *Service) maker(key string, work func(context.Context) error) (*making, error) {
+func (s *Service) maker(
+	key string, who render.Asker, work func(context.Context) error,
+) (*making, error) {
 	s.makers.mu.Lock()
 	defer s.makers.mu.Unlock()
 	if m := s.makers.of[key]; m != nil {
@@ -158,7 +164,9 @@ func (s *Service) maker(key string, work func(context.Context) error) (*making, 
 	if f, failed := s.makers.failures[key]; failed && time.Now().Before(f.until) {
 		return nil, f.err
 	}
-	if s.makers.closed || len(s.makers.of) >= makingsAtOnce {
+	lease, err := s.makers.pool.TryAcquire(1, who.Account)
+	if s.makers.closed || err != nil {
+		lease.Release()
 		return nil, busy("The server is busy with other pictures")
 	}
 	if s.makers.of == nil {
@@ -169,7 +177,8 @@ func (s *Service) maker(key string, work func(context.Context) error) (*making, 
 	s.work.Go(func() {
 		ctx, cancel := context.WithTimeout(s.closing, makeTime)
 		defer cancel()
-		m.err = recovered(ctx, work)
+		defer lease.Release()
+		m.err = recovered(render.WithAsker(ctx, who), work)
 		s.makers.ended(key, m.err)
 		close(m.done)
 	})

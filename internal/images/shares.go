@@ -9,6 +9,7 @@ const (
 	fetchesAtOnce = 32   // from URLs
 	waitersAtOnce = 1000 // for drafts to become images
 	draftsWaiting = 4000 // for a transaction
+	makingsAtOnce = 1024 // makers of renditions, at work or waiting for a worker
 	replaysAtOnce = 8
 )
 
@@ -21,6 +22,7 @@ type shares struct {
 	fetches *limit.Pool // pictures being fetched from URLs; by account
 	waits   *limit.Pool // requests that wait for a draft; by account
 	drafts  *limit.Pool // drafts that wait for a transaction; by account
+	makings *limit.Pool // renditions being made; by account
 	replays *limit.Pool // replays of deliveries; by account
 }
 
@@ -40,6 +42,7 @@ func newShares(spoolBytes int64) shares {
 		fetches: half("fetches", fetchesAtOnce),
 		waits:   half("waits", waitersAtOnce),
 		drafts:  half("waiting_drafts", draftsWaiting),
+		makings: half("renditions_made", makingsAtOnce),
 		replays: limit.New(limit.Config{Name: "replays", Size: replaysAtOnce,
 			Shares: []limit.Share{1}}),
 	}
@@ -49,6 +52,7 @@ func newShares(spoolBytes int64) shares {
 func (s *Service) Pools() []*limit.Pool {
 	p := &s.shares
 	return []*limit.Pool{
-		p.spool, p.fetched, p.bodies, p.tickets, p.fetches, p.waits, p.drafts, p.replays,
+		p.spool, p.fetched, p.bodies, p.tickets, p.fetches, p.waits, p.drafts, p.makings,
+		p.replays,
 	}
 }

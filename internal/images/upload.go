@@ -373,6 +373,7 @@ func (u *Upload) examine(ctx context.Context) (*Original, error) {
 	if u.size == 0 {
 		return nil, renderError("examining an upload", render.ErrUnsupported)
 	}
+	ctx = render.WithAsker(ctx, render.Asker{Account: u.draft.Account})
 	file := u.file.file
 	header, err := render.ReadHeader(file, u.size)
 	if err == nil {

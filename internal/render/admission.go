@@ -2,9 +2,11 @@ package render
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"sync"
+	"time"
+
+	"calotype/internal/limit"
 )
 
 // A lane is one of the two kinds of work. Each has workers and a queue of its own, so that
@@ -20,136 +22,139 @@ const (
 
 func (l lane) String() string { return [lanes]string{Uploads, Renditions}[l] }
 
-// An admission decides which job may start: it needs a free worker of its lane and its share of
-// memory. Within a lane the order is that of arrival. Memory is one account for both lanes, of
-// which a reserve is kept for uploads; beyond the reserve the lanes take turns by arrival, so
-// neither starves.
-type admission struct {
-	total, reserve int64 // bytes; the reserve is part of the total
-	slots          [lanes]int
-	depth          int // jobs that may wait, per lane
-
-	mu      sync.Mutex
-	used    [lanes]int64
-	running [lanes]int
-	queue   [lanes][]*waiter
-	arrived uint64
+// An Asker is for whom a job is done: the lanes are shared fairly among accounts, and the part of an
+// account among the clients that ask for its pictures.
+type Asker struct {
+	Account string
+	Client  string // "" where it is not known
 }
 
-// A waiter is a job in a queue.
-type waiter struct {
-	need  int64
-	seq   uint64
-	ready chan struct{} // closed when admitted
+type askerKey struct{}
+
+// WithAsker returns a context whose jobs are done for who. It changes nothing of what is made.
+func WithAsker(ctx context.Context, who Asker) context.Context {
+	return context.WithValue(ctx, askerKey{}, who)
+}
+
+func askerOf(ctx context.Context) Asker {
+	who, _ := ctx.Value(askerKey{}).(Asker)
+	return who
+}
+
+func (a Asker) keys() []string {
+	if a.Client == "" {
+		return []string{a.Account}
+	}
+	return []string{a.Account, a.Client}
+}
+
+// dearTime is the estimated CPU time from which a job is dear: a picture from a camera takes less.
+const dearTime = 500 * time.Millisecond
+
+// A demand is what a job needs.
+type demand struct {
+	lane  lane
+	asker Asker
+	need  int64         // bytes beyond an idle worker
+	cost  time.Duration // estimated CPU time
+}
+
+func (d demand) dear() bool { return d.cost > dearTime }
+
+// An admission decides which job may start. A lane has twice as many slots as one account may use
+// at once, so a job of another account starts at once and shares the CPU. Dear jobs leave a slot of
+// each lane to the others. Beyond that each account waits its turn, which costs it the time that
+// its job is estimated at.
+//
+// Memory is in two pools: one that both lanes share, and a reserve that uploads try first, so that
+// renditions cannot starve them.
+type admission struct {
+	slots, dear [lanes]*limit.Pool // jobs
+	shared      *limit.Pool        // bytes
+	reserve     *limit.Pool        // bytes, of uploads
 }
 
 // newAdmission divides what a Pool has. The workers themselves come off the memory first.
 func newAdmission(c PoolConfig) *admission {
 	// One slow upload must not hold up all others.
-	slots := [lanes]int{uploads: max(c.Workers, 2), renditions: c.Workers}
-	total := max(c.Memory-int64(slots[uploads]+slots[renditions])*idleCost, c.Memory/4)
-	return &admission{total: total, reserve: total / 4, slots: slots, depth: c.Queue}
-}
-
-// enter waits until a job that needs so many bytes may start. Each success needs one leave with the
-// returned weight. It fails with ErrBusy at once when the queue is full, or with the context's
-// error.
-func (a *admission) enter(ctx context.Context, l lane, need int64) (int64, error) {
-	a.mu.Lock()
-	// A job that needs more than there is runs when its share is free, rather than never.
-	need = min(need, a.ceiling(l))
-	a.arrived++
-	w := &waiter{need: need, seq: a.arrived, ready: make(chan struct{})}
-	a.queue[l] = append(a.queue[l], w)
-	a.admit()
-	if len(a.queue[l]) > a.depth {
-		a.drop(l, w)
-		a.mu.Unlock()
-		return 0, fmt.Errorf("%w: %d jobs wait for %s", ErrBusy, a.depth, l)
+	atOnce := [lanes]int{uploads: max(c.Workers, 2), renditions: c.Workers}
+	workers := int64(2 * (atOnce[uploads] + atOnce[renditions]))
+	total := max(c.Memory-workers*idleCost, c.Memory/4)
+	a := &admission{}
+	for l := range lanes {
+		slots := int64(2 * atOnce[l])
+		a.slots[l] = jobPool(l.String(), slots, c.Queue)
+		a.dear[l] = jobPool("dear_"+l.String(), slots-1, c.Queue)
 	}
-	a.mu.Unlock()
-	select {
-	case <-w.ready:
-		return need, nil
-	case <-ctx.Done():
+	a.shared = limit.New(limit.Config{
+		Name: "render_memory", Size: total - total/4, Shares: []limit.Share{limit.Half},
+		Queue: 2 * c.Queue,
+	})
+	a.reserve = limit.New(limit.Config{
+		Name: "render_memory_uploads", Size: total / 4, Shares: []limit.Share{limit.Half},
+	})
+	return a
+}
+
+func jobPool(name string, size int64, queue int) *limit.Pool {
+	return limit.New(limit.Config{
+		Name: name, Size: size, Shares: []limit.Share{limit.Half}, Queue: queue,
+	})
+}
+
+// pools returns all pools.
+func (a *admission) pools() []*limit.Pool {
+	return []*limit.Pool{
+		a.slots[uploads], a.slots[renditions], a.dear[uploads], a.dear[renditions],
+		a.shared, a.reserve,
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	select {
-	case <-w.ready: // admitted in the same moment: give it back
-		a.release(l, need)
-	default:
-		a.drop(l, w)
+}
+
+// An admitted job holds what it was admitted with, until it leaves.
+type admitted struct {
+	leases [3]*limit.Lease // dear slot, slot, memory; in the order in which they are taken
+}
+
+func (j *admitted) leave() {
+	for i := len(j.leases) - 1; i >= 0; i-- {
+		j.leases[i].Release()
 	}
-	a.admit()
-	return 0, context.Cause(ctx)
 }
 
-// leave ends a job that enter admitted.
-func (a *admission) leave(l lane, weight int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.release(l, weight)
-	a.admit()
-}
-
-func (a *admission) release(l lane, weight int64) {
-	a.running[l]--
-	a.used[l] -= weight
-}
-
-func (a *admission) drop(l lane, w *waiter) {
-	a.queue[l] = slices.DeleteFunc(a.queue[l], func(o *waiter) bool { return o == w })
-}
-
-// ceiling is the most that one lane may use.
-func (a *admission) ceiling(l lane) int64 {
-	if l == renditions {
-		return a.total - a.reserve
+// enter waits until a job may start. On success the caller must leave. It fails with ErrBusy at
+// once when the queue is full or the asker has its share of it, or with the context's error.
+func (a *admission) enter(ctx context.Context, d demand) (*admitted, error) {
+	j := &admitted{}
+	slot := limit.Request{Keys: d.asker.keys(), N: 1, Cost: max(1, d.cost.Microseconds())}
+	var err error
+	if d.dear() {
+		j.leases[0], err = a.dear[d.lane].Acquire(ctx, slot)
 	}
-	return a.total
+	if err == nil {
+		j.leases[1], err = a.slots[d.lane].Acquire(ctx, slot)
+	}
+	if err == nil {
+		j.leases[2], err = a.memory(ctx, d)
+	}
+	if err == nil {
+		return j, nil
+	}
+	j.leave()
+	if errors.Is(err, limit.ErrFull) {
+		err = fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return nil, err
 }
 
-// admit starts every job that may start now.
-func (a *admission) admit() {
-	for {
-		first, second := a.head(uploads), a.head(renditions)
-		l, other := uploads, renditions
-		if first == nil || second != nil && second.seq < first.seq {
-			first, second = second, first
-			l, other = other, l
-		}
-		switch {
-		case first != nil && a.fits(l, first.need):
-			a.start(l, first)
-		case second != nil && other == uploads && a.inReserve(second.need):
-			a.start(other, second)
-		default:
-			return
+// memory takes the memory of a job. One that needs more than there is runs when its share is free,
+// rather than never.
+func (a *admission) memory(ctx context.Context, d demand) (*limit.Lease, error) {
+	if d.lane == uploads {
+		if lease, err := a.reserve.TryAcquire(d.need, d.asker.Account); err == nil {
+			return lease, nil
 		}
 	}
-}
-
-// head is the next job of a lane that has a free worker, or nil.
-func (a *admission) head(l lane) *waiter {
-	if len(a.queue[l]) == 0 || a.running[l] >= a.slots[l] {
-		return nil
-	}
-	return a.queue[l][0]
-}
-
-func (a *admission) fits(l lane, need int64) bool {
-	return a.used[uploads]+a.used[renditions]+need <= a.total && a.used[l]+need <= a.ceiling(l)
-}
-
-// inReserve tells whether an upload fits into what is kept for uploads, whoever else is waiting.
-func (a *admission) inReserve(need int64) bool {
-	return a.used[uploads]+need <= a.reserve && a.fits(uploads, need)
-}
-
-func (a *admission) start(l lane, w *waiter) {
-	a.queue[l] = a.queue[l][1:]
-	a.running[l]++
-	a.used[l] += w.need
-	close(w.ready)
+	return a.shared.Acquire(ctx, limit.Request{
+		Keys: []string{d.asker.Account}, N: min(d.need, a.shared.Stats().Size),
+	})
 }

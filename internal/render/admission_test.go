@@ -3,108 +3,188 @@ package render
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// entered tells whether a job is admitted; pending ones are awaited with the returned function.
-func entered(t *testing.T, a *admission, l lane, need int64) (now bool, wait func()) {
+// newTestAdmission divides memory among lanes of so many jobs at once for one account.
+func newTestAdmission(workers int, memory int64, queue int) *admission {
+	return newAdmission(PoolConfig{Workers: workers, Memory: memory, Queue: queue})
+}
+
+// enters runs enter inside a bubble of synctest, and reports whether the job was admitted at once.
+func enters(t *testing.T, a *admission, d demand) (job func() *admitted, atOnce bool) {
 	t.Helper()
-	a.mu.Lock()
-	before := len(a.queue[l])
-	running := a.running[l]
-	a.mu.Unlock()
-	done := make(chan error, 1)
+	result := make(chan *admitted, 1)
 	go func() {
-		_, err := a.enter(context.Background(), l, need)
-		done <- err
+		j, err := a.enter(t.Context(), d)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		result <- j
 	}()
-	for range 3000 {
-		a.mu.Lock()
-		in, queued := a.running[l] > running, len(a.queue[l]) > before
-		a.mu.Unlock()
-		if in || queued {
-			return in, func() {
-				if err := <-done; err != nil {
-					t.Error(err)
+	synctest.Wait()
+	return func() *admitted { return <-result }, len(result) == 1
+}
+
+// TestAccountsShareALane: one account alone runs as many jobs as there are CPUs, and the first job of
+// another one starts beside them, whatever waits.
+func TestAccountsShareALane(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for l := range lanes {
+			a := newTestAdmission(2, 4<<30, 100)
+			job := func(account string) demand {
+				return demand{lane: l, asker: Asker{Account: account}, need: mib, cost: time.Millisecond}
+			}
+			var running []func() *admitted
+			for i := range 10 {
+				j, atOnce := enters(t, a, job("greedy"))
+				if atOnce != (i < 2) {
+					t.Errorf("%s: job %d of one account was admitted: %v", l, i, atOnce)
+				}
+				running = append(running, j)
+			}
+			for _, account := range []string{"b", "c"} {
+				j, atOnce := enters(t, a, job(account))
+				if !atOnce {
+					t.Errorf("%s: a job of account %s waits for those of another", l, account)
+				}
+				j().leave()
+			}
+			for _, j := range running {
+				j().leave()
+			}
+			for _, p := range a.pools() {
+				if s := p.Stats(); s.Used != 0 || s.Waiting != 0 {
+					t.Errorf("left over: %+v", s)
 				}
 			}
 		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatal("neither admitted nor queued")
-	return false, nil
+	})
 }
 
+// TestDearJobsLeaveASlot: whatever dear jobs of many accounts there are, a cheap one starts.
+func TestDearJobsLeaveASlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for l := range lanes {
+			a := newTestAdmission(2, 4<<30, 100)
+			var running []func() *admitted
+			admittedAtOnce := 0
+			for i := range 40 {
+				j, atOnce := enters(t, a, demand{lane: l, need: mib, cost: time.Second,
+					asker: Asker{Account: fmt.Sprint(i)}})
+				if atOnce {
+					admittedAtOnce++
+				}
+				running = append(running, j)
+			}
+			j, atOnce := enters(t, a, demand{lane: l, need: mib, cost: time.Millisecond,
+				asker: Asker{Account: "cheap"}})
+			if !atOnce || admittedAtOnce != 3 {
+				t.Errorf("%s: beside %d dear jobs a cheap one was admitted: %v", l, admittedAtOnce, atOnce)
+			}
+			j().leave()
+			for _, j := range running {
+				j().leave()
+			}
+		}
+	})
+}
+
+// TestAdmissionKeepsAReserve: renditions that take all of the memory leave some to uploads.
 func TestAdmissionKeepsAReserve(t *testing.T) {
 	t.Parallel()
-	a := &admission{total: 100, reserve: 25, depth: 10, slots: [lanes]int{2, 4}}
-	if now, _ := entered(t, a, renditions, 40); !now {
-		t.Error("the first rendition waits")
-	}
-	now, second := entered(t, a, renditions, 40)
-	if now {
-		t.Error("80 of 75 were given to renditions")
-	}
-	// Uploads pass the waiting rendition within their reserve, not beyond it.
-	if now, _ := entered(t, a, uploads, 25); !now {
-		t.Error("an upload waits though there is a reserve")
-	}
-	now, third := entered(t, a, uploads, 20)
-	if now {
-		t.Error("an upload went past a rendition that waits for longer")
-	}
-	a.leave(renditions, 40)
-	second()
-	third() // 40 + 25 + 20
-	a.leave(renditions, 40)
-	a.leave(uploads, 25)
-	a.leave(uploads, 20)
-	if a.used != [lanes]int64{} || a.running != [lanes]int{} {
-		t.Errorf("left over: %+v", a)
-	}
-}
-
-func TestAdmissionOfGiants(t *testing.T) {
-	t.Parallel()
-	a := &admission{total: 100, reserve: 25, depth: 10, slots: [lanes]int{1, 2}}
-	if now, _ := entered(t, a, renditions, 1<<40); !now {
-		t.Error("a job over the budget never runs")
-	}
-	now, small := entered(t, a, renditions, 1)
-	if now {
-		t.Error("another rendition runs beside one that takes everything")
-	}
-	now, giant := entered(t, a, uploads, 1<<40)
-	if now {
-		t.Error("an upload that takes everything runs beside a rendition")
-	}
-	a.leave(renditions, 75)
-	small() // it came first
-	a.leave(renditions, 1)
-	giant()
-	a.leave(uploads, 100)
+	synctest.Test(t, func(t *testing.T) {
+		a := newTestAdmission(2, 4<<30, 100)
+		all := a.shared.Stats().Size
+		rendition := func(account string, need int64) demand {
+			return demand{lane: renditions, asker: Asker{Account: account}, need: need, cost: 1}
+		}
+		giant, atOnce := enters(t, a, rendition("a", 1<<40))
+		if !atOnce || a.shared.Stats().Used != all {
+			t.Error("a job over the budget never runs")
+		}
+		second, atOnce := enters(t, a, rendition("b", 1))
+		if atOnce {
+			t.Error("another rendition runs beside one that takes everything")
+		}
+		upload := demand{lane: uploads, asker: Asker{Account: "a"}, need: a.reserve.Stats().Size, cost: 1}
+		first, atOnce := enters(t, a, upload)
+		if !atOnce {
+			t.Error("an upload waits though there is a reserve")
+		}
+		third, atOnce := enters(t, a, upload)
+		if atOnce {
+			t.Error("the reserve was given twice")
+		}
+		giant().leave()
+		second().leave()
+		third().leave()
+		first().leave()
+		for _, p := range a.pools() {
+			if s := p.Stats(); s.Used != 0 {
+				t.Errorf("left over: %+v", s)
+			}
+		}
+	})
 }
 
 func TestAdmissionIsBounded(t *testing.T) {
 	t.Parallel()
-	a := &admission{total: 100, reserve: 25, depth: 1, slots: [lanes]int{1, 1}}
-	entered(t, a, renditions, 1)
-	_, second := entered(t, a, renditions, 1)
-	if _, err := a.enter(t.Context(), renditions, 1); !errors.Is(err, ErrBusy) {
-		t.Errorf("got %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		a := newTestAdmission(1, 4<<30, 2)
+		job := demand{lane: renditions, need: 1, cost: 1}
+		first, _ := enters(t, a, job)
+		second, atOnce := enters(t, a, job)
+		if atOnce {
+			t.Error("two jobs of one account run on one CPU")
+		}
+		if _, err := a.enter(t.Context(), job); !errors.Is(err, ErrBusy) {
+			t.Errorf("past its share of the queue an account gets %v", err)
+		}
+		first().leave()
+		second().leave()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := a.enter(ctx, job); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if n := a.slots[renditions].Stats().Waiting; n != 0 {
+			t.Errorf("%d in the queue", n)
+		}
+	})
+}
+
+// TestCosts: the estimates tell a camera's pictures from what is made to keep a CPU busy.
+func TestCosts(t *testing.T) {
+	t.Parallel()
+	still := func(f Format, w, h, scans int) Header {
+		return Header{Format: f, Width: w, Height: h, Frames: 1, Orientation: 1, Scans: scans,
+			MaxPixels: int64(w) * int64(h)}
 	}
-	a.leave(renditions, 1)
-	second()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := a.enter(ctx, renditions, 1); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	if n := len(a.queue[renditions]); n != 0 {
-		t.Errorf("%d in the queue", n)
+	for name, c := range map[string]struct {
+		took time.Duration
+		dear bool
+	}{
+		"a phone's JPEG":           {examineTime(still(JPEG, 4032, 3024, 1)), false},
+		"a progressive one":        {examineTime(still(JPEG, 4032, 3024, 10)), false},
+		"of 36 MP with 50 scans":   {examineTime(still(JPEG, 6000, 6000, 50)), true},
+		"a screenshot":             {examineTime(still(PNG, 2560, 1440, 0)), false},
+		"a PNG of 100 MP":          {examineTime(still(PNG, 10000, 10000, 0)), true},
+		"a HEIC of 48 MP":          {examineTime(still(HEIC, 8064, 6048, 0)), true},
+		"a thumbnail of a photo":   {renderTime(Job{Header: still(JPEG, 4032, 3024, 1), Format: WebP, Options: Options{Width: 800, Height: 600, Fit: ScaleDown}}), false},
+		"a small picture blown up": {renderTime(Job{Header: still(JPEG, 16, 16, 1), Format: WebP, Options: Options{Width: 5000, Height: 5000, Fit: Cover}}), true},
+	} {
+		if (demand{cost: c.took}).dear() != c.dear {
+			t.Errorf("%s is estimated at %v", name, c.took)
+		}
 	}
 }
 

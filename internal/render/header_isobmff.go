@@ -29,7 +29,8 @@ type heifBox struct {
 type heifProperty struct {
 	kind string
 	// u holds: ispe width, height; irot quarter turns; clap width, height, horizontal and
-	// vertical offset, each as numerator and denominator.
+	// vertical offset, each as numerator and denominator; av1C and hvcC the coded width and height,
+	// 0 where they do not tell.
 	u [8]uint32
 }
 

@@ -90,6 +90,9 @@ func (t *heifTables) iprp(b heifBox) error {
 	})
 }
 
+// maxConfigBytes bounds what is read of a decoder's configuration: the size stands at its beginning.
+const maxConfigBytes = 4 << 10
+
 // property reads an entry of ipco.
 func (t *heifTables) property(b heifBox) error {
 	if len(t.properties) == maxHEIFProperties {
@@ -107,6 +110,10 @@ func (t *heifTables) property(b heifBox) error {
 		for i := range p.u {
 			p.u[i] = f.uint(4)
 		}
+	case "av1C":
+		p.u[0], p.u[1], _ = av1CodedSize(f.bytes(int(min(b.end-b.body, maxConfigBytes))))
+	case "hvcC":
+		p.u[0], p.u[1], _ = hevcCodedSize(f.bytes(int(min(b.end-b.body, maxConfigBytes))))
 	}
 	t.properties = append(t.properties, p)
 	return f.err

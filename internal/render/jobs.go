@@ -22,7 +22,8 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h Header) (Facts, error
 	defer source.Close()
 	r := request{Op: opExamine, Job: Job{Header: h}}
 	var facts Facts
-	err = p.run(ctx, uploads, examineCost(h), r, func(a answer) error {
+	d := demand{uploads, askerOf(ctx), examineCost(h), examineTime(h)}
+	err = p.run(ctx, d, r, func(a answer) error {
 		facts = a.Facts
 		return checkFacts(a.Facts, h)
 	}, source)
@@ -51,7 +52,8 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 	defer scratch.Close()
 	var made Output
 	r := request{Op: opRender, Job: j}
-	err = p.run(ctx, renditions, renderCost(j), r, func(answer) error {
+	d := demand{renditions, askerOf(ctx), renderCost(j), renderTime(j)}
+	err = p.run(ctx, d, r, func(answer) error {
 		made, err = deliver(scratch, out, j)
 		return err
 	}, source, scratch)
@@ -63,7 +65,7 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 
 // run does one job in a worker: admission, the exchange, and what becomes of the worker. accept
 // judges and takes a good answer; when it fails with ErrWorker, the worker is not trusted any more.
-func (p *Pool) run(ctx context.Context, l lane, need int64, r request,
+func (p *Pool) run(ctx context.Context, d demand, r request,
 	accept func(answer) error, files ...*os.File) error {
 	ctx, cancel, err := p.begin(ctx)
 	if err != nil {
@@ -71,14 +73,15 @@ func (p *Pool) run(ctx context.Context, l lane, need int64, r request,
 	}
 	defer cancel()
 	arrived := time.Now()
-	weight, err := p.admit(ctx, l, need)
+	l := d.lane
+	job, err := p.admit(ctx, d)
 	p.c.Timer.Since(l.String(), StageWait, arrived)
 	if err != nil {
 		return err
 	}
-	defer p.admission.leave(l, weight)
+	defer job.leave()
 	began := time.Now()
-	w, a, err := p.exchange(ctx, l, r, files)
+	w, a, err := p.exchange(ctx, d, r, files)
 	p.c.Timer.Since(l.String(), StageWork, began)
 	if err != nil {
 		return err
@@ -96,11 +99,11 @@ func (p *Pool) run(ctx context.Context, l lane, need int64, r request,
 }
 
 // admit waits for admission, not for ever: whoever asks should rather come again.
-func (p *Pool) admit(ctx context.Context, l lane, need int64) (int64, error) {
+func (p *Pool) admit(ctx context.Context, d demand) (*admitted, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, queueTime,
 		fmt.Errorf("%w: waited %s for a worker", ErrBusy, queueTime))
 	defer cancel()
-	return p.admission.enter(ctx, l, need)
+	return p.admission.enter(ctx, d)
 }
 
 // begin ties a job to the life of the Pool.
@@ -134,10 +137,11 @@ const maxAttempts = 4
 // exchange finds a worker and hands it the job. A worker that had died while idle costs nobody's
 // job: the next one gets it.
 func (p *Pool) exchange(
-	ctx context.Context, l lane, r request, files []*os.File,
+	ctx context.Context, d demand, r request, files []*os.File,
 ) (*process, answer, error) {
+	l := d.lane
 	for attempt := 1; ; attempt++ {
-		w, err := p.take(ctx, l)
+		w, err := p.take(ctx, d)
 		if err != nil {
 			return nil, answer{}, err
 		}
@@ -155,10 +159,17 @@ func (p *Pool) exchange(
 	}
 }
 
-// take returns an idle worker of a lane, or a new one.
-func (p *Pool) take(ctx context.Context, l lane) (*process, error) {
+// take returns an idle worker that may do a job, or a new one.
+func (p *Pool) take(ctx context.Context, d demand) (w *process, err error) {
+	l := d.lane
+	defer func() {
+		if err == nil {
+			w.assign(d.asker.Account, d.dear())
+			p.keepSpare(l)
+		}
+	}()
 	for {
-		w := p.pop(l)
+		w := p.pop(l, d.asker.Account, d.dear())
 		if w == nil {
 			break
 		}
@@ -167,7 +178,8 @@ func (p *Pool) take(ctx context.Context, l lane) (*process, error) {
 		}
 		p.lose(l, w, errGone)
 	}
-	w, err := p.start(ctx, l)
+	p.makeWay(l)
+	w, err = p.start(ctx, l)
 	if err != nil && ctx.Err() == nil {
 		w, err = p.start(ctx, l) // what kills a worker may hit one that just starts
 	}
@@ -179,18 +191,6 @@ func (p *Pool) take(ctx context.Context, l lane) (*process, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNoWorker, err)
 	}
 	return w, nil
-}
-
-func (p *Pool) pop(l lane) *process {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := len(p.idle[l])
-	if n == 0 {
-		return nil
-	}
-	w := p.idle[l][n-1]
-	p.idle[l] = p.idle[l][:n-1]
-	return w
 }
 
 // start starts a worker and holds it against the others: all must run the same pipeline in as good
@@ -232,7 +232,7 @@ func (p *Pool) put(l lane, w *process) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.since = time.Now()
+	w.noteIdle()
 	p.idle[l] = append(p.idle[l], w)
 }
 

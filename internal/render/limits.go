@@ -16,8 +16,9 @@ type Limits struct {
 var DefaultLimits = Limits{
 	Side: 12_000, Pixels: 100_000_000, HEIFPixels: 50_000_000,
 	AnimationPixels: 100_000_000, Frames: 4096, // libvips takes no more of a GIF
-	// About 2 seconds. A camera's picture has 14 scans at most, a crafted one thousands.
-	ScanPixels: 10_000_000_000,
+	// About 2 seconds. A camera's picture has 14 scans at most: 100 megapixels of them pass. A
+	// crafted one has hundreds.
+	ScanPixels: 2_000_000_000,
 }
 
 // MaxTransformPixels is the size, over all frames, up to which an animation is transformed. A

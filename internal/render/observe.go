@@ -38,6 +38,7 @@ const (
 	endCancelled
 	endRecycled
 	endIdle
+	endBusy
 	reasons
 )
 
@@ -51,6 +52,7 @@ var reasonNames = [reasons]string{
 	endCancelled: "cancelled",     // killed, as nobody waits for its job any more
 	endRecycled:  "recycled",      // in good order, after enough jobs or as it grew
 	endIdle:      "idle",          // in good order, for want of work
+	endBusy:      "busy-idle",     // it used the CPU without a job
 }
 
 // lossReason returns the reason behind the error that a worker was lost with.

@@ -5,10 +5,14 @@ import "math"
 // The bounds of what is made, whatever is asked for.
 const (
 	// MaxOutputSide and MaxOutputPixels bound a rendition. Where a fit would pass them, the
-	// rendition is made smaller in its own proportions: a square picture contained in 12000 x
+	// rendition is made smaller in its own proportions: a large square picture contained in 12000 x
 	// 12000 comes out at 10000 x 10000.
 	MaxOutputSide   = 12_000
 	MaxOutputPixels = 100_000_000
+
+	// MaxEnlargedPixels bounds a rendition that has more pixels than its original, likewise: pixels
+	// that are made up cost as much as others.
+	MaxEnlargedPixels = 25_000_000
 
 	// maxScaledSide bounds the picture that a crop is cut from, which is never whole in memory
 	// but whose coordinates a pixel engine must be able to count. Only lines of a few pixels that
@@ -52,20 +56,20 @@ func (o Options) Plan(w, h int) Plan {
 	}
 	switch {
 	case fit == Cover, fit == Crop && src.w >= box.w && src.h >= box.h:
-		return planCover(src, box.bounded())
+		return planCover(src, box.bounded(src))
 	case fit == Contain:
-		return planWhole(src.into(box).bounded())
+		return planWhole(src.into(box).bounded(src))
 	case fit == Pad:
-		box = box.bounded()
+		box = box.bounded(src)
 		p := planWhole(src.into(box))
 		p.PadX, p.PadY = (int(box.w)-p.CropW)/2, (int(box.h)-p.CropH)/2
 		p.CanvasW, p.CanvasH = int(box.w), int(box.h)
 		return p
 	}
 	if src.w <= box.w && src.h <= box.h {
-		return planWhole(src.bounded())
+		return planWhole(src.bounded(src))
 	}
-	return planWhole(src.into(box).bounded())
+	return planWhole(src.into(box).bounded(src))
 }
 
 // withoutBox returns what a fit comes down to when a dimension, or both, are not given.
@@ -126,14 +130,16 @@ func (a area) times(f float64) area {
 	return area{max(1, int64(float64(a.w)*f)), max(1, int64(float64(a.h)*f))}
 }
 
-// bounded returns a within MaxOutputSide and MaxOutputPixels, in its proportions.
-func (a area) bounded() area {
+// bounded returns a within MaxOutputSide, and within the pixels that may be made of a picture of the
+// size src, in its proportions.
+func (a area) bounded(src area) area {
+	most := min(MaxOutputPixels, max(MaxEnlargedPixels, src.w*src.h))
 	if a.w > MaxOutputSide || a.h > MaxOutputSide {
 		a = a.into(area{MaxOutputSide, MaxOutputSide})
 	}
-	if a.w*a.h > MaxOutputPixels {
-		w := int64(math.Sqrt(float64(MaxOutputPixels*a.w) / float64(a.h)))
-		a = area{w, min(follow(a.h, w, a.w), MaxOutputPixels/w)}
+	if a.w*a.h > most {
+		w := int64(math.Sqrt(float64(most*a.w) / float64(a.h)))
+		a = area{w, min(follow(a.h, w, a.w), most/w)}
 	}
 	return a
 }

@@ -38,10 +38,12 @@ func TestOptionsPlan(t *testing.T) {
 		{Contain, 2160, 0, 1080, 720, whole(2160, 1440)},
 		{Contain, 0, 1440, 1080, 720, whole(2160, 1440)},
 		{Contain, 0, 0, 1080, 720, whole(1080, 720)},
-		{Contain, 12000, 12000, 100, 100, whole(10000, 10000)}, // 100 megapixels
-		{Contain, 12000, 0, 1, 1000, whole(12, 12000)},         // 12,000 a side
+		{Contain, 12000, 12000, 100, 100, whole(5000, 5000)},   // 25 megapixels are made
+		{Contain, 12000, 12000, 7000, 7000, whole(7000, 7000)}, // as many as there are
+		{Contain, 12000, 12000, 10000, 10000, whole(10000, 10000)},
+		{Contain, 12000, 0, 1, 1000, whole(12, 12000)}, // 12,000 a side
 		{Contain, 0, 12000, 1000, 1, whole(12000, 12)},
-		{Contain, 12000, 0, 100, 100, whole(10000, 10000)},
+		{Contain, 12000, 0, 100, 100, whole(5000, 5000)},
 
 		{Cover, 500, 500, 1080, 720, covered(750, 500, 125, 0, 500, 500)},
 		{Cover, 500, 500, 720, 1080, covered(500, 750, 0, 125, 500, 500)},
@@ -50,7 +52,7 @@ func TestOptionsPlan(t *testing.T) {
 		{Cover, 540, 0, 1080, 720, whole(540, 360)},
 		{Cover, 2160, 0, 1080, 720, whole(2160, 1440)},
 		{Cover, 0, 0, 1080, 720, whole(1080, 720)},
-		{Cover, 12000, 12000, 100, 100, whole(10000, 10000)},
+		{Cover, 12000, 12000, 100, 100, whole(5000, 5000)},
 		{Cover, 12000, 6000, 12000, 6000, whole(12000, 6000)},
 
 		{Crop, 500, 500, 1080, 720, covered(750, 500, 125, 0, 500, 500)},
@@ -65,7 +67,7 @@ func TestOptionsPlan(t *testing.T) {
 		{Pad, 2160, 2160, 1080, 720, padded(2160, 1440, 0, 360, 2160, 2160)},
 		{Pad, 2160, 1080, 720, 1080, padded(720, 1080, 720, 0, 2160, 1080)},
 		{Pad, 540, 0, 1080, 720, whole(540, 360)},
-		{Pad, 12000, 12000, 200, 100, padded(10000, 5000, 0, 2500, 10000, 10000)},
+		{Pad, 12000, 12000, 200, 100, padded(5000, 2500, 0, 1250, 5000, 5000)},
 		{Pad, 0, 0, 1080, 720, whole(1080, 720)},
 	} {
 		o := Options{Width: c.width, Height: c.height, Fit: c.fit}
@@ -119,10 +121,14 @@ func planProperties(t *testing.T, o Options, w, h int) {
 	}
 	both := o.Width != 0 && o.Height != 0
 	asked := p.CanvasW == o.Width && p.CanvasH == o.Height
-	if both && o.Width*o.Height <= MaxOutputPixels && !asked && o.Fit == Pad {
+	most := min(MaxOutputPixels, max(MaxEnlargedPixels, w*h))
+	if p.CanvasW*p.CanvasH > most {
+		fail("too many pixels are made")
+	}
+	if both && o.Width*o.Height <= most && !asked && o.Fit == Pad {
 		fail("the canvas is not the box")
 	}
-	if both && o.Width*o.Height <= MaxOutputPixels && !asked && o.Fit == Cover &&
+	if both && o.Width*o.Height <= most && !asked && o.Fit == Cover &&
 		max(w, h) <= 80*min(w, h) { // else maxScaledSide may shrink it
 		fail("the box is not filled")
 	}

@@ -19,6 +19,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"calotype/internal/limit"
 )
 
 // What a job can end with, besides success, a *LimitError and the error of its context.
@@ -42,14 +44,17 @@ var (
 
 // PoolConfig is what a Pool needs.
 type PoolConfig struct {
-	Command        []string      // how a worker is started, such as {"/path/calotype", "worker"}
-	Workers        int           // renditions made at once; 0 for a default from CPU and memory
-	Memory         int64         // bytes that all jobs in flight may need together; 0 for a default
-	Timeout        time.Duration // of one job, of an upload at most 8 s; 0 for 30 s
-	Queue          int           // jobs that may wait, per lane; 0 for a default
-	RequireSandbox bool          // refuse to start where the sandbox is not complete
-	Log            *slog.Logger
-	Timer          Timer // nil for none
+	Command []string      // how a worker is started, such as {"/path/calotype", "worker"}
+	Workers int           // renditions made at once; 0 for a default from CPU and memory
+	Memory  int64         // bytes that all jobs in flight may need together; 0 for a default
+	Timeout time.Duration // of one job, of an upload at most 8 s; 0 for 30 s
+	Queue   int           // jobs that may wait, per lane; 0 for a default
+	// WorkerPerAccount lets no worker do jobs of two accounts: a decoder that one account's picture
+	// has taken over sees nothing of another's. Each change of the account costs a start.
+	WorkerPerAccount bool
+	RequireSandbox   bool // refuse to start where the sandbox is not complete
+	Log              *slog.Logger
+	Timer            Timer // nil for none
 }
 
 // Facts are what a worker found by decoding an original.
@@ -80,7 +85,7 @@ const (
 	// examineTimeout bounds an examination, where somebody waits for the answer, and hostile files
 	// come first. The largest picture allowed takes 2 seconds.
 	examineTimeout = 8 * time.Second
-	defaultQueue   = 256
+	defaultQueue   = 512 // of which one account alone may have half
 	// queueTime bounds the wait for a worker.
 	queueTime = 30 * time.Second
 	// recycleJobs and recycleMemory are when a worker is replaced, so that leaks and fragments of
@@ -108,6 +113,7 @@ type Pool struct {
 	mu       sync.Mutex
 	closed   bool
 	idle     [lanes][]*process // the one used last is at the end
+	spare    [lanes]bool       // a spare worker is being started
 	all      map[*process]lane // every worker, idle or not
 	lost     int64
 	recycled int64
@@ -191,15 +197,15 @@ func (p *Pool) Status() Status {
 	a := p.admission
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	var workers [lanes]int
 	for _, l := range p.all {
 		workers[l]++
 	}
 	of := func(l lane) LaneStatus {
+		s, dear := a.slots[l].Stats(), a.dear[l].Stats()
 		return LaneStatus{
-			Workers: workers[l], Running: a.running[l], Waiting: len(a.queue[l]), Limit: a.slots[l],
+			Workers: workers[l], Running: int(s.Used), Waiting: s.Waiting + dear.Waiting,
+			Limit: int(s.Size),
 		}
 	}
 	ended := make(map[string]int64, reasons)
@@ -209,10 +215,13 @@ func (p *Pool) Status() Status {
 	return Status{
 		Uploads: of(uploads), Renditions: of(renditions), Lost: p.lost, Recycled: p.recycled,
 		Ended: ended, Memory: p.c.Memory,
-		MemoryInUse: a.used[uploads] + a.used[renditions] + int64(len(p.all))*idleCost,
+		MemoryInUse: a.shared.Stats().Used + a.reserve.Stats().Used + int64(len(p.all))*idleCost,
 		Sandbox:     p.sandbox, Timeout: p.c.Timeout,
 	}
 }
+
+// Pools returns what the accounts share here.
+func (p *Pool) Pools() []*limit.Pool { return p.admission.pools() }
 
 // Close ends all jobs and workers and returns when none is left.
 func (p *Pool) Close() error {
@@ -253,8 +262,8 @@ func (p *Pool) janitor() {
 	}
 }
 
-// stale takes the idle workers of a lane that are not needed any more: dead ones, and those idle
-// for long, but for one.
+// stale takes the idle workers of a lane that are not needed any more: dead ones, those that take
+// CPU time without a job, and those idle for long, but for one.
 func (p *Pool) stale(l lane) []*process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -264,6 +273,10 @@ func (p *Pool) stale(l lane) []*process {
 		switch {
 		case !w.alive():
 			p.ended[endGone]++
+			end = append(end, w)
+		case w.busyIdle():
+			p.ended[endBusy]++
+			p.c.Log.Warn("a render worker without a job uses the CPU and is ended", "lane", l.String())
 			end = append(end, w)
 		case !last && time.Since(w.since) > p.idleTime:
 			p.ended[endIdle]++

@@ -57,7 +57,7 @@ type process struct {
 	hello  hello
 	stderr *printed
 	jobs   int
-	since  time.Time     // idle since
+	assignment
 	exited chan struct{} // closed when it is gone and reaped
 }
 

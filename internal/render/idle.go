@@ -1,0 +1,121 @@
+package render
+
+import "time"
+
+// These choose the idle worker that does a job. A worker that was taken over by a hostile picture
+// may read and forge what it does next, so a worker goes to the account that it worked for before,
+// then to one that has none; with PoolConfig.WorkerPerAccount never to another account.
+
+// pop takes the idle worker of a lane that suits a job best; nil when there is none.
+func (p *Pool) pop(l lane, account string, dear bool) *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	best, rank := -1, 0
+	for i, w := range p.idle[l] {
+		if r := p.rank(w, account, dear); r > 0 && r >= rank { // of equal ones the last, which is warm
+			best, rank = i, r
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	w := p.idle[l][best]
+	p.idle[l] = append(p.idle[l][:best], p.idle[l][best+1:]...)
+	return w
+}
+
+// rank says how well a worker suits a job; 0: not at all.
+func (p *Pool) rank(w *process, account string, dear bool) int {
+	switch {
+	case w.jobs > 0 && w.dear != dear: // its priority is not that of the job
+		return 0
+	case w.jobs > 0 && w.account == account:
+		return 3
+	case w.jobs == 0:
+		return 2
+	case p.c.WorkerPerAccount:
+		return 0
+	}
+	return 1
+}
+
+// An assignment is what a worker was used for last.
+type assignment struct {
+	account string
+	dear    bool          // it runs at a lower priority
+	since   time.Time     // idle since
+	cpu     time.Duration // CPU time that it had used then
+}
+
+// assign prepares a worker for a job of an account.
+func (w *process) assign(account string, dear bool) {
+	if dear && !w.dear {
+		lowerPriority(w.cmd.Process.Pid)
+	}
+	w.account, w.dear = account, dear
+}
+
+// makeWay ends the idle worker of a lane that was not used for longest, when the lane has as many
+// workers as slots: another one is about to start.
+func (p *Pool) makeWay(l lane) {
+	p.mu.Lock()
+	count := 0
+	for _, of := range p.all {
+		if of == l {
+			count++
+		}
+	}
+	var w *process
+	if len(p.idle[l]) > 0 && int64(count) >= p.admission.slots[l].Stats().Size {
+		w = p.idle[l][0]
+		p.idle[l] = p.idle[l][1:]
+		p.ended[endIdle]++
+	}
+	p.mu.Unlock()
+	if w != nil {
+		p.end(w)
+	}
+}
+
+// keepSpare starts a worker that has no account yet, where none is idle, so that the next account
+// need not wait for a start.
+func (p *Pool) keepSpare(l lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.c.WorkerPerAccount || p.closed || p.spare[l] {
+		return
+	}
+	for _, w := range p.idle[l] {
+		if w.jobs == 0 {
+			return
+		}
+	}
+	p.spare[l] = true
+	p.owned.Go(func() {
+		w, err := p.start(p.ctx, l)
+		p.mu.Lock()
+		p.spare[l] = false
+		p.mu.Unlock()
+		if err == nil {
+			p.put(l, w)
+		} else if p.ctx.Err() == nil {
+			p.c.Log.Warn("cannot start a spare render worker", "lane", l.String(), "error", err)
+		}
+	})
+}
+
+// idleCPU is the CPU time from which an idle worker is held for one that was taken over: of the
+// collector and of timers it takes less in all of its idle time.
+const idleCPU = 200 * time.Millisecond
+
+// busyIdle reports whether a worker takes CPU time though it has no job.
+func (w *process) busyIdle() bool {
+	now, err := cpuTime(w.cmd.Process.Pid)
+	return err == nil && w.cpu > 0 && now-w.cpu > idleCPU
+}
+
+// noteIdle begins the idle time of a worker.
+func (w *process) noteIdle() {
+	w.since = time.Now()
+	w.cpu, _ = cpuTime(w.cmd.Process.Pid) // 0: not known, so nothing is concluded
+}
