@@ -53,6 +53,7 @@ var wires = [...]wire{
 	images.SignatureRefused: {http.StatusForbidden, 9425, "Image access denied"},
 	images.RenditionFailed:  {http.StatusInternalServerError, 9516, "Encoding failed"},
 	images.LimitReached:     unforeseen,
+	images.RateReached:      unforeseen,
 	images.FetchFailed:      unforeseen,
 	images.AccountSuspended: {http.StatusForbidden, 9427, "The account is suspended"},
 	images.Busy:             {http.StatusServiceUnavailable, 9529, "The server is busy"},

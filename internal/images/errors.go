@@ -42,6 +42,7 @@ const (
 	SignatureRefused // the delivery URL's signature is missing, wrong or expired
 	RenditionFailed  // decoded, but the output could not be made
 	LimitReached     // a limit of the account
+	RateReached      // done too often; again after RetryAfter
 	AccountSuspended // by the operator
 	Busy             // too much to do; ask again after RetryAfter
 	NoSpace          // out of disk
@@ -108,7 +109,7 @@ var kindNames = [kinds]string{
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
 	Undecodable: "undecodable", OverLimits: "over-limits", FetchFailed: "fetch-failed",
 	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",
-	LimitReached: "limit-reached", AccountSuspended: "account-suspended",
+	LimitReached: "limit-reached", RateReached: "rate-reached", AccountSuspended: "account-suspended",
 	Busy: "busy", NoSpace: "no-space",
 }
 

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -70,6 +71,7 @@ type Service struct {
 	gates      gates
 	waits      waits
 	outbox     outbox
+	replays    *limit.Rates // deliveries that accounts have replayed
 	drafts     draftGroups
 	resolved   resolveCache
 	counters   counters
@@ -102,7 +104,8 @@ func New(c Config) *Service {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
 	s := &Service{Config: c, maxLooked: maxLooked, outbox: outbox{make(chan struct{}, 1)},
-		shares: newShares(c.SpoolBytes), disk: diskSpace}
+		shares: newShares(c.SpoolBytes), disk: diskSpace,
+		replays: limit.NewRates(MaxReplays, ReplayWindow, replayAccounts)}
 	s.gates.pool, s.drafts.pool = s.shares.tickets, s.shares.drafts
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s

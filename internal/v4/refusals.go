@@ -49,6 +49,7 @@ var refusals = [...]struct {
 	images.SignatureRefused: {http.StatusForbidden, 9425, true},
 	images.RenditionFailed:  {http.StatusInternalServerError, 9516, true},
 	images.LimitReached:     {http.StatusForbidden, 5453, true},
+	images.RateReached:      {http.StatusTooManyRequests, 5429, false},
 	images.AccountSuspended: {http.StatusForbidden, 5403, true},
 	images.Busy:             {http.StatusServiceUnavailable, 5503, false},
 	images.NoSpace:          {http.StatusInsufficientStorage, 5540, true},

@@ -29,7 +29,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("kind %v without a message says nothing", k)
 		}
 		again := []images.Kind{images.Internal, images.TicketCrowded, images.TooSlow,
-			images.Aborted, images.Busy}
+			images.Aborted, images.Busy, images.RateReached}
 		if slices.Contains(again, k) == w.final {
 			t.Errorf("kind %v: final %v", k, w.final)
 		}
