@@ -29,12 +29,13 @@ const (
 // roles sends each request to the surface that answers it, by the prefix of its path. It is no
 // ServeMux: that would redirect the paths of ids that hold "//".
 type roles struct {
-	api, intake, delivery, pages http.Handler
-	hosts                        v4.URLs                           // hosts in place of base URLs
-	identify                     func(*http.Request) *http.Request // finds the client
-	ready                        func(context.Context) (string, error)
-	log                          *slog.Logger
-	draining                     atomic.Bool
+	api                     api.Handler
+	intake, delivery, pages http.Handler
+	hosts                   v4.URLs                           // hosts in place of base URLs
+	identify                func(*http.Request) *http.Request // finds the client
+	ready                   func(context.Context) (string, error)
+	log                     *slog.Logger
+	draining                atomic.Bool
 }
 
 // setHosts makes each host answer its own role only, where the hosts differ.

@@ -194,11 +194,17 @@ func (a *api) replay(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	replayed, err := a.Core.Replay(c.Context(), c.account, query)
+	replayed, more, err := a.Core.LimitedReplay(c.Context(), c.account, query)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]int{"replayed": replayed}, nil
+	return replayResult{replayed, more}, nil
+}
+
+// A replayResult is what is sent again.
+type replayResult struct {
+	Replayed int  `json:"replayed"`
+	More     bool `json:"more,omitempty"` // some is left, for a later replay
 }
 
 func replayQuery(f form) (q images.ReplayQuery, err error) {

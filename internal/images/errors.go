@@ -45,7 +45,7 @@ const (
 	RenditionFailed  // decoded, but the output could not be made
 	LimitReached     // a limit of the account
 	AccountSuspended // by the operator
-	RateLimited      // too often from one client; ask again after RetryAfter
+	RateLimited      // done too often; ask again after RetryAfter
 	Busy             // too much to do; ask again after RetryAfter
 	NoSpace          // out of disk
 	kinds            // the number of kinds

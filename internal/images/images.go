@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -74,6 +75,7 @@ type Service struct {
 	gates      gates
 	waits      waits
 	outbox     outbox
+	replays    *limit.Rates // deliveries that accounts have replayed
 	drafts     draftGroups
 	resolved   resolveCache
 	counters   counters
@@ -106,7 +108,8 @@ func New(c Config) *Service {
 	}
 	s := &Service{Config: c, maxLooked: maxLooked, listRows: listRows,
 		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: diskSpace,
-		misses: newMisses(c.MissRate)}
+		misses:  newMisses(c.MissRate),
+		replays: limit.NewRates(MaxReplays, ReplayWindow, replayAccounts)}
 	s.gates.pool, s.drafts.pool = s.shares.tickets, s.shares.drafts
 	s.makers.pool = s.shares.makings
 	s.closing, s.close = context.WithCancel(context.Background())

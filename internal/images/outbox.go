@@ -104,13 +104,16 @@ func (s *Service) OutboxWake() <-chan struct{} { return s.outbox.wake }
 // A DueWebhook is a webhook with deliveries that are due.
 type DueWebhook struct {
 	ID      string
+	Account string
+	URL     string
 	Failing bool // its last attempt failed: one attempt at a time is enough
 }
 
 // DueWebhooks returns the webhooks, no streams, that have deliveries due. Each costs one look into
 // an index, however much is due. Suspended accounts have none: what they are owed waits.
 func (s *Service) DueWebhooks(ctx context.Context) ([]DueWebhook, error) {
-	rows, err := s.DB.Query(ctx, `SELECT w.id, w.failing_since IS NOT NULL FROM webhooks w
+	rows, err := s.DB.Query(ctx, `SELECT w.id, w.account, w.url, w.failing_since IS NOT NULL
+		FROM webhooks w
 		JOIN accounts a ON a.id = w.account AND a.suspended = 0
 		WHERE w.kind = 'webhook' AND w.paused IS NULL AND EXISTS (SELECT 1 FROM deliveries d
 			WHERE d.webhook = w.id AND d.due IS NOT NULL AND d.due <= ?1)`, micros(s.Now()))
@@ -118,7 +121,7 @@ func (s *Service) DueWebhooks(ctx context.Context) ([]DueWebhook, error) {
 		return nil, fmt.Errorf("looking for due deliveries: %w", err)
 	}
 	return collect(rows, func(r row) (w DueWebhook, err error) {
-		err = r.Scan(&w.ID, &w.Failing)
+		err = r.Scan(&w.ID, &w.Account, &w.URL, &w.Failing)
 		return w, err
 	})
 }
@@ -242,112 +245,6 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	}
 	slices.SortFunc(claimed, func(a, b Delivery) int { return a.Event.At.Compare(b.Event.At) })
 	return claimed, nil
-}
-
-// A ReplayQuery names deliveries that are to be sent again. Zero fields narrow nothing.
-type ReplayQuery struct {
-	Event    string
-	Webhook  string
-	From, To time.Time // of the event; To is excluded
-	Failed   bool      // only those that have failed, or wait after a failure
-}
-
-// Replay makes deliveries of an account due again, with all their attempts before them, and returns
-// how many: LimitReached, AccountSuspended, NoSpace. It takes those that have ended, and those that
-// wait for their next attempt; what is being sent now is left alone. Webhooks that are paused get
-// them once they are resumed.
-func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
-	err = s.WantRoom()
-	if err == nil {
-		err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return s.pay(tx, account, charge{kept: 1, coming: keptByOne}) })
-	}
-	if err != nil {
-		return 0, fmt.Errorf("replaying deliveries: %w", err)
-	}
-	return s.replay(ctx, account, q)
-}
-
-// replay is Replay whatever the account keeps.
-func (s *Service) replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
-	if !plainText(q.Event) || !plainText(q.Webhook) {
-		return 0, nil
-	}
-	if q.To.IsZero() {
-		q.To = s.Now().Add(time.Hour)
-	}
-	now := s.Now()
-	for from := (place{created: micros(q.From)}); ctx.Err() == nil; {
-		var changed int64
-		var last *place
-		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
-			changed, last, err = replaySome(tx, account, q, now, from)
-			return err
-		})
-		if err != nil {
-			return replayed, fmt.Errorf("replaying deliveries: %w", err)
-		}
-		replayed += int(changed)
-		if last == nil {
-			break
-		}
-		from = *last
-	}
-	s.outbox.nudge()
-	return replayed, ctx.Err()
-}
-
-// A place is where a replay has come to, in the order of deliveries_account. It goes on from there:
-// what it made due may have been sent meanwhile, and would else be taken again.
-type place struct {
-	created        int64
-	event, webhook string
-}
-
-// replaySome replays some deliveries behind a place, and returns the last one; nil when there are no
-// more.
-func replaySome(
-	tx *sqldb.Tx, account string, q ReplayQuery, now time.Time, from place,
-) (changed int64, last *place, err error) {
-	const some = 1000
-	which := `account = ?1 AND (created, event, webhook) > (?2, ?3, ?4) AND created < ?5
-		AND (due IS NULL OR due > ?6)`
-	args := []any{account, from.created, from.event, from.webhook, micros(q.To),
-		micros(now.Add(DeliveryLease))}
-	and := func(condition string, value any) {
-		args = append(args, value)
-		which += fmt.Sprintf(condition, len(args))
-	}
-	if q.Event != "" {
-		and(` AND event = ?%d`, q.Event)
-	}
-	if q.Webhook != "" {
-		and(` AND webhook = ?%d`, q.Webhook)
-	}
-	if q.Failed {
-		which += ` AND (outcome = 'failed' OR outcome = 'pending' AND failures > 0)`
-	}
-	rows, err := tx.Query(`SELECT created, event, webhook FROM deliveries WHERE `+which+
-		` ORDER BY created, event, webhook LIMIT `+fmt.Sprint(some), args...)
-	if err != nil {
-		return 0, nil, err
-	}
-	all, err := collect(rows, func(r row) (p place, err error) {
-		err = r.Scan(&p.created, &p.event, &p.webhook)
-		return p, err
-	})
-	if err != nil || len(all) == 0 {
-		return 0, nil, err
-	}
-	end := all[len(all)-1]
-	args = append(args, end.created, end.event, end.webhook, micros(now))
-	n := len(args)
-	changed, err = tx.Exec(fmt.Sprintf(`UPDATE deliveries SET due = ?%d, failures = 0,
-		outcome = 'pending' WHERE %s AND (created, event, webhook) <= (?%d, ?%d, ?%d)`,
-		n, which, n-3, n-2, n-1), args...)
-	if len(all) < some {
-		return changed, nil, err
-	}
-	return changed, &end, err
 }
 
 // OutboxCounts are what waits to be sent, and the webhooks that it goes to. Streams are left out,

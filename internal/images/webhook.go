@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -342,7 +343,7 @@ func (s *Service) OpenStream(
 	found, err := there()
 	if err == nil && changed > 0 {
 		// Its receiver was away, and is back: nothing waits for its next attempt.
-		_, err = s.replay(ctx, account, ReplayQuery{Webhook: found.ID, Failed: true})
+		_, _, err = s.replay(ctx, account, ReplayQuery{Webhook: found.ID, Failed: true}, math.MaxInt)
 	}
 	if err != nil {
 		return Webhook{}, fmt.Errorf("opening a stream: %w", err)

@@ -2,8 +2,9 @@
 // transactions that make them happen; a Notifier claims what is due, makes the messages, signs and
 // posts them, and has the core write down what became of each.
 //
-// Each webhook has a lane of its own, so that one whose receiver hangs delays no other. A lane whose
-// last attempt failed sends one message at a time, until one is taken. What a killed node has
+// Each webhook has a lane of its own, so that one whose receiver hangs delays no other. What lanes
+// have in flight is bounded, for each account and for each host: see posts.go. A lane whose last
+// attempt failed sends one message at a time, until one is taken. What a killed node has
 // claimed is due again when its lease ends: every message is sent at least once, with the same id
 // each time, and in no particular order.
 package notify
@@ -21,17 +22,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"calotype/internal/images"
+	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/v4"
 )
 
 const (
-	laneClaims = 32 // deliveries that a lane claims at once
-	laneWidth  = 16 // of which so many are being sent
-	// lanes bounds those of a node; of failing webhooks there are fewer, so that receivers that
-	// hang, however many, leave room for those that answer.
-	lanes        = 256
-	failingLanes = 192
+	laneWidth  = 16 // posts of a lane in flight
+	laneRounds = 2  // for which a lane claims deliveries at once
 
 	// laneTime is for how long a lane goes on, so that receivers that take everything, but slowly,
 	// cannot hold all lanes: then all have the same chance of the next one.
@@ -40,9 +38,6 @@ const (
 	lookEvery = time.Second      // for what other nodes wrote, and for what is due again
 	lookAgain = 10 * time.Second // when the database could not be asked
 	lookTime  = 10 * time.Second
-
-	testsAtOnce = 32 // on a node
-	testsOfOne  = 4  // of them of one account
 )
 
 // The outcomes of attempts, as Config.Observe is told of them.
@@ -71,16 +66,22 @@ type Notifier struct {
 	Config
 	poster *outbound.Poster
 
+	shares shares
+
 	mu      sync.Mutex
-	running map[string]bool // by webhook: whether it was failing
-	failing int
-	again   chan struct{} // a lane has ended
+	running map[string]bool // by webhook
+	again   chan struct{}   // a lane has ended
 	lanes   sync.WaitGroup
 
 	closing context.Context // ends with Run
 	end     context.CancelFunc
-	claims  *places // of streams, that wait
-	tests   *places
+}
+
+// A lane sends to one webhook. It holds a slot from its begin to its end.
+type lane struct {
+	images.DueWebhook
+	first   *slot
+	failing *limit.Lease // nil when the webhook is well
 }
 
 // New returns a Notifier, which sends nothing until Run.
@@ -95,8 +96,7 @@ func New(c Config) *Notifier {
 	return &Notifier{
 		Config: c, poster: outbound.NewPoster(c.Outbound),
 		running: map[string]bool{}, again: make(chan struct{}, 1),
-		closing: closing, end: end,
-		claims: newPlaces(claimsAtOnce, claimsOfOne), tests: newPlaces(testsAtOnce, testsOfOne),
+		closing: closing, end: end, shares: newShares(),
 	}
 }
 
@@ -135,86 +135,105 @@ func (n *Notifier) look(ctx context.Context) error {
 	// So that of more than there is room for each has its turn.
 	mathrand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
 	for _, w := range due {
-		if n.enter(w) {
+		if l := n.enter(w); l != nil {
 			n.lanes.Go(func() {
-				defer n.leave(w)
-				n.lane(ctx, w)
+				defer n.leave(l)
+				n.run(ctx, l)
 			})
 		}
 	}
 	return nil
 }
 
-// enter takes a place for a lane.
-func (n *Notifier) enter(w images.DueWebhook) bool {
+// enter begins a lane; nil when the webhook has one, or no slot is free for it.
+func (n *Notifier) enter(w images.DueWebhook) *lane {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, runs := n.running[w.ID]
-	if runs || len(n.running) >= lanes || w.Failing && n.failing >= failingLanes {
-		return false
+	if n.running[w.ID] {
+		return nil
 	}
-	n.running[w.ID] = w.Failing
+	l := &lane{DueWebhook: w}
 	if w.Failing {
-		n.failing++
+		var err error
+		if l.failing, err = n.shares.failing.TryAcquire(1, w.Account); err != nil {
+			return nil
+		}
 	}
-	return true
+	if l.first = n.shares.slot(w); l.first == nil {
+		l.failing.Release()
+		return nil
+	}
+	n.running[w.ID] = true
+	return l
 }
 
-func (n *Notifier) leave(w images.DueWebhook) {
+func (n *Notifier) leave(l *lane) {
+	l.first.release()
+	l.failing.Release()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.running, w.ID)
-	if w.Failing {
-		n.failing--
-	}
+	delete(n.running, l.ID)
 	select {
 	case n.again <- struct{}{}:
 	default:
 	}
 }
 
-// lane sends what is due for one webhook, until there is no more, or something went wrong, or what
+// run sends what is due for one webhook, until there is no more, or something went wrong, or what
 // failed has become well, or its time is over: then it is looked at again like all others.
-func (n *Notifier) lane(ctx context.Context, w images.DueWebhook) {
-	most := laneClaims
-	if w.Failing {
-		most = 1
-	}
+func (n *Notifier) run(ctx context.Context, l *lane) {
 	for end := time.Now().Add(laneTime); ctx.Err() == nil && time.Now().Before(end); {
-		claimed, err := n.Core.ClaimDeliveries(ctx, w.ID, most)
-		if err != nil {
-			if ctx.Err() == nil {
-				n.Log.Warn("a webhook is not told for now", "webhook", w.ID, "err", err)
-			}
-			return
-		}
-		attempts := n.sendAll(ctx, claimed)
-		if len(attempts) == 0 {
-			return
-		}
-		// What was sent is written down even when the server ends.
-		if _, err := n.Core.SettleDeliveries(context.WithoutCancel(ctx), attempts); err != nil {
-			n.Log.Error("what webhooks were told could not be written down: it will be sent again",
-				"webhook", w.ID, "err", err)
-			return
-		}
-		for _, a := range attempts {
-			if !a.Delivered() {
-				return
-			}
-		}
-		if w.Failing || len(claimed) < most {
+		if !n.round(ctx, l) {
 			return
 		}
 	}
 }
 
-// sendAll sends claimed deliveries, some at a time. Those that were not begun when the server ends
+// round claims as much as there are slots for, and sends it. It reports whether to go on.
+func (n *Notifier) round(ctx context.Context, l *lane) bool {
+	most, slots := 1, []*slot(nil)
+	if !l.Failing {
+		slots = n.shares.slots(l.DueWebhook, laneWidth-1)
+		most = laneRounds * (1 + len(slots))
+	}
+	claimed, err := n.Core.ClaimDeliveries(ctx, l.ID, most)
+	if needed := max(0, len(claimed)-1); needed < len(slots) {
+		release(slots[needed:])
+		slots = slots[:needed]
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			n.Log.Warn("a webhook is not told for now", "webhook", l.ID, "err", err)
+		}
+		return false
+	}
+	attempts := n.sendAll(ctx, claimed, 1+len(slots))
+	release(slots)
+	if len(attempts) == 0 {
+		return false
+	}
+	// What was sent is written down even when the server ends.
+	if _, err := n.Core.SettleDeliveries(context.WithoutCancel(ctx), attempts); err != nil {
+		n.Log.Error("what webhooks were told could not be written down: it will be sent again",
+			"webhook", l.ID, "err", err)
+		return false
+	}
+	for _, a := range attempts {
+		if !a.Delivered() {
+			return false
+		}
+	}
+	return !l.Failing && len(claimed) == most
+}
+
+// sendAll sends claimed deliveries, so many at a time. Those that were not begun when the server ends
 // are given back.
-func (n *Notifier) sendAll(ctx context.Context, claimed []images.Delivery) []images.Attempt {
+func (n *Notifier) sendAll(
+	ctx context.Context, claimed []images.Delivery, width int,
+) []images.Attempt {
 	sent := make([]images.Attempt, len(claimed))
 	var group errgroup.Group
-	group.SetLimit(laneWidth)
+	group.SetLimit(width)
 	for i, d := range claimed {
 		group.Go(func() error {
 			if ctx.Err() == nil {
@@ -286,11 +305,16 @@ func why(err error) string {
 // Test sends a test event to a webhook, saved or not: WebhookRefused says why it was not taken. Busy
 // when too many are being tested.
 func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
-	leave, ok := n.tests.enter(w.Account)
-	if !ok {
-		return comeAgain("Too many webhooks are being tested")
+	lease, err := n.shares.tests.TryAcquire(1, w.Account)
+	if err != nil {
+		return busy("Too many webhooks are being tested", err)
 	}
-	defer leave()
+	defer lease.Release()
+	host, err := n.shares.hosts.TryAcquire(1, outbound.Destination(w.URL), w.Account)
+	if err != nil {
+		return busy("Too much is being sent to this webhook's host", err)
+	}
+	defer host.Release()
 	now := n.Now()
 	content, err := testBody(w, now)
 	if err != nil {

@@ -11,9 +11,7 @@ const (
 	// MaxClaimWait bounds how long Claim waits.
 	MaxClaimWait = 50 * time.Second
 
-	claimsAtOnce = 200 // that wait, on a node
-	claimsOfOne  = 40  // of them of one account
-	claimEvery   = time.Second
+	claimEvery = time.Second
 )
 
 // Claim claims deliveries of a stream for whoever asks for them, as Service.ClaimDeliveries does.
@@ -23,17 +21,17 @@ func (n *Notifier) Claim(
 	ctx context.Context, w images.Webhook, most int, wait time.Duration,
 ) ([]images.Delivery, error) {
 	if n.closing.Err() != nil {
-		return nil, comeAgain("The server is shutting down")
+		return nil, busy("The server is shutting down", nil)
 	}
 	claimed, err := n.claim(ctx, w, most)
 	if err != nil || len(claimed) > 0 || wait <= 0 {
 		return claimed, err
 	}
-	leave, ok := n.claims.enter(w.Account)
-	if !ok {
-		return nil, comeAgain("Too many requests wait for events")
+	lease, err := n.shares.claims.TryAcquire(1, w.Account)
+	if err != nil {
+		return nil, busy("Too many requests wait for events", err)
 	}
-	defer leave()
+	defer lease.Release()
 	timeout := time.NewTimer(min(wait, MaxClaimWait))
 	defer timeout.Stop()
 	tick := time.NewTicker(claimEvery)
@@ -81,4 +79,4 @@ func (n *Notifier) claim(
 func (n *Notifier) Unclaim(ctx context.Context, claimed []images.Delivery) { n.release(ctx, claimed) }
 
 // Waiting returns how many claims wait.
-func (n *Notifier) Waiting() int { return n.claims.used() }
+func (n *Notifier) Waiting() int { return int(n.shares.claims.Stats().Used) }

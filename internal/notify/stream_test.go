@@ -13,14 +13,18 @@ import (
 
 func kindOf(err error) images.Kind { return images.AsError(err).Kind }
 
-// TestClaimsThatWaitAreBounded fills an account's places: others still have some.
+// TestClaimsThatWaitAreBounded has two accounts take all that they get: a third always gets in.
 func TestClaimsThatWaitAreBounded(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	n := newNotifier(core)
-	other, err := core.CreateAccount(t.Context(), "", "")
-	if err != nil {
-		t.Fatal(err)
+	var others []string
+	for range 2 {
+		other, err := core.CreateAccount(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, other.ID)
 	}
 	open := func(account string) images.Webhook {
 		t.Helper()
@@ -30,7 +34,7 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 		}
 		return w
 	}
-	ours, theirs := open(account), open(other.ID)
+	ours, theirs, third := open(account), open(others[0]), open(others[1])
 	ctx, cancel := context.WithCancel(t.Context())
 	var waiting sync.WaitGroup
 	wait := func(w images.Webhook) {
@@ -40,7 +44,7 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 			}
 		})
 	}
-	const most = 40
+	const most = 100
 	for range most {
 		wait(ours)
 	}
@@ -53,8 +57,15 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 	if got, err := n.Claim(ctx, ours, 1, 0); err != nil || len(got) != 0 {
 		t.Errorf("without waiting: %d, %v", len(got), err)
 	}
-	wait(theirs)
-	eventually(t, "the other account", func() bool { return n.Waiting() == most+1 })
+	for range most / 2 {
+		wait(theirs)
+	}
+	eventually(t, "another account", func() bool { return n.Waiting() == most+most/2 })
+	if _, err := n.Claim(ctx, theirs, 1, time.Second); kindOf(err) != images.Busy {
+		t.Errorf("one more of another account: %v", err)
+	}
+	wait(third)
+	eventually(t, "a third account", func() bool { return n.Waiting() == most+most/2+1 })
 	cancel()
 	waiting.Wait()
 	if n.Waiting() != 0 {

@@ -164,6 +164,16 @@ func (t *target) check() error {
 	return nil
 }
 
+// Destination returns host and port of a URL, as a key of what is sent there; "" when it is no URL.
+func Destination(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	_, to, _ := strings.Cut(origin(u), "://")
+	return to
+}
+
 // origin is what a login is good for: scheme, host and port.
 func origin(u *url.URL) string {
 	port := u.Port()

@@ -1,0 +1,199 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"calotype/internal/sqldb"
+)
+
+const (
+	// MaxReplays bounds the deliveries that an account may have replayed in a ReplayWindow, on a node.
+	MaxReplays   = 1000
+	ReplayWindow = time.Hour
+
+	replayAccounts = 10_000 // whose replays are remembered
+	replayPage     = 1000   // deliveries of one transaction
+)
+
+// A ReplayQuery names deliveries that are to be sent again. Zero fields narrow nothing.
+type ReplayQuery struct {
+	Event    string
+	Webhook  string
+	From, To time.Time // of the event; To is excluded
+	Failed   bool      // only those that have failed, or wait after a failure
+}
+
+// LimitedReplay is Replay within the bound of MaxReplays. more says that the bound has left some for
+// later. RateLimited when there is none left of it; Busy while the account has another one.
+//
+// The bound is counted on the node, as the posts are bounded that a replay makes: it keeps the load
+// on others low, and needs no row. So a second node has another one, and a start begins anew.
+func (s *Service) LimitedReplay(
+	ctx context.Context, account string, q ReplayQuery,
+) (replayed int, more bool, err error) {
+	lease, err := s.shares.replays.TryAcquire(1, account)
+	if err != nil {
+		return 0, false, full("The account has another replay, or the server has too many", err)
+	}
+	defer lease.Release()
+	if err := s.payReplay(ctx, account); err != nil {
+		return 0, false, err
+	}
+	bucket, now := s.replays.Bucket(account), s.Now()
+	left := bucket.TokensAt(now)
+	if left < 1 {
+		e := Errorf(RateLimited, "The account has had %d deliveries replayed within an hour, which "+
+			"is the most: wait, and ask again", MaxReplays)
+		e.RetryAfter = ReplayWindow / 10 // for a tenth of them
+		return 0, false, e
+	}
+	replayed, more, err = s.replay(ctx, account, q, int(left))
+	// Nobody else takes from the bucket: an account has one replay at a time.
+	bucket.AllowN(now, replayed)
+	return replayed, more, err
+}
+
+// Replay makes deliveries of an account due again, with all their attempts before them, and returns
+// how many: LimitReached, AccountSuspended, NoSpace. It takes those that have ended, and those that
+// wait for their next attempt; what is being sent now is left alone. Webhooks that are paused get
+// them once they are resumed.
+func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
+	if err := s.payReplay(ctx, account); err != nil {
+		return 0, err
+	}
+	replayed, _, err = s.replay(ctx, account, q, math.MaxInt)
+	return replayed, err
+}
+
+// payReplay refuses a replay of an account that keeps too much, or on a full disk.
+func (s *Service) payReplay(ctx context.Context, account string) error {
+	err := s.WantRoom()
+	if err == nil {
+		err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+			return s.pay(tx, account, charge{kept: 1, coming: keptByOne})
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("replaying deliveries: %w", err)
+	}
+	return nil
+}
+
+// replay replays so many deliveries at most, those of the oldest events first. more says that there
+// were others.
+func (s *Service) replay(
+	ctx context.Context, account string, q ReplayQuery, most int,
+) (replayed int, more bool, err error) {
+	if !plainText(q.Event) || !plainText(q.Webhook) {
+		return 0, false, nil
+	}
+	if q.To.IsZero() {
+		q.To = s.Now().Add(time.Hour)
+	}
+	which := replayWhere{account: account, q: q, now: s.Now(), from: place{created: micros(q.From)}}
+	for ctx.Err() == nil {
+		var changed int64
+		var last *place
+		page := min(replayPage, most-replayed)
+		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
+			changed, last, err = replaySome(tx, which, page)
+			return err
+		})
+		if err != nil {
+			return replayed, more, fmt.Errorf("replaying deliveries: %w", err)
+		}
+		replayed += int(changed)
+		if last == nil {
+			break
+		}
+		if which.from = *last; replayed >= most {
+			more, err = s.isLeft(ctx, which)
+			if err != nil {
+				return replayed, false, err
+			}
+			break
+		}
+	}
+	s.outbox.nudge()
+	return replayed, more, ctx.Err()
+}
+
+// A place is where a replay has come to, in the order of deliveries_account. It goes on from there:
+// what it made due may have been sent by then, and would else be taken again.
+type place struct {
+	created        int64
+	event, webhook string
+}
+
+// replayWhere says which deliveries are left of a replay.
+type replayWhere struct {
+	account string
+	q       ReplayQuery
+	now     time.Time
+	from    place
+}
+
+// sql returns the condition, and its arguments from ?1 on.
+func (w replayWhere) sql() (which string, args []any) {
+	which = `account = ?1 AND (created, event, webhook) > (?2, ?3, ?4) AND created < ?5
+		AND (due IS NULL OR due > ?6)`
+	args = []any{w.account, w.from.created, w.from.event, w.from.webhook, micros(w.q.To),
+		micros(w.now.Add(DeliveryLease))}
+	and := func(condition string, value any) {
+		args = append(args, value)
+		which += fmt.Sprintf(condition, len(args))
+	}
+	if w.q.Event != "" {
+		and(` AND event = ?%d`, w.q.Event)
+	}
+	if w.q.Webhook != "" {
+		and(` AND webhook = ?%d`, w.q.Webhook)
+	}
+	if w.q.Failed {
+		which += ` AND (outcome = 'failed' OR outcome = 'pending' AND failures > 0)`
+	}
+	return which, args
+}
+
+// isLeft reports whether any delivery is left.
+func (s *Service) isLeft(ctx context.Context, w replayWhere) (bool, error) {
+	which, args := w.sql()
+	var left int
+	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE `+which+
+		` LIMIT 1) AS rest`, args...).Scan(&left)
+	if err != nil {
+		return false, fmt.Errorf("looking for what is left of a replay: %w", err)
+	}
+	return left > 0, nil
+}
+
+// replaySome replays so many deliveries at most, and returns the last one; nil when there are no
+// more.
+func replaySome(tx *sqldb.Tx, w replayWhere, most int) (changed int64, last *place, err error) {
+	which, args := w.sql()
+	rows, err := tx.Query(`SELECT created, event, webhook FROM deliveries WHERE `+which+
+		` ORDER BY created, event, webhook LIMIT `+fmt.Sprint(most), args...)
+	if err != nil {
+		return 0, nil, err
+	}
+	all, err := collect(rows, func(r row) (p place, err error) {
+		err = r.Scan(&p.created, &p.event, &p.webhook)
+		return p, err
+	})
+	if err != nil || len(all) == 0 {
+		return 0, nil, err
+	}
+	end := all[len(all)-1]
+	args = append(args, end.created, end.event, end.webhook, micros(w.now))
+	n := len(args)
+	changed, err = tx.Exec(fmt.Sprintf(`UPDATE deliveries SET due = ?%d, failures = 0,
+		outcome = 'pending' WHERE %s AND (created, event, webhook) <= (?%d, ?%d, ?%d)`,
+		n, which, n-3, n-2, n-1), args...)
+	if len(all) < most {
+		return changed, nil, err
+	}
+	return changed, &end, err
+}

@@ -1,0 +1,95 @@
+package images_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+// TestReplaysAreBounded asks again and again for all that was ever sent: an account gets so many in
+// an hour, those of the oldest events first, and is then told when to come again. Another account
+// has a bound of its own.
+func TestReplaysAreBounded(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		clock := newClock()
+		core.Now = clock.now
+		const hooks, events = 22, 50
+		var last images.Webhook
+		for range hooks {
+			last = webhook(t, core, images.ImageUpdated)
+		}
+		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		for i := range events {
+			clock.forward(1000)
+			meta := json.RawMessage(fmt.Sprintf(`{"n":%d}`, i))
+			if _, err := core.EditImage(t.Context(), account, img.ID, images.Edit{Meta: &meta}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent := func() {
+			_, err := core.DB.Exec(t.Context(), `UPDATE deliveries SET due = NULL, outcome = 'delivered'`)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent()
+		replay := func(want int, wantMore bool) {
+			t.Helper()
+			n, more, err := core.LimitedReplay(t.Context(), account, images.ReplayQuery{})
+			if err != nil || n != want || more != wantMore {
+				t.Errorf("replayed %d, more %t, %v; want %d, %t", n, more, err, want, wantMore)
+			}
+			sent()
+		}
+		replay(images.MaxReplays, true)
+		_, _, err := core.LimitedReplay(t.Context(), account, images.ReplayQuery{Webhook: last.ID})
+		wantKind(t, err, images.RateLimited)
+		again := images.AsError(err).RetryAfter
+		if again <= 0 || again > images.ReplayWindow {
+			t.Errorf("it may come again after %v", again)
+		}
+		if _, _, err := core.LimitedReplay(t.Context(), others(t, core, 1)[0], images.ReplayQuery{}); err != nil {
+			t.Errorf("another account: %v", err)
+		}
+		clock.forward(again)
+		replay(images.MaxReplays/10, true)
+		clock.forward(images.ReplayWindow)
+		if n, more, err := core.LimitedReplay(t.Context(), account,
+			images.ReplayQuery{Webhook: last.ID}); err != nil || n != events || more {
+			t.Errorf("of one webhook: %d, %t, %v", n, more, err)
+		}
+		sent()
+		// However many ask at once.
+		clock.forward(images.ReplayWindow)
+		var wait sync.WaitGroup
+		var mu sync.Mutex
+		all := 0
+		for range 8 {
+			wait.Go(func() {
+				n, _, err := core.LimitedReplay(t.Context(), account, images.ReplayQuery{})
+				if kind := images.AsError(err).Kind; err != nil && kind != images.Busy &&
+					kind != images.RateLimited {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				all += n
+			})
+		}
+		wait.Wait()
+		if all != images.MaxReplays {
+			t.Errorf("%d were replayed at once", all)
+		}
+		// The operator's own replay has no bound.
+		sent()
+		if n, err := core.Replay(t.Context(), account, images.ReplayQuery{}); err != nil ||
+			n != hooks*events {
+			t.Errorf("replayed %d, %v", n, err)
+		}
+	})
+}
