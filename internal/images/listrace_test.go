@@ -82,7 +82,7 @@ func TestWalksMissNothing(t *testing.T) {
 			w.walked = append(w.walked, img)
 		}
 		core.SetMaxLooked(15)
-		core.SetListRows(3)
+		core.SetListRows(5)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 2)
 		for i := range cap(ended) {
@@ -116,7 +116,7 @@ func (w *writer) walk(t *testing.T, i int) {
 	q := [...]images.ListQuery{{}, {Creator: ptr("walker")}, {Meta: []images.MetaFilter{kind}},
 		{Meta: []images.MetaFilter{n}}, {Meta: []images.MetaFilter{kind, n}},
 		{Meta: []images.MetaFilter{kind}, Creator: ptr("walker")}}[i/2]
-	q.Limit, q.Ascending, q.Fits = 7, i%2 == 0, every(5)
+	q.Limit, q.Ascending, q.Fits = 7, i%2 == 0, every(7)
 	listed, pages := walkList(t, w.core, q, func() {
 		// The writers must have had their turn between any two pages.
 		for before := w.rounds.Load(); w.rounds.Load() == before; {
