@@ -181,7 +181,7 @@ func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) err
 	claimed = slices.SortedFunc(slices.Values(claimed), func(a, b Delivery) int {
 		return strings.Compare(a.Event.ID, b.Event.ID)
 	})
-	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
 		for _, d := range claimed {
 			_, err := tx.Exec(`UPDATE deliveries SET due = ?4 WHERE event = ?1 AND webhook = ?2
 				AND attempt = ?3 AND outcome = 'pending'`, d.Event.ID, d.Webhook.ID, d.Attempt, now)
@@ -253,13 +253,13 @@ type ReplayQuery struct {
 }
 
 // Replay makes deliveries of an account due again, with all their attempts before them, and returns
-// how many: LimitReached, AccountSuspended, NoSpace. It takes those that have ended, and those that
+// how many: LimitReached, NoSpace. It takes those that have ended, and those that
 // wait for their next attempt; what is being sent now is left alone. Webhooks that are paused get
 // them once they are resumed.
 func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
 	err = s.WantRoom()
 	if err == nil {
-		err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return s.pay(tx, account, charge{kept: 1, coming: keptByOne}) })
+		err = s.mayKeep(ctx, account)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("replaying deliveries: %w", err)
