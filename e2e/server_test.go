@@ -57,6 +57,12 @@ func newServer(t *testing.T, args ...string) *server {
 // start starts the program and waits until it is ready.
 func (s *server) start() {
 	s.t.Helper()
+	s.startTo(http.StatusOK)
+}
+
+// startTo starts the program and waits until /readyz answers a status.
+func (s *server) startTo(status int) {
+	s.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		s.t.Fatal(err)
@@ -81,7 +87,7 @@ func (s *server) start() {
 		if response, err := http.Get(s.url + "/readyz"); err == nil {
 			response.Body.Close()
 			// What the start prints comes through a pipe, a moment later.
-			if response.StatusCode == http.StatusOK && strings.Contains(s.log.String()[before:], "SDK here") {
+			if response.StatusCode == status && strings.Contains(s.log.String()[before:], "SDK here") {
 				return
 			}
 		}

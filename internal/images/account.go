@@ -209,7 +209,7 @@ func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error
 }
 
 func (s *Service) setAccount(ctx context.Context, id, column string, value int64) error {
-	changed, err := s.DB.Exec(ctx, `UPDATE accounts SET `+column+` = ?2 WHERE id = ?1`, id, value)
+	changed, err := s.tidyOne(ctx, `UPDATE accounts SET `+column+` = ?2 WHERE id = ?1`, id, value)
 	if err != nil {
 		return fmt.Errorf("changing an account: %w", err)
 	}

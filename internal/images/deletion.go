@@ -189,7 +189,7 @@ func (s *Service) deleteLeftOver(ctx context.Context) error {
 func (s *Service) forgetDeletions(ctx context.Context) error {
 	before := micros(s.Now().Add(-deletionsKept))
 	// An erasure that its client left half-way has ended: what it deleted is scrubbed with the rest.
-	_, err := s.DB.Exec(ctx, `UPDATE erasures SET ended = ?2 WHERE ended IS NULL AND mark < ?1`,
+	_, err := s.tidyOne(ctx, `UPDATE erasures SET ended = ?2 WHERE ended IS NULL AND mark < ?1`,
 		before, micros(s.Now()))
 	if err == nil {
 		err = s.forgetRows(ctx, tombstoneBytes, `tombstones WHERE key IN (SELECT key FROM tombstones

@@ -123,6 +123,15 @@ func (s *Service) tidy(ctx context.Context, fn func(*sqldb.Tx) error) error {
 	return s.DB.TxAgain(ctx, fn)
 }
 
+// tidyOne is tidy for one statement, and returns the rows it changed.
+func (s *Service) tidyOne(ctx context.Context, query string, args ...any) (changed int64, err error) {
+	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
+		changed, err = tx.Exec(query, args...)
+		return err
+	})
+	return changed, err
+}
+
 // giveWay makes some room on a disk whose reserve is touched. It reports whether there is some.
 func (s *Service) giveWay() (bool, error) {
 	free, _, err := s.space(s.Dir)

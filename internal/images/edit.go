@@ -26,6 +26,9 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 	if err := s.WantRoom(); err != nil {
 		return Image{}, err
 	}
+	if err := s.mayKeep(ctx, account); err != nil {
+		return Image{}, err
+	}
 	if e.Creator != nil && *e.Creator != nil {
 		if err := checkCreator(**e.Creator); err != nil {
 			return Image{}, err

@@ -210,7 +210,7 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 	}
 	s.outbox.nudge()
 	r := s.removeGone(ctx, gone)
-	_, err = s.DB.Exec(ctx, `UPDATE erasures SET renditions = renditions + ?2,
+	_, err = s.tidyOne(ctx, `UPDATE erasures SET renditions = renditions + ?2,
 		uploads = uploads + ?3 WHERE key = ?1`, key, r.renditions, r.uploads)
 	return len(gone) + events, err
 }

@@ -44,13 +44,38 @@ const (
 	defaultMaxKept  = 64 << 20
 	defaultMaxEdits = 12_000
 
-	// keptByOne is what a replay or a new webhook will add at least: an event, or some attempts.
+	// keptByOne is what an edit, a replay or a new webhook must have room for: an event, or some
+	// attempts.
 	keptByOne = 4096
 
 	// keptAtDeletion is how many times the limit an account may keep when it adds what it can only
 	// delete: images by the API, and erasures that find nothing. They write no event themselves.
 	keptAtDeletion = 2
 )
+
+func keptLimit(bytes int64) string {
+	return fmt.Sprintf("%d bytes of events and other records that are kept for it, of which an open "+
+		"draft takes those of its upload: have its webhooks and streams take their events, or delete "+
+		"those whose receiver is gone", bytes)
+}
+
+// mayKeep refuses what will make an account keep more than it may: LimitReached. It only reads, so
+// that who is refused again and again keeps no writer waiting.
+func (s *Service) mayKeep(ctx context.Context, account string) error {
+	var kept, limit int64
+	err := s.DB.QueryRow(ctx, `SELECT kept_bytes + `+keptReserved(`0`)+`, max_kept FROM accounts
+		WHERE id = ?1`, account).Scan(&kept, &limit)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // it has nothing to edit or to replay
+	}
+	if err != nil {
+		return fmt.Errorf("reading what is kept for an account: %w", err)
+	}
+	if limit >= 0 && kept+keptByOne > limit {
+		return limitReached(keptLimit(limit))
+	}
+	return nil
+}
 
 // keep notes that accounts make the server keep more bytes, or fewer, in the order of their ids.
 func keep(tx *sqldb.Tx, bytes map[string]int64) error {

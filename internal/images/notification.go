@@ -39,13 +39,16 @@ type PolicyChange struct {
 	Webhooks                         *[]string
 }
 
-// CreateNotificationPolicy adds a policy: Invalid, LimitReached.
+// CreateNotificationPolicy adds a policy: Invalid, LimitReached, NoSpace.
 func (s *Service) CreateNotificationPolicy(
 	ctx context.Context, account string, c PolicyChange,
 ) (NotificationPolicy, error) {
 	now := fromMicros(micros(s.Now()))
 	p := NotificationPolicy{ID: newHexID(), Account: account, Created: now, Modified: now}
 	if err := p.change(c); err != nil {
+		return NotificationPolicy{}, err
+	}
+	if err := s.WantRoom(); err != nil {
 		return NotificationPolicy{}, err
 	}
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
@@ -196,7 +199,7 @@ func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id stri
 	if !plainText(id) {
 		return errNoPolicy
 	}
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
 		if err := holdAccount(tx, account); err != nil {
 			return err
 		}

@@ -184,7 +184,7 @@ func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) err
 	claimed = slices.SortedFunc(slices.Values(claimed), func(a, b Delivery) int {
 		return strings.Compare(a.Event.ID, b.Event.ID)
 	})
-	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
 		for _, d := range claimed {
 			_, err := tx.Exec(`UPDATE deliveries SET due = ?4 WHERE event = ?1 AND webhook = ?2
 				AND attempt = ?3 AND outcome = 'pending'`, d.Event.ID, d.Webhook.ID, d.Attempt, now)

@@ -72,9 +72,7 @@ func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (re
 func (s *Service) payReplay(ctx context.Context, account string) error {
 	err := s.WantRoom()
 	if err == nil {
-		err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-			return s.pay(tx, account, charge{kept: 1, coming: keptByOne})
-		})
+		err = s.mayKeep(ctx, account)
 	}
 	if err != nil {
 		return fmt.Errorf("replaying deliveries: %w", err)

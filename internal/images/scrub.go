@@ -177,7 +177,7 @@ func (s *Service) scrubAll(ctx context.Context, rebuild bool, size int64) error 
 		return err
 	}
 	if rebuild {
-		_, err = s.DB.Exec(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, micros(began))
+		_, err = s.tidyOne(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, micros(began))
 	}
 	return err
 }

@@ -34,11 +34,14 @@ var (
 	errNoKey = Errorf(KeyNotFound, "Signing key not found: the account has none of this name")
 )
 
-// CreateSigningKey adds a key with a random value: Invalid, Exists, LimitReached.
+// CreateSigningKey adds a key with a random value: Invalid, Exists, LimitReached, NoSpace.
 func (s *Service) CreateSigningKey(ctx context.Context, account, name string) error {
 	if !keyName.MatchString(name) {
 		return Errorf(Invalid, "the name of a signing key must be 1 to 20 letters, digits, "+
 			"dashes and underscores")
+	}
+	if err := s.WantRoom(); err != nil {
+		return err
 	}
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		if err := holdAccount(tx, account); err != nil {
@@ -74,7 +77,7 @@ func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) er
 	if !keyName.MatchString(name) {
 		return errNoKey
 	}
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
 		if err := holdAccount(tx, account); err != nil {
 			return err
 		}

@@ -137,7 +137,7 @@ func (s *Service) CreateToken(
 // RevokeToken deletes a token by its name, and its batch tokens.
 func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
 	var gone int64
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+	err := s.tidy(ctx, func(tx *sqldb.Tx) (err error) {
 		// Those of a token that is gone are dead in any case: this only makes room.
 		_, err = tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (
 			SELECT key FROM tokens WHERE account = ?1 AND name = ?2)`, account, name)

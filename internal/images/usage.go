@@ -131,9 +131,7 @@ func (a Account) wouldRefuse(c charge) error {
 	case over(a.Limits.Drafts, a.Used.Drafts, c.drafts):
 		limit = fmt.Sprintf("%d drafts that wait for their upload", a.Limits.Drafts)
 	case c.kept > 0 && a.Limits.Kept >= 0 && a.Used.Kept+c.coming > c.kept*a.Limits.Kept:
-		limit = fmt.Sprintf("%d bytes of events and other records that are kept for it, of which an "+
-			"open draft takes those of its upload: have its webhooks and streams take their events, "+
-			"or delete those whose receiver is gone", a.Limits.Kept)
+		limit = keptLimit(a.Limits.Kept)
 	case c.edits > 0 && a.Limits.Edits >= 0:
 		limit = fmt.Sprintf("%d edits and deletions a minute", a.Limits.Edits)
 	case c.mints > 0 && a.Limits.Mints >= 0:
@@ -141,6 +139,10 @@ func (a Account) wouldRefuse(c charge) error {
 	default:
 		return nil
 	}
+	return limitReached(limit)
+}
+
+func limitReached(limit string) error {
 	return Errorf(LimitReached, "The account has reached its service limit of %s", limit)
 }
 

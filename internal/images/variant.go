@@ -56,9 +56,12 @@ func (v Variant) check() error {
 	return nil
 }
 
-// CreateVariant adds a variant: Invalid, Exists, LimitReached.
+// CreateVariant adds a variant: Invalid, Exists, LimitReached, NoSpace.
 func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) error {
 	if err := v.check(); err != nil {
+		return err
+	}
+	if err := s.WantRoom(); err != nil {
 		return err
 	}
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
@@ -139,7 +142,7 @@ func (s *Service) DeleteVariant(ctx context.Context, account, id string) error {
 	if !variantName.MatchString(id) {
 		return errNoVariant
 	}
-	gone, err := s.DB.Exec(ctx, `DELETE FROM variants WHERE account = ?1 AND id = ?2`, account, id)
+	gone, err := s.tidyOne(ctx, `DELETE FROM variants WHERE account = ?1 AND id = ?2`, account, id)
 	if err != nil {
 		return fmt.Errorf("deleting a variant: %w", err)
 	}

@@ -356,7 +356,7 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	if !plainText(name) {
 		return Webhook{}, errNoStream
 	}
-	_, err := s.DB.Exec(ctx, `UPDATE webhooks SET seen = ?3
+	_, err := s.tidyOne(ctx, `UPDATE webhooks SET seen = ?3
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2 AND seen < ?4`,
 		account, name, micros(s.Now()), micros(s.Now().Add(-time.Minute)))
 	if err != nil {

@@ -135,7 +135,7 @@ func (s *Service) RemoveWebhook(ctx context.Context, account, id string) error {
 		if !slices.Equal(p.Webhooks, []string{id}) {
 			continue
 		}
-		_, err := s.DB.Exec(ctx, `DELETE FROM notification_policies WHERE account = ?1 AND id = ?2
+		_, err := s.tidyOne(ctx, `DELETE FROM notification_policies WHERE account = ?1 AND id = ?2
 			AND NOT EXISTS (SELECT 1 FROM notification_targets WHERE policy = ?2)`, account, p.ID)
 		if err != nil {
 			return fmt.Errorf("deleting the policy of a webhook: %w", err)

@@ -27,7 +27,7 @@ func TestReceipt(t *testing.T) {
 	r.Ended = began.Add(time.Minute)
 	text := told(r.Ended)
 	for _, want := range []string{
-		`"complete":true`, `"originals":3`, `"count":2`, "write-ahead log of SQLite",
+		`"complete":true`, `"originals":3`, `"count":2`, "copies of the rows in SQLite's files",
 		"other nodes", "uploads in flight", `"by":"2026-11-25T13:01:00.000Z"`,
 		`"by":"2026-11-25T13:00:00.000Z"`,
 	} {
