@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// MaxReplays bounds the deliveries that an account may have replayed in a ReplayWindow, on a node.
+	// MaxReplays bounds the deliveries that an account has replayed in a ReplayWindow, on a node.
 	MaxReplays   = 1000
 	ReplayWindow = time.Hour
 
@@ -26,8 +26,8 @@ type ReplayQuery struct {
 	Failed   bool      // only those that have failed, or wait after a failure
 }
 
-// LimitedReplay is Replay within the bound of MaxReplays. more says that the bound has left some for
-// later. RateReached when there is none left of it; Busy while the account has another one.
+// LimitedReplay is Replay within the bound of MaxReplays. more says that the bound has left some
+// for later. RateReached when there is none left of it; Busy while the account has another one.
 //
 // The bound is counted on the node, as the posts are bounded that a replay makes: it keeps the load
 // on others low, and needs no row. So a second node has another one, and a start begins anew.
@@ -56,7 +56,9 @@ func (s *Service) LimitedReplay(
 // Replay makes deliveries of an account due again, with all their attempts before them, and returns
 // how many. It takes those that have ended, and those that wait for their next attempt; what is
 // being sent now is left alone. Webhooks that are paused get them once they are resumed.
-func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
+func (s *Service) Replay(
+	ctx context.Context, account string, q ReplayQuery,
+) (replayed int, err error) {
 	replayed, _, err = s.replay(ctx, account, q, math.MaxInt)
 	return replayed, err
 }
