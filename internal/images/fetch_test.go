@@ -88,7 +88,8 @@ func TestFetch(t *testing.T) {
 	})
 }
 
-// TestFetchesAreBounded: an account holds some places only, and a fetch ends with its asker.
+// TestFetchesAreBounded: two accounts take what they get, a third gets in; and a fetch ends with its
+// asker.
 func TestFetchesAreBounded(t *testing.T) {
 	t.Parallel()
 	core := fetcher(t, t.TempDir()+"/calotype.db")
@@ -112,8 +113,21 @@ func TestFetchesAreBounded(t *testing.T) {
 	}
 	_, err := core.FetchImage(t.Context(), account, s.URL, images.NewDraft{})
 	wantKind(t, err, images.Busy)
+	const theirs = 8 // of what is left
+	ids := others(t, core, 2)
+	for range theirs {
+		go func() {
+			_, err := core.FetchImage(ctx, ids[0], s.URL, images.NewDraft{})
+			ended <- err
+		}()
+		<-asked
+	}
+	_, err = core.FetchImage(t.Context(), ids[0], s.URL, images.NewDraft{})
+	wantKind(t, err, images.Busy)
+	_, err = core.FetchImage(t.Context(), ids[1], "http://[::1", images.NewDraft{})
+	wantKind(t, err, images.FetchFailed) // it got in
 	cancel()
-	for range most {
+	for range most + theirs {
 		wantKind(t, <-ended, images.Aborted)
 		<-left // the origin sees that the connection is gone
 	}

@@ -57,8 +57,8 @@ func (g *gates) mark() uint64 {
 	return g.refused
 }
 
-// enter waits until a body for a draft, which was read after a mark, may come in. stale says that
-// the row may have changed since the mark: it must be read again. errGateEnded, TicketCrowded,
+// enter waits until a body for a draft, which was read after a mark, may come in. stale says
+// that the row may have changed since the mark: it must be read again. errGateEnded, TicketCrowded,
 // Aborted. On success the caller must leave.
 func (g *gates) enter(ctx context.Context, draft Image, mark uint64) (_ *pass, stale bool, _ error) {
 	at, alone := g.ask(draft.Key)
@@ -156,7 +156,7 @@ func (p *pass) decode(ctx context.Context) error {
 	}
 }
 
-// tryDecode is decode for a caller that does not wait, who gets what is closed when a decoding ends.
+// tryDecode is decode for a caller that does not wait: next is closed when a decoding ends.
 func (p *pass) tryDecode() (next <-chan struct{}, err error) {
 	p.g.mu.Lock()
 	defer p.g.mu.Unlock()
@@ -180,7 +180,7 @@ func (p *pass) decoded() {
 	p.at.next = make(chan struct{})
 }
 
-// refuse counts a refusal of the ticket, which has had so many by its row; 0 when that is not known.
+// refuse counts a refusal of the ticket, which has had so many by its row; 0 when not known.
 // The last one ends the gate.
 func (p *pass) refuse(refusals int) {
 	p.g.mu.Lock()

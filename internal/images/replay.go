@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// MaxReplays bounds the deliveries that an account may have replayed in a ReplayWindow, on a node.
+	// MaxReplays bounds the deliveries that an account has replayed in a ReplayWindow, on a node.
 	MaxReplays   = 1000
 	ReplayWindow = time.Hour
 

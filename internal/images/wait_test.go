@@ -2,6 +2,7 @@ package images_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,6 +100,28 @@ func TestWaitersAreBounded(t *testing.T) {
 	if images.AsError(err).RetryAfter == 0 {
 		t.Error("it is not said when to come again")
 	}
+	// Another account takes what it gets; a third one still waits for its own.
+	ids := others(t, core, 2)
+	greedy, _ := ticketOf(t, core, ids[0])
+	ctx, leave := context.WithCancel(t.Context())
+	var rest sync.WaitGroup
+	for range 250 {
+		rest.Go(func() {
+			_, err := core.WaitImage(ctx, ids[0], greedy.ID, time.Hour)
+			if images.AsError(err).Kind != images.Aborted {
+				t.Errorf("who leaves: %v", err)
+			}
+		})
+	}
+	until(t, func() bool { return core.Waiting() == 750 })
+	_, err = core.WaitImage(t.Context(), ids[0], greedy.ID, time.Hour)
+	wantKind(t, err, images.Busy)
+	third, _ := ticketOf(t, core, ids[1])
+	if img, err := core.WaitImage(t.Context(), ids[1], third.ID, time.Millisecond); err != nil || !img.Draft {
+		t.Errorf("a third account: %+v, %v", img, err)
+	}
+	leave()
+	rest.Wait()
 	until(t, func() bool { return core.Polls() >= 2 })
 	if n, most := core.Polls(), int(time.Since(began)/time.Second)+1; n > most {
 		t.Errorf("%d polls, want %d at most", n, most)

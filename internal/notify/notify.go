@@ -226,8 +226,8 @@ func (n *Notifier) round(ctx context.Context, l *lane) bool {
 	return !l.Failing && len(claimed) == most
 }
 
-// sendAll sends claimed deliveries, so many at a time. Those that were not begun when the server ends
-// are given back.
+// sendAll sends claimed deliveries, so many at a time. Those that were not begun when the server
+// ends are given back.
 func (n *Notifier) sendAll(
 	ctx context.Context, claimed []images.Delivery, width int,
 ) []images.Attempt {

@@ -12,7 +12,6 @@ import (
 	"calotype/internal/images/imagestest"
 	"calotype/internal/limit"
 	"calotype/internal/notify"
-	"calotype/internal/outbound"
 )
 
 // hooksOf adds webhooks of an account for a URL.
@@ -159,18 +158,5 @@ func TestHangingHostsLeaveRoom(t *testing.T) {
 	eventually(t, "the third account", func() bool { return len(well.messages()) == 1 })
 	if s := poolStats(t, n, "posts"); s.Used > s.Size || s.Largest > s.Size/2 {
 		t.Errorf("posts in flight: %+v", s)
-	}
-}
-
-func TestDestination(t *testing.T) {
-	t.Parallel()
-	for url, want := range map[string]string{
-		"https://Example.com/a?b": "example.com:443", "http://u:p@example.com": "example.com:80",
-		"https://example.com:8443/": "example.com:8443", "http://[::1]:9/": "[::1]:9",
-		"%": "", "mailto:a@b": "",
-	} {
-		if got := outbound.Destination(url); got != want {
-			t.Errorf("%s: got %q, want %q", url, got, want)
-		}
 	}
 }

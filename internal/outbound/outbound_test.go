@@ -375,3 +375,16 @@ func TestNoProxy(t *testing.T) {
 		t.Errorf("got %q, %v; the proxy saw %d requests", text, err, proxied.Load())
 	}
 }
+
+func TestDestination(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"https://Example.com/a?b": "example.com:443", "http://u:p@example.com": "example.com:80",
+		"https://example.com:8443/": "example.com:8443", "http://[::1]:9/": "[::1]:9",
+		"%": "", "mailto:a@b": "",
+	} {
+		if got := Destination(url); got != want {
+			t.Errorf("%s: got %q, want %q", url, got, want)
+		}
+	}
+}
