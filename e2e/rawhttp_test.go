@@ -113,3 +113,23 @@ func (s *server) awaitSpool(n int) {
 		}
 	}
 }
+
+// TestNothingFollowsABodyInChunks sends a request with both kinds of length, and a second one behind
+// it: where the first one ends is not certain, so the second is not answered.
+func TestNothingFollowsABodyInChunks(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, length := range []string{"", "Content-Length: 4\r\n"} {
+		conn := dial(t, s.url)
+		_, err := io.WriteString(conn, "POST /upload/x HTTP/1.1\r\nHost: x\r\n"+length+
+			"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := io.ReadAll(conn) // to its end: the connection is closed
+		if err != nil || bytes.Count(all, []byte("HTTP/1.1 ")) != 1 ||
+			!bytes.Contains(all, []byte("\r\nConnection: close\r\n")) {
+			t.Errorf("%q: %v, %q", length, err, all)
+		}
+	}
+}

@@ -40,6 +40,7 @@ type server struct {
 	data string
 	env  []string
 	args []string
+	wrap func(*exec.Cmd) // changes how the program is started; nil for nothing
 	cmd  *exec.Cmd
 	log  *logBuffer
 	gone chan struct{}
@@ -71,6 +72,9 @@ func (s *server) startTo(status int) {
 	listener.Close()
 	s.url = "http://" + address
 	s.cmd = exec.Command(binary, append([]string{"serve", "-listen", address, "-data", s.data}, s.args...)...)
+	if s.wrap != nil {
+		s.wrap(s.cmd)
+	}
 	s.cmd.Env = append(os.Environ(), "CALOTYPE_ACCOUNT_ID="+accountID, "CALOTYPE_API_TOKEN="+token,
 		"CALOTYPE_DISK_RESERVE=1MiB")
 	s.cmd.Env = append(s.cmd.Env, s.env...)

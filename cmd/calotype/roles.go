@@ -66,7 +66,9 @@ func plainHost(host string) string {
 func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
 	if !delivery.Serves(r.Context(), path == healthPath || path == readyPath) {
-		panic(http.ErrAbortHandler) // closes the connection
+		// Before it closes the connection, net/http reads on for the rest of the body.
+		_ = http.NewResponseController(bare).SetReadDeadline(time.Now())
+		panic(http.ErrAbortHandler)
 	}
 	if len(r.TransferEncoding) > 0 || delivery.Spare(r.Context()) {
 		// A body in chunks may have come with a Content-Length beside it, of which net/http tells

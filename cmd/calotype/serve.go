@@ -28,6 +28,9 @@ import (
 // ballastSize is about what the garbage of requests may take more than without it, in bytes.
 const ballastSize = 16 << 20
 
+// minToken is the length from which -api-token is taken for one that nobody guesses.
+const minToken = 20
+
 // minEventRetention is longer than the last attempt of a delivery takes.
 const minEventRetention = 48 * time.Hour
 
@@ -79,7 +82,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(&err, pool.Close)
-	core, err := c.core(ctx, db, pool, watch, log)
+	core, err := c.core(ctx, db, pool, urls, watch, log)
 	if err != nil {
 		return err
 	}
@@ -195,6 +198,10 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 	if err := c.checkWebhook(); err != nil {
 		return urls, err
 	}
+	if n := len(c.APIToken); n > 0 && n < minToken {
+		log.Warn("-api-token is short enough to be guessed: whoever guesses it may do all: use a "+
+			"random one, such as `openssl rand -hex 20` prints", "characters", n, "least", minToken)
+	}
 	if guessed {
 		log.Warn("-listen is open to other machines, but URLs say localhost: set -url to the "+
 			"address that clients reach", "url", urls.API)
@@ -203,7 +210,7 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 }
 
 // core makes the core on its stores.
-func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool,
+func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool, urls v4.URLs,
 	watch *metricsServer, log *slog.Logger) (*images.Service, error) {
 	blobs, err := c.openBlobs(ctx)
 	if err != nil {
@@ -214,7 +221,7 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		return nil, err
 	}
 	return images.New(images.Config{
-		Outbound: outbound.New(outbound.Config{Allow: allow}),
+		Outbound: outbound.New(outbound.Config{Allow: allow, Own: urls.Hosts()}),
 		DB:       db, Blobs: blobs, Render: pool, Dir: c.Data,
 		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
@@ -232,8 +239,9 @@ func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, watch *metri
 		return nil, err
 	}
 	return notify.New(notify.Config{
-		Core: core, URLs: urls, Outbound: outbound.Config{Allow: allow}, Log: log,
-		Observe: watch.webhooks(),
+		Core: core, URLs: urls, Log: log,
+		Outbound: outbound.Config{Allow: allow, Own: urls.Hosts()},
+		Observe:  watch.webhooks(),
 	}), nil
 }
 

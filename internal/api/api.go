@@ -8,8 +8,8 @@
 // request, in every encoding that known clients use, and flatten.go puts metadata together again
 // that an SDK took apart. The batch API is some of the same routes, without the account in their
 // paths: batch.go. Webhooks are in alerting.go, policies.go, history.go and, for those who ask for
-// their events, streams.go. rate.go counts the requests of a token; answer.go bounds the memory of
-// answers.
+// their events, streams.go. rate.go counts the requests of a token, guesses.go the wrong tokens of
+// a client; answer.go bounds the memory of answers.
 //
 // The API is not for browsers, so no answer carries CORS headers.
 package api
@@ -54,6 +54,7 @@ type api struct {
 	observers       observers
 	bodyTimeout     time.Duration
 	rate, batchRate *rateLimit
+	guesses         *guesses
 	answers         *limit.Pool // bytes
 	bounds          pageBounds
 }
@@ -67,7 +68,7 @@ type Handler interface {
 // New returns the handler of everything under Prefix, and of the batch API: see IsBatch. It must see
 // paths as they came: ServeMux would redirect those that hold "//".
 func New(c Config) Handler {
-	a := &api{Config: c, bodyTimeout: bodyTimeout,
+	a := &api{Config: c, bodyTimeout: bodyTimeout, guesses: newGuesses(),
 		answers: newAnswers(), bounds: defaultBounds,
 		batchRate: newRateLimit("batch", batchRate, time.Second)}
 	if c.Rate > 0 {

@@ -17,12 +17,17 @@ func (a *api) authenticate(r *http.Request, batch bool) (images.Token, limited, 
 	if secret == "" {
 		return images.Token{}, limited{}, errNoCredentials
 	}
+	lookUp := a.Core.Authenticate
 	if batch {
-		token, err := a.Core.AuthenticateBatch(r.Context(), secret)
+		lookUp = a.Core.AuthenticateBatch
+	}
+	token, err := a.guesses.check(r, secret, a.Core.Now(), func() (images.Token, error) {
+		return lookUp(r.Context(), secret)
+	})
+	if batch {
 		sum := sha256.Sum256([]byte(secret))
 		return token, limited{a.batchRate, string(sum[:])}, err
 	}
-	token, err := a.Core.Authenticate(r.Context(), secret)
 	return token, limited{a.rate, token.Key}, err
 }
 

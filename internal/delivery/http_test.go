@@ -79,7 +79,18 @@ func TestRanges(t *testing.T) {
 		}
 	}
 	h.refused(path, 416, 9424, "Range", "bytes=9999999-")
+	many := "bytes=0-0" + strings.Repeat(",2-2", maxRanges-1)
+	if r := h.ask("GET", path, "Range", many); r.StatusCode != 206 {
+		t.Errorf("%d ranges: got %d", maxRanges, r.StatusCode)
+	}
+	if r := h.ask("GET", path, "Range", many+",4-4"); r.StatusCode != 200 ||
+		!bytes.Equal(r.body, whole.body) {
+		t.Errorf("more ranges: got %d, %d bytes", r.StatusCode, len(r.body))
+	}
 }
+
+// maxRanges is how many ranges one answer may have.
+const maxRanges = 10
 
 // What a client has already is neither rendered nor read.
 func TestNotModifiedCostsNothing(t *testing.T) {

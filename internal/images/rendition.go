@@ -83,9 +83,9 @@ func (s *Service) ETag(r Resolved, f render.Format) string {
 // RenditionFailed, Busy, ImageNotFound when it was deleted meanwhile, RateLimited when the client in
 // ctx, see package clientaddr, has had too many made. The caller closes Content.
 func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (Rendition, error) {
-	key := s.renditionKey(r, f)
+	key, kind := s.renditionKey(r, f), r.variantKind()
 	for attempt := range 3 { // a full cache may drop what was just made
-		found, err := s.renditions.open(key)
+		found, err := s.renditions.open(key, kind)
 		if err != nil {
 			return Rendition{}, err
 		}
@@ -252,7 +252,7 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 		return renderError("rendering image "+r.Image.Key, err)
 	}
 	began = time.Now()
-	err = out.keep(key)
+	err = out.keep(key, r.owner())
 	s.Timer.Since(render.Renditions, StageKeep, began)
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package images
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,25 +13,45 @@ import (
 	"time"
 )
 
-// renditionCache keeps renditions on the local disk, the least recently served ones going first
-// when their bytes pass the budget. It may lose anything at any time.
+// renditionCache keeps renditions on the local disk. When their bytes pass the budget, fairLRU says
+// which go first. It may lose anything at any time.
 type renditionCache struct {
 	dir    string
 	budget int64 // bytes
 
 	evicted atomic.Int64
 
-	mu     sync.Mutex
-	size   int64
-	of     map[string]*list.Element // by key
-	recent *list.List               // of *renditionEntry, the most recent one first
-	hot    hotRenditions
+	mu  sync.Mutex
+	of  map[string]*renditionEntry // by key
+	lru *fairLRU[*renditionEntry]
+	hot hotRenditions
 }
 
 type renditionEntry struct {
 	key  string
+	name string // of the file
 	size int64
-	hot  *list.Element // nil when the bytes are not in memory
+	lru  *lruItem[*renditionEntry]
+	hot  *lruItem[*hotRendition] // nil when the bytes are not in memory
+}
+
+// A renditionOwner is whose a rendition is, and of which kind of variant: named or flexible.
+type renditionOwner struct {
+	account string // a hash of the account's id; "" when it is not known
+	kind    int
+}
+
+// owner returns whose renditions of r are.
+func (r Resolved) owner() renditionOwner {
+	return renditionOwner{hashHex(r.Account.ID)[:ownerLength], r.variantKind()}
+}
+
+// variantKind tells named variants from flexible ones.
+func (r Resolved) variantKind() int {
+	if r.Variant.ID == "" {
+		return flexible
+	}
+	return named
 }
 
 // onDisk is what the file takes of the disk, in bytes: whole blocks.
@@ -40,6 +59,33 @@ func (e *renditionEntry) onDisk() int64 { return (e.size + 4095) &^ 4095 }
 
 // renditionKeyLength is that of 32 digits of the original, a dash and 24 of the recipe.
 const renditionKeyLength = 32 + 1 + 24
+
+// The name of a rendition's file is its key, a dash, a letter for the kind of variant and a hash of
+// the account. Files of releases before have the key for a name: their account is not known.
+const (
+	kindLetters = "nf"
+	ownerLength = 16
+)
+
+func fileName(key string, o renditionOwner) string {
+	if o.account == "" {
+		return key
+	}
+	return key + "-" + kindLetters[o.kind:o.kind+1] + o.account
+}
+
+// parseFileName returns what fileName made a name of; ok is false for a name of another form.
+func parseFileName(name string) (key string, o renditionOwner, ok bool) {
+	if len(name) == renditionKeyLength {
+		return name, o, true
+	}
+	if len(name) != renditionKeyLength+2+ownerLength || name[renditionKeyLength] != '-' {
+		return "", o, false
+	}
+	o.kind = strings.IndexByte(kindLetters, name[renditionKeyLength+1])
+	o.account = name[renditionKeyLength+2:]
+	return name[:renditionKeyLength], o, o.kind >= 0
+}
 
 // unfinished begins the names of renditions being made.
 const unfinished = "unfinished-"
@@ -53,20 +99,24 @@ func (s *Service) renditionsHere() *renditionCache {
 	if s.renditions != nil {
 		return s.renditions
 	}
-	return &renditionCache{dir: filepath.Join(s.Dir, renditionsDir),
-		of: map[string]*list.Element{}, recent: list.New()}
+	return newRenditionCache(filepath.Join(s.Dir, renditionsDir), 0)
+}
+
+func newRenditionCache(dir string, budget int64) *renditionCache {
+	return &renditionCache{dir: dir, budget: budget, of: map[string]*renditionEntry{},
+		lru: newFairLRU[*renditionEntry](), hot: hotRenditions{newFairLRU[*hotRendition]()}}
 }
 
 // openRenditionCache makes the folder, or reads what an earlier run left in it.
 func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
-	c := &renditionCache{dir: dir, budget: budget, of: map[string]*list.Element{}, recent: list.New()}
-	c.hot.recent = list.New()
+	c := newRenditionCache(dir, budget)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the rendition cache: %w", err)
 	}
 	type found struct {
-		renditionEntry
-		made time.Time
+		*renditionEntry
+		owner renditionOwner
+		made  time.Time
 	}
 	var all []found
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -76,12 +126,14 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 		if strings.HasPrefix(entry.Name(), unfinished) {
 			return os.Remove(path)
 		}
-		if len(entry.Name()) != renditionKeyLength || path != c.path(entry.Name()) {
+		key, owner, ok := parseFileName(entry.Name())
+		if !ok || path != c.path(entry.Name()) {
 			return nil // none of ours
 		}
 		info, err := entry.Info()
 		if err == nil {
-			all = append(all, found{renditionEntry{key: entry.Name(), size: info.Size()}, info.ModTime()})
+			e := &renditionEntry{key: key, name: entry.Name(), size: info.Size()}
+			all = append(all, found{e, owner, info.ModTime()})
 		}
 		return err
 	})
@@ -90,30 +142,31 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 	}
 	slices.SortFunc(all, func(a, b found) int { return a.made.Compare(b.made) })
 	for _, f := range all {
-		c.add(f.renditionEntry)
+		c.add(f.renditionEntry, f.owner)
 	}
-	c.shrink(c.size - c.budget)
+	c.shrink(c.lru.size - c.budget)
 	return c, nil
 }
 
-func (c *renditionCache) path(key string) string { return filepath.Join(c.dir, key[:2], key) }
+// path returns the path of a file of that name.
+func (c *renditionCache) path(name string) string { return filepath.Join(c.dir, name[:2], name) }
 
-// open returns a rendition and marks it as recent; its Content is nil when there is none.
-func (c *renditionCache) open(key string) (Rendition, error) {
+// open returns a rendition, asked for in a variant of that kind, and marks it as recent; its Content
+// is nil when there is none.
+func (c *renditionCache) open(key string, kind int) (Rendition, error) {
 	c.mu.Lock()
-	at, ok := c.of[key]
+	entry, ok := c.of[key]
 	if !ok {
 		c.mu.Unlock()
 		return Rendition{}, nil
 	}
-	c.recent.MoveToFront(at)
-	entry := at.Value.(*renditionEntry)
-	found := c.hot.use(entry)
+	c.lru.use(entry.lru, kind)
+	found := c.hot.use(entry, kind)
 	c.mu.Unlock()
 	if found.Content != nil {
 		return found, nil
 	}
-	f, err := os.Open(c.path(key))
+	f, err := os.Open(c.path(entry.name))
 	if errors.Is(err, fs.ErrNotExist) { // dropped meanwhile, or removed by somebody else
 		c.drop(key)
 		return Rendition{}, nil
@@ -128,12 +181,11 @@ func (c *renditionCache) open(key string) (Rendition, error) {
 		c.drop(key) // somebody damaged it, or it was made anew meanwhile: make it again
 		return Rendition{}, nil
 	}
-	return c.heat(at, f)
+	return c.heat(entry, f)
 }
 
 // heat keeps an entry's rendition at hand, unless it was dropped meanwhile, and returns it.
-func (c *renditionCache) heat(at *list.Element, f *os.File) (found Rendition, err error) {
-	entry := at.Value.(*renditionEntry)
+func (c *renditionCache) heat(entry *renditionEntry, f *os.File) (found Rendition, err error) {
 	hot := &hotRendition{of: entry}
 	if entry.size <= hotSize {
 		if hot.data, err = readAndClose(f, entry.size); err != nil {
@@ -146,7 +198,7 @@ func (c *renditionCache) heat(at *list.Element, f *os.File) (found Rendition, er
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.of[entry.key] == at {
+	if c.of[entry.key] == entry {
 		c.hot.put(hot)
 	} else if hot.file != nil {
 		_ = hot.file.leave() // found still uses it
@@ -172,12 +224,13 @@ func (c *renditionCache) create() (*newRendition, error) {
 
 // keep puts the finished file into the cache. It is synced first: a power loss may take a
 // rendition, but must not leave half of one.
-func (n *newRendition) keep(key string) error {
+func (n *newRendition) keep(key string, owner renditionOwner) error {
 	info, err := n.Stat()
 	if err == nil {
 		err = n.Sync()
 	}
-	path := n.cache.path(key)
+	name := fileName(key, owner)
+	path := n.cache.path(name)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o700)
 	}
@@ -188,9 +241,12 @@ func (n *newRendition) keep(key string) error {
 		return fmt.Errorf("keeping a rendition: %w", err)
 	}
 	n.cache.mu.Lock()
-	n.cache.add(renditionEntry{key: key, size: info.Size()})
-	over := n.cache.size - n.cache.budget
+	before := n.cache.add(&renditionEntry{key: key, name: name, size: info.Size()}, owner)
+	over := n.cache.lru.size - n.cache.budget
 	n.cache.mu.Unlock()
+	if before != nil && before.name != name {
+		_ = os.Remove(n.cache.path(before.name)) // as in drop
+	}
 	n.cache.shrink(over)
 	return nil
 }
@@ -204,51 +260,52 @@ func (n *newRendition) discard() error {
 	return errors.Join(err, n.Close())
 }
 
-// add notes an entry as the most recent one. The caller holds mu.
-func (c *renditionCache) add(e renditionEntry) {
-	if at, ok := c.of[e.key]; ok {
-		c.forget(at)
+// add notes an entry as the most recent one, and returns the one that it replaces, nil for none. The
+// caller holds mu.
+func (c *renditionCache) add(e *renditionEntry, o renditionOwner) (before *renditionEntry) {
+	if before = c.of[e.key]; before != nil {
+		c.forget(before)
 	}
-	c.of[e.key] = c.recent.PushFront(&e)
-	c.size += e.onDisk()
+	c.of[e.key] = e
+	e.lru = c.lru.add(o.account, o.kind, e.onDisk(), e)
+	return before
 }
 
 // forget takes an entry out. The caller holds mu and removes the file.
-func (c *renditionCache) forget(at *list.Element) *renditionEntry {
-	entry := at.Value.(*renditionEntry)
+func (c *renditionCache) forget(entry *renditionEntry) {
 	c.hot.forget(entry)
-	c.size -= entry.onDisk()
-	c.recent.Remove(at)
+	c.lru.remove(entry.lru)
 	delete(c.of, entry.key)
-	return entry
 }
 
 // drop forgets an entry and removes its file.
 func (c *renditionCache) drop(key string) {
 	c.mu.Lock()
-	if at, ok := c.of[key]; ok {
-		c.forget(at)
+	entry := c.of[key]
+	if entry != nil {
+		c.forget(entry)
 	}
 	c.mu.Unlock()
-	// A file that cannot be removed is found again at the next start.
-	_ = os.Remove(c.path(key))
+	if entry != nil {
+		// A file that cannot be removed is found again at the next start.
+		_ = os.Remove(c.path(entry.name))
+	}
 }
 
-// shrink drops the least recent renditions until they made bytes of room, and returns how many
-// bytes that were.
+// shrink drops renditions until they made bytes of room, and returns how many bytes that were.
 func (c *renditionCache) shrink(bytes int64) (freed int64) {
 	for freed < bytes {
 		c.mu.Lock()
-		last := c.recent.Back()
+		last := c.lru.next()
 		if last == nil {
 			c.mu.Unlock()
 			return freed
 		}
-		entry := c.forget(last)
+		c.forget(last.value)
 		c.mu.Unlock()
 		c.evicted.Add(1)
-		_ = os.Remove(c.path(entry.key)) // as in drop
-		freed += entry.onDisk()
+		_ = os.Remove(c.path(last.value.name)) // as in drop
+		freed += last.size
 	}
 	return freed
 }
@@ -257,12 +314,9 @@ func (c *renditionCache) shrink(bytes int64) (freed int64) {
 func (c *renditionCache) hotOf(prefix string) (keys []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.hot.recent == nil {
-		return nil // a cache that was never opened
-	}
-	for e := c.hot.recent.Front(); e != nil; e = e.Next() {
-		if key := e.Value.(*hotRendition).of.key; strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
+	for hot := range c.hot.lru.all() {
+		if strings.HasPrefix(hot.of.key, prefix) {
+			keys = append(keys, hot.of.key)
 		}
 	}
 	return keys
@@ -276,8 +330,9 @@ func (c *renditionCache) removeOf(prefix string) (removed int, err error) {
 		return 0, fmt.Errorf("looking for the renditions of an original: %w", err)
 	}
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), prefix) {
-			c.drop(entry.Name())
+		if key, _, ok := parseFileName(entry.Name()); ok && strings.HasPrefix(key, prefix) {
+			c.drop(key)
+			_ = os.Remove(c.path(entry.Name())) // one that another process has made, too
 			removed++
 		}
 	}

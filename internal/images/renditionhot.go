@@ -2,7 +2,6 @@ package images
 
 import (
 	"bytes"
-	"container/list"
 	"errors"
 	"io"
 	"os"
@@ -24,11 +23,9 @@ const (
 
 // hotRenditions keeps what was lately asked for at hand: the bytes of small renditions, the open
 // files of large ones. They belong to the entries of the cache and go with them: what was dropped
-// is not served out of memory either. The cache's mu guards it.
-type hotRenditions struct {
-	size   int64
-	recent *list.List // of *hotRendition, the most recent one first
-}
+// is not served out of memory either. What is not used goes by the rule of the cache. The cache's mu
+// guards it.
+type hotRenditions struct{ lru *fairLRU[*hotRendition] }
 
 type hotRendition struct {
 	of   *renditionEntry
@@ -44,12 +41,12 @@ func (h *hotRendition) cost() int64 {
 }
 
 // use returns an entry's rendition and marks it as recent; its Content is nil when it is not here.
-func (h *hotRenditions) use(e *renditionEntry) Rendition {
+func (h *hotRenditions) use(e *renditionEntry, kind int) Rendition {
 	if e.hot == nil {
 		return Rendition{}
 	}
-	h.recent.MoveToFront(e.hot)
-	hot := e.hot.Value.(*hotRendition)
+	h.lru.use(e.hot, kind)
+	hot := e.hot.value
 	if hot.file != nil {
 		return hot.file.use(e.size)
 	}
@@ -57,11 +54,11 @@ func (h *hotRenditions) use(e *renditionEntry) Rendition {
 }
 
 func (h *hotRenditions) put(kept *hotRendition) {
-	h.forget(kept.of)
-	kept.of.hot = h.recent.PushFront(kept)
-	h.size += kept.cost()
-	for h.size > hotBudget {
-		h.forget(h.recent.Back().Value.(*hotRendition).of)
+	e := kept.of
+	h.forget(e)
+	e.hot = h.lru.add(e.lru.account.name, e.lru.kind, kept.cost(), kept)
+	for h.lru.size > hotBudget {
+		h.forget(h.lru.next().value.of)
 	}
 }
 
@@ -69,9 +66,8 @@ func (h *hotRenditions) forget(e *renditionEntry) {
 	if e.hot == nil {
 		return
 	}
-	hot := e.hot.Value.(*hotRendition)
-	h.size -= hot.cost()
-	h.recent.Remove(e.hot)
+	hot := e.hot.value
+	h.lru.remove(e.hot)
 	e.hot = nil
 	if hot.file != nil {
 		_ = hot.file.leave() // it was only read

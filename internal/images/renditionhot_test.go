@@ -29,7 +29,7 @@ func keepBytes(t *testing.T, c *renditionCache, key string, data []byte) {
 		_, err = n.Write(data)
 	}
 	if err == nil {
-		err = n.keep(key)
+		err = n.keep(key, renditionOwner{})
 	}
 	if err := errors.Join(err, n.discard()); err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func keepBytes(t *testing.T, c *renditionCache, key string, data []byte) {
 // readAll opens a rendition and returns its bytes, nil when there is none.
 func readAll(t *testing.T, c *renditionCache, key string) []byte {
 	t.Helper()
-	r, err := c.open(key)
+	r, err := c.open(key, named)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestHotRenditionsAreBounded(t *testing.T) {
 		if err := os.WriteFile(path, want(i), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c.add(renditionEntry{key: testKey(i), size: int64(len(want(i)))})
+		c.add(&renditionEntry{key: testKey(i), name: testKey(i), size: int64(len(want(i)))}, renditionOwner{})
 	}
 	for range 2 {
 		for i := range small + large {
@@ -84,8 +84,8 @@ func TestHotRenditionsAreBounded(t *testing.T) {
 					t.Fatalf("rendition %d is not what was kept", i)
 				}
 			}
-			if c.hot.size > hotBudget || c.hot.size == 0 {
-				t.Fatalf("%d bytes are at hand", c.hot.size)
+			if size := c.hot.lru.size; size > hotBudget || size == 0 {
+				t.Fatalf("%d bytes are at hand", c.hot.lru.size)
 			}
 		}
 	}
@@ -95,8 +95,8 @@ func TestHotRenditionsAreBounded(t *testing.T) {
 			t.Fatalf("rendition %d is served though it was dropped", i)
 		}
 	}
-	if c.hot.size != 0 || c.hot.recent.Len() != 0 {
-		t.Errorf("%d bytes and %d entries are left", c.hot.size, c.hot.recent.Len())
+	if c.hot.lru.size != 0 || len(c.hot.lru.accounts) != 0 {
+		t.Errorf("%d bytes and %d entries are left", c.hot.lru.size, len(c.hot.lru.accounts))
 	}
 }
 
@@ -107,7 +107,7 @@ func TestADroppedFileIsClosedByItsLastUser(t *testing.T) {
 	keepBytes(t, c, testKey(1), data)
 	var open []Rendition
 	for range 3 {
-		r, err := c.open(testKey(1))
+		r, err := c.open(testKey(1), named)
 		if err != nil || r.File == nil {
 			t.Fatalf("got %+v, %v", r, err)
 		}
@@ -162,7 +162,7 @@ func TestNothingDroppedIsServedAgain(t *testing.T) {
 						return
 					default:
 					}
-					r, err := c.open(key)
+					r, err := c.open(key, named)
 					if err != nil {
 						t.Error(err)
 						return
@@ -187,8 +187,8 @@ func TestNothingDroppedIsServedAgain(t *testing.T) {
 		}
 		close(stop)
 		readers.Wait()
-		if c.hot.size != 0 {
-			t.Errorf("%d bytes are left", c.hot.size)
+		if c.hot.lru.size != 0 {
+			t.Errorf("%d bytes are left", c.hot.lru.size)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (s *Service) Stats() (Stats, error) {
 		stats.Refused[Kind(kind)] = c.refused[kind].Load()
 	}
 	s.renditions.mu.Lock()
-	stats.CacheFiles, stats.CacheSize = int64(len(s.renditions.of)), s.renditions.size
+	stats.CacheFiles, stats.CacheSize = int64(len(s.renditions.of)), s.renditions.lru.size
 	s.renditions.mu.Unlock()
 	var err error
 	stats.DiskFree, stats.DiskSize, err = diskSpace(s.Dir)

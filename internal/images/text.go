@@ -29,9 +29,9 @@ var ReservedSegments = []string{"stats", "keys", "variants", "config", "batch_to
 // foreignExtensions are refused at the end of a custom id: a cache or a browser could take the
 // delivered picture for something else.
 var foreignExtensions = strings.Fields(`asp aspx bat bin bz2 cgi class cmd com css csv dll dmg doc
-	docx eot exe gz htm html jar js json jsp mjs mkv mov mp3 mp4 mpeg msi ogg otf pdf php pl ppt
-	pptx ps1 py rar rb rtf sh sql sqlite swf tar tgz ttf txt vbs wasm wav webm woff woff2 xhtml xls
-	xlsx xml yaml yml zip 7z`)
+	docx eot exe gz hta htm html jar js json jsp jspx mht mhtml mjs mkv mov mp3 mp4 mpeg msi ogg otf
+	pdf phar php phtml pl ppt pptx ps1 py rar rb rtf sh shtml sql sqlite svg svgz swf tar tgz ttf txt
+	vbs wasm wav webm woff woff2 wsf xht xhtml xls xlsx xml xsl xslt yaml yml zip 7z`)
 
 // checkCustomID refuses the id that a client chose with the reason.
 func checkCustomID(id string) error {

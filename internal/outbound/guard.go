@@ -16,6 +16,7 @@ const AllowFlag = "-outbound-allow"
 var (
 	errNotPublic = errors.New("outbound: not a public address")
 	errPort      = errors.New("outbound: not a port of the web")
+	errOwn       = errors.New("outbound: this server itself")
 )
 
 // A guard says where connections may lead: to public addresses at ports 80 and 443, and to any port
@@ -44,6 +45,15 @@ func (g *guard) control(network, address string, raw syscall.RawConn) error {
 	}
 	if err := g.public.Safe(network, address, raw); err != nil {
 		return fmt.Errorf("%w: %w", errPort, err)
+	}
+	return nil
+}
+
+// controlOwn is control for a host of this server itself.
+func (g *guard) controlOwn(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || !g.isOpen(to.Addr()) {
+		return errOwn
 	}
 	return nil
 }

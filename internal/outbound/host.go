@@ -16,7 +16,7 @@ const idleTime = time.Minute
 func ForHost(c Config, connections int) *http.Client {
 	return &http.Client{
 		Transport: guarded{&http.Transport{
-			DialContext:            c.dialer().DialContext,
+			DialContext:            c.dial(),
 			TLSHandshakeTimeout:    dialTime,
 			MaxIdleConnsPerHost:    connections,
 			IdleConnTimeout:        idleTime,
@@ -32,7 +32,8 @@ type guarded struct{ *http.Transport }
 
 func (g guarded) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := g.Transport.RoundTrip(r)
-	if errors.Is(err, errNotPublic) || errors.Is(err, errPort) || isCertificate(err) {
+	if errors.Is(err, errNotPublic) || errors.Is(err, errPort) || errors.Is(err, errOwn) ||
+		isCertificate(err) {
 		err = reason(r.URL.Hostname(), err)
 	}
 	return response, err

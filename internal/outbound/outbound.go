@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,13 +40,29 @@ type Config struct {
 	Allow    []netip.Prefix // networks that may be reached, at any port, though they are not public
 	Time     time.Duration  // of a request, its redirects and its answer; 0 for a minute
 	Resolver *net.Resolver  // nil for the system's
+	// Own are the names of the hosts at which this server itself is public, without ports. They are
+	// reached only in the networks of Allow: a request would come back by the server's own proxy.
+	Own []string
 }
 
-// dialer is what makes every connection of this package: guarded, and bounded in time.
-func (c Config) dialer() *net.Dialer {
-	return &net.Dialer{
-		Timeout: dialTime, Resolver: c.Resolver, Control: newGuard(c.Allow).control,
+// dial returns what makes every connection of this package: guarded, and bounded in time.
+func (c Config) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
+	g := newGuard(c.Allow)
+	others := &net.Dialer{Timeout: dialTime, Resolver: c.Resolver, Control: g.control}
+	own := &net.Dialer{Timeout: dialTime, Resolver: c.Resolver, Control: g.controlOwn}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if host, _, err := net.SplitHostPort(address); err == nil && c.owns(host) {
+			return own.DialContext(ctx, network, address)
+		}
+		return others.DialContext(ctx, network, address)
 	}
+}
+
+// owns reports whether a host is one of Own.
+func (c Config) owns(host string) bool {
+	return slices.ContainsFunc(c.Own, func(own string) bool {
+		return strings.EqualFold(strings.TrimSuffix(own, "."), strings.TrimSuffix(host, "."))
+	})
 }
 
 // A Client sends requests. It is safe for concurrent use.
@@ -58,7 +75,7 @@ type Client struct {
 func New(c Config) *Client {
 	client := &Client{time: c.Time, transport: &http.Transport{
 		Proxy:                  nil,
-		DialContext:            c.dialer().DialContext,
+		DialContext:            c.dial(),
 		TLSHandshakeTimeout:    dialTime,
 		DisableKeepAlives:      true, // the next request is for another host
 		DisableCompression:     true, // bytes count as they come
@@ -252,6 +269,9 @@ func reason(host string, err error) error {
 	case errors.Is(err, errNotPublic):
 		text = "the host %.100q is not at a public address: the operator of this server can open " +
 			"its network by " + AllowFlag
+	case errors.Is(err, errOwn):
+		text = "the host %.100q is this server itself: its operator can open its network by " +
+			AllowFlag
 	case errors.Is(err, errPort):
 		text = "the port of the host %.100q is neither 80 nor 443: the operator of this server can " +
 			"open its network by " + AllowFlag

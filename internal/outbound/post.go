@@ -27,7 +27,7 @@ type Poster struct {
 func NewPoster(c Config) *Poster {
 	p := &Poster{time: c.Time, transport: &http.Transport{
 		Proxy:                  nil,
-		DialContext:            c.dialer().DialContext,
+		DialContext:            c.dial(),
 		TLSHandshakeTimeout:    dialTime,
 		MaxIdleConns:           idlePosts,
 		MaxIdleConnsPerHost:    idlePostsOfHost,

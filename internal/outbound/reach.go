@@ -27,6 +27,8 @@ func Check(c Config, address string) error {
 			g.control("tcp6", net.JoinHostPort("::1", port), nil) == nil {
 			err = nil
 		}
+	case c.owns(host) && len(c.Allow) == 0:
+		err = errOwn
 	case port != "80" && port != "443" && len(c.Allow) == 0:
 		err = errPort
 	}

@@ -2,12 +2,24 @@ package v4
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // URLs are the public bases of the roles, such as "https://img.example.com": without a path
 // and without a trailing slash. Generated URLs come from them, never from a Host header.
 type URLs struct{ API, Upload, Delivery, Batch string }
+
+// Hosts returns the names of the hosts of the bases, without ports.
+func (u URLs) Hosts() (hosts []string) {
+	for _, base := range []string{u.API, u.Upload, u.Delivery, u.Batch} {
+		at, err := url.Parse(base)
+		if err == nil && at.Hostname() != "" && !slices.Contains(hosts, at.Hostname()) {
+			hosts = append(hosts, at.Hostname())
+		}
+	}
+	return hosts
+}
 
 // UploadURL returns the one-time URL of a draft; hash is its account's.
 func (u URLs) UploadURL(hash, id, ticket string) string {

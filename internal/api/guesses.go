@@ -1,0 +1,84 @@
+package api
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"calotype/internal/clientaddr"
+	"calotype/internal/images"
+	"calotype/internal/limit"
+	"calotype/internal/v4"
+)
+
+// The bound on wrong tokens, each counted for the address of a client on this node alone.
+const (
+	maxGuesses     = 60 // at once, and as many more in each guessWindow, evenly
+	guessWindow    = time.Minute
+	guessClients   = 100_000 // addresses counted at once
+	maxGoodSecrets = 10_000
+)
+
+// guesses bound how often an address may try a wrong token. Over it, tokens are not looked up at all
+// but those that were right on this node before: who shares the address of whoever guesses, behind a
+// proxy that is not trusted, goes on.
+type guesses struct {
+	wrong *limit.Rates
+
+	mu   sync.Mutex
+	good map[[sha256.Size]byte]struct{} // secrets, by their SHA-256
+}
+
+func newGuesses() *guesses {
+	return &guesses{wrong: limit.NewRates(maxGuesses, guessWindow, guessClients),
+		good: map[[sha256.Size]byte]struct{}{}}
+}
+
+// check looks a secret up, unless its client has guessed too often: 429.
+func (g *guesses) check(r *http.Request, secret string, now time.Time,
+	lookUp func() (images.Token, error)) (images.Token, error) {
+	client, sum := clientaddr.Of(r.Context()), sha256.Sum256([]byte(secret))
+	if client == "" || g.known(sum) {
+		return lookUp()
+	}
+	// Taken before the answer is known, so that guesses at once count too.
+	guess := g.wrong.Bucket(client).ReserveN(now, 1)
+	if wait := guess.DelayFrom(now); wait > 0 {
+		guess.CancelAt(now)
+		return images.Token{}, tooManyGuesses(wait)
+	}
+	token, err := lookUp()
+	if err == nil {
+		g.remember(sum)
+	}
+	if err == nil || images.AsError(err).Kind != images.Unauthenticated {
+		guess.CancelAt(now)
+	}
+	return token, err
+}
+
+func tooManyGuesses(wait time.Duration) error {
+	return &v4.Error{Status: http.StatusTooManyRequests, Code: codeRate,
+		RetryAfter: max(wait, time.Second),
+		Message: fmt.Sprintf("Please wait: your address has sent more than %d wrong tokens in %v.",
+			maxGuesses, guessWindow)}
+}
+
+func (g *guesses) known(sum [sha256.Size]byte) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, ok := g.good[sum]
+	return ok
+}
+
+// remember keeps a right secret. When there are too many it begins anew.
+func (g *guesses) remember(sum [sha256.Size]byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.good) >= maxGoodSecrets {
+		clear(g.good)
+	}
+	g.good[sum] = struct{}{}
+}

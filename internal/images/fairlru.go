@@ -1,0 +1,194 @@
+package images
+
+import (
+	"cmp"
+	"container/heap"
+	"container/list"
+	"iter"
+)
+
+// A fairLRU says what a cache of renditions evicts next, so that no account's renditions, and none
+// of flexible variants, which anybody may invent, push out all others:
+//
+//  1. While those of flexible variants take more than a quarter of what is there: the one of them
+//     that was used least recently, of the account that has most of them.
+//  2. Else the one that was used least recently of the account that has most.
+//
+// So an account of n keeps an nth of the cache, as long as it uses it, and as much more as the others
+// leave; one alone has all. Its owner locks it.
+type fairLRU[T any] struct {
+	size     int64 // of all items
+	flexible int64 // of those of flexible variants
+	clock    uint64
+	accounts map[string]*lruAccount[T]
+	largest  [2]accountHeap[T] // by the size of all items, and by that of the flexible ones
+}
+
+// The heaps of a fairLRU, and the lists of an account.
+const (
+	byAll = iota
+	byFlexible
+)
+
+const (
+	named = iota
+	flexible
+)
+
+// An lruAccount holds the items of an account.
+type lruAccount[T any] struct {
+	name   string
+	size   [2]int64     // as in fairLRU.largest
+	recent [2]list.List // of *lruItem, the most recent one first; of named and of flexible variants
+	at     [2]int       // in fairLRU.largest
+}
+
+// An lruItem is what a cache holds under an account.
+type lruItem[T any] struct {
+	value   T
+	size    int64
+	kind    int // named or flexible
+	used    uint64
+	account *lruAccount[T]
+	element *list.Element
+}
+
+func newFairLRU[T any]() *fairLRU[T] {
+	return &fairLRU[T]{accounts: map[string]*lruAccount[T]{},
+		largest: [2]accountHeap[T]{{by: byAll}, {by: byFlexible}}}
+}
+
+// add adds an item as the one that was used last.
+func (l *fairLRU[T]) add(account string, kind int, size int64, value T) *lruItem[T] {
+	a := l.accounts[account]
+	if a == nil {
+		a = &lruAccount[T]{name: account}
+		l.accounts[account] = a
+		for i := range l.largest {
+			heap.Push(&l.largest[i], a)
+		}
+	}
+	l.clock++
+	item := &lruItem[T]{value: value, size: size, kind: kind, used: l.clock, account: a}
+	item.element = a.recent[kind].PushFront(item)
+	l.grow(item, size)
+	return item
+}
+
+// use notes that an item was used. One that was asked for in a named variant is of that kind from
+// then on.
+func (l *fairLRU[T]) use(item *lruItem[T], kind int) {
+	l.clock++
+	item.used = l.clock
+	a := item.account
+	if kind == item.kind || kind == flexible {
+		a.recent[item.kind].MoveToFront(item.element)
+		return
+	}
+	l.grow(item, -item.size)
+	a.recent[item.kind].Remove(item.element)
+	item.kind = kind
+	item.element = a.recent[kind].PushFront(item)
+	l.grow(item, item.size)
+}
+
+// remove removes an item.
+func (l *fairLRU[T]) remove(item *lruItem[T]) {
+	a := item.account
+	a.recent[item.kind].Remove(item.element)
+	l.grow(item, -item.size)
+	if a.recent[named].Len()+a.recent[flexible].Len() > 0 {
+		return
+	}
+	for i := range l.largest {
+		heap.Remove(&l.largest[i], a.at[i])
+	}
+	delete(l.accounts, a.name)
+}
+
+// grow adds the size of an item to all that count it.
+func (l *fairLRU[T]) grow(item *lruItem[T], size int64) {
+	a := item.account
+	l.size += size
+	a.size[byAll] += size
+	heap.Fix(&l.largest[byAll], a.at[byAll])
+	if item.kind == flexible {
+		l.flexible += size
+		a.size[byFlexible] += size
+		heap.Fix(&l.largest[byFlexible], a.at[byFlexible])
+	}
+}
+
+// next returns the item to evict, nil when there is none.
+func (l *fairLRU[T]) next() *lruItem[T] {
+	if len(l.accounts) == 0 {
+		return nil
+	}
+	if l.flexible > l.size/4 {
+		// A large one that has just come stays while there is anything else.
+		if one := l.largest[byFlexible].of[0].oldest(flexible); one.used < l.clock {
+			return one
+		}
+	}
+	a := l.largest[byAll].of[0]
+	one, other := a.oldest(named), a.oldest(flexible)
+	if one == nil || other != nil && other.used < one.used {
+		return other
+	}
+	return one
+}
+
+// oldest returns the item of a kind that was used least recently, nil when there is none.
+func (a *lruAccount[T]) oldest(kind int) *lruItem[T] {
+	if back := a.recent[kind].Back(); back != nil {
+		return back.Value.(*lruItem[T])
+	}
+	return nil
+}
+
+// all returns the values of all items.
+func (l *fairLRU[T]) all() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, a := range l.accounts {
+			for i := range a.recent {
+				for e := a.recent[i].Front(); e != nil; e = e.Next() {
+					if !yield(e.Value.(*lruItem[T]).value) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// An accountHeap has the account with the largest size first.
+type accountHeap[T any] struct {
+	of []*lruAccount[T]
+	by int
+}
+
+func (h *accountHeap[T]) Len() int { return len(h.of) }
+
+// Less breaks ties by name, so that it does not depend on the order of a map.
+func (h *accountHeap[T]) Less(i, j int) bool {
+	a, b := h.of[i], h.of[j]
+	return cmp.Or(cmp.Compare(b.size[h.by], a.size[h.by]), cmp.Compare(a.name, b.name)) < 0
+}
+
+func (h *accountHeap[T]) Swap(i, j int) {
+	h.of[i], h.of[j] = h.of[j], h.of[i]
+	h.of[i].at[h.by], h.of[j].at[h.by] = i, j
+}
+
+func (h *accountHeap[T]) Push(x any) {
+	a := x.(*lruAccount[T])
+	a.at[h.by] = len(h.of)
+	h.of = append(h.of, a)
+}
+
+func (h *accountHeap[T]) Pop() any {
+	last := h.of[len(h.of)-1]
+	h.of[len(h.of)-1] = nil
+	h.of = h.of[:len(h.of)-1]
+	return last
+}
