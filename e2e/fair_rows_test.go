@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/images"
 	"calotype/internal/sqldb/sqldbtest"
 )
 
@@ -196,6 +197,12 @@ func TestFullDisk(t *testing.T) {
 			s.start()
 			t.Cleanup(s.kill)
 			fullDisk(t, s)
+			s.stop()
+			dsn := filepath.Join(s.data, images.DatabaseFile)
+			if len(s.args) > 0 {
+				dsn = s.args[1]
+			}
+			wantUsage(t, dsn)
 		})
 	}
 }

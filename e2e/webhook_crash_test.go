@@ -106,6 +106,7 @@ func crashAndTell(t *testing.T, s *server, dsn string) {
 		outcome <> 'delivered'`); len(left) != 0 {
 		t.Errorf("not delivered are %q", left)
 	}
+	wantUsage(t, dsn)
 	for _, stage := range tellingStages {
 		n := c.counts[stage.name]
 		t.Logf("%-35s %2d rounds: %3d messages came before the kill, %d without an answer then",

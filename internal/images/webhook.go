@@ -49,12 +49,7 @@ const (
 	maxWebhookURL    = 2048
 	maxWebhookSecret = 1024
 
-	keyOverlap = 24 * time.Hour     // for which two signing keys are valid
-	streamLife = 7 * 24 * time.Hour // of a stream that nobody asks for
-
-	// Of one that nobody has asked for so long and to which more events wait.
-	streamIdle    = time.Hour
-	streamBacklog = 10_000
+	keyOverlap = 24 * time.Hour // for which two signing keys are valid
 )
 
 var (
@@ -407,101 +402,6 @@ func (s *Service) webhooksOf(ctx context.Context, account, kind string) ([]Webho
 	}
 	now := s.Now()
 	return collect(rows, func(r row) (Webhook, error) { return scanWebhook(r, now) })
-}
-
-// DeleteWebhook deletes a webhook or a stream, with what it was still to be told: WebhookNotFound.
-func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
-	if !plainText(id) {
-		return errNoWebhook
-	}
-	return s.deleteWebhook(ctx, account, id, `1 = 1`)
-}
-
-// deleteWebhook deletes a webhook or stream that fulfils a condition: WebhookNotFound.
-func (s *Service) deleteWebhook(ctx context.Context, account, id, condition string, args ...any) error {
-	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
-		// So that no policy is being written that names it.
-		if err := holdAccount(tx, account); errors.Is(err, errNoAccount) {
-			return errNoWebhook
-		} else if err != nil {
-			return err
-		}
-		gone, err := tx.Exec(`DELETE FROM webhooks WHERE account = ?1 AND id = ?2 AND `+condition,
-			append([]any{account, id}, args...)...)
-		if err == nil && gone == 0 {
-			err = errNoWebhook
-		}
-		if err == nil {
-			_, err = tx.Exec(`DELETE FROM notification_targets WHERE webhook = ?1`, id)
-		}
-		return err
-	})
-	if err == nil {
-		err = s.forgetDeliveries(ctx, account, id)
-	}
-	if err != nil {
-		return fmt.Errorf("deleting a webhook: %w", err)
-	}
-	s.scrubber.due.Store(true) // of its secrets
-	return nil
-}
-
-// forgetDeliveries deletes what a deleted webhook was told or to be told, some at a time, and the
-// events that were for no other.
-func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string) error {
-	const some = 500
-	// Those that wait and those that have ended are in two indexes.
-	for _, which := range []string{`due IS NOT NULL`, `due IS NULL`} {
-		for {
-			rows, err := s.DB.Query(ctx, `SELECT event FROM deliveries
-				WHERE webhook = ?1 AND `+which+` LIMIT ?2`, webhook, some)
-			if err != nil {
-				return fmt.Errorf("reading what a webhook was told: %w", err)
-			}
-			events, err := collect(rows, scanText)
-			if err != nil {
-				return fmt.Errorf("reading what a webhook was told: %w", err)
-			}
-			err = s.tidy(ctx, func(tx *sqldb.Tx) error {
-				return forgetDeliveriesOf(tx, account, webhook, events)
-			})
-			if err != nil {
-				return fmt.Errorf("deleting what a webhook was told: %w", err)
-			}
-			if len(events) < some {
-				break
-			}
-		}
-	}
-	return nil
-}
-
-// forgetDeliveriesOf deletes the deliveries of some events to a webhook. Events of erasures go as
-// soon as nobody else is still to be told, others when nobody else was or is to be.
-func forgetDeliveriesOf(tx *sqldb.Tx, account, webhook string, events []string) error {
-	if len(events) == 0 {
-		return nil
-	}
-	if err := holdAccounts(tx, []string{account}); err != nil {
-		return err
-	}
-	args := append([]any{webhook}, anys(events)...)
-	which := ` IN (` + marks(2, len(events)) + `)`
-	_, err := deleteEvents(tx, `id`+which+` AND NOT EXISTS (SELECT 1 FROM deliveries
-		WHERE event = events.id AND webhook <> ?1 AND (events.erasure = 0 OR due IS NOT NULL))`,
-		args...)
-	if err != nil {
-		return err
-	}
-	deliveries, err := tx.Exec(`DELETE FROM deliveries WHERE webhook = ?1 AND event`+which, args...)
-	if err != nil {
-		return err
-	}
-	attempts, err := deleteAttempts(tx, `webhook = ?1 AND event`+which, args...)
-	if err != nil {
-		return err
-	}
-	return keep(tx, map[string]int64{account: -deliveryBytes*deliveries - attempts})
 }
 
 const selectWebhook = `SELECT id, account, kind, name, url, secret, events, signing_key,
