@@ -78,7 +78,7 @@ func (p *Pool) run(ctx context.Context, l lane, need int64, r request,
 	}
 	defer p.admission.leave(l, weight)
 	began := time.Now()
-	w, a, err := p.exchange(ctx, l, r, files)
+	w, a, err := p.exchange(ctx, l, p.limits(l, need), r, files)
 	p.c.Timer.Since(l.String(), StageWork, began)
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (p *Pool) begin(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
-// timeout is how long a worker of a lane may take for a job.
+// timeout is how much of a processor a worker of a lane may use for a job.
 func (p *Pool) timeout(l lane) time.Duration {
 	if l == uploads {
 		return min(p.c.Timeout, examineTimeout)
@@ -134,14 +134,14 @@ const maxAttempts = 4
 // exchange finds a worker and hands it the job. A worker that had died while idle costs nobody's
 // job: the next one gets it.
 func (p *Pool) exchange(
-	ctx context.Context, l lane, r request, files []*os.File,
+	ctx context.Context, l lane, limits jobLimits, r request, files []*os.File,
 ) (*process, answer, error) {
 	for attempt := 1; ; attempt++ {
 		w, err := p.take(ctx, l)
 		if err != nil {
 			return nil, answer{}, err
 		}
-		a, err := w.exchange(ctx, r, p.timeout(l), files...)
+		a, err := w.exchange(ctx, r, limits, files...)
 		if err == nil {
 			return w, a, nil
 		}
@@ -222,7 +222,7 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 
 // put gives a worker back after a job in good order, or replaces it when it has done enough.
 func (p *Pool) put(l lane, w *process) {
-	if w.jobs >= recycleJobs || residentMemory(w.statm) > recycleMemory {
+	if w.worn() {
 		p.end(w)
 		p.mu.Lock()
 		p.recycled++

@@ -50,6 +50,11 @@ type PoolConfig struct {
 	RequireSandbox bool          // refuse to start where the sandbox is not complete
 	Log            *slog.Logger
 	Timer          Timer // nil for none
+
+	// For tests: less than the system has.
+	noNamespaces bool
+	landlock     int  // the newest version to use; negative for none
+	patient      bool // no job ends by the clock on the wall
 }
 
 // Facts are what a worker found by decoding an original.
@@ -126,7 +131,7 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 		return nil, errors.New("render: PoolConfig.Command is empty; it names the worker's program")
 	}
 	c.fill()
-	p := &Pool{c: c, idleTime: idle, starter: newStarter(), all: map[*process]lane{}}
+	p := &Pool{c: c, idleTime: idle, starter: newStarter(c), all: map[*process]lane{}}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.admission = newAdmission(c)
 	for l := range lanes {
@@ -156,6 +161,9 @@ func (c *PoolConfig) fill() {
 	}
 	if c.Queue <= 0 {
 		c.Queue = defaultQueue
+	}
+	if c.landlock == 0 {
+		c.landlock = newestLandlock
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
