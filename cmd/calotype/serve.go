@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -260,8 +261,8 @@ func readiness(db *sqldb.DB, pool *render.Pool) func(context.Context) (string, e
 		if err := db.Ping(ctx); err != nil {
 			return "", err
 		}
-		if !pool.Status().Sandbox.Complete {
-			return "ready, sandbox incomplete", nil
+		if sandbox := pool.Status().Sandbox; !sandbox.Complete {
+			return "ready, sandbox incomplete: no " + strings.Join(sandbox.Missing(), ", no "), nil
 		}
 		return "ready", nil
 	}

@@ -25,11 +25,12 @@ import (
 var (
 	// ErrUndecodable: the decoder refused the picture; the wrapped text says why.
 	ErrUndecodable = errors.New("render: undecodable picture")
-	// ErrBusy: the queue is full; ask again later.
+	// ErrBusy: the queue is full, or the machine gave the job too little of a processor; ask again
+	// later.
 	ErrBusy = errors.New("render: too busy")
 	// ErrWorker: the worker crashed, ran out of memory or time, or broke the protocol.
 	ErrWorker = errors.New("render: worker failed")
-	// ErrTime comes with ErrWorker when the time was over.
+	// ErrTime comes with ErrWorker when the job has used up its processor time.
 	ErrTime = errors.New("render: out of time")
 	// ErrNoWorker: no worker could be started. It says nothing of the picture; ask again later.
 	ErrNoWorker = errors.New("render: no worker")
@@ -45,7 +46,7 @@ type PoolConfig struct {
 	Command        []string      // how a worker is started, such as {"/path/calotype", "worker"}
 	Workers        int           // renditions made at once; 0 for a default from CPU and memory
 	Memory         int64         // bytes that all jobs in flight may need together; 0 for a default
-	Timeout        time.Duration // of one job, of an upload at most 8 s; 0 for 30 s
+	Timeout        time.Duration // processor time of a job, of an upload at most 8 s; 0 for 30 s
 	Queue          int           // jobs that may wait, per lane; 0 for a default
 	RequireSandbox bool          // refuse to start where the sandbox is not complete
 	Log            *slog.Logger

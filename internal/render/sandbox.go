@@ -64,6 +64,17 @@ func (s *SandboxState) note(part string, n int, err error) {
 	s.Complete = complete(s.Parts)
 }
 
+// Missing names the parts that are not in force.
+func (s SandboxState) Missing() []string {
+	var names []string
+	for _, name := range SandboxParts {
+		if s.Parts[name] == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // maxData is the most writable memory that a worker may ever have, in bytes.
 const maxData = 1 << 30
 
