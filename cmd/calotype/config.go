@@ -38,7 +38,7 @@ type Config struct {
 
 	Workers          int           `help:"Pictures rendered at once; 0: by CPU and memory." default:"0"`
 	Memory           Bytes         `help:"Memory of all renders in flight; 0: 60 %." default:"0"`
-	WorkerTimeout    time.Duration `help:"Longest time for one picture." default:"30s"`
+	WorkerTimeout    time.Duration `help:"Longest processor time for one picture." default:"30s"`
 	WorkerPerAccount bool          `help:"Never decode pictures of two accounts in one process."`
 
 	RequireSandbox bool `help:"Refuse to start without the complete sandbox."`

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -317,8 +318,8 @@ func readiness(
 		if err := core.WantRoom(); err != nil {
 			return "", err
 		}
-		if !pool.Status().Sandbox.Complete {
-			return "ready, sandbox incomplete", nil
+		if sandbox := pool.Status().Sandbox; !sandbox.Complete {
+			return "ready, sandbox incomplete: no " + strings.Join(sandbox.Missing(), ", no "), nil
 		}
 		return "ready", nil
 	}

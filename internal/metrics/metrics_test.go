@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -180,6 +181,9 @@ func TestWatch(t *testing.T) {
 		`calotype_workers_ended_total{reason="crashed"} 0`, `calotype_disk_reserve_bytes 1`,
 		`calotype_render_jobs{lane="uploads",state="waiting"} 0`,
 		`calotype_rendition_cache_bytes 0`, `calotype_sandbox_complete `+sandbox)
+	for _, part := range render.SandboxParts {
+		want(t, m, fmt.Sprintf("calotype_sandbox{part=%q} %d", part, s.Sandbox.Parts[part]))
+	}
 	if text := ask(m, "GET", Path).Body.String(); !strings.Contains(text, `version="v1"} 1`) {
 		t.Errorf("no build info:\n%.3000s", text)
 	}

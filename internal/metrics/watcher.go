@@ -68,7 +68,9 @@ var (
 	descMemory = desc("render_memory_bytes",
 		"Memory that workers and their jobs are estimated at.")
 	descMemoryLimit = desc("render_memory_limit_bytes", "What that may grow to.")
-	descSandbox     = desc("sandbox_complete", "1 if every part of the workers' sandbox is in force.")
+	descSandbox     = desc("sandbox_complete", "1 if the workers' sandbox is complete.")
+	descSandboxPart = desc("sandbox", "Parts of the workers' sandbox: 0 when a part is not in "+
+		"force, the version of landlock, and 1 for each other part.", "part")
 
 	descCacheHits      = desc("rendition_cache_hits_total", "Renditions that were in the cache.")
 	descCacheMisses    = desc("rendition_cache_misses_total", "Renditions that were not.")
@@ -170,6 +172,9 @@ func (w *watcher) sendPool(to sender) {
 		complete = 1
 	}
 	to.gauge(descSandbox, complete)
+	for _, part := range render.SandboxParts {
+		to.gauge(descSandboxPart, int64(status.Sandbox.Parts[part]), part)
+	}
 }
 
 // sendShared sends the state of all that is shared.

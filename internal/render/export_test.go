@@ -28,10 +28,31 @@ func PIDs(p *Pool) []int {
 
 // ResidentMemory returns the resident set of a process in bytes; 0 when it is gone.
 func ResidentMemory(pid int) int64 {
-	statm := openStatm(pid)
+	statm := openStat(pid, "statm")
 	defer statm.Close()
-	return residentMemory(statm)
+	return memoryOf(statm).resident
 }
 
 // WorkerSlack is by how much the timers of a worker may be late.
 const WorkerSlack = workerSlack
+
+// MaxThreads is how many threads a worker may have.
+const MaxThreads = maxThreads
+
+// A Confinement takes away what the system has for sandboxes.
+type Confinement struct {
+	NoNamespaces bool
+	Landlock     int // the newest version to use; negative for none, 0 for all
+}
+
+// Confine returns c for a Pool on a system that has less.
+func Confine(c PoolConfig, to Confinement) PoolConfig {
+	c.noNamespaces, c.landlock = to.NoNamespaces, to.Landlock
+	return c
+}
+
+// Patient returns c for a Pool that never ends a job by the clock on the wall.
+func Patient(c PoolConfig) PoolConfig {
+	c.patient = true
+	return c
+}

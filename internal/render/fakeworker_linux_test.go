@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,15 +35,16 @@ func fakeWorker(kind string) int {
 		return 3
 	}
 	// The others speak for themselves.
-	hello := `{"protocol":1,"version":"fake-1",` +
+	hello := `{"protocol":2,"version":"fake-1",` +
 		`"sandbox":{"complete":false,"detail":"none"},"error":""}`
 	switch kind {
 	case "wrong-protocol":
-		hello = strings.Replace(hello, ":1,", ":99,", 1)
+		hello = strings.Replace(hello, ":2,", ":99,", 1)
 	case "unknown-field":
 		hello = strings.Replace(hello, `"protocol"`, `"extra":1,"protocol"`, 1)
 	}
 	f := os.NewFile(3, "server")
+	io.ReadFull(f, make([]byte, 1))
 	fmt.Fprintf(f, "\x00\x00\x00%c%s", len(hello), hello)
 	var head [4]byte
 	io.ReadFull(f, head[:])
@@ -97,6 +99,8 @@ func (fakeEngine) Examine(in *os.File, h render.Header) (render.Facts, error) {
 		facts.Frames = 7
 	case "hashless":
 		facts.Thumbhash = nil
+	case "trick":
+		return facts, fmt.Errorf("%w: %s", render.ErrUndecodable, trick(argument))
 	case "try":
 		return facts, fmt.Errorf("%w: %s", render.ErrUndecodable, try(argument))
 	default:
@@ -114,6 +118,20 @@ func behave(command, argument string) error {
 		d, err := time.ParseDuration(argument)
 		time.Sleep(d)
 		return err
+	case "burn":
+		for { // until it is killed
+		}
+	case "take":
+		n, err := strconv.Atoi(argument)
+		if err != nil {
+			return err
+		}
+		b, err := unix.Mmap(-1, 0, n<<20, unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_PRIVATE|unix.MAP_ANON)
+		if err != nil {
+			return fmt.Errorf("%w: %w", render.ErrOutOfMemory, err)
+		}
+		return unix.Munmap(b)
 	case "crash":
 		fmt.Fprintln(os.Stderr, "crash\x1b[31m of", strings.Repeat("x", 100_000))
 		os.Exit(1)

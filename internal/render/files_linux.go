@@ -27,6 +27,18 @@ func newScratch() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "rendition"), nil
 }
 
+// pollable opens the description of f again as a file whose reader waits without a thread.
+func pollable(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening a worker's requests: %w", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
 // machineMemory returns the memory of this machine in bytes.
 func machineMemory() int64 {
 	var info unix.Sysinfo_t

@@ -3,6 +3,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"os"
 )
@@ -34,3 +35,6 @@ func newScratch() (*os.File, error) {
 
 // machineMemory is not known here.
 func machineMemory() int64 { return 0 }
+
+// pollable opens the description of f again as a file whose reader waits without a thread.
+func pollable(f *os.File) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -18,7 +18,7 @@ const maxFrame = 64 << 10
 
 // protocol is the number of the frame protocol. Both ends are the same binary; it only guards
 // against a Command that starts something else.
-const protocol = 1
+const protocol = 2
 
 // The kinds of job and of answer.
 const (
@@ -32,7 +32,8 @@ const (
 	kindFailed      = "failed"
 )
 
-// A hello is the first frame of a worker.
+// A hello is the first frame of a worker. With it comes the file on which the worker asks for
+// threads, where the kernel has such.
 type hello struct {
 	Protocol int          `json:"protocol"`
 	Version  string       `json:"version"`
@@ -118,8 +119,8 @@ func readBody(r io.Reader, head [4]byte, v any) error {
 	return nil
 }
 
-// readFrameFiles is readFrame for the worker's side, where at most max files come along. The caller
-// closes them. The server never reads with it, so a worker cannot send files to the server.
+// readFrameFiles is readFrame where at most max files come along. The caller closes them. The server
+// reads only the hello with it: a worker that has seen a foreign byte cannot send it files.
 func readFrameFiles(conn *net.UnixConn, v any, max int) ([]*os.File, error) {
 	var head [4]byte
 	oob := make([]byte, unix.CmsgSpace(4*max))

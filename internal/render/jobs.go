@@ -123,7 +123,7 @@ func (p *Pool) begin(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
-// timeout is how long a worker of a lane may take for a job.
+// timeout is how much of a processor a worker of a lane may use for a job.
 func (p *Pool) timeout(l lane) time.Duration {
 	if l == uploads {
 		return min(p.c.Timeout, examineTimeout)
@@ -145,7 +145,7 @@ func (p *Pool) exchange(
 		if err != nil {
 			return nil, answer{}, err
 		}
-		a, err := w.exchange(ctx, r, p.timeout(l), files...)
+		a, err := w.exchange(ctx, r, p.limits(l, d.need), files...)
 		if err == nil {
 			return w, a, nil
 		}
@@ -222,7 +222,7 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 
 // put gives a worker back after a job in good order, or replaces it when it has done enough.
 func (p *Pool) put(l lane, w *process) {
-	if w.jobs >= recycleJobs || residentMemory(w.statm) > recycleMemory {
+	if w.worn() {
 		p.end(w)
 		p.mu.Lock()
 		p.recycled++

@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -141,28 +142,58 @@ func readLimit(file string) int64 {
 	return n
 }
 
-// openStatm opens what the system says of a process's memory, to be read again and again; nil where
-// it says nothing.
-func openStatm(pid int) *os.File {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/statm", pid))
+// openStat opens what the system says of a process, such as "statm", to be read again and again;
+// nil where it says nothing.
+func openStat(pid int, name string) *os.File {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name))
 	if err != nil {
 		return nil
 	}
 	return f
 }
 
-// residentMemory returns the resident set of a process in bytes by its statm; 0 where the system
-// does not say, and when the process is gone.
-func residentMemory(statm *os.File) int64 {
+// A memoryUsage is what a process has of memory, in bytes.
+type memoryUsage struct {
+	space    int64 // address space
+	resident int64
+	data     int64 // writable, of its own
+}
+
+// usage returns what the worker has of memory; nothing where the system does not say, and when it
+// is gone.
+func (p *process) usage() memoryUsage { return memoryOf(p.statm) }
+
+// memoryOf reads the statm of a process.
+func memoryOf(statm *os.File) memoryUsage {
 	var text [128]byte
 	n, _ := statm.ReadAt(text[:], 0) // a nil file has nothing to read
-	fields := bytes.Fields(text[:n])
-	if len(fields) < 2 {
-		return 0
+	fields := bytes.Fields(text[:n]) // size, resident, shared, code, 0, data, 0; in pages
+	if len(fields) < 6 {
+		return memoryUsage{}
 	}
-	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
-	if err != nil {
-		return 0
+	var bytes [6]int64
+	for i := range bytes {
+		pages, err := strconv.ParseInt(string(fields[i]), 10, 64)
+		if err != nil {
+			return memoryUsage{}
+		}
+		bytes[i] = pages * int64(os.Getpagesize())
 	}
-	return pages * int64(os.Getpagesize())
+	return memoryUsage{space: bytes[0], resident: bytes[1], data: bytes[5]}
+}
+
+// threads returns the number of threads of a process by its stat.
+func threads(stat *os.File) (int, error) {
+	var text [512]byte
+	n, err := stat.ReadAt(text[:], 0)
+	if n == 0 {
+		return 0, fmt.Errorf("counting the threads of a worker: %w", err)
+	}
+	// The name of the program, in brackets, may hold anything; the number is the 18th after it.
+	_, rest, _ := bytes.Cut(text[:n], []byte(") "))
+	fields := bytes.Fields(rest)
+	if len(fields) < 18 {
+		return 0, errors.New("counting the threads of a worker: stat has too few fields")
+	}
+	return strconv.Atoi(string(fields[17]))
 }

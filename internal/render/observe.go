@@ -60,7 +60,7 @@ func lossReason(why error) reason {
 	switch {
 	case errors.Is(why, errGone):
 		return endGone
-	case errors.Is(why, ErrTime):
+	case errors.Is(why, ErrTime), errors.Is(why, errSlow):
 		return endTime
 	case errors.Is(why, ErrOutOfMemory):
 		return endMemory

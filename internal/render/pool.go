@@ -27,11 +27,12 @@ import (
 var (
 	// ErrUndecodable: the decoder refused the picture; the wrapped text says why.
 	ErrUndecodable = errors.New("render: undecodable picture")
-	// ErrBusy: the queue is full; ask again later.
+	// ErrBusy: the queue is full, or the machine gave the job too little of a processor; ask again
+	// later.
 	ErrBusy = errors.New("render: too busy")
 	// ErrWorker: the worker crashed, ran out of memory or time, or broke the protocol.
 	ErrWorker = errors.New("render: worker failed")
-	// ErrTime comes with ErrWorker when the time was over.
+	// ErrTime comes with ErrWorker when the job has used up its processor time.
 	ErrTime = errors.New("render: out of time")
 	// ErrNoWorker: no worker could be started. It says nothing of the picture; ask again later.
 	ErrNoWorker = errors.New("render: no worker")
@@ -47,7 +48,7 @@ type PoolConfig struct {
 	Command []string      // how a worker is started, such as {"/path/calotype", "worker"}
 	Workers int           // renditions made at once; 0 for a default from CPU and memory
 	Memory  int64         // bytes that all jobs in flight may need together; 0 for a default
-	Timeout time.Duration // of one job, of an upload at most 8 s; 0 for 30 s
+	Timeout time.Duration // processor time of a job, of an upload at most 8 s; 0 for 30 s
 	Queue   int           // jobs that may wait, per lane; 0 for a default
 	// WorkerPerAccount lets no worker do jobs of two accounts: a decoder that one account's picture
 	// has taken over sees nothing of another's. Each change of the account costs a start.
@@ -55,6 +56,11 @@ type PoolConfig struct {
 	RequireSandbox   bool // refuse to start where the sandbox is not complete
 	Log              *slog.Logger
 	Timer            Timer // nil for none
+
+	// For tests: less than the system has.
+	noNamespaces bool
+	landlock     int  // the newest version to use; negative for none
+	patient      bool // no job ends by the clock on the wall
 }
 
 // Facts are what a worker found by decoding an original.
@@ -132,7 +138,7 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 		return nil, errors.New("render: PoolConfig.Command is empty; it names the worker's program")
 	}
 	c.fill()
-	p := &Pool{c: c, idleTime: idle, starter: newStarter(), all: map[*process]lane{}}
+	p := &Pool{c: c, idleTime: idle, starter: newStarter(c), all: map[*process]lane{}}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.admission = newAdmission(c)
 	for l := range lanes {
@@ -162,6 +168,9 @@ func (c *PoolConfig) fill() {
 	}
 	if c.Queue <= 0 {
 		c.Queue = defaultQueue
+	}
+	if c.landlock == 0 {
+		c.landlock = newestLandlock
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

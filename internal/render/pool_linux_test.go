@@ -217,17 +217,57 @@ func TestOutputIsNotTrusted(t *testing.T) {
 	}
 }
 
-func TestDeadline(t *testing.T) {
+// TestProcessorTime has a worker use up the processor time of a job. That is the picture's fault.
+func TestProcessorTime(t *testing.T) {
 	t.Parallel()
-	p := newFakePool(t, "engine", render.PoolConfig{Timeout: 500 * time.Millisecond})
+	// However little of a processor this machine gives it.
+	p := newFakePool(t, "engine", render.Patient(render.PoolConfig{Timeout: 200 * time.Millisecond}))
+	_, err := p.Examine(t.Context(), command(t, "burn"), pngHeader)
+	if !errors.Is(err, render.ErrWorker) || !errors.Is(err, render.ErrTime) ||
+		errors.Is(err, render.ErrBusy) || !strings.Contains(err.Error(), "of a processor") {
+		t.Errorf("got %v", err)
+	}
+	if s := p.Status(); s.Lost != 1 || s.Ended["timeout"] != 1 {
+		t.Errorf("%d workers lost, want 1; ended %v", s.Lost, s.Ended)
+	}
+}
+
+// TestWallTime has workers that use no processor and are not done. That says nothing of the picture.
+func TestWallTime(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.Confine(
+		render.PoolConfig{Timeout: 200 * time.Millisecond},
+		render.Confinement{NoNamespaces: true})) // where process 1 cannot be stopped
 	for _, c := range []string{"stop", "sleep 1h"} {
 		_, err := p.Examine(t.Context(), command(t, c), pngHeader)
-		if !errors.Is(err, render.ErrWorker) || !strings.Contains(err.Error(), "not done after") {
+		if !errors.Is(err, render.ErrBusy) || errors.Is(err, render.ErrWorker) ||
+			errors.Is(err, render.ErrTime) || !strings.Contains(err.Error(), "not done after 1s") {
 			t.Errorf("%s: got %v", c, err)
 		}
 	}
 	if s := p.Status(); s.Lost != 2 || s.Ended["timeout"] != 2 {
 		t.Errorf("%d workers lost, want 2; ended %v", s.Lost, s.Ended)
+	}
+}
+
+// TestLargeMemoryIsForOneJob has a worker take memory that one job may have and another may not.
+func TestLargeMemoryIsForOneJob(t *testing.T) {
+	if render.RaceDetector {
+		t.Skip("the race detector needs memory of its own")
+	}
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{Memory: 2 << 30})
+	large := pngHeader
+	large.Width, large.Height = 6000, 6000 // 275 MiB by estimate
+	for _, c := range []struct {
+		header render.Header
+		mib    int
+		fits   bool
+	}{{pngHeader, 16, true}, {large, 300, true}, {pngHeader, 200, false}, {large, 500, false}} {
+		_, err := p.Examine(t.Context(), command(t, fmt.Sprintf("take %d", c.mib)), c.header)
+		if fits := err == nil; fits != c.fits || !fits && !errors.Is(err, render.ErrOutOfMemory) {
+			t.Errorf("%d MiB for %dx%d: %v", c.mib, c.header.Width, c.header.Height, err)
+		}
 	}
 }
 

@@ -18,30 +18,49 @@ const helloTimeout = 30 * time.Second
 
 // A starter starts processes from one operating system thread that lives as long as the Pool: the
 // kernel sends a child its parent-death signal when the thread that forked it ends, not the
-// process.
+// process. The thread is restricted as far as a worker is to be restricted from its birth.
 type starter struct {
 	calls chan func()
 	done  chan struct{}
+
+	landlock string // what the thread has of it: the version, or why there is none
+
+	// Written while the Pool starts its first worker.
+	isolate bool // in namespaces
+	tried   bool // it is known whether that works
 }
 
-func newStarter() *starter {
-	s := &starter{calls: make(chan func()), done: make(chan struct{})}
+func newStarter(c PoolConfig) *starter {
+	s := &starter{calls: make(chan func()), done: make(chan struct{}), isolate: !c.noNamespaces}
+	program := c.Command[0]
+	if path, err := exec.LookPath(program); err == nil {
+		program = path
+	}
 	go func() {
 		defer close(s.done)
 		// Never unlocked, so the thread ends with this goroutine, after the last worker.
 		runtime.LockOSThread()
-		slackenTimers()
 		for call := range s.calls {
 			call()
 		}
 	}()
+	s.do(func() { s.landlock = restrictStarter(c.landlock, program) })
 	return s
 }
 
-func (s *starter) start(cmd *exec.Cmd) error {
-	result := make(chan error)
-	s.calls <- func() { result <- cmd.Start() }
-	return <-result
+// do calls f on the thread.
+func (s *starter) do(f func()) {
+	done := make(chan struct{})
+	s.calls <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
+}
+
+func (s *starter) start(cmd *exec.Cmd) (err error) {
+	s.do(func() { err = cmd.Start() })
+	return err
 }
 
 func (s *starter) close() {
@@ -51,29 +70,36 @@ func (s *starter) close() {
 
 // A process is one worker.
 type process struct {
-	cmd    *exec.Cmd
-	conn   *net.UnixConn
-	statm  *os.File // what the system says of its memory; nil where it does not
-	hello  hello
-	stderr *printed
-	jobs   int
+	cmd      *exec.Cmd
+	conn     *net.UnixConn
+	statm    *os.File // what the system says of its memory; nil where it does not
+	stat     *os.File // what it says of its threads; nil where it does not
+	requests *os.File // where it asks for threads; nil where it need not
+	mostData int64    // most writable memory that it may ever have, in bytes
+	idleData int64    // writable memory that it had when it was new, in bytes
+	hello    hello
+	stderr   *printed
+	jobs     int
 	assignment
 	exited chan struct{} // closed when it is gone and reaped
 }
 
-// dataVariable tells a worker its limit of writable memory, in bytes.
-const dataVariable = "CALOTYPE_WORKER_DATA"
+const (
+	// dataVariable tells a worker its limit of writable memory, in bytes.
+	dataVariable = "CALOTYPE_WORKER_DATA"
+	// landlockVariable tells a worker what it has of landlock.
+	landlockVariable = "CALOTYPE_WORKER_LANDLOCK"
+)
 
 // environment is all that a worker gets to know of the server's. memory is the Pool's.
 func environment(memory int64) []string {
 	env := []string{
-		"GOTRACEBACK=none", "MALLOC_ARENA_MAX=2", "LC_ALL=C", "VIPS_BLOCK_UNTRUSTED=1",
+		// Go's own work in a worker is small, and its threads are counted.
+		"GOTRACEBACK=none", "GOMAXPROCS=2", "MALLOC_ARENA_MAX=2", "LC_ALL=C", "VIPS_BLOCK_UNTRUSTED=1",
 		// Where a loader cannot stream, libvips keeps pixels in memory and never in temporary
 		// files, which the sandbox forbids. RLIMIT_DATA bounds them.
 		"VIPS_DISC_THRESHOLD=100g",
-		// No worker alone passes the whole budget, whatever its job was estimated at. What counts
-		// for the limit is address space, of which an idle worker has 113 MiB already.
-		fmt.Sprintf("%s=%d", dataVariable, min(maxData, memory+128*mib)),
+		fmt.Sprintf("%s=%d", dataVariable, mostData(memory)),
 	}
 	if path := os.Getenv("LD_LIBRARY_PATH"); path != "" {
 		env = append(env, "LD_LIBRARY_PATH="+path)
@@ -81,26 +107,56 @@ func environment(memory int64) []string {
 	return env
 }
 
-// startProcess starts a worker and waits for its hello.
+// mostData is the most writable memory of a worker, in bytes: no worker alone passes the whole
+// budget, whatever its job was estimated at. What counts is address space, of which an idle worker
+// has 113 MiB already. memory is the Pool's.
+func mostData(memory int64) int64 { return min(maxData, memory+128*mib) }
+
+// startProcess starts a worker and waits for its hello. The first one is tried in namespaces; where
+// that fails, this and all later ones have none.
 func startProcess(ctx context.Context, s *starter, c PoolConfig) (*process, error) {
+	p, err := s.startProcess(ctx, c)
+	if err == nil || !s.isolate || s.tried || ctx.Err() != nil {
+		s.tried = true
+		return p, err
+	}
+	s.tried, s.isolate = true, false
+	p, again := s.startProcess(ctx, c)
+	if again != nil {
+		return nil, again
+	}
+	c.Log.Info("render workers have no namespaces of their own", "reason", err)
+	return p, nil
+}
+
+func (s *starter) startProcess(ctx context.Context, c PoolConfig) (*process, error) {
 	conn, theirs, err := socketpair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
-	p := &process{conn: conn, stderr: &printed{}, exited: make(chan struct{})}
+	// The thread that starts the worker may not open it any more.
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("starting a worker: %w", err)
+	}
+	defer null.Close()
+	p := &process{
+		conn: conn, mostData: mostData(c.Memory), stderr: &printed{}, exited: make(chan struct{}),
+	}
 	p.cmd = exec.Command(c.Command[0], c.Command[1:]...)
-	p.cmd.Env = environment(c.Memory)
+	p.cmd.Env = append(environment(c.Memory), landlockVariable+"="+s.landlock)
 	p.cmd.Dir = "/"
-	p.cmd.Stderr = p.stderr
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = null, null, p.stderr
 	p.cmd.ExtraFiles = []*os.File{theirs} // becomes workerFD
-	p.cmd.SysProcAttr = processAttributes()
+	p.cmd.SysProcAttr = processAttributes(s.isolate)
 	p.cmd.WaitDelay = time.Second
 	if err := s.start(p.cmd); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
-	p.statm = openStatm(p.cmd.Process.Pid)
+	p.statm, p.stat = openStat(p.cmd.Process.Pid, "statm"), openStat(p.cmd.Process.Pid, "stat")
 	theirs.Close() // now, so that the worker's end is the worker's only
 	go func() {
 		defer close(p.exited)
@@ -119,8 +175,16 @@ func (p *process) greet(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { p.cmd.Process.Kill() })
 	defer stop()
 	p.conn.SetDeadline(time.Now().Add(helloTimeout))
-	if err := readFrame(p.conn, &p.hello); err != nil {
+	adjusted := p.dieFirst() // before the worker is undumpable, which makes the file root's
+	if _, err := p.conn.Write([]byte{0}); err != nil {
 		return errors.Join(context.Cause(ctx), err)
+	}
+	files, err := readFrameFiles(p.conn, &p.hello, 1)
+	if err != nil {
+		return errors.Join(context.Cause(ctx), err)
+	}
+	if err := p.supervise(files); err != nil {
+		return err
 	}
 	switch h := p.hello; {
 	case h.Error != "":
@@ -129,7 +193,31 @@ func (p *process) greet(ctx context.Context) error {
 		return fmt.Errorf("worker speaks protocol %d, not %d", h.Protocol, protocol)
 	}
 	p.hello.Version = sanitise(p.hello.Version)
-	p.hello.Sandbox.Detail = sanitise(p.hello.Sandbox.Detail)
+	p.hello.Sandbox.Detail = sanitiseTo(p.hello.Sandbox.Detail, maxDetail)
+	p.idleData = p.usage().data
+	p.hello.Sandbox.note(partJobMemory, 1,
+		errors.Join(adjusted, p.boundSpace(), p.setMemory(p.idleLimit())))
+	return nil
+}
+
+// maxDetail bounds what a worker says of its sandbox, in bytes.
+const maxDetail = 800
+
+// supervise answers the worker's requests for threads, if it makes any, until it is gone.
+func (p *process) supervise(files []*os.File) error {
+	if len(files) == 0 {
+		return nil
+	}
+	defer files[0].Close()
+	requests, err := pollable(files[0])
+	if err != nil {
+		return err
+	}
+	p.requests = requests
+	go func() {
+		superviseThreads(requests, p.stat)
+		requests.Close()
+	}()
 	return nil
 }
 
@@ -146,32 +234,41 @@ func (p *process) alive() bool {
 	}
 }
 
-// exchange does one job. On any error the worker is in an unknown state and must be killed. When
-// ctx ends, the worker is killed at once: a hostile picture that nobody waits for shall not hold a
-// worker for longer.
+// exchange does one job within limits. On any error the worker is in an unknown state and must be
+// killed. When ctx ends, the worker is killed at once: a hostile picture that nobody waits for shall
+// not hold a worker for longer.
 func (p *process) exchange(
-	ctx context.Context, r request, timeout time.Duration, files ...*os.File,
+	ctx context.Context, r request, l jobLimits, files ...*os.File,
 ) (answer, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { p.cmd.Process.Kill() })
 	defer stop()
-	p.conn.SetDeadline(time.Now().Add(timeout))
+	p.conn.SetDeadline(time.Now().Add(l.wall))
 	p.jobs++
+	if err := p.begin(l); err != nil {
+		return answer{}, err
+	}
+	defer p.watch(l.cpu, cancel)()
 	if err := writeFrame(p.conn, r, files...); err != nil {
-		return answer{}, p.broken(ctx, timeout, err)
+		return answer{}, p.broken(ctx, l, err)
 	}
 	var a answer
 	if err := readFrame(p.conn, &a); err != nil {
-		return answer{}, p.broken(ctx, timeout, err)
+		return answer{}, p.broken(ctx, l, err)
 	}
 	// The kill may be on its way: only a worker that it missed is used again.
 	if !stop() {
-		return answer{}, p.broken(ctx, timeout, context.Cause(ctx))
+		return answer{}, p.broken(ctx, l, context.Cause(ctx))
+	}
+	if err := p.setMemory(p.idleLimit()); p.limited() && err != nil {
+		return answer{}, fmt.Errorf("%w: %w", ErrWorker, err)
 	}
 	return a, nil
 }
 
 // broken says why an exchange failed.
-func (p *process) broken(ctx context.Context, timeout time.Duration, err error) error {
+func (p *process) broken(ctx context.Context, l jobLimits, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -181,7 +278,7 @@ func (p *process) broken(ctx context.Context, timeout time.Duration, err error) 
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("%w: %w: not done after %s", ErrWorker, ErrTime, timeout)
+		return fmt.Errorf("%w after %s; it may use %s of a processor", errSlow, l.wall, l.cpu)
 	}
 	return fmt.Errorf("%w: %w", ErrWorker, err)
 }
@@ -190,7 +287,9 @@ func (p *process) broken(ctx context.Context, timeout time.Duration, err error) 
 func (p *process) kill() {
 	p.cmd.Process.Kill() // an error means that it is gone already
 	p.conn.Close()
-	p.statm.Close() // only read; a nil file may be closed
+	for _, f := range []*os.File{p.statm, p.stat, p.requests} {
+		f.Close() // only read; a nil file may be closed
+	}
 	<-p.exited
 }
 

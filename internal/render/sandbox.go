@@ -1,10 +1,83 @@
 package render
 
-// A SandboxState is what a worker says of its own confinement.
+import (
+	"fmt"
+	"strings"
+)
+
+// A SandboxState is what is known of the confinement of a worker.
 type SandboxState struct {
-	Complete bool   `json:"complete"` // every part is in force
-	Detail   string `json:"detail"`   // the parts, such as "limits, landlock 7, seccomp"
+	Complete bool           `json:"complete"` // see complete
+	Detail   string         `json:"detail"`   // the parts, such as "limits, landlock 7, seccomp"
+	Parts    map[string]int `json:"parts"`    // by name; see SandboxParts
+}
+
+// The parts of the sandbox.
+const (
+	partLimits     = "limits"       // of descriptors, of output, of memory
+	partPrivileges = "no-new-privs" // no program gives privileges
+	partLandlock   = "landlock"     // no file, no TCP; from version 6 on no signal to others
+	partUndumpable = "undumpable"   // processes of the same user cannot look into it
+	partSeccomp    = "seccomp"      // a list of allowed system calls
+	partSealed     = "sealed"       // a shorter one: no path, no shared memory
+	partThreads    = "threads"      // the server bounds the number of threads
+	partJobMemory  = "job-memory"   // the server sets a limit of memory for each job
+	partNamespaces = "namespaces"   // no process, user, socket or host name of the system is seen
+)
+
+// SandboxParts names the parts that SandboxState.Parts tells of: 0 when a part is not in force, the
+// version of landlock, and 1 for each other part.
+var SandboxParts = []string{
+	partLimits, partPrivileges, partLandlock, partUndumpable, partSeccomp, partSealed, partThreads,
+	partJobMemory, partNamespaces,
+}
+
+// signalScope is the first version of landlock that keeps signals inside.
+const signalScope = 6
+
+// complete tells whether the parts are a complete sandbox. Each way out of a worker then has two
+// locks at least, of which seccomp is one. Files and TCP: landlock. Signals to processes outside:
+// landlock from signalScope on, or namespaces.
+func complete(parts map[string]int) bool {
+	for _, name := range SandboxParts {
+		if name != partNamespaces && parts[name] == 0 {
+			return false
+		}
+	}
+	return parts[partLandlock] >= signalScope || parts[partNamespaces] > 0
+}
+
+// note records a part that was tried: in force as n, or missing for the reason err.
+func (s *SandboxState) note(part string, n int, err error) {
+	text := part
+	switch {
+	case err != nil:
+		n, text = 0, fmt.Sprintf("no %s (%v)", part, err)
+	case part == partLandlock:
+		text = fmt.Sprint(part, " ", n)
+	}
+	if s.Parts == nil {
+		s.Parts = map[string]int{}
+	}
+	s.Parts[part] = n
+	s.Detail = strings.TrimPrefix(s.Detail+", "+sanitise(text), ", ")
+	s.Complete = complete(s.Parts)
+}
+
+// Missing names the parts that are not in force.
+func (s SandboxState) Missing() []string {
+	var names []string
+	for _, name := range SandboxParts {
+		if s.Parts[name] == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // maxData is the most writable memory that a worker may ever have, in bytes.
 const maxData = 1 << 30
+
+// maxThreads is the most threads that a worker may have once it is sealed. Go and libvips have
+// about 20, and libheif adds 8 for a picture of tiles.
+const maxThreads = 64

@@ -4,59 +4,76 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
-	"github.com/landlock-lsm/go-landlock/landlock"
-	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 )
 
 // A sandbox is what confines this worker process. It is built in two stages. Before the engine
 // starts, the worker loses the network, other programs, other processes and every file but the
 // libraries. Once the engine stands and before the first foreign byte arrives, seal takes away
-// opening files altogether, which holds even where the kernel has no landlock.
+// naming files altogether, which holds even where the kernel has no landlock.
 type sandbox struct {
-	parts   []string
-	missing []string
+	state    SandboxState
+	requests *os.File // asks the server for threads; nil where the kernel cannot
 }
 
-// enterSandbox is the first stage. Parts that the system lacks are recorded, not fatal: the server
-// decides.
+// enterSandbox is the first stage. What the server has done before is checked, the rest is done.
+// Parts that the system lacks are recorded, not fatal: the server decides.
 func enterSandbox() *sandbox {
 	b := &sandbox{}
-	b.note("limits", setLimits())
-	b.note("no-new-privs", ll.AllThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-	abi, err := restrictFiles()
-	b.note(fmt.Sprintf("landlock %d", abi), err)
+	b.note(partNamespaces, inNamespaces())
+	b.note(partPrivileges, hasNoNewPrivs())
+	version, err := inLandlock(os.Getenv(landlockVariable))
+	b.state.note(partLandlock, version, err)
+	b.note(partLimits, setLimits())
 	// Not readable for other processes of this user, and no core.
-	b.note("undumpable", unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
-	b.note("seccomp", loadFilter(startPolicy()))
+	b.note(partUndumpable, unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
+	b.note(partSeccomp, loadFilter(startPolicy()))
 	return b
 }
 
-// seal is the second stage.
-func (b *sandbox) seal() { b.note("sealed", loadFilter(sealPolicy())) }
-
-func (b *sandbox) note(part string, err error) {
+// restrictStarter gives the calling thread, and so the workers that it starts, what must be there
+// before a worker has threads. It returns what a worker is told of landlock: the version, or why
+// there is none.
+func restrictStarter(landlock int, program string) string {
+	// Where it is forbidden, workers are as good, but for the time they take.
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(workerSlack.Nanoseconds()), 0, 0, 0)
+	// A worker sees whether it succeeded.
+	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	version, err := restrictThread(landlock, program)
 	if err != nil {
-		part, _, _ = strings.Cut(part, " ")
-		b.missing = append(b.missing, fmt.Sprintf("no %s (%v)", part, err))
-		return
+		return sanitise(err.Error())
 	}
-	b.parts = append(b.parts, part)
+	return strconv.Itoa(version)
 }
 
-func (b *sandbox) state() SandboxState {
-	detail := strings.Join(append(b.parts, b.missing...), ", ")
-	return SandboxState{Complete: len(b.missing) == 0, Detail: sanitise(detail)}
+// hasNoNewPrivs returns nil in a process that no program gives privileges to.
+func hasNoNewPrivs() error {
+	n, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	if err == nil && n != 1 {
+		err = errors.New("not set")
+	}
+	return err
 }
 
-// setLimits sets the resource limits, and asks the kernel to end this process first when memory is
-// short.
+// seal is the second stage. It comes immediately before the hello: from here on a new thread waits
+// for the server.
+func (b *sandbox) seal() {
+	spareThreads()
+	requests, err := loadAsking(sealPolicy(true))
+	b.requests = requests
+	b.note(partThreads, err)
+	if err != nil {
+		err = loadFilter(sealPolicy(false))
+	}
+	b.note(partSealed, err)
+}
+
+func (b *sandbox) note(part string, err error) { b.state.note(part, 1, err) }
+
+// setLimits sets the resource limits.
 func setLimits() error {
 	limits := map[int]uint64{
 		unix.RLIMIT_CORE:   0,
@@ -69,9 +86,6 @@ func setLimits() error {
 		if err := unix.Setrlimit(what, &unix.Rlimit{Cur: n, Max: n}); err != nil {
 			errs = append(errs, fmt.Errorf("limit %d: %w", what, err))
 		}
-	}
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil {
-		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -88,49 +102,8 @@ func dataLimit() uint64 {
 	return min(n, maxData)
 }
 
-// restrictFiles lets this process read libraries and nothing else of the file system, and cuts it
-// off from TCP and from processes outside. It returns the version of landlock in force.
-func restrictFiles() (int, error) {
-	abi, err := ll.LandlockGetABIVersion()
-	if err != nil || abi < 1 {
-		// ENOSYS: not built in. EOPNOTSUPP: not switched on. EPERM: forbidden by the container.
-		return 0, fmt.Errorf("not offered by the kernel: %w", err)
-	}
-	dirs := []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"}
-	for _, dir := range filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")) {
-		if filepath.IsAbs(dir) {
-			dirs = append(dirs, dir)
-		}
-	}
-	err = landlock.V7.BestEffort().Restrict(
-		landlock.RODirs(dirs...).IgnoreIfMissing(),
-		landlock.ROFiles("/etc/ld.so.cache").IgnoreIfMissing(),
-	)
-	if err != nil {
-		return 0, err
-	}
-	// Best effort may have meant no effort: see for ourselves.
-	if f, err := os.Open("/proc/self/environ"); err == nil {
-		f.Close()
-		return 0, errors.New("has no effect")
-	}
-	return abi, nil
-}
-
-// processAttributes are how a worker is started: in a session of its own, so that a Ctrl-C goes to
-// the server only, and killed when the thread that started it ends.
-func processAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-}
-
 // workerSlack is by how much the system may delay the timers of a worker. Go looks after a thread
 // that is in a decoder every 20 us, which takes a tenth of the decoder's own time; nobody waits for
-// what it would find, as a worker does one thing at a time.
+// what it would find, as a worker does one thing at a time. The thread that starts workers has it, and
+// they inherit it: in a worker itself it would come too late, as threads of Go's are there before main.
 const workerSlack = time.Millisecond
-
-// slackenTimers is called on the thread that starts workers, which inherit it: in a worker itself
-// it would come too late, as threads of Go's are there before main.
-func slackenTimers() {
-	// Where it is forbidden, workers are as good, but for the time they take.
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(workerSlack.Nanoseconds()), 0, 0, 0)
-}

@@ -2,18 +2,28 @@
 
 package render
 
-import "syscall"
+import (
+	"errors"
+	"os"
+	"syscall"
+)
 
 // A sandbox is nothing outside Linux.
-type sandbox struct{}
+type sandbox struct {
+	state    SandboxState
+	requests *os.File
+}
+
+const newestLandlock = 0
 
 func enterSandbox() *sandbox { return &sandbox{} }
 
-func (*sandbox) seal() {}
-
-func (*sandbox) state() SandboxState { return SandboxState{Detail: "none: not on Linux"} }
+func (b *sandbox) seal() { b.state.note(partSeccomp, 0, errors.New("not on Linux")) }
 
 // processAttributes are how a worker is started.
-func processAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+func processAttributes(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-func slackenTimers() {}
+func restrictStarter(int, string) string { return "not on Linux" }
+
+// dieFirst asks the kernel to end the worker first when memory is short.
+func (p *process) dieFirst() error { return errors.ErrUnsupported }

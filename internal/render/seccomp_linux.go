@@ -3,9 +3,11 @@ package render
 import (
 	"fmt"
 	"os"
+	"unsafe"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-seccomp-bpf/arch"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,7 +19,7 @@ var allowed = []string{
 	"read", "readv", "pread64", "write", "writev", "pwrite64", "lseek", "close", "fstat",
 	"newfstatat", "fstatat64", "stat", "lstat", "statx", "open", "openat", "access", "faccessat",
 	"faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "ftruncate", "fadvise64",
-	"fcntl", "dup", "pipe2",
+	"dup", "pipe2",
 	// The socket to the server.
 	"recvmsg", "sendmsg",
 	// Memory.
@@ -37,28 +39,46 @@ var allowed = []string{
 	"seccomp",
 }
 
-// sealed are the calls that end with the second stage.
+// sealed are the calls that end with the second stage. No path is named any more, not even to ask
+// whether a file is there: newfstatat and statx take one, whatever their flags, so a descriptor is
+// asked by fstat only.
+//
+// sched_getaffinity tells how many processors there are. A decoder that is not told starts no
+// threads for them: AV1 takes the same memory on any machine.
 var sealed = []string{
-	"open", "openat", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64",
-	"seccomp",
+	"open", "openat", "stat", "lstat", "statx", "newfstatat", "fstatat64", "access", "faccessat",
+	"faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "sched_getaffinity", "seccomp",
 }
 
 // enosys is the answer to clone3, whose flags a filter cannot see: glibc then falls back to clone.
 const enosys = seccomp.Action(unix.SECCOMP_RET_ERRNO&^0xffff | uint32(unix.ENOSYS))
 
+// namespaceFlags are those with which clone makes namespaces.
+const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS |
+	unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// uncountedMappings are the flags of mmap whose memory the limit on data does not count, and those
+// that take what other processes need: shared memory, a second stack, huge pages.
+const uncountedMappings = unix.MAP_SHARED | unix.MAP_GROWSDOWN | unix.MAP_HUGETLB
+
 // startPolicy is the filter of the first stage.
 func startPolicy() seccomp.Policy {
 	self := uint64(os.Getpid())
-	argument := func(n uint32, op seccomp.Operation, v uint64) seccomp.ArgumentConditions {
-		return seccomp.ArgumentConditions{{Argument: n, Operation: op, Value: v}}
-	}
 	conditional := []seccomp.NameWithConditions{
-		{Name: "clone", Conditions: argument(0, seccomp.BitsSet, unix.CLONE_THREAD)},
-		{Name: "tgkill", Conditions: argument(0, seccomp.Equal, self)},
-		{Name: "prlimit64", Conditions: argument(0, seccomp.Equal, 0)},
-		{Name: "prctl", Conditions: argument(0, seccomp.Equal, unix.PR_SET_NAME)},
-		{Name: "prctl", Conditions: argument(0, seccomp.Equal, unix.PR_SET_VMA)},
-		{Name: "prctl", Conditions: argument(0, seccomp.Equal, unix.PR_SET_NO_NEW_PRIVS)},
+		when("clone", masked(0, seccomp.BitsSet, unix.CLONE_THREAD),
+			masked(0, seccomp.BitsNotSet, namespaceFlags)),
+		when("tgkill", equal(0, self)),
+		// Limits can be read, but not raised again.
+		when("prlimit64", equal(0, 0), equal(2, 0)),
+		when("prctl", equal(0, unix.PR_SET_NAME)),
+		when("prctl", equal(0, unix.PR_SET_VMA)),
+		// With F_SETOWN and O_ASYNC the kernel would send signals to any process of this user.
+		when("fcntl", equal(1, unix.F_GETFL)),
+		when("fcntl", equal(1, unix.F_SETFL), masked(2, seccomp.BitsNotSet, unix.O_ASYNC)),
+		when("fcntl", equal(1, unix.F_GETFD)),
+		when("fcntl", equal(1, unix.F_SETFD)),
+		when("fcntl", equal(1, unix.F_DUPFD)),
+		when("fcntl", equal(1, unix.F_DUPFD_CLOEXEC)),
 	}
 	return seccomp.Policy{
 		DefaultAction: seccomp.ActionErrno,
@@ -70,14 +90,39 @@ func startPolicy() seccomp.Policy {
 	}
 }
 
-// sealPolicy is the filter of the second stage. Filters add up: the first one stays in force.
-func sealPolicy() seccomp.Policy {
-	return seccomp.Policy{
+// sealPolicy is the filter of the second stage. Filters add up: the first one stays in force. With
+// ask, the server decides about each new thread.
+func sealPolicy(ask bool) seccomp.Policy {
+	p := seccomp.Policy{
 		DefaultAction: seccomp.ActionAllow,
 		Syscalls: []seccomp.SyscallGroup{
 			{Names: known(sealed), Action: seccomp.ActionErrno},
+			{NamesWithCondtions: []seccomp.NameWithConditions{
+				when("mmap", masked(3, seccomp.BitsSet, uncountedMappings)),
+			}, Action: seccomp.ActionErrno},
 		},
 	}
+	if ask {
+		p.Syscalls = append(p.Syscalls, seccomp.SyscallGroup{
+			Names: []string{"clone"}, Action: seccomp.ActionUserNotify,
+		})
+	}
+	return p
+}
+
+// when names a system call whose arguments meet all conditions.
+func when(name string, c ...seccomp.Condition) seccomp.NameWithConditions {
+	return seccomp.NameWithConditions{Name: name, Conditions: c}
+}
+
+// equal is a condition on one argument of a system call.
+func equal(argument uint32, v uint64) seccomp.Condition {
+	return seccomp.Condition{Argument: argument, Operation: seccomp.Equal, Value: v}
+}
+
+// masked is a condition on one argument: BitsSet means any bit of mask, BitsNotSet none of them.
+func masked(argument uint32, op seccomp.Operation, mask uint64) seccomp.Condition {
+	return seccomp.Condition{Argument: argument, Operation: op, Value: mask}
 }
 
 // known drops the names that this architecture does not have.
@@ -97,11 +142,43 @@ func known(names []string) []string {
 
 // loadFilter puts a policy in force on all threads.
 func loadFilter(p seccomp.Policy) error {
-	err := seccomp.LoadFilter(seccomp.Filter{
-		NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: p,
-	})
-	if err != nil {
-		return fmt.Errorf("loading the system call filter: %w", err)
+	thread, err := loadFilterFlags(p, unix.SECCOMP_FILTER_FLAG_TSYNC)
+	if err == nil && thread != 0 {
+		err = fmt.Errorf("loading the system call filter: thread %d does not take it", thread)
 	}
-	return nil
+	return err
+}
+
+// loadAsking does the same with a policy that asks, and returns where the questions arrive.
+func loadAsking(p seccomp.Policy) (*os.File, error) {
+	fd, err := loadFilterFlags(p, unix.SECCOMP_FILTER_FLAG_TSYNC|
+		unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH|unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "thread requests"), nil
+}
+
+// loadFilterFlags returns the descriptor of the listener, if the flags ask for one. The process
+// must have no-new-privs.
+func loadFilterFlags(p seccomp.Policy, flags uintptr) (int, error) {
+	instructions, err := p.Assemble()
+	if err != nil {
+		return 0, fmt.Errorf("assembling the system call filter: %w", err)
+	}
+	raw, err := bpf.Assemble(instructions)
+	if err != nil {
+		return 0, fmt.Errorf("assembling the system call filter: %w", err)
+	}
+	code := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		code[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	fd, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags,
+		uintptr(unsafe.Pointer(&program)))
+	if e != 0 {
+		return 0, fmt.Errorf("loading the system call filter: %w", e)
+	}
+	return int(fd), nil
 }

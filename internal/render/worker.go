@@ -38,17 +38,32 @@ func WorkerMain(newEngine func() (Engine, error)) int {
 		return 2
 	}
 	defer conn.Close()
+	// The server does what it must before the worker shuts itself in.
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		return report(err)
+	}
 	box := enterSandbox()
 	engine, err := newEngine()
 	if err != nil {
 		return report(writeFrame(conn, hello{Protocol: protocol, Error: sanitise(err.Error())}))
 	}
-	box.seal()
-	h := hello{Protocol: protocol, Version: engine.Version(), Sandbox: box.state()}
-	if err := writeFrame(conn, h); err != nil {
+	h := hello{Protocol: protocol, Version: engine.Version()}
+	if err := sealAndGreet(conn, box, h); err != nil {
 		return report(err)
 	}
 	return report(serve(conn, engine))
+}
+
+// sealAndGreet ends the set-up of a worker. The server gets the means to decide about threads.
+func sealAndGreet(conn *net.UnixConn, box *sandbox, h hello) error {
+	box.seal()
+	h.Sandbox = box.state
+	if box.requests == nil {
+		return writeFrame(conn, h)
+	}
+	// Only the server shall answer.
+	defer box.requests.Close()
+	return writeFrame(conn, h, box.requests)
 }
 
 // report prints why a worker ends, if for a reason other than the server's going, and gives the
@@ -121,16 +136,19 @@ func kindOf(err error) (kind string, class error) {
 const maxReason = 200
 
 // sanitise makes one short line of printable ASCII out of what a library said about hostile bytes.
-func sanitise(s string) string {
-	out := make([]byte, 0, min(len(s), maxReason))
+func sanitise(s string) string { return sanitiseTo(s, maxReason) }
+
+// sanitiseTo is sanitise with another bound, in bytes.
+func sanitiseTo(s string, most int) string {
+	out := make([]byte, 0, min(len(s), most))
 	space := false
-	for i := 0; i < len(s) && len(out) < maxReason; i++ {
+	for i := 0; i < len(s) && len(out) < most; i++ {
 		c := s[i]
 		if c <= ' ' || c > '~' {
 			space = len(out) > 0
 			continue
 		}
-		if space && len(out) < maxReason-1 {
+		if space && len(out) < most-1 {
 			out = append(out, ' ')
 		}
 		space = false

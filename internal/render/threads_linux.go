@@ -1,0 +1,112 @@
+package render
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A worker that is sealed asks the server before it starts a thread: its filter turns clone into a
+// question (seccomp_unotify(2)), which needs no right and no help of the system. Threads are needed,
+// as libheif and libvips start some for a picture, but threads without end would use up what the
+// server needs for its own.
+
+// spareThreads has Go start the threads that it will need, so that none waits for the server before
+// the server knows of the worker.
+func spareThreads() {
+	const spare = 8
+	var started, ended sync.WaitGroup
+	started.Add(spare)
+	for range spare {
+		ended.Go(func() {
+			runtime.LockOSThread() // so each has a thread, which Go keeps when it is unlocked
+			defer runtime.UnlockOSThread()
+			started.Done()
+			started.Wait()
+		})
+	}
+	ended.Wait()
+}
+
+// A threadRequest is struct seccomp_notif, a threadAnswer struct seccomp_notif_resp.
+type threadRequest struct {
+	id         uint64
+	pid, flags uint32
+	data       [64]byte
+}
+
+type threadAnswer struct {
+	id    uint64
+	val   int64
+	error int32
+	flags uint32
+}
+
+// superviseThreads answers the requests of a worker for threads until the worker ends or requests
+// is closed. stat is the worker's /proc/<pid>/stat.
+func superviseThreads(requests, stat *os.File) {
+	raw, err := requests.SyscallConn()
+	if err != nil {
+		return // closed
+	}
+	for {
+		var r threadRequest
+		state := waiting
+		// An error means that it is closed.
+		err := raw.Read(func(fd uintptr) bool {
+			state = receive(int(fd), &r)
+			return state != waiting
+		})
+		if err != nil || state == ended {
+			return
+		}
+		a := threadAnswer{id: r.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+		if n, err := threads(stat); err != nil || n >= maxThreads {
+			a.flags, a.error = 0, -int32(unix.EAGAIN)
+		}
+		// The answer has nobody to go to when the thread that asks has ended.
+		_ = raw.Control(func(fd uintptr) {
+			_ = ioctl(int(fd), unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a))
+		})
+	}
+}
+
+// What receive finds.
+const (
+	waiting  = iota // no request yet
+	received        // one request
+	ended           // the worker is gone
+)
+
+// receive takes a request if there is one, without waiting for it.
+func receive(fd int, r *threadRequest) int {
+	for {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return ended
+		case n == 0:
+			return waiting
+		case fds[0].Revents&unix.POLLIN == 0:
+			return ended
+		case ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(r)) == nil:
+			return received
+		}
+		// It fails when the thread that asked has ended; the next request is another one.
+		*r = threadRequest{}
+	}
+}
+
+func ioctl(fd int, request uintptr, argument unsafe.Pointer) error {
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(argument))
+	if e != 0 {
+		return e
+	}
+	return nil
+}
