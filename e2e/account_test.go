@@ -3,8 +3,10 @@ package e2e
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"calotype/internal/images"
@@ -18,6 +20,37 @@ func wantUsage(t *testing.T, dsn string) {
 	core := images.New(images.Config{DB: sqldbtest.Open(t, dsn)})
 	defer core.Close()
 	imagestest.CheckUsage(t, core)
+}
+
+// TestForeignUser: a user who may not read the data folder gets that as the reason.
+func TestForeignUser(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can run a command as another user")
+	}
+	s := newServer(t)
+	program := filepath.Join(t.TempDir(), "calotype")
+	for dir := filepath.Dir(program); dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content, err := os.ReadFile(binary)
+	if err == nil {
+		err = os.WriteFile(program, content, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "token", "list", "-data", s.data)
+	cmd.Env = plainEnviron()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.Dir = "/"
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "permission denied") ||
+		strings.Contains(string(out), "there is no database") {
+		t.Errorf("another user's command ended with %v: %s", err, out)
+	}
 }
 
 // TestAccountCommands: what they do counts at once in the running server.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -243,7 +244,7 @@ func TestErasureKilled(t *testing.T) {
 // eraseByCommand runs the command to its end and returns the receipt that it prints.
 func eraseByCommand(t *testing.T, s *server, args ...string) receipt {
 	t.Helper()
-	end := calotype(t, nil, append([]string{"image", "delete", "-data", s.data}, args...)...)
+	end := calotype(t, nil, append([]string{"image", "delete", "--yes", "-data", s.data}, args...)...)
 	if end.code != 0 {
 		t.Fatalf("the command ended with %d\n%s%s", end.code, end.stdout, end.stderr)
 	}
@@ -279,6 +280,24 @@ func TestErasureOnTwoNodes(t *testing.T) {
 	wantShown(t, two, http.StatusOK, stay)
 }
 
+// deleteOnTerminal runs the command for somebody on a terminal and answers its question.
+func deleteOnTerminal(t *testing.T, s *server, answer, says string, code int) {
+	t.Helper()
+	ours, theirs := terminal(t)
+	cmd := exec.Command(binary, "image", "delete", "-data", s.data, "--creator", "somebody",
+		"--account", accountID)
+	said := &logBuffer{}
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = plainEnviron(), theirs, said, said
+	if _, err := ours.WriteString(answer + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Run()
+	if cmd.ProcessState.ExitCode() != code || !strings.Contains(said.String(), "1 images of ") ||
+		!strings.Contains(said.String(), says) {
+		t.Errorf("answered %s, the command ended with %s:\n%s", answer, cmd.ProcessState, said)
+	}
+}
+
 // TestImageDelete is the command, and what it refuses.
 func TestImageDelete(t *testing.T) {
 	t.Parallel()
@@ -290,6 +309,7 @@ func TestImageDelete(t *testing.T) {
 		{"Image not found", "--id nothing-of-ours"}, {"--url must be like", "--url /a/b/public"},
 		{"no such account", "--url https://img.example/nobody/x/public"},
 		{"no such account", "--creator x --account 00000000000000000000000000000000"},
+		{"1 images of ", "--creator somebody"}, {"without --yes", "--creator somebody"},
 	} {
 		end := calotype(t, nil, append([]string{"image", "delete", "-data", s.data},
 			strings.Fields(c.args)...)...)
@@ -307,6 +327,9 @@ func TestImageDelete(t *testing.T) {
 	wantNoHolders(t, s.data)
 	wantShown(t, s, http.StatusOK, stay)
 
+	deleteOnTerminal(t, s, "no", "nothing is deleted", 1)
+	wantShown(t, s, http.StatusOK, stay)
+
 	// Where there are two accounts, which one must be said.
 	s.stop()
 	s.env = []string{"CALOTYPE_ACCOUNT_ID=" + strings.Repeat("ab", 16),
@@ -317,4 +340,7 @@ func TestImageDelete(t *testing.T) {
 		t.Errorf("of two accounts one was taken: %d\n%s%s", end.code, end.stdout, end.stderr)
 	}
 	wantShown(t, s, http.StatusOK, stay)
+	deleteOnTerminal(t, s, "yes", `"complete": true`, 0)
+	// Another process deleted it, so the server may know the image for a second more.
+	eventually(t, "delivery", http.StatusNotFound, func() answer { return do(t, "GET", s.url+stay[0], nil) })
 }

@@ -59,26 +59,12 @@ func tryReceiver(t *testing.T, dir, name string, args ...string) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	log := &logBuffer{}
-	cmd := exec.Command(name, append(args, address)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-	cmd.Env = append(plainEnviron(), "WEBHOOK_SIGNING_SECRET="+exampleSecret, "WEBHOOK_SECRET=of-the-header")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(gone) }()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-gone })
-	waitFor(t, func() bool {
-		connection, err := net.Dial("tcp", address)
-		if err != nil {
-			return false
-		}
-		return connection.Close() == nil
-	})
-
 	url := "http://" + address + "/"
+	start := func(secret string) (log *logBuffer, stop func()) {
+		return startReceiver(t, address, dir, secret, name, append(args, address)...)
+	}
+	firstUse(t, url, start)
+	log, _ := start(exampleSecret)
 	s := newServer(t, "-outbound-allow=127.0.0.1", "-webhook-url="+url, "-webhook-secret=of-the-header",
 		"-webhook-signing-secret="+exampleSecret)
 	shows := func(text string) {
@@ -99,6 +85,61 @@ func tryReceiver(t *testing.T, dir, name string, args ...string) {
 		t.Errorf("done %d times:\n%s", n, log)
 	}
 	forgeries(t, url, log)
+}
+
+// startReceiver starts a receiver with a signing secret, "" for none.
+func startReceiver(
+	t *testing.T, address, dir, secret, name string, args ...string,
+) (log *logBuffer, stop func()) {
+	t.Helper()
+	log = &logBuffer{}
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	cmd.Env = append(plainEnviron(), "WEBHOOK_SIGNING_SECRET="+secret, "WEBHOOK_SECRET=of-the-header")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(gone) }()
+	stop = func() { _ = cmd.Process.Kill(); <-gone }
+	t.Cleanup(stop)
+	waitFor(t, func() bool {
+		connection, err := net.Dial("tcp", address)
+		if err != nil {
+			return false
+		}
+		return connection.Close() == nil
+	})
+	return log, stop
+}
+
+// firstUse adds a webhook to a receiver that has no secret yet, as a newcomer does: each step says
+// what the next one is.
+func firstUse(t *testing.T, url string, start func(secret string) (*logBuffer, func())) {
+	t.Helper()
+	s := newServer(t, "-outbound-allow=127.0.0.1")
+	webhook := func(args ...string) finished {
+		return calotype(t, []string{"CALOTYPE_DATA=" + s.data, "CALOTYPE_WEBHOOK_SECRET=of-the-header"},
+			append([]string{"webhook"}, append(args, "-outbound-allow=127.0.0.1")...)...)
+	}
+	for _, none := range []string{"", "whsec_"} {
+		log, stop := start(none)
+		waitFor(t, func() bool { return strings.Contains(log.String(), "--signing-secret new") })
+		if ran := webhook("add", url); ran.code == 0 || !strings.Contains(ran.stderr, "503") ||
+			!strings.Contains(ran.stderr, "--signing-secret new") {
+			t.Errorf("without a secret: %+v", ran)
+		}
+		stop()
+	}
+	added := webhook("add", url, "--signing-secret", "new")
+	wantIn(t, added.stdout, "paused", "webhook test", "(shown once)")
+	log, stop := start(signingSecret(t, added.stdout))
+	defer stop()
+	wantIn(t, webhook("test", printed(t, added.stdout, "webhook id")).stdout, "paused no more")
+	id := s.uploaded(photo(t, 64, 48, 1))
+	waitFor(t, func() bool { return strings.Contains(log.String(), "image "+id+" is ready: ") })
+	s.stop()
 }
 
 // forgeries sends what the server has not sent.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -44,11 +45,21 @@ func (s Store) withCore(ctx context.Context, blobs bool,
 
 // wantDatabase refuses a folder that no server has used: to open a database would make one.
 func (s Store) wantDatabase() error {
-	if _, err := os.Stat(s.dsn()); err != nil && s.DB == "" {
+	if s.DB != "" {
+		return nil
+	}
+	file, err := os.Open(s.dsn())
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("this user may not read the data folder %s: run the command as the user of "+
+			"the server: %w", s.Data, err)
+	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no database in %s: start the server first, or name its folder "+
 			"with -data, or its database with -db", s.Data)
+	case err != nil:
+		return fmt.Errorf("opening the database: %w", err)
 	}
-	return nil
+	return file.Close()
 }
 
 // account is the account that a command is about.

@@ -32,8 +32,8 @@ func (c *serveCommand) checkWebhook() error {
 		return nil
 	}
 	if _, ok := notify.SigningKey(c.WebhookSigningSecret); !ok && c.WebhookSigningSecret != "" {
-		return errors.New("-webhook-signing-secret is not valid: it should be whsec_ and the base64 " +
-			"of 24 to 64 random bytes, as 'echo whsec_$(head -c 32 /dev/urandom | base64)' prints")
+		return errors.New("-webhook-signing-secret is not valid: it should be " +
+			notify.SigningSecretForm)
 	}
 	allow, err := outbound.ParseNetworks(c.OutboundAllow)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ type imageDelete struct {
 	Creator string `help:"All images and drafts of this creator." xor:"what" required:"" env:"-"`
 	ID      string `help:"The image or draft of this id." xor:"what" required:"" env:"-"`
 	URL     string `help:"That of this delivery or upload URL." xor:"what" required:"" env:"-"`
+	Yes     bool   `help:"Delete all of a creator without asking." env:"-"`
 }
 
 // Run takes out what is named and prints the receipt. Run again after it was stopped, it goes on.
@@ -31,6 +33,9 @@ func (c *imageDelete) Run(ctx context.Context) error {
 	return c.withCore(ctx, true, func(core *images.Service) error {
 		account, query, err := c.what(ctx, core)
 		if err != nil {
+			return err
+		}
+		if err := c.confirm(ctx, core, account, query); err != nil {
 			return err
 		}
 		for {
@@ -58,6 +63,33 @@ func (c *imageDelete) Run(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// confirm says how much of a creator there is and asks whether to delete it: on a terminal only,
+// elsewhere -yes says so.
+func (c *imageDelete) confirm(ctx context.Context, core *images.Service, account string,
+	q images.ErasureQuery) error {
+	if q.Creator == "" || c.Yes {
+		return nil
+	}
+	pictures, drafts, bytes, err := core.CountErasure(ctx, account, q)
+	if err != nil {
+		return err
+	}
+	found := fmt.Sprintf("the creator %s has %d images of %d bytes and %d drafts in the account %s",
+		visible(q.Creator), pictures, bytes, drafts, account)
+	if !isTerminal(os.Stdin) {
+		return fmt.Errorf("%s: nothing is deleted without --yes, which deletes them for good", found)
+	}
+	fmt.Fprintf(os.Stderr, "%s.\nDelete them for good? Type yes: ", found)
+	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if strings.TrimSpace(answer) != "yes" {
+		return errors.New("nothing is deleted")
+	}
+	return nil
 }
 
 // what returns the account and what is to be taken out of it.

@@ -97,7 +97,7 @@ func doubleDashes(args []string) []string {
 // secretVariables may also be given as a file whose name is in the variable with _FILE behind it.
 var secretVariables = []string{
 	"CALOTYPE_API_TOKEN", "CALOTYPE_DB", "CALOTYPE_TOKEN", "CALOTYPE_WEBHOOK_URL",
-	"CALOTYPE_WEBHOOK_SECRET", "CALOTYPE_WEBHOOK_SIGNING_SECRET",
+	"CALOTYPE_WEBHOOK_SECRET", "CALOTYPE_WEBHOOK_SIGNING_SECRET", "CALOTYPE_SIGNING_SECRET",
 }
 
 // readEnvironment reads the secrets that are given as files, and forgets what is set but empty, as

@@ -48,6 +48,8 @@ type webhookAdd struct {
 	Name   string   `help:"Name; the URL's host if not given." env:"-"`
 	Secret string   `help:"Sent as it is in cf-webhook-auth." env:"CALOTYPE_WEBHOOK_SECRET"`
 	Events []string `help:"Types of events: a,b; those of uploads if not given." env:"-"`
+
+	SigningSecret string `help:"new: print one and test later; or the receiver's: whsec_..." env:"CALOTYPE_SIGNING_SECRET"`
 }
 
 func (c *webhookAdd) Run(ctx context.Context) error {
@@ -62,24 +64,60 @@ func (c *webhookAdd) Run(ctx context.Context) error {
 	change := images.WebhookChange{
 		Name: &name, URL: &c.URL, Secret: &c.Secret, Events: eventTypes(c.Events),
 	}
+	if c.SigningSecret != "" {
+		if err := notify.SetSigningSecret(&change, c.SigningSecret); err != nil {
+			return fmt.Errorf("--signing-secret: %w", err)
+		}
+	}
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		w, err := core.AddWebhook(ctx, account, change, tester.Test)
+		if images.AsError(err).Kind == images.WebhookRefused && c.SigningSecret == "" {
+			return fmt.Errorf("%w.\nA receiver that verifies signatures needs the secret first:\n\n"+
+				"  %s webhook add %s --signing-secret new\n\nsaves the webhook and prints the secret; "+
+				"the test event follows later", err, os.Args[0], visible(c.URL))
+		}
 		if err != nil {
 			return err
 		}
-		fmt.Printf("The receiver took the test event. It is told of %s.\n"+
-			"  webhook id      %s\n  signing secret  %s  (shown once)\n\n"+
-			"Give the receiver the signing secret and have it verify each message, by a library of "+
-			"Standard\nWebhooks: docs/webhooks.md shows how. The running server sends from now on; "+
-			"with\n\n  %s webhook history\n\nyou see what was sent and how it was answered.\n",
-			joinTypes(w.Events), w.ID, notify.SigningSecret(w.SigningKeys[0]), os.Args[0])
-		if c.OutboundAllow != "" {
-			fmt.Printf("\nThe server must be started with -outbound-allow %s too, or it sends nothing "+
-				"there.\n", c.OutboundAllow)
-		}
+		c.printAdded(w)
 		return nil
 	})
 }
+
+// printAdded prints a new webhook with its signing secret, and the next step.
+func (c *webhookAdd) printAdded(w images.Webhook) {
+	secret := notify.SigningSecret(w.SigningKeys[0]) + "  (shown once)"
+	if c.SigningSecret != "" && !c.isNew() {
+		secret = "the one given"
+	}
+	if c.isNew() {
+		fmt.Println("The webhook is saved, and paused until its receiver takes a test event.")
+	} else {
+		fmt.Println("The receiver took the test event.")
+	}
+	fmt.Printf("  events          %s\n  webhook id      %s\n  signing secret  %s\n\n",
+		joinTypes(w.Events), w.ID, secret)
+	if c.isNew() {
+		allow := ""
+		if c.OutboundAllow != "" {
+			allow = " -outbound-allow " + c.OutboundAllow
+		}
+		fmt.Printf("Start the receiver with the signing secret, then send the test event:\n\n"+
+			"  %s webhook test %s%s\n\nThe server sends what happens from now on after that.\n",
+			os.Args[0], w.ID, allow)
+	} else {
+		fmt.Printf("Give the receiver the signing secret and have it verify each message, by a "+
+			"library of Standard\nWebhooks: docs/webhooks.md shows how. The running server sends from "+
+			"now on; with\n\n  %s webhook history\n\nyou see what was sent and how it was answered.\n",
+			os.Args[0])
+	}
+	if c.OutboundAllow != "" {
+		fmt.Printf("\nThe server must be started with -outbound-allow %s too, or it sends nothing "+
+			"there.\n", c.OutboundAllow)
+	}
+}
+
+func (c *webhookAdd) isNew() bool { return c.SigningSecret == notify.NewSigningSecret }
 
 func eventTypes(names []string) (types []images.EventType) {
 	for _, name := range names {

@@ -26,11 +26,7 @@ func main() {
 	if len(os.Args) != 2 {
 		log.Fatal("usage: webhook-go host:port")
 	}
-	signing := os.Getenv("WEBHOOK_SIGNING_SECRET")
-	if signing == "" {
-		log.Fatal("WEBHOOK_SIGNING_SECRET is not set: calotype webhook add and listen print it")
-	}
-	verifier, err := standardwebhooks.NewWebhook(signing)
+	verifier, err := newVerifier(os.Getenv("WEBHOOK_SIGNING_SECRET"))
 	if err != nil {
 		log.Fatalf("reading WEBHOOK_SIGNING_SECRET: %v", err)
 	}
@@ -42,9 +38,21 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
+// newVerifier returns what verifies messages, nil without a secret: an empty one would verify what
+// anybody has signed.
+func newVerifier(secret string) (*standardwebhooks.Webhook, error) {
+	if secret == "" || secret == "whsec_" {
+		log.Print("WEBHOOK_SIGNING_SECRET is not set, so every message is answered 503. " +
+			"'calotype webhook add URL --signing-secret new' prints a secret: start again with it, " +
+			"then run 'calotype webhook test'")
+		return nil, nil
+	}
+	return standardwebhooks.NewWebhook(secret)
+}
+
 type receiver struct {
-	verifier *standardwebhooks.Webhook
-	secret   string // of the header cf-webhook-auth; "" for none
+	verifier *standardwebhooks.Webhook // nil: there is no secret yet
+	secret   string                    // of the header cf-webhook-auth; "" for none
 
 	mu   sync.Mutex
 	done map[string]bool // in a real program: rows of its database, see handle
@@ -66,6 +74,10 @@ type event struct {
 func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if request.Method != http.MethodPost {
 		http.Error(w, "POST only", http.StatusMethodNotAllowed)
+		return
+	}
+	if r.verifier == nil {
+		http.Error(w, "the receiver has no signing secret yet", http.StatusServiceUnavailable)
 		return
 	}
 	// The signature is over these bytes: verify them before they are parsed.

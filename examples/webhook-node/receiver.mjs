@@ -11,11 +11,14 @@ const maxBody = 1 << 20; // more than a message ever has
 const [host, port] = (process.argv[2] ?? "localhost:3000").split(":");
 const signing = process.env.WEBHOOK_SIGNING_SECRET;
 const secret = process.env.WEBHOOK_SECRET ?? ""; // of the header cf-webhook-auth, if there is one
-if (!signing) {
-  console.error("WEBHOOK_SIGNING_SECRET is not set: calotype webhook add and listen print it");
-  process.exit(1);
+// Without the secret no message can be verified, so none is taken: the sender tries again later. An
+// empty secret would verify what anybody has signed.
+const verifier = signing && signing !== "whsec_" ? new Webhook(signing) : undefined;
+if (!verifier) {
+  console.error("WEBHOOK_SIGNING_SECRET is not set, so every message is answered 503. " +
+    "'calotype webhook add URL --signing-secret new' prints a secret: start again with it, " +
+    "then run 'calotype webhook test'");
 }
-const verifier = new Webhook(signing);
 
 // The same event may come again, with the same id. A real program inserts the id into a table with
 // a unique index, in the same transaction as what it does.
@@ -44,6 +47,7 @@ const hash = (text) => createHash("sha256").update(text).digest();
 const server = createServer({ requestTimeout: 10_000 }, async (request, response) => {
   const answer = (status, text) => response.writeHead(status).end(text);
   if (request.method !== "POST") return answer(405, "POST only\n");
+  if (!verifier) return answer(503, "the receiver has no signing secret yet\n");
   // The signature is over these bytes: verify them before they are parsed.
   const chunks = [];
   let size = 0;

@@ -77,9 +77,9 @@ func (a *api) listWebhooks(c *call) (any, error) {
 	return shown, nil
 }
 
-// createWebhook adds a webhook that takes the test event.
+// createWebhook adds a webhook that takes the test event, or one that is paused until it does.
 func (a *api) createWebhook(c *call) (any, error) {
-	change, err := readWebhook(c)
+	change, err := readWebhook(c, true)
 	if err != nil {
 		return nil, err
 	}
@@ -98,10 +98,13 @@ func (a *api) createWebhook(c *call) (any, error) {
 
 func missing(name, what string) error { return invalid("missing field `%s`: %s.", name, what) }
 
-// readWebhook reads the fields of a webhook.
-func readWebhook(c *call) (change images.WebhookChange, err error) {
+// readWebhook reads the fields of a webhook, which is new or is changed.
+func readWebhook(c *call, isNew bool) (change images.WebhookChange, err error) {
 	f, err := c.body.form()
 	if err != nil {
+		return change, err
+	}
+	if err := f.setSigningSecret(&change, isNew); err != nil {
 		return change, err
 	}
 	if change.Name, err = f.text("name"); err != nil {
@@ -115,6 +118,20 @@ func readWebhook(c *call) (change images.WebhookChange, err error) {
 	}
 	change.Events, err = f.events()
 	return change, err
+}
+
+// setSigningSecret sets the signing secret of a new webhook, if the form names one. Only a new
+// webhook takes one: of others it is rotated.
+func (f form) setSigningSecret(change *images.WebhookChange, isNew bool) error {
+	secret, err := f.emptyText("signing_secret")
+	switch {
+	case err != nil || secret == nil:
+		return err
+	case !isNew:
+		return invalid("signing_secret cannot be changed here: POST to the destination's " +
+			"signing_secret makes a new one.")
+	}
+	return notify.SetSigningSecret(change, *secret)
 }
 
 // emptyText is text, but for that an empty one is given.
@@ -173,7 +190,7 @@ func (a *api) showWebhook(c *call) (any, error) {
 
 // changeWebhook changes what it is given of a webhook.
 func (a *api) changeWebhook(c *call) (any, error) {
-	change, err := readWebhook(c)
+	change, err := readWebhook(c, false)
 	if err != nil {
 		return nil, err
 	}

@@ -304,6 +304,50 @@ func TestSigningSecretsRotate(t *testing.T) {
 	})
 }
 
+// TestSigningSecretBeforeTheTest: a receiver that verifies can be given its secret before the test
+// event, in both ways, and no other text passes for a secret.
+func TestSigningSecretBeforeTheTest(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		to := newReceiver(t)
+		create := func(secret string) reply {
+			return f.json("POST", hooks, fmt.Sprintf(`{"name": "backend", "url": "%s/hook",
+				"signing_secret": %q}`, to.URL, secret))
+		}
+		for _, wrong := range []string{"", "whsec_", "whsec_AAAA", "whsec_no base64", "s3cret-canary",
+			"whsec_" + strings.Repeat("A", 88)} {
+			r := create(wrong)
+			f.refused(r, 400, 5400, "signing secret", "whsec_")
+			if wrong != "" && wrong != "whsec_" && strings.Contains(r.body, wrong) {
+				t.Errorf("the refusal quotes a secret: %s", r.body)
+			}
+		}
+		const known = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
+		r := create(known)
+		f.want(r, 201, 0)
+		if m := to.last(t); len(to.all()) != 1 || m.verify(known) != nil ||
+			result[createdWebhook](t, r).SigningSecret != known {
+			t.Errorf("the test event is not signed with the secret that was given: %s", r.body)
+		}
+		id := result[createdWebhook](t, r).ID
+		f.refused(f.json("PUT", hooks+"/"+id, `{"signing_secret": "new"}`), 400, 5400, "signing_secret")
+
+		to.status.Store(401)
+		r = create("new")
+		f.want(r, 201, 0)
+		made := result[createdWebhook](t, r)
+		shown := result[destination](t, f.ask("GET", hooks+"/"+made.ID, "", ""))
+		if len(to.all()) != 1 || shown.Paused == nil || !strings.Contains(shown.Paused.Reason, "test event") {
+			t.Errorf("before the test there is %+v, and %d messages were sent", shown, len(to.all()))
+		}
+		f.refused(f.ask("POST", hooks+"/"+made.ID+"/test", "", ""), 400, 5402, "401")
+		to.status.Store(0)
+		tested := result[destination](t, f.ask("POST", hooks+"/"+made.ID+"/test", "", ""))
+		if m := to.last(t); tested.Paused != nil || m.verify(made.SigningSecret) != nil {
+			t.Errorf("after the test there is %+v", tested)
+		}
+	})
+}
+
 // TestAPausedWebhookResumes: by a test that its receiver takes.
 func TestAPausedWebhookResumes(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -62,14 +63,23 @@ type WebhookChange struct {
 	Name, URL *string
 	Secret    *string // "" for none
 	Events    []EventType
+
+	// SigningKey is that of a new webhook, as in Webhook.SigningKeys; "" for a random one.
+	SigningKey string
+	// Untested makes a new webhook that is paused until its receiver passes a test, so that the
+	// receiver can be given the signing secret first.
+	Untested bool
 }
+
+// untestedReason is why a new webhook is paused that has passed no test.
+const untestedReason = "its receiver has not taken a test event yet"
 
 // A WebhookTest sends a test event to a webhook as it is about to be saved. Its error is why it is
 // not.
 type WebhookTest func(context.Context, Webhook) error
 
-// CreateWebhook adds a webhook, if its receiver passes the test: Invalid, LimitReached,
-// AccountSuspended, NoSpace, and the test's errors. A nil test is passed.
+// CreateWebhook adds a webhook, if its receiver passes the test or c is Untested: Invalid,
+// LimitReached, AccountSuspended, NoSpace, and the test's errors. A nil test is passed.
 func (s *Service) CreateWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
@@ -92,13 +102,19 @@ func (s *Service) newWebhook(
 ) (Webhook, error) {
 	w := Webhook{
 		ID: newHexID(), Account: account, Created: fromMicros(micros(s.Now())),
-		Events: DefaultEvents, SigningKeys: []string{newWebhookKey()},
+		Events: DefaultEvents, SigningKeys: []string{cmp.Or(c.SigningKey, newWebhookKey())},
 	}
-	err := w.change(c)
-	if err == nil && test != nil {
-		err = test(ctx, w)
+	if err := w.change(c); err != nil {
+		return w, err
 	}
-	return w, err
+	if c.Untested {
+		w.Paused, w.PauseReason = w.Created, untestedReason
+		return w, nil
+	}
+	if test != nil {
+		return w, test(ctx, w)
+	}
+	return w, nil
 }
 
 func newWebhookKey() string {
@@ -190,15 +206,15 @@ func (w Webhook) insert(tx *sqldb.Tx) error {
 		kind, most = "stream", MaxStreams
 	}
 	made, err := tx.Exec(`INSERT INTO webhooks (id, account, kind, name, url, secret, events,
-		signing_key, previous_key, previous_until, created, pause_reason, seen)
+		signing_key, previous_key, previous_until, created, paused, pause_reason, seen)
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
 			CAST(?5 AS TEXT), CAST(?6 AS TEXT), CAST(?7 AS TEXT), CAST(?8 AS TEXT), '', 0,
-			CAST(?9 AS BIGINT), '', CAST(?9 AS BIGINT)
+			CAST(?9 AS BIGINT), CAST(?11 AS BIGINT), CAST(?12 AS TEXT), CAST(?9 AS BIGINT)
 		WHERE (SELECT count(*) FROM webhooks WHERE account = ?2 AND kind = ?3)
 			< CAST(?10 AS BIGINT)
 		ON CONFLICT DO NOTHING`,
 		w.ID, w.Account, kind, w.Name, w.URL, w.Secret, joinEvents(w.Events),
-		w.SigningKeys[0], micros(w.Created), most)
+		w.SigningKeys[0], micros(w.Created), most, nullMicros(w.Paused), w.PauseReason)
 	if err == nil && made == 0 {
 		err = Errorf(LimitReached, "The account has %d of these already, which is the limit: "+
 			"delete one first", most)
@@ -427,6 +443,11 @@ func scanWebhook(r row, now time.Time) (w Webhook, err error) {
 	w.LastSuccess, w.LastFailure = optionalTime(success), optionalTime(failure)
 	w.Paused = optionalTime(pausing)
 	return w, nil
+}
+
+// nullMicros is NULL for the zero time.
+func nullMicros(t time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: micros(t), Valid: !t.IsZero()}
 }
 
 func optionalTime(us sql.NullInt64) time.Time {

@@ -13,8 +13,8 @@ import (
 
 // These make a webhook together with the policy that has it told, in one step.
 
-// AddWebhook adds a webhook whose receiver passes the test, and a policy of the same name for it:
-// Invalid, LimitReached, and the test's errors. A nil test is passed.
+// AddWebhook adds a webhook as CreateWebhook does, and a policy of the same name for it: Invalid,
+// LimitReached, and the test's errors.
 func (s *Service) AddWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {

@@ -36,6 +36,30 @@ func SigningKey(secret string) (string, bool) {
 	return key, found && err == nil && len(raw) >= 24 && len(raw) <= 64
 }
 
+// SigningSecretForm says what a signing secret looks like, for refusals of another text.
+const SigningSecretForm = "whsec_ and the base64 of 24 to 64 random bytes, as " +
+	"'echo whsec_$(head -c 32 /dev/urandom | base64)' prints"
+
+// NewSigningSecret asks for a webhook that is paused until its receiver, which is given the new
+// secret first, takes a test event.
+const NewSigningSecret = "new"
+
+// SetSigningSecret reads what a client wants the signing secret of a new webhook to be:
+// NewSigningSecret, or a secret that its receiver has already; Invalid.
+func SetSigningSecret(c *images.WebhookChange, secret string) error {
+	if secret == NewSigningSecret {
+		c.Untested = true
+		return nil
+	}
+	key, ok := SigningKey(secret)
+	if !ok { // not quoted: it may be a secret
+		return images.Errorf(images.Invalid, "the signing secret must be %q, or %s", NewSigningSecret,
+			SigningSecretForm)
+	}
+	c.SigningKey = key
+	return nil
+}
+
 // A Message is what is sent to a receiver, but for its address.
 type Message struct {
 	ID     string // the same at every attempt
