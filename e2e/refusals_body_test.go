@@ -9,8 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -190,25 +188,26 @@ func TestDiskRefusal(t *testing.T) {
 	}
 }
 
-// TestBusyRefusal: past the spool's size clients are told when to come again.
+// TestBusyRefusal: past its share of the spool clients are told when to come again.
 func TestBusyRefusal(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, "-spool-bytes", "64KiB", "-max-upload-bytes", "64KiB")
-	// A body of unknown length may become as large as allowed: it takes all of the spool.
-	body, hold := io.Pipe()
-	held := make(chan struct{})
-	first := s.mint()
-	go func() {
-		defer close(held)
-		_, _ = send(t.Context(), "POST", first.UploadURL, body,
-			"Content-Type", "multipart/form-data; boundary=b")
-	}()
-	if _, err := io.WriteString(hold, "--b\r\n"); err != nil {
-		t.Fatal(err)
+	const most = 64 << 10
+	s := newServer(t, "-spool-bytes", "256KiB", "-max-upload-bytes", "64KiB")
+	// Two URLs have their quarters of the spool, and the account its half.
+	before, _ := formFrame()
+	var held []net.Conn
+	for range 2 {
+		first := s.mint()
+		conn := dial(t, s.url)
+		sendHead(t, conn, first.UploadURL, len(before)+2*most)
+		if _, err := io.WriteString(conn, before+strings.Repeat("x", most)); err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, conn)
 	}
 	waitFor(t, func() bool {
-		spooled, err := os.ReadDir(filepath.Join(s.data, "spool"))
-		return err == nil && len(spooled) == 1
+		sizes := s.spooled()
+		return len(sizes) == 2 && sizes[0] == most && sizes[1] == most
 	})
 	u := s.mint()
 	a := post(t, u.UploadURL, "a.jpg", make([]byte, 10<<10))
@@ -219,10 +218,10 @@ func TestBusyRefusal(t *testing.T) {
 	if !strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "Retry-After") {
 		t.Error("no page may read Retry-After")
 	}
-	if err := hold.Close(); err != nil {
-		t.Fatal(err)
+	for _, conn := range held {
+		conn.Close()
 	}
-	<-held
+	waitFor(t, func() bool { return len(s.spooled()) == 0 })
 	if a := post(t, u.UploadURL, "a.jpg", photo(t, 64, 48, 9)); a.status != http.StatusOK {
 		t.Errorf("status %d\n%s", a.status, a.body)
 	}
@@ -275,8 +274,10 @@ func crowdedTicket(t *testing.T) {
 	s := newServer(t)
 	u := s.mint()
 	before, after := formFrame()
-	picture := string(photo(t, 64, 48, 10))
-	length := len(before) + len(picture) + len(after)
+	const first, step = 160 << 10, 32 << 10 // in time, and above the least rate
+	picture := string(photo(t, 2400, 1800, 10))
+	form := before + picture + after
+	length := len(form)
 	var slow []net.Conn
 	for range 4 {
 		conn := dial(t, s.url)
@@ -290,11 +291,11 @@ func crowdedTicket(t *testing.T) {
 			}
 		}
 	}
-	steady(before[:1])
+	steady(form[:first])
 	s.awaitSpool(4)
 	fifth := dial(t, s.url)
 	sendHead(t, fifth, u.UploadURL, length)
-	if _, err := io.WriteString(fifth, before+picture+after); err != nil {
+	if _, err := io.WriteString(fifth, form[:first]); err != nil {
 		t.Fatal(err)
 	}
 	refused := make(chan answer, 1)
@@ -304,7 +305,7 @@ func crowdedTicket(t *testing.T) {
 			refused <- a
 		}
 	}()
-	sent := 1
+	sent := first
 	for waiting := true; waiting; {
 		select {
 		case a, ok := <-refused:
@@ -317,12 +318,12 @@ func crowdedTicket(t *testing.T) {
 			}
 			waiting = false
 		case <-time.After(5 * time.Second):
-			steady(before[sent : sent+1])
-			sent++
+			steady(form[sent : sent+step])
+			sent += step
 		}
 	}
 	// The first of the four that is complete wins.
-	if _, err := io.WriteString(slow[0], before[sent:]+picture+after); err != nil {
+	if _, err := io.WriteString(slow[0], form[sent:]); err != nil {
 		t.Fatal(err)
 	}
 	if a := readAnswer(t, slow[0]); a.status != http.StatusOK {

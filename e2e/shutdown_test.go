@@ -49,7 +49,7 @@ func gracefulShutdown(t *testing.T) {
 	s := newServer(t, "-shutdown-delay", "10s")
 	u := s.mint()
 	before, after := formFrame()
-	picture := string(photo(t, 640, 480, 51))
+	picture := string(photo(t, 2000, 1500, 51)) // half of it is more than what is kept in memory
 	upload := dial(t, s.url)
 	sendHead(t, upload, u.UploadURL, len(before)+len(picture)+len(after))
 	if _, err := io.WriteString(upload, before+picture[:len(picture)/2]); err != nil {

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"calotype/internal/blob"
@@ -101,13 +104,21 @@ func (s *Service) markStore(ctx context.Context, id string) (err error) {
 
 // putText puts a small object.
 func (s *Service) putText(ctx context.Context, key, text string) error {
-	f := s.spoolFile(s.spool, int64(len(text)))
-	_, err := io.WriteString(f, text)
+	// Not by the shares of the spool: a server starts on a full disk too.
+	f, err := os.OpenFile(filepath.Join(s.spool.dir, newKey()),
+		os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return storing("marking the blob store", err)
+	}
+	_, err = f.WriteString(text)
 	if err == nil {
-		err = s.Blobs.Put(ctx, key, f.file, int64(len(text)))
+		err = s.Blobs.Put(ctx, key, f, int64(len(text)))
+	}
+	if removing := os.Remove(f.Name()); !errors.Is(removing, fs.ErrNotExist) { // else it was moved
+		err = errors.Join(err, removing)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("marking the blob store: %w", err)
+		return storing("marking the blob store", err)
 	}
 	return nil
 }
