@@ -21,7 +21,7 @@ import (
 func newServerOfFiles(t *testing.T, files int, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, data: t.TempDir(), args: args, log: &logBuffer{}}
-	// The test's own limit is the child's: prlimit comes too late for what the server asks at its start.
+	// By a shell: prlimit would come too late for what the server asks at its start.
 	s.wrap = func(cmd *exec.Cmd) {
 		shell := fmt.Sprintf("ulimit -n %d && exec \"$0\" \"$@\"", files)
 		cmd.Args = append([]string{"sh", "-c", shell, cmd.Path}, cmd.Args[1:]...)
@@ -221,8 +221,8 @@ func TestAnAddressIsServedBesideACrowd(t *testing.T) {
 	}
 }
 
-// TestMissesOfAnAddressLeaveOthers has one client, behind a trusted proxy, ask for more new pictures
-// than it may have made. Another client's new pictures are made.
+// TestMissesOfAnAddressLeaveOthers has one client, behind a trusted proxy, ask for more new
+// pictures than it may have made. Another client's new pictures are made.
 func TestMissesOfAnAddressLeaveOthers(t *testing.T) {
 	s := newServer(t, "-trusted-proxies", "127.0.0.1", "-miss-rate", "1")
 	b := newBystander(s, "X-Forwarded-For", "198.51.100.2")

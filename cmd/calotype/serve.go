@@ -249,7 +249,8 @@ func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, watch *metri
 // serve runs the server, what tells webhooks and the periodic jobs until ctx ends, and then lets
 // requests end.
 func (c *serveCommand) serve(ctx context.Context, connections *delivery.Connections,
-	handler *roles, core *images.Service, notifier *notify.Notifier, watch *metricsServer, log *slog.Logger) error {
+	handler *roles, core *images.Service, notifier *notify.Notifier, watch *metricsServer,
+	log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ConnContext:       connections.ConnContext,

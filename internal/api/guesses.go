@@ -21,8 +21,8 @@ const (
 	maxGoodSecrets = 10_000
 )
 
-// guesses bound how often an address may try a wrong token. Over it, tokens are not looked up at all
-// but those that were right on this node before: who shares the address of whoever guesses, behind a
+// guesses bound how often an address may try a wrong token. Over it, no token is looked up but those
+// that were right on this node before: a client that shares the address of an attacker, behind a
 // proxy that is not trusted, goes on.
 type guesses struct {
 	wrong *limit.Rates

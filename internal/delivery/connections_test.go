@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -157,8 +156,8 @@ func (h *hall) endBusy(all []*visitor) (answered int) {
 	return answered
 }
 
-// More silent connections come than there may be: each newcomer is served, those that are busy stay,
-// and no more are open than allowed.
+// More silent connections come than there may be: each newcomer is served, those that are busy
+// stay, and no more are open than allowed.
 func TestTheIdlestConnectionMakesRoom(t *testing.T) {
 	t.Parallel()
 	h := newHall(t, nil, 16)
@@ -362,10 +361,11 @@ func TestARequestOnAClosedConnectionIsNotBegun(t *testing.T) {
 	if Serves(ctx, true) {
 		t.Error("a request on a closed connection is served")
 	}
-	if err := served.Close(); err == nil || c.pool.Used() != 0 || len(c.of) != 0 || c.idle.first != nil {
+	if err := served.Close(); err == nil || c.pool.Used() != 0 || len(c.of) != 0 ||
+		c.idle.first != nil {
 		t.Errorf("at the end %d connections are open", c.pool.Used())
 	}
-	if s := c.Pools(); !slices.Equal([]string{s[0].Name(), s[1].Name()}, []string{"connections", "health"}) {
+	if s := c.Pools(); s[0].Name() != "connections" || s[1].Name() != "health" {
 		t.Errorf("the pools are %s and %s", s[0].Name(), s[1].Name())
 	}
 }

@@ -14,8 +14,8 @@ import (
 //     that was used least recently, of the account that has most of them.
 //  2. Else the one that was used least recently of the account that has most.
 //
-// So an account of n keeps an nth of the cache, as long as it uses it, and as much more as the others
-// leave; one alone has all. Its owner locks it.
+// So an account of n keeps an nth of the cache, and as much more as the others leave; one alone has
+// all. The cache locks it.
 type fairLRU[T any] struct {
 	size     int64 // of all items
 	flexible int64 // of those of flexible variants

@@ -137,7 +137,8 @@ func TestARenditionIsOfTheVariantThatAsksForIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c.lru.flexible != step.want || c.lru.size != cacheBlock {
-			t.Errorf("after kind %d asked, %d of %d bytes are flexible", step.kind, c.lru.flexible, c.lru.size)
+			t.Errorf("after kind %d asked, %d of %d bytes are flexible", step.kind, c.lru.flexible,
+				c.lru.size)
 		}
 		if flexible := c.hot.lru.flexible > 0; flexible != (step.want > 0) {
 			t.Errorf("after kind %d asked, it is flexible in memory: %v", step.kind, flexible)

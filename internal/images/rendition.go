@@ -80,8 +80,8 @@ func (s *Service) ETag(r Resolved, f render.Format) string {
 
 // Rendition returns the image in the variant as format f, from the cache or newly made. An
 // animation too large to transform comes in its own format: see Rendition.Format. Undecodable,
-// RenditionFailed, Busy, ImageNotFound when it was deleted meanwhile, RateLimited when the client in
-// ctx, see package clientaddr, has had too many made. The caller closes Content.
+// RenditionFailed, Busy, ImageNotFound when it was deleted meanwhile, RateLimited when the client
+// in ctx, see package clientaddr, has had too many made. The caller closes Content.
 func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (Rendition, error) {
 	key, kind := s.renditionKey(r, f), r.variantKind()
 	for attempt := range 3 { // a full cache may drop what was just made

@@ -130,7 +130,7 @@ func TestTheRenditionCacheIsBounded(t *testing.T) {
 	}
 }
 
-// A client that has used up its misses still gets what is in the cache, or is being made for others.
+// A client that has used up its misses still gets what is in the cache.
 func TestHitsCostNoMisses(t *testing.T) {
 	t.Parallel()
 	core := imagestest.Open(t, images.Config{MissRate: 1}, filepath.Join(t.TempDir(), "calotype.db"))

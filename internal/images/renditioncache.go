@@ -151,8 +151,8 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 // path returns the path of a file of that name.
 func (c *renditionCache) path(name string) string { return filepath.Join(c.dir, name[:2], name) }
 
-// open returns a rendition, asked for in a variant of that kind, and marks it as recent; its Content
-// is nil when there is none.
+// open returns a rendition, asked for in a variant of that kind, and marks it as recent; its
+// Content is nil when there is none.
 func (c *renditionCache) open(key string, kind int) (Rendition, error) {
 	c.mu.Lock()
 	entry, ok := c.of[key]
@@ -260,8 +260,8 @@ func (n *newRendition) discard() error {
 	return errors.Join(err, n.Close())
 }
 
-// add notes an entry as the most recent one, and returns the one that it replaces, nil for none. The
-// caller holds mu.
+// add notes an entry as the most recent one, and returns the one that it replaces, nil for none.
+// The caller holds mu.
 func (c *renditionCache) add(e *renditionEntry, o renditionOwner) (before *renditionEntry) {
 	if before = c.of[e.key]; before != nil {
 		c.forget(before)

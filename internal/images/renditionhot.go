@@ -23,7 +23,7 @@ const (
 
 // hotRenditions keeps what was lately asked for at hand: the bytes of small renditions, the open
 // files of large ones. They belong to the entries of the cache and go with them: what was dropped
-// is not served out of memory either. What is not used goes by the rule of the cache. The cache's mu
+// is not served out of memory either. fairLRU says which go first. The cache's mu
 // guards it.
 type hotRenditions struct{ lru *fairLRU[*hotRendition] }
 

@@ -75,7 +75,8 @@ func TestHotRenditionsAreBounded(t *testing.T) {
 		if err := os.WriteFile(path, want(i), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c.add(&renditionEntry{key: testKey(i), name: testKey(i), size: int64(len(want(i)))}, renditionOwner{})
+		e := &renditionEntry{key: testKey(i), name: testKey(i), size: int64(len(want(i)))}
+		c.add(e, renditionOwner{})
 	}
 	for range 2 {
 		for i := range small + large {
