@@ -109,8 +109,8 @@ func environment(memory int64) []string {
 
 // mostData is the most writable memory of a worker, in bytes: no worker alone passes the whole
 // budget, whatever its job was estimated at. What counts is address space, of which an idle worker
-// has 113 MiB already. memory is the Pool's.
-func mostData(memory int64) int64 { return min(maxData, memory+128*mib) }
+// has 158 MiB already. memory is the Pool's.
+func mostData(memory int64) int64 { return min(maxData, memory+192*mib) }
 
 // startProcess starts a worker and waits for its hello. The first one is tried in namespaces; where
 // that fails, this and all later ones have none.

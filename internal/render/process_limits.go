@@ -54,12 +54,13 @@ func (p *process) begin(l jobLimits) error {
 	return nil
 }
 
-// worn tells whether the worker keeps more than an idle one should, so that the next job could lack
-// memory, or has done enough jobs.
+// worn tells whether the worker has done enough jobs, or keeps so much memory that the next job could
+// not have what it is estimated at. About 60 MiB more than when it was new are usual: stacks of threads
+// that wait for the next job, and what malloc has for it.
 func (p *process) worn() bool {
 	u := p.usage()
 	return p.jobs >= recycleJobs || u.resident > recycleMemory ||
-		p.limited() && u.data > p.idleData+dataSlack/2
+		p.limited() && u.data > p.idleLimit()
 }
 
 // watch cancels a job with ErrTime when the worker has used cpu since. The returned function ends
