@@ -108,7 +108,7 @@ func (s *Service) putText(ctx context.Context, key, text string) error {
 	f, err := os.OpenFile(filepath.Join(s.spool.dir, newKey()),
 		os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return storing("marking the blob store", err)
+		return fmt.Errorf("marking the blob store: %w", err)
 	}
 	_, err = f.WriteString(text)
 	if err == nil {
@@ -118,7 +118,7 @@ func (s *Service) putText(ctx context.Context, key, text string) error {
 		err = errors.Join(err, removing)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return storing("marking the blob store", err)
+		return fmt.Errorf("marking the blob store: %w", err)
 	}
 	return nil
 }
