@@ -42,12 +42,12 @@ func TestEndedHasAllReasons(t *testing.T) {
 	t.Parallel()
 	ended := newFakePool(t, "engine", render.PoolConfig{}).Status().Ended
 	for _, reason := range []string{"gone", "crashed", "timeout", "out-of-memory", "failed",
-		"cancelled", "recycled", "idle"} {
+		"cancelled", "recycled", "idle", "busy-idle"} {
 		if n, ok := ended[reason]; n != 0 || !ok {
 			t.Errorf("%s: %d, %v", reason, n, ok)
 		}
 	}
-	if len(ended) != 8 {
+	if len(ended) != 9 {
 		t.Errorf("%v", ended)
 	}
 }

@@ -286,7 +286,8 @@ func running(t *testing.T, p *render.Pool, run, wait int) {
 // TestQueue fills the renditions' lane. Uploads go on, and who gives up leaves.
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1, Queue: 2})
+	// One account may have half of the queue.
+	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1, Queue: 4})
 	var jobs sync.WaitGroup
 	job := func(ctx context.Context, text string, want error) {
 		in, out := command(t, text), command(t, "")
