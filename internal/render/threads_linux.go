@@ -56,13 +56,14 @@ func superviseThreads(requests, stat *os.File) {
 	for {
 		var r threadRequest
 		state := waiting
-		// An error means that it is closed.
-		err := raw.Read(func(fd uintptr) bool {
-			state = receive(int(fd), &r)
-			return state != waiting
-		})
-		if err != nil || state == ended {
+		// An error means that it is closed. Not by Go's poller: a signal that interrupts the kernel
+		// while it looks at this file reads as an error of the file, after which Go polls it no more.
+		err := raw.Control(func(fd uintptr) { state = receive(int(fd), &r) })
+		switch {
+		case err != nil || state == ended:
 			return
+		case state == waiting:
+			continue
 		}
 		a := threadAnswer{id: r.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 		if n, err := threads(stat); err != nil || n >= maxThreads {
@@ -82,19 +83,24 @@ const (
 	ended           // the worker is gone
 )
 
-// receive takes a request if there is one, without waiting for it.
+// receiveTime is for how long receive waits, in milliseconds. The end of a worker ends the wait.
+const receiveTime = 1000
+
+// receive takes a request, and waits some time for one.
 func receive(fd int, r *threadRequest) int {
 	for {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 0)
+		n, err := unix.Poll(fds, receiveTime)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return ended
 		case n == 0:
 			return waiting
-		case fds[0].Revents&unix.POLLIN == 0:
+		case fds[0].Revents&(unix.POLLHUP|unix.POLLNVAL) != 0:
 			return ended
+		case fds[0].Revents&unix.POLLIN == 0: // a signal interrupted the kernel's look
+			return waiting
 		case ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(r)) == nil:
 			return received
 		}
