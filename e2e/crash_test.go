@@ -162,6 +162,9 @@ func (c *crash) halfSent(flights []*flight) {
 	for _, f := range flights {
 		f.sendHalf(c.t)
 	}
+	if len(flights[0].content)/2 <= formPiece { // a file is made with its first bytes
+		return
+	}
 	c.wait("half spool files", func() bool {
 		return c.spoolHolds(len(flights), 1)
 	})
@@ -170,6 +173,9 @@ func (c *crash) halfSent(flights []*flight) {
 func (c *crash) spoolComplete(flights []*flight) {
 	for _, f := range flights {
 		f.sendFile(c.t)
+	}
+	if len(flights[0].content) <= formPiece {
+		return
 	}
 	c.wait("whole spool files", func() bool {
 		return c.spoolHolds(len(flights), len(flights[0].content)-formPiece)
