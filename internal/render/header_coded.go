@@ -1,10 +1,133 @@
 package render
 
-import "math/bits"
+import "math"
 
-// The coded size of a picture stands in its decoder's configuration: in the sequence header of an
-// AV1 picture (av1C), in the sequence parameter set of an HEVC one (hvcC). A decoder goes by that,
+// The coded size of a picture stands in the parameters of its decoder: in the sequence header of an
+// AV1 picture, in the sequence parameter set of an HEVC one. These are in the configuration that is a
+// property of the item (av1C, hvcC), or in the item's data, or in both. A decoder goes by them,
 // whatever the container says, so limits and memory must too.
+
+const (
+	// maxCodedSurplus is by how many pixels a coded side may be longer than what is shown of it: a
+	// coding block.
+	maxCodedSurplus = 64
+	// maxCodedUnits bounds the units that are looked at in the data of all items. A tile of a phone
+	// has one or two.
+	maxCodedUnits = 1 << 16
+	// maxParameterBytes bounds what is read of a decoder's parameters: the size stands at their
+	// beginning.
+	maxParameterBytes = 4 << 10
+)
+
+// A codedSize is a width and a height that a decoder is told, 0 where it is told none.
+type codedSize struct{ w, h uint32 }
+
+// largest returns the one with more pixels.
+func (s codedSize) largest(o codedSize) codedSize {
+	if uint64(o.w)*uint64(o.h) > uint64(s.w)*uint64(s.h) {
+		return o
+	}
+	return s
+}
+
+// holds reports whether a picture of w x h pixels may be coded in this size.
+func (s codedSize) holds(w, h uint32) bool {
+	side := func(coded, shown uint32) bool {
+		return coded >= shown && coded-shown <= maxCodedSurplus
+	}
+	return side(s.w, w) && side(s.h, h)
+}
+
+// checkCoded refuses an item whose decoder is told another size than the container states: the
+// decoder would go by the first, and limits and memory by the second.
+func (t *heifTables) checkCoded(it *heifItem, w, h uint32) error {
+	s, err := t.codedSize(it)
+	if err == nil && s != (codedSize{}) && !s.holds(w, h) {
+		err = malformed("the file says that a picture has %d x %d pixels; coded are %d x %d",
+			w, h, s.w, s.h)
+	}
+	return err
+}
+
+// codedSize returns the largest size that the decoder of an item is told.
+func (t *heifTables) codedSize(it *heifItem) (codedSize, error) {
+	if it.sized {
+		return it.coded, nil
+	}
+	var s codedSize
+	for _, i := range it.properties {
+		p, err := t.propertyAt(i)
+		if err == nil && (p.kind == "av1C" || p.kind == "hvcC") {
+			s = s.largest(codedSize{p.u[0], p.u[1]})
+		}
+	}
+	var err error
+	var inData codedSize
+	switch heifCodings[it.kind] {
+	case AVIF:
+		inData, err = t.av1Size(t.itemData(it))
+	case HEIC:
+		inData, err = t.hevcSize(t.itemData(it))
+	}
+	it.coded, it.sized = s.largest(inData), true
+	return it.coded, err
+}
+
+// unit counts a unit of coded data.
+func (t *heifTables) unit() error {
+	if t.units++; t.units > maxCodedUnits {
+		return malformed("the pictures of the file are coded in more than %d units", maxCodedUnits)
+	}
+	return nil
+}
+
+// heifData reads the data of an item, which may lie in several places, from its beginning on.
+type heifData struct {
+	w         *window
+	base, end int64 // of the part of the file that the offsets count in
+	extents   []heifExtent
+	before    int64 // bytes of the extents that were passed
+}
+
+func (t *heifTables) itemData(it *heifItem) *heifData {
+	d := &heifData{w: t.w, extents: it.extents}
+	d.base, d.end = t.place(it)
+	return d
+}
+
+// at returns up to n bytes from an offset of the data on, which must not go back: fewer where the
+// data, or what is there of it, ends.
+func (d *heifData) at(off int64, n int) ([]byte, error) {
+	for len(d.extents) > 0 && off-d.before >= d.extents[0].length {
+		d.before += d.extents[0].length
+		d.extents = d.extents[1:]
+	}
+	var b []byte
+	off -= d.before
+	for _, e := range d.extents {
+		if e.length == 0 {
+			continue
+		}
+		part := min(int64(n-len(b)), e.length-off, d.end-d.base-e.offset-off)
+		if part <= 0 {
+			break
+		}
+		read, err := d.w.at(d.base+e.offset+off, int(part))
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, read...)
+		if off = 0; len(b) == n {
+			break
+		}
+	}
+	return b, nil
+}
+
+// extent returns an extent whose numbers fit a file.
+func extent(offset, length uint64) heifExtent {
+	return heifExtent{int64(min(offset, math.MaxInt64/4)), int64(min(length, math.MaxInt64/4))}
+}
 
 // A bitReader reads fields of bits. After the end every read gives zero; over says so.
 type bitReader struct {
@@ -31,7 +154,8 @@ func (r *bitReader) flag() bool { return r.bits(1) == 1 }
 
 func (r *bitReader) skip(n int) { r.pos += n }
 
-// golomb returns an unsigned Exp-Golomb code, as H.265 section 9.2 has it.
+// golomb returns an unsigned Exp-Golomb code, as section 9.2 of H.265 and section 4.10.3 of the AV1
+// specification have it.
 func (r *bitReader) golomb() uint32 {
 	zeros := 0
 	for !r.over && zeros < 32 && !r.flag() {
@@ -42,169 +166,4 @@ func (r *bitReader) golomb() uint32 {
 		return 0
 	}
 	return 1<<zeros - 1 + r.bits(zeros)
-}
-
-// av1CodedSize returns the size in the sequence header that an av1C property holds, as section 5.5
-// of the AV1 specification has it. ok is false where it holds none, which the format allows.
-func av1CodedSize(config []byte) (w, h uint32, ok bool) {
-	const head = 4
-	if len(config) <= head {
-		return 0, 0, false
-	}
-	for obus := config[head:]; len(obus) > 0; {
-		r := &bitReader{b: obus}
-		r.skip(1)
-		kind, extended, sized := r.bits(4), r.flag(), r.flag()
-		body := obus[1:]
-		if extended && len(body) > 0 {
-			body = body[1:]
-		}
-		size := uint64(len(body))
-		if sized {
-			var n int
-			if size, n = leb128(body); n == 0 {
-				return 0, 0, false
-			}
-			body = body[n:]
-		}
-		if size > uint64(len(body)) {
-			return 0, 0, false
-		}
-		const sequenceHeader = 1
-		if kind == sequenceHeader {
-			return av1Sequence(body[:size])
-		}
-		obus = body[size:]
-	}
-	return 0, 0, false
-}
-
-// leb128 reads a length of AV1 and returns how many bytes it has; 0 where it is none.
-func leb128(b []byte) (v uint64, n int) {
-	for n < 8 && n < len(b) {
-		v |= uint64(b[n]&0x7f) << (7 * n)
-		n++
-		if b[n-1]&0x80 == 0 {
-			return v, n
-		}
-	}
-	return 0, 0
-}
-
-// av1Sequence reads the size in a sequence header.
-func av1Sequence(b []byte) (w, h uint32, ok bool) {
-	r := &bitReader{b: b}
-	r.skip(3 + 1) // profile, still picture
-	if reduced := r.flag(); reduced {
-		r.skip(5) // level
-	} else {
-		if timing := r.flag(); timing {
-			return 0, 0, false // of films; what follows has another form
-		}
-		r.skip(1) // initial display delay
-		for range r.bits(5) + 1 {
-			r.skip(12) // operating point
-			if level := r.bits(5); level > 7 {
-				r.skip(1) // tier
-			}
-		}
-	}
-	bitsW, bitsH := int(r.bits(4))+1, int(r.bits(4))+1
-	w, h = r.bits(bitsW)+1, r.bits(bitsH)+1
-	return w, h, !r.over
-}
-
-// hevcCodedSize returns the largest size in the sequence parameter sets that an hvcC property
-// holds, as sections 7.3.2.2 and 7.3.3 of H.265 have them. It is that of the coded picture, of which
-// the conformance window may cut up to 64 pixels a side off. ok is false where there is none.
-func hevcCodedSize(config []byte) (w, h uint32, ok bool) {
-	const head, set = 22, 33 // NAL unit type of a sequence parameter set
-	r := &heifBytes{b: config}
-	r.take(head)
-	for range r.uint(1) {
-		kind := r.uint(1) & 0x3f
-		for range r.uint(2) {
-			unit := r.take(int(r.uint(2)))
-			if r.over || kind != set {
-				continue
-			}
-			uw, uh, found := hevcSet(unit)
-			if found && uint64(uw)*uint64(uh) > uint64(w)*uint64(h) {
-				w, h, ok = uw, uh, true
-			}
-		}
-		if r.over {
-			break
-		}
-	}
-	return w, h, ok
-}
-
-// heifBytes takes numbers and bytes off a property.
-type heifBytes struct {
-	b    []byte
-	over bool
-}
-
-func (r *heifBytes) take(n int) []byte {
-	if n > len(r.b) {
-		r.b, r.over = nil, true
-		return nil
-	}
-	taken := r.b[:n]
-	r.b = r.b[n:]
-	return taken
-}
-
-func (r *heifBytes) uint(n int) (v uint32) {
-	for _, b := range r.take(n) {
-		v = v<<8 | uint32(b)
-	}
-	return v
-}
-
-// hevcSet reads the size in a sequence parameter set.
-func hevcSet(unit []byte) (w, h uint32, ok bool) {
-	const unitHead = 16
-	r := &bitReader{b: withoutEscapes(unit)}
-	r.skip(unitHead + 4) // and the video parameter set's id
-	layers := int(r.bits(3))
-	r.skip(1)  // nesting
-	r.skip(88) // profile, tier, constraints of the whole
-	r.skip(8)  // level
-	var profiles, levels int
-	for range layers {
-		profiles += int(r.bits(1))
-		levels += int(r.bits(1))
-	}
-	if layers > 0 {
-		r.skip(2 * (8 - layers))
-	}
-	r.skip(88*profiles + 8*levels)
-	r.golomb() // the set's own id
-	const separatePlanes = 3
-	if r.golomb() == separatePlanes {
-		r.skip(1)
-	}
-	w, h = r.golomb(), r.golomb()
-	return w, h, !r.over && w > 0 && h > 0 && bits.Len32(w) < 31 && bits.Len32(h) < 31
-}
-
-// withoutEscapes returns a unit without the bytes 3 that keep start codes out of it.
-func withoutEscapes(unit []byte) []byte {
-	plain := make([]byte, 0, len(unit))
-	zeros := 0
-	for _, b := range unit {
-		if zeros >= 2 && b == 3 {
-			zeros = 0
-			continue
-		}
-		plain = append(plain, b)
-		if b == 0 {
-			zeros++
-		} else {
-			zeros = 0
-		}
-	}
-	return plain
 }

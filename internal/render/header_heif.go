@@ -111,32 +111,6 @@ func (t *heifTables) coded(it *heifItem) (f Format, w, h uint32, err error) {
 	return f, w, h, err
 }
 
-// maxCodedSurplus is by how many pixels a coded side may be longer than what is shown of it: a coding
-// block.
-const maxCodedSurplus = 64
-
-// checkCoded refuses an item whose decoder's configuration says another size than the container: the
-// decoder would go by the first, and limits and memory by the second.
-func (t *heifTables) checkCoded(it *heifItem, w, h uint32) error {
-	for _, i := range it.properties {
-		p, err := t.propertyAt(i)
-		if err != nil {
-			return err
-		}
-		if p.kind != "av1C" && p.kind != "hvcC" || p.u[0] == 0 || p.u[1] == 0 {
-			continue
-		}
-		if !codedSide(p.u[0], w) || !codedSide(p.u[1], h) {
-			return malformed("the file says that a picture has %d x %d pixels; coded are %d x %d",
-				w, h, p.u[0], p.u[1])
-		}
-	}
-	return nil
-}
-
-// codedSide reports whether a side of so many coded pixels may be shown as one of side pixels.
-func codedSide(coded, side uint32) bool { return coded >= side && coded-side <= maxCodedSurplus }
-
 // size returns the size that the ispe property of an item states.
 func (t *heifTables) size(it *heifItem) (w, h uint32, found bool, err error) {
 	for _, i := range it.properties {
@@ -335,6 +309,11 @@ func (t *heifTables) maxPixels() (int64, error) {
 		}
 	}
 	for _, it := range t.items {
+		coded, err := t.codedSize(it)
+		if err != nil {
+			return 0, err
+		}
+		count(coded.w, coded.h)
 		if it.kind != "grid" {
 			continue
 		}

@@ -46,13 +46,20 @@ type heifItem struct {
 	length     uint64   // of the first extent
 	readable   bool     // the data is one extent, by a method known to us
 	last       uint64   // where the data ends at the latest; 0 when it is in another place
+	extents    []heifExtent
+	coded      codedSize // by codedSize, once sized
+	sized      bool
 }
+
+// A heifExtent is a part of an item's data, in bytes.
+type heifExtent struct{ offset, length int64 }
 
 // heifTables are what the meta box says.
 type heifTables struct {
 	w          *window
 	boxes      int // walked over so far
 	links      int
+	units      int             // of coded data, looked at so far
 	seen       map[string]bool // boxes that may stand but once
 	primary    uint32
 	items      map[uint32]*heifItem
@@ -334,6 +341,7 @@ func (t *heifTables) location(f *heifFields, l heifLocation) error {
 		}
 		if method <= 1 && !external {
 			it.last = max(it.last, end)
+			it.extents = append(it.extents, extent(offset, length))
 		}
 	}
 	return f.err

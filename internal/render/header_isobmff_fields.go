@@ -90,9 +90,6 @@ func (t *heifTables) iprp(b heifBox) error {
 	})
 }
 
-// maxConfigBytes bounds what is read of a decoder's configuration: the size stands at its beginning.
-const maxConfigBytes = 4 << 10
-
 // property reads an entry of ipco.
 func (t *heifTables) property(b heifBox) error {
 	if len(t.properties) == maxHEIFProperties {
@@ -110,10 +107,13 @@ func (t *heifTables) property(b heifBox) error {
 		for i := range p.u {
 			p.u[i] = f.uint(4)
 		}
-	case "av1C":
-		p.u[0], p.u[1], _ = av1CodedSize(f.bytes(int(min(b.end-b.body, maxConfigBytes))))
-	case "hvcC":
-		p.u[0], p.u[1], _ = hevcCodedSize(f.bytes(int(min(b.end-b.body, maxConfigBytes))))
+	case "av1C", "hvcC":
+		size := av1ConfigSize
+		if b.kind == "hvcC" {
+			size = hevcConfigSize
+		}
+		coded := size(f.bytes(int(min(b.end-b.body, maxParameterBytes))))
+		p.u[0], p.u[1] = coded.w, coded.h
 	}
 	t.properties = append(t.properties, p)
 	return f.err
