@@ -11,6 +11,7 @@ import (
 	"hash"
 	"time"
 
+	"calotype/internal/clientaddr"
 	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -373,7 +374,9 @@ func (u *Upload) examine(ctx context.Context) (*Original, error) {
 	if u.size == 0 {
 		return nil, renderError("examining an upload", render.ErrUnsupported)
 	}
-	ctx = render.WithAsker(ctx, render.Asker{Account: u.draft.Account})
+	ctx = render.WithAsker(ctx, render.Asker{
+		Account: u.draft.Account, Client: clientaddr.Of(ctx),
+	})
 	file := u.file.file
 	header, err := render.ReadHeader(file, u.size)
 	if err == nil {

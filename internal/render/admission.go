@@ -61,10 +61,11 @@ type demand struct {
 
 func (d demand) dear() bool { return d.cost > dearTime }
 
-// An admission decides which job may start. A lane has twice as many slots as one account may use
-// at once, so a job of another account starts at once and shares the CPU. Dear jobs leave a slot of
-// each lane to the others. Beyond that each account waits its turn, which costs it the time that
-// its job is estimated at.
+// An admission decides which job may start. With W workers a lane has 2W+1 slots, of which one
+// account alone may hold W+1, so a job of another account starts at once beside them and shares the
+// CPU. Of dear jobs there are 2W-1 at most, and W of one account: whatever they are, a cheap job of
+// another account starts, and one of the same account too. Beyond that each account waits its turn,
+// which costs it the time that its job is estimated at, and within an account each client.
 //
 // Memory is in two pools: one that both lanes share, and a reserve that uploads try first, so that
 // renditions cannot starve them.
@@ -72,23 +73,27 @@ type admission struct {
 	slots, dear [lanes]*limit.Pool // jobs
 	shared      *limit.Pool        // bytes
 	reserve     *limit.Pool        // bytes, of uploads
+	largest     int64              // bytes that one job may hold of shared
 }
 
 // newAdmission divides what a Pool has. The workers themselves come off the memory first.
 func newAdmission(c PoolConfig) *admission {
-	// One slow upload must not hold up all others.
-	atOnce := [lanes]int{uploads: max(c.Workers, 2), renditions: c.Workers}
-	workers := int64(2 * (atOnce[uploads] + atOnce[renditions]))
-	total := max(c.Memory-workers*idleCost, c.Memory/4)
+	slots := int64(2*c.Workers + 1)
+	processes := int64(lanes) * slots
+	if c.WorkerPerAccount {
+		processes += int64(lanes) // the spare ones
+	}
+	total := max(c.Memory-processes*idleCost, c.Memory/4)
 	a := &admission{}
 	for l := range lanes {
-		slots := int64(2 * atOnce[l])
 		a.slots[l] = jobPool(l.String(), slots, c.Queue)
-		a.dear[l] = jobPool("dear_"+l.String(), slots-1, c.Queue)
+		a.dear[l] = jobPool("dear_"+l.String(), slots-2, c.Queue)
 	}
+	shared := total - total/4
+	a.largest = shared - shared/4
 	a.shared = limit.New(limit.Config{
-		Name: "render_memory", Size: total - total/4, Shares: []limit.Share{limit.Half},
-		Queue: 2 * c.Queue,
+		Name: "render_memory", Size: shared, Shares: []limit.Share{limit.Half},
+		Queue: int(4 * slots), // twice as many as hold slots: nobody is refused here
 	})
 	a.reserve = limit.New(limit.Config{
 		Name: "render_memory_uploads", Size: total / 4, Shares: []limit.Share{limit.Half},
@@ -147,7 +152,7 @@ func (a *admission) enter(ctx context.Context, d demand) (*admitted, error) {
 }
 
 // memory takes the memory of a job. One that needs more than there is runs when its share is free,
-// rather than never.
+// rather than never; a quarter stays for the others.
 func (a *admission) memory(ctx context.Context, d demand) (*limit.Lease, error) {
 	if d.lane == uploads {
 		if lease, err := a.reserve.TryAcquire(d.need, d.asker.Account); err == nil {
@@ -155,6 +160,6 @@ func (a *admission) memory(ctx context.Context, d demand) (*limit.Lease, error) 
 		}
 	}
 	return a.shared.Acquire(ctx, limit.Request{
-		Keys: []string{d.asker.Account}, N: min(d.need, a.shared.Stats().Size),
+		Keys: []string{d.asker.Account}, N: min(d.need, a.largest),
 	})
 }

@@ -32,8 +32,8 @@ func enters(t *testing.T, a *admission, d demand) (job func() *admitted, atOnce 
 	return func() *admitted { return <-result }, len(result) == 1
 }
 
-// TestAccountsShareALane: one account alone runs as many jobs as there are CPUs, and the first job of
-// another one starts beside them, whatever waits.
+// TestAccountsShareALane: one account alone keeps all CPUs busy, and the first jobs of two others start
+// beside its own, whatever waits.
 func TestAccountsShareALane(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestAccountsShareALane(t *testing.T) {
 			var running []func() *admitted
 			for i := range 10 {
 				j, atOnce := enters(t, a, job("greedy"))
-				if atOnce != (i < 2) {
+				if atOnce != (i < 3) {
 					t.Errorf("%s: job %d of one account was admitted: %v", l, i, atOnce)
 				}
 				running = append(running, j)
@@ -55,7 +55,7 @@ func TestAccountsShareALane(t *testing.T) {
 				if !atOnce {
 					t.Errorf("%s: a job of account %s waits for those of another", l, account)
 				}
-				j().leave()
+				running = append(running, j)
 			}
 			for _, j := range running {
 				j().leave()
@@ -98,22 +98,84 @@ func TestDearJobsLeaveASlot(t *testing.T) {
 	})
 }
 
+// TestDearJobsOfTheSameAccount: one account alone runs as many dear jobs as there are CPUs, and a cheap
+// one of it starts beside them.
+func TestDearJobsOfTheSameAccount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for workers := 1; workers <= 8; workers++ {
+			a := newTestAdmission(workers, 16<<30, 100)
+			job := demand{lane: uploads, asker: Asker{Account: "a"}, need: mib, cost: time.Second}
+			var running []func() *admitted
+			for i := range 10 {
+				j, atOnce := enters(t, a, job)
+				if atOnce != (i < workers) {
+					t.Errorf("%d workers: dear job %d was admitted: %v", workers, i, atOnce)
+				}
+				running = append(running, j)
+			}
+			job.cost = time.Millisecond
+			cheap, atOnce := enters(t, a, job)
+			if !atOnce {
+				t.Errorf("%d workers: a cheap job waits for dear ones of its account", workers)
+			}
+			for _, j := range append([]func() *admitted{cheap}, running...) {
+				j().leave()
+			}
+		}
+	})
+}
+
+// TestClientsTakeTurns: within an account a client that asks for one picture does not wait for the
+// many of another.
+func TestClientsTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newTestAdmission(1, 4<<30, 100)
+		ask := func(client string) func() *admitted {
+			j, _ := enters(t, a, demand{lane: renditions, asker: Asker{"a", client}, need: mib, cost: 1000})
+			return j
+		}
+		running := []func() *admitted{ask("greedy"), ask("greedy")} // the share of the account
+		var waiting []func() *admitted
+		for range 10 {
+			waiting = append(waiting, ask("greedy"))
+		}
+		other := make(chan *admitted, 1)
+		wait := ask("other")
+		go func() { other <- wait() }()
+		running[0]().leave()
+		synctest.Wait()
+		if len(other) != 1 {
+			t.Error("the job of another client waits for more than one of the greedy one")
+		}
+		(<-other).leave()
+		for _, j := range append(waiting, running[1]) {
+			j().leave()
+		}
+	})
+}
+
 // TestAdmissionKeepsAReserve: renditions that take all of the memory leave some to uploads.
 func TestAdmissionKeepsAReserve(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAdmission(2, 4<<30, 100)
-		all := a.shared.Stats().Size
 		rendition := func(account string, need int64) demand {
 			return demand{lane: renditions, asker: Asker{Account: account}, need: need, cost: 1}
 		}
 		giant, atOnce := enters(t, a, rendition("a", 1<<40))
-		if !atOnce || a.shared.Stats().Used != all {
-			t.Error("a job over the budget never runs")
+		left := a.shared.Stats().Size - a.shared.Stats().Used
+		if !atOnce || left != a.shared.Stats().Size/4 {
+			t.Errorf("a job over the budget runs: %v, and leaves %d bytes", atOnce, left)
 		}
-		second, atOnce := enters(t, a, rendition("b", 1))
+		beside, atOnce := enters(t, a, rendition("b", left/2))
+		if !atOnce {
+			t.Error("a job over the budget takes the memory of all others")
+		}
+		second, atOnce := enters(t, a, rendition("b", left))
 		if atOnce {
-			t.Error("another rendition runs beside one that takes everything")
+			t.Error("memory was given twice")
 		}
 		upload := demand{lane: uploads, asker: Asker{Account: "a"}, need: a.reserve.Stats().Size, cost: 1}
 		first, atOnce := enters(t, a, upload)
@@ -125,6 +187,7 @@ func TestAdmissionKeepsAReserve(t *testing.T) {
 			t.Error("the reserve was given twice")
 		}
 		giant().leave()
+		beside().leave()
 		second().leave()
 		third().leave()
 		first().leave()
@@ -141,16 +204,20 @@ func TestAdmissionIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAdmission(1, 4<<30, 2)
 		job := demand{lane: renditions, need: 1, cost: 1}
-		first, _ := enters(t, a, job)
-		second, atOnce := enters(t, a, job)
-		if atOnce {
-			t.Error("two jobs of one account run on one CPU")
+		var jobs []func() *admitted
+		for i := range 3 {
+			j, atOnce := enters(t, a, job)
+			if atOnce != (i < 2) {
+				t.Errorf("job %d was admitted: %v", i, atOnce)
+			}
+			jobs = append(jobs, j)
 		}
 		if _, err := a.enter(t.Context(), job); !errors.Is(err, ErrBusy) {
 			t.Errorf("past its share of the queue an account gets %v", err)
 		}
-		first().leave()
-		second().leave()
+		for _, j := range jobs {
+			j().leave()
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := a.enter(ctx, job); !errors.Is(err, context.Canceled) {

@@ -92,6 +92,7 @@ func (p *Pool) keepSpare(l lane) {
 	}
 	p.spare[l] = true
 	p.owned.Go(func() {
+		p.makeWay(l)
 		w, err := p.start(p.ctx, l)
 		p.mu.Lock()
 		p.spare[l] = false

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"calotype/internal/limit"
 )
 
 // maxOutput bounds one rendition, in bytes. The worker's RLIMIT_FSIZE is the same.
@@ -101,7 +103,7 @@ func (p *Pool) run(ctx context.Context, d demand, r request,
 // admit waits for admission, not for ever: whoever asks should rather come again.
 func (p *Pool) admit(ctx context.Context, d demand) (*admitted, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, queueTime,
-		fmt.Errorf("%w: waited %s for a worker", ErrBusy, queueTime))
+		fmt.Errorf("%w: %w: %s for a worker", ErrBusy, limit.ErrTimeout, queueTime))
 	defer cancel()
 	return p.admission.enter(ctx, d)
 }
