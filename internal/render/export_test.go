@@ -56,3 +56,6 @@ func Patient(c PoolConfig) PoolConfig {
 	c.patient = true
 	return c
 }
+
+// DearNice is the niceness of workers that do dear jobs.
+const DearNice = dearNice

@@ -101,6 +101,10 @@ func (fakeEngine) Examine(in *os.File, h render.Header) (render.Facts, error) {
 		facts.Thumbhash = nil
 	case "trick":
 		return facts, fmt.Errorf("%w: %s", render.ErrUndecodable, trick(argument))
+	case "keep":
+		return facts, fmt.Errorf("%w: %s", render.ErrUndecodable, keepInput(in))
+	case "burn-later":
+		go burn()
 	case "try":
 		return facts, fmt.Errorf("%w: %s", render.ErrUndecodable, try(argument))
 	default:

@@ -31,6 +31,7 @@ func TestScansOfAJPEGAreCounted(t *testing.T) {
 	}{
 		{0xc2, 6000, 1, 1, false},
 		{0xc2, 6000, 14, 14, false},
+		{0xc2, 10_000, 14, 14, false}, // a camera's
 		{0xc2, 6000, 55, 55, false},
 		{0xc2, 6000, 56, 56, true},
 		{0xc2, 100, 5000, 5000, false}, // many, but quickly done

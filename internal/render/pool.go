@@ -272,13 +272,18 @@ func (p *Pool) janitor() {
 }
 
 // stale takes the idle workers of a lane that are not needed any more: dead ones, those that take
-// CPU time without a job, and those idle for long, but for one.
+// CPU time without a job, and those idle for long, but for the last one of the usual priority.
 func (p *Pool) stale(l lane) []*process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	last := -1
+	for i, w := range p.idle[l] {
+		if !w.dear && w.alive() && !w.busyIdle() {
+			last = i
+		}
+	}
 	var keep, end []*process
 	for i, w := range p.idle[l] {
-		last := i == len(p.idle[l])-1
 		switch {
 		case !w.alive():
 			p.ended[endGone]++
@@ -287,7 +292,7 @@ func (p *Pool) stale(l lane) []*process {
 			p.ended[endBusy]++
 			p.c.Log.Warn("a render worker without a job uses the CPU and is ended", "lane", l.String())
 			end = append(end, w)
-		case !last && time.Since(w.since) > p.idleTime:
+		case i != last && time.Since(w.since) > p.idleTime:
 			p.ended[endIdle]++
 			end = append(end, w)
 		default:

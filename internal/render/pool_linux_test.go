@@ -286,7 +286,6 @@ func running(t *testing.T, p *render.Pool, run, wait int) {
 // TestQueue fills the renditions' lane. Uploads go on, and who gives up leaves.
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	// One account may have half of the queue.
 	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1, Queue: 4})
 	var jobs sync.WaitGroup
 	job := func(ctx context.Context, text string, want error) {
@@ -300,24 +299,29 @@ func TestQueue(t *testing.T) {
 	first, endFirst := context.WithCancel(t.Context())
 	second, endSecond := context.WithCancel(t.Context())
 	job(first, "sleep 1h", context.Canceled)
-	running(t, p, 1, 0)
+	job(first, "sleep 1h", context.Canceled)
+	running(t, p, 2, 0)
 	job(second, "ok", context.Canceled)
-	running(t, p, 1, 1)
+	running(t, p, 2, 1)
 	job(t.Context(), "ok", nil)
-	running(t, p, 1, 2)
+	running(t, p, 2, 2)
 	_, err := p.Render(t.Context(), command(t, "ok"), command(t, ""), pngJob)
 	if !errors.Is(err, render.ErrBusy) {
 		t.Errorf("the third in the queue got %v", err)
+	}
+	other := render.WithAsker(t.Context(), render.Asker{Account: "other"})
+	if _, err := p.Render(other, command(t, "ok"), command(t, ""), pngJob); err != nil {
+		t.Errorf("a rendition of another account while those of one are stuck: %v", err)
 	}
 	if _, err := p.Examine(t.Context(), command(t, "ok"), pngHeader); err != nil {
 		t.Errorf("an upload while renditions are stuck: %v", err)
 	}
 	endSecond()
-	running(t, p, 1, 1)
-	endFirst() // kills the worker; the third job gets a new one
+	running(t, p, 2, 1)
+	endFirst() // kills the workers; the job that waits gets another one
 	jobs.Wait()
-	if s := p.Status(); s.Lost != 1 || s.MemoryInUse != 2*render.IdleCost ||
-		s.Ended["cancelled"] != 1 {
+	if s := p.Status(); s.Lost != 2 || s.Ended["cancelled"] != 2 ||
+		s.MemoryInUse != int64(s.Uploads.Workers+s.Renditions.Workers)*render.IdleCost {
 		t.Errorf("status %+v", s)
 	}
 }
@@ -412,7 +416,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 			}
 		})
 	}
-	running(t, p, 2, 3)
+	running(t, p, 3, 2)
 	pids := render.PIDs(p)
 	if err := p.Close(); err != nil {
 		t.Error(err)
