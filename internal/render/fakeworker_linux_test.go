@@ -125,7 +125,7 @@ func behave(command, argument string) error {
 	case "burn":
 		for { // until it is killed
 		}
-	case "take":
+	case "take", "hold":
 		n, err := strconv.Atoi(argument)
 		if err != nil {
 			return err
@@ -134,6 +134,9 @@ func behave(command, argument string) error {
 			unix.MAP_PRIVATE|unix.MAP_ANON)
 		if err != nil {
 			return fmt.Errorf("%w: %w", render.ErrOutOfMemory, err)
+		}
+		if command == "hold" {
+			return nil
 		}
 		return unix.Munmap(b)
 	case "crash":

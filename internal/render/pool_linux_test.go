@@ -271,6 +271,20 @@ func TestLargeMemoryIsForOneJob(t *testing.T) {
 	}
 }
 
+// TestMemoryBesideWhatIsKept: a worker that keeps memory of one job has as much for the next one.
+func TestMemoryBesideWhatIsKept(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1})
+	for _, text := range []string{"hold 100", "take 100"} {
+		if _, err := p.Examine(t.Context(), command(t, text), pngHeader); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if s := p.Status(); s.Recycled+s.Lost > 0 || s.Uploads.Workers != 1 {
+		t.Errorf("it was not the same worker: %+v", s)
+	}
+}
+
 // running waits until so many jobs run and wait in the renditions' lane.
 func running(t *testing.T, p *render.Pool, run, wait int) {
 	t.Helper()

@@ -39,12 +39,13 @@ func (p *process) idleLimit() int64 { return p.idleData + dataSlack }
 // limited tells whether the system lets the server limit the memory of the worker.
 func (p *process) limited() bool { return p.hello.Sandbox.Parts[partJobMemory] > 0 }
 
-// begin gives the worker the memory for a job.
+// begin gives the worker the memory for a job, beside what it keeps of the jobs before. Without that a
+// decoder would fail to start its threads, and some then wait for ever.
 func (p *process) begin(l jobLimits) error {
 	if !p.limited() {
 		return nil
 	}
-	err := p.setMemory(p.idleLimit() + l.memory)
+	err := p.setMemory(max(p.idleData, p.usage().data) + dataSlack + l.memory)
 	if err != nil && !p.alive() {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
