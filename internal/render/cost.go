@@ -2,27 +2,28 @@ package render
 
 import "time"
 
-// What jobs take of a CPU, measured on one core of 3 GHz (libvips 8.14), in nanoseconds a pixel.
-// They need not be right: they tell dear jobs from the others, and how much of its turn a job costs
-// an account.
+// What jobs take of a CPU was measured as the CPU time of a worker (libvips 8.14, photographs and
+// drawings, one core of a small virtual machine), in nanoseconds a pixel:
 //
-//	decoding a JPEG    baseline 4 to 6, and 0.5 to 0.8 for each scan of a progressive one
-//	         a PNG     8 to 15
-//	         a WebP    12 to 20
-//	         a GIF     8 to 12
-//	         HEIC      60 to 100
-//	         AVIF      40 to 90
-//	encoding a JPEG    10 to 20
-//	         a PNG     30 to 60
-//	         a WebP    70 to 120
-//	         a GIF     40 to 80
+//	decoding a JPEG       baseline 2 to 6, and 1.7 for each scan of a progressive one
+//	         a PNG        photographs 15 to 35, a single colour 2
+//	         a WebP       animated 32 to 45 x frames
+//	         a GIF        6 to 31 x frames
+//	         HEIC, AVIF   76; 38 to 118
+//	encoding a JPEG       45 to 60
+//	         a PNG        120
+//	         a WebP       75 to 105, animated 20 to 40 x frames
+//
+// The estimates need not be right: they tell dear jobs from the others, and how much of its turn a
+// job costs an account. In the corpus they are off by a factor of three at most for photographs, and
+// too high for pictures of a single colour.
 var (
-	decodeTime = map[Format]float64{JPEG: 5, PNG: 12, WebP: 15, GIF: 10, HEIC: 80, AVIF: 70}
-	encodeTime = map[Format]float64{JPEG: 15, PNG: 45, WebP: 90, GIF: 60}
+	decodeTime = map[Format]float64{JPEG: 5, PNG: 25, WebP: 30, GIF: 12, HEIC: 80, AVIF: 75}
+	encodeTime = map[Format]float64{JPEG: 50, PNG: 120, WebP: 90, GIF: 60}
 )
 
 // scanTime is what each scan of a progressive JPEG takes, in nanoseconds a pixel.
-const scanTime = 0.7
+const scanTime = 1.7
 
 // examineTime estimates the CPU time of an examination.
 func examineTime(h Header) time.Duration {
