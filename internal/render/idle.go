@@ -77,16 +77,17 @@ func (p *Pool) makeWay(l lane) {
 	}
 }
 
-// keepSpare starts a worker that has no account yet, where none is idle, so that the next account
-// need not wait for a start.
-func (p *Pool) keepSpare(l lane) {
+// keepSpare starts a worker for jobs to come, so that they need not wait for a start: with
+// PoolConfig.WorkerPerAccount one that has no account yet, and when a dear job begins one of the
+// usual priority, where none is idle.
+func (p *Pool) keepSpare(l lane, dear bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.c.WorkerPerAccount || p.closed || p.spare[l] {
+	if !p.c.WorkerPerAccount && !dear || p.closed || p.spare[l] {
 		return
 	}
 	for _, w := range p.idle[l] {
-		if w.jobs == 0 {
+		if w.jobs == 0 || !p.c.WorkerPerAccount && !w.dear {
 			return
 		}
 	}

@@ -167,7 +167,7 @@ func (p *Pool) take(ctx context.Context, d demand) (w *process, err error) {
 	defer func() {
 		if err == nil {
 			w.assign(d.asker.Account, d.dear())
-			p.keepSpare(l)
+			p.keepSpare(l, d.dear())
 		}
 	}()
 	for {
