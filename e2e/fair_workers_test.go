@@ -9,31 +9,44 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"calotype/internal/render"
 )
 
-// attackers is how many requests of one account are made at once: with one queue for all accounts
-// another one's would wait for longer than the server lets it.
-const attackers = 60
+// attackers is how many requests of one account are made at once: more than waited for workers when
+// there was one queue for all accounts, so that another one's were refused.
+const attackers = 300
 
 // besideRounds are those of the bystander: enough for the workers to finish some of the attack.
-const besideRounds = 80
+const besideRounds = 40
 
-// attack calls do, by so many at once, again and again until ctx ends. do tells whether the worker
-// did what it was asked for.
-func attack(ctx context.Context, t *testing.T, do func(n int) bool) {
+// attack calls do, by so many at once, again and again until ctx has ended and a worker did what it
+// was asked for, which do tells.
+func attack(ctx context.Context, t *testing.T, do func(ctx context.Context, n int) bool) {
+	sending, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer stop()
 	var all sync.WaitGroup
 	var n, done atomic.Int64
 	for range attackers {
 		all.Go(func() {
-			for ctx.Err() == nil {
-				if do(int(n.Add(1))) {
+			for sending.Err() == nil {
+				if do(sending, int(n.Add(1))) {
 					done.Add(1)
+					continue
+				}
+				select { // it was refused: what it costs to ask is not what is tested here
+				case <-sending.Done():
+				case <-time.After(2 * time.Second):
 				}
 			}
 		})
 	}
+	<-ctx.Done()
+	for done.Load() == 0 && sending.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	stop()
 	all.Wait()
 	t.Logf("of %d requests of the attack %d were done", n.Load(), done.Load())
 	if done.Load() == 0 {
@@ -51,7 +64,7 @@ func TestDearUploadsBesideAnotherAccount(t *testing.T) {
 	}
 	onBothDatabases(t, func(t *testing.T, s *server) {
 		newBystander(s).beside(besideRounds, func(ctx context.Context) {
-			attack(ctx, t, func(n int) bool {
+			attack(ctx, t, func(ctx context.Context, n int) bool {
 				a, err := send(ctx, "POST", s.url+"/client/v4/accounts/"+accountID+
 					"/images/v2/direct_upload", nil, "Authorization", "Bearer "+token)
 				var minted struct{ Result oneTimeURL }
@@ -74,7 +87,7 @@ func TestEnlargementsBesideAnotherAccount(t *testing.T) {
 		base := s.url + "/" + accountHashOf(accountID) + "/" + s.uploaded(photo(t, 64, 48, 1)) + "/"
 		wantDeliveryRefusal(t, do(t, "GET", base+"w=12000,h=8000,fit=cover", nil), 400, 9401)
 		newBystander(s).beside(besideRounds, func(ctx context.Context) {
-			attack(ctx, t, func(n int) bool {
+			attack(ctx, t, func(ctx context.Context, n int) bool {
 				size := "w=" + strconv.Itoa(2000+n%2000) + ",h=" + strconv.Itoa(3000-n/2000) + ",fit=cover"
 				a, err := send(ctx, "GET", base+size, nil, "Accept", "image/webp")
 				return err == nil && a.status == http.StatusOK
