@@ -78,7 +78,8 @@ func (h *hall) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // A visitor is a connection of a client.
 type visitor struct {
 	net.Conn
-	r *bufio.Reader
+	r    *bufio.Reader
+	idle func(*visitor) // waits until the server knows that the connection is idle; nil: no wait
 }
 
 // visit connects from an address of this machine.
@@ -93,7 +94,7 @@ func (h *hall) visit(from string) *visitor {
 	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		h.t.Fatal(err)
 	}
-	return &visitor{c, bufio.NewReader(c)}
+	return &visitor{c, bufio.NewReader(c), h.awaitIdle}
 }
 
 func (v *visitor) ask(path string) error {
@@ -118,14 +119,43 @@ func (v *visitor) answer(t *testing.T) (status int, closed bool) {
 	return response.StatusCode, response.Close
 }
 
-// get asks and returns the status.
+// get asks and returns the status. A connection that stays open is idle afterwards.
 func (v *visitor) get(t *testing.T, path string) int {
 	t.Helper()
 	if err := v.ask(path); err != nil {
 		return 0
 	}
-	status, _ := v.answer(t)
+	status, closed := v.answer(t)
+	if !closed && v.idle != nil {
+		v.idle(v)
+	}
 	return status
+}
+
+// awaitIdle waits until the server has marked the connection of a visitor as idle:
+// the client may read the answer before.
+func (h *hall) awaitIdle(v *visitor) {
+	h.t.Helper()
+	for range 6000 {
+		if h.marked(v) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	h.t.Fatal("a connection was never idle after its answer")
+}
+
+func (h *hall) marked(v *visitor) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, list := range h.of {
+		for s := list.first; s != nil; s = s.links[list.level].after {
+			if s.conn.RemoteAddr().String() == v.LocalAddr().String() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // busy opens connections that are busy from now on.
@@ -390,7 +420,7 @@ func TestOtherConnectionsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	v := &visitor{client, bufio.NewReader(client)}
+	v := &visitor{client, bufio.NewReader(client), nil}
 	if v.get(t, "/") != http.StatusNotFound || connections.pool.Used() != 1 {
 		t.Errorf("%d connections are open", connections.pool.Used())
 	}
