@@ -219,7 +219,11 @@ func deadTicket(t *testing.T, s *server, good []byte) {
 				t.Error("there is no draft after nine refusals")
 			}
 		}
-		wantRefusal(t, post(t, u.UploadURL, "a.jpg", []byte("no picture")), 415, 5455)
+		body := fmt.Appendf(nil, "no picture %d", i)
+		wantRefusal(t, post(t, u.UploadURL, "a.jpg", body), 415, 5455)
+		if i < 9 { // the same body again does not count
+			wantRefusal(t, post(t, u.UploadURL, "a.jpg", body), 415, 5455)
+		}
 	}
 	if d := s.draftOf(u.ID); d.Attempts != 10 || d.LastError == nil || d.LastError.Code != 5455 {
 		t.Errorf("the draft says %+v", d)

@@ -52,6 +52,10 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	if r.IdempotencyKey != "" {
 		u.claimer = hashHex(r.IdempotencyKey)
 	}
+	if r.Ticket == "" {
+		return nil, Errorf(TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
+			"uploadURL whole, as it was given")
+	}
 	if err := u.find(ctx, r.Ticket); err != nil {
 		return nil, err
 	}
@@ -169,6 +173,7 @@ func (u *Upload) Write(p []byte) (int, error) {
 	default:
 	}
 	if u.size+int64(len(p)) > u.s.MaxUploadBytes {
+		u.sum.Write(p[:u.s.MaxUploadBytes-u.size]) // so that a repeat is known by its beginning
 		return 0, u.tooLarge()
 	}
 	n, err := u.file.Write(p)
@@ -211,6 +216,9 @@ func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	sum := hex.EncodeToString(u.sum.Sum(nil))
 	if u.repeat {
 		return u.again(u.draft, sum)
+	}
+	if err := u.refusedBefore(sum); err != nil {
+		return Image{}, err
 	}
 	original, err := u.store(ctx, sum)
 	if err != nil {
@@ -372,44 +380,6 @@ func renderError(doing string, err error) error {
 		return storing(doing, err)
 	}
 	return &Error{Kind: kind, Msg: msg, Err: fmt.Errorf("%s: %w", doing, err)}
-}
-
-// Refuse counts err as a refusal of the ticket if it is about the content of a body, and
-// returns err. The tenth kills the ticket.
-func (u *Upload) Refuse(ctx context.Context, err error) error {
-	e := AsError(err)
-	switch e.Kind {
-	case Unsupported, Undecodable, OverLimits, TooLarge:
-	default:
-		return err
-	}
-	counting := u.s.DB.Tx(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
-		return u.countRefusal(tx, e)
-	})
-	if counting != nil {
-		u.s.Log.Error("a refusal was not counted", "image", u.draft.Key, "err", counting)
-	}
-	u.s.outbox.nudge()
-	return err
-}
-
-// countRefusal counts a refusal of the ticket, and has webhooks told.
-func (u *Upload) countRefusal(tx *sqldb.Tx, e *Error) error {
-	draft, err := scanImage(tx.QueryRow(`UPDATE images
-		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3
-		WHERE key = ?1 AND draft = 1 RETURNING `+imageColumns, u.draft.Key, e.Kind.String(), e.Msg))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil // another body was taken, or it was cancelled
-	}
-	n := 0
-	if err == nil {
-		n = draft.Ticket.Refusals
-	}
-	if err != nil || n > maxRefusals { // bodies that came at once with the last one
-		return err
-	}
-	return u.s.record(tx, draft.Account, Event{Type: UploadFailed, Image: draft,
-		Failure: &UploadFail{Kind: e.Kind, Message: e.Msg, Attempt: n, Final: n == maxRefusals}})
 }
 
 // blobKey returns a fresh key, which begins with the UTC day so that the sweep can tell its age.
