@@ -28,7 +28,7 @@ var browserBreakages = []struct {
 			r.Header.Del("Access-Control-Allow-Credentials")
 		}}, "^fetch with credentials"},
 	{breakage{name: "second upload taken", want: "want Upload URL already used",
-		answer: status(http.StatusConflict, http.StatusOK, "post")}, "^guide fetch"},
+		answer: status(http.StatusConflict, http.StatusOK, "post")}, "^fetch with credentials"},
 }
 
 // TestBrowser plays upload widgets and HTTP clients of pages in Chromium, with the snippets of the
