@@ -125,7 +125,7 @@ func outerEnviron() (environ []string) {
 func (s *server) play(t *testing.T, at *front, dir string, command ...string,
 ) (out string, ok bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir, cmd.WaitDelay = dir, 10*time.Second

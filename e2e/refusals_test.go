@@ -60,11 +60,17 @@ func wantRefusal(t *testing.T, a answer, status, code int) {
 	}
 }
 
-// wantUploadHeaders checks what every answer under /upload/ has.
+// wantUploadHeaders checks what every answer under /upload/ has, to a request without an origin.
 func wantUploadHeaders(t *testing.T, h http.Header) {
 	t.Helper()
+	wantHeadersFor(t, h, "*")
+}
+
+// wantHeadersFor is wantUploadHeaders for an answer that a page of an origin must be able to read.
+func wantHeadersFor(t *testing.T, h http.Header, origin string) {
+	t.Helper()
 	for name, want := range map[string]string{
-		"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store",
+		"Access-Control-Allow-Origin": origin, "Cache-Control": "no-store",
 		"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
 	} {
 		if got := h.Values(name); len(got) != 1 || got[0] != want {
@@ -120,17 +126,20 @@ func TestTicketRefusals(t *testing.T) {
 		u, other := s.mint(), s.mint()
 		bare, _, _ := strings.Cut(u.UploadURL, "?")
 		unknown := post(t, withTicket(t, u.UploadURL, "AAAAAAAAAAAAAAAAAAAAAAAAAA"), "a.jpg", good)
-		for name, a := range map[string]answer{
-			"random ticket":  unknown,
-			"no ticket":      post(t, bare, "a.jpg", good),
-			"empty ticket":   post(t, bare+"?ticket=", "a.jpg", good),
-			"unknown path":   post(t, s.url+"/upload/x/y?ticket=A", "a.jpg", good),
-			"no path at all": post(t, s.url+"/upload/", "a.jpg", good),
-			"a percent sign": post(t, bare+"?ticket=%zz", "a.jpg", good),
+		missing := post(t, bare, "a.jpg", good)
+		if !strings.Contains(refusalText(t, missing), "its ?ticket=... is missing") {
+			t.Errorf("without a ticket: %s", missing.body)
+		}
+		for name, pair := range map[string][2]answer{
+			"no ticket":      {missing, missing},
+			"unknown path":   {post(t, s.url+"/upload/x/y?ticket=A", "a.jpg", good), unknown},
+			"empty ticket":   {post(t, bare+"?ticket=", "a.jpg", good), missing},
+			"no path at all": {post(t, s.url+"/upload/", "a.jpg", good), missing},
+			"a percent sign": {post(t, bare+"?ticket=%zz", "a.jpg", good), missing},
 		} {
-			wantRefusal(t, a, http.StatusNotFound, 5404)
-			if refusalText(t, a) != refusalText(t, unknown) {
-				t.Errorf("%s is told from an unknown ticket: %s", name, a.body)
+			wantRefusal(t, pair[0], http.StatusNotFound, 5404)
+			if refusalText(t, pair[0]) != refusalText(t, pair[1]) {
+				t.Errorf("%s: %s, not as %s", name, pair[0].body, pair[1].body)
 			}
 		}
 		// The ticket alone finds the draft.
@@ -219,7 +228,11 @@ func deadTicket(t *testing.T, s *server, good []byte) {
 				t.Error("there is no draft after nine refusals")
 			}
 		}
-		wantRefusal(t, post(t, u.UploadURL, "a.jpg", []byte("no picture")), 415, 5455)
+		body := fmt.Appendf(nil, "no picture %d", i)
+		wantRefusal(t, post(t, u.UploadURL, "a.jpg", body), 415, 5455)
+		if i < 9 { // the same body again does not count
+			wantRefusal(t, post(t, u.UploadURL, "a.jpg", body), 415, 5455)
+		}
 	}
 	if d := s.draftOf(u.ID); d.Attempts != 10 || d.LastError == nil || d.LastError.Code != 5455 {
 		t.Errorf("the draft says %+v", d)
@@ -330,7 +343,7 @@ func TestPreflight(t *testing.T) {
 		if a.status != http.StatusNoContent || len(a.body) != 0 {
 			t.Errorf("%s: status %d, %q", name, a.status, a.body)
 		}
-		wantUploadHeaders(t, a.header)
+		wantHeadersFor(t, a.header, "https://app.example")
 		if allow := a.header.Get("Access-Control-Allow-Methods"); !strings.Contains(allow, "POST") {
 			t.Errorf("%s: Access-Control-Allow-Methods %q", name, allow)
 		}

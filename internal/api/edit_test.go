@@ -138,7 +138,7 @@ func TestEditRefusals(t *testing.T) {
 			{jsonType, `{"requireSignedURLs":true}`, 400, 5400}, // a custom id
 			{jsonType, `{"requireSignedURLs":"maybe"}`, 400, 5400},
 			{jsonType, `{"requireSignedURLs":[]}`, 400, 5400},
-			{jsonType, `{"metadata":[]}`, 400, 5400},
+			{jsonType, `{"metadata":[1]}`, 400, 5400},
 			{jsonType, `{"metadata":"x"}`, 400, 5400},
 			{jsonType, `{"metadata":{"a":"` + strings.Repeat("x", 1024) + `"}}`, 400, 5400},
 			{jsonType, `{"creator":5}`, 400, 5400},

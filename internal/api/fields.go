@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"time"
@@ -72,8 +73,12 @@ func (f form) flagIfGiven(name string) (*bool, error) {
 	return &given, nil
 }
 
-// naive is how Python prints a time that knows no zone. It is taken as UTC.
-const naive = "2006-01-02T15:04:05"
+// timeLayouts are RFC 3339, and how Python and PHP print times: a blank for the T, no colon in the
+// zone, or no zone, which is taken as UTC.
+var timeLayouts = []string{
+	time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05",
+	"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z0700", "2006-01-02 15:04:05",
+}
 
 // time returns a point in time, nil when it was not given.
 func (f form) time(name string) (*time.Time, error) {
@@ -81,7 +86,7 @@ func (f form) time(name string) (*time.Time, error) {
 	if err != nil || text == nil {
 		return nil, err
 	}
-	for _, layout := range []string{time.RFC3339, naive} { // both take any fraction of a second
+	for _, layout := range timeLayouts { // all take any fraction of a second
 		if t, err := time.Parse(layout, *text); err == nil {
 			return &t, nil
 		}
@@ -92,7 +97,7 @@ func (f form) time(name string) (*time.Time, error) {
 
 // object returns a JSON object, nil when it was not given: from JSON, from JSON text, or from the
 // fields that an SDK flattened it into. Whether it is one is for the core to say; what is
-// returned from flattened fields always is.
+// returned from flattened fields always is. An empty list is an empty object: PHP writes both as [].
 func (f form) object(name string) (json.RawMessage, error) {
 	v, err := f.one(name)
 	if err != nil {
@@ -103,6 +108,9 @@ func (f form) object(name string) (json.RawMessage, error) {
 		whole = v.json
 		if text := strings.TrimSpace(v.text); whole == nil && text != "" && text != "null" {
 			whole = json.RawMessage(text)
+		}
+		if inner, ok := bytes.CutPrefix(whole, []byte("[")); ok && string(bytes.TrimSpace(inner)) == "]" {
+			whole = json.RawMessage("{}")
 		}
 	}
 	tree, err := f.unflatten(name)

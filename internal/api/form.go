@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/images"
+	"calotype/internal/v4"
 )
 
 // maxFields bounds the fields of one request.
@@ -37,18 +38,19 @@ func (v field) isNull() bool { return string(v.json) == "null" }
 // decodeForm reads a body by its declared type. An empty body is an empty form under every type,
 // since some clients declare JSON on every request. Errors are Invalid and NotForm.
 func decodeForm(contentType string, body []byte) (form, error) {
-	content := bytes.TrimSpace(body)
+	content := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))) // a mark of UTF-8
 	if len(content) == 0 {
 		return nil, nil
 	}
-	media, params, err := mime.ParseMediaType(contentType)
+	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
 		media = ""
 	}
+	boundary, isForm := v4.FormBoundary(contentType)
 	isJSON := media == "application/json" || strings.HasSuffix(media, "+json")
 	switch {
-	case media == "multipart/form-data":
-		return decodeMultipart(params["boundary"], body)
+	case isForm:
+		return decodeMultipart(boundary, body)
 	// The guide's own curl call sends JSON under curl's default type, and fetch a string as text.
 	case isJSON || content[0] == '{':
 		return decodeJSON(content)
@@ -78,7 +80,7 @@ func decodeMultipart(boundary string, body []byte) (form, error) {
 		if len(f) == maxFields {
 			return nil, tooManyFields()
 		}
-		name := part.FormName()
+		name := v4.PartName(part)
 		if name == "" {
 			return nil, invalid(`A part of the multipart body has no name: it needs the header ` +
 				`Content-Disposition: form-data; name="...".`)

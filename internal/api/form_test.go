@@ -292,3 +292,28 @@ func FuzzEncodings(f *testing.F) {
 		check("multipart", got, err)
 	})
 }
+
+// TestTimesOfOtherLanguages: how Python and PHP print a moment.
+func TestTimesOfOtherLanguages(t *testing.T) {
+	t.Parallel()
+	want := time.Date(2026, 11, 29, 0, 42, 6, 0, time.UTC)
+	for _, text := range []string{
+		"2026-11-29T00:42:06Z", "2026-11-29T01:42:06+01:00", "2026-11-29T00:42:06+0000",
+		"2026-11-29 00:42:06+00:00", "2026-11-29 00:42:06+0000", "2026-11-29T00:42:06",
+		"2026-11-29 00:42:06", "2026-11-29T00:42:06.000000",
+	} {
+		f := form{{name: "expiry", text: text}}
+		if got, err := f.time("expiry"); err != nil || !got.Equal(want) {
+			t.Errorf("%q: got %v, %v", text, got, err)
+		}
+	}
+}
+
+// TestJSONWithAMark: some editors and .NET put a mark of UTF-8 before JSON.
+func TestJSONWithAMark(t *testing.T) {
+	t.Parallel()
+	f, err := decodeForm("application/json", []byte("\xef\xbb\xbf{\"creator\":\"ann\"}"))
+	if err != nil || len(f) != 1 || f[0].text != "ann" {
+		t.Errorf("got %+v, %v", f, err)
+	}
+}

@@ -102,7 +102,7 @@ func TestPoliciesAreRefused(t *testing.T) {
 			{"mechanisms", `{"webhooks": [{"id": "` + strings.Repeat("0", 32) + `"}]}`, "there is no"},
 			{"mechanisms", `{"webhooks": [{"id": "\u0000"}]}`, "there is no"},
 			{"mechanisms", `{"webhooks": ["` + hook + `"]}`, "mechanisms must be"},
-			{"mechanisms", `[]`, "mechanisms must be"},
+			{"mechanisms", `[1]`, "mechanisms must be"},
 			{"enabled", `"perhaps"`, "enabled must be"},
 			{"name", `"a\u0000b"`, "name must be"},
 		} {

@@ -3,8 +3,6 @@ package api
 import (
 	"errors"
 	"io"
-	"mime"
-	"net/http"
 	"slices"
 	"time"
 
@@ -31,7 +29,7 @@ func (a *api) counted(handler func(*call) (any, error)) func(*call) (any, error)
 // field url.
 func (a *api) createImage(c *call) (any, error) {
 	create := a.fetchImage
-	if isMultipart(c.Request) {
+	if _, isForm := v4.FormBoundary(c.Request.Header.Get("Content-Type")); isForm {
 		create = a.uploadImage
 	}
 	img, err := create(c)
@@ -43,12 +41,6 @@ func (a *api) createImage(c *call) (any, error) {
 		return nil, err
 	}
 	return v4.WithInfo{Result: shown[0]}, nil
-}
-
-func isMultipart(r *http.Request) bool {
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return media == "multipart/form-data" &&
-		(err == nil || errors.Is(err, mime.ErrInvalidMediaParameter))
 }
 
 // uploadImage takes a form that may have a file.
@@ -69,9 +61,12 @@ func (a *api) uploadImage(c *call) (img images.Image, err error) {
 		return img, err
 	}
 	defer upload.Close()
+	if err := v4.CheckDeclaredSize(c.Request, a.Core.MaxUploadBytes); err != nil {
+		return img, err
+	}
 	var fields form
 	filename, err := v4.ReadFileForm(c.Request, body, upload, fields.add)
-	if err != nil && !errors.Is(err, v4.ErrNoFile) {
+	if err != nil && !errors.Is(err, v4.ErrNoFile) && !errors.Is(err, v4.ErrNothingChosen) {
 		return img, err
 	}
 	from, wrong := fields.text("url")

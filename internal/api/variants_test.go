@@ -146,16 +146,16 @@ var refusedVariants = map[string]string{
 	`{"width":1,"gravity":"auto"}`:                     "gravity is not supported",
 	`{"width":1,"format":"webp"}`:                      "format is not supported",
 	`{"width":1,"trim.width":3}`:                       "trim is not supported",
-	`{"width":1,"widht":2}`:                            "there is no such option",
+	`{"width":1,"widht":2}`:                            "there is no option",
 	`{"width":1,"fit":"pad,quality=1"}`:                "fit must be one of",
 	`"width=1"`:                                        "must be a JSON object",
-	`[]`:                                               "must be a JSON object",
+	`[1]`:                                              "must be a JSON object",
 	`5`:                                                "must be a JSON object",
 	`{"width":1,"fit":"\u0000"}`:                       "fit must be one of",
 	`{"width":1,"browser_ttl":3600.5}`:                 "browser_ttl must be",
 	`{"width":1,"anim":"no"}`:                          "anim must be true or false",
 	`{"width":9223372036854775808}`:                    "width must be",
-	`{"width":1,"` + strings.Repeat("x", 300) + `":1}`: "there is no such option",
+	`{"width":1,"` + strings.Repeat("x", 300) + `":1}`: "there is no option",
 }
 
 func TestVariantRefusals(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"calotype/internal/images"
@@ -199,16 +198,9 @@ var conditions = []string{
 
 var acceptRanges = []string{"bytes"}
 
-// maxRanges bounds the ranges of an answer: each has a header of its own. Who asks for more is sent
-// the whole, as HTTP allows.
-const maxRanges = 10
-
 // serveContent sends content, or the ranges of it that are asked for. A refusal by net/http, of a
 // range outside of the picture or of a precondition, is returned in our own form.
 func (a *answer) serveContent(r *http.Request, content io.ReadSeeker) error {
-	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
-		r.Header.Del("Range")
-	}
 	a.holding = true
 	http.ServeContent(a, r, "", time.Time{}, content)
 	switch held := a.release(); held {

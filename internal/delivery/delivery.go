@@ -154,6 +154,7 @@ func (d *delivery) send(
 	}()
 	setPictureHeaders(h, resolved, etag, caching)
 	h["Content-Type"] = []string{rendition.Format.MIME()}
+	keepRange(r.Header)
 	if a.serveWhole(r, rendition) {
 		return nil
 	}

@@ -73,6 +73,9 @@ var aliases = map[string]string{
 	"f": "format", "g": "gravity", "h": "height", "q": "quality", "w": "width",
 }
 
+// optionNames lists all options of a flexible variant for people.
+const optionNames = "anim, background, dpr, fit, format, gravity, height, metadata, quality and width"
+
 // formats are the values of the option format. AVIF falls back to WebP, which every client that
 // shows AVIF shows too, as Cloudflare's does for pictures that would take it too long.
 var formats = map[string]render.Format{
@@ -89,6 +92,9 @@ func parseRecipe(text string) (recipe, error) {
 	density := 1.0
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(text, ",") {
+		if pair == "" { // as in "w=100,"
+			continue
+		}
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
 			return recipe{}, errors.New("an option must have the form name=value")
@@ -108,6 +114,9 @@ func parseRecipe(text string) (recipe, error) {
 			}
 		default:
 			err = r.options.Set(key, value)
+			if errors.Is(err, render.ErrNoOption) {
+				err = fmt.Errorf("there is no option %.40q; the options are %s", key, optionNames)
+			}
 		}
 		if err != nil {
 			return recipe{}, err

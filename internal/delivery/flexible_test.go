@@ -39,10 +39,10 @@ func TestParseRecipe(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"w=0": "width must be", "w=auto": "width must be", "w=-1": "width must be", "w=": "width must be",
-		"w=1,": "name=value", ",w=1": "name=value", "=": "there is no such option",
+		"w=1,x": "name=value", "=": "there is no option",
 		"w=1,width=2": "width is given twice", "dpr=1,dpr=1": "dpr is given twice",
 		"f=auto,format=auto": "format is given twice",
-		"W=1":                "there is no such option", "hacker=1": "there is no such option",
+		"W=1":                "there is no option", "hacker=1": `no option "hacker"`,
 		"dpr=3": "dpr must be", "dpr=0": "dpr must be", "dpr=NaN": "dpr must be",
 		"dpr=0x1": "dpr must be", "dpr=1e0": "dpr must be", "dpr=.": "dpr must be",
 		"f=json": "format must be one of", "f=baseline-jpeg": "format must be one of",

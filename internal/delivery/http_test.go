@@ -87,6 +87,22 @@ func TestRanges(t *testing.T) {
 		!bytes.Equal(r.body, whole.body) {
 		t.Errorf("more ranges: got %d, %d bytes", r.StatusCode, len(r.body))
 	}
+	h.refused(path, 416, 9424, "Range", "bytes=99999999999999999999-")
+	for asked, want := range map[string][]byte{
+		"items=0-1": nil, "bytes": nil, "bytes=": nil, "bytes=abc": nil, "bytes=5-2": nil, "bytes=-": nil,
+		"bytes=0x1-2": nil, "bytes=+1-2": nil, "bytes=1-2-3": nil, "bytes=3-9,abc": nil, "none": nil,
+		"Bytes=3-9": whole.body[3:10], "bytes= 3-9 ,": whole.body[3:10],
+		"bytes=3-99999999999999999999": whole.body[3:],
+	} {
+		status := 206
+		if want == nil {
+			status, want = 200, whole.body
+		}
+		r := h.ask("GET", path, "Range", asked)
+		if r.StatusCode != status || !bytes.Equal(r.body, want) {
+			t.Errorf("%q: got %d, %d bytes, want %d, %d", asked, r.StatusCode, len(r.body), status, len(want))
+		}
+	}
 }
 
 // maxRanges is how many ranges one answer may have.

@@ -11,6 +11,9 @@ const (
 	// prefix may stand before a delivery path: it is where a customer's own domain has it.
 	prefix = "/cdn-cgi/imagedelivery"
 
+	// transformPrefix is where Cloudflare transforms pictures of any site.
+	transformPrefix = "/cdn-cgi/image/"
+
 	hashLength = 22 // base64url characters
 	// maxPath bounds a path in bytes: an id has at most 1024 characters of up to 4 bytes, each of
 	// which is 3 bytes when escaped.
@@ -50,6 +53,11 @@ func splitPath(escaped string) (target, error) {
 	t := target{path: escaped}
 	if strings.HasPrefix(escaped, prefix+"/") {
 		t.path = escaped[len(prefix):]
+	}
+	if strings.HasPrefix(escaped, transformPrefix) {
+		return target{}, images.Errorf(images.AccountUnknown, "Transformations of other sites' "+
+			"pictures (/cdn-cgi/image) are not supported: upload the picture, and put the options in "+
+			"place of the variant. See docs/moving.md")
 	}
 	hash, rest, _ := strings.Cut(strings.TrimPrefix(t.path, "/"), "/")
 	if !strings.HasPrefix(t.path, "/") || !isHash(hash) {

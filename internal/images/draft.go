@@ -15,9 +15,10 @@ import (
 // A Ticket is the secret in a one-time upload URL; here, what may be told of it.
 type Ticket struct {
 	Expires     time.Time
-	Refusals    int    // complete bodies refused for their content
+	Refusals    int    // complete bodies refused for their content; repeats of the last are one
 	LastKind    Kind   // of the last refusal
 	LastMessage string // "" when there was none
+	refused     string // SHA-256 of the last refused body, hex; "" if it may be tried again
 }
 
 // NewDraft is what a client asks for with a one-time URL. Nil fields were not given.

@@ -2,6 +2,7 @@ package images_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -74,6 +75,7 @@ func runningClock(core *images.Service) *clock {
 	return c
 }
 
+// refused posts a body that is no picture, another one each time: a repeat would not count.
 func refused(t *testing.T, core *images.Service, ticket string) {
 	t.Helper()
 	u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
@@ -81,7 +83,7 @@ func refused(t *testing.T, core *images.Service, ticket string) {
 		t.Fatal(err)
 	}
 	defer u.Close()
-	if _, err := u.Write([]byte("no picture")); err != nil {
+	if _, err := u.Write([]byte("no picture " + rand.Text())); err != nil {
 		t.Fatal(err)
 	}
 	_, err = u.Finish(t.Context(), "cat.txt")

@@ -34,10 +34,10 @@ type gate struct {
 	end     context.CancelCauseFunc
 	deleted chan struct{} // closed when the draft was deleted: bodies are of no use
 
-	asking   int // bodies inside, and those that wait
-	inside   int // bodies being received or decoded
-	decoding int // of these, those that are decoded
-	refusals int // of the ticket, as far as is known here
+	asking   int             // bodies inside, and those that wait
+	inside   int             // bodies being received or decoded
+	decoding map[string]bool // the SHA-256 of those that are decoded: equal ones wait for the first
+	ticket   Ticket          // its refusals, as far as they are known here
 
 	next chan struct{} // closed when a decoding ends
 }
@@ -92,7 +92,8 @@ func (g *gates) ask(key string) (at *gate, alone bool) {
 		if g.of == nil {
 			g.of = map[string]*gate{}
 		}
-		at = &gate{deleted: make(chan struct{}), next: make(chan struct{})}
+		at = &gate{deleted: make(chan struct{}), next: make(chan struct{}),
+			decoding: map[string]bool{}}
 		at.ended, at.end = context.WithCancelCause(context.Background())
 		g.of[key] = at
 	}
@@ -131,20 +132,23 @@ func (p *pass) gone() <-chan struct{} {
 	return p.at.deleted
 }
 
-// know notes how often the ticket was refused, by its row.
-func (p *pass) know(refusals int) {
+// know notes what the row of the ticket says of its refusals.
+func (p *pass) know(t Ticket) {
 	p.g.mu.Lock()
 	defer p.g.mu.Unlock()
-	p.at.refusals = max(p.at.refusals, refusals)
+	if t.Refusals > p.at.ticket.Refusals {
+		p.at.ticket = t
+	}
 }
 
-// decode begins a decoding. It waits while each of the refusals that are left may come of a decoding
-// that runs. TicketDead after the last refusal, TicketCrowded when ctx ends, errGateEnded when the
-// ticket was used or cancelled. On success the caller calls decoded at its end, after a refusal was
-// counted.
-func (p *pass) decode(ctx context.Context) error {
+// decode begins the decoding of a body by its SHA-256. It waits while each of the refusals that are
+// left may come of a decoding that runs, and while an equal body is decoded. The answer of before for
+// the last refused body; TicketDead after the last refusal, TicketCrowded when ctx ends, errGateEnded
+// when the ticket was used or cancelled. On success the caller calls decoded at its end, after a
+// refusal was counted.
+func (p *pass) decode(ctx context.Context, sum string) error {
 	for {
-		next, err := p.tryDecode()
+		next, err := p.tryDecode(sum)
 		if next == nil {
 			return err
 		}
@@ -157,37 +161,47 @@ func (p *pass) decode(ctx context.Context) error {
 }
 
 // tryDecode is decode for a caller that does not wait: next is closed when a decoding ends.
-func (p *pass) tryDecode() (next <-chan struct{}, err error) {
+func (p *pass) tryDecode(sum string) (next <-chan struct{}, err error) {
 	p.g.mu.Lock()
 	defer p.g.mu.Unlock()
-	switch at := p.at; {
-	case at.refusals >= maxRefusals:
+	at := p.at
+	before := at.ticket.refusal(sum)
+	switch {
+	case at.ticket.Refusals >= maxRefusals:
 		return nil, refusedTooOften()
 	case at.ended.Err() != nil:
 		return nil, errGateEnded
-	case at.refusals+at.decoding >= maxRefusals:
+	case before != nil:
+		return nil, before
+	case at.decoding[sum], at.ticket.Refusals+len(at.decoding) >= maxRefusals:
 		return at.next, nil
 	}
-	p.at.decoding++
+	at.decoding[sum] = true
 	return nil, nil
 }
 
-func (p *pass) decoded() {
+func (p *pass) decoded(sum string) {
 	p.g.mu.Lock()
 	defer p.g.mu.Unlock()
-	p.at.decoding--
+	delete(p.at.decoding, sum)
 	close(p.at.next)
 	p.at.next = make(chan struct{})
 }
 
-// refuse counts a refusal of the ticket, which has had so many by its row; 0 when not known.
+// refuse notes a refusal of the ticket and what its row says afterwards; nil when that is not known.
 // The last one ends the gate.
-func (p *pass) refuse(refusals int) {
+func (p *pass) refuse(t *Ticket) {
 	p.g.mu.Lock()
 	defer p.g.mu.Unlock()
 	p.g.refused++
-	p.at.refusals = max(p.at.refusals+1, refusals)
-	if p.at.refusals >= maxRefusals {
+	known := &p.at.ticket
+	switch {
+	case t == nil:
+		known.Refusals++
+	case t.Refusals > known.Refusals:
+		*known = *t
+	}
+	if known.Refusals >= maxRefusals {
 		p.g.endLocked(p.key)
 	}
 }

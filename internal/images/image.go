@@ -121,7 +121,7 @@ func (s *Service) deleteRow(
 }
 
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
-	created, uploaded, draft, expires, refusals, last_kind, last_message,
+	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
 	size, sha256, thumbhash`
 
@@ -136,7 +136,7 @@ func scanImageAnd(r row, more ...any) (Image, error) {
 		ticket                          Ticket
 		created, uploaded, expires      int64
 		kind                            string
-		meta                            sql.NullString
+		meta, refused                   sql.NullString
 		blob, format, sha256, thumbhash sql.NullString
 		width, height, orientation      sql.NullInt64
 		maxPixels, scans, frames, size  sql.NullInt64
@@ -144,7 +144,7 @@ func scanImageAnd(r row, more ...any) (Image, error) {
 	)
 	err := r.Scan(append([]any{&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta,
 		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
-		&expires, &ticket.Refusals, &kind, &ticket.LastMessage,
+		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
 		&size, &sha256, &thumbhash}, more...)...)
 	if err != nil {
@@ -156,6 +156,7 @@ func scanImageAnd(r row, more ...any) (Image, error) {
 	}
 	if img.Draft {
 		ticket.Expires, ticket.LastKind = fromMicros(expires), kindNamed(kind)
+		ticket.refused = refused.String
 		img.Ticket = &ticket
 		return img, nil
 	}

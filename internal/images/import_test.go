@@ -136,7 +136,7 @@ func TestImportLeavesOutWhatCannotBeHeld(t *testing.T) {
 		i.Creator, i.Filename = ptr("a\nb"), "folder/"+strings.Repeat("é", 200)
 		adapted, lost, err := i.Adapted()
 		if err != nil || len(lost) != 3 || adapted.Meta != nil || adapted.Creator != nil ||
-			len(adapted.Filename) != 254 {
+			len(adapted.Filename) != 255 {
 			t.Fatalf("adapted to %+v, lost %v, %v", adapted, lost, err)
 		}
 		img, err := bring(t, core, i, imagestest.JPEG(t, 1))

@@ -136,3 +136,24 @@ func TestMetaRowsFollowTheImage(t *testing.T) {
 		rows(3)
 	})
 }
+
+// TestMetadataInEscapes: what counts are the characters in UTF-8, not how a client escapes them.
+func TestMetadataInEscapes(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	long := `{"a":"` + strings.Repeat(`\u00e9`, 500) + `\"\\"}`
+	img, _ := draft(t, core, images.NewDraft{Meta: json.RawMessage(long)})
+	if want := `{"a":"` + strings.Repeat("é", 500) + `\"\\"}`; string(img.Meta) != want {
+		t.Errorf("got %s", img.Meta)
+	}
+	for meta, says := range map[string]string{
+		`{"a":"` + strings.Repeat(`\u00e9`, 512) + `"}`:             "longer than 1024 bytes",
+		`{"a":"` + strings.Repeat(`\u0001\u00e9\u00e9`, 100) + `"}`: "control characters",
+		`{"a":1e400}`: "out of range",
+	} {
+		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{Meta: json.RawMessage(meta)})
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%.40s: got %v, want %q", meta, err, says)
+		}
+	}
+}

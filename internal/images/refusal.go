@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -36,8 +37,9 @@ func renderError(doing string, err error) error {
 	return &Error{Kind: kind, Msg: msg, Err: fmt.Errorf("%s: %w", doing, err)}
 }
 
-// Refuse counts err as a refusal of the ticket if it is about the content of a body, and
-// returns err. The tenth kills the ticket.
+// Refuse counts err as a refusal of the ticket if it is about the content of a body, and returns
+// err. The tenth kills the ticket. A body that was also the last refused one is not counted again:
+// several upload widgets repeat by themselves whatever is refused.
 func (u *Upload) Refuse(ctx context.Context, err error) error {
 	e := AsError(err)
 	switch e.Kind {
@@ -45,38 +47,53 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 	default:
 		return err
 	}
-	n := 0
+	sum := hex.EncodeToString(u.sum.Sum(nil))
+	if errors.Is(err, render.ErrWorker) {
+		sum = "" // it took too long, or too much memory: the next try may do better
+	}
+	var refused *Ticket
 	counting := u.s.DB.Tx(context.WithoutCancel(ctx), func(tx *sqldb.Tx) (err error) {
-		n, err = u.countRefusal(tx, e)
+		refused, err = u.countRefusal(tx, e, sum)
 		return err
 	})
 	if counting != nil {
-		n = 0
+		refused = nil
 		u.s.Log.Error("a refusal was not counted", "image", u.draft.Key, "err", counting)
 	}
-	if n > 0 || counting != nil {
-		u.pass.refuse(n)
+	if refused != nil || counting != nil {
+		u.pass.refuse(refused)
 	}
 	u.s.outbox.nudge()
 	return err
 }
 
-// countRefusal counts a refusal of the ticket, in an event too, and returns how many there were; 0
-// when another body was taken, or the draft was deleted.
-func (u *Upload) countRefusal(tx *sqldb.Tx, e *Error) (n int, err error) {
+// countRefusal counts a refusal of the ticket, in an event too, and returns the ticket afterwards;
+// nil when it was counted before, another body was taken, or the draft was deleted. sum is the body's
+// SHA-256 in hex, "" for one that may be tried again.
+func (u *Upload) countRefusal(tx *sqldb.Tx, e *Error, sum string) (*Ticket, error) {
 	draft, err := scanImage(tx.QueryRow(`UPDATE images
-		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3
-		WHERE key = ?1 AND draft = 1 RETURNING `+imageColumns, u.draft.Key, e.Kind.String(), e.Msg))
+		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3, refused_sha256 = ?4
+		WHERE key = ?1 AND draft = 1 AND (COALESCE(refused_sha256, '') <> ?4 OR ?4 = '')
+		RETURNING `+imageColumns, u.draft.Key, e.Kind.String(), e.Msg, sum))
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+		return nil, nil
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	n = draft.Ticket.Refusals
-	if n > maxRefusals { // bodies of other nodes that came at once with the last one
-		return n, nil
+	t := draft.Ticket
+	if t.Refusals > maxRefusals { // bodies of other nodes that came at once with the last one
+		return t, nil
 	}
-	return n, u.s.record(tx, draft.Account, Event{Type: UploadFailed, Image: draft,
-		Failure: &UploadFail{Kind: e.Kind, Message: e.Msg, Attempt: n, Final: n == maxRefusals}})
+	return t, u.s.record(tx, draft.Account, Event{Type: UploadFailed, Image: draft, Failure: &UploadFail{
+		Kind: e.Kind, Message: e.Msg, Attempt: t.Refusals, Final: t.Refusals == maxRefusals}})
+}
+
+// refusal returns the answer to a body of this SHA-256 when it was the last refused one, nil else. Of
+// one that was too large only the beginning is known.
+func (t Ticket) refusal(sum string) error {
+	if t.refused == "" || t.refused != sum || t.LastKind == TooLarge {
+		return nil
+	}
+	return &Error{Kind: t.LastKind, Msg: t.LastMessage}
 }

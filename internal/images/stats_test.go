@@ -2,6 +2,7 @@ package images_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -43,8 +44,9 @@ func TestTicketCounts(t *testing.T) {
 		_, dead := draft(t, core, images.NewDraft{})
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		want("two drafts and an image", 2, 0, 0)
-		for range 10 {
-			_, err := post(t.Context(), core, images.UploadRequest{Ticket: dead}, []byte("no picture"))
+		for i := range 10 {
+			_, err := post(t.Context(), core, images.UploadRequest{Ticket: dead},
+				fmt.Appendf(nil, "no picture %d", i))
 			wantKind(t, err, images.Unsupported)
 		}
 		want("one refused", 1, 1, 0)

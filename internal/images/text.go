@@ -3,6 +3,7 @@ package images
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"regexp"
 	"slices"
@@ -108,6 +109,12 @@ func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
 		return refuse("it is not JSON in UTF-8")
 	}
 	if compact.Len() > maxMetaBytes {
+		var err error
+		if compact, err = unescaped(compact.Bytes()); err != nil {
+			return refuse("it is not JSON in UTF-8")
+		}
+	}
+	if compact.Len() > maxMetaBytes {
 		return refuse("it is longer than 1024 bytes")
 	}
 	if compact.Bytes()[0] != '{' {
@@ -115,12 +122,45 @@ func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
 	}
 	var value any
 	if err := json.Unmarshal(compact.Bytes(), &value); err != nil {
+		if errors.As(err, new(*json.UnmarshalTypeError)) {
+			return refuse("it holds a number that is out of range")
+		}
 		return refuse("it is not JSON in UTF-8")
 	}
 	if hasControls(value) {
 		return refuse("it holds control characters")
 	}
 	return compact.Bytes(), nil
+}
+
+// unescaped writes the strings of compact JSON without escapes where none are needed: some clients
+// send every character beyond ASCII as six bytes.
+func unescaped(compact []byte) (out bytes.Buffer, err error) {
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	for i := 0; i < len(compact); i++ {
+		if compact[i] != '"' {
+			out.WriteByte(compact[i])
+			continue
+		}
+		end := i + 1
+		for compact[end] != '"' {
+			if compact[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		var text string
+		if err = json.Unmarshal(compact[i:end+1], &text); err == nil {
+			err = enc.Encode(text)
+		}
+		if err != nil {
+			return out, err
+		}
+		out.Truncate(out.Len() - 1) // the line break
+		i = end
+	}
+	return out, nil
 }
 
 // hasControls reports whether a JSON value of at most maxMetaBytes holds control characters.
@@ -146,16 +186,18 @@ func plainLines(s string) bool {
 	return plainText(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(s))
 }
 
-// cleanFilename keeps of a declared file name what may be stored: the last segment of its path, in
-// UTF-8, without control and bidirectional formatting characters, 255 bytes at most.
+// cleanFilename keeps of a declared file name what may be stored: folders and name, in UTF-8, without
+// control and bidirectional formatting characters, 255 bytes at most. A path with backslashes is one
+// of the client's own disk, of which only the name stays. No segment leads upwards.
 func cleanFilename(name string) string {
-	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	name = name[strings.LastIndexByte(name, '\\')+1:]
 	name = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError {
 			return -1
 		}
 		return r
 	}, name)
+	name = withoutDots(name)
 	if len(name) <= maxFilenameBytes {
 		return name
 	}
@@ -163,7 +205,14 @@ func cleanFilename(name string) string {
 	for !utf8.RuneStart(name[cut]) {
 		cut--
 	}
-	return name[:cut]
+	return withoutDots(name[:cut])
+}
+
+// withoutDots drops the segments of a path that are empty or dots only.
+func withoutDots(path string) string {
+	return strings.Join(slices.DeleteFunc(strings.Split(path, "/"), func(segment string) bool {
+		return strings.Trim(segment, ".") == ""
+	}), "/")
 }
 
 func lower(s string) string { return strings.ToLower(s) }

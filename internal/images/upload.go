@@ -54,6 +54,10 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	if r.IdempotencyKey != "" {
 		u.claimer = hashHex(r.IdempotencyKey)
 	}
+	if r.Ticket == "" {
+		return nil, Errorf(TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
+			"uploadURL whole, as it was given")
+	}
 	err := u.enter(ctx, r.Ticket)
 	if err == nil {
 		err = u.admit(r.Size, u.draft.Account, u.draft.Key)
@@ -85,7 +89,7 @@ func (u *Upload) enter(ctx context.Context, ticket string) error {
 		}
 	}
 	if !u.repeat {
-		u.pass.know(u.draft.Ticket.Refusals)
+		u.pass.know(*u.draft.Ticket)
 	}
 	return nil
 }
@@ -202,6 +206,8 @@ func (u *Upload) Write(p []byte) (n int, err error) {
 	default:
 	}
 	if u.size+int64(len(p)) > u.s.MaxUploadBytes {
+		// A repeat is known by its beginning, which is longer than each body that is allowed.
+		u.sum.Write(p[:u.s.MaxUploadBytes-u.size+1])
 		return 0, u.tooLarge()
 	}
 	n = len(p)
@@ -248,12 +254,12 @@ func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	if u.repeat {
 		return u.again(u.draft, sum)
 	}
-	if err := u.pass.decode(ctx); errors.Is(err, errGateEnded) {
+	if err := u.pass.decode(ctx, sum); errors.Is(err, errGateEnded) {
 		return u.lost(ctx, sum)
 	} else if err != nil {
 		return Image{}, err
 	}
-	defer u.pass.decoded()
+	defer u.pass.decoded(sum)
 	original, err := u.store(ctx, sum)
 	if err != nil {
 		return Image{}, u.Refuse(ctx, err)

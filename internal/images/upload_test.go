@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -270,7 +271,9 @@ func TestFilenames(t *testing.T) {
 	core := imagestest.New(t)
 	long := fmt.Sprintf("%0254d", 7)
 	for declared, want := range map[string]string{
-		"a.jpg": "a.jpg", `C:\Users\me\Фото.jpg`: "Фото.jpg", "../../etc/passwd": "passwd",
+		"a.jpg": "a.jpg", `C:\Users\me\Фото.jpg`: "Фото.jpg", "../../etc/passwd": "etc/passwd",
+		"2024/05/a.jpg": "2024/05/a.jpg", "/.//a/.../b.jpg": "a/b.jpg", "a/.\u202e./b": "a/b",
+		strings.Repeat("a/", 126) + "...b": strings.Repeat("a/", 125) + "a", "..": "",
 		"a\x00\n\u202egpj.exe": "agpj.exe", "bad\xffutf8": "badutf8", "": "",
 		long + "ж": long, "emoji 🦊 + & # %20.png": "emoji 🦊 + & # %20.png",
 	} {

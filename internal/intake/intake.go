@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"calotype/internal/images"
-	"calotype/internal/requestid"
 	"calotype/internal/v4"
 )
 
@@ -62,7 +61,7 @@ func New(c Config) http.Handler {
 func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	requestID := v4.Prepare(w, r)
-	setHeaders(w.Header())
+	setHeaders(w.Header(), r)
 	b := v4.NewBody(w, r, v4.BodyLimits{
 		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes + v4.FormOverhead,
 	})
@@ -78,10 +77,7 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		err = errors.Join(unforeseen(err), v4.WriteError(w, refusal))
 	case result == nil: // a preflight
-		w.Header().Set("Access-Control-Allow-Methods", allowedMethods)
-		// The star does not cover Authorization, which some clients send to every host.
-		w.Header().Set("Access-Control-Allow-Headers", "*, Authorization")
-		w.Header().Set("Access-Control-Max-Age", "7200")
+		setPreflightHeaders(w.Header(), r)
 		status = http.StatusNoContent
 		w.WriteHeader(status)
 	default:
@@ -103,15 +99,6 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		attrs = append(attrs, slog.Any("err", err))
 	}
 	in.Log.LogAttrs(r.Context(), level, "upload", attrs...)
-}
-
-const allowedMethods = "POST, OPTIONS"
-
-// setHeaders lets any page of any site post here and read the answer.
-func setHeaders(h http.Header) {
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Retry-After, "+requestid.Header)
-	h.Set("Referrer-Policy", "no-referrer") // the URL holds the ticket
 }
 
 // answer returns the result of a request, nil for a preflight.
@@ -153,6 +140,9 @@ func (in *intake) post(r *http.Request, b *v4.Body) (any, error) {
 	defer upload.Close()
 	variants, err := in.variants(r.Context(), upload)
 	if err != nil {
+		return nil, err
+	}
+	if err := v4.CheckDeclaredSize(r, in.Core.MaxUploadBytes); err != nil {
 		return nil, err
 	}
 	filename, err := v4.ReadFileForm(r, b, upload, ignore)

@@ -33,6 +33,7 @@ const (
 	maxAddressBytes = 8 << 10
 	maxHeaderBytes  = 64 << 10
 	userAgent       = "Calotype"
+	accept          = "image/*,*/*;q=0.8" // some hosts answer 406 to a client that names nothing
 )
 
 // Config says what a Client may do. The zero value reaches public addresses only.
@@ -124,6 +125,11 @@ func (c *Client) Get(ctx context.Context, address string, most int64) (*Answer, 
 	if err == nil && response.ContentLength > most {
 		err = errors.Join(ErrTooLarge, response.Body.Close())
 	}
+	if err == nil {
+		if err = decode(response); err != nil {
+			err = errors.Join(err, response.Body.Close())
+		}
+	}
 	if err != nil {
 		err = why(to.Hostname(), err)
 		cancel()
@@ -147,7 +153,7 @@ func parse(address string) (target, error) {
 	if len(address) > maxAddressBytes {
 		return target{}, &Error{fmt.Sprintf("the URL is longer than %d bytes", maxAddressBytes)}
 	}
-	u, err := url.Parse(address)
+	u, err := url.Parse(asBrowsersRead(address))
 	if err != nil {
 		return target{}, &Error{"the URL is not valid"}
 	}
@@ -230,7 +236,7 @@ func (c *Client) follow(ctx context.Context, to *target) (*http.Response, error)
 // redirect leads to where an answer points. A login that was left behind does not come back, and
 // one in the Location is nobody's.
 func (t *target) redirect(location string) error {
-	next, err := t.Parse(location)
+	next, err := t.Parse(asBrowsersRead(location))
 	if err != nil || location == "" || len(location) > maxAddressBytes {
 		return &Error{fmt.Sprintf("the host %.100q redirects to what is no URL", t.Hostname())}
 	}
@@ -252,6 +258,8 @@ func (c *Client) send(ctx context.Context, to target) (*http.Response, error) {
 		return nil, &Error{"the URL is not valid"}
 	}
 	request.Header.Set("User-Agent", userAgent)
+	request.Header.Set("Accept", accept)
+	request.Header.Set("Accept-Encoding", "identity")
 	if to.login != "" {
 		request.Header.Set("Authorization", to.login)
 	}

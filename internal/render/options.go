@@ -166,6 +166,9 @@ var undone = []string{"blur", "border", "brightness", "compression", "contrast",
 	"face-zoom", "flip", "format", "gamma", "gravity", "onerror", "origin-auth", "rotate",
 	"saturation", "segment", "sharpen", "slow-connection-quality", "trim", "upscale", "zoom"}
 
+// ErrNoOption says that there is no option of a name.
+var ErrNoOption = errors.New("there is no option")
+
 // Set sets the option that a key of the URL form names. The error's text says to a client what
 // would be right. What depends on several options is left to Validate.
 func (o *Options) Set(key, value string) (err error) {
@@ -194,8 +197,8 @@ func (o *Options) Set(key, value string) (err error) {
 		if name, _, _ := strings.Cut(key, "."); slices.Contains(undone, name) { // as in trim.left
 			return fmt.Errorf("%s is not supported here: leave it out", name)
 		}
-		return errors.New("there is no such option; the options are anim, background, fit," +
-			" height, metadata, quality and width")
+		return fmt.Errorf("%w %.40q; the options are anim, background, fit, height, metadata, "+
+			"quality and width", ErrNoOption, key)
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"background=":               "background must be a colour of the form #rrggbb",
 		"anim=no":                   "anim must be true or false",
 		"dpr=2":                     "dpr is not supported",
-		"Width=2":                   "there is no such option",
+		"Width=2":                   "there is no option",
 		"width":                     "name=value",
 		"width=1,":                  "name=value",
 		",":                         "name=value",

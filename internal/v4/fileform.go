@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"mime"
 	"mime/multipart"
 	"net/http"
 	"sync"
@@ -22,37 +21,62 @@ func CheckFileForm(r *http.Request) error {
 		return images.Errorf(images.NotForm, "Content-Encoding %.20q is not accepted: send the "+
 			"form as it is", encoding)
 	}
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
+	for _, name := range chunkHeaders {
+		if r.Header.Get(name) != "" {
+			return images.Errorf(images.NotForm, "Chunked and resumable uploads (tus, %s) are not "+
+				"supported: send the whole picture in one form, in the field file", name)
+		}
+	}
+	boundary, isForm := FormBoundary(r.Header.Get("Content-Type"))
+	switch {
+	case !isForm:
 		return images.Errorf(images.NotForm, "Images must be uploaded as a form, not as raw image "+
 			"data. Please use multipart/form-data format, with the picture in the field file")
+	case boundary == "":
+		return images.Errorf(images.NotForm, "The Content-Type multipart/form-data has no boundary: "+
+			"do not set this header yourself; the browser or the HTTP client sets it for a form")
 	}
 	return nil
 }
 
-// ErrNoFile refuses a form without a field file. All else of it was read.
+// CheckDeclaredSize refuses a form that is too large by its own account, if its client waits to be
+// told to go on: it need not send what would be refused. All others are heard, as most clients do
+// not listen while they send.
+func CheckDeclaredSize(r *http.Request, most int64) error {
+	if r.Header.Get("Expect") == "" || r.ContentLength <= most+FormOverhead {
+		return nil
+	}
+	return images.Errorf(images.TooLarge, "The file is larger than the %d bytes allowed", most)
+}
+
+// ErrNoFile refuses a form without a picture. All else of it was read.
 var ErrNoFile error = images.Errorf(images.Invalid, "Bad request: there is no field file in the "+
 	"form; the picture must be in a field of this name")
 
-// ReadFileForm reads a form from body: the bytes of its field file go to file, every other field to
-// other, which need not read it. It returns the declared name of the file. What is wrong with form
-// or body is an *images.Error: ErrNoFile, Invalid, TooLarge, TooSlow, Aborted.
+// ErrNothingChosen refuses a form whose user chose no file. All else of it was read.
+var ErrNothingChosen error = images.Errorf(images.Invalid, "Bad request: no picture was chosen; "+
+	"the field file is empty")
+
+var errTwoFiles error = images.Errorf(images.Invalid, "Bad request: there are two fields file; "+
+	"one request takes one picture")
+
+// ReadFileForm reads a form from body: the picture in its field file goes to file, every other field
+// to other, which need not read it. It returns the declared name of the file, with its folders. What
+// is wrong with form or body is an *images.Error: ErrNoFile, ErrNothingChosen, Invalid, TooLarge,
+// TooSlow, Aborted.
 func ReadFileForm(
 	r *http.Request, body *Body, file io.Writer, other func(name string, value io.Reader) error,
 ) (filename string, err error) {
-	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		return "", broken()
-	}
+	boundary, _ := FormBoundary(r.Header.Get("Content-Type"))
 	in := readers.Get().(*bufio.Reader)
 	in.Reset(body)
 	defer func() { in.Reset(nil); readers.Put(in) }()
 	bounded := &headerBound{Reader: in}
-	form := multipart.NewReader(bounded, params["boundary"])
-	found := false
+	parts := multipart.NewReader(bounded, boundary)
+	form := fileForm{body: body, file: file}
 	for {
 		bounded.left = maxPartHeader
-		part, err := form.NextRawPart()
+		part, err := parts.NextRawPart()
 		bounded.left = math.MaxInt64
 		if err == io.EOF {
 			break
@@ -60,22 +84,13 @@ func ReadFileForm(
 		if err != nil {
 			return "", formError(body, err)
 		}
-		if part.FormName() != "file" {
-			err := other(part.FormName(), part)
-			if err == nil {
-				_, err = io.Copy(io.Discard, part)
-			}
-			if err != nil {
-				return "", formError(body, err)
-			}
-			continue
+		says := parseDisposition(part.Header.Get("Content-Disposition"))
+		if says.name == "file" {
+			err = form.take(says, part)
+		} else {
+			err = form.pass(says.name, part, other)
 		}
-		if found {
-			return "", images.Errorf(images.Invalid, "Bad request: there are two fields file; "+
-				"one request takes one picture")
-		}
-		found, filename = true, declaredName(part)
-		if err := copyPart(body, file, part); err != nil {
+		if err != nil {
 			return "", err
 		}
 	}
@@ -83,10 +98,7 @@ func ReadFileForm(
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return "", formError(body, err)
 	}
-	if !found {
-		return "", ErrNoFile
-	}
-	return filename, nil
+	return form.filename, form.end()
 }
 
 // The parser of forms reads and hands on some 4 KB at a time, each of which would be a system call
@@ -161,14 +173,4 @@ type writing struct {
 func (w *writing) Write(p []byte) (n int, err error) {
 	n, w.err = w.Writer.Write(p)
 	return n, w.err
-}
-
-// declaredName returns the file name as sent: part.FileName would apply the rules of this
-// machine's paths to it.
-func declaredName(part *multipart.Part) string {
-	_, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
-	if err != nil {
-		return ""
-	}
-	return params["filename"]
 }

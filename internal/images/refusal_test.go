@@ -1,0 +1,139 @@
+package images_test
+
+import (
+	"bytes"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+func makeStream(t *testing.T, core *images.Service) {
+	t.Helper()
+	if _, err := core.OpenStream(t.Context(), account, "laptop", nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// countedRefusals returns how many refusals a draft has, and how many events say so.
+func countedRefusals(t *testing.T, core *images.Service, id string) (refusals, events int) {
+	t.Helper()
+	img, err := core.Image(t.Context(), account, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = core.DB.QueryRow(t.Context(), `SELECT COUNT(*) FROM events WHERE type = ?1`,
+		string(images.UploadFailed)).Scan(&events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img.Ticket.Refusals, events
+}
+
+// TestARepeatedRefusalIsCountedOnce sends what an upload widget sends that repeats each refusal: the
+// answer is the same each time, and there is one refusal and one event. What lies between two equal
+// bodies makes the second a new one.
+func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		core.MaxUploadBytes = 5000
+		makeStream(t, core)
+		made, ticket := draft(t, core, images.NewDraft{})
+		request := images.UploadRequest{Ticket: ticket}
+		picture := imagestest.JPEG(t, 1)
+		for _, c := range []struct {
+			body []byte
+			want images.Kind
+		}{
+			{[]byte("no picture"), images.Unsupported},
+			{picture[:300], images.Undecodable},
+			{bytes.Repeat([]byte("x"), 5001), images.TooLarge},
+			{bytes.Repeat([]byte("x"), 5000), images.Unsupported}, // as the one before begins
+			{[]byte("no picture"), images.Unsupported},
+		} {
+			var first string
+			for range 4 {
+				_, err := post(t.Context(), core, request, c.body)
+				wantKind(t, err, c.want)
+				if said := images.AsError(err).Msg; first == "" {
+					first = said
+				} else if said != first {
+					t.Errorf("a repeat is told %q, not %q", said, first)
+				}
+			}
+		}
+		if refusals, events := countedRefusals(t, core, made.ID); refusals != 5 || events != 5 {
+			t.Errorf("%d refusals and %d events, want 5 of each", refusals, events)
+		}
+		if _, err := post(t.Context(), core, request, picture); err != nil {
+			t.Errorf("the right picture is refused: %v", err)
+		}
+	})
+}
+
+// TestARepeatIsNotDecodedAgain: what counts nothing must cost nothing, or it could be sent for ever.
+func TestARepeatIsNotDecodedAgain(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	_, ticket := draft(t, core, images.NewDraft{})
+	body := imagestest.JPEG(t, 1)[:300]
+	for range 20 {
+		_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
+		wantKind(t, err, images.Undecodable)
+		core.Render = nil // it would panic if a worker was asked again
+	}
+}
+
+// TestEqualBodiesAtOnceAreDecodedOnce: equal bodies that were all complete before the first of them was
+// refused.
+func TestEqualBodiesAtOnceAreDecodedOnce(t *testing.T) {
+	t.Parallel()
+	core, decoded := decoders(t, filepath.Join(t.TempDir(), "calotype.db"))
+	_, ticket := draft(t, core, images.NewDraft{})
+	body := imagestest.JPEG(t, 1)
+	body = body[:len(body)-40]
+	var all []*images.Upload
+	for range 4 {
+		u := begin(t, core, images.UploadRequest{Ticket: ticket, Size: -1})
+		if _, err := u.Write(body); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, u)
+	}
+	var wait sync.WaitGroup
+	for _, u := range all {
+		wait.Go(func() {
+			if _, err := u.Finish(t.Context(), ""); images.AsError(err).Kind != images.Undecodable {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	wait.Wait()
+	if n := decoded.Load(); n != 1 {
+		t.Errorf("%d bodies were decoded", n)
+	}
+}
+
+// TestRacingRepeatsOfARefusal: of equal bodies at once one counts.
+func TestRacingRepeatsOfARefusal(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		makeStream(t, core)
+		made, ticket := draft(t, core, images.NewDraft{})
+		var wait sync.WaitGroup
+		for range 4 {
+			wait.Go(func() {
+				_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, []byte("text"))
+				if images.AsError(err).Kind != images.Unsupported {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		wait.Wait()
+		if refusals, events := countedRefusals(t, core, made.ID); refusals != 1 || events != 1 {
+			t.Errorf("%d refusals and %d events, want one", refusals, events)
+		}
+	})
+}

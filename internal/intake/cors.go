@@ -1,0 +1,41 @@
+package intake
+
+import (
+	"net/http"
+
+	"calotype/internal/requestid"
+)
+
+const allowedMethods = "POST, OPTIONS"
+
+// setHeaders lets any page of any site post here and read the answer, also a page whose HTTP client
+// sends credentials along. Nothing here reads them: the ticket in the URL is the only right.
+func setHeaders(h http.Header, r *http.Request) {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Credentials", "true")
+	} else {
+		h.Set("Access-Control-Allow-Origin", "*")
+	}
+	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Expose-Headers", "Allow, Retry-After, X-Should-Retry, "+requestid.Header)
+	h.Set("Referrer-Policy", "no-referrer") // the URL holds the ticket
+}
+
+// setPreflightHeaders allows what is asked for, a method that is then refused too: the page can read
+// a refusal, and would be shown a network error in its place. A star would be no wildcard for a
+// request with credentials.
+func setPreflightHeaders(h http.Header, r *http.Request) {
+	methods := "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+	if asked := r.Header.Get("Access-Control-Request-Method"); asked != "" {
+		methods = asked
+	}
+	headers := "*, Authorization"
+	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		headers = asked
+	}
+	h.Set("Access-Control-Allow-Methods", methods)
+	h.Set("Access-Control-Allow-Headers", headers)
+	h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
+	h.Set("Access-Control-Max-Age", "7200")
+}

@@ -1,0 +1,56 @@
+package outbound
+
+import (
+	"compress/flate"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// decode unpacks the body of an answer that came packed although that was not asked for: gzip, as
+// browsers do, and nothing else. The bound on its bytes is that on what comes out.
+func decode(response *http.Response) error {
+	switch encoding := strings.ToLower(strings.TrimSpace(
+		response.Header.Get("Content-Encoding"))); encoding {
+	case "", "identity":
+		return nil
+	case "gzip", "x-gzip":
+		response.Body = &gzipBody{packed: response.Body}
+		return nil
+	default:
+		return &Error{fmt.Sprintf("the host answered in the Content-Encoding %.20q, which was not "+
+			"asked for", encoding)}
+	}
+}
+
+// gzipBody unpacks a body. The packed one is read when the first byte is asked for.
+type gzipBody struct {
+	packed io.ReadCloser
+	plain  *gzip.Reader
+}
+
+func (g *gzipBody) Read(p []byte) (n int, err error) {
+	if g.plain == nil {
+		if g.plain, err = gzip.NewReader(g.packed); err != nil {
+			return 0, g.broken(err)
+		}
+	}
+	n, err = g.plain.Read(p)
+	if err != nil && err != io.EOF {
+		err = g.broken(err)
+	}
+	return n, err
+}
+
+// broken tells a body that is not gzip from one that did not come.
+func (g *gzipBody) broken(err error) error {
+	if err == gzip.ErrHeader || err == gzip.ErrChecksum || errors.As(err, new(flate.CorruptInputError)) {
+		return &Error{"the host answered with a body that is not in its Content-Encoding, gzip"}
+	}
+	return err
+}
+
+func (g *gzipBody) Close() error { return g.packed.Close() }
