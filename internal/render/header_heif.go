@@ -19,6 +19,9 @@ var heifBrands = []string{
 // heifCodings are the codings of items that we take.
 var heifCodings = map[string]Format{"av01": AVIF, "hvc1": HEIC, "hev1": HEIC}
 
+// maxHEIFNesting bounds how deep pictures are made of pictures: an overlay of grids is 3.
+const maxHEIFNesting = 4
+
 // readHEIF reads a HEIC or AVIF. It is strict: the size of the primary item must follow from its
 // properties, else the file is malformed.
 func readHEIF(w *window) (Header, error) {

@@ -30,7 +30,8 @@ type heifProperty struct {
 	kind string
 	// u holds: ispe width, height; irot quarter turns; clap width, height, horizontal and
 	// vertical offset, each as numerator and denominator.
-	u [8]uint32
+	u         [8]uint32
+	body, end int64 // where its content is
 }
 
 // A heifItem is one item, put together from iinf, ipma, iref and iloc.

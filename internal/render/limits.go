@@ -86,7 +86,8 @@ func (l Limits) Check(h Header) error {
 	if h.Frames > 1 {
 		checks = append(checks,
 			LimitError{LimitFrames, int64(h.Frames), int64(l.Frames)},
-			LimitError{LimitAnimationPixels, h.Pixels(), l.AnimationPixels})
+			LimitError{LimitAnimationPixels, max(canvas, h.MaxPixels) * int64(h.Frames),
+				l.AnimationPixels})
 	}
 	for _, c := range checks {
 		if c.Measured > c.Allowed {

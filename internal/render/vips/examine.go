@@ -14,10 +14,24 @@ import (
 const thumbSide = 100
 
 // Examine decodes a whole original strictly and reports its facts.
+//
+// libvips is strict about every complaint of libjpeg. Of a JPEG that it refuses, libjpeg is asked
+// which complaint that is: where no pixel is missing, the picture is taken.
 func (e *engine) Examine(in *os.File, h render.Header) (render.Facts, error) {
+	facts, err := e.examine(in, h, true)
+	if h.Format != render.JPEG || !errors.Is(err, render.ErrUndecodable) {
+		return facts, err
+	}
+	if why := wholeJPEG(in); why != nil {
+		return render.Facts{}, fmt.Errorf("%w (libvips: %v)", why, err)
+	}
+	return e.examine(in, h, false)
+}
+
+func (e *engine) examine(in *os.File, h render.Header, strict bool) (render.Facts, error) {
 	runtime.LockOSThread() // as in render
 	defer runtime.UnlockOSThread()
-	r, err := start(in, nil, render.Job{Header: h}, thumbPlan(h), true)
+	r, err := start(in, nil, render.Job{Header: h}, thumbPlan(h), strict)
 	if err != nil {
 		return render.Facts{}, err
 	}

@@ -3,6 +3,8 @@ package vips
 // #include "shim.h"
 import "C"
 
+import "calotype/internal/render"
+
 // premultiply weighs colours by their opacity before they are mixed by a resize.
 func (r *rendering) premultiply() error {
 	r.multiplied = false
@@ -23,6 +25,7 @@ func (r *rendering) resize() error {
 	if r.fits() {
 		return nil
 	}
+	r.changed = true
 	w, h := r.target()
 	return r.im.resize(float64(w)/float64(r.im.width()), float64(h)/float64(r.im.height()))
 }
@@ -73,6 +76,10 @@ func (r *rendering) pad() error {
 	p := r.plan
 	if p.CanvasW == r.im.width() && p.CanvasH == r.im.height() {
 		return nil
+	}
+	r.changed = true
+	if r.im.alpha() && r.job.Options.Background == "" && r.job.Format != render.JPEG {
+		return r.im.embed(p.PadX, p.PadY, p.CanvasW, p.CanvasH, make([]float64, r.im.bands()))
 	}
 	fill, err := r.background()
 	if err != nil {
