@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
 
@@ -155,3 +156,6 @@ func (s *Service) RunJobs(ctx context.Context, quick, slow func(context.Context)
 		{name: "slow", slow: true, do: do(slow)}, {name: "quick", do: do(quick)},
 	}, time.Millisecond)
 }
+
+// MadeFormat is the format that is made of a picture when f is asked for.
+func (r Resolved) MadeFormat(f render.Format) render.Format { return r.format(f) }

@@ -129,13 +129,13 @@ func TestReadHeaderMalformedGIF(t *testing.T) {
 	t.Parallel()
 	screen, frame := gifScreen(1, 1), gifFrame(0, 0, 1, 1)
 	checkMalformed(t, []malformedCase{
-		{"a script", []byte("GIF89a/*\x00\x00\x00*/=1;alert(1)"), "zero"},
+		{"a script", []byte("GIF89a/*\x00\x00\x00*/=1;alert(1)"), "stray"},
 		{"another script", []byte("GIF89a=1;alert(document.domain)"), "GIF"},
 		{"signature alone", []byte("GIF89a"), "cut short"},
 		{"no picture", join(screen, []byte{gifTrailer}), "no picture"},
 		{"screen alone", screen, "no picture"},
-		{"width 0", join(gifScreen(0, 1), frame), "zero"},
-		{"stray byte", join(screen, frame, []byte{0}, frame), "stray bytes"},
+		{"nothing has a size", join(gifScreen(0, 0), gifFrame(0, 0, 0, 0)), "zero"},
+		{"stray byte", join(screen, frame, []byte{7}, frame), "stray bytes"},
 		{"table cut", join([]byte("GIF89a"), le16(1), le16(1), []byte{0x87, 0, 0, 1}), "cut short"},
 		{"data cut", join(screen, frame[:18]), "cut short"},
 		{"descriptor cut", join(screen, frame, frame[:8]), "cut short"},

@@ -191,7 +191,12 @@ VipsImage *shim_table(VipsImage *in, void *table, int n, VipsBandFormat format)
 		return NULL;
 	int bad = vips_maplut(in, &out, lut, NULL);
 	g_object_unref(lut);
-	return bad ? NULL : out;
+	if (bad)
+		return NULL;
+	/* Savers go by the type: one of 16 bits would have them read bytes in pairs. */
+	if (format == VIPS_FORMAT_UCHAR)
+		out->Type = out->Bands < 3 ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB;
+	return out;
 }
 
 /* shim_linear_to_srgb takes linear light in any primaries, of which a matrix of 3 x 3 makes those
