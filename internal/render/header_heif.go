@@ -296,12 +296,12 @@ func (t *heifTables) place(it *heifItem) (base, end int64) {
 // data returns the first n bytes of an item's data.
 func (t *heifTables) data(it *heifItem, n int) ([]byte, error) {
 	if !it.readable || it.length < uint64(n) {
-		return nil, malformed("what a picture is made by is not where it should be")
+		return nil, malformed("the data of a grid or an overlay is not where it should be")
 	}
 	base, end := t.place(it)
 	room := end - base - int64(n)
 	if room < 0 || it.offset > uint64(room) {
-		return nil, malformed("what a picture is made by is not in the file")
+		return nil, malformed("the data of a grid or an overlay is not in the file")
 	}
 	return t.w.at(base+int64(it.offset), n)
 }
