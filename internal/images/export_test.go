@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
 
@@ -172,3 +173,6 @@ func (s *Service) Rebuilds() int64 { return s.scrubber.rebuilds.Load() }
 func (s *Service) RecountKept(ctx context.Context) error { return s.recountKept(ctx) }
 func (s *Service) TrimKept(ctx context.Context) error    { return s.trimKept(ctx) }
 func (s *Service) EndStreams(ctx context.Context) error  { return s.endStreams(ctx) }
+
+// MadeFormat is the format that is made of a picture when f is asked for.
+func (r Resolved) MadeFormat(f render.Format) render.Format { return r.format(f) }

@@ -39,17 +39,19 @@ type Rendition struct {
 }
 
 // format returns the format that is made when f is asked for: an animation too large to transform
-// stays what it is.
+// stays what it is, unless its first frame alone is asked for.
 func (r Resolved) format(f render.Format) render.Format {
-	if r.onlyStripped() {
+	if r.onlyStripped(f) {
 		return r.Image.Original.Header.Format
 	}
 	return f
 }
 
-func (r Resolved) onlyStripped() bool {
+// onlyStripped tells whether all frames are asked for of an animation that is too large to transform.
+func (r Resolved) onlyStripped(f render.Format) bool {
 	h := r.Image.Original.Header
-	return h.Frames > 1 && h.Pixels() > render.MaxTransformPixels &&
+	moves := (f == render.GIF || f == render.WebP) && !r.Variant.Options.Still
+	return moves && h.Frames > 1 && h.Pixels() > render.MaxTransformPixels &&
 		(h.Format == render.GIF || h.Format == render.WebP)
 }
 
@@ -241,7 +243,7 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 		return err
 	}
 	defer func() { err = errors.Join(err, out.discard()) }()
-	if r.onlyStripped() {
+	if r.onlyStripped(f) {
 		err = render.Strip(out.File, in, original.Size, original.Header.Format)
 	} else {
 		_, err = s.Render.Render(ctx, in.File, out.File, render.Job{

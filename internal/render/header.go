@@ -36,6 +36,8 @@ var ErrMalformed = errors.New("render: malformed picture")
 // errCutShort is the commonest way to be malformed.
 var errCutShort = malformed("the file is cut short")
 
+func isMalformed(err error) bool { return errors.Is(err, ErrMalformed) }
+
 // malformed returns an ErrMalformed with a reason. Reasons are shown to clients: they hold
 // figures and fixed words, never text from the file.
 func malformed(format string, args ...any) error {

@@ -5,7 +5,12 @@ import "encoding/binary"
 // maxExifEntries bounds the search for the orientation. Cameras write about 20 entries.
 const maxExifEntries = 1000
 
+// exifPrefix begins an EXIF block in a JPEG. The last byte should be 0; browsers do not look at it.
 const exifPrefix = "Exif\x00\x00"
+
+func isExifPrefix(b []byte) bool {
+	return len(b) == len(exifPrefix) && string(b[:5]) == exifPrefix[:5]
+}
 
 // exifOrientation returns the orientation in the EXIF block at [off, end) of the file, which may
 // begin with exifPrefix. A block that is broken, or says nothing valid, gives 1: orientation is
@@ -18,7 +23,7 @@ func exifOrientation(w *window, off, end int64) (int, error) {
 		if err != nil {
 			return 1, err
 		}
-		if string(b) == exifPrefix {
+		if isExifPrefix(b) {
 			off += int64(len(exifPrefix))
 		}
 	}

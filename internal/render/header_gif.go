@@ -27,6 +27,7 @@ func readGIF(w *window) (Header, error) {
 		return Header{}, err
 	}
 	h.Width, h.Height = g.width, g.height
+	right, bottom := 0, 0 // of all frames: a decoder may hold that much
 	for {
 		b, err := g.next()
 		if err != nil {
@@ -34,12 +35,16 @@ func readGIF(w *window) (Header, error) {
 		}
 		switch b.kind {
 		case gifImage:
-			h.Frames++
-			h.Width, h.Height = max(h.Width, b.right), max(h.Height, b.bottom)
+			if h.Frames++; h.Frames == 1 {
+				// As in browsers, only the first frame enlarges the canvas.
+				h.Width, h.Height = max(h.Width, b.right), max(h.Height, b.bottom)
+			}
+			right, bottom = max(right, b.right), max(bottom, b.bottom)
 		case gifTrailer:
 			if h.Frames == 0 {
 				return Header{}, malformed("the GIF holds no picture")
 			}
+			h.MaxPixels = int64(max(right, h.Width)) * int64(max(bottom, h.Height))
 			return h, nil
 		}
 	}
@@ -58,7 +63,9 @@ type gifBlock struct {
 	kind          byte // gifImage, gifExtension or gifTrailer
 	label         byte // of an extension
 	start, end    int64
-	right, bottom int // of an image: where it ends on the canvas, in pixels
+	left, top     int  // of an image: where it begins on the canvas, in pixels
+	right, bottom int  // of an image: where it ends
+	stray         bool // zero bytes stand in front of it
 }
 
 // openGIF reads the logical screen and steps over the global colour table.
@@ -72,9 +79,6 @@ func openGIF(w *window) (*gifReader, error) {
 		width:  int(binary.LittleEndian.Uint16(b[6:])),
 		height: int(binary.LittleEndian.Uint16(b[8:])),
 		pos:    gifScreenBytes + gifTableBytes(b[10]),
-	}
-	if g.width == 0 || g.height == 0 {
-		return nil, malformed("a side of the GIF's canvas is zero")
 	}
 	if g.pos > w.size {
 		return nil, errCutShort
@@ -92,26 +96,34 @@ func gifTableBytes(flags byte) int64 {
 }
 
 // next returns the next block. A file that ends between two blocks lacks only its trailer, which
-// many do, so that it is given one.
+// many do, so that it is given one. Zero bytes between blocks are passed over.
 func (g *gifReader) next() (gifBlock, error) {
 	if g.blocks++; g.blocks > maxGIFBlocks {
 		return gifBlock{}, malformed("the GIF has more than %d blocks", maxGIFBlocks)
 	}
-	if g.pos == g.w.size {
-		return gifBlock{kind: gifTrailer, start: g.pos, end: g.pos}, nil
+	var block gifBlock
+	for block.start = g.pos; ; block.start++ {
+		if block.start == g.w.size {
+			block.kind, block.end = gifTrailer, block.start
+			return block, nil
+		}
+		b, err := g.w.at(block.start, 1)
+		if err != nil {
+			return gifBlock{}, err
+		}
+		if block.kind = b[0]; block.kind != 0 {
+			break
+		}
+		block.stray = true
 	}
-	b, err := g.w.at(g.pos, 1)
-	if err != nil {
-		return gifBlock{}, err
-	}
-	block := gifBlock{kind: b[0], start: g.pos}
+	var err error
 	switch block.kind {
 	case gifImage:
 		err = g.image(&block)
 	case gifExtension:
 		err = g.extension(&block)
 	case gifTrailer:
-		block.end = g.pos + 1
+		block.end = block.start + 1
 	default:
 		return gifBlock{}, malformed("the GIF has stray bytes between its blocks")
 	}
@@ -126,7 +138,8 @@ func (g *gifReader) image(block *gifBlock) error {
 		return err
 	}
 	u16 := func(i int) int { return int(binary.LittleEndian.Uint16(b[i:])) }
-	block.right, block.bottom = u16(1)+u16(5), u16(3)+u16(7)
+	block.left, block.top = u16(1), u16(3)
+	block.right, block.bottom = block.left+u16(5), block.top+u16(7)
 	block.end, err = g.skipData(block.start + gifImageBytes + gifTableBytes(b[9]) + 1)
 	return err
 }

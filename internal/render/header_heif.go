@@ -19,6 +19,9 @@ var heifBrands = []string{
 // heifCodings are the codings of items that we take.
 var heifCodings = map[string]Format{"av01": AVIF, "hvc1": HEIC, "hev1": HEIC}
 
+// maxHEIFNesting bounds how deep pictures are made of pictures: an overlay of grids is 3.
+const maxHEIFNesting = 4
+
 // readHEIF reads a HEIC or AVIF. It is strict: the size of the primary item must follow from its
 // properties, else the file is malformed.
 func readHEIF(w *window) (Header, error) {
@@ -75,19 +78,32 @@ func (t *heifTables) main() (f Format, width, height int, err error) {
 	if it == nil || it.kind == "" {
 		return "", 0, 0, malformed("the file's main picture is not in it")
 	}
-	var w, h uint32
-	if it.kind == "grid" {
-		f, w, h, err = t.grid(it)
-	} else {
-		f, w, h, err = t.coded(it)
-	}
+	f, w, h, err := t.picture(it, 0)
 	if err != nil {
 		return "", 0, 0, err
 	}
-	if w, h, err = t.transform(it, w, h); err != nil {
-		return "", 0, 0, err
-	}
 	return f, int(w), int(h), nil
+}
+
+// picture returns coding and size of an item that is coded or made of others, after its
+// transformations.
+func (t *heifTables) picture(it *heifItem, depth int) (f Format, w, h uint32, err error) {
+	switch {
+	case depth == maxHEIFNesting:
+		err = malformed("pictures are made of pictures more than %d deep", maxHEIFNesting)
+	case it.kind == "grid":
+		f, w, h, err = t.grid(it)
+	case it.kind == "iovl":
+		f, w, h, err = t.overlay(it, depth)
+	case it.kind == "iden":
+		f, w, h, err = t.identity(it, depth)
+	default:
+		f, w, h, err = t.coded(it)
+	}
+	if err == nil {
+		w, h, err = t.transform(it, w, h)
+	}
+	return f, w, h, err
 }
 
 // coded returns coding and size of an item that is a coded picture.
@@ -283,20 +299,21 @@ func (t *heifTables) place(it *heifItem) (base, end int64) {
 // data returns the first n bytes of an item's data.
 func (t *heifTables) data(it *heifItem, n int) ([]byte, error) {
 	if !it.readable || it.length < uint64(n) {
-		return nil, malformed("the data of a grid is not where it should be")
+		return nil, malformed("the data of a grid or an overlay is not where it should be")
 	}
 	base, end := t.place(it)
 	room := end - base - int64(n)
 	if room < 0 || it.offset > uint64(room) {
-		return nil, malformed("the data of a grid is not in the file")
+		return nil, malformed("the data of a grid or an overlay is not in the file")
 	}
 	return t.w.at(base+int64(it.offset), n)
 }
 
 // maxPixels returns the size of the largest picture in the file, whoever refers to it: any item
-// may be what a decoder comes to decode.
+// may be what a decoder comes to decode. The pictures of an overlay, which are all decoded, count as
+// one. It is called after main.
 func (t *heifTables) maxPixels() (int64, error) {
-	var largest int64
+	largest := t.partPixels
 	count := func(w, h uint32) {
 		if w > 0 && h > 0 {
 			largest = max(largest, int64(min(uint64(w)*uint64(h), math.MaxInt64)))
@@ -314,14 +331,20 @@ func (t *heifTables) maxPixels() (int64, error) {
 			return 0, err
 		}
 		count(coded.w, coded.h)
-		if it.kind != "grid" {
-			continue
+		switch it.kind {
+		case "grid":
+			g, err := t.gridShape(it)
+			if err != nil {
+				return 0, err
+			}
+			count(g.width, g.height)
+		case "iovl":
+			w, h, err := t.overlayShape(it)
+			if err != nil {
+				return 0, err
+			}
+			count(w, h)
 		}
-		g, err := t.gridShape(it)
-		if err != nil {
-			return 0, err
-		}
-		count(g.width, g.height)
 	}
 	return largest, nil
 }

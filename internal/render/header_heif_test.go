@@ -62,13 +62,13 @@ func heifEdits() []heifEdit {
 		{"grid too wide", sampleGrid(129, 60), notFitting},
 		{"tile not shown", sampleGrid(64, 60), notFitting},
 		{"empty grid", sampleGrid(0, 0), notFitting},
-		{"no grid data", grid(func(s *heifSample) { s.idat = nil }), "data of a grid"},
+		{"no grid data", grid(func(s *heifSample) { s.idat = nil }), "data of a grid or an overlay"},
 		{"grid data elsewhere", grid(func(s *heifSample) { s.items[2].offset = 1 }),
-			"data of a grid"},
+			"data of a grid or an overlay"},
 		{"grid data too short", grid(func(s *heifSample) { s.items[2].length = 7 }),
-			"data of a grid"},
+			"data of a grid or an overlay"},
 		{"grid version 1", grid(func(s *heifSample) { s.idat[0] = 1 }), "unknown version"},
-		{"wide grid cut", grid(func(s *heifSample) { s.idat[1] = 1 }), "data of a grid"},
+		{"wide grid cut", grid(func(s *heifSample) { s.idat[1] = 1 }), "data of a grid or an overlay"},
 	}
 }
 

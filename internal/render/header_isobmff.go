@@ -31,7 +31,8 @@ type heifProperty struct {
 	// u holds: ispe width, height; irot quarter turns; clap width, height, horizontal and
 	// vertical offset, each as numerator and denominator; av1C and hvcC the coded width and height,
 	// 0 where they do not tell.
-	u [8]uint32
+	u         [8]uint32
+	body, end int64 // where its content is
 }
 
 // A heifItem is one item, put together from iinf, ipma, iref and iloc.
@@ -60,6 +61,8 @@ type heifTables struct {
 	boxes      int // walked over so far
 	links      int
 	units      int             // of coded data, looked at so far
+	parts      int             // pictures that overlays are made of, looked at so far
+	partPixels int64           // of these together
 	seen       map[string]bool // boxes that may stand but once
 	primary    uint32
 	items      map[uint32]*heifItem

@@ -95,7 +95,7 @@ func (t *heifTables) property(b heifBox) error {
 	if len(t.properties) == maxHEIFProperties {
 		return malformed("the file has more than %d properties", maxHEIFProperties)
 	}
-	p := heifProperty{kind: b.kind}
+	p := heifProperty{kind: b.kind, body: b.body, end: b.end}
 	f := t.plainFields(b)
 	switch b.kind {
 	case "ispe":

@@ -189,7 +189,7 @@ func (j *jpegHeader) segment(marker byte, off, end int64) error {
 		if err != nil {
 			return err
 		}
-		if string(b) != exifPrefix {
+		if !isExifPrefix(b) {
 			return nil // XMP, most likely
 		}
 		j.exif = true

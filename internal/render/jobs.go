@@ -137,11 +137,11 @@ func (p *Pool) timeout(l lane) time.Duration {
 const maxAttempts = 4
 
 // exchange finds a worker and hands it the job. A worker that had died while idle costs nobody's
-// job: the next one gets it.
+// job: the next one gets it. One that somebody else kills at its job costs a second try.
 func (p *Pool) exchange(
 	ctx context.Context, d demand, r request, files []*os.File,
 ) (*process, answer, error) {
-	l := d.lane
+	l, kills := d.lane, 0
 	for attempt := 1; ; attempt++ {
 		w, err := p.take(ctx, d)
 		if err != nil {
@@ -152,11 +152,16 @@ func (p *Pool) exchange(
 			return w, a, nil
 		}
 		p.lose(l, w, err)
-		if !errors.Is(err, errGone) {
+		killed := errors.Is(err, errKilled)
+		if !killed && !errors.Is(err, errGone) {
 			return nil, answer{}, err
 		}
-		if attempt == maxAttempts {
-			return nil, answer{}, fmt.Errorf("%w: %w", ErrNoWorker, err)
+		// A job whose worker is killed twice may be the cause of it.
+		if killed {
+			kills++
+		}
+		if kills > 1 || attempt == maxAttempts {
+			return nil, answer{}, fmt.Errorf("%w: %v", ErrNoWorker, err)
 		}
 	}
 }

@@ -14,7 +14,8 @@ type Limits struct {
 
 // DefaultLimits are the documented limits of the service.
 var DefaultLimits = Limits{
-	Side: 12_000, Pixels: 100_000_000, HEIFPixels: 50_000_000,
+	Side: 12_000, Pixels: 100_000_000,
+	HEIFPixels:      50_400_000,                // phones make 8192 x 6144 and call it 50 megapixels
 	AnimationPixels: 100_000_000, Frames: 4096, // libvips takes no more of a GIF
 	// About 2 seconds. A camera's picture has 14 scans at most: 100 megapixels of them pass. A
 	// crafted one has hundreds.
@@ -87,7 +88,8 @@ func (l Limits) Check(h Header) error {
 	if h.Frames > 1 {
 		checks = append(checks,
 			LimitError{LimitFrames, int64(h.Frames), int64(l.Frames)},
-			LimitError{LimitAnimationPixels, h.Pixels(), l.AnimationPixels})
+			LimitError{LimitAnimationPixels, max(canvas, h.MaxPixels) * int64(h.Frames),
+				l.AnimationPixels})
 	}
 	for _, c := range checks {
 		if c.Measured > c.Allowed {

@@ -14,8 +14,8 @@ func TestLimitsCheck(t *testing.T) {
 		return Header{Format: GIF, Width: w, Height: h, Frames: frames}
 	}
 	hidden := still(HEIC, 10, 10)
-	hidden.MaxPixels = 50_000_001
-	const heif = "; at most 50000000 are allowed"
+	hidden.MaxPixels = 50_400_001
+	const heif = "; at most 50400000 are allowed"
 	const side, pixels = "; at most 12000 are allowed", "; at most 100000000 are allowed"
 	for _, c := range []struct {
 		name string
@@ -28,11 +28,12 @@ func TestLimitsCheck(t *testing.T) {
 		{"one higher", still(PNG, 1, 12_001), "the picture is 12001 pixels high" + side},
 		{"the most pixels", still(JPEG, 10_000, 10_000), ""},
 		{"a row more", still(JPEG, 10_000, 10_001), "the picture has 100010000 pixels" + pixels},
-		{"the largest HEIC", still(HEIC, 10_000, 5000), ""},
-		{"a larger HEIC", still(HEIC, 10_000, 5001), "the picture has 50010000 pixels" + heif},
-		{"a larger AVIF", still(AVIF, 10_000, 5001), "the picture has 50010000 pixels" + heif},
+		{"the largest HEIC", still(HEIC, 10_000, 5040), ""},
+		{"as large as a phone's", still(HEIC, 8192, 6144), ""},
+		{"a larger HEIC", still(HEIC, 10_000, 5041), "the picture has 50410000 pixels" + heif},
+		{"a larger AVIF", still(AVIF, 10_000, 5041), "the picture has 50410000 pixels" + heif},
 		{"a large picture in a small one", hidden,
-			"the file holds a picture of 50000001 pixels" + heif},
+			"the file holds a picture of 50400001 pixels" + heif},
 		{"the most frames", anim(1, 1, 4096), ""},
 		{"a frame more", anim(1, 1, 4097),
 			"the animation has 4097 frames; at most 4096 are allowed"},

@@ -65,10 +65,6 @@ func renderCost(j Job) int64 {
 	h := j.Header
 	plan := j.Options.Plan(h.Shown())
 	made := int64(plan.CanvasW) * int64(plan.CanvasH)
-	if h.Orientation > 2 {
-		// What is turned is in memory before it is cut.
-		made = max(made, int64(plan.ScaleW)*int64(plan.ScaleH))
-	}
 	if moves(j) {
 		return examineCost(h) + made*(encodeCost[j.Format]+pixelsCost*int64(h.Frames))
 	}

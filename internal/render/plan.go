@@ -16,17 +16,24 @@ const (
 
 	// maxScaledSide bounds the picture that a crop is cut from, which is never whole in memory
 	// but whose coordinates a pixel engine must be able to count. Only lines of a few pixels that
-	// are blown up to cover a box across them come near it.
+	// are blown up to cover a box across them come near it: of these, what is cut off for sure is
+	// cut off before.
 	maxScaledSide = 1_000_000
+
+	// cutMargin is how many pixels stay on each side of what is scaled after a cut. A resize looks
+	// at 3.
+	cutMargin = 4
 )
 
-// A Plan is the geometry of one rendition, in pixels of the upright picture: scale it to
-// ScaleW x ScaleH, cut CropW x CropH out of that at (CropX, CropY), and put the result at
-// (PadX, PadY) on a canvas of CanvasW x CanvasH. The rendition's size is the canvas.
+// A Plan is the geometry of one rendition, in pixels of the upright picture: take its middle of CutW
+// x CutH, all of it when these are zero; scale that to ScaleW x ScaleH, cut CropW x CropH out of that
+// at (CropX, CropY), and put the result at (PadX, PadY) on a canvas of CanvasW x CanvasH. The
+// rendition's size is the canvas.
 //
 // The cut is inside the scaled picture and lies inside the canvas; no side is ever zero, and the
 // canvas keeps to MaxOutputSide and MaxOutputPixels.
 type Plan struct {
+	CutW, CutH                 int
 	ScaleW, ScaleH             int
 	CropX, CropY, CropW, CropH int
 	PadX, PadY                 int
@@ -92,15 +99,29 @@ func planWhole(a area) Plan {
 
 // planCover scales src until it covers box, and cuts the overflow from both sides alike.
 func planCover(src, box area) Plan {
+	cut := src
 	scaled := src.over(box)
-	if longest := max(scaled.w, scaled.h); longest > maxScaledSide {
-		box = box.times(maxScaledSide / float64(longest))
-		scaled = src.over(box)
+	if scaled.w > maxScaledSide {
+		cut.w = middle(src.w, box.w, scaled.w)
 	}
+	if scaled.h > maxScaledSide {
+		cut.h = middle(src.h, box.h, scaled.h)
+	}
+	scaled = cut.over(box)
 	p := planWhole(box)
+	if cut != src {
+		p.CutW, p.CutH = int(cut.w), int(cut.h)
+	}
 	p.ScaleW, p.ScaleH = int(scaled.w), int(scaled.h)
 	p.CropX, p.CropY = (p.ScaleW-p.CropW)/2, (p.ScaleH-p.CropH)/2
 	return p
+}
+
+// middle returns how much of the middle of a side is needed where the box shows a part of the
+// scaled side. It is odd where the side is, so that its middle is the same.
+func middle(side, box, scaled int64) int64 {
+	n := (side*box+scaled-1)/scaled + 2*cutMargin
+	return min(side, n+(side-n)&1)
 }
 
 // An area is a width and a height in pixels, both at least 1.
@@ -124,11 +145,6 @@ func (a area) over(box area) area {
 
 // follow returns side x num / den, rounded, at least 1.
 func follow(side, num, den int64) int64 { return max(1, (2*side*num+den)/(2*den)) }
-
-// times scales both sides, down to 1 at least.
-func (a area) times(f float64) area {
-	return area{max(1, int64(float64(a.w)*f)), max(1, int64(float64(a.h)*f))}
-}
 
 // bounded returns a within MaxOutputSide, and within the pixels that may be made of a picture of the
 // size src, in its proportions.

@@ -340,8 +340,8 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// TestKilledWorkers kills idle workers, which costs nobody anything, and a busy one, which costs
-// its job only.
+// TestKilledWorkers kills idle workers, which costs nobody anything, a busy one, which costs its job
+// a second try, and that of the second try as well, which says nothing of the picture.
 func TestKilledWorkers(t *testing.T) {
 	t.Parallel()
 	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1})
@@ -357,12 +357,22 @@ func TestKilledWorkers(t *testing.T) {
 		t.Errorf("5 idle workers were killed, but of those that ended %v", s.Ended)
 	}
 	failed := make(chan error)
-	in, out := command(t, "sleep 1h"), command(t, "")
-	go func() {
-		_, err := p.Render(t.Context(), in, out, pngJob)
-		failed <- err
-	}()
-	running(t, p, 1, 0)
+	render1 := func(what string) {
+		in, out := command(t, what), command(t, "")
+		go func() {
+			_, err := p.Render(t.Context(), in, out, pngJob)
+			failed <- err
+		}()
+		running(t, p, 1, 0)
+	}
+	render1("sleep 2s")
+	for _, pid := range render.PIDs(p) {
+		unix.Kill(pid, unix.SIGKILL)
+	}
+	if err := <-failed; err != nil {
+		t.Errorf("a job whose first worker was killed: %v", err)
+	}
+	render1("sleep 1h")
 	for done := false; !done; {
 		for _, pid := range render.PIDs(p) {
 			unix.Kill(pid, unix.SIGKILL)
@@ -370,8 +380,8 @@ func TestKilledWorkers(t *testing.T) {
 		select {
 		case err := <-failed:
 			done = true
-			if !errors.Is(err, render.ErrWorker) {
-				t.Errorf("the job of a killed worker: %v", err)
+			if !errors.Is(err, render.ErrNoWorker) || errors.Is(err, render.ErrWorker) {
+				t.Errorf("the job of two killed workers: %v", err)
 			}
 		case <-time.After(50 * time.Millisecond):
 		}

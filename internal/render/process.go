@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -224,6 +225,9 @@ func (p *process) supervise(files []*os.File) error {
 // errGone says that a worker had ended before it got the job: the job is as good as new.
 var errGone = errors.New("worker is gone")
 
+// errKilled says that somebody else killed a worker at its job: the job may be as good as new.
+var errKilled = errors.New("worker was killed")
+
 // alive tells whether the worker is still there, as far as is known.
 func (p *process) alive() bool {
 	select {
@@ -280,7 +284,26 @@ func (p *process) broken(ctx context.Context, l jobLimits, err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("%w after %s; it may use %s of a processor", errSlow, l.wall, l.cpu)
 	}
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if ended && p.killed() {
+		return fmt.Errorf("%w: %w: %w", ErrWorker, errKilled, err)
+	}
 	return fmt.Errorf("%w: %w", ErrWorker, err)
+}
+
+// exitTime is how long a worker that closed its socket may take to be gone, to tell how it ended.
+const exitTime = time.Second
+
+// killed tells whether somebody else ended the worker with SIGKILL, such as the kernel when memory
+// is short: that says nothing of its job. It must be asked before kill.
+func (p *process) killed() bool {
+	select {
+	case <-p.exited:
+	case <-time.After(exitTime):
+		return false
+	}
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
 // kill ends the worker and waits until it is gone.

@@ -14,25 +14,159 @@ import (
 const iccField = "icc-profile-data"
 
 // colour converts to 8-bit sRGB or grey. It comes after resize, when there are few pixels left. A
-// profile that cannot be used is ignored, as browsers do.
+// profile that cannot be used is ignored, as browsers do; what the file says of its colours by
+// other means counts where there is none.
 func (r *rendering) colour() error {
 	cmyk := r.im.space() == C.VIPS_INTERPRETATION_CMYK
-	if cmyk || r.im.has(iccField) {
-		fallback := "srgb"
-		if cmyk {
-			fallback = "cmyk"
+	profile := r.im.has(iccField)
+	if profile && (r.described.Coded || !r.im.profileFits()) {
+		if err := r.dropProfile(); err != nil {
+			return err
 		}
-		if err := r.im.iccToSRGB(fallback); err != nil {
-			r.im.own()
-			r.im.remove(iccField)
-			if cmyk {
-				if err := r.im.iccToSRGB(fallback); err != nil {
-					return err
-				}
-			}
+		profile = false
+	}
+	described := r.described.Narrow || !profile && !cmyk && !likeSRGB(r.described)
+	if !cmyk && !profile && !described {
+		return r.toEightBits()
+	}
+	alpha, err := r.im.takeAlpha() // conversions of 16 bits to 8 would clip it
+	if err != nil {
+		return err
+	}
+	if r.described.Narrow {
+		err = r.widen()
+	}
+	switch {
+	case err != nil:
+	case cmyk || profile:
+		err = r.byProfile(cmyk)
+	case !likeSRGB(r.described):
+		err = r.byDescription()
+	}
+	if err == nil {
+		err = r.toEightBits()
+	}
+	if err != nil {
+		alpha.close()
+		return err
+	}
+	return r.im.putAlpha(alpha)
+}
+
+func (r *rendering) dropProfile() error {
+	if err := r.im.own(); err != nil {
+		return err
+	}
+	r.im.remove(iccField)
+	return nil
+}
+
+// byProfile converts by the profile of the file, or of a CMYK picture without one by libvips' own.
+// The black of paper is made that of the screen, as ImageMagick and browsers do.
+func (r *rendering) byProfile(cmyk bool) error {
+	fallback := "srgb"
+	if cmyk {
+		fallback = "cmyk"
+	}
+	err := r.im.iccToSRGB(fallback, cmyk)
+	if err == nil {
+		return nil
+	}
+	if err := r.dropProfile(); err != nil || !cmyk {
+		return err
+	}
+	return r.im.iccToSRGB(fallback, cmyk)
+}
+
+// profileFits tells whether the profile of an image is one of a device and for the colours that the
+// image has. ICC.1, 7.2: its class is at 12, its space at 16, the space it leads to at 20.
+func (im *vipsImage) profileFits() bool {
+	const head = 24
+	b := im.blob(iccField, head)
+	if len(b) < head {
+		return false
+	}
+	switch string(b[12:16]) {
+	case "scnr", "mntr", "prtr", "spac":
+	default:
+		return false
+	}
+	if pcs := string(b[20:24]); pcs != "XYZ " && pcs != "Lab " {
+		return false
+	}
+	want := "RGB "
+	switch {
+	case im.space() == C.VIPS_INTERPRETATION_CMYK:
+		want = "CMYK"
+	case im.bands() < 3:
+		want = "GRAY"
+	}
+	return string(b[16:20]) == want
+}
+
+// values is how many numbers a band of the image in hand can hold: 256 or 65,536.
+func (r *rendering) values() (int, error) {
+	switch r.im.format() {
+	case C.VIPS_FORMAT_UCHAR:
+		return 1 << 8, nil
+	case C.VIPS_FORMAT_USHORT:
+		return 1 << 16, nil
+	}
+	return 0, fmt.Errorf("colours of band format %d", r.im.format())
+}
+
+// widen makes numbers from 16 to 235 such from 0 to 255. Those of more bits are shifted up to 16.
+func (r *rendering) widen() error {
+	n, err := r.values()
+	if err != nil {
+		return err
+	}
+	table := make([]uint16, n)
+	for i := range table {
+		wide := (i - 16*n/256) * (n - 1) / (219 * n / 256)
+		table[i] = uint16(min(max(wide, 0), n-1))
+	}
+	if n > 1<<8 {
+		return r.im.mapShorts(table)
+	}
+	narrow := make([]byte, n)
+	for i, v := range table {
+		narrow[i] = byte(v)
+	}
+	return r.im.mapBytes(narrow)
+}
+
+// byDescription converts by what the file says of its colours without a profile.
+func (r *rendering) byDescription() error {
+	n, err := r.values()
+	if err != nil {
+		return err
+	}
+	table := make([]float32, n)
+	for i := range table {
+		table[i] = float32(light(r.described, float64(i)/float64(n-1)))
+	}
+	m, ok := toLinearSRGB(r.described)
+	if !ok || samePrimaries(r.described) {
+		m = matrix{1, 0, 0, 0, 1, 0, 0, 0, 1}
+	}
+	if !bright(r.described) && (r.im.bands() < 3 || m[0] == 1) {
+		return r.im.mapBytes(srgbBytes(table))
+	}
+	if err := r.im.mapFloats(table); err != nil {
+		return err
+	}
+	if bright(r.described) {
+		if err := r.im.tone(); err != nil {
+			return err
 		}
 	}
-	return r.toEightBits()
+	if r.im.bands() < 3 { // grey of high dynamic range: rare, so that it may become colours
+		if err := r.im.spread(); err != nil {
+			return err
+		}
+	}
+	return r.im.linearToSRGB(m)
 }
 
 func (r *rendering) toEightBits() error {
@@ -71,6 +205,7 @@ func (r *rendering) flatten() error {
 	if !r.im.alpha() || r.job.Format != render.JPEG && r.job.Options.Background == "" {
 		return nil
 	}
+	r.changed = true
 	background, err := r.background()
 	if err != nil {
 		return err

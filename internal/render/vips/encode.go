@@ -5,8 +5,10 @@ import "C"
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unsafe"
 
 	"calotype/internal/render"
@@ -46,30 +48,60 @@ func (r *rendering) encode() error {
 	if r.save(target) != 0 {
 		return takeError()
 	}
-	if r.job.Format == render.WebP {
-		return r.stripAgain()
+	switch {
+	case r.job.Format == render.WebP:
+		return r.rewrite(func(made []byte) ([]byte, error) {
+			// libvips 8.14 puts an EXIF block with the resolution into every WebP, asked or not.
+			var clean bytes.Buffer
+			err := render.Strip(&clean, bytes.NewReader(made), int64(len(made)), render.WebP)
+			return clean.Bytes(), err
+		})
+	case r.credits != nil:
+		return r.rewrite(func(made []byte) ([]byte, error) {
+			return withEXIF(made, r.credits)
+		})
 	}
 	return nil
 }
 
-// stripAgain takes out the EXIF block with the resolution in it that libvips 8.14 puts into every
-// WebP, asked or not.
-func (r *rendering) stripAgain() error {
+// rewrite replaces what was encoded.
+func (r *rendering) rewrite(change func([]byte) ([]byte, error)) error {
 	info, err := r.out.Stat()
 	if err != nil {
 		return fmt.Errorf("%w: measuring the output: %w", render.ErrEncode, err)
 	}
-	var clean bytes.Buffer
-	if err := render.Strip(&clean, r.out, info.Size(), render.WebP); err != nil {
-		return fmt.Errorf("%w: stripping the output: %w", render.ErrEncode, err)
+	made := make([]byte, info.Size())
+	if _, err := io.ReadFull(io.NewSectionReader(r.out, 0, info.Size()), made); err != nil {
+		return fmt.Errorf("%w: reading the output: %w", render.ErrEncode, err)
 	}
-	if _, err := r.out.WriteAt(clean.Bytes(), 0); err != nil {
+	changed, err := change(made)
+	if err != nil {
+		return fmt.Errorf("%w: changing the output: %w", render.ErrEncode, err)
+	}
+	if _, err := r.out.WriteAt(changed, 0); err != nil {
 		return fmt.Errorf("%w: writing the output: %w", render.ErrEncode, err)
 	}
-	if err := r.out.Truncate(int64(clean.Len())); err != nil {
+	if err := r.out.Truncate(int64(len(changed))); err != nil {
 		return fmt.Errorf("%w: cutting the output: %w", render.ErrEncode, err)
 	}
 	return nil
+}
+
+// withEXIF puts an EXIF segment into a JPEG, behind SOI and the JFIF segment if there is one.
+func withEXIF(jpeg, content []byte) ([]byte, error) {
+	if len(jpeg) < 6 || string(jpeg[:2]) != "\xff\xd8" {
+		return nil, errors.New("what was encoded is no JPEG")
+	}
+	at := 2
+	if string(jpeg[2:4]) == "\xff\xe0" {
+		at += 2 + int(jpeg[4])<<8 + int(jpeg[5])
+	}
+	if at > len(jpeg) {
+		return nil, errors.New("the JFIF segment is cut short")
+	}
+	length := len(content) + 2
+	head := []byte{0xff, 0xe1, byte(length >> 8), byte(length)}
+	return slices.Concat(jpeg[:at], head, content, jpeg[at:]), nil
 }
 
 func (r *rendering) save(target *C.VipsTarget) C.int {
@@ -78,7 +110,7 @@ func (r *rendering) save(target *C.VipsTarget) C.int {
 	case render.JPEG:
 		progressive := w*h >= progressiveFrom && max(w, h) <= progressiveSide
 		return C.shim_save_jpeg(r.im.c, target, r.quality(jpegQuality), flag(progressive),
-			flag(!r.keepsExif()))
+			flag(r.rule() != render.MetadataKeep))
 	case render.PNG:
 		return C.shim_save_png(r.im.c, target, pngLevel)
 	case render.WebP:
@@ -88,7 +120,7 @@ func (r *rendering) save(target *C.VipsTarget) C.int {
 		}
 		return C.shim_save_webp(r.im.c, target, r.quality(webpQuality), C.int(effort))
 	default:
-		return C.shim_save_gif(r.im.c, target, gifEffort, 1)
+		return C.shim_save_gif(r.im.c, target, gifEffort, flag(!r.changed))
 	}
 }
 

@@ -14,10 +14,41 @@ import (
 const thumbSide = 100
 
 // Examine decodes a whole original strictly and reports its facts.
+//
+// libvips is strict about every complaint of libjpeg and libpng. Where no pixel of a picture that it
+// refuses is missing or damaged, the picture is taken.
 func (e *engine) Examine(in *os.File, h render.Header) (render.Facts, error) {
+	facts, err := e.examine(in, h, true)
+	if !errors.Is(err, render.ErrUndecodable) {
+		return facts, err
+	}
+	var whole error
+	switch h.Format {
+	case render.JPEG:
+		whole = wholeJPEG(in)
+	case render.PNG:
+		whole = wholePNG(in)
+	default:
+		return facts, err
+	}
+	if whole != nil {
+		return render.Facts{}, fmt.Errorf("%w (%w)", err, whole)
+	}
+	return e.examine(in, h, false)
+}
+
+func wholePNG(in *os.File) error {
+	info, err := in.Stat()
+	if err != nil {
+		return fmt.Errorf("measuring the input: %w", err)
+	}
+	return render.WholePNG(in, info.Size())
+}
+
+func (e *engine) examine(in *os.File, h render.Header, strict bool) (render.Facts, error) {
 	runtime.LockOSThread() // as in render
 	defer runtime.UnlockOSThread()
-	r, err := start(in, nil, render.Job{Header: h}, thumbPlan(h), true)
+	r, err := start(in, nil, render.Job{Header: h}, thumbPlan(h), strict)
 	if err != nil {
 		return render.Facts{}, err
 	}
@@ -67,7 +98,26 @@ func (r *rendering) thumbhash() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", render.ErrUndecodable, err)
 	}
-	return thumbhash(r.im.width(), r.im.height(), rgba), nil
+	return thumbhash(spread(r.im.width(), r.im.height(), rgba)), nil
+}
+
+// minThumbSide is the shorter side from which the waves of a thumbhash can be told apart.
+const minThumbSide = 16
+
+// spread repeats the pixels of a picture with a short side, so that its hash shows it.
+func spread(w, h int, rgba []byte) (int, int, []byte) {
+	fx, fy := (minThumbSide+w-1)/w, (minThumbSide+h-1)/h
+	if fx == 1 && fy == 1 {
+		return w, h, rgba
+	}
+	out := make([]byte, 0, len(rgba)*fx*fy)
+	for y := range h * fy {
+		for x := range w * fx {
+			i := 4 * (y/fy*w + x/fx)
+			out = append(out, rgba[i:i+4]...)
+		}
+	}
+	return w * fx, h * fy, out
 }
 
 // toRGBA spreads grey and adds opacity: 1 to 4 bands in, 4 out.

@@ -71,3 +71,24 @@ func (im *vipsImage) fields() []string {
 		names = append(names, C.GoString(name))
 	}
 }
+
+func (im *vipsImage) setString(name, value string) {
+	withName(name, func(c *C.char) any {
+		v := C.CString(value)
+		defer C.free(unsafe.Pointer(v))
+		C.shim_set_string(im.c, c, v)
+		return nil
+	})
+}
+
+// blob returns a copy of the first bytes of a field, at most limit of them; nil when there is none.
+func (im *vipsImage) blob(name string, limit int) []byte {
+	return withName(name, func(c *C.char) []byte {
+		var size C.size_t
+		data := C.shim_blob(im.c, c, &size)
+		if data == nil {
+			return nil
+		}
+		return C.GoBytes(data, C.int(min(int(size), limit)))
+	})
+}

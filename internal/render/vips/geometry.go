@@ -3,6 +3,20 @@ package vips
 // #include "shim.h"
 import "C"
 
+import "calotype/internal/render"
+
+// cut takes the middle of a picture of which most would be cut off after the resize.
+func (r *rendering) cut() error {
+	w, h := r.plan.CutW, r.plan.CutH
+	if w == 0 || h == 0 {
+		return nil
+	}
+	if r.job.Header.Orientation >= 5 {
+		w, h = h, w
+	}
+	return r.im.crop((r.im.width()-w)/2, (r.im.height()-h)/2, w, h)
+}
+
 // premultiply weighs colours by their opacity before they are mixed by a resize.
 func (r *rendering) premultiply() error {
 	r.multiplied = false
@@ -23,6 +37,7 @@ func (r *rendering) resize() error {
 	if r.fits() {
 		return nil
 	}
+	r.changed = true
 	w, h := r.target()
 	return r.im.resize(float64(w)/float64(r.im.width()), float64(h)/float64(r.im.height()))
 }
@@ -61,18 +76,46 @@ func (r *rendering) turn() error {
 	return err
 }
 
+// crop comes before turn, which holds in memory what it turns.
 func (r *rendering) crop() error {
 	p := r.plan
-	if p.CropX == 0 && p.CropY == 0 && p.CropW == r.im.width() && p.CropH == r.im.height() {
+	if p.CropX == 0 && p.CropY == 0 && p.CropW == p.ScaleW && p.CropH == p.ScaleH {
 		return nil
 	}
-	return r.im.crop(p.CropX, p.CropY, p.CropW, p.CropH)
+	x, y, w, h := p.CropX, p.CropY, p.CropW, p.CropH
+	right, bottom := p.ScaleW-x-w, p.ScaleH-y-h
+	// Where the upright piece is in the picture as it is stored.
+	switch r.job.Header.Orientation {
+	case 2:
+		x = right
+	case 3:
+		x, y = right, bottom
+	case 4:
+		y = bottom
+	case 5:
+		x, y = y, x
+	case 6:
+		x, y = y, right
+	case 7:
+		x, y = bottom, right
+	case 8:
+		x, y = bottom, x
+	}
+	if r.job.Header.Orientation >= 5 {
+		w, h = h, w
+	}
+	r.changed = true
+	return r.im.crop(x, y, w, h)
 }
 
 func (r *rendering) pad() error {
 	p := r.plan
 	if p.CanvasW == r.im.width() && p.CanvasH == r.im.height() {
 		return nil
+	}
+	r.changed = true
+	if r.im.alpha() && r.job.Options.Background == "" && r.job.Format != render.JPEG {
+		return r.im.embed(p.PadX, p.PadY, p.CanvasW, p.CanvasH, make([]float64, r.im.bands()))
 	}
 	fill, err := r.background()
 	if err != nil {

@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unsafe"
 
 	"calotype/internal/render"
 )
 
+// Files are handed to libheif as they are, but for two kinds of which it gets a copy:
+//
 // libheif before 1.16 sizes a picture by the turns and cuts that stand after its ispe property, but
-// applies those before it too; libvips then fails with "bad image dimensions". Files with that
-// order exist, so for them, and only for them, libheif gets a copy in which ispe comes first. The
-// standard wants it there anyway.
+// applies those before it too; libvips then fails with "bad image dimensions". In the copy ispe comes
+// first. The standard wants it there anyway.
+//
+// libheif before 1.18 refuses an auxiliary picture that belongs to several others, such as the gain
+// map in photographs of iOS 18, which belongs to the plain picture and to the one that is mapped. In
+// the copy it belongs to the first of them.
 
 const (
 	maxPatched   = 64 << 20 // bytes of a file that is copied
@@ -22,40 +26,48 @@ const (
 	maxMetaBoxes = 4096
 )
 
-// reorder swaps the source for a copy with ispe first, where that matters.
-func (r *rendering) reorder() error {
-	info, err := r.in.Stat()
-	if err != nil {
-		return fmt.Errorf("measuring the input: %w", err)
-	}
-	meta, at, err := readMeta(r.in, info.Size())
-	if err != nil || !ispeFirst(meta) || info.Size() > maxPatched {
+// patchHEIF swaps the source for a copy that libheif reads right, where that matters.
+func (r *rendering) patchHEIF(size int64) error {
+	meta, begin, at, err := readMeta(r.in, size)
+	if err != nil || size > maxPatched {
 		return nil // as it is: libheif has the last word on what is broken
 	}
-	r.patched = newPixels(int(info.Size()))
-	file := unsafe.Slice((*byte)(r.patched.data), r.patched.size)
-	if _, err := io.ReadFull(io.NewSectionReader(r.in, 0, info.Size()), file); err != nil {
+	reordered := ispeFirst(meta)
+	patched, cut := oneOwner(meta)
+	if !reordered && !cut {
+		return nil
+	}
+	file := make([]byte, size)
+	if _, err := io.ReadFull(io.NewSectionReader(r.in, 0, size), file); err != nil {
 		return fmt.Errorf("%w: reading the input: %w", render.ErrUndecodable, err)
 	}
 	copy(file[at:], meta)
-	src, err := openBytes(r.patched)
-	if err != nil {
-		return err
+	if cut {
+		// The new box is shorter; offsets in the file stay right when it stands behind all others.
+		if binary.BigEndian.Uint32(file[begin:]) == 0 { // "to the end of the file"
+			binary.BigEndian.PutUint32(file[begin:], uint32(size-begin))
+		}
+		copy(file[begin+4:], "free")
+		file = appendBox(file, "meta", patched)
 	}
-	r.source.close()
-	r.source = src
-	return nil
+	return r.replace(file)
+}
+
+// appendBox appends a box to b.
+func appendBox(b []byte, kind string, content []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(8+len(content)))
+	return append(append(b, kind...), content...)
 }
 
 var errNoMeta = errors.New("no meta box of a usual size")
 
-// readMeta returns the content of the file's meta box and where it stands.
-func readMeta(f io.ReaderAt, size int64) (meta []byte, at int64, err error) {
+// readMeta returns the content of the file's meta box, where the box begins and where its content.
+func readMeta(f io.ReaderAt, size int64) (meta []byte, begin, at int64, err error) {
 	var head [16]byte
 	for pos, n := int64(0), 0; pos+8 <= size && n < maxTopBoxes; n++ {
 		got, err := f.ReadAt(head[:], pos)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, 0, fmt.Errorf("looking for the meta box: %w", err)
+			return nil, 0, 0, fmt.Errorf("looking for the meta box: %w", err)
 		}
 		kind, body, length := boxHead(head[:got], size-pos)
 		if length == 0 {
@@ -67,13 +79,13 @@ func readMeta(f io.ReaderAt, size int64) (meta []byte, at int64, err error) {
 			}
 			meta = make([]byte, length-body)
 			if _, err := f.ReadAt(meta, pos+body); err != nil {
-				return nil, 0, fmt.Errorf("reading the meta box: %w", err)
+				return nil, 0, 0, fmt.Errorf("reading the meta box: %w", err)
 			}
-			return meta, pos + body, nil
+			return meta, pos, pos + body, nil
 		}
 		pos += length
 	}
-	return nil, 0, errNoMeta
+	return nil, 0, 0, errNoMeta
 }
 
 // boxHead reads the head of a box in b, of which room bytes are left in its surroundings: its kind,

@@ -58,9 +58,9 @@ func TestIspeFirst(t *testing.T) {
 	}
 	meta := metaOf(false, []byte{0x81, 2})
 	file := append(box("ftyp", []byte("avif")), box("meta", meta)...)
-	got, at, err := readMeta(bytes.NewReader(file), int64(len(file)))
-	if err != nil || !bytes.Equal(got, meta) || at != 20 {
-		t.Errorf("%x at %d, %v", got, at, err)
+	got, begin, at, err := readMeta(bytes.NewReader(file), int64(len(file)))
+	if err != nil || !bytes.Equal(got, meta) || begin != 12 || at != 20 {
+		t.Errorf("%x at %d and %d, %v", got, begin, at, err)
 	}
 }
 

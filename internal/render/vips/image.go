@@ -63,10 +63,77 @@ func (im *vipsImage) toSpace(space C.VipsInterpretation) error {
 }
 
 // iccToSRGB converts by the embedded profile, or by one of libvips' own when there is none.
-func (im *vipsImage) iccToSRGB(fallback string) error {
+func (im *vipsImage) iccToSRGB(fallback string, blackPoint bool) error {
 	name := C.CString(fallback)
 	defer C.free(unsafe.Pointer(name))
-	return im.become(C.shim_icc_to_srgb(im.c, name))
+	return im.become(C.shim_icc_to_srgb(im.c, name, flag(blackPoint)))
+}
+
+// takeAlpha splits the alpha channel off, in 8 bits; nil when there is none.
+func (im *vipsImage) takeAlpha() (*vipsImage, error) {
+	if !im.alpha() {
+		return nil, nil
+	}
+	n := C.int(im.bands() - 1)
+	alpha := &vipsImage{}
+	if err := alpha.become(C.shim_bands(im.c, n, 1)); err != nil {
+		return nil, err
+	}
+	var err error
+	if alpha.format() == C.VIPS_FORMAT_USHORT {
+		err = alpha.become(C.shim_high_byte(alpha.c))
+	}
+	if err == nil {
+		err = im.become(C.shim_bands(im.c, 0, n))
+	}
+	if err != nil {
+		alpha.close()
+		return nil, err
+	}
+	return alpha, nil
+}
+
+// putAlpha adds what takeAlpha took, and closes it.
+func (im *vipsImage) putAlpha(alpha *vipsImage) error {
+	if alpha == nil {
+		return nil
+	}
+	defer alpha.close()
+	return im.become(C.shim_join_bands(im.c, alpha.c))
+}
+
+// mapBytes replaces each value by the byte that a table has for it: 256 or 65,536 of them.
+func (im *vipsImage) mapBytes(table []byte) error {
+	return im.become(C.shim_table(im.c, unsafe.Pointer(&table[0]), C.int(len(table)),
+		C.VIPS_FORMAT_UCHAR))
+}
+
+func (im *vipsImage) mapShorts(table []uint16) error {
+	return im.become(C.shim_table(im.c, unsafe.Pointer(&table[0]), C.int(len(table)),
+		C.VIPS_FORMAT_USHORT))
+}
+
+func (im *vipsImage) mapFloats(table []float32) error {
+	return im.become(C.shim_table(im.c, unsafe.Pointer(&table[0]), C.int(len(table)),
+		C.VIPS_FORMAT_FLOAT))
+}
+
+// spread makes three bands of one.
+func (im *vipsImage) spread() error {
+	two := &vipsImage{}
+	if err := two.become(C.shim_join_bands(im.c, im.c)); err != nil {
+		return err
+	}
+	defer two.close()
+	return im.become(C.shim_join_bands(two.c, im.c))
+}
+
+// tone dims linear light of high dynamic range to what a screen shows.
+func (im *vipsImage) tone() error { return im.become(C.shim_tone(im.c)) }
+
+// linearToSRGB makes 8-bit sRGB of linear light, by a matrix from its primaries to those of sRGB.
+func (im *vipsImage) linearToSRGB(matrix [9]float64) error {
+	return im.become(C.shim_linear_to_srgb(im.c, (*C.double)(&matrix[0])))
 }
 
 func (im *vipsImage) crop(x, y, w, h int) error {
@@ -155,20 +222,16 @@ func (s source) close() { C.shim_unref(unsafe.Pointer(s.c)) }
 type loading struct {
 	shrink int     // JPEG: 1, 2, 4 or 8
 	scale  float64 // WebP: at most 1
-	all    bool    // every frame, one below the other
+	pages  int     // frames, one below the other
 	strict bool    // fail at what a decoder could paper over
 }
 
 func (s source) load(kind C.Kind, l loading) (*vipsImage, error) {
-	pages := 1
-	if l.all {
-		pages = -1
-	}
 	strict := 0
 	if l.strict {
 		strict = 1
 	}
 	im := &vipsImage{}
 	return im, im.become(C.shim_load(s.c, kind, C.int(max(1, l.shrink)), C.double(l.scale),
-		C.int(pages), C.int(strict)))
+		C.int(l.pages), C.int(strict)))
 }

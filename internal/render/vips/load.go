@@ -17,32 +17,84 @@ var kinds = map[render.Format]C.Kind{
 
 // load opens the file, already small where the decoder can.
 func (r *rendering) load() error {
-	kind, ok := kinds[r.job.Header.Format]
+	f := r.job.Header.Format
+	kind, ok := kinds[f]
 	if !ok {
-		return fmt.Errorf("no loader for %q", r.job.Header.Format)
+		return fmt.Errorf("no loader for %q", f)
 	}
-	l := loading{strict: r.strict, scale: 1, all: r.wantsFrames()}
-	shrink := r.shrink()
-	if r.job.Header.Format == render.JPEG {
-		l.shrink = shrink
+	if err := r.prepare(); err != nil {
+		return err
 	}
-	if r.job.Header.Format == render.WebP && !l.all {
-		l.scale = 1 / float64(shrink)
+	l := loading{strict: r.strict, scale: 1, pages: 1}
+	if f == render.JPEG {
+		r.shrunk = r.shrink()
+		l.shrink = r.shrunk
 	}
-	if kind == C.KIND_HEIF {
-		if err := r.reorder(); err != nil {
-			return err
-		}
+	if r.wantsFrames() {
+		l.pages = r.job.Header.Frames
 	}
 	im, err := r.source.load(kind, l)
+	if err == nil && f == render.WebP && l.pages == 1 && !im.alpha() {
+		// libwebp scales hidden colours with the others: what has alpha is not scaled by it.
+		if r.shrunk = r.shrink(); r.shrunk > 1 {
+			l.scale = 1 / float64(r.shrunk)
+			im.close()
+			im, err = r.source.load(kind, l)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	r.loaded, r.alpha = im, im.alpha()
-	if l.all {
+	if l.pages > 1 {
 		return r.openFrames()
 	}
 	return nil
+}
+
+// prepare reads what libvips does not tell of a file, and swaps the source for a copy of the file
+// where libvips would make something wrong of it.
+func (r *rendering) prepare() error {
+	info, err := r.in.Stat()
+	if err != nil {
+		return fmt.Errorf("measuring the input: %w", err)
+	}
+	f := r.job.Header.Format
+	if r.described, err = render.ReadColour(r.in, info.Size(), f); err != nil {
+		return fmt.Errorf("%w: reading the colours: %w", render.ErrUndecodable, err)
+	}
+	switch f {
+	case render.AVIF, render.HEIC:
+		return r.patchHEIF(info.Size())
+	case render.GIF:
+		return r.patchGIF(info.Size())
+	}
+	return nil
+}
+
+// replace has libvips read patched bytes instead of the file.
+func (r *rendering) replace(file []byte) error {
+	r.patched = newPixels(len(file))
+	copy(unsafe.Slice((*byte)(r.patched.data), r.patched.size), file)
+	src, err := openBytes(r.patched)
+	if err != nil {
+		return err
+	}
+	r.source.close()
+	r.source = src
+	return nil
+}
+
+// patchGIF has libvips read the GIF in a form that it shows as browsers do.
+func (r *rendering) patchGIF(size int64) error {
+	file, changed, err := render.PlainGIF(r.in, size)
+	if err != nil {
+		return fmt.Errorf("%w: reading the GIF: %w", render.ErrUndecodable, err)
+	}
+	if !changed {
+		return nil
+	}
+	return r.replace(file)
 }
 
 // wantsFrames tells whether all frames are needed: for an examination, or for an output that moves.
@@ -62,12 +114,14 @@ func (r *rendering) target() (width, height int) {
 	return r.plan.ScaleW, r.plan.ScaleH
 }
 
-// shrink is by how much a decoder may shrink, so that there is still something left to scale down:
-// 1, 2, 4 or 8.
+// minShrink is what a decoder leaves to the resize step, which shrinks better: at least this factor.
+const minShrink = 2
+
+// shrink is by how much a decoder may shrink: 1, 2, 4 or 8.
 func (r *rendering) shrink() int {
 	w, h := r.target()
 	for s := 8; s > 1; s /= 2 {
-		if r.job.Header.Width/s >= w && r.job.Header.Height/s >= h {
+		if r.job.Header.Width/s >= minShrink*w && r.job.Header.Height/s >= minShrink*h {
 			return s
 		}
 	}
@@ -144,7 +198,7 @@ func (r *rendering) canvas() error {
 		return r.im.embed(0, 0, h.Width, h.Height, make([]float64, r.im.bands()))
 	case render.JPEG, render.WebP:
 		// Shrunk by the decoder, which may round either way.
-		s := r.shrink()
+		s := r.shrunk
 		if s > 1 && near(w, h.Width, s) && near(hh, h.Height, s) {
 			return nil
 		}

@@ -17,22 +17,37 @@ func (r *rendering) metadata() error {
 	if err := r.im.own(); err != nil {
 		return err
 	}
+	if r.rule() == render.MetadataCopyright {
+		r.credits = credits(r.im.blob(exifField, maxEXIF))
+	}
 	for _, name := range r.im.fields() {
 		if !r.keeps(name) {
 			r.im.remove(name)
 		}
 	}
-	if r.keepsExif() {
+	if r.rule() == render.MetadataKeep && r.im.has(exifField) {
 		r.im.setInt("orientation", 1)
+		// The pixels are sRGB now, whatever they were: EXIF 2.32, 4.6.6.
+		if r.im.has(colourSpaceField) {
+			r.im.setString(colourSpaceField, "1")
+		}
+		r.im.remove(interoperabilityField)
 	}
 	return nil
 }
 
-// keepsExif tells whether some EXIF is to be written.
-func (r *rendering) keepsExif() bool {
-	m := r.job.Options.Metadata
-	return r.job.Format == render.JPEG &&
-		(m == render.MetadataCopyright || m == render.MetadataKeep)
+const (
+	exifField             = "exif-data"
+	colourSpaceField      = "exif-ifd2-ColorSpace"
+	interoperabilityField = "exif-ifd4-InteroperabilityIndex" // R03 is Adobe RGB
+)
+
+// rule is the metadata rule of the rendition. Only a JPEG has any.
+func (r *rendering) rule() render.Metadata {
+	if r.job.Format != render.JPEG {
+		return render.MetadataNone
+	}
+	return r.job.Options.Metadata
 }
 
 // keeps tells whether a field stays.
@@ -40,12 +55,7 @@ func (r *rendering) keeps(name string) bool {
 	if animationFields[name] {
 		return r.rows != nil
 	}
-	if !r.keepsExif() {
-		return false
-	}
-	if r.job.Options.Metadata == render.MetadataKeep {
-		// The thumbnail inside EXIF shows the original before it was cropped.
-		return strings.HasPrefix(name, "exif-") && !strings.HasPrefix(name, "exif-ifd1-")
-	}
-	return name == "exif-ifd0-Copyright" || name == "exif-ifd0-Artist"
+	// The thumbnail inside EXIF shows the original before it was cropped.
+	return r.rule() == render.MetadataKeep &&
+		strings.HasPrefix(name, "exif-") && !strings.HasPrefix(name, "exif-ifd1-")
 }

@@ -12,8 +12,8 @@ import (
 	"calotype/internal/render"
 )
 
-// withEXIF puts an EXIF block into a JPEG: orientation, maker, artist and copyright.
-func withEXIF(jpeg []byte, orientation uint16) []byte {
+// exifJPEG puts an EXIF block into a JPEG: orientation, maker, artist and copyright.
+func exifJPEG(jpeg []byte, orientation uint16) []byte {
 	texts := []struct {
 		tag  uint16
 		text string
@@ -44,7 +44,7 @@ func withEXIF(jpeg []byte, orientation uint16) []byte {
 
 func TestMetadata(t *testing.T) {
 	plain := encodeJPEG(t, quarters(80, 60, [4]color.NRGBA{red, green, blue, grey}))
-	in, h := fileOf(t, withEXIF(plain, 6))
+	in, h := fileOf(t, exifJPEG(plain, 6))
 	if h.Orientation != 6 {
 		t.Fatalf("header %+v", h)
 	}

@@ -20,12 +20,13 @@ var pipeline = []step{
 	{"load", before, (*rendering).load},
 
 	{"canvas", each, (*rendering).canvas},
+	{"cut", each, (*rendering).cut},
 	{"premultiply", each, (*rendering).premultiply},
 	{"resize", each, (*rendering).resize},
 	{"unpremultiply", each, (*rendering).unpremultiply},
 	{"colour", each, (*rendering).colour},
-	{"turn", each, (*rendering).turn},
 	{"crop", each, (*rendering).crop},
+	{"turn", each, (*rendering).turn},
 	{"pad", each, (*rendering).pad},
 	{"flatten", each, (*rendering).flatten},
 	{"collect", each, (*rendering).collect},
@@ -59,19 +60,23 @@ type rendering struct {
 	strict bool
 	plan   render.Plan
 
-	source source
-	loaded *vipsImage // the whole file: of an animation all frames, one below the other
-	frames int
-	frame  int        // the one in hand
-	im     *vipsImage // what the next step works on
+	source    source
+	described render.Colour // what the file says of its colours besides a profile
+	shrunk    int           // by how much the decoder shrinks
+	loaded    *vipsImage    // the whole file: of an animation all frames, one below the other
+	frames    int
+	frame     int        // the one in hand
+	im        *vipsImage // what the next step works on
 
 	straight   C.VipsBandFormat // what to go back to while multiplied
 	multiplied bool
 	alpha      bool    // the original has an alpha channel
 	rows       *frames // of an animation, reads frame by frame
-	patched    pixels  // a copy of the file, where libheif needs one
+	patched    pixels  // a copy of the file, where the decoder needs one
+	changed    bool    // the pixels are other than in the file
 	joined     pixels  // of an animation, the finished frames, one below the other
 	bands      int     // of the finished frames
+	credits    []byte  // the EXIF segment that is put into the rendition
 	ready      bool    // the pixels are computed: the original is not to blame any more
 }
 
@@ -87,7 +92,7 @@ func start(in, out *os.File, j render.Job, plan render.Plan, strict bool) (*rend
 		plan = render.Plan{ScaleW: w, ScaleH: h, CropW: w, CropH: h, CanvasW: w, CanvasH: h}
 	}
 	return &rendering{
-		job: j, in: in, out: out, strict: strict, plan: plan, source: src, frames: 1,
+		job: j, in: in, out: out, strict: strict, plan: plan, source: src, frames: 1, shrunk: 1,
 	}, nil
 }
 

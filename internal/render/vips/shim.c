@@ -153,11 +153,70 @@ VipsImage *shim_unpremultiply(VipsImage *in, VipsBandFormat format)
 	return bad ? NULL : out;
 }
 
-VipsImage *shim_icc_to_srgb(VipsImage *in, const char *fallback)
+VipsImage *shim_icc_to_srgb(VipsImage *in, const char *fallback, int black_point)
 {
 	VipsImage *out = NULL;
 	int bad = vips_icc_transform(in, &out, "srgb", "embedded", TRUE, "input_profile", fallback,
-		"intent", VIPS_INTENT_PERCEPTUAL, "depth", 8, NULL);
+		"intent", VIPS_INTENT_PERCEPTUAL, "depth", 8, "black_point_compensation", black_point,
+		NULL);
+	return bad ? NULL : out;
+}
+
+VipsImage *shim_bands(VipsImage *in, int first, int n)
+{
+	VipsImage *out = NULL;
+	return vips_extract_band(in, &out, first, "n", n, NULL) ? NULL : out;
+}
+
+VipsImage *shim_join_bands(VipsImage *in, VipsImage *more)
+{
+	VipsImage *out = NULL;
+	return vips_bandjoin2(in, more, &out, NULL) ? NULL : out;
+}
+
+/* shim_high_byte makes 8 bits of 16. */
+VipsImage *shim_high_byte(VipsImage *in)
+{
+	VipsImage *out = NULL;
+	return vips_cast(in, &out, VIPS_FORMAT_UCHAR, "shift", TRUE, NULL) ? NULL : out;
+}
+
+/* shim_table replaces each value of each band by that of a table, of which it makes a copy. */
+VipsImage *shim_table(VipsImage *in, void *table, int n, VipsBandFormat format)
+{
+	VipsImage *out = NULL;
+	size_t size = n * vips_format_sizeof(format);
+	VipsImage *lut = vips_image_new_from_memory_copy(table, size, n, 1, 1, format);
+	if (lut == NULL)
+		return NULL;
+	int bad = vips_maplut(in, &out, lut, NULL);
+	g_object_unref(lut);
+	if (bad)
+		return NULL;
+	/* Savers go by the type: one of 16 bits would have them read bytes in pairs. */
+	if (format == VIPS_FORMAT_UCHAR)
+		out->Type = out->Bands < 3 ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB;
+	return out;
+}
+
+/* shim_linear_to_srgb takes linear light in any primaries, of which a matrix of 3 x 3 makes those
+ * of sRGB, and clips what sRGB cannot show. */
+VipsImage *shim_linear_to_srgb(VipsImage *in, double *matrix)
+{
+	VipsImage *linear = NULL, *typed = NULL, *out = NULL;
+	VipsImage *m = vips_image_new_matrix_from_array(3, 3, matrix, 9);
+	if (m == NULL)
+		return NULL;
+	int bad = vips_recomb(in, &linear, m, NULL);
+	g_object_unref(m);
+	if (bad)
+		return NULL;
+	bad = vips_copy(linear, &typed, "interpretation", VIPS_INTERPRETATION_scRGB, NULL);
+	g_object_unref(linear);
+	if (bad)
+		return NULL;
+	bad = vips_scRGB2sRGB(typed, &out, NULL);
+	g_object_unref(typed);
 	return bad ? NULL : out;
 }
 
@@ -304,6 +363,22 @@ void shim_copy_field(VipsImage *to, VipsImage *from, const char *name)
 void shim_remove(VipsImage *in, const char *name)
 {
 	vips_image_remove(in, name);
+}
+
+void shim_set_string(VipsImage *in, const char *name, const char *value)
+{
+	vips_image_set_string(in, name, value);
+}
+
+/* shim_blob returns the bytes of a field, which belong to the image; NULL when there are none. */
+const void *shim_blob(VipsImage *in, const char *name, size_t *size)
+{
+	const void *data = NULL;
+	if (!shim_has(in, name) || vips_image_get_blob(in, name, &data, size)) {
+		vips_error_clear();
+		return NULL;
+	}
+	return data;
 }
 
 char **shim_fields(VipsImage *in)

@@ -9,7 +9,7 @@
 package vips
 
 /*
-#cgo pkg-config: vips gmodule-2.0
+#cgo pkg-config: vips gmodule-2.0 libjpeg
 #cgo CFLAGS: -std=gnu11 -O2
 #include "shim.h"
 */
@@ -25,7 +25,7 @@ import (
 )
 
 // pipelineVersion is raised whenever the same job makes other pixels than before.
-const pipelineVersion = 1
+const pipelineVersion = 2
 
 type engine struct{ version string }
 
@@ -68,7 +68,7 @@ func warmUp() error {
 			return fmt.Errorf("warming up: %w", err)
 		}
 		if src, err := openSource(r); err == nil {
-			if im, err := src.load(k, loading{}); err == nil {
+			if im, err := src.load(k, loading{pages: 1}); err == nil {
 				im.close()
 			}
 			src.close()
