@@ -36,6 +36,12 @@ func (a *api) changeConfig(c *call) (any, error) {
 	if change.FlexibleVariants, err = f.flagIfGiven("flexible_variants"); err != nil {
 		return nil, err
 	}
+	if keep, err := f.flagIfGiven("preserve_content_credentials"); err != nil {
+		return nil, err
+	} else if keep != nil && *keep {
+		return nil, invalid("preserve_content_credentials cannot be true: renditions hold no content " +
+			"credentials here. Send false or leave it out.")
+	}
 	v, err := f.one("browser_ttl")
 	if err != nil {
 		return nil, err

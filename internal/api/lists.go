@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -53,7 +54,7 @@ type pageInfo struct {
 // listPage answers with a numbered page of images: the old list. SDKs look for an array here and
 // find none; their users read images.
 func (a *api) listPage(c *call) (any, error) {
-	values, err := listParameters(c.URL.RawQuery, "page", "per_page", "creator")
+	values, err := listParameters(c.URL.RawQuery, "page", "per_page", "creator", metaParameters)
 	if err != nil {
 		return nil, err
 	}
@@ -163,26 +164,30 @@ type parameters struct {
 	filters []images.MetaFilter
 }
 
-// listParameters reads the query of a list. Unknown parameters are ignored, except filters and what
-// was meant as one, such as metadata.a[eq]: who asks for some images must not get all. The named
-// ones may be given once.
+// metaParameters stands for the names of filters among those of parameters.
+const metaParameters = "meta.*"
+
+// listParameters reads the query of a list, which takes the named parameters, each once. Others are
+// refused, and what was meant as a filter, such as metadata.a[eq], with them: a client that asks for
+// some images must not get all.
 func listParameters(raw string, names ...string) (parameters, error) {
-	values, err := url.ParseQuery(raw)
+	values, err := parseQuery(raw)
 	if err != nil {
-		return parameters{}, invalid("The query is not valid: a percent sign must be written " +
-			"%%25, a semicolon %%3B.")
+		return parameters{}, err
 	}
 	p := parameters{Values: values}
-	for name, all := range values {
-		if strings.HasPrefix(strings.ToLower(name), "meta") {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		all := values[name]
+		if strings.HasPrefix(strings.ToLower(name), "meta") && slices.Contains(names, metaParameters) {
 			filters, err := metaFilters(name, all)
 			if err != nil {
 				return parameters{}, err
 			}
 			p.filters = append(p.filters, filters...)
-		}
-		if !slices.Contains(names, name) {
 			continue
+		}
+		if err := checkParameter(name, names); err != nil {
+			return parameters{}, err
 		}
 		if len(all) > 1 {
 			return parameters{}, invalid("%s is given twice: send it once.", name)
@@ -192,6 +197,44 @@ func listParameters(raw string, names ...string) (parameters, error) {
 		}
 	}
 	return p, nil
+}
+
+// parseQuery reads a query of which nothing may be left out.
+func parseQuery(raw string) (url.Values, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, invalid("The query is not valid: a percent sign must be written %%25, " +
+			"a semicolon %%3B.")
+	}
+	return values, nil
+}
+
+// checkParameter refuses a parameter that is none of the names.
+func checkParameter(name string, names []string) error {
+	switch {
+	case slices.Contains(names, name):
+		return nil
+	case len(names) == 0:
+		return invalid("%.50q is no parameter of this request: it takes none.", name)
+	}
+	return invalid("%.50q is no parameter of this request: it takes %s.", name,
+		strings.Join(names, ", "))
+}
+
+// takes lets a handler answer only requests whose query holds none but the named parameters.
+func takes(handle func(*call) (any, error), names ...string) func(*call) (any, error) {
+	return func(c *call) (any, error) {
+		values, err := parseQuery(c.URL.RawQuery)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			if err := checkParameter(name, names); err != nil {
+				return nil, err
+			}
+		}
+		return handle(c)
+	}
 }
 
 // metaFilters reads the filters of one parameter, whose name is meta.<path>[<operator>]. Each of
@@ -239,7 +282,8 @@ func (p parameters) creator() *string {
 
 // listQuery reads the parameters of the v2 list.
 func listQuery(raw string) (q images.ListQuery, err error) {
-	values, err := listParameters(raw, "per_page", "sort_order", "continuation_token", "creator")
+	values, err := listParameters(raw, "per_page", "sort_order", "continuation_token", "creator",
+		"draft", "prefix", "filename", metaParameters)
 	if err != nil {
 		return q, err
 	}
@@ -247,7 +291,14 @@ func listQuery(raw string) (q images.ListQuery, err error) {
 		return q, err
 	}
 	q.Token, q.Creator = values.Get("continuation_token"), values.creator()
-	q.Meta = values.filters
+	q.Meta, q.Prefix, q.Filename = values.filters, values.Get("prefix"), values.Get("filename")
+	switch values.Get("draft") {
+	case "", "false":
+	case "true":
+		q.Drafts = true
+	default:
+		return q, invalid("draft must be true, which lists drafts, or false.")
+	}
 	switch values.Get("sort_order") {
 	case "", "desc":
 	case "asc":

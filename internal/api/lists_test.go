@@ -20,10 +20,12 @@ func TestListQuery(t *testing.T) {
 		"per_page=1": {Limit: 1},
 		"per_page=10000&sort_order=asc&continuation_token=abc": {
 			Limit: 10000, Ascending: true, Token: "abc"},
-		"sort_order=desc&per_page=&continuation_token=&x=%FF": {Limit: 1000},
-		"creator=":      {Limit: 1000, Creator: &empty},
-		"creator=a%20b": {Limit: 1000, Creator: &name},
-		"other=1":       {Limit: 1000},
+		"sort_order=desc&per_page=&continuation_token=&draft=&prefix=&filename=": {Limit: 1000},
+		"creator=":                     {Limit: 1000, Creator: &empty},
+		"creator=a%20b":                {Limit: 1000, Creator: &name},
+		"draft=true":                   {Limit: 1000, Drafts: true},
+		"draft=false":                  {Limit: 1000},
+		"prefix=a%2Fb%25&filename=I+_": {Limit: 1000, Prefix: "a/b%", Filename: "I _"},
 	} {
 		got, err := listQuery(raw)
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -40,6 +42,13 @@ func TestListQuery(t *testing.T) {
 		"creator=%FF":            "UTF-8",
 		"continuation_token=%00": "control",
 		"a=%zz":                  "%25",
+		"perpage=2":              `"perpage" is no parameter of this request: it takes per_page, sort_order`,
+		"per_page=2&x":           `"x" is no parameter`,
+		"Draft=true":             `"Draft" is no parameter`,
+		"draft=1":                "must be true",
+		"draft=true&draft=true":  "given twice",
+		"prefix=%00":             "control",
+		"filename=a&filename=b":  "given twice",
 		"a;b":                    "semicolon",
 	} {
 		_, err := listQuery(raw)
@@ -70,8 +79,8 @@ func TestFilterParameters(t *testing.T) {
 		"meta.a%5Bin%5D=x|y":                 {filter(t, "a", "in", "x|y")},
 		"meta.a%5Beq%5D=%5B%5D%3D%26%0A":     {filter(t, "a", "eq", "[]=&\n")},
 		"meta.a[eq]":                         {filter(t, "a", "eq", "")},
-		"meta.tags.0[eq]=x&met[a]=1":         {filter(t, "tags.0", "eq", "x")},
-		"meta.a[gt]=1&per_page=1000&Name=1":  {filter(t, "a", "gt:number", "1")},
+		"meta.tags.0[eq]=x":                  {filter(t, "tags.0", "eq", "x")},
+		"meta.a[gt]=1&per_page=1000":         {filter(t, "a", "gt:number", "1")},
 		"meta.a[eq]=x&meta.a[eq]=y&per_page": {filter(t, "a", "eq", "x"), filter(t, "a", "eq", "y")},
 	} {
 		got, err := listQuery(raw)
@@ -88,7 +97,7 @@ func TestFilterParameters(t *testing.T) {
 		"meta.%C3%A9[eq]=x", "meta.a..b[eq]=x", "meta.a.[eq]=x", "meta.a[eq]=%FF", "meta.a[eq]=%00",
 		"meta.a[gt]=x", "meta.a[gt]=", "meta.a[eq:boolean]=1", "meta.a[in:number]=1|", "meta.[%FF]=x",
 		"meta.a[eq]=x&meta.a[no]=y", "meta.%FF[%FF]=x", "metadata.a[eq]=x", "metadata[a][eq]=x",
-		"Meta.a[eq]=x", "META=x", "metadata=x", "meta.a[eq]=x&metas.a[eq]=x",
+		"Meta.a[eq]=x", "META=x", "metadata=x", "meta.a[eq]=x&metas.a[eq]=x", "met[a]=1", "meta.a[gt]=1&Name=1",
 	} {
 		if _, err := listQuery(raw); err == nil || images.AsError(err).Kind != images.Invalid {
 			t.Errorf("%s: %v, want a refusal", raw, err)
@@ -175,5 +184,63 @@ func FuzzFilter(f *testing.F) {
 			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 			t.Errorf("%q gives %v, then %v (%v)", name, got.Meta[0], again, err)
 		}
+	})
+}
+
+// TestUnknownParameters: a parameter that a list or a deletion does not know is named, and nothing is
+// listed or deleted.
+func TestUnknownParameters(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		f.draft("id", "one")
+		checked := 0
+		for _, r := range (&api{}).list() {
+			a := attempts[r.method+" "+r.pattern]
+			lists := r.method == "GET" && !strings.ContainsAny(r.pattern[strings.Index(r.pattern, "}/")+2:], "{")
+			lists = lists && !slices.ContainsFunc(notLists, func(s string) bool { return strings.HasSuffix(r.pattern, s) })
+			if r.ofToken() || !lists && r.method != "DELETE" {
+				continue
+			}
+			checked++
+			path, _, _ := strings.Cut(a.path, "?")
+			path = strings.NewReplacer("{id}", "one", "{hook}", "x", "{policy}", "x", "{stream}", "x").Replace(path)
+			got := f.ask(r.method, "/"+path+"?creator_id=one", "", "")
+			f.refused(got, 400, 5400, `creator_id\" is no parameter`)
+		}
+		if checked != 15 {
+			t.Errorf("%d routes were asked", checked)
+		}
+		f.want(f.ask("GET", "/images/v1/one", "", ""), 200, 0)
+	})
+}
+
+// notLists are routes with no part in their path that tell one thing.
+var notLists = []string{"/config", "/stats", "/batch_token", "/verify", "/eligible", "/available_alerts"}
+
+// TestDraftList: drafts are listed as in details, with what was refused.
+func TestDraftList(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		f.upload(f.draft("id", "image"), "a.jpg", imagestest.JPEG(t, 1))
+		f.draft("id", "draft", "creator", "ann", "metadata", `{"a":1}`)
+		got := f.ask("GET", "/images/v2?draft=true", "", "")
+		f.want(got, 200, 0)
+		detail := f.ask("GET", "/images/v1/draft", "", "")
+		var list struct {
+			Result struct{ Images []json.RawMessage }
+		}
+		var one struct{ Result json.RawMessage }
+		if json.Unmarshal([]byte(got.body), &list) != nil || json.Unmarshal([]byte(detail.body), &one) != nil ||
+			len(list.Result.Images) != 1 || compact(t, list.Result.Images[0]) != compact(t, one.Result) ||
+			!strings.Contains(string(one.Result), `"upload"`) {
+			t.Errorf("the list is %s, the details %s", got.body, detail.body)
+		}
+		for query, want := range map[string]string{"draft=true&creator=ann": "draft",
+			"draft=true&creator=bob": "", "draft=true&prefix=dr": "draft", "draft=true&prefix=im": "",
+			"prefix=im": "image", "filename=a.": "image", "draft=true&filename=a": "", "draft=false": "image"} {
+			ids, _, _ := f.listed(query)
+			if strings.Join(ids, " ") != want {
+				t.Errorf("%s: %q, want %q", query, ids, want)
+			}
+		}
+		f.refused(f.ask("GET", "/images/v2?draft=true&meta.a[eq]=1", "", ""), 400, 5400, "images only")
 	})
 }

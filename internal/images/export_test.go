@@ -89,19 +89,19 @@ func ListStatements(account string, q ListQuery, after *Image) (all []ListStatem
 	w := newListWalk(account, q)
 	var from, to *position
 	if after != nil {
-		p := positionOf(*after)
+		p := q.position(*after)
 		from = &p
 	}
 	add := func(sql string, args []any) { all = append(all, ListStatement{sql, args}) }
 	if len(w.residual) > 0 {
-		to = &position{0, newKey()}
+		to = &position{key: newKey()}
 		if q.Ascending {
-			to.uploaded = 1 << 60
+			to.uploaded, to.name = 1<<60, "\U0010FFFF"
 		}
 		add(w.end(from, 1000))
 	}
 	add(w.page(from, to, q.Limit+1))
-	if q.Meta == nil && !q.Ascending && after == nil {
+	if q.Meta == nil && !q.named() && !q.Ascending && after == nil {
 		add(w.numbered(1000, q.Limit))
 	}
 	return all

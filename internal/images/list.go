@@ -12,8 +12,11 @@ type ListQuery struct {
 	Limit     int    // 1 to 10,000
 	Token     string // continuation token; "" is the beginning
 	Ascending bool
+	Drafts    bool         // drafts in place of images
 	Creator   *string      // "" is "without creator"
-	Meta      []MetaFilter // all must hold; 5 at most
+	Meta      []MetaFilter // all must hold; 5 at most; none for drafts
+	Prefix    string       // of the id; the list is then in the order of ids
+	Filename  string       // beginning of the file name; likewise, unless a Prefix is given
 	// Fits is asked of each image in its turn. The page ends before the first that does not fit, but
 	// holds one image at least. nil: all fit.
 	Fits func(Image) bool
@@ -35,10 +38,11 @@ const (
 	listRows = 500
 )
 
-// ListImages returns a page of images by time of upload, never drafts.
+// ListImages returns a page of images by time of upload, or of drafts by the time that they were made;
+// with a Prefix or a Filename by these, in the order of their bytes.
 //
 // A page begins behind the last position that the page before looked at: a position is when an
-// image was uploaded, and its key, which both never change. So an image that is there during a
+// image was uploaded, or its name, and its key, which all never change. So an image that is there during a
 // whole walk is listed once, whatever is inserted, finished or deleted meanwhile. What is inserted
 // during the walk may be committed on either side of the cursor, and is listed once or not at all.
 func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (ListPage, error) {
@@ -49,10 +53,17 @@ func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (
 		return ListPage{}, Errorf(Invalid, "More than %d filters on metadata are given: each "+
 			"operator counts", maxMetaFilters)
 	}
+	if q.Drafts && len(q.Meta) > 0 {
+		return ListPage{}, Errorf(Invalid, "Filters on metadata (meta.*) find images only: leave out "+
+			"draft=true or the filters")
+	}
 	if q.Creator != nil {
 		if err := checkCreator(*q.Creator); err != nil {
 			return ListPage{}, err
 		}
+	}
+	if err := q.checkNames(); err != nil {
+		return ListPage{}, err
 	}
 	q.Meta = sortedFilters(q.Meta)
 	from, err := q.begin(account)
@@ -118,7 +129,7 @@ func (s *Service) fill(
 		}
 		for _, img := range found {
 			if n := len(page.images); n == q.Limit || !fits(q.Fits, img) && n > 0 {
-				last := positionOf(page.images[n-1])
+				last := q.position(page.images[n-1])
 				page.next = &last
 				return true, nil
 			}
@@ -127,7 +138,7 @@ func (s *Service) fill(
 		if len(found) < rows {
 			return false, nil
 		}
-		last := positionOf(found[len(found)-1])
+		last := q.position(found[len(found)-1])
 		from = &last
 	}
 }
@@ -153,7 +164,11 @@ func (s *Service) endOfStretch(
 		return nil, fmt.Errorf("finding the end of a stretch: %w", err)
 	}
 	all, err := collect(found, func(r row) (p position, err error) {
-		err = r.Scan(&p.uploaded, &p.key)
+		if w.named {
+			err = r.Scan(&p.name, &p.key)
+		} else {
+			err = r.Scan(&p.uploaded, &p.key)
+		}
 		return p, err
 	})
 	if err != nil || len(all) == 0 {
@@ -212,7 +227,7 @@ func (s *Service) ListPage(
 		if len(found) < rows || len(page.Images) == q.Limit {
 			return page, nil
 		}
-		last := positionOf(found[len(found)-1])
+		last := byUpload(found[len(found)-1])
 		query, args = w.page(&last, nil, min(q.Limit-len(page.Images), s.listRows))
 	}
 }

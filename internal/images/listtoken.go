@@ -5,15 +5,32 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
-// A position is a place in the order of lists.
+// A position is a place in the order of a list: by time, or by name.
 type position struct {
 	uploaded int64 // microseconds
+	name     string
 	key      string
 }
 
-func positionOf(img Image) position { return position{micros(img.Uploaded), img.Key} }
+// byUpload is the position of an image in the lists that are in the order of uploads.
+func byUpload(img Image) position { return position{uploaded: micros(img.Uploaded), key: img.Key} }
+
+// position is the position of an image in the list.
+func (q ListQuery) position(img Image) position {
+	switch {
+	case q.Prefix != "":
+		return position{name: firstCharacters(img.ID), key: img.Key}
+	case q.Filename != "":
+		return position{name: *img.Filename, key: img.Key}
+	}
+	return byUpload(img)
+}
+
+// named reports whether the list is in the order of names.
+func (q ListQuery) named() bool { return q.Prefix != "" || q.Filename != "" }
 
 // listName tells lists apart: of which account, in which order, of which images. A token of one is
 // of no use in another, where its position would skip images, or list them twice.
@@ -23,6 +40,12 @@ func (q ListQuery) listName(account string) string {
 		creator = strconv.Quote(*q.Creator)
 	}
 	name := fmt.Sprintf("%q %v %s", account, q.Ascending, creator)
+	if q.Drafts {
+		name += " drafts"
+	}
+	if q.named() {
+		name += fmt.Sprintf(" %q %q", q.Prefix, q.Filename)
+	}
 	for _, f := range q.Meta {
 		name += "\n" + f.String()
 	}
@@ -31,8 +54,11 @@ func (q ListQuery) listName(account string) string {
 
 // token returns the continuation token of the page behind a position.
 func (q ListQuery) token(account string, last position) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%s.%s",
-		last.uploaded, last.key, q.listName(account)))
+	at := strconv.FormatInt(last.uploaded, 10)
+	if q.named() {
+		at = base64.RawURLEncoding.EncodeToString([]byte(last.name))
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(at + "." + last.key + "." + q.listName(account)))
 }
 
 // begin returns the position behind which the page begins, nil at the beginning.
@@ -45,15 +71,23 @@ func (q ListQuery) begin(account string) (*position, error) {
 	if err != nil || len(parts) != 3 || !isKey(parts[1]) {
 		return nil, errToken
 	}
-	uploaded, err := strconv.ParseInt(parts[0], 10, 64)
-	if err != nil {
-		return nil, errToken
-	}
 	if parts[2] != q.listName(account) {
 		return nil, Errorf(Invalid, "The continuation_token is of another list: send it with the "+
-			"same account, sort_order, creator and filters as the request that gave it")
+			"same account, sort_order, creator, draft, prefix, filename "+
+			"and filters as the request that gave it")
 	}
-	return &position{uploaded, parts[1]}, nil
+	p := &position{key: parts[1]}
+	if q.named() {
+		var name []byte
+		name, err = base64.RawURLEncoding.Strict().DecodeString(parts[0])
+		p.name = string(name)
+	} else {
+		p.uploaded, err = strconv.ParseInt(parts[0], 10, 64)
+	}
+	if err != nil || !utf8.ValidString(p.name) {
+		return nil, errToken
+	}
+	return p, nil
 }
 
 var errToken = Errorf(Invalid, "The continuation_token is not valid: "+

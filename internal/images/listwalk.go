@@ -7,9 +7,13 @@ import (
 
 // A listWalk goes through rows in the order of lists, by an index that ends in (uploaded, key):
 // through the images of an account or of a creator, or through the rows of image_meta that have one
-// value, or any value, at one path. The residual conditions are looked up for each of these rows.
+// value, or any value, at one path. Or it goes through images by an index that ends in a name and the
+// key. The residual conditions are looked up for each of these rows.
 type listWalk struct {
 	table, key string // the table, and its column with the image's key
+	by         string // what the rows are in the order of, before the key
+	named      bool   // by is text, and begins with beginning
+	beginning  string
 	order      string // ASC or DESC
 	leading    string // column to order by before uploaded, or ""
 	driving    []condition
@@ -22,29 +26,44 @@ type condition func(*statement) string
 // newListWalk chooses what to walk through: the fewest rows, as far as can be told without looking.
 // A creator has few images, one value of a path fewer than all of it.
 func newListWalk(account string, q ListQuery) listWalk {
-	w := listWalk{order: "DESC"}
+	w := listWalk{order: "DESC", by: "m.uploaded"}
 	if q.Ascending {
 		w.order = "ASC"
 	}
 	w.driving = append(w.driving, func(s *statement) string { return `m.account = ` + s.arg(account) })
 	filters := q.Meta
+	if q.named() {
+		w.throughNames(q)
+		w.residue(filters)
+		return w
+	}
 	byCreator := q.Creator != nil && (*q.Creator != "" || len(filters) == 0)
 	if byCreator || len(filters) == 0 {
-		w.throughImages(q.Creator)
+		w.throughImages(q)
 	} else {
 		filters = w.throughMeta(filters)
 		w.residual = append(w.residual, creatorOf(q.Creator)...)
 	}
-	for _, f := range filters {
-		w.residual = append(w.residual, func(s *statement) string { return f.of(s, "m."+w.key) })
-	}
+	w.residue(filters)
 	return w
 }
 
-// throughImages walks through images, of a creator if one is given.
-func (w *listWalk) throughImages(creator *string) {
+// residue adds filters that are looked up for each row.
+func (w *listWalk) residue(filters []MetaFilter) {
+	key := "m." + w.key
+	for _, f := range filters {
+		w.residual = append(w.residual, func(s *statement) string { return f.of(s, key) })
+	}
+}
+
+// throughImages walks through images or drafts, of a creator if one is given.
+func (w *listWalk) throughImages(q ListQuery) {
 	w.table, w.key = "images", "key"
-	w.driving = append(w.driving, func(*statement) string { return `m.draft = 0` })
+	draft, creator := `m.draft = 0`, q.Creator
+	if q.Drafts {
+		draft = `m.draft = 1`
+	}
+	w.driving = append(w.driving, func(*statement) string { return draft })
 	switch {
 	case creator == nil:
 	case *creator == "":
@@ -102,7 +121,7 @@ func creatorOf(creator *string) []condition {
 // rows writes a statement for the positions of the rows behind one position, up to another, that
 // meet conditions.
 func (w listWalk) rows(s *statement, from, to *position, conditions ...[]condition) {
-	s.WriteString(`SELECT m.uploaded AS moment, m.` + w.key + ` AS walked FROM ` + w.table + ` m`)
+	s.WriteString(`SELECT ` + w.by + ` AS moment, m.` + w.key + ` AS walked FROM ` + w.table + ` m`)
 	var where []string
 	for _, some := range conditions {
 		for _, c := range some {
@@ -115,9 +134,16 @@ func (w listWalk) rows(s *statement, from, to *position, conditions ...[]conditi
 	}
 	bound := func(compare string, p *position) {
 		if p != nil {
-			where = append(where, `(m.uploaded, m.`+w.key+`) `+compare+
-				` (`+s.arg(p.uploaded)+`, `+s.arg(p.key)+`)`)
+			at := any(p.uploaded)
+			if w.named {
+				at = p.name
+			}
+			where = append(where, `(`+w.by+`, m.`+w.key+`) `+compare+
+				` (`+s.arg(at)+`, `+s.arg(p.key)+`)`)
 		}
+	}
+	if w.named {
+		where = append(where, w.stretch(s, from))
 	}
 	bound(behind, from)
 	bound(upTo, to)
@@ -125,7 +151,7 @@ func (w listWalk) rows(s *statement, from, to *position, conditions ...[]conditi
 	if w.leading != "" {
 		s.WriteString(`m.` + w.leading + ` ` + w.order + `, `)
 	}
-	s.WriteString(`m.uploaded ` + w.order + `, m.` + w.key + ` ` + w.order)
+	s.WriteString(w.by + ` ` + w.order + `, m.` + w.key + ` ` + w.order)
 }
 
 // end is a statement for the position of the last of so many rows behind one.

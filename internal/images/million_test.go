@@ -52,12 +52,13 @@ func fillSome(tx *sqldb.Tx, r *rand.Rand, from, to int) error {
 		key := randomKey(r)
 		at := int64(1_700_000_000_000_000) + int64(i)*1_000_000
 		status, score := []string{"active", "pending", "flagged"}[i%3], i%1000
-		rows = append(rows, numbered(len(rowArgs), `(?1, ?2, ?1, ?3, 0, ?4, ?5, 'picture.jpg', 0, ?6,
+		rows = append(rows, numbered(len(rowArgs), `(?1, ?2, ?8, ?3, 0, ?4, ?5, ?9, 0, ?6,
 			?6, 0, ?3, ?6, 0, '', '', ?7, 'jpeg', 64, 48, 3072, 1, 1, 1, 0, 12345, ?3,
 			'1QcSHQRnh493V4dIh4eXh1h4kJUI')`))
 		rowArgs = append(rowArgs, key, account, fmt.Sprintf("%x", sha256.Sum256([]byte(key))),
 			fmt.Sprintf("creator-%d", score),
-			fmt.Sprintf(`{"status":"%s","score":%d}`, status, score), at, "20260101/"+key)
+			fmt.Sprintf(`{"status":"%s","score":%d}`, status, score), at, "20260101/"+key,
+			fmt.Sprintf("%s/%s/%s", key[:2], key[2:4], key), fmt.Sprintf("IMG_%07d.jpg", i))
 		metas = append(metas, numbered(len(metaArgs), `(?1, ?2, ?3, 'status', 'string', ?4, 0),
 			(?1, ?2, ?3, 'score', 'number', '', ?5)`))
 		metaArgs = append(metaArgs, key, account, at, status, float64(score))
@@ -128,6 +129,8 @@ func queries(tb testing.TB) map[string]images.ListQuery {
 	creator.Creator = ptr("creator-7")
 	unowned := meta(status)
 	unowned.Creator = ptr("")
+	names := meta(status)
+	names.Filename = "IMG_"
 	return map[string]images.ListQuery{
 		"all":                    {},
 		"creator":                {Creator: ptr("creator-7")},
@@ -141,6 +144,16 @@ func queries(tb testing.TB) map[string]images.ListQuery {
 		"value and range":        meta(status, condition{"score", "lt", "0"}),
 		"creator and range":      creator,
 		"value of none's images": unowned,
+		"drafts":                 {Drafts: true},
+		"drafts of a creator":    {Drafts: true, Creator: ptr("creator-7")},
+		"all ids":                {Prefix: "a"},
+		"ids":                    {Prefix: "ab/c"},
+		"long ids":               {Prefix: strings.Repeat("a", 200)},
+		"file names":             {Filename: "IMG_00001"},
+		"all file names":         {Filename: "IMG_"},
+		"ids and file names":     {Prefix: "a", Filename: "IMG_000"},
+		"ids of a creator":       {Prefix: "a", Creator: ptr("creator-7")},
+		"file names and a value": names,
 	}
 }
 
@@ -189,15 +202,26 @@ func benchmarkLists(b *testing.B, core *images.Service, n int) {
 		}
 	}
 	limit := n / 1000
+	names := images.ListQuery{Limit: limit, Filename: "IMG_", Ascending: true}
+	for range 999 {
+		names.Token = list(b, names).Next
+	}
+	pages("file_names_page=1000", names, limit)
+	ids := images.ListQuery{Limit: limit, Prefix: "a", Ascending: true} // of which there are n/32
+	for range 29 {
+		ids.Token = list(b, ids).Next
+	}
+	pages("ids_page=30", ids, limit)
 	pages("page=1", images.ListQuery{Limit: limit}, limit)
 	pages("page=1000", last, limit)
 	for name, q := range queries(b) {
 		q.Limit = limit
 		looked := limit
 		switch name {
-		case "no creator", "no value":
+		case "no creator", "no value", "drafts", "drafts of a creator", "long ids":
 			looked = 1 // none at all: the time of an empty page
-		case "range of nothing", "none of some", "value and range":
+		case "range of nothing", "none of some", "value and range", "ids of a creator",
+			"ids and file names":
 			looked = 20_000
 		case "value of none's images":
 			looked = 20_000

@@ -2,8 +2,11 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -61,6 +64,7 @@ func (db *DB) schema(ctx context.Context, fsys fs.FS) (
 	dialect := goose.DialectSQLite3
 	if db.postgres {
 		dialect = goose.DialectPostgres
+		fsys = postgresFS{fsys}
 	}
 	provider, err = goose.NewProvider(dialect, db.writer, fsys)
 	if err != nil {
@@ -73,3 +77,31 @@ func (db *DB) schema(ctx context.Context, fsys fs.FS) (
 	}
 	return provider, current, newest, nil
 }
+
+// A postgresFS is a folder of migrations, written for both databases, as PostgreSQL reads it.
+type postgresFS struct{ fs.FS }
+
+// Open opens a file with the order of bytes by its name in PostgreSQL.
+func (f postgresFS) Open(name string) (fs.File, error) {
+	file, err := f.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err != nil || info.IsDir() {
+		return file, err
+	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return postgresFile{file, strings.NewReader(byteOrder(string(text)))}, nil
+}
+
+// A postgresFile has another text than its file.
+type postgresFile struct {
+	fs.File
+	text io.Reader
+}
+
+func (f postgresFile) Read(p []byte) (int, error) { return f.text.Read(p) }

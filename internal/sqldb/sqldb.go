@@ -273,12 +273,19 @@ func (tx *Tx) Query(query string, args ...any) (*sql.Rows, error) {
 	return tx.tx.QueryContext(tx.ctx, tx.db.placeholders(query), args...)
 }
 
-// placeholders rewrites ?1 to $1 for PostgreSQL, outside of quoted text.
+// placeholders rewrites ?1 to $1 for PostgreSQL, outside of quoted text, and the name of the order of
+// bytes.
 func (db *DB) placeholders(query string) string {
 	if !db.postgres {
 		return query
 	}
-	return dollars(query)
+	return byteOrder(dollars(query))
+}
+
+// byteOrder rewrites COLLATE BINARY, as SQLite calls the order of bytes, for PostgreSQL, whose own
+// order is that of a language.
+func byteOrder(query string) string {
+	return strings.ReplaceAll(query, "COLLATE BINARY", `COLLATE "C"`)
 }
 
 func dollars(query string) string {

@@ -1,0 +1,114 @@
+package images
+
+import "unicode/utf8"
+
+// indexedCharacters is how many characters of an id the index images_prefix holds: 1024 of them do not
+// fit into an index of PostgreSQL. Ids that are equal so far are in the order of their keys.
+const indexedCharacters = 128
+
+const (
+	idOrder       = `SUBSTR(m.id, 1, 128) COLLATE BINARY` // as the index has it
+	filenameOrder = `m.filename COLLATE BINARY`
+)
+
+// checkNames checks the beginnings of names that are looked for.
+func (q ListQuery) checkNames() error {
+	switch {
+	case utf8.RuneCountInString(q.Prefix) > maxIDRunes || !plainText(q.Prefix):
+		return Errorf(Invalid, "prefix is not valid: it is the beginning of an id, with at most %d "+
+			"characters and no control characters", maxIDRunes)
+	case len(q.Filename) > maxFilenameBytes || !plainText(q.Filename):
+		return Errorf(Invalid, "filename is not valid: it is the beginning of a file name, with at most "+
+			"%d bytes and no control characters", maxFilenameBytes)
+	}
+	return nil
+}
+
+// throughNames walks through images or drafts by their ids, or through images by their file names.
+func (w *listWalk) throughNames(q ListQuery) {
+	w.table, w.key, w.named = "images", "key", true
+	draft := `m.draft = 0`
+	if q.Drafts {
+		draft = `m.draft = 1`
+	}
+	w.driving = append(w.driving, func(*statement) string { return draft })
+	if q.Prefix == "" {
+		w.by, w.beginning = filenameOrder, q.Filename
+	} else {
+		w.by, w.beginning = idOrder, firstCharacters(q.Prefix)
+		if utf8.RuneCountInString(q.Prefix) > indexedCharacters {
+			w.residual = append(w.residual, func(s *statement) string {
+				return beginsWith(s, `m.id COLLATE BINARY`, q.Prefix)
+			})
+		}
+		if q.Filename != "" {
+			w.residual = append(w.residual, func(s *statement) string {
+				return beginsWith(s, filenameOrder, q.Filename)
+			})
+		}
+	}
+	if q.Creator != nil {
+		// As an expression, so that PostgreSQL does not think of the index by creators: it is not in our
+		// order.
+		w.residual = append(w.residual, func(s *statement) string {
+			if *q.Creator == "" {
+				return `m.creator || '' IS NULL`
+			}
+			return `m.creator || '' = ` + s.arg(*q.Creator)
+		})
+	}
+}
+
+// stretch is the condition on the names behind a position. Of two bounds on one side an engine may take
+// the wrong one and read all between them, so there is but one.
+func (w listWalk) stretch(s *statement, from *position) string {
+	switch {
+	case from == nil:
+		return beginsWith(s, w.by, w.beginning)
+	case w.order == "DESC":
+		return w.by + ` >= ` + s.arg(w.beginning) + ` AND ` + w.by + ` <= ` + s.arg(from.name)
+	}
+	condition := w.by + ` >= ` + s.arg(from.name)
+	if next := afterAll(w.beginning); next != "" {
+		condition += ` AND ` + w.by + ` < ` + s.arg(next)
+	}
+	return condition
+}
+
+// beginsWith is the condition that a text, in the order of bytes, begins with another: it lies between
+// that and the next text that does not.
+func beginsWith(s *statement, text, beginning string) string {
+	condition := text + ` >= ` + s.arg(beginning)
+	if next := afterAll(beginning); next != "" {
+		condition += ` AND ` + text + ` < ` + s.arg(next)
+	}
+	return condition
+}
+
+// afterAll returns the first text behind all those that begin with one, "" when there is none.
+func afterAll(beginning string) string {
+	all := []rune(beginning)
+	for len(all) > 0 {
+		last := &all[len(all)-1]
+		if *last < utf8.MaxRune {
+			if *last++; *last == 0xD800 { // surrogates are no characters
+				*last = 0xE000
+			}
+			return string(all)
+		}
+		all = all[:len(all)-1]
+	}
+	return ""
+}
+
+// firstCharacters returns what the index holds of an id.
+func firstCharacters(id string) string {
+	n := 0
+	for i := range id {
+		if n == indexedCharacters {
+			return id[:i]
+		}
+		n++
+	}
+	return id
+}
