@@ -20,6 +20,13 @@ type canary struct {
 	inDatabase  bool
 }
 
+// mayLog reports whether a line of the log may hold the canary: those of uploads and deliveries name the
+// creator, so that what one of them met can be found.
+func (c canary) mayLog(line string) bool {
+	return c.name == "creator" &&
+		(strings.Contains(line, `"msg":"upload"`) || strings.Contains(line, `"msg":"delivery"`))
+}
+
 // TestRedaction runs a whole life, accidents included, and then looks for its secrets in all that
 // the program printed, in its metrics and in every file that it keeps. Some of the secrets are sent
 // as the ids of their requests too, which a client may mix up.
@@ -47,7 +54,7 @@ func TestRedaction(t *testing.T) {
 			t.Errorf("the metrics hold the %s", secret.name)
 		}
 		for line := range strings.Lines(output) {
-			if strings.Contains(line, secret.value) {
+			if strings.Contains(line, secret.value) && !secret.mayLog(line) {
 				t.Errorf("the log holds the %s: %s", secret.name, line)
 			}
 		}

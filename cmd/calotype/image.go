@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 )
 
 type imageCommands struct {
+	Show   imageShow   `cmd:"" help:"Show what the server knows of an image or draft."`
 	Delete imageDelete `cmd:"" help:"Take out an image, or a creator; print a receipt."`
 }
 
@@ -97,10 +99,7 @@ func (c *imageDelete) what(
 	ctx context.Context, core *images.Service,
 ) (account string, q images.ErasureQuery, err error) {
 	q = images.ErasureQuery{Creator: c.Creator, ID: c.ID}
-	given := c.Account
-	if given == "" {
-		given = c.AccountID
-	}
+	given := cmp.Or(c.Account, c.AccountID)
 	if c.URL != "" {
 		hash, id, err := imageOfURL(c.URL)
 		if err != nil {
@@ -115,16 +114,21 @@ func (c *imageDelete) what(
 		}
 		return of.ID, images.ErasureQuery{ID: id}, nil
 	}
+	of, err := accountOf(ctx, core, given)
+	return of.ID, q, err
+}
+
+// accountOf returns the account that was named, or the only one. To guess would be to delete somebody
+// else's images, or to report that there are none.
+func accountOf(ctx context.Context, core *images.Service, given string) (images.Account, error) {
 	if given != "" {
-		of, err := core.Account(ctx, given)
-		return of.ID, q, err
+		return core.Account(ctx, given)
 	}
-	// To guess would be to delete somebody else's images, or to report that there are none.
 	of, err := core.OnlyAccount(ctx)
 	if errors.Is(err, images.ErrSeveralAccounts) {
 		err = errors.New("there are several accounts: name one with --account")
 	}
-	return of.ID, q, err
+	return of, err
 }
 
 // imageOfURL returns the hash of the account and the id of the image that a public URL names: of a

@@ -106,7 +106,7 @@ func (d *delivery) serve(a *answer, r *http.Request, line *logLine) error {
 	} else {
 		resolved, err = d.Core.Resolve(r.Context(), t.hash, t.id, t.variant)
 	}
-	line.account, line.image = resolved.Account.ID, resolved.Image.Key
+	line.account, line.image = resolved.Account.ID, resolved.Image
 	if err != nil {
 		return err
 	}

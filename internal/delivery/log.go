@@ -4,7 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+
+	"calotype/internal/images"
 )
 
 // A logLine is what the log says of one request.
@@ -12,13 +15,16 @@ type logLine struct {
 	requestID string
 	start     time.Time
 	method    string
-	account   string // the ID; "" when unknown
-	image     string // the internal key; "" when unknown
+	account   string       // the ID; "" when unknown
+	image     images.Image // zero when unknown
 	refusal   *refusal
 }
 
 // maxMethod bounds what a stranger can write into the log by the name of a method.
 const maxMethod = 16
+
+// maxReason bounds the reason of a refusal in the log, in bytes.
+const maxReason = 300
 
 func newLogLine(requestID string, r *http.Request) *logLine {
 	method := r.Method[:min(len(r.Method), maxMethod)]
@@ -48,10 +54,18 @@ func (l *logLine) write(ctx context.Context, log *slog.Logger, a *answer, took t
 	record := slog.NewRecord(l.start.Add(took), level, "delivery", 0)
 	record.AddAttrs(
 		slog.String("request_id", l.requestID), slog.String("method", l.method),
-		slog.String("account", l.account), slog.String("image", l.image),
-		slog.Int("status", a.status), slog.Int("code", refused.code),
-		slog.Int64("bytes", a.bytes), slog.Duration("took", took),
+		slog.String("account", l.account), slog.String("image", l.image.ID),
+		slog.String("key", l.image.Key), slog.Int("status", a.status),
+		slog.Int("code", refused.code), slog.Int64("bytes", a.bytes), slog.Duration("took", took),
 	)
+	if l.image.Creator != nil {
+		record.AddAttrs(slog.String("creator", *l.image.Creator))
+	}
+	if refused.sentence != "" {
+		// It may quote the path.
+		reason := strings.ToValidUTF8(refused.sentence[:min(len(refused.sentence), maxReason)], "")
+		record.AddAttrs(slog.String("reason", reason))
+	}
 	if refused.cause != nil {
 		record.AddAttrs(slog.Any("err", refused.cause))
 	}

@@ -15,7 +15,8 @@ import (
 type HistoryQuery struct {
 	Since, Before time.Time // when the attempt began; Before is excluded
 	Webhook       string
-	Skip, Most    int // Most at most MaxHistory
+	ImageID       string // the id that the image had
+	Skip, Most    int    // Most at most MaxHistory
 	// Fits is asked of each entry in its turn. What is behind the first that does not fit is not read.
 	// nil: all fit.
 	Fits func(HistoryEntry) bool
@@ -48,9 +49,14 @@ func (s *Service) History(
 	if err != nil {
 		return nil, 0, err
 	}
-	const which = ` FROM delivery_attempts a WHERE a.account = ?1 AND a.began >= ?2 AND a.began < ?3
+	const every = ` FROM delivery_attempts a WHERE a.account = ?1 AND a.began >= ?2 AND a.began < ?3
 		AND (CAST(?4 AS TEXT) = '' OR a.webhook = ?4)`
 	args := []any{account, micros(q.Since), micros(q.Before), q.Webhook}
+	which := every
+	if q.ImageID != "" {
+		which += ` AND a.event IN (SELECT id FROM events WHERE account = ?1 AND id_sha256 = ?5)`
+		args = append(args, hashHex(q.ImageID))
+	}
 	err = s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1`+which+` LIMIT 100000) AS counted`,
 		args...).Scan(&total)
 	if err != nil {
@@ -80,6 +86,28 @@ func (s *Service) History(
 		walk.behind, q.Skip = end, 0
 	}
 	return entries, total, nil
+}
+
+// maxUnattempted bounds the answer of Unattempted.
+const maxUnattempted = 100
+
+// Unattempted returns the deliveries about an image that wait for their first attempt, the oldest first:
+// the history has none of them.
+func (s *Service) Unattempted(ctx context.Context, account, id string) ([]HistoryEntry, error) {
+	rows, err := s.DB.Query(ctx, `SELECT e.type, e.created, d.due, w.name FROM events e
+		JOIN deliveries d ON d.event = e.id JOIN webhooks w ON w.id = d.webhook
+		WHERE e.account = ?1 AND e.id_sha256 = ?2 AND d.attempt = 0 AND d.due IS NOT NULL
+		ORDER BY e.created, e.id LIMIT `+strconv.Itoa(maxUnattempted), account, hashHex(id))
+	if err != nil {
+		return nil, fmt.Errorf("reading deliveries of an image: %w", err)
+	}
+	return collect(rows, func(r row) (h HistoryEntry, err error) {
+		var created int64
+		var due sql.NullInt64
+		err = r.Scan(&h.Delivery.Event.Type, &created, &due, &h.Delivery.Webhook.Name)
+		h.Delivery.Event.At, h.Next, h.Outcome = fromMicros(created), optionalTime(due), "pending"
+		return h, err
+	})
 }
 
 // An attemptWalk goes through the attempts that meet conditions, the newest first.

@@ -62,6 +62,21 @@ func (s *Service) imageOfKey(ctx context.Context, key string) (Image, error) {
 	return scanImage(s.DB.QueryRow(ctx, selectImage+` WHERE key = ?1`, key))
 }
 
+// ImageByKey returns an image or draft of any account by its internal key: ImageNotFound.
+func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
+	img, err := s.imageOfKey(ctx, key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return img, Errorf(ImageNotFound, "Image not found")
+	}
+	if err != nil {
+		return img, fmt.Errorf("reading an image by its key: %w", err)
+	}
+	return img, nil
+}
+
+// IsKey reports whether a text has the form of an internal key.
+func IsKey(text string) bool { return isKey(text) }
+
 // OpenOriginal returns an image's stored bytes; ImageNotFound for a draft.
 func (s *Service) OpenOriginal(
 	ctx context.Context, account, id string,

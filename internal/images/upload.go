@@ -47,8 +47,20 @@ type Upload struct {
 	closed  bool
 }
 
+// A DraftError is why a ticket takes no body, and of which draft, or image by now, the ticket is. It
+// reads as its reason.
+type DraftError struct {
+	Draft  Image
+	Reason error
+}
+
+func (e *DraftError) Error() string { return e.Reason.Error() }
+
+func (e *DraftError) Unwrap() error { return e.Reason }
+
 // BeginUpload finds the draft of a ticket and admits a body for it, before a byte is read.
-// TicketUnknown, TicketUsed, TicketDead, TicketCrowded, AccountSuspended, Busy, NoSpace, Aborted.
+// TicketUnknown; in a DraftError TicketUsed, TicketDead, TicketCrowded, AccountSuspended, Busy,
+// NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
 	u := &Upload{s: s, began: s.Now(), sum: sha256.New()}
 	if r.IdempotencyKey != "" {
@@ -64,6 +76,9 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	}
 	if err != nil {
 		u.Close()
+		if u.draft.Key != "" {
+			err = &DraftError{u.draft, err}
+		}
 		return nil, err
 	}
 	return u, nil

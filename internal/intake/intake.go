@@ -65,12 +65,12 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b := v4.NewBody(w, r, v4.BodyLimits{
 		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes + v4.FormOverhead,
 	})
-	result, err := in.answer(r, b)
-	status, code := http.StatusOK, 0
+	line := logLine{requestID: requestID, method: r.Method[:min(len(r.Method), 16)], status: http.StatusOK}
+	result, err := in.answer(r, b, &line)
 	switch {
 	case err != nil:
 		refusal := v4.Refusal(err)
-		status, code = refusal.Status, refusal.Code
+		line.status, line.code, line.reason = refusal.Status, refusal.Code, refusal.Message
 		b.Drain()
 		if errors.Is(err, errMethod) {
 			w.Header().Set("Allow", allowedMethods)
@@ -78,31 +78,18 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = errors.Join(unforeseen(err), v4.WriteError(w, refusal))
 	case result == nil: // a preflight
 		setPreflightHeaders(w.Header(), r)
-		status = http.StatusNoContent
-		w.WriteHeader(status)
+		line.status = http.StatusNoContent
+		w.WriteHeader(line.status)
 	default:
 		err = v4.WriteResult(w, result)
 	}
-	took := time.Since(start)
-	in.observe(status, took)
-	attrs := []slog.Attr{
-		slog.String("request_id", requestID), slog.String("method", r.Method[:min(len(r.Method), 16)]),
-		slog.Int("status", status), slog.Int("code", code),
-		slog.Int64("bytes", b.BytesRead()), slog.Duration("took", took),
-	}
-	level := slog.LevelInfo
-	if err != nil {
-		level = slog.LevelError
-		if status == http.StatusServiceUnavailable {
-			level = slog.LevelWarn
-		}
-		attrs = append(attrs, slog.Any("err", err))
-	}
-	in.Log.LogAttrs(r.Context(), level, "upload", attrs...)
+	line.err, line.bytes, line.took = err, b.BytesRead(), time.Since(start)
+	in.observe(line.status, line.took)
+	line.write(r.Context(), in.Log)
 }
 
 // answer returns the result of a request, nil for a preflight.
-func (in *intake) answer(r *http.Request, b *v4.Body) (result any, err error) {
+func (in *intake) answer(r *http.Request, b *v4.Body, line *logLine) (result any, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			result, err = nil, fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
@@ -115,7 +102,7 @@ func (in *intake) answer(r *http.Request, b *v4.Body) (result any, err error) {
 	case http.MethodOptions:
 		return nil, nil
 	case http.MethodPost:
-		result, err = in.post(r, b)
+		result, err = in.post(r, b, line)
 		if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 			err = images.Errorf(images.Aborted, "The request was aborted by the client")
 		}
@@ -125,7 +112,7 @@ func (in *intake) answer(r *http.Request, b *v4.Body) (result any, err error) {
 }
 
 // post receives a form and turns the draft into an image.
-func (in *intake) post(r *http.Request, b *v4.Body) (any, error) {
+func (in *intake) post(r *http.Request, b *v4.Body, line *logLine) (any, error) {
 	if err := v4.CheckFileForm(r); err != nil {
 		return nil, err
 	}
@@ -134,10 +121,14 @@ func (in *intake) post(r *http.Request, b *v4.Body) (any, error) {
 		IdempotencyKey: r.Header.Get("Idempotency-Key"),
 		Size:           r.ContentLength,
 	})
+	if of := new(images.DraftError); errors.As(err, &of) {
+		line.image = of.Draft
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer upload.Close()
+	line.image = upload.Draft()
 	variants, err := in.variants(r.Context(), upload)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"calotype/internal/images"
+)
+
+type imageShow struct {
+	Store
+	Image   string `arg:"" help:"Its id, its internal key as in the log, or its delivery or upload URL."`
+	Account string `help:"Account id; needed for an id where there are several." env:"-"`
+}
+
+// Run prints what the database has of an image or draft, and what webhooks were sent about it. Of one
+// that was deleted only the second is left.
+func (c *imageShow) Run(ctx context.Context) error {
+	return c.withCore(ctx, false, func(core *images.Service) error {
+		account, id, err := c.find(ctx, core)
+		if err != nil {
+			return err
+		}
+		img, err := core.Image(ctx, account, id)
+		found := err == nil
+		if found {
+			showImage(os.Stdout, img)
+		} else if images.AsError(err).Kind != images.ImageNotFound {
+			return err
+		}
+		sent, err := showDeliveries(ctx, os.Stdout, core, account, id)
+		if err == nil && !found && !sent {
+			err = fmt.Errorf("the account %s has no image or draft %s, and no webhook was sent about one: "+
+				"it never was, or was deleted some days ago", account, visible(id))
+		}
+		return err
+	})
+}
+
+// find returns the account and the id of what is asked for.
+func (c *imageShow) find(ctx context.Context, core *images.Service) (account, id string, err error) {
+	if strings.Contains(c.Image, "://") {
+		hash, id, err := imageOfURL(c.Image)
+		if err != nil {
+			return "", "", errors.New("the URL must be like https://host/hash/id/variant")
+		}
+		of, err := core.AccountOfHash(ctx, hash)
+		return of.ID, id, err
+	}
+	if images.IsKey(c.Image) {
+		img, err := core.ImageByKey(ctx, c.Image)
+		if err == nil || images.AsError(err).Kind != images.ImageNotFound {
+			return img.Account, img.ID, err
+		}
+	}
+	of, err := accountOf(ctx, core, cmp.Or(c.Account, c.AccountID))
+	return of.ID, c.Image, err
+}
+
+// showImage prints an image or draft, a line for each fact.
+func showImage(w io.Writer, img images.Image) {
+	line := func(name, format string, args ...any) {
+		showLine(w, "%-10s %s", name, fmt.Sprintf(format, args...))
+	}
+	at := func(t time.Time) string { return t.Format("2006-01-02T15:04:05.000Z07:00") }
+	line("account", "%s", img.Account)
+	line("id", "%s", img.ID)
+	line("key", "%s", img.Key)
+	line("created", "%s", at(img.Created))
+	if t := img.Ticket; t != nil {
+		state := "waits for its upload"
+		if t.Expires.Before(time.Now()) {
+			state = "was not uploaded in time"
+		}
+		line("draft", "%s, expires %s", state, at(t.Expires))
+		line("refused", "%d times", t.Refusals)
+		if t.LastMessage != "" {
+			line("last", "%s: %s", t.LastKind, t.LastMessage)
+		}
+	}
+	if o := img.Original; o != nil {
+		line("uploaded", "%s", at(img.Uploaded))
+		line("original", "%s, %d x %d pixels, %d frames, %d bytes", o.Header.Format, o.Width, o.Height,
+			max(o.Header.Frames, 1), o.Size)
+		line("sha256", "%s", o.SHA256)
+		line("blob", "%s", o.Blob)
+	}
+	line("private", "%v", img.RequireSignedURLs)
+	if img.Filename != nil {
+		line("filename", "%s", *img.Filename)
+	}
+	if img.Creator != nil {
+		line("creator", "%s", *img.Creator)
+	}
+	if len(img.Meta) > 0 {
+		line("metadata", "%s", img.Meta)
+	}
+}
+
+// shownAttempts bounds the attempts that are printed.
+const shownAttempts = 100
+
+// showDeliveries prints what webhooks were sent about an image, the newest first, and what waits to be
+// sent.
+func showDeliveries(ctx context.Context, w io.Writer, core *images.Service, account, id string,
+) (any bool, err error) {
+	waiting, err := core.Unattempted(ctx, account, id)
+	if err != nil {
+		return false, err
+	}
+	entries, total, err := core.History(ctx, account,
+		images.HistoryQuery{ImageID: id, Most: shownAttempts})
+	if err != nil {
+		return false, err
+	}
+	if len(waiting)+len(entries) > 0 {
+		showLine(w, "webhooks:")
+	}
+	for _, h := range waiting {
+		showLine(w, "  %s %s to %q waits; next %s", h.Delivery.Event.At.Format(time.RFC3339),
+			h.Delivery.Event.Type, h.Delivery.Webhook.Name, h.Next.Format(time.RFC3339))
+	}
+	for _, e := range entries {
+		showLine(w, "  %s", historyLine(e))
+	}
+	if total > len(entries) {
+		showLine(w, "  %d more are older", total-len(entries))
+	}
+	return len(waiting)+len(entries) > 0, nil
+}
