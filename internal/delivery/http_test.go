@@ -180,7 +180,7 @@ func TestPrivatePicture(t *testing.T) {
 	flexible := "/" + h.hash + "/" + img.ID + "/w=5000"
 	h.refused(flexible+h.sign(flexible, ""), 403, 9425)
 	h.close()
-	if log := h.log.String(); strings.Contains(log, "sig=") || strings.Contains(log, img.ID) ||
+	if log := h.log.String(); strings.Contains(log, "sig=") || strings.Contains(log, "/"+img.ID) ||
 		strings.Contains(log, "180000006") {
 		t.Error("the log holds paths or queries")
 	}
@@ -340,7 +340,8 @@ func TestLogOfADelivery(t *testing.T) {
 	h.close()
 	log := h.log.String()
 	for _, want := range []string{
-		"msg=delivery", "method=GET", "account=" + imagestest.AccountID, "image=" + img.Key,
+		"msg=delivery", "method=GET", "account=" + imagestest.AccountID, "image=" + img.ID,
+		"key=" + img.Key,
 		"status=200", "code=0", fmt.Sprintf("bytes=%d ", len(r.body)),
 		"request_id=from-the-proxy",
 	} {
