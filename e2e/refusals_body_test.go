@@ -179,9 +179,16 @@ func canvas(t *testing.T, width, height, frames int) []byte {
 // TestDiskRefusal: near the reserve nothing more is taken, and the database still works.
 func TestDiskRefusal(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, "-disk-reserve", "4096TiB")
+	s := newServer(t)
 	u := s.mint()
-	wantRefusal(t, post(t, u.UploadURL, "a.jpg", photo(t, 64, 48, 9)),
+	s.stop()
+	path := strings.TrimPrefix(u.UploadURL, s.url)
+	s.args = append(s.args, "-disk-reserve", "4096TiB")
+	s.startTo(http.StatusServiceUnavailable)
+	if a := s.api("POST", "images/v2/direct_upload", nil); a.status != http.StatusInsufficientStorage {
+		t.Errorf("a one-time URL on a full disk: %d %s", a.status, a.body)
+	}
+	wantRefusal(t, post(t, s.url+path, "a.jpg", photo(t, 64, 48, 9)),
 		http.StatusInsufficientStorage, 5540)
 	if n := s.draftOf(u.ID).Attempts; n != 0 {
 		t.Errorf("a full disk counts as %d refusals", n)

@@ -36,6 +36,7 @@ type roles struct {
 	ready                   func(context.Context) (string, error)
 	log                     *slog.Logger
 	draining                atomic.Bool
+	unready                 atomic.Value // the reason of the last answer of /readyz, "" when it was ready
 }
 
 // setHosts makes each host answer its own role only, where the hosts differ.
@@ -125,9 +126,7 @@ func (h *roles) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
 	text, err := h.ready(ctx)
-	if err != nil {
-		h.log.Warn("not ready", "err", err)
-	}
+	h.logReady(err)
 	if images.AsError(err).Kind == images.NoSpace {
 		answerText(w, http.StatusServiceUnavailable, "not ready: out of disk")
 		return
@@ -137,6 +136,20 @@ func (h *roles) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answerText(w, http.StatusOK, text)
+}
+
+// logReady logs a change of the answer of /readyz, which is asked for every few seconds.
+func (h *roles) logReady(err error) {
+	reason := ""
+	if err != nil {
+		reason = err.Error()
+	}
+	switch before, _ := h.unready.Swap(reason).(string); {
+	case reason != "" && reason != before:
+		h.log.Warn("not ready", "err", err)
+	case reason == "" && before != "":
+		h.log.Info("ready again")
+	}
 }
 
 // patient holds the reader of an answer to limit.Readers: one that stands still or trickles would
