@@ -127,7 +127,8 @@ func (b *behind) refusal(t *testing.T) {
 	wantReadable(t, a, http.StatusUnsupportedMediaType, 5455)
 }
 
-// wantReadable checks that a page of another site can read a refusal of an upload.
+// wantReadable checks that a page of another site can read a refusal of an upload, also when it sends
+// credentials.
 func wantReadable(t *testing.T, a answer, status, code int) {
 	t.Helper()
 	if a.status != status {
@@ -137,8 +138,8 @@ func wantReadable(t *testing.T, a answer, status, code int) {
 		t.Errorf("code %d, want %d", got, code)
 	}
 	for name, want := range map[string]string{
-		"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store",
-		"Referrer-Policy": "no-referrer",
+		"Access-Control-Allow-Origin": "https://app.example", "Cache-Control": "no-store",
+		"Access-Control-Allow-Credentials": "true", "Referrer-Policy": "no-referrer",
 	} {
 		if got := a.header.Values(name); len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

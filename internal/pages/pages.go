@@ -1,10 +1,11 @@
-// Package pages serves what browsers see besides pictures: a line of greeting, a sample picture and
-// the try-it page. It is a client of the core like the API is, with no rules of its own but one:
+// Package pages serves what browsers see besides pictures: a front page, a sample picture and the
+// try-it page. It is a client of the core like the API is, with no rules of its own but one:
 // who may see the try-it page.
 //
 // gate.go holds that rule. try.go serves the page, whose sources are in web/ and which make build
-// embeds, and the three small requests by which it acts without holding an API token. Whoever the
-// gate refuses is answered as if there were no such page.
+// embeds, and the three small requests by which it acts without holding an API token. A request that
+// the gate refuses is answered as if there were no such page; on this machine /try says where the key
+// is: front.go.
 package pages
 
 import (
@@ -24,8 +25,6 @@ const SamplePath = "/sample.jpg"
 
 //go:embed sample.jpg
 var sample []byte
-
-const front = "Calotype, a self-hosted image service that speaks the Cloudflare Images API.\n"
 
 // Config is what the pages need.
 type Config struct {
@@ -49,22 +48,6 @@ func Serves(path string) bool {
 
 // New returns the handler of the paths that Serves names.
 func New(c Config) http.Handler { return newPages(c, embedded()) }
-
-// serveFixed answers / and the sample picture.
-func serveFixed(w http.ResponseWriter, r *http.Request) {
-	body, kind := []byte(front), "text/plain; charset=utf-8"
-	if r.URL.Path == SamplePath {
-		body, kind = sample, "image/jpeg"
-	}
-	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.Set("Allow", "GET, HEAD")
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return
-	}
-	send(w, http.StatusOK, kind, body)
-}
 
 func send(w http.ResponseWriter, status int, kind string, body []byte) {
 	h := w.Header()

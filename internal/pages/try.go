@@ -74,11 +74,13 @@ func contentPolicy(urls v4.URLs) string {
 func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/", r.URL.Path == SamplePath:
-		serveFixed(w, r)
+		p.serveFixed(w, r)
 	case !p.gate.hostAllowed(r):
 		p.NotFound.ServeHTTP(w, r)
 	case r.Method == http.MethodGet && r.URL.Path == TryPath && p.gate.hasKey(r):
 		p.enter(w, r)
+	case !p.gate.hasCookie(r) && p.asksForWayIn(r):
+		sendWayIn(w)
 	case !p.gate.hasCookie(r):
 		p.NotFound.ServeHTTP(w, r)
 	default:

@@ -313,7 +313,7 @@ func TestFixed(t *testing.T) {
 		method, path, kind string
 		status             int
 	}{
-		{"GET", "/", "text/plain; charset=utf-8", 200}, {"GET", SamplePath, "image/jpeg", 200},
+		{"GET", "/", "text/html; charset=utf-8", 200}, {"GET", SamplePath, "image/jpeg", 200},
 		{"HEAD", SamplePath, "image/jpeg", 200}, {"POST", "/", "", 405},
 	} {
 		w := s.do(tt.method, tt.path)
@@ -332,6 +332,54 @@ func TestFixed(t *testing.T) {
 	} {
 		if Serves(path) != want {
 			t.Errorf("Serves(%s) = %v", path, !want)
+		}
+	}
+}
+
+// TestTheWayIn: a request without the key is told where the key is on this machine only.
+func TestTheWayIn(t *testing.T) {
+	t.Parallel()
+	ask := func(s *site, target, from, host string, header ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", target, nil)
+		r.RemoteAddr, r.Host = from, host
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		return w
+	}
+	s := newSite(t, "localhost,images.example.com", nil)
+	for _, tt := range []struct {
+		target, from, host string
+		header             []string
+		want               int
+	}{
+		{"/try", "127.0.0.1:5", "localhost:8080", nil, 403},
+		{"/try?key=wrong", "[::1]:5", "127.0.0.1", nil, 403},
+		{"/try", "192.0.2.1:5", "localhost:8080", nil, hidden},
+		{"/try", "127.0.0.1:5", "images.example.com", nil, hidden},
+		{"/try", "127.0.0.1:5", "evil.example", nil, hidden},
+		{"/try", "127.0.0.1:5", "localhost", []string{"X-Forwarded-For", "203.0.113.7"}, hidden},
+		{"/try/api/about", "127.0.0.1:5", "localhost", nil, hidden},
+		{"/try/index.html", "127.0.0.1:5", "localhost", nil, hidden},
+	} {
+		w := ask(s, tt.target, tt.from, tt.host, tt.header...)
+		if w.Code != tt.want || strings.Contains(w.Body.String(), key) {
+			t.Errorf("%s from %s at %s: status %d", tt.target, tt.from, tt.host, w.Code)
+		}
+		if told := strings.Contains(w.Body.String(), "try-key"); told != (tt.want == 403) {
+			t.Errorf("%s from %s at %s says %s", tt.target, tt.from, tt.host, w.Body)
+		}
+	}
+	off := newSite(t, "off", nil)
+	if w := ask(off, "/try", "127.0.0.1:5", "localhost"); w.Code != hidden {
+		t.Errorf("without a page: status %d", w.Code)
+	}
+	for of, want := range map[*site]bool{s: true, off: false} {
+		w := ask(of, "/", "192.0.2.1:5", "localhost")
+		if got := strings.Contains(w.Body.String(), `href="/try"`); got != want || w.Code != 200 {
+			t.Errorf("the front page: %d, links the try page: %v, want %v", w.Code, got, want)
 		}
 	}
 }
