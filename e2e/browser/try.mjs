@@ -104,12 +104,40 @@ async function view([scheme, width, height]) {
   await network.send('Network.emulateNetworkConditions', { ...slow, uploadThroughput: -1 })
   seen.print = await ready(page)
   await look('ready')
+  await page.getByRole('link', { name: 'See it in each variant' }).click()
+  const below = await page.evaluate(() => document.querySelector('#pictures').getBoundingClientRect().top)
+  if (below >= height) seen.errors.push('the link does not lead to the pictures')
+
+  // As an extension that translates the page into a language of the other direction leaves it.
+  const shifted = await page.evaluate(() => globalThis.shifted)
+  await page.evaluate(() => { document.documentElement.dir = 'rtl' })
+  await look('ready-rtl')
+  const turned = await page.evaluate(() => [...document.querySelectorAll('pre, code')]
+    .filter((code) => getComputedStyle(code).direction !== 'ltr').length)
+  if (turned > 0) seen.errors.push(`${turned} texts of code are written from right to left`)
+  await page.evaluate((before) => new Promise((resolve) => {
+    document.documentElement.dir = ''
+    requestAnimationFrame(() => setTimeout(() => { globalThis.shifted = before; resolve() }, 100))
+  }), shifted)
 
   await page.setInputFiles('#file', buffer(plan.bad))
   const alert = page.locator('[role=alert]', { hasText: 'code' })
   await alert.waitFor()
   seen.refusal = await alert.innerText()
   seen.refused = await page.locator('.steps pre').nth(5).innerText()
+  await chip(page, /^refused$/)
+  const reason = await page.evaluate(() => {
+    const pre = document.querySelectorAll('.steps pre')[5]
+    const range = document.createRange()
+    const walker = document.createTreeWalker(pre, NodeFilter.SHOW_TEXT)
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      if (node.data.includes('lastError')) range.selectNode(node)
+    }
+    const [line, box] = [range.getBoundingClientRect(), pre.getBoundingClientRect()]
+    return line.height > 0 && line.top >= box.top && line.bottom <= box.bottom
+  })
+  if (!reason) seen.errors.push('the reason in the draft is out of sight')
+  if (await page.locator('.step.bad').count() !== 1) seen.errors.push('not one step is marked as refused')
   await look('refused')
   seen.shifted = await page.evaluate(() => globalThis.shifted)
   await context.close()
@@ -132,7 +160,8 @@ const ways = {
     await tabTo('Use the sample')
     await page.keyboard.press('Enter')
     const print = await ready(page)
-    await tabTo('Copy request')
+    if (!(await focused('Use the sample'))) throw new Error('the focus has left the button')
+    await tabTo('Copy request of step 1')
     await page.keyboard.press('Enter')
     await page.getByText('Copied', { exact: true }).waitFor()
     return { ...print, copied: await page.evaluate(() => navigator.clipboard.readText()) }
