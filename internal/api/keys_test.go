@@ -111,6 +111,10 @@ func TestScopes(t *testing.T) {
 				f.want(r, 403, 10000)
 			}
 		}
+		f.refused(f.ask("PATCH", "/images/v1/config", applicationJSON,
+			`{"preserve_content_credentials":true,"flexible_variants":true}`), 400, 5400, "content credentials")
+		f.want(f.ask("PATCH", "/images/v1/config", applicationJSON,
+			`{"preserve_content_credentials":false}`), 200, 0)
 		// Nothing was changed, and the other account has its own.
 		if got := compactResult(t, f.ask("GET", "/images/v1/config", "", "")); !strings.Contains(got,
 			`"flexible_variants":false`) {
