@@ -258,7 +258,11 @@ func wantTryPageShut(t *testing.T, s *server, f *front) (key string) {
 				t.Errorf("the try-it page at %s: status %d", base, a.status)
 			}
 			a = do(t, client, "GET", base+"/try", nil)
-			if a.status != http.StatusNotFound {
+			shut := http.StatusNotFound
+			if want {
+				shut = http.StatusForbidden // and says where the key is
+			}
+			if a.status != shut {
 				t.Errorf("the try-it page at %s without its key: status %d", base, a.status)
 			}
 		}

@@ -4,8 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"time"
+
+	"calotype/internal/requestid"
 )
 
 // style is that of the plain pages. It has the colours of the try-it page.
@@ -89,8 +93,13 @@ func (p *pages) asksForWayIn(r *http.Request) bool {
 		(r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
-func sendWayIn(w http.ResponseWriter) {
+// sendWayIn refuses the page, and says in the log and to the client how to open it.
+func (p *pages) sendWayIn(w http.ResponseWriter, r *http.Request) {
+	start, id := time.Now(), requestid.Give(w, r)
 	setPlainHeaders(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
 	send(w, http.StatusForbidden, "text/html; charset=utf-8", wayIn)
+	p.Log.LogAttrs(r.Context(), slog.LevelInfo, "try", slog.String("request_id", id),
+		slog.String("method", r.Method), slog.String("route", TryPath),
+		slog.Int("status", http.StatusForbidden), slog.Duration("took", time.Since(start)))
 }

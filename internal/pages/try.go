@@ -80,7 +80,7 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && r.URL.Path == TryPath && p.gate.hasKey(r):
 		p.enter(w, r)
 	case !p.gate.hasCookie(r) && p.asksForWayIn(r):
-		sendWayIn(w)
+		p.sendWayIn(w, r)
 	case !p.gate.hasCookie(r):
 		p.NotFound.ServeHTTP(w, r)
 	default:
