@@ -277,6 +277,8 @@ func TestBodies(t *testing.T) {
 		{"far over the limit", strings.Repeat(" ", 4*maxBody), nil, 413, 7011},
 		{"gzip", "{}", http.Header{"Content-Encoding": {"gzip"}}, 415, 5415},
 		{"identity", "{}", http.Header{"Content-Encoding": {"identity"}}, 200, 0},
+		{"of the text", "{}", http.Header{"Content-Encoding": {" UTF-8"}}, 200, 0},
+		{"of the transfer", "{}", http.Header{"Content-Encoding": {"binary"}}, 200, 0},
 		{"nonsense", "x", nil, 400, 5400},
 	} {
 		for _, chunked := range []bool{false, true} {

@@ -6,10 +6,10 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/v4"
 )
 
 // maxBody bounds the body of a request, in bytes, but for one that carries a picture.
@@ -37,8 +37,7 @@ func (a *api) openBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 
 // form reads the body as a form.
 func (b *body) form() (form, error) {
-	encoding := strings.TrimSpace(b.request.Header.Get("Content-Encoding"))
-	if encoding != "" && !strings.EqualFold(encoding, "identity") {
+	if !v4.IsPlain(b.request.Header.Get("Content-Encoding")) {
 		return nil, images.Errorf(images.NotForm,
 			"Content-Encoding is not supported: send the body as it is.")
 	}

@@ -10,9 +10,14 @@ import (
 
 // one returns the field of a name, nil when there is none or null.
 func (f form) one(name string) (*field, error) {
+	return f.find(name, func(given string) bool { return given == name })
+}
+
+// find returns the one field whose name is, nil when there is none or null.
+func (f form) find(name string, is func(given string) bool) (*field, error) {
 	var found *field
 	for i := range f {
-		if f[i].name != name || f[i].isNull() {
+		if !is(f[i].name) || f[i].isNull() {
 			continue
 		}
 		if found != nil {
@@ -54,19 +59,20 @@ func (f form) flag(name string) (bool, error) {
 	return given != nil && *given, err
 }
 
-// flagIfGiven returns a boolean, nil when it was not given.
+// flagIfGiven returns a boolean, nil when it was not given. Upper and lower case do not matter in its
+// name: with requireSignedUrls passed over, a picture that was meant to be private would be public.
 func (f form) flagIfGiven(name string) (*bool, error) {
-	v, err := f.one(name)
+	v, err := f.find(name, func(given string) bool { return strings.EqualFold(given, name) })
 	if err != nil || v == nil {
 		return nil, err
 	}
 	given := false
-	switch v.value() {
+	switch strings.ToLower(v.value()) { // Python writes True
 	case "": // forms send their fields whether they were filled in or not
 		return nil, nil
-	case "true", "1":
+	case "true", "1", "on": // as a check box is sent
 		given = true
-	case "false", "0":
+	case "false", "0", "off":
 	default:
 		return nil, invalid("%s must be true or false.", name)
 	}

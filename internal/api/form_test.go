@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -315,5 +316,31 @@ func TestJSONWithAMark(t *testing.T) {
 	f, err := decodeForm("application/json", []byte("\xef\xbb\xbf{\"creator\":\"ann\"}"))
 	if err != nil || len(f) != 1 || f[0].text != "ann" {
 		t.Errorf("got %+v, %v", f, err)
+	}
+}
+
+// TestFlagsAsTheyAreSent: no way to ask for a private picture is passed over.
+func TestFlagsAsTheyAreSent(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		"requireSignedURLs=true": "true", "requireSignedURLs=True": "true", "requireSignedURLs=on": "true",
+		"requireSignedUrls=true": "true", "requiresignedurls=1": "true", "RequireSignedURLs=FALSE": "false",
+		"requireSignedURLs=off": "false", "requireSignedURLs=": "none", "other=true": "none",
+		"requireSignedURLs=true&requireSignedUrls=false": "refused", "requireSignedUrls=yes": "refused",
+	} {
+		f, err := decodeForm(urlencoded, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := "none"
+		switch given, err := f.flagIfGiven("requireSignedURLs"); {
+		case err != nil:
+			got = "refused"
+		case given != nil:
+			got = strconv.FormatBool(*given)
+		}
+		if got != want {
+			t.Errorf("%s is %s, want %s", body, got, want)
+		}
 	}
 }

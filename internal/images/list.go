@@ -197,9 +197,13 @@ type NumberedPage struct {
 func (s *Service) ListPage(
 	ctx context.Context, account string, q PageQuery,
 ) (page NumberedPage, err error) {
-	if q.Page < 1 || q.Limit < 1 || q.Limit > MaxListLimit || q.Page > 1<<31/q.Limit {
+	switch {
+	case q.Page < 1 || q.Limit < 1 || q.Limit > MaxListLimit:
 		return page, Errorf(Invalid, "page must be at least 1, and per_page between 1 and %d",
 			MaxListLimit)
+	case q.Page > 1<<31/q.Limit:
+		return page, Errorf(Invalid, "page is too large: with this per_page it may be %d at most",
+			1<<31/q.Limit)
 	}
 	if q.Creator != nil {
 		if err := checkCreator(*q.Creator); err != nil {

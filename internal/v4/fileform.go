@@ -7,6 +7,7 @@ import (
 	"math"
 	"mime/multipart"
 	"net/http"
+	"strings"
 	"sync"
 
 	"calotype/internal/images"
@@ -15,9 +16,19 @@ import (
 // FormOverhead is how many bytes a form may have besides its file.
 const FormOverhead = 1 << 20
 
+// IsPlain reports whether a Content-Encoding names no encoding: some clients name that of the text or of
+// the transfer.
+func IsPlain(encoding string) bool {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "", "identity", "utf-8", "binary":
+		return true
+	}
+	return false
+}
+
 // CheckFileForm refuses what is not a form with files.
 func CheckFileForm(r *http.Request) error {
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+	if encoding := r.Header.Get("Content-Encoding"); !IsPlain(encoding) {
 		return images.Errorf(images.NotForm, "Content-Encoding %.20q is not accepted: send the "+
 			"form as it is", encoding)
 	}
