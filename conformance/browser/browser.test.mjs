@@ -10,7 +10,7 @@ import { after, before, describe, test } from 'node:test'
 import { build } from 'esbuild'
 import { chromium } from 'playwright-core'
 
-import { guide } from './guide.mjs'
+import { guide, snippets } from './guide.mjs'
 
 const picture = readFileSync(new URL('../testdata/picture.jpg', import.meta.url))
 const api = `${process.env.CLOUDFLARE_BASE_URL}/accounts/${process.env.CLOUDFLARE_ACCOUNT_ID}`
@@ -26,7 +26,8 @@ async function ask(method, path) {
   return answer.result
 }
 
-const mint = () => ask('POST', 'images/v2/direct_upload')
+const { createUploadURL: mint } =
+  await import(`data:text/javascript,${encodeURIComponent(snippets.get('backend.js'))}`)
 
 let browser, server, origin
 
@@ -115,6 +116,16 @@ function takes(client) {
     const { upload, draft } = await ask('GET', `images/v1/${url.id}`)
     assert.ok(draft)
     assert.equal(upload.attempts, 1, 'one wrong picture counted more than once')
+
+    if (client.startsWith('guide')) {
+      await page.route(url.uploadURL, (route) => route.request().method() === 'POST' ? route.fulfill({
+        status: 413, contentType: 'text/html', body: '<html>too large</html>',
+        headers: { 'Access-Control-Allow-Origin': '*' },
+      }) : route.continue())
+      const failed = 'The upload failed (413).'
+      says(await play(page, client, url.uploadURL, picture, failed), failed)
+      await page.unroute(url.uploadURL)
+    }
 
     const good = await play(page, client, url.uploadURL, picture)
     assert.equal(resultOf(good)?.id, url.id, `the page knows ${JSON.stringify(good)}`)

@@ -7,6 +7,7 @@ const page = readFileSync(
 
 // Of each heading that has code, the file in which others import it.
 const files = {
+  'Your backend': 'backend.js',
   'fetch': 'upload.js', 'XMLHttpRequest, with progress': 'upload-progress.js', 'axios': 'axios.js',
   'React': 'react.jsx', 'Uppy': 'uppy.js', 'FilePond': 'filepond.js', 'Dropzone': 'dropzone.js',
 }
