@@ -89,20 +89,27 @@ func tryLine(account, token string, urls v4.URLs) string {
 		urls.API, pages.SamplePath, token, account, urls.Delivery)
 }
 
+// flagsAgain repeats the flags that another command needs to find the same database.
+func (s Store) flagsAgain() string {
+	var flags strings.Builder
+	if os.Getenv("CALOTYPE_DATA") == "" {
+		if working, err := os.Getwd(); err != nil || s.Data != filepath.Join(working, "data") {
+			flags.WriteString(" -data " + shellQuote(s.Data))
+		}
+	}
+	if s.AccountID != "" && os.Getenv("CALOTYPE_ACCOUNT_ID") == "" {
+		flags.WriteString(" -account-id " + shellQuote(s.AccountID))
+	}
+	if s.DB != "" && os.Getenv("CALOTYPE_DB") == "" {
+		flags.WriteString(` -db "$CALOTYPE_DB"`) // to be set there: it may hold a password
+	}
+	return flags.String()
+}
+
 // flagsAgain repeats the flags that the env command needs to find the same server.
 func (c *serveCommand) flagsAgain() string {
 	var flags strings.Builder
-	if os.Getenv("CALOTYPE_DATA") == "" {
-		if working, err := os.Getwd(); err != nil || c.Data != filepath.Join(working, "data") {
-			flags.WriteString(" -data " + shellQuote(c.Data))
-		}
-	}
-	if c.AccountID != "" && os.Getenv("CALOTYPE_ACCOUNT_ID") == "" {
-		flags.WriteString(" -account-id " + shellQuote(c.AccountID))
-	}
-	if c.DB != "" && os.Getenv("CALOTYPE_DB") == "" {
-		flags.WriteString(` -db "$CALOTYPE_DB"`) // to be set there: it may hold a password
-	}
+	flags.WriteString(c.Store.flagsAgain())
 	if c.URL == "" && c.Listen != "localhost:8080" && os.Getenv("CALOTYPE_LISTEN") == "" {
 		flags.WriteString(" -listen " + shellQuote(c.Listen))
 	}

@@ -79,15 +79,15 @@ func showImage(w io.Writer, img images.Image) {
 			state = "was not uploaded in time"
 		}
 		line("draft", "%s, expires %s", state, at(t.Expires))
-		line("refused", "%d times", t.Refusals)
+		line("refusals", "%d", t.Refusals)
 		if t.LastMessage != "" {
 			line("last", "%s: %s", t.LastKind, t.LastMessage)
 		}
 	}
 	if o := img.Original; o != nil {
 		line("uploaded", "%s", at(img.Uploaded))
-		line("original", "%s, %d x %d pixels, %d frames, %d bytes", o.Header.Format, o.Width, o.Height,
-			max(o.Header.Frames, 1), o.Size)
+		line("original", "%s, %d x %d pixels, frames: %d, %d bytes", o.Header.Format, o.Width,
+			o.Height, max(o.Header.Frames, 1), o.Size)
 		line("sha256", "%s", o.SHA256)
 		line("blob", "%s", o.Blob)
 	}

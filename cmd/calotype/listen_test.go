@@ -100,14 +100,14 @@ func TestHistoryOfOneEvent(t *testing.T) {
 		want  string
 	}{
 		{images.HistoryEntry{Attempt: images.Attempt{Number: 1, Status: 500, Answer: "x"},
-			Outcome: "delivered", Attempts: 2}, `attempt 1: status 500 "x" in 0s`},
+			Outcome: "delivered", Attempts: 2}, `attempt 1: status 500 "x" (0s)`},
 		{images.HistoryEntry{Attempt: images.Attempt{Number: 2, Status: 204},
-			Outcome: "delivered", Attempts: 2}, `attempt 2: status 204 in 0s; delivered`},
+			Outcome: "delivered", Attempts: 2}, `attempt 2: status 204 (0s); delivered`},
 		{images.HistoryEntry{Attempt: images.Attempt{Number: 2, Status: 500},
 			Outcome: "pending", Attempts: 2, Next: next},
-			`attempt 2: status 500 in 0s; next 2026-11-25T12:00:00Z`},
+			`attempt 2: status 500 (0s); next 2026-11-25T12:00:00Z`},
 		{images.HistoryEntry{Attempt: images.Attempt{Number: 8, Error: "it is away"},
-			Outcome: "failed", Attempts: 8}, `attempt 8: it is away in 0s; failed`},
+			Outcome: "failed", Attempts: 8}, `attempt 8: it is away (0s); failed`},
 	} {
 		if got := historyLine(test.entry); !strings.HasSuffix(got, test.want) {
 			t.Errorf("got %q, want %q at the end", got, test.want)

@@ -21,7 +21,7 @@ type commands struct {
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
 	Webhook     webhookCommands    `cmd:"" help:"Tell your backend of uploads; test and replay."`
 	Listen      listenCommand      `cmd:"" help:"Forward events to a server on your machine."`
-	Image       imageCommands      `cmd:"" help:"Take out images for good."`
+	Image       imageCommands      `cmd:"" help:"Show an image, or take images out for good."`
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
 	Backup      backupCommand      `cmd:"" help:"Copy the whole state, while the server runs."`
 	Restore     restoreCommand     `cmd:"" help:"Make a data folder of a backup."`

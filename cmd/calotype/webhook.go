@@ -98,18 +98,18 @@ func (c *webhookAdd) printAdded(w images.Webhook) {
 	fmt.Printf("  events          %s\n  webhook id      %s\n  signing secret  %s\n\n",
 		joinTypes(w.Events), w.ID, secret)
 	if c.isNew() {
-		allow := ""
+		flags := c.flagsAgain()
 		if c.OutboundAllow != "" {
-			allow = " -outbound-allow " + c.OutboundAllow
+			flags += " -outbound-allow " + shellQuote(c.OutboundAllow)
 		}
 		fmt.Printf("Start the receiver with the signing secret, then send the test event:\n\n"+
-			"  %s webhook test %s%s\n\nThe server sends what happens from now on after that.\n",
-			os.Args[0], w.ID, allow)
+			"  %s webhook test %s%s\n\nAfter that the server sends all that has happened since now.\n",
+			shellQuote(os.Args[0]), w.ID, flags)
 	} else {
 		fmt.Printf("Give the receiver the signing secret and have it verify each message, by a "+
 			"library of Standard\nWebhooks: docs/webhooks.md shows how. The running server sends from "+
-			"now on; with\n\n  %s webhook history\n\nyou see what was sent and how it was answered.\n",
-			os.Args[0])
+			"now on; with\n\n  %s webhook history%s\n\nyou see what was sent and how it was answered.\n",
+			shellQuote(os.Args[0]), c.flagsAgain())
 	}
 	if c.OutboundAllow != "" {
 		fmt.Printf("\nThe server must be started with -outbound-allow %s too, or it sends nothing "+
@@ -439,7 +439,7 @@ func historyLine(e images.HistoryEntry) string {
 	default:
 		after = "; " + e.Outcome
 	}
-	return fmt.Sprintf("%s %s %s %q to %q, attempt %d: %s in %v%s",
+	return fmt.Sprintf("%s %s %s %q to %q, attempt %d: %s (%v)%s",
 		a.Began.Format("2006-01-02T15:04:05.000Z07:00"), a.EventID, d.Event.Type, d.Event.Image.ID,
 		d.Webhook.Name, a.Number, what, a.Took.Round(time.Millisecond), after)
 }
