@@ -250,7 +250,9 @@ func (p *process) exchange(
 	defer stop()
 	p.conn.SetDeadline(time.Now().Add(l.wall))
 	p.jobs++
-	if err := p.begin(l); err != nil {
+	if err := p.begin(l); errors.Is(err, syscall.ESRCH) {
+		return answer{}, fmt.Errorf("%w: %w", errGone, err)
+	} else if err != nil {
 		return answer{}, err
 	}
 	defer p.watch(l.cpu, cancel)()
