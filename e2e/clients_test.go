@@ -84,7 +84,7 @@ func TestAnUploadHostOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestATooLargeFormIsRefusedBeforeItIsSent: a client that asks first is told before it sends.
+// TestATooLargeFormIsRefusedBeforeItIsSent: a client that asks first is answered before it sends.
 func TestATooLargeFormIsRefusedBeforeItIsSent(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

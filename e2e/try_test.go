@@ -56,7 +56,7 @@ func visit(t *testing.T, method, target string, header ...string) answer {
 	return answer{status: response.StatusCode, header: response.Header, body: body}
 }
 
-// TestTryKey: the start tells the link, which outlives a restart; without its key the
+// TestTryKey: the start prints the link, which outlives a restart; without its key the
 // page says on this machine where the key is, and elsewhere there is nothing.
 func TestTryKey(t *testing.T) {
 	t.Parallel()

@@ -8,25 +8,25 @@ import (
 	"testing"
 )
 
-// A told line is what the log says of one request.
-type toldLine struct {
+// A requestLine is what the log says of one request.
+type requestLine struct {
 	Msg, Account, Image, Key, Creator, Reason string
 	RequestID                                 string `json:"request_id"`
 	Status, Code                              int
 }
 
 // lineOf returns the line of the log about a request.
-func (s *server) lineOf(requestID string) toldLine {
+func (s *server) lineOf(requestID string) requestLine {
 	s.t.Helper()
 	s.awaitLog(requestID)
 	for line := range strings.Lines(s.log.String()) {
-		var told toldLine
-		if json.Unmarshal([]byte(line), &told) == nil && told.RequestID == requestID {
-			return told
+		var got requestLine
+		if json.Unmarshal([]byte(line), &got) == nil && got.RequestID == requestID {
+			return got
 		}
 	}
 	s.t.Fatalf("the log has no line of %s", requestID)
-	return toldLine{}
+	return requestLine{}
 }
 
 // TestWhyAnUploadFailed finds an upload in the log by its image and by its request, with the reason of
@@ -47,7 +47,7 @@ func TestWhyAnUploadFailed(t *testing.T) {
 		t.Fatalf("status %d", refused.status)
 	}
 	first := s.lineOf("first-try")
-	want := toldLine{Msg: "upload", Account: accountID, Image: "folder/holiday", Key: first.Key, Creator: "ann",
+	want := requestLine{Msg: "upload", Account: accountID, Image: "folder/holiday", Key: first.Key, Creator: "ann",
 		Reason: first.Reason, RequestID: "first-try", Status: http.StatusUnsupportedMediaType, Code: 5455}
 	if first != want || !strings.Contains(first.Reason, "must have image/jpeg") || first.Key == "" {
 		t.Errorf("the log says %+v, want %+v", first, want)

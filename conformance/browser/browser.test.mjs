@@ -61,8 +61,8 @@ after(async () => {
   server?.closeAllConnections()
 })
 
-// play has a user choose a file in the page of a client, and returns what the page tells: what its
-// code was told, and its text. sees is the text that ends the wait where the code is told nothing.
+// play has a user choose a file in the page of a client, and returns what the page shows: what its
+// code was given, and its text. sees is the text that ends the wait where the code is given nothing.
 async function play(page, client, uploadURL, buffer, sees) {
   await page.goto(`${origin}/?${new URLSearchParams({ client, url: uploadURL })}`)
   const input = page.locator('input[type=file]').first()
@@ -100,8 +100,8 @@ const words = {
 const resultOf = ({ outcome }) =>
   typeof outcome?.result === 'string' ? JSON.parse(outcome.result).result : outcome?.result
 
-// says wants that the page knows the service's words: its code, or, of a snippet of the guide, whoever
-// looks at it or catches its error.
+// says wants that the page knows the service's words: its code, or, of a snippet of the guide, its
+// text or the error that it throws.
 function says(seen, expected) {
   const known = seen.outcome ? seen.outcome.message ?? '' : seen.text
   assert.ok(known.includes(expected), `the page knows ${JSON.stringify(seen)}, want ${expected}`)
@@ -137,7 +137,7 @@ function takes(client) {
   }))
 }
 
-// refuses plays a client that is used wrongly: it is told why, and the URL stays as it was.
+// refuses plays a client that is used wrongly: the answer says why, and the URL stays as it was.
 function refuses(client, expected) {
   if (wanted.test(client)) test(client, () => open(async (page) => {
     const url = await mint()

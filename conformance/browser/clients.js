@@ -1,5 +1,5 @@
 // What pages do with each client. A client is a function of the element in which it may draw, of
-// getUploadURL, which returns a promise, and of what it tells: done with the result or the answer's
+// getUploadURL, which returns a promise, and of what it reports: done with the result or the answer's
 // text, failed with whatever the page's code can read of a refusal. Those whose name begins with
 // "guide" are the snippets of the guide; the others have the defaults of their library. Each loads what
 // it needs, and no more.

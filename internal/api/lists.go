@@ -54,7 +54,7 @@ type pageInfo struct {
 // listPage answers with a numbered page of images: the old list. SDKs look for an array here and
 // find none; their users read images.
 func (a *api) listPage(c *call) (any, error) {
-	values, err := listParameters(c.URL.RawQuery, "page", "per_page", "creator", metaParameters)
+	values, err := listParameters(c.URL.RawQuery, "page", "per_page", "creator")
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +66,6 @@ func (a *api) listPage(c *call) (any, error) {
 		if query.Page, err = strconv.Atoi(text); err != nil || query.Page < 1 {
 			return nil, invalid("page must be a number from 1.")
 		}
-	}
-	if len(values.filters) > 0 {
-		return nil, invalid("Filters on metadata (meta.*) are for the list images/v2.")
 	}
 	query.Creator = values.creator()
 	p, err := a.openImages(c, query.Limit, a.bounds.numbered)

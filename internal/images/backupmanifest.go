@@ -51,7 +51,7 @@ func parseManifest(text []byte) (m manifest, err error) {
 	case m.Format > manifestFormat:
 		return manifest{}, fmt.Errorf("it has the format %d, this program knows formats up to %d: "+
 			"use the program that made it", m.Format, manifestFormat)
-	case m.Format < 1 || !isKey(m.Installation):
+	case m.Format < 1 || !IsKey(m.Installation):
 		return manifest{}, errors.New("it does not say whose backup this is")
 	case m.State == "":
 		return m, nil

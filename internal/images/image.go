@@ -74,9 +74,6 @@ func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 	return img, nil
 }
 
-// IsKey reports whether a text has the form of an internal key.
-func IsKey(text string) bool { return isKey(text) }
-
 // OpenOriginal returns an image's stored bytes; ImageNotFound for a draft.
 func (s *Service) OpenOriginal(
 	ctx context.Context, account, id string,

@@ -68,7 +68,7 @@ func (q ListQuery) begin(account string) (*position, error) {
 	}
 	plain, err := base64.RawURLEncoding.Strict().DecodeString(q.Token)
 	parts := strings.Split(string(plain), ".")
-	if err != nil || len(parts) != 3 || !isKey(parts[1]) {
+	if err != nil || len(parts) != 3 || !IsKey(parts[1]) {
 		return nil, errToken
 	}
 	if parts[2] != q.listName(account) {

@@ -60,7 +60,7 @@ func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 				if said := images.AsError(err).Msg; first == "" {
 					first = said
 				} else if said != first {
-					t.Errorf("a repeat is told %q, not %q", said, first)
+					t.Errorf("a repeat is answered %q, not %q", said, first)
 				}
 			}
 		}

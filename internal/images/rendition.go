@@ -47,7 +47,7 @@ func (r Resolved) format(f render.Format) render.Format {
 	return f
 }
 
-// onlyStripped tells whether all frames are asked for of an animation that is too large to transform.
+// onlyStripped reports whether all frames are asked for of an animation that is too large to transform.
 func (r Resolved) onlyStripped(f render.Format) bool {
 	h := r.Image.Original.Header
 	moves := (f == render.GIF || f == render.WebP) && !r.Variant.Options.Still

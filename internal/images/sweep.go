@@ -248,7 +248,7 @@ func (s *Service) orphansIn(
 func blobDayOf(key string) (time.Time, bool) {
 	day, name, _ := strings.Cut(key, "/")
 	born, err := time.Parse(blobDay, day)
-	return born, err == nil && isKey(name)
+	return born, err == nil && IsKey(name)
 }
 
 // namedBlobs returns which of the keys rows name.

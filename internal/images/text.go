@@ -217,7 +217,7 @@ func withoutDots(path string) string {
 
 func lower(s string) string { return strings.ToLower(s) }
 
-// isKey reports whether s has the shape that newKey gives.
-func isKey(s string) bool {
+// IsKey reports whether s has the form of an internal key, as newKey makes them.
+func IsKey(s string) bool {
 	return len(s) == 26 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }

@@ -15,7 +15,7 @@ type logLine struct {
 	requestID, method string
 	image             images.Image // the draft; zero when it was not found
 	status, code      int
-	reason            string // that the client is told; "" without a refusal
+	reason            string // in the client's answer; "" without a refusal
 	bytes             int64
 	took              time.Duration
 	err               error

@@ -45,7 +45,7 @@ func (g *gzipBody) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// broken tells a body that is not gzip from one that did not come.
+// broken returns the error of a body that is not gzip, or that did not come.
 func (g *gzipBody) broken(err error) error {
 	if err == gzip.ErrHeader || err == gzip.ErrChecksum || errors.As(err, new(flate.CorruptInputError)) {
 		return &Error{"the host answered with a body that is not in its Content-Encoding, gzip"}

@@ -84,8 +84,8 @@ func setPlainHeaders(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// asksForWayIn reports whether a request without the key is one that is told how to come in: a page of
-// this machine, by a client on this machine. For others there is no such page.
+// asksForWayIn reports whether a request without the key is answered with the way to it: a page of this
+// machine, by a client on this machine. For others there is no such page.
 func (p *pages) asksForWayIn(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	return err == nil && loopback(host) && !proxied(r) && !p.gate.hosts.Off() &&

@@ -336,7 +336,7 @@ func TestFixed(t *testing.T) {
 	}
 }
 
-// TestTheWayIn: a request without the key is told where the key is on this machine only.
+// TestTheWayIn: the answer to a request without the key says where the key is, on this machine only.
 func TestTheWayIn(t *testing.T) {
 	t.Parallel()
 	ask := func(s *site, target, from, host string, header ...string) *httptest.ResponseRecorder {

@@ -96,7 +96,7 @@ func (p *gifPlainer) read() error {
 	}
 }
 
-// shows tells whether pixels may be empty that libvips would show otherwise.
+// shows reports whether pixels may be empty that libvips would show otherwise.
 func (p *gifPlainer) shows() bool {
 	if p.holes && !p.see {
 		return true

@@ -340,7 +340,7 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// TestKilledWorkers kills idle workers, which costs nobody anything, a busy one, which costs its job
+// TestKilledWorkers kills idle workers, which costs no job, a busy one, which costs its job
 // a second try, and that of the second try as well, which says nothing of the picture.
 func TestKilledWorkers(t *testing.T) {
 	t.Parallel()

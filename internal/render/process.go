@@ -296,7 +296,7 @@ func (p *process) broken(ctx context.Context, l jobLimits, err error) error {
 // exitTime is how long a worker that closed its socket may take to be gone, to tell how it ended.
 const exitTime = time.Second
 
-// killed tells whether somebody else ended the worker with SIGKILL, such as the kernel when memory
+// killed reports whether another process ended the worker with SIGKILL, such as the kernel when memory
 // is short: that says nothing of its job. It must be asked before kill.
 func (p *process) killed() bool {
 	select {

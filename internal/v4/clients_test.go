@@ -147,7 +147,7 @@ var recordings = []recorded{
 		`Content-Disposition: form-data; name="file"; filename="a.jpg"`, "", "PICTURE", "--b--", ""},
 		"a.jpg", 0, ""},
 
-	// Refused, and told why.
+	// Refused, with the reason.
 	{"two pictures", "multipart/form-data; boundary=b", []string{"--b",
 		`Content-Disposition: form-data; name="file"; filename="a.jpg"`, "", "PICTURE", "--b",
 		`Content-Disposition: form-data; name="file"; filename="b.jpg"`, "", "PICTURE", "--b--", ""}, "",
@@ -218,7 +218,7 @@ func TestChunksAreNotForms(t *testing.T) {
 	}
 }
 
-// TestASizeDeclaredInAdvance: a client that waits to be told to go on is told not to.
+// TestASizeDeclaredInAdvance: a client that waits for 100 Continue gets the refusal in its place.
 func TestASizeDeclaredInAdvance(t *testing.T) {
 	t.Parallel()
 	r, _ := request(formType, "", 10)

@@ -50,9 +50,9 @@ func CheckFileForm(r *http.Request) error {
 	return nil
 }
 
-// CheckDeclaredSize refuses a form that is too large by its own account, if its client waits to be
-// told to go on: it need not send what would be refused. All others are heard, as most clients do
-// not listen while they send.
+// CheckDeclaredSize refuses a form whose declared size is too large, if its client waits for 100
+// Continue: it need not send what would be refused. The forms of all others are read to their end, as
+// most clients read no answer while they send.
 func CheckDeclaredSize(r *http.Request, most int64) error {
 	if r.Header.Get("Expect") == "" || r.ContentLength <= most+FormOverhead {
 		return nil

@@ -78,7 +78,7 @@ func (r *rendering) byProfile(cmyk bool) error {
 	return r.im.iccToSRGB(fallback, cmyk)
 }
 
-// profileFits tells whether the profile of an image is one of a device and for the colours that the
+// profileFits reports whether the profile of an image is one of a device and for the colours that the
 // image has. ICC.1, 7.2: its class is at 12, its space at 16, the space it leads to at 20.
 func (im *vipsImage) profileFits() bool {
 	const head = 24

@@ -35,7 +35,7 @@ static void on_error(j_common_ptr j)
 	longjmp(((Check *) j->client_data)->fail, 1);
 }
 
-/* on_message is told of warnings (level -1) and traces. These do not say that pixels are missing:
+/* on_message is called with warnings (level -1) and traces. These do not say that pixels are missing:
  * parameters of a scan or a version that a decoder does not need, bytes that it passes over, and
  * the end of the file where the end of the picture should be announced. Any other does. */
 static void on_message(j_common_ptr j, int level)
@@ -92,7 +92,7 @@ static void on_progress(j_common_ptr j)
 			c->seen[d->cur_comp_info[i]->component_index] = 1;
 }
 
-/* whole tells whether a picture without an announced end has all its scans. */
+/* whole reports whether a picture without an announced end has all its scans. */
 static int whole(j_decompress_ptr d, Check *c)
 {
 	for (int i = 0; i < d->num_components; i++) {

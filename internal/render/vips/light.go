@@ -16,12 +16,12 @@ var srgbPrimaries = [8]float64{0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.329
 // BT.2408), as in Chromium.
 const brightest = 2 * 203
 
-// likeSRGB tells that a Colour is that of sRGB as far as can be seen.
+// likeSRGB reports whether a Colour is that of sRGB as far as can be seen.
 func likeSRGB(c render.Colour) bool {
 	return c.Transfer == render.TransferSRGB && samePrimaries(c)
 }
 
-// bright tells whether a Colour is of high dynamic range.
+// bright reports whether a Colour is of high dynamic range.
 func bright(c render.Colour) bool {
 	return c.Transfer == render.TransferPQ || c.Transfer == render.TransferHLG
 }
