@@ -25,6 +25,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/httprange"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/notify"
@@ -116,11 +117,15 @@ func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 	if err == nil {
 		out, err = a.sendable(r, line.account, result)
 	}
-	if err != nil {
-		a.refuse(seen, r, err, line)
-		return
+	if err == nil {
+		err = out.send(seen, r)
 	}
-	line.note(out.send(seen, r))
+	switch {
+	case err != nil && seen.status == 0:
+		a.refuse(seen, r, err, line)
+	case err != nil:
+		line.note(err)
+	}
 }
 
 // A handler makes a result of a request and notes for the log what it learns of it.
@@ -183,41 +188,79 @@ func (a *api) refuse(w *statusWriter, r *http.Request, err error, line *logLine)
 	line.note(v4.WriteError(w, e))
 }
 
-// A stream is a result that is sent as it is, without an envelope.
+// A stream is a result that is sent as it is, or in parts, without an envelope.
 type stream struct {
 	mime    string
-	size    int64
-	content io.ReadCloser
+	etag    string // with its quotes
+	content io.ReadSeekCloser
 }
 
 func (s *stream) send(w *statusWriter, r *http.Request) (err error) {
 	defer func() { err = errors.Join(err, s.content.Close()) }()
 	h := w.Header()
 	h.Set("Content-Type", s.mime)
-	h.Set("Content-Length", fmt.Sprint(s.size))
+	h.Set("ETag", s.etag)
 	h.Set("Content-Disposition", "attachment")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodHead {
-		return nil
+	httprange.Clean(r.Header)
+	content := &noting{ReadSeeker: s.content}
+	refused := httprange.Serve(w, r, content)
+	if refused != 0 {
+		h.Del("Content-Disposition")
 	}
-	// Fewer bytes than announced make net/http cut the connection: nobody takes them for whole.
-	if _, err := io.CopyN(w, s.content, s.size); err != nil {
+	switch refused {
+	case 0:
+	case http.StatusRequestedRangeNotSatisfiable:
+		return errRange
+	case http.StatusPreconditionFailed:
+		return errPrecondition
+	default:
+		return fmt.Errorf("net/http refused to serve an original with status %d", refused)
+	}
+	// Fewer bytes than announced make net/http cut the connection, so that no client takes them for
+	// the whole.
+	if err := errors.Join(content.err, w.err); err != nil {
 		return fmt.Errorf("sending an original: %w", err)
 	}
 	return nil
 }
 
-// statusWriter remembers the status that was sent; 0 is none yet.
+// noting keeps the error of a Read, which http.ServeContent drops.
+type noting struct {
+	io.ReadSeeker
+	err error
+}
+
+func (n *noting) Read(p []byte) (int, error) {
+	read, err := n.ReadSeeker.Read(p)
+	if err != nil && err != io.EOF {
+		n.err = err
+	}
+	return read, err
+}
+
+// statusWriter keeps the status that was sent, 0 before it, and the last error of writing.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	err    error
 	broken bool // an answer was begun and cannot be completed
 }
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(p)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.

@@ -330,6 +330,23 @@ func TestBodyInTime(t *testing.T) {
 	}
 }
 
+// An original is said to have seven bytes, and may have fewer.
+type original struct{ *io.SectionReader }
+
+func newOriginal(content string) original {
+	return original{io.NewSectionReader(strings.NewReader(content), 0, 7)}
+}
+
+func (o original) Read(p []byte) (int, error) {
+	n, err := o.SectionReader.Read(p)
+	if at, _ := o.Seek(0, io.SeekCurrent); err == io.EOF && at < 7 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func (original) Close() error { return nil }
+
 func TestStream(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -343,8 +360,7 @@ func TestStream(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			srv, log := serve(t, time.Minute, func(*body) (any, error) {
-				content := io.NopCloser(strings.NewReader(c.content))
-				return &stream{mime: "image/png", size: c.size, content: content}, nil
+				return &stream{mime: "image/png", etag: `"x"`, content: newOriginal(c.content)}, nil
 			})
 			resp, err := http.Get(srv.URL)
 			if err != nil {
@@ -357,6 +373,8 @@ func TestStream(t *testing.T) {
 			}
 			for name, want := range map[string]string{
 				"Content-Type":            "image/png",
+				"ETag":                    `"x"`,
+				"Accept-Ranges":           "bytes",
 				"Content-Length":          "7",
 				"Content-Disposition":     "attachment",
 				"Content-Security-Policy": "default-src 'none'; sandbox",
@@ -377,8 +395,7 @@ func TestStream(t *testing.T) {
 func TestStreamHEAD(t *testing.T) {
 	t.Parallel()
 	srv, _ := serve(t, time.Minute, func(*body) (any, error) {
-		content := io.NopCloser(strings.NewReader("picture"))
-		return &stream{mime: "image/png", size: 7, content: content}, nil
+		return &stream{mime: "image/png", etag: `"x"`, content: newOriginal("picture")}, nil
 	})
 	resp, err := http.Head(srv.URL)
 	if err != nil {

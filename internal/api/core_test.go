@@ -225,6 +225,58 @@ func TestImage(t *testing.T) {
 	})
 }
 
+// TestBlobInParts asks for parts of an original, and for none when it is known already.
+func TestBlobInParts(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		content := string(imagestest.JPEG(t, 1))
+		draft := f.draft()
+		f.upload(draft, "cat.jpg", []byte(content))
+		path, n := "/images/v1/"+draft.ID+"/blob", len(content)
+		etag := fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(content)))
+		const all = "whole"
+		for _, c := range []struct {
+			name, value string
+			status      int
+			want        string
+		}{
+			{"Range", "bytes=3-9", 206, content[3:10]},
+			{"Range", "bytes=-5", 206, content[n-5:]},
+			{"Range", "bytes=5-99999999", 206, content[5:]},
+			{"Range", "items=0-1", 200, all},
+			{"Range", "bytes=9-3", 200, all},
+			{"Range", "bytes=99999999-", 416, "range"},
+			{"If-None-Match", etag, 304, ""},
+			{"If-None-Match", "W/" + etag, 304, ""},
+			{"If-None-Match", `"other"`, 200, all},
+			{"If-Match", etag, 200, all},
+			{"If-Match", `"other"`, 412, "If-Match"},
+		} {
+			r := f.ask("GET", path, "", "", c.name, c.value)
+			if c.status >= 400 {
+				f.want(r, c.status, 5400)
+				if !strings.Contains(r.body, c.want) || r.header.Get("Content-Disposition") != "" {
+					t.Errorf("%s: %s: %s %v", c.name, c.value, r.body, r.header)
+				}
+				continue
+			}
+			want := c.want
+			if want == all {
+				want = content
+			}
+			if r.status != c.status || r.body != want || r.header.Get("ETag") != etag {
+				t.Errorf("%s: %s: %d, %d bytes, %v", c.name, c.value, r.status, len(r.body), r.header)
+			}
+		}
+		several := f.ask("GET", path, "", "", "Range", "bytes=0-1,5-6,2-3")
+		for _, part := range []string{content[:2], content[5:7], content[2:4]} {
+			if several.status != 206 || !strings.Contains(several.body, "\r\n\r\n"+part+"\r\n") {
+				t.Errorf("%d %q", several.status, several.body)
+			}
+		}
+		f.want(f.ask("GET", path, "", "", "Range", "bytes=0-1", "Authorization", "Bearer no"), 401, 10000)
+	})
+}
+
 // TestRefusedDraft has a body refused for its content: the draft says so to its owner.
 func TestRefusedDraft(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {

@@ -20,6 +20,10 @@ var (
 	errTooLarge = &v4.Error{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Final: true,
 		Message: fmt.Sprintf("Request entity is too large: this request takes at most %d bytes.",
 			maxBody)}
+	errRange = &v4.Error{Status: http.StatusRequestedRangeNotSatisfiable, Code: codeCondition,
+		Message: "Bad request: the range is not within the original.", Final: true}
+	errPrecondition = &v4.Error{Status: http.StatusPreconditionFailed, Code: codeCondition,
+		Message: "Bad request: the original is not the one that If-Match names.", Final: true}
 )
 
 // A methodError refuses a method on a path that has others.
@@ -31,6 +35,7 @@ const (
 	codeMethod     = 7001
 	codeTooLarge   = 7011
 	codeRate       = 971
+	codeCondition  = 5400 // as of what the core calls invalid
 	authentication = "Authentication error"
 )
 

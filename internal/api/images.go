@@ -35,14 +35,17 @@ func (a *api) deleteImage(c *call) (any, error) {
 	return struct{}{}, nil
 }
 
-// openBlob answers with the original as it came, under the type that its bytes say.
+// openBlob answers with the original as it came, or with ranges of it, under the type that its bytes
+// say. Its ETag is its SHA-256.
 func (a *api) openBlob(c *call) (any, error) {
 	img, content, err := a.Core.OpenOriginal(c.Context(), c.account, c.image)
 	if err != nil {
 		return nil, err
 	}
 	o := img.Original
-	return &stream{mime: o.Header.Format.MIME(), size: o.Size, content: content}, nil
+	return &stream{
+		mime: o.Header.Format.MIME(), etag: `"` + o.SHA256 + `"`, content: content,
+	}, nil
 }
 
 // ownerImages returns Image objects for those who hold a token; never nil.

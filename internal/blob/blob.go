@@ -48,9 +48,10 @@ type Store interface {
 	// A key is put once; what a second Put does to it is not defined. After an error the object
 	// is absent or, seldom, there and complete; never there in part.
 	Put(ctx context.Context, key string, f *os.File, size int64) error
-	// Open returns the object's bytes, ErrNotExist when there are none. The directory's reader
-	// is an *os.File. Reading stops when ctx ends, in stores behind a network.
-	Open(ctx context.Context, key string) (io.ReadCloser, error)
+	// Open returns the object's bytes from the position from, in bytes, which is less than the
+	// object's size or 0; ErrNotExist when there is no object. The directory's reader is an
+	// *os.File. Reading stops when ctx ends, in stores behind a network.
+	Open(ctx context.Context, key string, from int64) (io.ReadCloser, error)
 	// Stat returns ErrNotExist when there is no object.
 	Stat(ctx context.Context, key string) (Info, error)
 	// Delete removes the object. Nothing there is no error.

@@ -225,7 +225,7 @@ func (d *Dir) settle(f *folder) error {
 }
 
 // Open implements Store. The reader is an *os.File.
-func (d *Dir) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+func (d *Dir) Open(ctx context.Context, key string, from int64) (io.ReadCloser, error) {
 	if err := errors.Join(ctx.Err(), checkKey(key)); err != nil {
 		return nil, err
 	}
@@ -236,6 +236,9 @@ func (d *Dir) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = fs.ErrNotExist
+	}
+	if err == nil && from != 0 {
+		_, err = f.Seek(from, io.SeekStart)
 	}
 	if err != nil {
 		return nil, errors.Join(dirError("opening", key, err), f.Close())

@@ -83,7 +83,7 @@ func TestDirMovesFile(t *testing.T) {
 	if _, err := os.Stat(f.Name()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the file is still there: %v", err)
 	}
-	r, err := d.Open(t.Context(), "a/b")
+	r, err := d.Open(t.Context(), "a/b", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestDirForeignFiles(t *testing.T) {
 		t.Errorf("listed %v", all)
 	}
 	for _, key := range []string{"a/link", "a/up/secret"} {
-		if r, err := d.Open(t.Context(), key); err == nil {
+		if r, err := d.Open(t.Context(), key, 0); err == nil {
 			content, err := io.ReadAll(r)
 			t.Errorf("Open(%q) leaves the directory: %q, %v", key, content, err)
 		}

@@ -203,15 +203,19 @@ func (s *S3) put(ctx context.Context, key string, body *io.SectionReader) error 
 
 // Open implements Store. The reader must be closed; it gives up on a read that stalls for a
 // minute.
-func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+func (s *S3) Open(ctx context.Context, key string, from int64) (io.ReadCloser, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
-		Bucket: &s.bucket,
-		Key:    aws.String(s.prefix + key),
-	})
+	get := &s3.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.prefix + key)}
+	if from != 0 {
+		get.Range = aws.String(fmt.Sprintf("bytes=%d-", from))
+	}
+	out, err := s.client.GetObject(ctx, get)
+	if err == nil && from != 0 && aws.ToString(out.ContentRange) == "" {
+		err = errors.Join(errors.New("the S3 service ignores a range"), out.Body.Close())
+	}
 	if err != nil {
 		cancel()
 		return nil, s3Error("opening", key, err)

@@ -63,7 +63,7 @@ func TestS3Gateway(t *testing.T) {
 		other := g
 		other.Bucket = "no-such-bucket"
 		s := open(other, "")
-		_, err := s.Open(t.Context(), "calotype-installation")
+		_, err := s.Open(t.Context(), "calotype-installation", 0)
 		if err == nil || errors.Is(err, blob.ErrNotExist) {
 			t.Errorf("Open: %v; only the object may be absent", err)
 		}
@@ -73,7 +73,7 @@ func TestS3Gateway(t *testing.T) {
 	})
 	t.Run("wrong secret", func(t *testing.T) {
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "canary")
-		_, err := open(g, "").Open(t.Context(), "a")
+		_, err := open(g, "").Open(t.Context(), "a", 0)
 		if err == nil || errors.Is(err, blob.ErrNotExist) ||
 			strings.Contains(err.Error(), "canary") {
 			t.Errorf("Open: %v", err)
@@ -200,7 +200,7 @@ func TestS3Stall(t *testing.T) {
 		}
 		<-r.Context().Done()
 	})
-	r, err := s.Open(t.Context(), "a")
+	r, err := s.Open(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestS3Truncated(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	r, err := s.Open(t.Context(), "a")
+	r, err := s.Open(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

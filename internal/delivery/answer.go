@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"calotype/internal/httprange"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 )
@@ -26,9 +27,7 @@ type answer struct {
 	bytes  int64 // of the body
 	err    error // why the body could not be sent whole
 
-	holding bool // refusals go to held, not to the client
-	held    int
-	fresh   bool // a deadline was set and nothing was sent since
+	fresh bool // a deadline was set and nothing was sent since
 }
 
 func newAnswer(w http.ResponseWriter, pace limit.Pace) *answer {
@@ -42,19 +41,12 @@ const piece = 64 << 10
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (a *answer) WriteHeader(status int) {
-	if a.holding && status >= http.StatusBadRequest {
-		a.held = status
-		return
-	}
 	a.status = status
 	a.note(a.extend(0))
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(p []byte) (n int, err error) {
-	if a.held != 0 {
-		return len(p), nil
-	}
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK)
 	}
@@ -75,9 +67,6 @@ func (a *answer) Write(p []byte) (n int, err error) {
 
 // ReadFrom keeps the way open for sendfile, by which the kernel copies a file to a connection.
 func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
-	if a.held != 0 {
-		return io.Copy(io.Discard, src)
-	}
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK)
 	}
@@ -130,13 +119,6 @@ func (a *answer) note(err error) error {
 		a.err = fmt.Errorf("sending a picture: %w", err)
 	}
 	return err
-}
-
-// release ends the holding of refusals and returns the status of the one that was held, or 0.
-func (a *answer) release() int {
-	held := a.held
-	a.holding, a.held = false, 0
-	return held
 }
 
 // serveWhole sends all of a rendition, as most clients want it; false when this one asks for a part
@@ -201,18 +183,16 @@ var acceptRanges = []string{"bytes"}
 // serveContent sends content, or the ranges of it that are asked for. A refusal by net/http, of a
 // range outside of the picture or of a precondition, is returned in our own form.
 func (a *answer) serveContent(r *http.Request, content io.ReadSeeker) error {
-	a.holding = true
-	http.ServeContent(a, r, "", time.Time{}, content)
-	switch held := a.release(); held {
+	switch refused := httprange.Serve(a, r, content); refused {
 	case 0:
 		return nil
 	case http.StatusRequestedRangeNotSatisfiable:
-		return &refusal{status: held, code: codeRequest,
+		return &refusal{status: refused, code: codeRequest,
 			sentence: "The range is not within the picture"}
 	case http.StatusPreconditionFailed:
-		return &refusal{status: held, code: codeRequest,
+		return &refusal{status: refused, code: codeRequest,
 			sentence: "The picture is not the one that If-Match names"}
 	default:
-		return fmt.Errorf("delivery: net/http refused to serve a rendition with status %d", held)
+		return fmt.Errorf("delivery: net/http refused to serve a rendition with status %d", refused)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"calotype/internal/httprange"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/render"
@@ -154,7 +155,7 @@ func (d *delivery) send(
 	}()
 	setPictureHeaders(h, resolved, etag, caching)
 	h["Content-Type"] = []string{rendition.Format.MIME()}
-	keepRange(r.Header)
+	httprange.Clean(r.Header)
 	if a.serveWhole(r, rendition) {
 		return nil
 	}

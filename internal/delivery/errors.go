@@ -108,7 +108,6 @@ func wireError(ctx context.Context, err error, requestID string) *refusal {
 func (d *delivery) refuse(a *answer, r *http.Request, err error, line *logLine) {
 	e := wireError(r.Context(), err, line.requestID)
 	line.refusal = e
-	a.release()
 	if a.status != 0 {
 		a.err = errors.Join(a.err, err)
 		return

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"calotype/internal/render"
@@ -29,20 +28,6 @@ type Image struct {
 	Original          *Original // nil in a draft
 	Ticket            *Ticket   // nil unless a draft
 }
-
-// An Original is the bytes as they came, and what is known of them.
-type Original struct {
-	Blob          string // key in the blob store
-	Header        render.Header
-	Width, Height int // pixels, as shown
-	Alpha         bool
-	Size          int64  // bytes
-	SHA256        string // hex
-	Thumbhash     string // base64
-}
-
-// Animated reports whether the original moves.
-func (o *Original) Animated() bool { return o.Header.Frames > 1 }
 
 // Image returns an image or draft; ImageNotFound when there is none.
 func (s *Service) Image(ctx context.Context, account, id string) (Image, error) {
@@ -72,24 +57,6 @@ func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 		return img, fmt.Errorf("reading an image by its key: %w", err)
 	}
 	return img, nil
-}
-
-// OpenOriginal returns an image's stored bytes; ImageNotFound for a draft.
-func (s *Service) OpenOriginal(
-	ctx context.Context, account, id string,
-) (Image, io.ReadCloser, error) {
-	img, err := s.Image(ctx, account, id)
-	if err != nil {
-		return img, nil, err
-	}
-	if img.Draft {
-		return img, nil, Errorf(ImageNotFound, "Image not found: it is a draft, not uploaded yet")
-	}
-	r, err := s.Blobs.Open(ctx, img.Original.Blob)
-	if err != nil {
-		return img, nil, fmt.Errorf("opening the original of image %s: %w", img.Key, err)
-	}
-	return img, r, nil
 }
 
 // DeleteImage deletes an image or draft, whose ticket dies with it: ImageNotFound when there is

@@ -63,7 +63,7 @@ func notOurs(found, id string) error {
 }
 
 func (s *Service) storeID(ctx context.Context) (string, error) {
-	r, err := s.Blobs.Open(ctx, installationKey)
+	r, err := s.Blobs.Open(ctx, installationKey, 0)
 	if err != nil {
 		return "", fmt.Errorf("reading the object %s: %w", installationKey, err)
 	}

@@ -11,7 +11,102 @@ import (
 	"strings"
 
 	"calotype/internal/blob"
+	"calotype/internal/render"
 )
+
+// An Original is the bytes as they came, and what is known of them.
+type Original struct {
+	Blob          string // key in the blob store
+	Header        render.Header
+	Width, Height int // pixels, as shown
+	Alpha         bool
+	Size          int64  // bytes
+	SHA256        string // hex
+	Thumbhash     string // base64
+}
+
+// Animated reports whether the original moves.
+func (o *Original) Animated() bool { return o.Header.Frames > 1 }
+
+// OpenOriginal opens an image's stored bytes, which the caller closes; ImageNotFound for a draft.
+func (s *Service) OpenOriginal(
+	ctx context.Context, account, id string,
+) (Image, *OriginalReader, error) {
+	img, err := s.Image(ctx, account, id)
+	if err != nil {
+		return img, nil, err
+	}
+	if img.Draft {
+		return img, nil, Errorf(ImageNotFound, "Image not found: it is a draft, not uploaded yet")
+	}
+	r := &OriginalReader{size: img.Original.Size, open: func(from int64) (io.ReadCloser, error) {
+		r, err := s.Blobs.Open(ctx, img.Original.Blob, from)
+		if err != nil {
+			return nil, fmt.Errorf("opening the original of image %s: %w", img.Key, err)
+		}
+		return r, nil
+	}}
+	if r.content, err = r.open(0); err != nil {
+		return img, nil, err
+	}
+	return img, r, nil
+}
+
+// An OriginalReader reads the stored bytes of one original, from any position. One goroutine uses
+// it. A store behind a network is asked again after a seek, by the next Read.
+type OriginalReader struct {
+	open    func(from int64) (io.ReadCloser, error)
+	content io.ReadCloser // whose next byte is at opened; nil after an error
+	opened  int64
+	at      int64 // where the next Read begins
+	size    int64
+}
+
+// Read implements io.Reader; io.ErrUnexpectedEOF if the store has fewer bytes than it should.
+func (r *OriginalReader) Read(p []byte) (int, error) {
+	if r.at >= r.size {
+		return 0, io.EOF
+	}
+	if r.content == nil || r.opened != r.at {
+		content, err := r.open(r.at)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return 0, err
+		}
+		r.content, r.opened = content, r.at
+	}
+	n, err := r.content.Read(p[:min(int64(len(p)), r.size-r.at)])
+	r.at += int64(n)
+	r.opened = r.at
+	if err == io.EOF && r.at < r.size {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// Seek implements io.Seeker.
+func (r *OriginalReader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.at
+	case io.SeekEnd:
+		offset += r.size
+	}
+	if offset < 0 {
+		return r.at, errors.New("seeking before the first byte of an original")
+	}
+	r.at = offset
+	return offset, nil
+}
+
+// Close implements io.Closer.
+func (r *OriginalReader) Close() error {
+	if r.content == nil {
+		return nil
+	}
+	err := r.content.Close()
+	r.content = nil
+	return err
+}
 
 // originalsPage is the number of rows read at a time by what goes through all of them.
 const originalsPage = 1000
@@ -108,7 +203,7 @@ func openChecked(
 	}
 	var r io.ReadCloser
 	if err == nil {
-		r, err = from.Open(ctx, o.blob)
+		r, err = from.Open(ctx, o.blob, 0)
 	}
 	switch {
 	case ctx.Err() != nil:

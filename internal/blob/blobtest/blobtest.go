@@ -39,6 +39,7 @@ type storeTest struct {
 
 var putTests = []storeTest{
 	{"PutOpenStat", testPutOpenStat},
+	{"OpenFrom", testOpenFrom},
 	{"PutFirstBytes", testPutFirstBytes},
 	{"PutUnlinkedFile", testPutUnlinkedFile},
 	{"PutShortFile", testPutShortFile},
@@ -90,7 +91,7 @@ func File(t testing.TB, content []byte) *os.File {
 // Get returns the bytes of an object.
 func Get(t testing.TB, s blob.Store, key string) []byte {
 	t.Helper()
-	r, err := s.Open(t.Context(), key)
+	r, err := s.Open(t.Context(), key, 0)
 	if err != nil {
 		t.Fatalf("Open(%q): %v", key, err)
 	}
@@ -343,6 +344,21 @@ func testDelete(t *testing.T, s blob.Store) {
 	}
 }
 
+// testOpenFrom reads an object from each of its bytes to its end.
+func testOpenFrom(t *testing.T, s blob.Store) {
+	Put(t, s, "a", []byte("picture"))
+	for from := range int64(7) {
+		r, err := s.Open(t.Context(), "a", from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil || string(content) != "picture"[from:] {
+			t.Errorf("from %d: %q, %v", from, content, err)
+		}
+	}
+}
+
 func testBadKeys(t *testing.T, s blob.Store) {
 	Put(t, s, "a/good", []byte("picture"))
 	bad := []string{
@@ -355,7 +371,7 @@ func testBadKeys(t *testing.T, s blob.Store) {
 		if err := s.Put(t.Context(), key, f, 7); err == nil {
 			t.Errorf("Put took the key %q", key)
 		}
-		r, err := s.Open(t.Context(), key)
+		r, err := s.Open(t.Context(), key, 0)
 		if err == nil {
 			_ = r.Close()
 		}
@@ -393,7 +409,7 @@ func testLongestKey(t *testing.T, s blob.Store) {
 // wantAbsent fails the test if any method sees an object at key.
 func wantAbsent(t *testing.T, s blob.Store, key string) {
 	t.Helper()
-	r, err := s.Open(t.Context(), key)
+	r, err := s.Open(t.Context(), key, 0)
 	if err == nil {
 		_ = r.Close()
 	}
