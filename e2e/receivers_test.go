@@ -136,7 +136,7 @@ func firstUse(t *testing.T, url string, start func(secret string) (*logBuffer, f
 	wantIn(t, added.stdout, "paused", "webhook test", "(shown once)")
 	log, stop := start(signingSecret(t, added.stdout))
 	defer stop()
-	wantIn(t, webhook("test", printed(t, added.stdout, "webhook id")).stdout, "paused no more")
+	wantIn(t, webhook("test", printed(t, added.stdout, "webhook id")).stdout, "no longer paused")
 	id := s.uploaded(photo(t, 64, 48, 1))
 	waitFor(t, func() bool { return strings.Contains(log.String(), "image "+id+" is ready: ") })
 	s.stop()

@@ -243,7 +243,7 @@ func (s *server) pauses(r *receiver, id, allow string) {
 	wantIn(s.t, s.tryWebhook("test", id, allow).stderr, "410")
 	wantIn(s.t, s.tryWebhook("test", id).stderr, "-outbound-allow")
 	r.answer(http.StatusOK)
-	wantIn(s.t, s.webhook("test", "backend", allow).stdout, "paused no more")
+	wantIn(s.t, s.webhook("test", "backend", allow).stdout, "no longer paused")
 	// What waited waits for its next attempt, or is sent by a replay at once.
 	if ran := s.webhook("replay", "--failed"); ran.stdout == "1 will be sent again\n" {
 		r.await(s.t, image, 2)

@@ -32,13 +32,26 @@ type Reach struct {
 	OutboundAllow string `help:"Networks not public that the URL may lead to: CIDR,..."`
 }
 
-// tester is what sends test events.
-func (r Reach) tester() (*notify.Notifier, error) {
+// tester returns a notifier that sends test events to a webhook's URL, or why no request can be sent
+// there.
+func (r Reach) tester(address string) (*notify.Notifier, error) {
 	allow, err := outbound.ParseNetworks(r.OutboundAllow)
 	if err != nil {
 		return nil, err
 	}
-	return notify.New(notify.Config{Outbound: outbound.Config{Allow: allow}}), nil
+	config := outbound.Config{Allow: allow}
+	if err := outbound.Check(config, address); err != nil {
+		return nil, fmt.Errorf("the webhook cannot be reached: %w", err)
+	}
+	return notify.New(notify.Config{Outbound: config}), nil
+}
+
+// printServerFlag prints that the server needs the same flag.
+func (r Reach) printServerFlag() {
+	if r.OutboundAllow != "" {
+		fmt.Printf("\nThe server must be started with -outbound-allow %s too, or it sends nothing "+
+			"there.\n", r.OutboundAllow)
+	}
 }
 
 type webhookAdd struct {
@@ -53,7 +66,7 @@ type webhookAdd struct {
 }
 
 func (c *webhookAdd) Run(ctx context.Context) error {
-	tester, err := c.tester()
+	tester, err := c.tester(c.URL)
 	if err != nil {
 		return err
 	}
@@ -111,10 +124,7 @@ func (c *webhookAdd) printAdded(w images.Webhook) {
 			"now on; with\n\n  %s webhook history%s\n\nyou see what was sent and how it was answered.\n",
 			shellQuote(os.Args[0]), c.flagsAgain())
 	}
-	if c.OutboundAllow != "" {
-		fmt.Printf("\nThe server must be started with -outbound-allow %s too, or it sends nothing "+
-			"there.\n", c.OutboundAllow)
-	}
+	c.printServerFlag()
 }
 
 func (c *webhookAdd) isNew() bool { return c.SigningSecret == notify.NewSigningSecret }
@@ -272,13 +282,13 @@ type webhookTest struct {
 }
 
 func (c *webhookTest) Run(ctx context.Context) error {
-	tester, err := c.tester()
-	if err != nil {
-		return err
-	}
 	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
 		if w.Stream {
 			return errIsStream
+		}
+		tester, err := c.tester(w.URL)
+		if err != nil {
+			return err
 		}
 		if err := tester.Test(ctx, w); err != nil {
 			return err
@@ -288,8 +298,9 @@ func (c *webhookTest) Run(ctx context.Context) error {
 		}
 		fmt.Println("The receiver took the test event.")
 		if !w.Paused.IsZero() {
-			fmt.Println("The webhook is paused no more: what waited is sent.")
+			fmt.Println("The webhook is no longer paused: the server sends what waited.")
 		}
+		c.printServerFlag()
 		return nil
 	})
 }

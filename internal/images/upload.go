@@ -235,7 +235,16 @@ func (u *Upload) Write(p []byte) (n int, err error) {
 }
 
 func (u *Upload) tooLarge() error {
-	return Errorf(TooLarge, "The file is larger than the %d bytes allowed", u.s.MaxUploadBytes)
+	return FileTooLarge(u.s.MaxUploadBytes)
+}
+
+// FileTooLarge refuses a file that is larger than limit, in bytes.
+func FileTooLarge(limit int64) error {
+	const mib = 1 << 20
+	if limit%mib == 0 {
+		return Errorf(TooLarge, "The file is larger than the %d MiB (%d bytes) allowed", limit/mib, limit)
+	}
+	return Errorf(TooLarge, "The file is larger than the %d bytes allowed", limit)
 }
 
 // Size returns how many bytes were written so far.
@@ -393,7 +402,7 @@ func (u *Upload) again(img Image, sum string) (Image, error) {
 // examine finds out what the body is.
 func (u *Upload) examine(ctx context.Context) (*Original, error) {
 	if u.size == 0 {
-		return nil, renderError("examining an upload", render.ErrUnsupported)
+		return nil, Errorf(Unsupported, "The file is empty: it has no bytes")
 	}
 	ctx = render.WithAsker(ctx, render.Asker{
 		Account: u.draft.Account, Client: clientaddr.Of(ctx),

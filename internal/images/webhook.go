@@ -223,7 +223,7 @@ func (w Webhook) insert(tx *sqldb.Tx) error {
 }
 
 // ChangeWebhook changes a webhook: WebhookNotFound, Invalid. Where the URL is another, or when it was
-// paused, its receiver must pass the test, after which it is paused no more. A secret is never sent
+// paused, its receiver must pass the test, after which it is no longer paused. A secret is never sent
 // to another host than the one it was given for: with a new one it must be given again, or an empty
 // one. Else an empty one is as good as none given, since some clients send it with every change.
 func (s *Service) ChangeWebhook(

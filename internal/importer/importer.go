@@ -253,8 +253,7 @@ func (r *run) attempt(ctx context.Context, i images.ImportedImage) (size int64, 
 		most = i.Size
 	}
 	if most > r.Core.MaxUploadBytes {
-		return 0, images.Errorf(images.TooLarge, "The file is larger than the %d bytes allowed",
-			r.Core.MaxUploadBytes)
+		return 0, images.FileTooLarge(r.Core.MaxUploadBytes)
 	}
 	u, err := r.Core.BeginImport(r.Account.ID, most, r.began)
 	if err != nil {

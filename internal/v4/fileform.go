@@ -57,7 +57,7 @@ func CheckDeclaredSize(r *http.Request, most int64) error {
 	if r.Header.Get("Expect") == "" || r.ContentLength <= most+FormOverhead {
 		return nil
 	}
-	return images.Errorf(images.TooLarge, "The file is larger than the %d bytes allowed", most)
+	return images.FileTooLarge(most)
 }
 
 // ErrNoFile refuses a form without a picture. All else of it was read.
