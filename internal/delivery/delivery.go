@@ -131,12 +131,16 @@ func (d *delivery) send(
 	a *answer, r *http.Request, resolved images.Resolved, format render.Format, caching string,
 ) (err error) {
 	h := a.Header()
+	usual := fallback(resolved.Image.Original, resolved.Variant.Options.Still)
 	if format == "" {
-		format = fallback(resolved.Image.Original, resolved.Variant.Options.Still)
+		format = usual
 		if d.Negotiate {
 			format = negotiate(r.Header.Values("Accept"), format)
 			h["Vary"] = varyAccept
 		}
+	}
+	if format == render.WebP && !d.Core.Makes(resolved, format) {
+		format = usual
 	}
 	etag := d.Core.ETag(resolved, format)
 	if matchesETag(r.Header.Values("If-None-Match"), etag) {

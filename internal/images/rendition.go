@@ -246,9 +246,7 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 	if r.onlyStripped(f) {
 		err = render.Strip(out.File, in, original.Size, original.Header.Format)
 	} else {
-		_, err = s.Render.Render(ctx, in.File, out.File, render.Job{
-			Header: original.Header, Alpha: original.Alpha, Options: r.Variant.Options, Format: f,
-		})
+		_, err = s.Render.Render(ctx, in.File, out.File, r.job(f))
 	}
 	if err != nil {
 		return renderError("rendering image "+r.Image.Key, err)
@@ -267,6 +265,17 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 	return nil
 }
 
+// job returns the job of a rendition.
+func (r Resolved) job(f render.Format) render.Job {
+	o := r.Image.Original
+	return render.Job{
+		Header: o.Header, Alpha: o.Alpha, Options: r.Variant.Options, Format: f,
+	}
+}
+
+// Makes reports whether a rendition can be made in a format; if not, it can in PNG and JPEG.
+func (s *Service) Makes(r Resolved, f render.Format) bool { return s.Render.Makes(r.job(f)) }
+
 // An originalFile is an original's bytes as a file on this machine.
 type originalFile struct {
 	*os.File
@@ -277,7 +286,7 @@ func (f originalFile) Close() error { return f.close() }
 
 // originalFile opens an original of an account; what a remote store holds goes through the spool.
 func (s *Service) originalFile(ctx context.Context, account string, o *Original) (originalFile, error) {
-	r, err := s.Blobs.Open(ctx, o.Blob)
+	r, err := s.Blobs.Open(ctx, o.Blob, 0)
 	if err != nil {
 		return originalFile{}, err
 	}

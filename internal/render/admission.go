@@ -55,7 +55,7 @@ const dearTime = 500 * time.Millisecond
 type demand struct {
 	lane  lane
 	asker Asker
-	need  int64         // bytes beyond an idle worker
+	need  memory        // beyond an idle worker
 	cost  time.Duration // estimated CPU time
 }
 
@@ -155,11 +155,11 @@ func (a *admission) enter(ctx context.Context, d demand) (*admitted, error) {
 // rather than never; a quarter stays for the others.
 func (a *admission) memory(ctx context.Context, d demand) (*limit.Lease, error) {
 	if d.lane == uploads {
-		if lease, err := a.reserve.TryAcquire(d.need, d.asker.Account); err == nil {
+		if lease, err := a.reserve.TryAcquire(d.need.resident, d.asker.Account); err == nil {
 			return lease, nil
 		}
 	}
 	return a.shared.Acquire(ctx, limit.Request{
-		Keys: []string{d.asker.Account}, N: min(d.need, a.largest),
+		Keys: []string{d.asker.Account}, N: min(d.need.resident, a.largest),
 	})
 }

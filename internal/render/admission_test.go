@@ -40,7 +40,7 @@ func TestAccountsShareALane(t *testing.T) {
 		for l := range lanes {
 			a := newTestAdmission(2, 4<<30, 100)
 			job := func(account string) demand {
-				return demand{lane: l, asker: Asker{Account: account}, need: mib, cost: time.Millisecond}
+				return demand{lane: l, asker: Asker{Account: account}, need: written(mib), cost: time.Millisecond}
 			}
 			var running []func() *admitted
 			for i := range 10 {
@@ -78,14 +78,14 @@ func TestDearJobsLeaveASlot(t *testing.T) {
 			var running []func() *admitted
 			admittedAtOnce := 0
 			for i := range 40 {
-				j, atOnce := enters(t, a, demand{lane: l, need: mib, cost: time.Second,
+				j, atOnce := enters(t, a, demand{lane: l, need: written(mib), cost: time.Second,
 					asker: Asker{Account: fmt.Sprint(i)}})
 				if atOnce {
 					admittedAtOnce++
 				}
 				running = append(running, j)
 			}
-			j, atOnce := enters(t, a, demand{lane: l, need: mib, cost: time.Millisecond,
+			j, atOnce := enters(t, a, demand{lane: l, need: written(mib), cost: time.Millisecond,
 				asker: Asker{Account: "cheap"}})
 			if !atOnce || admittedAtOnce != 3 {
 				t.Errorf("%s: beside %d dear jobs a cheap one was admitted: %v", l, admittedAtOnce, atOnce)
@@ -105,7 +105,7 @@ func TestDearJobsOfTheSameAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for workers := 1; workers <= 8; workers++ {
 			a := newTestAdmission(workers, 16<<30, 100)
-			job := demand{lane: uploads, asker: Asker{Account: "a"}, need: mib, cost: time.Second}
+			job := demand{lane: uploads, asker: Asker{Account: "a"}, need: written(mib), cost: time.Second}
 			var running []func() *admitted
 			for i := range 10 {
 				j, atOnce := enters(t, a, job)
@@ -133,7 +133,7 @@ func TestClientsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAdmission(1, 4<<30, 100)
 		ask := func(client string) func() *admitted {
-			j, _ := enters(t, a, demand{lane: renditions, asker: Asker{"a", client}, need: mib, cost: 1000})
+			j, _ := enters(t, a, demand{lane: renditions, asker: Asker{"a", client}, need: written(mib), cost: 1000})
 			return j
 		}
 		running := []func() *admitted{ask("greedy"), ask("greedy")} // the share of the account
@@ -162,7 +162,7 @@ func TestAdmissionKeepsAReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAdmission(2, 4<<30, 100)
 		rendition := func(account string, need int64) demand {
-			return demand{lane: renditions, asker: Asker{Account: account}, need: need, cost: 1}
+			return demand{lane: renditions, asker: Asker{Account: account}, need: written(need), cost: 1}
 		}
 		giant, atOnce := enters(t, a, rendition("a", 1<<40))
 		left := a.shared.Stats().Size - a.shared.Stats().Used
@@ -177,7 +177,7 @@ func TestAdmissionKeepsAReserve(t *testing.T) {
 		if atOnce {
 			t.Error("memory was given twice")
 		}
-		upload := demand{lane: uploads, asker: Asker{Account: "a"}, need: a.reserve.Stats().Size, cost: 1}
+		upload := demand{lane: uploads, asker: Asker{Account: "a"}, need: written(a.reserve.Stats().Size), cost: 1}
 		first, atOnce := enters(t, a, upload)
 		if !atOnce {
 			t.Error("an upload waits though there is a reserve")
@@ -203,7 +203,7 @@ func TestAdmissionIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAdmission(1, 4<<30, 2)
-		job := demand{lane: renditions, need: 1, cost: 1}
+		job := demand{lane: renditions, need: written(1), cost: 1}
 		var jobs []func() *admitted
 		for i := range 3 {
 			j, atOnce := enters(t, a, job)

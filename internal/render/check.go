@@ -38,6 +38,9 @@ func checkJob(j Job) error {
 		return &LimitError{"pixels a side of the rendition", int64(longest), int64(side)}
 	}
 	made, allowed := int64(width)*int64(height)*int64(frames), DefaultLimits.Pixels
+	if j.Format == WebP {
+		allowed = MaxWebPPixels
+	}
 	if frames > 1 {
 		allowed = MaxTransformPixels
 		made = max(made, j.Header.Pixels())

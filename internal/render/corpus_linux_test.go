@@ -248,7 +248,8 @@ func TestStampede(t *testing.T) {
 	jobs.Wait()
 	var sum int64
 	for _, pid := range render.PIDs(p) {
-		sum += peak(t, pid)
+		resident, _ := peaks(t, pid)
+		sum += resident
 	}
 	t.Logf("%d made, %d refused, at most %d MiB", made.Load(), busy.Load(), sum>>20)
 	if made.Load() < 1 || sum > budget {

@@ -3,11 +3,26 @@ package render
 // NewPoolIdle is NewPool with another patience with idle workers.
 var NewPoolIdle = newPool
 
-// The estimates of memory, in bytes.
+// The estimates of memory.
 var (
 	ExamineCost = examineCost
 	RenderCost  = renderCost
 )
+
+// Memory is an estimate.
+type Memory = memory
+
+func (m memory) Resident() int64 { return m.resident }
+func (m memory) Mapped() int64   { return m.mapped }
+
+// CheckMemory is what a Pool with so much memory, in bytes, says of an original.
+func CheckMemory(poolMemory int64, h Header) error {
+	p := Pool{room: min(poolMemory, maxJob)}
+	return p.checkMemory(h)
+}
+
+// DataSlack is what a worker may map beyond an estimate, in bytes.
+const DataSlack = dataSlack
 
 // IdleCost is what a worker takes without a job; RaceDetector makes that far more.
 const (
@@ -54,6 +69,12 @@ func Confine(c PoolConfig, to Confinement) PoolConfig {
 // Patient returns c for a Pool that never ends a job by the clock on the wall.
 func Patient(c PoolConfig) PoolConfig {
 	c.patient = true
+	return c
+}
+
+// KeepWorn returns c for a Pool that replaces no worker that has done enough.
+func KeepWorn(c PoolConfig) PoolConfig {
+	c.keepWorn = true
 	return c
 }
 

@@ -22,8 +22,8 @@ type Header struct {
 	// more than that in HEIC and AVIF files whose tiles, thumbnails, alpha planes or other items
 	// are larger than what is shown, or where clap cuts a small piece out of a large picture.
 	MaxPixels int64
-	// Scans is how many times a JPEG decoder goes over the pixels, 1 unless it is coded in several
-	// scans, as progressive ones are. 0 for all other formats.
+	// Scans is how many times a JPEG decoder goes over the pixels: 1 unless the picture is coded in
+	// several scans or is progressive. 0 for all other formats.
 	Scans int
 }
 

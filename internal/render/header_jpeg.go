@@ -80,8 +80,9 @@ func readJPEG(w *window) (Header, error) {
 		maxJPEGSegments)
 }
 
-// countScans counts the scans of a picture that has several, from the header of the first one at
-// off. A scan of few bytes may still send the decoder over all pixels.
+// countScans counts the scans of a picture that may have several, from the header of the first one at
+// off. A scan of few bytes may still send the decoder over all pixels. Of a progressive picture of one
+// scan there are two: its decoder keeps the coefficients of all pixels too, and goes over them again.
 func (j *jpegHeader) countScans(off int64) error {
 	b, err := j.w.at(off, 3) // length, components of this scan
 	if err != nil {
@@ -90,6 +91,7 @@ func (j *jpegHeader) countScans(off int64) error {
 	if j.whole && int(b[2]) == j.parts {
 		return nil // a decoder stops behind it
 	}
+	defer func() { j.h.Scans = max(2, j.h.Scans) }()
 	for {
 		off += int64(binary.BigEndian.Uint16(b)) // to the coded data, or behind another segment
 		marker, next, err := j.markerInData(off)

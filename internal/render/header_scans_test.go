@@ -29,7 +29,7 @@ func TestScansOfAJPEGAreCounted(t *testing.T) {
 		want        int
 		refused     bool
 	}{
-		{0xc2, 6000, 1, 1, false},
+		{0xc2, 6000, 1, 2, false}, // read, and gone over when it is shown
 		{0xc2, 6000, 14, 14, false},
 		{0xc2, 10_000, 14, 14, false}, // a camera's
 		{0xc2, 6000, 55, 55, false},

@@ -15,16 +15,24 @@ import (
 const maxOutput = 128 * mib
 
 // Examine decodes an original strictly, all its frames, and reports its facts. h is what ReadHeader
-// said of it, within the Limits. in needs to be readable; its offset is neither used nor moved.
+// said of it, within the Limits. in needs to be readable; its offset is neither used nor moved. A
+// *LimitError says that this server has too little memory for the picture.
 func (p *Pool) Examine(ctx context.Context, in *os.File, h Header) (Facts, error) {
 	source, err := openReadOnly(in)
 	if err != nil {
 		return Facts{}, err
 	}
 	defer source.Close()
+	if err := p.checkMemory(h); err != nil {
+		return Facts{}, err
+	}
+	need, err := withFile(examineCost(h), in)
+	if err != nil {
+		return Facts{}, err
+	}
 	r := request{Op: opExamine, Job: Job{Header: h}}
 	var facts Facts
-	d := demand{uploads, askerOf(ctx), examineCost(h), examineTime(h)}
+	d := demand{uploads, askerOf(ctx), need, examineTime(h)}
 	err = p.run(ctx, d, r, func(a answer) error {
 		facts = a.Facts
 		return checkFacts(a.Facts, h)
@@ -52,9 +60,13 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 		return Output{}, err
 	}
 	defer scratch.Close()
+	need, err := withFile(renderCost(j), in)
+	if err != nil {
+		return Output{}, err
+	}
 	var made Output
 	r := request{Op: opRender, Job: j}
-	d := demand{renditions, askerOf(ctx), renderCost(j), renderTime(j)}
+	d := demand{renditions, askerOf(ctx), need, renderTime(j)}
 	err = p.run(ctx, d, r, func(answer) error {
 		made, err = deliver(scratch, out, j)
 		return err
@@ -63,6 +75,15 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 		return Output{}, err
 	}
 	return made, nil
+}
+
+// withFile adds to an estimate what the file itself takes.
+func withFile(need memory, in *os.File) (memory, error) {
+	info, err := in.Stat()
+	if err != nil {
+		return memory{}, fmt.Errorf("measuring the original: %w", err)
+	}
+	return need.plus(written(fileCost * info.Size())), nil
 }
 
 // run does one job in a worker: admission, the exchange, and what becomes of the worker. accept
@@ -125,10 +146,10 @@ func (p *Pool) begin(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
-// timeout is how much of a processor a worker of a lane may use for a job.
-func (p *Pool) timeout(l lane) time.Duration {
-	if l == uploads {
-		return min(p.c.Timeout, examineTimeout)
+// timeout is how much CPU time a worker may use for a job.
+func (p *Pool) timeout(d demand) time.Duration {
+	if d.lane == uploads {
+		return min(p.c.Timeout, max(examineTimeout, examinePatience*d.cost))
 	}
 	return p.c.Timeout
 }
@@ -147,7 +168,7 @@ func (p *Pool) exchange(
 		if err != nil {
 			return nil, answer{}, err
 		}
-		a, err := w.exchange(ctx, r, p.limits(l, d.need), files...)
+		a, err := w.exchange(ctx, r, p.limits(d), files...)
 		if err == nil {
 			return w, a, nil
 		}
@@ -229,7 +250,7 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 
 // put gives a worker back after a job in good order, or replaces it when it has done enough.
 func (p *Pool) put(l lane, w *process) {
-	if w.worn() {
+	if w.worn() && !p.c.keepWorn {
 		p.end(w)
 		p.mu.Lock()
 		p.recycled++

@@ -35,6 +35,7 @@ const (
 	LimitFrames          = "frames"
 	LimitAnimationPixels = "animation pixels" // canvas x frames
 	LimitScans           = "scans"
+	LimitMemory          = "memory" // of this server, in MiB
 )
 
 // limitSentences say what a limit is about, given the measured and the allowed figure.
@@ -46,6 +47,8 @@ var limitSentences = map[string]string{
 	LimitFrames:       "the animation has %d frames; at most %d are allowed",
 	LimitAnimationPixels: "the animation has %d pixels, all frames together;" +
 		" at most %d are allowed",
+	LimitMemory: "the picture may need %d MiB of memory, and this server gives one picture %d MiB" +
+		" (-memory)",
 	LimitScans: "the picture is refined in %d scans; at most %d are allowed for its size",
 }
 

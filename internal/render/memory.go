@@ -19,59 +19,6 @@ const workerShare = 384 * mib
 // idleCost is what a worker takes without a job, in bytes: 34 MiB measured.
 const idleCost = 40 * mib
 
-// What jobs need was measured as the peak resident memory of a worker (VmHWM, libvips 8.14, glibc),
-// in bytes a pixel over that of an idle worker:
-//
-//	decoding a JPEG       baseline 0.2, progressive 4:2:0 3, 4:4:4 6
-//	         a PNG        RGB 0.5, RGBA 5 (scaled), interlaced 3 to 8
-//	         a WebP       still 8, scaled down by half or more 0.5; animated 3.3 to 4.4 x frames
-//	         a GIF        still 5 to 7.5; animated 8 of the canvas
-//	         HEIC, AVIF   8 bits 4:2:0 7.7, 4:4:4 14
-//	finished pixels       3 to 4
-//	encoding a JPEG       3 to 6
-//	         a WebP       6.5
-//
-// A Header does not say whether a PNG is interlaced, so the worst case counts.
-var (
-	decodeCost = map[Format]int64{JPEG: 6, PNG: 8, WebP: 8, GIF: 8, HEIC: 16, AVIF: 16}
-	encodeCost = map[Format]int64{JPEG: 10, PNG: 4, WebP: 11, GIF: 11}
-)
-
-// pixelsCost is that of a finished animation, of which all frames are in memory, in bytes a pixel.
-const pixelsCost = 5
-
-// framesCost is what reading an animation takes besides, in bytes.
-const framesCost = 16 * mib
-
-// examineCost estimates the memory that an examination needs beyond that of an idle worker, in
-// bytes.
-func examineCost(h Header) int64 {
-	cost := decodeCost[h.Format]
-	if h.Format == JPEG && h.Scans == 1 {
-		cost = 1
-	}
-	need := max(int64(h.Width)*int64(h.Height), h.MaxPixels) * cost
-	if h.Frames > 1 {
-		need += framesCost
-	}
-	if h.Frames > 1 && h.Format == WebP {
-		need += h.Pixels() * pixelsCost
-	}
-	return need
-}
-
-// renderCost estimates the same for a rendition.
-func renderCost(j Job) int64 {
-	h := j.Header
-	plan := j.Options.Plan(h.Shown())
-	made := int64(plan.CanvasW) * int64(plan.CanvasH)
-	if moves(j) {
-		return examineCost(h) + made*(encodeCost[j.Format]+pixelsCost*int64(h.Frames))
-	}
-	h.Frames = 1
-	return examineCost(h) + made*encodeCost[j.Format]
-}
-
 // defaultMemory is 60 % of what this process may use, in bytes.
 func defaultMemory() int64 {
 	limit := machineMemory()

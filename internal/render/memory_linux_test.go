@@ -1,16 +1,18 @@
 package render_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"calotype/internal/render"
 )
 
-// peak returns the most resident memory that a process ever had, in bytes.
-func peak(t *testing.T, pid int) int64 {
+// peaks returns the most memory that a process ever had, in bytes: resident and mapped.
+func peaks(t *testing.T, pid int) (resident, mapped int64) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -19,52 +21,167 @@ func peak(t *testing.T, pid int) int64 {
 	for line := range strings.Lines(string(text)) {
 		var kib int64
 		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-			return kib << 10
+			resident = kib << 10
+		}
+		if n, _ := fmt.Sscanf(line, "VmPeak: %d kB", &kib); n == 1 {
+			mapped = kib << 10
 		}
 	}
-	t.Fatalf("no VmHWM of process %d", pid)
-	return 0
+	if resident == 0 || mapped == 0 {
+		t.Fatalf("no peaks of process %d", pid)
+	}
+	return resident, mapped
 }
+
+// wantWithin does a job in new workers and fails the test if it needs more memory than estimated.
+func wantWithin(t *testing.T, what string, estimate render.Memory, job func(*render.Pool) error) {
+	t.Helper()
+	p, err := render.NewPool(render.KeepWorn(render.PoolConfig{
+		Command: []string{os.Args[0], "worker"}, Memory: 16 << 30,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids := render.PIDs(p)
+	before := map[int]int64{}
+	for _, pid := range pids {
+		_, before[pid] = peaks(t, pid)
+	}
+	if err := job(p); err != nil || p.Status().Lost > 0 {
+		t.Errorf("%s: %v, %d workers lost", what, err, p.Status().Lost)
+	}
+	for _, pid := range render.PIDs(p) {
+		idle, known := before[pid]
+		if !known {
+			continue // a spare one
+		}
+		resident, mapped := peaks(t, pid)
+		if most := render.IdleCost + estimate.Resident(); resident > most {
+			t.Errorf("%s: %d MiB resident, estimated at %d", what, resident>>20, most>>20)
+		}
+		if most := idle + estimate.Mapped() + render.DataSlack; mapped > most {
+			t.Errorf("%s: %d MiB mapped, estimated at %d", what, mapped>>20, most>>20)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// fullSize asks for a rendition of the size of its original.
+var fullSize = render.Options{Fit: render.ScaleDown, Metadata: render.MetadataNone}
 
 // TestEstimatesHold has no job need more memory than admission thought.
 func TestEstimatesHold(t *testing.T) {
 	if render.RaceDetector {
 		t.Skip("the race detector needs memory of its own")
 	}
-	full := render.Options{Fit: render.ScaleDown, Metadata: render.MetadataNone}
 	small := render.Options{Width: 800, Fit: render.ScaleDown, Metadata: render.MetadataNone}
 	for _, o := range originals(t) {
 		if o.err != nil || !strings.HasPrefix(o.path, "bench/") &&
 			!strings.HasPrefix(o.path, "limits/") {
 			continue
 		}
-		check := func(what string, estimate int64, job func(*render.Pool) error) {
-			p := newVipsPool(t)
-			pids := render.PIDs(p)
-			if err := job(p); err != nil {
-				t.Errorf("%s, %s: %v", o.path, what, err)
-			}
-			for _, pid := range pids {
-				if got := peak(t, pid); got > estimate+render.IdleCost {
-					t.Errorf("%s, %s: %d MiB, estimated at %d", o.path, what, got>>20,
-						(estimate+render.IdleCost)>>20)
-				}
-			}
-			p.Close()
-		}
-		check("examine", render.ExamineCost(o.header), func(p *render.Pool) error {
+		wantWithin(t, o.path+", examine", render.ExamineCost(o.header), func(p *render.Pool) error {
 			_, err := p.Examine(t.Context(), o.file, o.header)
 			return err
 		})
 		for f, options := range map[render.Format]render.Options{
-			render.JPEG: full, render.WebP: small,
+			render.JPEG: fullSize, render.WebP: small,
 		} {
 			options.Still = o.header.Pixels() > render.MaxTransformPixels
-			j := render.Job{Header: o.header, Options: options, Format: f}
-			check(string(f), render.RenderCost(j), func(p *render.Pool) error {
+			// Whether it is transparent is known after the examination only.
+			j := render.Job{Header: o.header, Alpha: true, Options: options, Format: f}
+			wantWithin(t, o.path+", "+string(f), render.RenderCost(j), func(p *render.Pool) error {
 				_, err := p.Render(t.Context(), o.file, tempFile(t), j)
 				return err
 			})
+		}
+	}
+}
+
+// TestWhatIsTakenIsMade renders large pictures at their full size, in the format that all clients get,
+// and as WebP, within the memory that was estimated. TestLimitsFit has the largest ones.
+func TestWhatIsTakenIsMade(t *testing.T) {
+	if render.RaceDetector {
+		t.Skip("the race detector needs memory of its own")
+	}
+	for _, made := range render.CostlyPictures(t) {
+		path := filepath.Join(t.TempDir(), made.Name)
+		if err := os.WriteFile(path, made.Content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := openOriginal(t, path, made.Name, "accept")
+		if o.err != nil {
+			t.Errorf("%s: %v", made.Name, o.err)
+			continue
+		}
+		wantWithin(t, o.path+", examine", render.ExamineCost(o.header), func(p *render.Pool) error {
+			_, err := p.Examine(t.Context(), o.file, o.header)
+			return err
+		})
+		usual := render.JPEG
+		switch {
+		case o.header.Frames > 1:
+			usual = render.GIF
+		case made.Alpha:
+			usual = render.PNG
+		}
+		for _, f := range []render.Format{usual, render.WebP} {
+			j := render.Job{Header: o.header, Alpha: made.Alpha, Options: fullSize, Format: f}
+			wantWithin(t, o.path+", "+string(f), render.RenderCost(j), func(p *render.Pool) error {
+				if !p.Makes(j) {
+					t.Errorf("%s as %s is not made", o.path, f)
+				}
+				_, err := p.Render(t.Context(), o.file, tempFile(t), j)
+				return err
+			})
+		}
+	}
+}
+
+// TestTooLittleMemory refuses what could not be delivered, and takes it where there is enough.
+func TestTooLittleMemory(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		header render.Header
+		memory int64 // bytes
+		takes  bool
+	}{
+		{"a photograph", render.Header{Format: render.JPEG, Width: 4000, Height: 3000, Scans: 1}, 300 << 20, true},
+		{"a telephone's HEIC", render.Header{Format: render.HEIC, Width: 8064, Height: 6048}, 1200 << 20, true},
+		{"a telephone's HEIC", render.Header{Format: render.HEIC, Width: 8064, Height: 6048}, 600 << 20, false},
+		{"a WebP", render.Header{Format: render.WebP, Width: 10_000, Height: 10_000}, 4 << 30, true},
+		{"a WebP", render.Header{Format: render.WebP, Width: 10_000, Height: 10_000}, 2 << 30, false},
+		{"an animation", render.Header{Format: render.GIF, Width: 7_000, Height: 7_000, Frames: 2}, 4 << 30, true},
+		{"an animation", render.Header{Format: render.GIF, Width: 7_000, Height: 7_000, Frames: 2}, 1 << 30, false},
+	} {
+		c.header.Orientation, c.header.Frames = 1, max(1, c.header.Frames)
+		err := render.CheckMemory(c.memory, c.header)
+		var refused *render.LimitError
+		if c.takes && err != nil || !c.takes && (!errors.As(err, &refused) ||
+			refused.What != render.LimitMemory || refused.Allowed != c.memory>>20) {
+			t.Errorf("%s with %d MiB: %v", c.name, c.memory>>20, err)
+		}
+	}
+}
+
+// TestLimitsFit has the documented limits, and what is made of them, fit into what a worker may have.
+func TestLimitsFit(t *testing.T) {
+	for f, side := range map[render.Format][2]int{
+		render.JPEG: {10_000, 10_000}, render.PNG: {10_000, 10_000}, render.WebP: {10_000, 10_000},
+		render.GIF: {10_000, 10_000}, render.HEIC: {8_192, 6_152}, render.AVIF: {8_192, 6_152},
+	} {
+		h := render.Header{Format: f, Width: side[0], Height: side[1], Orientation: 1, Frames: 1, Scans: 10}
+		if err := render.CheckMemory(1<<40, h); err != nil {
+			t.Errorf("%s: %v", f, err)
+		}
+		animation := h
+		animation.Width, animation.Height, animation.Frames = 10_000, 5_000, 2
+		if err := render.CheckMemory(1<<40, animation); f == render.GIF || f == render.WebP {
+			if err != nil {
+				t.Errorf("an animation as %s: %v", f, err)
+			}
 		}
 	}
 }

@@ -10,6 +10,10 @@ const (
 	MaxOutputSide   = 12_000
 	MaxOutputPixels = 100_000_000
 
+	// MaxWebPPixels bounds a still WebP: its encoder needs five times the memory of the others.
+	// Where it would be larger, clients get a JPEG or PNG.
+	MaxWebPPixels = 40_000_000
+
 	// MaxEnlargedPixels bounds a rendition that has more pixels than its original, likewise: pixels
 	// that are made up cost as much as others.
 	MaxEnlargedPixels = 25_000_000

@@ -45,9 +45,11 @@ var (
 
 // PoolConfig is what a Pool needs.
 type PoolConfig struct {
-	Command []string      // how a worker is started, such as {"/path/calotype", "worker"}
-	Workers int           // renditions made at once; 0 for a default from CPU and memory
-	Memory  int64         // bytes that all jobs in flight may need together; 0 for a default
+	Command []string // how a worker is started, such as {"/path/calotype", "worker"}
+	Workers int      // renditions made at once; 0 for a default from CPU and memory
+	// Memory is what all jobs in flight may need together, in bytes; 0 for a default. A picture that
+	// needs more alone is refused.
+	Memory  int64
 	Timeout time.Duration // processor time of a job, of an upload at most 8 s; 0 for 30 s
 	Queue   int           // jobs that may wait, per lane; 0 for a default
 	// WorkerPerAccount lets no worker do jobs of two accounts: a decoder that one account's picture
@@ -61,6 +63,7 @@ type PoolConfig struct {
 	noNamespaces bool
 	landlock     int  // the newest version to use; negative for none
 	patient      bool // no job ends by the clock on the wall
+	keepWorn     bool // workers are not replaced when they have done enough
 }
 
 // Facts are what a worker found by decoding an original.
@@ -88,10 +91,12 @@ type Output struct {
 
 const (
 	defaultTimeout = 30 * time.Second
-	// examineTimeout bounds an examination, where somebody waits for the answer, and hostile files
-	// come first. The largest picture allowed takes 2 seconds.
-	examineTimeout = 8 * time.Second
-	defaultQueue   = 512 // of which one account alone may have half
+	// examineTimeout and examinePatience bound an examination, which is part of a request, and which
+	// hostile files reach first: in CPU time, and in estimates of it. The largest pictures allowed
+	// take 11 s, and up to four times their estimate.
+	examineTimeout  = 8 * time.Second
+	examinePatience = 8
+	defaultQueue    = 512 // of which one account alone may have half
 	// queueTime bounds the wait for a worker.
 	queueTime = 30 * time.Second
 	// recycleJobs and recycleMemory are when a worker is replaced, so that leaks and fragments of
@@ -106,6 +111,7 @@ const (
 // called at once from many goroutines.
 type Pool struct {
 	c         PoolConfig
+	room      int64 // bytes that one job may map beyond an idle worker
 	idleTime  time.Duration
 	version   string
 	sandbox   SandboxState
@@ -138,7 +144,7 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 		return nil, errors.New("render: PoolConfig.Command is empty; it names the worker's program")
 	}
 	c.fill()
-	p := &Pool{c: c, idleTime: idle, starter: newStarter(c), all: map[*process]lane{}}
+	p := &Pool{c: c, room: min(c.Memory, maxJob), idleTime: idle, starter: newStarter(c), all: map[*process]lane{}}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.admission = newAdmission(c)
 	for l := range lanes {

@@ -108,10 +108,13 @@ func environment(memory int64) []string {
 	return env
 }
 
+// usualIdleData is the writable memory of an idle worker, in bytes: 158 MiB measured, mostly stacks of
+// threads and what Go reserves.
+const usualIdleData = 160 * mib
+
 // mostData is the most writable memory of a worker, in bytes: no worker alone passes the whole
-// budget, whatever its job was estimated at. What counts is address space, of which an idle worker
-// has 158 MiB already. memory is the Pool's.
-func mostData(memory int64) int64 { return min(maxData, memory+192*mib) }
+// budget, whatever its job was estimated at. memory is the Pool's.
+func mostData(memory int64) int64 { return usualIdleData + dataSlack + min(memory, maxJob) }
 
 // startProcess starts a worker and waits for its hello. The first one is tried in namespaces; where
 // that fails, this and all later ones have none.

@@ -16,12 +16,11 @@ type jobLimits struct {
 // errSlow: the job did not get enough of a processor in time. That says nothing of the picture.
 var errSlow = fmt.Errorf("%w: a worker was not done", ErrBusy)
 
-// limits are those of a job in a lane that may use memory. The clock on the wall gives it several
-// times its processor time, since a busy machine gives each process little, but at most a minute
-// more.
-func (p *Pool) limits(l lane, memory int64) jobLimits {
-	cpu := p.timeout(l)
-	limits := jobLimits{cpu: cpu, wall: min(5*cpu, cpu+time.Minute), memory: memory}
+// limits are those of a job. The clock on the wall gives it several times its processor time, since a
+// busy machine gives each process little, but at most a minute more.
+func (p *Pool) limits(d demand) jobLimits {
+	cpu := p.timeout(d)
+	limits := jobLimits{cpu: cpu, wall: min(5*cpu, cpu+time.Minute), memory: d.need.mapped}
 	if p.c.patient {
 		limits.wall = time.Hour
 	}

@@ -75,8 +75,9 @@ func (s SandboxState) Missing() []string {
 	return names
 }
 
-// maxData is the most writable memory that a worker may ever have, in bytes.
-const maxData = 1 << 30
+// maxJob is the most writable memory that a worker may ever have for one job, in bytes: what the
+// largest pictures within DefaultLimits need, of which a test has the list.
+const maxJob = 2900 * mib
 
 // maxThreads is the most threads that a worker may have once it is sealed. Go and libvips have
 // about 20, and libheif adds 8 for a picture of tiles.

@@ -90,16 +90,16 @@ func setLimits() error {
 	return errors.Join(errs...)
 }
 
-// dataLimit is what the server says, and never more than maxData.
+// dataLimit is what the server says, and never more than a worker may ever have.
 func dataLimit() uint64 {
 	if raceDetector {
 		return unix.RLIM_INFINITY
 	}
 	n, err := strconv.ParseUint(os.Getenv(dataVariable), 10, 64)
 	if err != nil {
-		return maxData
+		return uint64(mostData(maxJob))
 	}
-	return min(n, maxData)
+	return min(n, uint64(mostData(maxJob)))
 }
 
 // workerSlack is by how much the system may delay the timers of a worker. Go looks after a thread

@@ -1,0 +1,123 @@
+package render
+
+// Jobs were measured in workers without limits (libvips 8.14, glibc), on pictures at the limits of
+// size: transparent and opaque, interlaced, in 16 bits, CMYK, lossless, and animations of 2 and of 18
+// frames. The figures are the highest of these, in bytes a pixel over an idle worker, rounded up:
+// resident by VmHWM, mapped by VmPeak. libvips maps the canvas of a WebP three times and writes to
+// two of them, so the two figures differ.
+//
+// The pixels are those of the canvas, of the largest picture in the file if that is larger, and of
+// one frame of an animation.
+type memory struct{ resident, mapped int64 }
+
+func (m memory) times(pixels int64) memory {
+	return memory{m.resident * pixels, m.mapped * pixels}
+}
+
+func (m memory) plus(n memory) memory {
+	return memory{m.resident + n.resident, m.mapped + n.mapped}
+}
+
+// written is memory that is written to as soon as it is mapped, in bytes.
+func written(n int64) memory { return memory{n, n} }
+
+// The memory of decoding and of encoding. A Header does not say whether a PNG is interlaced or a WebP
+// lossless, so the worst case counts.
+var (
+	decodeCost = map[Format]memory{
+		JPEG: {9, 9}, PNG: {9, 9}, WebP: {10, 21}, GIF: {9, 10}, HEIC: {16, 16}, AVIF: {16, 16},
+	}
+	encodeCost = map[Format]memory{JPEG: {4, 4}, PNG: {2, 2}, WebP: {7, 7}, GIF: {13, 14}}
+
+	baselineCost     = memory{1, 1}   // decoding a JPEG of one scan
+	progressiveCost  = memory{6, 6}   // encoding a progressive JPEG, which is never large
+	transparentCost  = memory{14, 19} // encoding a WebP with an alpha channel
+	movingGIFCost    = memory{18, 33} // decoding all frames
+	animatedWebPCost = memory{34, 35} // encoding an animation
+	animatedGIFCost  = memory{30, 30}
+)
+
+// progressivePixels is the size up to which a JPEG is made progressive, in pixels.
+const progressivePixels = 9_000_000
+
+// pixelsCost is that of a finished animation, of which all frames are in memory, in bytes a pixel.
+const pixelsCost = 5
+
+// jobCost is what any job takes besides, in bytes, and framesCost what reading an animation does.
+const (
+	jobCost    = 16 * mib
+	framesCost = 32 * mib
+)
+
+// fileCost is by how many times its size a file is copied: by libvips, and where a decoder needs
+// another form of it.
+const fileCost = 2
+
+// examineCost estimates the memory that an examination needs beyond that of an idle worker, which is
+// that of the decoder.
+func examineCost(h Header) memory {
+	cost := decodeCost[h.Format]
+	switch {
+	case h.Format == JPEG && h.Scans == 1:
+		cost = baselineCost
+	case h.Format == GIF && h.Frames > 1:
+		cost = movingGIFCost
+	}
+	need := cost.times(largestPicture(h)).plus(written(jobCost))
+	if h.Frames > 1 {
+		need = need.plus(written(framesCost))
+	}
+	if h.Frames > 1 && h.Format == WebP {
+		need = need.plus(written(h.Pixels() * pixelsCost))
+	}
+	return need
+}
+
+// largestPicture is the size of the largest picture that a decoder has in memory, in pixels.
+func largestPicture(h Header) int64 { return max(int64(h.Width)*int64(h.Height), h.MaxPixels) }
+
+// renderCost estimates the memory that a rendition needs beyond that of an idle worker.
+func renderCost(j Job) memory {
+	h := j.Header
+	plan := j.Options.Plan(h.Shown())
+	made := int64(plan.CanvasW) * int64(plan.CanvasH)
+	if moves(j) {
+		cost := animatedGIFCost
+		if j.Format == WebP {
+			cost = animatedWebPCost
+		}
+		return examineCost(h).plus(cost.times(made)).plus(written(made * pixelsCost * int64(h.Frames)))
+	}
+	h.Frames = 1
+	need := examineCost(h).plus(encodeCost[j.Format].times(made))
+	switch {
+	case j.Format == JPEG:
+		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
+	case j.Format == WebP && j.Alpha:
+		need = examineCost(h).plus(transparentCost.times(made))
+	}
+	return need
+}
+
+// Makes reports whether a rendition can be made, by its size and by the memory of this server. What
+// cannot is a large WebP: a JPEG or PNG of its size needs less.
+func (p *Pool) Makes(j Job) bool {
+	return moves(j) || checkJob(j) == nil && renderCost(j).mapped <= p.room
+}
+
+// checkMemory refuses an original of which no rendition could be made at its full size in the format
+// that all clients get, or that could not be examined: what is taken in can be delivered.
+func (p *Pool) checkMemory(h Header) error {
+	need := examineCost(h).mapped
+	for _, f := range []Format{JPEG, PNG, GIF} {
+		j := Job{Header: h, Format: f, Options: Options{Fit: ScaleDown}}
+		if f == GIF && (!moves(j) || h.Pixels() > MaxTransformPixels) {
+			continue
+		}
+		need = max(need, renderCost(j).mapped)
+	}
+	if need > p.room {
+		return &LimitError{LimitMemory, (need + mib - 1) / mib, p.room / mib}
+	}
+	return nil
+}
