@@ -87,12 +87,13 @@ const oneHealthCheck = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 // TestIdleConnectionsStopNobody opens more idle connections than the server has: some that have
 // asked once, some that have said nothing, some in the middle of a header. Beside them everything
-// of another account goes on, uploads that were begun before are finished, and the health is told.
+// of another account goes on, uploads that were begun before are finished, and the health is told. A
+// proxy is trusted, so that the addresses of this machine count as those of clients do elsewhere.
 func TestIdleConnectionsStopNobody(t *testing.T) {
 	wantFiles(t, 4000)
 	for _, files := range []int{1024, 640} {
 		t.Run(fmt.Sprint(files), func(t *testing.T) {
-			s := newServerOfFiles(t, files)
+			s := newServerOfFiles(t, files, "-trusted-proxies", "192.0.2.1")
 			b := newBystander(s)
 			slow := s.beginSlowUpload(photo(t, 64, 48, 7))
 			b.beside(3, func(ctx context.Context) {
