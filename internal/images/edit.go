@@ -42,7 +42,7 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		e.Meta = &compact
 	}
 	var img Image
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
 		if e.Creator != nil && *e.Creator != nil {
 			// An erasure of that creator takes place before this, or sees what it wrote.
 			if err := passFence(tx, **e.Creator); err != nil {

@@ -187,12 +187,15 @@ func (f *fire) leap() {
 // check lets all that is owed be told, and looks at what is left.
 func (f *fire) check() {
 	f.ok(f.core.ForgetEvents(f.Context()))
-	for range 20 {
+	// There is more on a fast machine than on a slow one.
+	for left := -1; left != 0; {
 		f.ahead.Add(int64(time.Hour))
-		for _, d := range claim(f.T, f.core, f.stays) {
+		all := claim(f.T, f.core, f.stays)
+		for _, d := range all {
 			settle(f.T, f.core, attempt(d, 200))
 			f.told[d.Event.Image.ID] = true
 		}
+		left = len(all)
 	}
 	for _, id := range f.kept {
 		if !f.told[id] {

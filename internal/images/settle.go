@@ -31,7 +31,7 @@ func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (set
 	erased := false
 	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
 		settled, erased = 0, false
-		if err := holdOwners(tx, slices.Collect(maps.Keys(of))); err != nil {
+		if err := holdOwners(tx, attempts); err != nil {
 			return err
 		}
 		for _, webhook := range slices.Sorted(maps.Keys(of)) {
@@ -56,19 +56,26 @@ func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (set
 	return settled, nil
 }
 
-// holdOwners holds the accounts of webhooks.
-func holdOwners(tx *sqldb.Tx, webhooks []string) error {
-	if len(webhooks) == 0 {
-		return nil
-	}
-	rows, err := tx.Query(`SELECT DISTINCT account FROM webhooks
-		WHERE id IN (`+marks(1, len(webhooks))+`)`, anys(webhooks)...)
-	if err != nil {
-		return fmt.Errorf("reading the accounts of webhooks: %w", err)
-	}
-	accounts, err := collect(rows, scanText)
-	if err != nil {
-		return fmt.Errorf("reading the accounts of webhooks: %w", err)
+// holdOwners locks the accounts of attempts, before any delivery is locked. It finds them by their
+// events, since a webhook may be deleted already while its deliveries are being deleted.
+func holdOwners(tx *sqldb.Tx, attempts []Attempt) error {
+	const some = 500 // in a statement
+	var accounts []string
+	for part := range slices.Chunk(attempts, some) {
+		var events []any
+		for _, a := range part {
+			events = append(events, a.EventID)
+		}
+		rows, err := tx.Query(`SELECT DISTINCT account FROM events
+			WHERE id IN (`+marks(1, len(events))+`)`, events...)
+		if err != nil {
+			return fmt.Errorf("reading the accounts of events: %w", err)
+		}
+		found, err := collect(rows, scanText)
+		if err != nil {
+			return fmt.Errorf("reading the accounts of events: %w", err)
+		}
+		accounts = append(accounts, found...)
 	}
 	return holdAccounts(tx, accounts)
 }
