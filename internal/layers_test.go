@@ -38,6 +38,7 @@ var ranks = map[string]int{
 
 	"internal/images": 3, // the core
 
+	"internal/errs":        2, // what the core returns and the surfaces answer with
 	"internal/render/vips": 2, // the pixels; see reserved
 
 	"internal/blob":     1, // the leaves, which know nothing of images

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -31,7 +32,7 @@ func (c *imageShow) Run(ctx context.Context) error {
 		found := err == nil
 		if found {
 			showImage(os.Stdout, img)
-		} else if images.AsError(err).Kind != images.ImageNotFound {
+		} else if errs.AsError(err).Kind != errs.ImageNotFound {
 			return err
 		}
 		sent, err := showDeliveries(ctx, os.Stdout, core, account, id)
@@ -55,7 +56,7 @@ func (c *imageShow) find(ctx context.Context, core *images.Service) (account, id
 	}
 	if images.IsKey(c.Image) {
 		img, err := core.ImageByKey(ctx, c.Image)
-		if err == nil || images.AsError(err).Kind != images.ImageNotFound {
+		if err == nil || errs.AsError(err).Kind != errs.ImageNotFound {
 			return img.Account, img.ID, err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 	"calotype/internal/api"
 	"calotype/internal/delivery"
-	"calotype/internal/images"
+	"calotype/internal/errs"
 	"calotype/internal/intake"
 	"calotype/internal/limit"
 	"calotype/internal/pages"
@@ -127,7 +127,7 @@ func (h *roles) readyz(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	text, err := h.ready(ctx)
 	h.logReady(err)
-	if images.AsError(err).Kind == images.NoSpace {
+	if errs.AsError(err).Kind == errs.NoSpace {
 		answerText(w, http.StatusServiceUnavailable, "not ready: out of disk")
 		return
 	}

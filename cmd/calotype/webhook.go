@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
@@ -84,7 +85,7 @@ func (c *webhookAdd) Run(ctx context.Context) error {
 	}
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		w, err := core.AddWebhook(ctx, account, change, tester.Test)
-		if images.AsError(err).Kind == images.WebhookRefused && c.SigningSecret == "" {
+		if errs.AsError(err).Kind == errs.WebhookRefused && c.SigningSecret == "" {
 			return fmt.Errorf("%w.\nA receiver that verifies signatures needs the secret first:\n\n"+
 				"  %s webhook add %s --signing-secret new\n\nsaves the webhook and prints the secret; "+
 				"the test event follows later", err, os.Args[0], visible(c.URL))

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 	"calotype/internal/limit"
 	"calotype/internal/v4"
 )
@@ -47,11 +47,11 @@ func (a *api) reserve(ctx context.Context, account string, bytes int64) (*limit.
 	lease, err := a.answers.Acquire(ctx, limit.Request{Keys: []string{account}, N: bytes})
 	switch {
 	case errors.Is(err, limit.ErrFull), errors.Is(err, limit.ErrTimeout):
-		return nil, &images.Error{Kind: images.Busy, RetryAfter: 2 * time.Second, Err: err,
+		return nil, &errs.Error{Kind: errs.Busy, RetryAfter: 2 * time.Second, Err: err,
 			Msg: "Too many answers are being read at once; try again in a few seconds, ask for " +
 				"fewer per page, and read answers as fast as they come"}
 	case err != nil:
-		return nil, &images.Error{Kind: images.Aborted, Msg: "The request was aborted by the client",
+		return nil, &errs.Error{Kind: errs.Aborted, Msg: "The request was aborted by the client",
 			Err: err}
 	}
 	return lease, nil

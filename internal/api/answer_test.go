@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/limit"
 )
@@ -194,7 +194,7 @@ func TestAnswersShareMemory(t *testing.T) {
 	f.unused()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := f.api.reserve(ctx, testAccount, 1); images.AsError(err).Kind != images.Aborted {
+	if _, err := f.api.reserve(ctx, testAccount, 1); errs.AsError(err).Kind != errs.Aborted {
 		t.Errorf("a client that has gone: %v", err)
 	}
 }
@@ -216,7 +216,7 @@ func TestALargeAnswerHoldsMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = a.sendable(r, testAccount, strings.Repeat("x", c.size))
-		if busy := err != nil && images.AsError(err).Kind == images.Busy; busy != c.busy ||
+		if busy := err != nil && errs.AsError(err).Kind == errs.Busy; busy != c.busy ||
 			busy && !errors.Is(err, limit.ErrFull) {
 			t.Errorf("%s, %d bytes: %v", c.method, c.size, err)
 		}

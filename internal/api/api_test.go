@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/v4"
 )
@@ -62,9 +63,9 @@ func TestWireErrorHidesTheUnforeseen(t *testing.T) {
 	for _, err := range []error{
 		errors.New("CANARY"),
 		fmt.Errorf("CANARY: %w", context.Canceled), // not the client's doing: it is still there
-		&images.Error{Kind: images.Internal, Msg: "CANARY", Err: errors.New("CANARY")},
-		&images.Error{Kind: 9999, Msg: "CANARY"},
-		&images.Error{Kind: images.AccountUnknown, Msg: "CANARY"},
+		&errs.Error{Kind: errs.Internal, Msg: "CANARY", Err: errors.New("CANARY")},
+		&errs.Error{Kind: 9999, Msg: "CANARY"},
+		&errs.Error{Kind: errs.AccountUnknown, Msg: "CANARY"},
 	} {
 		if e := wireError(r, err); strings.Contains(e.Message, "CANARY") {
 			t.Errorf("%v tells %q", err, e.Message)
@@ -123,7 +124,7 @@ func TestAuthorize(t *testing.T) {
 		if (err == nil) != (c.want == "") {
 			t.Errorf("%+v: %v", c, err)
 		}
-		if err != nil && (images.AsError(err).Kind != images.Forbidden ||
+		if err != nil && (errs.AsError(err).Kind != errs.Forbidden ||
 			!strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%+v: %v", c, err)
 		}

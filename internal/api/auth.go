@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -53,10 +54,10 @@ func credentials(h http.Header) string {
 // small. Whether the account in the path exists is not told.
 func authorize(t images.Token, account string, need images.Scope) error {
 	if t.Account != account {
-		return images.Errorf(images.Forbidden, authentication)
+		return errs.Errorf(errs.Forbidden, authentication)
 	}
 	if !t.Scope.Allows(need) {
-		return &images.Error{Kind: images.Forbidden, Msg: fmt.Sprintf(
+		return &errs.Error{Kind: errs.Forbidden, Msg: fmt.Sprintf(
 			"%s: this token has the scope %s, this request needs %s.", authentication, t.Scope, need)}
 	}
 	return nil

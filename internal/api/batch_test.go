@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -128,7 +129,7 @@ func TestBatchTokensAreBounded(t *testing.T) {
 				_, _, err := f.core.CreateBatchToken(t.Context(), parent)
 				if err == nil {
 					made <- true
-				} else if images.AsError(err).Kind != images.LimitReached {
+				} else if errs.AsError(err).Kind != errs.LimitReached {
 					t.Error(err)
 				}
 			})

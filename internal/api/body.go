@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 	"calotype/internal/v4"
 )
 
@@ -38,7 +38,7 @@ func (a *api) openBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 // form reads the body as a form.
 func (b *body) form() (form, error) {
 	if !v4.IsPlain(b.request.Header.Get("Content-Encoding")) {
-		return nil, images.Errorf(images.NotForm,
+		return nil, errs.Errorf(errs.NotForm,
 			"Content-Encoding is not supported: send the body as it is.")
 	}
 	content, err := b.read()
@@ -53,10 +53,10 @@ func (b *body) read() ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(b.request.Body, maxBody+1))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, images.Errorf(images.TooSlow, "The body came too slowly: it must be complete "+
+		return nil, errs.Errorf(errs.TooSlow, "The body came too slowly: it must be complete "+
 			"within %v.", b.time)
 	case err != nil:
-		return nil, &images.Error{Kind: images.Aborted, Msg: "The body ended too early.", Err: err}
+		return nil, &errs.Error{Kind: errs.Aborted, Msg: "The body ended too early.", Err: err}
 	case len(content) > maxBody:
 		return nil, errTooLarge
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/v4"
@@ -295,7 +296,7 @@ func TestRefusedDraft(t *testing.T) {
 		if _, err := u.Write([]byte("no picture")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := u.Finish(t.Context(), "x"); images.AsError(err).Kind != images.Unsupported {
+		if _, err := u.Finish(t.Context(), "x"); errs.AsError(err).Kind != errs.Unsupported {
 			t.Fatalf("finishing no picture: %v", err)
 		}
 		got := f.ask("GET", "/images/v1/"+draft.ID, "", "").image(t)

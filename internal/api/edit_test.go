@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -109,8 +110,8 @@ func TestEditPrivacy(t *testing.T) {
 		}
 		f.want(f.ask("GET", "/images/v1/"+img.ID, "", ""), 404, 5404)
 		f.want(f.ask("PATCH", "/images/v1/"+img.ID, jsonType, `{"creator":"x"}`), 404, 5404)
-		if _, err := f.core.Resolve(t.Context(), f.hash, img.ID, "public"); images.AsError(err).Kind !=
-			images.ImageNotFound {
+		if _, err := f.core.Resolve(t.Context(), f.hash, img.ID, "public"); errs.AsError(err).Kind !=
+			errs.ImageNotFound {
 			t.Errorf("delivered under the old id: %v", err)
 		}
 		same := f.ask("PATCH", "/images/v1/"+private.ID, urlencoded, "requireSignedURLs=true").image(t)

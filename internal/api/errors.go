@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 	"calotype/internal/v4"
 )
 
@@ -46,11 +46,11 @@ func wireError(r *http.Request, err error) *v4.Error {
 		return &v4.Error{Status: http.StatusMethodNotAllowed, Code: codeMethod, Final: true,
 			Message: fmt.Sprintf("The method %.20q is not available for this path.", r.Method)}
 	}
-	switch kind := images.AsError(err).Kind; {
-	case kind == images.Internal && errors.Is(err, context.Canceled) && r.Context().Err() != nil:
-		err = images.Errorf(images.Aborted, "The client ended the request before it was answered.")
-	case kind == images.AccountUnknown: // not to be told from another's account
-		err = images.Errorf(images.AccountUnknown, authentication)
+	switch kind := errs.AsError(err).Kind; {
+	case kind == errs.Internal && errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		err = errs.Errorf(errs.Aborted, "The client ended the request before it was answered.")
+	case kind == errs.AccountUnknown: // not to be told from another's account
+		err = errs.Errorf(errs.AccountUnknown, authentication)
 	}
 	return v4.Refusal(err)
 }

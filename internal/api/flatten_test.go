@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 // lines makes a form of lines, each "name=value".
@@ -96,8 +96,8 @@ func TestFlattenRefusals(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := lines(c.form).object("metadata")
-			e := images.AsError(err)
-			if err == nil || e.Kind != images.Invalid || !strings.Contains(e.Msg, c.says) {
+			e := errs.AsError(err)
+			if err == nil || e.Kind != errs.Invalid || !strings.Contains(e.Msg, c.says) {
 				t.Errorf("%s (%v), want a refusal that says %q", got, err, c.says)
 			}
 		})
@@ -142,7 +142,7 @@ func FuzzFlatten(f *testing.F) {
 		fields := lines(text)
 		got, err := fields.unflatten("metadata")
 		if err != nil {
-			if images.AsError(err).Kind != images.Invalid {
+			if errs.AsError(err).Kind != errs.Invalid {
 				t.Errorf("unforeseen: %v", err)
 			}
 			return

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 	"calotype/internal/v4"
 )
 
@@ -57,7 +57,7 @@ func decodeForm(contentType string, body []byte) (form, error) {
 	case media == "application/x-www-form-urlencoded" || contentType == "":
 		return decodeURLEncoded(string(content))
 	}
-	return nil, images.Errorf(images.NotForm, "The body's Content-Type is not supported: send "+
+	return nil, errs.Errorf(errs.NotForm, "The body's Content-Type is not supported: send "+
 		"multipart/form-data, application/x-www-form-urlencoded or application/json.")
 }
 
@@ -159,7 +159,7 @@ func decodeJSON(body []byte) (form, error) {
 }
 
 func invalid(format string, args ...any) error {
-	return images.Errorf(images.Invalid, format, args...)
+	return errs.Errorf(errs.Invalid, format, args...)
 }
 
 func tooManyFields() error {

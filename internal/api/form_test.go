@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 const urlencoded = "application/x-www-form-urlencoded"
@@ -196,8 +196,8 @@ func TestDraftRefusals(t *testing.T) {
 			if err == nil {
 				t.Fatalf("taken as %q", got)
 			}
-			e := images.AsError(err)
-			if e.Kind != images.Invalid && e.Kind != images.NotForm ||
+			e := errs.AsError(err)
+			if e.Kind != errs.Invalid && e.Kind != errs.NotForm ||
 				!strings.Contains(e.Msg, c.says) {
 				t.Errorf("%v: %q says nothing of %q", e.Kind, e.Msg, c.says)
 			}
@@ -209,7 +209,7 @@ func TestDraftRefusals(t *testing.T) {
 func checkDraft(t *testing.T, contentType string, body []byte) {
 	f, err := decodeForm(contentType, body)
 	if err != nil {
-		if kind := images.AsError(err).Kind; kind != images.Invalid && kind != images.NotForm {
+		if kind := errs.AsError(err).Kind; kind != errs.Invalid && kind != errs.NotForm {
 			t.Errorf("unforeseen: %v", err)
 		}
 		return
@@ -219,7 +219,7 @@ func checkDraft(t *testing.T, contentType string, body []byte) {
 	}
 	d, err := newDraft(f)
 	if err != nil {
-		if images.AsError(err).Kind != images.Invalid {
+		if errs.AsError(err).Kind != errs.Invalid {
 			t.Errorf("unforeseen: %v", err)
 		}
 		return

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"calotype/internal/clientaddr"
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/v4"
@@ -53,7 +54,7 @@ func (g *guesses) check(r *http.Request, secret string, now time.Time,
 	if err == nil {
 		g.remember(sum)
 	}
-	if err == nil || images.AsError(err).Kind != images.Unauthenticated {
+	if err == nil || errs.AsError(err).Kind != errs.Unauthenticated {
 		guess.CancelAt(now)
 	}
 	return token, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -52,7 +53,7 @@ func TestListQuery(t *testing.T) {
 		"a;b":                    "semicolon",
 	} {
 		_, err := listQuery(raw)
-		if e := images.AsError(err); err == nil || e.Kind != images.Invalid ||
+		if e := errs.AsError(err); err == nil || e.Kind != errs.Invalid ||
 			!strings.Contains(e.Msg, says) {
 			t.Errorf("%s: %v, want a refusal that says %q", raw, err, says)
 		}
@@ -99,7 +100,7 @@ func TestFilterParameters(t *testing.T) {
 		"meta.a[eq]=x&meta.a[no]=y", "meta.%FF[%FF]=x", "metadata.a[eq]=x", "metadata[a][eq]=x",
 		"Meta.a[eq]=x", "META=x", "metadata=x", "meta.a[eq]=x&metas.a[eq]=x", "met[a]=1", "meta.a[gt]=1&Name=1",
 	} {
-		if _, err := listQuery(raw); err == nil || images.AsError(err).Kind != images.Invalid {
+		if _, err := listQuery(raw); err == nil || errs.AsError(err).Kind != errs.Invalid {
 			t.Errorf("%s: %v, want a refusal", raw, err)
 		}
 	}
@@ -165,7 +166,7 @@ func FuzzFilter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value string) {
 		got, err := listQuery(url.QueryEscape(name) + "=" + url.QueryEscape(value))
 		if err != nil {
-			if images.AsError(err).Kind != images.Invalid {
+			if errs.AsError(err).Kind != errs.Invalid {
 				t.Errorf("unforeseen: %v", err)
 			}
 			return

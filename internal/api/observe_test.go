@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 // TestObserve: each answer is told of under its route, whose names are known from the start, and
@@ -60,8 +60,8 @@ func TestUploadsAreCounted(t *testing.T) {
 	f.want(f.ask("POST", "/images/v1", "application/json", "{}"), 415, 5415)
 	f.want(f.ask("POST", "/images/v1", "multipart/form-data; boundary=x", "--x--\r\n"), 400, 5400)
 	s, err := f.core.Stats()
-	if err != nil || s.Accepted != 0 || s.Refused[images.NotForm] != 1 ||
-		s.Refused[images.Invalid] != 1 || s.Refused[images.Internal] != 0 {
+	if err != nil || s.Accepted != 0 || s.Refused[errs.NotForm] != 1 ||
+		s.Refused[errs.Invalid] != 1 || s.Refused[errs.Internal] != 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

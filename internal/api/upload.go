@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/v4"
 )
@@ -95,7 +96,7 @@ func (a *api) fetchImage(c *call) (images.Image, error) {
 	switch {
 	case errors.Is(err, errTooLarge): // a picture, under the type that curl gives it
 		return images.Image{}, notForm
-	case images.AsError(err).Kind == images.NotForm:
+	case errs.AsError(err).Kind == errs.NotForm:
 		return images.Image{}, notForm
 	case err != nil:
 		return images.Image{}, err
@@ -137,7 +138,7 @@ func (f *form) add(name string, value io.Reader) error {
 			"the picture goes into the field file.", name)
 	}
 	if len(text) > maxBody {
-		return images.Errorf(images.TooLarge, "The field %.50q is larger than the %d bytes allowed.",
+		return errs.Errorf(errs.TooLarge, "The field %.50q is larger than the %d bytes allowed.",
 			name, maxBody)
 	}
 	*f = append(*f, field{name: name, text: string(text)})

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 // codeRequest is Cloudflare's code for parameters of HTTP itself that cannot be served.
@@ -26,38 +26,38 @@ var unforeseen = wire{http.StatusInternalServerError, 9523, "Internal server err
 // wires is the one table of refusals; all codes are Cloudflare's. Forbidden is made only here, for
 // flexible variants.
 var wires = [...]wire{
-	images.Internal:         unforeseen,
-	images.Unauthenticated:  unforeseen,
-	images.Forbidden:        {http.StatusForbidden, 9429, "This is not enabled for the account"},
-	images.AccountUnknown:   {http.StatusForbidden, 9427, "There is no account of this hash"},
-	images.Invalid:          {http.StatusBadRequest, 9432, "Bad request"},
-	images.InvalidID:        {http.StatusNotFound, 9431, "Image not found"},
-	images.ImageNotFound:    {http.StatusNotFound, 9431, "Image not found"},
-	images.VariantNotFound:  {http.StatusForbidden, 9425, "The account has no such variant"},
-	images.KeyNotFound:      unforeseen,
-	images.WebhookNotFound:  unforeseen,
-	images.PolicyNotFound:   unforeseen,
-	images.WebhookRefused:   unforeseen,
-	images.Exists:           unforeseen,
-	images.TicketUnknown:    unforeseen,
-	images.TicketUsed:       unforeseen,
-	images.TicketDead:       unforeseen,
-	images.TicketCrowded:    unforeseen,
-	images.NotForm:          unforeseen,
-	images.TooLarge:         unforeseen,
-	images.TooSlow:          unforeseen,
-	images.Aborted:          {http.StatusBadGateway, 9528, "The client ended the request"},
-	images.Unsupported:      {http.StatusUnsupportedMediaType, 9520, "Unsupported format"},
-	images.Undecodable:      {http.StatusUnprocessableEntity, 9516, "The image cannot be decoded"},
-	images.OverLimits:       {http.StatusForbidden, 9413, "The image is too large to transform"},
-	images.SignatureRefused: {http.StatusForbidden, 9425, "Image access denied"},
-	images.RenditionFailed:  {http.StatusInternalServerError, 9516, "Encoding failed"},
-	images.LimitReached:     unforeseen,
-	images.FetchFailed:      unforeseen,
-	images.AccountSuspended: {http.StatusForbidden, 9427, "The account is suspended"},
-	images.RateLimited:      {http.StatusTooManyRequests, 9422, "Too many new pictures"},
-	images.Busy:             {http.StatusServiceUnavailable, 9529, "The server is busy"},
-	images.NoSpace:          {http.StatusServiceUnavailable, 9529, "The server is out of space"},
+	errs.Internal:         unforeseen,
+	errs.Unauthenticated:  unforeseen,
+	errs.Forbidden:        {http.StatusForbidden, 9429, "This is not enabled for the account"},
+	errs.AccountUnknown:   {http.StatusForbidden, 9427, "There is no account of this hash"},
+	errs.Invalid:          {http.StatusBadRequest, 9432, "Bad request"},
+	errs.InvalidID:        {http.StatusNotFound, 9431, "Image not found"},
+	errs.ImageNotFound:    {http.StatusNotFound, 9431, "Image not found"},
+	errs.VariantNotFound:  {http.StatusForbidden, 9425, "The account has no such variant"},
+	errs.KeyNotFound:      unforeseen,
+	errs.WebhookNotFound:  unforeseen,
+	errs.PolicyNotFound:   unforeseen,
+	errs.WebhookRefused:   unforeseen,
+	errs.Exists:           unforeseen,
+	errs.TicketUnknown:    unforeseen,
+	errs.TicketUsed:       unforeseen,
+	errs.TicketDead:       unforeseen,
+	errs.TicketCrowded:    unforeseen,
+	errs.NotForm:          unforeseen,
+	errs.TooLarge:         unforeseen,
+	errs.TooSlow:          unforeseen,
+	errs.Aborted:          {http.StatusBadGateway, 9528, "The client ended the request"},
+	errs.Unsupported:      {http.StatusUnsupportedMediaType, 9520, "Unsupported format"},
+	errs.Undecodable:      {http.StatusUnprocessableEntity, 9516, "The image cannot be decoded"},
+	errs.OverLimits:       {http.StatusForbidden, 9413, "The image is too large to transform"},
+	errs.SignatureRefused: {http.StatusForbidden, 9425, "Image access denied"},
+	errs.RenditionFailed:  {http.StatusInternalServerError, 9516, "Encoding failed"},
+	errs.LimitReached:     unforeseen,
+	errs.FetchFailed:      unforeseen,
+	errs.AccountSuspended: {http.StatusForbidden, 9427, "The account is suspended"},
+	errs.RateLimited:      {http.StatusTooManyRequests, 9422, "Too many new pictures"},
+	errs.Busy:             {http.StatusServiceUnavailable, 9529, "The server is busy"},
+	errs.NoSpace:          {http.StatusServiceUnavailable, 9529, "The server is out of space"},
 }
 
 // A refusal is an error in its wire form. Those of HTTP itself, which the core knows nothing of,
@@ -79,9 +79,9 @@ func wireError(ctx context.Context, err error, requestID string) *refusal {
 	if errors.As(err, &known) {
 		return known
 	}
-	e := images.AsError(err)
-	if e.Kind == images.Internal && errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		e = &images.Error{Kind: images.Aborted, Err: err}
+	e := errs.AsError(err)
+	if e.Kind == errs.Internal && errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		e = &errs.Error{Kind: errs.Aborted, Err: err}
 	}
 	w := unforeseen
 	if e.Kind >= 0 && int(e.Kind) < len(wires) {

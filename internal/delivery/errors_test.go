@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 	"calotype/internal/limit"
 	"calotype/internal/requestid"
 )
@@ -62,16 +62,16 @@ func refused(ctx context.Context, err error) *http.Response {
 
 func TestEveryKindHasAWireForm(t *testing.T) {
 	t.Parallel()
-	if len(wires) != len(images.Kinds()) {
-		t.Fatalf("%d wire forms for %d kinds", len(wires), len(images.Kinds()))
+	if len(wires) != len(errs.Kinds()) {
+		t.Fatalf("%d wire forms for %d kinds", len(wires), len(errs.Kinds()))
 	}
-	for _, kind := range images.Kinds() {
+	for _, kind := range errs.Kinds() {
 		w := wires[kind]
 		if w.status < 400 || w.code < 9400 || w.code > 9600 || w.sentence == "" {
 			t.Errorf("%v: %+v", kind, w)
 			continue
 		}
-		for _, err := range []error{&images.Error{Kind: kind}, images.Errorf(kind, "A sentence")} {
+		for _, err := range []error{&errs.Error{Kind: kind}, errs.Errorf(kind, "A sentence")} {
 			checkRefusal(t, kind.String(), refused(t.Context(), err), w.status, w.code)
 		}
 	}
@@ -80,12 +80,12 @@ func TestEveryKindHasAWireForm(t *testing.T) {
 // The codes that Cloudflare documents, and the statuses with them.
 func TestWireForms(t *testing.T) {
 	t.Parallel()
-	for kind, want := range map[images.Kind][2]int{
-		images.AccountUnknown: {403, 9427}, images.ImageNotFound: {404, 9431},
-		images.VariantNotFound: {403, 9425}, images.SignatureRefused: {403, 9425},
-		images.Forbidden: {403, 9429}, images.Invalid: {400, 9432},
-		images.Undecodable: {422, 9516}, images.RenditionFailed: {500, 9516},
-		images.Busy: {503, 9529}, images.Internal: {500, 9523},
+	for kind, want := range map[errs.Kind][2]int{
+		errs.AccountUnknown: {403, 9427}, errs.ImageNotFound: {404, 9431},
+		errs.VariantNotFound: {403, 9425}, errs.SignatureRefused: {403, 9425},
+		errs.Forbidden: {403, 9429}, errs.Invalid: {400, 9432},
+		errs.Undecodable: {422, 9516}, errs.RenditionFailed: {500, 9516},
+		errs.Busy: {503, 9529}, errs.Internal: {500, 9523},
 	} {
 		if got := wires[kind]; got.status != want[0] || got.code != want[1] {
 			t.Errorf("%v: got %+v, want %v", kind, got, want)
@@ -97,9 +97,9 @@ func TestTheUnforeseenIsNotTold(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
 		errors.New("canary"), fmt.Errorf("reading: %w", errors.New("canary")),
-		images.Errorf(images.Internal, "canary"), images.Errorf(images.TicketUsed, "canary"),
-		&images.Error{Kind: 999, Msg: "canary"}, &images.Error{Kind: -1, Msg: "canary"},
-		&images.Error{Kind: images.Undecodable, Msg: "Broken", Err: errors.New("canary")},
+		errs.Errorf(errs.Internal, "canary"), errs.Errorf(errs.TicketUsed, "canary"),
+		&errs.Error{Kind: 999, Msg: "canary"}, &errs.Error{Kind: -1, Msg: "canary"},
+		&errs.Error{Kind: errs.Undecodable, Msg: "Broken", Err: errors.New("canary")},
 	} {
 		w := refused(t.Context(), err)
 		body, _ := io.ReadAll(w.Body)
@@ -118,7 +118,7 @@ func TestBusySaysWhenToComeBack(t *testing.T) {
 	for after, want := range map[time.Duration]string{
 		0: "1", time.Millisecond: "1", 1500 * time.Millisecond: "2", time.Minute: "60",
 	} {
-		w := refused(t.Context(), &images.Error{Kind: images.Busy, RetryAfter: after})
+		w := refused(t.Context(), &errs.Error{Kind: errs.Busy, RetryAfter: after})
 		if got := w.Header.Get("Retry-After"); got != want {
 			t.Errorf("%v: Retry-After is %q, want %q", after, got, want)
 		}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/render"
 )
@@ -37,10 +38,10 @@ func (d *delivery) resolveFlexible(
 	case err != nil:
 		return r, "", err
 	case r.Image.RequireSignedURLs:
-		return r, "", images.Errorf(images.SignatureRefused,
+		return r, "", errs.Errorf(errs.SignatureRefused,
 			"A private image is delivered in named variants only")
 	case !r.Account.Config.FlexibleVariants:
-		return r, "", images.Errorf(images.Forbidden,
+		return r, "", errs.Errorf(errs.Forbidden,
 			"Flexible variants are not enabled for this account")
 	}
 	wanted, err := parseRecipe(t.variant)

@@ -4,7 +4,7 @@ import (
 	"net/url"
 	"strings"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 const (
@@ -47,7 +47,7 @@ func receivedPath(u *url.URL) string {
 // picture's, such as a browser's /favicon.ico; else Invalid, saying what would be right.
 func splitPath(escaped string) (target, error) {
 	if len(escaped) > maxPath {
-		return target{}, images.Errorf(images.Invalid,
+		return target{}, errs.Errorf(errs.Invalid,
 			"The path is longer than %d bytes, which no image's can be", maxPath)
 	}
 	t := target{path: escaped}
@@ -55,22 +55,22 @@ func splitPath(escaped string) (target, error) {
 		t.path = escaped[len(prefix):]
 	}
 	if strings.HasPrefix(escaped, transformPrefix) {
-		return target{}, images.Errorf(images.AccountUnknown, "Transformations of other sites' "+
+		return target{}, errs.Errorf(errs.AccountUnknown, "Transformations of other sites' "+
 			"pictures (/cdn-cgi/image) are not supported: upload the picture, and put the options in "+
 			"place of the variant. See docs/moving.md")
 	}
 	hash, rest, _ := strings.Cut(strings.TrimPrefix(t.path, "/"), "/")
 	if !strings.HasPrefix(t.path, "/") || !isHash(hash) {
 		if !strings.Contains(rest, "/") {
-			return target{}, images.Errorf(images.ImageNotFound, "There is nothing at this path")
+			return target{}, errs.Errorf(errs.ImageNotFound, "There is nothing at this path")
 		}
-		return target{}, images.Errorf(images.AccountUnknown,
+		return target{}, errs.Errorf(errs.AccountUnknown,
 			"The path must begin with the hash of an account, which has %d characters", hashLength)
 	}
 	t.hash = hash
 	slash := strings.LastIndexByte(rest, '/')
 	if slash < 1 || slash == len(rest)-1 {
-		return target{}, images.Errorf(images.Invalid,
+		return target{}, errs.Errorf(errs.Invalid,
 			"The path must have the form /<account hash>/<image id>/<variant>")
 	}
 	var err error
@@ -78,7 +78,7 @@ func splitPath(escaped string) (target, error) {
 		t.variant, err = url.PathUnescape(rest[slash+1:])
 	}
 	if err != nil {
-		return target{}, images.Errorf(images.Invalid,
+		return target{}, errs.Errorf(errs.Invalid,
 			"The path is not well escaped: a percent sign of an id is written %%25")
 	}
 	return t, nil

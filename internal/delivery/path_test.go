@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 const testHash = "cheeW4oKsx5ljh8e8BoL2A"
@@ -46,30 +46,30 @@ func TestSplitPath(t *testing.T) {
 
 func TestSplitPathRefuses(t *testing.T) {
 	t.Parallel()
-	for path, want := range map[string]images.Kind{
-		"":                               images.ImageNotFound,
-		"*":                              images.ImageNotFound,
-		"/":                              images.ImageNotFound,
-		"/favicon.ico":                   images.ImageNotFound,
-		testHash + "/a/public":           images.AccountUnknown,
-		"//" + testHash + "/a/public":    images.AccountUnknown,
-		"/" + testHash[1:] + "/a/public": images.AccountUnknown,
-		"/" + testHash + "x/a/public":    images.AccountUnknown,
-		"/%63" + testHash[1:] + "/a/b":   images.AccountUnknown,
-		"/" + testHash[1:] + "+/a/b":     images.AccountUnknown,
-		prefix + testHash + "/a/public":  images.AccountUnknown,
-		prefix:                           images.ImageNotFound,
-		"/" + testHash:                   images.Invalid,
-		"/" + testHash + "/":             images.Invalid,
-		"/" + testHash + "/a":            images.Invalid,
-		"/" + testHash + "/a/":           images.Invalid,
-		"/" + testHash + "/a%2Fpublic":   images.Invalid,
-		"/" + testHash + "//public":      images.Invalid,
-		"/" + testHash + "/100%/public":  images.Invalid,
-		"/" + testHash + "/a/%zz":        images.Invalid,
-		"/" + testHash + "/" + strings.Repeat("a", maxPath) + "/public": images.Invalid,
+	for path, want := range map[string]errs.Kind{
+		"":                               errs.ImageNotFound,
+		"*":                              errs.ImageNotFound,
+		"/":                              errs.ImageNotFound,
+		"/favicon.ico":                   errs.ImageNotFound,
+		testHash + "/a/public":           errs.AccountUnknown,
+		"//" + testHash + "/a/public":    errs.AccountUnknown,
+		"/" + testHash[1:] + "/a/public": errs.AccountUnknown,
+		"/" + testHash + "x/a/public":    errs.AccountUnknown,
+		"/%63" + testHash[1:] + "/a/b":   errs.AccountUnknown,
+		"/" + testHash[1:] + "+/a/b":     errs.AccountUnknown,
+		prefix + testHash + "/a/public":  errs.AccountUnknown,
+		prefix:                           errs.ImageNotFound,
+		"/" + testHash:                   errs.Invalid,
+		"/" + testHash + "/":             errs.Invalid,
+		"/" + testHash + "/a":            errs.Invalid,
+		"/" + testHash + "/a/":           errs.Invalid,
+		"/" + testHash + "/a%2Fpublic":   errs.Invalid,
+		"/" + testHash + "//public":      errs.Invalid,
+		"/" + testHash + "/100%/public":  errs.Invalid,
+		"/" + testHash + "/a/%zz":        errs.Invalid,
+		"/" + testHash + "/" + strings.Repeat("a", maxPath) + "/public": errs.Invalid,
 	} {
-		if got, err := splitPath(path); images.AsError(err).Kind != want || err == nil {
+		if got, err := splitPath(path); errs.AsError(err).Kind != want || err == nil {
 			t.Errorf("%.80s: got %+v, %v, want %v", path, got, err, want)
 		}
 	}
@@ -155,8 +155,8 @@ func FuzzSplitPath(f *testing.F) {
 				!strings.HasSuffix(path, got.path) || !strings.HasPrefix(got.path, "/"+got.hash+"/") {
 				t.Errorf("%q became %+v", path, got)
 			}
-		} else if kind := images.AsError(err).Kind; kind != images.Invalid &&
-			kind != images.AccountUnknown && kind != images.ImageNotFound {
+		} else if kind := errs.AsError(err).Kind; kind != errs.Invalid &&
+			kind != errs.AccountUnknown && kind != errs.ImageNotFound {
 			t.Errorf("%q: %v", path, err)
 		}
 		if id == "" || len(id) > maxPath/4 {

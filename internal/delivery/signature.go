@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -19,9 +20,9 @@ const maxQuery = 4096
 // The refusals. All but one read the same, so that a guess teaches nothing; that a URL has expired
 // is told only to those who hold a good signature.
 var (
-	errSignature = images.Errorf(images.SignatureRefused,
+	errSignature = errs.Errorf(errs.SignatureRefused,
 		"Image access denied: the URL of a private image must carry a valid signature")
-	errExpired = images.Errorf(images.SignatureRefused, "Image access denied: the URL has expired")
+	errExpired = errs.Errorf(errs.SignatureRefused, "Image access denied: the URL has expired")
 )
 
 // A signature is what the query of a signed URL says.

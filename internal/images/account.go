@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -154,7 +155,7 @@ func (s *Service) Account(ctx context.Context, id string) (Account, error) {
 // "", for a random ID and for the hash that follows from the ID.
 func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account, err error) {
 	if err := checkAccountNames(id, hash); err != nil {
-		return a, Errorf(Invalid, "%v", err)
+		return a, errs.Errorf(errs.Invalid, "%v", err)
 	}
 	if id == "" {
 		id = newHexID()
@@ -164,7 +165,7 @@ func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account
 		err := tx.QueryRow(`SELECT count(*) FROM accounts WHERE id = ?1 OR hash = ?2`, id, hash).
 			Scan(&there)
 		if err == nil && there > 0 {
-			err = Errorf(Exists, "there is an account of this id or hash already")
+			err = errs.Errorf(errs.Exists, "there is an account of this id or hash already")
 		}
 		if err == nil { // which makes none twice, however many ask
 			a, err = s.insertAccount(tx, id, hash)
@@ -202,7 +203,7 @@ var limitColumns = map[string]string{
 func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error {
 	column, ok := limitColumns[limit]
 	if !ok || n < NoLimit {
-		return Errorf(Invalid, "the limit %s=%d is not valid: it is a number of images, bytes, "+
+		return errs.Errorf(errs.Invalid, "the limit %s=%d is not valid: it is a number of images, bytes, "+
 			"drafts, mints, kept bytes or edits, or %d for none", limit, n, NoLimit)
 	}
 	return s.setAccount(ctx, id, column, n)
@@ -214,7 +215,7 @@ func (s *Service) setAccount(ctx context.Context, id, column string, value int64
 		return fmt.Errorf("changing an account: %w", err)
 	}
 	if changed == 0 {
-		return Errorf(AccountUnknown, "no such account")
+		return errs.Errorf(errs.AccountUnknown, "no such account")
 	}
 	s.resolved.forget()
 	return nil
@@ -225,7 +226,7 @@ func (s *Service) FirstAccount(ctx context.Context) (Account, error) {
 	a, err := scanAccount(s.DB.QueryRow(ctx,
 		selectAccount+` WHERE id = (SELECT account FROM installation)`))
 	if errors.Is(err, sql.ErrNoRows) {
-		return a, Errorf(AccountUnknown, "there is no account yet: the first start makes one")
+		return a, errs.Errorf(errs.AccountUnknown, "there is no account yet: the first start makes one")
 	}
 	return a, err
 }
@@ -251,7 +252,7 @@ func (s *Service) OnlyAccount(ctx context.Context) (Account, error) {
 	case len(all) > 1:
 		return Account{}, ErrSeveralAccounts
 	case len(all) == 0:
-		return Account{}, Errorf(AccountUnknown, "there is no account yet: the first start makes one")
+		return Account{}, errs.Errorf(errs.AccountUnknown, "there is no account yet: the first start makes one")
 	}
 	return all[0], nil
 }
@@ -259,7 +260,7 @@ func (s *Service) OnlyAccount(ctx context.Context) (Account, error) {
 func (s *Service) oneAccount(ctx context.Context, column, value string) (Account, error) {
 	a, err := scanAccount(s.DB.QueryRow(ctx, selectAccount+` WHERE `+column+` = ?1`, value))
 	if errors.Is(err, sql.ErrNoRows) {
-		return a, Errorf(AccountUnknown, "no such account")
+		return a, errs.Errorf(errs.AccountUnknown, "no such account")
 	}
 	if err != nil {
 		return a, fmt.Errorf("reading an account: %w", err)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb/sqldbtest"
@@ -56,11 +57,11 @@ func TestTokens(t *testing.T) {
 			t.Fatalf("got %+v, %v", token, err)
 		}
 		_, err = core.CreateToken(t.Context(), account, images.NewToken{Name: "ci", Scope: images.Read})
-		wantKind(t, err, images.Exists)
+		wantKind(t, err, errs.Exists)
 		_, err = core.CreateToken(t.Context(), account, images.NewToken{Name: "a b", Scope: images.Read})
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 		_, err = core.CreateToken(t.Context(), account, images.NewToken{Name: "x", Scope: "root"})
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 		if all, err := core.Tokens(t.Context(), account); err != nil || len(all) != 2 {
 			t.Errorf("got %d tokens, %v; want ci and env", len(all), err)
 		}
@@ -68,7 +69,7 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = core.Authenticate(t.Context(), secret)
-		wantKind(t, err, images.Unauthenticated)
+		wantKind(t, err, errs.Unauthenticated)
 
 		// A changed -api-token replaces the one before.
 		setup := images.AccountSetup{ID: account, Token: "another"}
@@ -76,7 +77,7 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = core.Authenticate(t.Context(), imagestest.Token)
-		wantKind(t, err, images.Unauthenticated)
+		wantKind(t, err, errs.Unauthenticated)
 		if token, err := core.Authenticate(t.Context(), "another"); err != nil || token.Scope != images.Admin {
 			t.Errorf("got %+v, %v", token, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -63,11 +64,11 @@ func (s *Service) ConfigureAccount(
 	return config, nil
 }
 
-var errNoAccount = Errorf(AccountUnknown, "no such account")
+var errNoAccount = errs.Errorf(errs.AccountUnknown, "no such account")
 
 func checkBrowserTTL(ttl time.Duration) error {
 	if ttl < MinBrowserTTL || ttl > MaxBrowserTTL || ttl%time.Second != 0 {
-		return Errorf(Invalid, "browser_ttl must be a whole number of seconds from %d to %d",
+		return errs.Errorf(errs.Invalid, "browser_ttl must be a whole number of seconds from %d to %d",
 			seconds(MinBrowserTTL), seconds(MaxBrowserTTL))
 	}
 	return nil

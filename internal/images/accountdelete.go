@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -23,7 +24,7 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 		return 0, err
 	}
 	if first.ID == id {
-		return 0, Errorf(Invalid, "%s is the account that the first start made, and the next start "+
+		return 0, errs.Errorf(errs.Invalid, "%s is the account that the first start made, and the next start "+
 			"would make again: suspend it", id)
 	}
 	if err := s.SuspendAccount(ctx, id, true); err != nil {

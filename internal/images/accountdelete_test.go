@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -41,7 +42,7 @@ func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 		_, refusals["a delivery"] = core.Resolve(t.Context(), hash, img.ID, "public")
 		_, refusals["a request"] = core.Authenticate(t.Context(), imagestest.Token)
 		for what, err := range refusals {
-			if images.AsError(err).Kind != images.AccountSuspended {
+			if errs.AsError(err).Kind != errs.AccountSuspended {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
@@ -104,19 +105,19 @@ func TestDeleteAccount(t *testing.T) {
 			t.Fatalf("%d were deleted: %v", n, err)
 		}
 		_, err = core.Account(t.Context(), doomed.ID)
-		wantKind(t, err, images.AccountUnknown)
+		wantKind(t, err, errs.AccountUnknown)
 		_, err = core.Authenticate(t.Context(), token)
-		wantKind(t, err, images.Unauthenticated)
+		wantKind(t, err, errs.Unauthenticated)
 		_, err = core.AuthenticateBatch(t.Context(), batch)
-		wantKind(t, err, images.Unauthenticated)
+		wantKind(t, err, errs.Unauthenticated)
 		_, err = core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
-		wantKind(t, err, images.TicketUnknown)
+		wantKind(t, err, errs.TicketUnknown)
 		// What the server has at hand goes when it looks what others have deleted.
 		if err := core.FollowDeletions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		_, err = core.Rendition(t.Context(), r, "jpeg")
-		wantKind(t, err, images.ImageNotFound)
+		wantKind(t, err, errs.ImageNotFound)
 		if left := blobs(t, core); len(left) != 1 {
 			t.Errorf("%d originals are left, want the other account's", len(left))
 		}
@@ -125,9 +126,9 @@ func TestDeleteAccount(t *testing.T) {
 		}
 		resolve(t, core, kept.ID)
 		_, err = core.DeleteAccount(t.Context(), account)
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 		_, err = core.DeleteAccount(t.Context(), doomed.ID)
-		wantKind(t, err, images.AccountUnknown)
+		wantKind(t, err, errs.AccountUnknown)
 		resolve(t, core, kept.ID)
 		// Made again, it has nothing of the old one.
 		again, err := core.CreateAccount(t.Context(), doomed.ID, "")
@@ -135,11 +136,11 @@ func TestDeleteAccount(t *testing.T) {
 			t.Errorf("%+v, %v", again, err)
 		}
 		_, err = core.CreateAccount(t.Context(), doomed.ID, strings.Repeat("h", 22))
-		wantKind(t, err, images.Exists)
+		wantKind(t, err, errs.Exists)
 		_, err = core.CreateAccount(t.Context(), "", doomed.Hash)
-		wantKind(t, err, images.Exists)
+		wantKind(t, err, errs.Exists)
 		_, err = core.CreateAccount(t.Context(), "short", "")
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 	})
 }
 
@@ -184,10 +185,10 @@ func TestDeletionAgainstAdditions(t *testing.T) {
 								ID: fmt.Sprintf("v%dx%d", i, n), Options: render.Options{
 									Fit: render.DefaultFit, Width: 9, Metadata: render.DefaultMetadata}})
 						}
-						switch kind := images.AsError(err).Kind; {
-						case err == nil, kind == images.LimitReached && n < 1000:
+						switch kind := errs.AsError(err).Kind; {
+						case err == nil, kind == errs.LimitReached && n < 1000:
 							continue
-						case kind != images.AccountUnknown:
+						case kind != errs.AccountUnknown:
 							t.Errorf("round %d: %v", round, err)
 						}
 						return

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/errs"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func (s *Service) makeBallast(context.Context) error {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}
-	if err != nil && !isNoSpace(err) {
+	if err != nil && !errs.IsNoSpace(err) {
 		return fmt.Errorf("making the ballast: %w", err)
 	}
 	return nil

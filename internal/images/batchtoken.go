@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -56,12 +57,12 @@ func whyNoBatchToken(tx *sqldb.Tx, parent string) error {
 	var there int
 	err := tx.QueryRow(`SELECT count(*) FROM tokens WHERE key = ?1`, parent).Scan(&there)
 	if err == nil && there == 0 {
-		return Errorf(Unauthenticated, "Authentication error")
+		return errs.Errorf(errs.Unauthenticated, "Authentication error")
 	}
 	if err != nil {
 		return err
 	}
-	return Errorf(LimitReached, "This token has reached its service limit of %d batch tokens alive: "+
+	return errs.Errorf(errs.LimitReached, "This token has reached its service limit of %d batch tokens alive: "+
 		"use those that it has, or wait for them to expire", maxBatchTokens)
 }
 

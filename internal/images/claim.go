@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
@@ -96,7 +97,7 @@ func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("reading why a claim was lost: %w", err)
 	}
-	if err = u.state(img); AsError(err).Kind == TicketUsed {
+	if err = u.state(img); errs.AsError(err).Kind == errs.TicketUsed {
 		repeat, err := u.mayRepeat(ctx, img)
 		if err != nil {
 			return Image{}, err
@@ -112,5 +113,5 @@ func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
 }
 
 func errCancelled() error {
-	return Errorf(TicketUnknown, "Upload URL not found: it was cancelled or replaced meanwhile")
+	return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it was cancelled or replaced meanwhile")
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -50,7 +51,7 @@ func (s *Service) makeRoom(bytes int64) error {
 	}
 	if lacking > 0 {
 		s.disk.log(s.Log, "free", free, "reserve", s.DiskReserve, "dir", s.Dir)
-		return Errorf(NoSpace, outOfDisk)
+		return errs.OutOfSpace(nil)
 	}
 	return nil
 }
@@ -143,11 +144,4 @@ func (s *Service) giveWay() (bool, error) {
 	}
 	dropped, err := dropBallast(s.Dir)
 	return dropped || free >= minRoom, err
-}
-
-const outOfDisk = "The server is out of disk space"
-
-// isNoSpace reports whether err comes from a full disk, that of the database included.
-func isNoSpace(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || sqldb.IsFull(err)
 }

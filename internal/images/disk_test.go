@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"calotype/internal/blob"
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -38,7 +39,7 @@ func TestTheReserveHoldsForAllUploadsTogether(t *testing.T) {
 		wait.Go(func() {
 			if _, err := u.Write(make([]byte, body)); err == nil {
 				stored.Add(1)
-			} else if images.AsError(err).Kind != images.NoSpace {
+			} else if errs.AsError(err).Kind != errs.NoSpace {
 				t.Error(err)
 			}
 		})
@@ -50,7 +51,7 @@ func TestTheReserveHoldsForAllUploadsTogether(t *testing.T) {
 	}
 	_, ticket := draft(t, core, images.NewDraft{})
 	_, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: 4 * body})
-	wantKind(t, err, images.NoSpace)
+	wantKind(t, err, errs.NoSpace)
 }
 
 // TestAWorkerThatCannotStartCostsNoRefusal takes the worker's program away under a running pool.
@@ -84,7 +85,7 @@ func TestAWorkerThatCannotStartCostsNoRefusal(t *testing.T) {
 			switch {
 			case err == nil:
 				done.Add(1)
-			case images.AsError(err).Kind == images.Busy && errors.Is(err, render.ErrNoWorker):
+			case errs.AsError(err).Kind == errs.Busy && errors.Is(err, render.ErrNoWorker):
 				busy.Add(1)
 			default:
 				t.Error(err)

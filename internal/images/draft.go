@@ -9,16 +9,17 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
 // A Ticket is the secret in a one-time upload URL; here, what may be told of it.
 type Ticket struct {
 	Expires     time.Time
-	Refusals    int    // complete bodies refused for their content; repeats of the last are one
-	LastKind    Kind   // of the last refusal
-	LastMessage string // "" when there was none
-	refused     string // SHA-256 of the last refused body, hex; "" if it may be tried again
+	Refusals    int       // complete bodies refused for their content; repeats of the last are one
+	LastKind    errs.Kind // of the last refusal
+	LastMessage string    // "" when there was none
+	refused     string    // SHA-256 of the last refused body, hex; "" if it may be tried again
 }
 
 // NewDraft is what a client asks for with a one-time URL. Nil fields were not given.
@@ -78,7 +79,7 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 			return Image{}, err
 		}
 		if d.RequireSignedURLs {
-			return Image{}, Errorf(Invalid, "An image with a custom id cannot be private: "+
+			return Image{}, errs.Errorf(errs.Invalid, "An image with a custom id cannot be private: "+
 				"leave out either id or requireSignedURLs")
 		}
 	}
@@ -93,7 +94,7 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 	if d.Expiry != nil {
 		life := d.Expiry.Sub(now)
 		if life < minTicketLife-clockTolerance || life > maxTicketLife+clockTolerance {
-			return Image{}, Errorf(Invalid, "expiry is out of accepted bound: it must be between "+
+			return Image{}, errs.Errorf(errs.Invalid, "expiry is out of accepted bound: it must be between "+
 				"%s and %s, that is 2 minutes to 6 hours from now",
 				now.Add(minTicketLife).Format(time.RFC3339),
 				now.Add(maxTicketLife).Format(time.RFC3339))
@@ -120,7 +121,7 @@ func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
 	}
 	made, err := tx.Exec(insertDrafts(1), s.draftRow(img, ticket)...)
 	if err == nil && made == 0 {
-		return Errorf(Exists, "Resource already exists: the id is taken by an image or by a draft "+
+		return errs.Errorf(errs.Exists, "Resource already exists: the id is taken by an image or by a draft "+
 			"that still waits for its upload; DELETE cancels it")
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -19,10 +20,10 @@ func TestRulesOfDrafts(t *testing.T) {
 	at := func(d time.Duration) *time.Time { return ptr(clock.now().Add(d)) }
 	meta := func(s string) images.NewDraft { return images.NewDraft{Meta: json.RawMessage(s)} }
 	id := func(s string) images.NewDraft { return images.NewDraft{ID: &s} }
-	const fine = images.Kind(-1)
+	const fine = errs.Kind(-1)
 	for name, c := range map[string]struct {
 		d    images.NewDraft
-		want images.Kind
+		want errs.Kind
 	}{
 		"nothing":               {images.NewDraft{}, fine},
 		"path":                  {id("this/is/my-customid"), fine},
@@ -32,43 +33,43 @@ func TestRulesOfDrafts(t *testing.T) {
 		"version is no suffix":  {id("logo.v2"), fine},
 		"reserved later":        {id("my/stats"), fine},
 		"reserved as a part":    {id("statsfoo"), fine},
-		"1025 characters":       {id(strings.Repeat("a", 1025)), images.InvalidID},
-		"empty id":              {id(""), images.InvalidID},
-		"leading slash":         {id("/a"), images.InvalidID},
-		"trailing slash":        {id("a/"), images.InvalidID},
-		"empty segment":         {id("a//b"), images.InvalidID},
-		"dot segment":           {id("a/./b"), images.InvalidID},
-		"dots segment":          {id("../b"), images.InvalidID},
-		"UUID":                  {id("2CDC28F0-017a-49c4-9ed7-87056c83901f"), images.InvalidID},
-		"foreign extension":     {id("a/page.HTML"), images.InvalidID},
-		"reserved":              {id("stats"), images.InvalidID},
-		"reserved segment":      {id("keys/x"), images.InvalidID},
-		"control character":     {id("a\x00b"), images.InvalidID},
-		"bad UTF-8":             {id("a\xff"), images.InvalidID},
-		"private custom":        {images.NewDraft{ID: ptr("mine"), RequireSignedURLs: true}, images.Invalid},
+		"1025 characters":       {id(strings.Repeat("a", 1025)), errs.InvalidID},
+		"empty id":              {id(""), errs.InvalidID},
+		"leading slash":         {id("/a"), errs.InvalidID},
+		"trailing slash":        {id("a/"), errs.InvalidID},
+		"empty segment":         {id("a//b"), errs.InvalidID},
+		"dot segment":           {id("a/./b"), errs.InvalidID},
+		"dots segment":          {id("../b"), errs.InvalidID},
+		"UUID":                  {id("2CDC28F0-017a-49c4-9ed7-87056c83901f"), errs.InvalidID},
+		"foreign extension":     {id("a/page.HTML"), errs.InvalidID},
+		"reserved":              {id("stats"), errs.InvalidID},
+		"reserved segment":      {id("keys/x"), errs.InvalidID},
+		"control character":     {id("a\x00b"), errs.InvalidID},
+		"bad UTF-8":             {id("a\xff"), errs.InvalidID},
+		"private custom":        {images.NewDraft{ID: ptr("mine"), RequireSignedURLs: true}, errs.Invalid},
 		"earliest":              {images.NewDraft{Expiry: at(2*time.Minute - 5*time.Second)}, fine},
 		"latest":                {images.NewDraft{Expiry: at(6*time.Hour + 5*time.Second)}, fine},
-		"too early":             {images.NewDraft{Expiry: at(114 * time.Second)}, images.Invalid},
-		"too late":              {images.NewDraft{Expiry: at(6*time.Hour + 6*time.Second)}, images.Invalid},
-		"past":                  {images.NewDraft{Expiry: at(-time.Hour)}, images.Invalid},
+		"too early":             {images.NewDraft{Expiry: at(114 * time.Second)}, errs.Invalid},
+		"too late":              {images.NewDraft{Expiry: at(6*time.Hour + 6*time.Second)}, errs.Invalid},
+		"past":                  {images.NewDraft{Expiry: at(-time.Hour)}, errs.Invalid},
 		"metadata":              {meta(`{"a":{"b":[1,true,null,"x\ny"]}}`), fine},
 		"1024 bytes":            {meta(`{"a":"` + strings.Repeat("x", 1024-8) + `"}`), fine},
 		"spaces do not count":   {meta(`{"a":    "` + strings.Repeat("x", 1024-8) + `"}`), fine},
-		"1025 bytes":            {meta(`{"a":"` + strings.Repeat("x", 1025-8) + `"}`), images.Invalid},
+		"1025 bytes":            {meta(`{"a":"` + strings.Repeat("x", 1025-8) + `"}`), errs.Invalid},
 		"64 values":             {meta(`{"a":[` + strings.Repeat("1,", 63) + `1]}`), fine},
 		"65 values":             {meta(`{"a":[` + strings.Repeat("1,", 64) + `1]}`), fine},
-		"metadata is an array":  {meta(`[1]`), images.Invalid},
-		"metadata is no JSON":   {meta(`{"a":`), images.Invalid},
-		"metadata with NUL":     {meta(`{"a":"\u0000"}`), images.Invalid},
+		"metadata is an array":  {meta(`[1]`), errs.Invalid},
+		"metadata is no JSON":   {meta(`{"a":`), errs.Invalid},
+		"metadata with NUL":     {meta(`{"a":"\u0000"}`), errs.Invalid},
 		"deep metadata":         {meta(`{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}`), fine},
-		"metadata in bad UTF-8": {meta("{\"a\":\"\xff\"}"), images.Invalid},
-		"creator with NUL":      {images.NewDraft{Creator: ptr("a\x00")}, images.Invalid},
+		"metadata in bad UTF-8": {meta("{\"a\":\"\xff\"}"), errs.Invalid},
+		"creator with NUL":      {images.NewDraft{Creator: ptr("a\x00")}, errs.Invalid},
 	} {
 		_, _, err := core.CreateDraft(t.Context(), account, c.d)
 		if c.want == fine && err != nil {
 			t.Errorf("%s: refused: %v", name, err)
 		}
-		if c.want != fine && (err == nil || images.AsError(err).Kind != c.want) {
+		if c.want != fine && (err == nil || errs.AsError(err).Kind != c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
 	}
@@ -85,7 +86,7 @@ func TestACustomIDIsTakenOnce(t *testing.T) {
 				_, ticket, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("mine")})
 				if err == nil {
 					made <- ticket
-				} else if images.AsError(err).Kind != images.Exists {
+				} else if errs.AsError(err).Kind != errs.Exists {
 					t.Error(err)
 				}
 			})
@@ -113,11 +114,11 @@ func TestADeadDraftGivesItsIDBack(t *testing.T) {
 		}
 		_, fresh := draft(t, core, images.NewDraft{ID: ptr("mine")})
 		_, err := post(t.Context(), core, images.UploadRequest{Ticket: old}, imagestest.JPEG(t, 1))
-		wantKind(t, err, images.TicketUnknown)
+		wantKind(t, err, errs.TicketUnknown)
 		if _, err := post(t.Context(), core, images.UploadRequest{Ticket: fresh}, imagestest.JPEG(t, 1)); err != nil {
 			t.Fatal(err)
 		}
 		_, _, err = core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("mine")})
-		wantKind(t, err, images.Exists)
+		wantKind(t, err, errs.Exists)
 	})
 }

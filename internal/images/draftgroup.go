@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/limit"
 	"calotype/internal/sqldb"
 )
@@ -192,7 +193,7 @@ func (g *draftGroups) enter(d *waitingDraft) (leads bool, err error) {
 		return true, nil
 	}
 	if d.lease, err = g.pool.TryAcquire(1, d.img.Account); err != nil {
-		return false, full("Too many one-time URLs are asked for at once", err)
+		return false, errs.AtCapacity("Too many one-time URLs are asked for at once", err)
 	}
 	d.done = make(chan struct{})
 	g.of[d.img.Account] = append(queue, d)
@@ -210,7 +211,7 @@ func (g *draftGroups) await(ctx context.Context, d *waitingDraft) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timeout.C:
-		err = busy("The database takes too long to write")
+		err = errs.AtCapacity("The database takes too long to write", nil)
 	}
 	if g.leave(d) {
 		return err

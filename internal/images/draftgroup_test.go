@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb"
@@ -159,7 +160,7 @@ func TestAGroupOverALimit(t *testing.T) {
 		}
 		for _, m := range mints {
 			<-m.ended
-			wantKind(t, m.err, images.AccountSuspended)
+			wantKind(t, m.err, errs.AccountSuspended)
 		}
 	})
 }
@@ -190,7 +191,7 @@ func TestConflictsInAGroup(t *testing.T) {
 			}
 			if i != 1 && i != 2 && i != 6 {
 				t.Errorf("%d: %v", i, m.err)
-			} else if images.AsError(m.err).Kind != images.Exists {
+			} else if errs.AsError(m.err).Kind != errs.Exists {
 				t.Errorf("%d: got %v, want that the id is taken", i, m.err)
 			}
 		}
@@ -295,7 +296,7 @@ func TestWaitingDraftsAreBounded(t *testing.T) {
 		release := held(t, core)
 		mints := queue(t.Context(), t, core, make([]images.NewDraft, images.DraftsWaitingOfOne)...)
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
-		wantKind(t, err, images.Busy)
+		wantKind(t, err, errs.Busy)
 		release()
 		wantMade(t, core, mints, images.DraftsWaitingOfOne+1)
 	})

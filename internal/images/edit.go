@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -119,8 +120,8 @@ func (s *Service) whyNotEdited(ctx context.Context, account, id string, e Edit) 
 		return err
 	}
 	if img.Custom && e.RequireSignedURLs != nil && *e.RequireSignedURLs {
-		return Errorf(Invalid, "The image has a custom id and cannot be made private: delete it "+
+		return errs.Errorf(errs.Invalid, "The image has a custom id and cannot be made private: delete it "+
 			"and upload it again without an id of its own")
 	}
-	return Errorf(ImageNotFound, "Image not found: it was changed meanwhile")
+	return errs.Errorf(errs.ImageNotFound, "Image not found: it was changed meanwhile")
 }

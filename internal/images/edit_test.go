@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -62,13 +63,13 @@ func TestEdit(t *testing.T) {
 		for _, e := range []images.Edit{metaEdit(`[]`), metaEdit(`{"a":`),
 			{Creator: ptr(ptr("\x00"))}} {
 			_, err := core.EditImage(t.Context(), account, img.ID, e)
-			wantKind(t, err, images.Invalid)
+			wantKind(t, err, errs.Invalid)
 		}
 		want(edit(t, core, img.ID, images.Edit{}), "", "they")
 		_, err := core.EditImage(t.Context(), account, "unknown", images.Edit{})
-		wantKind(t, err, images.ImageNotFound)
+		wantKind(t, err, errs.ImageNotFound)
 		_, err = core.EditImage(t.Context(), "another", img.ID, metaEdit(`{}`))
-		wantKind(t, err, images.ImageNotFound)
+		wantKind(t, err, errs.ImageNotFound)
 	})
 }
 
@@ -88,9 +89,9 @@ func TestEditPrivacy(t *testing.T) {
 			}
 			// At once, though it was resolved a moment ago.
 			_, err := core.Resolve(t.Context(), hash, before.ID, "public")
-			wantKind(t, err, images.ImageNotFound)
+			wantKind(t, err, errs.ImageNotFound)
 			_, err = core.Image(t.Context(), account, before.ID)
-			wantKind(t, err, images.ImageNotFound)
+			wantKind(t, err, errs.ImageNotFound)
 			if r := resolve(t, core, after.ID); r.Private() != private {
 				t.Errorf("private is %v", r.Private())
 			}
@@ -120,7 +121,7 @@ func TestEditPrivacy(t *testing.T) {
 				e := metaEdit(`{"lost":1}`)
 				e.RequireSignedURLs = ptr(true)
 				_, err := core.EditImage(t.Context(), account, id, e)
-				wantKind(t, err, images.Invalid)
+				wantKind(t, err, errs.Invalid)
 				e.RequireSignedURLs = ptr(false)
 				if img := edit(t, core, id, e); img.ID != id {
 					t.Errorf("the custom id became %q", img.ID)
@@ -148,7 +149,7 @@ func TestEditsRace(t *testing.T) {
 					defer mu.Unlock()
 					kept[name] = err == nil
 					switch {
-					case err != nil && images.AsError(err).Kind != images.ImageNotFound:
+					case err != nil && errs.AsError(err).Kind != errs.ImageNotFound:
 						t.Error(err)
 					case err == nil && e.RequireSignedURLs != nil:
 						flipped = append(flipped, got.ID)

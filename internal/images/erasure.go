@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -67,7 +68,7 @@ const (
 // told of one.
 func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Receipt, error) {
 	if (q.Creator == "") == (q.ID == "") {
-		return Receipt{}, Errorf(Invalid,
+		return Receipt{}, errs.Errorf(errs.Invalid,
 			"what is to be erased must be named: a creator, which is not empty, or an image")
 	}
 	// To delete in a wrong store would look as if all had been gone already. A server has looked
@@ -93,7 +94,7 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 	}
 	receipt, err := s.receipt(ctx, account, q)
 	if err == nil && q.ID != "" && receipt.Images+receipt.Drafts == 0 && taken == 0 {
-		err = Errorf(ImageNotFound, "Image not found")
+		err = errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
 	return receipt, err
 }
@@ -367,7 +368,7 @@ func refuseErased(asked *sql.Row) error {
 		return fmt.Errorf("asking whether a creator was erased: %w", err)
 	}
 	if erased > 0 {
-		return &Error{Kind: ImageNotFound, Err: ErrErased,
+		return &errs.Error{Kind: errs.ImageNotFound, Err: ErrErased,
 			Msg: "The images of this creator were erased while this one was being uploaded"}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb"
@@ -57,7 +58,7 @@ func TestErase(t *testing.T) {
 			t.Errorf("the receipt is %+v", r)
 		}
 		_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 9))
-		wantKind(t, err, images.TicketUnknown)
+		wantKind(t, err, errs.TicketUnknown)
 		for _, id := range []string{stays.ID, nobodys.ID} {
 			stored(t, core, id)
 		}
@@ -85,10 +86,10 @@ func TestErase(t *testing.T) {
 			t.Errorf("the receipt of one image is %+v", one)
 		}
 		_, err = core.Erase(t.Context(), account, images.ErasureQuery{ID: stays.ID})
-		wantKind(t, err, images.ImageNotFound)
+		wantKind(t, err, errs.ImageNotFound)
 		for _, q := range []images.ErasureQuery{{}, {ID: "x", Creator: "y"}} {
 			_, err := core.Erase(t.Context(), account, q)
-			wantKind(t, err, images.Invalid)
+			wantKind(t, err, errs.Invalid)
 		}
 	})
 }
@@ -159,7 +160,7 @@ func TestAStoreThatRefusesToDelete(t *testing.T) {
 		}
 		for _, id := range []string{erased.ID, deleted.ID} {
 			_, err := core.Image(t.Context(), account, id)
-			wantKind(t, err, images.ImageNotFound)
+			wantKind(t, err, errs.ImageNotFound)
 		}
 		clock.forward(5 * time.Minute)
 		if err := core.DeleteLeftOver(t.Context()); err == nil {
@@ -252,8 +253,8 @@ func finishRacing(
 	if _, err = u.Write(body); err == nil {
 		err = finish()
 	}
-	kind := images.AsError(err).Kind
-	if err != nil && kind != images.TicketUnknown && kind != images.ImageNotFound {
+	kind := errs.AsError(err).Kind
+	if err != nil && kind != errs.TicketUnknown && kind != errs.ImageNotFound {
 		t.Error(err)
 	}
 }
@@ -296,7 +297,7 @@ func TestOtherNodesFollow(t *testing.T) {
 			}
 		}
 		_, err = receiving.Write([]byte("more of it"))
-		wantKind(t, err, images.TicketUnknown)
+		wantKind(t, err, errs.TicketUnknown)
 
 		// A node that was away for longer than deletions are kept does not trust its cache.
 		for _, away := range []time.Duration{time.Hour, 72 * time.Hour} {

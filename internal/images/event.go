@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
@@ -49,7 +50,7 @@ func (e Event) Erased() bool { return e.erasure }
 
 // An UploadFail says why an upload failed.
 type UploadFail struct {
-	Kind    Kind
+	Kind    errs.Kind
 	Message string // as the uploader was told
 	Attempt int    // refusals of this one-time URL so far
 	Final   bool   // the one-time URL takes no more uploads
@@ -131,7 +132,7 @@ func (e *Event) read(f facts) {
 	e.PreviousID, e.Variants = f.PreviousID, f.Variants
 	if d := f.Draft; d != nil {
 		e.Image.Ticket = &Ticket{Expires: fromMicros(d.Expires), Refusals: d.Refusals,
-			LastKind: kindNamed(d.Kind), LastMessage: d.Message}
+			LastKind: errs.KindNamed(d.Kind), LastMessage: d.Message}
 	}
 	if o := f.Original; o != nil {
 		e.Image.Original = &Original{Width: o.Width, Height: o.Height, Size: o.Size,
@@ -139,7 +140,7 @@ func (e *Event) read(f facts) {
 			Header: render.Header{Format: o.Format, Frames: o.Frames}}
 	}
 	if d := f.Failure; d != nil {
-		e.Failure = &UploadFail{kindNamed(d.Kind), d.Message, d.Attempt, d.Final}
+		e.Failure = &UploadFail{errs.KindNamed(d.Kind), d.Message, d.Attempt, d.Final}
 	}
 }
 
@@ -294,7 +295,7 @@ func expirations(drafts []Image) (events []Event) {
 		events = append(events, Event{Type: DraftExpired, Image: img})
 		if n := img.Ticket.Refusals; n > 0 && n < maxRefusals {
 			events = append(events, Event{Type: UploadFailed, Image: img, Failure: &UploadFail{
-				Kind: TicketDead, Message: "Upload URL expired at " +
+				Kind: errs.TicketDead, Message: "Upload URL expired at " +
 					img.Ticket.Expires.Format(time.RFC3339), Attempt: n, Final: true}})
 		}
 	}

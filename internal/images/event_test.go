@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -87,7 +88,7 @@ func refused(t *testing.T, core *images.Service, ticket string) {
 		t.Fatal(err)
 	}
 	_, err = u.Finish(t.Context(), "cat.txt")
-	wantKind(t, err, images.Unsupported)
+	wantKind(t, err, errs.Unsupported)
 }
 
 func TestEventsOfAnUpload(t *testing.T) {
@@ -174,7 +175,7 @@ func TestNoEventWithoutItsUpload(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = u.Finish(t.Context(), "x.jpg")
-		wantKind(t, err, images.AccountSuspended)
+		wantKind(t, err, errs.AccountSuspended)
 		if got := claim(t, core, w); len(got) != 0 {
 			t.Errorf("told of %q", types(got))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"calotype/internal/errs"
 	"calotype/internal/outbound"
 )
 
@@ -21,7 +22,7 @@ func (s *Service) FetchImage(
 	// A slow origin holds its place for a minute.
 	lease, err := s.shares.fetches.TryAcquire(1, account)
 	if err != nil {
-		return Image{}, full("Too many pictures are being fetched from URLs at once", err)
+		return Image{}, errs.AtCapacity("Too many pictures are being fetched from URLs at once", err)
 	}
 	defer lease.Release()
 	u, err := s.BeginImage(account, -1)
@@ -54,9 +55,9 @@ func (u *Upload) fetchError(ctx context.Context, err error) error {
 	why := new(outbound.Error)
 	switch {
 	case ctx.Err() != nil:
-		return Errorf(Aborted, "The request was aborted by the client")
+		return errs.Errorf(errs.Aborted, "The request was aborted by the client")
 	case errors.As(err, &why):
-		return Errorf(FetchFailed, "The picture could not be fetched: %s", why.Reason)
+		return errs.Errorf(errs.FetchFailed, "The picture could not be fetched: %s", why.Reason)
 	case errors.Is(err, outbound.ErrTooLarge):
 		return u.tooLarge()
 	}

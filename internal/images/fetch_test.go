@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/outbound"
@@ -59,9 +60,9 @@ func TestFetch(t *testing.T) {
 			string(stored(t, core, "mine")) != string(picture) {
 			t.Errorf("got %+v", img)
 		}
-		for path, want := range map[string]images.Kind{
-			"/large": images.TooLarge, "/text": images.Unsupported, "/broken.jpg": images.Undecodable,
-			"/none": images.FetchFailed, "/a/%D0%B6.jpg": images.Exists,
+		for path, want := range map[string]errs.Kind{
+			"/large": errs.TooLarge, "/text": errs.Unsupported, "/broken.jpg": errs.Undecodable,
+			"/none": errs.FetchFailed, "/a/%D0%B6.jpg": errs.Exists,
 		} {
 			_, err := core.FetchImage(t.Context(), account, from+path, images.NewDraft{ID: ptr("mine")})
 			wantKind(t, err, want)
@@ -112,7 +113,7 @@ func TestFetchesAreBounded(t *testing.T) {
 		<-asked
 	}
 	_, err := core.FetchImage(t.Context(), account, s.URL, images.NewDraft{})
-	wantKind(t, err, images.Busy)
+	wantKind(t, err, errs.Busy)
 	const theirs = 8 // of what is left
 	ids := others(t, core, 2)
 	for range theirs {
@@ -123,16 +124,16 @@ func TestFetchesAreBounded(t *testing.T) {
 		<-asked
 	}
 	_, err = core.FetchImage(t.Context(), ids[0], s.URL, images.NewDraft{})
-	wantKind(t, err, images.Busy)
+	wantKind(t, err, errs.Busy)
 	_, err = core.FetchImage(t.Context(), ids[1], "http://[::1", images.NewDraft{})
-	wantKind(t, err, images.FetchFailed) // it got in
+	wantKind(t, err, errs.FetchFailed) // it got in
 	cancel()
 	for range most + theirs {
-		wantKind(t, <-ended, images.Aborted)
+		wantKind(t, <-ended, errs.Aborted)
 		<-left // the origin sees that the connection is gone
 	}
 	_, err = core.FetchImage(t.Context(), account, "http://[::1", images.NewDraft{})
-	wantKind(t, err, images.FetchFailed)
+	wantKind(t, err, errs.FetchFailed)
 	if spool := files(t, core.Dir+"/spool"); len(spool) != 0 {
 		t.Errorf("in the spool are left: %v", spool)
 	}
@@ -146,7 +147,7 @@ func TestNothingIsOpenAtFirst(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	_, err := imagestest.New(t).FetchImage(t.Context(), account, s.URL, images.NewDraft{})
-	wantKind(t, err, images.FetchFailed)
+	wantKind(t, err, errs.FetchFailed)
 	if !strings.Contains(err.Error(), "-outbound-allow") {
 		t.Errorf("the flag is not named: %v", err)
 	}

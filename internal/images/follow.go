@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/errs"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func (s *Service) writeFollowed() error {
 	if err == nil {
 		err = os.Rename(path+".new", path)
 	}
-	if isNoSpace(err) {
+	if errs.IsNoSpace(err) {
 		s.Log.Warn("it is not written up to when deletions were followed", "err", err)
 		return nil
 	}

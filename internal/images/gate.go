@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/limit"
 )
 
@@ -77,7 +78,7 @@ func (g *gates) enter(ctx context.Context, draft Image, mark uint64) (_ *pass, s
 	case errors.Is(err, limit.ErrFull), errors.Is(err, limit.ErrTimeout):
 		err = crowded(err)
 	case !errors.Is(err, errGateEnded):
-		err = Errorf(Aborted, "The request was aborted by the client")
+		err = errs.Errorf(errs.Aborted, "The request was aborted by the client")
 	}
 	p.forget()
 	return nil, false, err
@@ -236,6 +237,6 @@ func (g *gates) cancel(key string) (reading int) {
 }
 
 func crowded(err error) error {
-	return &Error{Kind: TicketCrowded, RetryAfter: gateTime, Err: err,
+	return &errs.Error{Kind: errs.TicketCrowded, RetryAfter: gateTime, Err: err,
 		Msg: "Too many uploads to this URL at once: wait for the first to end"}
 }

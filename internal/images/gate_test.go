@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -46,7 +47,7 @@ func TestTenBodiesAreDecoded(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		core, decoded := decoders(t, dsn)
 		made, ticket := draft(t, core, images.NewDraft{})
-		kinds := map[images.Kind]int{}
+		kinds := map[errs.Kind]int{}
 		var mu sync.Mutex
 		var wait sync.WaitGroup
 		for i := range 200 {
@@ -56,7 +57,7 @@ func TestTenBodiesAreDecoded(t *testing.T) {
 					body[:len(body)-40])
 				mu.Lock()
 				defer mu.Unlock()
-				kinds[images.AsError(err).Kind]++
+				kinds[errs.AsError(err).Kind]++
 			})
 		}
 		wait.Wait()
@@ -64,8 +65,8 @@ func TestTenBodiesAreDecoded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if decoded.Load() != 10 || img.Ticket.Refusals != 10 || kinds[images.Undecodable] != 10 ||
-			kinds[images.TicketDead] != 190 {
+		if decoded.Load() != 10 || img.Ticket.Refusals != 10 || kinds[errs.Undecodable] != 10 ||
+			kinds[errs.TicketDead] != 190 {
 			t.Errorf("%d bodies were decoded; the row has %d refusals; the answers are %v",
 				decoded.Load(), img.Ticket.Refusals, kinds)
 		}
@@ -80,7 +81,7 @@ func TestTheLastRefusalIsHeldForOneBody(t *testing.T) {
 	request := images.UploadRequest{Ticket: ticket, Size: -1}
 	for i := range 9 {
 		_, err := post(t.Context(), core, request, fmt.Appendf(nil, "no picture %d", i))
-		wantKind(t, err, images.Unsupported)
+		wantKind(t, err, errs.Unsupported)
 	}
 	var wait sync.WaitGroup
 	var taken, refused atomic.Int64
@@ -97,7 +98,7 @@ func TestTheLastRefusalIsHeldForOneBody(t *testing.T) {
 			switch _, err := u.Finish(t.Context(), ""); {
 			case err == nil:
 				taken.Add(1)
-			case images.AsError(err).Kind == images.Undecodable:
+			case errs.AsError(err).Kind == errs.Undecodable:
 				refused.Add(1)
 			}
 		})
@@ -143,7 +144,7 @@ func TestARepeatIsNotKept(t *testing.T) {
 	}()
 	until(t, func() bool { return waitingAt(core, "ticket_bodies") == 1 })
 	cancel()
-	wantKind(t, <-cancelled, images.Aborted)
+	wantKind(t, <-cancelled, errs.Aborted)
 	for _, u := range repeats {
 		if img, err := u.Finish(t.Context(), ""); err != nil || img.Key != first.Key {
 			t.Errorf("a repeat got %v, %v", img.Key, err)
@@ -152,7 +153,7 @@ func TestARepeatIsNotKept(t *testing.T) {
 	}
 	u := begin(t, core, request)
 	_, err = u.Write(make([]byte, 1<<20+1))
-	wantKind(t, u.Refuse(t.Context(), err), images.TooLarge)
+	wantKind(t, u.Refuse(t.Context(), err), errs.TooLarge)
 }
 
 // waitingAt returns how many requests wait at a pool of a core.
@@ -169,23 +170,23 @@ func waitingAt(core *images.Service, pool string) int {
 // before a byte of the body is read.
 func TestTheGateLooksAgain(t *testing.T) {
 	t.Parallel()
-	for want, end := range map[images.Kind]func(core *images.Service, made images.Image, u *images.Upload) error{
-		images.TicketUsed: func(core *images.Service, _ images.Image, u *images.Upload) error {
+	for want, end := range map[errs.Kind]func(core *images.Service, made images.Image, u *images.Upload) error{
+		errs.TicketUsed: func(core *images.Service, _ images.Image, u *images.Upload) error {
 			_, err := u.Write(imagestest.JPEG(t, 1))
 			if err == nil {
 				_, err = u.Finish(t.Context(), "")
 			}
 			return err
 		},
-		images.TicketUnknown: func(core *images.Service, made images.Image, u *images.Upload) error {
+		errs.TicketUnknown: func(core *images.Service, made images.Image, u *images.Upload) error {
 			return core.DeleteImage(t.Context(), account, made.ID)
 		},
-		images.TicketDead: func(core *images.Service, made images.Image, u *images.Upload) error {
+		errs.TicketDead: func(core *images.Service, made images.Image, u *images.Upload) error {
 			for range 10 {
 				if _, err := u.Write([]byte("x")); err != nil { // an equal body does not count
 					return err
 				}
-				refusal := images.Errorf(images.TooLarge, "too large")
+				refusal := errs.Errorf(errs.TooLarge, "too large")
 				if err := u.Refuse(t.Context(), refusal); err != error(refusal) {
 					return err
 				}
@@ -237,7 +238,7 @@ func TestATimeOutIsNoRefusal(t *testing.T) {
 		t.Errorf("%d refusals were counted, %v", img.Ticket.Refusals, err)
 	}
 	final := fmt.Errorf("%w: %w", render.ErrWorker, render.ErrTime)
-	wantKind(t, u.Refuse(t.Context(), images.RenderError("examining", final)), images.Undecodable)
+	wantKind(t, u.Refuse(t.Context(), images.RenderError("examining", final)), errs.Undecodable)
 	if img, err := core.Image(t.Context(), account, made.ID); err != nil || img.Ticket.Refusals != 1 {
 		t.Errorf("%d refusals were counted, %v", img.Ticket.Refusals, err)
 	}

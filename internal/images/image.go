@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
@@ -34,7 +35,7 @@ func (s *Service) Image(ctx context.Context, account, id string) (Image, error) 
 	img, err := scanImage(s.DB.QueryRow(ctx,
 		selectImage+` WHERE account = ?1 AND id_sha256 = ?2`, account, hashHex(id)))
 	if errors.Is(err, sql.ErrNoRows) {
-		return img, Errorf(ImageNotFound, "Image not found")
+		return img, errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
 	if err != nil {
 		return img, fmt.Errorf("reading an image: %w", err)
@@ -51,7 +52,7 @@ func (s *Service) imageOfKey(ctx context.Context, key string) (Image, error) {
 func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 	img, err := s.imageOfKey(ctx, key)
 	if errors.Is(err, sql.ErrNoRows) {
-		return img, Errorf(ImageNotFound, "Image not found")
+		return img, errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
 	if err != nil {
 		return img, fmt.Errorf("reading an image by its key: %w", err)
@@ -64,7 +65,7 @@ func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	gone, err := s.deleteRow(ctx, account, id, true)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Errorf(ImageNotFound, "Image not found")
+		return errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
 	if err != nil {
 		return fmt.Errorf("deleting an image: %w", err)
@@ -134,7 +135,7 @@ func scanImageAnd(r row, more ...any) (Image, error) {
 		img.Meta = json.RawMessage(meta.String)
 	}
 	if img.Draft {
-		ticket.Expires, ticket.LastKind = fromMicros(expires), kindNamed(kind)
+		ticket.Expires, ticket.LastKind = fromMicros(expires), errs.KindNamed(kind)
 		ticket.refused = refused.String
 		img.Ticket = &ticket
 		return img, nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -47,16 +48,16 @@ func (i ImportedImage) Adapted() (adapted ImportedImage, lost []string, err erro
 		return i, nil, err
 	}
 	if i.Uploaded.IsZero() {
-		return i, nil, Errorf(Invalid, "the source does not tell when it was uploaded")
+		return i, nil, errs.Errorf(errs.Invalid, "the source does not tell when it was uploaded")
 	}
 	i.Uploaded = fromMicros(micros(i.Uploaded))
 	if i.Creator != nil {
 		if err := checkCreator(*i.Creator); err != nil {
-			i.Creator, lost = nil, append(lost, AsError(err).Msg)
+			i.Creator, lost = nil, append(lost, errs.AsError(err).Msg)
 		}
 	}
 	if i.Meta, err = compactMeta(i.Meta); err != nil {
-		i.Meta, lost = nil, append(lost, AsError(err).Msg)
+		i.Meta, lost = nil, append(lost, errs.AsError(err).Msg)
 	}
 	if clean := cleanFilename(i.Filename); clean != i.Filename {
 		lost = append(lost, fmt.Sprintf("the filename is shortened to %q", clean))
@@ -148,7 +149,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 		return replaceMeta(tx, key)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
-		return Errorf(ImageNotFound, "Image not found")
+		return errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
 	if err != nil {
 		return fmt.Errorf("updating an imported image: %w", err)
@@ -165,7 +166,7 @@ func (s *Service) ImagesNamed(
 	ctx context.Context, account string, ids []string,
 ) (map[string]Image, error) {
 	if len(ids) > MaxNamed {
-		return nil, Errorf(Invalid, "at most %d images can be asked for at once", MaxNamed)
+		return nil, errs.Errorf(errs.Invalid, "at most %d images can be asked for at once", MaxNamed)
 	}
 	found := map[string]Image{}
 	if len(ids) == 0 {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -75,7 +76,7 @@ func TestImportKeepsWhatTheSourceTells(t *testing.T) {
 				t.Error("the stored bytes are not those that came")
 			}
 			_, err = bring(t, core, i, body)
-			wantKind(t, err, images.Exists)
+			wantKind(t, err, errs.Exists)
 		}
 		if n := len(blobs(t, core)); n != 3 {
 			t.Errorf("%d originals are stored, want 3", n)
@@ -89,7 +90,7 @@ func TestImportKeepsWhatTheSourceTells(t *testing.T) {
 			t.Errorf("named: %v, %v", named, err)
 		}
 		_, err = core.ImagesNamed(t.Context(), account, make([]string, images.MaxNamed+1))
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 		none, err := core.ImagesNamed(t.Context(), strings.Repeat("0", 32), []string{sourceUUID})
 		if err != nil || len(none) != 0 {
 			t.Errorf("another account sees %v, %v", none, err)
@@ -109,15 +110,15 @@ func TestImportRefuses(t *testing.T) {
 			}
 		}
 		_, err := bring(t, core, imported("broken"), body[:len(body)/2])
-		wantKind(t, err, images.Undecodable)
+		wantKind(t, err, errs.Undecodable)
 		_, err = bring(t, core, imported("text"), []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"))
-		wantKind(t, err, images.Unsupported)
+		wantKind(t, err, errs.Unsupported)
 		for _, id := range []string{"", "/a", "a/", "a//b", "a/../b", "keys/a", "a\x00", "\xff"} {
 			_, err := bring(t, core, imported(id), body)
-			wantKind(t, err, images.InvalidID)
+			wantKind(t, err, errs.InvalidID)
 		}
 		_, err = bring(t, core, images.ImportedImage{ID: "timeless"}, body)
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("originals are left: %v", left)
 		}
@@ -180,8 +181,8 @@ func TestUpdateImported(t *testing.T) {
 			t.Errorf("a delivery sees the image as it was: %v", err)
 		}
 		now.SHA256 = strings.Repeat("0", 64)
-		wantKind(t, core.UpdateImported(t.Context(), account, now), images.ImageNotFound)
-		wantKind(t, core.UpdateImported(t.Context(), account, imported("none")), images.ImageNotFound)
+		wantKind(t, core.UpdateImported(t.Context(), account, now), errs.ImageNotFound)
+		wantKind(t, core.UpdateImported(t.Context(), account, imported("none")), errs.ImageNotFound)
 	})
 }
 
@@ -205,7 +206,7 @@ func TestImportsOfOneID(t *testing.T) {
 				made++
 				continue
 			}
-			wantKind(t, err, images.Exists)
+			wantKind(t, err, errs.Exists)
 		}
 		if left := blobs(t, core); made != 1 || len(left) != 1 {
 			t.Errorf("%d imports succeeded, %d originals are stored", made, len(left))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -22,7 +23,7 @@ func (s *Service) ImportSigningKey(
 ) (made bool, renamed string, err error) {
 	if !keyName.MatchString(k.Name) || k.Value == "" || len(k.Value) > maxKeyBytes ||
 		!plainText(k.Value) {
-		return false, "", Errorf(Invalid, "a signing key has a name of 1 to 20 letters, digits, "+
+		return false, "", errs.Errorf(errs.Invalid, "a signing key has a name of 1 to 20 letters, digits, "+
 			"dashes and underscores, and a value of 1 to %d bytes of text", maxKeyBytes)
 	}
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
@@ -60,7 +61,7 @@ func (s *Service) importSigningKey(
 	case slices.ContainsFunc(there, func(t SigningKey) bool { return t.Value == k.Value }):
 		return false, "", nil
 	case len(there) >= MaxSigningKeys:
-		return false, "", Errorf(LimitReached, "The account has %d signing keys already, which is "+
+		return false, "", errs.Errorf(errs.LimitReached, "The account has %d signing keys already, which is "+
 			"the limit: delete one first", MaxSigningKeys)
 	case has(k.Name):
 		renamed = freeKeyName(k.Name, has)

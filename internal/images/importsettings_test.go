@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -55,7 +56,7 @@ func TestImportSigningKey(t *testing.T) {
 			{Name: "a", Value: "\x00"},
 		} {
 			_, _, err := core.ImportSigningKey(t.Context(), account, k)
-			wantKind(t, err, images.Invalid)
+			wantKind(t, err, errs.Invalid)
 		}
 		for i := len(after) + 2; i < images.MaxSigningKeys; i++ {
 			k := images.SigningKey{Name: fmt.Sprint(i), Value: fmt.Sprint("v", i)}
@@ -64,8 +65,8 @@ func TestImportSigningKey(t *testing.T) {
 			}
 		}
 		_, _, err = core.ImportSigningKey(t.Context(), account, images.SigningKey{Name: "z", Value: "z"})
-		wantKind(t, err, images.LimitReached)
+		wantKind(t, err, errs.LimitReached)
 		_, _, err = core.ImportSigningKey(t.Context(), "no account", long)
-		wantKind(t, err, images.AccountUnknown)
+		wantKind(t, err, errs.AccountUnknown)
 	})
 }

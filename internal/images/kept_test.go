@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -36,7 +37,7 @@ func refusedAfter(t *testing.T, most int, fn func(i int) error) (n int) {
 	t.Helper()
 	for i := range most {
 		if err := fn(i); err != nil {
-			wantKind(t, err, images.LimitReached)
+			wantKind(t, err, errs.LimitReached)
 			return i
 		}
 	}
@@ -68,14 +69,14 @@ func TestEditsEndAtTheKeptLimit(t *testing.T) {
 		for range 2 { // what an open draft counts may be less than what an edit adds
 			_, _, err = core.CreateDraft(t.Context(), account, images.NewDraft{})
 		}
-		wantKind(t, err, images.LimitReached)
+		wantKind(t, err, errs.LimitReached)
 		if !strings.Contains(err.Error(), "100000 bytes of events") {
 			t.Errorf("it says %v", err)
 		}
 		_, err = core.Replay(t.Context(), account, images.ReplayQuery{})
-		wantKind(t, err, images.LimitReached)
+		wantKind(t, err, errs.LimitReached)
 		_, err = core.OpenStream(t.Context(), account, "one more", nil)
-		wantKind(t, err, images.LimitReached)
+		wantKind(t, err, errs.LimitReached)
 		address := ptr("https://example.com/")
 		for _, add := range []func() error{
 			func() error {
@@ -89,14 +90,14 @@ func TestEditsEndAtTheKeptLimit(t *testing.T) {
 				return err
 			},
 		} {
-			wantKind(t, add(), images.LimitReached)
+			wantKind(t, add(), errs.LimitReached)
 		}
 		// A receiver that comes back may take what waits for it.
 		openStreams(t, core, 1)
 
 		events = count(t, core, "events")
 		_, err = post(t.Context(), core, images.UploadRequest{Ticket: refused}, []byte("no picture"))
-		wantKind(t, err, images.Unsupported)
+		wantKind(t, err, errs.Unsupported)
 		made, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 3))
 		if err != nil {
 			t.Fatal(err)
@@ -111,7 +112,7 @@ func TestEditsEndAtTheKeptLimit(t *testing.T) {
 			t.Errorf("%d events after %d", n, events)
 		}
 		_, err = core.Image(t.Context(), account, gone.ID)
-		wantKind(t, err, images.ImageNotFound)
+		wantKind(t, err, errs.ImageNotFound)
 		imagestest.CheckUsage(t, core)
 
 		for _, w := range streams {
@@ -140,7 +141,7 @@ func TestDraftsReserveTheirEvents(t *testing.T) {
 		address := ptr("https://example.com/")
 		_, err := core.AddWebhook(t.Context(), account,
 			images.WebhookChange{Name: ptr("hook"), URL: address}, nil)
-		wantKind(t, err, images.LimitReached)
+		wantKind(t, err, errs.LimitReached)
 		limit(t, core, "kept", 20*(2048+768))
 		webhook(t, core)
 		if n := refusedAfter(t, 20, func(int) error {
@@ -186,12 +187,12 @@ func TestTombstonesAreBounded(t *testing.T) {
 			t.Error("an original of no row is left")
 		}
 		_, err = core.Erase(t.Context(), account, images.ErasureQuery{Creator: "nobody"})
-		wantKind(t, err, images.LimitReached)
+		wantKind(t, err, errs.LimitReached)
 		if r := erase(t, core, images.ErasureQuery{Creator: "known"}); r.Images != 1 {
 			t.Errorf("the receipt is %+v", r)
 		}
 		_, err = core.Image(t.Context(), account, stays.ID)
-		wantKind(t, err, images.ImageNotFound)
+		wantKind(t, err, errs.ImageNotFound)
 		imagestest.CheckUsage(t, core)
 	})
 }
@@ -349,7 +350,7 @@ func TestEditsCountByTheMinute(t *testing.T) {
 				t.Errorf("%d: %v", i, err)
 			}
 			if err != nil {
-				wantKind(t, err, images.LimitReached)
+				wantKind(t, err, errs.LimitReached)
 			}
 		}
 		// What was refused was not done.

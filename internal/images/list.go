@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/errs"
 	"context"
 	"fmt"
 	"strconv"
@@ -47,14 +48,14 @@ const (
 // during the walk may be committed on either side of the cursor, and is listed once or not at all.
 func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (ListPage, error) {
 	if q.Limit < 1 || q.Limit > MaxListLimit {
-		return ListPage{}, Errorf(Invalid, "per_page must be between 1 and %d", MaxListLimit)
+		return ListPage{}, errs.Errorf(errs.Invalid, "per_page must be between 1 and %d", MaxListLimit)
 	}
 	if len(q.Meta) > maxMetaFilters {
-		return ListPage{}, Errorf(Invalid, "More than %d filters on metadata are given: each "+
+		return ListPage{}, errs.Errorf(errs.Invalid, "More than %d filters on metadata are given: each "+
 			"operator counts", maxMetaFilters)
 	}
 	if q.Drafts && len(q.Meta) > 0 {
-		return ListPage{}, Errorf(Invalid, "Filters on metadata (meta.*) find images only: leave out "+
+		return ListPage{}, errs.Errorf(errs.Invalid, "Filters on metadata (meta.*) find images only: leave out "+
 			"draft=true or the filters")
 	}
 	if q.Creator != nil {
@@ -199,10 +200,10 @@ func (s *Service) ListPage(
 ) (page NumberedPage, err error) {
 	switch {
 	case q.Page < 1 || q.Limit < 1 || q.Limit > MaxListLimit:
-		return page, Errorf(Invalid, "page must be at least 1, and per_page between 1 and %d",
+		return page, errs.Errorf(errs.Invalid, "page must be at least 1, and per_page between 1 and %d",
 			MaxListLimit)
 	case q.Page > 1<<31/q.Limit:
-		return page, Errorf(Invalid, "page is too large: with this per_page it may be %d at most",
+		return page, errs.Errorf(errs.Invalid, "page is too large: with this per_page it may be %d at most",
 			1<<31/q.Limit)
 	}
 	if q.Creator != nil {

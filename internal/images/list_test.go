@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -284,7 +285,7 @@ func TestFilterCases(t *testing.T) {
 		}
 		six := images.ListQuery{Limit: 9, Meta: append(five, five[0])}
 		_, err = core.ListImages(t.Context(), account, six)
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 	})
 }
 
@@ -325,7 +326,7 @@ func TestTokensAreBound(t *testing.T) {
 				if i == j && err != nil {
 					t.Errorf("%+v refuses its own token: %v", to, err)
 				} else if i != j {
-					wantKind(t, err, images.Invalid)
+					wantKind(t, err, errs.Invalid)
 				}
 			}
 			from.Token = page.Next
@@ -334,11 +335,11 @@ func TestTokensAreBound(t *testing.T) {
 				t.Errorf("%+v: %v", from, err)
 			}
 			_, err = core.ListImages(ctx, other, from)
-			wantKind(t, err, images.Invalid)
+			wantKind(t, err, errs.Invalid)
 			for _, broken := range []string{page.Next[1:], page.Next + "A", page.Next[:9], "!"} {
 				from.Token = broken
 				_, err := core.ListImages(ctx, account, from)
-				wantKind(t, err, images.Invalid)
+				wantKind(t, err, errs.Invalid)
 			}
 		}
 	})

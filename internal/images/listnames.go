@@ -1,6 +1,9 @@
 package images
 
-import "unicode/utf8"
+import (
+	"calotype/internal/errs"
+	"unicode/utf8"
+)
 
 // indexedCharacters is how many characters of an id the index images_prefix holds: 1024 of them do not
 // fit into an index of PostgreSQL. Ids that are equal so far are in the order of their keys.
@@ -15,10 +18,10 @@ const (
 func (q ListQuery) checkNames() error {
 	switch {
 	case utf8.RuneCountInString(q.Prefix) > maxIDRunes || !plainText(q.Prefix):
-		return Errorf(Invalid, "prefix is not valid: it is the beginning of an id, with at most %d "+
+		return errs.Errorf(errs.Invalid, "prefix is not valid: it is the beginning of an id, with at most %d "+
 			"characters and no control characters", maxIDRunes)
 	case len(q.Filename) > maxFilenameBytes || !plainText(q.Filename):
-		return Errorf(Invalid, "filename is not valid: it is the beginning of a file name, with at most "+
+		return errs.Errorf(errs.Invalid, "filename is not valid: it is the beginning of a file name, with at most "+
 			"%d bytes and no control characters", maxFilenameBytes)
 	}
 	return nil

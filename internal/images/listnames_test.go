@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -178,14 +179,14 @@ func TestNamedListsAreOfOneAccount(t *testing.T) {
 				} {
 					wrong.Limit, wrong.Token = 2, page.Next
 					if _, err := core.ListImages(t.Context(), of, wrong); page.Next != "" &&
-						images.AsError(err).Kind != images.Invalid {
+						errs.AsError(err).Kind != errs.Invalid {
 						t.Errorf("the token of %+v is taken for %+v: %v", q, wrong, err)
 					}
 				}
 			}
 			q.Token = page.Next
 			if _, err := core.ListImages(t.Context(), other, q); q.Token != "" &&
-				images.AsError(err).Kind != images.Invalid {
+				errs.AsError(err).Kind != errs.Invalid {
 				t.Errorf("the token of another account is taken: %v", err)
 			}
 		}
@@ -207,6 +208,6 @@ func TestNamesThatAreRefused(t *testing.T) {
 	} {
 		q.Limit = 1
 		_, err := core.ListImages(t.Context(), account, q)
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 	}
 }

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/errs"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -72,7 +73,7 @@ func (q ListQuery) begin(account string) (*position, error) {
 		return nil, errToken
 	}
 	if parts[2] != q.listName(account) {
-		return nil, Errorf(Invalid, "The continuation_token is of another list: send it with the "+
+		return nil, errs.Errorf(errs.Invalid, "The continuation_token is of another list: send it with the "+
 			"same account, sort_order, creator, draft, prefix, filename "+
 			"and filters as the request that gave it")
 	}
@@ -90,5 +91,5 @@ func (q ListQuery) begin(account string) (*position, error) {
 	return p, nil
 }
 
-var errToken = Errorf(Invalid, "The continuation_token is not valid: "+
+var errToken = errs.Errorf(errs.Invalid, "The continuation_token is not valid: "+
 	"it must be one that the last page gave")

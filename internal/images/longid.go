@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -69,7 +70,7 @@ func tooLongFor(tx *sqldb.Tx, account string) error {
 	if err != nil {
 		return fmt.Errorf("looking for long ids: %w", err)
 	}
-	return Errorf(LimitReached, "With one more variant the ids and names in the URLs of the image "+
+	return errs.Errorf(errs.LimitReached, "With one more variant the ids and names in the URLs of the image "+
 		"%.60q... would have more than %d bytes together: its id takes %d in each. Delete a variant, or "+
 		"images with ids that long", id, maxURLBytes, EscapedBytes(id))
 }

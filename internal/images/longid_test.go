@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -60,14 +61,14 @@ func TestURLsAreBounded(t *testing.T) {
 		addVariants(t, core, 21)
 		v := images.Variant{ID: "more", Options: recipe(1, 1)}
 		err := core.CreateVariant(ctx, account, v)
-		wantKind(t, err, images.LimitReached)
+		wantKind(t, err, errs.LimitReached)
 		for _, part := range []string{"262144", "12288", emoji} {
 			if err != nil && !strings.Contains(err.Error(), part) {
 				t.Errorf("the refusal does not tell %s: %v", part, err)
 			}
 		}
 		wantKind(t, core.CreateVariant(ctx, account, images.Variant{ID: "public", Options: recipe(1, 1)}),
-			images.Exists)
+			errs.Exists)
 		if err := core.DeleteImage(ctx, account, long); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +77,7 @@ func TestURLsAreBounded(t *testing.T) {
 		}
 		refused := func(err error) {
 			t.Helper()
-			wantKind(t, err, images.InvalidID)
+			wantKind(t, err, errs.InvalidID)
 			if err != nil && !strings.Contains(err.Error(), "22 variants") {
 				t.Errorf("the refusal does not tell the variants: %v", err)
 			}
@@ -133,7 +134,7 @@ func TestURLsAreBoundedInARace(t *testing.T) {
 					for j := range 5 {
 						v := images.Variant{ID: fmt.Sprintf("r%dv%dx%d", round, i, j), Options: recipe(1, 1)}
 						err := core.CreateVariant(ctx, account, v)
-						if err != nil && images.AsError(err).Kind != images.LimitReached {
+						if err != nil && errs.AsError(err).Kind != errs.LimitReached {
 							t.Error(err)
 						}
 					}
@@ -141,7 +142,7 @@ func TestURLsAreBoundedInARace(t *testing.T) {
 				all.Go(func() {
 					id := fmt.Sprintf("%d.%d", round, i) + strings.Repeat(emoji, 300+rand.IntN(700))
 					_, _, err := core.CreateDraft(ctx, account, images.NewDraft{ID: &id})
-					if err != nil && images.AsError(err).Kind != images.InvalidID {
+					if err != nil && errs.AsError(err).Kind != errs.InvalidID {
 						t.Error(err)
 					}
 				})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -67,9 +68,9 @@ func upload(t *testing.T, core *images.Service, d images.NewDraft, body []byte) 
 	return img
 }
 
-func wantKind(t *testing.T, err error, want images.Kind) {
+func wantKind(t *testing.T, err error, want errs.Kind) {
 	t.Helper()
-	if err == nil || images.AsError(err).Kind != want {
+	if err == nil || errs.AsError(err).Kind != want {
 		t.Fatalf("got %v, want the kind %v", err, want)
 	}
 }
@@ -113,7 +114,7 @@ func blobs(t *testing.T, core *images.Service) (keys []string) {
 func TestKindsHaveNames(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, k := range images.Kinds() {
+	for _, k := range errs.Kinds() {
 		if k.String() == "" || seen[k.String()] {
 			t.Errorf("kind %d has no name of its own", k)
 		}
@@ -162,7 +163,7 @@ func TestADraftBecomesAnImage(t *testing.T) {
 			t.Error("the stored bytes are not those that came")
 		}
 		_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
-		wantKind(t, err, images.TicketUsed)
+		wantKind(t, err, errs.TicketUsed)
 	})
 }
 
@@ -183,8 +184,8 @@ func TestDelete(t *testing.T) {
 		}
 		// At once, though it was resolved a moment ago.
 		_, err = core.Resolve(t.Context(), r.Account.Hash, img.ID, "public")
-		wantKind(t, err, images.ImageNotFound)
-		wantKind(t, core.DeleteImage(t.Context(), account, img.ID), images.ImageNotFound)
+		wantKind(t, err, errs.ImageNotFound)
+		wantKind(t, core.DeleteImage(t.Context(), account, img.ID), errs.ImageNotFound)
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("originals are left: %v", left)
 		}
@@ -197,7 +198,7 @@ func TestDelete(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
-		wantKind(t, err, images.TicketUnknown)
+		wantKind(t, err, errs.TicketUnknown)
 	})
 }
 
@@ -249,7 +250,7 @@ func TestList(t *testing.T) {
 		}
 		for _, q := range []images.ListQuery{{}, {Limit: 10_001}, {Limit: 1, Token: "x"}, {Limit: 1, Token: "MS54"}} {
 			_, err := core.ListImages(t.Context(), account, q)
-			wantKind(t, err, images.Invalid)
+			wantKind(t, err, errs.Invalid)
 		}
 		page, err := core.ListImages(t.Context(), strings.Repeat("0", 32), images.ListQuery{Limit: 9})
 		if err != nil || len(page.Images) != 0 {

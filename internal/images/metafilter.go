@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/errs"
 	"fmt"
 	"regexp"
 	"slices"
@@ -41,7 +42,7 @@ var metaOperators = map[string]struct {
 func NewMetaFilter(path, operator, text string) (MetaFilter, error) {
 	f := MetaFilter{path: path}
 	refuse := func(reason string, args ...any) (MetaFilter, error) {
-		return MetaFilter{}, Errorf(Invalid, "The filter meta.%.120s[%.20s] is not valid: %s",
+		return MetaFilter{}, errs.Errorf(errs.Invalid, "The filter meta.%.120s[%.20s] is not valid: %s",
 			strings.ToValidUTF8(path, "?"), strings.ToValidUTF8(operator, "?"),
 			fmt.Sprintf(reason, args...))
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/clientaddr"
+	"calotype/internal/errs"
 	"calotype/internal/limit"
 )
 
@@ -47,8 +48,8 @@ func (m misses) take(ctx context.Context) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return Errorf(Aborted, "The request was aborted by the client")
+		return errs.Errorf(errs.Aborted, "The request was aborted by the client")
 	}
-	return &Error{Kind: RateLimited, RetryAfter: missTime,
+	return &errs.Error{Kind: errs.RateLimited, RetryAfter: missTime,
 		Msg: "Too many new pictures are made for this address; try again in a few seconds"}
 }

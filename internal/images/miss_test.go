@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"calotype/internal/clientaddr"
+	"calotype/internal/errs"
 )
 
 // clientContext is that of a request from an address.
@@ -30,9 +31,9 @@ func TestMissesOfAnAddressAreBounded(t *testing.T) {
 					switch err := m.take(ctx); {
 					case err == nil:
 						taken.Add(1)
-					case AsError(err).Kind == RateLimited && AsError(err).RetryAfter > 0:
+					case errs.AsError(err).Kind == errs.RateLimited && errs.AsError(err).RetryAfter > 0:
 						refused.Add(1)
-					case AsError(err).Kind == Aborted:
+					case errs.AsError(err).Kind == errs.Aborted:
 						aborted.Add(1)
 					default:
 						t.Error(err)

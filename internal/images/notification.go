@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -30,7 +31,7 @@ const MaxNotificationPolicies = 100
 
 const maxDescription = 1024 // characters
 
-var errNoPolicy = Errorf(PolicyNotFound, "Notification policy not found")
+var errNoPolicy = errs.Errorf(errs.PolicyNotFound, "Notification policy not found")
 
 // A PolicyChange is what a client wants of a policy. Nil fields were not given.
 type PolicyChange struct {
@@ -74,7 +75,7 @@ func (p *NotificationPolicy) insert(tx *sqldb.Tx) error {
 		p.ID, p.Account, p.Name, p.Description, flag(p.Enabled), p.AlertInterval,
 		micros(p.Created), MaxNotificationPolicies)
 	if err == nil && made == 0 {
-		err = Errorf(LimitReached, "The account has %d notification policies already, which is "+
+		err = errs.Errorf(errs.LimitReached, "The account has %d notification policies already, which is "+
 			"the limit: delete one first", MaxNotificationPolicies)
 	}
 	if err != nil {
@@ -92,16 +93,16 @@ func (p *NotificationPolicy) change(c PolicyChange) error {
 	set(&p.Webhooks, c.Webhooks)
 	switch {
 	case p.Name == "" || utf8.RuneCountInString(p.Name) > maxWebhookName || !plainText(p.Name):
-		return Errorf(Invalid, "name must be 1 to %d characters of plain text", maxWebhookName)
+		return errs.Errorf(errs.Invalid, "name must be 1 to %d characters of plain text", maxWebhookName)
 	case utf8.RuneCountInString(p.Description) > maxDescription || !plainLines(p.Description):
-		return Errorf(Invalid, "description must be at most %d characters of plain text",
+		return errs.Errorf(errs.Invalid, "description must be at most %d characters of plain text",
 			maxDescription)
 	case len(p.AlertInterval) > 20 || !plainText(p.AlertInterval):
-		return Errorf(Invalid, "alert_interval must be like 30m")
+		return errs.Errorf(errs.Invalid, "alert_interval must be like 30m")
 	case len(p.Webhooks) == 0:
-		return Errorf(Invalid, "mechanisms.webhooks must name one webhook destination or more")
+		return errs.Errorf(errs.Invalid, "mechanisms.webhooks must name one webhook destination or more")
 	case len(p.Webhooks) > MaxNotificationPolicies:
-		return Errorf(Invalid, "mechanisms.webhooks must name at most %d destinations",
+		return errs.Errorf(errs.Invalid, "mechanisms.webhooks must name at most %d destinations",
 			MaxNotificationPolicies)
 	}
 	return nil
@@ -115,14 +116,14 @@ func (p *NotificationPolicy) writeTargets(tx *sqldb.Tx) error {
 	}
 	for _, webhook := range p.Webhooks {
 		if !plainText(webhook) {
-			return Errorf(Invalid, "mechanisms.webhooks: there is no webhook destination of the id "+
+			return errs.Errorf(errs.Invalid, "mechanisms.webhooks: there is no webhook destination of the id "+
 				"%.80q", webhook)
 		}
 		var there int
 		err := tx.QueryRow(`SELECT count(*) FROM webhooks
 			WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`, p.Account, webhook).Scan(&there)
 		if err == nil && there == 0 {
-			err = Errorf(Invalid, "mechanisms.webhooks: there is no webhook destination of the id "+
+			err = errs.Errorf(errs.Invalid, "mechanisms.webhooks: there is no webhook destination of the id "+
 				"%.80q", webhook)
 		}
 		if err != nil {

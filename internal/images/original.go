@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"calotype/internal/blob"
+	"calotype/internal/errs"
 	"calotype/internal/render"
 )
 
@@ -37,7 +38,7 @@ func (s *Service) OpenOriginal(
 		return img, nil, err
 	}
 	if img.Draft {
-		return img, nil, Errorf(ImageNotFound, "Image not found: it is a draft, not uploaded yet")
+		return img, nil, errs.Errorf(errs.ImageNotFound, "Image not found: it is a draft, not uploaded yet")
 	}
 	r := &OriginalReader{size: img.Original.Size, open: func(from int64) (io.ReadCloser, error) {
 		r, err := s.Blobs.Open(ctx, img.Original.Blob, from)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -69,13 +70,13 @@ func (f *fire) repeat(fn func()) {
 }
 
 // ok fails the test for errors of other kinds.
-func (f *fire) ok(err error, kinds ...images.Kind) {
+func (f *fire) ok(err error, kinds ...errs.Kind) {
 	f.Helper()
 	if err == nil {
 		return
 	}
 	for _, kind := range kinds {
-		if images.AsError(err).Kind == kind {
+		if errs.AsError(err).Kind == kind {
 			return
 		}
 	}
@@ -157,10 +158,10 @@ func (f *fire) churnWebhooks() {
 			Name: ptr("late"), Enabled: ptr(true), Webhooks: &[]string{w.ID}})
 		if err == nil {
 			// It may have gone with its webhook.
-			f.ok(f.core.DeleteNotificationPolicy(f.Context(), account, p.ID), images.PolicyNotFound)
+			f.ok(f.core.DeleteNotificationPolicy(f.Context(), account, p.ID), errs.PolicyNotFound)
 			return
 		}
-		f.ok(err, images.Invalid)
+		f.ok(err, errs.Invalid)
 	})
 	_, err = f.core.RotateWebhookKey(f.Context(), account, w.ID)
 	f.ok(err)
@@ -238,7 +239,7 @@ func TestADeletedWebhookIsInNoPolicy(t *testing.T) {
 			both.Go(func() {
 				_, err := core.ChangeNotificationPolicy(t.Context(), account, p.ID,
 					images.PolicyChange{Webhooks: &[]string{stays.ID, w.ID}})
-				if err != nil && images.AsError(err).Kind != images.Invalid {
+				if err != nil && errs.AsError(err).Kind != errs.Invalid {
 					t.Error(err)
 				}
 			})

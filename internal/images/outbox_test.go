@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -403,7 +404,7 @@ func TestEventsAreForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = core.Stream(t.Context(), account, "laptop")
-		wantKind(t, err, images.WebhookNotFound)
+		wantKind(t, err, errs.WebhookNotFound)
 		if counts, err := core.OutboxCounts(t.Context()); err != nil || counts.Pending != 1 {
 			t.Errorf("the outbox holds %+v, %v: what a forgotten stream was to be told is left", counts, err)
 		}

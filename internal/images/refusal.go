@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/errs"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
@@ -14,36 +15,36 @@ import (
 // renderError turns an error of package render into one of ours.
 func renderError(doing string, err error) error {
 	overLimit := new(render.LimitError)
-	kind, msg := Internal, ""
+	kind, msg := errs.Internal, ""
 	switch {
 	// First: a job that was out of time by the wall clock alone says nothing of the picture.
 	case errors.Is(err, render.ErrBusy), errors.Is(err, render.ErrNoWorker),
 		errors.Is(err, context.DeadlineExceeded):
-		return full("The server is busy with other pictures", err)
+		return errs.AtCapacity("The server is busy with other pictures", err)
 	case errors.As(err, &overLimit):
-		kind, msg = OverLimits, "The picture is over a limit: "+overLimit.Error()
+		kind, msg = errs.OverLimits, "The picture is over a limit: "+overLimit.Error()
 	case errors.Is(err, render.ErrUnsupported):
-		kind, msg = Unsupported, "Uploaded image must have image/jpeg, image/png, image/webp, "+
+		kind, msg = errs.Unsupported, "Uploaded image must have image/jpeg, image/png, image/webp, "+
 			"image/gif, image/avif or image/heic content"
 	case errors.Is(err, render.ErrMalformed), errors.Is(err, render.ErrUndecodable):
-		kind, msg = Undecodable, "error during decoding: the file may be incomplete or damaged"
+		kind, msg = errs.Undecodable, "error during decoding: the file may be incomplete or damaged"
 	case errors.Is(err, render.ErrWorker):
-		kind, msg = Undecodable, "error during decoding: it took too much time or memory"
+		kind, msg = errs.Undecodable, "error during decoding: it took too much time or memory"
 	case errors.Is(err, render.ErrEncode):
-		kind, msg = RenditionFailed, "the picture was decoded, but could not be encoded"
+		kind, msg = errs.RenditionFailed, "the picture was decoded, but could not be encoded"
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	return &Error{Kind: kind, Msg: msg, Err: fmt.Errorf("%s: %w", doing, err)}
+	return &errs.Error{Kind: kind, Msg: msg, Err: fmt.Errorf("%s: %w", doing, err)}
 }
 
 // Refuse counts err as a refusal of the ticket if it is about the content of a body, and returns
 // err. The tenth kills the ticket. A body that was also the last refused one is not counted again:
 // several upload widgets repeat by themselves whatever is refused.
 func (u *Upload) Refuse(ctx context.Context, err error) error {
-	e := AsError(err)
+	e := errs.AsError(err)
 	switch e.Kind {
-	case Unsupported, Undecodable, OverLimits, TooLarge:
+	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.TooLarge:
 	default:
 		return err
 	}
@@ -70,7 +71,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 // countRefusal counts a refusal of the ticket, in an event too, and returns the ticket afterwards;
 // nil when it was counted before, another body was taken, or the draft was deleted. sum is the body's
 // SHA-256 in hex, "" for one that may be tried again.
-func (u *Upload) countRefusal(tx *sqldb.Tx, e *Error, sum string) (*Ticket, error) {
+func (u *Upload) countRefusal(tx *sqldb.Tx, e *errs.Error, sum string) (*Ticket, error) {
 	draft, err := scanImage(tx.QueryRow(`UPDATE images
 		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3, refused_sha256 = ?4
 		WHERE key = ?1 AND draft = 1 AND (COALESCE(refused_sha256, '') <> ?4 OR ?4 = '')
@@ -92,8 +93,8 @@ func (u *Upload) countRefusal(tx *sqldb.Tx, e *Error, sum string) (*Ticket, erro
 // refusal returns the answer to a body of this SHA-256 when it was the last refused one, nil else. Of
 // one that was too large only the beginning is known.
 func (t Ticket) refusal(sum string) error {
-	if t.refused == "" || t.refused != sum || t.LastKind == TooLarge {
+	if t.refused == "" || t.refused != sum || t.LastKind == errs.TooLarge {
 		return nil
 	}
-	return &Error{Kind: t.LastKind, Msg: t.LastMessage}
+	return &errs.Error{Kind: t.LastKind, Msg: t.LastMessage}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -45,19 +46,19 @@ func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 		picture := imagestest.JPEG(t, 1)
 		for _, c := range []struct {
 			body []byte
-			want images.Kind
+			want errs.Kind
 		}{
-			{[]byte("no picture"), images.Unsupported},
-			{picture[:300], images.Undecodable},
-			{bytes.Repeat([]byte("x"), 5001), images.TooLarge},
-			{bytes.Repeat([]byte("x"), 5000), images.Unsupported}, // as the one before begins
-			{[]byte("no picture"), images.Unsupported},
+			{[]byte("no picture"), errs.Unsupported},
+			{picture[:300], errs.Undecodable},
+			{bytes.Repeat([]byte("x"), 5001), errs.TooLarge},
+			{bytes.Repeat([]byte("x"), 5000), errs.Unsupported}, // as the one before begins
+			{[]byte("no picture"), errs.Unsupported},
 		} {
 			var first string
 			for range 4 {
 				_, err := post(t.Context(), core, request, c.body)
 				wantKind(t, err, c.want)
-				if said := images.AsError(err).Msg; first == "" {
+				if said := errs.AsError(err).Msg; first == "" {
 					first = said
 				} else if said != first {
 					t.Errorf("a repeat is answered %q, not %q", said, first)
@@ -81,7 +82,7 @@ func TestARepeatIsNotDecodedAgain(t *testing.T) {
 	body := imagestest.JPEG(t, 1)[:300]
 	for range 20 {
 		_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
-		wantKind(t, err, images.Undecodable)
+		wantKind(t, err, errs.Undecodable)
 		core.Render = nil // it would panic if a worker was asked again
 	}
 }
@@ -105,7 +106,7 @@ func TestEqualBodiesAtOnceAreDecodedOnce(t *testing.T) {
 	var wait sync.WaitGroup
 	for _, u := range all {
 		wait.Go(func() {
-			if _, err := u.Finish(t.Context(), ""); images.AsError(err).Kind != images.Undecodable {
+			if _, err := u.Finish(t.Context(), ""); errs.AsError(err).Kind != errs.Undecodable {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -126,7 +127,7 @@ func TestRacingRepeatsOfARefusal(t *testing.T) {
 		for range 4 {
 			wait.Go(func() {
 				_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, []byte("text"))
-				if images.AsError(err).Kind != images.Unsupported {
+				if errs.AsError(err).Kind != errs.Unsupported {
 					t.Errorf("got %v", err)
 				}
 			})

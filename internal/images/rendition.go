@@ -14,6 +14,7 @@ import (
 
 	"calotype/internal/blob"
 	"calotype/internal/clientaddr"
+	"calotype/internal/errs"
 	"calotype/internal/limit"
 	"calotype/internal/render"
 )
@@ -102,7 +103,7 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (R
 			return Rendition{}, err
 		}
 	}
-	return Rendition{}, busy("The rendition cache is full")
+	return Rendition{}, errs.AtCapacity("The rendition cache is full", nil)
 }
 
 // makers hold one making for each key: N askers of a new rendition cause one render.
@@ -141,7 +142,7 @@ func (s *Service) makeOnce(ctx context.Context, key string, r Resolved, f render
 	case <-m.done:
 		return m.err
 	case <-ctx.Done():
-		return Errorf(Aborted, "The request was aborted by the client")
+		return errs.Errorf(errs.Aborted, "The request was aborted by the client")
 	}
 }
 
@@ -169,7 +170,7 @@ func (s *Service) maker(
 	lease, err := s.makers.pool.TryAcquire(1, who.Account)
 	if s.makers.closed || err != nil {
 		lease.Release()
-		return nil, busy("The server is busy with other pictures")
+		return nil, errs.AtCapacity("The server is busy with other pictures", nil)
 	}
 	if s.makers.of == nil {
 		s.makers.of = map[string]*making{}
@@ -211,7 +212,7 @@ func (m *makers) ended(key string, err error) {
 	defer m.mu.Unlock()
 	delete(m.of, key)
 	delete(m.failures, key)
-	if kind := AsError(err).Kind; err != nil && (kind == Undecodable || kind == RenditionFailed) {
+	if kind := errs.AsError(err).Kind; err != nil && (kind == errs.Undecodable || kind == errs.RenditionFailed) {
 		if m.failures == nil || len(m.failures) >= failuresKept {
 			m.failures = map[string]failure{}
 		}
@@ -228,7 +229,7 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 	if errors.Is(err, blob.ErrNotExist) {
 		// The row may have gone since it was resolved, and the bytes with it.
 		if _, gone := s.imageOfKey(ctx, r.Image.Key); errors.Is(gone, sql.ErrNoRows) {
-			return Errorf(ImageNotFound, "Image not found")
+			return errs.Errorf(errs.ImageNotFound, "Image not found")
 		}
 	}
 	if err != nil {
@@ -260,7 +261,7 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 	// Who deleted the image meanwhile did not see this rendition.
 	if _, err := s.imageOfKey(ctx, r.Image.Key); errors.Is(err, sql.ErrNoRows) {
 		s.renditions.drop(key)
-		return Errorf(ImageNotFound, "Image not found")
+		return errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
 	return nil
 }

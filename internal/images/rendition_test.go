@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"calotype/internal/clientaddr"
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -44,11 +45,11 @@ func TestResolve(t *testing.T) {
 		}
 		waiting, _ := draft(t, core, images.NewDraft{})
 		_, err := core.Resolve(t.Context(), r.Account.Hash, waiting.ID, "public")
-		wantKind(t, err, images.ImageNotFound)
+		wantKind(t, err, errs.ImageNotFound)
 		_, err = core.Resolve(t.Context(), "nobody", img.ID, "public")
-		wantKind(t, err, images.AccountUnknown)
+		wantKind(t, err, errs.AccountUnknown)
 		partly, err := core.Resolve(t.Context(), r.Account.Hash, img.ID, "none")
-		wantKind(t, err, images.VariantNotFound)
+		wantKind(t, err, errs.VariantNotFound)
 		if partly.Image.Key != img.Key || len(partly.Keys) != 1 {
 			t.Errorf("without the variant, got %+v", partly)
 		}
@@ -158,7 +159,7 @@ func TestHitsCostNoMisses(t *testing.T) {
 	}
 	dead, end := context.WithCancel(ctx)
 	end()
-	wantKind(t, get(dead, 11), images.Aborted)
+	wantKind(t, get(dead, 11), errs.Aborted)
 	var wait sync.WaitGroup
 	var limited atomic.Int64
 	for width := 12; width < 100; width++ {
@@ -169,7 +170,7 @@ func TestHitsCostNoMisses(t *testing.T) {
 			if err == nil {
 				err = rendition.Content.Close()
 			}
-			if err != nil && images.AsError(err).Kind == images.RateLimited {
+			if err != nil && errs.AsError(err).Kind == errs.RateLimited {
 				limited.Add(1)
 				cancel() // the others wait for seconds
 			}

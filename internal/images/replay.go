@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -36,7 +37,7 @@ func (s *Service) LimitedReplay(
 ) (replayed int, more bool, err error) {
 	lease, err := s.shares.replays.TryAcquire(1, account)
 	if err != nil {
-		return 0, false, full("The account has another replay, or the server has too many", err)
+		return 0, false, errs.AtCapacity("The account has another replay, or the server has too many", err)
 	}
 	defer lease.Release()
 	if err := s.payReplay(ctx, account); err != nil {
@@ -45,7 +46,7 @@ func (s *Service) LimitedReplay(
 	bucket, now := s.replays.Bucket(account), s.Now()
 	left := bucket.TokensAt(now)
 	if left < 1 {
-		e := Errorf(RateLimited, "The account has had %d deliveries replayed within an hour, which "+
+		e := errs.Errorf(errs.RateLimited, "The account has had %d deliveries replayed within an hour, which "+
 			"is the most: wait, and ask again", MaxReplays)
 		e.RetryAfter = ReplayWindow / 10 // for a tenth of them
 		return 0, false, e

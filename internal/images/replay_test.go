@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -48,8 +49,8 @@ func TestReplaysAreBounded(t *testing.T) {
 		}
 		replay(images.MaxReplays, true)
 		_, _, err := core.LimitedReplay(t.Context(), account, images.ReplayQuery{Webhook: last.ID})
-		wantKind(t, err, images.RateLimited)
-		again := images.AsError(err).RetryAfter
+		wantKind(t, err, errs.RateLimited)
+		again := errs.AsError(err).RetryAfter
 		if again <= 0 || again > images.ReplayWindow {
 			t.Errorf("it may come again after %v", again)
 		}
@@ -72,8 +73,8 @@ func TestReplaysAreBounded(t *testing.T) {
 		for range 8 {
 			wait.Go(func() {
 				n, _, err := core.LimitedReplay(t.Context(), account, images.ReplayQuery{})
-				if kind := images.AsError(err).Kind; err != nil && kind != images.Busy &&
-					kind != images.RateLimited {
+				if kind := errs.AsError(err).Kind; err != nil && kind != errs.Busy &&
+					kind != errs.RateLimited {
 					t.Error(err)
 				}
 				mu.Lock()

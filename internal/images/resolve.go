@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/errs"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -101,7 +102,7 @@ func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, er
 		return r, err
 	}
 	if r.Image.Draft {
-		return r, Errorf(ImageNotFound, "Image not found")
+		return r, errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
 	if r.Keys, err = s.SigningKeys(ctx, r.Account.ID); err != nil {
 		return r, err

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -31,13 +32,13 @@ const defaultSigningKey = "default"
 
 var (
 	keyName  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,20}$`)
-	errNoKey = Errorf(KeyNotFound, "Signing key not found: the account has none of this name")
+	errNoKey = errs.Errorf(errs.KeyNotFound, "Signing key not found: the account has none of this name")
 )
 
 // CreateSigningKey adds a key with a random value: Invalid, Exists, LimitReached, NoSpace.
 func (s *Service) CreateSigningKey(ctx context.Context, account, name string) error {
 	if !keyName.MatchString(name) {
-		return Errorf(Invalid, "the name of a signing key must be 1 to 20 letters, digits, "+
+		return errs.Errorf(errs.Invalid, "the name of a signing key must be 1 to 20 letters, digits, "+
 			"dashes and underscores")
 	}
 	if err := s.WantRoom(); err != nil {
@@ -58,10 +59,10 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 		case err != nil:
 			return err
 		case there > 0:
-			return Errorf(Exists, "Resource already exists: there is a signing key of this name. "+
+			return errs.Errorf(errs.Exists, "Resource already exists: there is a signing key of this name. "+
 				"For a new value, delete it first")
 		}
-		return Errorf(LimitReached, "The account has %d signing keys already, which is the limit: "+
+		return errs.Errorf(errs.LimitReached, "The account has %d signing keys already, which is the limit: "+
 			"delete one first", MaxSigningKeys)
 	})
 	if err != nil {

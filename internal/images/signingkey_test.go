@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb/sqldbtest"
@@ -55,13 +56,13 @@ func TestSigningKeys(t *testing.T) {
 		if err := core.CreateSigningKey(ctx, account, "a-b_C9"); err != nil {
 			t.Fatal(err)
 		}
-		wantKind(t, core.CreateSigningKey(ctx, account, "a-b_C9"), images.Exists)
+		wantKind(t, core.CreateSigningKey(ctx, account, "a-b_C9"), errs.Exists)
 		for _, name := range []string{"", strings.Repeat("x", 21), "a b", "ä", "a/b", "a\x00", "\xff"} {
-			wantKind(t, core.CreateSigningKey(ctx, account, name), images.Invalid)
-			wantKind(t, core.DeleteSigningKey(ctx, account, name), images.KeyNotFound)
+			wantKind(t, core.CreateSigningKey(ctx, account, name), errs.Invalid)
+			wantKind(t, core.DeleteSigningKey(ctx, account, name), errs.KeyNotFound)
 		}
-		wantKind(t, core.CreateSigningKey(ctx, "unknown", "x"), images.AccountUnknown)
-		wantKind(t, core.DeleteSigningKey(ctx, account, "unknown"), images.KeyNotFound)
+		wantKind(t, core.CreateSigningKey(ctx, "unknown", "x"), errs.AccountUnknown)
+		wantKind(t, core.DeleteSigningKey(ctx, account, "unknown"), errs.KeyNotFound)
 		both := keysOf(t, core)
 		if len(both) != 2 || both["default"] != first["default"] || both["a-b_C9"] == first["default"] {
 			t.Error("a second key does not stand beside the first")
@@ -89,7 +90,7 @@ func TestNoMoreKeysThanAllowed(t *testing.T) {
 		if n := len(keysOf(t, first)); n != images.MaxSigningKeys || made != n-1 {
 			t.Errorf("%d keys, %d made", n, made)
 		}
-		wantKind(t, first.CreateSigningKey(t.Context(), account, "more"), images.LimitReached)
+		wantKind(t, first.CreateSigningKey(t.Context(), account, "more"), errs.LimitReached)
 	})
 }
 

@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/limit"
 )
 
@@ -141,15 +141,4 @@ func (f *spoolFile) Close() error {
 	return errors.Join(err, f.file.Close())
 }
 
-func spoolFull(err error) error { return full("Too many uploads at once", err) }
-
-// full is the refusal of a request that a pool has no room for.
-func full(msg string, err error) error {
-	e := busy(msg)
-	e.Err = err
-	return e
-}
-
-func busy(msg string) *Error {
-	return &Error{Kind: Busy, Msg: msg + "; try again in a few seconds", RetryAfter: 5 * time.Second}
-}
+func spoolFull(err error) error { return errs.AtCapacity("Too many uploads at once", err) }

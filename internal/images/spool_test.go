@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -72,7 +73,7 @@ func fillSpool(t *testing.T, core *images.Service, account string, maxUpload int
 	for range 1000 {
 		u, err := core.BeginImage(account, -1)
 		if err != nil {
-			wantKind(t, err, images.Busy)
+			wantKind(t, err, errs.Busy)
 			return bytes
 		}
 		t.Cleanup(u.Close)
@@ -89,8 +90,8 @@ func fillSpool(t *testing.T, core *images.Service, account string, maxUpload int
 
 func wantBusy(t *testing.T, err error) {
 	t.Helper()
-	wantKind(t, err, images.Busy)
-	if images.AsError(err).RetryAfter == 0 {
+	wantKind(t, err, errs.Busy)
+	if errs.AsError(err).RetryAfter == 0 {
 		t.Error("the client is not told when to come again")
 	}
 }

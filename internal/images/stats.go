@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/errs"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -8,9 +9,9 @@ import (
 
 // Stats is what a Service has counted since it was made, and what it holds now. Sizes are bytes.
 type Stats struct {
-	Accepted int64          // uploads that were answered with an image, repeats included
-	Repeats  int64          // of these, answers given again to the same Idempotency-Key
-	Refused  map[Kind]int64 // uploads that were not, by what they were told
+	Accepted int64               // uploads that were answered with an image, repeats included
+	Repeats  int64               // of these, answers given again to the same Idempotency-Key
+	Refused  map[errs.Kind]int64 // uploads that were not, by what they were told
 
 	CacheHits, CacheMisses, CacheEvictions int64
 	CacheFiles                             int64
@@ -32,7 +33,7 @@ const (
 // counters are what Stats tells of the past.
 type counters struct {
 	accepted, repeats atomic.Int64
-	refused           [kinds]atomic.Int64
+	refused           [errs.KindCount]atomic.Int64
 	hits, misses      atomic.Int64 // of the rendition cache
 }
 
@@ -52,14 +53,14 @@ func (s *Service) CountUpload(err error) {
 		s.counters.accepted.Add(1)
 		return
 	}
-	s.counters.refused[AsError(err).Kind].Add(1)
+	s.counters.refused[errs.AsError(err).Kind].Add(1)
 }
 
 // Stats returns the counts and sizes of a Service that was started.
 func (s *Service) Stats() (Stats, error) {
 	c := &s.counters
 	stats := Stats{
-		Repeats: c.repeats.Load(), Refused: map[Kind]int64{},
+		Repeats: c.repeats.Load(), Refused: map[errs.Kind]int64{},
 		CacheHits: c.hits.Load(), CacheMisses: c.misses.Load(),
 		CacheEvictions: s.renditions.evicted.Load(), CacheLimit: s.renditions.budget,
 		SpoolReserved: s.shares.spool.Stats().Used, SpoolLimit: s.SpoolBytes,
@@ -67,7 +68,7 @@ func (s *Service) Stats() (Stats, error) {
 	}
 	stats.Accepted = c.accepted.Load()
 	for kind := range c.refused {
-		stats.Refused[Kind(kind)] = c.refused[kind].Load()
+		stats.Refused[errs.Kind(kind)] = c.refused[kind].Load()
 	}
 	s.renditions.mu.Lock()
 	stats.CacheFiles, stats.CacheSize = int64(len(s.renditions.of)), s.renditions.lru.size

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -47,7 +48,7 @@ func TestTicketCounts(t *testing.T) {
 		for i := range 10 {
 			_, err := post(t.Context(), core, images.UploadRequest{Ticket: dead},
 				fmt.Appendf(nil, "no picture %d", i))
-			wantKind(t, err, images.Unsupported)
+			wantKind(t, err, errs.Unsupported)
 		}
 		want("one refused", 1, 1, 0)
 		clock.forward(time.Hour)
@@ -59,15 +60,15 @@ func TestCountUpload(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	for _, err := range []error{
-		nil, nil, images.Errorf(images.TicketUsed, "used"), errors.New("unforeseen"),
-		&images.Error{Kind: images.Busy, Err: errors.New("cause")},
+		nil, nil, errs.Errorf(errs.TicketUsed, "used"), errors.New("unforeseen"),
+		&errs.Error{Kind: errs.Busy, Err: errors.New("cause")},
 	} {
 		core.CountUpload(err)
 	}
 	s := stats(t, core)
-	if s.Accepted != 2 || s.Refused[images.TicketUsed] != 1 || s.Refused[images.Internal] != 1 ||
-		s.Refused[images.Busy] != 1 || s.Refused[images.Undecodable] != 0 ||
-		len(s.Refused) != len(images.Kinds()) {
+	if s.Accepted != 2 || s.Refused[errs.TicketUsed] != 1 || s.Refused[errs.Internal] != 1 ||
+		s.Refused[errs.Busy] != 1 || s.Refused[errs.Undecodable] != 0 ||
+		len(s.Refused) != len(errs.Kinds()) {
 		t.Errorf("%+v", s)
 	}
 }
@@ -87,7 +88,7 @@ func TestRepeatsAreCounted(t *testing.T) {
 		}
 	}
 	_, err := post(t.Context(), core, r, imagestest.JPEG(t, 2))
-	wantKind(t, err, images.TicketUsed)
+	wantKind(t, err, errs.TicketUsed)
 	if got := stats(t, core).Repeats; got != 2 {
 		t.Errorf("%d repeats with another file", got)
 	}

@@ -2,6 +2,7 @@ package images
 
 import (
 	"bytes"
+	"calotype/internal/errs"
 	"encoding/json"
 	"errors"
 	"net/url"
@@ -78,7 +79,7 @@ func EscapedBytes(id string) int {
 }
 
 func refusedID(reason string) error {
-	return Errorf(InvalidID, "The custom id is not valid: %s. A custom id has at most %d "+
+	return errs.Errorf(errs.InvalidID, "The custom id is not valid: %s. A custom id has at most %d "+
 		"characters of UTF-8 and may hold any number of subpaths", reason, maxIDRunes)
 }
 
@@ -89,7 +90,7 @@ func plainText(s string) bool {
 
 func checkCreator(creator string) error {
 	if !plainText(creator) || len(creator) > maxCreatorBytes {
-		return Errorf(Invalid, "creator is not valid: it must be UTF-8 without control "+
+		return errs.Errorf(errs.Invalid, "creator is not valid: it must be UTF-8 without control "+
 			"characters, %d bytes at most", maxCreatorBytes)
 	}
 	return nil
@@ -101,7 +102,7 @@ func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
 		return nil, nil
 	}
 	refuse := func(reason string) (json.RawMessage, error) {
-		return nil, Errorf(Invalid, `metadata is not valid: %s. It should be a JSON object such as `+
+		return nil, errs.Errorf(errs.Invalid, `metadata is not valid: %s. It should be a JSON object such as `+
 			`{"key":"value"}`, reason)
 	}
 	var compact bytes.Buffer

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -106,12 +107,12 @@ func (s *Service) CreateToken(
 ) (secret string, err error) {
 	switch {
 	case !tokenName.MatchString(t.Name):
-		return "", Errorf(Invalid, "the token's name %q is not valid: it takes 1 to 64 letters, "+
+		return "", errs.Errorf(errs.Invalid, "the token's name %q is not valid: it takes 1 to 64 letters, "+
 			"digits, dots, dashes and underscores", t.Name)
 	case scopeRank[t.Scope] == 0:
-		return "", Errorf(Invalid, "the scope %q is not valid: it is read, write or admin", t.Scope)
+		return "", errs.Errorf(errs.Invalid, "the scope %q is not valid: it is read, write or admin", t.Scope)
 	case t.Life != 0 && (t.Life < minTokenLife || t.Life > maxTokenLife):
-		return "", Errorf(Invalid, "the life %v is not valid: it is a second to 100 years, "+
+		return "", errs.Errorf(errs.Invalid, "the life %v is not valid: it is a second to 100 years, "+
 			"0 for ever", t.Life)
 	}
 	if _, err := s.Account(ctx, account); err != nil {
@@ -129,7 +130,7 @@ func (s *Service) CreateToken(
 		return "", fmt.Errorf("making a token: %w", err)
 	}
 	if made == 0 {
-		return "", Errorf(Exists, "there is a token %q already", t.Name)
+		return "", errs.Errorf(errs.Exists, "there is a token %q already", t.Name)
 	}
 	return secret, nil
 }
@@ -151,7 +152,7 @@ func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
 		return fmt.Errorf("revoking a token: %w", err)
 	}
 	if gone == 0 {
-		return Errorf(Invalid, "there is no token %q", name)
+		return errs.Errorf(errs.Invalid, "there is no token %q", name)
 	}
 	return nil
 }
@@ -185,11 +186,11 @@ func (s *Service) authenticate(
 	t.AccountHash = hash
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return t, Errorf(Unauthenticated, "Authentication error")
+		return t, errs.Errorf(errs.Unauthenticated, "Authentication error")
 	case err != nil:
 		return t, fmt.Errorf("reading a token: %w", err)
 	case t.Expired(s.Now()):
-		return Token{}, Errorf(Unauthenticated, "Authentication error: this token has expired")
+		return Token{}, errs.Errorf(errs.Unauthenticated, "Authentication error: this token has expired")
 	case suspended:
 		return t, suspendedError()
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"calotype/internal/clientaddr"
+	"calotype/internal/errs"
 	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -67,7 +68,7 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 		u.claimer = hashHex(r.IdempotencyKey)
 	}
 	if r.Ticket == "" {
-		return nil, Errorf(TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
+		return nil, errs.Errorf(errs.TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
 			"uploadURL whole, as it was given")
 	}
 	err := u.enter(ctx, r.Ticket)
@@ -158,7 +159,7 @@ func (u *Upload) admit(size int64, keys ...string) (err error) {
 func (u *Upload) find(ctx context.Context, ticket string) error {
 	img, err := scanImage(u.s.DB.QueryRow(ctx, selectImage+` WHERE ticket = ?1`, hashHex(ticket)))
 	if errors.Is(err, sql.ErrNoRows) {
-		return Errorf(TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
+		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
 	}
 	if err != nil {
 		return fmt.Errorf("finding a draft by its ticket: %w", err)
@@ -170,7 +171,7 @@ func (u *Upload) find(ctx context.Context, ticket string) error {
 		return suspendedError()
 	}
 	err = u.state(img)
-	if AsError(err).Kind == TicketUsed {
+	if errs.AsError(err).Kind == errs.TicketUsed {
 		if u.repeat, err = u.mayRepeat(ctx, img); err == nil && !u.repeat {
 			err = u.state(img)
 		}
@@ -182,18 +183,18 @@ func (u *Upload) find(ctx context.Context, ticket string) error {
 func (u *Upload) state(img Image) error {
 	switch {
 	case !img.Draft:
-		return Errorf(TicketUsed, "Upload URL already used")
+		return errs.Errorf(errs.TicketUsed, "Upload URL already used")
 	case img.Ticket.Refusals >= maxRefusals:
 		return refusedTooOften()
 	case u.began.After(img.Ticket.Expires):
-		return Errorf(TicketDead, "Upload URL expired at %s",
+		return errs.Errorf(errs.TicketDead, "Upload URL expired at %s",
 			img.Ticket.Expires.Format(time.RFC3339))
 	}
 	return nil
 }
 
 func refusedTooOften() error {
-	return Errorf(TicketDead, "Upload URL is dead: it was refused %d times", maxRefusals)
+	return errs.Errorf(errs.TicketDead, "Upload URL is dead: it was refused %d times", maxRefusals)
 }
 
 // mayRepeat reports whether the ticket was used within the hour by the same Idempotency-Key: then
@@ -242,9 +243,9 @@ func (u *Upload) tooLarge() error {
 func FileTooLarge(limit int64) error {
 	const mib = 1 << 20
 	if limit%mib == 0 {
-		return Errorf(TooLarge, "The file is larger than the %d MiB (%d bytes) allowed", limit/mib, limit)
+		return errs.Errorf(errs.TooLarge, "The file is larger than the %d MiB (%d bytes) allowed", limit/mib, limit)
 	}
-	return Errorf(TooLarge, "The file is larger than the %d bytes allowed", limit)
+	return errs.Errorf(errs.TooLarge, "The file is larger than the %d bytes allowed", limit)
 }
 
 // Size returns how many bytes were written so far.
@@ -393,7 +394,7 @@ func (u *Upload) settle(ctx context.Context, img Image, o *Original, err error) 
 // again answers a repeat of the winner's request with the winner's image.
 func (u *Upload) again(img Image, sum string) (Image, error) {
 	if img.Original == nil || img.Original.SHA256 != sum {
-		return Image{}, Errorf(TicketUsed, "Upload URL already used, by another file")
+		return Image{}, errs.Errorf(errs.TicketUsed, "Upload URL already used, by another file")
 	}
 	u.s.counters.repeats.Add(1)
 	return img, nil
@@ -402,7 +403,7 @@ func (u *Upload) again(img Image, sum string) (Image, error) {
 // examine finds out what the body is.
 func (u *Upload) examine(ctx context.Context) (*Original, error) {
 	if u.size == 0 {
-		return nil, Errorf(Unsupported, "The file is empty: it has no bytes")
+		return nil, errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")
 	}
 	ctx = render.WithAsker(ctx, render.Asker{
 		Account: u.draft.Account, Client: clientaddr.Of(ctx),

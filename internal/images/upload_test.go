@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -49,7 +50,7 @@ func TestOneOf64RacingBodiesWins(t *testing.T) {
 				switch {
 				case err == nil:
 					won = append(won, body)
-				case images.AsError(err).Kind == images.TicketUsed:
+				case errs.AsError(err).Kind == errs.TicketUsed:
 					used++
 				default:
 					t.Errorf("racer %d: %v", i, err)
@@ -81,12 +82,12 @@ func TestTheTenthRefusalKillsTheTicket(t *testing.T) {
 		request := images.UploadRequest{Ticket: ticket}
 		bodies := []struct {
 			body []byte
-			want images.Kind
+			want errs.Kind
 		}{
-			{[]byte("no picture"), images.Unsupported},
-			{nil, images.Unsupported},
-			{imagestest.JPEG(t, 1)[:300], images.Undecodable},
-			{make([]byte, 5001), images.TooLarge},
+			{[]byte("no picture"), errs.Unsupported},
+			{nil, errs.Unsupported},
+			{imagestest.JPEG(t, 1)[:300], errs.Undecodable},
+			{make([]byte, 5001), errs.TooLarge},
 		}
 		for i := range 9 {
 			c := bodies[i%len(bodies)]
@@ -94,14 +95,14 @@ func TestTheTenthRefusalKillsTheTicket(t *testing.T) {
 			wantKind(t, err, c.want)
 		}
 		img, err := core.Image(t.Context(), account, made.ID)
-		if err != nil || img.Ticket.Refusals != 9 || img.Ticket.LastKind != images.Unsupported ||
+		if err != nil || img.Ticket.Refusals != 9 || img.Ticket.LastKind != errs.Unsupported ||
 			img.Ticket.LastMessage == "" {
 			t.Fatalf("the draft says %+v, %v; want 9 refusals and the last reason", img.Ticket, err)
 		}
 		_, err = post(t.Context(), core, request, []byte("the tenth"))
-		wantKind(t, err, images.Unsupported)
+		wantKind(t, err, errs.Unsupported)
 		_, err = post(t.Context(), core, request, imagestest.JPEG(t, 1))
-		wantKind(t, err, images.TicketDead)
+		wantKind(t, err, errs.TicketDead)
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("refused bodies were stored: %v", left)
 		}
@@ -130,7 +131,7 @@ func TestExpiryCountsFromTheRequestsBegin(t *testing.T) {
 		_, late := draft(t, core, images.NewDraft{})
 		clock.forward(30*time.Minute + time.Microsecond)
 		_, err = post(t.Context(), core, images.UploadRequest{Ticket: late}, imagestest.JPEG(t, 1))
-		wantKind(t, err, images.TicketDead)
+		wantKind(t, err, errs.TicketDead)
 	})
 }
 
@@ -152,12 +153,12 @@ func TestALostAnswerIsGivenAgain(t *testing.T) {
 			t.Fatalf("got %+v, %v; want the first answer again", again, err)
 		}
 		_, err = post(t.Context(), core, request, imagestest.JPEG(t, 2))
-		wantKind(t, err, images.TicketUsed)
+		wantKind(t, err, errs.TicketUsed)
 		_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket, IdempotencyKey: "other"}, body)
-		wantKind(t, err, images.TicketUsed)
+		wantKind(t, err, errs.TicketUsed)
 		clock.forward(time.Second)
 		_, err = post(t.Context(), core, request, body)
-		wantKind(t, err, images.TicketUsed)
+		wantKind(t, err, errs.TicketUsed)
 		if left := blobs(t, core); len(left) != 1 {
 			t.Errorf("%d originals are stored, want 1", len(left))
 		}
@@ -197,7 +198,7 @@ func TestADeleteDuringAnUpload(t *testing.T) {
 			var wait sync.WaitGroup
 			wait.Go(func() {
 				_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, i))
-				if err != nil && images.AsError(err).Kind != images.TicketUnknown {
+				if err != nil && errs.AsError(err).Kind != errs.TicketUnknown {
 					t.Error(err)
 				}
 			})
@@ -227,7 +228,7 @@ func TestNearTheReserveUploadsAreRefused(t *testing.T) {
 	core.DiskReserve = 1 << 60
 	_, ticket := draft(t, core, images.NewDraft{})
 	_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
-	wantKind(t, err, images.NoSpace)
+	wantKind(t, err, errs.NoSpace)
 	if left := files(t, filepath.Join(core.Dir, "renditions")); len(left) != 0 {
 		t.Errorf("the renditions did not go first: %v", left)
 	}
@@ -250,7 +251,7 @@ func TestFourBodiesAtOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := core.BeginUpload(ctx, images.UploadRequest{Ticket: ticket, Size: -1})
-	wantKind(t, err, images.Aborted)
+	wantKind(t, err, errs.Aborted)
 
 	told := make(chan error)
 	go func() {
@@ -263,7 +264,7 @@ func TestFourBodiesAtOnce(t *testing.T) {
 	if _, err := held[0].Finish(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, <-told, images.TicketUsed)
+	wantKind(t, <-told, errs.TicketUsed)
 }
 
 func TestFilenames(t *testing.T) {
@@ -316,7 +317,7 @@ func TestRacingCreates(t *testing.T) {
 				img, err := u.Create(t.Context(), "a.jpg", d)
 				if err == nil {
 					made <- img
-				} else if images.AsError(err).Kind != images.Exists {
+				} else if errs.AsError(err).Kind != errs.Exists {
 					t.Error(err)
 				}
 			})

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -110,7 +111,7 @@ func (s *Service) pay(tx *sqldb.Tx, account string, c charge) error {
 func (a Account) refusal(c charge) error {
 	err := a.wouldRefuse(c)
 	if err == nil { // it did a moment ago
-		err = Errorf(LimitReached, "The account has reached a service limit")
+		err = errs.Errorf(errs.LimitReached, "The account has reached a service limit")
 	}
 	return err
 }
@@ -143,11 +144,11 @@ func (a Account) wouldRefuse(c charge) error {
 }
 
 func limitReached(limit string) error {
-	return Errorf(LimitReached, "The account has reached its service limit of %s", limit)
+	return errs.Errorf(errs.LimitReached, "The account has reached its service limit of %s", limit)
 }
 
 func suspendedError() error {
-	return Errorf(AccountSuspended, "The account is suspended: ask the operator of this service")
+	return errs.Errorf(errs.AccountSuspended, "The account is suspended: ask the operator of this service")
 }
 
 // credit gives accounts back what they do not hold any more, in the order of their ids.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb/sqldbtest"
@@ -82,7 +83,7 @@ func TestALimitHoldsAgainst64(t *testing.T) {
 						}
 						if err == nil {
 							made.Add(1)
-						} else if images.AsError(err).Kind != images.LimitReached {
+						} else if errs.AsError(err).Kind != errs.LimitReached {
 							t.Error(err)
 						}
 					})
@@ -120,7 +121,7 @@ func TestDraftsReserve(t *testing.T) {
 		}
 		_, late := draft(t, core, images.NewDraft{})
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
-		wantKind(t, err, images.LimitReached)
+		wantKind(t, err, errs.LimitReached)
 		// An upload that begins in time and ends long after is charged anew, or refused.
 		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: late, Size: size})
 		if err != nil {
@@ -139,7 +140,7 @@ func TestDraftsReserve(t *testing.T) {
 		}
 		limit(t, core, "bytes", 2*size-1)
 		_, err = u.Finish(t.Context(), "a.jpg")
-		wantKind(t, err, images.LimitReached)
+		wantKind(t, err, errs.LimitReached)
 		limit(t, core, "bytes", 2*size)
 		if _, err := u.Finish(t.Context(), "a.jpg"); err != nil {
 			t.Fatal(err)
@@ -185,9 +186,9 @@ func TestMintsCountByTheMinute(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	wantKind(t, core.SetLimit(t.Context(), account, "mints", -2), images.Invalid)
-	wantKind(t, core.SetLimit(t.Context(), account, "id", 1), images.Invalid)
-	wantKind(t, core.SetLimit(t.Context(), "nobody", "mints", 1), images.AccountUnknown)
+	wantKind(t, core.SetLimit(t.Context(), account, "mints", -2), errs.Invalid)
+	wantKind(t, core.SetLimit(t.Context(), account, "id", 1), errs.Invalid)
+	wantKind(t, core.SetLimit(t.Context(), "nobody", "mints", 1), errs.AccountUnknown)
 }
 
 // TestUsageIsARecount does all that changes an account's images, at once and at random.
@@ -272,10 +273,10 @@ func (m mix) do(seed int, now *atomic.Int64) {
 	case 12:
 		err = m.forget()
 	}
-	switch kind := images.AsError(err).Kind; {
+	switch kind := errs.AsError(err).Kind; {
 	case err == nil:
-	case kind == images.Exists, kind == images.ImageNotFound, kind == images.LimitReached,
-		kind == images.WebhookNotFound, kind == images.TicketUnknown, kind == images.TicketDead, kind == images.TicketUsed:
+	case kind == errs.Exists, kind == errs.ImageNotFound, kind == errs.LimitReached,
+		kind == errs.WebhookNotFound, kind == errs.TicketUnknown, kind == errs.TicketDead, kind == errs.TicketUsed:
 	default:
 		m.t.Error(err)
 	}
@@ -302,7 +303,7 @@ func (m mix) tell() error {
 		return err
 	}
 	err = m.core.DeleteWebhook(m.t.Context(), m.account, w.ID)
-	if images.AsError(err).Kind == images.WebhookNotFound {
+	if errs.AsError(err).Kind == errs.WebhookNotFound {
 		err = nil // another worker has
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
@@ -35,20 +36,20 @@ var defaultVariant = Variant{ID: "public", Options: render.Options{
 
 var (
 	variantName  = regexp.MustCompile(`^[A-Za-z0-9]{1,` + strconv.Itoa(maxVariantName) + `}$`)
-	errNoVariant = Errorf(VariantNotFound, "This account has no variant of this name")
+	errNoVariant = errs.Errorf(errs.VariantNotFound, "This account has no variant of this name")
 )
 
 // check returns nil or an Invalid error that says what would be right. One side is enough: the
 // other then follows the picture's proportions.
 func (v Variant) check() error {
 	if !variantName.MatchString(v.ID) {
-		return Errorf(Invalid, "the id of a variant must be 1 to 99 letters and digits")
+		return errs.Errorf(errs.Invalid, "the id of a variant must be 1 to 99 letters and digits")
 	}
 	if err := v.Options.Validate(); err != nil {
-		return Errorf(Invalid, "options: %v", err)
+		return errs.Errorf(errs.Invalid, "options: %v", err)
 	}
 	if v.Options.Width == 0 && v.Options.Height == 0 {
-		return Errorf(Invalid, "options must hold a width, a height or both")
+		return errs.Errorf(errs.Invalid, "options must hold a width, a height or both")
 	}
 	if v.BrowserTTL != 0 {
 		return checkBrowserTTL(v.BrowserTTL)
@@ -87,13 +88,13 @@ func whyNotMade(tx *sqldb.Tx, account, id string) error {
 	case err != nil:
 		return err
 	case slices.Contains(names, id):
-		return Errorf(Exists, "Resource already exists: there is a variant of this id")
+		return errs.Errorf(errs.Exists, "Resource already exists: there is a variant of this id")
 	case len(names) < MaxVariants:
 		if err := tooLongFor(tx, account); err != nil {
 			return err
 		}
 	}
-	return Errorf(LimitReached, "The account has %d variants already, which is the limit: "+
+	return errs.Errorf(errs.LimitReached, "The account has %d variants already, which is the limit: "+
 		"delete one first", MaxVariants)
 }
 

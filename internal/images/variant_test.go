@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -32,7 +33,7 @@ func TestVariants(t *testing.T) {
 		if got, err := core.Variant(ctx, account, "Hero9"); err != nil || got != hero {
 			t.Fatalf("got %+v, %v, want %+v", got, err, hero)
 		}
-		wantKind(t, core.CreateVariant(ctx, account, hero), images.Exists)
+		wantKind(t, core.CreateVariant(ctx, account, hero), errs.Exists)
 		// Names differ by case, and stand in the order of their bytes.
 		for _, id := range []string{"hero9", "9"} {
 			v := images.Variant{ID: id, Options: recipe(0, 5)}
@@ -67,10 +68,10 @@ func TestVariants(t *testing.T) {
 		}
 		for _, id := range []string{"Hero9", "", "a\x00", "\xff", "a b", strings.Repeat("x", 100)} {
 			_, err := core.Variant(ctx, account, id)
-			wantKind(t, err, images.VariantNotFound)
-			wantKind(t, core.DeleteVariant(ctx, account, id), images.VariantNotFound)
+			wantKind(t, err, errs.VariantNotFound)
+			wantKind(t, core.DeleteVariant(ctx, account, id), errs.VariantNotFound)
 			_, err = core.ChangeVariant(ctx, account, id, images.VariantChange{Options: recipe(1, 1)})
-			wantKind(t, err, images.VariantNotFound)
+			wantKind(t, err, errs.VariantNotFound)
 		}
 	})
 }
@@ -101,12 +102,12 @@ func TestVariantRules(t *testing.T) {
 		v.ID = "fresh"
 		spoil(&v)
 		if err := core.CreateVariant(t.Context(), account, v); err == nil ||
-			images.AsError(err).Kind != images.Invalid {
+			errs.AsError(err).Kind != errs.Invalid {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
 	v := images.Variant{ID: "x", Options: recipe(1, 1)}
-	wantKind(t, core.CreateVariant(t.Context(), "unknown", v), images.AccountUnknown)
+	wantKind(t, core.CreateVariant(t.Context(), "unknown", v), errs.AccountUnknown)
 }
 
 // Eight nodes make variants at once: not one too many, and none twice.
@@ -123,9 +124,9 @@ func TestNoMoreVariantsThanAllowed(t *testing.T) {
 			t.Errorf("%d variants, %d made, %v", len(all), made, err)
 		}
 		full := images.Variant{ID: "more", Options: recipe(1, 1)}
-		wantKind(t, first.CreateVariant(t.Context(), account, full), images.LimitReached)
+		wantKind(t, first.CreateVariant(t.Context(), account, full), errs.LimitReached)
 		full.ID = "public"
-		wantKind(t, first.CreateVariant(t.Context(), account, full), images.Exists)
+		wantKind(t, first.CreateVariant(t.Context(), account, full), errs.Exists)
 	})
 }
 
@@ -143,12 +144,12 @@ func atOnce(
 			defer core.Close()
 			for i := range 40 {
 				err := fn(core, node, i)
-				kind := images.AsError(err).Kind
+				kind := errs.AsError(err).Kind
 				mu.Lock()
 				switch {
 				case err == nil:
 					made++
-				case kind != images.Exists && kind != images.LimitReached:
+				case kind != errs.Exists && kind != errs.LimitReached:
 					t.Error(err)
 				}
 				mu.Unlock()
@@ -173,7 +174,7 @@ func TestVariantsTakeEffectAtOnce(t *testing.T) {
 			return core.Resolve(ctx, owner.Hash, img.ID, "hero")
 		}
 		_, err = resolve()
-		wantKind(t, err, images.VariantNotFound)
+		wantKind(t, err, errs.VariantNotFound)
 		v := images.Variant{ID: "hero", Options: recipe(10, 10)}
 		if err := core.CreateVariant(ctx, account, v); err != nil {
 			t.Fatal(err)
@@ -196,7 +197,7 @@ func TestVariantsTakeEffectAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		r, err := resolve()
-		wantKind(t, err, images.VariantNotFound)
+		wantKind(t, err, errs.VariantNotFound)
 		if r.Image.ID != img.ID || r.Account.ID != account {
 			t.Errorf("without a variant: %+v", r)
 		}
@@ -231,13 +232,13 @@ func TestAccountConfig(t *testing.T) {
 		check("time", got, err)
 		_, err = core.ConfigureAccount(ctx, account, images.AccountConfigChange{
 			FlexibleVariants: ptr(false), BrowserTTL: ptr(time.Minute)})
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 		check("refused", want, nil)
 		want.FlexibleVariants = false
 		got, err = core.ConfigureAccount(ctx, account,
 			images.AccountConfigChange{FlexibleVariants: ptr(false)})
 		check("off", got, err)
 		_, err = core.ConfigureAccount(ctx, "unknown", images.AccountConfigChange{})
-		wantKind(t, err, images.AccountUnknown)
+		wantKind(t, err, errs.AccountUnknown)
 	})
 }

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/errs"
 	"context"
 	"database/sql"
 	"errors"
@@ -31,7 +32,7 @@ func (s *Service) WaitImage(
 	}
 	lease, err := s.shares.waits.TryAcquire(1, account)
 	if err != nil {
-		return Image{}, full("Too many requests wait for uploads", err)
+		return Image{}, errs.AtCapacity("Too many requests wait for uploads", err)
 	}
 	defer lease.Release()
 	done := s.waits.enter(s, img.Key)
@@ -45,12 +46,12 @@ func (s *Service) WaitImage(
 	case <-done:
 	case <-timeout.C:
 	case <-ctx.Done():
-		return Image{}, Errorf(Aborted, "The request was aborted by the client")
+		return Image{}, errs.Errorf(errs.Aborted, "The request was aborted by the client")
 	}
 	// By its key: an edit may have given it another id meanwhile.
 	img, err = s.imageOfKey(ctx, img.Key)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = Errorf(ImageNotFound, "Image not found")
+		err = errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
 	return img, err
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -54,11 +55,11 @@ func TestWait(t *testing.T) {
 			t.Errorf("after the time: %+v, %v", got, err)
 		}
 		leave()
-		wantKind(t, (<-left).err, images.Aborted)
+		wantKind(t, (<-left).err, errs.Aborted)
 		if err := core.DeleteImage(t.Context(), account, cancelled.ID); err != nil {
 			t.Fatal(err)
 		}
-		wantKind(t, (<-gone).err, images.ImageNotFound)
+		wantKind(t, (<-gone).err, errs.ImageNotFound)
 		if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket},
 			imagestest.JPEG(t, 1)); err != nil {
 			t.Fatal(err)
@@ -75,7 +76,7 @@ func TestWait(t *testing.T) {
 			t.Errorf("an image: %+v, %v", got, err)
 		}
 		_, err := core.WaitImage(t.Context(), account, "unknown", long)
-		wantKind(t, err, images.ImageNotFound)
+		wantKind(t, err, errs.ImageNotFound)
 	})
 }
 
@@ -96,8 +97,8 @@ func TestWaitersAreBounded(t *testing.T) {
 	}
 	until(t, func() bool { return core.Waiting() == 500 })
 	_, err := core.WaitImage(t.Context(), account, drafts[0].ID, time.Hour)
-	wantKind(t, err, images.Busy)
-	if images.AsError(err).RetryAfter == 0 {
+	wantKind(t, err, errs.Busy)
+	if errs.AsError(err).RetryAfter == 0 {
 		t.Error("it is not said when to come again")
 	}
 	// Another account takes what it gets; a third one still waits for its own.
@@ -108,14 +109,14 @@ func TestWaitersAreBounded(t *testing.T) {
 	for range 250 {
 		rest.Go(func() {
 			_, err := core.WaitImage(ctx, ids[0], greedy.ID, time.Hour)
-			if images.AsError(err).Kind != images.Aborted {
+			if errs.AsError(err).Kind != errs.Aborted {
 				t.Errorf("who leaves: %v", err)
 			}
 		})
 	}
 	until(t, func() bool { return core.Waiting() == 750 })
 	_, err = core.WaitImage(t.Context(), ids[0], greedy.ID, time.Hour)
-	wantKind(t, err, images.Busy)
+	wantKind(t, err, errs.Busy)
 	third, _ := ticketOf(t, core, ids[1])
 	if img, err := core.WaitImage(t.Context(), ids[1], third.ID, time.Millisecond); err != nil || !img.Draft {
 		t.Errorf("a third account: %+v, %v", img, err)

@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -54,8 +55,8 @@ const (
 )
 
 var (
-	errNoWebhook = Errorf(WebhookNotFound, "Webhook destination not found")
-	errNoStream  = Errorf(WebhookNotFound, "Stream not found: open it first")
+	errNoWebhook = errs.Errorf(errs.WebhookNotFound, "Webhook destination not found")
+	errNoStream  = errs.Errorf(errs.WebhookNotFound, "Stream not found: open it first")
 )
 
 // A WebhookChange is what a client wants of a webhook. Nil fields were not given.
@@ -137,16 +138,16 @@ func (w *Webhook) change(c WebhookChange) error {
 	}
 	switch {
 	case w.Name == "" || utf8.RuneCountInString(w.Name) > most || !plainText(w.Name):
-		return Errorf(Invalid, "name must be 1 to %d characters of plain text", most)
+		return errs.Errorf(errs.Invalid, "name must be 1 to %d characters of plain text", most)
 	case len(w.Secret) > maxWebhookSecret || !isHeaderValue(w.Secret):
-		return Errorf(Invalid, "secret must be at most %d visible ASCII characters, as it is sent "+
+		return errs.Errorf(errs.Invalid, "secret must be at most %d visible ASCII characters, as it is sent "+
 			"in a header", maxWebhookSecret)
 	case len(w.Events) == 0:
-		return Errorf(Invalid, "events must name one type or more: %s", eventTypeList())
+		return errs.Errorf(errs.Invalid, "events must name one type or more: %s", eventTypeList())
 	}
 	for _, e := range w.Events {
 		if !slices.Contains(EventTypes, e) {
-			return Errorf(Invalid, "events: %.80q is none; there are %s", e, eventTypeList())
+			return errs.Errorf(errs.Invalid, "events: %.80q is none; there are %s", e, eventTypeList())
 		}
 	}
 	if w.Stream {
@@ -174,10 +175,10 @@ func webhookURL(address string) (*url.URL, error) {
 	switch {
 	case err != nil || len(address) > maxWebhookURL || u.Hostname() == "" ||
 		u.Scheme != "http" && u.Scheme != "https":
-		return nil, Errorf(Invalid, "url must be like https://example.com/hook, of at most %d "+
+		return nil, errs.Errorf(errs.Invalid, "url must be like https://example.com/hook, of at most %d "+
 			"characters", maxWebhookURL)
 	case u.User != nil:
-		return nil, Errorf(Invalid, "url must not hold a user or password: give a secret, which is "+
+		return nil, errs.Errorf(errs.Invalid, "url must not hold a user or password: give a secret, which is "+
 			"sent in the header cf-webhook-auth")
 	}
 	return u, nil
@@ -216,7 +217,7 @@ func (w Webhook) insert(tx *sqldb.Tx) error {
 		w.ID, w.Account, kind, w.Name, w.URL, w.Secret, joinEvents(w.Events),
 		w.SigningKeys[0], micros(w.Created), most, nullMicros(w.Paused), w.PauseReason)
 	if err == nil && made == 0 {
-		err = Errorf(LimitReached, "The account has %d of these already, which is the limit: "+
+		err = errs.Errorf(errs.LimitReached, "The account has %d of these already, which is the limit: "+
 			"delete one first", most)
 	}
 	return err
@@ -241,7 +242,7 @@ func (s *Service) ChangeWebhook(
 		return Webhook{}, err
 	}
 	if old.Secret != "" && c.Secret == nil && !sameHost(old.URL, w.URL) {
-		return Webhook{}, Errorf(Invalid, "the url leads to another host: give secret again, or an "+
+		return Webhook{}, errs.Errorf(errs.Invalid, "the url leads to another host: give secret again, or an "+
 			"empty one, so that no secret reaches a host that it was not meant for")
 	}
 	tested := test != nil && (w.URL != old.URL || !w.Paused.IsZero())
@@ -263,7 +264,7 @@ func (s *Service) ChangeWebhook(
 		return Webhook{}, fmt.Errorf("changing a webhook: %w", err)
 	}
 	if changed == 0 {
-		return Webhook{}, Errorf(WebhookNotFound, "Webhook destination not found: it was changed meanwhile")
+		return Webhook{}, errs.Errorf(errs.WebhookNotFound, "Webhook destination not found: it was changed meanwhile")
 	}
 	return w, nil
 }

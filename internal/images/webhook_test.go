@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -47,10 +48,10 @@ func TestWebhooks(t *testing.T) {
 		// The secret stays, but does not go to another host.
 		_, err = core.ChangeWebhook(ctx, account, w.ID,
 			images.WebhookChange{URL: ptr("https://example.org/a")}, pass)
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 		_, err = core.ChangeWebhook(ctx, account, w.ID,
 			images.WebhookChange{URL: ptr("http://example.com/a")}, pass) // in the clear
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 		tested = images.Webhook{}
 		seen, err := core.ChangeWebhook(ctx, account, w.ID, images.WebhookChange{Name: ptr("m")}, pass)
 		if err != nil || tested.ID != "" || seen.Secret != "s3cret" || seen.Name != "m" {
@@ -77,17 +78,17 @@ func TestWebhooks(t *testing.T) {
 		// Nobody of another account reaches it.
 		other := strings.Repeat("a", 32)
 		_, err = core.Webhook(ctx, other, w.ID)
-		wantKind(t, err, images.WebhookNotFound)
-		wantKind(t, core.DeleteWebhook(ctx, other, w.ID), images.WebhookNotFound)
-		wantKind(t, core.ResumeWebhook(ctx, other, w.ID), images.WebhookNotFound)
+		wantKind(t, err, errs.WebhookNotFound)
+		wantKind(t, core.DeleteWebhook(ctx, other, w.ID), errs.WebhookNotFound)
+		wantKind(t, core.ResumeWebhook(ctx, other, w.ID), errs.WebhookNotFound)
 		_, err = core.RotateWebhookKey(ctx, other, w.ID)
-		wantKind(t, err, images.WebhookNotFound)
+		wantKind(t, err, errs.WebhookNotFound)
 
 		p := policy(t, core, "p", w.ID)
 		if err := core.DeleteWebhook(ctx, account, w.ID); err != nil {
 			t.Fatal(err)
 		}
-		wantKind(t, core.DeleteWebhook(ctx, account, w.ID), images.WebhookNotFound)
+		wantKind(t, core.DeleteWebhook(ctx, account, w.ID), errs.WebhookNotFound)
 		left, err := core.NotificationPolicy(ctx, account, p.ID)
 		if err != nil || len(left.Webhooks) != 0 {
 			t.Errorf("the policy tells %+v, %v", left, err)
@@ -115,15 +116,15 @@ func TestWebhookRules(t *testing.T) {
 		"no types":        {Name: ptr("n"), URL: ptr("https://example.com"), Events: []images.EventType{}},
 	} {
 		_, err := core.CreateWebhook(t.Context(), account, c, nil)
-		if err == nil || images.AsError(err).Kind != images.Invalid || strings.Contains(err.Error(), "canary") {
+		if err == nil || errs.AsError(err).Kind != errs.Invalid || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	_, err := core.CreateNotificationPolicy(t.Context(), account, images.PolicyChange{
 		Name: ptr("n"), Webhooks: &[]string{"nobody"}})
-	wantKind(t, err, images.Invalid)
+	wantKind(t, err, errs.Invalid)
 	_, err = core.CreateNotificationPolicy(t.Context(), account, images.PolicyChange{Name: ptr("n")})
-	wantKind(t, err, images.Invalid)
+	wantKind(t, err, errs.Invalid)
 }
 
 func TestSigningKeysRotate(t *testing.T) {
@@ -162,7 +163,7 @@ func TestNoMoreWebhooksThanAllowed(t *testing.T) {
 				switch {
 				case err == nil:
 					made.Add(1)
-				case images.AsError(err).Kind == images.LimitReached:
+				case errs.AsError(err).Kind == errs.LimitReached:
 					refused.Add(1)
 				default:
 					t.Error(err)
@@ -214,6 +215,6 @@ func TestAStreamIsOpenedOnce(t *testing.T) {
 			t.Errorf("the webhooks are %+v, %v", all, err)
 		}
 		_, err = core.Webhook(t.Context(), account, w.ID)
-		wantKind(t, err, images.WebhookNotFound)
+		wantKind(t, err, errs.WebhookNotFound)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
 
@@ -146,7 +147,7 @@ func (s *Service) endStreams(ctx context.Context) error {
 	}
 	for _, w := range streams {
 		err := s.deleteWebhook(ctx, w[1], w[0], endedStream(3, 4), dead, idle)
-		if err != nil && AsError(err).Kind != WebhookNotFound { // it was asked for meanwhile
+		if err != nil && errs.AsError(err).Kind != errs.WebhookNotFound { // it was asked for meanwhile
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb/sqldbtest"
@@ -138,7 +139,7 @@ func TestEnsureWebhookAgain(t *testing.T) {
 			t.Errorf("the client's own webhook leads to %s, %v", left.URL, err)
 		}
 		_, _, err = core.EnsureWebhook(ctx, account, name, webhookTo("ftp://x"), "")
-		wantKind(t, err, images.Invalid)
+		wantKind(t, err, errs.Invalid)
 	})
 }
 
@@ -209,7 +210,7 @@ func TestAddWebhook(t *testing.T) {
 	name := "backend"
 	c := webhookTo("https://example.com/hook")
 	c.Name = &name
-	refused := images.Errorf(images.WebhookRefused, "no")
+	refused := errs.Errorf(errs.WebhookRefused, "no")
 	_, err := core.AddWebhook(ctx, account, c, func(context.Context, images.Webhook) error {
 		return refused
 	})
@@ -225,9 +226,9 @@ func TestAddWebhook(t *testing.T) {
 		_, err = core.CreateNotificationPolicy(ctx, account,
 			images.PolicyChange{Name: &name, Enabled: &enabled, Webhooks: &targets})
 	}
-	wantKind(t, err, images.LimitReached)
+	wantKind(t, err, errs.LimitReached)
 	_, err = core.AddWebhook(ctx, account, c, nil)
-	wantKind(t, err, images.LimitReached)
+	wantKind(t, err, errs.LimitReached)
 	if all, err := core.Webhooks(ctx, account); err != nil || len(all) != 1 {
 		t.Errorf("%d webhooks, %v", len(all), err)
 	}

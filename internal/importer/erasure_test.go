@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -31,7 +32,7 @@ func TestAnImportUndoesNoErasure(t *testing.T) {
 					t.Error(err)
 				}
 				err = core.DeleteImage(t.Context(), account, deleted)
-				if err != nil && images.AsError(err).Kind != images.ImageNotFound {
+				if err != nil && errs.AsError(err).Kind != errs.ImageNotFound {
 					t.Error(err)
 				}
 			}

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -282,7 +283,7 @@ func (r *run) judge(ctx context.Context, id string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	answer, refusal := new(statusError), new(images.Error)
+	answer, refusal := new(statusError), new(errs.Error)
 	switch {
 	case errors.As(err, &answer):
 		if answer.forbids() {
@@ -293,15 +294,15 @@ func (r *run) judge(ctx context.Context, id string, err error) error {
 		return nil
 	case errors.As(err, &refusal):
 		switch refusal.Kind {
-		case images.Unsupported, images.Undecodable, images.OverLimits, images.TooLarge,
-			images.Invalid, images.InvalidID:
+		case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.TooLarge,
+			errs.Invalid, errs.InvalidID:
 			r.failing.Store(0)
 			r.report.refuse(id, err)
 			return nil
-		case images.Exists, images.ImageNotFound: // it was there or not a moment ago
+		case errs.Exists, errs.ImageNotFound: // it was there or not a moment ago
 			r.report.fail(id, err)
 			return nil
-		case images.Busy:
+		case errs.Busy:
 		default:
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -132,7 +133,7 @@ func (r *report) set(id string, outcome Outcome, reason string) {
 func (r *report) refuse(id string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.set(id, Refused, images.AsError(err).Msg)
+	r.set(id, Refused, errs.AsError(err).Msg)
 }
 
 // refused reports whether the image was refused for its content before.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -71,9 +72,9 @@ func (r *run) variants(ctx context.Context) error {
 
 // setting notes what became of a setting. The error is one that stops all.
 func (r *run) setting(what, id string, outcome Outcome, err error) error {
-	refusal := new(images.Error)
+	refusal := new(errs.Error)
 	switch {
-	case errors.As(err, &refusal) && refusal.Kind != images.Busy:
+	case errors.As(err, &refusal) && refusal.Kind != errs.Busy:
 		r.report.problem(what, id, Refused, refusal.Msg)
 	case err != nil:
 		return err
@@ -89,7 +90,7 @@ func (r *run) setting(what, id string, outcome Outcome, err error) error {
 // unless it is the one that every account begins with.
 func (r *run) variant(ctx context.Context, v images.Variant) (Outcome, error) {
 	here, err := r.Core.Variant(ctx, r.Account.ID, v.ID)
-	if err != nil && images.AsError(err).Kind == images.VariantNotFound {
+	if err != nil && errs.AsError(err).Kind == errs.VariantNotFound {
 		return "", r.Core.CreateVariant(ctx, r.Account.ID, v)
 	}
 	if err != nil || here == v {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/outbound"
 )
@@ -178,7 +179,7 @@ func (s *source) retry(ctx context.Context, fn func() error) error {
 // again reports whether what failed with err may succeed after some time.
 func (s *source) again(err error) (after time.Duration, again bool) {
 	answer := new(statusError)
-	refused := new(images.Error)
+	refused := new(errs.Error)
 	switch {
 	case errors.As(err, &answer):
 		if answer.retryAfter > 0 && answer.passing() {
@@ -191,7 +192,7 @@ func (s *source) again(err error) (after time.Duration, again bool) {
 		return answer.retryAfter, answer.passing()
 	case errors.As(err, new(brokenError)), errors.Is(err, images.ErrNotWhole):
 		return 0, true
-	case errors.As(err, &refused) && refused.Kind == images.Busy:
+	case errors.As(err, &refused) && refused.Kind == errs.Busy:
 		return refused.RetryAfter, true
 	}
 	return 0, false

@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/v4"
 )
@@ -104,7 +105,7 @@ func (in *intake) answer(r *http.Request, b *v4.Body, line *logLine) (result any
 	case http.MethodPost:
 		result, err = in.post(r, b, line)
 		if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-			err = images.Errorf(images.Aborted, "The request was aborted by the client")
+			err = errs.Errorf(errs.Aborted, "The request was aborted by the client")
 		}
 		return result, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/limit"
@@ -63,7 +64,7 @@ func TestLint(t *testing.T) {
 	t.Parallel()
 	m, core := watched(t)
 	m.Surface("api")("GET images/v2")(200, time.Second)
-	core.CountUpload(images.Errorf(images.Forbidden, "of no usual kind"))
+	core.CountUpload(errs.Errorf(errs.Forbidden, "of no usual kind"))
 	m.Webhooks([]string{"delivered"})("delivered", time.Second)
 	problems, err := testutil.GatherAndLint(m.registry)
 	if err != nil {
@@ -166,8 +167,8 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	core.CountUpload(nil)
-	core.CountUpload(images.Errorf(images.Undecodable, "bad"))
-	core.CountUpload(images.Errorf(images.Forbidden, "of no usual kind"))
+	core.CountUpload(errs.Errorf(errs.Undecodable, "bad"))
+	core.CountUpload(errs.Errorf(errs.Forbidden, "of no usual kind"))
 	s := core.Render.Status()
 	sandbox := "0"
 	if s.Sandbox.Complete {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/render"
@@ -20,11 +21,11 @@ const (
 
 // uploadKinds are the refusals that uploads usually end with. They are shown from 0 on; others
 // when there are any.
-var uploadKinds = []images.Kind{
-	images.Internal, images.TicketUnknown, images.TicketUsed, images.TicketDead,
-	images.TicketCrowded, images.NotForm, images.TooLarge, images.TooSlow, images.Aborted,
-	images.Unsupported, images.Undecodable, images.OverLimits, images.Invalid, images.Busy,
-	images.NoSpace,
+var uploadKinds = []errs.Kind{
+	errs.Internal, errs.TicketUnknown, errs.TicketUsed, errs.TicketDead,
+	errs.TicketCrowded, errs.NotForm, errs.TooLarge, errs.TooSlow, errs.Aborted,
+	errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.Invalid, errs.Busy,
+	errs.NoSpace,
 }
 
 // A watcher collects what the core and the pool tell when they are asked.

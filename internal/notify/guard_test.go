@@ -8,6 +8,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -26,8 +27,8 @@ func TestGuard(t *testing.T) {
 		"http://[::1]" + port, "http://0.0.0.0" + port, "http://10.0.0.1/",
 	} {
 		err := closed.Test(t.Context(), images.Webhook{Name: "n", URL: url})
-		e := new(images.Error)
-		if !errors.As(err, &e) || e.Kind != images.WebhookRefused || !strings.Contains(e.Msg, "-outbound-allow") {
+		e := new(errs.Error)
+		if !errors.As(err, &e) || e.Kind != errs.WebhookRefused || !strings.Contains(e.Msg, "-outbound-allow") {
 			t.Errorf("at save, %s: %v", url, err)
 		}
 	}
@@ -38,7 +39,7 @@ func TestGuard(t *testing.T) {
 	}
 	open := newNotifier(core, loopback...)
 	err := open.Test(t.Context(), images.Webhook{Name: "n", URL: redirect.URL})
-	if images.AsError(err).Kind != images.WebhookRefused || !strings.Contains(err.Error(), "307") {
+	if errs.AsError(err).Kind != errs.WebhookRefused || !strings.Contains(err.Error(), "307") {
 		t.Errorf("a redirect: %v", err)
 	}
 	// What was saved while it might be reached is refused when it is sent.
@@ -79,7 +80,7 @@ func TestTest(t *testing.T) {
 	}
 	r.answer = func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
 	err = n.Test(t.Context(), w)
-	if images.AsError(err).Kind != images.WebhookRefused || !strings.Contains(err.Error(), "418") {
+	if errs.AsError(err).Kind != errs.WebhookRefused || !strings.Contains(err.Error(), "418") {
 		t.Errorf("a receiver that does not take it: %v", err)
 	}
 }

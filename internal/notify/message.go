@@ -13,6 +13,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/v4"
 )
@@ -53,7 +54,7 @@ func SetSigningSecret(c *images.WebhookChange, secret string) error {
 	}
 	key, ok := SigningKey(secret)
 	if !ok { // not quoted: it may be a secret
-		return images.Errorf(images.Invalid, "the signing secret must be %q, or %s", NewSigningSecret,
+		return errs.Errorf(errs.Invalid, "the signing secret must be %q, or %s", NewSigningSecret,
 			SigningSecretForm)
 	}
 	c.SigningKey = key
@@ -149,7 +150,7 @@ func (n *Notifier) data(d images.Delivery) any {
 		Event: string(e.Type), Image: v4.OwnerImage(e.Image, variants), PreviousID: e.PreviousID,
 	}
 	if f := e.Failure; f != nil {
-		wire := v4.Refusal(&images.Error{Kind: f.Kind, Msg: f.Message})
+		wire := v4.Refusal(&errs.Error{Kind: f.Kind, Msg: f.Message})
 		told.Error = &failure{wire.Code, wire.Message, f.Kind.String(), f.Attempt, f.Final}
 	}
 	return told

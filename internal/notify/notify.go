@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
@@ -329,10 +330,10 @@ func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
 	case ctx.Err() != nil:
 		return errAborted
 	case err != nil:
-		return images.Errorf(images.WebhookRefused, "The test event could not be delivered: %s",
+		return errs.Errorf(errs.WebhookRefused, "The test event could not be delivered: %s",
 			why(err))
 	case status < 200 || status > 299:
-		return images.Errorf(images.WebhookRefused, "The test event was not taken: the receiver "+
+		return errs.Errorf(errs.WebhookRefused, "The test event was not taken: the receiver "+
 			"answered with status %d, not with 2xx", status)
 	}
 	return nil

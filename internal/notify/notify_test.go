@@ -16,6 +16,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/notify"
@@ -382,7 +383,7 @@ func TestTestsAreBounded(t *testing.T) {
 		})
 	}
 	eventually(t, "tests", func() bool { return len(r.messages()) == most })
-	if err := n.Test(t.Context(), w); kindOf(err) != images.Busy {
+	if err := n.Test(t.Context(), w); kindOf(err) != errs.Busy {
 		t.Errorf("one more: %v", err)
 	}
 	w.Account = "another"

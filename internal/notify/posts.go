@@ -3,6 +3,7 @@ package notify
 import (
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
@@ -91,6 +92,6 @@ func release(all []*slot) {
 
 // busy is the refusal of what a pool has no room for.
 func busy(msg string, err error) error {
-	return &images.Error{Kind: images.Busy, Msg: msg + "; try again in a few seconds",
+	return &errs.Error{Kind: errs.Busy, Msg: msg + "; try again in a few seconds",
 		RetryAfter: 2 * time.Second, Err: err}
 }

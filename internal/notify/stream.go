@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -53,7 +54,7 @@ func (n *Notifier) Claim(
 	}
 }
 
-var errAborted = images.Errorf(images.Aborted, "The request was aborted by the client")
+var errAborted = errs.Errorf(errs.Aborted, "The request was aborted by the client")
 
 // claim claims deliveries, and gives them back if the caller has gone away meanwhile. It looks by a
 // read first: those who ask for nothing, however often, make no writer wait.

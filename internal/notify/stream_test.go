@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/notify"
 )
 
-func kindOf(err error) images.Kind { return images.AsError(err).Kind }
+func kindOf(err error) errs.Kind { return errs.AsError(err).Kind }
 
 // TestClaimsThatWaitAreBounded has two accounts take all that they get: a third always gets in.
 func TestClaimsThatWaitAreBounded(t *testing.T) {
@@ -39,7 +40,7 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 	var waiting sync.WaitGroup
 	wait := func(w images.Webhook) {
 		waiting.Go(func() {
-			if _, err := n.Claim(ctx, w, 1, notify.MaxClaimWait); kindOf(err) != images.Aborted {
+			if _, err := n.Claim(ctx, w, 1, notify.MaxClaimWait); kindOf(err) != errs.Aborted {
 				t.Errorf("a claim whose caller left: %v", err)
 			}
 		})
@@ -49,8 +50,8 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 		wait(ours)
 	}
 	eventually(t, "all to wait", func() bool { return n.Waiting() == most })
-	if _, err := n.Claim(ctx, ours, 1, time.Second); kindOf(err) != images.Busy ||
-		images.AsError(err).RetryAfter <= 0 {
+	if _, err := n.Claim(ctx, ours, 1, time.Second); kindOf(err) != errs.Busy ||
+		errs.AsError(err).RetryAfter <= 0 {
 		t.Errorf("one more: %v", err)
 	}
 	// Who does not wait takes no place.
@@ -61,7 +62,7 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 		wait(theirs)
 	}
 	eventually(t, "another account", func() bool { return n.Waiting() == most+most/2 })
-	if _, err := n.Claim(ctx, theirs, 1, time.Second); kindOf(err) != images.Busy {
+	if _, err := n.Claim(ctx, theirs, 1, time.Second); kindOf(err) != errs.Busy {
 		t.Errorf("one more of another account: %v", err)
 	}
 	wait(third)
@@ -144,7 +145,7 @@ func TestAClaimEndsWithRun(t *testing.T) {
 		t.Errorf("at the end: %v", err)
 	}
 	upload(t, core, images.NewDraft{}, 1)
-	if _, err := n.Claim(t.Context(), w, 1, 0); kindOf(err) != images.Busy {
+	if _, err := n.Claim(t.Context(), w, 1, 0); kindOf(err) != errs.Busy {
 		t.Errorf("after the end: %v", err)
 	}
 	// So that it is there for whoever asks next.

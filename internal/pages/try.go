@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/v4"
 )
@@ -230,7 +231,7 @@ func (p *pages) makeDraft(r *http.Request) (any, error) {
 func (p *pages) showImage(r *http.Request) (any, error) {
 	id := r.URL.Query().Get("id")
 	if !p.drafts.has(id) {
-		return nil, images.Errorf(images.ImageNotFound,
+		return nil, errs.Errorf(errs.ImageNotFound,
 			"This page has made no such image since the server was started.")
 	}
 	if err := p.looks.take(); err != nil {

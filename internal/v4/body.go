@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 const (
@@ -67,7 +67,7 @@ func NewBody(w http.ResponseWriter, r *http.Request, limits BodyLimits) *Body {
 // BytesRead returns how many bytes have come.
 func (b *Body) BytesRead() int64 { return b.read }
 
-// Read returns an *images.Error for what the body is to blame for.
+// Read returns an *errs.Error for what the body is to blame for.
 func (b *Body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
@@ -88,12 +88,12 @@ func (b *Body) Read(p []byte) (int, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = b.tooSlow()
 	case err != nil && err != io.EOF:
-		err = images.Errorf(images.Aborted, "The request was aborted by the client")
+		err = errs.Errorf(errs.Aborted, "The request was aborted by the client")
 	case b.read > b.limits.Bytes:
-		n, err = 0, images.Errorf(images.TooLarge, "The request is larger than the %d bytes allowed",
+		n, err = 0, errs.Errorf(errs.TooLarge, "The request is larger than the %d bytes allowed",
 			b.limits.Bytes)
 	case err == nil && b.crawls():
-		n, err = 0, images.Errorf(images.TooSlow, "The upload came too slowly: at least %d bytes a "+
+		n, err = 0, errs.Errorf(errs.TooSlow, "The upload came too slowly: at least %d bytes a "+
 			"second must come, over any %v; send a smaller file, or over a faster connection",
 			leastRate, rateWindow)
 	}
@@ -111,10 +111,10 @@ func (b *Body) Read(p []byte) (int, error) {
 // tooSlow says which deadline has passed.
 func (b *Body) tooSlow() error {
 	if time.Now().Before(b.until) {
-		return images.Errorf(images.TooSlow, "The upload came too slowly: nothing came for %v; "+
+		return errs.Errorf(errs.TooSlow, "The upload came too slowly: nothing came for %v; "+
 			"send it again, over a connection that holds", b.limits.Idle)
 	}
-	return images.Errorf(images.TooSlow, "The upload came too slowly: it must be complete within "+
+	return errs.Errorf(errs.TooSlow, "The upload came too slowly: it must be complete within "+
 		"%v; send a smaller file, or over a faster connection", b.limits.Time)
 }
 
@@ -136,7 +136,7 @@ func (b *Body) Drain() {
 	if b.expects && b.read == 0 {
 		return
 	}
-	if images.AsError(b.err).Kind == images.TooLarge {
+	if errs.AsError(b.err).Kind == errs.TooLarge {
 		b.err = nil
 	}
 	b.limits.Bytes = b.read + drainBytes

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 // request makes a request and its body, read as a handler reads it.
@@ -38,20 +38,20 @@ func TestReceive(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		body string
-		want images.Kind // Internal for success
+		want errs.Kind // Internal for success
 	}{
-		"a file":                  {file + end, images.Internal},
-		"other fields are passed": {urlField + file + urlField + end, images.Internal},
-		"something after the end": {file + end + "epilogue", images.Internal},
-		"a part's vast header":    {"--b\r\nX: " + strings.Repeat("x", 200_000) + "\r\n\r\n" + end, images.Invalid},
-		"no file":                 {urlField + end, images.Invalid},
-		"two files":               {file + file + end, images.Invalid},
-		"no parts":                {end, images.Invalid},
-		"nothing":                 {"", images.Invalid},
-		"cut in the file":         {file[:len(file)-9], images.Invalid},
-		"cut before the end":      {file, images.Invalid},
-		"no form at all":          {"\xff\xd8\xff", images.Invalid},
-		"too long":                {file + end + strings.Repeat("x", 2000), images.TooLarge},
+		"a file":                  {file + end, errs.Internal},
+		"other fields are passed": {urlField + file + urlField + end, errs.Internal},
+		"something after the end": {file + end + "epilogue", errs.Internal},
+		"a part's vast header":    {"--b\r\nX: " + strings.Repeat("x", 200_000) + "\r\n\r\n" + end, errs.Invalid},
+		"no file":                 {urlField + end, errs.Invalid},
+		"two files":               {file + file + end, errs.Invalid},
+		"no parts":                {end, errs.Invalid},
+		"nothing":                 {"", errs.Invalid},
+		"cut in the file":         {file[:len(file)-9], errs.Invalid},
+		"cut before the end":      {file, errs.Invalid},
+		"no form at all":          {"\xff\xd8\xff", errs.Invalid},
+		"too long":                {file + end + strings.Repeat("x", 2000), errs.TooLarge},
 	} {
 		var got bytes.Buffer
 		limit := int64(1000)
@@ -60,13 +60,13 @@ func TestReceive(t *testing.T) {
 		}
 		r, b := request(formType, c.body, limit)
 		filename, err := receive(r, b, &got)
-		if c.want == images.Internal {
+		if c.want == errs.Internal {
 			if err != nil || got.String() != "BYTES" || filename != `C:\a "b".jpg` {
 				t.Errorf("%s: got %q as %q, %v", name, got.String(), filename, err)
 			}
 			continue
 		}
-		if err == nil || images.AsError(err).Kind != c.want {
+		if err == nil || errs.AsError(err).Kind != c.want {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
 	}
@@ -78,7 +78,7 @@ func TestOnlyFormsAreTaken(t *testing.T) {
 		"multipart/form-data", "multipart/mixed; boundary=b", "multipart/form-data; boundary"} {
 		r, _ := request(contentType, "", 10)
 		err := CheckFileForm(r)
-		if images.AsError(err).Kind != images.NotForm {
+		if errs.AsError(err).Kind != errs.NotForm {
 			t.Errorf("%q: got %v, want a refusal", contentType, err)
 		}
 	}
@@ -87,7 +87,7 @@ func TestOnlyFormsAreTaken(t *testing.T) {
 		t.Errorf("a form was refused: %v", err)
 	}
 	r.Header.Set("Content-Encoding", "gzip")
-	if err := CheckFileForm(r); images.AsError(err).Kind != images.NotForm {
+	if err := CheckFileForm(r); errs.AsError(err).Kind != errs.NotForm {
 		t.Errorf("an encoded form: got %v, want a refusal", err)
 	}
 }
@@ -109,7 +109,7 @@ func TestABrokenConnectionIsNoFormError(t *testing.T) {
 	r.Header.Set("Content-Type", formType)
 	limits := BodyLimits{Idle: time.Minute, Time: time.Hour, Bytes: 1000}
 	_, err := receive(r, NewBody(httptest.NewRecorder(), r, limits), io.Discard)
-	if images.AsError(err).Kind != images.Aborted {
+	if errs.AsError(err).Kind != errs.Aborted {
 		t.Errorf("got %v, want aborted", err)
 	}
 }
@@ -118,7 +118,7 @@ func TestABrokenConnectionIsNoFormError(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	_, b := request(formType, strings.Repeat("x", 5000), 10)
-	if _, err := io.ReadAll(b); images.AsError(err).Kind != images.TooLarge {
+	if _, err := io.ReadAll(b); errs.AsError(err).Kind != errs.TooLarge {
 		t.Fatalf("got %v, want too large", err)
 	}
 	if b.Drain(); b.err != io.EOF {
@@ -154,7 +154,7 @@ func TestASlowBodyIsRefused(t *testing.T) {
 			response.Body.Close()
 		}
 	}()
-	if err := <-got; images.AsError(err).Kind != images.TooSlow {
+	if err := <-got; errs.AsError(err).Kind != errs.TooSlow {
 		t.Errorf("got %v, want too slow", err)
 	}
 }
@@ -171,7 +171,7 @@ func FuzzReadFileForm(f *testing.F) {
 		if err == nil && !bytes.Contains(form, got.Bytes()) {
 			t.Errorf("%q is not of the form", got.Bytes())
 		}
-		if err != nil && images.AsError(err).Kind == images.Internal {
+		if err != nil && errs.AsError(err).Kind == errs.Internal {
 			t.Errorf("a bad form is our fault: %v", err)
 		}
 	})
@@ -228,7 +228,7 @@ func TestABodyMustKeepALeastRate(t *testing.T) {
 				switch {
 				case !c.slow && err != io.EOF:
 					t.Errorf("after %d bytes: %v", b.BytesRead(), err)
-				case c.slow && (images.AsError(err).Kind != images.TooSlow ||
+				case c.slow && (errs.AsError(err).Kind != errs.TooSlow ||
 					!strings.Contains(err.Error(), "4096 bytes a second")):
 					t.Errorf("got %v, want a refusal that names the least rate", err)
 				case c.slow && b.BytesRead() >= 45*leastRate:
@@ -245,7 +245,7 @@ func TestABodyThatSlowsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fast, slow := &trickle{100, 32 << 10, time.Second}, &trickle{1000, 1 << 10, time.Second}
 		_, err := slowly(io.MultiReader(fast, slow), 0)
-		if images.AsError(err).Kind != images.TooSlow {
+		if errs.AsError(err).Kind != errs.TooSlow {
 			t.Errorf("got %v, want too slow", err)
 		}
 		// Three fast seconds carry 27 slow ones.

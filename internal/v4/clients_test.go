@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 // jpeg stands for a picture: no text, and with a line break and dashes in it.
@@ -16,9 +16,9 @@ type recorded struct {
 	client      string
 	contentType string
 	lines       []string
-	filename    string      // that is wanted
-	refused     images.Kind // that is wanted in its place; Internal for none
-	says        string      // in the message of a refusal
+	filename    string    // that is wanted
+	refused     errs.Kind // that is wanted in its place; Internal for none
+	says        string    // in the message of a refusal
 }
 
 const quotes = `15" screen.jpg`
@@ -151,30 +151,30 @@ var recordings = []recorded{
 	{"two pictures", "multipart/form-data; boundary=b", []string{"--b",
 		`Content-Disposition: form-data; name="file"; filename="a.jpg"`, "", "PICTURE", "--b",
 		`Content-Disposition: form-data; name="file"; filename="b.jpg"`, "", "PICTURE", "--b--", ""}, "",
-		images.Invalid, "two fields file"},
+		errs.Invalid, "two fields file"},
 	{"two pictures without file names", "multipart/form-data; boundary=b", []string{"--b",
 		`Content-Disposition: form-data; name="file"`, "", "PICTURE", "--b",
 		`Content-Disposition: form-data; name="file"`, "", "PICTURE", "--b--", ""}, "",
-		images.Invalid, "two fields file"},
+		errs.Invalid, "two fields file"},
 	{"a browser, nothing chosen", "multipart/form-data; boundary=b", []string{"--b",
 		`Content-Disposition: form-data; name="file"; filename=""`,
 		"Content-Type: application/octet-stream", "", "", "--b--", ""}, "",
-		images.Invalid, "no picture was chosen"},
+		errs.Invalid, "no picture was chosen"},
 	{"[object Object]", "multipart/form-data; boundary=b", []string{"--b",
 		`Content-Disposition: form-data; name="file"`, "", "[object Object]", "--b--", ""}, "",
-		images.Invalid, "holds text, not a file"},
+		errs.Invalid, "holds text, not a file"},
 	{"a data: URL", "multipart/form-data; boundary=b", []string{"--b",
 		`Content-Disposition: form-data; name="file"`, "",
 		"data:image/jpeg;base64," + strings.Repeat("/9j/", 30_000), "--b--", ""}, "",
-		images.Invalid, "holds text, not a file"},
+		errs.Invalid, "holds text, not a file"},
 	{"Dropzone 6 with chunking", "multipart/form-data; boundary=b", []string{"--b",
 		`Content-Disposition: form-data; name="dzuuid"`, "", "0c5e", "--b",
 		`Content-Disposition: form-data; name="dzchunkindex"`, "", "0", "--b",
 		`Content-Disposition: form-data; name="dztotalchunkcount"`, "", "3", "--b",
 		`Content-Disposition: form-data; name="file"; filename="a.jpg"`, "", "PICTURE", "--b--", ""}, "",
-		images.Invalid, "chunked uploads are not supported"},
+		errs.Invalid, "chunked uploads are not supported"},
 	{"fetch with a Content-Type of its own", "multipart/form-data", []string{"--b", "--b--", ""}, "",
-		images.NotForm, "do not set this header yourself"},
+		errs.NotForm, "do not set this header yourself"},
 }
 
 // TestRecordedForms reads each form as a handler does.
@@ -190,13 +190,13 @@ func TestRecordedForms(t *testing.T) {
 			filename, err = receive(r, body, &got)
 		}
 		switch {
-		case c.refused == images.Internal && err != nil:
+		case c.refused == errs.Internal && err != nil:
 			t.Errorf("%s: refused: %v", c.client, err)
-		case c.refused == images.Internal:
+		case c.refused == errs.Internal:
 			if got.String() != jpeg || filename != c.filename {
 				t.Errorf("%s: got %q as %q, want it as %q", c.client, got.String(), filename, c.filename)
 			}
-		case err == nil || images.AsError(err).Kind != c.refused ||
+		case err == nil || errs.AsError(err).Kind != c.refused ||
 			!strings.Contains(err.Error(), c.says):
 			t.Errorf("%s: got %v, want that it says %q", c.client, err, c.says)
 		}
@@ -212,7 +212,7 @@ func TestChunksAreNotForms(t *testing.T) {
 		r, _ := request(formType, "", 10)
 		r.Header.Set(name, value)
 		err := CheckFileForm(r)
-		if images.AsError(err).Kind != images.NotForm || !strings.Contains(err.Error(), name) {
+		if errs.AsError(err).Kind != errs.NotForm || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -227,7 +227,7 @@ func TestASizeDeclaredInAdvance(t *testing.T) {
 		t.Errorf("one that does not wait: %v", err)
 	}
 	r.Header.Set("Expect", "100-continue")
-	if err := CheckDeclaredSize(r, 1000); images.AsError(err).Kind != images.TooLarge {
+	if err := CheckDeclaredSize(r, 1000); errs.AsError(err).Kind != errs.TooLarge {
 		t.Errorf("got %v", err)
 	}
 	if err := CheckDeclaredSize(r, 1001); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -29,22 +30,22 @@ func IsPlain(encoding string) bool {
 // CheckFileForm refuses what is not a form with files.
 func CheckFileForm(r *http.Request) error {
 	if encoding := r.Header.Get("Content-Encoding"); !IsPlain(encoding) {
-		return images.Errorf(images.NotForm, "Content-Encoding %.20q is not accepted: send the "+
+		return errs.Errorf(errs.NotForm, "Content-Encoding %.20q is not accepted: send the "+
 			"form as it is", encoding)
 	}
 	for _, name := range chunkHeaders {
 		if r.Header.Get(name) != "" {
-			return images.Errorf(images.NotForm, "Chunked and resumable uploads (tus, %s) are not "+
+			return errs.Errorf(errs.NotForm, "Chunked and resumable uploads (tus, %s) are not "+
 				"supported: send the whole picture in one form, in the field file", name)
 		}
 	}
 	boundary, isForm := FormBoundary(r.Header.Get("Content-Type"))
 	switch {
 	case !isForm:
-		return images.Errorf(images.NotForm, "Images must be uploaded as a form, not as raw image "+
+		return errs.Errorf(errs.NotForm, "Images must be uploaded as a form, not as raw image "+
 			"data. Please use multipart/form-data format, with the picture in the field file")
 	case boundary == "":
-		return images.Errorf(images.NotForm, "The Content-Type multipart/form-data has no boundary: "+
+		return errs.Errorf(errs.NotForm, "The Content-Type multipart/form-data has no boundary: "+
 			"do not set this header yourself; the browser or the HTTP client sets it for a form")
 	}
 	return nil
@@ -61,19 +62,19 @@ func CheckDeclaredSize(r *http.Request, most int64) error {
 }
 
 // ErrNoFile refuses a form without a picture. All else of it was read.
-var ErrNoFile error = images.Errorf(images.Invalid, "Bad request: there is no field file in the "+
+var ErrNoFile error = errs.Errorf(errs.Invalid, "Bad request: there is no field file in the "+
 	"form; the picture must be in a field of this name")
 
 // ErrNothingChosen refuses a form whose user chose no file. All else of it was read.
-var ErrNothingChosen error = images.Errorf(images.Invalid, "Bad request: no picture was chosen; "+
+var ErrNothingChosen error = errs.Errorf(errs.Invalid, "Bad request: no picture was chosen; "+
 	"the field file is empty")
 
-var errTwoFiles error = images.Errorf(images.Invalid, "Bad request: there are two fields file; "+
+var errTwoFiles error = errs.Errorf(errs.Invalid, "Bad request: there are two fields file; "+
 	"one request takes one picture")
 
 // ReadFileForm reads a form from body: the picture in its field file goes to file, every other field
 // to other, which need not read it. It returns the declared name of the file, with its folders. What
-// is wrong with form or body is an *images.Error: ErrNoFile, ErrNothingChosen, Invalid, TooLarge,
+// is wrong with form or body is an *errs.Error: ErrNoFile, ErrNothingChosen, Invalid, TooLarge,
 // TooSlow, Aborted.
 func ReadFileForm(
 	r *http.Request, body *Body, file io.Writer, other func(name string, value io.Reader) error,
@@ -132,7 +133,7 @@ type headerBound struct {
 
 func (b *headerBound) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, images.Errorf(images.Invalid, "Bad request: the header of a part is larger than "+
+		return 0, errs.Errorf(errs.Invalid, "Bad request: the header of a part is larger than "+
 			"the %d bytes allowed", maxPartHeader)
 	}
 	n, err := b.Reader.Read(p[:min(int64(len(p)), b.left)])
@@ -141,20 +142,20 @@ func (b *headerBound) Read(p []byte) (int, error) {
 }
 
 func broken() error {
-	return images.Errorf(images.Invalid, "Bad request: Error parsing form fields")
+	return errs.Errorf(errs.Invalid, "Bad request: Error parsing form fields")
 }
 
 // formError says what is wrong when a form could not be read: the body, if it did not come whole,
 // else the form. A refusal by whoever took a field stays what it is.
 func formError(body *Body, err error) error {
-	if refusal := new(images.Error); errors.As(err, &refusal) {
+	if refusal := new(errs.Error); errors.As(err, &refusal) {
 		return err
 	}
 	if body.err != nil && body.err != io.EOF {
 		return body.err
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return images.Errorf(images.Invalid, "Bad request: incomplete multipart stream")
+		return errs.Errorf(errs.Invalid, "Bad request: incomplete multipart stream")
 	}
 	return broken()
 }

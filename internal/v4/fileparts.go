@@ -7,7 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 // A fileForm finds the picture among the parts of a form that are called file. There may be several:
@@ -78,7 +78,7 @@ func (f *fileForm) end() error {
 	return err
 }
 
-var errText error = images.Errorf(images.Invalid, "Bad request: the field file holds text, not a "+
+var errText error = errs.Errorf(errs.Invalid, "Bad request: the field file holds text, not a "+
 	"file: append the File or Blob itself to the form, not its name, path, URL or base64")
 
 // isText reports whether bytes without a file name are no picture but a text, such as the name of a
@@ -117,7 +117,7 @@ func (f *fileForm) pass(
 			return formError(f.body, err)
 		}
 		if n, err := strconv.Atoi(string(head)); err == nil && n > 1 {
-			return images.Errorf(images.Invalid, "Bad request: chunked uploads are not supported: "+
+			return errs.Errorf(errs.Invalid, "Bad request: chunked uploads are not supported: "+
 				"turn chunking off, so that the whole picture comes in one form")
 		}
 		part = io.MultiReader(bytes.NewReader(head), part)

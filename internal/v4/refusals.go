@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 // What a client is told of what is unforeseen; WriteError adds the request's id.
@@ -21,38 +21,38 @@ var refusals = [...]struct {
 	code   int
 	final  bool
 }{
-	images.Internal:         {http.StatusInternalServerError, codeUnforeseen, false},
-	images.Unauthenticated:  {http.StatusUnauthorized, 10000, true},
-	images.Forbidden:        {http.StatusForbidden, 10000, true},
-	images.AccountUnknown:   {http.StatusForbidden, 10000, true},
-	images.Invalid:          {http.StatusBadRequest, 5400, true},
-	images.InvalidID:        {http.StatusBadRequest, 5411, true},
-	images.ImageNotFound:    {http.StatusNotFound, 5404, true},
-	images.VariantNotFound:  {http.StatusNotFound, 5401, true},
-	images.KeyNotFound:      {http.StatusNotFound, 5404, true},
-	images.WebhookNotFound:  {http.StatusNotFound, 5404, true},
-	images.PolicyNotFound:   {http.StatusNotFound, 5404, true},
-	images.WebhookRefused:   {http.StatusBadRequest, 5402, true},
-	images.Exists:           {http.StatusConflict, 5409, true},
-	images.TicketUnknown:    {http.StatusNotFound, 5404, true},
-	images.TicketUsed:       {http.StatusConflict, 5409, true},
-	images.TicketDead:       {http.StatusGone, 5410, true},
-	images.TicketCrowded:    {http.StatusTooManyRequests, 5429, false},
-	images.NotForm:          {http.StatusUnsupportedMediaType, 5415, true},
-	images.TooLarge:         {http.StatusRequestEntityTooLarge, 5413, true},
-	images.TooSlow:          {http.StatusRequestTimeout, 5408, false},
-	images.Aborted:          {http.StatusBadRequest, 5433, false},
-	images.Unsupported:      {http.StatusUnsupportedMediaType, 5455, true},
-	images.Undecodable:      {http.StatusUnprocessableEntity, 9422, true},
-	images.OverLimits:       {http.StatusUnprocessableEntity, 5443, true},
-	images.FetchFailed:      {http.StatusBadRequest, 5454, true},
-	images.SignatureRefused: {http.StatusForbidden, 9425, true},
-	images.RenditionFailed:  {http.StatusInternalServerError, 9516, true},
-	images.LimitReached:     {http.StatusForbidden, 5453, true},
-	images.AccountSuspended: {http.StatusForbidden, 5403, true},
-	images.RateLimited:      {http.StatusTooManyRequests, 5429, false},
-	images.Busy:             {http.StatusServiceUnavailable, 5503, false},
-	images.NoSpace:          {http.StatusInsufficientStorage, 5540, true},
+	errs.Internal:         {http.StatusInternalServerError, codeUnforeseen, false},
+	errs.Unauthenticated:  {http.StatusUnauthorized, 10000, true},
+	errs.Forbidden:        {http.StatusForbidden, 10000, true},
+	errs.AccountUnknown:   {http.StatusForbidden, 10000, true},
+	errs.Invalid:          {http.StatusBadRequest, 5400, true},
+	errs.InvalidID:        {http.StatusBadRequest, 5411, true},
+	errs.ImageNotFound:    {http.StatusNotFound, 5404, true},
+	errs.VariantNotFound:  {http.StatusNotFound, 5401, true},
+	errs.KeyNotFound:      {http.StatusNotFound, 5404, true},
+	errs.WebhookNotFound:  {http.StatusNotFound, 5404, true},
+	errs.PolicyNotFound:   {http.StatusNotFound, 5404, true},
+	errs.WebhookRefused:   {http.StatusBadRequest, 5402, true},
+	errs.Exists:           {http.StatusConflict, 5409, true},
+	errs.TicketUnknown:    {http.StatusNotFound, 5404, true},
+	errs.TicketUsed:       {http.StatusConflict, 5409, true},
+	errs.TicketDead:       {http.StatusGone, 5410, true},
+	errs.TicketCrowded:    {http.StatusTooManyRequests, 5429, false},
+	errs.NotForm:          {http.StatusUnsupportedMediaType, 5415, true},
+	errs.TooLarge:         {http.StatusRequestEntityTooLarge, 5413, true},
+	errs.TooSlow:          {http.StatusRequestTimeout, 5408, false},
+	errs.Aborted:          {http.StatusBadRequest, 5433, false},
+	errs.Unsupported:      {http.StatusUnsupportedMediaType, 5455, true},
+	errs.Undecodable:      {http.StatusUnprocessableEntity, 9422, true},
+	errs.OverLimits:       {http.StatusUnprocessableEntity, 5443, true},
+	errs.FetchFailed:      {http.StatusBadRequest, 5454, true},
+	errs.SignatureRefused: {http.StatusForbidden, 9425, true},
+	errs.RenditionFailed:  {http.StatusInternalServerError, 9516, true},
+	errs.LimitReached:     {http.StatusForbidden, 5453, true},
+	errs.AccountSuspended: {http.StatusForbidden, 5403, true},
+	errs.RateLimited:      {http.StatusTooManyRequests, 5429, false},
+	errs.Busy:             {http.StatusServiceUnavailable, 5503, false},
+	errs.NoSpace:          {http.StatusInsufficientStorage, 5540, true},
 }
 
 // Refusal returns what the client is told of err: an *Error as it is, what the core refuses by the
@@ -61,12 +61,12 @@ func Refusal(err error) *Error {
 	if wire := new(Error); errors.As(err, &wire) {
 		return wire
 	}
-	e := images.AsError(err)
+	e := errs.AsError(err)
 	if e.Kind < 0 || int(e.Kind) >= len(refusals) {
-		e = &images.Error{Kind: images.Internal}
+		e = &errs.Error{Kind: errs.Internal}
 	}
 	w, message := refusals[e.Kind], e.Msg
-	if e.Kind == images.Internal {
+	if e.Kind == errs.Internal {
 		message = unforeseen
 	} else if message == "" {
 		message = http.StatusText(w.status)

@@ -6,13 +6,13 @@ import (
 	"slices"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 // TestRefusals walks the kinds: every one has its wire form.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	kinds := images.Kinds()
+	kinds := errs.Kinds()
 	if len(refusals) != len(kinds) {
 		t.Fatalf("the table holds %d kinds, the core has %d", len(refusals), len(kinds))
 	}
@@ -21,15 +21,15 @@ func TestRefusals(t *testing.T) {
 		if w.status < 400 || w.status > 599 || w.code < 1000 || w.code > 99999 {
 			t.Errorf("kind %v: %+v", k, w)
 		}
-		e := Refusal(fmt.Errorf("doing it: %w", images.Errorf(k, "why")))
-		if e.Status != w.status || e.Code != w.code || (e.Message == "why") == (k == images.Internal) {
+		e := Refusal(fmt.Errorf("doing it: %w", errs.Errorf(k, "why")))
+		if e.Status != w.status || e.Code != w.code || (e.Message == "why") == (k == errs.Internal) {
 			t.Errorf("kind %v: %+v", k, e)
 		}
-		if e := Refusal(&images.Error{Kind: k}); e.Message == "" {
+		if e := Refusal(&errs.Error{Kind: k}); e.Message == "" {
 			t.Errorf("kind %v without a message says nothing", k)
 		}
-		again := []images.Kind{images.Internal, images.TicketCrowded, images.TooSlow,
-			images.Aborted, images.RateLimited, images.Busy}
+		again := []errs.Kind{errs.Internal, errs.TicketCrowded, errs.TooSlow,
+			errs.Aborted, errs.RateLimited, errs.Busy}
 		if slices.Contains(again, k) == w.final {
 			t.Errorf("kind %v: final %v", k, w.final)
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/render"
 )
@@ -145,7 +146,7 @@ func TestWriteError(t *testing.T) {
 func TestUnforeseenNamesTheRequest(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]bool{
-		errors.New("CAUSE"): true, images.Errorf(images.ImageNotFound, "No such image"): false,
+		errors.New("CAUSE"): true, errs.Errorf(errs.ImageNotFound, "No such image"): false,
 	} {
 		w := httptest.NewRecorder()
 		id := Prepare(w, httptest.NewRequest("GET", "/", nil))
@@ -249,7 +250,7 @@ func TestDraft(t *testing.T) {
 		ID: "d", Creator: &creator, Meta: json.RawMessage(`{"n":12345678901234567890}`),
 		Uploaded: at, RequireSignedURLs: true, Draft: true,
 		Ticket: &images.Ticket{Expires: at.Add(time.Hour), Refusals: 2,
-			LastKind: images.Undecodable, LastMessage: "broken"},
+			LastKind: errs.Undecodable, LastMessage: "broken"},
 	}
 	owner := OwnerImage(img, []string{"v"})
 	want := []string{"id", "filename", "meta", "metadata", "creator", "uploaded",

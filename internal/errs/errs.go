@@ -1,4 +1,6 @@
-package images
+// Package errs holds the errors that the core returns: an Error has a Kind, which each surface turns into
+// its own status and code, and a message that clients may see.
+package errs
 
 import (
 	"errors"
@@ -48,12 +50,12 @@ const (
 	RateLimited      // done too often; ask again after RetryAfter
 	Busy             // too much to do; ask again after RetryAfter
 	NoSpace          // out of disk
-	kinds            // the number of kinds
+	KindCount        // the number of kinds, without a kind of its own
 )
 
 // Kinds returns all kinds, for tests that walk the tables.
 func Kinds() []Kind {
-	all := make([]Kind, kinds)
+	all := make([]Kind, KindCount)
 	for i := range all {
 		all[i] = Kind(i)
 	}
@@ -83,28 +85,39 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Msg: fmt.Sprintf(format, args...)}
 }
 
-// AsError returns err as an *Error. That the database is away, or that no file can be opened for
-// want of descriptors, is Busy; that a disk is full is NoSpace; what else is none is Internal,
-// without a message.
+// AsError returns err as an *Error. If the database cannot be reached, or the process has too many
+// files open, its Kind is Busy. If a disk is full, it is NoSpace. Any other error that is not an *Error
+// is Internal, without a message.
 func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
 		return e
 	}
-	if exhausted(err) {
-		e = busy("The server has too many files open now")
-		e.Err = err
-		return e
-	}
-	if sqldb.IsUnavailable(err) {
-		e = busy("The database cannot be reached now")
-		e.Err = err
-		return e
-	}
-	if isNoSpace(err) {
-		return &Error{Kind: NoSpace, Msg: outOfDisk, Err: err}
+	switch {
+	case exhausted(err):
+		return AtCapacity("The server has too many files open now", err)
+	case sqldb.IsUnavailable(err):
+		return AtCapacity("The database cannot be reached now", err)
+	case IsNoSpace(err):
+		return OutOfSpace(err)
 	}
 	return &Error{Kind: Internal, Err: err}
+}
+
+// atCapacity returns a Busy error that asks the client to try again in a few seconds; cause may be nil.
+func AtCapacity(msg string, cause error) *Error {
+	return &Error{Kind: Busy, Msg: msg + "; try again in a few seconds", Err: cause,
+		RetryAfter: 5 * time.Second}
+}
+
+// outOfSpace returns a NoSpace error; cause may be nil.
+func OutOfSpace(cause error) *Error {
+	return &Error{Kind: NoSpace, Msg: "The server is out of disk space", Err: cause}
+}
+
+// isNoSpace reports whether err comes from a full disk, that of the database included.
+func IsNoSpace(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || sqldb.IsFull(err)
 }
 
 // exhausted reports whether the process, or the machine, may open no more files now.
@@ -113,7 +126,7 @@ func exhausted(err error) bool {
 }
 
 // kindNames are what the database keeps: the numbers may change with a release, these may not.
-var kindNames = [kinds]string{
+var kindNames = [KindCount]string{
 	Internal: "internal", Unauthenticated: "unauthenticated", Forbidden: "forbidden",
 	AccountUnknown: "account-unknown", Invalid: "invalid", InvalidID: "invalid-id",
 	ImageNotFound: "image-not-found", VariantNotFound: "variant-not-found",
@@ -133,7 +146,7 @@ var kindNames = [kinds]string{
 func (k Kind) String() string { return kindNames[k] }
 
 // kindNamed returns the kind of a name; Internal when there is none.
-func kindNamed(name string) Kind {
+func KindNamed(name string) Kind {
 	for k, n := range kindNames {
 		if n == name {
 			return Kind(k)

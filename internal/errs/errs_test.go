@@ -1,4 +1,4 @@
-package images_test
+package errs_test
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"calotype/internal/images"
+	"calotype/internal/errs"
 )
 
 // Who comes when no more files can be opened may come again: nothing is wrong with the request.
@@ -16,11 +16,11 @@ func TestTooManyOpenFilesIsBusy(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{unix.EMFILE, unix.ENFILE} {
 		err := fmt.Errorf("making a spool file: %w", &fs.PathError{Op: "open", Path: "x", Err: cause})
-		if e := images.AsError(err); e.Kind != images.Busy || e.RetryAfter == 0 || !errors.Is(e, cause) {
+		if e := errs.AsError(err); e.Kind != errs.Busy || e.RetryAfter == 0 || !errors.Is(e, cause) {
 			t.Errorf("%v is %+v", err, e)
 		}
 	}
-	if e := images.AsError(unix.EACCES); e.Kind != images.Internal {
+	if e := errs.AsError(unix.EACCES); e.Kind != errs.Internal {
 		t.Errorf("another error is %+v", e)
 	}
 }
