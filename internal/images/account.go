@@ -108,7 +108,7 @@ func (s *Service) installationAccount(tx *sqldb.Tx, given string) (string, error
 		first = newHexID()
 	}
 	_, err := tx.Exec(`INSERT INTO installation (only_one, id, account, marked, created)
-		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, newKey(), first, micros(s.Now()))
+		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, newKey(), first, sqldb.Micros(s.Now()))
 	if err != nil || given != "" {
 		return given, err
 	}
@@ -126,7 +126,7 @@ func (s *Service) insertAccount(tx *sqldb.Tx, id, hash string) (Account, error) 
 		used_bytes, used_drafts, minted, mint_minute, max_images, max_bytes, max_drafts, max_mints,
 		kept_counted, max_kept, max_edits)
 		VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, -1, -1, ?4, -1, ?3, ?5, ?6)
-		ON CONFLICT DO NOTHING`, id, hash, micros(s.Now()), defaultMaxDrafts, defaultMaxKept,
+		ON CONFLICT DO NOTHING`, id, hash, sqldb.Micros(s.Now()), defaultMaxDrafts, defaultMaxKept,
 		defaultMaxEdits)
 	if err != nil {
 		return Account{}, err
@@ -184,12 +184,12 @@ func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the accounts: %w", err)
 	}
-	return collect(rows, scanAccount)
+	return sqldb.Collect(rows, scanAccount)
 }
 
 // SuspendAccount stops serving an account, or begins again: AccountUnknown. Nothing of it is lost.
 func (s *Service) SuspendAccount(ctx context.Context, id string, suspended bool) error {
-	return s.setAccount(ctx, id, `suspended`, int64(flag(suspended)))
+	return s.setAccount(ctx, id, `suspended`, int64(sqldb.BoolInt(suspended)))
 }
 
 // limitColumns are the limits of an account by the names that operators use.
@@ -245,7 +245,7 @@ func (s *Service) OnlyAccount(ctx context.Context) (Account, error) {
 	if err != nil {
 		return Account{}, fmt.Errorf("reading accounts: %w", err)
 	}
-	all, err := collect(rows, scanAccount)
+	all, err := sqldb.Collect(rows, scanAccount)
 	switch {
 	case err != nil:
 		return Account{}, fmt.Errorf("reading accounts: %w", err)
@@ -272,34 +272,12 @@ const selectAccount = `SELECT id, hash, created, flexible_variants, browser_ttl,
 	used_images, used_bytes, used_drafts, kept_bytes, max_images, max_bytes, max_drafts, max_mints,
 	max_kept, max_edits FROM accounts`
 
-// row is a *sql.Row or the current one of *sql.Rows.
-type row interface{ Scan(dest ...any) error }
-
-func scanAccount(r row) (a Account, err error) {
+func scanAccount(r sqldb.Row) (a Account, err error) {
 	var created, ttl int64
 	err = r.Scan(&a.ID, &a.Hash, &created, &a.Config.FlexibleVariants, &ttl, &a.Suspended,
 		&a.Used.Images, &a.Used.Bytes, &a.Used.Drafts, &a.Used.Kept,
 		&a.Limits.Images, &a.Limits.Bytes, &a.Limits.Drafts, &a.Limits.Mints,
 		&a.Limits.Kept, &a.Limits.Edits)
-	a.Created, a.Config.BrowserTTL = fromMicros(created), accountTTL(ttl)
+	a.Created, a.Config.BrowserTTL = sqldb.FromMicros(created), accountTTL(ttl)
 	return a, err
-}
-
-// scanText scans a row of one text.
-func scanText(r row) (text string, err error) {
-	err = r.Scan(&text)
-	return text, err
-}
-
-// collect scans and closes rows.
-func collect[T any](rows *sql.Rows, scan func(row) (T, error)) (all []T, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("reading a row: %w", err)
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
 }

@@ -37,7 +37,7 @@ func (s *Service) ConfigureAccount(
 ) (config AccountConfig, err error) {
 	var flexible, ttl any // nil is NULL
 	if c.FlexibleVariants != nil {
-		flexible = flag(*c.FlexibleVariants)
+		flexible = sqldb.BoolInt(*c.FlexibleVariants)
 	}
 	if c.BrowserTTL != nil {
 		if err := checkBrowserTTL(*c.BrowserTTL); err != nil {

@@ -24,13 +24,13 @@ func (s *Service) CreateBatchToken(
 ) (secret string, expires time.Time, err error) {
 	secret = "calob_" + rand.Text()
 	now := s.Now()
-	expires = fromMicros(micros(now.Add(batchTokenLife)))
+	expires = sqldb.FromMicros(sqldb.Micros(now.Add(batchTokenLife)))
 	if !parent.Expires.IsZero() && parent.Expires.Before(expires) {
 		expires = parent.Expires
 	}
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		dead, err := tx.Exec(`DELETE FROM batch_tokens WHERE parent = ?1 AND expires <= ?2`,
-			parent.Key, micros(now))
+			parent.Key, sqldb.Micros(now))
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (s *Service) CreateBatchToken(
 			return whyNoBatchToken(tx, parent.Key)
 		}
 		_, err = tx.Exec(`INSERT INTO batch_tokens (sha256, parent, created, expires)
-			VALUES (?1, ?2, ?3, ?4)`, hashHex(secret), parent.Key, micros(now), micros(expires))
+			VALUES (?1, ?2, ?3, ?4)`, hashHex(secret), parent.Key, sqldb.Micros(now), sqldb.Micros(expires))
 		return err
 	})
 	if err != nil {
@@ -70,7 +70,7 @@ func whyNoBatchToken(tx *sqldb.Tx, parent string) error {
 func (s *Service) AuthenticateBatch(ctx context.Context, secret string) (Token, error) {
 	return s.authenticate(ctx, secret,
 		` WHERE t.key = (SELECT parent FROM batch_tokens WHERE sha256 = ?1 AND expires > ?2)`,
-		micros(s.Now()))
+		sqldb.Micros(s.Now()))
 }
 
 // deleteOrphanedBatchTokens deletes those whose parent is gone: a mint may have raced with its end.

@@ -50,7 +50,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 // claimed is what the draft becomes.
 func (u *Upload) claimed(o *Original, filename string) Image {
 	img := u.draft
-	img.Draft, img.Ticket, img.Uploaded = false, nil, fromMicros(micros(u.s.Now()))
+	img.Draft, img.Ticket, img.Uploaded = false, nil, sqldb.FromMicros(sqldb.Micros(u.s.Now()))
 	img.Filename, img.Original = &filename, o
 	return img
 }
@@ -71,10 +71,10 @@ func (u *Upload) claimRow(tx *sqldb.Tx, img Image) (c charge, claimed bool, err 
 		sha256 = ?15, thumbhash = ?16
 		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
 		RETURNING open, reserved`,
-		img.Key, micros(img.Uploaded), *img.Filename, claimer, o.Blob, string(o.Header.Format),
+		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, claimer, o.Blob, string(o.Header.Format),
 		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
-		o.Header.Orientation, o.Header.Frames, flag(o.Alpha), o.Size, o.SHA256,
-		o.Thumbhash, micros(u.began), maxRefusals).Scan(&open, &reserved)
+		o.Header.Orientation, o.Header.Frames, sqldb.BoolInt(o.Alpha), o.Size, o.SHA256,
+		o.Thumbhash, sqldb.Micros(u.began), maxRefusals).Scan(&open, &reserved)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, false, nil
 	}

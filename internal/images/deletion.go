@@ -42,7 +42,7 @@ func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
 		return nil, err
 	}
 	credits := map[string]charge{}
-	gone, err := collect(rows, func(r row) (d deletedRow, err error) {
+	gone, err := sqldb.Collect(rows, func(r sqldb.Row) (d deletedRow, err error) {
 		var reserved int64
 		if d.image, err = scanImageAnd(r, &d.open, &reserved); err != nil {
 			return d, err
@@ -70,7 +70,7 @@ func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
 // bury writes the tombstones of deleted rows, in the transaction that deleted them. erasure is the
 // key of the erasure that they belong to, "" for none. After the commit comes removeGone.
 func (s *Service) bury(tx *sqldb.Tx, erasure string, gone []deletedRow) error {
-	now := micros(s.Now())
+	now := sqldb.Micros(s.Now())
 	bytes := map[string]int64{}
 	for _, d := range gone {
 		var blob, order any
@@ -144,12 +144,12 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 	if len(all) == 0 {
 		return nil
 	}
-	tried := micros(s.Now())
+	tried := sqldb.Micros(s.Now())
 	noting := s.tidy(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
 		for i, t := range all {
 			_, err := tx.Exec(`UPDATE tombstones SET tried = ?2,
 				blob = CASE WHEN ?3 = 1 THEN NULL ELSE blob END WHERE key = ?1`,
-				t.key, tried, flag(failed[i] == nil))
+				t.key, tried, sqldb.BoolInt(failed[i] == nil))
 			if err != nil {
 				return fmt.Errorf("noting that an original is deleted: %w", err)
 			}
@@ -166,11 +166,11 @@ func (s *Service) deleteLeftOver(ctx context.Context) error {
 	for {
 		rows, err := s.DB.Query(ctx, `SELECT key, blob FROM tombstones
 			WHERE blob IS NOT NULL AND tried <= ?1 ORDER BY tried LIMIT ?2`,
-			micros(s.Now().Add(-leftOverWait)), some)
+			sqldb.Micros(s.Now().Add(-leftOverWait)), some)
 		if err != nil {
 			return fmt.Errorf("looking for originals left over: %w", err)
 		}
-		due, err := collect(rows, func(r row) (t tombstone, err error) {
+		due, err := sqldb.Collect(rows, func(r sqldb.Row) (t tombstone, err error) {
 			err = r.Scan(&t.key, &t.blob)
 			return t, err
 		})
@@ -187,10 +187,10 @@ func (s *Service) deleteLeftOver(ctx context.Context) error {
 
 // forgetDeletions deletes tombstones and erasures that are two days old and done.
 func (s *Service) forgetDeletions(ctx context.Context) error {
-	before := micros(s.Now().Add(-deletionsKept))
+	before := sqldb.Micros(s.Now().Add(-deletionsKept))
 	// An erasure that its client left half-way has ended: what it deleted is scrubbed with the rest.
 	_, err := s.tidyOne(ctx, `UPDATE erasures SET ended = ?2 WHERE ended IS NULL AND mark < ?1`,
-		before, micros(s.Now()))
+		before, sqldb.Micros(s.Now()))
 	if err == nil {
 		err = s.forgetRows(ctx, tombstoneBytes, `tombstones WHERE key IN (SELECT key FROM tombstones
 			WHERE deleted < ?1 AND blob IS NULL ORDER BY deleted LIMIT ?2)`, before)
@@ -216,7 +216,7 @@ func (s *Service) forgetRows(ctx context.Context, each int64, which string, befo
 			if err != nil {
 				return err
 			}
-			accounts, err := collect(rows, scanText)
+			accounts, err := sqldb.Collect(rows, sqldb.ScanText)
 			if err != nil {
 				return err
 			}

@@ -64,7 +64,7 @@ func (s *Service) CreateDraft(
 
 // newDraft checks the rules.
 func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
-	now := fromMicros(micros(s.Now()))
+	now := sqldb.FromMicros(sqldb.Micros(s.Now()))
 	img := Image{
 		Key: newKey(), Account: account, Creator: d.Creator, Draft: true,
 		RequireSignedURLs: d.RequireSignedURLs, Created: now, Uploaded: now,
@@ -99,7 +99,7 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 				now.Add(minTicketLife).Format(time.RFC3339),
 				now.Add(maxTicketLife).Format(time.RFC3339))
 		}
-		img.Ticket.Expires = fromMicros(micros(*d.Expiry))
+		img.Ticket.Expires = sqldb.FromMicros(sqldb.Micros(*d.Expiry))
 	}
 	return img, nil
 }
@@ -111,7 +111,7 @@ func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
 	if img.Custom {
 		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
 			AND (expires < ?3 OR refusals >= ?4)`,
-			img.Account, hashHex(img.ID), micros(img.Created), maxRefusals)
+			img.Account, hashHex(img.ID), sqldb.Micros(img.Created), maxRefusals)
 		if err == nil {
 			err = s.record(tx, img.Account, expirations(unreleased(gone))...)
 		}
@@ -159,17 +159,10 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 		secret, reserved = hashHex(ticket), s.MaxUploadBytes
 	}
 	return []any{
-		img.Key, img.Account, img.ID, hashHex(img.ID), flag(img.Custom), img.Creator,
-		nullable(img.Meta), flag(img.RequireSignedURLs), micros(img.Created),
-		secret, micros(img.Ticket.Expires), flag(ticket != ""), reserved, longIDBytes(img.ID),
+		img.Key, img.Account, img.ID, hashHex(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
+		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
+		secret, sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""), reserved, longIDBytes(img.ID),
 	}
-}
-
-func nullable(text []byte) any {
-	if text == nil {
-		return nil
-	}
-	return string(text)
 }
 
 // newUUID returns a random UUID, version 4.

@@ -149,7 +149,7 @@ func (s *Service) insertGroup(tx *sqldb.Tx, group []*waitingDraft) error {
 		if err != nil {
 			return fmt.Errorf("inserting drafts: %w", err)
 		}
-		_, err = collect(rows, func(r row) (key string, err error) {
+		_, err = sqldb.Collect(rows, func(r sqldb.Row) (key string, err error) {
 			err = r.Scan(&key)
 			inserted[key] = true
 			return key, err

@@ -79,13 +79,13 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 func editRow(tx *sqldb.Tx, account, id string, e Edit) (Image, error) {
 	var meta, creator, private any
 	if e.Meta != nil {
-		meta = nullable(*e.Meta)
+		meta = sqldb.Nullable(*e.Meta)
 	}
 	if e.Creator != nil {
 		creator = *e.Creator
 	}
 	if e.RequireSignedURLs != nil {
-		private = flag(*e.RequireSignedURLs)
+		private = sqldb.BoolInt(*e.RequireSignedURLs)
 	}
 	fresh := newUUID()
 	var key string
@@ -100,7 +100,7 @@ func editRow(tx *sqldb.Tx, account, id string, e Edit) (Image, error) {
 		WHERE account = ?1 AND id_sha256 = ?2
 			AND (custom = 0 OR COALESCE(CAST(?7 AS SMALLINT), 0) = 0)
 		RETURNING key`,
-		account, hashHex(id), flag(e.Meta != nil), meta, flag(e.Creator != nil), creator, private,
+		account, hashHex(id), sqldb.BoolInt(e.Meta != nil), meta, sqldb.BoolInt(e.Creator != nil), creator, private,
 		fresh, hashHex(fresh)).Scan(&key)
 	if err != nil {
 		return Image{}, err

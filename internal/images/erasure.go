@@ -181,7 +181,7 @@ func (s *Service) insertErasure(tx *sqldb.Tx, account string, q ErasureQuery) er
 		fresh("images", "0")+fresh("drafts", "0")+fresh("bytes", "0")+
 		fresh("renditions", "0")+fresh("uploads", "0")+
 		`mark = excluded.mark, ended = NULL`,
-		account, q.subject(), newKey(), micros(s.Now()))
+		account, q.subject(), newKey(), sqldb.Micros(s.Now()))
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (s *Service) countErased(
 ) error {
 	if len(gone)+events == 0 {
 		_, err := tx.Exec(`UPDATE erasures SET ended = ?3 WHERE account = ?1 AND subject = ?2`,
-			account, q.subject(), micros(s.Now()))
+			account, q.subject(), sqldb.Micros(s.Now()))
 		return err
 	}
 	var images, drafts, bytes int64
@@ -271,9 +271,9 @@ func (s *Service) receipt(
 	if err != nil {
 		return Receipt{}, fmt.Errorf("reading the receipt of an erasure: %w", err)
 	}
-	r.Began, r.Mark = fromMicros(began), fromMicros(mark)
+	r.Began, r.Mark = sqldb.FromMicros(began), sqldb.FromMicros(mark)
 	if ended.Valid {
-		r.Ended = fromMicros(ended.Int64)
+		r.Ended = sqldb.FromMicros(ended.Int64)
 		r.Rebuild = s.RebuildDue(r.Ended)
 	}
 	return r, nil
@@ -302,7 +302,7 @@ func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q Erasu
 	if err != nil {
 		return err
 	}
-	due, err := collect(rows, func(r row) (t tombstone, err error) {
+	due, err := sqldb.Collect(rows, func(r sqldb.Row) (t tombstone, err error) {
 		err = r.Scan(&t.key, &t.blob)
 		return t, err
 	})
@@ -355,7 +355,7 @@ func wantNotErased(tx *sqldb.Tx, img Image, began time.Time) error {
 // erasedSince asks how many erasures of an image's creator there were since a moment.
 func erasedSince(img Image, began time.Time) (query string, args []any) {
 	return `SELECT count(*) FROM erasures WHERE account = ?1 AND subject = ?2 AND mark >= ?3`,
-		[]any{img.Account, creatorSubject(*img.Creator), micros(began)}
+		[]any{img.Account, creatorSubject(*img.Creator), sqldb.Micros(began)}
 }
 
 // ErrErased says that an image's creator was erased since its upload or import began.

@@ -107,9 +107,9 @@ func (e Event) facts() facts {
 	if e.erasure {
 		return f
 	}
-	f.Created, f.Uploaded = micros(img.Created), micros(img.Uploaded)
+	f.Created, f.Uploaded = sqldb.Micros(img.Created), sqldb.Micros(img.Uploaded)
 	if t := img.Ticket; t != nil {
-		f.Draft = &draftFacts{micros(t.Expires), t.Refusals, t.LastKind.String(), t.LastMessage}
+		f.Draft = &draftFacts{sqldb.Micros(t.Expires), t.Refusals, t.LastKind.String(), t.LastMessage}
 	}
 	if o := img.Original; o != nil {
 		f.Original = &originalFacts{o.Header.Format, o.Width, o.Height, o.Header.Frames, o.Size,
@@ -127,11 +127,11 @@ func (e *Event) read(f facts) {
 	e.Image = Image{
 		Key: e.Image.Key, Account: e.Account, ID: f.ID, Custom: f.Custom, Filename: f.Filename,
 		Meta: f.Meta, Creator: f.Creator, RequireSignedURLs: f.RequireSigned,
-		Created: fromMicros(f.Created), Uploaded: fromMicros(f.Uploaded), Draft: f.Draft != nil,
+		Created: sqldb.FromMicros(f.Created), Uploaded: sqldb.FromMicros(f.Uploaded), Draft: f.Draft != nil,
 	}
 	e.PreviousID, e.Variants = f.PreviousID, f.Variants
 	if d := f.Draft; d != nil {
-		e.Image.Ticket = &Ticket{Expires: fromMicros(d.Expires), Refusals: d.Refusals,
+		e.Image.Ticket = &Ticket{Expires: sqldb.FromMicros(d.Expires), Refusals: d.Refusals,
 			LastKind: errs.KindNamed(d.Kind), LastMessage: d.Message}
 	}
 	if o := f.Original; o != nil {
@@ -161,7 +161,7 @@ func subscribers(tx *sqldb.Tx, account string) ([]subscriber, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading whom to tell: %w", err)
 	}
-	all, err := collect(rows, func(r row) (s subscriber, err error) {
+	all, err := sqldb.Collect(rows, func(r sqldb.Row) (s subscriber, err error) {
 		var events string
 		err = r.Scan(&s.webhook, &events, &s.policy, &s.policyName)
 		s.events = splitEvents(events)
@@ -216,7 +216,7 @@ func variantNames(tx *sqldb.Tx, account string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the names of variants: %w", err)
 	}
-	names, err := collect(rows, scanText)
+	names, err := sqldb.Collect(rows, sqldb.ScanText)
 	slices.Sort(names)
 	return names, err
 }
@@ -230,7 +230,7 @@ func insertEvent(tx *sqldb.Tx, e Event, to []subscriber) (bytes int64, err error
 	_, err = tx.Exec(`INSERT INTO events (id, account, type, image, id_sha256, creator, created,
 		erasure, facts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
 		e.ID, e.Account, string(e.Type), e.Image.Key, hashHex(e.Image.ID), e.Image.Creator,
-		micros(e.At), flag(e.erasure), string(text))
+		sqldb.Micros(e.At), sqldb.BoolInt(e.erasure), string(text))
 	if err != nil {
 		return 0, err
 	}
@@ -238,7 +238,7 @@ func insertEvent(tx *sqldb.Tx, e Event, to []subscriber) (bytes int64, err error
 		_, err := tx.Exec(`INSERT INTO deliveries (event, webhook, account, created, policy,
 			policy_name, due, attempt, failures, outcome)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4, 0, 0, 'pending')`,
-			e.ID, s.webhook, e.Account, micros(e.At), s.policy, s.policyName)
+			e.ID, s.webhook, e.Account, sqldb.Micros(e.At), s.policy, s.policyName)
 		if err != nil {
 			return 0, err
 		}
@@ -260,7 +260,7 @@ func (e *factsError) Unwrap() error { return e.err }
 
 const selectEvent = `SELECT id, account, type, image, created, erasure, facts FROM events`
 
-func scanEvent(r row) (e Event, err error) {
+func scanEvent(r sqldb.Row) (e Event, err error) {
 	var created int64
 	var text string
 	err = r.Scan(&e.ID, &e.Account, &e.Type, &e.Image.Key, &created, &e.erasure, &text)
@@ -271,7 +271,7 @@ func scanEvent(r row) (e Event, err error) {
 	if err := json.Unmarshal([]byte(text), &f); err != nil {
 		return e, &factsError{e.ID, err}
 	}
-	e.At = fromMicros(created)
+	e.At = sqldb.FromMicros(created)
 	e.read(f)
 	return e, nil
 }

@@ -2,6 +2,7 @@ package images
 
 import (
 	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func (s *Service) beginToFollow() error {
 	}
 	us, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 	now := s.Now()
-	s.follower = follower{upTo: fromMicros(us), written: fromMicros(us), done: map[string]int64{}}
+	s.follower = follower{upTo: sqldb.FromMicros(us), written: sqldb.FromMicros(us), done: map[string]int64{}}
 	if now.Sub(s.follower.upTo) > deletionsKept-followWindow-time.Hour {
 		if dropped := s.renditions.shrink(math.MaxInt64); dropped > 0 {
 			s.Log.Info("emptied the rendition cache: it is not known what was deleted since it was used",
@@ -55,7 +56,7 @@ func (s *Service) beginToFollow() error {
 // should, or empty; then more is done than need be.
 func (s *Service) writeFollowed() error {
 	path := filepath.Join(s.Dir, followedFile)
-	text := strconv.FormatInt(micros(s.follower.upTo), 10) + "\n"
+	text := strconv.FormatInt(sqldb.Micros(s.follower.upTo), 10) + "\n"
 	err := os.WriteFile(path+".new", []byte(text), 0o600)
 	if err == nil {
 		err = os.Rename(path+".new", path)
@@ -75,7 +76,7 @@ func (s *Service) writeFollowed() error {
 // that are being received here for drafts that are gone.
 func (s *Service) followDeletions(ctx context.Context) error {
 	began, f := s.Now(), &s.follower
-	from := micros(f.upTo.Add(-followWindow))
+	from := sqldb.Micros(f.upTo.Add(-followWindow))
 	for key, deleted := range f.done {
 		if deleted < from {
 			delete(f.done, key)
@@ -136,7 +137,7 @@ func (s *Service) deletionsAfter(
 	if err != nil {
 		return nil, fmt.Errorf("reading deletions: %w", err)
 	}
-	return collect(rows, func(r row) (d deletion, err error) {
+	return sqldb.Collect(rows, func(r sqldb.Row) (d deletion, err error) {
 		err = r.Scan(&d.key, &d.renditions, &d.deleted)
 		return d, err
 	})

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/sqldb"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -51,7 +52,7 @@ func (s *Service) History(
 	}
 	const every = ` FROM delivery_attempts a WHERE a.account = ?1 AND a.began >= ?2 AND a.began < ?3
 		AND (CAST(?4 AS TEXT) = '' OR a.webhook = ?4)`
-	args := []any{account, micros(q.Since), micros(q.Before), q.Webhook}
+	args := []any{account, sqldb.Micros(q.Since), sqldb.Micros(q.Before), q.Webhook}
 	which := every
 	if q.ImageID != "" {
 		which += ` AND a.event IN (SELECT id FROM events WHERE account = ?1 AND id_sha256 = ?5)`
@@ -101,11 +102,11 @@ func (s *Service) Unattempted(ctx context.Context, account, id string) ([]Histor
 	if err != nil {
 		return nil, fmt.Errorf("reading deliveries of an image: %w", err)
 	}
-	return collect(rows, func(r row) (h HistoryEntry, err error) {
+	return sqldb.Collect(rows, func(r sqldb.Row) (h HistoryEntry, err error) {
 		var created int64
 		var due sql.NullInt64
 		err = r.Scan(&h.Delivery.Event.Type, &created, &due, &h.Delivery.Webhook.Name)
-		h.Delivery.Event.At, h.Next, h.Outcome = fromMicros(created), optionalTime(due), "pending"
+		h.Delivery.Event.At, h.Next, h.Outcome = sqldb.FromMicros(created), sqldb.OptionalTime(due), "pending"
 		return h, err
 	})
 }
@@ -173,11 +174,11 @@ func (s *Service) readHistory(
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(r row) (HistoryEntry, error) { return scanHistory(r, a) })
+	return sqldb.Collect(rows, func(r sqldb.Row) (HistoryEntry, error) { return scanHistory(r, a) })
 }
 
 // scanHistory scans a row of History; a is the account that it is of.
-func scanHistory(r row, a Account) (h HistoryEntry, err error) {
+func scanHistory(r sqldb.Row, a Account) (h HistoryEntry, err error) {
 	var (
 		began, took, created int64
 		due                  sql.NullInt64
@@ -197,14 +198,14 @@ func scanHistory(r row, a Account) (h HistoryEntry, err error) {
 	if err != nil {
 		return h, err
 	}
-	e.At = fromMicros(created)
+	e.At = sqldb.FromMicros(created)
 	e.read(f)
 	w.Stream = kind == "stream"
 	h.Attempt.EventID, h.Attempt.WebhookID = e.ID, w.ID
-	h.Attempt.Began = fromMicros(began)
+	h.Attempt.Began = sqldb.FromMicros(began)
 	h.Attempt.Took = time.Duration(took) * time.Microsecond
 	h.Delivery.Event, h.Delivery.Webhook = e, w
 	h.Delivery.AccountHash, h.Delivery.Attempt = a.Hash, h.Attempt.Number
-	h.Next = optionalTime(due)
+	h.Next = sqldb.OptionalTime(due)
 	return h, nil
 }

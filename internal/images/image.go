@@ -107,10 +107,10 @@ const imageColumns = `key, account, id, custom, creator, meta, filename, require
 
 const selectImage = `SELECT ` + imageColumns + ` FROM images`
 
-func scanImage(r row) (Image, error) { return scanImageAnd(r) }
+func scanImage(r sqldb.Row) (Image, error) { return scanImageAnd(r) }
 
 // scanImageAnd scans imageColumns and what stands behind them.
-func scanImageAnd(r row, more ...any) (Image, error) {
+func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	var (
 		img                             Image
 		ticket                          Ticket
@@ -130,12 +130,12 @@ func scanImageAnd(r row, more ...any) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	img.Created, img.Uploaded = fromMicros(created), fromMicros(uploaded)
+	img.Created, img.Uploaded = sqldb.FromMicros(created), sqldb.FromMicros(uploaded)
 	if meta.Valid {
 		img.Meta = json.RawMessage(meta.String)
 	}
 	if img.Draft {
-		ticket.Expires, ticket.LastKind = fromMicros(expires), errs.KindNamed(kind)
+		ticket.Expires, ticket.LastKind = sqldb.FromMicros(expires), errs.KindNamed(kind)
 		ticket.refused = refused.String
 		img.Ticket = &ticket
 		return img, nil

@@ -50,7 +50,7 @@ func (i ImportedImage) Adapted() (adapted ImportedImage, lost []string, err erro
 	if i.Uploaded.IsZero() {
 		return i, nil, errs.Errorf(errs.Invalid, "the source does not tell when it was uploaded")
 	}
-	i.Uploaded = fromMicros(micros(i.Uploaded))
+	i.Uploaded = sqldb.FromMicros(sqldb.Micros(i.Uploaded))
 	if i.Creator != nil {
 		if err := checkCreator(*i.Creator); err != nil {
 			i.Creator, lost = nil, append(lost, errs.AsError(err).Msg)
@@ -105,7 +105,7 @@ func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
 	case i.SHA256 != "" && i.SHA256 != sum:
 		return Image{}, fmt.Errorf("%w: the SHA-256 is another", ErrNotWhole)
 	}
-	now := fromMicros(micros(u.s.Now()))
+	now := sqldb.FromMicros(sqldb.Micros(u.s.Now()))
 	u.draft = Image{
 		Key: newKey(), Account: u.draft.Account, ID: i.ID, Custom: i.Custom(), Creator: i.Creator,
 		Meta: i.Meta, RequireSignedURLs: i.RequireSignedURLs, Draft: true, Created: now,
@@ -141,8 +141,8 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 			WHERE account = ?1 AND id_sha256 = ?2 AND draft = 0
 			AND (CAST(?7 AS TEXT) = '' OR sha256 = CAST(?7 AS TEXT))
 			RETURNING key`,
-			account, hashHex(i.ID), i.Filename, nullable(i.Meta), i.Creator,
-			flag(i.RequireSignedURLs), i.SHA256).Scan(&key)
+			account, hashHex(i.ID), i.Filename, sqldb.Nullable(i.Meta), i.Creator,
+			sqldb.BoolInt(i.RequireSignedURLs), i.SHA256).Scan(&key)
 		if err != nil {
 			return err
 		}
@@ -182,7 +182,7 @@ func (s *Service) ImagesNamed(
 	if err != nil {
 		return nil, fmt.Errorf("reading images by their ids: %w", err)
 	}
-	all, err := collect(rows, scanImage)
+	all, err := sqldb.Collect(rows, scanImage)
 	if err != nil {
 		return nil, fmt.Errorf("reading images by their ids: %w", err)
 	}

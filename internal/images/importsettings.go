@@ -47,7 +47,7 @@ func (s *Service) importSigningKey(
 	if err != nil {
 		return false, "", err
 	}
-	there, err := collect(rows, func(r row) (k SigningKey, err error) {
+	there, err := sqldb.Collect(rows, func(r sqldb.Row) (k SigningKey, err error) {
 		err = r.Scan(&k.Name, &k.Value)
 		return k, err
 	})
@@ -72,7 +72,7 @@ func (s *Service) importSigningKey(
 		}
 	}
 	changed, err := tx.Exec(`INSERT INTO signing_keys (account, name, value, created)
-		VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING`, account, k.Name, k.Value, micros(s.Now()))
+		VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING`, account, k.Name, k.Value, sqldb.Micros(s.Now()))
 	if err == nil && changed == 0 {
 		err = fmt.Errorf("the name %q is taken in an account that is held", k.Name)
 	}

@@ -118,11 +118,11 @@ const keptRecount = 24 * time.Hour
 // release that did not count them.
 func (s *Service) recountKept(ctx context.Context) error {
 	rows, err := s.DB.Query(ctx, `SELECT id FROM accounts WHERE kept_counted < ?1`,
-		micros(s.Now().Add(-keptRecount)))
+		sqldb.Micros(s.Now().Add(-keptRecount)))
 	if err != nil {
 		return fmt.Errorf("looking for accounts to recount: %w", err)
 	}
-	accounts, err := collect(rows, scanText)
+	accounts, err := sqldb.Collect(rows, sqldb.ScanText)
 	if err != nil {
 		return fmt.Errorf("looking for accounts to recount: %w", err)
 	}
@@ -149,7 +149,7 @@ func (s *Service) recountKeptBy(ctx context.Context, account string) error {
 	}
 	_, err = s.DB.Exec(ctx, `UPDATE accounts SET kept_bytes = kept_bytes + CAST(?2 AS BIGINT),
 		kept_counted = ?3 WHERE id = ?1 AND kept_counted = ?4`,
-		account, lacking, micros(s.Now()), counted)
+		account, lacking, sqldb.Micros(s.Now()), counted)
 	return err
 }
 
@@ -163,7 +163,7 @@ func (s *Service) trimKept(ctx context.Context) error {
 		return fmt.Errorf("looking for accounts that keep much: %w", err)
 	}
 	excess := map[string]int64{}
-	_, err = collect(rows, func(r row) (account string, err error) {
+	_, err = sqldb.Collect(rows, func(r sqldb.Row) (account string, err error) {
 		var bytes int64
 		err = r.Scan(&account, &bytes)
 		excess[account] = bytes
@@ -259,7 +259,7 @@ func deleteEvents(tx *sqldb.Tx, where string, args ...any) (gone deletedEvents, 
 		return gone, fmt.Errorf("deleting events: %w", err)
 	}
 	freed, accountOf := map[string]int64{}, map[string]string{}
-	ids, err := collect(rows, func(r row) (id string, err error) {
+	ids, err := sqldb.Collect(rows, func(r sqldb.Row) (id string, err error) {
 		var account string
 		var bytes int64
 		err = r.Scan(&id, &account, &bytes)
@@ -293,7 +293,7 @@ func deleteAttempts(tx *sqldb.Tx, where string, args ...any) (freed int64, err e
 	rows, err := tx.Query(`DELETE FROM delivery_attempts WHERE `+where+` RETURNING `+attemptCost,
 		args...)
 	if err == nil {
-		_, err = collect(rows, func(r row) (bytes int64, err error) {
+		_, err = sqldb.Collect(rows, func(r sqldb.Row) (bytes int64, err error) {
 			err = r.Scan(&bytes)
 			freed += bytes
 			return bytes, err

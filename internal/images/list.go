@@ -2,6 +2,7 @@ package images
 
 import (
 	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 	"context"
 	"fmt"
 	"strconv"
@@ -152,7 +153,7 @@ func (s *Service) readImages(ctx context.Context, query string, args []any) ([]I
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, scanImage)
+	return sqldb.Collect(rows, scanImage)
 }
 
 // endOfStretch returns the position of the last of so many rows, nil when there are less.
@@ -164,7 +165,7 @@ func (s *Service) endOfStretch(
 	if err != nil {
 		return nil, fmt.Errorf("finding the end of a stretch: %w", err)
 	}
-	all, err := collect(found, func(r row) (p position, err error) {
+	all, err := sqldb.Collect(found, func(r sqldb.Row) (p position, err error) {
 		if w.named {
 			err = r.Scan(&p.name, &p.key)
 		} else {

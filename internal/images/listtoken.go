@@ -2,6 +2,7 @@ package images
 
 import (
 	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -17,7 +18,9 @@ type position struct {
 }
 
 // byUpload is the position of an image in the lists that are in the order of uploads.
-func byUpload(img Image) position { return position{uploaded: micros(img.Uploaded), key: img.Key} }
+func byUpload(img Image) position {
+	return position{uploaded: sqldb.Micros(img.Uploaded), key: img.Key}
+}
 
 // position is the position of an image in the list.
 func (q ListQuery) position(img Image) position {

@@ -86,7 +86,7 @@ func collectMeta(value any, path string, levels int, add func(metaRow)) {
 	case float64:
 		add(metaRow{path, metaValue{kind: metaNumber, number: value}})
 	case bool:
-		add(metaRow{path, metaValue{kind: metaBoolean, number: float64(flag(value))}})
+		add(metaRow{path, metaValue{kind: metaBoolean, number: float64(sqldb.BoolInt(value))}})
 	}
 }
 

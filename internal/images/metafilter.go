@@ -2,6 +2,7 @@ package images
 
 import (
 	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 	"fmt"
 	"regexp"
 	"slices"
@@ -113,7 +114,7 @@ func parseMetaValue(kind metaKind, text string) (value metaValue, problem string
 		if text != "true" && text != "false" {
 			return value, "its value must be true or false"
 		}
-		value.number = float64(flag(text == "true"))
+		value.number = float64(sqldb.BoolInt(text == "true"))
 	}
 	return value, ""
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -44,7 +43,7 @@ type PolicyChange struct {
 func (s *Service) CreateNotificationPolicy(
 	ctx context.Context, account string, c PolicyChange,
 ) (NotificationPolicy, error) {
-	now := fromMicros(micros(s.Now()))
+	now := sqldb.FromMicros(sqldb.Micros(s.Now()))
 	p := NotificationPolicy{ID: newHexID(), Account: account, Created: now, Modified: now}
 	if err := p.change(c); err != nil {
 		return NotificationPolicy{}, err
@@ -72,8 +71,8 @@ func (p *NotificationPolicy) insert(tx *sqldb.Tx) error {
 			CAST(?5 AS SMALLINT), CAST(?6 AS TEXT), CAST(?7 AS BIGINT), CAST(?7 AS BIGINT)
 		WHERE (SELECT count(*) FROM notification_policies WHERE account = ?2)
 			< CAST(?8 AS BIGINT)`,
-		p.ID, p.Account, p.Name, p.Description, flag(p.Enabled), p.AlertInterval,
-		micros(p.Created), MaxNotificationPolicies)
+		p.ID, p.Account, p.Name, p.Description, sqldb.BoolInt(p.Enabled), p.AlertInterval,
+		sqldb.Micros(p.Created), MaxNotificationPolicies)
 	if err == nil && made == 0 {
 		err = errs.Errorf(errs.LimitReached, "The account has %d notification policies already, which is "+
 			"the limit: delete one first", MaxNotificationPolicies)
@@ -167,10 +166,10 @@ func (s *Service) ChangeNotificationPolicy(
 		if err := p.change(c); err != nil {
 			return err
 		}
-		p.Modified = fromMicros(micros(s.Now()))
+		p.Modified = sqldb.FromMicros(sqldb.Micros(s.Now()))
 		_, err = tx.Exec(`UPDATE notification_policies SET name = ?2, description = ?3, enabled = ?4,
 			alert_interval = ?5, modified = ?6 WHERE id = ?1`,
-			id, p.Name, p.Description, flag(p.Enabled), p.AlertInterval, micros(p.Modified))
+			id, p.Name, p.Description, sqldb.BoolInt(p.Enabled), p.AlertInterval, sqldb.Micros(p.Modified))
 		if !targets {
 			p.Webhooks = nil
 		}
@@ -191,7 +190,7 @@ func policyTargets(tx *sqldb.Tx, policy string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, scanText)
+	return sqldb.Collect(rows, sqldb.ScanText)
 }
 
 // DeleteNotificationPolicy deletes a policy: PolicyNotFound. What its webhooks are still to be told
@@ -251,7 +250,7 @@ func (s *Service) policies(
 	if err != nil {
 		return nil, fmt.Errorf("reading notification policies: %w", err)
 	}
-	all, err := collect(rows, scanPolicy)
+	all, err := sqldb.Collect(rows, scanPolicy)
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
@@ -261,7 +260,7 @@ func (s *Service) policies(
 		return nil, fmt.Errorf("reading the targets of notification policies: %w", err)
 	}
 	targets := map[string][]string{}
-	_, err = collect(rows, func(r row) (policy string, err error) {
+	_, err = sqldb.Collect(rows, func(r sqldb.Row) (policy string, err error) {
 		var webhook string
 		err = r.Scan(&policy, &webhook)
 		targets[policy] = append(targets[policy], webhook)
@@ -276,19 +275,10 @@ func (s *Service) policies(
 const selectPolicy = `SELECT id, account, name, description, enabled, alert_interval, created,
 	modified FROM notification_policies`
 
-func scanPolicy(r row) (p NotificationPolicy, err error) {
+func scanPolicy(r sqldb.Row) (p NotificationPolicy, err error) {
 	var created, modified int64
 	err = r.Scan(&p.ID, &p.Account, &p.Name, &p.Description, &p.Enabled, &p.AlertInterval,
 		&created, &modified)
-	p.Created, p.Modified = fromMicros(created), fromMicros(modified)
+	p.Created, p.Modified = sqldb.FromMicros(created), sqldb.FromMicros(modified)
 	return p, err
-}
-
-// marks are n placeholders from ?first on, with commas between.
-func marks(first, n int) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, ",?%d", first+i)
-	}
-	return strings.TrimPrefix(b.String(), ",")
 }

@@ -13,6 +13,7 @@ import (
 	"calotype/internal/blob"
 	"calotype/internal/errs"
 	"calotype/internal/render"
+	"calotype/internal/sqldb"
 )
 
 // An Original is the bytes as they came, and what is known of them.
@@ -136,7 +137,7 @@ func (s *Service) originalsAfter(ctx context.Context, after string) ([]storedOri
 	if err != nil {
 		return nil, fmt.Errorf("reading originals: %w", err)
 	}
-	return collect(rows, func(r row) (o storedOriginal, err error) {
+	return sqldb.Collect(rows, func(r sqldb.Row) (o storedOriginal, err error) {
 		err = r.Scan(&o.account, &o.id, &o.blob, &o.size, &o.sha256)
 		return o, err
 	})

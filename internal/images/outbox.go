@@ -116,11 +116,11 @@ func (s *Service) DueWebhooks(ctx context.Context) ([]DueWebhook, error) {
 		FROM webhooks w
 		JOIN accounts a ON a.id = w.account AND a.suspended = 0
 		WHERE w.kind = 'webhook' AND w.paused IS NULL AND EXISTS (SELECT 1 FROM deliveries d
-			WHERE d.webhook = w.id AND d.due IS NOT NULL AND d.due <= ?1)`, micros(s.Now()))
+			WHERE d.webhook = w.id AND d.due IS NOT NULL AND d.due <= ?1)`, sqldb.Micros(s.Now()))
 	if err != nil {
 		return nil, fmt.Errorf("looking for due deliveries: %w", err)
 	}
-	return collect(rows, func(r row) (w DueWebhook, err error) {
+	return sqldb.Collect(rows, func(r sqldb.Row) (w DueWebhook, err error) {
 		err = r.Scan(&w.ID, &w.Account, &w.URL, &w.Failing)
 		return w, err
 	})
@@ -131,7 +131,7 @@ func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
 	var due int
 	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries
 		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 LIMIT 1) AS due`,
-		webhook, micros(s.Now())).Scan(&due)
+		webhook, sqldb.Micros(s.Now())).Scan(&due)
 	if err != nil {
 		return false, fmt.Errorf("looking for due deliveries: %w", err)
 	}
@@ -158,11 +158,11 @@ func (s *Service) ClaimDeliveries(
 	now := s.Now()
 	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
 		rows, err := tx.Query(claimSome,
-			webhook, micros(now), micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
+			webhook, sqldb.Micros(now), sqldb.Micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
 		if err != nil {
 			return err
 		}
-		claimed, err = collect(rows, func(r row) (d Delivery, err error) {
+		claimed, err = sqldb.Collect(rows, func(r sqldb.Row) (d Delivery, err error) {
 			err = r.Scan(&d.Event.ID, &d.PolicyID, &d.PolicyName, &d.Attempt)
 			return d, err
 		})
@@ -180,7 +180,7 @@ func (s *Service) ClaimDeliveries(
 // ReleaseDeliveries gives back claimed deliveries that were not begun: they are due at once, for
 // anybody.
 func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) error {
-	now := micros(s.Now())
+	now := sqldb.Micros(s.Now())
 	claimed = slices.SortedFunc(slices.Values(claimed), func(a, b Delivery) int {
 		return strings.Compare(a.Event.ID, b.Event.ID)
 	})
@@ -218,12 +218,12 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	for i, d := range claimed {
 		ids[i] = d.Event.ID
 	}
-	rows, err := s.DB.Query(ctx, selectEvent+` WHERE id IN (`+marks(1, len(ids))+`)`, ids...)
+	rows, err := s.DB.Query(ctx, selectEvent+` WHERE id IN (`+sqldb.Placeholders(1, len(ids))+`)`, ids...)
 	if err != nil {
 		return nil, fmt.Errorf("reading events: %w", err)
 	}
 	events := make(map[string]Event, len(claimed))
-	_, err = collect(rows, func(r row) (e Event, err error) {
+	_, err = sqldb.Collect(rows, func(r sqldb.Row) (e Event, err error) {
 		e, err = scanEvent(r)
 		if broken := new(factsError); errors.As(err, &broken) {
 			s.Log.Error("an event cannot be told: a newer release may have written it", "err", err)
@@ -268,7 +268,7 @@ func (s *Service) OutboxCounts(ctx context.Context) (c OutboxCounts, err error) 
 		return c, fmt.Errorf("counting the outbox: %w", err)
 	}
 	if oldest > 0 {
-		c.Oldest = fromMicros(oldest)
+		c.Oldest = sqldb.FromMicros(oldest)
 	}
 	err = s.DB.QueryRow(ctx, `SELECT
 		COALESCE(SUM(CASE WHEN paused IS NULL AND failing_since IS NULL THEN 1 ELSE 0 END), 0),
@@ -294,7 +294,7 @@ func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[st
 		return nil, fmt.Errorf("counting pending deliveries: %w", err)
 	}
 	pending := map[string]int{}
-	_, err = collect(rows, func(r row) (id string, err error) {
+	_, err = sqldb.Collect(rows, func(r sqldb.Row) (id string, err error) {
 		var n int
 		err = r.Scan(&id, &n)
 		pending[id] = n
@@ -310,7 +310,7 @@ func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[st
 // not, and what was for webhooks that are deleted.
 func (s *Service) forgetEvents(ctx context.Context) error {
 	const some = 500
-	before := micros(s.Now().Add(-s.EventRetention))
+	before := sqldb.Micros(s.Now().Add(-s.EventRetention))
 	for {
 		var gone deletedEvents
 		err := s.tidy(ctx, func(tx *sqldb.Tx) error {
@@ -319,7 +319,7 @@ func (s *Service) forgetEvents(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("looking for old events: %w", err)
 			}
-			accounts, err := collect(rows, scanText)
+			accounts, err := sqldb.Collect(rows, sqldb.ScanText)
 			if err != nil {
 				return fmt.Errorf("looking for old events: %w", err)
 			}

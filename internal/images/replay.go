@@ -92,7 +92,7 @@ func (s *Service) replay(
 	if q.To.IsZero() {
 		q.To = s.Now().Add(time.Hour)
 	}
-	which := replayWhere{account: account, q: q, now: s.Now(), from: place{created: micros(q.From)}}
+	which := replayWhere{account: account, q: q, now: s.Now(), from: place{created: sqldb.Micros(q.From)}}
 	for ctx.Err() == nil {
 		var changed int64
 		var last *place
@@ -139,8 +139,8 @@ type replayWhere struct {
 func (w replayWhere) sql() (which string, args []any) {
 	which = `account = ?1 AND (created, event, webhook) > (?2, ?3, ?4) AND created < ?5
 		AND (due IS NULL OR due > ?6)`
-	args = []any{w.account, w.from.created, w.from.event, w.from.webhook, micros(w.q.To),
-		micros(w.now.Add(DeliveryLease))}
+	args = []any{w.account, w.from.created, w.from.event, w.from.webhook, sqldb.Micros(w.q.To),
+		sqldb.Micros(w.now.Add(DeliveryLease))}
 	and := func(condition string, value any) {
 		args = append(args, value)
 		which += fmt.Sprintf(condition, len(args))
@@ -178,7 +178,7 @@ func replaySome(tx *sqldb.Tx, w replayWhere, most int) (changed int64, last *pla
 	if err != nil {
 		return 0, nil, err
 	}
-	all, err := collect(rows, func(r row) (p place, err error) {
+	all, err := sqldb.Collect(rows, func(r sqldb.Row) (p place, err error) {
 		err = r.Scan(&p.created, &p.event, &p.webhook)
 		return p, err
 	})
@@ -186,7 +186,7 @@ func replaySome(tx *sqldb.Tx, w replayWhere, most int) (changed int64, last *pla
 		return 0, nil, err
 	}
 	end := all[len(all)-1]
-	args = append(args, end.created, end.event, end.webhook, micros(w.now))
+	args = append(args, end.created, end.event, end.webhook, sqldb.Micros(w.now))
 	n := len(args)
 	changed, err = tx.Exec(fmt.Sprintf(`UPDATE deliveries SET due = ?%d, failures = 0,
 		outcome = 'pending' WHERE %s AND (created, event, webhook) <= (?%d, ?%d, ?%d)`,

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"calotype/internal/sqldb"
 	"context"
 	"fmt"
 	"sync"
@@ -108,7 +109,7 @@ func (s *Service) ScrubNow(ctx context.Context) (done bool, err error) {
 func (s *Service) erasedBefore(ctx context.Context, before time.Time) (bool, error) {
 	var erased int
 	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM erasures
-		WHERE ended < ?1 AND scrubbed = 0 LIMIT 1) AS erased`, micros(before)).Scan(&erased)
+		WHERE ended < ?1 AND scrubbed = 0 LIMIT 1) AS erased`, sqldb.Micros(before)).Scan(&erased)
 	if err != nil {
 		return false, fmt.Errorf("looking for erasures: %w", err)
 	}
@@ -177,7 +178,7 @@ func (s *Service) scrubAll(ctx context.Context, rebuild bool, size int64) error 
 		return err
 	}
 	if rebuild {
-		_, err = s.tidyOne(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, micros(began))
+		_, err = s.tidyOne(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, sqldb.Micros(began))
 	}
 	return err
 }

@@ -67,11 +67,11 @@ func holdOwners(tx *sqldb.Tx, attempts []Attempt) error {
 			events = append(events, a.EventID)
 		}
 		rows, err := tx.Query(`SELECT DISTINCT account FROM events
-			WHERE id IN (`+marks(1, len(events))+`)`, events...)
+			WHERE id IN (`+sqldb.Placeholders(1, len(events))+`)`, events...)
 		if err != nil {
 			return fmt.Errorf("reading the accounts of events: %w", err)
 		}
-		found, err := collect(rows, scanText)
+		found, err := sqldb.Collect(rows, sqldb.ScanText)
 		if err != nil {
 			return fmt.Errorf("reading the accounts of events: %w", err)
 		}
@@ -125,18 +125,10 @@ func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int,
 	if err := insertAttempts(tx, account, there); err != nil || len(ended) == 0 {
 		return done, false, err
 	}
-	told, err := deleteEvents(tx, `erasure = 1 AND id IN (`+marks(1, len(ended))+`)
+	told, err := deleteEvents(tx, `erasure = 1 AND id IN (`+sqldb.Placeholders(1, len(ended))+`)
 		AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND due IS NOT NULL)`,
-		anys(ended)...)
+		sqldb.Args(ended)...)
 	return done, told.events > 0, err
-}
-
-func anys(texts []string) []any {
-	all := make([]any, len(texts))
-	for i, text := range texts {
-		all[i] = text
-	}
-	return all
 }
 
 // settleDelivered settles what was delivered, and is still its claimer's, all of it by one statement
@@ -152,12 +144,12 @@ func settleDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]st
 	for _, number := range slices.Sorted(maps.Keys(events)) {
 		rows, err := tx.Query(`UPDATE deliveries SET due = NULL, outcome = 'delivered'
 			WHERE webhook = ?1 AND attempt = ?2 AND `+unsettled+`
-			AND event IN (`+marks(3, len(events[number]))+`) RETURNING event, account`,
-			append([]any{webhook, number}, anys(events[number])...)...)
+			AND event IN (`+sqldb.Placeholders(3, len(events[number]))+`) RETURNING event, account`,
+			append([]any{webhook, number}, sqldb.Args(events[number])...)...)
 		if err != nil {
 			return nil, err
 		}
-		_, err = collect(rows, func(r row) (event string, err error) {
+		_, err = sqldb.Collect(rows, func(r sqldb.Row) (event string, err error) {
 			var account string
 			err = r.Scan(&event, &account)
 			settled[event] = account
@@ -188,7 +180,7 @@ func (s *Service) settleOther(tx *sqldb.Tx, a Attempt) (account string, changed,
 	outcome := "failed"
 	failures++
 	if delay, again := retryDelay(stream, failures); again {
-		outcome, due = "pending", micros(s.Now().Add(delay))
+		outcome, due = "pending", sqldb.Micros(s.Now().Add(delay))
 	}
 	n, err := tx.Exec(`UPDATE deliveries SET due = ?4, failures = ?5, outcome = ?6
 		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND `+unsettled,
@@ -205,8 +197,8 @@ func insertAttempts(tx *sqldb.Tx, account string, all []Attempt) error {
 	var values []string
 	var args []any
 	for i, a := range all {
-		values = append(values, "("+marks(1+i*columns, columns)+")")
-		args = append(args, a.EventID, a.WebhookID, a.Number, account, micros(a.Began),
+		values = append(values, "("+sqldb.Placeholders(1+i*columns, columns)+")")
+		args = append(args, a.EventID, a.WebhookID, a.Number, account, sqldb.Micros(a.Began),
 			a.Took.Microseconds(), a.Status, cutText(a.Error, maxAttemptText),
 			cutText(a.Answer, MaxAnswer))
 	}
@@ -217,7 +209,7 @@ func insertAttempts(tx *sqldb.Tx, account string, all []Attempt) error {
 		return err
 	}
 	var written int64
-	_, err = collect(rows, func(r row) (bytes int64, err error) {
+	_, err = sqldb.Collect(rows, func(r sqldb.Row) (bytes int64, err error) {
 		err = r.Scan(&bytes)
 		written += bytes
 		return bytes, err
@@ -234,13 +226,13 @@ func (s *Service) noteWebhook(tx *sqldb.Tx, id string, all []Attempt) error {
 	answeredGone := slices.ContainsFunc(all, func(a Attempt) bool { return a.Status == statusGone })
 	if last.Delivered() {
 		_, err := tx.Exec(`UPDATE webhooks SET last_success = ?2, failing_since = NULL
-			WHERE id = ?1`, id, micros(last.end()))
+			WHERE id = ?1`, id, sqldb.Micros(last.end()))
 		if err != nil || !answeredGone {
 			return err
 		}
 	} else {
 		_, err := tx.Exec(`UPDATE webhooks SET last_failure = ?2,
-			failing_since = COALESCE(failing_since, ?2) WHERE id = ?1`, id, micros(last.end()))
+			failing_since = COALESCE(failing_since, ?2) WHERE id = ?1`, id, sqldb.Micros(last.end()))
 		if err != nil {
 			return err
 		}
@@ -252,7 +244,7 @@ func (s *Service) noteWebhook(tx *sqldb.Tx, id string, all []Attempt) error {
 	}
 	_, err := tx.Exec(`UPDATE webhooks SET paused = ?2, pause_reason = ?3
 		WHERE id = ?1 AND kind = 'webhook' AND paused IS NULL AND `+where,
-		id, micros(now), reason, micros(now.Add(-pauseAfter)))
+		id, sqldb.Micros(now), reason, sqldb.Micros(now.Add(-pauseAfter)))
 	return err
 }
 

@@ -116,7 +116,7 @@ func (s *Service) insertKeyBelow(
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS BIGINT)
 		WHERE (SELECT count(*) FROM signing_keys WHERE account = ?1) < CAST(?5 AS BIGINT)
 		ON CONFLICT DO NOTHING`,
-		account, name, base64.StdEncoding.EncodeToString(value), micros(s.Now()), most)
+		account, name, base64.StdEncoding.EncodeToString(value), sqldb.Micros(s.Now()), most)
 	return changed > 0, err
 }
 
@@ -127,7 +127,7 @@ func (s *Service) SigningKeys(ctx context.Context, account string) ([]SigningKey
 	if err != nil {
 		return nil, fmt.Errorf("reading the signing keys: %w", err)
 	}
-	return collect(rows, func(r row) (k SigningKey, err error) {
+	return sqldb.Collect(rows, func(r sqldb.Row) (k SigningKey, err error) {
 		err = r.Scan(&k.Name, &k.Value)
 		return k, err
 	})

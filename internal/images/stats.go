@@ -2,6 +2,7 @@ package images
 
 import (
 	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -91,7 +92,7 @@ const MaxCounted = 100_000
 // TicketCounts reads how many tickets there are.
 func (s *Service) TicketCounts(ctx context.Context) (TicketCounts, error) {
 	var c TicketCounts
-	now := micros(s.Now())
+	now := sqldb.Micros(s.Now())
 	err := s.DB.QueryRow(ctx, `SELECT COUNT(*),
 		COALESCE(SUM(CASE WHEN refusals >= ?3 THEN 1 ELSE 0 END), 0)
 		FROM (SELECT refusals FROM images WHERE draft = 1 AND open IN (0, 1) AND expires >= ?1 LIMIT ?2) AS alive`,

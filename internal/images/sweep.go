@@ -97,7 +97,7 @@ func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
 			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
 				WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
-				micros(s.Now().Add(-draftAfterlife)), some)
+				sqldb.Micros(s.Now().Add(-draftAfterlife)), some)
 			return err
 		})
 		if err != nil {
@@ -267,7 +267,7 @@ func (s *Service) namedBlobs(ctx context.Context, keys []string) (map[string]boo
 	if err != nil {
 		return nil, fmt.Errorf("looking up originals: %w", err)
 	}
-	found, err := collect(rows, scanText)
+	found, err := sqldb.Collect(rows, sqldb.ScanText)
 	for _, key := range found {
 		named[key] = true
 	}

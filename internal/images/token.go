@@ -75,7 +75,7 @@ func (s *Service) replaceToken(
 		return err
 	}
 	_, err = tx.Exec(insertToken,
-		newKey(), account, name, scope, hashHex(secret), micros(s.Now()), nil)
+		newKey(), account, name, scope, hashHex(secret), sqldb.Micros(s.Now()), nil)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (s *Service) insertFirstToken(tx *sqldb.Tx, account, secret string) (made b
 		SELECT ?1, CAST(?2 AS TEXT), ?3, ?4, ?5, CAST(?6 AS BIGINT), 0
 		WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE account = ?2)
 		ON CONFLICT DO NOTHING`,
-		newKey(), account, firstToken, Admin, hashHex(secret), micros(s.Now()))
+		newKey(), account, firstToken, Admin, hashHex(secret), sqldb.Micros(s.Now()))
 	return changed > 0, err
 }
 
@@ -121,11 +121,11 @@ func (s *Service) CreateToken(
 	now := s.Now()
 	var expires any
 	if t.Life != 0 {
-		expires = micros(now.Add(t.Life))
+		expires = sqldb.Micros(now.Add(t.Life))
 	}
 	secret = "calo_" + rand.Text()
 	made, err := s.DB.Exec(ctx, insertToken,
-		newKey(), account, t.Name, t.Scope, hashHex(secret), micros(now), expires)
+		newKey(), account, t.Name, t.Scope, hashHex(secret), sqldb.Micros(now), expires)
 	if err != nil {
 		return "", fmt.Errorf("making a token: %w", err)
 	}
@@ -163,7 +163,7 @@ func (s *Service) Tokens(ctx context.Context, account string) ([]Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the tokens: %w", err)
 	}
-	return collect(rows, scanToken)
+	return sqldb.Collect(rows, scanToken)
 }
 
 // Authenticate returns the Token of a secret. Unauthenticated when there is none, or it has
@@ -203,21 +203,21 @@ const (
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0) ON CONFLICT DO NOTHING`
 )
 
-func scanToken(r row) (t Token, err error) {
+func scanToken(r sqldb.Row) (t Token, err error) {
 	var created int64
 	var expires sql.NullInt64
 	err = r.Scan(&t.Key, &t.Account, &t.Name, &t.Scope, &created, &expires)
-	t.Created = fromMicros(created)
+	t.Created = sqldb.FromMicros(created)
 	if expires.Valid {
-		t.Expires = fromMicros(expires.Int64)
+		t.Expires = sqldb.FromMicros(expires.Int64)
 	}
 	return t, err
 }
 
 // also is a row with one column more than its noun has.
 type also struct {
-	row
+	sqldb.Row
 	more []any
 }
 
-func (a also) Scan(dest ...any) error { return a.row.Scan(append(dest, a.more...)...) }
+func (a also) Scan(dest ...any) error { return a.Row.Scan(append(dest, a.more...)...) }

@@ -178,12 +178,12 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 			rows, err := tx.Query(`UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
 				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
 				ORDER BY expires LIMIT ?2) RETURNING `+imageColumns+`, reserved`,
-				micros(s.Now().Add(-releaseAfter)), some)
+				sqldb.Micros(s.Now().Add(-releaseAfter)), some)
 			if err != nil {
 				return err
 			}
 			credits := map[string]charge{}
-			all, err := collect(rows, func(r row) (img Image, err error) {
+			all, err := sqldb.Collect(rows, func(r sqldb.Row) (img Image, err error) {
 				var reserved int64
 				img, err = scanImageAnd(r, &reserved)
 				c := credits[img.Account]

@@ -119,7 +119,7 @@ func (s *Service) ChangeVariant(
 	}
 	var never any // nil is NULL
 	if c.NeverRequireSignedURLs != nil {
-		never = flag(*c.NeverRequireSignedURLs)
+		never = sqldb.BoolInt(*c.NeverRequireSignedURLs)
 	}
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		v, err = scanVariant(tx.QueryRow(`UPDATE variants SET options = ?3, browser_ttl = ?4,
@@ -177,7 +177,7 @@ func (s *Service) Variants(ctx context.Context, account string) ([]Variant, erro
 	if err != nil {
 		return nil, fmt.Errorf("reading the variants: %w", err)
 	}
-	all, err := collect(rows, scanVariant)
+	all, err := sqldb.Collect(rows, scanVariant)
 	slices.SortFunc(all, func(a, b Variant) int { return strings.Compare(a.ID, b.ID) })
 	return all, err
 }
@@ -188,7 +188,7 @@ func (s *Service) VariantNames(ctx context.Context, account string) ([]string, e
 	if err != nil {
 		return nil, fmt.Errorf("reading the variants: %w", err)
 	}
-	names, err := collect(rows, scanText)
+	names, err := sqldb.Collect(rows, sqldb.ScanText)
 	slices.Sort(names)
 	return names, err
 }
@@ -209,7 +209,7 @@ func insertVariantBelow(
 			CAST(?5 AS BIGINT)
 		WHERE (SELECT count(*) FROM variants WHERE account = ?1) < CAST(?6 AS BIGINT)
 		AND `+urlsWithinBound+` ON CONFLICT DO NOTHING`, account, v.ID, v.Options.String(),
-		flag(v.NeverRequireSignedURLs), seconds(v.BrowserTTL), most, maxURLBytes)
+		sqldb.BoolInt(v.NeverRequireSignedURLs), seconds(v.BrowserTTL), most, maxURLBytes)
 	return changed > 0, err
 }
 
@@ -218,7 +218,7 @@ const (
 	selectVariant  = `SELECT ` + variantColumns + ` FROM variants`
 )
 
-func scanVariant(r row) (v Variant, err error) {
+func scanVariant(r sqldb.Row) (v Variant, err error) {
 	var options string
 	var ttl int64
 	if err := r.Scan(&v.ID, &options, &v.NeverRequireSignedURLs, &ttl); err != nil {

@@ -2,6 +2,7 @@ package images
 
 import (
 	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 	"context"
 	"database/sql"
 	"errors"
@@ -176,7 +177,7 @@ func (s *Service) stillDrafts(keys []string) (map[string]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking which images are drafts: %w", err)
 	}
-	found, err := collect(rows, scanText)
+	found, err := sqldb.Collect(rows, sqldb.ScanText)
 	drafts := make(map[string]bool, len(found))
 	for _, key := range found {
 		drafts[key] = true

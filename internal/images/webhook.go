@@ -102,7 +102,7 @@ func (s *Service) newWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
 	w := Webhook{
-		ID: newHexID(), Account: account, Created: fromMicros(micros(s.Now())),
+		ID: newHexID(), Account: account, Created: sqldb.FromMicros(sqldb.Micros(s.Now())),
 		Events: DefaultEvents, SigningKeys: []string{cmp.Or(c.SigningKey, newWebhookKey())},
 	}
 	if err := w.change(c); err != nil {
@@ -215,7 +215,7 @@ func (w Webhook) insert(tx *sqldb.Tx) error {
 			< CAST(?10 AS BIGINT)
 		ON CONFLICT DO NOTHING`,
 		w.ID, w.Account, kind, w.Name, w.URL, w.Secret, joinEvents(w.Events),
-		w.SigningKeys[0], micros(w.Created), most, nullMicros(w.Paused), w.PauseReason)
+		w.SigningKeys[0], sqldb.Micros(w.Created), most, sqldb.NullMicros(w.Paused), w.PauseReason)
 	if err == nil && made == 0 {
 		err = errs.Errorf(errs.LimitReached, "The account has %d of these already, which is the limit: "+
 			"delete one first", most)
@@ -259,7 +259,7 @@ func (s *Service) ChangeWebhook(
 		pause_reason = CASE WHEN ?7 = 1 THEN '' ELSE pause_reason END,
 		failing_since = CASE WHEN ?7 = 1 THEN NULL ELSE failing_since END
 		WHERE account = ?1 AND id = ?2 AND kind = 'webhook' AND url = ?8 AND secret = ?9`,
-		account, id, w.Name, w.URL, w.Secret, joinEvents(w.Events), flag(tested), old.URL, old.Secret)
+		account, id, w.Name, w.URL, w.Secret, joinEvents(w.Events), sqldb.BoolInt(tested), old.URL, old.Secret)
 	if err != nil {
 		return Webhook{}, fmt.Errorf("changing a webhook: %w", err)
 	}
@@ -283,7 +283,7 @@ func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
 	}
 	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET paused = NULL, pause_reason = '',
 		failing_since = NULL, last_success = ?3 WHERE account = ?1 AND id = ?2`,
-		account, id, micros(s.Now()))
+		account, id, sqldb.Micros(s.Now()))
 	if err != nil {
 		return fmt.Errorf("resuming a webhook: %w", err)
 	}
@@ -302,7 +302,7 @@ func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Web
 	}
 	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
 		previous_until = ?3, signing_key = ?4 WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`,
-		account, id, micros(s.Now().Add(keyOverlap)), newWebhookKey())
+		account, id, sqldb.Micros(s.Now().Add(keyOverlap)), newWebhookKey())
 	if err != nil {
 		return Webhook{}, fmt.Errorf("changing the signing key of a webhook: %w", err)
 	}
@@ -320,7 +320,7 @@ func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
 ) (Webhook, error) {
 	w := Webhook{
-		ID: newHexID(), Account: account, Stream: true, Created: fromMicros(micros(s.Now())),
+		ID: newHexID(), Account: account, Stream: true, Created: sqldb.FromMicros(sqldb.Micros(s.Now())),
 		SigningKeys: []string{newWebhookKey()},
 	}
 	if events == nil {
@@ -335,7 +335,7 @@ func (s *Service) OpenStream(
 	}
 	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET seen = ?3, events = ?4
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2`,
-		account, name, micros(s.Now()), joinEvents(w.Events))
+		account, name, sqldb.Micros(s.Now()), joinEvents(w.Events))
 	if err != nil {
 		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
 	}
@@ -370,7 +370,7 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	}
 	_, err := s.tidyOne(ctx, `UPDATE webhooks SET seen = ?3
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2 AND seen < ?4`,
-		account, name, micros(s.Now()), micros(s.Now().Add(-time.Minute)))
+		account, name, sqldb.Micros(s.Now()), sqldb.Micros(s.Now().Add(-time.Minute)))
 	if err != nil {
 		return Webhook{}, fmt.Errorf("finding a stream: %w", err)
 	}
@@ -418,14 +418,14 @@ func (s *Service) webhooksOf(ctx context.Context, account, kind string) ([]Webho
 		return nil, fmt.Errorf("reading the webhooks: %w", err)
 	}
 	now := s.Now()
-	return collect(rows, func(r row) (Webhook, error) { return scanWebhook(r, now) })
+	return sqldb.Collect(rows, func(r sqldb.Row) (Webhook, error) { return scanWebhook(r, now) })
 }
 
 const selectWebhook = `SELECT id, account, kind, name, url, secret, events, signing_key,
 	previous_key, previous_until, created, last_success, last_failure, failing_since, paused,
 	pause_reason FROM webhooks`
 
-func scanWebhook(r row, now time.Time) (w Webhook, err error) {
+func scanWebhook(r sqldb.Row, now time.Time) (w Webhook, err error) {
 	var (
 		kind, events, key, previous        string
 		until, created                     int64
@@ -437,23 +437,11 @@ func scanWebhook(r row, now time.Time) (w Webhook, err error) {
 		return Webhook{}, err
 	}
 	w.Stream, w.Events, w.SigningKeys = kind == "stream", splitEvents(events), []string{key}
-	if previous != "" && micros(now) < until {
+	if previous != "" && sqldb.Micros(now) < until {
 		w.SigningKeys = append(w.SigningKeys, previous)
 	}
-	w.Created, w.Failing = fromMicros(created), failing.Valid
-	w.LastSuccess, w.LastFailure = optionalTime(success), optionalTime(failure)
-	w.Paused = optionalTime(pausing)
+	w.Created, w.Failing = sqldb.FromMicros(created), failing.Valid
+	w.LastSuccess, w.LastFailure = sqldb.OptionalTime(success), sqldb.OptionalTime(failure)
+	w.Paused = sqldb.OptionalTime(pausing)
 	return w, nil
-}
-
-// nullMicros is NULL for the zero time.
-func nullMicros(t time.Time) sql.NullInt64 {
-	return sql.NullInt64{Int64: micros(t), Valid: !t.IsZero()}
-}
-
-func optionalTime(us sql.NullInt64) time.Time {
-	if !us.Valid {
-		return time.Time{}
-	}
-	return fromMicros(us.Int64)
 }

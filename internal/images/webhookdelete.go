@@ -66,7 +66,7 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 			if err != nil {
 				return fmt.Errorf("reading what a webhook was told: %w", err)
 			}
-			events, err := collect(rows, scanText)
+			events, err := sqldb.Collect(rows, sqldb.ScanText)
 			if err != nil {
 				return fmt.Errorf("reading what a webhook was told: %w", err)
 			}
@@ -93,8 +93,8 @@ func forgetDeliveriesOf(tx *sqldb.Tx, account, webhook string, events []string) 
 	if err := holdAccounts(tx, []string{account}); err != nil {
 		return err
 	}
-	args := append([]any{webhook}, anys(events)...)
-	which := ` IN (` + marks(2, len(events)) + `)`
+	args := append([]any{webhook}, sqldb.Args(events)...)
+	which := ` IN (` + sqldb.Placeholders(2, len(events)) + `)`
 	_, err := deleteEvents(tx, `id`+which+` AND NOT EXISTS (SELECT 1 FROM deliveries
 		WHERE event = events.id AND webhook <> ?1 AND (events.erasure = 0 OR due IS NOT NULL))`,
 		args...)
@@ -120,7 +120,7 @@ func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for deliveries to deleted webhooks: %w", err)
 	}
-	orphans, err := collect(rows, scanPair)
+	orphans, err := sqldb.Collect(rows, scanPair)
 	if err != nil {
 		return fmt.Errorf("looking for deliveries to deleted webhooks: %w", err)
 	}
@@ -135,13 +135,13 @@ func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
 // endStreams deletes streams that nobody asks for: after a week, or after an hour when more events
 // wait than are kept for one.
 func (s *Service) endStreams(ctx context.Context) error {
-	idle, dead := micros(s.Now().Add(-streamIdle)), micros(s.Now().Add(-streamLife))
+	idle, dead := sqldb.Micros(s.Now().Add(-streamIdle)), sqldb.Micros(s.Now().Add(-streamLife))
 	rows, err := s.DB.Query(ctx, `SELECT id, account FROM webhooks WHERE `+endedStream(1, 2),
 		dead, idle)
 	if err != nil {
 		return fmt.Errorf("looking for streams that nobody asks for: %w", err)
 	}
-	streams, err := collect(rows, scanPair)
+	streams, err := sqldb.Collect(rows, scanPair)
 	if err != nil {
 		return fmt.Errorf("looking for streams that nobody asks for: %w", err)
 	}
@@ -163,7 +163,7 @@ func endedStream(dead, idle int) string {
 }
 
 // scanPair scans a row of two texts.
-func scanPair(r row) (pair [2]string, err error) {
+func scanPair(r sqldb.Row) (pair [2]string, err error) {
 	err = r.Scan(&pair[0], &pair[1])
 	return pair, err
 }

@@ -117,7 +117,7 @@ func (s *Service) configureWebhook(tx *sqldb.Tx, w Webhook, c WebhookChange, key
 		pause_reason = CASE WHEN url = ?2 THEN pause_reason ELSE '' END,
 		failing_since = CASE WHEN url = ?2 THEN failing_since END
 		WHERE id = ?1`,
-		w.ID, w.URL, w.Secret, joinEvents(w.Events), key, micros(s.Now().Add(keyOverlap)))
+		w.ID, w.URL, w.Secret, joinEvents(w.Events), key, sqldb.Micros(s.Now().Add(keyOverlap)))
 	return err
 }
 
