@@ -125,7 +125,7 @@ func (v *victim) refuse(t *testing.T, f *fixture) {
 		t.Fatalf("the victim's events: %d, %v", len(claimed), err)
 	}
 	v.event = claimed[0].Event.ID
-	_, err = f.core.SettleDeliveries(t.Context(), []images.Attempt{{
+	_, err = f.core.CompleteDeliveries(t.Context(), []images.Attempt{{
 		EventID: v.event, WebhookID: v.webhook, Number: 1, Began: f.core.Now(), Status: 500,
 	}})
 	if err != nil {

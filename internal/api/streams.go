@@ -222,7 +222,7 @@ func (a *api) settleStream(c *call) (any, error) {
 			Took: took, Status: r.Status, Error: r.Error, Answer: r.Answer,
 		})
 	}
-	settled, err := a.Core.SettleDeliveries(c.Context(), attempts)
+	settled, err := a.Core.CompleteDeliveries(c.Context(), attempts)
 	if err != nil {
 		return nil, err
 	}

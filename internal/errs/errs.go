@@ -33,8 +33,8 @@ const (
 	Exists           // the id is taken
 	TicketUnknown    // no draft has that ticket
 	TicketUsed       // the ticket has become an image
-	TicketDead       // the ticket has expired or was refused too often
-	TicketCrowded    // too many bodies for one ticket
+	TicketInvalid    // the ticket has expired or was refused too often
+	TicketBusy       // too many bodies for one ticket
 	NotForm          // the body is not multipart/form-data
 	TooLarge         // more bytes than allowed
 	TooSlow          // the body came too slowly
@@ -67,7 +67,7 @@ func Kinds() []Kind {
 type Error struct {
 	Kind       Kind
 	Msg        string
-	RetryAfter time.Duration // with Busy, TicketCrowded and the like; 0 when pointless
+	RetryAfter time.Duration // with Busy, TicketBusy and the like; 0 when pointless
 	Err        error
 }
 
@@ -133,8 +133,8 @@ var kindNames = [KindCount]string{
 	KeyNotFound: "key-not-found", Exists: "exists",
 	WebhookNotFound: "webhook-not-found", PolicyNotFound: "policy-not-found",
 	WebhookRefused: "webhook-refused",
-	TicketUnknown:  "ticket-unknown", TicketUsed: "ticket-used", TicketDead: "ticket-dead",
-	TicketCrowded: "ticket-crowded", NotForm: "not-form", TooLarge: "too-large",
+	TicketUnknown:  "ticket-unknown", TicketUsed: "ticket-used", TicketInvalid: "ticket-dead",
+	TicketBusy: "ticket-crowded", NotForm: "not-form", TooLarge: "too-large",
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
 	Undecodable: "undecodable", OverLimits: "over-limits", FetchFailed: "fetch-failed",
 	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",

@@ -84,10 +84,10 @@ func accountTTL(stored int64) time.Duration {
 	return time.Duration(stored) * time.Second
 }
 
-// holdAccount makes all other transactions that hold this account wait until this one ends. Who
+// lockAccount makes all other transactions that hold this account wait until this one ends. Who
 // counts what an account has, to keep it within a bound, holds it first: on PostgreSQL
 // transactions run side by side, and none counts what another is about to insert.
-func holdAccount(tx *sqldb.Tx, account string) error {
+func lockAccount(tx *sqldb.Tx, account string) error {
 	held, err := tx.Exec(`UPDATE accounts SET created = created WHERE id = ?1`, account)
 	if err == nil && held == 0 {
 		err = errNoAccount

@@ -66,14 +66,14 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	s.removeGone(ctx, gone)
+	s.purgeRenditions(ctx, gone)
 	return len(gone), nil
 }
 
 // deleteAccountRows deletes an account without images, and what it owns.
 func deleteAccountRows(tx *sqldb.Tx, id string) error {
 	// As all do who add to what it owns: in another order two could wait for each other.
-	if err := holdAccount(tx, id); err != nil {
+	if err := lockAccount(tx, id); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (

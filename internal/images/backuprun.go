@@ -126,7 +126,7 @@ func (b *backUp) copyOriginals(ctx context.Context, m manifest) error {
 	if err := mark(ctx, b.to.blobs, m.Installation); err != nil {
 		return err
 	}
-	err := b.snapshot.eachOriginal(ctx, func(o storedOriginal) error { return b.copy(ctx, o) })
+	err := b.snapshot.eachOriginal(ctx, func(o originalRow) error { return b.copy(ctx, o) })
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (b *backUp) copyOriginals(ctx context.Context, m manifest) error {
 }
 
 // copy looks after one original. What is wrong with it does not keep the others from being copied.
-func (b *backUp) copy(ctx context.Context, o storedOriginal) error {
+func (b *backUp) copy(ctx context.Context, o originalRow) error {
 	kept, err := b.keeps(ctx, o)
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (b *backUp) copy(ctx context.Context, o storedOriginal) error {
 
 // dropDeleted removes the row of an original that is gone from the snapshot, if its image was
 // deleted meanwhile; if not, the original is lost.
-func (b *backUp) dropDeleted(ctx context.Context, o storedOriginal, gone error) error {
+func (b *backUp) dropDeleted(ctx context.Context, o originalRow, gone error) error {
 	named, err := b.live.namedBlobs(ctx, []string{o.blob})
 	if err != nil {
 		return err
@@ -186,9 +186,9 @@ func (b *backUp) dropDeleted(ctx context.Context, o storedOriginal, gone error) 
 }
 
 // keeps reports whether the backup has an original already. It was whole when it came.
-func (b *backUp) keeps(ctx context.Context, o storedOriginal) (bool, error) {
+func (b *backUp) keeps(ctx context.Context, o originalRow) (bool, error) {
 	if b.options.Verify {
-		return isWhole(ctx, b.to.blobs, o)
+		return verifyOriginal(ctx, b.to.blobs, o)
 	}
 	info, err := b.to.blobs.Stat(ctx, o.blob)
 	if errors.Is(err, blob.ErrNotExist) {

@@ -13,7 +13,7 @@ import (
 
 // A deletion goes row first. In the same transaction a tombstone is written, which knows what is
 // left to do: the original, that the blob store may refuse to delete now, and the renditions on the
-// disks of other nodes. The node that deletes does at once what it can; deleteLeftOver does the
+// disks of other nodes. The node that deletes does at once what it can; retryBlobDeletions does the
 // rest, and every node follows the tombstones. So a kill at any moment loses nothing of it.
 
 const (
@@ -68,7 +68,7 @@ func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
 }
 
 // bury writes the tombstones of deleted rows, in the transaction that deleted them. erasure is the
-// key of the erasure that they belong to, "" for none. After the commit comes removeGone.
+// key of the erasure that they belong to, "" for none. After the commit comes purgeRenditions.
 func (s *Service) bury(tx *sqldb.Tx, erasure string, gone []deletedRow) error {
 	now := sqldb.Micros(s.Now())
 	bytes := map[string]int64{}
@@ -98,9 +98,9 @@ type removed struct {
 	uploads    int // bodies being received that were stopped
 }
 
-// removeGone takes effect at this node of deleted rows whose transaction was committed: nobody
+// purgeRenditions takes effect at this node of deleted rows whose transaction was committed: nobody
 // finds them any more, and their bytes go. What fails is left to the periodic jobs.
-func (s *Service) removeGone(ctx context.Context, gone []deletedRow) (r removed) {
+func (s *Service) purgeRenditions(ctx context.Context, gone []deletedRow) (r removed) {
 	s.resolved.forget()
 	s.scrubber.due.Store(true)
 	cache := s.renditionsHere()
@@ -159,9 +159,9 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 	return errors.Join(errors.Join(failed...), noting)
 }
 
-// deleteLeftOver deletes the originals of deleted images that are still in the store: it refused,
+// retryBlobDeletions deletes the originals of deleted images that are still in the store: it refused,
 // or the server was killed.
-func (s *Service) deleteLeftOver(ctx context.Context) error {
+func (s *Service) retryBlobDeletions(ctx context.Context) error {
 	const some = 500
 	for {
 		rows, err := s.DB.Query(ctx, `SELECT key, blob FROM tombstones

@@ -107,10 +107,10 @@ func (s *Service) WantRoom() error {
 	return err
 }
 
-// tidy is DB.TxAgain for what must be possible on a full disk: it gives up renditions, and then the
+// tidy is DB.RetryTx for what must be possible on a full disk: it gives up renditions, and then the
 // ballast, and tries once more.
 func (s *Service) tidy(ctx context.Context, fn func(*sqldb.Tx) error) error {
-	err := s.DB.TxAgain(ctx, fn)
+	err := s.DB.RetryTx(ctx, fn)
 	if !sqldb.IsFull(err) || s.Dir == "" {
 		return err
 	}
@@ -121,7 +121,7 @@ func (s *Service) tidy(ctx context.Context, fn func(*sqldb.Tx) error) error {
 	if !gave {
 		return err
 	}
-	return s.DB.TxAgain(ctx, fn)
+	return s.DB.RetryTx(ctx, fn)
 }
 
 // tidyOne is tidy for one statement, and returns the rows it changed.

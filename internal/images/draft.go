@@ -55,7 +55,7 @@ func (s *Service) CreateDraft(
 		return Image{}, "", err
 	}
 	ticket = rand.Text()
-	err = s.commitDraft(ctx, &waitingDraft{img: img, ticket: ticket})
+	err = s.commitDraft(ctx, &pendingDraft{img: img, ticket: ticket})
 	if err != nil {
 		return Image{}, "", fmt.Errorf("making a draft: %w", err)
 	}

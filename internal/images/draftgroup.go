@@ -27,33 +27,33 @@ const (
 	draftWait      = 30 * time.Second
 )
 
-// draftGroups are the drafts that wait for a transaction.
-type draftGroups struct {
+// draftBatcher are the drafts that wait for a transaction.
+type draftBatcher struct {
 	pool *limit.Pool // of drafts that wait
 
 	mu     sync.Mutex
 	groups int                        // that had a transaction so far
-	of     map[string][]*waitingDraft // by account, first come first; no key while nobody leads
+	of     map[string][]*pendingDraft // by account, first come first; no key while nobody leads
 }
 
-// A waitingDraft is asked for and not yet in the database. Who has put it into a queue waits for
+// A pendingDraft is asked for and not yet in the database. Who has put it into a queue waits for
 // done, and reads the rest then.
-type waitingDraft struct {
+type pendingDraft struct {
 	img    Image
 	ticket string
 	lease  *limit.Lease // while it waits
 	done   chan struct{}
 	leads  bool  // it is its turn to lead; else err says what became of it
-	err    error // errAlone: nothing, it needs a transaction of its own
+	err    error // errRetryAlone: nothing, it needs a transaction of its own
 }
 
-// errAlone says that nothing was written of a draft, and that its own transaction must tell why or
+// errRetryAlone says that nothing was written of a draft, and that its own transaction must tell why or
 // write it.
-var errAlone = errors.New("images: a draft needs a transaction of its own")
+var errRetryAlone = errors.New("images: a draft needs a transaction of its own")
 
 // commitDraft writes a draft, alone or in a group. When ctx ends, a draft that waits is taken out
 // and not made; one whose transaction has begun is waited for: the answer is what became of it.
-func (s *Service) commitDraft(ctx context.Context, d *waitingDraft) error {
+func (s *Service) commitDraft(ctx context.Context, d *pendingDraft) error {
 	leads, err := s.drafts.enter(d)
 	if err != nil {
 		return err
@@ -67,14 +67,14 @@ func (s *Service) commitDraft(ctx context.Context, d *waitingDraft) error {
 	if leads {
 		err = s.commitGroup(ctx, d)
 	}
-	if errors.Is(err, errAlone) {
+	if errors.Is(err, errRetryAlone) {
 		err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return s.insertPaid(tx, d) })
 	}
 	return err
 }
 
 // insertPaid inserts one draft and charges its account.
-func (s *Service) insertPaid(tx *sqldb.Tx, d *waitingDraft) error {
+func (s *Service) insertPaid(tx *sqldb.Tx, d *pendingDraft) error {
 	if err := s.insertDraft(tx, d.img, d.ticket); err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func (s *Service) chargeOfDrafts(n int) charge {
 
 // commitGroup runs a transaction for the draft that leads and those that wait for it. It returns
 // what became of the leader, tells the others after COMMIT has returned, and hands the lead on.
-func (s *Service) commitGroup(ctx context.Context, leader *waitingDraft) error {
-	var group []*waitingDraft
+func (s *Service) commitGroup(ctx context.Context, leader *pendingDraft) error {
+	var group []*pendingDraft
 	err := errors.New("images: the transaction of a group of drafts was abandoned") // by a panic
 	defer func() {
 		s.drafts.pass(leader.img.Account)
@@ -118,7 +118,7 @@ func (s *Service) commitGroup(ctx context.Context, leader *waitingDraft) error {
 
 // told is what one of a group is told when its transaction ended with err. Only when each would
 // meet the same, or may have been committed, it is err itself.
-func told(d *waitingDraft, err error) error {
+func told(d *pendingDraft, err error) error {
 	switch {
 	case err == nil:
 		return d.err
@@ -126,14 +126,14 @@ func told(d *waitingDraft, err error) error {
 		sqldb.IsUnavailable(err):
 		return err
 	}
-	return errAlone
+	return errRetryAlone
 }
 
 // insertGroup inserts drafts of one account, but those whose id is taken, and charges it for all.
 // It notes in each draft whether it was inserted.
-func (s *Service) insertGroup(tx *sqldb.Tx, group []*waitingDraft) error {
+func (s *Service) insertGroup(tx *sqldb.Tx, group []*pendingDraft) error {
 	// By id, so that two nodes that insert the same ones take turns and not each other's.
-	slices.SortFunc(group, func(a, b *waitingDraft) int { return strings.Compare(a.img.ID, b.img.ID) })
+	slices.SortFunc(group, func(a, b *pendingDraft) int { return strings.Compare(a.img.ID, b.img.ID) })
 	inserted := map[string]bool{}
 	for rest := group; len(rest) > 0; {
 		// In powers of two, so that there are few statements to prepare.
@@ -161,7 +161,7 @@ func (s *Service) insertGroup(tx *sqldb.Tx, group []*waitingDraft) error {
 	}
 	for _, d := range group {
 		if d.err = nil; !inserted[d.img.Key] {
-			d.err = errAlone
+			d.err = errRetryAlone
 		}
 	}
 	if len(inserted) == 0 {
@@ -181,13 +181,13 @@ func (s *Service) insertGroup(tx *sqldb.Tx, group []*waitingDraft) error {
 
 // enter queues a draft, unless nobody leads in its account: then it is the one that leads. Busy
 // when too many wait.
-func (g *draftGroups) enter(d *waitingDraft) (leads bool, err error) {
+func (g *draftBatcher) enter(d *pendingDraft) (leads bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	queue, led := g.of[d.img.Account]
 	if !led {
 		if g.of == nil {
-			g.of = map[string][]*waitingDraft{}
+			g.of = map[string][]*pendingDraft{}
 		}
 		g.of[d.img.Account] = nil
 		return true, nil
@@ -201,7 +201,7 @@ func (g *draftGroups) enter(d *waitingDraft) (leads bool, err error) {
 }
 
 // await waits until a draft leads or is told of. Nothing of it was written when it fails.
-func (g *draftGroups) await(ctx context.Context, d *waitingDraft) error {
+func (g *draftBatcher) await(ctx context.Context, d *pendingDraft) error {
 	timeout := time.NewTimer(draftWait)
 	defer timeout.Stop()
 	var err error
@@ -221,7 +221,7 @@ func (g *draftGroups) await(ctx context.Context, d *waitingDraft) error {
 }
 
 // leave takes a draft out of its queue, if it still waits there.
-func (g *draftGroups) leave(d *waitingDraft) bool {
+func (g *draftBatcher) leave(d *pendingDraft) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	queue := g.of[d.img.Account]
@@ -235,12 +235,12 @@ func (g *draftGroups) leave(d *waitingDraft) bool {
 }
 
 // take returns the leader's group: itself, and those that have waited longest.
-func (g *draftGroups) take(leader *waitingDraft) []*waitingDraft {
+func (g *draftBatcher) take(leader *pendingDraft) []*pendingDraft {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	queue := g.of[leader.img.Account]
 	n := min(len(queue), draftsTogether-1)
-	group := append([]*waitingDraft{leader}, queue[:n]...)
+	group := append([]*pendingDraft{leader}, queue[:n]...)
 	g.of[leader.img.Account] = slices.Delete(queue, 0, n)
 	for _, d := range group[1:] {
 		d.lease.Release()
@@ -250,7 +250,7 @@ func (g *draftGroups) take(leader *waitingDraft) []*waitingDraft {
 }
 
 // pass hands the lead of an account to who has waited longest, if somebody waits.
-func (g *draftGroups) pass(account string) {
+func (g *draftBatcher) pass(account string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	queue := g.of[account]

@@ -43,10 +43,10 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		e.Meta = &compact
 	}
 	var img Image
-	err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
+	err := s.DB.RetryTx(ctx, func(tx *sqldb.Tx) (err error) {
 		if e.Creator != nil && *e.Creator != nil {
 			// An erasure of that creator takes place before this, or sees what it wrote.
-			if err := passFence(tx, **e.Creator); err != nil {
+			if err := lockCreator(tx, **e.Creator); err != nil {
 				return err
 			}
 		}

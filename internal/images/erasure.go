@@ -118,7 +118,7 @@ func (s *Service) CountErasure(
 func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQuery) error {
 	return s.tidy(ctx, func(tx *sqldb.Tx) error {
 		if q.Creator != "" {
-			if err := passFence(tx, q.Creator); err != nil {
+			if err := lockCreator(tx, q.Creator); err != nil {
 				return err
 			}
 		}
@@ -159,7 +159,7 @@ func (s *Service) payErasure(tx *sqldb.Tx, account string, q ErasureQuery, order
 	if c != (charge{}) {
 		return s.pay(tx, account, c)
 	}
-	return holdAccounts(tx, []string{account})
+	return lockAccounts(tx, []string{account})
 }
 
 // insertErasure inserts the erasure's row, or renews it when it has ended. The account is held.
@@ -207,7 +207,7 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 		if err != nil {
 			return err
 		}
-		if err := holdAccounts(tx, []string{account}); err != nil {
+		if err := lockAccounts(tx, []string{account}); err != nil {
 			return err
 		}
 		if err := s.bury(tx, key, gone); err != nil {
@@ -225,7 +225,7 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 		return 0, err
 	}
 	s.outbox.nudge()
-	r := s.removeGone(ctx, gone)
+	r := s.purgeRenditions(ctx, gone)
 	_, err = s.tidyOne(ctx, `UPDATE erasures SET renditions = renditions + ?2,
 		uploads = uploads + ?3 WHERE key = ?1`, key, r.renditions, r.uploads)
 	return len(gone) + events, err
@@ -321,9 +321,9 @@ func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q Erasu
 // creatorFences is the number of rows of creator_fences.
 const creatorFences = 16
 
-// passFence locks the fence of a creator until the transaction ends. What comes after it sees all
+// lockCreator locks the fence of a creator until the transaction ends. What comes after it sees all
 // that was committed by those who passed before.
-func passFence(tx *sqldb.Tx, creator string) error {
+func lockCreator(tx *sqldb.Tx, creator string) error {
 	slot := 0
 	for _, c := range []byte(creatorSubject(creator)[:8]) {
 		slot = (slot*31 + int(c)) % creatorFences
@@ -338,14 +338,14 @@ func passFence(tx *sqldb.Tx, creator string) error {
 	return nil
 }
 
-// wantNotErased refuses an image whose creator was erased since its upload began. It must be the
+// checkNotErased refuses an image whose creator was erased since its upload began. It must be the
 // first statement of the transaction that inserts the image. Drafts need none of it: an erasure
 // deletes the row, and there is nothing left to be claimed.
-func wantNotErased(tx *sqldb.Tx, img Image, began time.Time) error {
+func checkNotErased(tx *sqldb.Tx, img Image, began time.Time) error {
 	if img.Creator == nil {
 		return nil
 	}
-	if err := passFence(tx, *img.Creator); err != nil {
+	if err := lockCreator(tx, *img.Creator); err != nil {
 		return err
 	}
 	query, args := erasedSince(img, began)

@@ -163,7 +163,7 @@ func TestAStoreThatRefusesToDelete(t *testing.T) {
 			wantKind(t, err, errs.ImageNotFound)
 		}
 		clock.forward(5 * time.Minute)
-		if err := core.DeleteLeftOver(t.Context()); err == nil {
+		if err := core.RetryBlobDeletions(t.Context()); err == nil {
 			t.Error("the refusal is not told")
 		}
 		// It is not forgotten while it is due.
@@ -172,7 +172,7 @@ func TestAStoreThatRefusesToDelete(t *testing.T) {
 			t.Fatal(err)
 		}
 		store.refuse.Store(false)
-		if err := core.DeleteLeftOver(t.Context()); err != nil {
+		if err := core.RetryBlobDeletions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if left := blobs(t, core); len(left) != 0 {

@@ -295,7 +295,7 @@ func expirations(drafts []Image) (events []Event) {
 		events = append(events, Event{Type: DraftExpired, Image: img})
 		if n := img.Ticket.Refusals; n > 0 && n < maxRefusals {
 			events = append(events, Event{Type: UploadFailed, Image: img, Failure: &UploadFail{
-				Kind: errs.TicketDead, Message: "Upload URL expired at " +
+				Kind: errs.TicketInvalid, Message: "Upload URL expired at " +
 					img.Ticket.Expires.Format(time.RFC3339), Attempt: n, Final: true}})
 		}
 	}

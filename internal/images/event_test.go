@@ -354,7 +354,7 @@ func attemptAll(all []images.Delivery, status int) (attempts []images.Attempt) {
 // settle settles attempts, all of which must count.
 func settle(t *testing.T, core *images.Service, attempts ...images.Attempt) {
 	t.Helper()
-	n, err := core.SettleDeliveries(context.WithoutCancel(t.Context()), attempts)
+	n, err := core.CompleteDeliveries(context.WithoutCancel(t.Context()), attempts)
 	if err != nil || n != len(attempts) {
 		t.Fatalf("settled %d of %d, %v", n, len(attempts), err)
 	}

@@ -136,8 +136,8 @@ const DraftsWaitingOfOne = draftsWaiting / 2
 // FollowDeletions is a node's look at what others have deleted.
 func (s *Service) FollowDeletions(ctx context.Context) error { return s.followDeletions(ctx) }
 
-// DeleteLeftOver tries again what the blob store refused.
-func (s *Service) DeleteLeftOver(ctx context.Context) error { return s.deleteLeftOver(ctx) }
+// RetryBlobDeletions tries again what the blob store refused.
+func (s *Service) RetryBlobDeletions(ctx context.Context) error { return s.retryBlobDeletions(ctx) }
 
 // ForgetDeletions ends what is kept of deletions.
 func (s *Service) ForgetDeletions(ctx context.Context) error { return s.forgetDeletions(ctx) }

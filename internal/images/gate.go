@@ -59,7 +59,7 @@ func (g *gates) mark() uint64 {
 }
 
 // enter waits until a body for a draft, which was read after a mark, may come in. stale says
-// that the row may have changed since the mark: it must be read again. errGateEnded, TicketCrowded,
+// that the row may have changed since the mark: it must be read again. errGateEnded, TicketBusy,
 // Aborted. On success the caller must leave.
 func (g *gates) enter(ctx context.Context, draft Image, mark uint64) (_ *pass, stale bool, _ error) {
 	at, alone := g.ask(draft.Key)
@@ -144,7 +144,7 @@ func (p *pass) know(t Ticket) {
 
 // decode begins the decoding of a body by its SHA-256. It waits while each of the refusals that are
 // left may come of a decoding that runs, and while an equal body is decoded. The answer of before for
-// the last refused body; TicketDead after the last refusal, TicketCrowded when ctx ends, errGateEnded
+// the last refused body; TicketInvalid after the last refusal, TicketBusy when ctx ends, errGateEnded
 // when the ticket was used or cancelled. On success the caller calls decoded at its end, after a
 // refusal was counted.
 func (p *pass) decode(ctx context.Context, sum string) error {
@@ -237,6 +237,6 @@ func (g *gates) cancel(key string) (reading int) {
 }
 
 func crowded(err error) error {
-	return &errs.Error{Kind: errs.TicketCrowded, RetryAfter: gateTime, Err: err,
+	return &errs.Error{Kind: errs.TicketBusy, RetryAfter: gateTime, Err: err,
 		Msg: "Too many uploads to this URL at once: wait for the first to end"}
 }

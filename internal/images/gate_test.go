@@ -66,7 +66,7 @@ func TestTenBodiesAreDecoded(t *testing.T) {
 			t.Fatal(err)
 		}
 		if decoded.Load() != 10 || img.Ticket.Refusals != 10 || kinds[errs.Undecodable] != 10 ||
-			kinds[errs.TicketDead] != 190 {
+			kinds[errs.TicketInvalid] != 190 {
 			t.Errorf("%d bodies were decoded; the row has %d refusals; the answers are %v",
 				decoded.Load(), img.Ticket.Refusals, kinds)
 		}
@@ -181,7 +181,7 @@ func TestTheGateLooksAgain(t *testing.T) {
 		errs.TicketUnknown: func(core *images.Service, made images.Image, u *images.Upload) error {
 			return core.DeleteImage(t.Context(), account, made.ID)
 		},
-		errs.TicketDead: func(core *images.Service, made images.Image, u *images.Upload) error {
+		errs.TicketInvalid: func(core *images.Service, made images.Image, u *images.Upload) error {
 			for range 10 {
 				if _, err := u.Write([]byte("x")); err != nil { // an equal body does not count
 					return err

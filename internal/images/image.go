@@ -70,7 +70,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	if err != nil {
 		return fmt.Errorf("deleting an image: %w", err)
 	}
-	s.removeGone(ctx, []deletedRow{gone})
+	s.purgeRenditions(ctx, []deletedRow{gone})
 	s.outbox.nudge()
 	return nil
 }

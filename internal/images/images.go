@@ -76,7 +76,7 @@ type Service struct {
 	waits      waits
 	outbox     outbox
 	replays    *limit.Rates // deliveries that accounts have replayed
-	drafts     draftGroups
+	drafts     draftBatcher
 	resolved   resolveCache
 	counters   counters
 	follower   follower

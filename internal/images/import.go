@@ -29,8 +29,8 @@ type ImportedImage struct {
 	SHA256 string // hex; "" when not told
 }
 
-// ErrNotWhole says that bytes are not those that the source tells of.
-var ErrNotWhole = errors.New("images: the bytes are not those that the source tells of")
+// ErrIncomplete says that bytes are not those that the source tells of.
+var ErrIncomplete = errors.New("images: the bytes are not those that the source tells of")
 
 // Custom reports whether the id counts as chosen by a client. No source tells. A client cannot
 // choose a UUID, nor an id for a private image.
@@ -90,7 +90,7 @@ func (i ImportedImage) Differs(img Image) (fields []string) {
 
 // Import makes an image out of the complete body, as Create does, but with the id, the time and the
 // fields that it had at its source: Invalid, InvalidID, Exists; Unsupported, Undecodable,
-// OverLimits; ErrNotWhole; Busy, NoSpace.
+// OverLimits; ErrIncomplete; Busy, NoSpace.
 func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
@@ -101,9 +101,9 @@ func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
 	sum := hex.EncodeToString(u.sum.Sum(nil))
 	switch {
 	case i.Size != 0 && i.Size != u.size:
-		return Image{}, fmt.Errorf("%w: %d bytes instead of %d", ErrNotWhole, u.size, i.Size)
+		return Image{}, fmt.Errorf("%w: %d bytes instead of %d", ErrIncomplete, u.size, i.Size)
 	case i.SHA256 != "" && i.SHA256 != sum:
-		return Image{}, fmt.Errorf("%w: the SHA-256 is another", ErrNotWhole)
+		return Image{}, fmt.Errorf("%w: the SHA-256 is another", ErrIncomplete)
 	}
 	now := sqldb.FromMicros(sqldb.Micros(u.s.Now()))
 	u.draft = Image{
@@ -130,7 +130,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 	}
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
 		if i.Creator != nil {
-			if err := passFence(tx, *i.Creator); err != nil {
+			if err := lockCreator(tx, *i.Creator); err != nil {
 				return err
 			}
 		}

@@ -105,7 +105,7 @@ func TestImportRefuses(t *testing.T) {
 		short, other := imported("short"), imported("other")
 		short.Size, other.SHA256 = int64(len(body)+1), strings.Repeat("0", 64)
 		for _, i := range []images.ImportedImage{short, other} {
-			if _, err := bring(t, core, i, body); !errors.Is(err, images.ErrNotWhole) {
+			if _, err := bring(t, core, i, body); !errors.Is(err, images.ErrIncomplete) {
 				t.Errorf("%s: %v", i.ID, err)
 			}
 		}

@@ -40,7 +40,7 @@ func (s *Service) ImportSigningKey(
 func (s *Service) importSigningKey(
 	tx *sqldb.Tx, account string, k SigningKey,
 ) (made bool, renamed string, err error) {
-	if err := holdAccount(tx, account); err != nil {
+	if err := lockAccount(tx, account); err != nil {
 		return false, "", err
 	}
 	rows, err := tx.Query(`SELECT name, value FROM signing_keys WHERE account = ?1`, account)

@@ -92,12 +92,12 @@ func keep(tx *sqldb.Tx, bytes map[string]int64) error {
 	return nil
 }
 
-// holdAccounts holds those of the accounts that are there, in the order of their ids. Who deletes
+// lockAccounts holds those of the accounts that are there, in the order of their ids. Who deletes
 // events, deliveries or attempts holds their account first, so that no two wait for each other.
-func holdAccounts(tx *sqldb.Tx, accounts []string) error {
+func lockAccounts(tx *sqldb.Tx, accounts []string) error {
 	slices.Sort(accounts)
 	for _, account := range slices.Compact(accounts) {
-		if err := holdAccount(tx, account); err != nil && !errors.Is(err, errNoAccount) {
+		if err := lockAccount(tx, account); err != nil && !errors.Is(err, errNoAccount) {
 			return fmt.Errorf("holding an account: %w", err)
 		}
 	}
@@ -209,7 +209,7 @@ func (s *Service) trimEnded(
 ) (freed int64, err error) {
 	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
 		freed = 0
-		if err := holdAccounts(tx, []string{account}); err != nil {
+		if err := lockAccounts(tx, []string{account}); err != nil {
 			return err
 		}
 		gone, err := deleteEvents(tx, `id IN (SELECT event FROM (SELECT created, event
@@ -228,7 +228,7 @@ func (s *Service) trimAttempts(
 ) (freed int64, err error) {
 	err = s.tidy(ctx, func(tx *sqldb.Tx) (err error) {
 		freed = 0
-		if err := holdAccounts(tx, []string{account}); err != nil {
+		if err := lockAccounts(tx, []string{account}); err != nil {
 			return err
 		}
 		freed, err = deleteAttempts(tx, `(event, webhook, attempt) IN (SELECT event, webhook, attempt

@@ -95,7 +95,7 @@ type walkedPage struct {
 // the end of a stretch is found, then all images up to there that match. A row that is there during
 // both is seen, whatever else comes or goes in between.
 func (s *Service) walk(
-	ctx context.Context, w listWalk, from *position, q ListQuery,
+	ctx context.Context, w scanPlan, from *position, q ListQuery,
 ) (page walkedPage, err error) {
 	for looked, stretch := 0, q.Limit+1; ; stretch *= 4 {
 		var to *position
@@ -120,7 +120,7 @@ func (s *Service) walk(
 
 // fill adds the images behind from, up to to, to a page, until it is full: then it has a next.
 func (s *Service) fill(
-	ctx context.Context, w listWalk, from, to *position, q ListQuery, page *walkedPage,
+	ctx context.Context, w scanPlan, from, to *position, q ListQuery, page *walkedPage,
 ) (full bool, err error) {
 	for {
 		rows := min(q.Limit-len(page.images)+1, s.listRows) // one more says that there is more
@@ -158,7 +158,7 @@ func (s *Service) readImages(ctx context.Context, query string, args []any) ([]I
 
 // endOfStretch returns the position of the last of so many rows, nil when there are less.
 func (s *Service) endOfStretch(
-	ctx context.Context, w listWalk, from *position, rows int,
+	ctx context.Context, w scanPlan, from *position, rows int,
 ) (*position, error) {
 	query, args := w.end(from, rows)
 	found, err := s.DB.Query(ctx, query, args...)

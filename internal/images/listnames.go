@@ -28,7 +28,7 @@ func (q ListQuery) checkNames() error {
 }
 
 // throughNames walks through images or drafts by their ids, or through images by their file names.
-func (w *listWalk) throughNames(q ListQuery) {
+func (w *scanPlan) throughNames(q ListQuery) {
 	w.table, w.key, w.named = "images", "key", true
 	draft := `m.draft = 0`
 	if q.Drafts {
@@ -64,7 +64,7 @@ func (w *listWalk) throughNames(q ListQuery) {
 
 // stretch is the condition on the names behind a position. Of two bounds on one side an engine may take
 // the wrong one and read all between them, so there is but one.
-func (w listWalk) stretch(s *statement, from *position) string {
+func (w scanPlan) stretch(s *statement, from *position) string {
 	switch {
 	case from == nil:
 		return beginsWith(s, w.by, w.beginning)

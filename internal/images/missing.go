@@ -8,24 +8,24 @@ import (
 	"calotype/internal/blob"
 )
 
-// A missingWalk goes through all rows beside a listing of the blob store and finds those whose
+// A missingScan goes through all rows beside a listing of the blob store and finds those whose
 // original is not there, or is there in part. It holds a page of each.
 //
 // Both go by key, so a row mostly meets its original in the page at hand. A row that does not is
 // only suspected: it may be younger than the listing, and PostgreSQL may order keys by the rules of
 // a language. The store itself is asked about it, and then the database again, since a deleted
 // image loses its row first.
-type missingWalk struct {
+type missingScan struct {
 	s         *Service
-	rows      []storedOriginal // read and not yet compared
-	last      string           // key of the last row read
-	done      bool             // no row is left to be read
-	suspected []storedOriginal
+	rows      []originalRow // read and not yet compared
+	last      string        // key of the last row read
+	done      bool          // no row is left to be read
+	suspected []originalRow
 }
 
 // compare compares the rows up to next, which begins the listing's next page, with a page; at the
 // end of the listing, where next is "", all that are left.
-func (w *missingWalk) compare(
+func (w *missingScan) compare(
 	ctx context.Context, page []blob.Info, next string, report *SweepReport,
 ) error {
 	for {
@@ -54,7 +54,7 @@ func (w *missingWalk) compare(
 }
 
 // read reads the next page of rows, if there is one.
-func (w *missingWalk) read(ctx context.Context) (err error) {
+func (w *missingScan) read(ctx context.Context) (err error) {
 	if w.done {
 		return nil
 	}
@@ -68,7 +68,7 @@ func (w *missingWalk) read(ctx context.Context) (err error) {
 }
 
 // confirm counts those suspects whose original is missing and whose row is there all the same.
-func (w *missingWalk) confirm(ctx context.Context, report *SweepReport) error {
+func (w *missingScan) confirm(ctx context.Context, report *SweepReport) error {
 	var lacking []string
 	for _, o := range w.suspected {
 		info, err := w.s.Blobs.Stat(ctx, o.blob)

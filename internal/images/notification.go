@@ -52,7 +52,7 @@ func (s *Service) CreateNotificationPolicy(
 		return NotificationPolicy{}, err
 	}
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := holdAccount(tx, account); err != nil {
+		if err := lockAccount(tx, account); err != nil {
 			return err
 		}
 		return p.insert(tx)
@@ -145,7 +145,7 @@ func (s *Service) ChangeNotificationPolicy(
 		return p, errNoPolicy
 	}
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := holdAccount(tx, account); err != nil {
+		if err := lockAccount(tx, account); err != nil {
 			return err
 		}
 		p, err = scanPolicy(tx.QueryRow(selectPolicy+` WHERE account = ?1 AND id = ?2`, account, id))
@@ -200,7 +200,7 @@ func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id stri
 		return errNoPolicy
 	}
 	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
-		if err := holdAccount(tx, account); err != nil {
+		if err := lockAccount(tx, account); err != nil {
 			return err
 		}
 		gone, err := tx.Exec(`DELETE FROM notification_policies WHERE account = ?1 AND id = ?2`,

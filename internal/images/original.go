@@ -116,8 +116,8 @@ const originalsPage = 1000
 // firstFew is the number of images that a report names; it counts all.
 const firstFew = 10
 
-// A storedOriginal is what the row of an image says of its bytes.
-type storedOriginal struct {
+// A originalRow is what the row of an image says of its bytes.
+type originalRow struct {
 	account, id string // of the image
 	blob        string // key in the blob store
 	size        int64  // bytes
@@ -125,26 +125,26 @@ type storedOriginal struct {
 }
 
 // String names the image for an operator.
-func (o storedOriginal) String() string {
+func (o originalRow) String() string {
 	return fmt.Sprintf("image %q of account %s", o.id, o.account)
 }
 
 // originalsAfter returns the originals whose keys come after one, in the database's order of keys.
 // Columns of the first schema are enough.
-func (s *Service) originalsAfter(ctx context.Context, after string) ([]storedOriginal, error) {
+func (s *Service) originalsAfter(ctx context.Context, after string) ([]originalRow, error) {
 	rows, err := s.DB.Query(ctx, `SELECT account, id, blob, size, sha256 FROM images
 		WHERE blob > ?1 ORDER BY blob LIMIT ?2`, after, originalsPage)
 	if err != nil {
 		return nil, fmt.Errorf("reading originals: %w", err)
 	}
-	return sqldb.Collect(rows, func(r sqldb.Row) (o storedOriginal, err error) {
+	return sqldb.Collect(rows, func(r sqldb.Row) (o originalRow, err error) {
 		err = r.Scan(&o.account, &o.id, &o.blob, &o.size, &o.sha256)
 		return o, err
 	})
 }
 
 // eachOriginal calls fn with each original in turn. fn may delete its row.
-func (s *Service) eachOriginal(ctx context.Context, fn func(storedOriginal) error) error {
+func (s *Service) eachOriginal(ctx context.Context, fn func(originalRow) error) error {
 	for after := ""; ; {
 		page, err := s.originalsAfter(ctx, after)
 		if err != nil {
@@ -196,7 +196,7 @@ func (c *checkedReader) Read(p []byte) (int, error) {
 
 // openChecked opens an original whose row is known; blob.ErrNotExist or errDamaged.
 func openChecked(
-	ctx context.Context, from blob.Store, o storedOriginal,
+	ctx context.Context, from blob.Store, o originalRow,
 ) (*checkedReader, io.Closer, error) {
 	// Not by Open alone: a file of another kind could make it wait.
 	_, err := from.Stat(ctx, o.blob)
@@ -220,7 +220,7 @@ func openChecked(
 
 // copyOriginal copies an original and compares it with its row meanwhile; blob.ErrNotExist or
 // errDamaged when the source is at fault, and then nothing is copied.
-func copyOriginal(ctx context.Context, from blob.Store, to *blob.Dir, o storedOriginal) error {
+func copyOriginal(ctx context.Context, from blob.Store, to *blob.Dir, o originalRow) error {
 	r, closer, err := openChecked(ctx, from, o)
 	if err != nil {
 		return err
@@ -228,8 +228,8 @@ func copyOriginal(ctx context.Context, from blob.Store, to *blob.Dir, o storedOr
 	return errors.Join(to.Copy(ctx, o.blob, r, o.size), closer.Close())
 }
 
-// isWhole reports whether an original is what its row says.
-func isWhole(ctx context.Context, store blob.Store, o storedOriginal) (bool, error) {
+// verifyOriginal reports whether an original is what its row says.
+func verifyOriginal(ctx context.Context, store blob.Store, o originalRow) (bool, error) {
 	r, closer, err := openChecked(ctx, store, o)
 	if err == nil {
 		_, err = io.Copy(io.Discard, r)
@@ -247,7 +247,7 @@ type damages struct {
 	first []string
 }
 
-func (d *damages) add(o storedOriginal, err error) {
+func (d *damages) add(o originalRow, err error) {
 	if d.count++; len(d.first) < firstFew {
 		d.first = append(d.first, fmt.Sprintf("%v: %v", o, err))
 	}

@@ -323,7 +323,7 @@ func (s *Service) forgetEvents(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("looking for old events: %w", err)
 			}
-			if err := holdAccounts(tx, accounts); err != nil {
+			if err := lockAccounts(tx, accounts); err != nil {
 				return err
 			}
 			gone, err = deleteEvents(tx, `id IN (SELECT id FROM events WHERE created < ?1

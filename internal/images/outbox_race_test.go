@@ -137,7 +137,7 @@ func (f *fire) receive() {
 			}
 		}
 		for range 1 + rand.IntN(2) {
-			_, err = f.core.SettleDeliveries(f.Context(), attempts)
+			_, err = f.core.CompleteDeliveries(f.Context(), attempts)
 			f.ok(err)
 		}
 	}

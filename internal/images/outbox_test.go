@@ -142,12 +142,12 @@ func TestLease(t *testing.T) {
 			quick[0].Event.ID != slow[0].Event.ID {
 			t.Fatalf("claimed %+v and %+v", slow, quick)
 		}
-		n, err := core.SettleDeliveries(t.Context(), attemptAll(slow, 500))
+		n, err := core.CompleteDeliveries(t.Context(), attemptAll(slow, 500))
 		if err != nil || n != 0 {
 			t.Errorf("who came too late settled %d, %v", n, err)
 		}
 		settle(t, core, attempt(quick[0], 200))
-		n, err = core.SettleDeliveries(t.Context(), attemptAll(quick, 500))
+		n, err = core.CompleteDeliveries(t.Context(), attemptAll(quick, 500))
 		if err != nil || n != 0 {
 			t.Errorf("a delivery was settled twice: %d, %v", n, err)
 		}
@@ -272,7 +272,7 @@ func TestClaimsDoNotOverlap(t *testing.T) {
 						idle++
 						continue
 					}
-					n, err := core.SettleDeliveries(t.Context(), attemptAll(some, 200))
+					n, err := core.CompleteDeliveries(t.Context(), attemptAll(some, 200))
 					if err != nil || n != len(some) {
 						t.Errorf("settled %d of %d, %v", n, len(some), err)
 					}

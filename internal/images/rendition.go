@@ -99,7 +99,7 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (R
 			found.Format = r.format(f)
 			return found, nil
 		}
-		if err := s.makeOnce(ctx, key, r, f); err != nil {
+		if err := s.renderOnce(ctx, key, r, f); err != nil {
 			return Rendition{}, err
 		}
 	}
@@ -126,8 +126,8 @@ type failure struct {
 	until time.Time
 }
 
-// makeOnce waits for the one maker of key. The work is tied to no asker: it goes on when all go.
-func (s *Service) makeOnce(ctx context.Context, key string, r Resolved, f render.Format) error {
+// renderOnce waits for the one maker of key. The work is tied to no asker: it goes on when all go.
+func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f render.Format) error {
 	if !s.makers.know(key) {
 		if err := s.misses.take(ctx); err != nil {
 			return err

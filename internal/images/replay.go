@@ -97,7 +97,7 @@ func (s *Service) replay(
 		var changed int64
 		var last *place
 		page := min(replayPage, most-replayed)
-		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
+		err := s.DB.RetryTx(ctx, func(tx *sqldb.Tx) (err error) {
 			changed, last, err = replaySome(tx, which, page)
 			return err
 		})

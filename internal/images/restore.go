@@ -133,7 +133,7 @@ func (s *Service) restoreTo(
 	ctx context.Context, to *blob.Dir, o RestoreOptions, report *RestoreReport,
 ) error {
 	var damaged damages
-	err := s.eachOriginal(ctx, func(original storedOriginal) error {
+	err := s.eachOriginal(ctx, func(original originalRow) error {
 		err := copyOriginal(ctx, s.Blobs, to, original)
 		switch {
 		case errors.Is(err, blob.ErrNotExist), errors.Is(err, errDamaged):

@@ -45,7 +45,7 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 		return err
 	}
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := holdAccount(tx, account); err != nil {
+		if err := lockAccount(tx, account); err != nil {
 			return err
 		}
 		made, err := s.insertKeyBelow(tx, account, name, MaxSigningKeys)
@@ -79,7 +79,7 @@ func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) er
 		return errNoKey
 	}
 	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
-		if err := holdAccount(tx, account); err != nil {
+		if err := lockAccount(tx, account); err != nil {
 			return err
 		}
 		gone, err := tx.Exec(`DELETE FROM signing_keys WHERE account = ?1 AND name = ?2`,

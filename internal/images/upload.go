@@ -60,7 +60,7 @@ func (e *DraftError) Error() string { return e.Reason.Error() }
 func (e *DraftError) Unwrap() error { return e.Reason }
 
 // BeginUpload finds the draft of a ticket and admits a body for it, before a byte is read.
-// TicketUnknown; in a DraftError TicketUsed, TicketDead, TicketCrowded, AccountSuspended, Busy,
+// TicketUnknown; in a DraftError TicketUsed, TicketInvalid, TicketBusy, AccountSuspended, Busy,
 // NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
 	u := &Upload{s: s, began: s.Now(), sum: sha256.New()}
@@ -187,14 +187,14 @@ func (u *Upload) state(img Image) error {
 	case img.Ticket.Refusals >= maxRefusals:
 		return refusedTooOften()
 	case u.began.After(img.Ticket.Expires):
-		return errs.Errorf(errs.TicketDead, "Upload URL expired at %s",
+		return errs.Errorf(errs.TicketInvalid, "Upload URL expired at %s",
 			img.Ticket.Expires.Format(time.RFC3339))
 	}
 	return nil
 }
 
 func refusedTooOften() error {
-	return errs.Errorf(errs.TicketDead, "Upload URL is dead: it was refused %d times", maxRefusals)
+	return errs.Errorf(errs.TicketInvalid, "Upload URL is dead: it was refused %d times", maxRefusals)
 }
 
 // mayRepeat reports whether the ticket was used within the hour by the same Idempotency-Key: then
@@ -269,7 +269,7 @@ func (u *Upload) Close() {
 
 // Finish turns the draft into an image: the complete body is decoded by a worker, stored, and only
 // then claims the ticket. The work goes on when the client goes away. Unsupported, Undecodable,
-// OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketDead; LimitReached,
+// OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid; LimitReached,
 // AccountSuspended; Busy.
 func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
@@ -329,7 +329,7 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 
 // insertClaimed inserts what u is for as an image at once.
 func (u *Upload) insertClaimed(tx *sqldb.Tx, img Image) error {
-	if err := wantNotErased(tx, u.draft, u.began); err != nil {
+	if err := checkNotErased(tx, u.draft, u.began); err != nil {
 		return err
 	}
 	if err := u.s.insertDraft(tx, u.draft, ""); err != nil {

@@ -102,7 +102,7 @@ func TestTheTenthRefusalKillsTheTicket(t *testing.T) {
 		_, err = post(t.Context(), core, request, []byte("the tenth"))
 		wantKind(t, err, errs.Unsupported)
 		_, err = post(t.Context(), core, request, imagestest.JPEG(t, 1))
-		wantKind(t, err, errs.TicketDead)
+		wantKind(t, err, errs.TicketInvalid)
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("refused bodies were stored: %v", left)
 		}
@@ -131,7 +131,7 @@ func TestExpiryCountsFromTheRequestsBegin(t *testing.T) {
 		_, late := draft(t, core, images.NewDraft{})
 		clock.forward(30*time.Minute + time.Microsecond)
 		_, err = post(t.Context(), core, images.UploadRequest{Ticket: late}, imagestest.JPEG(t, 1))
-		wantKind(t, err, errs.TicketDead)
+		wantKind(t, err, errs.TicketInvalid)
 	})
 }
 

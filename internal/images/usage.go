@@ -174,7 +174,7 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
 		released := 0
-		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) error {
+		err := s.DB.RetryTx(ctx, func(tx *sqldb.Tx) error {
 			rows, err := tx.Query(`UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
 				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
 				ORDER BY expires LIMIT ?2) RETURNING `+imageColumns+`, reserved`,

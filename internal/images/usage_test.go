@@ -276,7 +276,7 @@ func (m mix) do(seed int, now *atomic.Int64) {
 	switch kind := errs.AsError(err).Kind; {
 	case err == nil:
 	case kind == errs.Exists, kind == errs.ImageNotFound, kind == errs.LimitReached,
-		kind == errs.WebhookNotFound, kind == errs.TicketUnknown, kind == errs.TicketDead, kind == errs.TicketUsed:
+		kind == errs.WebhookNotFound, kind == errs.TicketUnknown, kind == errs.TicketInvalid, kind == errs.TicketUsed:
 	default:
 		m.t.Error(err)
 	}
@@ -299,7 +299,7 @@ func (m mix) tell() error {
 			attempts = append(attempts, attempt(d, []int{200, 500}[m.rnd.IntN(2)]))
 		}
 	}
-	if _, err = m.core.SettleDeliveries(m.t.Context(), attempts); err != nil || m.rnd.IntN(4) > 0 {
+	if _, err = m.core.CompleteDeliveries(m.t.Context(), attempts); err != nil || m.rnd.IntN(4) > 0 {
 		return err
 	}
 	err = m.core.DeleteWebhook(m.t.Context(), m.account, w.ID)

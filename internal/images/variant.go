@@ -66,7 +66,7 @@ func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) 
 		return err
 	}
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := holdAccount(tx, account); err != nil {
+		if err := lockAccount(tx, account); err != nil {
 			return err
 		}
 		made, err := insertVariantBelow(tx, account, v, MaxVariants)

@@ -186,7 +186,7 @@ func webhookURL(address string) (*url.URL, error) {
 
 func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
 	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := holdAccount(tx, w.Account); err != nil {
+		if err := lockAccount(tx, w.Account); err != nil {
 			return err
 		}
 		if err := w.insert(tx); err != nil {

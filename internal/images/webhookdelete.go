@@ -29,7 +29,7 @@ func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
 func (s *Service) deleteWebhook(ctx context.Context, account, id, condition string, args ...any) error {
 	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
 		// So that no policy is being written that names it.
-		if err := holdAccount(tx, account); errors.Is(err, errNoAccount) {
+		if err := lockAccount(tx, account); errors.Is(err, errNoAccount) {
 			return errNoWebhook
 		} else if err != nil {
 			return err
@@ -90,7 +90,7 @@ func forgetDeliveriesOf(tx *sqldb.Tx, account, webhook string, events []string) 
 	if len(events) == 0 {
 		return nil
 	}
-	if err := holdAccounts(tx, []string{account}); err != nil {
+	if err := lockAccounts(tx, []string{account}); err != nil {
 		return err
 	}
 	args := append([]any{webhook}, sqldb.Args(events)...)

@@ -26,7 +26,7 @@ func (s *Service) AddWebhook(
 		return Webhook{}, err
 	}
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := holdAccount(tx, account); err != nil {
+		if err := lockAccount(tx, account); err != nil {
 			return err
 		}
 		if err := w.insert(tx); err != nil {
@@ -69,7 +69,7 @@ func (s *Service) EnsureWebhook(
 	}
 	id := hashHex("webhook\x00" + account + "\x00" + name)[:32]
 	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := holdAccount(tx, account); err != nil {
+		if err := lockAccount(tx, account); err != nil {
 			return err
 		}
 		there := func() (Webhook, error) {

@@ -193,7 +193,7 @@ func settleOne(t *testing.T, core *images.Service, w images.Webhook, status int)
 	if err != nil || len(claimed) != 1 {
 		t.Fatalf("%d claimed, %v", len(claimed), err)
 	}
-	_, err = core.SettleDeliveries(ctx, []images.Attempt{{
+	_, err = core.CompleteDeliveries(ctx, []images.Attempt{{
 		EventID: claimed[0].Event.ID, WebhookID: w.ID, Number: claimed[0].Attempt,
 		Began: time.Now(), Status: status,
 	}})

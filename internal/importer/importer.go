@@ -306,7 +306,7 @@ func (r *run) judge(ctx context.Context, id string, err error) error {
 		default:
 			return err
 		}
-	case !errors.As(err, new(brokenError)) && !errors.Is(err, images.ErrNotWhole):
+	case !errors.As(err, new(brokenError)) && !errors.Is(err, images.ErrIncomplete):
 		return err
 	}
 	r.report.fail(id, err)

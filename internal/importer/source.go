@@ -190,7 +190,7 @@ func (s *source) again(err error) (after time.Duration, again bool) {
 			s.mu.Unlock()
 		}
 		return answer.retryAfter, answer.passing()
-	case errors.As(err, new(brokenError)), errors.Is(err, images.ErrNotWhole):
+	case errors.As(err, new(brokenError)), errors.Is(err, images.ErrIncomplete):
 		return 0, true
 	case errors.As(err, &refused) && refused.Kind == errs.Busy:
 		return refused.RetryAfter, true

@@ -22,8 +22,8 @@ const (
 // uploadKinds are the refusals that uploads usually end with. They are shown from 0 on; others
 // when there are any.
 var uploadKinds = []errs.Kind{
-	errs.Internal, errs.TicketUnknown, errs.TicketUsed, errs.TicketDead,
-	errs.TicketCrowded, errs.NotForm, errs.TooLarge, errs.TooSlow, errs.Aborted,
+	errs.Internal, errs.TicketUnknown, errs.TicketUsed, errs.TicketInvalid,
+	errs.TicketBusy, errs.NotForm, errs.TooLarge, errs.TooSlow, errs.Aborted,
 	errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.Invalid, errs.Busy,
 	errs.NoSpace,
 }

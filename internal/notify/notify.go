@@ -29,8 +29,8 @@ import (
 )
 
 const (
-	laneWidth  = 16 // posts of a lane in flight
-	laneRounds = 2  // for which a lane claims deliveries at once
+	concurrency = 16 // posts of a lane in flight
+	laneRounds  = 2  // for which a lane claims deliveries at once
 
 	// laneTime is for how long a lane goes on, so that receivers that take everything, but slowly,
 	// cannot hold all lanes: then all have the same chance of the next one.
@@ -194,7 +194,7 @@ func (n *Notifier) run(ctx context.Context, l *lane) {
 func (n *Notifier) round(ctx context.Context, l *lane) bool {
 	most, slots := 1, []*slot(nil)
 	if !l.Failing {
-		slots = n.shares.slots(l.DueWebhook, laneWidth-1)
+		slots = n.shares.slots(l.DueWebhook, concurrency-1)
 		most = laneRounds * (1 + len(slots))
 	}
 	claimed, err := n.Core.ClaimDeliveries(ctx, l.ID, most)
@@ -214,7 +214,7 @@ func (n *Notifier) round(ctx context.Context, l *lane) bool {
 		return false
 	}
 	// What was sent is written down even when the server ends.
-	if _, err := n.Core.SettleDeliveries(context.WithoutCancel(ctx), attempts); err != nil {
+	if _, err := n.Core.CompleteDeliveries(context.WithoutCancel(ctx), attempts); err != nil {
 		n.Log.Error("what webhooks were told could not be written down: it will be sent again",
 			"webhook", l.ID, "err", err)
 		return false

@@ -27,7 +27,7 @@ func TestTxAgain(t *testing.T) {
 	for _, order := range [][2]int{{1, 2}, {2, 1}} {
 		both.Go(func() {
 			var meet sync.Once
-			err := db.TxAgain(t.Context(), func(tx *sqldb.Tx) error {
+			err := db.RetryTx(t.Context(), func(tx *sqldb.Tx) error {
 				runs <- order[0]
 				for _, id := range order {
 					if _, err := tx.Exec(`UPDATE pairs SET n = n + 1 WHERE id = ?1`, id); err != nil {

@@ -173,7 +173,7 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	defer cancel()
 	begun, err := db.writer.BeginTx(ctx, nil)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return errCrowded
+		return errTooManyWaiting
 	}
 	if err != nil {
 		return fmt.Errorf("sqldb: beginning a transaction: %w", err)
@@ -203,16 +203,16 @@ func rolledBack(err error) bool {
 		strings.Contains(lite.Error(), "no transaction is active")
 }
 
-// errCrowded is a wait for the writer, or for a connection, that took all of a transaction's time.
-var errCrowded = errors.New("sqldb: others take too long to write")
+// errTooManyWaiting is a wait for the writer, or for a connection, that took all of a transaction's time.
+var errTooManyWaiting = errors.New("sqldb: others take too long to write")
 
-// txTimes is how often TxAgain begins at most.
+// txTimes is how often RetryTx begins at most.
 const txTimes = 10
 
-// TxAgain is Tx for statements that lock many rows, in an order that only the engine knows: when
+// RetryTx is Tx for statements that lock many rows, in an order that only the engine knows: when
 // PostgreSQL ends the transaction because of a deadlock, it begins again. fn must keep nothing of an
 // earlier run of it.
-func (db *DB) TxAgain(ctx context.Context, fn func(*Tx) error) error {
+func (db *DB) RetryTx(ctx context.Context, fn func(*Tx) error) error {
 	for times := 1; ; times++ {
 		err := db.Tx(ctx, fn)
 		if pg := new(pgconn.PgError); !errors.As(err, &pg) || pg.Code != "40P01" || times == txTimes {
@@ -244,7 +244,7 @@ func IsUnavailable(err error) bool {
 		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P0") ||
 			pg.Code == "53300"
 	}
-	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, errCrowded)
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, errTooManyWaiting)
 }
 
 // A Tx is an open transaction.

@@ -14,11 +14,11 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// SettleDeliveries writes down what became of claimed deliveries, each for itself: delivered, due
+// CompleteDeliveries writes down what became of claimed deliveries, each for itself: delivered, due
 // again, or failed for good. What was claimed anew meanwhile keeps its state; the attempt is written
 // down nevertheless. An attempt counts once, however often a client reports it. It returns how many
 // it settled.
-func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (settled int, err error) {
+func (s *Service) CompleteDeliveries(ctx context.Context, attempts []Attempt) (settled int, err error) {
 	of := map[string][]Attempt{}
 	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
 		if a.Number >= 1 { // else it was never claimed
@@ -31,7 +31,7 @@ func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (set
 	erased := false
 	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
 		settled, erased = 0, false
-		if err := holdOwners(tx, attempts); err != nil {
+		if err := lockOwners(tx, attempts); err != nil {
 			return err
 		}
 		for _, webhook := range slices.Sorted(maps.Keys(of)) {
@@ -56,9 +56,9 @@ func (s *Service) SettleDeliveries(ctx context.Context, attempts []Attempt) (set
 	return settled, nil
 }
 
-// holdOwners locks the accounts of attempts, before any delivery is locked. It finds them by their
+// lockOwners locks the accounts of attempts, before any delivery is locked. It finds them by their
 // events, since a webhook may be deleted already while its deliveries are being deleted.
-func holdOwners(tx *sqldb.Tx, attempts []Attempt) error {
+func lockOwners(tx *sqldb.Tx, attempts []Attempt) error {
 	const some = 500 // in a statement
 	var accounts []string
 	for part := range slices.Chunk(attempts, some) {
@@ -77,7 +77,7 @@ func holdOwners(tx *sqldb.Tx, attempts []Attempt) error {
 		}
 		accounts = append(accounts, found...)
 	}
-	return holdAccounts(tx, accounts)
+	return lockAccounts(tx, accounts)
 }
 
 // byEvent is one order for all, in which rows are locked.
@@ -85,16 +85,16 @@ func byEvent(a, b Attempt) int {
 	return cmp.Or(strings.Compare(a.EventID, b.EventID), cmp.Compare(a.Number, b.Number))
 }
 
-// unsettled is true of deliveries whose newest attempt nobody has settled yet: a client that did not
+// awaitingResult is true of deliveries whose newest attempt nobody has settled yet: a client that did not
 // get its answer reports again, maybe after a replay.
-const unsettled = `outcome = 'pending' AND NOT EXISTS (SELECT 1 FROM delivery_attempts a
+const awaitingResult = `outcome = 'pending' AND NOT EXISTS (SELECT 1 FROM delivery_attempts a
 	WHERE a.event = deliveries.event AND a.webhook = deliveries.webhook
 		AND a.attempt = deliveries.attempt)`
 
 // settle settles deliveries of one webhook. gone says that among their events are some of an
 // erasure, which were told and are deleted.
 func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int, gone bool, err error) {
-	settled, err := settleDelivered(tx, webhook, all)
+	settled, err := recordDelivered(tx, webhook, all)
 	if err != nil {
 		return 0, false, err
 	}
@@ -106,7 +106,7 @@ func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int,
 		owner, taken := settled[a.EventID]
 		if !taken || !a.Delivered() {
 			var changed, last bool
-			owner, changed, last, err = s.settleOther(tx, a)
+			owner, changed, last, err = s.recordFailure(tx, a)
 			if errors.Is(err, sql.ErrNoRows) {
 				continue // erased, or the webhook was deleted; or never claimed
 			}
@@ -131,9 +131,9 @@ func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int,
 	return done, told.events > 0, err
 }
 
-// settleDelivered settles what was delivered, and is still its claimer's, all of it by one statement
+// recordDelivered settles what was delivered, and is still its claimer's, all of it by one statement
 // for each number of attempts. It returns the events, with their account.
-func settleDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]string, error) {
+func recordDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]string, error) {
 	events := map[int][]string{} // by the number of the attempt
 	for _, a := range all {
 		if a.Delivered() {
@@ -143,7 +143,7 @@ func settleDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]st
 	settled := map[string]string{}
 	for _, number := range slices.Sorted(maps.Keys(events)) {
 		rows, err := tx.Query(`UPDATE deliveries SET due = NULL, outcome = 'delivered'
-			WHERE webhook = ?1 AND attempt = ?2 AND `+unsettled+`
+			WHERE webhook = ?1 AND attempt = ?2 AND `+awaitingResult+`
 			AND event IN (`+sqldb.Placeholders(3, len(events[number]))+`) RETURNING event, account`,
 			append([]any{webhook, number}, sqldb.Args(events[number])...)...)
 		if err != nil {
@@ -162,10 +162,10 @@ func settleDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]st
 	return settled, nil
 }
 
-// settleOther settles what was not delivered, and leaves alone what is not its claimer's any more.
+// recordFailure settles what was not delivered, and leaves alone what is not its claimer's any more.
 // changed says that it was, last that the delivery has ended. sql.ErrNoRows: there is none, or it was
 // not claimed so often.
-func (s *Service) settleOther(tx *sqldb.Tx, a Attempt) (account string, changed, last bool, err error) {
+func (s *Service) recordFailure(tx *sqldb.Tx, a Attempt) (account string, changed, last bool, err error) {
 	// The row is held, so that what is written of the attempt is deleted with it.
 	var failures int
 	var stream bool
@@ -183,7 +183,7 @@ func (s *Service) settleOther(tx *sqldb.Tx, a Attempt) (account string, changed,
 		outcome, due = "pending", sqldb.Micros(s.Now().Add(delay))
 	}
 	n, err := tx.Exec(`UPDATE deliveries SET due = ?4, failures = ?5, outcome = ?6
-		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND `+unsettled,
+		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND `+awaitingResult,
 		a.EventID, a.WebhookID, a.Number, due, failures, outcome)
 	return account, n > 0, n > 0 && due == nil, err
 }

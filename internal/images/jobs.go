@@ -12,8 +12,8 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// jobs are what happens periodically, on every node; each does no harm when done twice.
-// The sweep waits at first: whoever restored a database should have time to look.
+// jobs are the background jobs. Each node runs all of them, and each is idempotent. The first sweep of
+// orphans is delayed, so that an operator has time to stop a bad restore.
 var jobs = []job{
 	{"release expired drafts", false, 0, time.Minute, (*Service).releaseExpiredDrafts},
 	{"delete batch tokens without a parent", false, time.Hour, time.Hour,
@@ -26,7 +26,7 @@ var jobs = []job{
 	{"make the ballast", false, 0, time.Minute, (*Service).makeBallast},
 	{"end streams that nobody asks for", false, 0, time.Minute, (*Service).endStreams},
 	{"forget old events", false, 10 * time.Minute, time.Hour, (*Service).forgetEvents},
-	{"delete originals left over", true, 0, time.Minute, (*Service).deleteLeftOver},
+	{"delete originals left over", true, 0, time.Minute, (*Service).retryBlobDeletions},
 	{"scrub the database", true, 0, 10 * time.Second, (*Service).scrub},
 	{"delete expired drafts", true, 0, 10 * time.Minute, (*Service).deleteExpiredDrafts},
 	{"sweep orphaned originals", true, time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
@@ -94,7 +94,7 @@ func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
 		var gone []deletedRow
-		err := s.DB.TxAgain(ctx, func(tx *sqldb.Tx) (err error) {
+		err := s.DB.RetryTx(ctx, func(tx *sqldb.Tx) (err error) {
 			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
 				WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
 				sqldb.Micros(s.Now().Add(-draftAfterlife)), some)
@@ -188,7 +188,7 @@ func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error
 func (s *Service) compareStore(
 	ctx context.Context, o SweepOptions, report *SweepReport,
 ) (orphans []string, err error) {
-	missing := missingWalk{s: s}
+	missing := missingScan{s: s}
 	for cursor := ""; ; {
 		page, next, err := s.Blobs.List(ctx, "", cursor)
 		if err != nil {

@@ -24,7 +24,7 @@ func TestAReportCountsOnce(t *testing.T) {
 		var group sync.WaitGroup
 		for range 8 {
 			group.Go(func() {
-				n, err := core.SettleDeliveries(t.Context(), []images.Attempt{failed, failed})
+				n, err := core.CompleteDeliveries(t.Context(), []images.Attempt{failed, failed})
 				if err != nil {
 					t.Error(err)
 				}
@@ -50,7 +50,7 @@ func TestAReportCountsOnce(t *testing.T) {
 			t.Fatalf("replayed %d, %v", n, err)
 		}
 		for _, late := range []images.Attempt{taken, attempt(all[0], 500)} {
-			n, err := core.SettleDeliveries(t.Context(), []images.Attempt{late})
+			n, err := core.CompleteDeliveries(t.Context(), []images.Attempt{late})
 			if err != nil || n != 0 {
 				t.Errorf("a late report settled %d, %v", n, err)
 			}

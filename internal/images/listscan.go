@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// A listWalk goes through rows in the order of lists, by an index that ends in (uploaded, key):
+// A scanPlan goes through rows in the order of lists, by an index that ends in (uploaded, key):
 // through the images of an account or of a creator, or through the rows of image_meta that have one
 // value, or any value, at one path. Or it goes through images by an index that ends in a name and the
 // key. The residual conditions are looked up for each of these rows.
-type listWalk struct {
+type scanPlan struct {
 	table, key string // the table, and its column with the image's key
 	by         string // what the rows are in the order of, before the key
 	named      bool   // by is text, and begins with beginning
@@ -25,8 +25,8 @@ type condition func(*statement) string
 
 // newListWalk chooses what to walk through: the fewest rows, as far as can be told without looking.
 // A creator has few images, one value of a path fewer than all of it.
-func newListWalk(account string, q ListQuery) listWalk {
-	w := listWalk{order: "DESC", by: "m.uploaded"}
+func newListWalk(account string, q ListQuery) scanPlan {
+	w := scanPlan{order: "DESC", by: "m.uploaded"}
 	if q.Ascending {
 		w.order = "ASC"
 	}
@@ -49,7 +49,7 @@ func newListWalk(account string, q ListQuery) listWalk {
 }
 
 // residue adds filters that are looked up for each row.
-func (w *listWalk) residue(filters []MetaFilter) {
+func (w *scanPlan) residue(filters []MetaFilter) {
 	key := "m." + w.key
 	for _, f := range filters {
 		w.residual = append(w.residual, func(s *statement) string { return f.of(s, key) })
@@ -57,7 +57,7 @@ func (w *listWalk) residue(filters []MetaFilter) {
 }
 
 // throughImages walks through images or drafts, of a creator if one is given.
-func (w *listWalk) throughImages(q ListQuery) {
+func (w *scanPlan) throughImages(q ListQuery) {
 	w.table, w.key = "images", "key"
 	draft, creator := `m.draft = 0`, q.Creator
 	if q.Drafts {
@@ -77,7 +77,7 @@ func (w *listWalk) throughImages(q ListQuery) {
 }
 
 // throughMeta walks through the rows of the path of one of the filters, and returns the others.
-func (w *listWalk) throughMeta(filters []MetaFilter) (others []MetaFilter) {
+func (w *scanPlan) throughMeta(filters []MetaFilter) (others []MetaFilter) {
 	driver := 0
 	for i, f := range filters {
 		// Booleans tell little.
@@ -120,7 +120,7 @@ func creatorOf(creator *string) []condition {
 
 // rows writes a statement for the positions of the rows behind one position, up to another, that
 // meet conditions.
-func (w listWalk) rows(s *statement, from, to *position, conditions ...[]condition) {
+func (w scanPlan) rows(s *statement, from, to *position, conditions ...[]condition) {
 	s.WriteString(`SELECT ` + w.by + ` AS moment, m.` + w.key + ` AS walked FROM ` + w.table + ` m`)
 	var where []string
 	for _, some := range conditions {
@@ -155,7 +155,7 @@ func (w listWalk) rows(s *statement, from, to *position, conditions ...[]conditi
 }
 
 // end is a statement for the position of the last of so many rows behind one.
-func (w listWalk) end(from *position, rows int) (string, []any) {
+func (w scanPlan) end(from *position, rows int) (string, []any) {
 	s := &statement{}
 	w.rows(s, from, nil, w.driving)
 	s.WriteString(` LIMIT 1 OFFSET ` + strconv.Itoa(rows-1))
@@ -163,17 +163,17 @@ func (w listWalk) end(from *position, rows int) (string, []any) {
 }
 
 // page is a statement for the images behind one position, up to another, that meet all conditions.
-func (w listWalk) page(from, to *position, limit int) (string, []any) {
+func (w scanPlan) page(from, to *position, limit int) (string, []any) {
 	return w.images(from, to, ` LIMIT `+strconv.Itoa(limit))
 }
 
 // numbered is a statement for the images at a distance from the beginning.
-func (w listWalk) numbered(offset, limit int) (string, []any) {
+func (w scanPlan) numbered(offset, limit int) (string, []any) {
 	return w.images(nil, nil, ` LIMIT `+strconv.Itoa(limit)+` OFFSET `+strconv.Itoa(offset))
 }
 
 // images is a statement for images. The walk stays within its index; only what it found is read.
-func (w listWalk) images(from, to *position, limit string) (string, []any) {
+func (w scanPlan) images(from, to *position, limit string) (string, []any) {
 	s := &statement{}
 	s.WriteString(selectImage + ` JOIN (`)
 	w.rows(s, from, to, w.driving, w.residual)
@@ -182,7 +182,7 @@ func (w listWalk) images(from, to *position, limit string) (string, []any) {
 }
 
 // count is a statement for the number of rows to walk through.
-func (w listWalk) count() (string, []any) {
+func (w scanPlan) count() (string, []any) {
 	s := &statement{}
 	s.WriteString(`SELECT count(*) FROM ` + w.table + ` m WHERE `)
 	for i, c := range w.driving {
