@@ -56,7 +56,7 @@ type Config struct {
 
 	RebuildAt Clock `help:"Time of day, UTC, at which SQLite is rebuilt after erasures." default:"03:00"`
 
-	WebhookURL    string `help:"URL that is told of the first account's uploads."`
+	WebhookURL    string `help:"URL that gets the events of the first account."`
 	WebhookSecret string `help:"Sent to it in cf-webhook-auth; or CALOTYPE_WEBHOOK_SECRET_FILE."`
 
 	WebhookSigningSecret string `help:"whsec_... that signs for it; or ..._FILE; else one is made."`
@@ -66,7 +66,7 @@ type Config struct {
 	Negotiate bool   `help:"Choose the format by Accept." default:"true" negatable:""`
 	LogFormat string `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
 
-	ShutdownDelay   time.Duration `help:"Time in which only /readyz says 503, before that." default:"0s"`
+	ShutdownDelay   time.Duration `help:"Delay between failing /readyz and closing listeners." default:"0s"`
 	ShutdownTimeout time.Duration `help:"Longest time for requests to end in." default:"25s"`
 }
 

@@ -19,7 +19,7 @@ type commands struct {
 	Env         envCommand         `cmd:"" help:"Print shell exports that point SDKs here."`
 	Account     accountCommands    `cmd:"" help:"Create, list, limit, suspend and delete accounts."`
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
-	Webhook     webhookCommands    `cmd:"" help:"Tell your backend of uploads; test and replay."`
+	Webhook     webhookCommands    `cmd:"" help:"Send events to your backend; test and replay."`
 	Listen      listenCommand      `cmd:"" help:"Forward events to a server on your machine."`
 	Image       imageCommands      `cmd:"" help:"Show an image, or take images out for good."`
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`

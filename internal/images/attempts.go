@@ -14,10 +14,10 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// CompleteDeliveries writes down what became of claimed deliveries, each for itself: delivered, due
-// again, or failed for good. What was claimed anew meanwhile keeps its state; the attempt is written
-// down nevertheless. An attempt counts once, however often a client reports it. It returns how many
-// it settled.
+// CompleteDeliveries records the results of claimed deliveries, each separately: delivered, to be
+// retried, or failed for good. A delivery that another sender has claimed since keeps its state, and the
+// attempt is recorded nevertheless. An attempt counts once, however often a client reports it.
+// CompleteDeliveries returns the number of deliveries whose state changed.
 func (s *Service) CompleteDeliveries(ctx context.Context, attempts []Attempt) (settled int, err error) {
 	of := map[string][]Attempt{}
 	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
@@ -85,8 +85,8 @@ func byEvent(a, b Attempt) int {
 	return cmp.Or(strings.Compare(a.EventID, b.EventID), cmp.Compare(a.Number, b.Number))
 }
 
-// awaitingResult is true of deliveries whose newest attempt nobody has settled yet: a client that did not
-// get its answer reports again, maybe after a replay.
+// awaitingResult is true of deliveries with no recorded result for the newest attempt. A client that did
+// not get its answer reports the same attempt again, maybe after a replay.
 const awaitingResult = `outcome = 'pending' AND NOT EXISTS (SELECT 1 FROM delivery_attempts a
 	WHERE a.event = deliveries.event AND a.webhook = deliveries.webhook
 		AND a.attempt = deliveries.attempt)`
@@ -162,11 +162,11 @@ func recordDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]st
 	return settled, nil
 }
 
-// recordFailure settles what was not delivered, and leaves alone what is not its claimer's any more.
-// changed says that it was, last that the delivery has ended. sql.ErrNoRows: there is none, or it was
-// not claimed so often.
+// recordFailure records an attempt that failed. If another sender has claimed the delivery since, its
+// state stays. changed reports whether the row was updated, last whether the delivery has ended.
+// sql.ErrNoRows: there is no such delivery, or it was not claimed so often.
 func (s *Service) recordFailure(tx *sqldb.Tx, a Attempt) (account string, changed, last bool, err error) {
-	// The row is held, so that what is written of the attempt is deleted with it.
+	// The row is locked, so that the attempt is deleted together with it.
 	var failures int
 	var stream bool
 	err = tx.QueryRow(`UPDATE deliveries SET attempt = attempt

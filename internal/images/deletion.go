@@ -32,9 +32,9 @@ type deletedRow struct {
 	open         bool   // a draft that counted as open
 }
 
-// deleteRows deletes the rows of images and drafts that where finds, and credits their accounts.
-// Nothing else deletes rows of images. Behind it in its transaction come only the tombstones,
-// see bury, and drafts with the id that it freed; see pay.
+// deleteRows deletes the rows of images and drafts that match where, and releases their usage. It is the
+// only place that deletes rows of images. In its transaction only bury and the insertion of a draft
+// with a freed id may follow: the order of locks, see pay.
 func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
 	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
 		RETURNING `+imageColumns+`, open, reserved`, args...)

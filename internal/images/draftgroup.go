@@ -14,45 +14,43 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// Drafts of one account are committed in groups: while a transaction of them runs, those that come
-// wait, and the next transaction takes them together. So the account's row, for which they would
-// queue one by one until each COMMIT, is charged once for all. Nobody waits for others to come, and
-// there is no goroutine of it: one of those who ask leads, and hands the lead on.
+// Drafts of one account are committed in batches: while a transaction runs, concurrent callers wait and
+// form the next batch. The batch charges the row of the account once, for which single transactions
+// would queue until each COMMIT. A batch never waits for more callers to come. There is no goroutine:
+// one caller is the leader and commits the batch.
 //
-// What a group cannot settle, each of it settles in a transaction of its own: a taken id, a limit
-// that the sum passes, an error of whatever row. So a draft never suffers from its neighbours.
+// If a batch fails because of one row (a taken id, a limit that the sum passes), each of its drafts is
+// retried in a separate transaction. So no draft fails because of another one.
 
 const (
 	draftsTogether = 64 // in one transaction
 	draftWait      = 30 * time.Second
 )
 
-// draftBatcher are the drafts that wait for a transaction.
+// A draftBatcher holds the drafts that wait for a transaction.
 type draftBatcher struct {
 	pool *limit.Pool // of drafts that wait
 
 	mu     sync.Mutex
 	groups int                        // that had a transaction so far
-	of     map[string][]*pendingDraft // by account, first come first; no key while nobody leads
+	of     map[string][]*pendingDraft // by account, in order of arrival; no key without a leader
 }
 
-// A pendingDraft is asked for and not yet in the database. Who has put it into a queue waits for
-// done, and reads the rest then.
+// A pendingDraft is not in the database yet. Its caller waits for done, and reads leads and err then.
 type pendingDraft struct {
 	img    Image
 	ticket string
 	lease  *limit.Lease // while it waits
 	done   chan struct{}
-	leads  bool  // it is its turn to lead; else err says what became of it
-	err    error // errRetryAlone: nothing, it needs a transaction of its own
+	leads  bool  // its caller is the leader of the next batch; otherwise err is its result
+	err    error // errRetryAlone if it was not written and needs a separate transaction
 }
 
-// errRetryAlone says that nothing was written of a draft, and that its own transaction must tell why or
-// write it.
+// errRetryAlone says that a draft was not written and must be retried in a separate transaction.
 var errRetryAlone = errors.New("images: a draft needs a transaction of its own")
 
-// commitDraft writes a draft, alone or in a group. When ctx ends, a draft that waits is taken out
-// and not made; one whose transaction has begun is waited for: the answer is what became of it.
+// commitDraft writes a draft, in a batch or separately. If ctx ends while the draft waits, the draft is
+// not made. If its transaction has begun, commitDraft waits and returns its result.
 func (s *Service) commitDraft(ctx context.Context, d *pendingDraft) error {
 	leads, err := s.drafts.enter(d)
 	if err != nil {
@@ -89,8 +87,8 @@ func (s *Service) chargeOfDrafts(n int) charge {
 	return charge{drafts: int64(n), bytes: int64(n) * s.MaxUploadBytes, mints: int64(n), kept: 1}
 }
 
-// commitGroup runs a transaction for the draft that leads and those that wait for it. It returns
-// what became of the leader, tells the others after COMMIT has returned, and hands the lead on.
+// commitGroup commits a batch: the leader's draft and those that wait. It returns the result of the
+// leader, passes theirs to the others after the commit, and hands off to the next leader.
 func (s *Service) commitGroup(ctx context.Context, leader *pendingDraft) error {
 	var group []*pendingDraft
 	err := errors.New("images: the transaction of a group of drafts was abandoned") // by a panic
@@ -98,7 +96,7 @@ func (s *Service) commitGroup(ctx context.Context, leader *pendingDraft) error {
 		s.drafts.pass(leader.img.Account)
 		for _, d := range group {
 			if d != leader {
-				d.err = told(d, err)
+				d.err = resultFor(d, err)
 				close(d.done)
 			}
 		}
@@ -111,14 +109,14 @@ func (s *Service) commitGroup(ctx context.Context, leader *pendingDraft) error {
 		return s.insertGroup(tx, group)
 	})
 	if len(group) > 1 {
-		return told(leader, err)
+		return resultFor(leader, err)
 	}
 	return err
 }
 
-// told is what one of a group is told when its transaction ended with err. Only when each would
-// meet the same, or may have been committed, it is err itself.
-func told(d *pendingDraft, err error) error {
+// resultFor maps the error of a batch to the one of a draft. It returns err itself if a separate
+// transaction would meet the same error, or if the commit may have succeeded.
+func resultFor(d *pendingDraft, err error) error {
 	switch {
 	case err == nil:
 		return d.err

@@ -56,16 +56,15 @@ type Receipt struct {
 
 const (
 	erasureStep = 200 // rows of one transaction
-	// EraseAtOnce is how many rows one call takes; the next one goes on.
+	// EraseAtOnce is the number of rows that one call erases; the next call continues.
 	EraseAtOnce = 2000
 )
 
-// Erase takes out a creator's images and drafts, or one image: rows, originals, and the renditions
-// of this node, at once; those of other nodes within seconds. A draft's ticket dies with it, and an
-// upload for the creator that began before makes no image. The work of one call is bounded: while
-// Ended is zero, the same call goes on, also after a kill. Invalid; LimitReached,
-// AccountSuspended; ImageNotFound when there is no image of the ID, nor anything that webhooks were
-// told of one.
+// Erase erases a creator's images and drafts, or one image: rows, originals, and the renditions of this
+// node at once, those of other nodes within seconds. The ticket of an erased draft is invalid, and an
+// upload for the creator that began before makes no image. Each call does bounded work; repeat it until
+// Receipt.Ended is not zero. That is safe after a crash. Errors: Invalid, LimitReached,
+// AccountSuspended; ImageNotFound if there is neither an image of the ID nor an event about one.
 func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Receipt, error) {
 	if (q.Creator == "") == (q.ID == "") {
 		return Receipt{}, errs.Errorf(errs.Invalid,

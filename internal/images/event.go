@@ -144,13 +144,13 @@ func (e *Event) read(f facts) {
 	}
 }
 
-// A subscriber is a webhook that is to be told of something, and the policy that says so.
+// A subscriber is a webhook that is matched by an enabled policy.
 type subscriber struct {
 	webhook, policy, policyName string
 	events                      []EventType
 }
 
-// subscribers reads who of an account is told of anything.
+// subscribers returns the subscribed webhooks of an account.
 func subscribers(tx *sqldb.Tx, account string) ([]subscriber, error) {
 	rows, err := tx.Query(`SELECT w.id, w.events, COALESCE(p.id, ''), COALESCE(p.name, '')
 		FROM webhooks w
@@ -159,7 +159,7 @@ func subscribers(tx *sqldb.Tx, account string) ([]subscriber, error) {
 		WHERE w.account = ?1 AND (w.kind = 'stream' OR p.id IS NOT NULL)
 		ORDER BY w.created, w.id, p.created, p.id`, account)
 	if err != nil {
-		return nil, fmt.Errorf("reading whom to tell: %w", err)
+		return nil, fmt.Errorf("reading the subscribed webhooks: %w", err)
 	}
 	all, err := sqldb.Collect(rows, func(r sqldb.Row) (s subscriber, err error) {
 		var events string
@@ -167,12 +167,12 @@ func subscribers(tx *sqldb.Tx, account string) ([]subscriber, error) {
 		s.events = splitEvents(events)
 		return s, err
 	})
-	// Of several policies for one webhook the oldest speaks: it is told once.
+	// If several policies name one webhook, it gets one message, named after the oldest policy.
 	return slices.CompactFunc(all, func(a, b subscriber) bool { return a.webhook == b.webhook }), err
 }
 
-// record writes events of one account, in the transaction that makes them happen, for those who are
-// to be told of them. After the commit comes outbox.nudge.
+// record inserts events of one account, and one outbox row for each subscribed webhook, in the
+// transaction that makes them happen. Call outbox.nudge after the commit.
 func (s *Service) record(tx *sqldb.Tx, account string, events ...Event) error {
 	if len(events) == 0 {
 		return nil

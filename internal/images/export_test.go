@@ -86,7 +86,7 @@ type ListStatement struct {
 // ListStatements returns the statements of a page behind an image, for EXPLAIN.
 func ListStatements(account string, q ListQuery, after *Image) (all []ListStatement) {
 	q.Meta = sortedFilters(q.Meta)
-	w := newListWalk(account, q)
+	w := newScanPlan(account, q)
 	var from, to *position
 	if after != nil {
 		p := q.position(*after)

@@ -72,7 +72,7 @@ func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (
 	if err != nil {
 		return ListPage{}, err
 	}
-	w := newListWalk(account, q)
+	w := newScanPlan(account, q)
 	page, err := s.walk(ctx, w, from, q)
 	if err != nil {
 		return ListPage{}, fmt.Errorf("listing images: %w", err)
@@ -212,7 +212,7 @@ func (s *Service) ListPage(
 			return page, err
 		}
 	}
-	w := newListWalk(account, ListQuery{Creator: q.Creator})
+	w := newScanPlan(account, ListQuery{Creator: q.Creator})
 	query, args := w.count()
 	if err := s.DB.QueryRow(ctx, query, args...).Scan(&page.Total); err != nil {
 		return page, fmt.Errorf("counting images: %w", err)

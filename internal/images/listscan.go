@@ -23,9 +23,9 @@ type scanPlan struct {
 // A condition writes SQL about the row called m.
 type condition func(*statement) string
 
-// newListWalk chooses what to walk through: the fewest rows, as far as can be told without looking.
-// A creator has few images, one value of a path fewer than all of it.
-func newListWalk(account string, q ListQuery) scanPlan {
+// newScanPlan picks the index that is expected to scan the fewest rows: a creator has few images, and
+// one value of a path fewer than all values of it.
+func newScanPlan(account string, q ListQuery) scanPlan {
 	w := scanPlan{order: "DESC", by: "m.uploaded"}
 	if q.Ascending {
 		w.order = "ASC"

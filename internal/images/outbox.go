@@ -13,10 +13,10 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// The outbox holds what webhooks are still to be told, one row for each event and webhook. Who sends
-// claims some rows for a while, the lease, and then settles each by what became of it; a row whose
-// claimer was killed is due again when its lease ends. So everything is told at least once, in no
-// particular order, and with the same id each time.
+// The outbox holds the pending webhook deliveries, one row for each event and webhook. A sender claims
+// rows with a lease, sends them, and records the result of each. If the sender is killed, the row is
+// due again when its lease ends. So each event is delivered at least once, with the same id each time,
+// in no particular order.
 
 // A Delivery is an event on its way to one webhook, as claimed.
 type Delivery struct {

@@ -28,9 +28,8 @@ const (
 // sanitiser is the version of what we do to bytes besides the pipeline; part of a rendition's key.
 const sanitiser = 1
 
-// A Rendition is bytes ready to serve. Besides Content it has one of Bytes and File, which others
-// use at the same time: Bytes must not be changed, File is read at offsets only, until Content is
-// closed.
+// A Rendition is bytes ready to serve. Besides Content exactly one of Bytes and File is set. Both are
+// shared: do not modify Bytes, and read File with ReadAt only, until Content is closed.
 type Rendition struct {
 	Format  render.Format
 	Size    int64 // bytes

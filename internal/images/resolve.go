@@ -27,8 +27,8 @@ type derivations struct {
 // derivationsKept bounds them. There are as many as kinds of files, mostly.
 const derivationsKept = 32
 
-// Derived returns what work makes of key, and has it made once for as long as r is kept by Resolve.
-// All that work looks at must be in key.
+// Derived memoizes work() under key, for as long as r stays in the cache of Resolve. The key must name
+// all that work depends on.
 func (r Resolved) Derived(key any, work func() any) any {
 	d := r.derived
 	if d == nil { // not of Resolve

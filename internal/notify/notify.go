@@ -29,7 +29,7 @@ import (
 )
 
 const (
-	concurrency = 16 // posts of a lane in flight
+	concurrency = 16 // posts of a lane sent concurrently
 	laneRounds  = 2  // for which a lane claims deliveries at once
 
 	// laneTime is for how long a lane goes on, so that receivers that take everything, but slowly,
@@ -180,8 +180,8 @@ func (n *Notifier) leave(l *lane) {
 	}
 }
 
-// run sends what is due for one webhook, until there is no more, or something went wrong, or what
-// failed has become well, or its time is over: then it is looked at again like all others.
+// run sends the due deliveries of one webhook. It ends when none is left, after an error, when a failing
+// webhook has recovered, or after laneTime. Then the webhook waits for its next turn like all others.
 func (n *Notifier) run(ctx context.Context, l *lane) {
 	for end := time.Now().Add(laneTime); ctx.Err() == nil && time.Now().Before(end); {
 		if !n.round(ctx, l) {
