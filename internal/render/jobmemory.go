@@ -105,6 +105,11 @@ func (p *Pool) Makes(j Job) bool {
 	return moves(j) || checkJob(j) == nil && renderCost(j).mapped <= p.room
 }
 
+// usualRoom is the memory that an original may need whatever -memory is, in bytes. Estimates are of the
+// worst case of a format; a telephone's pictures of 12 megapixels need less, and are taken by small
+// servers too.
+const usualRoom = 512 * mib
+
 // checkMemory refuses an original of which no rendition could be made at its full size in the format
 // that all clients get, or that could not be examined: what is taken in can be delivered.
 func (p *Pool) checkMemory(h Header) error {
@@ -116,8 +121,8 @@ func (p *Pool) checkMemory(h Header) error {
 		}
 		need = max(need, renderCost(j).mapped)
 	}
-	if need > p.room {
-		return &LimitError{LimitMemory, (need + mib - 1) / mib, p.room / mib}
+	if room := max(p.room, usualRoom); need > room {
+		return &LimitError{LimitMemory, (need + mib - 1) / mib, room / mib}
 	}
 	return nil
 }

@@ -149,6 +149,7 @@ func TestTooLittleMemory(t *testing.T) {
 		takes  bool
 	}{
 		{"a photograph", render.Header{Format: render.JPEG, Width: 4000, Height: 3000, Scans: 1}, 300 << 20, true},
+		{"a telephone's HEIC", render.Header{Format: render.HEIC, Width: 4032, Height: 3024}, 256 << 20, true},
 		{"a telephone's HEIC", render.Header{Format: render.HEIC, Width: 8064, Height: 6048}, 1200 << 20, true},
 		{"a telephone's HEIC", render.Header{Format: render.HEIC, Width: 8064, Height: 6048}, 600 << 20, false},
 		{"a WebP", render.Header{Format: render.WebP, Width: 10_000, Height: 10_000}, 4 << 30, true},
