@@ -202,11 +202,14 @@ func (s *stream) send(w *statusWriter, r *http.Request) (err error) {
 	h.Set("ETag", s.etag)
 	h.Set("Content-Disposition", "attachment")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	httprange.Clean(r.Header)
+	httprange.Clean(r.Header, 1) // the content is closed when this returns
 	content := &noting{ReadSeeker: s.content}
 	refused := httprange.Serve(w, r, content)
 	if refused != 0 {
-		h.Del("Content-Disposition")
+		for _, name := range []string{"Content-Disposition", "Content-Security-Policy", "ETag"} {
+			h.Del(name)
+		}
+		h.Set("Cache-Control", "no-store") // net/http has deleted it
 	}
 	switch refused {
 	case 0:

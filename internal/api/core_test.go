@@ -245,6 +245,7 @@ func TestBlobInParts(t *testing.T) {
 			{"Range", "bytes=5-99999999", 206, content[5:]},
 			{"Range", "items=0-1", 200, all},
 			{"Range", "bytes=9-3", 200, all},
+			{"Range", "bytes=0-1,5-6", 200, all}, // several are not sent
 			{"Range", "bytes=99999999-", 416, "range"},
 			{"If-None-Match", etag, 304, ""},
 			{"If-None-Match", "W/" + etag, 304, ""},
@@ -255,7 +256,8 @@ func TestBlobInParts(t *testing.T) {
 			r := f.ask("GET", path, "", "", c.name, c.value)
 			if c.status >= 400 {
 				f.want(r, c.status, 5400)
-				if !strings.Contains(r.body, c.want) || r.header.Get("Content-Disposition") != "" {
+				if !strings.Contains(r.body, c.want) || r.header.Get("Content-Disposition") != "" ||
+					r.header.Get("ETag") != "" || r.header.Get("Cache-Control") != "no-store" {
 					t.Errorf("%s: %s: %s %v", c.name, c.value, r.body, r.header)
 				}
 				continue
@@ -266,12 +268,6 @@ func TestBlobInParts(t *testing.T) {
 			}
 			if r.status != c.status || r.body != want || r.header.Get("ETag") != etag {
 				t.Errorf("%s: %s: %d, %d bytes, %v", c.name, c.value, r.status, len(r.body), r.header)
-			}
-		}
-		several := f.ask("GET", path, "", "", "Range", "bytes=0-1,5-6,2-3")
-		for _, part := range []string{content[:2], content[5:7], content[2:4]} {
-			if several.status != 206 || !strings.Contains(several.body, "\r\n\r\n"+part+"\r\n") {
-				t.Errorf("%d %q", several.status, several.body)
 			}
 		}
 		f.want(f.ask("GET", path, "", "", "Range", "bytes=0-1", "Authorization", "Bearer no"), 401, 10000)

@@ -180,6 +180,9 @@ var conditions = []string{
 
 var acceptRanges = []string{"bytes"}
 
+// maxRanges bounds the ranges of an answer: each has a header of its own.
+const maxRanges = 10
+
 // serveContent sends content, or the ranges of it that are asked for. A refusal by net/http, of a
 // range outside of the picture or of a precondition, is returned in our own form.
 func (a *answer) serveContent(r *http.Request, content io.ReadSeeker) error {

@@ -159,7 +159,7 @@ func (d *delivery) send(
 	}()
 	setPictureHeaders(h, resolved, etag, caching)
 	h["Content-Type"] = []string{rendition.Format.MIME()}
-	httprange.Clean(r.Header)
+	httprange.Clean(r.Header, maxRanges)
 	if a.serveWhole(r, rendition) {
 		return nil
 	}

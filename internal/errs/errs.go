@@ -104,18 +104,18 @@ func AsError(err error) *Error {
 	return &Error{Kind: Internal, Err: err}
 }
 
-// atCapacity returns a Busy error that asks the client to try again in a few seconds; cause may be nil.
+// AtCapacity returns a Busy error that asks the client to try again in a few seconds; cause may be nil.
 func AtCapacity(msg string, cause error) *Error {
 	return &Error{Kind: Busy, Msg: msg + "; try again in a few seconds", Err: cause,
 		RetryAfter: 5 * time.Second}
 }
 
-// outOfSpace returns a NoSpace error; cause may be nil.
+// OutOfSpace returns a NoSpace error; cause may be nil.
 func OutOfSpace(cause error) *Error {
 	return &Error{Kind: NoSpace, Msg: "The server is out of disk space", Err: cause}
 }
 
-// isNoSpace reports whether err comes from a full disk, that of the database included.
+// IsNoSpace reports whether err comes from a full disk, that of the database included.
 func IsNoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || sqldb.IsFull(err)
 }
@@ -145,7 +145,7 @@ var kindNames = [KindCount]string{
 // String returns the name of k, such as "ticket-used".
 func (k Kind) String() string { return kindNames[k] }
 
-// kindNamed returns the kind of a name; Internal when there is none.
+// KindNamed returns the kind of a name; Internal when there is none.
 func KindNamed(name string) Kind {
 	for k, n := range kindNames {
 		if n == name {

@@ -9,10 +9,6 @@ import (
 	"time"
 )
 
-// maxRanges bounds the ranges of an answer: each has a header of its own. A request for more gets
-// the whole, as HTTP allows.
-const maxRanges = 10
-
 // Serve answers a request with content, or with the ranges that the request asks for. The
 // caller has set Content-Type, and ETag if there is one. If net/http refuses the request, because of
 // a precondition or of a range outside of content, Serve sends nothing and returns the status of the
@@ -57,9 +53,10 @@ func (w *withoutRefusal) ReadFrom(src io.Reader) (int64, error) {
 func (w *withoutRefusal) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Clean leaves a request its Range header only if it asks for bytes in a form that has a
-// meaning. A request in another unit, or with nonsense, gets the whole, as the standard has it: a
-// client that can use a part can use the whole, but not a refusal.
-func Clean(h http.Header) {
+// meaning. A request in another unit, with nonsense, or for more ranges than most, gets the whole, as
+// the standard has it: a client that can use a part can use the whole, but not a refusal. For more
+// than one range net/http reads the content in a goroutine, which may outlive Serve.
+func Clean(h http.Header, most int) {
 	asked, ok := h["Range"]
 	if !ok {
 		return
@@ -85,7 +82,7 @@ func Clean(h http.Header) {
 		}
 		plain = append(plain, plainPosition(first, from)+"-"+plainPosition(last, to))
 	}
-	if plain == nil || len(plain) > maxRanges {
+	if plain == nil || len(plain) > most {
 		delete(h, "Range")
 		return
 	}

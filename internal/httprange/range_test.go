@@ -19,7 +19,7 @@ func serve(asked string) (refused int, answer *httptest.ResponseRecorder) {
 	r.Header["Range"] = []string{asked}
 	answer = httptest.NewRecorder()
 	answer.Header().Set("Content-Type", "text/plain")
-	httprange.Clean(r.Header)
+	httprange.Clean(r.Header, 10)
 	return httprange.Serve(answer, r, strings.NewReader(content)), answer
 }
 

@@ -58,7 +58,7 @@ func (s *Service) OpenOriginal(
 // it. A store behind a network is asked again after a seek, by the next Read.
 type OriginalReader struct {
 	open    func(from int64) (io.ReadCloser, error)
-	content io.ReadCloser // whose next byte is at opened; nil after an error
+	content io.ReadCloser // whose next byte is at opened; nil when it is closed
 	opened  int64
 	at      int64 // where the next Read begins
 	size    int64
@@ -70,8 +70,11 @@ func (r *OriginalReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if r.content == nil || r.opened != r.at {
+		if err := r.Close(); err != nil {
+			return 0, fmt.Errorf("closing an original that was read in part: %w", err)
+		}
 		content, err := r.open(r.at)
-		if err := errors.Join(err, r.Close()); err != nil {
+		if err != nil {
 			return 0, err
 		}
 		r.content, r.opened = content, r.at
@@ -116,7 +119,7 @@ const originalsPage = 1000
 // firstFew is the number of images that a report names; it counts all.
 const firstFew = 10
 
-// A originalRow is what the row of an image says of its bytes.
+// An originalRow is what the row of an image says of its bytes.
 type originalRow struct {
 	account, id string // of the image
 	blob        string // key in the blob store

@@ -49,8 +49,9 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		return err
 	}
 	sum := hex.EncodeToString(u.sum.Sum(nil))
-	if errors.Is(err, render.ErrWorker) {
-		sum = "" // it took too long, or too much memory: the next try may do better
+	limit := new(render.LimitError)
+	if errors.Is(err, render.ErrWorker) || errors.As(err, &limit) && limit.What == render.LimitMemory {
+		sum = "" // too much time or memory: another try, or another node, may do better
 	}
 	var refused *Ticket
 	counting := u.s.DB.Tx(context.WithoutCancel(ctx), func(tx *sqldb.Tx) (err error) {

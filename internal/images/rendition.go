@@ -273,8 +273,11 @@ func (r Resolved) job(f render.Format) render.Job {
 	}
 }
 
-// Makes reports whether a rendition can be made in a format; if not, it can in PNG and JPEG.
-func (s *Service) Makes(r Resolved, f render.Format) bool { return s.Render.Makes(r.job(f)) }
+// Makes reports whether this server can make a rendition in a format: a large WebP may need too much
+// memory. What is only stripped is not made.
+func (s *Service) Makes(r Resolved, f render.Format) bool {
+	return r.onlyStripped(f) || s.Render.Makes(r.job(f), r.Image.Original.Size)
+}
 
 // An originalFile is an original's bytes as a file on this machine.
 type originalFile struct {

@@ -99,20 +99,27 @@ func renderCost(j Job) memory {
 	return need
 }
 
-// Makes reports whether a rendition can be made, by its size and by the memory of this server. What
-// cannot is a large WebP: a JPEG or PNG of its size needs less.
-func (p *Pool) Makes(j Job) bool {
-	return moves(j) || checkJob(j) == nil && renderCost(j).mapped <= p.room
+// withFile adds to an estimate what the file itself takes; size is in bytes.
+func (m memory) withFile(size int64) memory { return m.plus(written(fileCost * size)) }
+
+// Makes reports whether a rendition of a file of size bytes can be made, by the limits of its format and
+// by the memory of this server. A large WebP may be impossible where JPEG, PNG or GIF, which need less
+// memory, are not.
+func (p *Pool) Makes(j Job, size int64) bool {
+	return checkJob(j) == nil && renderCost(j).withFile(size).mapped <= p.roomFor()
 }
 
-// usualRoom is the memory that an original may need whatever -memory is, in bytes. Estimates are of the
-// worst case of a format; a telephone's pictures of 12 megapixels need less, and are taken by small
-// servers too.
+// usualRoom is the memory that a job may need whatever -memory is, in bytes. Estimates are of the worst
+// case of a format: a telephone's pictures of 12 megapixels need less, and are taken by small servers
+// too. The limit of a worker follows -memory nevertheless.
 const usualRoom = 512 * mib
+
+// roomFor is the largest estimate of a job that is done, in bytes.
+func (p *Pool) roomFor() int64 { return max(p.room, usualRoom) }
 
 // checkMemory refuses an original of which no rendition could be made at its full size in the format
 // that all clients get, or that could not be examined: what is taken in can be delivered.
-func (p *Pool) checkMemory(h Header) error {
+func (p *Pool) checkMemory(h Header, size int64) error {
 	need := examineCost(h).mapped
 	for _, f := range []Format{JPEG, PNG, GIF} {
 		j := Job{Header: h, Format: f, Options: Options{Fit: ScaleDown}}
@@ -121,8 +128,13 @@ func (p *Pool) checkMemory(h Header) error {
 		}
 		need = max(need, renderCost(j).mapped)
 	}
-	if room := max(p.room, usualRoom); need > room {
-		return &LimitError{LimitMemory, (need + mib - 1) / mib, room / mib}
+	return p.checkRoom(written(need).withFile(size))
+}
+
+// checkRoom refuses what needs more memory than this server has for a job.
+func (p *Pool) checkRoom(need memory) error {
+	if room := p.roomFor(); need.mapped > room {
+		return &LimitError{LimitMemory, (need.mapped + mib - 1) / mib, room / mib}
 	}
 	return nil
 }

@@ -23,16 +23,16 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h Header) (Facts, error
 		return Facts{}, err
 	}
 	defer source.Close()
-	if err := p.checkMemory(h); err != nil {
+	size, err := sizeOfOriginal(in)
+	if err != nil {
 		return Facts{}, err
 	}
-	need, err := withFile(examineCost(h), in)
-	if err != nil {
+	if err := p.checkMemory(h, size); err != nil {
 		return Facts{}, err
 	}
 	r := request{Op: opExamine, Job: Job{Header: h}}
 	var facts Facts
-	d := demand{uploads, askerOf(ctx), need, examineTime(h)}
+	d := demand{uploads, askerOf(ctx), examineCost(h).withFile(size), examineTime(h)}
 	err = p.run(ctx, d, r, func(a answer) error {
 		facts = a.Facts
 		return checkFacts(a.Facts, h)
@@ -60,8 +60,12 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 		return Output{}, err
 	}
 	defer scratch.Close()
-	need, err := withFile(renderCost(j), in)
+	size, err := sizeOfOriginal(in)
 	if err != nil {
+		return Output{}, err
+	}
+	need := renderCost(j).withFile(size)
+	if err := p.checkRoom(need); err != nil {
 		return Output{}, err
 	}
 	var made Output
@@ -77,13 +81,13 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 	return made, nil
 }
 
-// withFile adds to an estimate what the file itself takes.
-func withFile(need memory, in *os.File) (memory, error) {
+// sizeOfOriginal returns the size of a file in bytes.
+func sizeOfOriginal(in *os.File) (int64, error) {
 	info, err := in.Stat()
 	if err != nil {
-		return memory{}, fmt.Errorf("measuring the original: %w", err)
+		return 0, fmt.Errorf("measuring the original: %w", err)
 	}
-	return need.plus(written(fileCost * info.Size())), nil
+	return info.Size(), nil
 }
 
 // run does one job in a worker: admission, the exchange, and what becomes of the worker. accept
@@ -201,10 +205,14 @@ func (p *Pool) take(ctx context.Context, d demand) (w *process, err error) {
 		if w == nil {
 			break
 		}
-		if w.alive() {
+		switch {
+		case !w.alive():
+			p.lose(l, w, errGone)
+		case !w.fits(d.need.mapped):
+			p.retire(w)
+		default:
 			return w, nil
 		}
-		p.lose(l, w, errGone)
 	}
 	p.makeWay(l)
 	w, err = p.start(ctx, l)
@@ -251,17 +259,22 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 // put gives a worker back after a job in good order, or replaces it when it has done enough.
 func (p *Pool) put(l lane, w *process) {
 	if w.worn() && !p.c.keepWorn {
-		p.end(w)
-		p.mu.Lock()
-		p.recycled++
-		p.ended[endRecycled]++
-		p.mu.Unlock()
+		p.retire(w)
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.noteIdle()
 	p.idle[l] = append(p.idle[l], w)
+}
+
+// retire ends a worker in good order.
+func (p *Pool) retire(w *process) {
+	p.end(w)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.recycled++
+	p.ended[endRecycled]++
 }
 
 // lose ends a worker that failed and logs why.

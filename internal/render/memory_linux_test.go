@@ -130,7 +130,7 @@ func TestWhatIsTakenIsMade(t *testing.T) {
 		for _, f := range []render.Format{usual, render.WebP} {
 			j := render.Job{Header: o.header, Alpha: made.Alpha, Options: fullSize, Format: f}
 			wantWithin(t, o.path+", "+string(f), render.RenderCost(j), func(p *render.Pool) error {
-				if !p.Makes(j) {
+				if !p.Makes(j, int64(len(made.Content))) {
 					t.Errorf("%s as %s is not made", o.path, f)
 				}
 				_, err := p.Render(t.Context(), o.file, tempFile(t), j)

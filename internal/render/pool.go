@@ -48,9 +48,9 @@ type PoolConfig struct {
 	Command []string // how a worker is started, such as {"/path/calotype", "worker"}
 	Workers int      // renditions made at once; 0 for a default from CPU and memory
 	// Memory is what all jobs in flight may need together, in bytes; 0 for a default. A picture that
-	// needs more alone is refused.
+	// needs more than it, and more than 512 MiB, is refused.
 	Memory  int64
-	Timeout time.Duration // processor time of a job, of an upload at most 8 s; 0 for 30 s
+	Timeout time.Duration // CPU time of a job; 0 for 30 s. Uploads have less: see examineTimeout
 	Queue   int           // jobs that may wait, per lane; 0 for a default
 	// WorkerPerAccount lets no worker do jobs of two accounts: a decoder that one account's picture
 	// has taken over sees nothing of another's. Each change of the account costs a start.
@@ -93,9 +93,9 @@ const (
 	defaultTimeout = 30 * time.Second
 	// examineTimeout and examinePatience bound an examination, which is part of a request, and which
 	// hostile files reach first: in CPU time, and in estimates of it. The largest pictures allowed
-	// take 11 s, and up to four times their estimate.
+	// take 11 s, and up to 4.3 times their estimate.
 	examineTimeout  = 8 * time.Second
-	examinePatience = 8
+	examinePatience = 6
 	defaultQueue    = 512 // of which one account alone may have half
 	// queueTime bounds the wait for a worker.
 	queueTime = 30 * time.Second

@@ -112,8 +112,8 @@ func environment(memory int64) []string {
 // threads and what Go reserves.
 const usualIdleData = 160 * mib
 
-// mostData is the most writable memory of a worker, in bytes: no worker alone passes the whole
-// budget, whatever its job was estimated at. memory is the Pool's.
+// mostData is the most writable memory of a worker, in bytes: what it has when it is new, the slack, and
+// the Pool's memory, whatever its job was estimated at.
 func mostData(memory int64) int64 { return usualIdleData + dataSlack + min(memory, maxJob) }
 
 // startProcess starts a worker and waits for its hello. The first one is tried in namespaces; where

@@ -27,9 +27,8 @@ func (p *Pool) limits(d demand) jobLimits {
 	return limits
 }
 
-// dataSlack is how much more writable memory a worker gets than was estimated, in bytes. Estimates
-// are of memory that is in use; limits are on what is mapped. The difference is mostly in stacks of
-// threads, of 8 MiB each.
+// dataSlack is how much more writable memory a worker gets than was estimated, in bytes: mostly for
+// stacks of threads, of 8 MiB each, and for what allocators keep.
 const dataSlack = 128 * mib
 
 // idleLimit is the limit of writable memory for a worker without a job, in bytes.
@@ -52,6 +51,13 @@ func (p *process) begin(l jobLimits) error {
 		return fmt.Errorf("%w: %w", ErrWorker, err)
 	}
 	return nil
+}
+
+// fits tells whether the worker may map what a job needs, in bytes, beside what it keeps of jobs before.
+// A new worker always does.
+func (p *process) fits(mapped int64) bool {
+	data := p.usage().data
+	return !p.limited() || data <= p.idleData || data+dataSlack+mapped <= p.mostData
 }
 
 // worn tells whether the worker has done enough jobs, or keeps so much memory that the next job could
