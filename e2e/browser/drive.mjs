@@ -7,7 +7,7 @@
 import { chromium } from 'playwright-core'
 import { text } from 'node:stream/consumers'
 
-const timeout = 30_000
+const timeout = 60_000 // ms: a busy machine takes long to read a large file
 
 const steps = {
   // form submits the plain HTML form of a page and tells which page comes next.
