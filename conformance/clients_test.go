@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -42,14 +41,7 @@ func TestClients(t *testing.T) {
 	if !ok || passed != apiClients {
 		t.Fatalf("%d clients of %d passed:\n%s", passed, apiClients, out)
 	}
-	for _, b := range clientBreakages {
-		t.Run(b.name, func(t *testing.T) {
-			out, ok := s.play(t, newFront(t, s.upstream, s.front.URL, b), "clients", command...)
-			if ok || !regexp.MustCompile(b.want).MatchString(out) {
-				t.Errorf("passed is %v; what is wrong is not said (%s):\n%s", ok, b.want, out)
-			}
-		})
-	}
+	s.breakEach(t, clientBreakages, "clients", command)
 }
 
 // clientsCommand finds what the test needs. In CI nothing may be missing.
@@ -64,10 +56,6 @@ func clientsCommand(t *testing.T) []string {
 		// them where clients print much.
 		return []string{node, "--test-reporter=tap", "clients.test.mjs"}
 	}
-	reason := fmt.Sprintf("this test needs node and npm ci in conformance/clients: %v", err)
-	if os.Getenv("CI") == "true" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
+	skipWithout(t, "node and npm ci in conformance/clients", err)
 	return nil
 }

@@ -230,6 +230,16 @@ func TestGoV0(t *testing.T) {
 	s.breakEach(t, webhookBreakagesV0, "gov0", []string{program, "-test.run=^TestWebhook"})
 }
 
+// skipWithout skips a test on a machine without something. In CI nothing may be missing.
+func skipWithout(t *testing.T, what string, err error) {
+	t.Helper()
+	reason := fmt.Sprintf("this test needs %s: %v", what, err)
+	if os.Getenv("CI") == "true" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+}
+
 // nodeParts finds what the test needs. In CI nothing may be missing.
 func nodeParts(t *testing.T) (node string) {
 	t.Helper()
@@ -243,10 +253,6 @@ func nodeParts(t *testing.T) (node string) {
 	if err == nil {
 		return node
 	}
-	reason := fmt.Sprintf("this test needs node and npm ci in conformance/node: %v", err)
-	if os.Getenv("CI") == "true" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
+	skipWithout(t, "node and npm ci in conformance/node", err)
 	return ""
 }

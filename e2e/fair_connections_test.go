@@ -87,7 +87,7 @@ const oneHealthCheck = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 // TestIdleConnectionsStopNobody opens more idle connections than the server has: some that have
 // asked once, some that have said nothing, some in the middle of a header. Beside them everything
-// of another account goes on, uploads that were begun before are finished, and the health is told. A
+// of another account goes on, uploads that were begun before are finished, and health checks are answered. A
 // proxy is trusted, so that the addresses of this machine count as those of clients do elsewhere.
 func TestIdleConnectionsStopNobody(t *testing.T) {
 	wantFiles(t, 4000)

@@ -108,7 +108,7 @@ async function wantGone(id) {
 }
 
 // wantDelivered fetches a URL that a client gave out. A JPEG must have a width and a height: unless
-// told otherwise those of what was uploaded.
+// given otherwise those of what was uploaded.
 async function wantDelivered(url, { type = "image/jpeg", width = 64, height = 48 } = {}) {
   const response = await fetch(url);
   const body = Buffer.from(await response.arrayBuffer());
@@ -134,7 +134,7 @@ async function post(url, picture) {
 
 // wantRefused looks at an envelope that a client handed on.
 function wantRefused(envelope, code = 5404) {
-  assert.equal(envelope.success, false, "a refusal is told as success");
+  assert.equal(envelope.success, false, "a refusal is reported as success");
   assert.equal(envelope.errors[0].code, code, "code of the refusal");
 }
 
@@ -367,7 +367,7 @@ play("cloudflare-images", [api], async () => {
   }
 });
 
-// The storage uploads and removes, and tells of a refusal in a sentence of its own.
+// The storage uploads and removes, and reports a refusal in its own words.
 play("multer-cloudflare-storage", [api], async () => {
   const storage = new CloudflareStorage(accountId, token);
   const app = express();

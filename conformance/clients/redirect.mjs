@@ -17,7 +17,7 @@ export function takeAsked() {
   return hosts;
 }
 
-// isCloudflare tells whether a host is to be replaced, and remembers it.
+// isCloudflare reports whether a host is to be replaced, and remembers it.
 function isCloudflare(host) {
   if (cloudflare.has(host)) asked.add(host);
   else if (host !== "127.0.0.1") throw new Error(`a client asks ${host}`);

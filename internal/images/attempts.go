@@ -125,10 +125,10 @@ func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int,
 	if err := insertAttempts(tx, account, there); err != nil || len(ended) == 0 {
 		return done, false, err
 	}
-	told, err := deleteEvents(tx, `erasure = 1 AND id IN (`+sqldb.Placeholders(1, len(ended))+`)
+	erased, err := deleteEvents(tx, `erasure = 1 AND id IN (`+sqldb.Placeholders(1, len(ended))+`)
 		AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND due IS NOT NULL)`,
 		sqldb.Args(ended)...)
-	return done, told.events > 0, err
+	return done, erased.events > 0, err
 }
 
 // recordDelivered settles what was delivered, and is still its claimer's, all of it by one statement

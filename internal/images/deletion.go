@@ -98,8 +98,8 @@ type removed struct {
 	uploads    int // bodies being received that were stopped
 }
 
-// purgeRenditions takes effect at this node of deleted rows whose transaction was committed: nobody
-// finds them any more, and their bytes go. What fails is left to the periodic jobs.
+// purgeRenditions removes the bytes of deleted rows from this node, and the rows from its caches, after
+// their transaction has committed. The background jobs retry what fails.
 func (s *Service) purgeRenditions(ctx context.Context, gone []deletedRow) (r removed) {
 	s.resolved.forget()
 	s.scrubber.due.Store(true)

@@ -29,7 +29,7 @@ type ImportedImage struct {
 	SHA256 string // hex; "" when not told
 }
 
-// ErrIncomplete says that bytes are not those that the source tells of.
+// ErrIncomplete says that bytes do not have the size or SHA-256 that the source states.
 var ErrIncomplete = errors.New("images: the bytes are not those that the source tells of")
 
 // Custom reports whether the id counts as chosen by a client. No source tells. A client cannot

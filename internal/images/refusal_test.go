@@ -9,6 +9,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/render"
 )
 
 func makeStream(t *testing.T, core *images.Service) {
@@ -70,6 +71,33 @@ func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 		}
 		if _, err := post(t.Context(), core, request, picture); err != nil {
 			t.Errorf("the right picture is refused: %v", err)
+		}
+	})
+}
+
+// TestTooLittleMemoryIsNotRemembered refuses one body twice for want of memory, which another node or a
+// later configuration may have: the refusal is not remembered as that of the body.
+func TestTooLittleMemoryIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		for what, want := range map[string]int{render.LimitMemory: 2, render.LimitPixels: 1} {
+			made, ticket := draft(t, core, images.NewDraft{})
+			for range 2 {
+				u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := u.Write([]byte("a large picture")); err != nil {
+					t.Fatal(err)
+				}
+				_ = u.Refuse(t.Context(), &errs.Error{Kind: errs.OverLimits, Msg: "too much",
+					Err: &render.LimitError{What: what}})
+				u.Close()
+			}
+			img, err := core.Image(t.Context(), account, made.ID)
+			if err != nil || img.Ticket.Refusals != want {
+				t.Errorf("%s: %d refusals, %v, want %d", what, img.Ticket.Refusals, err, want)
+			}
 		}
 	})
 }

@@ -17,7 +17,7 @@ func (m memory) Mapped() int64   { return m.mapped }
 
 // CheckMemory is what a Pool with so much memory, in bytes, says of an original.
 func CheckMemory(poolMemory int64, h Header) error {
-	p := Pool{room: min(poolMemory, maxJob)}
+	p := Pool{room: roomOf(poolMemory)}
 	return p.checkMemory(h, 0)
 }
 

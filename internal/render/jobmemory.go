@@ -1,5 +1,7 @@
 package render
 
+// A memory is an estimate of what a job needs beyond an idle worker, in bytes, or in bytes a pixel.
+//
 // Jobs were measured in workers without limits (libvips 8.14, glibc), on pictures at the limits of
 // size: transparent and opaque, interlaced, in 16 bits, CMYK, lossless, and animations of 2 and of 18
 // frames. The figures are the highest of these, in bytes a pixel over an idle worker, rounded up:
@@ -89,12 +91,13 @@ func renderCost(j Job) memory {
 		return examineCost(h).plus(cost.times(made)).plus(written(made * pixelsCost * int64(h.Frames)))
 	}
 	h.Frames = 1
-	need := examineCost(h).plus(encodeCost[j.Format].times(made))
-	switch {
-	case j.Format == JPEG:
+	cost := encodeCost[j.Format]
+	if j.Format == WebP && j.Alpha {
+		cost = transparentCost
+	}
+	need := examineCost(h).plus(cost.times(made))
+	if j.Format == JPEG {
 		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
-	case j.Format == WebP && j.Alpha:
-		need = examineCost(h).plus(transparentCost.times(made))
 	}
 	return need
 }
@@ -106,7 +109,7 @@ func (m memory) withFile(size int64) memory { return m.plus(written(fileCost * s
 // by the memory of this server. A large WebP may be impossible where JPEG, PNG or GIF, which need less
 // memory, are not.
 func (p *Pool) Makes(j Job, size int64) bool {
-	return checkJob(j) == nil && renderCost(j).withFile(size).mapped <= p.roomFor()
+	return checkJob(j) == nil && renderCost(j).withFile(size).mapped <= p.room
 }
 
 // usualRoom is the memory that a job may need whatever -memory is, in bytes. Estimates are of the worst
@@ -114,8 +117,9 @@ func (p *Pool) Makes(j Job, size int64) bool {
 // too. The limit of a worker follows -memory nevertheless.
 const usualRoom = 512 * mib
 
-// roomFor is the largest estimate of a job that is done, in bytes.
-func (p *Pool) roomFor() int64 { return max(p.room, usualRoom) }
+// roomOf returns the largest estimate of mapped memory with which a job is done, in bytes. memory is
+// the Pool's.
+func roomOf(memory int64) int64 { return max(min(memory, maxJob), usualRoom) }
 
 // checkMemory refuses an original of which no rendition could be made at its full size in the format
 // that all clients get, or that could not be examined: what is taken in can be delivered.
@@ -133,8 +137,8 @@ func (p *Pool) checkMemory(h Header, size int64) error {
 
 // checkRoom refuses what needs more memory than this server has for a job.
 func (p *Pool) checkRoom(need memory) error {
-	if room := p.roomFor(); need.mapped > room {
-		return &LimitError{LimitMemory, (need.mapped + mib - 1) / mib, room / mib}
+	if need.mapped > p.room {
+		return &LimitError{LimitMemory, (need.mapped + mib - 1) / mib, p.room / mib}
 	}
 	return nil
 }

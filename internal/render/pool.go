@@ -111,7 +111,7 @@ const (
 // called at once from many goroutines.
 type Pool struct {
 	c         PoolConfig
-	room      int64 // bytes that one job may map beyond an idle worker
+	room      int64 // bytes: the largest estimate of a job that is done
 	idleTime  time.Duration
 	version   string
 	sandbox   SandboxState
@@ -144,7 +144,8 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 		return nil, errors.New("render: PoolConfig.Command is empty; it names the worker's program")
 	}
 	c.fill()
-	p := &Pool{c: c, room: min(c.Memory, maxJob), idleTime: idle, starter: newStarter(c), all: map[*process]lane{}}
+	p := &Pool{c: c, room: roomOf(c.Memory), idleTime: idle, starter: newStarter(c),
+		all: map[*process]lane{}}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.admission = newAdmission(c)
 	for l := range lanes {

@@ -285,6 +285,29 @@ func TestMemoryBesideWhatIsKept(t *testing.T) {
 	}
 }
 
+// TestMemoryThatIsKeptIsNotMissing: where a worker keeps so much of one job that the next one could not
+// have its estimate, another worker does the next one.
+func TestMemoryThatIsKeptIsNotMissing(t *testing.T) {
+	t.Parallel()
+	if render.RaceDetector {
+		t.Skip("the race detector needs memory of its own")
+	}
+	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1, Memory: 64 << 20})
+	for _, text := range []string{"hold 100", "take 10"} {
+		h := pngHeader
+		if text == "take 10" {
+			h.Width, h.Height = 4000, 4000 // a larger one gets another worker anyway
+		}
+		if _, err := p.Examine(t.Context(), command(t, text), h); err != nil &&
+			!errors.Is(err, render.ErrWorker) { // the fake says nothing of 4000 x 4000 pixels
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if s := p.Status(); s.Ended["recycled"] != 1 || s.Ended["out-of-memory"] != 0 {
+		t.Errorf("the worker was not replaced: %+v", s)
+	}
+}
+
 // running waits until so many jobs run and wait in the renditions' lane.
 func running(t *testing.T, p *render.Pool, run, wait int) {
 	t.Helper()

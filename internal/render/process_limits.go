@@ -53,7 +53,7 @@ func (p *process) begin(l jobLimits) error {
 	return nil
 }
 
-// fits tells whether the worker may map what a job needs, in bytes, beside what it keeps of jobs before.
+// fits reports whether the worker may map what a job needs, in bytes, beside what it keeps of jobs before.
 // A new worker always does.
 func (p *process) fits(mapped int64) bool {
 	data := p.usage().data
