@@ -186,3 +186,61 @@ func TestLimitsFit(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeMemoryIsForOneJob has a worker take memory that one job may have and another may not.
+func TestLargeMemoryIsForOneJob(t *testing.T) {
+	if render.RaceDetector {
+		t.Skip("the race detector needs memory of its own")
+	}
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{Memory: 2 << 30})
+	large := pngHeader
+	large.Width, large.Height = 6000, 6000 // 275 MiB by estimate
+	for _, c := range []struct {
+		header render.Header
+		mib    int
+		fits   bool
+	}{{pngHeader, 16, true}, {large, 300, true}, {pngHeader, 200, false}, {large, 500, false}} {
+		_, err := p.Examine(t.Context(), command(t, fmt.Sprintf("take %d", c.mib)), c.header)
+		if fits := err == nil; fits != c.fits || !fits && !errors.Is(err, render.ErrOutOfMemory) {
+			t.Errorf("%d MiB for %dx%d: %v", c.mib, c.header.Width, c.header.Height, err)
+		}
+	}
+}
+
+// TestMemoryBesideWhatIsKept: a worker that keeps memory of one job has as much for the next one.
+func TestMemoryBesideWhatIsKept(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1})
+	for _, text := range []string{"hold 100", "take 100"} {
+		if _, err := p.Examine(t.Context(), command(t, text), pngHeader); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if s := p.Status(); s.Recycled+s.Lost > 0 || s.Uploads.Workers != 1 {
+		t.Errorf("it was not the same worker: %+v", s)
+	}
+}
+
+// TestMemoryThatIsKeptIsNotMissing: where a worker keeps so much of one job that the next one could not
+// have its estimate, another worker does the next one.
+func TestMemoryThatIsKeptIsNotMissing(t *testing.T) {
+	t.Parallel()
+	if render.RaceDetector {
+		t.Skip("the race detector needs memory of its own")
+	}
+	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1, Memory: 64 << 20})
+	for _, text := range []string{"hold 100", "take 10"} {
+		h := pngHeader
+		if text == "take 10" {
+			h.Width, h.Height = 4000, 4000 // a larger one gets another worker anyway
+		}
+		if _, err := p.Examine(t.Context(), command(t, text), h); err != nil &&
+			!errors.Is(err, render.ErrWorker) { // the fake says nothing of 4000 x 4000 pixels
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if s := p.Status(); s.Ended["recycled"] != 1 || s.Ended["out-of-memory"] != 0 {
+		t.Errorf("the worker was not replaced: %+v", s)
+	}
+}
