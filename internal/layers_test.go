@@ -48,6 +48,7 @@ var ranks = map[string]int{
 
 	"internal/requestid": 1,
 	"internal/httprange": 1,
+	"internal/batch":     1,
 
 	"internal/limit":      0, // what is shared, fairly; leaves use it too
 	"internal/clientaddr": 0, // a key of what is shared

@@ -119,13 +119,10 @@ func (s *Service) Polls() int {
 	return s.waits.polls
 }
 
-// Drafts lets tests know how many drafts of an account wait for a transaction, whether one of it is
-// on its way, and how many groups of all accounts had one so far.
-func (s *Service) Drafts(account string) (waiting int, led bool, groups int) {
-	s.drafts.mu.Lock()
-	defer s.drafts.mu.Unlock()
-	queue, led := s.drafts.of[account]
-	return len(queue), led, s.drafts.groups
+// Drafts returns how many drafts of an account wait for a transaction, whether the account has a
+// transaction now, and how many batches of all accounts have begun.
+func (s *Service) Drafts(account string) (waiting int, led bool, batches int) {
+	return s.drafts.Stats(account)
 }
 
 // DraftsWaitingOfOne is how many drafts of one account may wait.

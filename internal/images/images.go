@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"calotype/internal/batch"
 	"calotype/internal/blob"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
@@ -76,7 +77,7 @@ type Service struct {
 	waits      waits
 	outbox     outbox
 	replays    *limit.Rates // deliveries that accounts have replayed
-	drafts     draftBatcher
+	drafts     *batch.Group[*pendingDraft]
 	resolved   resolveCache
 	counters   counters
 	follower   follower
@@ -110,7 +111,9 @@ func New(c Config) *Service {
 		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: diskSpace,
 		misses:  newMisses(c.MissRate),
 		replays: limit.NewRates(MaxReplays, ReplayWindow, replayAccounts)}
-	s.gates.pool, s.drafts.pool = s.shares.tickets, s.shares.drafts
+	s.gates.pool = s.shares.tickets
+	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
+		s.commitDrafts)
 	s.makers.pool = s.shares.makings
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
