@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"calotype/internal/render"
+	"calotype/internal/imagefile"
 )
 
 // A delivered is what a delivered picture is found to be.
@@ -24,20 +24,20 @@ type delivered struct {
 
 // inspect reads a delivered picture. Those that Go can decode are decoded.
 func inspect(content []byte) (d delivered, err error) {
-	h, err := render.ReadHeader(bytes.NewReader(content), int64(len(content)))
+	h, err := imagefile.ReadHeader(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
 		return d, err
 	}
 	d = delivered{mime: h.Format.MIME(), width: h.Width, height: h.Height, frames: h.Frames}
 	switch h.Format {
-	case render.JPEG:
+	case imagefile.JPEG:
 		d.metadata = jpegMetadata(content)
-	case render.PNG:
+	case imagefile.PNG:
 		d.metadata = pngMetadata(content)
-	case render.WebP:
+	case imagefile.WebP:
 		d.metadata, d.plays = webpMetadata(content)
 		return d, nil
-	case render.GIF:
+	case imagefile.GIF:
 		all, err := gif.DecodeAll(bytes.NewReader(content))
 		if err != nil {
 			return d, err

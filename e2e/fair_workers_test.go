@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/render"
+	"calotype/internal/imagefile"
 )
 
 // attackers is how many requests of one account are made at once: more than waited for workers when
@@ -58,8 +58,8 @@ func attack(ctx context.Context, t *testing.T, do func(ctx context.Context, n in
 // URLs of one account, beside another one.
 func TestDearUploadsBesideAnotherAccount(t *testing.T) {
 	picture := scanBomb(860)
-	h, err := render.ReadHeader(bytes.NewReader(picture), int64(len(picture)))
-	if err != nil || render.DefaultLimits.Check(h) != nil {
+	h, err := imagefile.ReadHeader(bytes.NewReader(picture), int64(len(picture)))
+	if err != nil || imagefile.DefaultLimits.Check(h) != nil {
 		t.Fatalf("the picture is over the limits: %+v", h)
 	}
 	onBothDatabases(t, func(t *testing.T, s *server) {

@@ -44,7 +44,9 @@ var ranks = map[string]int{
 	"internal/blob":     1, // the leaves, which know nothing of images
 	"internal/outbound": 1,
 	"internal/render":   1,
-	"internal/sqldb":    1,
+
+	"internal/imagefile": 0, // what a picture file says of itself
+	"internal/sqldb":     1,
 
 	"internal/requestid": 1,
 	"internal/httprange": 1,
@@ -57,6 +59,7 @@ var ranks = map[string]int{
 // support holds the packages that only tests import. Like tests, they import what they need.
 var support = []string{
 	"internal/blob/blobtest",
+	"internal/imagefile/imagefiletest",
 	"internal/api/openapitest",
 	"internal/images/imagestest",
 	"internal/programtest",

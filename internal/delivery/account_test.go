@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -30,7 +31,7 @@ func (h *host) configure(flexible bool, ttl time.Duration) {
 // size returns the size of a picture in pixels.
 func size(t *testing.T, data []byte) string {
 	t.Helper()
-	header, err := render.ReadHeader(bytes.NewReader(data), int64(len(data)))
+	header, err := imagefile.ReadHeader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func TestFlexibleVariants(t *testing.T) {
 			"w=16,dpr=2": "32x24", "w=1000": "64x48", "w=100,fit=contain": "100x75",
 			"w=40,h=40,fit=pad,background=%23f00": "40x40", "q=10": "64x48", "w%3D32": "32x24",
 		} {
-			r := h.served(base+options, render.JPEG)
+			r := h.served(base+options, imagefile.JPEG)
 			if got := size(t, r.body); got != want {
 				t.Errorf("%s: got %s, want %s", options, got, want)
 			}
@@ -64,15 +65,15 @@ func TestFlexibleVariants(t *testing.T) {
 				t.Errorf("%s: %s", options, cc)
 			}
 		}
-		h.served("/cdn-cgi/imagedelivery"+base+"w=32", render.WebP, "Accept", "image/webp")
+		h.served("/cdn-cgi/imagedelivery"+base+"w=32", imagefile.WebP, "Accept", "image/webp")
 		// Equal recipes are one rendition, however they are spelt.
-		a, b := h.served(base+"w=20,fit=scale-down", render.JPEG), h.served(base+"width=20", render.JPEG)
+		a, b := h.served(base+"w=20,fit=scale-down", imagefile.JPEG), h.served(base+"width=20", imagefile.JPEG)
 		if a.Header.Get("ETag") != b.Header.Get("ETag") || !bytes.Equal(a.body, b.body) {
 			t.Error("w=20 and width=20 differ")
 		}
-		h.served(base+"f=png", render.PNG, "Accept", "image/webp")
-		h.served(base+"f=jpeg", render.JPEG, "Accept", "image/webp")
-		r := h.served(base+"f=avif", render.WebP)
+		h.served(base+"f=png", imagefile.PNG, "Accept", "image/webp")
+		h.served(base+"f=jpeg", imagefile.JPEG, "Accept", "image/webp")
+		r := h.served(base+"f=avif", imagefile.WebP)
 		if r.Header.Get("Vary") != "" {
 			t.Errorf("a format that was asked for varies by %s", r.Header.Get("Vary"))
 		}
@@ -87,7 +88,7 @@ func TestFlexibleVariants(t *testing.T) {
 		h.refused("/"+h.hash+"/unknown/w=10", 404, 9431)
 		h.configure(false, images.DefaultBrowserTTL)
 		h.refused(base+"w=32", 403, 9429)
-		h.served(base+"public", render.JPEG)
+		h.served(base+"public", imagefile.JPEG)
 		if err := core.DeleteImage(t.Context(), imagestest.AccountID, img.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -108,11 +109,11 @@ func TestFlexibleFormatOfAnAnimation(t *testing.T) {
 			Image: []*image.Paletted{frame(10), frame(200)}, Delay: []int{5, 5}})
 	})
 	base := "/" + h.hash + "/" + h.upload(moving, "", false).ID + "/"
-	h.served(base+"w=20", render.GIF)
-	h.served(base+"w=20,f=jpeg", render.JPEG)
-	h.served(base+"w=20,f=png", render.PNG)
-	h.served(base+"w=20,anim=false", render.JPEG)
-	h.served(base+"w=20,f=webp", render.WebP)
+	h.served(base+"w=20", imagefile.GIF)
+	h.served(base+"w=20,f=jpeg", imagefile.JPEG)
+	h.served(base+"w=20,f=png", imagefile.PNG)
+	h.served(base+"w=20,anim=false", imagefile.JPEG)
+	h.served(base+"w=20,f=webp", imagefile.WebP)
 }
 
 func TestBrowserTTL(t *testing.T) {
@@ -123,7 +124,7 @@ func TestBrowserTTL(t *testing.T) {
 	h.variant("own", "width=10", false)
 	caching := func(path, want string) {
 		t.Helper()
-		if got := h.served(path, render.JPEG).Header.Get("Cache-Control"); got != want {
+		if got := h.served(path, imagefile.JPEG).Header.Get("Cache-Control"); got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)
 		}
 	}
@@ -168,7 +169,7 @@ func TestAVariantChangesAtOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := h.served(path, render.JPEG)
+			r := h.served(path, imagefile.JPEG)
 			if got := size(t, r.body); !strings.HasPrefix(got, fmt.Sprint(width, "x")) {
 				t.Errorf("got %s for a width of %d", got, width)
 			}
@@ -207,7 +208,7 @@ func TestAnyKeySigns(t *testing.T) {
 			signed[k.Name] = []string{path + "?sig=" + k.Sign(path),
 				path + exp + "&sig=" + k.Sign(path+exp)}
 			for _, url := range signed[k.Name] {
-				h.served(url, render.JPEG)
+				h.served(url, imagefile.JPEG)
 			}
 		}
 		for _, k := range all {
@@ -219,9 +220,9 @@ func TestAnyKeySigns(t *testing.T) {
 			}
 			delete(signed, k.Name)
 			for _, urls := range signed {
-				h.served(urls[0], render.JPEG)
+				h.served(urls[0], imagefile.JPEG)
 			}
 		}
-		h.served(path+h.sign(path, exp), render.JPEG) // by the new default
+		h.served(path+h.sign(path, exp), imagefile.JPEG) // by the new default
 	})
 }

@@ -21,9 +21,9 @@ import (
 	"time"
 
 	"calotype/internal/httprange"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/limit"
-	"calotype/internal/render"
 	"calotype/internal/requestid"
 )
 
@@ -101,7 +101,7 @@ func (d *delivery) serve(a *answer, r *http.Request, line *logLine) error {
 		return err
 	}
 	var resolved images.Resolved
-	var format render.Format // "" for the one that suits the client
+	var format imagefile.Format // "" for the one that suits the client
 	if t.flexible() {
 		resolved, format, err = d.resolveFlexible(r.Context(), t)
 	} else {
@@ -128,7 +128,7 @@ var varyAccept = []string{"Accept"}
 // send answers with the picture, or says that the client has it already. format is "" unless the
 // URL asks for one.
 func (d *delivery) send(
-	a *answer, r *http.Request, resolved images.Resolved, format render.Format, caching string,
+	a *answer, r *http.Request, resolved images.Resolved, format imagefile.Format, caching string,
 ) (err error) {
 	h := a.Header()
 	usual := fallback(resolved.Image.Original, resolved.Variant.Options.Still)
@@ -139,7 +139,7 @@ func (d *delivery) send(
 			h["Vary"] = varyAccept
 		}
 	}
-	if format == render.WebP && !d.Core.Makes(resolved, format) {
+	if format == imagefile.WebP && !d.Core.Makes(resolved, format) {
 		format = usual
 	}
 	etag := d.Core.ETag(resolved, format)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/render"
 )
@@ -24,7 +25,7 @@ const (
 // A recipe is what a flexible variant asks for.
 type recipe struct {
 	options render.Options
-	format  render.Format // "" for the one that suits the client
+	format  imagefile.Format // "" for the one that suits the client
 }
 
 // resolveFlexible resolves a variant that is spelt out as options, and returns the format that it
@@ -32,7 +33,7 @@ type recipe struct {
 // for the whole picture.
 func (d *delivery) resolveFlexible(
 	ctx context.Context, t target,
-) (images.Resolved, render.Format, error) {
+) (images.Resolved, imagefile.Format, error) {
 	r, err := d.Core.ResolveImage(ctx, t.hash, t.id)
 	switch {
 	case err != nil:
@@ -79,8 +80,8 @@ const optionNames = "anim, background, dpr, fit, format, gravity, height, metada
 
 // formats are the values of the option format. AVIF falls back to WebP, which every client that
 // shows AVIF shows too, as Cloudflare's does for pictures that would take it too long.
-var formats = map[string]render.Format{
-	"auto": "", "avif": render.WebP, "webp": render.WebP, "jpeg": render.JPEG, "png": render.PNG,
+var formats = map[string]imagefile.Format{
+	"auto": "", "avif": imagefile.WebP, "webp": imagefile.WebP, "jpeg": imagefile.JPEG, "png": imagefile.PNG,
 }
 
 // parseRecipe reads options as they stand in a URL, decoded, such as "w=400,fit=cover". An error's
@@ -132,7 +133,7 @@ func parseRecipe(text string) (recipe, error) {
 	return r, r.options.Validate()
 }
 
-func parseFormat(value string) (render.Format, error) {
+func parseFormat(value string) (imagefile.Format, error) {
 	format, ok := formats[value]
 	if !ok {
 		return "", errors.New("format must be one of auto, avif, webp, jpeg or png")

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -11,15 +12,15 @@ func TestParseRecipe(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]struct {
 		options string
-		format  render.Format
+		format  imagefile.Format
 	}{
 		"w=400,fit=cover":         {"fit=cover,width=400", ""},
 		"width=400,height=300":    {"height=300,width=400", ""},
-		"w=1,h=2,q=3,f=webp":      {"height=2,quality=3,width=1", render.WebP},
+		"w=1,h=2,q=3,f=webp":      {"height=2,quality=3,width=1", imagefile.WebP},
 		"format=auto,w=5":         {"width=5", ""},
-		"format=avif":             {"", render.WebP},
-		"f=jpeg":                  {"", render.JPEG},
-		"f=png,anim=false":        {"anim=false", render.PNG},
+		"format=avif":             {"", imagefile.WebP},
+		"f=jpeg":                  {"", imagefile.JPEG},
+		"f=png,anim=false":        {"anim=false", imagefile.PNG},
 		"fit=pad,background=#FFF": {"background=%23ffffff,fit=pad", ""},
 		"background=%2310aB20":    {"background=%2310ab20", ""}, // escaped twice
 		"metadata=none":           {"metadata=none", ""},
@@ -85,7 +86,7 @@ func FuzzRecipe(f *testing.F) {
 			t.Errorf("%q: %q does not read as itself: %v", text, r.options, err)
 		}
 		switch r.format {
-		case "", render.JPEG, render.PNG, render.WebP:
+		case "", imagefile.JPEG, imagefile.PNG, imagefile.WebP:
 		default:
 			t.Errorf("%q asks for %q", text, r.format)
 		}

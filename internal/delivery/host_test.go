@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"calotype/internal/delivery"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -173,8 +174,8 @@ func (h *host) refused(path string, status, code int, headers ...string) reply {
 }
 
 // kind returns the kind of file that bytes are.
-func kind(data []byte) render.Format {
-	header, err := render.ReadHeader(bytes.NewReader(data), int64(len(data)))
+func kind(data []byte) imagefile.Format {
+	header, err := imagefile.ReadHeader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return ""
 	}
@@ -182,7 +183,7 @@ func kind(data []byte) render.Format {
 }
 
 // served asks and expects a picture of a kind.
-func (h *host) served(path string, want render.Format, headers ...string) reply {
+func (h *host) served(path string, want imagefile.Format, headers ...string) reply {
 	h.t.Helper()
 	r := h.ask("GET", path, headers...)
 	if r.StatusCode != 200 || kind(r.body) != want || r.Header.Get("Content-Type") != want.MIME() ||

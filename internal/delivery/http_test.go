@@ -13,9 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/render"
 )
 
 func TestPublicPicture(t *testing.T) {
@@ -23,8 +23,8 @@ func TestPublicPicture(t *testing.T) {
 	h := newHost(t, imagestest.New(t), true)
 	img := h.upload(imagestest.JPEG(t, 1), "", false)
 	path := "/" + h.hash + "/" + img.ID + "/public"
-	plain := h.served(path, render.JPEG)
-	webp := h.served("/cdn-cgi/imagedelivery"+path, render.WebP, "Accept", "image/avif,image/webp,*/*")
+	plain := h.served(path, imagefile.JPEG)
+	webp := h.served("/cdn-cgi/imagedelivery"+path, imagefile.WebP, "Accept", "image/avif,image/webp,*/*")
 	for name, want := range map[string]string{
 		"Cache-Control":                "public, max-age=172800, stale-while-revalidate=7200",
 		"Vary":                         "Accept",
@@ -66,7 +66,7 @@ func TestRanges(t *testing.T) {
 	h := newHost(t, imagestest.New(t), true)
 	img := h.upload(imagestest.JPEG(t, 2), "", false)
 	path := "/" + h.hash + "/" + img.ID + "/public"
-	whole := h.served(path, render.JPEG)
+	whole := h.served(path, imagefile.JPEG)
 	etag := whole.Header.Get("ETag")
 	for _, c := range []struct {
 		ifRange string
@@ -118,7 +118,7 @@ func TestNotModifiedCostsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	etag := h.core.ETag(resolved, render.WebP)
+	etag := h.core.ETag(resolved, imagefile.WebP)
 	for _, method := range []string{"GET", "HEAD"} {
 		r := h.ask(method, path, "Accept", "image/webp", "If-None-Match", `"x", W/`+etag)
 		if r.StatusCode != 304 || len(r.body) != 0 || r.Header.Get("ETag") != etag ||
@@ -131,7 +131,7 @@ func TestNotModifiedCostsNothing(t *testing.T) {
 		t.Errorf("%d renditions were made", n)
 	}
 	// The tag is of one kind of file only.
-	h.served(path, render.JPEG, "If-None-Match", etag)
+	h.served(path, imagefile.JPEG, "If-None-Match", etag)
 	if n := h.renditions(); n != 1 {
 		t.Errorf("%d renditions after one was asked for", n)
 	}
@@ -154,7 +154,7 @@ func TestPrivatePicture(t *testing.T) {
 		"/" + h.hash + "/" + img.ID + "/open": "public, max-age=172800, " +
 			"stale-while-revalidate=7200",
 	} {
-		r := h.served(url, render.JPEG)
+		r := h.served(url, imagefile.JPEG)
 		if got := r.Header.Get("Cache-Control"); got != caching {
 			t.Errorf("%s: Cache-Control is %q, want %q", url, got, caching)
 		}
@@ -235,7 +235,7 @@ func TestIDsInPaths(t *testing.T) {
 	} {
 		h.upload(data, id, false)
 		for _, path := range paths {
-			h.served("/"+h.hash+"/"+path+"/public", render.JPEG)
+			h.served("/"+h.hash+"/"+path+"/public", imagefile.JPEG)
 		}
 	}
 	h.refused("/"+h.hash+"/folder/public", 404, 9431)
@@ -269,14 +269,14 @@ func TestKindsServed(t *testing.T) {
 	for _, c := range []struct {
 		data    []byte
 		variant string
-		want    render.Format
+		want    imagefile.Format
 	}{
-		{imagestest.JPEG(t, 8), "public", render.JPEG}, {flat, "public", render.PNG},
-		{moving, "public", render.GIF}, {moving, "still", render.JPEG},
+		{imagestest.JPEG(t, 8), "public", imagefile.JPEG}, {flat, "public", imagefile.PNG},
+		{moving, "public", imagefile.GIF}, {moving, "still", imagefile.JPEG},
 	} {
 		path := "/" + on.hash + "/" + on.upload(c.data, "", false).ID + "/" + c.variant
 		on.served(path, c.want, "Accept", "image/*,*/*;q=0.8")
-		on.served(path, render.WebP, "Accept", "image/webp")
+		on.served(path, imagefile.WebP, "Accept", "image/webp")
 		r := off.served(path, c.want, "Accept", "image/webp")
 		if vary := r.Header.Get("Vary"); vary != "" {
 			t.Errorf("without negotiation: Vary is %q", vary)
@@ -289,7 +289,7 @@ func TestADeletedPictureIsGoneAtOnce(t *testing.T) {
 	h := newHost(t, imagestest.New(t), true)
 	img := h.upload(imagestest.JPEG(t, 9), "", false)
 	path := "/" + h.hash + "/" + img.ID + "/public"
-	etag := h.served(path, render.JPEG).Header.Get("ETag")
+	etag := h.served(path, imagefile.JPEG).Header.Get("ETag")
 	if err := h.core.DeleteImage(t.Context(), imagestest.AccountID, img.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestLogOfADelivery(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, imagestest.New(t), true)
 	img := h.upload(imagestest.JPEG(t, 11), "", false)
-	r := h.served("/"+h.hash+"/"+img.ID+"/public?token=canary", render.JPEG, "Cookie", "canary",
+	r := h.served("/"+h.hash+"/"+img.ID+"/public?token=canary", imagefile.JPEG, "Cookie", "canary",
 		"X-Request-Id", "from-the-proxy")
 	if got := r.Header.Get("X-Request-Id"); got != "from-the-proxy" {
 		t.Errorf("the picture has the request id %q", got)

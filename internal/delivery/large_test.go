@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/render"
 )
 
 // TestLargeWebP has a WebP of more than 40 megapixels replaced by the format that all clients get.
@@ -25,10 +25,10 @@ func TestLargeWebP(t *testing.T) {
 	path := "/" + h.hash + "/" + img.ID + "/"
 	for _, c := range []struct {
 		variant string
-		want    render.Format
+		want    imagefile.Format
 	}{
-		{"full", render.PNG}, {"w=12000", render.PNG}, {"w=12000,format=webp", render.PNG},
-		{"w=400", render.WebP}, {"w=6200,h=6200,fit=cover", render.WebP},
+		{"full", imagefile.PNG}, {"w=12000", imagefile.PNG}, {"w=12000,format=webp", imagefile.PNG},
+		{"w=400", imagefile.WebP}, {"w=6200,h=6200,fit=cover", imagefile.WebP},
 	} {
 		r := h.served(path+c.variant, c.want, "Accept", "image/webp")
 		if again := h.ask("GET", path+c.variant, "Accept", "image/webp",

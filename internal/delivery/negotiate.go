@@ -3,16 +3,16 @@ package delivery
 import (
 	"strings"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
-	"calotype/internal/render"
 )
 
 // preferred are the kinds of file that only those get whose Accept header names them, best first.
 // A kind that is added here (AVIF, once it is made) is negotiated.
-var preferred = []render.Format{render.WebP}
+var preferred = []imagefile.Format{imagefile.WebP}
 
 // negotiate returns the best kind that the lines of an Accept header name, else the fallback.
-func negotiate(accept []string, fallback render.Format) render.Format {
+func negotiate(accept []string, fallback imagefile.Format) imagefile.Format {
 	for _, format := range preferred {
 		if acceptNames(accept, format.MIME()) {
 			return format
@@ -24,14 +24,14 @@ func negotiate(accept []string, fallback render.Format) render.Format {
 // fallback returns the kind of file for clients of which nothing is known: one that all of them
 // can show, and that keeps what the picture has, be it motion or transparency. still says that the
 // variant stops an animation at its first frame.
-func fallback(o *images.Original, still bool) render.Format {
+func fallback(o *images.Original, still bool) imagefile.Format {
 	switch {
 	case o.Animated() && !still:
-		return render.GIF
-	case o.Header.Format == render.PNG, o.Alpha:
-		return render.PNG
+		return imagefile.GIF
+	case o.Header.Format == imagefile.PNG, o.Alpha:
+		return imagefile.PNG
 	default:
-		return render.JPEG
+		return imagefile.JPEG
 	}
 }
 

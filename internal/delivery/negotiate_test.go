@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
-	"calotype/internal/render"
 )
 
 func TestAcceptNames(t *testing.T) {
@@ -84,39 +84,39 @@ func FuzzAccept(f *testing.F) {
 
 func TestKindsOfFile(t *testing.T) {
 	t.Parallel()
-	still := func(f render.Format, alpha bool) *images.Original {
-		return &images.Original{Header: render.Header{Format: f, Frames: 1}, Alpha: alpha}
+	still := func(f imagefile.Format, alpha bool) *images.Original {
+		return &images.Original{Header: imagefile.Header{Format: f, Frames: 1}, Alpha: alpha}
 	}
-	moving := func(f render.Format) *images.Original {
-		return &images.Original{Header: render.Header{Format: f, Frames: 7}}
+	moving := func(f imagefile.Format) *images.Original {
+		return &images.Original{Header: imagefile.Header{Format: f, Frames: 7}}
 	}
 	for _, c := range []struct {
 		original *images.Original
 		stopped  bool
-		want     render.Format
+		want     imagefile.Format
 	}{
-		{still(render.JPEG, false), false, render.JPEG},
-		{still(render.PNG, false), false, render.PNG},
-		{still(render.PNG, true), false, render.PNG},
-		{still(render.WebP, false), false, render.JPEG},
-		{still(render.WebP, true), false, render.PNG},
-		{still(render.GIF, false), false, render.JPEG},
-		{still(render.GIF, true), false, render.PNG},
-		{still(render.HEIC, false), false, render.JPEG},
-		{still(render.AVIF, false), false, render.JPEG},
-		{still(render.AVIF, true), false, render.PNG},
-		{moving(render.GIF), false, render.GIF},
-		{moving(render.WebP), false, render.GIF},
-		{moving(render.GIF), true, render.JPEG},
+		{still(imagefile.JPEG, false), false, imagefile.JPEG},
+		{still(imagefile.PNG, false), false, imagefile.PNG},
+		{still(imagefile.PNG, true), false, imagefile.PNG},
+		{still(imagefile.WebP, false), false, imagefile.JPEG},
+		{still(imagefile.WebP, true), false, imagefile.PNG},
+		{still(imagefile.GIF, false), false, imagefile.JPEG},
+		{still(imagefile.GIF, true), false, imagefile.PNG},
+		{still(imagefile.HEIC, false), false, imagefile.JPEG},
+		{still(imagefile.AVIF, false), false, imagefile.JPEG},
+		{still(imagefile.AVIF, true), false, imagefile.PNG},
+		{moving(imagefile.GIF), false, imagefile.GIF},
+		{moving(imagefile.WebP), false, imagefile.GIF},
+		{moving(imagefile.GIF), true, imagefile.JPEG},
 	} {
 		if got := fallback(c.original, c.stopped); got != c.want {
 			t.Errorf("%+v, still %v: got %s, want %s", c.original, c.stopped, got, c.want)
 		}
 	}
-	if got := negotiate([]string{"image/webp"}, render.GIF); got != render.WebP {
+	if got := negotiate([]string{"image/webp"}, imagefile.GIF); got != imagefile.WebP {
 		t.Errorf("named: got %s", got)
 	}
-	if got := negotiate([]string{"image/*"}, render.GIF); got != render.GIF {
+	if got := negotiate([]string{"image/*"}, imagefile.GIF); got != imagefile.GIF {
 		t.Errorf("not named: got %s", got)
 	}
 }

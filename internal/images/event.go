@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"calotype/internal/errs"
-	"calotype/internal/render"
+	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
 )
 
@@ -81,13 +81,13 @@ type draftFacts struct {
 }
 
 type originalFacts struct {
-	Format    render.Format `json:"format"`
-	Width     int           `json:"width"`
-	Height    int           `json:"height"`
-	Frames    int           `json:"frames"`
-	Size      int64         `json:"size"`
-	SHA256    string        `json:"sha256"`
-	Thumbhash string        `json:"thumbhash,omitempty"`
+	Format    imagefile.Format `json:"format"`
+	Width     int              `json:"width"`
+	Height    int              `json:"height"`
+	Frames    int              `json:"frames"`
+	Size      int64            `json:"size"`
+	SHA256    string           `json:"sha256"`
+	Thumbhash string           `json:"thumbhash,omitempty"`
 }
 
 type failFacts struct {
@@ -137,7 +137,7 @@ func (e *Event) read(f facts) {
 	if o := f.Original; o != nil {
 		e.Image.Original = &Original{Width: o.Width, Height: o.Height, Size: o.Size,
 			SHA256: o.SHA256, Thumbhash: o.Thumbhash,
-			Header: render.Header{Format: o.Format, Frames: o.Frames}}
+			Header: imagefile.Header{Format: o.Format, Frames: o.Frames}}
 	}
 	if d := f.Failure; d != nil {
 		e.Failure = &UploadFail{errs.KindNamed(d.Kind), d.Message, d.Attempt, d.Final}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"calotype/internal/render"
+	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
 )
 
@@ -172,4 +172,4 @@ func (s *Service) TrimKept(ctx context.Context) error    { return s.trimKept(ctx
 func (s *Service) EndStreams(ctx context.Context) error  { return s.endStreams(ctx) }
 
 // MadeFormat is the format that is made of a picture when f is asked for.
-func (r Resolved) MadeFormat(f render.Format) render.Format { return r.format(f) }
+func (r Resolved) MadeFormat(f imagefile.Format) imagefile.Format { return r.format(f) }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"calotype/internal/errs"
-	"calotype/internal/render"
+	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
 )
 
@@ -142,8 +142,8 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	}
 	img.Original = &Original{
 		Blob: blob.String,
-		Header: render.Header{
-			Format: render.Format(format.String), Width: int(width.Int64), Height: int(height.Int64),
+		Header: imagefile.Header{
+			Format: imagefile.Format(format.String), Width: int(width.Int64), Height: int(height.Int64),
 			MaxPixels: maxPixels.Int64, Scans: int(scans.Int64),
 			Orientation: int(orientation.Int64), Frames: int(frames.Int64),
 		},

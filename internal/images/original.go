@@ -12,14 +12,14 @@ import (
 
 	"calotype/internal/blob"
 	"calotype/internal/errs"
-	"calotype/internal/render"
+	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
 )
 
 // An Original is the bytes as they came, and what is known of them.
 type Original struct {
 	Blob          string // key in the blob store
-	Header        render.Header
+	Header        imagefile.Header
 	Width, Height int // pixels, as shown
 	Alpha         bool
 	Size          int64  // bytes

@@ -8,13 +8,14 @@ import (
 	"fmt"
 
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
 
 // renderError turns an error of package render into one of ours.
 func renderError(doing string, err error) error {
-	overLimit := new(render.LimitError)
+	overLimit := new(imagefile.LimitError)
 	kind, msg := errs.Internal, ""
 	switch {
 	// First: a job that was out of time by the wall clock alone says nothing of the picture.
@@ -23,10 +24,10 @@ func renderError(doing string, err error) error {
 		return errs.AtCapacity("The server is busy with other pictures", err)
 	case errors.As(err, &overLimit):
 		kind, msg = errs.OverLimits, "The picture is over a limit: "+overLimit.Error()
-	case errors.Is(err, render.ErrUnsupported):
+	case errors.Is(err, imagefile.ErrUnsupported):
 		kind, msg = errs.Unsupported, "Uploaded image must have image/jpeg, image/png, image/webp, "+
 			"image/gif, image/avif or image/heic content"
-	case errors.Is(err, render.ErrMalformed), errors.Is(err, render.ErrUndecodable):
+	case errors.Is(err, imagefile.ErrMalformed), errors.Is(err, render.ErrUndecodable):
 		kind, msg = errs.Undecodable, "error during decoding: the file may be incomplete or damaged"
 	case errors.Is(err, render.ErrWorker):
 		kind, msg = errs.Undecodable, "error during decoding: it took too much time or memory"
@@ -49,8 +50,8 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		return err
 	}
 	sum := hex.EncodeToString(u.sum.Sum(nil))
-	limit := new(render.LimitError)
-	if errors.Is(err, render.ErrWorker) || errors.As(err, &limit) && limit.What == render.LimitMemory {
+	limit := new(imagefile.LimitError)
+	if errors.Is(err, render.ErrWorker) || errors.As(err, &limit) && limit.What == imagefile.LimitMemory {
 		sum = "" // too much time or memory: another try, or another node, may do better
 	}
 	var refused *Ticket

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/render"
 )
 
 func makeStream(t *testing.T, core *images.Service) {
@@ -80,7 +80,7 @@ func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 func TestTooLittleMemoryIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		for what, want := range map[string]int{render.LimitMemory: 2, render.LimitPixels: 1} {
+		for what, want := range map[string]int{imagefile.LimitMemory: 2, imagefile.LimitPixels: 1} {
 			made, ticket := draft(t, core, images.NewDraft{})
 			for range 2 {
 				u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
@@ -91,7 +91,7 @@ func TestTooLittleMemoryIsNotRemembered(t *testing.T) {
 					t.Fatal(err)
 				}
 				_ = u.Refuse(t.Context(), &errs.Error{Kind: errs.OverLimits, Msg: "too much",
-					Err: &render.LimitError{What: what}})
+					Err: &imagefile.LimitError{What: what}})
 				u.Close()
 			}
 			img, err := core.Image(t.Context(), account, made.ID)

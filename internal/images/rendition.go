@@ -15,6 +15,7 @@ import (
 	"calotype/internal/blob"
 	"calotype/internal/clientaddr"
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/limit"
 	"calotype/internal/render"
 )
@@ -31,7 +32,7 @@ const sanitiser = 1
 // A Rendition is bytes ready to serve. Besides Content exactly one of Bytes and File is set. Both are
 // shared: do not modify Bytes, and read File with ReadAt only, until Content is closed.
 type Rendition struct {
-	Format  render.Format
+	Format  imagefile.Format
 	Size    int64 // bytes
 	Content io.ReadSeekCloser
 	Bytes   []byte
@@ -40,7 +41,7 @@ type Rendition struct {
 
 // format returns the format that is made when f is asked for: an animation too large to transform
 // stays what it is, unless its first frame alone is asked for.
-func (r Resolved) format(f render.Format) render.Format {
+func (r Resolved) format(f imagefile.Format) imagefile.Format {
 	if r.onlyStripped(f) {
 		return r.Image.Original.Header.Format
 	}
@@ -48,15 +49,15 @@ func (r Resolved) format(f render.Format) render.Format {
 }
 
 // onlyStripped reports whether all frames are asked for of an animation that is too large to transform.
-func (r Resolved) onlyStripped(f render.Format) bool {
+func (r Resolved) onlyStripped(f imagefile.Format) bool {
 	h := r.Image.Original.Header
-	moves := (f == render.GIF || f == render.WebP) && !r.Variant.Options.Still
-	return moves && h.Frames > 1 && h.Pixels() > render.MaxTransformPixels &&
-		(h.Format == render.GIF || h.Format == render.WebP)
+	moves := (f == imagefile.GIF || f == imagefile.WebP) && !r.Variant.Options.Still
+	return moves && h.Frames > 1 && h.Pixels() > imagefile.MaxTransformPixels &&
+		(h.Format == imagefile.GIF || h.Format == imagefile.WebP)
 }
 
 // renditionKey names the bytes by all that they follow from: the original, and the recipe.
-func (s *Service) renditionKey(r Resolved, f render.Format) string {
+func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
 	made := r.format(f)
 	return r.Derived(renditionOf{r.Image.Original.Blob, r.Variant.Options, made}, func() any {
 		recipe := r.Variant.Options.String() + "|" + string(made) + "|" +
@@ -69,14 +70,14 @@ func (s *Service) renditionKey(r Resolved, f render.Format) string {
 type renditionOf struct {
 	original string
 	options  render.Options
-	made     render.Format
+	made     imagefile.Format
 }
 
 // renditionPrefix begins the keys of all renditions of an original.
 func renditionPrefix(original string) string { return hashHex(original)[:32] + "-" }
 
 // ETag returns the strong entity tag, quoted, of a rendition, made or not.
-func (s *Service) ETag(r Resolved, f render.Format) string {
+func (s *Service) ETag(r Resolved, f imagefile.Format) string {
 	return `"` + s.renditionKey(r, f) + `"`
 }
 
@@ -84,7 +85,7 @@ func (s *Service) ETag(r Resolved, f render.Format) string {
 // animation too large to transform comes in its own format: see Rendition.Format. Undecodable,
 // RenditionFailed, Busy, ImageNotFound when it was deleted meanwhile, RateLimited when the client
 // in ctx, see package clientaddr, has had too many made. The caller closes Content.
-func (s *Service) Rendition(ctx context.Context, r Resolved, f render.Format) (Rendition, error) {
+func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format) (Rendition, error) {
 	key, kind := s.renditionKey(r, f), r.variantKind()
 	for attempt := range 3 { // a full cache may drop what was just made
 		found, err := s.renditions.open(key, kind)
@@ -126,7 +127,7 @@ type failure struct {
 }
 
 // renderOnce waits for the one maker of key. The work is tied to no asker: it goes on when all go.
-func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f render.Format) error {
+func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f imagefile.Format) error {
 	if !s.makers.know(key) {
 		if err := s.misses.take(ctx); err != nil {
 			return err
@@ -220,7 +221,7 @@ func (m *makers) ended(key string, err error) {
 }
 
 // make makes one rendition and puts it into the cache.
-func (s *Service) make(ctx context.Context, key string, r Resolved, f render.Format) (err error) {
+func (s *Service) make(ctx context.Context, key string, r Resolved, f imagefile.Format) (err error) {
 	original := r.Image.Original
 	began := time.Now()
 	in, err := s.originalFile(ctx, r.Image.Account, original)
@@ -244,7 +245,7 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 	}
 	defer func() { err = errors.Join(err, out.discard()) }()
 	if r.onlyStripped(f) {
-		err = render.Strip(out.File, in, original.Size, original.Header.Format)
+		err = imagefile.Strip(out.File, in, original.Size, original.Header.Format)
 	} else {
 		_, err = s.Render.Render(ctx, in.File, out.File, r.job(f))
 	}
@@ -266,7 +267,7 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f render.For
 }
 
 // job returns the job of a rendition.
-func (r Resolved) job(f render.Format) render.Job {
+func (r Resolved) job(f imagefile.Format) render.Job {
 	o := r.Image.Original
 	return render.Job{
 		Header: o.Header, Alpha: o.Alpha, Options: r.Variant.Options, Format: f,
@@ -275,7 +276,7 @@ func (r Resolved) job(f render.Format) render.Job {
 
 // Makes reports whether this server can make a rendition in a format: a large WebP may need too much
 // memory. What is only stripped is not made.
-func (s *Service) Makes(r Resolved, f render.Format) bool {
+func (s *Service) Makes(r Resolved, f imagefile.Format) bool {
 	return r.onlyStripped(f) || s.Render.Makes(r.job(f), r.Image.Original.Size)
 }
 

@@ -3,26 +3,26 @@ package images_test
 import (
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
-	"calotype/internal/render"
 )
 
 // TestFormatOfLargeAnimation: an animation too large to transform stays what it is where all of its
 // frames are asked for; its first frame is made as of any other.
 func TestFormatOfLargeAnimation(t *testing.T) {
 	t.Parallel()
-	large := render.Header{Format: render.GIF, Width: 1000, Height: 1000, Frames: 51}
+	large := imagefile.Header{Format: imagefile.GIF, Width: 1000, Height: 1000, Frames: 51}
 	small := large
 	small.Frames = 50
 	for _, c := range []struct {
-		h           render.Header
+		h           imagefile.Header
 		still       bool
-		asked, made render.Format
+		asked, made imagefile.Format
 	}{
-		{large, false, render.WebP, render.GIF}, {large, false, render.GIF, render.GIF},
-		{large, true, render.WebP, render.WebP}, {large, true, render.GIF, render.GIF},
-		{large, false, render.PNG, render.PNG}, {large, false, render.JPEG, render.JPEG},
-		{small, false, render.WebP, render.WebP},
+		{large, false, imagefile.WebP, imagefile.GIF}, {large, false, imagefile.GIF, imagefile.GIF},
+		{large, true, imagefile.WebP, imagefile.WebP}, {large, true, imagefile.GIF, imagefile.GIF},
+		{large, false, imagefile.PNG, imagefile.PNG}, {large, false, imagefile.JPEG, imagefile.JPEG},
+		{small, false, imagefile.WebP, imagefile.WebP},
 	} {
 		r := images.Resolved{Image: images.Image{Original: &images.Original{Header: c.h}}}
 		r.Variant.Options.Still = c.still

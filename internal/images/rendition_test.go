@@ -13,6 +13,7 @@ import (
 
 	"calotype/internal/clientaddr"
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -66,7 +67,7 @@ func TestManyAskersCauseOneRender(t *testing.T) {
 	var all [][]byte
 	for range 50 {
 		wait.Go(func() {
-			rendition, err := core.Rendition(t.Context(), r, render.JPEG)
+			rendition, err := core.Rendition(t.Context(), r, imagefile.JPEG)
 			if err != nil {
 				t.Error(err)
 				return
@@ -112,7 +113,7 @@ func TestTheRenditionCacheIsBounded(t *testing.T) {
 	}
 	for i := range 12 {
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
-		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), render.JPEG)
+		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), imagefile.JPEG)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +142,7 @@ func TestHitsCostNoMisses(t *testing.T) {
 	defer cancel()
 	get := func(ctx context.Context, width int) error {
 		r.Variant.Options.Width = width
-		rendition, err := core.Rendition(ctx, r, render.JPEG)
+		rendition, err := core.Rendition(ctx, r, imagefile.JPEG)
 		if err != nil {
 			return err
 		}
@@ -166,7 +167,7 @@ func TestHitsCostNoMisses(t *testing.T) {
 		wait.Go(func() {
 			asked := r
 			asked.Variant.Options.Width = width
-			rendition, err := core.Rendition(ctx, asked, render.JPEG)
+			rendition, err := core.Rendition(ctx, asked, imagefile.JPEG)
 			if err == nil {
 				err = rendition.Content.Close()
 			}

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/render"
 	"calotype/internal/sqldb/sqldbtest"
 )
 
@@ -102,7 +102,7 @@ func TestCacheStats(t *testing.T) {
 		filepath.Join(t.TempDir(), "calotype.db"))
 	ask := func(id string) {
 		t.Helper()
-		rendition, err := core.Rendition(t.Context(), resolve(t, core, id), render.JPEG)
+		rendition, err := core.Rendition(t.Context(), resolve(t, core, id), imagefile.JPEG)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestStagesAreTimed(t *testing.T) {
 	}, filepath.Join(t.TempDir(), "calotype.db"))
 	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	for range 2 { // the second one is in the cache
-		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), render.JPEG)
+		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), imagefile.JPEG)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"calotype/internal/clientaddr"
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -409,9 +410,9 @@ func (u *Upload) examine(ctx context.Context) (*Original, error) {
 		Account: u.draft.Account, Client: clientaddr.Of(ctx),
 	})
 	file := u.file.file
-	header, err := render.ReadHeader(file, u.size)
+	header, err := imagefile.ReadHeader(file, u.size)
 	if err == nil {
-		err = render.DefaultLimits.Check(header)
+		err = imagefile.DefaultLimits.Check(header)
 	}
 	var facts render.Facts
 	if err == nil {

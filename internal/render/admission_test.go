@@ -1,6 +1,7 @@
 package render
 
 import (
+	"calotype/internal/imagefile"
 	"context"
 	"errors"
 	"fmt"
@@ -232,22 +233,22 @@ func TestAdmissionIsBounded(t *testing.T) {
 // TestCosts: the estimates tell a camera's pictures from what is made to keep a CPU busy.
 func TestCosts(t *testing.T) {
 	t.Parallel()
-	still := func(f Format, w, h, scans int) Header {
-		return Header{Format: f, Width: w, Height: h, Frames: 1, Orientation: 1, Scans: scans,
+	still := func(f imagefile.Format, w, h, scans int) imagefile.Header {
+		return imagefile.Header{Format: f, Width: w, Height: h, Frames: 1, Orientation: 1, Scans: scans,
 			MaxPixels: int64(w) * int64(h)}
 	}
 	for name, c := range map[string]struct {
 		took time.Duration
 		dear bool
 	}{
-		"a phone's JPEG":           {examineTime(still(JPEG, 4032, 3024, 1)), false},
-		"a progressive one":        {examineTime(still(JPEG, 4032, 3024, 10)), false},
-		"of 36 MP with 50 scans":   {examineTime(still(JPEG, 6000, 6000, 50)), true},
-		"a screenshot":             {examineTime(still(PNG, 2560, 1440, 0)), false},
-		"a PNG of 100 MP":          {examineTime(still(PNG, 10000, 10000, 0)), true},
-		"a HEIC of 48 MP":          {examineTime(still(HEIC, 8064, 6048, 0)), true},
-		"a thumbnail of a photo":   {renderTime(Job{Header: still(JPEG, 4032, 3024, 1), Format: WebP, Options: Options{Width: 800, Height: 600, Fit: ScaleDown}}), false},
-		"a small picture blown up": {renderTime(Job{Header: still(JPEG, 16, 16, 1), Format: WebP, Options: Options{Width: 5000, Height: 5000, Fit: Cover}}), true},
+		"a phone's JPEG":           {examineTime(still(imagefile.JPEG, 4032, 3024, 1)), false},
+		"a progressive one":        {examineTime(still(imagefile.JPEG, 4032, 3024, 10)), false},
+		"of 36 MP with 50 scans":   {examineTime(still(imagefile.JPEG, 6000, 6000, 50)), true},
+		"a screenshot":             {examineTime(still(imagefile.PNG, 2560, 1440, 0)), false},
+		"a PNG of 100 MP":          {examineTime(still(imagefile.PNG, 10000, 10000, 0)), true},
+		"a HEIC of 48 MP":          {examineTime(still(imagefile.HEIC, 8064, 6048, 0)), true},
+		"a thumbnail of a photo":   {renderTime(Job{Header: still(imagefile.JPEG, 4032, 3024, 1), Format: imagefile.WebP, Options: Options{Width: 800, Height: 600, Fit: ScaleDown}}), false},
+		"a small picture blown up": {renderTime(Job{Header: still(imagefile.JPEG, 16, 16, 1), Format: imagefile.WebP, Options: Options{Width: 5000, Height: 5000, Fit: Cover}}), true},
 	} {
 		if (demand{cost: c.took}).dear() != c.dear {
 			t.Errorf("%s is estimated at %v", name, c.took)

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"calotype/internal/imagefile"
 	"fmt"
 	"os"
 )
@@ -9,7 +10,7 @@ import (
 const maxThumbhash = 25
 
 // maxSides are the longest sides that the formats made can hold, in pixels.
-var maxSides = map[Format]int{JPEG: 65_535, PNG: 65_535, GIF: 65_535, WebP: 16_383}
+var maxSides = map[imagefile.Format]int{imagefile.JPEG: 65_535, imagefile.PNG: 65_535, imagefile.GIF: 65_535, imagefile.WebP: 16_383}
 
 // expected is the size of a rendition in pixels and the most frames that it may have. The size is
 // zero when the Plan leaves it open.
@@ -24,7 +25,7 @@ func expected(j Job) (width, height, frames int) {
 
 // moves tells whether the rendition is to be an animation.
 func moves(j Job) bool {
-	return j.Header.Frames > 1 && !j.Options.Still && (j.Format == GIF || j.Format == WebP)
+	return j.Header.Frames > 1 && !j.Options.Still && (j.Format == imagefile.GIF || j.Format == imagefile.WebP)
 }
 
 // checkJob refuses what cannot or must not be made, before a worker is asked.
@@ -35,24 +36,26 @@ func checkJob(j Job) error {
 	}
 	width, height, frames := expected(j)
 	if longest := max(width, height); longest > side {
-		return &LimitError{"pixels a side of the rendition", int64(longest), int64(side)}
+		return &imagefile.LimitError{What: "pixels a side of the rendition",
+			Measured: int64(longest), Allowed: int64(side)}
 	}
-	made, allowed := int64(width)*int64(height)*int64(frames), DefaultLimits.Pixels
-	if j.Format == WebP {
+	made, allowed := int64(width)*int64(height)*int64(frames), imagefile.DefaultLimits.Pixels
+	if j.Format == imagefile.WebP {
 		allowed = MaxWebPPixels
 	}
 	if frames > 1 {
-		allowed = MaxTransformPixels
+		allowed = imagefile.MaxTransformPixels
 		made = max(made, j.Header.Pixels())
 	}
 	if made > allowed {
-		return &LimitError{"pixels of the rendition", made, allowed}
+		return &imagefile.LimitError{What: "pixels of the rendition", Measured: made,
+			Allowed: allowed}
 	}
 	return nil
 }
 
 // checkFacts holds what a worker says against the header, which was read here.
-func checkFacts(f Facts, h Header) error {
+func checkFacts(f Facts, h imagefile.Header) error {
 	width, height := h.Shown()
 	switch {
 	case f.Width != width || f.Height != height:
@@ -70,7 +73,7 @@ func checkFacts(f Facts, h Header) error {
 // checkOutput reads the header of a finished rendition: its type, size and frames must be those
 // asked for.
 func checkOutput(out *os.File, size int64, j Job) (Output, error) {
-	h, err := ReadHeader(out, size)
+	h, err := imagefile.ReadHeader(out, size)
 	if err != nil {
 		return Output{}, fmt.Errorf("%w: the output is no picture: %w", ErrWorker, err)
 	}

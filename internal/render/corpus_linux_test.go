@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -21,7 +22,7 @@ import (
 type original struct {
 	path, expected string
 	file           *os.File
-	header         render.Header
+	header         imagefile.Header
 	err            error // of reading the header
 }
 
@@ -70,8 +71,8 @@ func openOriginal(t testing.TB, file, name, expected string) original {
 		t.Fatal(err)
 	}
 	o := original{path: name, expected: expected, file: f}
-	if o.header, o.err = render.ReadHeader(f, info.Size()); o.err == nil {
-		o.err = render.DefaultLimits.Check(o.header)
+	if o.header, o.err = imagefile.ReadHeader(f, info.Size()); o.err == nil {
+		o.err = imagefile.DefaultLimits.Check(o.header)
 	}
 	return o
 }
@@ -156,7 +157,7 @@ func renderAll(t *testing.T, p *render.Pool, o original, facts render.Facts) {
 	options := render.Options{
 		Width: 1366, Height: 768, Fit: render.ScaleDown, Metadata: render.MetadataNone,
 	}
-	for _, f := range []render.Format{render.JPEG, render.PNG, render.WebP} {
+	for _, f := range []imagefile.Format{imagefile.JPEG, imagefile.PNG, imagefile.WebP} {
 		out := tempFile(t)
 		job := render.Job{Header: o.header, Alpha: facts.Alpha, Options: options, Format: f}
 		before := processorTime(t, p)
@@ -164,9 +165,9 @@ func renderAll(t *testing.T, p *render.Pool, o original, facts render.Facts) {
 		if took := processorTime(t, p) - before; took > 10*time.Second {
 			t.Errorf("%s as %s took %s of a processor", o.path, f, took)
 		}
-		var limit *render.LimitError
-		if f == render.WebP && o.header.Frames > 1 &&
-			o.header.Pixels() > render.MaxTransformPixels {
+		var limit *imagefile.LimitError
+		if f == imagefile.WebP && o.header.Frames > 1 &&
+			o.header.Pixels() > imagefile.MaxTransformPixels {
 			if !errors.As(err, &limit) {
 				t.Errorf("%s as %s: got %v, want a limit", o.path, f, err)
 			}
@@ -227,7 +228,7 @@ func TestStampede(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	job := render.Job{Header: photo.header, Format: render.WebP, Options: render.Options{
+	job := render.Job{Header: photo.header, Format: imagefile.WebP, Options: render.Options{
 		Width: 1366, Height: 768, Fit: render.ScaleDown, Metadata: render.MetadataNone,
 	}}
 	var made, busy atomic.Int64

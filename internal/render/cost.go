@@ -1,6 +1,9 @@
 package render
 
-import "time"
+import (
+	"calotype/internal/imagefile"
+	"time"
+)
 
 // What jobs take of a CPU was measured as the CPU time of a worker (libvips 8.14, photographs and
 // drawings, one core of a small virtual machine), in nanoseconds a pixel:
@@ -18,18 +21,18 @@ import "time"
 // job costs an account. In the corpus they are off by a factor of three at most for photographs, and
 // too high for pictures of a single colour.
 var (
-	decodeTime = map[Format]float64{JPEG: 5, PNG: 25, WebP: 30, GIF: 12, HEIC: 80, AVIF: 75}
-	encodeTime = map[Format]float64{JPEG: 50, PNG: 120, WebP: 90, GIF: 60}
+	decodeTime = map[imagefile.Format]float64{imagefile.JPEG: 5, imagefile.PNG: 25, imagefile.WebP: 30, imagefile.GIF: 12, imagefile.HEIC: 80, imagefile.AVIF: 75}
+	encodeTime = map[imagefile.Format]float64{imagefile.JPEG: 50, imagefile.PNG: 120, imagefile.WebP: 90, imagefile.GIF: 60}
 )
 
 // scanTime is what each scan of a progressive JPEG takes, in nanoseconds a pixel.
 const scanTime = 1.7
 
 // examineTime estimates the CPU time of an examination.
-func examineTime(h Header) time.Duration {
+func examineTime(h imagefile.Header) time.Duration {
 	pixels := float64(max(h.Pixels(), h.MaxPixels))
 	each := decodeTime[h.Format]
-	if h.Format == JPEG && h.Scans > 1 {
+	if h.Format == imagefile.JPEG && h.Scans > 1 {
 		each += scanTime * float64(h.Scans)
 	}
 	return time.Duration(pixels * each)

@@ -1,5 +1,7 @@
 package render
 
+import "calotype/internal/imagefile"
+
 // NewPoolIdle is NewPool with another patience with idle workers.
 var NewPoolIdle = newPool
 
@@ -16,7 +18,7 @@ func (m memory) Resident() int64 { return m.resident }
 func (m memory) Mapped() int64   { return m.mapped }
 
 // CheckMemory is what a Pool with so much memory, in bytes, says of an original.
-func CheckMemory(poolMemory int64, h Header) error {
+func CheckMemory(poolMemory int64, h imagefile.Header) error {
 	p := Pool{room: roomOf(poolMemory)}
 	return p.checkMemory(h, 0)
 }

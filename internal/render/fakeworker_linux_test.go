@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -84,7 +85,7 @@ type fakeEngine struct{}
 
 func (fakeEngine) Version() string { return "fake-1" }
 
-func (fakeEngine) Examine(in *os.File, h render.Header) (render.Facts, error) {
+func (fakeEngine) Examine(in *os.File, h imagefile.Header) (render.Facts, error) {
 	facts := render.Facts{Frames: 1, Thumbhash: []byte("thumb")}
 	facts.Width, facts.Height = h.Shown()
 	text, err := io.ReadAll(io.NewSectionReader(in, 0, 1<<20))

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -124,7 +125,7 @@ func TestPriorityOfDearJobs(t *testing.T) {
 	dear := pngHeader
 	dear.Width, dear.Height = 10_000, 10_000
 	for range 3 {
-		for _, h := range []render.Header{pngHeader, dear} {
+		for _, h := range []imagefile.Header{pngHeader, dear} {
 			if _, err := p.Examine(t.Context(), command(t, "ok"), h); err != nil {
 				t.Fatal(err)
 			}

@@ -1,5 +1,7 @@
 package render
 
+import "calotype/internal/imagefile"
+
 // A memory is an estimate of what a job needs beyond an idle worker, in bytes, or in bytes a pixel.
 //
 // Jobs were measured in workers without limits (libvips 8.14, glibc), on pictures at the limits of
@@ -26,10 +28,10 @@ func written(n int64) memory { return memory{n, n} }
 // The memory of decoding and of encoding. A Header does not say whether a PNG is interlaced or a WebP
 // lossless, so the worst case counts.
 var (
-	decodeCost = map[Format]memory{
-		JPEG: {9, 9}, PNG: {9, 9}, WebP: {10, 21}, GIF: {9, 10}, HEIC: {16, 16}, AVIF: {16, 16},
+	decodeCost = map[imagefile.Format]memory{
+		imagefile.JPEG: {9, 9}, imagefile.PNG: {9, 9}, imagefile.WebP: {10, 21}, imagefile.GIF: {9, 10}, imagefile.HEIC: {16, 16}, imagefile.AVIF: {16, 16},
 	}
-	encodeCost = map[Format]memory{JPEG: {4, 4}, PNG: {2, 2}, WebP: {7, 7}, GIF: {13, 14}}
+	encodeCost = map[imagefile.Format]memory{imagefile.JPEG: {4, 4}, imagefile.PNG: {2, 2}, imagefile.WebP: {7, 7}, imagefile.GIF: {13, 14}}
 
 	baselineCost     = memory{1, 1}   // decoding a JPEG of one scan
 	progressiveCost  = memory{6, 6}   // encoding a progressive JPEG, which is never large
@@ -57,26 +59,28 @@ const fileCost = 2
 
 // examineCost estimates the memory that an examination needs beyond that of an idle worker, which is
 // that of the decoder.
-func examineCost(h Header) memory {
+func examineCost(h imagefile.Header) memory {
 	cost := decodeCost[h.Format]
 	switch {
-	case h.Format == JPEG && h.Scans == 1:
+	case h.Format == imagefile.JPEG && h.Scans == 1:
 		cost = baselineCost
-	case h.Format == GIF && h.Frames > 1:
+	case h.Format == imagefile.GIF && h.Frames > 1:
 		cost = movingGIFCost
 	}
 	need := cost.times(largestPicture(h)).plus(written(jobCost))
 	if h.Frames > 1 {
 		need = need.plus(written(framesCost))
 	}
-	if h.Frames > 1 && h.Format == WebP {
+	if h.Frames > 1 && h.Format == imagefile.WebP {
 		need = need.plus(written(h.Pixels() * pixelsCost))
 	}
 	return need
 }
 
 // largestPicture is the size of the largest picture that a decoder has in memory, in pixels.
-func largestPicture(h Header) int64 { return max(int64(h.Width)*int64(h.Height), h.MaxPixels) }
+func largestPicture(h imagefile.Header) int64 {
+	return max(int64(h.Width)*int64(h.Height), h.MaxPixels)
+}
 
 // renderCost estimates the memory that a rendition needs beyond that of an idle worker.
 func renderCost(j Job) memory {
@@ -85,18 +89,18 @@ func renderCost(j Job) memory {
 	made := int64(plan.CanvasW) * int64(plan.CanvasH)
 	if moves(j) {
 		cost := animatedGIFCost
-		if j.Format == WebP {
+		if j.Format == imagefile.WebP {
 			cost = animatedWebPCost
 		}
 		return examineCost(h).plus(cost.times(made)).plus(written(made * pixelsCost * int64(h.Frames)))
 	}
 	h.Frames = 1
 	cost := encodeCost[j.Format]
-	if j.Format == WebP && j.Alpha {
+	if j.Format == imagefile.WebP && j.Alpha {
 		cost = transparentCost
 	}
 	need := examineCost(h).plus(cost.times(made))
-	if j.Format == JPEG {
+	if j.Format == imagefile.JPEG {
 		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
 	}
 	return need
@@ -123,11 +127,11 @@ func roomOf(memory int64) int64 { return max(min(memory, maxJob), usualRoom) }
 
 // checkMemory refuses an original of which no rendition could be made at its full size in the format
 // that all clients get, or that could not be examined: what is taken in can be delivered.
-func (p *Pool) checkMemory(h Header, size int64) error {
+func (p *Pool) checkMemory(h imagefile.Header, size int64) error {
 	need := examineCost(h).mapped
-	for _, f := range []Format{JPEG, PNG, GIF} {
+	for _, f := range []imagefile.Format{imagefile.JPEG, imagefile.PNG, imagefile.GIF} {
 		j := Job{Header: h, Format: f, Options: Options{Fit: ScaleDown}}
-		if f == GIF && (!moves(j) || h.Pixels() > MaxTransformPixels) {
+		if f == imagefile.GIF && (!moves(j) || h.Pixels() > imagefile.MaxTransformPixels) {
 			continue
 		}
 		need = max(need, renderCost(j).mapped)
@@ -138,7 +142,8 @@ func (p *Pool) checkMemory(h Header, size int64) error {
 // checkRoom refuses what needs more memory than this server has for a job.
 func (p *Pool) checkRoom(need memory) error {
 	if need.mapped > p.room {
-		return &LimitError{LimitMemory, (need.mapped + mib - 1) / mib, p.room / mib}
+		return &imagefile.LimitError{What: imagefile.LimitMemory,
+			Measured: (need.mapped + mib - 1) / mib, Allowed: p.room / mib}
 	}
 	return nil
 }

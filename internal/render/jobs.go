@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/limit"
 )
 
@@ -17,7 +18,7 @@ const maxOutput = 128 * mib
 // Examine decodes an original strictly, all its frames, and reports its facts. h is what ReadHeader
 // said of it, within the Limits. in needs to be readable; its offset is neither used nor moved. A
 // *LimitError says that this server has too little memory for the picture.
-func (p *Pool) Examine(ctx context.Context, in *os.File, h Header) (Facts, error) {
+func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Facts, error) {
 	source, err := openReadOnly(in)
 	if err != nil {
 		return Facts{}, err

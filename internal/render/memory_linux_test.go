@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/imagefile"
+	"calotype/internal/imagefile/imagefiletest"
 	"calotype/internal/render"
 )
 
@@ -86,10 +88,10 @@ func TestEstimatesHold(t *testing.T) {
 			_, err := p.Examine(t.Context(), o.file, o.header)
 			return err
 		})
-		for f, options := range map[render.Format]render.Options{
-			render.JPEG: fullSize, render.WebP: small,
+		for f, options := range map[imagefile.Format]render.Options{
+			imagefile.JPEG: fullSize, imagefile.WebP: small,
 		} {
-			options.Still = o.header.Pixels() > render.MaxTransformPixels
+			options.Still = o.header.Pixels() > imagefile.MaxTransformPixels
 			// Whether it is transparent is known after the examination only.
 			j := render.Job{Header: o.header, Alpha: true, Options: options, Format: f}
 			wantWithin(t, o.path+", "+string(f), render.RenderCost(j), func(p *render.Pool) error {
@@ -106,7 +108,7 @@ func TestWhatIsTakenIsMade(t *testing.T) {
 	if render.RaceDetector {
 		t.Skip("the race detector needs memory of its own")
 	}
-	for _, made := range render.CostlyPictures(t) {
+	for _, made := range imagefiletest.CostlyPictures(t) {
 		path := filepath.Join(t.TempDir(), made.Name)
 		if err := os.WriteFile(path, made.Content, 0o600); err != nil {
 			t.Fatal(err)
@@ -120,14 +122,14 @@ func TestWhatIsTakenIsMade(t *testing.T) {
 			_, err := p.Examine(t.Context(), o.file, o.header)
 			return err
 		})
-		usual := render.JPEG
+		usual := imagefile.JPEG
 		switch {
 		case o.header.Frames > 1:
-			usual = render.GIF
+			usual = imagefile.GIF
 		case made.Alpha:
-			usual = render.PNG
+			usual = imagefile.PNG
 		}
-		for _, f := range []render.Format{usual, render.WebP} {
+		for _, f := range []imagefile.Format{usual, imagefile.WebP} {
 			j := render.Job{Header: o.header, Alpha: made.Alpha, Options: fullSize, Format: f}
 			wantWithin(t, o.path+", "+string(f), render.RenderCost(j), func(p *render.Pool) error {
 				if !p.Makes(j, int64(len(made.Content))) {
@@ -144,24 +146,24 @@ func TestWhatIsTakenIsMade(t *testing.T) {
 func TestTooLittleMemory(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		header render.Header
+		header imagefile.Header
 		memory int64 // bytes
 		takes  bool
 	}{
-		{"a photograph", render.Header{Format: render.JPEG, Width: 4000, Height: 3000, Scans: 1}, 300 << 20, true},
-		{"a telephone's HEIC", render.Header{Format: render.HEIC, Width: 4032, Height: 3024}, 256 << 20, true},
-		{"a telephone's HEIC", render.Header{Format: render.HEIC, Width: 8064, Height: 6048}, 1200 << 20, true},
-		{"a telephone's HEIC", render.Header{Format: render.HEIC, Width: 8064, Height: 6048}, 600 << 20, false},
-		{"a WebP", render.Header{Format: render.WebP, Width: 10_000, Height: 10_000}, 4 << 30, true},
-		{"a WebP", render.Header{Format: render.WebP, Width: 10_000, Height: 10_000}, 2 << 30, false},
-		{"an animation", render.Header{Format: render.GIF, Width: 7_000, Height: 7_000, Frames: 2}, 4 << 30, true},
-		{"an animation", render.Header{Format: render.GIF, Width: 7_000, Height: 7_000, Frames: 2}, 1 << 30, false},
+		{"a photograph", imagefile.Header{Format: imagefile.JPEG, Width: 4000, Height: 3000, Scans: 1}, 300 << 20, true},
+		{"a telephone's HEIC", imagefile.Header{Format: imagefile.HEIC, Width: 4032, Height: 3024}, 256 << 20, true},
+		{"a telephone's HEIC", imagefile.Header{Format: imagefile.HEIC, Width: 8064, Height: 6048}, 1200 << 20, true},
+		{"a telephone's HEIC", imagefile.Header{Format: imagefile.HEIC, Width: 8064, Height: 6048}, 600 << 20, false},
+		{"a WebP", imagefile.Header{Format: imagefile.WebP, Width: 10_000, Height: 10_000}, 4 << 30, true},
+		{"a WebP", imagefile.Header{Format: imagefile.WebP, Width: 10_000, Height: 10_000}, 2 << 30, false},
+		{"an animation", imagefile.Header{Format: imagefile.GIF, Width: 7_000, Height: 7_000, Frames: 2}, 4 << 30, true},
+		{"an animation", imagefile.Header{Format: imagefile.GIF, Width: 7_000, Height: 7_000, Frames: 2}, 1 << 30, false},
 	} {
 		c.header.Orientation, c.header.Frames = 1, max(1, c.header.Frames)
 		err := render.CheckMemory(c.memory, c.header)
-		var refused *render.LimitError
+		var refused *imagefile.LimitError
 		if c.takes && err != nil || !c.takes && (!errors.As(err, &refused) ||
-			refused.What != render.LimitMemory || refused.Allowed != c.memory>>20) {
+			refused.What != imagefile.LimitMemory || refused.Allowed != c.memory>>20) {
 			t.Errorf("%s with %d MiB: %v", c.name, c.memory>>20, err)
 		}
 	}
@@ -169,17 +171,17 @@ func TestTooLittleMemory(t *testing.T) {
 
 // TestLimitsFit has the documented limits, and what is made of them, fit into what a worker may have.
 func TestLimitsFit(t *testing.T) {
-	for f, side := range map[render.Format][2]int{
-		render.JPEG: {10_000, 10_000}, render.PNG: {10_000, 10_000}, render.WebP: {10_000, 10_000},
-		render.GIF: {10_000, 10_000}, render.HEIC: {8_192, 6_152}, render.AVIF: {8_192, 6_152},
+	for f, side := range map[imagefile.Format][2]int{
+		imagefile.JPEG: {10_000, 10_000}, imagefile.PNG: {10_000, 10_000}, imagefile.WebP: {10_000, 10_000},
+		imagefile.GIF: {10_000, 10_000}, imagefile.HEIC: {8_192, 6_152}, imagefile.AVIF: {8_192, 6_152},
 	} {
-		h := render.Header{Format: f, Width: side[0], Height: side[1], Orientation: 1, Frames: 1, Scans: 10}
+		h := imagefile.Header{Format: f, Width: side[0], Height: side[1], Orientation: 1, Frames: 1, Scans: 10}
 		if err := render.CheckMemory(1<<40, h); err != nil {
 			t.Errorf("%s: %v", f, err)
 		}
 		animation := h
 		animation.Width, animation.Height, animation.Frames = 10_000, 5_000, 2
-		if err := render.CheckMemory(1<<40, animation); f == render.GIF || f == render.WebP {
+		if err := render.CheckMemory(1<<40, animation); f == imagefile.GIF || f == imagefile.WebP {
 			if err != nil {
 				t.Errorf("an animation as %s: %v", f, err)
 			}
@@ -197,7 +199,7 @@ func TestLargeMemoryIsForOneJob(t *testing.T) {
 	large := pngHeader
 	large.Width, large.Height = 6000, 6000 // 275 MiB by estimate
 	for _, c := range []struct {
-		header render.Header
+		header imagefile.Header
 		mib    int
 		fits   bool
 	}{{pngHeader, 16, true}, {large, 300, true}, {pngHeader, 200, false}, {large, 500, false}} {

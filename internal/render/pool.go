@@ -1,7 +1,7 @@
 // Package render makes renditions out of originals without ever decoding a pixel in this process.
 //
-// What a file says of itself is read here, in Go: ReadHeader, Limits. What to do to its pixels is
-// said by Options and their Plan. The pixels themselves are handled by workers: processes of the
+// Package imagefile reads the header of an original. Options and their Plan say what to do to its
+// pixels. The pixels themselves are handled by workers: processes of the
 // same binary that a Pool starts, shut into a sandbox (WorkerMain) and talks to in small frames
 // over a socket. A job is one frame and its open files; a worker has one job at a time. A file that
 // crashes, hangs or bloats a decoder costs its own job and one process. Whatever a worker says or
@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/limit"
 )
 
@@ -76,10 +77,10 @@ type Facts struct {
 
 // A Job is one rendition to make.
 type Job struct {
-	Header  Header
+	Header  imagefile.Header
 	Alpha   bool
 	Options Options
-	Format  Format // of the output
+	Format  imagefile.Format // of the output
 }
 
 // Output is what was made; the Pool has checked its type and size.

@@ -19,16 +19,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
-var pngHeader = render.Header{Format: render.PNG, Width: 40, Height: 30, Orientation: 1, Frames: 1}
+var pngHeader = imagefile.Header{Format: imagefile.PNG, Width: 40, Height: 30, Orientation: 1, Frames: 1}
 
 // pngJob is a rendition of 20x15 pixels.
 var pngJob = render.Job{
 	Header:  pngHeader,
 	Options: render.Options{Width: 20, Fit: render.ScaleDown, Metadata: render.MetadataNone},
-	Format:  render.PNG,
+	Format:  imagefile.PNG,
 }
 
 // newFakePool starts a Pool of fake workers.
@@ -204,12 +205,12 @@ func TestOutputIsNotTrusted(t *testing.T) {
 		}
 	}
 	job := pngJob
-	job.Format = render.WebP
+	job.Format = imagefile.WebP
 	_, err := p.Render(t.Context(), command(t, "ok"), command(t, ""), job)
 	if !errors.Is(err, render.ErrWorker) || !strings.Contains(err.Error(), "png, not webp") {
 		t.Errorf("got %v for a PNG that should be a WebP", err)
 	}
-	for _, bad := range []render.Format{render.AVIF, render.HEIC, "svg", ""} {
+	for _, bad := range []imagefile.Format{imagefile.AVIF, imagefile.HEIC, "svg", ""} {
 		job.Format = bad
 		if _, err := p.Render(t.Context(), command(t, "ok"), command(t, ""), job); err == nil {
 			t.Errorf("%q was made", bad)

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"calotype/internal/imagefile"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ type Engine interface {
 	// Version names the pipeline and its libraries. Renditions of different versions may differ.
 	Version() string
 	// Examine decodes all of in strictly. h is what ReadHeader said of it.
-	Examine(in *os.File, h Header) (Facts, error)
+	Examine(in *os.File, h imagefile.Header) (Facts, error)
 	// Render writes the rendition of in to out, an empty file.
 	Render(in, out *os.File, j Job) (Output, error)
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
-	"calotype/internal/render"
 )
 
 func TestWriteResult(t *testing.T) {
@@ -287,7 +287,7 @@ func TestUploadedImage(t *testing.T) {
 	t.Parallel()
 	name := "cat.jpg"
 	img := images.Image{ID: "i", Filename: &name, Original: &images.Original{
-		Header: render.Header{Format: render.JPEG, Width: 30, Height: 40, Frames: 1},
+		Header: imagefile.Header{Format: imagefile.JPEG, Width: 30, Height: 40, Frames: 1},
 		Width:  40, Height: 30, Size: 99, SHA256: "ab", Thumbhash: "dGg=",
 	}}
 	want := []string{"id", "filename", "uploaded", "requireSignedURLs", "variants", "original"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -202,7 +203,7 @@ func (r *rendering) background() ([]float64, error) {
 
 // flatten puts the picture on a background where transparency is not wanted or cannot be kept.
 func (r *rendering) flatten() error {
-	if !r.im.alpha() || r.job.Format != render.JPEG && r.job.Options.Background == "" {
+	if !r.im.alpha() || r.job.Format != imagefile.JPEG && r.job.Options.Background == "" {
 		return nil
 	}
 	r.changed = true

@@ -8,11 +8,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
 // corpusFile opens a file of the corpus that CALOTYPE_CORPUS names.
-func corpusFile(t testing.TB, name string) (*os.File, render.Header) {
+func corpusFile(t testing.TB, name string) (*os.File, imagefile.Header) {
 	t.Helper()
 	dir := os.Getenv("CALOTYPE_CORPUS")
 	if dir == "" {
@@ -53,7 +54,7 @@ func distance(t *testing.T, a, b image.Image) float64 {
 }
 
 // shown renders a file of the corpus to a small PNG.
-func shown(t *testing.T, name string, edit func(*render.Header)) image.Image {
+func shown(t *testing.T, name string, edit func(*imagefile.Header)) image.Image {
 	t.Helper()
 	in, h := corpusFile(t, name)
 	if edit != nil {
@@ -70,7 +71,7 @@ func TestCorpusOrientation(t *testing.T) {
 			t.Errorf("%s differs from the first by %.1f", name, d)
 		}
 	}
-	ignored := func(h *render.Header) { h.Orientation = 2 }
+	ignored := func(h *imagefile.Header) { h.Orientation = 2 }
 	if d := distance(t, first, shown(t, "orientation/orient__Portrait_1.jpg", ignored)); d < 20 {
 		t.Errorf("mirrored it differs by %.1f only: the measure is no good", d)
 	}
@@ -132,7 +133,7 @@ func BenchmarkRender(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer out.Close()
-	for _, f := range []render.Format{render.JPEG, render.WebP, render.PNG} {
+	for _, f := range []imagefile.Format{imagefile.JPEG, imagefile.WebP, imagefile.PNG} {
 		b.Run(string(f), func(b *testing.B) {
 			e := newEngine(b)
 			j := render.Job{

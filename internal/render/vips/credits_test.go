@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -48,7 +49,7 @@ func TestCredits(t *testing.T) {
 	} {
 		for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 			in, h := fileOf(t, insert(plain, 2, jpegSegment(0xe1, exifOf(order, texts))))
-			got := made(t, in, render.Job{Header: h, Options: o, Format: render.JPEG})
+			got := made(t, in, render.Job{Header: h, Options: o, Format: imagefile.JPEG})
 			delete(texts, 0x010f)
 			at := bytes.Index(got, []byte(exifPrefix))
 			if at < 0 {
@@ -75,7 +76,7 @@ func TestCredits(t *testing.T) {
 			map[uint16]string{0x010f: "MAKER\x00"}))),
 	} {
 		in, h := fileOf(t, data)
-		got := made(t, in, render.Job{Header: h, Options: o, Format: render.JPEG})
+		got := made(t, in, render.Job{Header: h, Options: o, Format: imagefile.JPEG})
 		if bytes.Contains(got, []byte("Exif")) {
 			t.Errorf("%s in the original, EXIF in the rendition", name)
 		}

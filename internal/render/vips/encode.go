@@ -11,6 +11,7 @@ import (
 	"slices"
 	"unsafe"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -49,11 +50,11 @@ func (r *rendering) encode() error {
 		return takeError()
 	}
 	switch {
-	case r.job.Format == render.WebP:
+	case r.job.Format == imagefile.WebP:
 		return r.rewrite(func(made []byte) ([]byte, error) {
 			// libvips 8.14 puts an EXIF block with the resolution into every WebP, asked or not.
 			var clean bytes.Buffer
-			err := render.Strip(&clean, bytes.NewReader(made), int64(len(made)), render.WebP)
+			err := imagefile.Strip(&clean, bytes.NewReader(made), int64(len(made)), imagefile.WebP)
 			return clean.Bytes(), err
 		})
 	case r.credits != nil:
@@ -107,13 +108,13 @@ func withEXIF(jpeg, content []byte) ([]byte, error) {
 func (r *rendering) save(target *C.VipsTarget) C.int {
 	w, h := r.im.width(), r.im.height()
 	switch r.job.Format {
-	case render.JPEG:
+	case imagefile.JPEG:
 		progressive := w*h >= progressiveFrom && max(w, h) <= progressiveSide
 		return C.shim_save_jpeg(r.im.c, target, r.quality(jpegQuality), flag(progressive),
 			flag(r.rule() != render.MetadataKeep))
-	case render.PNG:
+	case imagefile.PNG:
 		return C.shim_save_png(r.im.c, target, pngLevel)
-	case render.WebP:
+	case imagefile.WebP:
 		effort := webpEffort
 		if r.rows != nil || w*h >= webpLarge {
 			effort = animationEffort

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -29,7 +30,7 @@ func newEngine(t testing.TB) *engine {
 }
 
 // fileOf writes a picture into a file and reads its header.
-func fileOf(t testing.TB, data []byte) (*os.File, render.Header) {
+func fileOf(t testing.TB, data []byte) (*os.File, imagefile.Header) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "in")
 	if err := os.WriteFile(name, data, 0o600); err != nil {
@@ -40,7 +41,7 @@ func fileOf(t testing.TB, data []byte) (*os.File, render.Header) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	h, err := render.ReadHeader(f, int64(len(data)))
+	h, err := imagefile.ReadHeader(f, int64(len(data)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,9 +67,9 @@ func made(t testing.TB, in *os.File, j render.Job) []byte {
 }
 
 // picture renders a job to PNG and decodes that.
-func picture(t testing.TB, in *os.File, h render.Header, o render.Options) image.Image {
+func picture(t testing.TB, in *os.File, h imagefile.Header, o render.Options) image.Image {
 	t.Helper()
-	return decode(t, made(t, in, render.Job{Header: h, Options: o, Format: render.PNG}))
+	return decode(t, made(t, in, render.Job{Header: h, Options: o, Format: imagefile.PNG}))
 }
 
 func decode(t testing.TB, data []byte) image.Image {
@@ -221,11 +222,11 @@ func TestTransparency(t *testing.T) {
 		t.Errorf("the edge is %v", edge)
 	}
 	for _, c := range []struct {
-		f          render.Format
+		f          imagefile.Format
 		background string
 		want       color.NRGBA
 	}{
-		{render.JPEG, "", white}, {render.JPEG, "#1eb41e", green}, {render.PNG, "#1eb41e", green},
+		{imagefile.JPEG, "", white}, {imagefile.JPEG, "#1eb41e", green}, {imagefile.PNG, "#1eb41e", green},
 	} {
 		o := render.Options{Width: 50, Fit: render.ScaleDown, Background: c.background}
 		m := decode(t, made(t, in, render.Job{Header: h, Options: o, Format: c.f}))
@@ -256,7 +257,7 @@ func TestDepths(t *testing.T) {
 		"palette": {palette, blue},
 	} {
 		in, h := fileOf(t, encodePNG(t, c.m))
-		for _, f := range []render.Format{render.PNG, render.JPEG, render.GIF} {
+		for _, f := range []imagefile.Format{imagefile.PNG, imagefile.JPEG, imagefile.GIF} {
 			for _, o := range []render.Options{
 				{Width: 32, Fit: render.ScaleDown},
 				{Width: 32, Height: 64, Fit: render.Pad, Background: "#1eb41e"},
@@ -305,7 +306,7 @@ func TestAnimation(t *testing.T) {
 	}
 	o := render.Options{Width: 30, Height: 30, Fit: render.Pad, Background: "#808080"}
 	g, err := gif.DecodeAll(bytes.NewReader(made(t, in,
-		render.Job{Header: h, Options: o, Format: render.GIF})))
+		render.Job{Header: h, Options: o, Format: imagefile.GIF})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,12 +322,12 @@ func TestAnimation(t *testing.T) {
 		wantAt(t, canvas, 27, 15, grey, 12)
 	}
 	for _, c := range []struct {
-		f      render.Format
+		f      imagefile.Format
 		still  bool
 		frames int
 	}{
-		{render.WebP, false, 3}, {render.WebP, true, 1}, {render.GIF, true, 1},
-		{render.PNG, false, 1}, {render.JPEG, false, 1},
+		{imagefile.WebP, false, 3}, {imagefile.WebP, true, 1}, {imagefile.GIF, true, 1},
+		{imagefile.PNG, false, 1}, {imagefile.JPEG, false, 1},
 	} {
 		o := render.Options{Width: 30, Fit: render.ScaleDown, Still: c.still}
 		data := made(t, in, render.Job{Header: h, Options: o, Format: c.f})
@@ -336,11 +337,11 @@ func TestAnimation(t *testing.T) {
 		}
 	}
 	// And an animated WebP as the source.
-	web := made(t, in, render.Job{Header: h, Options: render.Options{}, Format: render.WebP})
+	web := made(t, in, render.Job{Header: h, Options: render.Options{}, Format: imagefile.WebP})
 	in, h = fileOf(t, web)
 	o = render.Options{Width: 30, Height: 20, Fit: render.Cover}
 	g, err = gif.DecodeAll(bytes.NewReader(made(t, in,
-		render.Job{Header: h, Options: o, Format: render.GIF})))
+		render.Job{Header: h, Options: o, Format: imagefile.GIF})))
 	if err != nil || len(g.Image) != 3 || g.Delay[2] != 20 || g.LoopCount != 3 {
 		t.Errorf("back from WebP: %+v, %v", g, err)
 	}

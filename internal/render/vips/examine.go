@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"unsafe"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -17,16 +18,16 @@ const thumbSide = 100
 //
 // libvips is strict about every complaint of libjpeg and libpng. Where no pixel of a picture that it
 // refuses is missing or damaged, the picture is taken.
-func (e *engine) Examine(in *os.File, h render.Header) (render.Facts, error) {
+func (e *engine) Examine(in *os.File, h imagefile.Header) (render.Facts, error) {
 	facts, err := e.examine(in, h, true)
 	if !errors.Is(err, render.ErrUndecodable) {
 		return facts, err
 	}
 	var whole error
 	switch h.Format {
-	case render.JPEG:
+	case imagefile.JPEG:
 		whole = wholeJPEG(in)
-	case render.PNG:
+	case imagefile.PNG:
 		whole = wholePNG(in)
 	default:
 		return facts, err
@@ -42,10 +43,10 @@ func wholePNG(in *os.File) error {
 	if err != nil {
 		return fmt.Errorf("measuring the input: %w", err)
 	}
-	return render.WholePNG(in, info.Size())
+	return imagefile.WholePNG(in, info.Size())
 }
 
-func (e *engine) examine(in *os.File, h render.Header, strict bool) (render.Facts, error) {
+func (e *engine) examine(in *os.File, h imagefile.Header, strict bool) (render.Facts, error) {
 	runtime.LockOSThread() // as in render
 	defer runtime.UnlockOSThread()
 	r, err := start(in, nil, render.Job{Header: h}, thumbPlan(h), strict)
@@ -77,7 +78,7 @@ func (e *engine) examine(in *os.File, h render.Header, strict bool) (render.Fact
 }
 
 // thumbPlan scales a picture down to its thumbnail.
-func thumbPlan(h render.Header) render.Plan {
+func thumbPlan(h imagefile.Header) render.Plan {
 	w, hh := h.Shown()
 	if longest := max(w, hh); longest > thumbSide {
 		w, hh = max(1, w*thumbSide/longest), max(1, hh*thumbSide/longest)

@@ -2,8 +2,7 @@ package vips
 
 // #include "shim.h"
 import "C"
-
-import "calotype/internal/render"
+import "calotype/internal/imagefile"
 
 // cut takes the middle of a picture of which most would be cut off after the resize.
 func (r *rendering) cut() error {
@@ -114,7 +113,7 @@ func (r *rendering) pad() error {
 		return nil
 	}
 	r.changed = true
-	if r.im.alpha() && r.job.Options.Background == "" && r.job.Format != render.JPEG {
+	if r.im.alpha() && r.job.Options.Background == "" && r.job.Format != imagefile.JPEG {
 		return r.im.embed(p.PadX, p.PadY, p.CanvasW, p.CanvasH, make([]float64, r.im.bands()))
 	}
 	fill, err := r.background()

@@ -3,10 +3,10 @@ package vips
 import (
 	"math"
 
-	"calotype/internal/render"
+	"calotype/internal/imagefile"
 )
 
-// This file computes the tables and the matrix by which a render.Colour becomes sRGB.
+// This file computes the tables and the matrix by which a imagefile.Colour becomes sRGB.
 
 // srgbPrimaries are the chromaticities of red, green, blue and white of sRGB.
 var srgbPrimaries = [8]float64{0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290}
@@ -17,16 +17,16 @@ var srgbPrimaries = [8]float64{0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.329
 const brightest = 2 * 203
 
 // likeSRGB reports whether a Colour is that of sRGB as far as can be seen.
-func likeSRGB(c render.Colour) bool {
-	return c.Transfer == render.TransferSRGB && samePrimaries(c)
+func likeSRGB(c imagefile.Colour) bool {
+	return c.Transfer == imagefile.TransferSRGB && samePrimaries(c)
 }
 
 // bright reports whether a Colour is of high dynamic range.
-func bright(c render.Colour) bool {
-	return c.Transfer == render.TransferPQ || c.Transfer == render.TransferHLG
+func bright(c imagefile.Colour) bool {
+	return c.Transfer == imagefile.TransferPQ || c.Transfer == imagefile.TransferHLG
 }
 
-func samePrimaries(c render.Colour) bool {
+func samePrimaries(c imagefile.Colour) bool {
 	if c.Primaries == ([8]float64{}) {
 		return true
 	}
@@ -40,21 +40,21 @@ func samePrimaries(c render.Colour) bool {
 
 // light returns the light of a number, both 0 to 1; above 1 what is brighter than a
 // screen shows.
-func light(c render.Colour, v float64) float64 {
+func light(c imagefile.Colour, v float64) float64 {
 	switch {
-	case c.Transfer == render.TransferPQ:
+	case c.Transfer == imagefile.TransferPQ:
 		const m1, m2 = 2610.0 / 16384, 2523.0 / 4096 * 128
 		const c1, c2, c3 = 3424.0 / 4096, 2413.0 / 4096 * 32, 2392.0 / 4096 * 32
 		p := math.Pow(v, 1/m2)
 		return math.Pow(max(p-c1, 0)/(c2-c3*p), 1/m1) * 10_000 / brightest
-	case c.Transfer == render.TransferHLG:
+	case c.Transfer == imagefile.TransferHLG:
 		const a, b, d = 0.17883277, 0.28466892, 0.55991073
 		scene := v * v / 3
 		if v > 0.5 {
 			scene = (math.Exp((v-d)/a) + b) / 12
 		}
 		return math.Pow(scene, 1.2) * 1000 / brightest
-	case c.Transfer == render.TransferGamma:
+	case c.Transfer == imagefile.TransferGamma:
 		return math.Pow(v, c.Gamma)
 	case v <= 0.04045:
 		return v / 12.92
@@ -158,7 +158,7 @@ func adapt(p [8]float64) (m matrix, ok bool) {
 
 // toLinearSRGB returns the matrix from linear light in a Colour's primaries to that in sRGB's; not
 // ok when the primaries make no sense.
-func toLinearSRGB(c render.Colour) (m matrix, ok bool) {
+func toLinearSRGB(c imagefile.Colour) (m matrix, ok bool) {
 	xyz, ok := toXYZ(c.Primaries)
 	if !ok {
 		return matrix{}, false

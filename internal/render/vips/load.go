@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"unsafe"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
-var kinds = map[render.Format]C.Kind{
-	render.JPEG: C.KIND_JPEG, render.PNG: C.KIND_PNG, render.GIF: C.KIND_GIF,
-	render.WebP: C.KIND_WEBP, render.AVIF: C.KIND_HEIF, render.HEIC: C.KIND_HEIF,
+var kinds = map[imagefile.Format]C.Kind{
+	imagefile.JPEG: C.KIND_JPEG, imagefile.PNG: C.KIND_PNG, imagefile.GIF: C.KIND_GIF,
+	imagefile.WebP: C.KIND_WEBP, imagefile.AVIF: C.KIND_HEIF, imagefile.HEIC: C.KIND_HEIF,
 }
 
 // load opens the file, already small where the decoder can.
@@ -26,7 +27,7 @@ func (r *rendering) load() error {
 		return err
 	}
 	l := loading{strict: r.strict, scale: 1, pages: 1}
-	if f == render.JPEG {
+	if f == imagefile.JPEG {
 		r.shrunk = r.shrink()
 		l.shrink = r.shrunk
 	}
@@ -34,7 +35,7 @@ func (r *rendering) load() error {
 		l.pages = r.job.Header.Frames
 	}
 	im, err := r.source.load(kind, l)
-	if err == nil && f == render.WebP && l.pages == 1 && !im.alpha() {
+	if err == nil && f == imagefile.WebP && l.pages == 1 && !im.alpha() {
 		// libwebp scales hidden colours with the others: what has alpha is not scaled by it.
 		if r.shrunk = r.shrink(); r.shrunk > 1 {
 			l.scale = 1 / float64(r.shrunk)
@@ -60,13 +61,13 @@ func (r *rendering) prepare() error {
 		return fmt.Errorf("measuring the input: %w", err)
 	}
 	f := r.job.Header.Format
-	if r.described, err = render.ReadColour(r.in, info.Size(), f); err != nil {
+	if r.described, err = imagefile.ReadColour(r.in, info.Size(), f); err != nil {
 		return fmt.Errorf("%w: reading the colours: %w", render.ErrUndecodable, err)
 	}
 	switch f {
-	case render.AVIF, render.HEIC:
+	case imagefile.AVIF, imagefile.HEIC:
 		return r.patchHEIF(info.Size())
-	case render.GIF:
+	case imagefile.GIF:
 		return r.patchGIF(info.Size())
 	}
 	return nil
@@ -87,7 +88,7 @@ func (r *rendering) replace(file []byte) error {
 
 // patchGIF has libvips read the GIF in a form that it shows as browsers do.
 func (r *rendering) patchGIF(size int64) error {
-	file, changed, err := render.PlainGIF(r.in, size)
+	file, changed, err := imagefile.PlainGIF(r.in, size)
 	if err != nil {
 		return fmt.Errorf("%w: reading the GIF: %w", render.ErrUndecodable, err)
 	}
@@ -103,7 +104,7 @@ func (r *rendering) wantsFrames() bool {
 		return false
 	}
 	f := r.job.Format
-	return r.out == nil || !r.job.Options.Still && (f == render.GIF || f == render.WebP)
+	return r.out == nil || !r.job.Options.Still && (f == imagefile.GIF || f == imagefile.WebP)
 }
 
 // target is the size to scale to, in the orientation in which the pixels are stored.
@@ -188,7 +189,7 @@ func (r *rendering) canvas() error {
 		return nil
 	}
 	switch h.Format {
-	case render.GIF:
+	case imagefile.GIF:
 		r.alpha = true
 		if !r.im.alpha() {
 			if err := r.im.addAlpha(); err != nil {
@@ -196,7 +197,7 @@ func (r *rendering) canvas() error {
 			}
 		}
 		return r.im.embed(0, 0, h.Width, h.Height, make([]float64, r.im.bands()))
-	case render.JPEG, render.WebP:
+	case imagefile.JPEG, imagefile.WebP:
 		// Shrunk by the decoder, which may round either way.
 		s := r.shrunk
 		if s > 1 && near(w, h.Width, s) && near(hh, h.Height, s) {

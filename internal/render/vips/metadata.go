@@ -3,6 +3,7 @@ package vips
 import (
 	"strings"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -44,7 +45,7 @@ const (
 
 // rule is the metadata rule of the rendition. Only a JPEG has any.
 func (r *rendering) rule() render.Metadata {
-	if r.job.Format != render.JPEG {
+	if r.job.Format != imagefile.JPEG {
 		return render.MetadataNone
 	}
 	return r.job.Options.Metadata

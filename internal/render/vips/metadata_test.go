@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -50,18 +51,18 @@ func TestMetadata(t *testing.T) {
 	}
 	for _, c := range []struct {
 		rule render.Metadata
-		f    render.Format
+		f    imagefile.Format
 		has  map[string]bool
 	}{
-		{render.MetadataNone, render.JPEG, nil},
-		{"", render.JPEG, nil},
-		{render.MetadataCopyright, render.JPEG,
+		{render.MetadataNone, imagefile.JPEG, nil},
+		{"", imagefile.JPEG, nil},
+		{render.MetadataCopyright, imagefile.JPEG,
 			map[string]bool{"ARTIST-NAME": true, "COPYRIGHT-NOTE": true, "Exif": true}},
-		{render.MetadataKeep, render.JPEG, map[string]bool{
+		{render.MetadataKeep, imagefile.JPEG, map[string]bool{
 			"ARTIST-NAME": true, "COPYRIGHT-NOTE": true, "MAKER-CANARY": true, "Exif": true}},
-		{render.MetadataKeep, render.PNG, nil},
-		{render.MetadataKeep, render.WebP, nil},
-		{render.MetadataCopyright, render.WebP, nil},
+		{render.MetadataKeep, imagefile.PNG, nil},
+		{render.MetadataKeep, imagefile.WebP, nil},
+		{render.MetadataCopyright, imagefile.WebP, nil},
 	} {
 		o := render.Options{Width: 30, Fit: render.ScaleDown, Metadata: c.rule}
 		data := made(t, in, render.Job{Header: h, Options: o, Format: c.f})
@@ -108,7 +109,7 @@ func TestHeaderLies(t *testing.T) {
 	if _, err := newEngine(t).Examine(in, h); !errors.Is(err, render.ErrUndecodable) {
 		t.Errorf("got %v", err)
 	}
-	h.Width, h.Format = 40, render.JPEG
+	h.Width, h.Format = 40, imagefile.JPEG
 	if _, err := newEngine(t).Examine(in, h); !errors.Is(err, render.ErrUndecodable) {
 		t.Errorf("a PNG as a JPEG: %v", err)
 	}

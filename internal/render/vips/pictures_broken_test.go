@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -27,7 +28,7 @@ func changed(data []byte, at int, to byte) []byte {
 func TestWholeJPEG(t *testing.T) {
 	in, h := fileOf(t, encodePNG(t, smooth(400, 300)))
 	o := render.Options{Fit: render.ScaleDown, Quality: 85}
-	progressive := made(t, in, render.Job{Header: h, Options: o, Format: render.JPEG})
+	progressive := made(t, in, render.Job{Header: h, Options: o, Format: imagefile.JPEG})
 	data := encodedJPEG(t, smooth(160, 120))
 	end := scan(data)
 	dqt := bytes.Index(data, []byte{0xff, 0xdb})

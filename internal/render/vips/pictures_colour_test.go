@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -122,20 +123,20 @@ func TestForeignProfiles(t *testing.T) {
 func TestLight(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		c    render.Colour
+		c    imagefile.Colour
 		v    float64
 		want float64
 	}{
-		{render.Colour{}, 0, 0}, {render.Colour{}, 1, 1},
-		{render.Colour{Transfer: render.TransferGamma, Gamma: 2}, 0.5, 0.25},
-		{render.Colour{Transfer: render.TransferPQ}, 1, 10_000.0 / 406},
-		{render.Colour{Transfer: render.TransferHLG}, 1, 1000.0 / 406},
+		{imagefile.Colour{}, 0, 0}, {imagefile.Colour{}, 1, 1},
+		{imagefile.Colour{Transfer: imagefile.TransferGamma, Gamma: 2}, 0.5, 0.25},
+		{imagefile.Colour{Transfer: imagefile.TransferPQ}, 1, 10_000.0 / 406},
+		{imagefile.Colour{Transfer: imagefile.TransferHLG}, 1, 1000.0 / 406},
 	} {
 		if got := light(c.c, c.v); got < c.want-0.001 || got > c.want+0.001 {
 			t.Errorf("%+v of %v is %v, want %v", c.c, c.v, got, c.want)
 		}
 	}
-	same, ok := toLinearSRGB(render.Colour{Primaries: srgbPrimaries})
+	same, ok := toLinearSRGB(imagefile.Colour{Primaries: srgbPrimaries})
 	for i, v := range same {
 		if want := float64((i%4+3)/4 ^ 1); !ok || v < want-1e-6 || v > want+1e-6 {
 			t.Errorf("sRGB to sRGB is %v", same)

@@ -8,6 +8,7 @@ import (
 	"image/gif"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -69,7 +70,7 @@ func TestUncovered(t *testing.T) {
 		if h.Frames != 2 {
 			t.Fatalf("%s: %+v", name, h)
 		}
-		out := made(t, in, render.Job{Header: h, Format: render.GIF})
+		out := made(t, in, render.Job{Header: h, Format: imagefile.GIF})
 		g, err := gif.DecodeAll(bytes.NewReader(out))
 		if err != nil || len(g.Image) != 2 {
 			t.Fatalf("%s: %d frames, %v", name, len(g.Image), err)
@@ -135,7 +136,7 @@ func TestCanvas(t *testing.T) {
 			t.Errorf("%+v: facts %+v, %v", c, f, err)
 		}
 		got, err := gif.DecodeAll(bytes.NewReader(made(t, in,
-			render.Job{Header: h, Format: render.GIF})))
+			render.Job{Header: h, Format: imagefile.GIF})))
 		if err != nil || got.Config.Width != c.w || len(got.Image) != len(c.frames) {
 			t.Fatalf("%+v: %v, %v", c, got.Config, err)
 		}
@@ -172,7 +173,7 @@ func TestNewPalette(t *testing.T) {
 	for background, want := range map[string]color.NRGBA{"#ff0000": {255, 0, 0, 255}, "": white} {
 		o := render.Options{Width: 128, Height: 64, Fit: render.Pad, Background: background}
 		g, err := gif.DecodeAll(bytes.NewReader(made(t, in,
-			render.Job{Header: h, Options: o, Format: render.GIF})))
+			render.Job{Header: h, Options: o, Format: imagefile.GIF})))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +196,7 @@ func TestNewPalette(t *testing.T) {
 	}
 	in, h = fileOf(t, gifOf(t, 128, 128, 0, discs...))
 	g, err := gif.DecodeAll(bytes.NewReader(made(t, in, render.Job{
-		Header: h, Options: render.Options{Width: 48, Fit: render.ScaleDown}, Format: render.GIF,
+		Header: h, Options: render.Options{Width: 48, Fit: render.ScaleDown}, Format: imagefile.GIF,
 	})))
 	if err != nil {
 		t.Fatal(err)

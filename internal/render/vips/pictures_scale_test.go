@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -21,12 +22,12 @@ func TestMoire(t *testing.T) {
 		}
 	}
 	in, h := fileOf(t, encodedJPEG(t, m))
-	webIn, webH := fileOf(t, made(t, in, render.Job{Header: h, Format: render.WebP,
+	webIn, webH := fileOf(t, made(t, in, render.Job{Header: h, Format: imagefile.WebP,
 		Options: render.Options{Fit: render.ScaleDown, Quality: 95}}))
 	for _, width := range []int{240, 120} {
 		o := render.Options{Width: width, Fit: render.ScaleDown}
-		jpeg := made(t, in, render.Job{Header: h, Options: o, Format: render.PNG})
-		webp := made(t, webIn, render.Job{Header: webH, Options: o, Format: render.PNG})
+		jpeg := made(t, in, render.Job{Header: h, Options: o, Format: imagefile.PNG})
+		webp := made(t, webIn, render.Job{Header: webH, Options: o, Format: imagefile.PNG})
 		for name, data := range map[string][]byte{"JPEG": jpeg, "WebP": webp} {
 			if d := deviation(eightBits(t, data)); d > 5 {
 				t.Errorf("%s, %d wide: greys deviate by %.1f", name, width, d)
@@ -57,7 +58,7 @@ func TestHiddenColours(t *testing.T) {
 		}
 	}
 	in, h := fileOf(t, encodePNG(t, m))
-	webp := made(t, in, render.Job{Header: h, Format: render.WebP,
+	webp := made(t, in, render.Job{Header: h, Format: imagefile.WebP,
 		Options: render.Options{Fit: render.ScaleDown, Quality: 90}})
 	full := pictureOf(t, webp, whole)
 	for _, width := range []int{64, 60, 100} {
@@ -106,11 +107,11 @@ func averaged(m *image.NRGBA, width int) *image.NRGBA {
 func TestPadOfTransparency(t *testing.T) {
 	in, h := fileOf(t, encodePNG(t, flat(40, 20, color.NRGBA{200, 30, 30, 128})))
 	for _, c := range []struct {
-		f          render.Format
+		f          imagefile.Format
 		background string
 		want       color.NRGBA
 	}{
-		{render.PNG, "", nothing}, {render.PNG, "#1e1edc", blue}, {render.JPEG, "", white},
+		{imagefile.PNG, "", nothing}, {imagefile.PNG, "#1e1edc", blue}, {imagefile.JPEG, "", white},
 	} {
 		o := render.Options{Width: 40, Height: 40, Fit: render.Pad, Background: c.background}
 		m := decode(t, made(t, in, render.Job{Header: h, Options: o, Format: c.f}))

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"testing"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -153,7 +154,7 @@ func eightBits(t testing.TB, data []byte) *image.NRGBA {
 func pictureOf(t testing.TB, data []byte, o render.Options) *image.NRGBA {
 	t.Helper()
 	in, h := fileOf(t, data)
-	return eightBits(t, made(t, in, render.Job{Header: h, Options: o, Format: render.PNG}))
+	return eightBits(t, made(t, in, render.Job{Header: h, Options: o, Format: imagefile.PNG}))
 }
 
 // examined examines a file.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
@@ -61,9 +62,9 @@ type rendering struct {
 	plan   render.Plan
 
 	source    source
-	described render.Colour // what the file says of its colours besides a profile
-	shrunk    int           // by how much the decoder shrinks
-	loaded    *vipsImage    // the whole file: of an animation all frames, one below the other
+	described imagefile.Colour // what the file says of its colours besides a profile
+	shrunk    int              // by how much the decoder shrinks
+	loaded    *vipsImage       // the whole file: of an animation all frames, one below the other
 	frames    int
 	frame     int        // the one in hand
 	im        *vipsImage // what the next step works on

@@ -1,0 +1,51 @@
+package imagefile
+
+import "bytes"
+
+// A Format is a kind of picture file, by what its bytes say.
+type Format string
+
+// The formats that are taken in. JPEG, PNG, GIF and WebP are also made.
+const (
+	JPEG Format = "jpeg"
+	PNG  Format = "png"
+	GIF  Format = "gif"
+	WebP Format = "webp"
+	AVIF Format = "avif"
+	HEIC Format = "heic"
+)
+
+// MIME returns the media type that a Format is served as, such as "image/jpeg".
+func (f Format) MIME() string { return "image/" + string(f) }
+
+// signatures are the first bytes by which a format is known. A RIFF file is a WebP only when
+// "WEBP" stands at byte 8. AVIF and HEIC have no signature but the brands in their first box.
+var signatures = []struct {
+	prefix string
+	read   func(*window) (Header, error)
+}{
+	{"\xff\xd8", readJPEG},
+	{"\x89PNG\r\n\x1a\n", readPNG},
+	{"GIF87a", readGIF},
+	{"GIF89a", readGIF},
+	{"RIFF", readWebP},
+}
+
+// headerReader returns the reader for a file that begins with head, at most sniffBytes bytes of
+// it; nil when the bytes are of no listed format. The order of the tests does not matter: no file
+// can match two of them.
+func headerReader(head []byte) func(*window) (Header, error) {
+	for _, s := range signatures {
+		if !bytes.HasPrefix(head, []byte(s.prefix)) {
+			continue
+		}
+		if s.prefix == "RIFF" && (len(head) < 12 || string(head[8:12]) != "WEBP") {
+			return nil // a WAV, an AVI
+		}
+		return s.read
+	}
+	if len(head) >= 12 && string(head[4:8]) == "ftyp" {
+		return readHEIF
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+// Package imagefile reads and rewrites picture files in Go without decoding a pixel.
+//
+// ReadHeader returns what a file says of itself, ReadColour its colour space. Limits.Check refuses a
+// header. Strip copies an animation without its metadata. PlainGIF and WholePNG prepare files that a
+// decoder would misread. Each reads a file of any size through a buffer of 4 KiB, and fuzz tests run
+// over each parser.
+package imagefile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// A Header is what a picture file says of itself before a pixel is decoded.
+type Header struct {
+	Format Format
+	// Width and Height are the stored size in pixels: of the canvas for GIF and WebP, after irot,
+	// imir and clap for HEIC and AVIF, before EXIF orientation for the rest. The canvas of a GIF
+	// is grown to hold every frame, should one stick out of it.
+	Width, Height int
+	// Orientation is the EXIF orientation, 1 to 8; 1 when there is none or it is not valid.
+	// Always 1 for HEIC and AVIF, whose container has turned the picture already.
+	Orientation int
+	// Frames is 1 for a still picture. An animated PNG counts as a still.
+	Frames int
+	// MaxPixels is the size of the largest picture in the file, at least Width x Height. It is
+	// more than that in HEIC and AVIF files whose tiles, thumbnails, alpha planes or other items
+	// are larger than what is shown, or where clap cuts a small piece out of a large picture.
+	MaxPixels int64
+	// Scans is how many times a JPEG decoder goes over the pixels: 1 unless the picture is coded in
+	// several scans or is progressive. 0 for all other formats.
+	Scans int
+}
+
+// ErrUnsupported says that the bytes are not of a listed format.
+var ErrUnsupported = errors.New("imagefile: not a supported picture format")
+
+// ErrMalformed says that a file begins like a listed format but its structure is broken.
+var ErrMalformed = errors.New("imagefile: malformed picture")
+
+// errCutShort is the commonest way to be malformed.
+var errCutShort = malformed("the file is cut short")
+
+func isMalformed(err error) bool { return errors.Is(err, ErrMalformed) }
+
+// malformed returns an ErrMalformed with a reason. Reasons are shown to clients: they hold
+// figures and fixed words, never text from the file.
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
+}
+
+// Shown returns the size after orientation, in pixels.
+func (h Header) Shown() (width, height int) {
+	if h.Orientation >= 5 {
+		return h.Height, h.Width
+	}
+	return h.Width, h.Height
+}
+
+// Pixels returns the pixels of all frames together.
+func (h Header) Pixels() int64 { return int64(h.Width) * int64(h.Height) * int64(h.Frames) }
+
+// ReadHeader reads the header of the picture in the first size bytes of r. The kind of file goes
+// by its content alone.
+//
+// It refuses only what is surely broken; whether the pixels can be decoded is for a decoder to
+// say. It inflates and decodes nothing and reads through one small buffer, in time linear in
+// size at worst. The error wraps ErrUnsupported or ErrMalformed with a reason that may be shown
+// to the client, unless r itself failed.
+func ReadHeader(r io.ReaderAt, size int64) (Header, error) {
+	w := newWindow(r, size)
+	head, err := w.at(0, int(min(sniffBytes, max(size, 0))))
+	if err != nil {
+		return Header{}, err
+	}
+	read := headerReader(head)
+	if read == nil {
+		return Header{}, fmt.Errorf("%w: the file is not a JPEG, PNG, GIF, WebP, AVIF or HEIC",
+			ErrUnsupported)
+	}
+	h, err := read(w)
+	if err != nil {
+		return Header{}, err
+	}
+	if h.Width < 1 || h.Height < 1 {
+		return Header{}, malformed("a side of the picture is zero")
+	}
+	h.MaxPixels = max(h.MaxPixels, int64(h.Width)*int64(h.Height))
+	return h, nil
+}

@@ -1,0 +1,142 @@
+package imagefile
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A corpusFile is a line of the corpus's MANIFEST.tsv.
+type corpusFile struct {
+	path, category, expected, format string
+	width, height, frames            int
+	orientation                      int
+	data                             []byte
+}
+
+// readHeaderCorpus returns the files of the corpus that CALOTYPE_CORPUS names.
+func readHeaderCorpus(t *testing.T) []corpusFile {
+	t.Helper()
+	dir := os.Getenv("CALOTYPE_CORPUS")
+	if dir == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("CALOTYPE_CORPUS is not set")
+		}
+		t.Skip("CALOTYPE_CORPUS is not set")
+	}
+	manifest, err := os.Open(filepath.Join(dir, "MANIFEST.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manifest.Close()
+	var files []corpusFile
+	lines := bufio.NewScanner(manifest)
+	lines.Buffer(nil, 1<<20)
+	lines.Scan() // column names
+	for lines.Scan() {
+		f := strings.Split(lines.Text(), "\t")
+		c := corpusFile{path: f[0], category: f[1], expected: f[2], format: f[4], orientation: 1}
+		c.width, _ = strconv.Atoi(f[5]) // empty where the file has none
+		c.height, _ = strconv.Atoi(f[6])
+		c.frames, _ = strconv.Atoi(f[7])
+		if n, err := strconv.Atoi(f[8]); err == nil && n >= 1 && n <= 8 {
+			c.orientation = n // "xmp:3" and 0 stay 1
+		}
+		if c.data, err = os.ReadFile(filepath.Join(dir, f[0])); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, c)
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 100 {
+		t.Fatalf("the corpus has %d files only", len(files))
+	}
+	return files
+}
+
+var corpusFormats = map[string]Format{
+	"JPEG": JPEG, "PNG": PNG, "GIF": GIF, "WEBP": WebP, "AVIF": AVIF, "HEIC": HEIC,
+}
+
+func (c corpusFile) header() (Header, error) {
+	return ReadHeader(bytes.NewReader(c.data), int64(len(c.data)))
+}
+
+// want is the header that the manifest states.
+func (c corpusFile) want() Header {
+	h := Header{
+		Format: corpusFormats[c.format], Width: c.width, Height: c.height,
+		Orientation: c.orientation, Frames: c.frames,
+	}
+	switch h.Format {
+	case PNG:
+		h.Frames = 1 // an animated PNG counts as a still
+	case AVIF, HEIC:
+		h.Orientation = 1 // the manifest gives the EXIF tag, which counts for nothing there
+	}
+	return h
+}
+
+func TestHeaderCorpusAccepted(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for _, c := range readHeaderCorpus(t) {
+		if c.expected != "accept" || corpusFormats[c.format] == "" {
+			continue
+		}
+		checked++
+		got, err := c.header()
+		if err != nil {
+			t.Errorf("%s: %v", c.path, err)
+			continue
+		}
+		if err := DefaultLimits.Check(got); err != nil {
+			t.Errorf("%s: %v", c.path, err)
+		}
+		if got.MaxPixels < int64(got.Width)*int64(got.Height) {
+			t.Errorf("%s: the largest picture is smaller than the picture: %+v", c.path, got)
+		}
+		got.MaxPixels, got.Scans = 0, 0
+		if want := c.want(); got != want {
+			t.Errorf("%s: got %+v, want %+v", c.path, got, want)
+		}
+	}
+	if checked < 100 {
+		t.Errorf("%d files checked only", checked)
+	}
+}
+
+// TestHeaderCorpusRefused: what a header can show to be refusable is refused, by the right error.
+func TestHeaderCorpusRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range readHeaderCorpus(t) {
+		h, err := c.header()
+		if err == nil {
+			err = DefaultLimits.Check(h)
+		}
+		listed := corpusFormats[c.format] != ""
+		switch {
+		case c.expected == "refuse" && (c.category == "bomb" || c.category == "limits"):
+			if err == nil {
+				t.Errorf("%s: accepted as %+v", c.path, h)
+			}
+		case c.category == "unsupported", strings.HasPrefix(c.format, "SVG"),
+			c.expected == "refuse" && !listed:
+			if !errors.Is(err, ErrUnsupported) {
+				t.Errorf("%s: got %v, want ErrUnsupported", c.path, err)
+			}
+		}
+		var limit *LimitError
+		if err != nil && !errors.Is(err, ErrUnsupported) && !errors.Is(err, ErrMalformed) &&
+			!errors.As(err, &limit) {
+			t.Errorf("%s: an error of no kind: %v", c.path, err)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package imagefile
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// maxOverlaid bounds the pictures that others are made of, in a file: each is decoded in turn, as often
+// as it is named.
+const maxOverlaid = 64
+
+// overlay returns coding and size of an item that is a canvas with other pictures on it. These may be
+// larger than the canvas and stick out of it.
+func (t *heifTables) overlay(it *heifItem, depth int) (f Format, w, h uint32, err error) {
+	if n := len(it.derived); n < 1 || n > maxOverlaid {
+		return "", 0, 0, malformed("an overlay is made of %d pictures, not 1 to %d", n, maxOverlaid)
+	}
+	for _, id := range it.derived {
+		if f, _, _, err = t.part(id, depth); err != nil {
+			return "", 0, 0, err
+		}
+	}
+	w, h, err = t.overlayShape(it)
+	return f, w, h, err
+}
+
+// identity returns coding and size of an item that is another one, transformed once more.
+func (t *heifTables) identity(it *heifItem, depth int) (f Format, w, h uint32, err error) {
+	if n := len(it.derived); n != 1 {
+		return "", 0, 0, malformed("a picture is the same as %d others", n)
+	}
+	return t.part(it.derived[0], depth)
+}
+
+// part returns coding and size of an item that another one is made of.
+func (t *heifTables) part(id uint32, depth int) (f Format, w, h uint32, err error) {
+	it := t.items[id]
+	if it == nil || it.kind == "" {
+		return "", 0, 0, malformed("a picture is made of one that is not in the file")
+	}
+	if t.parts++; t.parts > maxOverlaid {
+		return "", 0, 0, malformed("pictures are made of more than %d others", maxOverlaid)
+	}
+	f, w, h, err = t.picture(it, depth+1)
+	t.partPixels += min(int64(w)*int64(h), math.MaxInt64/maxOverlaid) // sides are below 2^31
+	return f, w, h, err
+}
+
+// overlayShape reads the size of the canvas of an overlay: version, flags, colour in 4 x 16 bits,
+// width, height (16 bits each, or 32 when the lowest flag is set).
+func (t *heifTables) overlayShape(it *heifItem) (w, h uint32, err error) {
+	const head = 10
+	b, err := t.data(it, head+4)
+	if err != nil {
+		return 0, 0, err
+	}
+	if b[0] != 0 {
+		return 0, 0, malformed("an overlay has an unknown version")
+	}
+	if wide := b[1]&1 != 0; !wide {
+		return uint32(binary.BigEndian.Uint16(b[head:])),
+			uint32(binary.BigEndian.Uint16(b[head+2:])), nil
+	}
+	if b, err = t.data(it, head+8); err != nil {
+		return 0, 0, err
+	}
+	w, h = binary.BigEndian.Uint32(b[head:]), binary.BigEndian.Uint32(b[head+4:])
+	if w > math.MaxInt32 || h > math.MaxInt32 {
+		return 0, 0, malformed("a side of the picture is over 2,147,483,647 pixels")
+	}
+	return w, h, nil
+}

@@ -1,0 +1,103 @@
+package imagefile
+
+import "fmt"
+
+// Limits bound the pictures that are taken in. At a limit is accepted.
+type Limits struct {
+	Side            int   // pixels a side
+	Pixels          int64 // width x height of a still picture
+	HEIFPixels      int64 // the same for HEIC and AVIF, whose decoders need far more memory
+	AnimationPixels int64 // canvas x frames
+	Frames          int
+	ScanPixels      int64 // pixels x scans of a JPEG: what a decoder goes over
+}
+
+// DefaultLimits are the documented limits of the service.
+var DefaultLimits = Limits{
+	Side: 12_000, Pixels: 100_000_000,
+	HEIFPixels:      50_400_000,                // phones make 8192 x 6144 and call it 50 megapixels
+	AnimationPixels: 100_000_000, Frames: 4096, // libvips takes no more of a GIF
+	// About 2 seconds. A camera's picture has 14 scans at most: 100 megapixels of them pass. A
+	// crafted one has hundreds.
+	ScanPixels: 2_000_000_000,
+}
+
+// MaxTransformPixels is the size, over all frames, up to which an animation is transformed. A
+// larger one is only rewritten, by Strip.
+const MaxTransformPixels = 50_000_000
+
+// What a LimitError can be about.
+const (
+	LimitWidth           = "width"
+	LimitHeight          = "height"
+	LimitPixels          = "pixels"
+	LimitHiddenPixels    = "hidden pixels" // of the largest picture in the file, when not shown
+	LimitFrames          = "frames"
+	LimitAnimationPixels = "animation pixels" // canvas x frames
+	LimitScans           = "scans"
+	LimitMemory          = "memory" // of this server, in MiB
+)
+
+// limitSentences say what a limit is about, given the measured and the allowed figure.
+var limitSentences = map[string]string{
+	LimitWidth:        "the picture is %d pixels wide; at most %d are allowed",
+	LimitHeight:       "the picture is %d pixels high; at most %d are allowed",
+	LimitPixels:       "the picture has %d pixels; at most %d are allowed",
+	LimitHiddenPixels: "the file holds a picture of %d pixels; at most %d are allowed",
+	LimitFrames:       "the animation has %d frames; at most %d are allowed",
+	LimitAnimationPixels: "the animation has %d pixels, all frames together;" +
+		" at most %d are allowed",
+	LimitMemory: "the picture may need %d MiB of memory, and this server gives one picture %d MiB" +
+		" (-memory)",
+	LimitScans: "the picture is refined in %d scans; at most %d are allowed for its size",
+}
+
+// A LimitError says which limit a picture passes, with the measured and the allowed figure. Its
+// text is a sentence for the client.
+type LimitError struct {
+	What              string // LimitWidth and so on
+	Measured, Allowed int64
+}
+
+func (e *LimitError) Error() string {
+	sentence, ok := limitSentences[e.What]
+	if !ok {
+		return fmt.Sprintf("too many %s: %d; at most %d are allowed", e.What, e.Measured, e.Allowed)
+	}
+	return fmt.Sprintf(sentence, e.Measured, e.Allowed)
+}
+
+// Check returns nil when h is within all limits, a *LimitError for the first limit that it
+// passes, and an ErrMalformed when a side is zero or there is no frame. Limits must all be set:
+// a zero allows nothing.
+func (l Limits) Check(h Header) error {
+	if h.Width < 1 || h.Height < 1 || h.Frames < 1 {
+		return malformed("the picture is empty")
+	}
+	pixels := l.Pixels
+	if h.Format == HEIC || h.Format == AVIF {
+		pixels = min(pixels, l.HEIFPixels)
+	}
+	canvas := int64(h.Width) * int64(h.Height)
+	checks := []LimitError{
+		{LimitWidth, int64(h.Width), int64(l.Side)},
+		{LimitHeight, int64(h.Height), int64(l.Side)},
+		{LimitPixels, canvas, pixels},
+		{LimitHiddenPixels, h.MaxPixels, pixels},
+	}
+	if h.Scans > 1 {
+		checks = append(checks, LimitError{LimitScans, int64(h.Scans), l.ScanPixels / canvas})
+	}
+	if h.Frames > 1 {
+		checks = append(checks,
+			LimitError{LimitFrames, int64(h.Frames), int64(l.Frames)},
+			LimitError{LimitAnimationPixels, max(canvas, h.MaxPixels) * int64(h.Frames),
+				l.AnimationPixels})
+	}
+	for _, c := range checks {
+		if c.Measured > c.Allowed {
+			return &c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package imagefile
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Strip copies the GIF or WebP in the first size bytes of r to out without its metadata, its
+// pixels untouched: what is too large to transform is still never passed through as it came.
+//
+// What is copied is put together anew from the parts that show a picture: the header, colour
+// tables and profile, timing, loop count and frames. Comments, text, EXIF, XMP, unknown parts
+// and whatever stands behind the end are left out. An EXIF orientation that turns the picture is
+// kept, as the one entry of a fresh EXIF block. ReadHeader finds the same in the copy, and a copy
+// of the copy is the same again.
+//
+// r is read twice, in small pieces. An error wraps ErrMalformed when the structure is broken, and
+// ErrUnsupported for another format than f; what was written by then is of no use.
+func Strip(out io.Writer, r io.ReaderAt, size int64, f Format) error {
+	if f != GIF && f != WebP {
+		return fmt.Errorf("%w: only GIF and WebP can be rewritten", ErrUnsupported)
+	}
+	h, err := ReadHeader(r, size)
+	if err != nil {
+		return err
+	}
+	if h.Format != f {
+		return fmt.Errorf("%w: the file is not of the format that it was taken for", ErrUnsupported)
+	}
+	c := &copier{w: newWindow(r, size), out: bufio.NewWriter(out)}
+	if f == GIF {
+		err = stripGIF(c)
+	} else {
+		err = stripWebP(c, h)
+	}
+	if err = errors.Join(err, c.err); err != nil {
+		return err
+	}
+	if err := c.out.Flush(); err != nil {
+		return fmt.Errorf("writing the stripped picture: %w", err)
+	}
+	return nil
+}
+
+// A copier writes pieces of a file, and pieces made anew, one after the other. After an error it
+// writes nothing more; err is looked at in the end.
+type copier struct {
+	w     *window
+	out   *bufio.Writer
+	dry   bool  // count only
+	count int64 // bytes written so far
+	err   error
+}
+
+// put writes b.
+func (c *copier) put(b ...byte) {
+	c.count += int64(len(b))
+	if c.dry || c.err != nil {
+		return
+	}
+	if _, err := c.out.Write(b); err != nil {
+		c.err = fmt.Errorf("writing the stripped picture: %w", err)
+	}
+}
+
+// copy writes the bytes of the file at [off, end).
+func (c *copier) copy(off, end int64) {
+	if c.dry {
+		c.count += max(0, end-off)
+		return
+	}
+	for off < end && c.err == nil {
+		n := min(end-off, windowBytes)
+		b, err := c.w.at(off, int(n))
+		if err != nil {
+			c.err = err
+			return
+		}
+		c.put(b...)
+		off += n
+	}
+}
