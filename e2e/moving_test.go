@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestMovingFinds: each line of docs/moving.md that is to find something finds an example of it.
+// TestMovingFinds: each search command of docs/moving.md finds an example.
 func TestMovingFinds(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("../docs/moving.md")
@@ -19,8 +19,8 @@ func TestMovingFinds(t *testing.T) {
 	function := regexp.MustCompile(`(?m)^g\(\) .*$`).Find(doc)
 	rows := regexp.MustCompile("(?m)^- \\*\\*(.*?)\\*\\*:.*\n  `(g '.*')`$").FindAllSubmatch(doc, -1)
 	examples := map[string][]string{
-		"delivery host":                 {`src="https://imagedelivery.net/x/y/public"`},
-		"delivery by a domain of yours": {"https://example.com/cdn-cgi/imagedelivery/x/y/z"},
+		"delivery host":           {`src="https://imagedelivery.net/x/y/public"`},
+		"delivery by your domain": {"https://example.com/cdn-cgi/imagedelivery/x/y/z"},
 		"API base in scripts": {
 			"curl https://api.cloudflare.com/client/v4/accounts/$ID/images/v1"},
 		"official SDKs, Terraform": {`"github.com/cloudflare/cloudflare-go/v7"`,
