@@ -88,7 +88,7 @@ func TestAccountCommands(t *testing.T) {
 		t.Errorf("the list says nothing of the expiry: %s", tokens)
 	}
 
-	run("account", "set", id, "-max-images", "1", "-max-bytes", "1GiB", "-max-mints", "none")
+	run("account", "set", id, "-max-images", "1", "-max-bytes", "1GiB", "-max-upload-urls", "none")
 	want(as("POST", base+"v2/direct_upload"), http.StatusForbidden, "5453")
 	want(as("GET", base+"v1/stats"), http.StatusOK, `"allowed": 1`)
 	if all := run("account", "list"); !strings.Contains(all, "drafts 1 of 100000") ||

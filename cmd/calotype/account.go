@@ -46,7 +46,7 @@ func (c *accountList) Run(ctx context.Context) error {
 			if a.Suspended {
 				state = "suspended"
 			}
-			fmt.Printf("%s %s %-9s images %s, bytes %s, drafts %s, %s mints a minute, "+
+			fmt.Printf("%s %s %-9s images %s, bytes %s, drafts %s, %s upload URLs a minute, "+
 				"kept %s, %s edits a minute\n", a.ID, a.Hash,
 				state, used(a.Used.Images, a.Limits.Images), used(a.Used.Bytes, a.Limits.Bytes),
 				used(a.Used.Drafts, a.Limits.Drafts), limitText(a.Limits.Mints),
@@ -67,13 +67,13 @@ func limitText(n int64) string {
 
 type accountSet struct {
 	Store
-	ID        string     `arg:"" help:"Id of the account."`
-	MaxImages limitValue `help:"Images, open drafts included, or none."`
-	MaxBytes  limitValue `help:"Bytes of originals and open drafts, such as 10GiB, or none."`
-	MaxDrafts limitValue `help:"Drafts that wait for their upload, or none."`
-	MaxMints  limitValue `help:"One-time URLs a minute, or none."`
-	MaxKept   limitValue `help:"Bytes of events and other records kept for it, or none."`
-	MaxEdits  limitValue `help:"Edits and deletions a minute, or none."`
+	ID            string     `arg:"" help:"Id of the account."`
+	MaxImages     limitValue `help:"Images, open drafts included, or none."`
+	MaxBytes      limitValue `help:"Bytes of originals and open drafts, such as 10GiB, or none."`
+	MaxDrafts     limitValue `help:"Drafts that wait for their upload, or none."`
+	MaxUploadURLs limitValue `name:"max-upload-urls" help:"One-time URLs a minute, or none."`
+	MaxKept       limitValue `help:"Bytes of events and other records of the account, or none."`
+	MaxEdits      limitValue `help:"Edits and deletions a minute, or none."`
 }
 
 func (c *accountSet) Run(ctx context.Context) error {
@@ -84,7 +84,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 			value limitValue
 		}{
 			{"images", c.MaxImages}, {"bytes", c.MaxBytes},
-			{"drafts", c.MaxDrafts}, {"mints", c.MaxMints},
+			{"drafts", c.MaxDrafts}, {"mints", c.MaxUploadURLs},
 			{"kept", c.MaxKept}, {"edits", c.MaxEdits},
 		} {
 			if !l.value.given {
@@ -97,7 +97,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 		}
 		if !changed {
 			return errors.New("nothing to set: give -max-images, -max-bytes, -max-drafts, " +
-				"-max-mints, -max-kept or -max-edits")
+				"-max-upload-urls, -max-kept or -max-edits")
 		}
 		return nil
 	})
