@@ -1,9 +1,8 @@
-// Package blob keeps originals: immutable byte strings under keys that we choose.
+// Package blob stores originals: immutable byte strings under keys that the program chooses.
 //
-// There are two stores: a directory (Dir) and a bucket of an S3-compatible service (S3). What both
-// promise stands at Store, and package blobtest asks it of either. Open finds the store that an
-// address names. A store knows nothing of images: who may read an object, and when it is garbage,
-// is decided elsewhere.
+// There are two stores: a directory (Dir) and a bucket of an S3-compatible service (S3). Store
+// specifies their common behaviour, and package blobtest tests it for both. Open returns the store at
+// an address. Stores do not depend on images: other packages decide on access and on garbage.
 package blob
 
 import (
@@ -22,14 +21,14 @@ var ErrNotExist = errors.New("blob: no such object")
 // PageSize is the largest number of objects in one page of List.
 const PageSize = 1000
 
-// Limits of a key, in bytes: a segment is a file name, and S3 knows no key over 1024 with our
-// prefix before it.
+// Limits of a key, in bytes. A segment is a file name. S3 keys have at most 1024 bytes, including the
+// store's prefix.
 const (
 	maxKey     = 512
 	maxSegment = 255
 )
 
-// Info is what a store knows of an object.
+// Info holds the properties of an object.
 type Info struct {
 	Key      string
 	Size     int64     // bytes
@@ -38,15 +37,15 @@ type Info struct {
 
 // A Store keeps objects. Keys are non-empty slash-separated paths of the characters
 // [a-z0-9A-Z._-], of at most 512 bytes, without empty segments or segments that begin with a dot,
-// none longer than 255 bytes: other keys are refused with an error, never cleaned. No key may go
-// on, after a slash, where another ends ("a" and "a/b"): a directory cannot hold both.
+// none longer than 255 bytes. Other keys are refused with an error, never cleaned. No key may be
+// another key plus a slash and more ("a" and "a/b"), because a directory cannot hold both.
 //
-// All methods may be called at the same time.
+// All methods are safe for concurrent use.
 type Store interface {
 	// Put stores the first size bytes of f under key, durably: when it returns nil the object
-	// survives a power loss. It may move f away from f.Name(); the caller removes what is left.
-	// A key is put once; what a second Put does to it is not defined. After an error the object
-	// is absent or, seldom, there and complete; never there in part.
+	// survives a power loss. It may move f away from f.Name(); otherwise the caller removes f.
+	// A key is put once; the result of a second Put is not defined. After an error the object
+	// is absent or, rarely, complete; never incomplete.
 	Put(ctx context.Context, key string, f *os.File, size int64) error
 	// Open returns the object's bytes from the position from, in bytes, which is less than the
 	// object's size or 0; ErrNotExist when there is no object. The directory's reader is an
@@ -54,16 +53,16 @@ type Store interface {
 	Open(ctx context.Context, key string, from int64) (io.ReadCloser, error)
 	// Stat returns ErrNotExist when there is no object.
 	Stat(ctx context.Context, key string) (Info, error)
-	// Delete removes the object. Nothing there is no error.
+	// Delete removes the object. If there is no object, Delete returns nil.
 	Delete(ctx context.Context, key string) error
 	// List returns objects whose keys begin with prefix in ascending order of key (of its
-	// bytes), from after cursor ("" is the beginning; any string will do), at most PageSize,
-	// and the cursor of the next page, "" at the end. A page may be short, even empty, and yet
-	// not the last. What is put or deleted meanwhile may be listed or not.
+	// bytes), after cursor ("" is the beginning; any string is valid), at most PageSize,
+	// and the cursor of the next page, "" at the end. A page that is not the last may be short or
+	// empty. Objects that are put or deleted concurrently may be listed or not.
 	List(ctx context.Context, prefix, cursor string) (objects []Info, next string, err error)
 }
 
-// checkKey returns why key is none, nil when it is one.
+// checkKey returns an error if key is not valid.
 func checkKey(key string) error {
 	if key == "" {
 		return errors.New("blob: a key cannot be empty")
@@ -77,7 +76,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// checkPrefix returns why no key can begin with prefix, nil when one can.
+// checkPrefix returns an error if no key can begin with prefix.
 func checkPrefix(prefix string) error {
 	if len(prefix) > maxKey {
 		return fmt.Errorf("blob: a key of %d bytes; at most %d are allowed", len(prefix), maxKey)

@@ -16,39 +16,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unfinished is the folder of copies that are not complete. It lies in the store so that a rename
-// out of it cannot leave the file system, and begins with a dot so that no key leads into it.
+// unfinished is the folder of incomplete copies. It is in the store, so that a rename out of it stays
+// within the file system. It begins with a dot, so that no key leads into it.
 const unfinished = ".put"
 
-// abandonedAfter is the age at which a file in the folder unfinished has lost its writer. It is
-// generous: another process may be at work on a slow network file system.
-const abandonedAfter = 24 * time.Hour
+// staleAfter is the age from which a file in the folder unfinished counts as left by a crash. It is
+// generous, because another process may be writing to a slow network file system.
+const staleAfter = 24 * time.Hour
 
-// putAttempts bounds how often Put makes a folder anew that a Delete keeps removing.
+// putAttempts bounds the attempts of Put to make a folder that concurrent Deletes remove.
 const putAttempts = 100
 
 // A Dir is a Store in a directory: an object is the regular file at its key. Several processes
 // may use one directory at the same time.
 //
-// The order in which Put writes is what makes an object durable:
+// Put makes an object durable by the order of its steps:
 //
 //  1. fsync of the file, still under its temporary name;
 //  2. mkdir of the folders that its key needs;
-//  3. rename to its key: from now on it is listed, whole;
+//  3. rename to its key: from now on the complete object is listed;
 //  4. fsync of its folder and of every folder above it up to the root.
 //
-// A crash before 3 leaves no object, a crash after 3 a whole one. The folders above are synced
-// whether or not this Put made them: another Put may have made them and not come to its own 4. Once
-// that is done it need not be done again for as long as the folder is the same one: see folder.
+// A crash before 3 leaves no object, a crash after 3 a complete one. The folders above are synced
+// whether or not this Put made them, because another Put may have made them and not reached its step 4.
+// After that they need no further sync while the folder is the same one: see folder.
 type Dir struct {
 	root   *os.Root
-	rename func(oldPath string, folder *os.File, name string) error // renameat, but for tests
+	rename func(oldPath string, folder *os.File, name string) error // renameat, except in tests
 
-	mu      sync.RWMutex // held for reading while lasting is used
-	lasting *folder      // nil before the first Put
+	mu         sync.RWMutex // locked for reading while durableDir is used
+	durableDir *folder      // the folder of a recent Put, with a durable name; nil before the first Put
 }
 
-// OpenDir returns the store in the directory at path, which is made when it does not exist.
+// OpenDir returns the store in the directory at path. It makes the directory if it does not exist.
 func OpenDir(path string) (*Dir, error) {
 	// Put renames by path: a later change of the working directory must not matter.
 	path, err := filepath.Abs(path)
@@ -63,15 +63,15 @@ func OpenDir(path string) (*Dir, error) {
 		return nil, fmt.Errorf("opening the blob directory: %w", err)
 	}
 	d := &Dir{root: root, rename: renameAt}
-	if err := d.removeAbandoned(time.Now()); err != nil {
+	if err := d.removeStaleTemps(time.Now()); err != nil {
 		return nil, errors.Join(
 			fmt.Errorf("preparing the blob directory %s: %w", path, err), root.Close())
 	}
 	return d, nil
 }
 
-// OpenDirToRead returns the store in the directory at path without a change to it, not even what
-// OpenDir tidies: of a server that runs, or on a disk that cannot be written. It is not for Put.
+// OpenDirToRead returns the store in the directory at path without changing the directory: it may be the
+// one of a running server, or on a read-only disk. Put must not be called on it.
 func OpenDirToRead(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -119,7 +119,7 @@ func isMovable(f *os.File, size int64) (bool, error) {
 	}
 	named, err := os.Lstat(f.Name())
 	if err != nil {
-		// The name leads nowhere, but the open file can still be read.
+		// The name does not exist, but the open file can still be read.
 		return false, nil
 	}
 	return info.Size() == size && info.Mode().IsRegular() && os.SameFile(info, named), nil
@@ -134,9 +134,9 @@ func (d *Dir) removeTemporary(name string) error {
 }
 
 // place renames the synced file at oldPath to key and makes that durable. The name is looked up
-// in the folder's own descriptor, so no link planted in the directory leads out of it.
+// in the folder's descriptor, so a link that was planted in the directory cannot lead out of it.
 func (d *Dir) place(ctx context.Context, key, oldPath string) error {
-	if placed, err := d.placeInLasting(key, oldPath); placed {
+	if placed, err := d.placeInDurable(key, oldPath); placed {
 		return err
 	}
 	name := path.Dir(key)
@@ -146,10 +146,10 @@ func (d *Dir) place(ctx context.Context, key, oldPath string) error {
 		}
 		to, err := d.tryPlace(name, path.Base(key), oldPath)
 		if err == nil {
-			return d.settle(to)
+			return d.syncParents(to)
 		}
-		// A Delete may remove the empty folder between our mkdir and our rename, or in the
-		// midst of mkdir, which then says that the folder exists.
+		// A Delete may remove the empty folder between mkdir and rename, or during
+		// mkdir, which then returns that the folder exists.
 		raced := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
 		if attempt == putAttempts || !raced {
 			return err
@@ -157,20 +157,20 @@ func (d *Dir) place(ctx context.Context, key, oldPath string) error {
 	}
 }
 
-// A folder is one that objects are put into. While it is open no other can have its number, so it
-// can be told from one that was made in its place.
+// A folder is an open folder for objects. While it is open no other folder can have its inode number,
+// so it can be distinguished from a later folder of the same name.
 type folder struct {
 	*os.File
 	name string
 	info fs.FileInfo
 }
 
-// placeInLasting is place for a key in the lasting folder, whose own name is durable. false says
-// that it is another one, or not there any more, and that nothing was done.
-func (d *Dir) placeInLasting(key, oldPath string) (placed bool, err error) {
+// placeInDurable is place for a key in durableDir. It returns false, and does nothing, if the folder of
+// the key is another one or no longer exists.
+func (d *Dir) placeInDurable(key, oldPath string) (placed bool, err error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	f := d.lasting
+	f := d.durableDir
 	if f == nil || f.name != path.Dir(key) {
 		return false, nil
 	}
@@ -178,12 +178,12 @@ func (d *Dir) placeInLasting(key, oldPath string) (placed bool, err error) {
 		return false, nil
 	}
 	if d.rename(oldPath, f.File, path.Base(key)) != nil {
-		return false, nil // the way of all others will tell why
+		return false, nil // place by path will return the error
 	}
 	return true, syncFolder(f.File)
 }
 
-// tryPlace makes the folder with a name, if need be, and renames the file into it.
+// tryPlace makes the folder with a name, if it does not exist, and renames the file into it.
 func (d *Dir) tryPlace(name, object, oldPath string) (*folder, error) {
 	if err := d.root.MkdirAll(name, 0o700); err != nil {
 		return nil, err
@@ -202,9 +202,9 @@ func (d *Dir) tryPlace(name, object, oldPath string) (*folder, error) {
 	return &folder{to, name, info}, nil
 }
 
-// settle syncs a folder and every folder above it. Then it is the lasting one, unless the one that
-// is now has something to do: then the next Put may make it so.
-func (d *Dir) settle(f *folder) error {
+// syncParents syncs a folder and every folder above it. Then the folder becomes durableDir, unless the
+// present durableDir is in use: then a later Put may set it.
+func (d *Dir) syncParents(f *folder) error {
 	err := syncFolder(f.File)
 	for name := f.name; err == nil && name != "."; {
 		name = path.Dir(name)
@@ -215,7 +215,7 @@ func (d *Dir) settle(f *folder) error {
 	}
 	unused := f
 	if err == nil && d.mu.TryLock() {
-		unused, d.lasting = d.lasting, f
+		unused, d.durableDir = d.durableDir, f
 		d.mu.Unlock()
 	}
 	if unused != nil {
@@ -261,7 +261,7 @@ func (d *Dir) Stat(ctx context.Context, key string) (Info, error) {
 	return Info{Key: key, Size: info.Size(), Modified: info.ModTime()}, nil
 }
 
-// Delete implements Store. Folders that it leaves empty go too.
+// Delete implements Store. It also removes folders that become empty.
 func (d *Dir) Delete(ctx context.Context, key string) error {
 	if _, err := d.Stat(ctx, key); err != nil {
 		if errors.Is(err, ErrNotExist) {
@@ -273,8 +273,8 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 		return fmt.Errorf("deleting blob %s: %w", key, err)
 	}
 	for folder := path.Dir(key); folder != "."; folder = path.Dir(folder) {
-		// The system refuses to remove a folder that is not empty. Any refusal ends this: an
-		// empty folder is untidy, not wrong.
+		// The system refuses to remove a folder that is not empty. Any error ends the loop: an
+		// empty folder does no harm.
 		if d.root.Remove(folder) != nil {
 			break
 		}
@@ -282,9 +282,9 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// removeAbandoned makes the folder of unfinished copies, which also shows at the start whether
-// the directory can be written, and removes what a crash has left in it.
-func (d *Dir) removeAbandoned(now time.Time) error {
+// removeStaleTemps makes the folder of unfinished copies, which also tests at the start whether
+// the directory is writable, and removes files that a crash has left in it.
+func (d *Dir) removeStaleTemps(now time.Time) error {
 	if err := d.root.Mkdir(unfinished, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -301,7 +301,7 @@ func (d *Dir) removeAbandoned(now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if now.Sub(info.ModTime()) > abandonedAfter {
+		if now.Sub(info.ModTime()) > staleAfter {
 			if err := d.removeTemporary(name); err != nil {
 				return err
 			}
@@ -363,7 +363,7 @@ func SyncFolder(f *os.File) error { return errors.Join(syncFolder(f), f.Close())
 
 func syncFolder(f *os.File) error {
 	err := f.Sync()
-	// Some file systems have no fsync for folders and say so; there is nothing better to do.
+	// Some file systems have no fsync for folders, and return such an error; there is no alternative.
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
 		err = nil
 	}

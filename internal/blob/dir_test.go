@@ -121,8 +121,8 @@ func TestDirFailedCopy(t *testing.T) {
 	wantUnfinished(t, path, 0)
 }
 
-// TestDirCrash lays out what a kill in the middle of a Put leaves: it is never an object, and goes
-// away a day later.
+// TestDirCrash: the files that a kill in the middle of a Put leaves are never objects, and are removed a
+// day later.
 func TestDirCrash(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -139,7 +139,7 @@ func TestDirCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Folders were made, the rename did not come.
+	// The crash came after mkdir and before the rename.
 	if err := os.MkdirAll(filepath.Join(path, "2026-07-02", "ab"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestDirListEmptyFolders(t *testing.T) {
 	}
 }
 
-// TestDirForeignFiles: what the system or its owner has in the folder is no object.
+// TestDirForeignFiles: other files in the folder are not objects.
 func TestDirForeignFiles(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()

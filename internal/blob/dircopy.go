@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 )
 
-// Copy stores all that r holds, which must be size bytes, under key, as durably as Put. Nothing is
-// moved, and what was there is replaced in one step. When r fails, nothing has changed.
+// Copy stores all bytes of r, which must be size bytes, under key, as durably as Put. It moves no
+// file, and replaces an existing object atomically. If r fails, the store is unchanged.
 func (d *Dir) Copy(ctx context.Context, key string, r io.Reader, size int64) error {
 	if err := checkKey(key); err != nil {
 		return err

@@ -40,7 +40,7 @@ func TestDirCopy(t *testing.T) {
 	}
 	wantUnfinished(t, path, 0)
 	if err := d.Copy(t.Context(), "../b", strings.NewReader("x"), 1); err == nil {
-		t.Error("a key that is none was taken")
+		t.Error("an invalid key was accepted")
 	}
 }
 
@@ -84,14 +84,14 @@ func TestDirCopyReplacesALink(t *testing.T) {
 		t.Error("a copy left the directory")
 	}
 	if text, err := os.ReadFile(secret); err != nil || string(text) != "secret" {
-		t.Errorf("what the link led to is %q, %v", text, err)
+		t.Errorf("the target of the link is %q, %v", text, err)
 	}
 	if got := string(blobtest.Get(t, d, "link")); got != "x" {
 		t.Errorf("the object is %q", got)
 	}
 }
 
-// TestOpenDirToRead changes nothing, not even what a crash left long ago.
+// TestOpenDirToRead: the directory stays unchanged, also files that a crash left long ago.
 func TestOpenDirToRead(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()

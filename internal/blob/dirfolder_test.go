@@ -12,8 +12,8 @@ import (
 	"calotype/internal/blob/blobtest"
 )
 
-// A Put remembers the folder of the one before it. One that was made in its place, or put there
-// under the same name, gets what is put from then on.
+// A Put caches the folder of the previous Put. A folder that replaces it under the same name gets the
+// objects of later Puts.
 func TestDirFolderIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -44,8 +44,8 @@ func TestDirFolderIsReplaced(t *testing.T) {
 	}
 }
 
-// Puts into several folders at once, while Deletes empty and remove them and another store does
-// the same, lose nothing and leave no descriptors behind.
+// Concurrent Puts into several folders, while Deletes empty and remove the folders and another store
+// does the same, lose no object and leak no descriptor.
 func TestDirFoldersThatComeAndGo(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -72,7 +72,7 @@ func TestDirFoldersThatComeAndGo(t *testing.T) {
 	group.Wait()
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skipf("what is open is told by /proc only: %v", err)
+		t.Skipf("only /proc lists open files: %v", err)
 	}
 	kept := 0
 	for _, fd := range open {

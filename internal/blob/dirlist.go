@@ -17,8 +17,8 @@ import (
 const readBatch = 1024
 
 // List implements Store. It walks the directory in the order of keys, and not into folders that
-// lie outside prefix or before cursor. It holds one page and at most PageSize+1 names of each
-// folder on its way; folders larger than that are read again for each page of them.
+// are outside prefix or before cursor. It holds one page and at most PageSize+1 names of each
+// folder on the path; larger folders are read again for each of their pages.
 func (d *Dir) List(ctx context.Context, prefix, cursor string) ([]Info, string, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, "", err
@@ -45,8 +45,8 @@ type dirWalk struct {
 
 func (w *dirWalk) full() bool { return len(w.found) > PageSize }
 
-// walk collects the objects under folder, which is "" or ends with a slash. A folder that has
-// gone meanwhile is empty.
+// walk collects the objects under folder, which is "" or ends with a slash. A folder that was
+// removed concurrently is empty.
 func (w *dirWalk) walk(ctx context.Context, folder string) error {
 	for after := ""; ; {
 		keys, err := w.next(ctx, folder, after)
@@ -73,9 +73,9 @@ func (w *dirWalk) walk(ctx context.Context, folder string) error {
 	}
 }
 
-// next returns the entries of folder that are to be visited after one of them, at most
-// PageSize+1, as keys in ascending order. A folder's key ends with its slash, as the keys in it
-// go on: so "a.b" comes before "a/b" though the name "a" comes before "a.b".
+// next returns the entries of folder to visit after one of them, at most PageSize+1, as keys in
+// ascending order. A folder's key ends with a slash, like the beginning of the keys in it: so "a.b"
+// comes before "a/b" although the name "a" comes before "a.b".
 func (w *dirWalk) next(ctx context.Context, folder, after string) (_ []string, err error) {
 	f, err := w.dir.root.Open(path.Join(".", folder))
 	if isGone(err) {
@@ -106,7 +106,7 @@ func (w *dirWalk) next(ctx context.Context, folder, after string) (_ []string, e
 	}
 }
 
-// wanted returns the key of a folder's entry, "" if it need not be visited.
+// wanted returns the key of a folder's entry, "" if List skips it.
 func (w *dirWalk) wanted(folder string, e fs.DirEntry) string {
 	key := folder + e.Name()
 	if !isSegment(e.Name()) || len(key) > maxKey {
@@ -127,7 +127,7 @@ func (w *dirWalk) wanted(folder string, e fs.DirEntry) string {
 	return ""
 }
 
-// add collects one object; one that has gone meanwhile is left out.
+// add collects one object, unless it was deleted concurrently.
 func (w *dirWalk) add(key string) error {
 	info, err := w.dir.root.Lstat(key)
 	if isGone(err) {

@@ -15,7 +15,7 @@ func FailRenames(d *Dir, fail func(oldPath string) error) {
 	}
 }
 
-// CheckKey returns why key is none.
+// CheckKey returns an error if key is not valid.
 func CheckKey(key string) error { return checkKey(key) }
 
 // SetStallTimeout sets the time that one read of an object from S3 may take.

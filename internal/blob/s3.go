@@ -34,34 +34,33 @@ const (
 	s3SlowestUpload  = 64 << 10         // bytes a second; slower than this is given up
 )
 
-// s3Conflicts are the answers 409 to a request that came while another was at work, and that may
-// be repeated. The second one is versitygw's on a file system, when a Delete removes the folder of
-// a Put.
+// s3Conflicts are the codes of answers 409 to a request that met a concurrent one, and that may be
+// retried. The second one is versitygw's on a file system, if a Delete removes the folder of a Put.
 var s3Conflicts = []string{"OperationAborted", "ExistingObjectIsDirectory"}
 
 // S3Config says where the objects of an S3 store are.
 type S3Config struct {
 	Bucket    string
-	Prefix    string // stands with a slash before every key; "" is none
-	Endpoint  string // http or https URL; "" is AWS, or what AWS_ENDPOINT_URL_S3 says
-	Region    string // "" is what AWS_REGION or the profile says, us-east-1 with an Endpoint
-	PathStyle bool   // the bucket stands in the path, not in the host name
+	Prefix    string // stands with a slash before every key; "" for no prefix
+	Endpoint  string // http or https URL; "" for AWS, or for AWS_ENDPOINT_URL_S3
+	Region    string // "" for AWS_REGION or the profile, us-east-1 with an Endpoint
+	PathStyle bool   // the bucket is in the path, not in the host name
 }
 
 // An S3 is a Store in a bucket. An object is written by one PutObject of known size, which S3
-// services make visible whole or not at all and only when it is durable. It needs the rights
-// s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket; without the last one S3 hides
-// from us that an object is absent.
+// services make visible completely or not at all, and only when it is durable. It needs the rights
+// s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket; without the last one S3 does
+// not report that an object is absent.
 type S3 struct {
 	client *s3.Client
 	bucket string
 	prefix string // "" or ends with a slash
 }
 
-// OpenS3 returns the store in a bucket, which must exist. The credentials come from where AWS's
-// own tools look for them: the AWS_* variables, the shared files, a container's or a web
+// OpenS3 returns the store in a bucket, which must exist. The credentials come from the
+// sources of AWS's tools: the AWS_* variables, the shared files, a container's or a web
 // identity's provider if the environment names one. The metadata service of EC2 is asked only
-// when AWS_EC2_METADATA_DISABLED is set to false: elsewhere the question goes out to a stranger.
+// if AWS_EC2_METADATA_DISABLED is set to false: outside of EC2 the request would go to an unknown host.
 // OpenS3 sends nothing to the bucket.
 func OpenS3(ctx context.Context, c S3Config) (*S3, error) {
 	if err := c.check(); err != nil {
@@ -96,8 +95,8 @@ func OpenS3(ctx context.Context, c S3Config) (*S3, error) {
 	return s, nil
 }
 
-// check returns what is wrong with c. It does not repeat the endpoint, into which someone may
-// have written a secret.
+// check returns an error if c is not valid. The error does not quote the endpoint, which may contain a
+// secret by mistake.
 func (c S3Config) check() error {
 	if c.Bucket == "" {
 		return errors.New("blob: no bucket; the address is s3://bucket/prefix")
@@ -122,7 +121,7 @@ func (c S3Config) check() error {
 	return nil
 }
 
-// options returns what differs from the SDK's defaults.
+// options returns the options that differ from the SDK's defaults.
 func (c S3Config) options() []func(*config.LoadOptions) error {
 	options := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(s3HTTPClient()),
@@ -150,7 +149,7 @@ func (c S3Config) options() []func(*config.LoadOptions) error {
 }
 
 // s3HTTPClient returns a client without a limit on the whole of a request: objects are read at
-// their reader's pace. It is the SDK's own kind, which AWS_CA_BUNDLE needs.
+// their reader's pace. It is of the SDK's type, which AWS_CA_BUNDLE needs.
 func s3HTTPClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = s3DialTimeout }).
@@ -178,9 +177,9 @@ func (s *S3) Put(ctx context.Context, key string, f *os.File, size int64) error 
 	return nil
 }
 
-// put sends an object, of which body can be read as often as there are tries.
+// put sends an object. body can be read again for each retry.
 func (s *S3) put(ctx context.Context, key string, body *io.SectionReader) error {
-	sum := md5.New() // against mishaps on the way, not against anyone
+	sum := md5.New() // against transmission errors, not against attackers
 	if _, err := io.Copy(sum, ctxReader{ctx, body}); err != nil {
 		return err
 	}
@@ -251,18 +250,18 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 		Bucket: &s.bucket,
 		Key:    aws.String(s.prefix + key),
 	})
-	// S3 itself finds nothing wrong with an absent object, some of its imitators do.
+	// S3 returns no error for an absent object, some compatible services do.
 	if err = s3Error("deleting", key, err); errors.Is(err, ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-// s3Info returns an Info, or an error when the service has left something out: the age of an
-// object decides whether it may be swept.
+// s3Info returns an Info, or an error if the service has left out a field: the sweep depends on the
+// age of an object.
 func s3Info(key string, size *int64, modified *time.Time) (Info, error) {
 	if size == nil || modified == nil {
-		return Info{}, fmt.Errorf("looking at blob %s: the S3 service does not tell its size "+
+		return Info{}, fmt.Errorf("looking at blob %s: the S3 service does not state its size "+
 			"or age", key)
 	}
 	return Info{Key: key, Size: *size, Modified: *modified}, nil
@@ -276,7 +275,7 @@ func s3Error(doing, key string, err error) error {
 	var answer smithy.APIError
 	if errors.As(err, &answer) {
 		switch answer.ErrorCode() {
-		case "NoSuchKey", "NotFound": // the latter to HEAD, which has no body to say more
+		case "NoSuchKey", "NotFound": // the latter for HEAD, whose answer has no body
 			err = ErrNotExist
 		}
 	}

@@ -31,7 +31,7 @@ func TestS3(t *testing.T) {
 	})
 }
 
-// TestS3Gateway asks a real service what a Store cannot be asked.
+// TestS3Gateway tests a real service beyond the interface Store.
 func TestS3Gateway(t *testing.T) {
 	g := blobtest.StartGateway(t)
 	g.Setenv(t)
@@ -81,7 +81,8 @@ func TestS3Gateway(t *testing.T) {
 	})
 }
 
-// TestS3NoCredentials: without them OpenS3 says what is missing, and asks no metadata service.
+// TestS3NoCredentials: without them OpenS3 names the missing variables, and sends no request to the
+// metadata service.
 func TestS3NoCredentials(t *testing.T) {
 	blobtest.Gateway{}.Setenv(t)
 	var asked atomic.Bool
@@ -164,7 +165,7 @@ func TestS3PutRequest(t *testing.T) {
 	}
 }
 
-// TestS3Retries: a service that fails is asked again, with the whole body, but not for ever.
+// TestS3Retries: failed requests are retried, with the whole body, but not for ever.
 func TestS3Retries(t *testing.T) {
 	var requests, bytes atomic.Int64
 	s := fakeS3(t, func(w http.ResponseWriter, r *http.Request) {
@@ -234,7 +235,7 @@ func TestS3Truncated(t *testing.T) {
 	}
 }
 
-// TestS3OddLists has pages as no good service sends them.
+// TestS3OddLists has pages that no correct service sends.
 func TestS3OddLists(t *testing.T) {
 	var page string
 	s := fakeS3(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// List implements Store. A page with foreign objects, whose keys are none, is the shorter.
+// List implements Store. Foreign objects, whose keys are not valid, are left out of their page.
 func (s *S3) List(ctx context.Context, prefix, cursor string) ([]Info, string, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, "", err
@@ -43,8 +43,8 @@ func (s *S3) List(ctx context.Context, prefix, cursor string) ([]Info, string, e
 	return objects, last, nil
 }
 
-// page turns what a service lists into our objects, and returns the last key of the page, foreign
-// or not. It refuses what is out of order: paging by key would miss objects, or never end.
+// page converts the listing of a service to objects, and returns the last key of the page, foreign
+// or not. It refuses keys that are out of order: paging by key would miss objects, or never end.
 func (s *S3) page(
 	contents []types.Object, prefix, cursor string,
 ) (objects []Info, last string, err error) {

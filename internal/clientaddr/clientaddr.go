@@ -1,13 +1,13 @@
-// Package clientaddr knows the address of the client of a request, as a key of what clients share:
-// connections, cache misses, wrong tokens. The key never reaches a log.
+// Package clientaddr returns the address of a request's client, as a key for limits on connections,
+// cache misses and wrong tokens. The key is never logged.
 //
 // The address is that of the connection. When the connection comes from a trusted proxy, it is the
-// rightmost address in X-Forwarded-For, or else in Forwarded, that is no trusted proxy itself: what
-// stands left of it was written by whoever sent the request. IPv6 clients count by /64, since each
+// rightmost address in X-Forwarded-For, or else in Forwarded, that is not a trusted proxy: the
+// sender of the request can write any text left of it. IPv6 clients count by /64, because each
 // of them has that many addresses.
 //
-// A client has no key, "", when nothing tells one client from another: with no trusted proxy, a
-// connection from this machine or from a private network comes from a proxy or from the operator.
+// The key is "" if clients cannot be distinguished: without trusted proxies, a connection from this
+// machine or from a private network comes from a proxy or from the operator.
 package clientaddr
 
 import (
@@ -18,7 +18,7 @@ import (
 	"strings"
 )
 
-// Proxies are the networks of the proxies that are trusted to say who their clients are.
+// Proxies are the networks of trusted proxies, whose headers name their clients.
 type Proxies []netip.Prefix
 
 // trusts reports whether an address, as plain returns it, is a trusted proxy's.
@@ -34,11 +34,11 @@ func (p Proxies) trusts(addr netip.Addr) bool {
 // A Peer is the other end of a connection.
 type Peer struct {
 	Key      string // of the client, "" for none
-	Proxy    bool   // trusted: each request has a client of its own
+	Proxy    bool   // trusted: each request may have another client
 	Loopback bool
 }
 
-// Peer returns who is at the other end of a connection.
+// Peer returns the other end of a connection.
 func (p Proxies) Peer(remote net.Addr) Peer {
 	tcp, ok := remote.(*net.TCPAddr)
 	if !ok {
@@ -53,7 +53,7 @@ func (p Proxies) Peer(remote net.Addr) Peer {
 	return peer
 }
 
-// plain returns an address in the form that compares.
+// plain returns an address without zone, and IPv4 addresses in their short form, for comparisons.
 func plain(addr netip.Addr) netip.Addr { return addr.WithZone("").Unmap() }
 
 // key returns the key of an address.
@@ -88,20 +88,20 @@ func (p Proxies) Identify(r *http.Request) *http.Request {
 	return r.WithContext(With(r.Context(), peer))
 }
 
-// forwarded returns the key of the client that a trusted proxy names, "" when it names none.
+// forwarded returns the key of the client that a trusted proxy names, "" if it names no client.
 func (p Proxies) forwarded(h http.Header) string {
 	hops, parse := h.Values("X-Forwarded-For"), parseHop
 	if len(hops) == 0 {
 		hops, parse = h.Values("Forwarded"), parseForwarded
 	}
-	var nearest netip.Addr // to the client, of all that were read
+	var nearest netip.Addr // the address nearest to the client so far
 	for i := len(hops) - 1; i >= 0; i-- {
 		line := hops[i]
 		for more := true; more; {
 			var hop string
 			line, hop, more = lastElement(line)
 			if strings.TrimSpace(hop) == "" {
-				continue // an empty element of a list says nothing
+				continue // empty elements of a list are skipped
 			}
 			addr, ok := parse(hop)
 			if !ok {
@@ -115,8 +115,7 @@ func (p Proxies) forwarded(h http.Header) string {
 	return nearestKey(nearest)
 }
 
-// nearestKey is the key when all addresses up to the end, or to one that cannot be read, are those
-// of proxies.
+// nearestKey is the key if all addresses up to the end, or up to an invalid one, belong to proxies.
 func nearestKey(addr netip.Addr) string {
 	if !addr.IsValid() {
 		return ""
@@ -124,7 +123,7 @@ func nearestKey(addr netip.Addr) string {
 	return key(addr)
 }
 
-// lastElement splits a list at its last comma outside of quotes. more says that something is left.
+// lastElement splits a list at its last comma outside of quotes. more says that an element is left.
 func lastElement(line string) (rest, last string, more bool) {
 	quoted := false
 	for i := len(line) - 1; i >= 0; i-- {

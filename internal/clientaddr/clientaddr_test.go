@@ -69,12 +69,12 @@ func TestIdentify(t *testing.T) {
 		{"not of a proxy", "198.51.100.9", []string{"X-Forwarded-For", "203.0.113.1"}, "198.51.100.9"},
 		{"what the client wrote is left of it", "127.0.0.1",
 			[]string{"X-Forwarded-For", "203.0.113.1, 198.51.100.1"}, "198.51.100.1"},
-		{"a line of its own", "127.0.0.1", []string{"X-Forwarded-For", "203.0.113.1",
+		{"a separate line", "127.0.0.1", []string{"X-Forwarded-For", "203.0.113.1",
 			"X-Forwarded-For", "198.51.100.1 ,10.1.1.1"}, "198.51.100.1"},
 		{"two proxies", "127.0.0.1",
 			[]string{"X-Forwarded-For", "203.0.113.1,198.51.100.1,10.2.2.2"}, "198.51.100.1"},
 		{"only proxies", "127.0.0.1", []string{"X-Forwarded-For", "10.1.1.1,10.2.2.2"}, "10.1.1.1"},
-		{"what a proxy could not tell", "127.0.0.1",
+		{"an address that the proxy does not know", "127.0.0.1",
 			[]string{"X-Forwarded-For", "203.0.113.1,unknown,10.2.2.2"}, "10.2.2.2"},
 		{"nothing that can be read", "127.0.0.1", []string{"X-Forwarded-For", "203.0.113.1,_x"}, ""},
 		{"empty elements", "127.0.0.1", []string{"X-Forwarded-For", "198.51.100.1,, "}, "198.51.100.1"},
@@ -115,7 +115,7 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-// Whatever stands left of the address that the proxy has added, the client is that address.
+// The client is the address that the proxy has added, whatever text is left of it.
 func FuzzForwarded(f *testing.F) {
 	p := proxies(f, "127.0.0.1,10.0.0.0/8")
 	for _, seed := range []string{"", "203.0.113.1", `"`, `for="[`, `for="a\",b"`, ",,;=,", "::ffff:",

@@ -1,4 +1,4 @@
-// Package httprange answers requests for parts of something, on top of net/http.
+// Package httprange answers requests with a Range header, on top of net/http.
 package httprange
 
 import (
@@ -19,7 +19,7 @@ func Serve(w http.ResponseWriter, r *http.Request, content io.ReadSeeker) (refus
 	return answer.refused
 }
 
-// withoutRefusal passes an answer on, unless it is an error: it keeps the status of one and
+// withoutRefusal passes an answer on, unless it is an error: then it stores the status and
 // discards the text.
 type withoutRefusal struct {
 	http.ResponseWriter
@@ -41,7 +41,7 @@ func (w *withoutRefusal) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom keeps the way open for sendfile, by which the kernel copies a file to a connection.
+// ReadFrom makes sendfile possible, by which the kernel copies a file to a connection.
 func (w *withoutRefusal) ReadFrom(src io.Reader) (int64, error) {
 	if from, ok := w.ResponseWriter.(io.ReaderFrom); ok && w.refused == 0 {
 		return from.ReadFrom(src)
@@ -52,10 +52,10 @@ func (w *withoutRefusal) ReadFrom(src io.Reader) (int64, error) {
 // Unwrap is for http.ResponseController.
 func (w *withoutRefusal) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Clean leaves a request its Range header only if it asks for bytes in a form that has a
-// meaning. A request in another unit, with nonsense, or for more ranges than most, gets the whole, as
-// the standard has it: a client that can use a part can use the whole, but not a refusal. For more
-// than one range net/http reads the content in a goroutine, which may outlive Serve.
+// Clean deletes the Range header of a request unless it is a valid range in bytes. A range in another
+// unit, an invalid one, and more ranges than most are answered with the whole content, as the standard
+// says: a client that can use a part can use the whole, but not a refusal. For more than one range
+// net/http reads the content in a goroutine, which may outlive Serve.
 func Clean(h http.Header, most int) {
 	asked, ok := h["Range"]
 	if !ok {
@@ -89,7 +89,7 @@ func Clean(h http.Header, most int) {
 	h["Range"] = []string{"bytes=" + strings.Join(plain, ",")}
 }
 
-// farPosition stands for every position that is farther: no picture is so long.
+// farPosition replaces every larger position. It is larger than any picture.
 const farPosition = 1 << 60
 
 // position reads digits; none are 0.

@@ -1,5 +1,5 @@
-// Package requestid gives each request the id by which its answer and its lines of the log are
-// found: the one that the client or a proxy sent, else a fresh one.
+// Package requestid gives each request an id, which its answer and its log lines carry: the one that
+// the client or a proxy sent, or a new one.
 package requestid
 
 import (
@@ -32,7 +32,7 @@ func Give(w http.ResponseWriter, r *http.Request) string {
 	return id
 }
 
-// wellFormed reports whether an id may stand in a log, a header and a sentence as it is.
+// wellFormed reports whether an id can be in a log, a header and a sentence without escapes.
 func wellFormed(id string) bool {
 	if id == "" || len(id) > maxLength {
 		return false
@@ -51,9 +51,8 @@ func wellFormed(id string) bool {
 // minSecret is the length from which text counts as a secret: shorter text is found anywhere.
 const minSecret = 6
 
-// secret reports whether an id has to do with a secret of the same request: then some program has
-// mixed up its variables, and the secret would go to the log. Of what else an id may hold, its
-// sender knows.
+// secret reports whether an id contains a secret of the same request, or is a part of one: then a program
+// has mixed up its variables, and the secret would be logged. The sender is responsible for all other ids.
 func secret(r *http.Request, id string) bool {
 	if len(id) < minSecret {
 		return false

@@ -43,7 +43,7 @@ func TestGive(t *testing.T) {
 	}
 }
 
-// TestGivenOnce: whoever asks second gets the id of the first.
+// TestGivenOnce: the second call for a request returns the id of the first.
 func TestGivenOnce(t *testing.T) {
 	t.Parallel()
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
@@ -85,7 +85,7 @@ func TestSecretsAreNoIDs(t *testing.T) {
 	}
 }
 
-// FuzzGive: whatever is sent, the id is well-formed and stands in the answer.
+// FuzzGive: for any sent id, the id is well-formed and is in the answer.
 func FuzzGive(f *testing.F) {
 	f.Add("a-1", "ticket=abcdef", "Bearer x")
 	f.Add("abcdef", "ticket=abcdef&&=", "Basic ====")

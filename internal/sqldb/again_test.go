@@ -8,9 +8,9 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-// TestTxAgain has two transactions hold a row each and want the other's: PostgreSQL ends one of
-// them, which must begin again. SQLite has one writer, and nothing of the kind.
-func TestTxAgain(t *testing.T) {
+// TestRetryTx has two transactions that each lock a row and then the other's: PostgreSQL aborts one of
+// them, which must be retried. SQLite has one writer, and no deadlocks.
+func TestRetryTx(t *testing.T) {
 	t.Parallel()
 	db := sqldbtest.Open(t, sqldbtest.Postgres(t))
 	for _, query := range []string{

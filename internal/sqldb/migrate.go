@@ -12,10 +12,10 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Migrate brings the schema up to the newest of the numbered files in fsys. A schema that is newer
-// than that is refused: an older program must not write to it.
+// Migrate migrates the schema to the newest of the numbered files in fsys. It refuses a newer schema
+// with a NewerSchemaError, because an older program must not write to it.
 func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
-	// Nodes may start at once: the one that loses the race to a migration fails and looks again.
+	// Nodes may start concurrently: a node that loses the race to a migration fails and retries.
 	const tries = 10
 	var err error
 	for range tries {
@@ -57,7 +57,7 @@ func (db *DB) migrate(ctx context.Context, fsys fs.FS) error {
 	return nil
 }
 
-// schema returns what migrates the database to the newest of fsys, and what it has.
+// schema returns the provider of migrations to the newest of fsys, and the present version.
 func (db *DB) schema(ctx context.Context, fsys fs.FS) (
 	provider *goose.Provider, current, newest int64, err error,
 ) {
@@ -81,7 +81,7 @@ func (db *DB) schema(ctx context.Context, fsys fs.FS) (
 // A postgresFS is a folder of migrations, written for both databases, as PostgreSQL reads it.
 type postgresFS struct{ fs.FS }
 
-// Open opens a file with the order of bytes by its name in PostgreSQL.
+// Open opens a file, with PostgreSQL's name of the byte order.
 func (f postgresFS) Open(name string) (fs.File, error) {
 	file, err := f.FS.Open(name)
 	if err != nil {
@@ -98,7 +98,7 @@ func (f postgresFS) Open(name string) (fs.File, error) {
 	return postgresFile{file, strings.NewReader(byteOrder(string(text)))}, nil
 }
 
-// A postgresFile has another text than its file.
+// A postgresFile is a file with a rewritten text.
 type postgresFile struct {
 	fs.File
 	text io.Reader

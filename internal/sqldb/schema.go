@@ -13,7 +13,8 @@ import (
 	"strings"
 )
 
-// A ForeignSchemaError names what a SQLite database has beside its schema, has otherwise, or lacks.
+// A ForeignSchemaError names objects of a SQLite database that its schema does not have, objects that
+// differ from the schema, and missing ones.
 type ForeignSchemaError struct{ Objects []string }
 
 func (e *ForeignSchemaError) Error() string {
@@ -22,9 +23,9 @@ func (e *ForeignSchemaError) Error() string {
 }
 
 // CheckSchema refuses a SQLite database whose tables, indexes, triggers and views are not exactly
-// those of its version of fsys: a ForeignSchemaError, or a NewerSchemaError. A trigger of somebody
-// else's would run with the next statement. It makes a database to compare with in a folder of dir,
-// which it removes.
+// those of its version of fsys: it returns a ForeignSchemaError, or a NewerSchemaError. A foreign trigger
+// would run with the next statement. CheckSchema makes a database for the comparison in a folder of
+// dir, which it removes.
 func (db *DB) CheckSchema(ctx context.Context, fsys fs.FS, dir string) (err error) {
 	_, current, newest, err := db.schema(ctx, fsys)
 	if err != nil {
@@ -86,8 +87,8 @@ func compareObjects(want, got map[string]string) error {
 // statistics are the tables that SQLite's ANALYZE makes.
 var statistics = regexp.MustCompile(`^table sqlite_stat[134]$`)
 
-// objects returns what is in a SQLite database, by type and name: its table and its text, without
-// comments and spaces.
+// objects returns the objects of a SQLite database by type and name: the table and the text of each,
+// without comments and spaces.
 func (db *DB) objects(ctx context.Context) (map[string]string, error) {
 	rows, err := db.Query(ctx, `SELECT type || ' ' || name, tbl_name, COALESCE(sql, '')
 		FROM sqlite_master`)
@@ -110,7 +111,7 @@ func (db *DB) objects(ctx context.Context) (map[string]string, error) {
 
 var sqlComment = regexp.MustCompile(`--[^\n]*`)
 
-// plainSQL leaves out what has no meaning in our own texts: their quotes hold no dashes.
+// plainSQL removes comments and spaces. It is for this program's texts, whose quotes hold no dashes.
 func plainSQL(text string) string {
 	return strings.Join(strings.Fields(sqlComment.ReplaceAllString(text, "")), " ")
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// How long SQLite waits for other connections, in milliseconds: mostly, and in Scrub.
+// The times that SQLite waits for other connections, in milliseconds: the usual one, and Scrub's.
 const (
 	busyTimeout  = 10_000
 	scrubTimeout = 500
@@ -17,7 +17,7 @@ const (
 // rebuildTime bounds Rebuild.
 const rebuildTime = 30 * time.Minute
 
-// RebuildSize returns how many bytes a Rebuild would write, but for the log; 0 on PostgreSQL.
+// RebuildSize returns the number of bytes that a Rebuild would write, without the log; 0 on PostgreSQL.
 func (db *DB) RebuildSize(ctx context.Context) (bytes int64, err error) {
 	if db.postgres {
 		return 0, nil
@@ -30,12 +30,12 @@ func (db *DB) RebuildSize(ctx context.Context) (bytes int64, err error) {
 	return bytes, nil
 }
 
-// Rebuild writes all of a SQLite database anew, so that nothing is left in it of what was deleted:
-// secure_delete overwrites what is deleted where it stands, but when a page is split, its rows are
-// copied, and the old copies stay in the room between. Writers wait: for 925 MB it took 6 s.
-// It takes twice as much disk as the database has, for a copy and the log. Scrub must follow.
+// Rebuild rewrites a SQLite database, so that the file holds no deleted rows. secure_delete overwrites a
+// deleted row in place, but when SQLite splits a page, it copies the rows, and the old copies remain in
+// the unused space of the page. Writers wait: a rebuild of 925 MB took 6 s. It needs twice the disk
+// space of the database, for a copy and the log. The caller must call Scrub afterwards.
 //
-// For PostgreSQL there is nothing to do here.
+// On PostgreSQL Rebuild does nothing.
 func (db *DB) Rebuild(ctx context.Context) error {
 	if db.postgres {
 		return nil
@@ -48,20 +48,19 @@ func (db *DB) Rebuild(ctx context.Context) error {
 	return nil
 }
 
-// Scrub rids the write-ahead log of a SQLite database of what was deleted before: the database file
-// has zeros in its place already, but see Rebuild, and the log, which still has it, is brought home
-// and cut to nothing. done is false when a reader held the log back, as a backup does for some seconds: ask
-// again later. Writers wait for half a second at most.
+// Scrub removes deleted rows from the write-ahead log of a SQLite database. The database file already has
+// zeros instead of them (but see Rebuild); Scrub checkpoints and truncates the log. done is false if a
+// reader, such as a backup, prevented that: retry later. Writers wait for half a second at most.
 //
-// PostgreSQL keeps what was deleted until it vacuums, and in its own log until that is recycled:
-// there is nothing to do here, and done is true.
+// PostgreSQL stores deleted rows until it vacuums, and in its log until that is recycled. Scrub does
+// nothing there, and done is true.
 func (db *DB) Scrub(ctx context.Context) (done bool, err error) {
 	if db.postgres {
 		return true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, txTime)
 	defer cancel()
-	// On the writer, so that only readers can be in the way.
+	// On the writer, so that only readers can block the checkpoint.
 	conn, err := db.writer.Conn(ctx)
 	if err != nil {
 		return false, fmt.Errorf("sqldb: scrubbing: %w", err)

@@ -46,7 +46,7 @@ func TestScrub(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := canaries(t, path) + canaries(t, path+"-wal"); n == 0 {
-		t.Error("nothing was there to be scrubbed: the test shows nothing")
+		t.Error("the files held no deleted rows before: the test proves nothing")
 	}
 	if err := db.Rebuild(t.Context()); err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestScrub(t *testing.T) {
 			t.Errorf("%s holds what was deleted, %d times", filepath.Base(file), n)
 		}
 	}
-	// The timeout of the writer is as it was: it waits for others.
+	// The timeout of the writer is restored: it waits for other writers.
 	exec(`INSERT INTO pictures (key) VALUES ('after')`)
 }
 
@@ -69,7 +69,7 @@ func fill(t *testing.T, db *sqldb.DB, rnd *mathrand.Rand) {
 	long := func(most int) string { return strings.Repeat("x", rnd.Intn(most)) }
 	err := db.Tx(t.Context(), func(tx *sqldb.Tx) error {
 		for range 100 {
-			key, name := rand.Text(), "somebody"
+			key, name := rand.Text(), "a person"
 			if rnd.Intn(10) == 0 {
 				name = canary
 			}
@@ -98,7 +98,7 @@ func canaries(t *testing.T, path string) int {
 	return bytes.Count(b, []byte(canary))
 }
 
-// TestScrubPostgres has nothing to do and says so.
+// TestScrubPostgres: Scrub does nothing and returns true.
 func TestScrubPostgres(t *testing.T) {
 	t.Parallel()
 	db := sqldbtest.Open(t, sqldbtest.Postgres(t))

@@ -8,19 +8,18 @@ import (
 	"os"
 )
 
-// Snapshot writes the database as it is at one moment to a new file at path, durably but for the
-// file's name, and only a SQLite database: PostgreSQL has tools of its own. Writers go on
-// meanwhile, in this process and in others, though the write-ahead log is not shortened until it is
-// done.
+// Snapshot writes a consistent copy of a SQLite database to a new file at path, and syncs the file but
+// not its folder. PostgreSQL has its own tools, so there Snapshot returns an error. Writers continue, in
+// this process and in others; the write-ahead log is not truncated until Snapshot returns.
 //
-// The copying of pages, SQLite's other way, begins anew whenever another process has written
-// between two steps, and so need not end; in one step it holds the log as this does. This leaves
-// out what deleted rows have left in free pages, and fails where it meets a page that is damaged.
+// SQLite's backup API, which copies pages, restarts whenever another process has written between two
+// steps, and so may never end; in one step it blocks the truncation of the log in the same way. Unlike
+// it, Snapshot does not copy deleted rows in free pages, and fails at a damaged page.
 func (db *DB) Snapshot(ctx context.Context, path string) (err error) {
 	if db.postgres {
 		return errors.New("sqldb: a snapshot is made of SQLite only")
 	}
-	// An empty file is taken, and so is its mode.
+	// VACUUM INTO accepts an empty file, and does not change its mode.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("sqldb: making a snapshot: %w", err)

@@ -13,8 +13,8 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-// TestSnapshot takes snapshots while a transaction after the other adds a row to each of two
-// tables: a snapshot has as many of one as of the other, and all that was committed before it.
+// TestSnapshot takes snapshots while transactions add a row to each of two tables: a snapshot has the same
+// number of rows in both, and all rows that were committed before it.
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
 	dsn := filepath.Join(t.TempDir(), "live.db")
@@ -107,7 +107,7 @@ func TestASnapshotIsPrivate(t *testing.T) {
 	cancel()
 	path = filepath.Join(t.TempDir(), "cancelled.db")
 	if err := db.Snapshot(ended, path); err == nil {
-		t.Error("a snapshot was made for nobody")
+		t.Error("a snapshot was made for a cancelled caller")
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("a cancelled snapshot left a file: %v", err)

@@ -1,9 +1,9 @@
-// Package sqldb opens the database and is the only place that knows which engine it is.
+// Package sqldb opens the database. It is the only package that depends on the engine.
 //
 // One SQL text serves SQLite and PostgreSQL. Statements number their parameters ?1, ?2, ...;
 // for PostgreSQL they are rewritten to $1, $2, ... (SQLite reads $2 as a name, not a number).
-// One text is not one semantics: PostgreSQL runs transactions side by side, and a failed
-// statement kills its transaction. So each rule that must hold under concurrency is one
+// The semantics differ nevertheless: PostgreSQL runs transactions concurrently, and a failed
+// statement aborts its transaction. So each rule that must hold under concurrency is one
 // conditional statement or a unique index, and no statement may fail inside a transaction.
 package sqldb
 
@@ -27,7 +27,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// ErrCommitUnknown says that a commit failed in a way that leaves open whether it took place.
+// ErrCommitUnknown says that a commit failed, and that the transaction may have been committed.
 var ErrCommitUnknown = errors.New("sqldb: whether the transaction was committed is not known")
 
 // ErrFull says that the disk of the database is full, and that nothing was written.
@@ -43,8 +43,8 @@ type DB struct {
 	reader   *sql.DB // PostgreSQL: the same pool as writer
 }
 
-// Open opens the database that dsn names: a postgres:// URL, else the path of a SQLite file, which
-// is made when there is none.
+// Open opens the database that dsn names: a postgres:// URL, or the path of a SQLite file. The file is
+// created if it does not exist.
 func Open(ctx context.Context, dsn string) (*DB, error) {
 	db, err := open(dsn)
 	if err != nil {
@@ -88,8 +88,8 @@ func openPostgres(dsn string) (*DB, error) {
 }
 
 func openSQLite(path string) (*DB, error) {
-	// synchronous=FULL: an acknowledged upload must survive a power loss. secure_delete: what was
-	// deleted is overwritten with zeros; see Scrub. To prepare a statement takes longer than to run it.
+	// synchronous=FULL: an acknowledged upload must survive a power loss. secure_delete: deleted
+	// rows are overwritten with zeros; see Scrub. Preparing a statement takes longer than running it.
 	options := url.Values{
 		"_journal_mode":    {"WAL"},
 		"_synchronous":     {"FULL"},
@@ -98,8 +98,8 @@ func openSQLite(path string) (*DB, error) {
 		"_secure_delete":   {"on"},
 		"_stmt_cache_size": {"50"}, // of each connection
 	}
-	// VACUUM builds a copy in a temporary file, as large as the database: /tmp may be small, and
-	// what is to be deleted must not lie elsewhere. SQLite reads this once, when it is first used.
+	// VACUUM writes a copy to a temporary file, as large as the database: /tmp may be small, and
+	// erased data must not be copied elsewhere. SQLite reads this variable once, at its first use.
 	if os.Getenv("SQLITE_TMPDIR") == "" {
 		if err := os.Setenv("SQLITE_TMPDIR", filepath.Dir(path)); err != nil {
 			return nil, fmt.Errorf("sqldb: naming the folder of temporary files: %w", err)
@@ -153,7 +153,7 @@ func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row 
 	return db.reader.QueryRowContext(ctx, db.placeholders(query), args...)
 }
 
-// Exec runs one writing statement as a transaction of its own and returns the rows it changed.
+// Exec runs one writing statement in a separate transaction and returns the number of changed rows.
 func (db *DB) Exec(ctx context.Context, query string, args ...any) (changed int64, err error) {
 	err = db.Tx(ctx, func(tx *Tx) error {
 		changed, err = tx.Exec(query, args...)
@@ -162,9 +162,10 @@ func (db *DB) Exec(ctx context.Context, query string, args ...any) (changed int6
 	return changed, err
 }
 
-// Tx runs fn in a transaction, which is committed when fn returns nil. The transaction outlives a
-// cancelled ctx: a client that goes away must not leave open whether its row was written. fn does
-// nothing but SQL, for on SQLite all writers wait for it.
+// Tx runs fn in a transaction, and commits it if fn returns nil. A cancelled ctx does not abort the
+// transaction once it has begun, so that a client that disconnects does not make the result unknown. fn
+// must run SQL only, because on SQLite all writers wait for it. Errors: ErrFull, ErrCommitUnknown, and
+// errors of which IsUnavailable is true.
 func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -195,23 +196,23 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	return nil
 }
 
-// rolledBack reports whether a rollback failed since SQLite had rolled back by itself, as it does
-// when the disk is full.
+// rolledBack reports whether a rollback failed because SQLite had already rolled back, as it does
+// on a full disk.
 func rolledBack(err error) bool {
 	var lite sqlite3.Error
 	return errors.As(err, &lite) && lite.Code == sqlite3.ErrError &&
 		strings.Contains(lite.Error(), "no transaction is active")
 }
 
-// errTooManyWaiting is a wait for the writer, or for a connection, that took all of a transaction's time.
-var errTooManyWaiting = errors.New("sqldb: others take too long to write")
+// errTooManyWaiting says that the wait for the writer, or for a connection, took all of txTime.
+var errTooManyWaiting = errors.New("sqldb: too many transactions wait to write")
 
-// txTimes is how often RetryTx begins at most.
+// txTimes is the maximal number of attempts of RetryTx.
 const txTimes = 10
 
-// RetryTx is Tx for statements that lock many rows, in an order that only the engine knows: when
-// PostgreSQL ends the transaction because of a deadlock, it begins again. fn must keep nothing of an
-// earlier run of it.
+// RetryTx is Tx for statements that lock many rows, in an order that the engine chooses: if
+// PostgreSQL aborts the transaction because of a deadlock, RetryTx runs fn again. fn must not keep
+// results of an earlier run.
 func (db *DB) RetryTx(ctx context.Context, fn func(*Tx) error) error {
 	for times := 1; ; times++ {
 		err := db.Tx(ctx, fn)
@@ -230,8 +231,8 @@ func IsFull(err error) bool {
 		errors.As(err, &pg) && pg.Code == "53100"
 }
 
-// IsUnavailable reports whether err says that the database cannot be reached or takes no work now,
-// and that nothing was written: the same request may succeed later.
+// IsUnavailable reports whether err says that the database cannot be reached or accepts no work now,
+// and that nothing was written: a retry may succeed.
 func IsUnavailable(err error) bool {
 	if err == nil || errors.Is(err, ErrCommitUnknown) {
 		return false
@@ -273,8 +274,8 @@ func (tx *Tx) Query(query string, args ...any) (*sql.Rows, error) {
 	return tx.tx.QueryContext(tx.ctx, tx.db.placeholders(query), args...)
 }
 
-// placeholders rewrites ?1 to $1 for PostgreSQL, outside of quoted text, and the name of the order of
-// bytes.
+// placeholders rewrites ?1 to $1 for PostgreSQL, outside of quoted text, and the name of the byte
+// order.
 func (db *DB) placeholders(query string) string {
 	if !db.postgres {
 		return query
@@ -282,7 +283,7 @@ func (db *DB) placeholders(query string) string {
 	return byteOrder(dollars(query))
 }
 
-// byteOrder rewrites COLLATE BINARY, as SQLite calls the order of bytes, for PostgreSQL, whose own
+// byteOrder rewrites COLLATE BINARY, SQLite's name of the byte order, for PostgreSQL, whose default
 // order is that of a language.
 func byteOrder(query string) string {
 	return strings.ReplaceAll(query, "COLLATE BINARY", `COLLATE "C"`)

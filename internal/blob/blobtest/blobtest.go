@@ -1,5 +1,5 @@
-// Package blobtest defines by tests what a blob.Store is. Every store runs the same suite; what
-// is true of one store only is tested beside it.
+// Package blobtest specifies blob.Store by tests. Every store runs the same suite; properties of one
+// store are tested in its package.
 package blobtest
 
 import (
@@ -28,8 +28,7 @@ func Run(t *testing.T, open Open) {
 	run(t, open, listTests)
 }
 
-// RunPuts is Run without the tests of List alone: for a store that differs from another in how
-// it writes.
+// RunPuts is Run without the tests of List: for a store that differs from another one by its writes only.
 func RunPuts(t *testing.T, open Open) { run(t, open, putTests) }
 
 type storeTest struct {
@@ -74,7 +73,7 @@ func Put(t testing.TB, s blob.Store, key string, content []byte) {
 	}
 }
 
-// File returns an open temporary file with that content, which goes away with the test.
+// File returns an open temporary file with that content, which is removed at the end of the test.
 func File(t testing.TB, content []byte) *os.File {
 	t.Helper()
 	f, err := os.CreateTemp(t.TempDir(), "spool-")
@@ -102,8 +101,8 @@ func Get(t testing.TB, s blob.Store, key string) []byte {
 	return content
 }
 
-// All returns every object under prefix, page by page, and fails the test when the pages break
-// the contract.
+// All returns every object under prefix, page by page, and fails the test if the pages violate
+// the contract of List.
 func All(t testing.TB, s blob.Store, prefix string) []blob.Info {
 	t.Helper()
 	var all []blob.Info
@@ -136,7 +135,7 @@ func All(t testing.TB, s blob.Store, prefix string) []blob.Info {
 }
 
 func testPutOpenStat(t *testing.T, s blob.Store) {
-	before := time.Now().Add(-time.Minute) // the store's clock may differ, and tell seconds only
+	before := time.Now().Add(-time.Minute) // the store's clock may differ, and have seconds only
 	for key, content := range map[string][]byte{
 		"calotype-installation":       []byte("7f3a"),
 		"2026-07-01/ab/k_e.Y-1":       []byte("picture"),
@@ -165,7 +164,7 @@ func testPutOpenStat(t *testing.T, s blob.Store) {
 		if err != nil {
 			t.Fatalf("Stat(%q): %v", o.Key, err)
 		}
-		// S3 tells fractions of a second in one place and not in the other.
+		// S3 has fractions of a second in one answer and not in the other.
 		if d := o.Modified.Sub(info.Modified).Abs(); o.Size != info.Size || d > time.Second {
 			t.Errorf("List has %+v, Stat %+v", o, info)
 		}
@@ -174,7 +173,7 @@ func testPutOpenStat(t *testing.T, s blob.Store) {
 
 func testPutFirstBytes(t *testing.T, s blob.Store) {
 	f := File(t, []byte("picture and more"))
-	// Where the caller has last written or read does not matter.
+	// The offset of the file does not matter.
 	if _, err := f.Seek(3, io.SeekStart); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +190,7 @@ func testPutUnlinkedFile(t *testing.T, s blob.Store) {
 	if err := os.Remove(f.Name()); err != nil {
 		t.Fatal(err)
 	}
-	// Another file that came to have the name is not what Put was given.
+	// Another file with the same name is not the file that Put got.
 	if err := os.WriteFile(f.Name(), []byte("another"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -223,8 +222,8 @@ func testPutCancelled(t *testing.T, s blob.Store) {
 	wantAbsent(t, s, "2026-07-01/cancelled")
 }
 
-// testPutCancelledMidway cancels while bytes are on their way: whatever Put then says, no part
-// of an object may be seen.
+// testPutCancelledMidway cancels during the transfer: whatever Put returns, no incomplete object may be
+// visible.
 func testPutCancelledMidway(t *testing.T, s blob.Store) {
 	content := pattern(4 << 20)
 	for i := range 20 {
@@ -277,8 +276,8 @@ func testPutConcurrently(t *testing.T, s blob.Store) {
 	}
 }
 
-// testPutWhileDeleteEmptiesFolder has each of several writers put and delete in the same deep
-// folder, so that it becomes empty all the time. No Put may fail for that, or lose its object.
+// testPutWhileDeleteEmptiesFolder has several writers put and delete in the same deep folder, so that it
+// often becomes empty. No Put may fail because of that, or lose its object.
 func testPutWhileDeleteEmptiesFolder(t *testing.T, s blob.Store) {
 	var wg sync.WaitGroup
 	for w := range 4 {

@@ -27,7 +27,7 @@ func testListEmpty(t *testing.T, s blob.Store) {
 	}
 }
 
-// sample holds keys whose order is not that of a walk through sorted folders: "-" and "." come
+// sample holds keys whose order differs from a walk through sorted folders: "-" and "." come
 // before the slash, digits and letters after it, capitals before small letters.
 var sample = []string{
 	"A", "Z/z", "a-b", "a.b", "a.b-c", "a/-", "a/b.c", "a/b/c", "a/b/d", "a/b0", "a/c", "a0/b",
@@ -66,7 +66,7 @@ func testListPrefix(t *testing.T, s blob.Store) {
 	}
 }
 
-// testListCursor begins after each key, and after strings that are none.
+// testListCursor begins after each key, and after strings that are not keys.
 func testListCursor(t *testing.T, s blob.Store) {
 	keys := sampleStore(t, s)
 	cursors := append([]string{"a/", "a", "a/b/", "a/b/zz", "0", "zz", "a/b-", "a b"}, keys...)
@@ -121,7 +121,7 @@ func testListPages(t *testing.T, s blob.Store) {
 			t.Fatal(err)
 		}
 	}
-	// Whether a full page is known to be the last is not said; that All comes to an end is.
+	// A full last page may have a next page or not; All must end.
 	if got := keysOf(All(t, s, "")); !slices.Equal(got, keys[:blob.PageSize]) {
 		t.Errorf("listed %d objects, want %d: %q", len(got), blob.PageSize, got)
 	}
