@@ -19,7 +19,7 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-// movedHash is an account hash that no id gives: it has to be told.
+// movedHash is an account hash that does not follow from an id: -account-hash must set it.
 const movedHash = "cheeW4oKsx5ljh8e8BoL2A"
 
 // TestImport: an account moves from one server to another. The import is killed half-way and run
@@ -54,7 +54,7 @@ type moving struct {
 	signed string            // path and query of a delivery URL
 }
 
-// newMoving uploads n pictures and gives the account a variant of its own.
+// newMoving uploads n pictures and creates another variant in the account.
 func newMoving(t *testing.T, source *server, n int) *moving {
 	t.Helper()
 	m := &moving{source: source, bodies: map[string][]byte{}}
@@ -86,7 +86,7 @@ func newMoving(t *testing.T, source *server, n int) *moving {
 	return m
 }
 
-// upload uploads a picture: some have an id of their own, some are private.
+// upload uploads a picture: some have a custom id, some are private.
 func (m *moving) upload(t *testing.T, i int, body []byte) error {
 	fields := []string{"metadata", fmt.Sprintf(`{"number":%d,"text":"a & b <c>"}`, i)}
 	switch i % 3 {
@@ -205,7 +205,7 @@ func (s *server) count() int {
 	return list.Info.Total
 }
 
-// listed returns all images of a server as the API shows them, but for the addresses in variants.
+// listed returns all images of a server as the API returns them, except the hosts in variants.
 func (s *server) listed() map[string]string {
 	s.t.Helper()
 	all := map[string]string{}
@@ -275,10 +275,10 @@ func (m *moving) wantReport(t *testing.T, target *server, brought int) {
 		t.Fatal(err)
 	}
 	// A database may end a transaction after the program that asked for it was killed.
-	n := report.Images["brought"]
-	if !report.Complete || report.Images["here"] != len(m.bodies) || len(report.Problems) != 0 ||
+	n := report.Images["imported"]
+	if !report.Complete || report.Images["exists"] != len(m.bodies) || len(report.Problems) != 0 ||
 		n > brought || n < brought-8 || report.Images["compared"] != n {
-		t.Errorf("%d were to be brought; the report is\n%s", brought, text)
+		t.Errorf("%d were to be imported; the report is\n%s", brought, text)
 	}
 	if bytes.Contains(text, []byte(token)) {
 		t.Error("the report holds the token")

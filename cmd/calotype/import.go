@@ -46,15 +46,16 @@ type importCommand struct {
 
 // Help is what --help says beneath the usage.
 func (importCommand) Help() string {
-	return `Brings variants, configuration, signing keys and all images of an account of Cloudflare
-Images, or of another Calotype: with their ids, times, names, metadata and creators. The server may
-run meanwhile, with either database. It must have been started once, with -account-hash for old URLs
-to stay valid.
+	return `Imports variants, configuration, signing keys and all images of an account of Cloudflare
+Images, or of another Calotype, with their ids, times, names, metadata and creators. The server may
+run concurrently, with either database. It must have been started once, with -account-hash for old
+URLs to stay valid.
 
-What is here already is left alone, so an import that was stopped is run again. The exit status is 0
-when all is here, 2 when all is here but what the report says, and 1 when another run is needed.
+The import does not change existing images, so run it again if it was stopped. The exit status is 0
+when everything is imported, 2 when everything except the problems in the report is imported, and 1
+when another run is needed.
 
-docs/moving.md tells what else there is to change.`
+docs/moving.md lists what else to change.`
 }
 
 func (c *importCommand) Run(ctx context.Context) (err error) {
@@ -95,13 +96,13 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 		Update: c.Update, NoKeys: c.NoKeys,
 		Progress: func(line string) { showLine(os.Stderr, "%s", line) },
 	})
-	if report.Began.IsZero() { // it did not begin
+	if report.Began.IsZero() { // the import did not begin
 		return err
 	}
-	return c.tell(report, err)
+	return c.finish(report, err)
 }
 
-// core opens a core like the server's, with a disk of its own.
+// core opens a core like the server's, with a separate folder.
 func (c *importCommand) core(
 	ctx context.Context, dir string,
 ) (core *images.Service, end func() error, err error) {
@@ -136,9 +137,9 @@ func (c *importCommand) core(
 	return core, end, nil
 }
 
-// tell writes the report to its file, says the most important of it, and returns what the program
-// ends with.
-func (c *importCommand) tell(report importer.Report, outcome error) error {
+// finish writes the report to its file, prints its most important entries, and returns the error of the
+// command.
+func (c *importCommand) finish(report importer.Report, outcome error) error {
 	path := c.Report
 	if path == "" {
 		path = filepath.Join(c.Data, "import-report.json")
@@ -161,7 +162,7 @@ func (c *importCommand) tell(report importer.Report, outcome error) error {
 		showLine(os.Stdout, "%s: %s %q: %s", p.Outcome, p.What, p.ID, p.Reason)
 	}
 	showLine(os.Stdout, "%v, in %v. The report is in %s", report, since(report.Began), path)
-	if errors.Is(outcome, importer.ErrNotAllKept) {
+	if errors.Is(outcome, importer.ErrNotAllImported) {
 		return exitError{notAllKept, outcome}
 	}
 	return outcome

@@ -10,8 +10,8 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// TestAnImportUndoesNoErasure erases a creator and deletes an image while both are being brought: the
-// same run brings neither again.
+// TestAnImportUndoesNoErasure erases a creator and deletes an image during their import: the same run
+// does not import them again.
 func TestAnImportUndoesNoErasure(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {

@@ -15,7 +15,7 @@ import (
 )
 
 // A source imitates Cloudflare's account of images, in the shapes that were recorded: refusals are
-// lines of text, meta is absent where there is none, nothing is told of the original.
+// lines of text, meta is absent without metadata, and there is no field original.
 type source struct {
 	t      *testing.T
 	server *httptest.Server
@@ -27,7 +27,7 @@ type source struct {
 	config   string // "" is a 404
 	blobs    map[string]int
 	lists    int
-	// refuse may answer a request in place of the source; it is called with mu held.
+	// refuse may answer a request instead of the source; it is called with mu locked.
 	refuse func(w http.ResponseWriter, path string) bool
 }
 

@@ -12,8 +12,8 @@ import (
 	"calotype/internal/importer"
 )
 
-// TestAnEndlessListEndsTheImport: a source whose list turns round, or goes on without an image, is told
-// from one that is long.
+// TestAnEndlessListEndsTheImport: a list that changes its order, or has pages without images for ever, is
+// distinguished from a long one.
 func TestAnEndlessListEndsTheImport(t *testing.T) {
 	t.Parallel()
 	item := func(n int, uploaded string) string {
@@ -26,12 +26,12 @@ func TestAnEndlessListEndsTheImport(t *testing.T) {
 	}{
 		"two tokens in turn": {func(n int) (string, string) {
 			return item(n, "2023-02-03T04:05:06Z"), []string{"a", "b"}[n%2]
-		}, "a continuation token again", 3},
+		}, "repeats a continuation token", 3},
 		"new tokens, the same images": {func(n int) (string, string) {
 			return item(n%3, fmt.Sprintf("2023-02-03T04:05:%02dZ", n%3)), fmt.Sprint(n)
 		}, "the other way round", 4},
 		"no images": {func(n int) (string, string) { return "", fmt.Sprint(n) },
-			"without an image in a row", 101},
+			"consecutive pages without an image", 101},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -57,13 +57,13 @@ func TestAnEndlessListEndsTheImport(t *testing.T) {
 	}
 }
 
-// TestAListMayBeginWithTheNewest: the order that a source has is its own, as long as it is one.
+// TestAListMayBeginWithTheNewest: a source may use either order, if it does not change.
 func TestAListMayBeginWithTheNewest(t *testing.T) {
 	t.Parallel()
 	core, s := imagestest.New(t), newSource(t)
 	s.add(30)
 	slices.Reverse(s.images)
-	if c := bring(t, config(t, s, core), nil).Images; c.Here != 30 {
+	if c := bring(t, config(t, s, core), nil).Images; c.Exists != 30 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -76,7 +76,7 @@ func TestWhatCameAlongIsSaid(t *testing.T) {
 		"closed":{"options":{"width":10}}}`
 	for range 2 { // a second run finds all here and says it again
 		notes := strings.Join(bring(t, config(t, s, core), nil).Notes, "\n")
-		for _, want := range []string{"at the source: default. Whoever", "URLs): open", "flexible"} {
+		for _, want := range []string{"at the source: default. A person", "URLs): open", "flexible"} {
 			if !strings.Contains(notes, want) {
 				t.Errorf("the notes do not say %q: %s", want, notes)
 			}
@@ -117,7 +117,7 @@ func TestAHashHasItsForm(t *testing.T) {
 		}
 		return path == "/v2"
 	}
-	report := bring(t, config(t, s, core), importer.ErrNotAllKept)
+	report := bring(t, config(t, s, core), importer.ErrNotAllImported)
 	if notes := strings.Join(report.Notes, "\n"); strings.Contains(notes, "evil") {
 		t.Errorf("a foreign hash is noted: %q", notes)
 	}

@@ -1,11 +1,11 @@
-// Package importer moves an account in: from Cloudflare Images, or from another Calotype. It reads
-// the source's API, a page of its list after the other, and has the core take each picture by the
-// way of an upload: spool, worker, blob store, and one transaction at the end.
+// Package importer imports an account from Cloudflare Images, or from another Calotype. It reads the
+// list of the source's API page by page. The core imports each picture like an upload: spool, worker,
+// blob store, and one transaction at the end.
 //
-// Nothing is kept of how far it came. What is here already is seen by the rows of this database, a
-// page of the list by one query, so a run that was killed is run again and does what is left. The
-// list is read anew until a reading has nothing to do: so the last one is the proof that all is
-// here, and what was uploaded to or deleted from the source meanwhile is no case of its own.
+// The importer stores no progress. It looks up existing images in the database, with one query for a page
+// of the list, so a run that was killed can be repeated and does the rest. The list is read again until a
+// reading finds nothing to do. So the last reading proves that everything is imported, and concurrent
+// uploads and deletions at the source need no special handling.
 package importer
 
 import (
@@ -26,33 +26,34 @@ import (
 
 const (
 	rounds = 3
-	// failuresInARow are taken for the end of the source.
+	// failuresInARow is the number of consecutive failures that stops the import.
 	failuresInARow = 20
 )
 
-// Config is what an import needs.
+// Config configures an import.
 type Config struct {
 	Core    *images.Service // started
-	Account images.Account  // that everything goes to
+	Account images.Account  // the target
 	Source  Source
-	HTTP    *http.Client // must not follow redirects: they could lead the token astray
+	HTTP    *http.Client // must not follow redirects, which could send the token to another host
 
-	Rate     float64       // requests a second; 0 for no bound
+	Rate     float64       // requests a second; 0 for no limit
 	Parallel int           // pictures fetched at once; at least 1
 	Backoff  time.Duration // before a request is repeated; 0 for a second
-	Update   bool          // bring over what the source has changed of what is here already
-	NoKeys   bool          // leave the signing keys at the source
+	Update   bool          // also update existing images that were changed at the source
+	NoKeys   bool          // do not import signing keys
 
-	// Progress is called with a line now and then, never by two goroutines at once.
+	// Progress is called with a line of text from time to time, never concurrently.
 	Progress func(line string)
 	Every    time.Duration // between two lines of progress; 0 for 10 s
 }
 
-// ErrIncomplete says that images of the source are missing here which another run may bring.
-var ErrIncomplete = errors.New("importer: not all could be brought; run it again")
+// ErrIncomplete says that some images failed, and that another run may import them.
+var ErrIncomplete = errors.New("importer: some images failed; run it again")
 
-// ErrNotAllKept says that all was brought but for what the report lists: another run changes nothing.
-var ErrNotAllKept = errors.New("importer: all was brought but for what the report lists")
+// ErrNotAllImported says that everything was imported except the problems in the report, and that another
+// run changes nothing.
+var ErrNotAllImported = errors.New("importer: everything was imported except the problems in the report")
 
 // A run is one import.
 type run struct {
@@ -60,13 +61,13 @@ type run struct {
 	source  *source
 	report  *report
 	round   int
-	began   time.Time // erasures since then count
+	began   time.Time // erasures after this time win over the import
 	known   *known
 	failing atomic.Int32 // images that failed since one succeeded
 }
 
-// Run imports variants, configuration, signing keys and images. The report is of use with an error
-// too, which is ErrIncomplete, ErrNotAllKept, or what has stopped it.
+// Run imports variants, configuration, signing keys and images. The report is valid also with an error,
+// which is ErrIncomplete, ErrNotAllImported, or the error that has stopped the import.
 func Run(ctx context.Context, c Config) (Report, error) {
 	if c.Backoff == 0 {
 		c.Backoff = time.Second
@@ -99,12 +100,12 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	case done.Images.Failed > 0:
 		return done, ErrIncomplete
 	case len(done.Problems) > 0:
-		return done, ErrNotAllKept
+		return done, ErrNotAllImported
 	}
 	return done, nil
 }
 
-// tick tells the progress until ctx ends.
+// tick reports the progress until ctx ends.
 func (r *run) tick(ctx context.Context) {
 	ticker := time.NewTicker(r.Every)
 	defer ticker.Stop()
@@ -118,7 +119,7 @@ func (r *run) tick(ctx context.Context) {
 	}
 }
 
-// images reads the list until nothing is left to do.
+// images reads the list until a reading finds nothing to do.
 func (r *run) images(ctx context.Context) error {
 	for r.round = 1; r.round <= rounds; r.round++ {
 		r.report.begin(r.round)
@@ -130,7 +131,7 @@ func (r *run) images(ctx context.Context) error {
 	return nil
 }
 
-// walk reads the list once and brings what is missing. busy says that there was something.
+// walk reads the list once and imports missing images. busy says that there was something to do.
 func (r *run) walk(ctx context.Context) (busy bool, err error) {
 	walk := newPages()
 	for token := ""; ; {
@@ -149,24 +150,24 @@ func (r *run) walk(ctx context.Context) (busy bool, err error) {
 	}
 }
 
-// page brings what is missing of a page of the list.
+// page imports the missing images of a page of the list.
 func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err error) {
 	wanted := make([]images.ImportedImage, 0, len(listed))
 	ids := make([]string, 0, len(listed))
 	for _, l := range listed {
-		r.seeHash(l)
+		r.checkHash(l)
 		if l.Draft {
 			continue // Cloudflare lists none
 		}
-		i, lost, err := l.imported().Adapted()
+		i, removed, err := l.imported().Adapted()
 		switch {
 		case err != nil:
 			r.report.refuse(i.ID, err)
 			continue
 		case r.report.refused(i.ID):
-			continue // in an earlier round, for its content
-		case len(lost) > 0:
-			r.report.lose(i.ID, lost)
+			continue // in an earlier round, because of its content
+		case len(removed) > 0:
+			r.report.reduce(i.ID, removed)
 		}
 		wanted, ids = append(wanted, i), append(ids, i.ID)
 	}
@@ -178,20 +179,20 @@ func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err er
 	group.SetLimit(max(r.Parallel, 1))
 	for _, i := range wanted {
 		img, found := here[i.ID]
-		// Of a draft the insertion knows whether it still waits for its upload.
-		if found && !img.Draft && r.isHere(i, img) {
+		// For a draft the insertion checks whether it still waits for its upload.
+		if found && !img.Draft && r.isDone(i, img) {
 			r.known.add(i.ID)
 			continue
 		}
 		if !found && r.known.has(i.ID) {
-			continue // deleted since this run saw it here: that is not to be undone
+			continue // deleted here since this run found it: the import must not undo that
 		}
 		busy = true
 		group.Go(func() error {
 			if found && !img.Draft {
 				return r.update(ctx, i)
 			}
-			return r.bring(ctx, i)
+			return r.importImage(ctx, i)
 		})
 		if ctx.Err() != nil {
 			break
@@ -200,28 +201,28 @@ func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err er
 	return busy, group.Wait()
 }
 
-// isHere reports whether there is nothing to do for an image that is here.
-func (r *run) isHere(i images.ImportedImage, img images.Image) bool {
+// isDone reports whether there is nothing to do for an existing image.
+func (r *run) isDone(i images.ImportedImage, img images.Image) bool {
 	fields := i.Differs(img)
 	switch {
 	case len(fields) == 0:
-		r.report.have(i.ID)
+		r.report.exists(i.ID)
 		return true
 	case fields[0] == "sha256" || fields[0] == "uploaded":
-		r.report.differ(i.ID, "here is another picture of this id: delete one of them", fields)
+		r.report.differ(i.ID, "a different picture has this id here: delete one of them", fields)
 		return true
 	case !r.Update:
-		r.report.differ(i.ID, "it was changed here or there since it was brought: "+
+		r.report.differ(i.ID, "it was changed here or there since its import: "+
 			"-update takes the source's fields", fields)
 		return true
 	}
 	return false
 }
 
-// seeHash notes once whether old URLs will lead here.
-func (r *run) seeHash(i sourceImage) {
+// checkHash notes once if the account hash of the source is another one.
+func (r *run) checkHash(i sourceImage) {
 	hash := i.hash()
-	if hash == "" || !r.report.sawHash(hash) || hash == r.Account.Hash {
+	if hash == "" || !r.report.isNewHash(hash) || hash == r.Account.Hash {
 		return
 	}
 	note := fmt.Sprintf("delivery URLs of the source begin with the hash %s, here with %s: old "+
@@ -231,8 +232,8 @@ func (r *run) seeHash(i sourceImage) {
 	r.Progress("warning: " + note)
 }
 
-// bring imports one image. The error is one that stops all.
-func (r *run) bring(ctx context.Context, i images.ImportedImage) error {
+// importImage imports one image, and records the result. An error stops the import.
+func (r *run) importImage(ctx context.Context, i images.ImportedImage) error {
 	var size int64
 	err := r.source.retry(ctx, func() (err error) {
 		size, err = r.attempt(ctx, i)
@@ -241,10 +242,10 @@ func (r *run) bring(ctx context.Context, i images.ImportedImage) error {
 	if err == nil {
 		r.failing.Store(0)
 		r.known.add(i.ID)
-		r.report.bring(i, size)
+		r.report.imported(i, size)
 		return nil
 	}
-	return r.judge(ctx, i.ID, err)
+	return r.classifyError(ctx, i.ID, err)
 }
 
 // attempt fetches and imports an image once.
@@ -268,18 +269,18 @@ func (r *run) attempt(ctx context.Context, i images.ImportedImage) (size int64, 
 	return size, err
 }
 
-// update takes the source's fields.
+// update updates an existing image from the source. An error stops the import.
 func (r *run) update(ctx context.Context, i images.ImportedImage) error {
 	err := r.Core.UpdateImported(ctx, r.Account.ID, i)
 	if err == nil {
 		r.report.update(i.ID)
 		return nil
 	}
-	return r.judge(ctx, i.ID, err)
+	return r.classifyError(ctx, i.ID, err)
 }
 
-// judge says what an error means: for its image, or for all.
-func (r *run) judge(ctx context.Context, id string, err error) error {
+// classifyError records the error of one image and returns nil, or returns an error that stops the import.
+func (r *run) classifyError(ctx context.Context, id string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -299,7 +300,7 @@ func (r *run) judge(ctx context.Context, id string, err error) error {
 			r.failing.Store(0)
 			r.report.refuse(id, err)
 			return nil
-		case errs.Exists, errs.ImageNotFound: // it was there or not a moment ago
+		case errs.Exists, errs.ImageNotFound: // the image was created or deleted concurrently
 			r.report.fail(id, err)
 			return nil
 		case errs.Busy:
@@ -311,7 +312,7 @@ func (r *run) judge(ctx context.Context, id string, err error) error {
 	}
 	r.report.fail(id, err)
 	if answer.status == http.StatusNotFound {
-		return nil // deleted since it was listed, or the next round tells
+		return nil // deleted since it was listed, or the next round finds it
 	}
 	if r.failing.Add(1) >= failuresInARow {
 		return fmt.Errorf("%d images have failed in a row: %w", failuresInARow, err)
@@ -319,7 +320,7 @@ func (r *run) judge(ctx context.Context, id string, err error) error {
 	return nil
 }
 
-// known are the ids that a run has seen here, as hashes: there may be millions.
+// known holds the ids that a run has found here, as hashes, because there may be millions.
 type known struct {
 	mu   sync.Mutex
 	seed maphash.Seed

@@ -97,7 +97,7 @@ func TestImport(t *testing.T) {
 			`"metadata":"keep","browser_ttl":3600}},"thumb":{"options":{"width":64.0},` +
 			`"neverRequireSignedURLs":true}}`
 		report := bring(t, config(t, s, core), nil)
-		if c := report.Images; c.Here != 20 || c.Brought != 20 || !report.Complete || s.fetched() != 20 {
+		if c := report.Images; c.Exists != 20 || c.Imported != 20 || !report.Complete || s.fetched() != 20 {
 			t.Errorf("report: %+v, %d fetched", report, s.fetched())
 		}
 		s.want(t, core)
@@ -113,7 +113,7 @@ func TestImport(t *testing.T) {
 		wantSettings(t, core)
 
 		again := bring(t, config(t, s, core), nil)
-		if again.Images.Here != 20 || again.Images.Brought != 0 || s.fetched() != 20 {
+		if again.Images.Exists != 20 || again.Images.Imported != 0 || s.fetched() != 20 {
 			t.Errorf("again: %+v, %d fetched", again.Images, s.fetched())
 		}
 	})
@@ -159,13 +159,13 @@ func TestImportGoesOn(t *testing.T) {
 			return false
 		}
 		report, err := importer.Run(ctx, config(t, s, core))
-		if err == nil || report.Complete || report.Images.Brought >= 30 {
+		if err == nil || report.Complete || report.Images.Imported >= 30 {
 			t.Fatalf("stopped: %+v, %v", report, err)
 		}
-		before := report.Images.Brought
+		before := report.Images.Imported
 		report = bring(t, config(t, s, core), nil)
 		// What was on its way when it stopped may be here without having been counted.
-		if n := report.Images.Brought + before; n > 30 || n < 26 || report.Images.Here != 30 {
+		if n := report.Images.Imported + before; n > 30 || n < 26 || report.Images.Exists != 30 {
 			t.Errorf("%d before, then %+v", before, report.Images)
 		}
 		s.want(t, core)
@@ -201,11 +201,11 @@ func TestImportOutlivesFailures(t *testing.T) {
 		return true
 	}
 	report := bring(t, config(t, s, core), nil)
-	if report.Images.Here != 15 || limited.IsZero() {
+	if report.Images.Exists != 15 || limited.IsZero() {
 		t.Errorf("report: %+v", report)
 	}
 	if after := last.Sub(limited); after < time.Second {
-		t.Errorf("the import has ended %v after it was told to wait for a second", after)
+		t.Errorf("the import has ended %v after a Retry-After of a second", after)
 	}
 	s.want(t, core)
 }
@@ -238,7 +238,7 @@ func TestImportStops(t *testing.T) {
 	}
 }
 
-// TestImportReports: what cannot be held is told, and all else is brought.
+// TestImportReports: the report lists images that are not valid here, and all others are imported.
 func TestImportReports(t *testing.T) {
 	t.Parallel()
 	core, s := imagestest.New(t), newSource(t)
@@ -292,7 +292,7 @@ func TestImportReports(t *testing.T) {
 		}
 	}
 	c := report.Images
-	if len(report.Problems) != len(want)-1 || c.Gone != 1 || c.Here != 4 || len(report.Notes) != 2 {
+	if len(report.Problems) != len(want)-1 || c.Gone != 1 || c.Exists != 4 || len(report.Notes) != 2 {
 		t.Errorf("report: %+v", report)
 	}
 	s.want(t, core, without...)
@@ -310,15 +310,15 @@ func TestImportLeavesWhatIsAnother(t *testing.T) {
 	s.images[0].more = `,"creator":"new"`
 	s.images[1].uploaded = "2024-01-01T00:00:00Z"
 	s.variants = `{"public":{"options":{"width":10}},"thumb":{"options":{"width":20}}}`
-	bring(t, config(t, s, core), importer.ErrNotAllKept)
+	bring(t, config(t, s, core), importer.ErrNotAllImported)
 	s.variants = `{"public":{"options":{"width":10}},"thumb":{"options":{"width":30}}}`
-	report := bring(t, config(t, s, core), importer.ErrNotAllKept)
+	report := bring(t, config(t, s, core), importer.ErrNotAllImported)
 	if report.Images.Differ != 2 || len(report.Problems) != 3 {
 		t.Errorf("report: %+v", report)
 	}
 	c := config(t, s, core)
 	c.Update = true
-	report = bring(t, c, importer.ErrNotAllKept)
+	report = bring(t, c, importer.ErrNotAllImported)
 	if report.Images.Differ != 1 || report.Images.Updated != 1 || len(report.Problems) != 1 {
 		t.Errorf("updated: %+v", report)
 	}

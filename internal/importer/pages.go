@@ -12,20 +12,20 @@ const (
 	maxEmptyPages = 100     // in a row
 )
 
-// pages sees that the pages of a list lead to an end, whatever the source says. Some sources may list
-// the newest image first; none may turn round.
+// pages checks that the list of a source ends. Sources may list the newest or the oldest image first, but
+// the order must not change.
 type pages struct {
 	seed  maphash.Seed
 	seen  map[uint64]struct{} // continuation tokens, as hashes
 	empty int                 // pages in a row
 
-	first         time.Time // of the last page that tells one
-	forward, back bool      // the ways in which the first has moved so far
+	first         time.Time // of the last page with a time
+	forward, back bool      // the directions in which first has moved so far
 }
 
 func newPages() *pages { return &pages{seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}} }
 
-// next returns the token of the page behind p, "" when p is the last.
+// next returns the token of the page after p, "" if p is the last page.
 func (w *pages) next(p page) (token string, err error) {
 	if err := w.see(p.Images); err != nil {
 		return "", err
@@ -35,7 +35,7 @@ func (w *pages) next(p page) (token string, err error) {
 	}
 	sum := maphash.String(w.seed, *p.Next)
 	if _, again := w.seen[sum]; again {
-		return "", errors.New("the list of the source does not end: it gives a continuation token again")
+		return "", errors.New("the list of the source does not end: it repeats a continuation token")
 	}
 	w.seen[sum] = struct{}{}
 	if len(w.seen) >= maxPages {
@@ -44,12 +44,12 @@ func (w *pages) next(p page) (token string, err error) {
 	return *p.Next, nil
 }
 
-// see looks at the images of a page.
+// see checks the order of a page.
 func (w *pages) see(listed []sourceImage) error {
 	if len(listed) == 0 {
 		if w.empty++; w.empty > maxEmptyPages {
-			return fmt.Errorf("the list of the source does not end: it gives %d pages without an image "+
-				"in a row", w.empty)
+			return fmt.Errorf("the list of the source does not end: it has %d consecutive pages without "+
+				"an image", w.empty)
 		}
 		return nil
 	}

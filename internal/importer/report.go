@@ -11,21 +11,21 @@ import (
 	"calotype/internal/images"
 )
 
-// maxProblems bounds the images that a report lists; beyond them only Omitted counts.
+// maxProblems limits the images that a report lists; Omitted counts further ones.
 const maxProblems = 100_000
 
-// An Outcome is why something of the source is not here as it is there.
+// An Outcome is the kind of a difference from the source.
 type Outcome string
 
 // The outcomes.
 const (
-	Refused Outcome = "refused" // it cannot be held here; another run changes nothing
-	Failed  Outcome = "failed"  // it could not be brought; another run may bring it
-	Differs Outcome = "differs" // it is here, and another
-	Reduced Outcome = "reduced" // it is here, without a part that cannot be held
+	Refused Outcome = "refused" // it is not valid here; another run changes nothing
+	Failed  Outcome = "failed"  // the import failed; another run may succeed
+	Differs Outcome = "differs" // a different one exists here
+	Reduced Outcome = "reduced" // it was imported without a part that is not valid here
 )
 
-// A Problem is one thing that is not here as it is at the source.
+// A Problem is one difference from the source.
 type Problem struct {
 	What    string  `json:"what"` // image, variant, variants, key, keys or config
 	ID      string  `json:"id,omitempty"`
@@ -33,23 +33,22 @@ type Problem struct {
 	Reason  string  `json:"reason"`
 }
 
-// Counts are numbers of images. Of the last reading of the list: Here, Refused, Failed, Differ and
-// Reduced; of the whole run: the others.
+// Counts are numbers of images. Exists, Refused, Failed, Differ and Reduced are of the last reading of the
+// list, the others of the whole run.
 type Counts struct {
-	Here     int   `json:"here"` // as they are at the source
-	Brought  int   `json:"brought"`
+	Exists   int   `json:"exists"` // as at the source
+	Imported int   `json:"imported"`
 	Updated  int   `json:"updated"`
 	Refused  int   `json:"refused"`
 	Failed   int   `json:"failed"`
 	Differ   int   `json:"differ"`
-	Reduced  int   `json:"reduced"`  // of those that are here
-	Gone     int   `json:"gone"`     // were deleted from the source meanwhile
-	Bytes    int64 `json:"bytes"`    // of those brought
-	Compared int   `json:"compared"` // of those brought: with the SHA-256 that the source tells
+	Reduced  int   `json:"reduced"`  // of the existing ones
+	Gone     int   `json:"gone"`     // were deleted from the source during the import
+	Bytes    int64 `json:"bytes"`    // of the imported ones
+	Compared int   `json:"compared"` // imported ones that were compared with the source's SHA-256
 }
 
-// A Report says what an import has done, and what is not here as it is at the source. It holds no
-// secrets.
+// A Report holds the results of an import, and the differences from the source. It holds no secrets.
 type Report struct {
 	Source   string         `json:"source"` // base of the API
 	From     string         `json:"from"`   // account there
@@ -57,8 +56,8 @@ type Report struct {
 	Hash     string         `json:"hash"`   // of the account here
 	Began    time.Time      `json:"began"`
 	Ended    time.Time      `json:"ended"`
-	Complete bool           `json:"complete"` // the source was read to its end
-	Settings map[string]int `json:"settings"` // variants, keys and config that are here
+	Complete bool           `json:"complete"` // the list of the source was read to its end
+	Settings map[string]int `json:"settings"` // numbers of imported variants, keys and config
 	Images   Counts         `json:"images"`
 	Notes    []string       `json:"notes"`
 	Problems []Problem      `json:"problems"`
@@ -68,14 +67,14 @@ type Report struct {
 // String is a line for a human.
 func (r Report) String() string {
 	c := r.Images
-	text := fmt.Sprintf("%d images are here, %d of them brought now (%d MB)", c.Here, c.Brought,
+	text := fmt.Sprintf("%d images exist here, %d of them imported now (%d MB)", c.Exists, c.Imported,
 		c.Bytes/1e6)
 	for _, other := range []struct {
 		n    int
 		what string
 	}{
 		{c.Updated, "updated"}, {c.Refused, "refused"}, {c.Failed, "failed"},
-		{c.Differ, "differ"}, {c.Reduced, "without a part of them"}, {c.Gone, "gone meanwhile"},
+		{c.Differ, "differ"}, {c.Reduced, "without a part of them"}, {c.Gone, "deleted at the source"},
 	} {
 		if other.n > 0 {
 			text += fmt.Sprintf(", %d %s", other.n, other.what)
@@ -84,7 +83,7 @@ func (r Report) String() string {
 	return text
 }
 
-// A report is a Report that grows. Its methods may be called at once.
+// A report collects a Report. Its methods are safe for concurrent use.
 type report struct {
 	mu       sync.Mutex
 	r        Report
@@ -94,7 +93,7 @@ type report struct {
 	hashes   map[string]bool
 }
 
-// An imageProblem is what is the matter with an image; a round that sees it again renews it.
+// An imageProblem is the problem of an image; a later round that finds it again updates it.
 type imageProblem struct {
 	Problem
 	round int
@@ -114,10 +113,10 @@ func newReport(c Config) *report {
 func (r *report) begin(round int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.round, r.r.Images.Here = round, 0
+	r.round, r.r.Images.Exists = round, 0
 }
 
-// set notes a problem of an image, or renews it. The first ones are listed.
+// set records or updates the problem of an image. The first maxProblems are listed.
 func (r *report) set(id string, outcome Outcome, reason string) {
 	if p := r.images[id]; p != nil {
 		p.Outcome, p.Reason, p.round = outcome, reason, r.round
@@ -136,7 +135,7 @@ func (r *report) refuse(id string, err error) {
 	r.set(id, Refused, errs.AsError(err).Msg)
 }
 
-// refused reports whether the image was refused for its content before.
+// refused reports whether the image was refused because of its content before.
 func (r *report) refused(id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,10 +147,10 @@ func (r *report) refused(id string) bool {
 	return true
 }
 
-func (r *report) lose(id string, lost []string) {
+func (r *report) reduce(id string, removed []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.set(id, Reduced, strings.Join(lost, "; "))
+	r.set(id, Reduced, strings.Join(removed, "; "))
 }
 
 func (r *report) differ(id, reason string, fields []string) {
@@ -166,25 +165,25 @@ func (r *report) fail(id string, err error) {
 	r.set(id, Failed, err.Error())
 }
 
-// ok forgets an image's problem, but for that it lost a part.
+// ok deletes an image's problem, unless the problem is Reduced.
 func (r *report) ok(id string) {
-	r.r.Images.Here++
+	r.r.Images.Exists++
 	if p := r.images[id]; p != nil && p.Outcome != Reduced {
 		delete(r.images, id)
 	}
 }
 
-func (r *report) have(id string) {
+func (r *report) exists(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ok(id)
 }
 
-func (r *report) bring(i images.ImportedImage, size int64) {
+func (r *report) imported(i images.ImportedImage, size int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ok(i.ID)
-	r.r.Images.Brought++
+	r.r.Images.Imported++
 	r.r.Images.Bytes += size
 	if i.SHA256 != "" {
 		r.r.Images.Compared++
@@ -216,8 +215,8 @@ func (r *report) note(text string) {
 	r.r.Notes = append(r.r.Notes, text)
 }
 
-// sawHash reports whether a hash of the source is seen for the first time. The first few count.
-func (r *report) sawHash(hash string) bool {
+// isNewHash reports whether a hash of the source is new. Only the first 5 are reported.
+func (r *report) isNewHash(hash string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.hashes[hash] || len(r.hashes) >= 5 {
@@ -252,7 +251,7 @@ func (c *Counts) count(o Outcome) {
 	}
 }
 
-// finish returns the whole report. What the last complete reading did not list is gone.
+// finish returns the complete report. Images that the last complete reading did not list count as Gone.
 func (r *report) finish(complete bool) Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,26 +15,26 @@ import (
 	"calotype/internal/images"
 )
 
-// settings brings variants, configuration and signing keys.
+// settings imports variants, configuration and signing keys.
 func (r *run) settings(ctx context.Context) error {
 	type setting struct {
-		what  string
-		bring func(context.Context) error
+		what string
+		run  func(context.Context) error
 	}
 	all := []setting{{"variants", r.variants}, {"config", r.config}, {"keys", r.keys}}
 	if r.NoKeys {
 		all = all[:2]
 	}
 	for _, one := range all {
-		err := one.bring(ctx)
+		err := one.run(ctx)
 		answer := new(statusError)
 		switch {
 		case err == nil:
 		case !errors.As(err, &answer):
-			return fmt.Errorf("bringing the %s: %w", one.what, err)
+			return fmt.Errorf("importing the %s: %w", one.what, err)
 		case answer.status == http.StatusNotFound || answer.status == http.StatusMethodNotAllowed:
-			r.report.note("the source does not tell its " + one.what + ": set them by hand")
-		case answer.status == http.StatusUnauthorized || answer.passing():
+			r.report.note("the source does not list its " + one.what + ": set them by hand")
+		case answer.status == http.StatusUnauthorized || answer.temporary():
 			return fmt.Errorf("reading the %s: %w", one.what, err)
 		default:
 			r.report.problem(one.what, "", Refused, err.Error())
@@ -70,7 +70,7 @@ func (r *run) variants(ctx context.Context) error {
 	return nil
 }
 
-// setting notes what became of a setting. The error is one that stops all.
+// setting records the result of a setting. An error stops the import.
 func (r *run) setting(what, id string, outcome Outcome, err error) error {
 	refusal := new(errs.Error)
 	switch {
@@ -79,15 +79,15 @@ func (r *run) setting(what, id string, outcome Outcome, err error) error {
 	case err != nil:
 		return err
 	case outcome == Differs:
-		r.report.problem(what, id, Differs, "here it is another: -update takes the source's")
+		r.report.problem(what, id, Differs, "it is different here: -update takes the source's")
 	default:
 		r.report.setting(what)
 	}
 	return nil
 }
 
-// variant makes a variant what it is at the source. One that is here and another is left alone,
-// unless it is the one that every account begins with.
+// variant imports a variant. It returns Differs, and changes nothing, if a different variant of that name
+// exists, unless that is the default variant of every account.
 func (r *run) variant(ctx context.Context, v images.Variant) (Outcome, error) {
 	here, err := r.Core.Variant(ctx, r.Account.ID, v.ID)
 	if err != nil && errs.AsError(err).Kind == errs.VariantNotFound {
@@ -106,7 +106,7 @@ func (r *run) variant(ctx context.Context, v images.Variant) (Outcome, error) {
 	return "", err
 }
 
-// config brings what the account has set for all deliveries, if nothing else was set here.
+// config imports the configuration of the account, unless it was changed here.
 func (r *run) config(ctx context.Context) error {
 	var there sourceConfig
 	if err := r.source.result(ctx, "/v1/config", &there); err != nil {
@@ -137,13 +137,13 @@ func (r *run) config(ctx context.Context) error {
 		here, err = r.Core.ConfigureAccount(ctx, r.Account.ID, change)
 	}
 	if f := there.FlexibleVariants; err == nil && here.FlexibleVariants && f != nil && *f {
-		r.report.note("as at the source, flexible variants are on: everyone may ask for public images " +
+		r.report.note("as at the source, flexible variants are on: everyone can request public images " +
 			"in any size")
 	}
 	return r.setting("config", "", outcome, err)
 }
 
-// keys brings the signing keys with their values, which are told to nobody.
+// keys imports the signing keys with their values. The report does not hold the values.
 func (r *run) keys(ctx context.Context) error {
 	var there sourceKeys
 	if err := r.source.result(ctx, "/v1/keys", &there); err != nil {
@@ -160,13 +160,13 @@ func (r *run) keys(ctx context.Context) error {
 			return err
 		}
 		if renamed != "" {
-			r.report.note(fmt.Sprintf("the signing key %q that was here is %q now; what it has "+
-				"signed stays valid", k.Name, renamed))
+			r.report.note(fmt.Sprintf("the existing signing key %q was renamed to %q; its "+
+				"signatures stay valid", k.Name, renamed))
 		}
 	}
 	if len(names) > 0 {
 		r.report.note(fmt.Sprintf("these signing keys have the values that they have at the source: %s. "+
-			"Whoever knows them there can sign URLs of private images here: delete them here when the "+
+			"A person who knows them there can sign URLs of private images here: delete them here when the "+
 			"URLs that they have signed have expired", strings.Join(names, ", ")))
 	}
 	return nil

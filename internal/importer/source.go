@@ -28,17 +28,17 @@ const (
 	perPage      = images.MaxNamed
 )
 
-// A Source is an account at the service that images come from.
+// A Source is the account of another service from which images are imported.
 type Source struct {
 	API     string // base of its v4 API, such as https://api.cloudflare.com/client/v4
 	Account string // id
 	Token   string // may read images
 }
 
-// A statusError is an answer that is no success.
+// A statusError is an answer other than a success.
 type statusError struct {
 	status     int
-	code       int // of the API; 0 when not told
+	code       int // of the API; 0 if absent
 	message    string
 	retryAfter time.Duration
 }
@@ -54,13 +54,13 @@ func (e *statusError) Error() string {
 	return text
 }
 
-// passing reports whether the same request may be answered later.
-func (e *statusError) passing() bool {
+// temporary reports whether a retry may succeed.
+func (e *statusError) temporary() bool {
 	return e.status == http.StatusTooManyRequests || e.status == http.StatusRequestTimeout ||
 		e.status >= 500
 }
 
-// forbids reports whether no request with this token will be answered.
+// forbids reports whether every request with this token will fail.
 func (e *statusError) forbids() bool {
 	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden
 }
@@ -70,16 +70,16 @@ type brokenError struct{ error }
 
 func (e brokenError) Unwrap() error { return e.error }
 
-// A source asks a Source, within its rate.
+// A source sends requests to a Source, within its rate.
 type source struct {
 	images  string // URL of .../images
 	token   string
 	http    *http.Client
 	limit   *rate.Limiter
-	backoff time.Duration // before the second attempt; doubled for each other
+	backoff time.Duration // before the second attempt; doubled for each further one
 
 	mu    sync.Mutex
-	pause time.Time // nobody asks before
+	pause time.Time // no request before this time
 }
 
 func newSource(c Config) (*source, error) {
@@ -101,8 +101,8 @@ func newSource(c Config) (*source, error) {
 	return s, nil
 }
 
-// get sends one request, when its time has come. The caller closes the body of a success; all else
-// is a *statusError or a brokenError.
+// get sends one request, after a pause and within the rate. The caller closes the body of a success.
+// Errors are *statusError or brokenError.
 func (s *source) get(ctx context.Context, path, accept string) (*http.Response, error) {
 	s.mu.Lock()
 	pause := time.Until(s.pause)
@@ -113,7 +113,7 @@ func (s *source) get(ctx context.Context, path, accept string) (*http.Response, 
 	if err := s.limit.Wait(ctx); err != nil {
 		return nil, err
 	}
-	// The waiting above has a time of its own.
+	// The time limit does not include the waits above.
 	limited, cancel := context.WithTimeout(ctx, requestTime)
 	request, err := http.NewRequestWithContext(limited, http.MethodGet, s.images+path, nil)
 	if err != nil {
@@ -126,13 +126,13 @@ func (s *source) get(ctx context.Context, path, accept string) (*http.Response, 
 	if err != nil {
 		cancel()
 		if refused := new(outbound.Error); errors.As(err, &refused) {
-			return nil, fmt.Errorf("asking the source: %w", refused)
+			return nil, fmt.Errorf("requesting the source: %w", refused)
 		}
-		// The text of a *url.Error has the URL in it, which is long and may be everywhere the same.
+		// The text of a *url.Error contains the URL, which is long and often the same.
 		if inner := new(url.Error); errors.As(err, &inner) {
 			err = inner.Err
 		}
-		return nil, brokenError{fmt.Errorf("asking the source: %w", err)}
+		return nil, brokenError{fmt.Errorf("requesting the source: %w", err)}
 	}
 	response.Body = body{response.Body, cancel}
 	if response.StatusCode == http.StatusOK {
@@ -147,7 +147,7 @@ func (s *source) get(ctx context.Context, path, accept string) (*http.Response, 
 	return nil, e
 }
 
-// retryAfter reads the header: seconds, or a date.
+// retryAfter parses the header: seconds, or a date.
 func retryAfter(value string) time.Duration {
 	after := time.Duration(0)
 	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
@@ -158,15 +158,15 @@ func retryAfter(value string) time.Duration {
 	return min(max(after, 0), longestPause)
 }
 
-// retry calls fn until it succeeds, fails for good, or has failed too often. When the source names
-// a time to wait, all requests wait.
+// retry calls fn until it succeeds, fails permanently, or has failed attempts times. If the source sends
+// Retry-After, all requests wait.
 func (s *source) retry(ctx context.Context, fn func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := fn()
 		if err == nil || ctx.Err() != nil {
 			return errors.Join(ctx.Err(), err)
 		}
-		after, again := s.again(err)
+		after, again := s.shouldRetry(err)
 		if !again || attempt == attempts {
 			return err
 		}
@@ -176,20 +176,20 @@ func (s *source) retry(ctx context.Context, fn func() error) error {
 	}
 }
 
-// again reports whether what failed with err may succeed after some time.
-func (s *source) again(err error) (after time.Duration, again bool) {
+// shouldRetry reports whether a retry may succeed, and after which time.
+func (s *source) shouldRetry(err error) (after time.Duration, again bool) {
 	answer := new(statusError)
 	refused := new(errs.Error)
 	switch {
 	case errors.As(err, &answer):
-		if answer.retryAfter > 0 && answer.passing() {
+		if answer.retryAfter > 0 && answer.temporary() {
 			s.mu.Lock()
 			if until := time.Now().Add(answer.retryAfter); until.After(s.pause) {
 				s.pause = until
 			}
 			s.mu.Unlock()
 		}
-		return answer.retryAfter, answer.passing()
+		return answer.retryAfter, answer.temporary()
 	case errors.As(err, new(brokenError)), errors.Is(err, images.ErrIncomplete):
 		return 0, true
 	case errors.As(err, &refused) && refused.Kind == errs.Busy:
@@ -198,7 +198,7 @@ func (s *source) again(err error) (after time.Duration, again bool) {
 	return 0, false
 }
 
-// wait waits unless ctx ends.
+// wait sleeps for d, or until ctx ends.
 func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -213,7 +213,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// result asks for a JSON result.
+// result requests a JSON result.
 func (s *source) result(ctx context.Context, path string, result any) error {
 	return s.retry(ctx, func() error {
 		response, err := s.get(ctx, path, "application/json")
@@ -231,7 +231,7 @@ func (s *source) result(ctx context.Context, path string, result any) error {
 	})
 }
 
-// list asks for a page of images, oldest first, so that what is uploaded meanwhile comes at the end.
+// list requests a page of images, oldest first, so that concurrent uploads are at the end.
 func (s *source) list(ctx context.Context, token string) (p page, err error) {
 	query := url.Values{"per_page": {strconv.Itoa(perPage)}, "sort_order": {"asc"}}
 	if token != "" {
@@ -269,7 +269,7 @@ func (b body) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// A reader tells errors of the source from those of the writer.
+// A reader distinguishes errors of the source from errors of the writer.
 type reader struct{ io.Reader }
 
 func (r reader) Read(p []byte) (int, error) {

@@ -16,7 +16,7 @@ import (
 	"calotype/internal/render"
 )
 
-// What a source answers, as far as we read it. Its bytes are foreign: nothing in them is trusted.
+// The answers of a source, without the fields that the importer does not use. The answers are not trusted.
 
 type envelope struct {
 	Result  json.RawMessage `json:"result"`
@@ -49,7 +49,7 @@ type page struct {
 }
 
 // A sourceImage is the Image object. Cloudflare calls the metadata meta, some of its pages metadata,
-// and tells nothing of the original; a Calotype does.
+// and has no field original; a Calotype has one.
 type sourceImage struct {
 	ID                string          `json:"id"`
 	Filename          *string         `json:"filename"`
@@ -66,12 +66,12 @@ type sourceImage struct {
 	} `json:"original"`
 }
 
-// imported is the image as the core takes it.
+// imported returns the image for the core.
 func (i sourceImage) imported() images.ImportedImage {
 	out := images.ImportedImage{
 		ID: i.ID, Creator: i.Creator, RequireSignedURLs: i.RequireSignedURLs,
 	}
-	// Without a time the core refuses this one image; the others of the page are none the worse.
+	// Without a valid time the core refuses this image only, not the whole page.
 	out.Uploaded, _ = time.Parse(time.RFC3339, i.Uploaded)
 	if i.Filename != nil {
 		out.Filename = *i.Filename
@@ -87,7 +87,7 @@ func (i sourceImage) imported() images.ImportedImage {
 	return out
 }
 
-// hash returns the account hash in the image's delivery URLs, "" when there is none.
+// hash returns the account hash in the image's delivery URLs, "" if it has no URLs.
 func (i sourceImage) hash() string {
 	for _, url := range i.Variants {
 		before, _, found := strings.Cut(url, "/"+i.ID+"/")
@@ -117,8 +117,8 @@ type sourceVariant struct {
 	NeverRequireSignedURLs bool                       `json:"neverRequireSignedURLs"`
 }
 
-// variant returns the recipe. An option that we cannot do is an error: what it hides, such as a
-// blur, must not be shown instead.
+// variant returns the variant. An unsupported option is an error, because the picture would show what the
+// option hides, such as a blur.
 func (v sourceVariant) variant(id string) (images.Variant, error) {
 	out := images.Variant{
 		ID: id, NeverRequireSignedURLs: v.NeverRequireSignedURLs,
@@ -167,7 +167,7 @@ func optionText(value json.RawMessage) (string, error) {
 	return "", errors.New("it is not a single value")
 }
 
-// refusal reads the body of an answer that is no success: the JSON envelope of today, or the line
+// refusal parses the body of an answer other than a success: the JSON envelope of today, or the line
 // "ERROR 5404: Image not found" of earlier years.
 func refusal(status int, body []byte) *statusError {
 	e := &statusError{status: status}

@@ -7,10 +7,10 @@ import (
 	"io"
 )
 
-// A body is an answer's, bounded in bytes, and in time by the request's.
+// A body is the body of an answer, limited in bytes; the request's context limits its time.
 type body struct {
 	io.ReadCloser
-	left   int64 // bytes that may still come
+	left   int64 // remaining bytes
 	cancel context.CancelFunc
 	why    func(error) error
 }
@@ -26,7 +26,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the request. What it takes away from nobody is no error.
+// Close ends the request. An error of the connection is ignored, because no caller reads on.
 func (b *body) Close() error {
 	defer b.cancel()
 	_ = b.ReadCloser.Close()

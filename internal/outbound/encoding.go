@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// decode unpacks the body of an answer that came packed although that was not asked for: gzip, as
-// browsers do, and nothing else. The bound on its bytes is that on what comes out.
+// decode decompresses the body of an answer that has a Content-Encoding although the request asked for
+// none: gzip, as browsers do, and no other. The limit on bytes applies to the decompressed ones.
 func decode(response *http.Response) error {
 	switch encoding := strings.ToLower(strings.TrimSpace(
 		response.Header.Get("Content-Encoding"))); encoding {
@@ -22,11 +22,11 @@ func decode(response *http.Response) error {
 		return nil
 	default:
 		return &Error{fmt.Sprintf("the host answered in the Content-Encoding %.20q, which was not "+
-			"asked for", encoding)}
+			"requested", encoding)}
 	}
 }
 
-// gzipBody unpacks a body. The packed one is read when the first byte is asked for.
+// gzipBody decompresses a body. It reads the compressed one at the first Read.
 type gzipBody struct {
 	packed io.ReadCloser
 	plain  *gzip.Reader
@@ -45,7 +45,7 @@ func (g *gzipBody) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// broken returns the error of a body that is not gzip, or that did not come.
+// broken returns the error of a body that is not gzip, or that could not be read.
 func (g *gzipBody) broken(err error) error {
 	if err == gzip.ErrHeader || err == gzip.ErrChecksum || errors.As(err, new(flate.CorruptInputError)) {
 		return &Error{"the host answered with a body that is not in its Content-Encoding, gzip"}

@@ -15,24 +15,24 @@ const AllowFlag = "-outbound-allow"
 
 var (
 	errNotPublic = errors.New("outbound: not a public address")
-	errPort      = errors.New("outbound: not a port of the web")
+	errPort      = errors.New("outbound: the port is neither 80 nor 443")
 	errOwn       = errors.New("outbound: this server itself")
 )
 
-// A guard says where connections may lead: to public addresses at ports 80 and 443, and to any port
-// of the networks that the operator has opened.
-type guard struct {
+// An ssrfGuard permits connections to public addresses at ports 80 and 443, and to any port of the
+// networks that the operator has opened. It prevents server-side request forgery.
+type ssrfGuard struct {
 	open   []netip.Prefix
 	public *ssrf.Guardian
 }
 
-func newGuard(open []netip.Prefix) *guard {
-	return &guard{open: open, public: ssrf.New()}
+func newGuard(open []netip.Prefix) *ssrfGuard {
+	return &ssrfGuard{open: open, public: ssrf.New()}
 }
 
-// control is a net.Dialer's Control. It sees the address that is about to be connected, when
-// nothing can change it any more: whatever was written in the URL, and whatever a name resolved to before.
-func (g *guard) control(network, address string, raw syscall.RawConn) error {
+// control is a net.Dialer's Control. It gets the address right before the connection, so neither the
+// text of the URL nor an earlier result of a name can bypass it.
+func (g *ssrfGuard) control(network, address string, raw syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotPublic, err)
@@ -49,8 +49,8 @@ func (g *guard) control(network, address string, raw syscall.RawConn) error {
 	return nil
 }
 
-// controlOwn is control for a host of this server itself.
-func (g *guard) controlOwn(_, address string, _ syscall.RawConn) error {
+// controlOwn is control for a public host of this server.
+func (g *ssrfGuard) controlOwn(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || !g.isOpen(to.Addr()) {
 		return errOwn
@@ -58,7 +58,7 @@ func (g *guard) controlOwn(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-func (g *guard) isOpen(addr netip.Addr) bool {
+func (g *ssrfGuard) isOpen(addr netip.Addr) bool {
 	addr = addr.WithZone("").Unmap()
 	for _, network := range g.open {
 		if network.Contains(addr) {
@@ -68,10 +68,10 @@ func (g *guard) isOpen(addr netip.Addr) bool {
 	return false
 }
 
-// ParseNetworks reads the list of networks that AllowFlag holds.
+// ParseNetworks parses the value of AllowFlag; see ParseFlag.
 func ParseNetworks(list string) ([]netip.Prefix, error) { return ParseFlag(AllowFlag, list) }
 
-// ParseFlag reads the list of networks that a flag holds, such as "10.1.0.0/16,fd00::/8"; a single
+// ParseFlag parses a flag's list of networks, such as "10.1.0.0/16,fd00::/8"; a single
 // address is a network of one.
 func ParseFlag(flag, list string) ([]netip.Prefix, error) {
 	var networks []netip.Prefix
@@ -102,7 +102,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	if err != nil {
 		return network, err
 	}
-	// Addresses are compared as IPv4 where they are such.
+	// IPv4 addresses in IPv6 form are compared as IPv4.
 	if addr := network.Addr(); addr.Is4In6() && network.Bits() >= 96 {
 		network = netip.PrefixFrom(addr.Unmap(), network.Bits()-96)
 	}

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// idleTime is for how long the connections to a host wait for the next request.
+// idleTime is the time after which an idle connection to a host is closed.
 const idleTime = time.Minute
 
 // ForHost returns a client for many requests to one host that the operator has named. Its
-// connections are guarded as a Client's are; it does not follow redirects, as they could lead a
-// token astray. That the guard has refused is an *Error, which no repeat changes; its other errors
-// are those of net/http. connections of them are kept at most. The caller bounds time and bytes.
+// connections are guarded as a Client's are; it does not follow redirects, because they could send
+// a token to another host. A refusal of the guard is an *Error, which no retry changes; other errors are
+// those of net/http. At most connections idle connections are kept. The caller limits time and bytes.
 func ForHost(c Config, connections int) *http.Client {
 	return &http.Client{
 		Transport: guarded{&http.Transport{
@@ -20,14 +20,14 @@ func ForHost(c Config, connections int) *http.Client {
 			TLSHandshakeTimeout:    dialTime,
 			MaxIdleConnsPerHost:    connections,
 			IdleConnTimeout:        idleTime,
-			DisableCompression:     true, // bytes count as they come
+			DisableCompression:     true, // the limits apply to the received bytes
 			MaxResponseHeaderBytes: maxHeaderBytes,
 		}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// guarded says in words what a guard has refused.
+// guarded turns refusals of the guard into an *Error.
 type guarded struct{ *http.Transport }
 
 func (g guarded) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -2,9 +2,9 @@ package outbound
 
 import "strings"
 
-// asBrowsersRead mends what package url refuses in a URL that browsers open: blanks and line breaks
-// around it, tabs and line breaks in it, a blank in its query, and a percent sign that begins no
-// escape, which servers take for itself.
+// asBrowsersRead rewrites URLs that browsers open and package url refuses: it removes blanks and line
+// breaks around the URL and tabs and line breaks in it, and escapes blanks in its path and query, and percent
+// signs that begin no escape.
 func asBrowsersRead(address string) string {
 	address = strings.TrimFunc(address, func(r rune) bool { return r <= ' ' })
 	address = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(address)
@@ -18,7 +18,7 @@ func asBrowsersRead(address string) string {
 	}
 	path += host
 	var b strings.Builder
-	b.WriteString(address[:path]) // in a host or a login an escape must be whole
+	b.WriteString(address[:path]) // in a host or a login every escape must be valid
 	for i := path; i < len(address); i++ {
 		switch {
 		case address[i] == ' ':

@@ -1,14 +1,12 @@
-// Package outbound is the guarded HTTP client: every request that the server sends to an address
-// that somebody else has named goes through it.
+// Package outbound is the guarded HTTP client for all requests to addresses that clients name.
 //
-// Whoever may name an address would else see through the server what only the server can see: its
-// own ports, its neighbours, the metadata of its cloud. So each connection is checked where it is
-// made, by the address that is connected, for the request and for every redirect. Proxies of the
-// environment are ignored, since behind one the address would be the proxy's. Time, bytes and
-// redirects are bounded.
+// Without a guard, a client that names an address could reach what only the server can reach: its ports,
+// its network, the metadata service of its cloud. So the dialer checks the address of every connection,
+// for the request and for every redirect. Proxies of the environment are ignored, because the checked
+// address would be the proxy's. Time, bytes and redirects are limited.
 //
-// A user and password in a URL go to that origin only, and not over a redirect to another. No error
-// of this package holds them, nor the path or query of a URL: those may be secrets too.
+// A user and password in a URL are sent to that origin only, not to another one after a redirect. No
+// error of this package holds them, nor the path or query of a URL, which may be secrets too.
 package outbound
 
 import (
@@ -33,20 +31,20 @@ const (
 	maxAddressBytes = 8 << 10
 	maxHeaderBytes  = 64 << 10
 	userAgent       = "Calotype"
-	accept          = "image/*,*/*;q=0.8" // some hosts answer 406 to a client that names nothing
+	accept          = "image/*,*/*;q=0.8" // some hosts answer 406 to a request without it
 )
 
-// Config says what a Client may do. The zero value reaches public addresses only.
+// Config configures a Client. With the zero value it connects to public addresses only.
 type Config struct {
-	Allow    []netip.Prefix // networks that may be reached, at any port, though they are not public
-	Time     time.Duration  // of a request, its redirects and its answer; 0 for a minute
+	Allow    []netip.Prefix // further networks that it may connect to, at any port
+	Time     time.Duration  // limit of a request, its redirects and its answer; 0 for a minute
 	Resolver *net.Resolver  // nil for the system's
-	// Own are the names of the hosts at which this server itself is public, without ports. They are
-	// reached only in the networks of Allow: a request would come back by the server's own proxy.
+	// Own are the names of this server's public hosts, without ports. Connections to them are
+	// permitted only in the networks of Allow: such a request would return through the server's proxy.
 	Own []string
 }
 
-// dial returns what makes every connection of this package: guarded, and bounded in time.
+// dial returns the DialContext of every connection in this package, guarded and limited in time.
 func (c Config) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
 	g := newGuard(c.Allow)
 	others := &net.Dialer{Timeout: dialTime, Resolver: c.Resolver, Control: g.control}
@@ -72,7 +70,7 @@ type Client struct {
 	transport *http.Transport
 }
 
-// New returns a Client. It keeps no connections, so there is nothing to close.
+// New returns a Client. It has no idle connections, so it needs no Close.
 func New(c Config) *Client {
 	client := &Client{time: c.Time, transport: &http.Transport{
 		Proxy:                  nil,
@@ -88,7 +86,7 @@ func New(c Config) *Client {
 	return client
 }
 
-// An Error says why there is no answer, in words that may be shown to whoever named the URL.
+// An Error says why there is no answer. Reason may be shown to the client that named the URL.
 type Error struct{ Reason string }
 
 func (e *Error) Error() string { return "outbound: " + e.Reason }
@@ -96,15 +94,15 @@ func (e *Error) Error() string { return "outbound: " + e.Reason }
 // ErrTooLarge says that an answer has more bytes than allowed.
 var ErrTooLarge = errors.New("outbound: the answer is larger than allowed")
 
-// An Answer is what was found at a URL.
+// An Answer is the content at a URL.
 type Answer struct {
 	Name string // the last segment of the URL's path, unescaped; may be empty, and holds anything
 	Body io.ReadCloser
 }
 
-// Get asks for what is at a URL, which may hold a user and a password, and follows redirects. Only
-// the status 200 is an answer. The caller closes its Body, whose reading fails with ErrTooLarge
-// after most bytes. Errors are *Error, ErrTooLarge, or the context's.
+// Get requests a URL, which may hold a user and a password, and follows redirects. A status other than 200
+// is an error. The caller closes the Body; Read returns ErrTooLarge after most bytes. Errors are *Error,
+// ErrTooLarge, or the context's.
 func (c *Client) Get(ctx context.Context, address string, most int64) (*Answer, error) {
 	to, err := parse(address)
 	if err != nil {
@@ -141,14 +139,14 @@ func (c *Client) Get(ctx context.Context, address string, most int64) (*Answer, 
 	}}, nil
 }
 
-// A target is a URL without its userinfo, which is kept for its origin.
+// A target is a URL without its userinfo, which login holds for its origin.
 type target struct {
 	*url.URL
 	login  string // value of the header Authorization; "" for none
-	origin string // that the login is for
+	origin string // to which login may be sent
 }
 
-// parse reads a URL. Its errors do not quote it.
+// parse parses a URL. Its errors do not quote the URL.
 func parse(address string) (target, error) {
 	if len(address) > maxAddressBytes {
 		return target{}, &Error{fmt.Sprintf("the URL is longer than %d bytes", maxAddressBytes)}
@@ -167,7 +165,7 @@ func parse(address string) (target, error) {
 	return t, t.check()
 }
 
-// check refuses what is no address of the web, and removes what is not sent.
+// check refuses URLs that are not of the web, and removes the parts that are not sent.
 func (t *target) check() error {
 	t.User, t.Fragment, t.RawFragment = nil, "", ""
 	host := t.Hostname()
@@ -177,7 +175,7 @@ func (t *target) check() error {
 	case t.Opaque != "" || host == "":
 		return &Error{"the URL names no host"}
 	}
-	// Some resolvers read 2130706433, 0x7f.1 and 0177.0.0.1 as addresses. No name ends like these.
+	// Some resolvers accept 2130706433, 0x7f.1 and 0177.0.0.1 as addresses. No host name ends like these.
 	last := strings.TrimSuffix(host, ".")
 	last = last[strings.LastIndexByte(last, '.')+1:]
 	if _, err := netip.ParseAddr(host); err != nil &&
@@ -187,7 +185,7 @@ func (t *target) check() error {
 	return nil
 }
 
-// Destination returns host and port of a URL, as a key of what is sent there; "" when it is no URL.
+// Destination returns host and port of a URL, as a key of limits; "" for an invalid URL.
 func Destination(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
@@ -197,7 +195,7 @@ func Destination(address string) string {
 	return to
 }
 
-// origin is what a login is good for: scheme, host and port.
+// origin returns scheme, host and port of a URL; a login is sent to one origin only.
 func origin(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -206,7 +204,7 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// follow sends the request and follows redirects; to is then where the last one led.
+// follow sends the request and follows redirects; to is then the target of the last one.
 func (c *Client) follow(ctx context.Context, to *target) (*http.Response, error) {
 	for range maxRedirects + 1 {
 		response, err := c.send(ctx, *to)
@@ -233,12 +231,12 @@ func (c *Client) follow(ctx context.Context, to *target) (*http.Response, error)
 	return nil, &Error{fmt.Sprintf("there were more than %d redirects", maxRedirects)}
 }
 
-// redirect leads to where an answer points. A login that was left behind does not come back, and
-// one in the Location is nobody's.
+// redirect sets the target to the Location of an answer. A redirect to another origin removes the login
+// for the rest of the redirects. A login in the Location is ignored.
 func (t *target) redirect(location string) error {
 	next, err := t.Parse(asBrowsersRead(location))
 	if err != nil || location == "" || len(location) > maxAddressBytes {
-		return &Error{fmt.Sprintf("the host %.100q redirects to what is no URL", t.Hostname())}
+		return &Error{fmt.Sprintf("the host %.100q redirects to an invalid URL", t.Hostname())}
 	}
 	t.URL = next
 	if err := t.check(); err != nil {
@@ -250,8 +248,8 @@ func (t *target) redirect(location string) error {
 	return nil
 }
 
-// send sends one request. By the transport itself: an http.Client would put URLs into its errors,
-// and tell the next host in Referer where it was sent from.
+// send sends one request by the transport: an http.Client would put URLs into its errors, and the
+// previous URL into the Referer of a redirect.
 func (c *Client) send(ctx context.Context, to target) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), http.NoBody)
 	if err != nil {
@@ -266,8 +264,8 @@ func (c *Client) send(ctx context.Context, to target) (*http.Response, error) {
 	return c.transport.RoundTrip(request)
 }
 
-// reason says what an error means to whoever named the URL. What the network says in detail is not
-// told: it could describe places that only the server sees.
+// reason converts an error to an *Error for the client that named the URL. It omits details of the
+// network, which could describe hosts that only the server can reach.
 func reason(host string, err error) error {
 	if known := new(Error); errors.As(err, &known) || errors.Is(err, ErrTooLarge) {
 		return err
@@ -291,7 +289,7 @@ func reason(host string, err error) error {
 	return &Error{fmt.Sprintf(text, host)}
 }
 
-// lastSegment is the end of a URL's path.
+// lastSegment returns the last segment of a URL's path, unescaped; "" if it is not valid.
 func lastSegment(u *url.URL) string {
 	path := u.EscapedPath()
 	name, err := url.PathUnescape(path[strings.LastIndexByte(path, '/')+1:])

@@ -63,7 +63,7 @@ func wantReason(t *testing.T, err error, want string) {
 		t.Errorf("got %v, want %q", err, want)
 	}
 	if err != nil && strings.Contains(err.Error(), "canary") {
-		t.Errorf("a secret is told: %v", err)
+		t.Errorf("an error holds a secret: %v", err)
 	}
 }
 
@@ -219,8 +219,8 @@ func TestRedirects(t *testing.T) {
 	_, err = get(t.Context(), c, s.URL+"/lllllll", 100)
 	wantReason(t, err, "more than 5 redirects")
 	for to, want := range map[string]string{
-		"file:///etc/passwd": "http://", "gopher://127.0.0.1/": "http://", "": "no URL",
-		"http://": "no host", "http://0x7f.1/": "neither a name", "%zz": "no URL",
+		"file:///etc/passwd": "http://", "gopher://127.0.0.1/": "http://", "": "invalid URL",
+		"http://": "no host", "http://0x7f.1/": "neither a name", "%zz": "invalid URL",
 		"http://169.254.169.254/latest": "not at a public address",
 	} {
 		_, err := get(t.Context(), c, s.URL+"/o?to="+to+"&canary", 100)
@@ -284,7 +284,7 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// TestBounds: bytes and time end, whoever sends.
+// TestBounds: bytes and time are limited for every host.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	stop := make(chan struct{})

@@ -12,18 +12,18 @@ import (
 
 const (
 	postTime        = 10 * time.Second
-	idlePosts       = 256 // connections that wait, to all hosts
+	idlePosts       = 256 // idle connections, to all hosts
 	idlePostsOfHost = 16
 )
 
-// A Poster posts messages to addresses that clients have named, many to each. It is safe for
-// concurrent use.
+// A Poster posts messages to addresses that clients have named, and reuses its connections. It is safe
+// for concurrent use.
 type Poster struct {
 	time      time.Duration
 	transport *http.Transport
 }
 
-// NewPoster returns a Poster; Config.Time is of a whole request, 0 for ten seconds.
+// NewPoster returns a Poster; Config.Time limits a whole request, 0 for ten seconds.
 func NewPoster(c Config) *Poster {
 	p := &Poster{time: c.Time, transport: &http.Transport{
 		Proxy:                  nil,
@@ -42,8 +42,8 @@ func NewPoster(c Config) *Poster {
 }
 
 // Post sends a body and returns the status of the answer with at most most of its bytes. Redirects
-// are not followed: they are answers like others. Errors are *Error, which say why there is no
-// answer, or the context's.
+// are not followed: they are returned like other answers. Errors are *Error if there is no answer, or
+// the context's.
 func (p *Poster) Post(
 	ctx context.Context, address string, header http.Header, body []byte, most int64,
 ) (status int, answer []byte, err error) {
@@ -77,7 +77,7 @@ func (p *Poster) Post(
 		return 0, nil, why(err)
 	}
 	defer response.Body.Close()
-	// One byte more tells the end, so that the connection can be used again.
+	// Reading one more byte finds the end of the answer, so that the connection can be reused.
 	answer, err = io.ReadAll(io.LimitReader(response.Body, most+1))
 	if err != nil {
 		return 0, nil, why(errors.Join(errors.New("reading an answer"), err))
@@ -85,5 +85,5 @@ func (p *Poster) Post(
 	return response.StatusCode, answer[:min(int64(len(answer)), most)], nil
 }
 
-// Close ends the connections that wait.
+// Close closes idle connections.
 func (p *Poster) Close() { p.transport.CloseIdleConnections() }

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Check says, without asking anybody, why no request to a URL could ever be sent: an *Error, as Post
-// would answer each time. Nil means that one may: what a name leads to is seen when it is connected.
+// Check returns, without any network request, an *Error if no request to a URL can ever be sent: the error
+// that Post would return each time. Nil means that a request may succeed: the addresses of a name are
+// checked at each connection.
 func Check(c Config, address string) error {
 	to, err := parse(address)
 	if err != nil {
@@ -22,7 +23,7 @@ func Check(c Config, address string) error {
 	case notAddr == nil:
 		err = g.control(networkOf(addr), net.JoinHostPort(host, port), nil)
 	case isLocalhost(host):
-		// Of its two addresses one is enough.
+		// One of its two addresses is enough.
 		if err = g.control("tcp4", net.JoinHostPort("127.0.0.1", port), nil); err != nil &&
 			g.control("tcp6", net.JoinHostPort("::1", port), nil) == nil {
 			err = nil

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestCheck: what can never work is told before anybody is asked, and Post agrees.
+// TestCheck: it returns impossible targets without a network request, and Post returns the same.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ url, allow, refused string }{
@@ -44,7 +44,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s with %q: %v, want %q", c.url, c.allow, err, c.refused)
 		}
 		if c.refused == "" || strings.Contains(c.url, "example.com") ||
-			strings.Contains(c.url, "app.") { // nobody is asked for a name
+			strings.Contains(c.url, "app.") { // no name is resolved
 			continue
 		}
 		p := NewPoster(Config{Allow: allow})

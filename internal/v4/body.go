@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	drainBytes = 128 << 20 // read and dropped before a refusal
+	drainBytes = 128 << 20 // read and discarded before a refusal
 	drainTime  = 30 * time.Second
-	drainIdle  = 5 * time.Second // one that sends nothing waits for the answer
+	drainIdle  = 5 * time.Second // a client that sends nothing waits for the answer
 )
 
-// A body must bring leastRate bytes a second on average over rateWindow, which is also the grace at
-// its beginning. Else a few bytes a minute would hold a connection, a file and a share of the spool
-// for as long as a body may take.
+// A client must send leastRate bytes a second on average over rateWindow, which is also the grace period
+// at the start of a body. Otherwise a few bytes a minute would occupy a connection, a file and a share of
+// the spool for the maximal time of a body.
 const (
 	leastRate  = 4 << 10
 	rateWindow = 30 * time.Second
@@ -33,29 +33,28 @@ type BodyLimits struct {
 	Bytes int64
 }
 
-// A Body is a request's body that must keep coming: a read fails when nothing came for a while,
-// when the whole takes too long, or when there are more bytes than a form may have.
+// A Body is a request's body with limits: a read fails if no bytes arrive for BodyLimits.Idle, if the
+// whole takes longer than BodyLimits.Time, or if the body has more bytes than a form may have.
 type Body struct {
 	io.ReadCloser
 	control *http.ResponseController
 	limits  BodyLimits
 	until   time.Time
 	read    int64
-	waited  time.Duration // in reads: what the server does with the bytes is not the client's time
-	marks   []rateMark    // of the last rateWindow, and the last one before it
+	waited  time.Duration // in reads; the server's processing time does not count
+	marks   []rateMark    // those of the last rateWindow, and the last one before it
 	expects bool          // the client waits for "100 Continue" before it sends
-	err     error         // what ended the body; io.EOF when it is complete
+	err     error         // the error that ended the body; io.EOF if it is complete
 }
 
-// A rateMark is how much of a body had come at a moment of its waiting time.
+// A rateMark holds the number of bytes received at a time, in waiting time.
 type rateMark struct {
 	waited time.Duration
 	read   int64
 }
 
-// NewBody returns the body of r, whose time begins now. It does not take its place in r: net/http
-// must find the body it made in its own request, or it reads on where the client still waits for
-// "100 Continue".
+// NewBody returns the body of r, whose time begins now. It does not replace r.Body: net/http must find its
+// body in the request, or it reads on while the client still waits for "100 Continue".
 func NewBody(w http.ResponseWriter, r *http.Request, limits BodyLimits) *Body {
 	return &Body{
 		ReadCloser: r.Body, control: http.NewResponseController(w),
@@ -64,10 +63,10 @@ func NewBody(w http.ResponseWriter, r *http.Request, limits BodyLimits) *Body {
 	}
 }
 
-// BytesRead returns how many bytes have come.
+// BytesRead returns the number of bytes received.
 func (b *Body) BytesRead() int64 { return b.read }
 
-// Read returns an *errs.Error for what the body is to blame for.
+// Read returns an *errs.Error for faults of the body: Aborted, TooLarge or TooSlow.
 func (b *Body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
@@ -98,7 +97,8 @@ func (b *Body) Read(p []byte) (int, error) {
 			leastRate, rateWindow)
 	}
 	if err == io.EOF {
-		// Else the deadline would pass for a broken connection while the picture is decoded.
+		// Otherwise the deadline would expire while the picture is decoded, and count as a broken
+		// connection.
 		if err := b.control.SetReadDeadline(time.Time{}); err != nil &&
 			!errors.Is(err, http.ErrNotSupported) {
 			return n, fmt.Errorf("lifting a deadline: %w", err)
@@ -108,7 +108,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// tooSlow says which deadline has passed.
+// tooSlow returns the error for the expired deadline.
 func (b *Body) tooSlow() error {
 	if time.Now().Before(b.until) {
 		return errs.Errorf(errs.TooSlow, "The upload came too slowly: nothing came for %v; "+
@@ -118,7 +118,7 @@ func (b *Body) tooSlow() error {
 		"%v; send a smaller file, or over a faster connection", b.limits.Time)
 }
 
-// crawls reports whether less than the least rate has come over the last rateWindow.
+// crawls reports whether the rate over the last rateWindow is below leastRate.
 func (b *Body) crawls() bool {
 	if b.waited-b.marks[len(b.marks)-1].waited >= rateStep {
 		b.marks = append(b.marks, rateMark{b.waited, b.read})
@@ -130,8 +130,8 @@ func (b *Body) crawls() bool {
 	return over >= rateWindow && float64(b.read-b.marks[0].read) < leastRate*over.Seconds()
 }
 
-// Drain reads what is left of the body, so that a client that sends first and listens later gets
-// the answer. One that waits to be told to go on is simply not told.
+// Drain reads the rest of the body, so that a client that reads the answer only after sending gets it. A
+// client that waits for "100 Continue" does not get it, and reads the answer at once.
 func (b *Body) Drain() {
 	if b.expects && b.read == 0 {
 		return
@@ -141,5 +141,5 @@ func (b *Body) Drain() {
 	}
 	b.limits.Bytes = b.read + drainBytes
 	b.until, b.limits.Idle = time.Now().Add(drainTime), min(b.limits.Idle, drainIdle)
-	_, _ = io.Copy(io.Discard, b) // the answer is sent whatever came of it
+	_, _ = io.Copy(io.Discard, b) // the answer is sent in any case
 }

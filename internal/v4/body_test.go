@@ -22,7 +22,7 @@ func request(contentType, text string, limit int64) (*http.Request, *Body) {
 	return r, NewBody(httptest.NewRecorder(), r, limits)
 }
 
-// receive reads a form and passes over the fields that are no file.
+// receive reads a form and skips the fields that are not files.
 func receive(r *http.Request, b *Body, to io.Writer) (string, error) {
 	return ReadFileForm(r, b, to, func(string, io.Reader) error { return nil })
 }
@@ -56,7 +56,7 @@ func TestReceive(t *testing.T) {
 		var got bytes.Buffer
 		limit := int64(1000)
 		if len(c.body) > 100_000 {
-			limit = 1 << 20 // not what refuses it
+			limit = 1 << 20 // not the cause of a refusal
 		}
 		r, b := request(formType, c.body, limit)
 		filename, err := receive(r, b, &got)
@@ -127,7 +127,7 @@ func TestDrain(t *testing.T) {
 	_, waiting := request(formType, "never sent", 100)
 	waiting.expects = true
 	if waiting.Drain(); waiting.read != 0 {
-		t.Error("a client that waits for 100 Continue was told to go on, to be refused")
+		t.Error("a client that waits for 100 Continue got it before its refusal")
 	}
 }
 
@@ -172,12 +172,12 @@ func FuzzReadFileForm(f *testing.F) {
 			t.Errorf("%q is not of the form", got.Bytes())
 		}
 		if err != nil && errs.AsError(err).Kind == errs.Internal {
-			t.Errorf("a bad form is our fault: %v", err)
+			t.Errorf("a bad form is an internal error: %v", err)
 		}
 	})
 }
 
-// trickle is a body of which a piece comes in each pause.
+// trickle is a body that sends a piece in each interval.
 type trickle struct {
 	pieces int
 	bytes  int // of a piece
@@ -193,7 +193,7 @@ func (c *trickle) Read(p []byte) (int, error) {
 	return copy(p, make([]byte, c.bytes)), nil
 }
 
-// slowly reads a body as it trickles in, and does something with each piece that takes a time.
+// slowly reads a slow body, and spends the time busy on each piece.
 func slowly(c io.Reader, busy time.Duration) (*Body, error) {
 	r := httptest.NewRequest(http.MethodPost, "/upload/x/y", c)
 	b := NewBody(httptest.NewRecorder(), r,
@@ -214,12 +214,12 @@ func TestABodyMustKeepALeastRate(t *testing.T) {
 		busy time.Duration
 		slow bool
 	}{
-		"a byte every 20 s":            {trickle{200, 1, 20 * time.Second}, 0, true},
-		"3 KiB a second":               {trickle{3000, 3 << 10, time.Second}, 0, true},
-		"3 KiB a second, but for 29 s": {trickle{29, 3 << 10, time.Second}, 0, false},
-		"5 KiB a second":               {trickle{1800, 5 << 10, time.Second}, 0, false},
-		"60 KiB every 14 s":            {trickle{100, 60 << 10, 14 * time.Second}, 0, false},
-		"a server that is busy":        {trickle{100, 5 << 10, time.Second}, time.Minute, false},
+		"a byte every 20 s":               {trickle{200, 1, 20 * time.Second}, 0, true},
+		"3 KiB a second":                  {trickle{3000, 3 << 10, time.Second}, 0, true},
+		"3 KiB a second, except for 29 s": {trickle{29, 3 << 10, time.Second}, 0, false},
+		"5 KiB a second":                  {trickle{1800, 5 << 10, time.Second}, 0, false},
+		"60 KiB every 14 s":               {trickle{100, 60 << 10, 14 * time.Second}, 0, false},
+		"a server that is busy":           {trickle{100, 5 << 10, time.Second}, time.Minute, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -239,7 +239,7 @@ func TestABodyMustKeepALeastRate(t *testing.T) {
 	}
 }
 
-// TestABodyThatSlowsDown: the rate is that of the last 30 s, whatever came before.
+// TestABodyThatSlowsDown: the rate is measured over the last 30 s only.
 func TestABodyThatSlowsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

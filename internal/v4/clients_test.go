@@ -8,7 +8,7 @@ import (
 	"calotype/internal/errs"
 )
 
-// jpeg stands for a picture: no text, and with a line break and dashes in it.
+// jpeg is a stand-in for a picture: it is not text, and has a line break and dashes in it.
 const jpeg = "\xff\xd8\xff\xe0\x00\r\n--\x00\x10JFIF"
 
 // A recorded is a form as a client sends it. Its lines stand without their ends; PICTURE is jpeg.
@@ -17,13 +17,13 @@ type recorded struct {
 	contentType string
 	lines       []string
 	filename    string    // that is wanted
-	refused     errs.Kind // that is wanted in its place; Internal for none
+	refused     errs.Kind // the expected refusal; Internal for success
 	says        string    // in the message of a refusal
 }
 
 const quotes = `15" screen.jpg`
 
-// recordings are what clients were seen to send, each with the least that makes it its own.
+// recordings are forms of real clients, reduced to their special features.
 var recordings = []recorded{
 	{"Guzzle 7.4", "multipart/form-data; boundary=5ce8e6c5a1e0e2ca5c27b1fbb3a8e1d2a4f6c901", []string{
 		"--5ce8e6c5a1e0e2ca5c27b1fbb3a8e1d2a4f6c901",
@@ -173,7 +173,7 @@ var recordings = []recorded{
 		`Content-Disposition: form-data; name="dztotalchunkcount"`, "", "3", "--b",
 		`Content-Disposition: form-data; name="file"; filename="a.jpg"`, "", "PICTURE", "--b--", ""}, "",
 		errs.Invalid, "chunked uploads are not supported"},
-	{"fetch with a Content-Type of its own", "multipart/form-data", []string{"--b", "--b--", ""}, "",
+	{"fetch with an explicit Content-Type", "multipart/form-data", []string{"--b", "--b--", ""}, "",
 		errs.NotForm, "do not set this header yourself"},
 }
 
@@ -218,7 +218,7 @@ func TestChunksAreNotForms(t *testing.T) {
 	}
 }
 
-// TestASizeDeclaredInAdvance: a client that waits for 100 Continue gets the refusal in its place.
+// TestASizeDeclaredInAdvance: a client that waits for 100 Continue gets the refusal instead.
 func TestASizeDeclaredInAdvance(t *testing.T) {
 	t.Parallel()
 	r, _ := request(formType, "", 10)

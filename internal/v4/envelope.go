@@ -18,14 +18,14 @@ type Error struct {
 	Code       int    // of Cloudflare's tables where they have one
 	Message    string // one sentence, shown to the client
 	RetryAfter time.Duration
-	// Final says that the same request would fail again. The official SDKs repeat 408, 409, 429
-	// and 5xx unless told not to, and a repeated upload is expensive.
+	// Final says that the same request would fail again. The official SDKs retry 408, 409, 429
+	// and 5xx unless x-should-retry is false, and a repeated upload is expensive.
 	Final bool
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%d/%d %s", e.Status, e.Code, e.Message) }
 
-// WithInfo is a result whose envelope also has the key result_info, null when Info is nil.
+// WithInfo is a result whose envelope also has the key result_info, null if Info is nil.
 type WithInfo struct {
 	Result any
 	Info   any
@@ -63,8 +63,8 @@ type item struct {
 	Message string `json:"message"`
 }
 
-// Prepare gives the answer its request id, which it returns, and the headers that every answer in
-// this wire carries.
+// Prepare sets the request id of the answer, which it returns, and the headers of every answer in this
+// wire format.
 func Prepare(w http.ResponseWriter, r *http.Request) (requestID string) {
 	requestID = requestid.Give(w, r)
 	h := w.Header()
@@ -73,12 +73,11 @@ func Prepare(w http.ResponseWriter, r *http.Request) (requestID string) {
 	return requestID
 }
 
-// contentType is that of all answers in this wire.
+// contentType is the Content-Type of all answers in this wire format.
 const contentType = "application/json; charset=UTF-8"
 
-// WriteResult answers 200 with result, or with another success where it is a WithInfo, WithMessage or
-// Created. When result has no JSON form it answers 500 in its place. The error is for the log: an
-// answer has been given.
+// WriteResult answers 200 with result, or with the form of a WithInfo, WithMessage or Created. If result
+// has no JSON form, it answers 500 instead. The error is for the log only: the client has an answer.
 func WriteResult(w http.ResponseWriter, result any) error {
 	status, body, err := EncodeResult(result)
 	if err != nil {
@@ -110,15 +109,15 @@ func enveloped(result any) (status int, e any) {
 	return http.StatusOK, envelope{result, true, []item{}, []item{}}
 }
 
-// unencoded answers in place of a result that has no JSON form, and returns why it has none.
+// unencoded answers 500 instead of a result without a JSON form, and returns the error for the log.
 func unencoded(w http.ResponseWriter, err error) error {
 	return errors.Join(err, WriteError(w, &Error{
 		Status: http.StatusInternalServerError, Code: codeUnforeseen, Message: unforeseen,
 	}))
 }
 
-// WriteError answers with a refusal. Headers that belong to it alone, such as Allow, are set
-// before. The error is for the log.
+// WriteError answers with a refusal. The caller sets special headers, such as Allow, before. The error
+// is for the log only.
 func WriteError(w http.ResponseWriter, e *Error) error {
 	h := w.Header()
 	if e.Final {
@@ -130,7 +129,7 @@ func WriteError(w http.ResponseWriter, e *Error) error {
 	}
 	message := e.Message
 	if id := h.Get(requestid.Header); e.Code == codeUnforeseen && id != "" {
-		message += "; the request's id is " + id // by which the log says more
+		message += "; the request's id is " + id // to find its lines in the log
 	}
 	body, err := encode(envelope{nil, false, []item{{e.Code, message}}, []item{}})
 	if err != nil {
@@ -151,7 +150,7 @@ func Write(w http.ResponseWriter, status int, body []byte) error {
 	return nil
 }
 
-// encode prints as the service does.
+// encode formats JSON as Cloudflare does.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	if err := newEncoder(&b, "").Encode(v); err != nil {
@@ -160,8 +159,8 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// newEncoder returns one that writes lines behind the first one with an indent. HTML characters stay
-// as they are: URLs hold & and clients show messages as text.
+// newEncoder returns an encoder that indents all lines after the first one. It does not escape HTML
+// characters: URLs hold & and clients show messages as text.
 func newEncoder(b *bytes.Buffer, indent string) *json.Encoder {
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)

@@ -14,11 +14,11 @@ import (
 	"calotype/internal/images"
 )
 
-// FormOverhead is how many bytes a form may have besides its file.
+// FormOverhead is the number of bytes that a form may have besides its file.
 const FormOverhead = 1 << 20
 
-// IsPlain reports whether a Content-Encoding names no encoding: some clients name that of the text or of
-// the transfer.
+// IsPlain reports whether a Content-Encoding means no compression: some clients put the character set or
+// the transfer encoding there.
 func IsPlain(encoding string) bool {
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "", "identity", "utf-8", "binary":
@@ -27,7 +27,7 @@ func IsPlain(encoding string) bool {
 	return false
 }
 
-// CheckFileForm refuses what is not a form with files.
+// CheckFileForm refuses requests that are not a form with files: NotForm.
 func CheckFileForm(r *http.Request) error {
 	if encoding := r.Header.Get("Content-Encoding"); !IsPlain(encoding) {
 		return errs.Errorf(errs.NotForm, "Content-Encoding %.20q is not accepted: send the "+
@@ -52,8 +52,8 @@ func CheckFileForm(r *http.Request) error {
 }
 
 // CheckDeclaredSize refuses a form whose declared size is too large, if its client waits for 100
-// Continue: it need not send what would be refused. The forms of all others are read to their end, as
-// most clients read no answer while they send.
+// Continue: such a client need not send the body. Other forms are read to their end, because
+// most clients do not read an answer while they send.
 func CheckDeclaredSize(r *http.Request, most int64) error {
 	if r.Header.Get("Expect") == "" || r.ContentLength <= most+FormOverhead {
 		return nil
@@ -61,11 +61,11 @@ func CheckDeclaredSize(r *http.Request, most int64) error {
 	return images.FileTooLarge(most)
 }
 
-// ErrNoFile refuses a form without a picture. All else of it was read.
+// ErrNoFile refuses a form without a picture. The other fields were read.
 var ErrNoFile error = errs.Errorf(errs.Invalid, "Bad request: there is no field file in the "+
 	"form; the picture must be in a field of this name")
 
-// ErrNothingChosen refuses a form whose user chose no file. All else of it was read.
+// ErrNothingChosen refuses a form whose user chose no file. The other fields were read.
 var ErrNothingChosen error = errs.Errorf(errs.Invalid, "Bad request: no picture was chosen; "+
 	"the field file is empty")
 
@@ -73,9 +73,9 @@ var errTwoFiles error = errs.Errorf(errs.Invalid, "Bad request: there are two fi
 	"one request takes one picture")
 
 // ReadFileForm reads a form from body: the picture in its field file goes to file, every other field
-// to other, which need not read it. It returns the declared name of the file, with its folders. What
-// is wrong with form or body is an *errs.Error: ErrNoFile, ErrNothingChosen, Invalid, TooLarge,
-// TooSlow, Aborted.
+// to other, which need not read it. It returns the declared name of the file, with its folders.
+// Errors of form and body are *errs.Error: ErrNoFile, ErrNothingChosen, Invalid, TooLarge, TooSlow,
+// Aborted.
 func ReadFileForm(
 	r *http.Request, body *Body, file io.Writer, other func(name string, value io.Reader) error,
 ) (filename string, err error) {
@@ -106,15 +106,15 @@ func ReadFileForm(
 			return "", err
 		}
 	}
-	// What follows the last boundary is nothing, but it must have come.
+	// The rest after the last boundary is ignored, but must be received.
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return "", formError(body, err)
 	}
 	return form.filename, form.end()
 }
 
-// The parser of forms reads and hands on some 4 KB at a time, each of which would be a system call
-// on either side. It gets these between itself and them, for large pieces.
+// The parser of forms reads and writes about 4 KB at a time, which would need a system call each. These
+// buffers make larger pieces.
 var (
 	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, formPiece) }}
 	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, formPiece) }}
@@ -122,10 +122,10 @@ var (
 
 const formPiece = 64 << 10 // bytes
 
-// maxPartHeader bounds what stands before the content of a part. The parser would keep 10 MB.
+// maxPartHeader limits the header of a part, in bytes. The parser would buffer 10 MB.
 const maxPartHeader = 64 << 10
 
-// headerBound ends a form whose next part does not begin in time.
+// headerBound refuses a form with a part header over maxPartHeader.
 type headerBound struct {
 	io.Reader
 	left int64
@@ -145,8 +145,8 @@ func broken() error {
 	return errs.Errorf(errs.Invalid, "Bad request: Error parsing form fields")
 }
 
-// formError says what is wrong when a form could not be read: the body, if it did not come whole,
-// else the form. A refusal by whoever took a field stays what it is.
+// formError returns the error of a form that could not be read: the body's error if the body is
+// incomplete, else the form's. An error of the consumer of a field is returned unchanged.
 func formError(body *Body, err error) error {
 	if refusal := new(errs.Error); errors.As(err, &refusal) {
 		return err
@@ -160,7 +160,7 @@ func formError(body *Body, err error) error {
 	return broken()
 }
 
-// copyPart copies a part to a writer, and tells a reading error from a writing one.
+// copyPart copies a part to a writer, and distinguishes errors of reading and of writing.
 func copyPart(body *Body, to io.Writer, part io.Reader) error {
 	sink := &writing{Writer: to}
 	out := writers.Get().(*bufio.Writer)
@@ -176,7 +176,7 @@ func copyPart(body *Body, to io.Writer, part io.Reader) error {
 	return formError(body, err)
 }
 
-// writing remembers the error of its writer.
+// writing stores the error of its writer.
 type writing struct {
 	io.Writer
 	err error

@@ -11,21 +11,21 @@ import (
 )
 
 // A fileForm finds the picture among the parts of a form that are called file. There may be several:
-// FilePond sends a text of its own before the picture, and a browser an empty part for each input in
-// which nothing was chosen. So a part with a file name is the picture before one without; only
-// where there is none, the one without is, as some clients send no file name.
+// FilePond sends a text before the picture, and a browser an empty part for each input without a chosen
+// file. So a part with a file name takes precedence over one without. If no part has a file name, a part
+// without one is the picture, because some clients send no file name.
 type fileForm struct {
 	body *Body
 	file io.Writer // gets the picture
 
 	filename string
-	taken    bool         // file has got a picture
+	taken    bool         // the picture was written to file
 	seen     bool         // there was a part called file
-	held     bytes.Buffer // of the first part without a file name that was not empty
-	rivals   int          // more of these
+	held     bytes.Buffer // the first part without a file name that was not empty
+	rivals   int          // number of further such parts
 }
 
-// maxHeld bounds what is kept of a part that may be no picture, in bytes. What is larger is the
+// maxHeld limits the buffer for a part that may not be a picture, in bytes. A larger part is the
 // picture.
 const maxHeld = formPiece
 
@@ -60,7 +60,7 @@ func (f *fileForm) take(says disposition, part io.Reader) error {
 	return nil
 }
 
-// end gives what was held to the file if there is nothing better.
+// end writes the held part to the file if no part with a file name was found.
 func (f *fileForm) end() error {
 	switch {
 	case f.taken:
@@ -81,9 +81,8 @@ func (f *fileForm) end() error {
 var errText error = errs.Errorf(errs.Invalid, "Bad request: the field file holds text, not a "+
 	"file: append the File or Blob itself to the form, not its name, path, URL or base64")
 
-// isText reports whether bytes without a file name are no picture but a text, such as the name of a
-// file or its base64. No kind of picture that is taken begins like a text. A character may be cut at
-// the end.
+// isText reports whether a part without a file name is a text and not a picture, such as the name of a
+// file or its base64. No accepted format begins like a text. The last character may be incomplete.
 func isText(b []byte) bool {
 	b = b[:min(len(b), 512)]
 	for len(b) > 0 {
@@ -99,15 +98,15 @@ func isText(b []byte) bool {
 	return true
 }
 
-// chunkHeaders are sent with a part of a picture, or to ask how to send the next.
+// chunkHeaders are sent with a part of a picture, or before one, by protocols for resumable uploads.
 var chunkHeaders = []string{"Tus-Resumable", "Upload-Length", "Upload-Offset", "Content-Range"}
 
-// chunkFields are the fields in which upload widgets say in how many forms they send a file: those of
+// chunkFields are the fields with which upload widgets send a file in several forms: those of
 // Dropzone, Fine Uploader, Resumable.js, Flow.js and plupload.
 var chunkFields = map[string]bool{"dztotalchunkcount": true, "qqtotalparts": true,
 	"resumableTotalChunks": true, "flowTotalChunks": true, "chunks": true}
 
-// pass reads a part that is not called file, and refuses what says that the picture comes in pieces.
+// pass reads a part that is not called file, and refuses one that announces a chunked upload.
 func (f *fileForm) pass(
 	name string, part io.Reader, other func(name string, value io.Reader) error,
 ) error {

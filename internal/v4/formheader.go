@@ -7,12 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// What follows reads headers of forms as clients write them. Package mime refuses a header that
-// breaks a rule of quoting; the field is there nevertheless, and browsers of the same user have no
-// such trouble, since they escape.
+// This file parses headers of forms as clients write them. Package mime refuses a header that breaks the
+// rules of quoting, although the field can be read. Browsers escape such characters, other clients do not.
 
-// FormBoundary reads a Content-Type: whether it says multipart/form-data, and the boundary, "" when
-// there is none. A boundary that needs quotes and has none ends at the next semicolon.
+// FormBoundary parses a Content-Type. It returns whether it is multipart/form-data, and the boundary, ""
+// for a missing one. A boundary that needs quotes and has none ends at the next semicolon.
 func FormBoundary(contentType string) (boundary string, isForm bool) {
 	media, params, _ := strings.Cut(contentType, ";")
 	if !strings.EqualFold(strings.TrimSpace(media), "multipart/form-data") {
@@ -27,16 +26,16 @@ func FormBoundary(contentType string) (boundary string, isForm bool) {
 	return "", true
 }
 
-// PartName returns the name of the field that a part of a form holds, "" when it has none.
+// PartName returns the field name of a part of a form, "" for a missing one.
 func PartName(part *multipart.Part) string {
 	return parseDisposition(part.Header.Get("Content-Disposition")).name
 }
 
-// A disposition is what a part of a form says of itself.
+// A disposition is the parsed Content-Disposition of a part of a form.
 type disposition struct {
 	name     string
-	filename string // as it was sent, folders and all; holds anything in UTF-8
-	isFile   bool   // a file name was sent, be it empty
+	filename string // as sent, with its folders; any UTF-8 text
+	isFile   bool   // a file name was sent, perhaps an empty one
 }
 
 // parseDisposition reads a Content-Disposition. Of a parameter that is given twice the first counts;
@@ -65,8 +64,8 @@ func parseDisposition(header string) (d disposition) {
 	return d
 }
 
-// nextParam takes the first parameter off, without the semicolon before it. The name is in lower
-// case; what has no "=" has an empty name.
+// nextParam splits off the first parameter, without the semicolon before it. The name is in lower
+// case; a parameter without "=" has an empty name.
 func nextParam(s string) (name, value, rest string) {
 	s = strings.TrimLeft(s, "; \t")
 	end := strings.IndexAny(s, "=;")
@@ -86,13 +85,13 @@ func nextParam(s string) (name, value, rest string) {
 	return name, value, rest
 }
 
-// quoted reads a quoted text behind its first quote. The text ends at a quote that the end of the
-// header or another parameter follows: several HTTP clients put a file name between quotes as it
-// is, with quotes of its own. Of backslashes only those before a quote or a backslash are escapes,
-// as the paths of old browsers have bare ones.
+// quoted parses a quoted text after its first quote. The text ends at a quote before the end of the
+// header or before another parameter, because several HTTP clients do not escape quotes within a file
+// name. A backslash is an escape only before a quote or a backslash, because the paths of old browsers
+// have bare backslashes.
 func quoted(s string) (value, rest string) {
 	var b strings.Builder
-	last, length := -1, 0 // the last quote, and how much text there was before it
+	last, length := -1, 0 // the last quote, and the length of the text before it
 	for i := 0; i < len(s); i++ {
 		switch {
 		case s[i] == '\\' && i+1 < len(s) && (s[i+1] == '\\' || s[i+1] == '"'):
@@ -105,13 +104,13 @@ func quoted(s string) (value, rest string) {
 		}
 		b.WriteByte(s[i])
 	}
-	if last >= 0 { // something stands behind the last quote that is no parameter
+	if last >= 0 { // the text after the last quote is not a parameter
 		return b.String()[:length], ""
 	}
 	return b.String(), ""
 }
 
-// paramEnd reports whether a parameter ends before s: nothing follows, or another parameter.
+// paramEnd reports whether a parameter ends before s: at the end, or before another parameter.
 func paramEnd(s string) (rest string, ends bool) {
 	s = strings.TrimLeft(s, " \t")
 	if s == "" {
@@ -125,7 +124,7 @@ func paramEnd(s string) (rest string, ends bool) {
 	return s[1:], next == "" || len(after) < len(next) && after != "" && after[0] == '='
 }
 
-// formEscapes are those that browsers write into the names of forms.
+// formEscapes are the escapes of browsers in the names of forms.
 var formEscapes = strings.NewReplacer("%22", `"`, "%0D", "\r", "%0d", "\r", "%0A", "\n", "%0a", "\n")
 
 func unescapeFormName(s string) string { return formEscapes.Replace(toUTF8(s)) }
@@ -145,7 +144,7 @@ func decodeExtended(s string) (text string, ok bool) {
 	return toUTF8(decoded), true
 }
 
-// percentDecode decodes what is encoded, and leaves a percent sign that begins nothing.
+// percentDecode decodes escapes, and leaves percent signs that begin no escape.
 func percentDecode(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -161,7 +160,7 @@ func percentDecode(s string) string {
 	return b.String()
 }
 
-// toUTF8 takes what is not UTF-8 for Latin-1, as old clients send names.
+// toUTF8 converts text that is not UTF-8 from Latin-1, in which old clients send names.
 func toUTF8(s string) string {
 	if utf8.ValidString(s) {
 		return s

@@ -7,27 +7,27 @@ import (
 	"calotype/internal/images"
 )
 
-// TimeFormat is how times stand in answers: RFC 3339 in UTC with milliseconds.
+// TimeFormat is the format of times in answers: RFC 3339 in UTC with milliseconds.
 const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// Image is the Image object. The keys are in the recorded order, ours after Cloudflare's.
+// Image is the Image object. The keys are in Cloudflare's order, our keys after Cloudflare's.
 type Image struct {
 	ID       string  `json:"id"`
 	Filename *string `json:"filename"` // null in a draft: clients read it unconditionally
-	// Meta is what recordings and SDKs call the metadata, Metadata what the guide calls it. Both
-	// are absent when there is none.
+	// Meta and Metadata are the same value: recordings and SDKs have meta, Cloudflare's guide has
+	// metadata. Both are absent without metadata.
 	Meta              json.RawMessage `json:"meta,omitempty"`
 	Metadata          json.RawMessage `json:"metadata,omitempty"`
 	Creator           *string         `json:"creator,omitempty"`
 	Uploaded          string          `json:"uploaded"`
 	RequireSignedURLs bool            `json:"requireSignedURLs"`
 	Variants          []string        `json:"variants"`
-	Draft             bool            `json:"draft,omitempty"` // only ever true
+	Draft             bool            `json:"draft,omitempty"` // true or absent
 	Original          *Original       `json:"original,omitempty"`
 	Upload            *Upload         `json:"upload,omitempty"`
 }
 
-// Original is our extension to the Image object: facts about the bytes as they came.
+// Original is our extension to the Image object: properties of the uploaded bytes.
 type Original struct {
 	Format    string `json:"format"`
 	Width     int    `json:"width"` // as shown, in pixels
@@ -38,20 +38,20 @@ type Original struct {
 	Thumbhash string `json:"thumbhash,omitempty"`
 }
 
-// Upload is our extension to a draft: what became of its one-time URL so far.
+// Upload is our extension to a draft: the state of its one-time URL.
 type Upload struct {
 	Expires   string  `json:"expires"`
-	Attempts  int     `json:"attempts"` // bodies refused for their content
+	Attempts  int     `json:"attempts"` // bodies refused because of their content
 	LastError *Reason `json:"lastError"`
 }
 
-// A Reason says why a body was refused, as the uploader was told.
+// A Reason is the code and message of a refused body, as in the answer to the uploader.
 type Reason struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 }
 
-// OwnerImage is the Image object for those who hold a token: everything. The variants are those of
+// OwnerImage returns the complete Image object, for clients with a token. The variants are those of
 // URLs.Variants.
 func OwnerImage(img images.Image, variants []string) Image {
 	v := UploaderImage(img, variants)
@@ -63,7 +63,7 @@ func OwnerImage(img images.Image, variants []string) Image {
 	return v
 }
 
-// UploaderImage is the Image object for the end user who uploads: without metadata and creator,
+// UploaderImage returns the Image object for the end user who uploads: without metadata and creator,
 // which are never shown to them, and without the draft's history.
 func UploaderImage(img images.Image, variants []string) Image {
 	v := Image{

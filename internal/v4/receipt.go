@@ -6,45 +6,45 @@ import (
 	"calotype/internal/images"
 )
 
-// A Receipt says what an erasure found and removed, and what is due: our extension.
+// A Receipt lists the data that an erasure found and removed, and the data that is due: our extension.
 type Receipt struct {
-	Erasure  string  `json:"erasure"`  // names it
-	Complete bool    `json:"complete"` // no image or draft is left; else the same request goes on
+	Erasure  string  `json:"erasure"`  // its id
+	Complete bool    `json:"complete"` // no image or draft is left; else repeat the request
 	Began    string  `json:"began"`
 	Ended    *string `json:"ended"` // null until it is complete
 	Found    Found   `json:"found"`
 	Removed  Removed `json:"removed"`
 	Due      []Due   `json:"due"` // never null
-	// Beyond names copies that an erasure cannot reach.
+	// Beyond names copies that the server cannot delete.
 	Beyond []string `json:"beyond"`
 }
 
-// Found is what there was. All of its rows are gone.
+// Found counts the images, drafts and bytes whose rows were deleted.
 type Found struct {
 	Images int64 `json:"images"`
 	Drafts int64 `json:"drafts"`
 	Bytes  int64 `json:"bytes"` // of originals
 }
 
-// Removed is what went with the rows.
+// Removed counts the data that was deleted with the rows.
 type Removed struct {
 	Originals  int64 `json:"originals"`
-	Renditions int64 `json:"renditions"` // on the node that was asked
-	Parts      int64 `json:"parts"`      // uploads being received there
+	Renditions int64 `json:"renditions"` // on the node that served the request
+	Parts      int64 `json:"parts"`      // uploads in progress there
 }
 
-// Due is what is still to be removed, and by when it will be.
+// Due is data that is still to be deleted, with a time limit.
 type Due struct {
 	What  string `json:"what"`
-	Count *int64 `json:"count,omitempty"` // absent where it is not known
+	Count *int64 `json:"count,omitempty"` // absent if it is not known
 	By    string `json:"by"`
 }
 
-// dueTime is how long after its end an erasure may have something left, but for a store that
-// refuses; an upload by the API may be in flight for as long.
+// dueTime is the time after the end of an erasure within which its data is deleted, unless the store
+// fails; an upload by the API may be in progress for this time.
 const dueTime = time.Hour
 
-// beyond stands in every receipt.
+// beyond is a part of every receipt.
 var beyond = []string{
 	"backups: erase again after a restore",
 	"browsers and CDNs that keep a delivered picture for as long as Cache-Control allows",
@@ -52,7 +52,7 @@ var beyond = []string{
 	"the blob store's own versions of deleted objects, and what a disk keeps in blocks set free",
 }
 
-// NewReceipt is the receipt as it is told at a moment.
+// NewReceipt returns the wire form of a receipt at the time now.
 func NewReceipt(r images.Receipt, now time.Time) Receipt {
 	wire := Receipt{
 		Erasure: r.Key, Complete: !r.Ended.IsZero(), Began: r.Began.Format(TimeFormat),

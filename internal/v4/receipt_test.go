@@ -13,19 +13,19 @@ func TestReceipt(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	r := images.Receipt{Key: "k", Began: began, Mark: began, Images: 5, OriginalsDue: 2}
-	told := func(now time.Time) string {
+	receiptAt := func(now time.Time) string {
 		b, err := json.Marshal(NewReceipt(r, now))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(b)
 	}
-	if text := told(began); !strings.Contains(text, `"complete":false`) ||
+	if text := receiptAt(began); !strings.Contains(text, `"complete":false`) ||
 		!strings.Contains(text, `"ended":null`) || !strings.Contains(text, `"due":[]`) {
 		t.Errorf("before its end: %s", text)
 	}
 	r.Ended = began.Add(time.Minute)
-	text := told(r.Ended)
+	text := receiptAt(r.Ended)
 	for _, want := range []string{
 		`"complete":true`, `"originals":3`, `"count":2`, "copies of the rows in SQLite's files",
 		"other nodes", "uploads in flight", `"by":"2026-11-25T13:01:00.000Z"`,
@@ -36,7 +36,7 @@ func TestReceipt(t *testing.T) {
 		}
 	}
 	r.OriginalsDue, r.Scrubbed = 0, true
-	if text := told(r.Ended.Add(dueTime)); !strings.Contains(text, `"due":[]`) {
+	if text := receiptAt(r.Ended.Add(dueTime)); !strings.Contains(text, `"due":[]`) {
 		t.Errorf("an hour later: %s", text)
 	}
 }

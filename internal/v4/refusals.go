@@ -7,15 +7,15 @@ import (
 	"calotype/internal/errs"
 )
 
-// What a client is told of what is unforeseen; WriteError adds the request's id.
+// The answer to an internal error; WriteError adds the request's id.
 const (
 	codeUnforeseen = 5500
 	unforeseen     = "Internal Server Error"
 )
 
-// refusals is the one table from what the core refuses to its form in this wire. Codes are
-// Cloudflare's where they have one; 5410 and 5429 are ours. With final, the same request would
-// fail again. Kinds that only deliveries know stand here too, so that none is ever unforeseen.
+// refusals is the only table from kinds of errors to statuses and codes in this wire format. Codes are
+// Cloudflare's if it has one; 5410 and 5429 are ours. With final, the same request would fail again. The
+// table also has the kinds that only deliveries use, so that every kind has a row.
 var refusals = [...]struct {
 	status int
 	code   int
@@ -55,8 +55,8 @@ var refusals = [...]struct {
 	errs.NoSpace:          {http.StatusInsufficientStorage, 5540, true},
 }
 
-// Refusal returns what the client is told of err: an *Error as it is, what the core refuses by the
-// table. Of what is unforeseen the client gets no detail.
+// Refusal returns the wire form of err for the client: an *Error unchanged, an *errs.Error by the
+// table. All other errors become an internal error without details.
 func Refusal(err error) *Error {
 	if wire := new(Error); errors.As(err, &wire) {
 		return wire

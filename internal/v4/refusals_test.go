@@ -9,7 +9,7 @@ import (
 	"calotype/internal/errs"
 )
 
-// TestRefusals walks the kinds: every one has its wire form.
+// TestRefusals: every kind has a wire form.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	kinds := errs.Kinds()
@@ -35,6 +35,6 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	if e := Refusal(errors.New("CANARY")); e.Status != 500 || e.Message != "Internal Server Error" {
-		t.Errorf("the unforeseen is told: %+v", e)
+		t.Errorf("an internal error shows its cause: %+v", e)
 	}
 }

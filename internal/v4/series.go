@@ -11,14 +11,14 @@ import (
 	"strconv"
 )
 
-// A Series is a result that holds a list whose items are made and written one after the other, so
-// that the answer never stands in memory whole.
+// A Series is a result with a list whose items are encoded and written one after the other, so that the
+// answer is never in memory completely.
 type Series struct {
-	Result any           // as of WriteResult, with ItemsHere where the list belongs
+	Result any           // a result for WriteResult, with ItemsHere instead of the list
 	Items  iter.Seq[any] // encoded in turn
 }
 
-// ItemsHere stands in the Result of a Series in the place of its list, once.
+// ItemsHere marks the position of the list in the Result of a Series, exactly once.
 type ItemsHere struct{}
 
 // itemsMark is ItemsHere in JSON. No text of a client holds a control character.
@@ -27,16 +27,15 @@ const itemsMark = `"\u0000items"`
 // MarshalJSON returns itemsMark.
 func (ItemsHere) MarshalJSON() ([]byte, error) { return []byte(itemsMark), nil }
 
-// ErrCut says that an answer was begun and could not be completed: its connection must be cut, or
-// the client would take what it has for whole.
+// ErrCut says that an answer was begun and could not be completed. The caller must close the connection;
+// otherwise the client would take the part for the whole answer.
 var ErrCut = errors.New("the answer is cut short")
 
-// seriesBuffer is how much of an answer waits to be sent, in bytes. A shorter answer has a
-// Content-Length.
+// seriesBuffer is the size of the output buffer, in bytes. A shorter answer has a Content-Length.
 const seriesBuffer = 64 << 10
 
-// WriteSeries answers as WriteResult does. The error is for the log; it is ErrCut when the client has
-// a part of the answer only.
+// WriteSeries answers as WriteResult does. The error is for the log; it is ErrCut if the client has
+// received a part of the answer only.
 func WriteSeries(w http.ResponseWriter, s Series) error {
 	status, e := enveloped(s.Result)
 	frame, err := encode(e)
@@ -45,13 +44,13 @@ func WriteSeries(w http.ResponseWriter, s Series) error {
 	}
 	head, tail, found := bytes.Cut(frame, []byte(itemsMark))
 	if !found {
-		return unencoded(w, errors.New("a series has no place for its items"))
+		return unencoded(w, errors.New("a series has no ItemsHere"))
 	}
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	out := &lateWriter{ResponseWriter: w, status: status}
 	b := bufio.NewWriterSize(out, seriesBuffer)
-	_, _ = b.Write(head) // it keeps its first error
+	_, _ = b.Write(head) // a bufio.Writer returns its first error again
 	err = writeItems(b, s.Items, indentOf(head))
 	if err != nil && !out.begun {
 		return unencoded(w, err)
@@ -69,7 +68,7 @@ func WriteSeries(w http.ResponseWriter, s Series) error {
 	return nil
 }
 
-// indentOf is the white space before the last line.
+// indentOf returns the white space before the last line.
 func indentOf(text []byte) string {
 	line := text[bytes.LastIndexByte(text, '\n')+1:]
 	return string(line[:len(line)-len(bytes.TrimLeft(line, " "))])
@@ -114,16 +113,16 @@ func (l *lateWriter) Write(p []byte) (int, error) {
 	return l.ResponseWriter.Write(p)
 }
 
-// A Scale tells how many bytes an item of a Series takes. It is not safe for concurrent use.
+// A Scale measures the bytes of an item in a Series. It is not safe for concurrent use.
 type Scale struct {
 	text bytes.Buffer
 	enc  *json.Encoder
 }
 
-// itemIndent is that of the items of the deepest list in an answer.
+// itemIndent is the indent of items in the deepest list of an answer.
 const itemIndent = "      "
 
-// Weigh returns the bytes of an item, with those between it and the next.
+// Weigh returns the bytes of an item, including those between it and the next one.
 func (s *Scale) Weigh(item any) (int64, error) {
 	if s.enc == nil {
 		s.enc = newEncoder(&s.text, itemIndent)

@@ -17,7 +17,7 @@ import (
 
 func seriesOf(items ...any) iter.Seq[any] { return slices.Values(items) }
 
-// A Series is written byte for byte as the same result would be that stands in memory.
+// A Series is written byte for byte like the same result in memory.
 func TestWriteSeries(t *testing.T) {
 	t.Parallel()
 	type list[T any] struct {
@@ -56,7 +56,7 @@ func TestWriteSeries(t *testing.T) {
 	}
 }
 
-// What fails before the first byte is a refusal, what fails behind it is cut.
+// An error before the first byte is a refusal, a later error is ErrCut.
 func TestWriteSeriesFails(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
@@ -77,7 +77,7 @@ func TestWriteSeriesFails(t *testing.T) {
 	}
 }
 
-// What Scale and VariantsSize say is what an image takes among others.
+// Scale and VariantsSize return the bytes of an image in a list.
 func TestScale(t *testing.T) {
 	t.Parallel()
 	urls := URLs{Delivery: "https://img.example"}

@@ -36,8 +36,8 @@ func (u URLs) Variants(hash, id string, names []string) []string {
 	return all
 }
 
-// VariantsSize returns the bytes that Variants take in an item of a Series, over those of an empty
-// list. There are so many names, which have namesBytes together.
+// VariantsSize returns the additional bytes of Variants in an item of a Series, compared with an empty
+// list. names is the number of names, namesBytes their length together.
 func (u URLs) VariantsSize(hash, id string, names, namesBytes int) int64 {
 	if names == 0 {
 		return 0
@@ -48,8 +48,8 @@ func (u URLs) VariantsSize(hash, id string, names, namesBytes int) int64 {
 	return int64(names*(url+line) + namesBytes + end)
 }
 
-// EscapeID writes an image id as it stands in a path: slashes bare, all else that is not plain in a
-// path segment percent-encoded, so that a percent sign is %25.
+// EscapeID returns an image id in its form in a path. Slashes are not escaped; all other characters that
+// are special in a path segment are percent-encoded, so a percent sign is %25.
 func EscapeID(id string) string {
 	segments := strings.Split(id, "/")
 	for i, s := range segments {

@@ -142,7 +142,7 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-// TestUnforeseenNamesTheRequest: the message of 5500 alone holds the request's id.
+// TestUnforeseenNamesTheRequest: only the message of 5500 holds the request's id.
 func TestUnforeseenNamesTheRequest(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]bool{
@@ -155,7 +155,7 @@ func TestUnforeseenNamesTheRequest(t *testing.T) {
 		}
 		if got := strings.Contains(w.Body.String(), id); got != want || id == "" ||
 			strings.Contains(w.Body.String(), "CAUSE") {
-			t.Errorf("%v is told as %s; the id is %s", err, w.Body, id)
+			t.Errorf("%v is answered as %s; the id is %s", err, w.Body, id)
 		}
 	}
 }
