@@ -85,7 +85,7 @@ func draftLoad(s *server, n int) (cpu, took time.Duration, err error) {
 	return cpu, took, errors.Join(err, l.close())
 }
 
-// bareRows are rows of about the size of a draft, in a table of their own.
+// bareRows are rows of about the size of a draft, in a separate table.
 type bareRows struct {
 	db   *sqldb.DB
 	next atomic.Int64

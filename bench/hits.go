@@ -37,8 +37,7 @@ func (b *bench) hits() error {
 	return nil
 }
 
-// renditionOf uploads pictures with more or less grain until the rendition of one has about so many
-// bytes.
+// renditionOf uploads pictures with more or less grain until the rendition of one has about size bytes.
 func (s *server) renditionOf(size, width int) (path string, body []byte, err error) {
 	grain := grainOfSensor
 	for range 8 {

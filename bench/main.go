@@ -49,7 +49,7 @@ func main() {
 }
 
 func run() (err error) {
-	quick := flag.Bool("quick", false, "a few minutes in place of a quarter of an hour; more noise")
+	quick := flag.Bool("quick", false, "a few minutes instead of a quarter of an hour; more noise")
 	only := flag.String("run", "", "regular expression of the parts to run: hits cold uploads "+
 		"drafts webhooks memory")
 	messages := flag.String("post", "", "for its own use: a file of messages to post")
@@ -92,7 +92,7 @@ func run() (err error) {
 	return nil
 }
 
-// say tells who waits what is going on.
+// say prints the progress.
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
 
 // findPrograms finds what make bench has built and installed.

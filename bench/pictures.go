@@ -49,7 +49,7 @@ func paint(width, height int, grain float64) *image.YCbCr {
 }
 
 // paintPlane sums octaves of smooth noise, whose cells are between coarse and fine pixels wide,
-// and grain of so many levels.
+// and grain of a number of levels.
 func paintPlane(
 	random *rand.Rand, plane []byte, stride, width, height, longest, coarse, fine int, grain float64,
 ) {

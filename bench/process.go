@@ -81,7 +81,7 @@ type stat struct {
 	reaped time.Duration // the same of children that ended
 }
 
-// tick is the unit of /proc/PID/stat. What it counts is exact but for the rounding.
+// tick is the unit of /proc/PID/stat. The counter is exact except for rounding.
 const tick = 10 * time.Millisecond
 
 // readStats reads all processes of the machine.
@@ -94,7 +94,7 @@ func readStats() (map[int]stat, error) {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			continue // ended meanwhile
+			continue // ended concurrently
 		}
 		pid, err := strconv.Atoi(strings.Split(file, "/")[2])
 		if err != nil {
@@ -150,7 +150,7 @@ func (p *process) memory() (int64, error) {
 	for _, pid := range p.tree(all) {
 		f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if err != nil {
-			continue // ended meanwhile
+			continue // ended concurrently
 		}
 		lines := bufio.NewScanner(f)
 		for lines.Scan() {
@@ -178,7 +178,7 @@ func runCommand(name string, args ...string) (time.Duration, error) {
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
-// ownCPU returns the CPU time that fn takes in this process, which does nothing else meanwhile.
+// ownCPU returns the CPU time that fn takes in this process, which runs nothing else.
 func ownCPU(fn func() error) (time.Duration, error) {
 	var before, after syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
@@ -194,7 +194,7 @@ func ownCPU(fn func() error) (time.Duration, error) {
 	return time.Duration(of(after) - of(before)), nil
 }
 
-// freeAddress returns an address on the loopback that nobody listens on now.
+// freeAddress returns an address on the loopback interface that is free now.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

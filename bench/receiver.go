@@ -21,7 +21,7 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// A receiver takes what a webhook is told, as fast as it can.
+// A receiver accepts messages as fast as it can.
 type receiver struct {
 	url    string
 	server *http.Server
@@ -114,8 +114,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// postMessages posts what prepare has kept, as many at once as the server does for one webhook. It
-// runs in a process of its own, whose CPU time is measured.
+// postMessages posts the messages of prepare, with the concurrency of the server for one webhook. It runs
+// in a separate process, whose CPU time is measured.
 func postMessages(path, to string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {

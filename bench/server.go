@@ -20,7 +20,7 @@ const (
 	apiToken  = "bench-token"
 )
 
-// A server is a Calotype that runs on a folder of its own.
+// A server is a Calotype on a separate folder.
 type server struct {
 	*process
 	address string

@@ -16,8 +16,8 @@ import (
 // webhookConnections are those that the server has to one webhook at most.
 const webhookConnections = 16
 
-// webhooks measures how fast events that wait are told, beside the same posts without a database and
-// the database without posts; and what it costs an upload that one webhook is told of it.
+// webhooks measures the rate of pending events, compared with the same posts without a database and with
+// the database without posts; and the cost of a webhook for an upload.
 func (b *bench) webhooks() error {
 	postgres := os.Getenv("CALOTYPE_TEST_POSTGRES")
 	if postgres == "" {
@@ -36,14 +36,14 @@ func (b *bench) webhooks() error {
 		if err := b.outboxOn(engine, database); err != nil {
 			return err
 		}
-		if err := b.toldUploadsOn(engine, database); err != nil {
+		if err := b.notifiedUploadsOn(engine, database); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// An outboxBench is a server that has a webhook, and n events that are told again in each round.
+// An outboxBench is a server with a webhook, and n events that each round replays.
 type outboxBench struct {
 	b        *bench
 	s        *server
@@ -94,7 +94,7 @@ func (b *bench) outboxOn(engine string, database func(name string) (string, erro
 	})
 }
 
-// prepare makes the events, tells them once, and keeps the messages.
+// prepare makes the events, sends them once, and stores the messages.
 func (o *outboxBench) prepare() (err error) {
 	picture, err := photograph(320, 240, 20_000, grainOfSensor)
 	if err != nil {
@@ -135,7 +135,7 @@ func (o *outboxBench) prepare() (err error) {
 	return os.WriteFile(o.messages, text, 0o600)
 }
 
-// edit is the i-th change of the image, of which the webhook is told.
+// edit is the i-th change of the image; each has an event.
 func (o *outboxBench) edit(i int) request {
 	body := fmt.Appendf(nil, `{"metadata":{"edit":%d}}`, i)
 	return request{head: fmt.Sprintf("PATCH /client/v4/accounts/%s/images/v1/%s HTTP/1.1\r\n"+
@@ -143,8 +143,7 @@ func (o *outboxBench) edit(i int) request {
 		"Content-Length: %d\r\n\r\n", accountID, o.image, o.s.address, apiToken, len(body)), body: body}
 }
 
-// pause has the receiver answer an event of its own as one that is gone does, so that nothing more is
-// sent.
+// pause has the receiver answer 410 to a separate event, so that the server sends nothing.
 func (o *outboxBench) pause() error {
 	o.receiver.refuse(true)
 	defer o.receiver.refuse(false)
@@ -173,7 +172,7 @@ func (o *outboxBench) resume() error {
 	return o.s.ask("POST", "destinations/webhooks/"+o.hook+"/test", nil, nil)
 }
 
-// ours tells all events, which wait, and measures from the moment that they may be sent.
+// ours sends all pending events, and measures from the moment that they may be sent.
 func (o *outboxBench) ours() ([]float64, error) {
 	if err := o.pause(); err != nil {
 		return nil, err
@@ -197,8 +196,8 @@ func (o *outboxBench) ours() ([]float64, error) {
 	return []float64{rate, rate, micros(cpu) / float64(o.n)}, err
 }
 
-// theirs posts the same messages by the same client from a process of its own, and has the database
-// do for as many rows what it cannot do without.
+// theirs posts the same messages by the same client in a separate process, and runs the minimal statements
+// for the same number of rows.
 func (o *outboxBench) theirs() ([]float64, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -223,14 +222,14 @@ func (o *outboxBench) theirs() ([]float64, error) {
 	return []float64{n / posts.Seconds(), n / rows.Seconds(), micros(posting+writing) / n}, err
 }
 
-// toldUploadsOn measures uploads that a webhook is told of beside uploads that nobody is told of.
-func (b *bench) toldUploadsOn(engine string, database func(name string) (string, error)) error {
+// notifiedUploadsOn measures uploads with a webhook, compared with uploads without one.
+func (b *bench) notifiedUploadsOn(engine string, database func(name string) (string, error)) error {
 	picture, err := photograph(1600, 1200, 200_000, grainOfSensor)
 	if err != nil {
 		return err
 	}
 	var both [2]*uploading
-	for i, name := range []string{"told", "silent"} {
+	for i, name := range []string{"webhook", "silent"} {
 		dsn, err := database("bench_" + name)
 		if err != nil {
 			return err
@@ -266,21 +265,21 @@ func (b *bench) toldUploadsOn(engine string, database func(name string) (string,
 		return []float64{rate, each}, err
 	}
 	err = b.inTurn([]row{
-		{name: "upload 200 KB on " + engine + ", a webhook told, rate", unit: "1/s",
-			peer: "nobody told"},
-		{name: "upload 200 KB on " + engine + ", a webhook told, CPU", unit: "ms",
-			peer: "nobody told"},
+		{name: "upload 200 KB on " + engine + ", with a webhook, rate", unit: "1/s",
+			peer: "without a webhook"},
+		{name: "upload 200 KB on " + engine + ", with a webhook, CPU", unit: "ms",
+			peer: "without a webhook"},
 	}, told, silent)
 	if err != nil {
 		return err
 	}
-	return b.profiled(both[0].s, "upload-told-"+engine, func() error {
+	return b.profiled(both[0].s, "upload-webhook-"+engine, func() error {
 		_, err := told()
 		return err
 	})
 }
 
-// addWebhook adds a webhook that is told of one type of event, with its policy, and returns its id.
+// addWebhook adds a webhook for one type of event, with its policy, and returns its id.
 func (s *server) addWebhook(url, event string) (string, error) {
 	var made struct{ ID string }
 	err := s.ask("POST", "destinations/webhooks", map[string]any{

@@ -1,10 +1,9 @@
 // Package conformance runs programs that use Cloudflare Images through the official SDKs against
-// the real binary: the Go SDK in go/, the one for Node.js in node/. Each is a module of its own
-// with a lock file, and knows the service from the environment that calotype env prints, nothing
-// else.
+// the real binary: the Go SDK in go/, the one for Node.js in node/. Each is a separate module
+// with a lock file, and knows only the environment that calotype env prints.
 //
-// That they pass says something only if they could fail. So they also run against the same server
-// behind a proxy that falsifies one thing at a time, and must notice each.
+// A test that cannot fail proves nothing. So the programs also run against the same server behind a proxy
+// that falsifies one part of an answer at a time, and must fail each time.
 package conformance
 
 import (
@@ -199,7 +198,7 @@ func conform(t *testing.T, c sdk) {
 	s.breakEach(t, webhookBreakages, c.dir, c.hooks)
 }
 
-// breakEach runs a program against the server with each of the breakages, of which it must tell.
+// breakEach runs a program against the server with each of the breakages, and checks that it fails.
 func (s *server) breakEach(t *testing.T, breakages []breakage, dir string, command []string) {
 	for _, b := range breakages {
 		t.Run(b.name, func(t *testing.T) {

@@ -130,7 +130,7 @@ func (b breakage) falsify(r *http.Response, from, to string) error {
 		return err
 	}
 	on := operation(r.Request)
-	// The history tells what was sent, which is signed: addresses in that lead to the program.
+	// The history holds signed messages: their addresses already are the program's.
 	if strings.Contains(r.Header.Get("Content-Type"), "json") && on != "GET history" {
 		body = bytes.ReplaceAll(body, []byte(from), []byte(to))
 		if b.message != nil {
@@ -156,8 +156,8 @@ func (b breakage) falsify(r *http.Response, from, to string) error {
 	return nil
 }
 
-// operation names what a request asks for: mint, create, list, old list, details, blob, edit or
-// delete; post and get are an end user's. What is asked about webhooks goes by its method and path,
+// operation returns the name of a request's operation: direct_upload, create, list, old list, details, blob,
+// edit or delete; post and get are an end user's. Requests about webhooks are named by method and path,
 // such as "PUT policies/", without the id.
 func operation(r *http.Request) string {
 	path := r.URL.EscapedPath()
@@ -176,7 +176,7 @@ func operation(r *http.Request) string {
 	case !api:
 		return "post"
 	case below == "v2/direct_upload":
-		return "mint"
+		return "direct_upload"
 	case below == "v2":
 		return "list"
 	case below == "v1" && r.Method == http.MethodPost:
@@ -228,7 +228,7 @@ func status(from, to int, on ...string) func(*http.Response, *[]byte) {
 // breakages are what both programs must notice.
 var breakages = []breakage{
 	{name: "no upload URL", want: "there is no upload URL",
-		result: set("mint", "uploadURL", nil)},
+		result: set("direct_upload", "uploadURL", nil)},
 	{name: "never a draft", want: "the image is no draft before the upload",
 		result: set("details", "draft", nil)},
 	{name: "always a draft", want: "the image is still a draft after the upload",
@@ -280,8 +280,8 @@ var breakages = []breakage{
 	}},
 	{name: "repeats wanted", want: "the SDK sent 3 requests for one refusal",
 		answer: func(r *http.Response, _ *[]byte) { r.Header.Del("X-Should-Retry") }},
-	{name: "conflict told as bad request", want: "(?s)the refusal is .* want (status 409|ConflictE)",
-		answer: status(http.StatusConflict, http.StatusBadRequest, "mint", "create")},
+	{name: "conflict answered as bad request", want: "(?s)the refusal is .* want (status 409|ConflictE)",
+		answer: status(http.StatusConflict, http.StatusBadRequest, "direct_upload", "create")},
 	{name: "second upload taken", want: "second upload",
 		answer: status(http.StatusConflict, http.StatusOK, "post")},
 	{name: "private picture delivered", want: "the private image was delivered",

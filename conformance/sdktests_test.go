@@ -33,7 +33,7 @@ type sdkTest struct {
 var imagesTests = map[string]sdkTest{
 	"TestV1NewWithOptionalParams":             {skipped: true},
 	"TestV2DirectUploadNewWithOptionalParams": {skipped: true},
-	"TestV1BlobGet":                           {}, // asks a server of its own
+	"TestV1BlobGet":                           {}, // requests another server
 	"TestV1ListWithOptionalParams":            {},
 	"TestV1StatGet":                           {},
 	"TestV1KeyList":                           {},
@@ -182,7 +182,7 @@ func (f fixtures) ask(method, path, contentType string, body io.Reader, statuses
 	}
 }
 
-// remove takes out what an earlier test left.
+// remove deletes what an earlier test left.
 func (f fixtures) remove() {
 	for _, path := range []string{"/" + sdkImage, "/variants/hero", "/keys/someKey"} {
 		f.ask("DELETE", path, "", nil, http.StatusOK, http.StatusNotFound)

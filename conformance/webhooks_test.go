@@ -18,7 +18,7 @@ type message struct {
 	body   []byte
 	event  string // as its data names it
 	status int    // if set, the server is answered so, and the receiver hears nothing
-	accept bool   // whatever the receiver answers, the server is told 200
+	accept bool   // the server gets 200, whatever the receiver answers
 }
 
 // relayPath is where a front that meddles with messages takes them: the program's destinations lead
@@ -204,19 +204,19 @@ var webhookBreakages = []breakage{
 		message: func(m *message) { m.header.Set("webhook-id", "another") }},
 	{name: "message without secret", want: "cf-webhook-auth is ",
 		message: func(m *message) { m.header.Del("cf-webhook-auth") }},
-	{name: "another signing secret told", want: "the signature does not verify",
+	{name: "another signing secret answered", want: "the signature does not verify",
 		result: set("POST "+destinations, "signing_secret",
 			"whsec_"+base64.StdEncoding.EncodeToString([]byte("of another destination")))},
-	{name: "no signing secret told", want: "the new destination has no id or no signing secret",
+	{name: "no signing secret answered", want: "the new destination has no id or no signing secret",
 		result: set("POST "+destinations, "signing_secret", nil)},
 	{name: "test event not sent", want: "the test event was not sent", message: lost("test")},
 	{name: "any receiver taken", want: notRefused,
 		message: func(m *message) { m.accept = true }},
-	{name: "success not told", want: "no message image.upload.succeeded",
+	{name: "success not sent", want: "no message image.upload.succeeded",
 		message: lost("image.upload.succeeded")},
-	{name: "failure not told", want: "no message image.upload.failed",
+	{name: "failure not sent", want: "no message image.upload.failed",
 		message: lost("image.upload.failed")},
-	{name: "destination tells a secret", want: "the destination tells a secret",
+	{name: "destination shows a secret", want: "the destination shows a secret",
 		result: set("GET "+oneDestination, "signing_secret", "whsec_c2VjcmV0")},
 	{name: "destinations no list", want: "the list of destinations|not iterable",
 		answer: results("GET "+destinations, underItems)},
@@ -244,7 +244,7 @@ var webhookBreakages = []breakage{
 
 // webhookBreakagesV0 are what the program for the older Go SDK must notice.
 var webhookBreakagesV0 = []breakage{
-	{name: "success not told", want: "no message image.upload.succeeded",
+	{name: "success not sent", want: "no message image.upload.succeeded",
 		message: lost("image.upload.succeeded")},
 	{name: "message without secret", want: "cf-webhook-auth is ",
 		message: func(m *message) { m.header.Del("cf-webhook-auth") }},

@@ -76,14 +76,14 @@ func edited(t *testing.T, path string, pairs ...string) string {
 	text := readFile(t, path)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if !strings.Contains(text, pairs[i]) {
-			t.Fatalf("%s does not hold %q any more", path, pairs[i])
+			t.Fatalf("%s no longer contains %q", path, pairs[i])
 		}
 		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
 	}
 	return text
 }
 
-// freeAddress is a loopback address that nobody listens on now.
+// freeAddress is a loopback address that is free now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -224,8 +224,8 @@ type picture struct {
 	Variants  []string
 }
 
-// mint asks for a one-time URL under base; fields are names and values.
-func mint(t *testing.T, client *http.Client, base string, fields ...string) picture {
+// createUploadURL creates a one-time URL under base; fields are names and values.
+func createUploadURL(t *testing.T, client *http.Client, base string, fields ...string) picture {
 	t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)

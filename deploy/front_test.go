@@ -68,10 +68,10 @@ func (b *behind) test(t *testing.T) {
 	}
 }
 
-// mint asks for a one-time URL, whose ticket must reach no log.
-func (b *behind) mint(t *testing.T, fields ...string) picture {
+// createUploadURL creates a one-time URL, whose ticket must not be logged.
+func (b *behind) createUploadURL(t *testing.T, fields ...string) picture {
 	t.Helper()
-	p := mint(t, b.client, b.front.url, fields...)
+	p := createUploadURL(t, b.client, b.front.url, fields...)
 	b.secrets = append(b.secrets, ticketOf(t, p))
 	if !strings.HasPrefix(p.UploadURL, b.front.url+"/upload/") {
 		t.Errorf("the one-time URL is not under %s", b.front.url)
@@ -91,7 +91,7 @@ func ticketOf(t *testing.T, p picture) string {
 // customID: an id with a slash, a space and a percent sign, in both spellings.
 func (b *behind) customID(t *testing.T) {
 	id := "a/b %c/" + b.protocol
-	p := b.mint(t, "id", id)
+	p := b.createUploadURL(t, "id", id)
 	if a := post(t, b.client, p.UploadURL, photo(t, 20_000)); a.status != http.StatusOK {
 		t.Fatalf("status %d: %s", a.status, a.body)
 	}
@@ -110,20 +110,20 @@ func (b *behind) customID(t *testing.T) {
 	}
 }
 
-// sizes: almost the limit is accepted, and whoever refuses more does it so that a page can read it.
+// sizes: bodies below the limit are accepted, and the refusals of larger ones are readable by pages.
 func (b *behind) sizes(t *testing.T) {
-	if a := post(t, b.client, b.mint(t).UploadURL, photo(t, 99<<20/10)); a.status != http.StatusOK {
+	if a := post(t, b.client, b.createUploadURL(t).UploadURL, photo(t, 99<<20/10)); a.status != http.StatusOK {
 		t.Errorf("9.9 MiB: status %d: %.300s", a.status, a.body)
 	}
 	for _, size := range []int{11_000_000, 70_000_000} {
-		a := post(t, b.client, b.mint(t).UploadURL, photo(t, size))
+		a := post(t, b.client, b.createUploadURL(t).UploadURL, photo(t, size))
 		wantReadable(t, a, http.StatusRequestEntityTooLarge, 5413)
 	}
 }
 
 // refusal: the reason reaches the page.
 func (b *behind) refusal(t *testing.T) {
-	a := post(t, b.client, b.mint(t).UploadURL, []byte("this is no picture"))
+	a := post(t, b.client, b.createUploadURL(t).UploadURL, []byte("this is no picture"))
 	wantReadable(t, a, http.StatusUnsupportedMediaType, 5455)
 }
 
@@ -154,7 +154,7 @@ func wantReadable(t *testing.T, a answer, status, code int) {
 func (b *behind) streams(t *testing.T) {
 	body, kind := fileForm(t, photo(t, 2<<20))
 	reader, writer := io.Pipe()
-	request, err := http.NewRequestWithContext(t.Context(), "POST", b.mint(t).UploadURL, reader)
+	request, err := http.NewRequestWithContext(t.Context(), "POST", b.createUploadURL(t).UploadURL, reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func (b *behind) streams(t *testing.T) {
 			err = awaitSpool(b.data)
 		}
 		arrived <- err
-		_, _ = writer.Write(body[len(body)/2:]) // the answer tells
+		_, _ = writer.Write(body[len(body)/2:]) // the answer shows an error
 		writer.Close()
 	}()
 	a := send(t, b.client, request)
@@ -200,7 +200,7 @@ func awaitSpool(data string) error {
 
 // private: a signed URL is good behind the proxy, in both spellings of the id, and only signed.
 func (b *behind) private(t *testing.T) {
-	p := b.mint(t, "requireSignedURLs", "true")
+	p := b.createUploadURL(t, "requireSignedURLs", "true")
 	if a := post(t, b.client, p.UploadURL, photo(t, 20_000)); a.status != http.StatusOK {
 		t.Fatalf("status %d: %s", a.status, a.body)
 	}
@@ -270,8 +270,8 @@ func wantTryPageShut(t *testing.T, s *server, f *front) (key string) {
 	return key
 }
 
-// TestTryBehindPlainNginx has nginx as it comes, with nothing but proxy_pass: it adds no header that
-// tells of a proxy, and asks for the host 127.0.0.1.
+// TestTryBehindPlainNginx has nginx with a default configuration and proxy_pass only: it adds no header of
+// a proxy, and requests the host 127.0.0.1.
 func TestTryBehindPlainNginx(t *testing.T) {
 	t.Parallel()
 	address, dir := freeAddress(t), t.TempDir()
@@ -288,7 +288,7 @@ func TestTryBehindPlainNginx(t *testing.T) {
 	}
 }
 
-// wantReadableOutage: a page is told when there is no server behind the proxy.
+// wantReadableOutage: a page can read the refusal if there is no server behind the proxy.
 func wantReadableOutage(t *testing.T, f *front) (secrets []string) {
 	t.Helper()
 	for protocol, client := range f.clients {

@@ -79,7 +79,7 @@ func TestCacheOfNginx(t *testing.T) {
 	s := startServer(t, "https://"+address)
 	f := startNginx(t, address, s.address, true)
 	b := &behind{server: s, front: f, client: f.clients["HTTP/2.0"], protocol: "cached"}
-	p := b.mint(t)
+	p := b.createUploadURL(t)
 	if a := post(t, b.client, p.UploadURL, photo(t, 20_000)); a.status != http.StatusOK {
 		t.Fatalf("status %d: %s", a.status, a.body)
 	}

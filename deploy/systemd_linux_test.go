@@ -69,7 +69,7 @@ func unitSettings(t *testing.T) map[string][]string {
 }
 
 // TestUnitFilter runs the program under the unit's filter of system calls and address families, as
-// systemd would set it. The workers must be able to build all of their own sandbox under it, and to
+// systemd would set it. Under it the workers must have the complete sandbox, and must be able to
 // render.
 func TestUnitFilter(t *testing.T) {
 	t.Parallel()
@@ -83,7 +83,7 @@ func TestUnitFilter(t *testing.T) {
 		t.Errorf("under the unit: %s\nwithout it: %s", got, free)
 	}
 	base := "http://" + s.address
-	p := mint(t, http.DefaultClient, base)
+	p := createUploadURL(t, http.DefaultClient, base)
 	if a := post(t, http.DefaultClient, p.UploadURL, photo(t, 20_000)); a.status != http.StatusOK {
 		t.Fatalf("status %d: %s\n%s", a.status, a.body, s.output())
 	}
@@ -112,7 +112,7 @@ func TestUnitFilterMatters(t *testing.T) {
 		return strings.Contains(line, "landlock_restrict_self")
 	})
 	if len(kept) != len(lines)-1 {
-		t.Fatalf("no line of its own is for the sandbox: %q", lines)
+		t.Fatalf("no separate line is for the sandbox: %q", lines)
 	}
 	s := startConfined(t, allowedCalls(t, kept))
 	if got := sandboxOf(t, s); !strings.Contains(got, "no landlock") ||

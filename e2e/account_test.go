@@ -113,7 +113,7 @@ func TestAccountCommands(t *testing.T) {
 	for _, wrong := range [][]string{
 		{"account", "delete", id}, {"account", "delete", accountID, "-confirm"},
 		{"account", "set", id}, {"account", "set", id, "-max-images", "-3"},
-		{"account", "set", id, "-max-images", "many"}, {"account", "suspend", "nobody"},
+		{"account", "set", id, "-max-images", "many"}, {"account", "suspend", "unknown"},
 		{"account", "create", "-account-id", id},
 	} {
 		if got := calotype(t, nil, append(wrong, "-data", s.data)...); got.code == 0 || got.stderr == "" {

@@ -23,8 +23,8 @@ import (
 // backendSecret is what a backend's messages must bring in cf-webhook-auth.
 const backendSecret = "canary-webhook-secret-7H2KD"
 
-// A backend is an app's backend that is told of events. It takes none whose signature does not
-// verify, remembers all, and answers when and as the test says.
+// A backend is an app's backend that receives events. It refuses messages whose signature does not verify,
+// records all, and answers as the test sets it.
 type backend struct {
 	*httptest.Server
 	t      *testing.T
@@ -41,7 +41,7 @@ type backend struct {
 // tolds are the messages about one event.
 type tolds struct {
 	event    toldEvent
-	body     string // but for where the server listened
+	body     string // without the address of the server
 	times    int
 	answered int // with 2xx
 }
@@ -59,8 +59,8 @@ type toldEvent struct {
 	}
 }
 
-// newBackend starts a backend, and has a server tell it of uploads. The path and query of its URL
-// are where given.
+// newBackend starts a backend, and adds it as a webhook of the server. path is the path and query of its
+// URL.
 func newBackend(t *testing.T, s *server, path string) *backend {
 	t.Helper()
 	r := &backend{t: t, told: map[string]*tolds{}, gate: newTurnstile()}
@@ -195,7 +195,7 @@ func (r *backend) hold() {
 	r.gate = newTurnstile()
 }
 
-// allow answers so many messages.
+// allow answers n messages.
 func (r *backend) allow(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -247,18 +247,18 @@ func (r *backend) about(event, image string) (ids []string) {
 	return ids
 }
 
-// wantOnce checks that an upload was told, and of what bytes, by one event.
+// wantOnce checks that an upload has one event, with the right original.
 func (r *backend) wantOnce(image string, content []byte) {
 	r.t.Helper()
 	ids := r.about("image.upload.succeeded", image)
 	if len(ids) != 1 {
-		r.t.Errorf("the upload of %s was told by the events %q", image, ids)
+		r.t.Errorf("the upload of %s has the events %q", image, ids)
 		return
 	}
 	sum := sha256.Sum256(content)
 	original := r.all()[ids[0]].event.Data.Original
 	if original == nil || original.SHA256 != hex.EncodeToString(sum[:]) {
-		r.t.Errorf("the event of %s tells of other bytes: %+v", image, original)
+		r.t.Errorf("the event of %s has another original: %+v", image, original)
 	}
 }
 

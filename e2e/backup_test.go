@@ -145,7 +145,7 @@ func (l *traffic) acknowledged() map[string]bool {
 	return ids
 }
 
-// await waits until so many images more are acknowledged.
+// await waits until more further images are acknowledged.
 func (l *traffic) await(more int) {
 	l.t.Helper()
 	for want := len(l.acknowledged()) + more; len(l.acknowledged()) < want; {
@@ -260,7 +260,7 @@ func TestBackupUnderLoad(t *testing.T) {
 			break
 		}
 	}
-	if a := post(t, r.mint().UploadURL, "new.jpg", photo(t, 64, 48, 2)); a.status != http.StatusOK {
+	if a := post(t, r.createUploadURL().UploadURL, "new.jpg", photo(t, 64, 48, 2)); a.status != http.StatusOK {
 		t.Errorf("an upload to the restored server: status %d", a.status)
 	}
 	r.wantNoneMissing()
@@ -313,8 +313,8 @@ func (s *server) killBackup(to string) bool {
 	return cmd.ProcessState.ExitCode() == -1
 }
 
-// TestKilledBackup kills the first backup and a later one. What was complete before is restored,
-// and the next backup goes on from there.
+// TestKilledBackup kills the first backup and a later one. The previous complete backup can be
+// restored, and the next backup continues from it.
 func TestKilledBackup(t *testing.T) {
 	t.Parallel()
 	s, to := newServer(t), t.TempDir()
@@ -322,7 +322,7 @@ func TestKilledBackup(t *testing.T) {
 	fill := func(from, n int) {
 		for i := range n {
 			id := fmt.Sprintf("image-%d", from+i)
-			a := post(t, s.mint("id", id).UploadURL, "x.jpg", tagged(base, from+i))
+			a := post(t, s.createUploadURL("id", id).UploadURL, "x.jpg", tagged(base, from+i))
 			if a.status != http.StatusOK {
 				t.Fatalf("status %d: %s", a.status, a.body)
 			}
@@ -363,8 +363,8 @@ func TestKilledBackup(t *testing.T) {
 	s.wantDamageFound(to)
 }
 
-// wantDamageFound damages an original in a backup: restore finds it, leaves its image out when it
-// is told to, and a backup that looks puts it right.
+// wantDamageFound damages an original in a backup: restore finds it, leaves its image out with
+// -drop-damaged, and a backup with -verify repairs it.
 func (s *server) wantDamageFound(to string) {
 	s.t.Helper()
 	path := ""

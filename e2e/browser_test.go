@@ -104,7 +104,7 @@ func browserSteps(t *testing.T, s *server, page string) (steps []browserStep) {
 	large := &browserFile{Name: "a.jpg", Type: "image/jpeg", Base64: good.Base64, Size: 12 << 20}
 
 	pageFor := func(u oneTimeURL) string { return page + "/?to=" + url.QueryEscape(u.UploadURL) }
-	form := s.mint()
+	form := s.createUploadURL()
 	steps = append(steps, browserStep{
 		Do: "form", Page: pageFor(form), File: good, name: "plain form",
 		check: func(t *testing.T, seen browserSeen) {
@@ -127,7 +127,7 @@ func browserSteps(t *testing.T, s *server, page string) (steps []browserStep) {
 		},
 	})
 	steps = append(steps, browserStep{
-		Do: "form", Page: pageFor(s.mint()), File: large, name: "form too large",
+		Do: "form", Page: pageFor(s.createUploadURL()), File: large, name: "form too large",
 		check: func(t *testing.T, seen browserSeen) {
 			if seen.Status != http.StatusRequestEntityTooLarge || !strings.Contains(seen.Text, "5413") {
 				t.Errorf("the user sees status %d: %s", seen.Status, seen.Text)
@@ -135,7 +135,7 @@ func browserSteps(t *testing.T, s *server, page string) (steps []browserStep) {
 		},
 	})
 	for _, do := range []string{"fetch", "xhr"} {
-		fresh := s.mint()
+		fresh := s.createUploadURL()
 		for _, one := range []struct {
 			name         string
 			target       oneTimeURL
@@ -143,8 +143,8 @@ func browserSteps(t *testing.T, s *server, page string) (steps []browserStep) {
 			status, code int
 		}{
 			{"taken", fresh, good, 200, 0}, {"used", fresh, good, 409, 5409},
-			{"no picture", s.mint(), text, 415, 5455}, {"half a picture", s.mint(), half, 422, 9422},
-			{"too large", s.mint(), large, 413, 5413}, {"large for a used URL", form, large, 409, 5409},
+			{"no picture", s.createUploadURL(), text, 415, 5455}, {"half a picture", s.createUploadURL(), half, 422, 9422},
+			{"too large", s.createUploadURL(), large, 413, 5413}, {"large for a used URL", form, large, 409, 5409},
 			{"unknown", oneTimeURL{"", s.url + "/upload/x/y?ticket=z"}, large, 404, 5404},
 		} {
 			if do == "xhr" && one.file == large {

@@ -14,18 +14,18 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-// A bystander is another account of a server, whose ordinary requests go on beside an attack.
+// A bystander is another account of a server, which sends ordinary requests during an attack.
 type bystander struct {
 	s       *server
 	token   string
 	api     string   // base URL of the account's images
 	extra   []string // headers of each request, such as X-Forwarded-For
 	picture []byte
-	sent    int // pictures, so that each has bytes of its own
+	sent    int // number of pictures, so that each has different bytes
 }
 
 // bystanderSteps are the requests of one round, in their order.
-var bystanderSteps = []string{"mint", "upload", "miss", "edit", "list", "delete", "readyz"}
+var bystanderSteps = []string{"create", "upload", "miss", "edit", "list", "delete", "readyz"}
 
 // newBystander makes an account beside that of the tests. header is sent with each request.
 func newBystander(s *server, header ...string) *bystander {
@@ -57,7 +57,7 @@ type stepResult struct {
 	err    error // of the connection
 }
 
-// ok tells whether the request succeeded.
+// ok reports whether the request succeeded.
 func (r stepResult) ok() bool { return r.err == nil && r.status == http.StatusOK }
 
 func (r stepResult) String() string {
@@ -79,8 +79,8 @@ func (b *bystander) rounds(ctx context.Context, n int) results {
 	return all
 }
 
-// round uploads a picture of its own by a one-time URL, asks for a variant that no cache holds,
-// edits, lists and deletes the image, and asks whether the server is ready.
+// round uploads a new picture by a one-time URL, requests a variant that is not cached, edits, lists and
+// deletes the image, and requests /readyz.
 func (b *bystander) round(ctx context.Context, all results) {
 	step := func(name, method, url string, body []byte, header ...string) stepResult {
 		limited, cancel := context.WithTimeout(ctx, time.Minute)
@@ -101,7 +101,7 @@ func (b *bystander) round(ctx context.Context, all results) {
 			Variants      []string
 		}
 	}
-	r := step("mint", "POST", b.api+"v2/direct_upload", nil, auth...)
+	r := step("create", "POST", b.api+"v2/direct_upload", nil, auth...)
 	if !r.ok() || json.Unmarshal(r.body, &minted) != nil {
 		return
 	}
@@ -137,7 +137,7 @@ func (all results) wantUndisturbed(t *testing.T, idle results) {
 	}
 }
 
-// quantile returns the latency that so many of a hundred requests of a step do not pass.
+// quantile returns the percentile of a step's latencies.
 func (all results) quantile(name string, percent int) time.Duration {
 	var took []time.Duration
 	for _, r := range all[name] {

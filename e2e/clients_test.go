@@ -18,7 +18,7 @@ import (
 func TestPagesWithCredentials(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	u := s.mint()
+	u := s.createUploadURL()
 	good, kind := fileForm(t, "a.jpg", photo(t, 64, 48, 1))
 	const origin = "https://app.example"
 	for _, c := range []struct {
@@ -60,7 +60,7 @@ func TestAnUploadHostOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, "-upload-url", "https://upload.example")
 	for _, path := range []string{"/upload", ""} {
-		u := s.mint()
+		u := s.createUploadURL()
 		whole, err := url.Parse(u.UploadURL)
 		if err != nil || whole.Host != "upload.example" {
 			t.Fatalf("%s: %v", u.UploadURL, err)
@@ -88,7 +88,7 @@ func TestAnUploadHostOfItsOwn(t *testing.T) {
 func TestATooLargeFormIsRefusedBeforeItIsSent(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	u := s.mint()
+	u := s.createUploadURL()
 	whole, err := url.Parse(u.UploadURL)
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestMetadataOfPHP(t *testing.T) {
 	if err := json.Unmarshal(a.envelope(t).Result, &p); err != nil || a.status != http.StatusOK {
 		t.Fatalf("status %d: %s", a.status, a.body)
 	}
-	draft := s.mint("metadata", "[ ]")
+	draft := s.createUploadURL("metadata", "[ ]")
 	for _, id := range []string{p.ID, draft.ID} {
 		a := s.api("PATCH", "images/v1/"+id, strings.NewReader(`{"metadata":[]}`),
 			"Content-Type", "application/json")

@@ -19,7 +19,7 @@ import (
 // may cost a worker's processor, which internal/render tests: four share the machine here.
 const uploadTime = 30 * time.Second
 
-// A tour uploads the whole corpus and looks at what becomes of it.
+// A tour uploads the whole corpus and checks the results.
 type tour struct {
 	*server
 	mu       sync.Mutex
@@ -60,7 +60,7 @@ func TestCorpus(t *testing.T) {
 
 // visit uploads one file.
 func (c *tour) visit(t *testing.T, s specimen) {
-	u := c.mint()
+	u := c.createUploadURL()
 	ctx, cancel := context.WithTimeout(t.Context(), uploadTime)
 	defer cancel()
 	body, kind := fileForm(t, path.Base(s.path), s.content)
@@ -240,7 +240,7 @@ func (c *tour) tenMebibytes(t *testing.T, all []specimen) {
 	for size, want := range map[int]string{10 << 20: "200 0", 10<<20 + 1: "413 5413"} {
 		padded := make([]byte, size)
 		copy(padded, small.content)
-		a := post(t, c.mint().UploadURL, "padded.jpg", padded)
+		a := post(t, c.createUploadURL().UploadURL, "padded.jpg", padded)
 		if got := fmt.Sprint(a.status, a.code(t)); got != want {
 			t.Errorf("a file of %d bytes: %s, want %s: %s", size, got, want, a.body)
 		}
@@ -250,7 +250,7 @@ func (c *tour) tenMebibytes(t *testing.T, all []specimen) {
 	}
 }
 
-// wantTidy checks that the server is none the worse for it.
+// wantTidy checks that the server has leaked nothing.
 func (c *tour) wantTidy(t *testing.T, before holdings) {
 	t.Helper()
 	if left := c.spooled(); len(left) != 0 {
@@ -259,7 +259,7 @@ func (c *tour) wantTidy(t *testing.T, before holdings) {
 	if n := len(c.originals()); n != c.accepted {
 		t.Errorf("there are %d originals of %d images", n, c.accepted)
 	}
-	u := c.mint()
+	u := c.createUploadURL()
 	if a := post(t, u.UploadURL, "good.jpg", photo(t, 400, 300, 1)); a.status != http.StatusOK {
 		t.Errorf("after the corpus, a good file: status %d: %s", a.status, a.body)
 	}

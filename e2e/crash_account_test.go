@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// settle finds out what became of a ticket, and that it is what may have become of it.
+// settle looks up the result of a ticket, and checks that it is a possible one.
 func (c *crash) settle(ticket *crashTicket, count *crashCount) {
 	c.t.Helper()
 	for _, f := range ticket.flights {

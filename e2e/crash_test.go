@@ -16,8 +16,8 @@ import (
 // crashRounds is how often each engine's server is killed.
 const crashRounds = 50
 
-// A crash is the kill -9 of one server again and again, each time with several uploads in flight,
-// and the account of what became of each ticket.
+// A crash kills one server repeatedly with kill -9, each time with several uploads in progress, and records
+// the result of each ticket.
 type crash struct {
 	*server
 	rnd   *rand.Rand
@@ -112,7 +112,7 @@ func (c *crash) measure() {
 	c.t.Helper()
 	var took []time.Duration
 	for range 9 {
-		f := depart(c.t, c.mint(), "measured.jpg", c.next(c.small))
+		f := depart(c.t, c.createUploadURL(), "measured.jpg", c.next(c.small))
 		f.sendFile(c.t)
 		begin := time.Now()
 		f.sendAll(c.t)
@@ -140,7 +140,7 @@ func (c *crash) board(large bool) (tickets []*crashTicket, flights []*flight) {
 		picture = c.large
 	}
 	for _, uploads := range []int{1, 1, 1, 2} {
-		ticket := &crashTicket{url: c.mint()}
+		ticket := &crashTicket{url: c.createUploadURL()}
 		for range uploads {
 			f := depart(c.t, ticket.url, fmt.Sprintf("%d.jpg", c.seed), c.next(picture))
 			ticket.flights = append(ticket.flights, f)
@@ -228,7 +228,7 @@ func (c *crash) answered(flights []*flight) {
 	<-flights[0].landed
 }
 
-// linger waits for a random time, at most so long.
+// linger waits for a random time, at most most.
 func (c *crash) linger(most time.Duration) {
 	time.Sleep(time.Duration(c.rnd.Int63n(int64(most))))
 }
@@ -244,7 +244,7 @@ func (c *crash) wait(what string, so func() bool) {
 	}
 }
 
-// spoolHolds tells whether the spool has so many files of at least so many bytes.
+// spoolHolds reports whether the spool has files files of at least size bytes.
 func (c *crash) spoolHolds(files, size int) bool {
 	return len(slices.DeleteFunc(c.spooled(), func(n int64) bool { return n < int64(size) })) == files
 }

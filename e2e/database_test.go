@@ -20,7 +20,7 @@ func TestDatabaseGoesAway(t *testing.T) {
 	dsn, line := breakable(t, sqldbtest.Postgres(t))
 	s := newServer(t, "-db", dsn)
 	picture := photo(t, 64, 48, 1)
-	u, later := s.mint(), s.mint()
+	u, later := s.createUploadURL(), s.createUploadURL()
 	if a := post(t, u.UploadURL, "a.jpg", picture); a.status != http.StatusOK {
 		t.Fatalf("status %d\n%s", a.status, a.body)
 	}
@@ -41,7 +41,7 @@ func TestDatabaseGoesAway(t *testing.T) {
 			t.Errorf("%s: 503 without Retry-After", name)
 		}
 		if strings.Contains(string(a.body), "127.0.0.1") {
-			t.Errorf("%s: tells of the database: %s", name, a.body)
+			t.Errorf("%s: shows details of the database: %s", name, a.body)
 		}
 	}
 	line.mend(t)

@@ -118,7 +118,7 @@ func webpMetadata(b []byte) (found []string, plays int) {
 	return found, plays
 }
 
-// shownFor is for how long browsers show a frame that says so many milliseconds.
+// shownFor returns the time for which browsers show a frame of ms milliseconds.
 func shownFor(ms int) int {
 	if ms <= 10 {
 		return 100

@@ -15,7 +15,7 @@ import (
 // uploaded makes an image and returns its id.
 func (s *server) uploaded(content []byte, fields ...string) string {
 	s.t.Helper()
-	u := s.mint(fields...)
+	u := s.createUploadURL(fields...)
 	if a := post(s.t, u.UploadURL, "a.jpg", content); a.status != http.StatusOK {
 		s.t.Fatalf("status %d\n%s", a.status, a.body)
 	}
@@ -189,7 +189,7 @@ func deliveryRanges(t *testing.T, url string, whole []byte) {
 func TestDeliveryRefusals(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	id, draft := s.uploaded(photo(t, 320, 240, 41)), s.mint().ID
+	id, draft := s.uploaded(photo(t, 320, 240, 41)), s.createUploadURL().ID
 	private := s.uploaded(photo(t, 320, 240, 42), "requireSignedURLs", "true")
 	hash := accountHashOf(accountID)
 	for _, tt := range []struct {

@@ -30,8 +30,8 @@ func (s *server) originals() map[string]int64 {
 	return sizes
 }
 
-// fileSizes returns the sizes of all files below dir, by their path in it; files that go meanwhile
-// are left out.
+// fileSizes returns the sizes of all files below dir, by their path in it; files that are
+// deleted concurrently are left out.
 func fileSizes(t testing.TB, dir string) map[string]int64 {
 	t.Helper()
 	sizes := map[string]int64{}
@@ -114,7 +114,7 @@ func (g *ground) orphans() []string {
 	return slices.Sorted(maps.Keys(there))
 }
 
-// sweep runs the sweep with a clock that is so much ahead.
+// sweep runs the sweep with a clock that is ahead.
 func (g *ground) sweep(ahead time.Duration) images.SweepReport {
 	g.t.Helper()
 	core := images.New(images.Config{

@@ -45,7 +45,7 @@ func readReceipt(t *testing.T, text []byte) (r receipt) {
 func holders(t *testing.T, folder string) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(folder, func(path string, e os.DirEntry, err error) error {
-		if os.IsNotExist(err) { // gone meanwhile
+		if os.IsNotExist(err) { // deleted concurrently
 			return nil
 		}
 		if err != nil || e.IsDir() {
@@ -92,7 +92,7 @@ func leave(t *testing.T, s *server, creator string, images, drafts int) (paths [
 	t.Helper()
 	base := photo(t, 320, 240, 5)
 	for i := range images + drafts {
-		u := s.mint("creator", creator, "metadata", `{"who":"`+creator+`-meta"}`)
+		u := s.createUploadURL("creator", creator, "metadata", `{"who":"`+creator+`-meta"}`)
 		if i >= images {
 			continue
 		}
@@ -142,12 +142,12 @@ func TestErasureLeavesNothing(t *testing.T) {
 	})
 }
 
-// erasureLeavesNothing is for a server whose folder has the mark in so many kinds of files.
+// erasureLeavesNothing is for a server whose folder has the mark in kinds kinds of files.
 func erasureLeavesNothing(t *testing.T, s *server, kinds int) {
-	stay := leave(t, s, "somebody", 5, 2)
+	stay := leave(t, s, "other", 5, 2)
 	gone := leave(t, s, erasedCreator, 8, 3)
 	content := bytes.Repeat([]byte(erasedMark), 20_000)
-	half := depart(t, s.mint("creator", erasedCreator), erasedMark+".jpg", content)
+	half := depart(t, s.createUploadURL("creator", erasedCreator), erasedMark+".jpg", content)
 	half.sendHalf(t)
 	for deadline := time.Now().Add(time.Minute); len(holdersIn(t, s, "spool")) == 0; {
 		if time.Now().After(deadline) {
@@ -175,7 +175,7 @@ func erasureLeavesNothing(t *testing.T, s *server, kinds int) {
 		t.Errorf("%d originals are left", n)
 	}
 	if n := renditionsOf(t, s); n != 5 {
-		t.Errorf("%d renditions are left, want the 5 of somebody", n)
+		t.Errorf("%d renditions are left, want the 5 of the other creator", n)
 	}
 	wantShown(t, s, http.StatusNotFound, gone)
 	wantShown(t, s, http.StatusOK, stay)
@@ -202,12 +202,12 @@ func holdersIn(t *testing.T, s *server, folder string) []string {
 	return holders(t, filepath.Join(s.data, folder))
 }
 
-// TestErasureKilled kills the server in the midst of an erasure. The same request goes on, or the
-// command does, beside a server or without one.
+// TestErasureKilled kills the server during an erasure. The same request continues it, or the command, beside
+// a server or without one.
 func TestErasureKilled(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	stay := leave(t, s, "somebody", 2, 0)
+	stay := leave(t, s, "other", 2, 0)
 	for round, again := range []func() receipt{
 		func() receipt {
 			s.start()
@@ -260,8 +260,8 @@ func TestErasureOnTwoNodes(t *testing.T) {
 	nodes := newNodes(t, 2)
 	one, two := nodes[0], nodes[1]
 	paths := leave(t, one, erasedCreator, 4, 1)
-	stay := leave(t, one, "somebody", 1, 0)
-	plain := leave(t, one, "somebody", 1, 0)
+	stay := leave(t, one, "other", 1, 0)
+	plain := leave(t, one, "other", 1, 0)
 	wantShown(t, two, http.StatusOK, append(append(paths, stay...), plain...))
 	if n := renditionsOf(t, two); n != 6 {
 		t.Fatalf("the other node has %d renditions, want 6", n)
@@ -283,11 +283,11 @@ func TestErasureOnTwoNodes(t *testing.T) {
 	wantShown(t, two, http.StatusOK, stay)
 }
 
-// deleteOnTerminal runs the command for somebody on a terminal and answers its question.
+// deleteOnTerminal runs the command on a terminal and answers its question.
 func deleteOnTerminal(t *testing.T, s *server, answer, says string, code int) {
 	t.Helper()
 	ours, theirs := terminal(t)
-	cmd := exec.Command(binary, "image", "delete", "-data", s.data, "--creator", "somebody",
+	cmd := exec.Command(binary, "image", "delete", "-data", s.data, "--creator", "other",
 		"--account", accountID)
 	said := &logBuffer{}
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = plainEnviron(), theirs, said, said
@@ -306,13 +306,13 @@ func TestImageDelete(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	byID, byURL := leave(t, s, erasedCreator, 1, 0)[0], leave(t, s, erasedCreator, 1, 0)[0]
-	stay := leave(t, s, "somebody", 1, 0)
+	stay := leave(t, s, "other", 1, 0)
 	for _, c := range []struct{ says, args string }{
 		{"", ""}, {"", "--creator x --id y"}, {"must be named", "--creator="},
 		{"Image not found", "--id nothing-of-ours"}, {"--url must be like", "--url /a/b/public"},
-		{"no such account", "--url https://img.example/nobody/x/public"},
+		{"no such account", "--url https://img.example/unknown/x/public"},
 		{"no such account", "--creator x --account 00000000000000000000000000000000"},
-		{"1 images of ", "--creator somebody"}, {"without --yes", "--creator somebody"},
+		{"1 images of ", "--creator other"}, {"without --yes", "--creator other"},
 	} {
 		end := calotype(t, nil, append([]string{"image", "delete", "-data", s.data},
 			strings.Fields(c.args)...)...)
@@ -338,7 +338,7 @@ func TestImageDelete(t *testing.T) {
 	s.env = []string{"CALOTYPE_ACCOUNT_ID=" + strings.Repeat("ab", 16),
 		"CALOTYPE_API_TOKEN=another-token-9X"}
 	s.start()
-	end := calotype(t, nil, "image", "delete", "-data", s.data, "--creator", "somebody")
+	end := calotype(t, nil, "image", "delete", "-data", s.data, "--creator", "other")
 	if end.code == 0 || !strings.Contains(end.stderr, "name one with --account") {
 		t.Errorf("of two accounts one was taken: %d\n%s%s", end.code, end.stdout, end.stderr)
 	}

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newServerOfFiles starts a server that may open so many files.
+// newServerOfFiles starts a server that may open files files.
 func newServerOfFiles(t *testing.T, files int, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, data: t.TempDir(), args: args, log: &logBuffer{}}
@@ -85,11 +85,11 @@ func wantFiles(t *testing.T, n uint64) {
 
 const oneHealthCheck = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
-// TestIdleConnectionsStopNobody opens more idle connections than the server has: some that have
-// asked once, some that have said nothing, some in the middle of a header. Beside them everything
-// of another account goes on, uploads that were begun before are finished, and health checks are answered. A
+// TestIdleConnectionsBlockNoClient opens more idle connections than the server has: some after a
+// request, some without one, some in the middle of a header. Beside them all requests of another account
+// succeed, earlier uploads are completed, and health checks are answered. A
 // proxy is trusted, so that the addresses of this machine count as those of clients do elsewhere.
-func TestIdleConnectionsStopNobody(t *testing.T) {
+func TestIdleConnectionsBlockNoClient(t *testing.T) {
 	wantFiles(t, 4000)
 	for _, files := range []int{1024, 640} {
 		t.Run(fmt.Sprint(files), func(t *testing.T) {
@@ -128,7 +128,7 @@ type slowUpload struct {
 
 func (s *server) beginSlowUpload(content []byte) *slowUpload {
 	s.t.Helper()
-	u := s.mint()
+	u := s.createUploadURL()
 	conn := dial(s.t, s.url)
 	before, after := formFrame()
 	body := append(append([]byte(before), content...), after...)
@@ -148,13 +148,13 @@ func (u *slowUpload) finish(t *testing.T) answer {
 	return readAnswer(t, u.conn)
 }
 
-// TestBusyConnectionsLeaveTheHealth makes all connections busy, with uploads that stand still. The
-// health is told beside them, on connections of this machine.
+// TestBusyConnectionsLeaveTheHealth makes all connections busy, with uploads that stand still. Health
+// checks are answered beside them, on connections of this machine.
 func TestBusyConnectionsLeaveTheHealth(t *testing.T) {
 	wantFiles(t, 2000)
 	s := newServerOfFiles(t, 640) // 160 connections
 	busy := newCrowd(s, "127.0.0.2")
-	// No ticket is needed: the API waits for the body of whoever has a token.
+	// This needs no ticket: the API waits for the body of a client with a token.
 	head := "POST /client/v4/accounts/" + accountID + "/images/v1 HTTP/1.1\r\nHost: x\r\n" +
 		"Authorization: Bearer " + token + "\r\nContent-Type: multipart/form-data; boundary=" +
 		rawBoundary + "\r\nContent-Length: 5000\r\n\r\n--" + rawBoundary + "\r\n"
@@ -227,7 +227,7 @@ func TestAnAddressIsServedBesideACrowd(t *testing.T) {
 func TestMissesOfAnAddressLeaveOthers(t *testing.T) {
 	s := newServer(t, "-trusted-proxies", "127.0.0.1", "-miss-rate", "1")
 	b := newBystander(s, "X-Forwarded-For", "198.51.100.2")
-	u := s.mint()
+	u := s.createUploadURL()
 	post(t, u.UploadURL, "a.jpg", photo(t, 64, 48, 3))
 	s.api("PATCH", "images/v1/config", bytes.NewReader([]byte(`{"flexible_variants":true}`)),
 		"Content-Type", "application/json")

@@ -33,7 +33,7 @@ func (s *server) setLimits(limits ...string) {
 	}
 }
 
-// openStreams opens streams that nobody asks for.
+// openStreams opens streams without claims.
 func (s *server) openStreams(n int) {
 	s.t.Helper()
 	for i := range n {
@@ -76,7 +76,7 @@ func (e *editor) edit(ctx context.Context, s *server, id string) {
 	group.Wait()
 }
 
-// refused reports whether edits were refused so often.
+// refused reports whether edits were refused often times.
 func (e *editor) refused(status, often int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -104,15 +104,15 @@ func (s *server) databaseSize() (sum int64) {
 	return sum
 }
 
-// TestEditsAreBoundedByWhatIsKept edits without end beside streams that nobody asks for: the account
+// TestEditsAreBoundedByWhatIsKept edits without end beside streams without claims: the account
 // is refused, the database stays small, and the account beside it is undisturbed.
 func TestEditsAreBoundedByWhatIsKept(t *testing.T) {
 	onBothDatabases(t, func(t *testing.T, s *server) {
 		const kept = 3 << 20
 		s.setLimits("-max-images", "10", "-max-drafts", "10", "-max-kept", strconv.Itoa(kept))
 		s.openStreams(10)
-		id := s.mint().ID
-		late := s.mint()
+		id := s.createUploadURL().ID
+		late := s.createUploadURL()
 		e := &editor{statuses: map[int]int{}}
 		newBystander(s).beside(6, func(ctx context.Context) {
 			ctx, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -129,7 +129,7 @@ func TestEditsAreBoundedByWhatIsKept(t *testing.T) {
 		if size := s.databaseSize(); size > 4*kept {
 			t.Errorf("the database takes %d bytes where an account may make it keep %d", size, kept)
 		}
-		// By one-time URL, uploads go on, and their events are there; and deletions.
+		// Uploads by one-time URL still succeed and have events, and so do deletions.
 		if a := post(t, late.UploadURL, "a.jpg", photo(t, 32, 32, 1)); a.status != http.StatusOK {
 			t.Errorf("an upload: status %d: %s", a.status, a.body)
 		}
@@ -142,11 +142,11 @@ func TestEditsAreBoundedByWhatIsKept(t *testing.T) {
 				t.Errorf("a stream's deletion: status %d: %s", a.status, a.body)
 			}
 		}
-		s.mint()
+		s.createUploadURL()
 	})
 }
 
-// smallDisk mounts a file system of so many bytes until the test ends. In CI it must be possible.
+// smallDisk mounts a file system of bytes bytes until the test ends. In CI it must be possible.
 func smallDisk(t *testing.T, bytes int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -165,10 +165,10 @@ func smallDisk(t *testing.T, bytes int) string {
 	return dir
 }
 
-// fillDisk writes a file into a folder until nothing fits any more, and returns what removes it.
+// fillDisk writes a file into a folder until the disk is full, and returns its path.
 func fillDisk(t *testing.T, dir string) (path string) {
 	t.Helper()
-	path = filepath.Join(dir, "somebody-elses")
+	path = filepath.Join(dir, "foreign")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -184,8 +184,7 @@ func fillDisk(t *testing.T, dir string) (path string) {
 	return path
 }
 
-// TestFullDisk is the story of a disk that an account cannot fill, and that somebody else fills to
-// the last byte.
+// TestFullDisk has a disk that an account cannot fill, and that another program fills to the last byte.
 func TestFullDisk(t *testing.T) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
@@ -210,10 +209,10 @@ func TestFullDisk(t *testing.T) {
 func fullDisk(t *testing.T, s *server) {
 	s.setLimits("-max-images", "10", "-max-bytes", "40MiB", "-max-drafts", "10", "-max-kept", "4MiB")
 	s.openStreams(10)
-	id := s.mint().ID
+	id := s.createUploadURL().ID
 	var pictures []oneTimeURL
 	for i := range 3 {
-		u := s.mint("creator", fmt.Sprint("creator-", i))
+		u := s.createUploadURL("creator", fmt.Sprint("creator-", i))
 		if a := post(t, u.UploadURL, "a.jpg", tagged(photo(t, 64, 64, 1), i)); a.status != http.StatusOK {
 			t.Fatalf("status %d: %s", a.status, a.body)
 		}
@@ -251,7 +250,7 @@ func fullDisk(t *testing.T, s *server) {
 		}
 	}
 	if strings.Contains(s.log.String(), "cannot rollback") {
-		t.Error("the log tells of rollbacks that SQLite had done")
+		t.Error("the log has rollbacks that SQLite had done")
 	}
 
 	if err := os.Remove(filler); err != nil {
@@ -260,7 +259,7 @@ func fullDisk(t *testing.T, s *server) {
 	waitUntil(t, "the server is ready", func() bool {
 		return do(t, "GET", s.url+"/readyz", nil).status == http.StatusOK
 	})
-	s.mint()
+	s.createUploadURL()
 	other.api = s.url + other.api[strings.Index(other.api, "/client/"):]
 	other.rounds(t.Context(), 2).wantUndisturbed(t, results{})
 }

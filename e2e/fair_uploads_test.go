@@ -29,7 +29,7 @@ func TestSlowBodiesHoldNothing(t *testing.T) {
 	t.Parallel()
 	for name, targets := range map[string]func(s *server) []slowTarget{
 		"repeats": func(s *server) (all []slowTarget) {
-			u, key := s.mint(), "Idempotency-Key: k"
+			u, key := s.createUploadURL(), "Idempotency-Key: k"
 			body, kind := fileForm(s.t, "a.jpg", photo(s.t, 64, 48, 1))
 			a := do(s.t, "POST", u.UploadURL, body, "Content-Type", kind, "Idempotency-Key", "k")
 			if a.status != http.StatusOK {
@@ -42,7 +42,7 @@ func TestSlowBodiesHoldNothing(t *testing.T) {
 		},
 		"URLs": func(s *server) (all []slowTarget) {
 			for range slowBodies / 4 {
-				u := s.mint()
+				u := s.createUploadURL()
 				for range 4 {
 					all = append(all, slowTarget{u.UploadURL, "X-Nothing: 1"})
 				}
@@ -145,7 +145,7 @@ func (u untilDone) Read([]byte) (int, error) {
 func TestTenAttemptsAtMost(t *testing.T) {
 	t.Parallel()
 	onBothDatabases(t, func(t *testing.T, s *server) {
-		u := s.mint()
+		u := s.createUploadURL()
 		picture := photo(t, 64, 48, 1)
 		statuses := map[int]int{}
 		var mu sync.Mutex

@@ -21,8 +21,8 @@ const attackers = 300
 // besideRounds are those of the bystander: enough for the workers to finish some of the attack.
 const besideRounds = 40
 
-// attack calls do, by so many at once, again and again until ctx has ended and a worker did what it
-// was asked for, which do tells.
+// attack calls do repeatedly and concurrently, until ctx has ended and a call of do has returned that a
+// worker did its job.
 func attack(ctx context.Context, t *testing.T, do func(ctx context.Context, n int) bool) {
 	sending, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()

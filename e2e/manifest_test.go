@@ -18,12 +18,12 @@ type specimen struct {
 
 func (s specimen) svg() bool { return strings.HasPrefix(s.format, "SVG") }
 
-// animated tells whether it is delivered as something that moves; an animated PNG is not.
+// animated reports whether it is delivered as an animation; an animated PNG is not.
 func (s specimen) animated() bool {
 	return s.frames > 1 && (s.format == "GIF" || s.format == "WEBP")
 }
 
-// tooLarge tells whether it is an animation that is only rewritten.
+// tooLarge reports whether it is an animation that is only rewritten.
 func (s specimen) tooLarge() bool {
 	return s.animated() && s.width*s.height*s.frames > 50_000_000
 }

@@ -84,7 +84,7 @@ func TestMetricsCount(t *testing.T) {
 	good := photo(t, 320, 240, 70)
 	body, kind := fileForm(t, "a.jpg", good)
 	content := body.Bytes()
-	first, second, third := s.mint(), s.mint(), s.mint()
+	first, second, third := s.createUploadURL(), s.createUploadURL(), s.createUploadURL()
 	for range 2 { // the second one is the repeat of a lost answer
 		a := do(t, "POST", first.UploadURL, bytes.NewReader(content), "Content-Type", kind,
 			"Idempotency-Key", "one")
@@ -228,7 +228,7 @@ func TestMetricsWorkers(t *testing.T) {
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	u := s.mint()
+	u := s.createUploadURL()
 	_, ticket, _ := strings.Cut(u.UploadURL, "ticket=")
 	id := s.uploaded(photo(t, 320, 240, 72))
 	log := 0
@@ -264,11 +264,11 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-// TestUnforeseenNamesRequest: with the originals' folder gone, a 500 tells the id to look for.
+// TestUnforeseenNamesRequest: with the originals' folder gone, a 500 names the request id.
 func TestUnforeseenNamesRequest(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	u := s.mint()
+	u := s.createUploadURL()
 	blobs := filepath.Join(s.data, "blobs")
 	if err := os.RemoveAll(blobs); err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func TestTwoNodes(t *testing.T) {
 	t.Parallel()
 	nodes := newNodes(t, 2)
 	one, two := nodes[0], nodes[1]
-	u := one.mint("id", "shared/picture")
+	u := one.createUploadURL("id", "shared/picture")
 	there := two.url + u.UploadURL[len(one.url):]
 	if a := post(t, there, "a.jpg", photo(t, 320, 240, 30)); a.status != http.StatusOK {
 		t.Fatalf("status %d\n%s", a.status, a.body)
@@ -48,7 +48,7 @@ func TestTwoNodes(t *testing.T) {
 		}
 	}
 	// The id is free again.
-	again := one.mint("id", "shared/picture")
+	again := one.createUploadURL("id", "shared/picture")
 	if a := post(t, again.UploadURL, "a.jpg", photo(t, 320, 240, 31)); a.status != http.StatusOK {
 		t.Errorf("status %d\n%s", a.status, a.body)
 	}

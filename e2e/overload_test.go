@@ -18,8 +18,8 @@ import (
 const stormSize = 200
 
 // TestOverload asks for 200 cold renditions of 12-megapixel photographs at once, with default flags
-// and with little memory. All processes together stay under what the server says it takes for
-// renders, and everybody is answered.
+// and with little memory. All processes together stay below the server's limit of memory for
+// workers, and every request is answered.
 func TestOverload(t *testing.T) {
 	s := newServer(t)
 	picture := bigPhoto(t)
@@ -28,7 +28,7 @@ func TestOverload(t *testing.T) {
 	for client := range 4 {
 		uploads.Go(func() {
 			for i := client; i < stormSize; i += 4 {
-				u := s.mint()
+				u := s.createUploadURL()
 				a := post(t, u.UploadURL, "photo.jpg", tagged(picture, i))
 				if p, ok := s.image(u.ID); ok && a.status == http.StatusOK && len(p.Variants) == 1 {
 					urls[i] = p.Variants[0]
@@ -89,8 +89,8 @@ func (s *server) budget(t *testing.T) (bytes int64) {
 	return bytes
 }
 
-// storm asks for all renditions at once, uploads one picture meanwhile, and asks again, in good
-// order, for what was refused.
+// storm requests all renditions at once, uploads one picture concurrently, and then requests the refused
+// renditions one after the other.
 func storm(t *testing.T, s *server, urls []string, picture []byte) {
 	budget := s.budget(t)
 	peak := s.watchMemory()
@@ -110,8 +110,8 @@ func storm(t *testing.T, s *server, urls []string, picture []byte) {
 	}
 	started := time.Now()
 	close(begin)
-	u := s.mint()
-	a := post(t, u.UploadURL, "meanwhile.jpg", tagged(picture, stormSize+1))
+	u := s.createUploadURL()
+	a := post(t, u.UploadURL, "beside.jpg", tagged(picture, stormSize+1))
 	uploaded := time.Since(started)
 	if a.status != http.StatusOK {
 		t.Errorf("an upload during the storm: status %d: %s", a.status, a.body)
@@ -141,7 +141,7 @@ func storm(t *testing.T, s *server, urls []string, picture []byte) {
 		t.Errorf("the processes took %d bytes together; -memory is %d", most, budget)
 	}
 	if made == 0 {
-		t.Error("nobody got a picture")
+		t.Error("no request got a picture")
 	}
 	askAgain(t, later)
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// photo returns a JPEG of w x h with detail and noise, like a photograph. Each seed has bytes of
-// its own.
+// photo returns a JPEG of w x h with detail and noise, like a photograph. Each seed has
+// different bytes.
 func photo(t testing.TB, w, h, seed int) []byte {
 	t.Helper()
 	rnd := rand.New(rand.NewSource(int64(seed)))
@@ -32,7 +32,7 @@ func photo(t testing.TB, w, h, seed int) []byte {
 	return tagged(b.Bytes(), seed)
 }
 
-// tagged adds a comment to a JPEG, so that each seed has bytes of its own.
+// tagged adds a comment to a JPEG, so that each seed has different bytes.
 func tagged(picture []byte, seed int) []byte {
 	comment := fmt.Appendf(nil, "seed %08d", seed)
 	out := append([]byte{0xff, 0xd8, 0xff, 0xfe, 0, byte(len(comment) + 2)}, comment...)

@@ -22,7 +22,7 @@ type process struct {
 	command     string
 }
 
-// processes returns the table of processes; those that end meanwhile are left out.
+// processes returns the table of processes; those that end concurrently are left out.
 func processes(t testing.TB) map[int]process {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -72,7 +72,7 @@ func (s *server) workers() []int {
 	return pids
 }
 
-// ours tells whether a process runs the program under test. Of workers only root may see it; for
+// ours reports whether a process runs the program under test. Of workers only root may see it; for
 // others, all that look alike count.
 func (p process) ours() bool {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
@@ -117,8 +117,8 @@ func (s *server) tree() []int {
 	return tree
 }
 
-// memory returns a process's memory in bytes: its proportional share where the kernel tells it
-// (of workers only to root), else all that is resident, which counts shared pages too often.
+// memory returns a process's memory in bytes: its proportional share if the kernel shows it
+// (of workers only to root), else its resident memory, which counts shared pages several times.
 func memory(pid int) (int64, error) {
 	n, err := procField(pid, "smaps_rollup", "Pss:")
 	if errors.Is(err, fs.ErrPermission) {

@@ -20,8 +20,8 @@ const (
 	raceRounds = 4
 )
 
-// TestRace posts 64 different pictures to one URL at once: one is taken, 63 are told that the URL
-// is used, and what is stored is the winner's.
+// TestRace posts 64 different pictures to one URL at once: one is accepted, 63 are refused because the
+// URL is used, and the stored original is the accepted one.
 func TestRace(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
@@ -99,10 +99,10 @@ func filesIn(t *testing.T, dir string) (paths []string) {
 	return paths
 }
 
-// race runs one round: each racer has a picture and a file name of its own.
+// race runs one round: each racer has a different picture and file name.
 func race(t *testing.T, nodes []*server, base []byte, round int) {
 	t.Helper()
-	u := nodes[0].mint()
+	u := nodes[0].createUploadURL()
 	var (
 		pictures [racers][]byte
 		answers  [racers]answer

@@ -73,7 +73,7 @@ func tryReceiver(t *testing.T, dir, name string, args ...string) {
 	}
 	id := s.uploaded(photo(t, 64, 48, 1))
 	shows("image " + id + " is ready: ")
-	u := s.mint()
+	u := s.createUploadURL()
 	if a := post(t, u.UploadURL, "a.jpg", []byte("no picture")); a.status == http.StatusOK {
 		t.Fatal("what is no picture was taken")
 	}

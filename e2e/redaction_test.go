@@ -89,7 +89,7 @@ func redactionLife(t *testing.T, s *server) []canary {
 	fields := []string{"requireSignedURLs", "true", "metadata", `{"k":"metadata-canary"}`,
 		"creator", "creator-canary"}
 	good := photo(t, 320, 240, 60)
-	accepted, refused, forms := s.mint(fields...), s.mint(fields...), s.mint(fields...)
+	accepted, refused, forms := s.createUploadURL(fields...), s.createUploadURL(fields...), s.createUploadURL(fields...)
 	for _, u := range []oneTimeURL{accepted, refused, forms} {
 		_, ticket, _ := strings.Cut(u.UploadURL, "ticket=")
 		secrets = append(secrets, canary{"ticket", ticket, false})
@@ -127,8 +127,8 @@ func redactionLife(t *testing.T, s *server) []canary {
 	return append(secrets, redactionDeliveries(t, s, accepted.ID)...)
 }
 
-// redactionWebhook has a webhook told of what follows. Its receiver fails, then hangs up, then is
-// gone. What the API says of it may hold no secret either.
+// redactionWebhook adds a webhook. Its receiver fails, then closes connections, then stops. The API's answers
+// about it may hold no secret either.
 func redactionWebhook(t *testing.T, s *server) []canary {
 	t.Helper()
 	var asked atomic.Int32

@@ -27,7 +27,7 @@ func TestSizeRefusals(t *testing.T) {
 	}
 	t.Run("at the limit", func(t *testing.T) {
 		t.Parallel()
-		u := shared.in(t).mint()
+		u := shared.in(t).createUploadURL()
 		if a := post(t, u.UploadURL, "a.jpg", padded(10<<20)); a.status != http.StatusOK {
 			t.Errorf("status %d\n%s", a.status, a.body)
 		}
@@ -35,7 +35,7 @@ func TestSizeRefusals(t *testing.T) {
 	t.Run("one byte more", func(t *testing.T) {
 		t.Parallel()
 		s := shared.in(t)
-		u := s.mint()
+		u := s.createUploadURL()
 		a := post(t, u.UploadURL, "a.jpg", padded(10<<20+1))
 		wantRefusal(t, a, http.StatusRequestEntityTooLarge, 5413)
 		if text := refusalText(t, a); !strings.Contains(text, "10485760") {
@@ -47,7 +47,7 @@ func TestSizeRefusals(t *testing.T) {
 	})
 	t.Run("100 MB", func(t *testing.T) {
 		t.Parallel()
-		a := sendAllThenRead(t, shared.in(t).mint().UploadURL, 100<<20)
+		a := sendAllThenRead(t, shared.in(t).createUploadURL().UploadURL, 100<<20)
 		wantRefusal(t, a, http.StatusRequestEntityTooLarge, 5413)
 	})
 	t.Run("100 MB for an unknown ticket", func(t *testing.T) {
@@ -97,7 +97,7 @@ func sendAllThenRead(t *testing.T, uploadURL string, size int) answer {
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	u := s.mint()
+	u := s.createUploadURL()
 	conn := dial(t, s.url)
 	sendHead(t, conn, withTicket(t, u.UploadURL, "unknown"), 5<<20, "Expect: 100-continue")
 	wantRefusal(t, readAnswer(t, conn), http.StatusNotFound, 5404)
@@ -134,7 +134,7 @@ func TestLimitRefusals(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := post(t, s.in(t).mint().UploadURL, "a.jpg", tt.picture)
+			a := post(t, s.in(t).createUploadURL().UploadURL, "a.jpg", tt.picture)
 			wantRefusal(t, a, http.StatusUnprocessableEntity, 5443)
 			text := refusalText(t, a)
 			if !strings.Contains(text, tt.measured) || !strings.Contains(text, tt.allowed) {
@@ -180,7 +180,7 @@ func canvas(t *testing.T, width, height, frames int) []byte {
 func TestDiskRefusal(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	u := s.mint()
+	u := s.createUploadURL()
 	s.stop()
 	path := strings.TrimPrefix(u.UploadURL, s.url)
 	s.args = append(s.args, "-disk-reserve", "4096TiB")
@@ -195,7 +195,7 @@ func TestDiskRefusal(t *testing.T) {
 	}
 }
 
-// TestBusyRefusal: past its share of the spool clients are told when to come again.
+// TestBusyRefusal: beyond its share of the spool a client gets a Retry-After.
 func TestBusyRefusal(t *testing.T) {
 	t.Parallel()
 	const most = 64 << 10
@@ -204,7 +204,7 @@ func TestBusyRefusal(t *testing.T) {
 	before, _ := formFrame()
 	var held []net.Conn
 	for range 2 {
-		first := s.mint()
+		first := s.createUploadURL()
 		conn := dial(t, s.url)
 		sendHead(t, conn, first.UploadURL, len(before)+2*most)
 		if _, err := io.WriteString(conn, before+strings.Repeat("x", most)); err != nil {
@@ -216,7 +216,7 @@ func TestBusyRefusal(t *testing.T) {
 		sizes := s.spooled()
 		return len(sizes) == 2 && sizes[0] == most && sizes[1] == most
 	})
-	u := s.mint()
+	u := s.createUploadURL()
 	a := post(t, u.UploadURL, "a.jpg", make([]byte, 10<<10))
 	wantRefusal(t, a, http.StatusServiceUnavailable, 5503)
 	if a.header.Get("Retry-After") == "" {
@@ -251,7 +251,7 @@ func TestWaits(t *testing.T) {
 	t.Parallel()
 	var all sync.WaitGroup
 	for name, test := range map[string]func(*testing.T){
-		"slow body": slowBody, "crowded ticket": crowdedTicket, "lock": lock,
+		"slow body": slowBody, "busy ticket": busyTicket, "lock": lock,
 		"graceful shutdown": gracefulShutdown,
 	} {
 		all.Go(func() { t.Run(name, test) })
@@ -262,7 +262,7 @@ func TestWaits(t *testing.T) {
 // slowBody really waits for the 30 seconds after which a body that stands still is given up.
 func slowBody(t *testing.T) {
 	s := newServer(t)
-	u := s.mint()
+	u := s.createUploadURL()
 	before, _ := formFrame()
 	conn := dial(t, s.url)
 	sendHead(t, conn, u.UploadURL, 1<<20)
@@ -275,11 +275,11 @@ func slowBody(t *testing.T) {
 	}
 }
 
-// crowdedTicket: while four bodies for one ticket come, slowly but steadily, a fifth waits
+// busyTicket: while four bodies for one ticket come, slowly but steadily, a fifth waits
 // unread, and is refused after 30 seconds.
-func crowdedTicket(t *testing.T) {
+func busyTicket(t *testing.T) {
 	s := newServer(t)
-	u := s.mint()
+	u := s.createUploadURL()
 	before, after := formFrame()
 	const first, step = 160 << 10, 32 << 10 // in time, and above the least rate
 	picture := string(photo(t, 2400, 1800, 10))
@@ -349,9 +349,9 @@ func TestPathsOfIDs(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			s := shared.in(t)
-			u := s.mint("id", id)
+			u := s.createUploadURL("id", id)
 			if u.ID != id {
-				t.Fatalf("minted %q", u.ID)
+				t.Fatalf("the id is %q", u.ID)
 			}
 			a := post(t, u.UploadURL, "a.jpg", good)
 			var p picture
@@ -385,7 +385,7 @@ func TestIgnoredFields(t *testing.T) {
 		}
 	}()
 	s := newServer(t)
-	u := s.mint("metadata", `{"kept":true}`)
+	u := s.createUploadURL("metadata", `{"kept":true}`)
 	lure := "http://" + listener.Addr().String() + "/a.jpg"
 	body, kind := form(t, "url", lure, "id", "other", "metadata", `{"changed":true}`,
 		"requireSignedURLs", "true", "creator", "mallory", "redirect", lure, "policy", "{}")

@@ -123,7 +123,7 @@ func TestTicketRefusals(t *testing.T) {
 	t.Run("unknown", func(t *testing.T) {
 		t.Parallel()
 		s := shared.in(t)
-		u, other := s.mint(), s.mint()
+		u, other := s.createUploadURL(), s.createUploadURL()
 		bare, _, _ := strings.Cut(u.UploadURL, "?")
 		unknown := post(t, withTicket(t, u.UploadURL, "AAAAAAAAAAAAAAAAAAAAAAAAAA"), "a.jpg", good)
 		missing := post(t, bare, "a.jpg", good)
@@ -156,7 +156,7 @@ func TestTicketRefusals(t *testing.T) {
 	})
 	t.Run("used", func(t *testing.T) {
 		t.Parallel()
-		u := shared.in(t).mint()
+		u := shared.in(t).createUploadURL()
 		if a := post(t, u.UploadURL, "a.jpg", good); a.status != http.StatusOK {
 			t.Fatalf("status %d\n%s", a.status, a.body)
 		} else {
@@ -168,7 +168,7 @@ func TestTicketRefusals(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		t.Parallel()
 		s := shared.in(t)
-		u := s.mint()
+		u := s.createUploadURL()
 		if a := s.api("DELETE", "images/v1/"+u.ID, nil); a.status != http.StatusOK {
 			t.Fatalf("status %d\n%s", a.status, a.body)
 		}
@@ -177,7 +177,7 @@ func TestTicketRefusals(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
 		t.Parallel()
 		s := shared.in(t)
-		u := s.mint()
+		u := s.createUploadURL()
 		past := time.Now().Add(-time.Second).UnixMicro()
 		if err := s.behind(func(db *sql.DB) error {
 			_, err := db.Exec(`UPDATE images SET expires = ? WHERE id = ?`, past, u.ID)
@@ -195,7 +195,7 @@ func TestTicketRefusals(t *testing.T) {
 
 // lostAnswer repeats the winner's request: with its Idempotency-Key it gets the answer again.
 func lostAnswer(t *testing.T, s *server, good []byte) {
-	u := s.mint()
+	u := s.createUploadURL()
 	send := func(key string, picture []byte) answer {
 		body, kind := fileForm(t, "a.jpg", picture)
 		return do(t, "POST", u.UploadURL, body, "Content-Type", kind, "Idempotency-Key", key)
@@ -213,7 +213,7 @@ func lostAnswer(t *testing.T, s *server, good []byte) {
 
 // deadTicket refuses ten bodies; those that are no complete picture do not count.
 func deadTicket(t *testing.T, s *server, good []byte) {
-	u := s.mint()
+	u := s.createUploadURL()
 	for range 11 {
 		body, kind := form(t, "other", "x")
 		wantRefusal(t, do(t, "POST", u.UploadURL, body, "Content-Type", kind),
@@ -275,7 +275,7 @@ func TestFormRefusals(t *testing.T) {
 		"half a JPEG":       {fileBody(t, good[:len(good)/2], kind), kind, nil, 422, 9422},
 		"the start of JPEG": {fileBody(t, good[:12], kind), kind, nil, 422, 9422},
 	}
-	u := s.mint()
+	u := s.createUploadURL()
 	t.Run("group", func(t *testing.T) {
 		for name, tt := range tests {
 			t.Run(name, func(t *testing.T) {
@@ -307,7 +307,7 @@ func fileBody(t *testing.T, content []byte, contentType string) []byte {
 func TestMethodRefusals(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	u := s.mint()
+	u := s.createUploadURL()
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "PATCH", "PROPFIND"} {
 		t.Run(method, func(t *testing.T) {
 			a := do(t, method, u.UploadURL, nil, "Authorization", "Bearer "+token)
@@ -326,11 +326,11 @@ func TestMethodRefusals(t *testing.T) {
 	}
 }
 
-// TestPreflight: the answer lets any page post any form, and tells nothing of the ticket.
+// TestPreflight: the answer lets any page post any form, and shows nothing of the ticket.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	alive, used := s.mint(), s.mint()
+	alive, used := s.createUploadURL(), s.createUploadURL()
 	post(t, used.UploadURL, "a.jpg", photo(t, 64, 48, 4))
 	var first http.Header
 	for name, target := range map[string]string{
@@ -357,7 +357,7 @@ func TestPreflight(t *testing.T) {
 			first = a.header
 		}
 		if fmt.Sprint(a.header) != fmt.Sprint(first) {
-			t.Errorf("%s is told by its preflight: %v, not %v", name, a.header, first)
+			t.Errorf("%s shows in its preflight: %v, not %v", name, a.header, first)
 		}
 	}
 }

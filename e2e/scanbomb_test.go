@@ -18,7 +18,7 @@ func TestScanBomb(t *testing.T) {
 	defer cancel()
 	body, kind := fileForm(t, "bomb.jpg", scanBomb(6000))
 	started := time.Now()
-	a, err := send(ctx, "POST", s.mint().UploadURL, body, "Content-Type", kind)
+	a, err := send(ctx, "POST", s.createUploadURL().UploadURL, body, "Content-Type", kind)
 	if err != nil {
 		t.Fatalf("no answer in %v: %v", uploadTime, err)
 	}
@@ -26,7 +26,7 @@ func TestScanBomb(t *testing.T) {
 	if a.status != http.StatusOK && a.status != http.StatusUnprocessableEntity {
 		t.Errorf("status %d: %.300s", a.status, a.body)
 	}
-	good := post(t, s.mint().UploadURL, "good.jpg", photo(t, 400, 300, 1))
+	good := post(t, s.createUploadURL().UploadURL, "good.jpg", photo(t, 400, 300, 1))
 	if good.status != http.StatusOK {
 		t.Errorf("after it, a good file: status %d: %s", good.status, good.body)
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScripts runs testdata/script/*.txtar, each with the real curl against a server of its own.
+// TestScripts runs testdata/script/*.txtar, each with the real curl against a new server.
 //
 // The scripts find it in $URL, with $ACCOUNT, $TOKEN and the account's $HASH; photo.jpg is a
 // picture to upload, other.jpg another one. Beside testscript's commands there are
@@ -215,7 +215,7 @@ func signed(key, path, query string) string {
 	return path + separator + "sig=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// signingKey reads the account's key from the server's file: no API tells it yet.
+// signingKey reads the account's key from the server's database.
 func (s *server) signingKey() (value string, err error) {
 	err = s.behind(func(db *sql.DB) error {
 		return db.QueryRow(`SELECT value FROM signing_keys WHERE account = ? AND name = 'default'`,

@@ -221,8 +221,8 @@ func (s *server) api(method, path string, body io.Reader, header ...string) answ
 // A oneTimeURL is what direct_upload answers.
 type oneTimeURL struct{ ID, UploadURL string }
 
-// mint asks for a one-time URL; fields are names and values of a form.
-func (s *server) mint(fields ...string) oneTimeURL {
+// createUploadURL creates a one-time URL; fields are names and values of a form.
+func (s *server) createUploadURL(fields ...string) oneTimeURL {
 	s.t.Helper()
 	body, kind := form(s.t, fields...)
 	a := s.api("POST", "images/v2/direct_upload", body, "Content-Type", kind)
@@ -287,7 +287,7 @@ type picture struct {
 	}
 }
 
-// image returns the details of an image; ok is false when there is none.
+// image returns the details of an image; ok is false if it does not exist.
 func (s *server) image(id string) (p picture, ok bool) {
 	s.t.Helper()
 	a := s.api("GET", "images/v1/"+id, nil)

@@ -47,7 +47,7 @@ func TestLockIsHandedOver(t *testing.T) {
 // gracefulShutdown: an upload in flight is completed and acknowledged after SIGTERM.
 func gracefulShutdown(t *testing.T) {
 	s := newServer(t, "-shutdown-delay", "10s")
-	u := s.mint()
+	u := s.createUploadURL()
 	before, after := formFrame()
 	picture := string(photo(t, 2000, 1500, 51)) // half of it is more than what is kept in memory
 	upload := dial(t, s.url)
@@ -60,14 +60,14 @@ func gracefulShutdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.awaitLog("shutting down")
-	// A balancer is told to send no more, and what it sends until it has noticed is served.
+	// /readyz says 503 to the load balancer, and requests until it has noticed are served.
 	if a := do(t, "GET", s.url+"/readyz", nil); a.status != http.StatusServiceUnavailable {
 		t.Errorf("/readyz of a server that drains: status %d", a.status)
 	}
 	if a := do(t, "GET", s.url+"/healthz", nil); a.status != http.StatusOK {
 		t.Errorf("/healthz of a server that drains: status %d", a.status)
 	}
-	late := s.mint()
+	late := s.createUploadURL()
 	s.awaitRefused()
 	if _, err := io.WriteString(upload, picture[len(picture)/2:]+after); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func gracefulShutdown(t *testing.T) {
 		t.Error("the acknowledged upload is lost")
 	}
 	if p, ok := s.image(late.ID); !ok || !p.Draft {
-		t.Error("the draft made meanwhile is lost")
+		t.Error("the draft that was created during the delay is lost")
 	}
 }
 

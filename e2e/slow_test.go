@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestAnUnwantedBodyHoldsNothingUp announces a body that nobody wants and never sends it: the
-// answer comes all the same, and the connection ends.
+// TestAnUnwantedBodyHoldsNothingUp announces a body that no handler reads and never sends it: the request is
+// answered, and the connection is closed.
 func TestAnUnwantedBodyHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -39,7 +39,7 @@ func TestAnUnwantedBodyHoldsNothingUp(t *testing.T) {
 				t.Errorf("half an answer: %v", err)
 			}
 			if _, err := r.ReadByte(); err != io.EOF {
-				t.Errorf("the connection goes on: %v", err)
+				t.Errorf("the connection continues: %v", err)
 			}
 		})
 	}

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// tryLink returns the link to the try-it page that the server's start has told of.
+// tryLink returns the link to the try-it page from the output of the server's start.
 func (s *server) tryLink() string {
 	s.t.Helper()
 	key, err := os.ReadFile(filepath.Join(s.data, "try-key"))

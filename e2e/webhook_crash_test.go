@@ -14,8 +14,8 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-// A tellingCrash is a crash of a server that tells a receiver of its uploads.
-type tellingCrash struct {
+// A notifyingCrash is a crash of a server with a webhook.
+type notifyingCrash struct {
 	*crash
 	receiver *backend
 	refused  []*crashTicket // whose first body was no picture, and is answered as such
@@ -30,26 +30,26 @@ type tellingCount struct{ rounds, messages, held int }
 var tellingStages = []struct {
 	name  string
 	large bool
-	come  func(c *tellingCrash, flights []*flight)
+	come  func(c *notifyingCrash, flights []*flight)
 }{
-	{"half of the body was sent", true, func(c *tellingCrash, f []*flight) { c.halfSent(f) }},
-	{"the spool file is complete", true, func(c *tellingCrash, f []*flight) { c.spoolComplete(f) }},
-	{"the original is in the blob folder", false, func(c *tellingCrash, f []*flight) {
+	{"half of the body was sent", true, func(c *notifyingCrash, f []*flight) { c.halfSent(f) }},
+	{"the spool file is complete", true, func(c *notifyingCrash, f []*flight) { c.spoolComplete(f) }},
+	{"the original is in the blob folder", false, func(c *notifyingCrash, f []*flight) {
 		c.blobStored(f)
 	}},
-	{"about the commit", false, func(c *tellingCrash, f []*flight) { c.aboutCommit(f) }},
-	{"after the first answer", false, func(c *tellingCrash, f []*flight) { c.answered(f) }},
-	{"about the first message", false, (*tellingCrash).aboutMessage},
-	{"the receiver has not answered yet", false, (*tellingCrash).unanswered},
-	{"the receiver has answered a part", false, (*tellingCrash).answeredInPart},
-	{"about the writing down", false, (*tellingCrash).aboutSettling},
-	{"all is written down", false, (*tellingCrash).settled},
-	{"the receiver answers 500", false, (*tellingCrash).failing},
+	{"about the commit", false, func(c *notifyingCrash, f []*flight) { c.aboutCommit(f) }},
+	{"after the first answer", false, func(c *notifyingCrash, f []*flight) { c.answered(f) }},
+	{"about the first message", false, (*notifyingCrash).aboutMessage},
+	{"the receiver has not answered yet", false, (*notifyingCrash).unanswered},
+	{"the receiver has answered a part", false, (*notifyingCrash).answeredInPart},
+	{"about the writing down", false, (*notifyingCrash).aboutSettling},
+	{"all is written down", false, (*notifyingCrash).settled},
+	{"the receiver answers 500", false, (*notifyingCrash).failing},
 }
 
-// TestKillMinusNineTells kills servers that have uploads to tell of. In the end each upload that
-// has happened was told of, by one event and with one webhook-id, and none that has not.
-func TestKillMinusNineTells(t *testing.T) {
+// TestKillMinusNineNotifies kills servers with pending deliveries. In the end the receiver has one
+// event, with one webhook-id, of each completed upload, and none of others.
+func TestKillMinusNineNotifies(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
@@ -64,7 +64,7 @@ func TestKillMinusNineTells(t *testing.T) {
 }
 
 func crashAndTell(t *testing.T, s *server, dsn string) {
-	c := &tellingCrash{
+	c := &notifyingCrash{
 		crash: &crash{
 			server: s, rnd: rand.New(rand.NewSource(5)),
 			small: photo(t, 200, 150, 1), large: photo(t, 3000, 2000, 1),
@@ -99,7 +99,7 @@ func crashAndTell(t *testing.T, s *server, dsn string) {
 		}
 	}
 	c.repeatRefused()
-	c.wantTold()
+	c.wantNotified()
 	c.wantHistory()
 	c.stop()
 	if left := c.open(dsn).strings(`SELECT event FROM deliveries WHERE due IS NOT NULL OR
@@ -117,9 +117,9 @@ func crashAndTell(t *testing.T, s *server, dsn string) {
 }
 
 // refuse posts what is no picture, and has the refusal acknowledged.
-func (c *tellingCrash) refuse() {
+func (c *notifyingCrash) refuse() {
 	c.t.Helper()
-	ticket := &crashTicket{url: c.mint()}
+	ticket := &crashTicket{url: c.createUploadURL()}
 	a := post(c.t, ticket.url.UploadURL, "a.jpg", []byte("no picture"))
 	if a.status != http.StatusUnsupportedMediaType {
 		c.t.Fatalf("what is no picture is answered %d: %s", a.status, a.body)
@@ -128,7 +128,7 @@ func (c *tellingCrash) refuse() {
 }
 
 // repeatRefused posts pictures to the tickets that had none, as people do.
-func (c *tellingCrash) repeatRefused() {
+func (c *notifyingCrash) repeatRefused() {
 	c.t.Helper()
 	for _, ticket := range c.refused {
 		ticket.content = c.next(c.small)
@@ -141,20 +141,20 @@ func (c *tellingCrash) repeatRefused() {
 
 // The stages.
 
-func (c *tellingCrash) launch(flights []*flight) {
+func (c *notifyingCrash) launch(flights []*flight) {
 	for _, f := range flights {
 		f.sendAll(c.t)
 	}
 }
 
-func (c *tellingCrash) aboutMessage(flights []*flight) {
+func (c *notifyingCrash) aboutMessage(flights []*flight) {
 	before := c.receiver.count()
 	c.launch(flights)
 	c.wait("a message", func() bool { return c.receiver.count() > before })
 	c.linger(3 * time.Millisecond)
 }
 
-func (c *tellingCrash) unanswered(flights []*flight) {
+func (c *notifyingCrash) unanswered(flights []*flight) {
 	c.receiver.hold()
 	c.launch(flights)
 	c.wait("a message that waits", func() bool { return c.receiver.holds() > 0 })
@@ -163,7 +163,7 @@ func (c *tellingCrash) unanswered(flights []*flight) {
 
 // answeredInPart answers all messages of one claim but one. As long as that one waits, nothing is
 // written down of the others.
-func (c *tellingCrash) answeredInPart(flights []*flight) {
+func (c *notifyingCrash) answeredInPart(flights []*flight) {
 	c.receiver.hold()
 	c.refuse()
 	c.wait("a message that waits", func() bool { return c.receiver.holds() > 0 })
@@ -179,7 +179,7 @@ func (c *tellingCrash) answeredInPart(flights []*flight) {
 	c.linger(3 * time.Millisecond)
 }
 
-func (c *tellingCrash) aboutSettling(flights []*flight) {
+func (c *notifyingCrash) aboutSettling(flights []*flight) {
 	c.receiver.hold()
 	c.launch(flights)
 	for _, f := range flights {
@@ -190,7 +190,7 @@ func (c *tellingCrash) aboutSettling(flights []*flight) {
 	c.linger(5 * time.Millisecond)
 }
 
-func (c *tellingCrash) settled(flights []*flight) {
+func (c *notifyingCrash) settled(flights []*flight) {
 	c.launch(flights)
 	for _, f := range flights {
 		<-f.landed
@@ -211,7 +211,7 @@ func (c *tellingCrash) settled(flights []*flight) {
 	})
 }
 
-func (c *tellingCrash) failing(flights []*flight) {
+func (c *notifyingCrash) failing(flights []*flight) {
 	c.receiver.status.Store(http.StatusInternalServerError)
 	c.launch(flights)
 	<-flights[0].landed
@@ -247,9 +247,9 @@ func (s *server) history() (all []toldAttempt) {
 	return all
 }
 
-// wantTold waits, for as long as leases and the first retries take, until each upload was told of.
-// Of each image there is one event of its upload, which tells of its bytes, and none of another's.
-func (c *tellingCrash) wantTold() {
+// wantNotified waits, as long as leases and the first retries take, until each upload was delivered. Each image
+// has one event of its upload, with its original.
+func (c *notifyingCrash) wantNotified() {
 	c.t.Helper()
 	content := map[string]*crashTicket{}
 	for _, ticket := range c.tickets {
@@ -272,20 +272,20 @@ func (c *tellingCrash) wantTold() {
 			break
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatalf("of %d uploads and refusals nobody was told", missing)
+			c.t.Fatalf("%d uploads and refusals have no event", missing)
 		}
 	}
 	for id, ticket := range content {
 		c.receiver.wantOnce(id, ticket.content)
 		if p, ok := c.image(id); !ok || p.Draft {
-			c.t.Errorf("%s was told of, and is no image", id)
+			c.t.Errorf("%s has an event, and is not an image", id)
 		}
 	}
 	c.wantNoOthers(content)
 }
 
 // wantNoOthers checks that no event is about an upload, or a refusal, that has not happened.
-func (c *tellingCrash) wantNoOthers(content map[string]*crashTicket) {
+func (c *notifyingCrash) wantNoOthers(content map[string]*crashTicket) {
 	c.t.Helper()
 	refused := map[string]int{}
 	for _, ticket := range c.refused {
@@ -297,17 +297,17 @@ func (c *tellingCrash) wantNoOthers(content map[string]*crashTicket) {
 		case d.Event == string(images.UploadSucceeded) && content[d.ID] != nil:
 		case d.Event == string(images.UploadFailed) && refused[d.ID] == 1:
 			if refused[d.ID]--; d.Error == nil || d.Error.Attempt != 1 || d.Error.Final {
-				c.t.Errorf("the refusal of %s is told of as %+v", d.ID, d.Error)
+				c.t.Errorf("the event of the refusal of %s is %+v", d.ID, d.Error)
 			}
 		default:
-			c.t.Errorf("the event %s is about what has not happened: %s", id, told.body)
+			c.t.Errorf("the event %s is about a change that did not happen: %s", id, told.body)
 		}
 	}
 }
 
 // wantHistory waits until everything is written down, and checks that nothing was sent once more
 // after that: the attempt that was taken is the last one.
-func (c *tellingCrash) wantHistory() {
+func (c *notifyingCrash) wantHistory() {
 	c.t.Helper()
 	var last, taken map[string]int
 	told := c.receiver.all()
@@ -327,7 +327,7 @@ func (c *tellingCrash) wantHistory() {
 			break
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatalf("of %d events %d are written down as taken", len(told), len(taken))
+			c.t.Fatalf("of %d events %d are recorded as delivered", len(told), len(taken))
 		}
 	}
 	lost := 0

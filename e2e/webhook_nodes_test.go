@@ -9,8 +9,8 @@ import (
 	"calotype/internal/images"
 )
 
-// twoTellers are two nodes, and what they have to tell of: the contents of their uploads, by id.
-type twoTellers struct {
+// twoNotifiers are two nodes, with the contents of their uploads by id.
+type twoNotifiers struct {
 	t     *testing.T
 	nodes []*server
 	all   map[string][]byte
@@ -18,12 +18,12 @@ type twoTellers struct {
 }
 
 // upload uploads n pictures, all at once, by each node in turn.
-func (w *twoTellers) upload(n int) (ids []string) {
+func (w *twoNotifiers) upload(n int) (ids []string) {
 	w.t.Helper()
 	base := photo(w.t, 200, 150, 7)
 	var uploads sync.WaitGroup
 	for i := range n {
-		u := w.nodes[i%len(w.nodes)].mint()
+		u := w.nodes[i%len(w.nodes)].createUploadURL()
 		w.seed++
 		content := tagged(base, w.seed)
 		w.all[u.ID], ids = content, append(ids, u.ID)
@@ -39,13 +39,13 @@ func (w *twoTellers) upload(n int) (ids []string) {
 	return ids
 }
 
-// TestTwoNodesTell: while two nodes run, what either of them has to tell is told once. When one is
-// killed, the other tells what it had claimed.
-func TestTwoNodesTell(t *testing.T) {
+// TestTwoNodesNotify: while two nodes run, each event is delivered once. If one is killed, the
+// other delivers the events that it had claimed.
+func TestTwoNodesNotify(t *testing.T) {
 	t.Parallel()
 	nodes := newNodes(t, 2, "-outbound-allow", "127.0.0.0/8")
 	r := newBackend(t, nodes[0], "/hook")
-	w := &twoTellers{t: t, nodes: nodes, all: map[string][]byte{}}
+	w := &twoNotifiers{t: t, nodes: nodes, all: map[string][]byte{}}
 	w.upload(60)
 	// Rows that wait, for which both nodes reach at the same time.
 	r.hold()
@@ -84,8 +84,8 @@ func TestTwoNodesTell(t *testing.T) {
 	t.Logf("%d uploads: %s", len(w.all), r.report())
 }
 
-// await waits until all has been told.
-func (w *twoTellers) await(r *backend, most time.Duration) {
+// await waits until all events are delivered.
+func (w *twoNotifiers) await(r *backend, most time.Duration) {
 	w.t.Helper()
 	for deadline := time.Now().Add(most); ; time.Sleep(50 * time.Millisecond) {
 		missing := ""
@@ -98,19 +98,19 @@ func (w *twoTellers) await(r *backend, most time.Duration) {
 			break
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("%s was not told of: %s", missing, r.report())
+			w.t.Fatalf("%s has no event: %s", missing, r.report())
 		}
 	}
 	for id, content := range w.all {
 		r.wantOnce(id, content)
 	}
 	if n := len(r.all()); n != len(w.all) {
-		w.t.Errorf("%d events tell of %d uploads", n, len(w.all))
+		w.t.Errorf("%d events are about %d uploads", n, len(w.all))
 	}
 }
 
-// wantWrittenDown waits until so many events are known as taken, by one attempt each.
-func (w *twoTellers) wantWrittenDown(n int) {
+// wantWrittenDown waits until n events are recorded as delivered, by one attempt each.
+func (w *twoNotifiers) wantWrittenDown(n int) {
 	w.t.Helper()
 	waitFor(w.t, func() bool { return len(w.nodes[0].history()) >= n })
 	for _, h := range w.nodes[1].history() {

@@ -176,7 +176,7 @@ func TestWebhookCommands(t *testing.T) {
 	told := r.await(t, first, 1)
 	told.verify(t, secret)
 	if about := told.about(); about.Name != "backend" || about.Data.Event != "image.upload.succeeded" {
-		t.Errorf("the server told %s", told.body)
+		t.Errorf("the server sent %s", told.body)
 	}
 	waitFor(t, func() bool { return strings.Contains(s.webhook("history").stdout, first) })
 	wantIn(t, s.webhook("history", "--webhook", "backend").stdout, told.id(), "status 204",
@@ -207,7 +207,7 @@ func TestWebhookCommands(t *testing.T) {
 func (s *server) replays(r *receiver, image, event string) {
 	s.t.Helper()
 	wantIn(s.t, s.tryWebhook("replay").stderr, "--event", "--webhook", "--from", "--to", "--failed")
-	wantIn(s.t, s.tryWebhook("replay", "--webhook", "nobody").stderr, "nobody", "webhook list")
+	wantIn(s.t, s.tryWebhook("replay", "--webhook", "unknown").stderr, "unknown", "webhook list")
 	wantIn(s.t, s.tryWebhook("replay", "--from", "yesterday").stderr, "2026-01-31")
 	wantIn(s.t, s.tryWebhook("replay", "--from", "1h", "--to", "2h").stderr, "before")
 	for _, none := range [][]string{
@@ -264,7 +264,7 @@ func (s *server) rotates(r *receiver, old string) {
 	told.verify(s.t, old)
 }
 
-// TestWebhookFlags: a server that is configured with a webhook makes it, once, and tells nobody its
+// TestWebhookFlags: a server that is configured with a webhook creates it once, and shows no
 // secrets.
 func TestWebhookFlags(t *testing.T) {
 	t.Parallel()

@@ -40,7 +40,7 @@ func TestWhyAnUploadFailed(t *testing.T) {
 		receiver.URL); end.code != 0 {
 		t.Fatalf("adding a webhook: %s", end.stdout+end.stderr)
 	}
-	u := s.mint("id", "folder/holiday", "creator", "ann", "metadata", `{"k":"not in the log"}`)
+	u := s.createUploadURL("id", "folder/holiday", "creator", "ann", "metadata", `{"k":"not in the log"}`)
 	body, kind := fileForm(t, "a.jpg", []byte("no picture"))
 	refused := do(t, "POST", u.UploadURL, body, "Content-Type", kind, "X-Request-Id", "first-try")
 	if refused.status != http.StatusUnsupportedMediaType {

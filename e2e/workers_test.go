@@ -65,7 +65,7 @@ func TestWorkersKilledAndStopped(t *testing.T) {
 	if len(l.bad) > kills+stops {
 		t.Errorf("%d requests failed by %d signals: %q", len(l.bad), kills+stops, l.bad)
 	}
-	// One that was stopped while idle would hurt whoever gets it next.
+	// A worker that was stopped while idle would fail its next job.
 	for _, pid := range s.workers() {
 		_ = syscall.Kill(pid, syscall.SIGCONT) // else it is gone
 	}
@@ -95,12 +95,12 @@ func (l *load) run(t *testing.T, fn func()) {
 	fn()
 }
 
-// await waits until so many more requests were answered 200.
+// await waits until more further requests were answered 200.
 func (l *load) await(more int) {
 	want := l.goods() + more
 	for deadline := time.Now().Add(time.Minute); l.goods() < want; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			l.t.Fatalf("under load the server answers no more\n%s", l.tail())
+			l.t.Fatalf("under load the server no longer answers\n%s", l.tail())
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (l *load) one(t *testing.T) {
 	l.seed++
 	picture := tagged(l.picture, l.seed)
 	l.mu.Unlock()
-	u := l.mint()
+	u := l.createUploadURL()
 	body, kind := fileForm(t, "load.jpg", picture)
 	a, err := send(t.Context(), "POST", u.UploadURL, body, "Content-Type", kind)
 	if !l.account(t, "upload", a, err) {
@@ -170,7 +170,7 @@ func (l *load) wantRecovery(t *testing.T) {
 		l.one(t)
 	}
 	if len(l.bad) != failed {
-		t.Errorf("with nobody hurting workers requests fail: %q", l.bad[failed:])
+		t.Errorf("requests fail although no worker is killed: %q", l.bad[failed:])
 	}
 	for _, url := range l.unmade {
 		for _, accept := range []string{"", "image/webp"} {
@@ -204,7 +204,7 @@ func TestHostileFlood(t *testing.T) {
 	statuses := map[int]int{}
 	urls := make([]oneTimeURL, 100)
 	for i := range urls {
-		urls[i] = s.mint()
+		urls[i] = s.createUploadURL()
 	}
 	for i, u := range urls {
 		flood.Go(func() {
@@ -218,7 +218,7 @@ func TestHostileFlood(t *testing.T) {
 			statuses[a.status]++
 		})
 	}
-	good, refused := s.mint(), 0
+	good, refused := s.createUploadURL(), 0
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		a := post(t, good.UploadURL, "good.jpg", photo(t, 400, 300, 1))
 		if a.status == http.StatusOK {

@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// ranks is the import rule: a package imports packages of ours of a lower rank only, never of its
-// own or a higher one. Every package stands here or in support.
+// ranks is the import rule: a package imports our packages of a lower rank only, never of the same
+// or a higher one. Every package is listed here or in support.
 var ranks = map[string]int{
 	"cmd/calotype": 7, // wires
 	"bench":        7, // measures the program from outside
@@ -32,7 +32,7 @@ var ranks = map[string]int{
 
 	"internal/v4": 4, // the wire that two surfaces speak
 
-	"internal/notify": 5, // tells webhooks, on that wire
+	"internal/notify": 5, // sends webhooks, in that wire format
 
 	"internal/importer": 4, // moves an account in, through the core
 
@@ -158,7 +158,7 @@ func forbidden(name string, rank int, imported string) string {
 }
 
 // readFiles reads the imports of all Go files of the module in dir, for every system that they
-// may be built for, but for tests and for modules within it.
+// may be built for, except tests and nested modules.
 func readFiles(dir string) ([]file, error) {
 	var files []file
 	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
@@ -189,7 +189,7 @@ func skipDir(name string) error {
 		return nil
 	}
 	if err == nil {
-		return fs.SkipDir // a module of its own
+		return fs.SkipDir // a nested module
 	}
 	return err
 }
@@ -214,7 +214,7 @@ func readFile(dir, name string) (file, error) {
 	return f, nil
 }
 
-// TestViolations: the rule itself tells right from wrong.
+// TestViolations: the rule accepts valid imports and refuses invalid ones.
 func TestViolations(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ from, imports, want string }{

@@ -26,7 +26,7 @@ async function ask(method, path) {
   return answer.result
 }
 
-const { createUploadURL: mint } =
+const { createUploadURL } =
   await import(`data:text/javascript,${encodeURIComponent(snippets.get('backend.js'))}`)
 
 let browser, server, origin
@@ -111,7 +111,7 @@ function says(seen, expected) {
 function takes(client) {
   if (wanted.test(client)) test(client, () => open(async (page) => {
     const sees = client.startsWith('guide') ? (text) => text : () => null
-    const url = await mint()
+    const url = await createUploadURL()
     says(await play(page, client, url.uploadURL, Buffer.from('no picture'), sees(words.text)), words.text)
     const { upload, draft } = await ask('GET', `images/v1/${url.id}`)
     assert.ok(draft)
@@ -140,7 +140,7 @@ function takes(client) {
 // refuses plays a client that is used wrongly: the answer says why, and the URL stays as it was.
 function refuses(client, expected) {
   if (wanted.test(client)) test(client, () => open(async (page) => {
-    const url = await mint()
+    const url = await createUploadURL()
     says(await play(page, client, url.uploadURL, picture), expected)
     const { upload, draft } = await ask('GET', `images/v1/${url.id}`)
     assert.ok(draft)
@@ -152,7 +152,7 @@ function refuses(client, expected) {
 describe('pages', { concurrency: 4 }, () => {
   for (const client of ['guide fetch', 'guide XMLHttpRequest', 'guide axios', 'guide React',
     'guide Uppy', 'guide FilePond', 'guide Dropzone', 'fetch with credentials',
-    'fetch with headers of its own', 'axios', 'axios with credentials', 'Uppy',
+    'fetch with other headers', 'axios', 'axios with credentials', 'Uppy',
     'Uppy Dashboard with credentials', 'FilePond', 'Dropzone', 'Dropzone with credentials',
     'Fine Uploader', 'plupload']) {
     takes(client)

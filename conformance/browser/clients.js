@@ -1,8 +1,8 @@
-// What pages do with each client. A client is a function of the element in which it may draw, of
-// getUploadURL, which returns a promise, and of what it reports: done with the result or the answer's
-// text, failed with whatever the page's code can read of a refusal. Those whose name begins with
-// "guide" are the snippets of the guide; the others have the defaults of their library. Each loads what
-// it needs, and no more.
+// The code of a page for each client. A client is a function of the element in which it may draw, of
+// getUploadURL, which returns a promise, and of two callbacks: done with the result or the answer's text,
+// failed with the part of a refusal that the page's code can read. Those whose name begins with
+// "guide" are the snippets of the guide; the others have the defaults of their library. Each loads only the
+// modules that it needs.
 // withInput gives the file of a plain input to a function that uploads it.
 const withInput = (upload) => (root, getUploadURL, done, failed) => {
   const input = document.createElement('input')
@@ -92,7 +92,7 @@ const clients = {
   'fetch with credentials': fetched({ credentials: 'include' }),
   'fetch by PUT': fetched({ method: 'PUT' }),
   'fetch with a Content-Type': fetched({ headers: { 'Content-Type': 'multipart/form-data' } }),
-  'fetch with headers of its own': fetched({ headers: { 'X-Mine': '1', Authorization: 'Bearer x' } }),
+  'fetch with other headers': fetched({ headers: { 'X-Mine': '1', Authorization: 'Bearer x' } }),
   'axios': posted({ onUploadProgress() {} }),
   'axios with credentials': posted({ withCredentials: true, onUploadProgress() {} }),
   'Uppy': async (root, getUploadURL, done, failed) => {

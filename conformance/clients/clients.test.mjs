@@ -320,9 +320,9 @@ play("@jvddavid/cloudflare-images", [api], async () => {
   }
 });
 
-// The client has no direct upload and no keys. Two things are left out for bugs of its own: a
-// refusal ends in a TypeError, as the client takes the answer for the text that it was in 2022, and
-// downloadImage decodes the picture as text.
+// The client has no direct upload and no keys. Two calls are left out because of bugs in the client: a
+// refusal ends in a TypeError, because the client expects the text of 2022, and downloadImage decodes the
+// picture as text.
 play("cloudflare-images", [api], async () => {
   const client = new CloudflareClient({ accountId, apiKey: token });
   const metadata = { key: unique() };

@@ -18,8 +18,8 @@ import (
 	"github.com/cloudflare/cloudflare-go/v7/images"
 )
 
-// TestStats compares the count of images before and after an upload. Nothing else uploads to the
-// account meanwhile: scenarios run one after another.
+// TestStats compares the count of images before and after an upload. No other scenario uploads to the
+// account concurrently: scenarios run one after another.
 func TestStats(t *testing.T) {
 	s := newService(t)
 	count := func() images.StatCount {

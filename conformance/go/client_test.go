@@ -94,7 +94,7 @@ func (s *service) watch(r *http.Request, next option.MiddlewareNext) (*http.Resp
 	return response, err
 }
 
-// isEnvelope tells whether the body is an envelope that tells of success, or else of an error.
+// isEnvelope reports whether the body is an envelope with a success, or else with an error.
 func isEnvelope(body []byte, success bool) bool {
 	var envelope struct {
 		Result           json.RawMessage
@@ -124,8 +124,8 @@ func (s *service) sent(call func()) int {
 	return s.requests - before
 }
 
-// mint asks for a one-time upload URL.
-func (s *service) mint(t *testing.T, set func(*images.V2DirectUploadNewParams),
+// createUploadURL creates a one-time upload URL.
+func (s *service) createUploadURL(t *testing.T, set func(*images.V2DirectUploadNewParams),
 ) (*images.V2DirectUploadNewResponse, error) {
 	t.Helper()
 	var params images.V2DirectUploadNewParams

@@ -16,7 +16,7 @@ func TestErrors(t *testing.T) {
 	s := newService(t)
 	id := "errors/" + rand.Text()
 	setID := func(p *images.V2DirectUploadNewParams) { p.ID.Value, p.ID.Present = id, true }
-	if _, err := s.mint(t, setID); err != nil {
+	if _, err := s.createUploadURL(t, setID); err != nil {
 		t.Fatal(err)
 	}
 	stranger := newService(t, option.WithAPIToken("no such token"))
@@ -38,17 +38,17 @@ func TestErrors(t *testing.T) {
 			return s.delete(t, "unknown/"+rand.Text())
 		}},
 		{"taken id", s, http.StatusConflict, func(s *service) error {
-			_, err := s.mint(t, setID)
+			_, err := s.createUploadURL(t, setID)
 			return err
 		}},
 		{"expiry too soon", s, http.StatusBadRequest, func(s *service) error {
-			_, err := s.mint(t, func(p *images.V2DirectUploadNewParams) {
+			_, err := s.createUploadURL(t, func(p *images.V2DirectUploadNewParams) {
 				p.Expiry.Value, p.Expiry.Present = time.Now().Add(time.Minute), true
 			})
 			return err
 		}},
 		{"wrong token", stranger, http.StatusUnauthorized, func(s *service) error {
-			_, err := s.mint(t, nil)
+			_, err := s.createUploadURL(t, nil)
 			return err
 		}},
 	}

@@ -1,5 +1,5 @@
-// The official Go SDK, and what receivers verify webhooks with, in a module of its own: Calotype
-// itself does not need the SDK.
+// The official Go SDK, and the library with which receivers verify webhooks, in a separate module:
+// Calotype itself does not need the SDK.
 module calotype/conformance/go
 
 go 1.26.0

@@ -9,7 +9,7 @@ import (
 	"github.com/cloudflare/cloudflare-go/v7/images"
 )
 
-// TestList uploads five images of one creator, and one of nobody, and lists them.
+// TestList uploads five images of one creator, and one without a creator, and lists them.
 func TestList(t *testing.T) {
 	s := newService(t)
 	creator := "list of " + rand.Text()
@@ -21,7 +21,7 @@ func TestList(t *testing.T) {
 	for range 5 {
 		ids = append(ids, upload(t, s, creator))
 	}
-	if _, err := s.mint(t, func(p *images.V2DirectUploadNewParams) { // a draft, never listed
+	if _, err := s.createUploadURL(t, func(p *images.V2DirectUploadNewParams) { // a draft, never listed
 		p.Creator.Value, p.Creator.Present = creator, true
 	}); err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestList(t *testing.T) {
 	}
 	got := list(t, s, "", images.V2ListParamsSortOrderDesc, 1000)
 	if !slices.Contains(got, nobodys) || slices.Contains(got, ids[0]) {
-		t.Errorf("the list of nobody's images has %q, want %s but not %s", got, nobodys, ids[0])
+		t.Errorf("the list of images without a creator has %q, want %s but not %s", got, nobodys, ids[0])
 	}
 	for _, id := range append(ids, nobodys) {
 		if err := s.delete(t, id); err != nil {
@@ -53,7 +53,7 @@ func TestList(t *testing.T) {
 // upload uploads a picture by a one-time URL and returns the image's id.
 func upload(t *testing.T, s *service, creator string) string {
 	t.Helper()
-	minted, err := s.mint(t, func(p *images.V2DirectUploadNewParams) {
+	minted, err := s.createUploadURL(t, func(p *images.V2DirectUploadNewParams) {
 		p.Creator.Value, p.Creator.Present = creator, creator != ""
 	})
 	if err != nil {

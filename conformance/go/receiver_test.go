@@ -41,8 +41,8 @@ type message struct {
 	}
 }
 
-// newReceiver starts a receiver that answers 200 until it is told otherwise. Its path was never
-// used before: ports are, again and again.
+// newReceiver starts a receiver that answers 200 until the test sets another status. Its path is new, because
+// ports are reused.
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
 	r := &receiver{status: http.StatusOK}

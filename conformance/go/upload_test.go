@@ -69,7 +69,7 @@ type wanted struct {
 }
 
 func directUpload(t *testing.T, s *service, set func(*images.V2DirectUploadNewParams), w wanted) {
-	minted, err := s.mint(t, set)
+	minted, err := s.createUploadURL(t, set)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ type hook struct {
 	id, name, secret, signingSecret string
 }
 
-// newHook makes a destination of a receiver, which is sent a test event meanwhile.
+// newHook makes a destination of a receiver, which gets a test event.
 func newHook(t *testing.T, s *service) *hook {
 	t.Helper()
 	h := &hook{receiver: newReceiver(t), name: "backend " + rand.Text(), secret: rand.Text()}
@@ -129,12 +129,12 @@ func (h *hook) want(t *testing.T, s *service) {
 		}
 		if got.JSON.ExtraFields["signing_secret"].Raw() != "" ||
 			strings.Contains(raw, h.secret) || strings.Contains(raw, h.signingSecret) {
-			t.Errorf("the destination tells a secret: %s", raw)
+			t.Errorf("the destination shows a secret: %s", raw)
 		}
 	}
 }
 
-// newPolicy makes a policy that tells a hook.
+// newPolicy makes a policy that subscribes a hook.
 func newPolicy(t *testing.T, s *service, h *hook) (id string) {
 	t.Helper()
 	var params alerting.PolicyNewParams
@@ -223,7 +223,7 @@ func TestWebhookPolicy(t *testing.T) {
 	})
 }
 
-// offers tells whether an alert of a type is among those available, which stand by products.
+// offers reports whether an alert of a type is available for a product.
 func offers(alerts alerting.AvailableAlertListResponse, alertType string) bool {
 	for _, ofProduct := range alerts {
 		for _, alert := range ofProduct {
@@ -263,14 +263,13 @@ func wantPolicy(t *testing.T, s *service, want alerting.Policy, target string) {
 	}
 }
 
-// TestWebhookDelivery is the whole way: an end user's uploads by one-time URLs, and what the app's
-// backend is told of them.
+// TestWebhookDelivery: an end user uploads by one-time URLs, and the app's backend gets the events.
 func TestWebhookDelivery(t *testing.T) {
 	s := newService(t)
 	h := newHook(t, s)
 	policy := newPolicy(t, s, h)
 	began := time.Now().Truncate(time.Second)
-	image, err := s.mint(t, nil)
+	image, err := s.createUploadURL(t, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +279,7 @@ func TestWebhookDelivery(t *testing.T) {
 	failed := h.wait(t, "image.upload.failed", image.ID)
 	h.wantTold(t, failed, s, policy)
 	if e := failed.Data.Error; e.Code == 0 || e.Attempt != 1 {
-		t.Errorf("of the failure was told: %s", failed.body)
+		t.Errorf("the event of the failure is %s", failed.body)
 	}
 	if status := post(t, image.UploadURL, newPicture(t)); status != http.StatusOK {
 		t.Fatalf("the upload was answered with %d", status)
@@ -288,7 +287,7 @@ func TestWebhookDelivery(t *testing.T) {
 	succeeded := h.wait(t, "image.upload.succeeded", image.ID)
 	h.wantTold(t, succeeded, s, policy)
 	if succeeded.Data.Filename != "picture.jpg" {
-		t.Errorf("of the image was told: %s", succeeded.body)
+		t.Errorf("the event of the image is %s", succeeded.body)
 	}
 	wantHistory(t, s, began, policy, failed, succeeded)
 
@@ -298,7 +297,7 @@ func TestWebhookDelivery(t *testing.T) {
 	told := upload(t, s, "webhook")
 	h.wait(t, "image.upload.succeeded", told)
 	if _, found := h.find("image.upload.succeeded", untold); found {
-		t.Error("an upload was told of while the policy was disabled")
+		t.Error("an upload was sent while the policy was disabled")
 	}
 	for _, id := range []string{image.ID, untold, told} {
 		if err := s.delete(t, id); err != nil {
@@ -339,12 +338,12 @@ func wantHistory(t *testing.T, s *service, began time.Time, policy string, messa
 	params.Since.Present, params.Before.Present = false, true
 	params.Before.Value = began
 	if earlier := s.history(t, params, policy); len(earlier) > 0 {
-		t.Errorf("the history tells %d messages before the first", len(earlier))
+		t.Errorf("the history has %d messages before the first", len(earlier))
 	}
 }
 
-// history returns a policy's entries by what was sent, page by page. What is sent meanwhile moves
-// entries to later pages: some may be seen twice.
+// history returns a policy's entries by message, page by page. Concurrent messages move entries to later
+// pages: some may be returned twice.
 func (s *service) history(t *testing.T, params alerting.HistoryListParams, policy string,
 ) map[string]alerting.History {
 	t.Helper()

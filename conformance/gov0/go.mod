@@ -1,4 +1,4 @@
-// The Go SDK as it was written by hand, until v0, in a module of its own.
+// The Go SDK as it was written by hand, until v0, in a separate module.
 module calotype/conformance/gov0
 
 go 1.26.0

@@ -194,7 +194,7 @@ func (s service) wantWidth(t *testing.T, image, variant string, width int) {
 	t.Errorf("no URL of the image ends in %s", variant)
 }
 
-// TestErrors looks at refusals as this SDK tells them.
+// TestErrors checks refusals in the form of this SDK.
 func TestErrors(t *testing.T) {
 	s := newService(t)
 	wantNotFound(t, s, "no-such-image")

@@ -85,8 +85,8 @@ func eventually(t *testing.T, otherwise string, so func() bool) {
 	}
 }
 
-// TestWebhooks makes, reads, lists, changes and deletes a destination and a policy. An upload is
-// told meanwhile, and stands in the history.
+// TestWebhooks makes, reads, lists, changes and deletes a destination and a policy. An upload is sent
+// to it, and is in the history.
 func TestWebhooks(t *testing.T) {
 	s, ctx, began := newService(t), context.Background(), time.Now().Truncate(time.Second)
 	account, r := s.account.Identifier, newReceiver(t)
@@ -179,9 +179,8 @@ func (s service) wantOffers(t *testing.T) {
 	t.Errorf("among the available alerts is no image_notification: %+v", available)
 }
 
-// testPolicy makes a policy that tells a destination, reads, lists and changes it, and calls
-// something while it is enabled. This SDK sends all fields each time, those that it has no value
-// for too: an empty id, conditions and filters of null, times of year 1, mechanisms with names.
+// testPolicy makes a policy that subscribes a destination, reads, lists and changes it, and calls enabled
+// while it is enabled. This SDK sends all fields each time, also those without a value: an empty id, conditions and filters of null, times of year 1, mechanisms with names.
 func (s service) testPolicy(t *testing.T, destination string, enabled func()) (id string) {
 	t.Helper()
 	ctx, account := context.Background(), s.account.Identifier

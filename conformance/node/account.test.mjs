@@ -7,7 +7,7 @@ import Cloudflare from "cloudflare";
 
 import { Service, unique, upload, wantRefusal } from "./client.mjs";
 
-// Other scenarios upload and delete meanwhile.
+// Other scenarios upload and delete concurrently.
 test("stats", async () => {
   const service = new Service();
   const id = await upload(service, {});

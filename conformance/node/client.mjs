@@ -53,7 +53,7 @@ export class Service {
     assert.deepEqual(this.broken, [], "broken envelope");
   }
 
-  mint(options = {}) {
+  createUploadURL(options = {}) {
     return this.v2.directUploads.create({ ...this.account, ...options });
   }
 
@@ -72,7 +72,7 @@ export class Service {
   }
 }
 
-// isEnvelope tells whether the body is an envelope that tells of success, or else of an error.
+// isEnvelope reports whether the body is an envelope with a success, or else with an error.
 function isEnvelope(body, success) {
   let envelope;
   try {
@@ -98,7 +98,7 @@ export async function post(url, picture) {
 
 // upload uploads a picture by a one-time URL and returns the image's id.
 export async function upload(service, options) {
-  const minted = await service.mint(options);
+  const minted = await service.createUploadURL(options);
   assert.ok(minted.uploadURL, "there is no upload URL");
   assert.equal(await post(minted.uploadURL, newPicture()), 200, "status of the upload");
   return minted.id;

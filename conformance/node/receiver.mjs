@@ -20,8 +20,7 @@ export async function eventually(otherwise, ask) {
   }
 }
 
-// A Receiver answers 200 until it is told otherwise. Its path was never used before: ports are,
-// again and again.
+// A Receiver answers 200 until the test sets another status. Its path is new, because ports are reused.
 export class Receiver {
   status = 200; // of its answers
   messages = []; // {headers, body: text, json}

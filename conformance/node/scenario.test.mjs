@@ -31,7 +31,7 @@ const uploads = {
 for (const [name, options] of Object.entries(uploads)) {
   test(`direct upload: ${name}`, async () => {
     const service = new Service();
-    const minted = await service.mint(options);
+    const minted = await service.createUploadURL(options);
     assert.ok(minted.uploadURL, "there is no upload URL");
     assert.ok(minted.id, "there is no id");
     const want = { id: minted.id, ...options };
@@ -81,13 +81,13 @@ test("list", async () => {
   const nobodys = await upload(service, {});
   assert.deepEqual(await list(service, creator, "desc", 1000), [], "the list of a new creator");
   for (let i = 0; i < 5; i++) ids.push(await upload(service, { creator }));
-  await service.mint({ creator }); // a draft, never listed
+  await service.createUploadURL({ creator }); // a draft, never listed
   assert.deepEqual(await list(service, creator, "asc", 2), ids, "the list in ascending order");
   ids.reverse();
   assert.deepEqual(await list(service, creator, "desc", 2), ids, "the list in descending order");
   assert.deepEqual(await list(service, creator, "desc", 1000), ids, "the list on one page");
   const found = await list(service, "", "desc", 1000);
-  assert.ok(found.includes(nobodys) && !found.includes(ids[0]), "the list of nobody's images");
+  assert.ok(found.includes(nobodys) && !found.includes(ids[0]), "the list of images without a creator");
   for (const id of [...ids, nobodys]) await service.delete(id);
   assert.deepEqual(await list(service, creator, "desc", 10), [], "the list after the deletions");
   service.finish();
@@ -100,14 +100,14 @@ const mistakes = {
   "unknown image": [Cloudflare.NotFoundError, (s) => s.details(`unknown/${unique()}`)],
   "unknown blob": [Cloudflare.NotFoundError, (s) => s.blob(`unknown/${unique()}`)],
   "unknown deletion": [Cloudflare.NotFoundError, (s) => s.delete(`unknown/${unique()}`)],
-  "taken id": [Cloudflare.ConflictError, (s) => s.mint({ id: taken })],
-  "expiry too soon": [Cloudflare.BadRequestError, (s) => s.mint({ expiry: inMinutes(1) })],
-  "wrong token": [Cloudflare.AuthenticationError, (s) => s.mint(), { apiToken: "no such token" }],
+  "taken id": [Cloudflare.ConflictError, (s) => s.createUploadURL({ id: taken })],
+  "expiry too soon": [Cloudflare.BadRequestError, (s) => s.createUploadURL({ expiry: inMinutes(1) })],
+  "wrong token": [Cloudflare.AuthenticationError, (s) => s.createUploadURL(), { apiToken: "no such token" }],
 };
 
 test("errors", async (t) => {
   const owner = new Service();
-  await owner.mint({ id: taken });
+  await owner.createUploadURL({ id: taken });
   for (const [name, [type, call, options]] of Object.entries(mistakes)) {
     await t.test(name, async () => {
       const service = new Service(options);

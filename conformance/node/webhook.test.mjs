@@ -1,4 +1,4 @@
-// Destinations, notification policies, and what an app's backend is told of its users' uploads.
+// Destinations, notification policies, and the events of uploads that an app's backend gets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
@@ -16,8 +16,8 @@ async function all(list) {
   return items;
 }
 
-// withHook runs a scenario with a destination and its receiver, which is sent a test event
-// meanwhile, and with what it was given to check messages with. Both are gone afterwards.
+// withHook runs a scenario with a destination and its receiver, which gets a test event, and with the secrets
+// to verify messages. It deletes both afterwards.
 async function withHook(scenario) {
   const service = new Service();
   const receiver = await Receiver.start();
@@ -49,7 +49,7 @@ async function wantDestination(service, { id, name, url, secret, signingSecret }
     assert.ok(Date.now() - Date.parse(got.created_at) < 3600_000, "when it was created");
     const raw = JSON.stringify(got);
     assert.ok(!("signing_secret" in got) && !raw.includes(secret) && !raw.includes(signingSecret),
-      `the destination tells a secret: ${raw}`);
+      `the destination shows a secret: ${raw}`);
   }
 }
 
@@ -76,7 +76,7 @@ test("webhook destination", () => withHook(async (service, hook) => {
     () => webhooks.get(hook.id, service.account));
 }));
 
-// withPolicy runs a scenario with a policy that tells a hook.
+// withPolicy runs a scenario with a policy that subscribes a hook.
 async function withPolicy(service, hook, scenario) {
   const { policies } = service.alerting;
   const fields = {
@@ -100,7 +100,7 @@ async function wantPolicy(service, { mechanisms, ...want }) {
   for (const policy of [alone, listed]) {
     const got = Object.fromEntries(Object.keys(want).map((field) => [field, policy[field]]));
     assert.deepEqual(got, want, "the policy is another");
-    assert.deepEqual(policy.mechanisms.webhooks, mechanisms.webhooks, "whom the policy tells");
+    assert.deepEqual(policy.mechanisms.webhooks, mechanisms.webhooks, "the subscribers of the policy");
     assert.ok(Date.parse(policy.modified) >= Date.parse(policy.created), "the policy's times");
   }
 }
@@ -125,8 +125,8 @@ test("webhook policy", () => withHook(async (service, hook) => {
   });
 }));
 
-// history returns a policy's entries by what was sent, page by page. What is sent meanwhile moves
-// entries to later pages: some may be seen twice.
+// history returns a policy's entries by message, page by page. Concurrent messages move entries to later
+// pages: some may be returned twice.
 async function history(service, policy, range) {
   const found = new Map();
   let seen = 0;
@@ -154,15 +154,15 @@ async function wantHistory(service, policy, began, messages) {
       `the history has ${JSON.stringify(entry)}`);
   }
   const earlier = await history(service, policy, { before: began });
-  assert.equal(earlier.size, 0, "the history tells of messages before the first");
+  assert.equal(earlier.size, 0, "the history has messages before the first");
 }
 
-// The whole way: an end user's uploads by one-time URLs, and what the app's backend is told.
+// An end user uploads by one-time URLs, and the app's backend gets the events.
 test("webhook delivery", () => withHook((service, hook) =>
   withPolicy(service, hook, async (policy) => {
     const { receiver } = hook;
     const began = new Date().toISOString();
-    const image = await service.mint();
+    const image = await service.createUploadURL();
     assert.equal(await post(image.uploadURL, Buffer.from("no picture")), 415, "what is no picture");
     const failed = await receiver.wait("image.upload.failed", image.id);
     assert.ok(failed.json.data.error.code > 0, "the code of the failure");
@@ -180,11 +180,11 @@ test("webhook delivery", () => withHook((service, hook) =>
 
     const { policies } = service.alerting;
     await policies.update(policy.id, { ...service.account, enabled: false });
-    const untold = await upload(service);
+    const unsent = await upload(service);
     await policies.update(policy.id, { ...service.account, enabled: true });
-    const told = await upload(service);
-    await receiver.wait("image.upload.succeeded", told);
-    assert.ok(!receiver.find("image.upload.succeeded", untold),
-      "an upload was told of while the policy was disabled");
-    for (const id of [image.id, untold, told]) await service.delete(id);
+    const sent = await upload(service);
+    await receiver.wait("image.upload.succeeded", sent);
+    assert.ok(!receiver.find("image.upload.succeeded", unsent),
+      "an upload was sent while the policy was disabled");
+    for (const id of [image.id, unsent, sent]) await service.delete(id);
   })));

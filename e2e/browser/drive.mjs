@@ -2,15 +2,15 @@
 //
 //   {"chromium": path, "args": [...], "steps": [{"do": name, ...}, ...]}
 //
-// does the steps one after another, each in a page of its own, and prints one JSON value a line:
-// what the page saw. A step that fails prints {"failed": reason}.
+// runs the steps one after another, each in a new page, and prints one JSON value a line: the result of
+// the page. A step that fails prints {"failed": reason}.
 import { chromium } from 'playwright-core'
 import { text } from 'node:stream/consumers'
 
 const timeout = 60_000 // ms: a busy machine takes long to read a large file
 
 const steps = {
-  // form submits the plain HTML form of a page and tells which page comes next.
+  // form submits the plain HTML form of a page and returns the next page.
   async form(page, { page: address, file }) {
     await page.goto(address)
     const bytes = Buffer.from(file.base64, 'base64')
@@ -26,7 +26,7 @@ const steps = {
     return { status: response.status(), url: page.url(), text: await page.innerText('body') }
   },
 
-  // fetch posts FormData from the script of a page and tells what the script can read.
+  // fetch posts FormData from the script of a page and returns the response that the script can read.
   async fetch(page, { page: address, target, file }) {
     await page.goto(address)
     return page.evaluate(async ({ target, file }) => {

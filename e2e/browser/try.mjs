@@ -42,7 +42,7 @@ async function open(options) {
 
 const chip = (page, word) => page.locator('.chip', { hasText: word }).waitFor()
 
-// ready waits for the print, and tells what the page shows of it.
+// ready waits for the print, and returns the text that the page shows for it.
 async function ready(page) {
   await chip(page, /^ready$/)
   await page.locator('.plate img.loaded').waitFor()

@@ -1,4 +1,4 @@
-// An example, in a module of its own: copy it into yours.
+// An example, in a separate module: copy it into yours.
 module calotype/examples/webhook-go
 
 go 1.26.0

@@ -100,7 +100,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 }
 
 func (r *receiver) verify(body []byte, header http.Header) error {
-	// Hashes have one length, so the comparison tells nothing, not even the secret's length.
+	// Hashes have one length, so the comparison reveals nothing, not even the secret's length.
 	given, want := sha256.Sum256([]byte(header.Get("cf-webhook-auth"))), sha256.Sum256([]byte(r.secret))
 	if r.secret != "" && subtle.ConstantTimeCompare(given[:], want[:]) == 0 {
 		return errors.New("cf-webhook-auth is not the secret")
@@ -124,7 +124,7 @@ func (r *receiver) handle(id string, e event) {
 	case e.Data.Event == "image.upload.failed" && e.Data.Error != nil:
 		log.Printf("%s upload of %s failed: %s, final %v", id, e.Data.ID, e.Data.Error.Reason,
 			e.Data.Error.Final)
-	default: // a test, or what a later release tells: taken, and nothing to do
+	default: // a test, or a type of a later release: accepted and ignored
 		log.Printf("%s %s", id, e.Data.Event)
 	}
 	if r.done == nil {

@@ -36,7 +36,7 @@ function handle(id, { data }) {
     case "image.upload.failed":
       console.log(`${id} upload of ${data.id} failed: ${data.error?.reason}, final ${data.error?.final}`);
       break;
-    default: // a test, or what a later release tells: taken, and nothing to do
+    default: // a test, or a type of a later release: accepted and ignored
       console.log(`${id} ${data.event}`);
   }
   done.add(id);
@@ -59,7 +59,7 @@ const server = createServer({ requestTimeout: 10_000 }, async (request, response
   } catch {
     return; // the sender is gone
   }
-  // Hashes have one length, so the comparison tells nothing, not even the secret's length.
+  // Hashes have one length, so the comparison reveals nothing, not even the secret's length.
   if (secret && !timingSafeEqual(hash(request.headers["cf-webhook-auth"] ?? ""), hash(secret))) {
     return answer(401, "cf-webhook-auth is not the secret\n");
   }

@@ -24,7 +24,7 @@ type destination struct {
 	Paused      *pause             `json:"paused,omitempty"`
 }
 
-// pause says since when, and why, a webhook is told nothing.
+// pause holds the time and the reason of a webhook's pause.
 type pause struct {
 	Since  string `json:"since"`
 	Reason string `json:"reason"`
@@ -134,7 +134,7 @@ func (f form) setSigningSecret(change *images.WebhookChange, isNew bool) error {
 	return notify.SetSigningSecret(change, *secret)
 }
 
-// emptyText is text, but for that an empty one is given.
+// emptyText is text, except that an empty value counts as given.
 func (f form) emptyText(name string) (*string, error) {
 	v, err := f.one(name)
 	if err == nil && v != nil && v.json == nil && v.text == "" {
@@ -203,7 +203,7 @@ func (a *api) changeWebhook(c *call) (any, error) {
 
 // deleteWebhook deletes a webhook. There is no result: the SDKs read the envelope.
 func (a *api) deleteWebhook(c *call) (any, error) {
-	// A stream is none to this route.
+	// This route does not find streams.
 	if _, err := a.Core.Webhook(c.Context(), c.account, c.name); err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func (a *api) rotateSigningSecret(c *call) (any, error) {
 	return createdWebhook{w.ID, notify.SigningSecret(w.SigningKeys[0])}, nil
 }
 
-// mechanism is one way of being told.
+// mechanism is a kind of notification in Cloudflare's API.
 type mechanism struct {
 	Eligible bool   `json:"eligible"`
 	Ready    bool   `json:"ready"`
@@ -244,7 +244,7 @@ type mechanism struct {
 // webhookMechanism is what SDKs call it where there is one.
 const webhookMechanism = "webhook"
 
-// listMechanisms answers that webhooks are the one way of being told.
+// listMechanisms answers that webhooks are the only kind of notification.
 func (a *api) listMechanisms(*call) (any, error) {
 	return map[string][]mechanism{"webhooks": {{true, true, webhookMechanism}}}, nil
 }

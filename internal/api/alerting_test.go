@@ -161,7 +161,7 @@ func TestWebhooks(t *testing.T) {
 		}
 		for _, log := range []string{f.log.String(), f.ask("GET", hooks, "", "").body} {
 			if strings.Contains(log, "s3cret") || strings.Contains(log, signing[6:]) {
-				t.Errorf("a secret was told: %s", log)
+				t.Errorf("the log holds a secret: %s", log)
 			}
 		}
 		if strings.Contains(f.log.String(), to.URL) {
@@ -247,7 +247,7 @@ func TestReceiversThatMayNotBeReached(t *testing.T) {
 		}
 		closed.refused(closed.json("POST", hooks,
 			`{"name": "x", "url": "http://169.254.169.254/latest"}`), 400, 5402, "-outbound-allow")
-		// A redirect is an answer that is none of 2xx.
+		// A redirect is not an answer 2xx.
 		listener, err := net.Listen("tcp", "127.0.0.2:0")
 		if err != nil {
 			t.Fatal(err)

@@ -67,8 +67,8 @@ type page[T any] struct {
 	rows     []row[T]
 }
 
-// openPage reserves memory for a page of at most so many bytes of JSON: of so many rows, each of
-// which takes at most maxRow bytes, and at most rowBase more than its JSON. The caller must close it.
+// openPage reserves memory for a page of at most most bytes of JSON and a number of rows. A row takes at most
+// maxRow bytes, and at most rowBase more than its JSON. The caller must close the page.
 func openPage[T any](
 	ctx context.Context, a *api, account string, most, rows, maxRow, rowBase int64,
 ) (*page[T], error) {
@@ -148,8 +148,8 @@ func (a *wholeAnswer) send(w *statusWriter, _ *http.Request) error {
 	return v4.Write(w, a.status, a.body)
 }
 
-// sendable makes one of a handler's result. What a request has written is not refused any more,
-// so only what is read may have to wait for memory.
+// sendable makes a sendable of a handler's result. The answer to a write is never refused, so only reads may
+// have to wait for memory.
 func (a *api) sendable(r *http.Request, account string, result any) (sendable, error) {
 	if ready, ok := result.(sendable); ok {
 		return ready, nil

@@ -144,13 +144,13 @@ func TestTheHistoryAndClaimsEndByBytes(t *testing.T) {
 	})
 }
 
-// smallPool is one of so many bytes, in which nobody waits.
+// smallPool returns a pool of size bytes without a queue.
 func smallPool(size int64) *limit.Pool {
 	return limit.New(limit.Config{Name: "answers", Size: size, Shares: []limit.Share{limit.Half}})
 }
 
-// TestAnswersShareMemory fills the memory of answers: an account that has its share is told to come
-// again.
+// TestAnswersShareMemory fills the memory of answers: an account that has used its share gets a
+// Retry-After.
 func TestAnswersShareMemory(t *testing.T) {
 	t.Parallel()
 	f := newServer(t, imagestest.New(t), Config{})

@@ -41,11 +41,11 @@ const bodyTimeout = 30 * time.Second
 // Config is what the API needs. All fields but Rate and Observe must be set.
 type Config struct {
 	Core     *images.Service
-	Notifier *notify.Notifier // tests webhooks, and makes messages of what they were told
+	Notifier *notify.Notifier // sends test events, and makes messages for the history
 	URLs     v4.URLs
 	Log      *slog.Logger
 	Rate     int // requests of a token in 5 minutes; 0 for any number
-	// Observe returns what is told of each answer on a route; nil for nobody.
+	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
 }
 
@@ -60,7 +60,7 @@ type api struct {
 	bounds          pageBounds
 }
 
-// A Handler serves the API, and tells what its requests share.
+// A Handler serves the API, and returns the pools of its requests.
 type Handler interface {
 	http.Handler
 	Pools() []*limit.Pool
@@ -105,7 +105,7 @@ func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 			a.refuse(seen, r, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()), line)
 		}
 		line.status, line.took = seen.status, time.Since(start)
-		a.observers.tell(line)
+		a.observers.call(line)
 		a.write(r.Context(), line)
 		if seen.broken {
 			// The client must not take what it has for whole.
@@ -131,8 +131,8 @@ func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 // A handler makes a result of a request and notes for the log what it learns of it.
 type handler func(w http.ResponseWriter, r *http.Request, line *logLine) (any, error)
 
-// handle finds the route, authenticates and runs the handler, in this order: nothing about an
-// account is told without a token.
+// handle finds the route, authenticates and runs the handler, in this order: without a
+// token no answer depends on an account.
 func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any, error) {
 	body, err := a.openBody(w, r)
 	if err != nil {
@@ -279,7 +279,7 @@ type logLine struct {
 	err                               error
 }
 
-// note adds an error that the client is not told of.
+// note adds an error for the log that the answer does not hold.
 func (l *logLine) note(err error) { l.err = errors.Join(l.err, err) }
 
 func (a *api) write(ctx context.Context, l *logLine) {
@@ -293,7 +293,7 @@ func (a *api) write(ctx context.Context, l *logLine) {
 	if l.err != nil {
 		level = slog.LevelError
 		if ctx.Err() != nil || l.status == http.StatusServiceUnavailable {
-			level = slog.LevelWarn // the client left, or was told to come again
+			level = slog.LevelWarn // the client left, or got a Retry-After
 		}
 		attrs = append(attrs, slog.Any("err", l.err))
 	}

@@ -68,7 +68,7 @@ func TestWireErrorHidesTheUnforeseen(t *testing.T) {
 		&errs.Error{Kind: errs.AccountUnknown, Msg: "CANARY"},
 	} {
 		if e := wireError(r, err); strings.Contains(e.Message, "CANARY") {
-			t.Errorf("%v tells %q", err, e.Message)
+			t.Errorf("%v shows %q", err, e.Message)
 		}
 	}
 	e := wireError(r, errors.New("x"))
@@ -118,7 +118,7 @@ func TestAuthorize(t *testing.T) {
 		{images.Admin, images.Write, testAccount, ""},
 		{images.Read, images.Write, testAccount, "write"},
 		{images.Admin, images.Read, "0" + testAccount[1:] + "0", authentication},
-		{images.Read, images.Write, "other", authentication}, // not the scope: that would tell
+		{images.Read, images.Write, "other", authentication}, // not the scope, which would reveal that the account exists
 	} {
 		err := authorize(images.Token{Account: testAccount, Scope: c.has}, c.account, c.need)
 		if (err == nil) != (c.want == "") {
@@ -131,7 +131,7 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
-// TestGateway asks for what is refused before the core is asked: there is none here.
+// TestGateway: requests that are refused before the core, which is missing here.
 func TestGateway(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -159,7 +159,7 @@ func TestGateway(t *testing.T) {
 		t.Error("a secret of the request became its id")
 	}
 	if strings.Contains(log.String(), "CANARY") {
-		t.Errorf("the log tells too much:\n%s", &log)
+		t.Errorf("the log holds too much:\n%s", &log)
 	}
 	for _, part := range []string{"request_id=" + w.Header().Get("X-Request-Id"),
 		"method=GET", `route=accounts/{account}/images/v1/{id...}`, "status=400", "code=9106"} {
@@ -185,7 +185,7 @@ func TestPanic(t *testing.T) {
 	wantError(t, w, got, 500, 5500)
 	id := w.Header().Get("X-Request-Id")
 	if got.Errors[0].Message != "Internal Server Error; the request's id is "+id {
-		t.Errorf("the client is told %q", got.Errors[0].Message)
+		t.Errorf("the message is %q", got.Errors[0].Message)
 	}
 	for _, part := range []string{"CAUSE", "api_test.go", id,
 		"level=ERROR", "status=500", "code=5500"} {

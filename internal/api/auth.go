@@ -32,9 +32,9 @@ func (a *api) authenticate(r *http.Request, batch bool) (images.Token, limited, 
 	return token, limited{a.rate, token.Key}, err
 }
 
-// credentials returns the secret that a request carries, "" when it carries none. SDKs send a
-// bearer token, a key with an e-mail address, or a service key, and some all at once: Bearer wins.
-// An empty bearer token is none: it comes from an unset variable in somebody's shell.
+// credentials returns the secret of a request, "" without one. SDKs send a bearer token, a key with an e-mail
+// address, or a service key, and some send all of them: the bearer token has precedence. An empty bearer
+// token counts as missing, because an unset variable in a shell produces one.
 func credentials(h http.Header) string {
 	scheme, secret, _ := strings.Cut(strings.TrimSpace(h.Get("Authorization")), " ")
 	if strings.EqualFold(scheme, "Bearer") {
@@ -50,8 +50,8 @@ func credentials(h http.Header) string {
 	return ""
 }
 
-// authorize refuses a token that is of another account than the path names, or whose scope is too
-// small. Whether the account in the path exists is not told.
+// authorize refuses a token of another account than the path's, and a token without the needed scope. The
+// refusal does not depend on whether the account in the path exists.
 func authorize(t images.Token, account string, need images.Scope) error {
 	if t.Account != account {
 		return errs.Errorf(errs.Forbidden, authentication)

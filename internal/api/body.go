@@ -12,12 +12,11 @@ import (
 	"calotype/internal/v4"
 )
 
-// maxBody bounds the body of a request, in bytes, but for one that carries a picture.
+// maxBody limits the body of a request without a picture, in bytes.
 const maxBody = 64 << 10
 
-// A body is a request's body, not yet read. It must come in within a time, which also holds for
-// net/http when it throws away what nobody read. With the body's end net/http lifts the deadline,
-// so that it does not end what a handler then does.
+// A body is an unread request body. It has a deadline, which also applies when net/http discards an unread
+// rest. At the end of the body net/http removes the deadline, so that it does not interrupt the handler.
 type body struct {
 	request *http.Request
 	time    time.Duration

@@ -30,9 +30,9 @@ func (a *api) editImage(c *call) (any, error) {
 	return shown[0], nil
 }
 
-// newEdit reads the fields of an edit. What is not there stays; null or empty means none, but for
-// requireSignedURLs, which always has a value and stays then too. Terraform sends all that it once
-// created the image with, id and url among it: those are ignored.
+// newEdit reads the fields of an edit. An absent field is unchanged; a null or empty one is removed, except
+// requireSignedURLs, which always has a value and is unchanged then too. Terraform sends all fields of the
+// creation, also id and url, which are ignored.
 func newEdit(f form) (e images.Edit, err error) {
 	if err := f.refuse("policy"); err != nil {
 		return e, err

@@ -211,7 +211,7 @@ func TestCreateFromURL(t *testing.T) {
 		f.want(ask(jsonType, `{"url":"`+base+`/cat.jpg","requireSignedURLs":true}`), 200, 0)
 		f.want(ask(urlencoded, "metadata=&creator=&url="+strings.ReplaceAll(base, "&", "%26")+"/cat.jpg"),
 			200, 0)
-		empty, body := pictureForm(nil, "url", base+"/cat.jpg") // a file that nobody chose
+		empty, body := pictureForm(nil, "url", base+"/cat.jpg") // an input without a chosen file
 		f.want(ask(empty, body), 200, 0)
 
 		contentType, both := pictureForm(picture, "url", base+"/cat.jpg")

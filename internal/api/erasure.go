@@ -5,7 +5,7 @@ import (
 	"calotype/internal/v4"
 )
 
-// eraseCreator takes out all images and drafts of a creator, and answers with a receipt.
+// eraseCreator erases all images and drafts of a creator, and answers with a receipt.
 func (a *api) eraseCreator(c *call) (any, error) {
 	query, err := erasureQuery(c.URL.RawQuery)
 	if err != nil {

@@ -39,7 +39,7 @@ const (
 	authentication = "Authentication error"
 )
 
-// wireError returns what the client is told of err.
+// wireError returns the wire form of err for the client.
 func wireError(r *http.Request, err error) *v4.Error {
 	var method *methodError
 	if errors.As(err, &method) {
@@ -49,7 +49,7 @@ func wireError(r *http.Request, err error) *v4.Error {
 	switch kind := errs.AsError(err).Kind; {
 	case kind == errs.Internal && errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		err = errs.Errorf(errs.Aborted, "The client ended the request before it was answered.")
-	case kind == errs.AccountUnknown: // not to be told from another's account
+	case kind == errs.AccountUnknown: // same answer as for another's account
 		err = errs.Errorf(errs.AccountUnknown, authentication)
 	}
 	return v4.Refusal(err)

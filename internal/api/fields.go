@@ -8,12 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// one returns the field of a name, nil when there is none or null.
+// one returns the field of a name, nil if it is absent or null.
 func (f form) one(name string) (*field, error) {
 	return f.find(name, func(given string) bool { return given == name })
 }
 
-// find returns the one field whose name is, nil when there is none or null.
+// find returns the field whose name matches is, nil if it is absent or null.
 func (f form) find(name string, is func(given string) bool) (*field, error) {
 	var found *field
 	for i := range f {

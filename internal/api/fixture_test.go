@@ -40,7 +40,7 @@ type fixture struct {
 	log  *syncBuffer
 	now  *clock
 
-	notifier *notify.Notifier // tells nobody: Run is the test's
+	notifier *notify.Notifier // sends nothing until a test calls Run
 }
 
 // newNotifier returns one that may reach the networks allow, for the core and URLs of c.

@@ -104,7 +104,7 @@ func splitParts(s string) ([]part, error) {
 		case !bracket:
 			return nil, fmt.Errorf("a key is empty")
 		case s != "":
-			// Two elements of two fields each could not be told from four of one.
+			// Two elements of two fields each could not be distinguished from four of one.
 			return nil, fmt.Errorf("only the last part may be []")
 		default:
 			path = append(path, part{next: true})

@@ -28,8 +28,8 @@ type field struct {
 }
 
 // A form is the fields of a write request in the order they came. Known clients use all three
-// encodings for the same fields, so no handler asks which it was. A JSON null is as good as no
-// field, since SDKs send it for what was not given; only an edit tells the two apart.
+// encodings for the same fields, so handlers do not depend on the encoding. A JSON null counts as an absent
+// field, because SDKs send it for absent values; only an edit distinguishes the two.
 type form []field
 
 // isNull reports whether the value is a JSON null.

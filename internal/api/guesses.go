@@ -22,9 +22,9 @@ const (
 	maxGoodSecrets = 10_000
 )
 
-// guesses bound how often an address may try a wrong token. Over it, no token is looked up but those
-// that were right on this node before: a client that shares the address of an attacker, behind a
-// proxy that is not trusted, goes on.
+// guesses limits the wrong tokens of an address. Over the limit, only tokens that were valid on this node
+// before are looked up: so a client with the address of an attacker, behind a proxy that is not trusted, can
+// continue.
 type guesses struct {
 	wrong *limit.Rates
 
@@ -74,7 +74,7 @@ func (g *guesses) known(sum [sha256.Size]byte) bool {
 	return ok
 }
 
-// remember keeps a right secret. When there are too many it begins anew.
+// remember stores the hash of a valid secret. If there are too many, it first deletes all.
 func (g *guesses) remember(sum [sha256.Size]byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

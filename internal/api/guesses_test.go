@@ -13,8 +13,8 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// An address that has sent too many wrong tokens is not told any more which ones are wrong. Others,
-// and tokens that were right before, go on.
+// An address that has sent too many wrong tokens gets the same refusal for all tokens. Other addresses, and
+// tokens that were valid before, are not affected.
 func TestGuessesOfAnAddressAreBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

@@ -184,7 +184,7 @@ func (p parameters) time(name string) (time.Time, error) {
 	return t, nil
 }
 
-// replay sends again what was told before, all that fits each of the fields.
+// replay sends deliveries again that match all of the fields.
 func (a *api) replay(c *call) (any, error) {
 	f, err := c.body.form()
 	if err != nil {

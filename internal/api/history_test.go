@@ -76,7 +76,7 @@ func TestHistory(t *testing.T) {
 		f.pagesOfHistory(all)
 		for _, body := range []string{f.ask("GET", history, "", "").body, f.log.String()} {
 			if strings.Contains(body, "s3cret") || strings.Contains(body, signing[6:]) {
-				t.Errorf("a secret was told: %s", body)
+				t.Errorf("the history holds a secret: %s", body)
 			}
 		}
 	})

@@ -5,7 +5,7 @@ import (
 	"calotype/internal/v4"
 )
 
-// showImage answers with an image or draft; with wait, as soon as it is a draft no more.
+// showImage answers with an image or draft; with wait, as soon as it is no longer a draft.
 func (a *api) showImage(c *call) (any, error) {
 	wait, err := waitOf(c.URL.RawQuery)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// An attempt is how somebody with a token of another account would ask a route for a victim's
-// things: the last part of the path, with {id} for the victim's image, and a body that is right.
+// An attempt is a request with a token of another account for a victim's data: the last part of the path,
+// with {id} for the victim's image, and a valid body.
 type attempt struct{ path, contentType, body string }
 
 // makes is 1 for an attempt that makes something of the victim's id.
@@ -204,7 +204,7 @@ func (v victim) state(t *testing.T, f *fixture) string {
 	return all.String()
 }
 
-// holds reports whether an answer tells anything of the victim.
+// holds reports whether an answer holds data of the victim.
 func (v victim) holds(body string) bool {
 	for _, secret := range append([]string{canary, v.id, v.hash, "picture 000007"}, v.images...) {
 		if strings.Contains(body, secret) {
@@ -224,7 +224,7 @@ func TestATokenNeverSeesAnotherAccount(t *testing.T) {
 			t.Fatalf("the victim has nothing to be seen: %s", before)
 		}
 		batch := batchTokenOf(t, f, testToken)
-		nobody := strings.Repeat("0", 32)
+		unknown := strings.Repeat("0", 32)
 		routes := (&api{}).list()
 		// What makes things of the same id comes last, or these would be found.
 		slices.SortStableFunc(routes, func(a, b route) int {
@@ -248,8 +248,8 @@ func TestATokenNeverSeesAnotherAccount(t *testing.T) {
 				} else {
 					theirs := at(Prefix+"accounts/"+v.id+"/", testToken)
 					f.want(theirs, 403, 10000)
-					if none := at(Prefix+"accounts/"+nobody+"/", testToken); none.body != theirs.body {
-						t.Errorf("%s tells an account from none: %s, %s", key, theirs.body, none.body)
+					if none := at(Prefix+"accounts/"+unknown+"/", testToken); none.body != theirs.body {
+						t.Errorf("%s distinguishes an account from a missing one: %s, %s", key, theirs.body, none.body)
 					}
 				}
 				own := at(base, testToken)

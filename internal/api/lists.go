@@ -113,7 +113,7 @@ type imagePage struct {
 	err        error // why an image could not be weighed
 }
 
-// openImages opens a page of so many images, of at most so many bytes of JSON.
+// openImages opens a page of at most perPage images and at most most bytes of JSON.
 func (a *api) openImages(c *call, perPage int, most int64) (*imagePage, error) {
 	account, err := a.Core.Account(c.Context(), c.account)
 	if err != nil {
@@ -206,7 +206,7 @@ func parseQuery(raw string) (url.Values, error) {
 	return values, nil
 }
 
-// checkParameter refuses a parameter that is none of the names.
+// checkParameter refuses a parameter that is not one of the names.
 func checkParameter(name string, names []string) error {
 	switch {
 	case slices.Contains(names, name):

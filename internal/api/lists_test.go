@@ -214,7 +214,7 @@ func TestUnknownParameters(t *testing.T) {
 	})
 }
 
-// notLists are routes with no part in their path that tell one thing.
+// notLists are routes without a parameter in their path that are not lists.
 var notLists = []string{"/config", "/stats", "/batch_token", "/verify", "/eligible", "/available_alerts"}
 
 // TestDraftList: drafts are listed as in details, with what was refused.

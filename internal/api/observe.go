@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// observers are told of each answer. Their number is that of the routes and one more, for what no
-// route is found for: what clients send names none.
+// observers are called for each answer. There is one for each route, and one for requests without a route:
+// their names never come from clients.
 type observers map[routeName]func(status int, took time.Duration)
 
 type routeName struct{ method, pattern string }
 
-// observe asks for an observer of each route, under the name of its method and its path below the
-// account; nil when nobody observes.
+// observe creates the observer of each route, named by its method and its path below the account; nil
+// without Observe.
 func observe(
 	ask func(route string) func(status int, took time.Duration), routes []route,
 ) observers {
@@ -27,8 +27,8 @@ func observe(
 	return all
 }
 
-// tell tells the observer of a request's route.
-func (o observers) tell(l *logLine) {
+// call calls the observer of a request's route.
+func (o observers) call(l *logLine) {
 	if fn := o[routeName{l.verb, l.route}]; fn != nil {
 		fn(l.status, l.took)
 	}

@@ -13,17 +13,17 @@ import (
 	"calotype/internal/errs"
 )
 
-// TestObserve: each answer is told of under its route, whose names are known from the start, and
-// what no route is found for under "none".
+// TestObserve: each answer is observed with its route, whose names are fixed at the start; requests without a
+// route with "none".
 func TestObserve(t *testing.T) {
 	t.Parallel()
-	var asked, told []string
+	var asked, got []string
 	f := newFixture(t, filepath.Join(t.TempDir(), "calotype.db"))
 	log := slog.New(slog.DiscardHandler)
 	h := New(Config{Core: f.core, Log: log, Observe: func(route string) func(int, time.Duration) {
 		asked = append(asked, route)
 		return func(status int, took time.Duration) {
-			told = append(told, fmt.Sprint(route, " ", status))
+			got = append(got, fmt.Sprint(route, " ", status))
 			if took < 0 || took > time.Hour {
 				t.Errorf("%s took %v", route, took)
 			}
@@ -47,8 +47,8 @@ func TestObserve(t *testing.T) {
 		"GET images/v1/{id...} 404", "GET images/v1/{id...} 404", "DELETE images/v1/{id...} 404",
 		"GET images/v1/{id...}/blob 404", "none 405", "none 404", "GET images/v2 400",
 	}
-	if !slices.Equal(told, want) {
-		t.Errorf("told %q\nwant %q", told, want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
 	}
 }
 

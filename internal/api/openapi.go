@@ -28,6 +28,6 @@ func ServeOpenAPI(w http.ResponseWriter, r *http.Request) {
 	h.Set("Access-Control-Allow-Origin", "*") // viewers of such descriptions run in browsers
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodGet {
-		_, _ = w.Write(openAPI) // nobody to tell
+		_, _ = w.Write(openAPI) // the error cannot be reported
 	}
 }

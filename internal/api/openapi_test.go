@@ -81,7 +81,7 @@ func TestOpenAPISchemas(t *testing.T) {
 			}
 			err := d.Check(o, status, []byte(`{"success": "perhaps"}`))
 			if err == nil || !strings.Contains(err.Error(), "not as described") {
-				t.Errorf("%s: an answer that is none: %v", o, err)
+				t.Errorf("%s: an invalid answer: %v", o, err)
 			}
 		}
 	}

@@ -23,7 +23,7 @@ type policy struct {
 	Modified      string           `json:"modified"`
 }
 
-// policyMechanisms are whom a policy tells. Of the last two there are none.
+// policyMechanisms are the subscribers of a policy. The last two lists are always empty.
 type policyMechanisms struct {
 	Webhooks  []onlyID `json:"webhooks"`
 	Email     []onlyID `json:"email"`
@@ -70,7 +70,7 @@ func (a *api) createPolicy(c *call) (any, error) {
 	case change.Enabled == nil:
 		return nil, missing("enabled", "true or false")
 	case change.Webhooks == nil:
-		return nil, missing("mechanisms", `whom to tell, such as {"webhooks":[{"id":"..."}]}`)
+		return nil, missing("mechanisms", `the webhooks to notify, such as {"webhooks":[{"id":"..."}]}`)
 	}
 	p, err := a.Core.CreateNotificationPolicy(c.Context(), c.account, change)
 	if err != nil {
@@ -79,8 +79,8 @@ func (a *api) createPolicy(c *call) (any, error) {
 	return onlyID{p.ID}, nil
 }
 
-// readPolicy reads the fields of a policy. What would narrow it and cannot is refused: a filter
-// that is ignored would tell too much.
+// readPolicy reads the fields of a policy. A filter is refused: a policy with an ignored
+// filter would send too much.
 func readPolicy(c *call) (change images.PolicyChange, alertType *string, err error) {
 	f, err := c.body.form()
 	if err != nil {
@@ -144,7 +144,7 @@ func isNothing(value json.RawMessage) bool {
 	return json.Unmarshal(value, &list) == nil && len(list) == 0
 }
 
-// mechanisms returns the ids of the webhooks that a policy tells, nil when none were given.
+// mechanisms returns the ids of a policy's webhooks, nil if the field is absent.
 func (f form) mechanisms() (*[]string, error) {
 	whole, err := f.object("mechanisms")
 	if err != nil || whole == nil {

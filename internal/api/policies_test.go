@@ -57,7 +57,7 @@ func TestPolicies(t *testing.T) {
 		// A webhook that goes takes itself out of the policies.
 		f.want(f.ask("DELETE", hooks+"/"+second, "", ""), 200, 0)
 		if now = result[policy](t, f.ask("GET", path, "", "")); len(now.Mechanisms.Webhooks) != 0 {
-			t.Errorf("a policy tells a webhook that is gone: %+v", now)
+			t.Errorf("a policy has a deleted webhook: %+v", now)
 		}
 		f.want(f.ask("DELETE", path, "", ""), 200, 0)
 		f.want(f.ask("GET", path, "", ""), 404, 5404)

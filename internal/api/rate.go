@@ -35,8 +35,8 @@ type limited struct {
 	key string
 }
 
-// take counts a request of the token and tells the client in headers what is left. Refused with
-// 429, which says when to come again.
+// take counts a request of the token and sets the headers with the remaining number. Over the limit it
+// returns a 429 with Retry-After.
 func (l limited) take(h http.Header, now time.Time) error {
 	if l.rateLimit == nil {
 		return nil

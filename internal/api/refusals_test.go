@@ -23,7 +23,7 @@ type routeCase struct {
 	body bodyKind
 	// What is answered to who may ask, without a query and a body; the id is unknown.
 	status, code int
-	// In the path, in place of one that is unknown.
+	// In the path, instead of an unknown name.
 	name string
 }
 
@@ -161,7 +161,7 @@ func refusesStrangers(f *fixture, r route, c routeCase, reader string) {
 	path, none := c.path(r, testAccount), [2]string{}
 	f.try(r, "no token", path, "", none, http.StatusBadRequest, 9106)
 	f.try(r, "an unknown token", path, "unknown", none, http.StatusUnauthorized, 10000)
-	f.try(r, "a token that nobody can have", path, "\xff\x80", none, http.StatusUnauthorized, 10000)
+	f.try(r, "an impossible token", path, "\xff\x80", none, http.StatusUnauthorized, 10000)
 	if strings.Contains(r.pattern, "{account}") {
 		for _, other := range []string{
 			strings.Repeat("0", 32), testAccount[1:], strings.ToUpper(testAccount), "%00", "%FF",
@@ -175,7 +175,7 @@ func refusesStrangers(f *fixture, r route, c routeCase, reader string) {
 	} else {
 		f.try(r, "a read token", path, reader, none, http.StatusForbidden, 10000)
 	}
-	f.try(r, "whoever may ask", path, testToken, none, c.status, c.code)
+	f.try(r, "a valid token", path, testToken, none, c.status, c.code)
 	f.try(route{method: "PROPFIND"}, "another method", path, testToken, none,
 		http.StatusMethodNotAllowed, codeMethod)
 }
@@ -192,7 +192,7 @@ func refusesIDs(f *fixture, r route) {
 	}
 }
 
-// refusesBodies tries bodies that are too large, and of a type that is none of ours.
+// refusesBodies tries bodies that are too large, and of a type that is not supported.
 func refusesBodies(f *fixture, r route, c routeCase) {
 	f.t.Helper()
 	path, large := c.path(r, testAccount), strings.Repeat("x", maxBody+1)

@@ -53,8 +53,8 @@ func (a *api) list() []route {
 	}...)
 }
 
-// alertingRoutes are those about webhooks. What streams and webhooks were sent, and the streams, are
-// told to who may read: no secret is among it.
+// alertingRoutes are those about webhooks. The history and the streams need the scope read
+// only, because they hold no secrets.
 func (a *api) alertingRoutes() []route {
 	const (
 		alerting = "accounts/{account}/alerting/v3/"
@@ -93,8 +93,8 @@ type params struct {
 	name    string // of a variant, a signing key or a stream; the id of a webhook or a policy
 }
 
-// find returns the route of a path as it came, still escaped. The refusals tell no more than this
-// list does: that there is no such route, or not for this method.
+// find returns the route of a path in its escaped form. The refusals depend only on this list: there is no such
+// route, or not for this method.
 func find(routes []route, method, escapedPath string) (route, params, error) {
 	if method == http.MethodHead {
 		method = http.MethodGet

@@ -159,7 +159,7 @@ func FuzzSplitPath(f *testing.F) {
 	routes := (&api{}).list()
 	f.Fuzz(func(t *testing.T, id string) {
 		const under = Prefix + "accounts/" + testAccount + "/images/v1/"
-		// As a path that somebody made up: no panic, and what is found is never empty.
+		// An arbitrary path: no panic, and the found parameters are never empty.
 		if r, p, err := find(routes, "GET", under+id); err == nil {
 			if (p.id == "") == strings.Contains(r.pattern, "{id...}") || p.account != testAccount {
 				t.Errorf("%q: %s with %+v", id, r.pattern, p)

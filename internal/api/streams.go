@@ -12,8 +12,8 @@ import (
 	"calotype/internal/v4"
 )
 
-// eventStream is a stream in an answer. Unlike a webhook's, its signing secret comes at each
-// opening: whoever may open it gets what it would sign.
+// eventStream is a stream in an answer. Unlike a webhook's, its signing secret is in the answer of each
+// opening: a client that may open the stream gets all signed messages anyway.
 type eventStream struct {
 	ID            string             `json:"id"`
 	Name          string             `json:"name"`
@@ -58,7 +58,7 @@ func (a *api) openStream(c *call) (any, error) {
 	return shown, nil
 }
 
-// deleteStream deletes a stream, with what nobody has asked for.
+// deleteStream deletes a stream with its pending deliveries.
 func (a *api) deleteStream(c *call) (any, error) {
 	w, err := a.Core.Stream(c.Context(), c.account, c.name)
 	if err != nil {
@@ -67,7 +67,7 @@ func (a *api) deleteStream(c *call) (any, error) {
 	return nil, a.Core.DeleteWebhook(c.Context(), c.account, w.ID)
 }
 
-// claimedDelivery is what a receiver is to be told: as a webhook's would be.
+// claimedDelivery is a message for a receiver, in the form of a webhook's message.
 type claimedDelivery struct {
 	EventID string            `json:"event_id"`
 	Attempt int               `json:"attempt"`
@@ -162,7 +162,7 @@ func (f form) number(name string, least, most int) (int, error) {
 	return n, nil
 }
 
-// reportedAttempt is what became of a delivery, as a client reports it.
+// reportedAttempt is the result of a delivery that a client reports.
 type reportedAttempt struct {
 	EventID    string `json:"event_id"`
 	Attempt    int    `json:"attempt"`
@@ -197,7 +197,7 @@ func isEventID(s string) bool {
 	})
 }
 
-// settleStream writes down what became of deliveries that were claimed.
+// settleStream records the results of claimed deliveries.
 func (a *api) settleStream(c *call) (any, error) {
 	f, err := c.body.form()
 	if err != nil {
@@ -236,7 +236,7 @@ func (f form) attempts() (reported []reportedAttempt, err error) {
 		return nil, err
 	}
 	if v == nil {
-		return nil, missing("attempts", "a list of what became of what was claimed")
+		return nil, missing("attempts", "a list of the results of claimed deliveries")
 	}
 	if err := json.Unmarshal([]byte(v.value()), &reported); err != nil {
 		return nil, invalid(`attempts must be a list such as [{"event_id":"...","attempt":1,` +

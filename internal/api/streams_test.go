@@ -47,7 +47,7 @@ func TestStreams(t *testing.T) {
 		if len(all) != 1 || all[0].ID != opened.ID || all[0].SigningSecret != "" {
 			t.Errorf("there are %+v", all)
 		}
-		// To the other routes it is none.
+		// The other routes do not find it.
 		for _, r := range []reply{
 			f.ask("GET", hooks+"/"+opened.ID, "", ""), f.ask("DELETE", hooks+"/"+opened.ID, "", ""),
 			f.ask("POST", hooks+"/"+opened.ID+"/test", "", ""),

@@ -17,7 +17,7 @@ const (
 	pictureTime = time.Hour
 )
 
-// counted counts what becomes of the uploads of a handler.
+// counted counts the results of a handler's uploads.
 func (a *api) counted(handler func(*call) (any, error)) func(*call) (any, error) {
 	return func(c *call) (any, error) {
 		result, err := handler(c)
@@ -76,7 +76,7 @@ func (a *api) uploadImage(c *call) (img images.Image, err error) {
 		return img, wrong
 	case from == nil && err != nil:
 		return img, err
-	case from != nil && upload.Size() == 0: // a browser sends a file that nobody chose, empty
+	case from != nil && upload.Size() == 0: // a browser sends an empty file for an input without a chosen one
 		upload.Close()
 		return a.fetch(c, *from, fields)
 	case from != nil:

@@ -50,7 +50,7 @@ const (
 	RateLimited      // done too often; ask again after RetryAfter
 	Busy             // too much to do; ask again after RetryAfter
 	NoSpace          // out of disk
-	KindCount        // the number of kinds, without a kind of its own
+	KindCount        // the number of kinds, not a kind
 )
 
 // Kinds returns all kinds, for tests that walk the tables.
@@ -120,7 +120,7 @@ func IsNoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || sqldb.IsFull(err)
 }
 
-// exhausted reports whether the process, or the machine, may open no more files now.
+// exhausted reports whether the process, or the machine, cannot open further files now.
 func exhausted(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
@@ -134,7 +134,7 @@ var kindNames = [KindCount]string{
 	WebhookNotFound: "webhook-not-found", PolicyNotFound: "policy-not-found",
 	WebhookRefused: "webhook-refused",
 	TicketUnknown:  "ticket-unknown", TicketUsed: "ticket-used", TicketInvalid: "ticket-dead",
-	TicketBusy: "ticket-crowded", NotForm: "not-form", TooLarge: "too-large",
+	TicketBusy: "ticket-busy", NotForm: "not-form", TooLarge: "too-large",
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
 	Undecodable: "undecodable", OverLimits: "over-limits", FetchFailed: "fetch-failed",
 	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",
@@ -145,7 +145,7 @@ var kindNames = [KindCount]string{
 // String returns the name of k, such as "ticket-used".
 func (k Kind) String() string { return kindNames[k] }
 
-// KindNamed returns the kind of a name; Internal when there is none.
+// KindNamed returns the kind of a name; Internal for an unknown name.
 func KindNamed(name string) Kind {
 	for k, n := range kindNames {
 		if n == name {

@@ -11,7 +11,7 @@ import (
 	"calotype/internal/errs"
 )
 
-// Who comes when no more files can be opened may come again: nothing is wrong with the request.
+// A request during a lack of file descriptors may be retried: the request has no fault.
 func TestTooManyOpenFilesIsBusy(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{unix.EMFILE, unix.ENFILE} {

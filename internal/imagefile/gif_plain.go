@@ -52,7 +52,7 @@ type gifPlainer struct {
 // A gifPicture is an image with the graphic control that governs it.
 type gifPicture struct {
 	gifBlock
-	control []byte // flags, delay (16 bits), transparent colour; nil when there is none
+	control []byte // flags, delay (16 bits), transparent colour; nil if absent
 }
 
 const (

@@ -19,8 +19,8 @@ type Header struct {
 	// imir and clap for HEIC and AVIF, before EXIF orientation for the rest. The canvas of a GIF
 	// is grown to hold every frame, should one stick out of it.
 	Width, Height int
-	// Orientation is the EXIF orientation, 1 to 8; 1 when there is none or it is not valid.
-	// Always 1 for HEIC and AVIF, whose container has turned the picture already.
+	// Orientation is the EXIF orientation, 1 to 8; 1 if it is absent or not valid.
+	// Always 1 for HEIC and AVIF, because decoders apply the rotation of their container.
 	Orientation int
 	// Frames is 1 for a still picture. An animated PNG counts as a still.
 	Frames int

@@ -88,8 +88,8 @@ func av1UnitOf(b []byte) (u av1Unit, ok bool) {
 	return u, !r.over
 }
 
-// av1Sequence reads the size in a sequence header, section 5.5 of the AV1 specification; zero where
-// there is none.
+// av1Sequence reads the size in a sequence header, section 5.5 of the AV1 specification; zero if
+// it is absent.
 func av1Sequence(b []byte) codedSize {
 	r := &bitReader{b: b}
 	r.skip(3 + 1) // profile, still picture

@@ -173,9 +173,9 @@ func heifCases(t testing.TB) []headerCase {
 			MaxPixels: 64 * 64}}, // the encoder pads to 64 x 64 and cuts by clap
 		{"avif", sampleStill(avifBrands, "av01", ispe(30, 20)).bytes(), avif(30, 20)},
 		{"heic", sampleStill(heicBrands, "hvc1", ispe(30, 20)).bytes(), heic(30, 20, 0)},
-		{"the item tells avif", sampleStill("mif1\x00\x00\x00\x00mif1", "av01",
+		{"the item type is avif", sampleStill("mif1\x00\x00\x00\x00mif1", "av01",
 			ispe(30, 20)).bytes(), avif(30, 20)},
-		{"the item tells heic", sampleStill("mif1\x00\x00\x00\x00avif", "hvc1",
+		{"the item type is heic", sampleStill("mif1\x00\x00\x00\x00avif", "hvc1",
 			ispe(30, 20)).bytes(), heic(30, 20, 0)},
 		{"avif, turned", sampleStill(avifBrands, "av01", irot(3), ispe(30, 20)).bytes(),
 			avif(20, 30)},

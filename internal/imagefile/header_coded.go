@@ -19,7 +19,7 @@ const (
 	maxParameterBytes = 4 << 10
 )
 
-// A codedSize is a width and a height that a decoder is told, 0 where it is told none.
+// A codedSize is a width and a height in the bitstream that a decoder reads, 0 if absent.
 type codedSize struct{ w, h uint32 }
 
 // largest returns the one with more pixels.
@@ -38,8 +38,8 @@ func (s codedSize) holds(w, h uint32) bool {
 	return side(s.w, w) && side(s.h, h)
 }
 
-// checkCoded refuses an item whose decoder is told another size than the container states: the
-// decoder would go by the first, and limits and memory by the second.
+// checkCoded refuses an item whose bitstream has another size than the container states: the decoder
+// uses the first one, limits and estimates of memory the second one.
 func (t *heifTables) checkCoded(it *heifItem, w, h uint32) error {
 	s, err := t.codedSize(it)
 	if err == nil && s != (codedSize{}) && !s.holds(w, h) {
@@ -49,7 +49,7 @@ func (t *heifTables) checkCoded(it *heifItem, w, h uint32) error {
 	return err
 }
 
-// codedSize returns the largest size that the decoder of an item is told.
+// codedSize returns the largest size in the bitstream of an item.
 func (t *heifTables) codedSize(it *heifItem) (codedSize, error) {
 	if it.sized {
 		return it.coded, nil

@@ -116,7 +116,7 @@ func TestAV1SequenceHeaders(t *testing.T) {
 	}
 }
 
-// hevcSample makes a sequence parameter set with so many temporal layers.
+// hevcSample makes a sequence parameter set with a number of temporal layers.
 func hevcSample(layers, chroma, width, height int) []byte {
 	w := &bitWriter{}
 	w.put(0, 4)
@@ -205,8 +205,8 @@ func coded(kind string, config []byte, data ...[]byte) []byte {
 	return s.bytes()
 }
 
-// TestLiesAboutTheSize: a file whose decoder would make another size than the container states is
-// refused, wherever the decoder is told.
+// TestLiesAboutTheSize: a file whose bitstream has another size than the container states is refused,
+// wherever the bitstream has the size.
 func TestLiesAboutTheSize(t *testing.T) {
 	t.Parallel()
 	large := av1Sample{timing: true, display: true}.sequence(7000, 7000)
@@ -218,8 +218,8 @@ func TestLiesAboutTheSize(t *testing.T) {
 		file []byte
 		lies bool
 	}{
-		"AVIF, true":     {coded("av01", none, av1Units(1, small), av1Units(6, slice)), false},
-		"AVIF, not told": {coded("av01", none, av1Units(6, slice)), false},
+		"AVIF, true":           {coded("av01", none, av1Units(1, small), av1Units(6, slice)), false},
+		"AVIF, without a size": {coded("av01", none, av1Units(6, slice)), false},
 		"AVIF, in the property": {
 			coded("av01", join(none, av1Units(1, large)), av1Units(1, small)), true},
 		"AVIF, in the data": {coded("av01", none, av1Units(1, large)), true},
@@ -228,7 +228,7 @@ func TestLiesAboutTheSize(t *testing.T) {
 		"AVIF, without a length": {
 			coded("av01", none, av1Units(6, slice), []byte{1 << 3}, large), true},
 		"HEIC, true":            {coded("hvc1", hvcC(smallSet), hevcUnits(slice)), false},
-		"HEIC, not told":        {coded("hvc1", hvcC(), hevcUnits(slice)), false},
+		"HEIC, without a size":  {coded("hvc1", hvcC(), hevcUnits(slice)), false},
 		"HEIC, in the property": {coded("hvc1", hvcC(smallSet, largeSet), hevcUnits(slice)), true},
 		"HEIC, in the data":     {coded("hvc1", hvcC(smallSet), hevcUnits(slice, largeSet, slice)), true},
 	} {
@@ -302,7 +302,7 @@ func TestCodedSizesOfRealFiles(t *testing.T) {
 	if err != nil || os.Getenv("CALOTYPE_CORPUS") == "" {
 		t.Skip("no corpus: ", err)
 	}
-	told := 0
+	found := 0
 	for _, name := range names {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -317,11 +317,11 @@ func TestCodedSizesOfRealFiles(t *testing.T) {
 			it = tables.items[id]
 		}
 		if s, err := tables.codedSize(it); err == nil && s != (codedSize{}) {
-			told++
+			found++
 		}
 	}
-	if told < 15 {
-		t.Errorf("the coded size is found in %d of %d files only", told, len(names))
+	if found < 15 {
+		t.Errorf("the coded size is found in %d of %d files only", found, len(names))
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 // maxFtypBytes bounds the first box, which lists the brands of the file.
 const maxFtypBytes = 1024
 
-// heifBrands are the brands of files that hold still pictures. mif1 and msf1 say nothing of the
-// coding, and a file with the brand of one coding may hold another: the primary item tells.
+// heifBrands are the brands of files that hold still pictures. mif1 and msf1 do not state the
+// coding, and a file with the brand of one coding may hold another one: the primary item decides.
 var heifBrands = []string{
 	"avif", "avis", "heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "msf1",
 }
@@ -309,8 +309,8 @@ func (t *heifTables) data(it *heifItem, n int) ([]byte, error) {
 	return t.w.at(base+int64(it.offset), n)
 }
 
-// maxPixels returns the size of the largest picture in the file, whoever refers to it: any item
-// may be what a decoder comes to decode. The pictures of an overlay, which are all decoded, count as
+// maxPixels returns the size of the largest picture in the file, in pixels, with or without a reference
+// to it: a decoder may decode any item. The pictures of an overlay, which are all decoded, count as
 // one. It is called after main.
 func (t *heifTables) maxPixels() (int64, error) {
 	largest := t.partPixels

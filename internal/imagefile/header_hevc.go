@@ -79,7 +79,7 @@ func (r *byteReader) uint(n int) (v uint32) {
 }
 
 // hevcSet reads the size in a sequence parameter set, sections 7.3.2.2 and 7.3.3 of H.265: that of
-// the coded picture, of which the conformance window may cut a margin off. Zero where there is none.
+// the coded picture, of which the conformance window may crop a margin. Zero if it is absent.
 func hevcSet(unit []byte) codedSize {
 	if len(unit) < hevcUnitHead || unit[0]&1 != 0 || unit[1]>>3 != 0 {
 		return codedSize{} // of another layer than the first: no decoder here looks at it

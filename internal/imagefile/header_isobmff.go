@@ -30,7 +30,7 @@ type heifProperty struct {
 	kind string
 	// u holds: ispe width, height; irot quarter turns; clap width, height, horizontal and
 	// vertical offset, each as numerator and denominator; av1C and hvcC the coded width and height,
-	// 0 where they do not tell.
+	// 0 if absent.
 	u         [8]uint32
 	body, end int64 // where its content is
 }
@@ -38,7 +38,7 @@ type heifProperty struct {
 // A heifItem is one item, put together from iinf, ipma, iref and iloc.
 type heifItem struct {
 	kind       string   // such as "hvc1"; empty when iinf does not list it
-	properties []uint16 // 1-based, in the order of ipma; 0 is none
+	properties []uint16 // 1-based, in the order of ipma; 0 for no property
 	associated bool     // ipma has named it
 	derived    []uint32 // the items that it is made of (dimg), in order
 	located    bool     // iloc has named it

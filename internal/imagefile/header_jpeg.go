@@ -157,7 +157,7 @@ type jpegHeader struct {
 }
 
 // nextMarker finds the marker at or after pos and returns it with the offset behind it. Any
-// number of 0xff bytes may precede a marker; 0xff00 is none.
+// number of 0xff bytes may precede a marker; 0xff00 is not a marker.
 func (j *jpegHeader) nextMarker(pos int64) (marker byte, next int64, err error) {
 	for prefixed := false; j.junk <= maxJPEGJunk; pos++ {
 		b, err := j.w.at(pos, 1)

@@ -24,7 +24,7 @@ func readPNG(w *window) (Header, error) {
 		}
 		if c.kind == "CgBI" && i == 0 {
 			return Header{}, malformed("the PNG is in the form of iOS apps (CgBI), which is no PNG:" +
-				" export it anew")
+				" export it again")
 		}
 		if (c.kind == "IHDR") != (i == 0) {
 			return Header{}, malformed("the PNG does not begin with its one IHDR chunk")

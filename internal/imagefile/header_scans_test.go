@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// jpegOfScans is a JPEG of side x side in so many scans, of which only the headers are there.
+// jpegOfScans is a JPEG of side x side in a number of scans, with their headers only.
 func jpegOfScans(frame byte, side, scans int) []byte {
 	b := []byte{0xff, 0xd8, 0xff, frame, 0, 11, 8}
 	b = binary.BigEndian.AppendUint16(b, uint16(side))

@@ -77,7 +77,7 @@ func TestReadHeaderPassesReadErrors(t *testing.T) {
 		}
 		_, err = ReadHeader(bytes.NewReader(c.data[:4]), int64(len(c.data)))
 		if !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrMalformed) {
-			t.Errorf("%s, shrunk meanwhile: got %v", c.name, err)
+			t.Errorf("%s, shrunk while it is read: got %v", c.name, err)
 		}
 	}
 }

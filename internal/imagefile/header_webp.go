@@ -55,7 +55,7 @@ func (r *webpReader) inside(c webpChunk, skip int64) webpReader {
 	return webpReader{w: r.w, pos: c.body + skip, limit: c.end(), chunks: r.chunks}
 }
 
-// next returns the next chunk; more is false when there is none.
+// next returns the next chunk; more is false at the end.
 func (r *webpReader) next() (c webpChunk, more bool, err error) {
 	if r.pos >= r.limit {
 		return webpChunk{}, false, nil

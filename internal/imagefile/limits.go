@@ -16,7 +16,7 @@ type Limits struct {
 var DefaultLimits = Limits{
 	Side: 12_000, Pixels: 100_000_000,
 	HEIFPixels:      50_400_000,                // phones make 8192 x 6144 and call it 50 megapixels
-	AnimationPixels: 100_000_000, Frames: 4096, // libvips takes no more of a GIF
+	AnimationPixels: 100_000_000, Frames: 4096, // the limit of libvips for a GIF
 	// About 2 seconds. A camera's picture has 14 scans at most: 100 megapixels of them pass. A
 	// crafted one has hundreds.
 	ScanPixels: 2_000_000_000,

@@ -8,16 +8,16 @@ import (
 )
 
 // Strip copies the GIF or WebP in the first size bytes of r to out without its metadata, its
-// pixels untouched: what is too large to transform is still never passed through as it came.
+// pixels unchanged. It is for animations that are too large to transform: they too are never delivered
+// unchanged.
 //
-// What is copied is put together anew from the parts that show a picture: the header, colour
-// tables and profile, timing, loop count and frames. Comments, text, EXIF, XMP, unknown parts
-// and whatever stands behind the end are left out. An EXIF orientation that turns the picture is
-// kept, as the one entry of a fresh EXIF block. ReadHeader finds the same in the copy, and a copy
-// of the copy is the same again.
+// The copy has only the parts that show the picture: the header, colour tables and profile, timing, loop
+// count and frames. Comments, text, EXIF, XMP, unknown parts and bytes after the end are left out. An
+// EXIF orientation other than 1 is kept, as the only entry of a new EXIF block. ReadHeader returns the
+// same for the copy, and a copy of the copy is equal to the copy.
 //
-// r is read twice, in small pieces. An error wraps ErrMalformed when the structure is broken, and
-// ErrUnsupported for another format than f; what was written by then is of no use.
+// r is read twice, in small pieces. An error wraps ErrMalformed if the structure is invalid, and
+// ErrUnsupported for another format than f; then the output is incomplete.
 func Strip(out io.Writer, r io.ReaderAt, size int64, f Format) error {
 	if f != GIF && f != WebP {
 		return fmt.Errorf("%w: only GIF and WebP can be rewritten", ErrUnsupported)
@@ -44,8 +44,8 @@ func Strip(out io.Writer, r io.ReaderAt, size int64, f Format) error {
 	return nil
 }
 
-// A copier writes pieces of a file, and pieces made anew, one after the other. After an error it
-// writes nothing more; err is looked at in the end.
+// A copier writes pieces of a file, and new pieces, one after the other. After an error it writes
+// nothing; the caller checks err at the end.
 type copier struct {
 	w     *window
 	out   *bufio.Writer

@@ -35,7 +35,7 @@ func stripGIF(c *copier) error {
 			return err
 		}
 	}
-	return nil // c.err tells
+	return nil // the caller checks c.err
 }
 
 // gifControlContent returns the four bytes of the graphic control in b. One that is too short is

@@ -202,7 +202,7 @@ func TestStripRefuses(t *testing.T) {
 	}
 }
 
-// A fullDisk takes a number of bytes and no more.
+// A fullDisk accepts a number of bytes, then returns an error.
 type fullDisk struct{ room int }
 
 func (d *fullDisk) Write(p []byte) (int, error) {

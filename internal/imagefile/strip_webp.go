@@ -40,7 +40,7 @@ func stripWebPChunks(c *copier, h Header) error {
 	return s.rest(r)
 }
 
-// chunk writes a chunk of the file as it is, the padding made anew.
+// chunk writes a chunk of the file unchanged, with a new padding byte.
 func (c *copier) chunk(k webpChunk) {
 	c.chunkHead(k.kind, k.length)
 	c.copy(k.body, k.end())

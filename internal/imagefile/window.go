@@ -51,7 +51,7 @@ func (w *window) fill(off int64, n int) error {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // the caller's size is wrong, or the file shrank meanwhile
+		err = io.ErrUnexpectedEOF // the caller's size is wrong, or the file was truncated concurrently
 	}
 	return fmt.Errorf("reading the picture: %w", err)
 }

@@ -1,9 +1,9 @@
-// Package metrics shows what the server does, in the text form of Prometheus.
+// Package metrics exports the metrics of the server in the text format of Prometheus.
 //
-// The rest of the program knows nothing of Prometheus. The surfaces, the pool of workers and the
-// core are given plain functions to call (Surface, Timer), and what they count themselves is read
-// when somebody asks (Watch). Labels are of our own making, never a client's text, so that their
-// number is bounded and no secret gets in. docs/operate.md lists all that is shown.
+// Other packages do not depend on Prometheus. The surfaces, the pool of workers and the core call plain
+// functions (Surface, Timer); their own counters are read at each scrape (Watch). Labels are constants of
+// the program, never a client's text, so that their number is limited and they hold no secrets.
+// docs/operate.md lists all metrics.
 package metrics
 
 import (
@@ -23,19 +23,18 @@ import (
 	"calotype/internal/render"
 )
 
-// Path is where the metrics are.
+// Path is the path of the metrics.
 const Path = "/metrics"
 
-// scrapesAtOnce bounds the askers; more are answered 503.
+// scrapesAtOnce limits concurrent scrapes; further ones are answered 503.
 const scrapesAtOnce = 3
 
-// buckets are the bounds of all durations, in seconds: from a rendition in the cache to the upload
-// of a telephone.
+// buckets are the bounds of all durations, in seconds: from a cached rendition to the upload of a phone.
 var buckets = []float64{
 	.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120,
 }
 
-// Metrics are those of one server.
+// Metrics holds the metrics of one server.
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -49,7 +48,7 @@ type Metrics struct {
 
 type stage struct{ lane, name string }
 
-// New returns the Metrics of a server that has just begun.
+// New returns the Metrics of a new server.
 func New() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -64,13 +63,13 @@ func New() *Metrics {
 		}, []string{"surface", "route"}),
 		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "calotype_stage_duration_seconds",
-			Help:    "Time of the stages of uploads and of renditions that are made.",
+			Help:    "Time of the stages of uploads and renditions.",
 			Buckets: buckets,
 		}, []string{"lane", "stage"}),
 		timers: map[stage]prometheus.Observer{},
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "calotype_webhook_attempts_total",
-			Help: "Attempts to tell a webhook something, by outcome.",
+			Help: "Attempts to deliver an event to a webhook, by outcome.",
 		}, []string{"outcome"}),
 		attemptTimes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "calotype_webhook_attempt_duration_seconds",
@@ -100,8 +99,7 @@ func (m *Metrics) Timer(lane, name string, took time.Duration) {
 	}
 }
 
-// Webhooks returns the Observe of what tells webhooks; outcomes are those that there are, shown from
-// 0 on.
+// Webhooks returns the Observe of the notifier. outcomes are all outcomes, which are exported from 0 on.
 func (m *Metrics) Webhooks(outcomes []string) func(outcome string, took time.Duration) {
 	counters := make(map[string]prometheus.Counter, len(outcomes))
 	for _, o := range outcomes {
@@ -115,14 +113,13 @@ func (m *Metrics) Webhooks(outcomes []string) func(outcome string, took time.Dur
 	}
 }
 
-// Surface returns the Observe of a surface's Config. Its label of a status that no answer has yet
-// is "none".
+// Surface returns the Observe of a surface's Config. The label of a missing status is "none".
 func (m *Metrics) Surface(surface string) func(route string) func(int, time.Duration) {
 	return func(route string) func(int, time.Duration) {
 		r := &requests{vec: m.requests, surface: surface, route: route}
 		for _, status := range []int{http.StatusOK, http.StatusInternalServerError,
 			http.StatusServiceUnavailable} {
-			r.of(status) // from 0 on, so that their rates are right from the first one
+			r.of(status) // exported from 0 on, so that rates include the first one
 		}
 		times := m.times.WithLabelValues(surface, route)
 		return func(status int, took time.Duration) {
@@ -132,7 +129,7 @@ func (m *Metrics) Surface(surface string) func(route string) func(int, time.Dura
 	}
 }
 
-// requests finds the counters of a route by status, without looking at labels again.
+// requests caches the counters of a route by status, so that labels are not looked up again.
 type requests struct {
 	vec            *prometheus.CounterVec
 	surface, route string
@@ -150,13 +147,13 @@ func (r *requests) of(status int) prometheus.Counter {
 	if status != 0 {
 		label = strconv.Itoa(status)
 	}
-	c := r.vec.WithLabelValues(r.surface, r.route, label) // the same one for all who come at once
+	c := r.vec.WithLabelValues(r.surface, r.route, label) // concurrent callers get the same one
 	r.counters[status].Store(&c)
 	return c
 }
 
-// Watch shows the pool and the started core from now on, the pools that are shared, and the
-// program's version.
+// Watch exports the pool of workers, the started core, the shared pools and the program's version from now
+// on.
 func (m *Metrics) Watch(core *images.Service, pool *render.Pool, pools []*limit.Pool,
 	version string) error {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -173,7 +170,7 @@ func (m *Metrics) Watch(core *images.Service, pool *render.Pool, pools []*limit.
 	return m.registry.Register(&watcher{core: core, pool: pool, pools: pools})
 }
 
-// Handler answers at Path, and nothing else.
+// Handler serves Path, and no other path.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	metrics := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { imagestest.Main(m) }
 
-// watched returns Metrics of a core on a database of its own.
+// watched returns Metrics of a core on a separate database.
 func watched(t *testing.T) (*Metrics, *images.Service) {
 	t.Helper()
 	m := New()
@@ -97,9 +97,9 @@ func TestPools(t *testing.T) {
 func TestRequestsAreCounted(t *testing.T) {
 	t.Parallel()
 	m := New()
-	tell := m.Surface("delivery")("picture")
+	observe := m.Surface("delivery")("picture")
 	for _, status := range []int{200, 200, 304, 507, 0, -1, 99, 600, 12345} {
-		tell(status, 3*time.Millisecond)
+		observe(status, 3*time.Millisecond)
 	}
 	const labels = `{route="picture",status="`
 	want(t, m,
@@ -117,12 +117,12 @@ func TestRequestsAreCounted(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	m := New()
-	tell := m.Surface("delivery")("picture")
+	observe := m.Surface("delivery")("picture")
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			for i := range 1000 {
-				tell(400+i%20, 0)
+				observe(400+i%20, 0)
 				m.Timer(render.Uploads, images.StageStore, 0)
 			}
 			ask(m, "GET", Path)
@@ -135,8 +135,8 @@ func TestManyAtOnce(t *testing.T) {
 
 // TestNoAllocations: a delivery pays for being counted with no garbage.
 func TestNoAllocations(t *testing.T) {
-	tell := New().Surface("delivery")("picture")
-	if n := testing.AllocsPerRun(1000, func() { tell(206, time.Millisecond) }); n != 0 {
+	observe := New().Surface("delivery")("picture")
+	if n := testing.AllocsPerRun(1000, func() { observe(206, time.Millisecond) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -194,10 +194,10 @@ func TestWatch(t *testing.T) {
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
 	m, core := watched(t)
-	tell := m.Webhooks([]string{"delivered", "refused"})
-	tell("delivered", 20*time.Millisecond)
-	tell("delivered", time.Minute)
-	tell("of no list", time.Hour)
+	observe := m.Webhooks([]string{"delivered", "refused"})
+	observe("delivered", 20*time.Millisecond)
+	observe("delivered", time.Minute)
+	observe("of no list", time.Hour)
 	name, url := "backend", "https://example.com/hook"
 	ctx := t.Context()
 	_, err := core.AddWebhook(ctx, imagestest.AccountID, images.WebhookChange{
@@ -219,7 +219,7 @@ func TestWebhooks(t *testing.T) {
 		`calotype_webhook_attempts_total{outcome="refused"} 0`,
 		`calotype_webhook_attempt_duration_seconds_count 3`,
 		`calotype_webhook_attempt_duration_seconds_bucket{le="0.025"} 1`,
-		`calotype_webhook_pending 1`, `calotype_webhooks{state="well"} 1`,
+		`calotype_webhook_pending 1`, `calotype_webhooks{state="healthy"} 1`,
 		`calotype_webhooks{state="failing"} 0`, `calotype_webhooks{state="paused"} 0`)
 	const oldest = "\ncalotype_webhook_oldest_pending_seconds 36"
 	if text := ask(m, "GET", Path).Body.String(); !strings.Contains(text, oldest) ||
@@ -237,7 +237,7 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	want(t, m, `calotype_database_up 0`, `calotype_upload_repeats_total 0`)
 	if text := ask(m, "GET", Path).Body.String(); strings.Contains(text, "calotype_tickets{") {
-		t.Error("tickets that nobody has counted are shown")
+		t.Error("tickets are exported although they were not counted")
 	}
 }
 

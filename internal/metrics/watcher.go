@@ -13,14 +13,14 @@ import (
 	"calotype/internal/render"
 )
 
-// What is asked of the database is asked this often at most, and for so long.
+// The minimal interval and the maximal duration of reading the database.
 const (
 	databaseEvery = 10 * time.Second
 	databaseTime  = 3 * time.Second
 )
 
-// uploadKinds are the refusals that uploads usually end with. They are shown from 0 on; others
-// when there are any.
+// uploadKinds are the usual refusals of uploads. They are exported from 0 on; other kinds after their
+// first refusal.
 var uploadKinds = []errs.Kind{
 	errs.Internal, errs.TicketUnknown, errs.TicketUsed, errs.TicketInvalid,
 	errs.TicketBusy, errs.NotForm, errs.TooLarge, errs.TooSlow, errs.Aborted,
@@ -28,17 +28,17 @@ var uploadKinds = []errs.Kind{
 	errs.NoSpace,
 }
 
-// A watcher collects what the core and the pool tell when they are asked.
+// A watcher collects the state of the core and the pool at each scrape.
 type watcher struct {
 	core  *images.Service
 	pool  *render.Pool
 	pools []*limit.Pool
 
-	mu      sync.Mutex // held while the database is asked, so that it is asked once
+	mu      sync.Mutex // locked while the database is read, so that concurrent scrapes read it once
 	asked   time.Time
 	tickets images.TicketCounts
 	outbox  images.OutboxCounts
-	err     error // of asking
+	err     error // of the last reading
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -47,16 +47,16 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descUploads = desc("uploads_total",
-		`Uploads by outcome: "accepted", or what they were refused for.`, "outcome")
+		`Uploads by outcome: "accepted", or the kind of the refusal.`, "outcome")
 	descRepeats = desc("upload_repeats_total",
-		"Accepted uploads that were answered again, to the same Idempotency-Key.")
+		"Repeated answers to an Idempotency-Key, among the accepted uploads.")
 	descTickets = desc("tickets",
 		"One-time upload URLs in the database by state, each counted up to 100000.", "state")
 	descPending = desc("webhook_pending",
-		"Deliveries to webhooks that have not ended, but for paused ones and those of "+
+		"Pending deliveries to webhooks, except to paused ones and those of "+
 			"suspended accounts, counted up to 100000.")
 	descOldest = desc("webhook_oldest_pending_seconds",
-		"Time since the oldest event among these happened; 0 when there is none.")
+		"Time since the oldest event of these deliveries; 0 without deliveries.")
 	descWebhooks = desc("webhooks", "Webhooks by state.", "state")
 	descDatabase = desc("database_up", "1 if the database has answered, within the last 10 s.")
 
@@ -88,7 +88,7 @@ var (
 	descDiskReserve = desc("disk_reserve_bytes", "Free space below which uploads are refused.")
 )
 
-// What is shared. The label names the pool; docs/operate.md says what its units are.
+// The shared pools. The label is the name of the pool; docs/operate.md lists the units.
 var (
 	descPoolSize    = desc("pool_size", "Units of a shared pool; 0: only its keys are bounded.", "pool")
 	descPoolUsed    = desc("pool_used", "Units that are held.", "pool")
@@ -101,7 +101,7 @@ var (
 	descPoolWaited   = desc("pool_waited_seconds_total", "Time that all requests waited.", "pool")
 )
 
-// Describe names nothing: what Collect sends is checked as it comes.
+// Describe sends nothing: Prometheus checks the metrics of Collect when it gets them.
 func (w *watcher) Describe(chan<- *prometheus.Desc) {}
 
 // A sender sends metrics of either kind.
@@ -115,13 +115,13 @@ func (s sender) counter(d *prometheus.Desc, v int64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 }
 
-// Collect asks the core, the pool and the database.
+// Collect reads the core, the pool and the database.
 func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	w.sendDatabase(ch)
 	w.sendPool(ch)
 	w.sendShared(ch)
 	stats, err := w.core.Stats()
-	if err != nil { // only the disk has not answered
+	if err != nil { // only the reading of the disk has failed
 		ch <- prometheus.NewInvalidMetric(descDiskFree, err)
 	} else {
 		sender(ch).gauge(descDiskFree, stats.DiskFree)
@@ -178,7 +178,7 @@ func (w *watcher) sendPool(to sender) {
 	}
 }
 
-// sendShared sends the state of all that is shared.
+// sendShared sends the state of all shared pools.
 func (w *watcher) sendShared(to sender) {
 	for _, p := range w.pools {
 		s := p.Stats()
@@ -194,7 +194,7 @@ func (w *watcher) sendShared(to sender) {
 	}
 }
 
-// sendDatabase leaves out what is in the database when that does not answer.
+// sendDatabase sends the metrics of the database, unless it does not answer.
 func (w *watcher) sendDatabase(to sender) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -216,7 +216,7 @@ func (w *watcher) sendDatabase(to sender) {
 	}
 	to.gauge(descPending, w.outbox.Pending)
 	to.gauge(descOldest, oldest)
-	to.gauge(descWebhooks, w.outbox.Well, "well")
+	to.gauge(descWebhooks, w.outbox.Well, "healthy")
 	to.gauge(descWebhooks, w.outbox.Failing, "failing")
 	to.gauge(descWebhooks, w.outbox.Paused, "paused")
 }

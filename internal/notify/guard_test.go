@@ -14,7 +14,7 @@ import (
 )
 
 // TestGuard: no receiver is on this machine or in its cloud unless it may be, however it is written
-// and whoever redirects to it.
+// and hosts that redirect to it.
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)

@@ -19,34 +19,34 @@ import (
 )
 
 const (
-	// AlertType is the only one that there is here, as Cloudflare names it.
+	// AlertType is the only alert type here; the name is Cloudflare's.
 	AlertType = "image_notification"
-	// secretHeader carries the secret of a webhook as it is.
+	// secretHeader carries the secret of a webhook, unchanged.
 	secretHeader = "cf-webhook-auth"
-	// secretPrefix begins signing secrets, as the Standard Webhooks libraries read them.
+	// secretPrefix is the prefix of signing secrets in the Standard Webhooks libraries.
 	secretPrefix = "whsec_"
 )
 
-// SigningSecret is a signing key as its receiver needs it: "whsec_" and base64.
+// SigningSecret returns a signing key in the form for its receiver: "whsec_" and base64.
 func SigningSecret(key string) string { return secretPrefix + key }
 
-// SigningKey is the reverse of SigningSecret; false when there is no key of 24 to 64 bytes in it.
+// SigningKey is the reverse of SigningSecret; false unless the key has 24 to 64 bytes.
 func SigningKey(secret string) (string, bool) {
 	key, found := strings.CutPrefix(secret, secretPrefix)
 	raw, err := base64.StdEncoding.DecodeString(key)
 	return key, found && err == nil && len(raw) >= 24 && len(raw) <= 64
 }
 
-// SigningSecretForm says what a signing secret looks like, for refusals of another text.
+// SigningSecretForm describes the form of a signing secret, for error messages.
 const SigningSecretForm = "whsec_ and the base64 of 24 to 64 random bytes, as " +
 	"'echo whsec_$(head -c 32 /dev/urandom | base64)' prints"
 
-// NewSigningSecret asks for a webhook that is paused until its receiver, which is given the new
-// secret first, takes a test event.
+// NewSigningSecret requests a new secret. The webhook is then paused until its receiver, which needs the
+// secret first, has accepted a test event.
 const NewSigningSecret = "new"
 
-// SetSigningSecret reads what a client wants the signing secret of a new webhook to be:
-// NewSigningSecret, or a secret that its receiver has already; Invalid.
+// SetSigningSecret sets the signing secret of a new webhook from a client's text: NewSigningSecret, or a
+// secret that its receiver already has. Error: Invalid.
 func SetSigningSecret(c *images.WebhookChange, secret string) error {
 	if secret == NewSigningSecret {
 		c.Untested = true
@@ -61,7 +61,7 @@ func SetSigningSecret(c *images.WebhookChange, secret string) error {
 	return nil
 }
 
-// A Message is what is sent to a receiver, but for its address.
+// A Message is a request to a receiver, without the address.
 type Message struct {
 	ID     string // the same at every attempt
 	Header http.Header
@@ -82,11 +82,11 @@ type body struct {
 	AlertEvent       string `json:"alert_event"`
 }
 
-// eventStart is the state that every alert of ours is in: none lasts.
+// eventStart is the state of all alerts here, because none of them lasts.
 const eventStart = "ALERT_STATE_EVENT_START"
 
-// data is what a message is about, documented in docs/webhooks.md: the Image object as its owner
-// sees it, and beside it what the event alone knows.
+// data is the field data of a message, documented in docs/webhooks.md: the owner's Image object, and the
+// fields of the event.
 type data struct {
 	Event string `json:"event"`
 	v4.Image
@@ -94,7 +94,7 @@ type data struct {
 	Error      *failure `json:"error,omitempty"`
 }
 
-// erased is what is told of an image that was taken out for good.
+// erased is the data of the event for an erased image.
 type erased struct {
 	Event string `json:"event"`
 	ID    string `json:"id"`
@@ -102,14 +102,14 @@ type erased struct {
 
 // failure says why an upload failed.
 type failure struct {
-	Code    int    `json:"code"` // as the uploader was told
+	Code    int    `json:"code"` // as in the answer to the uploader
 	Message string `json:"message"`
-	Reason  string `json:"reason"` // a word that programs may compare
+	Reason  string `json:"reason"` // a constant for programs
 	Attempt int    `json:"attempt"`
 	Final   bool   `json:"final"`
 }
 
-// Message returns what is to be sent now for a delivery.
+// Message returns the message of a delivery, signed with the present time and keys.
 func (n *Notifier) Message(d images.Delivery) (Message, error) {
 	content, err := n.Body(d)
 	if err != nil {
@@ -118,8 +118,8 @@ func (n *Notifier) Message(d images.Delivery) (Message, error) {
 	return sign(d.Webhook, d.Event.ID, content, n.Now())
 }
 
-// Body returns the body of a delivery's messages. It depends on nothing but the event, the policy
-// and the public base URLs.
+// Body returns the body of a delivery's messages. It depends only on the event, the policy and the public
+// base URLs.
 func (n *Notifier) Body(d images.Delivery) ([]byte, error) {
 	e := d.Event
 	name := d.PolicyName
@@ -156,13 +156,13 @@ func (n *Notifier) data(d images.Delivery) any {
 	return told
 }
 
-// correlation is the same for all events of one image, whatever its id becomes.
+// correlation is the same for all events of one image, also after its id has changed.
 func correlation(key string) string {
 	sum := sha256.Sum256([]byte("correlation\x00" + key))
 	return hex.EncodeToString(sum[:16])
 }
 
-// text says in a sentence what happened, for receivers that are chats.
+// text describes an event in a sentence, for receivers that are chats.
 func text(e images.Event) string {
 	id := e.Image.ID
 	switch e.Type {
@@ -171,7 +171,7 @@ func text(e images.Event) string {
 	case images.UploadFailed:
 		return "The upload of image " + id + " failed: " + e.Failure.Message
 	case images.DraftExpired:
-		return "Nobody uploaded image " + id + " before its one-time URL ended"
+		return "The one-time URL of image " + id + " expired without an upload"
 	case images.ImageDeleted:
 		if e.Image.Draft {
 			return "The draft " + id + " was cancelled"
@@ -196,8 +196,8 @@ func testBody(w images.Webhook, now time.Time) ([]byte, error) {
 	return content, nil
 }
 
-// sign puts the headers to a body: the secret as it is, and the signature of Standard Webhooks by
-// each key that is valid now.
+// sign returns a message with its headers: the secret, unchanged, and the signature of Standard Webhooks
+// by each key that is valid now.
 func sign(w images.Webhook, id string, content []byte, now time.Time) (Message, error) {
 	header := http.Header{}
 	header.Set("Content-Type", "application/json")

@@ -1,12 +1,12 @@
-// Package notify tells webhooks what happened. The core writes events and their deliveries, in the
-// transactions that make them happen; a Notifier claims what is due, makes the messages, signs and
-// posts them, and has the core write down what became of each.
+// Package notify sends webhooks. The core writes events and their deliveries in the transactions of the
+// changes. A Notifier claims due deliveries, signs and posts the messages, and records the results in
+// the core.
 //
-// Each webhook has a lane of its own, so that one whose receiver hangs delays no other. What lanes
-// have in flight is bounded, for each account and for each host: see posts.go. A lane whose last
-// attempt failed sends one message at a time, until one is taken. What a killed node has
-// claimed is due again when its lease ends: every message is sent at least once, with the same id
-// each time, and in no particular order.
+// Each webhook has its own lane, so that a receiver that hangs delays no other. The concurrent posts are
+// limited for each account and for each host: see posts.go. A lane whose last attempt failed sends one
+// message at a time, until the receiver accepts one. The deliveries of a killed node are due again when
+// their lease ends: every message is sent at least once, with the same id each time, in no particular
+// order.
 package notify
 
 import (
@@ -30,18 +30,18 @@ import (
 
 const (
 	concurrency = 16 // posts of a lane sent concurrently
-	laneRounds  = 2  // for which a lane claims deliveries at once
+	laneRounds  = 2  // a lane claims the deliveries of this many rounds of posts at once
 
-	// laneTime is for how long a lane goes on, so that receivers that take everything, but slowly,
-	// cannot hold all lanes: then all have the same chance of the next one.
+	// laneTime limits the time of a lane, so that slow receivers cannot occupy all lanes. After it
+	// all webhooks have the same chance of the next lane.
 	laneTime = 10 * time.Second
 
-	lookEvery = time.Second      // for what other nodes wrote, and for what is due again
-	lookAgain = 10 * time.Second // when the database could not be asked
-	lookTime  = 10 * time.Second
+	pollInterval  = time.Second      // polls for events of other nodes, and for retries
+	retryInterval = 10 * time.Second // after an error of the database
+	lookTime      = 10 * time.Second
 )
 
-// The outcomes of attempts, as Config.Observe is told of them.
+// The outcomes of attempts, as Config.Observe gets them.
 const (
 	Delivered  = "delivered"
 	Refused    = "refused"    // another status than 2xx
@@ -51,18 +51,18 @@ const (
 // Outcomes are all outcomes.
 var Outcomes = []string{Delivered, Refused, Unanswered}
 
-// Config is what a Notifier needs. URLs are those in messages.
+// Config configures a Notifier. URLs are the base URLs in messages.
 type Config struct {
 	Core     *images.Service
 	URLs     v4.URLs
-	Outbound outbound.Config // where receivers may be
+	Outbound outbound.Config // the addresses to which it may post
 	Log      *slog.Logger
 	Now      func() time.Time // nil for time.Now
-	// Observe is told of each attempt; nil for nobody.
+	// Observe is called after each attempt, if it is not nil.
 	Observe func(outcome string, took time.Duration)
 }
 
-// A Notifier sends what is due. It is safe for concurrent use.
+// A Notifier sends due deliveries. It is safe for concurrent use.
 type Notifier struct {
 	Config
 	poster *outbound.Poster
@@ -71,18 +71,18 @@ type Notifier struct {
 
 	mu      sync.Mutex
 	running map[string]bool // by webhook
-	again   chan struct{}   // a lane has ended
+	again   chan struct{}   // signals that a lane has ended
 	lanes   sync.WaitGroup
 
 	closing context.Context // ends with Run
 	end     context.CancelFunc
 }
 
-// A lane sends to one webhook. It holds a slot from its begin to its end.
+// A lane sends to one webhook. It holds a slot from its start to its end.
 type lane struct {
 	images.DueWebhook
 	first   *slot
-	failing *limit.Lease // nil when the webhook is well
+	failing *limit.Lease // nil if the webhook is healthy
 }
 
 // New returns a Notifier, which sends nothing until Run.
@@ -101,16 +101,16 @@ func New(c Config) *Notifier {
 	}
 }
 
-// Run sends what is due until ctx ends, and waits for what is being sent then.
+// Run sends due deliveries until ctx ends, and then waits for the posts in progress.
 func (n *Notifier) Run(ctx context.Context) error {
 	defer n.poster.Close()
 	defer n.lanes.Wait()
 	defer n.end()
 	for {
-		wait := lookEvery
-		if err := n.look(ctx); err != nil && ctx.Err() == nil {
-			n.Log.Warn("webhooks are not told for now", "err", err)
-			wait = lookAgain
+		wait := pollInterval
+		if err := n.poll(ctx); err != nil && ctx.Err() == nil {
+			n.Log.Warn("reading the due webhooks failed; it will be retried", "err", err)
+			wait = retryInterval
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -125,15 +125,15 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 }
 
-// look starts a lane for each webhook that something is due for, as far as there is room.
-func (n *Notifier) look(ctx context.Context) error {
+// poll starts a lane for each webhook with due deliveries, within the limits.
+func (n *Notifier) poll(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	due, err := n.Core.DueWebhooks(limited)
 	if err != nil {
 		return err
 	}
-	// So that of more than there is room for each has its turn.
+	// Webhooks beyond the limits get their turn in a later, different order.
 	mathrand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
 	for _, w := range due {
 		if l := n.enter(w); l != nil {
@@ -146,7 +146,7 @@ func (n *Notifier) look(ctx context.Context) error {
 	return nil
 }
 
-// enter begins a lane; nil when the webhook has one, or no slot is free for it.
+// enter returns a new lane; nil if the webhook has one, or no slot is free.
 func (n *Notifier) enter(w images.DueWebhook) *lane {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -190,7 +190,7 @@ func (n *Notifier) run(ctx context.Context, l *lane) {
 	}
 }
 
-// round claims as much as there are slots for, and sends it. It reports whether to go on.
+// round claims deliveries for the free slots, and sends them. It reports whether to continue.
 func (n *Notifier) round(ctx context.Context, l *lane) bool {
 	most, slots := 1, []*slot(nil)
 	if !l.Failing {
@@ -204,7 +204,7 @@ func (n *Notifier) round(ctx context.Context, l *lane) bool {
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			n.Log.Warn("a webhook is not told for now", "webhook", l.ID, "err", err)
+			n.Log.Warn("claiming deliveries failed; it will be retried", "webhook", l.ID, "err", err)
 		}
 		return false
 	}
@@ -213,9 +213,9 @@ func (n *Notifier) round(ctx context.Context, l *lane) bool {
 	if len(attempts) == 0 {
 		return false
 	}
-	// What was sent is written down even when the server ends.
+	// The results of sent messages are recorded also during a shutdown.
 	if _, err := n.Core.CompleteDeliveries(context.WithoutCancel(ctx), attempts); err != nil {
-		n.Log.Error("what webhooks were told could not be written down: it will be sent again",
+		n.Log.Error("the results of deliveries could not be recorded: they will be sent again",
 			"webhook", l.ID, "err", err)
 		return false
 	}
@@ -227,8 +227,8 @@ func (n *Notifier) round(ctx context.Context, l *lane) bool {
 	return !l.Failing && len(claimed) == most
 }
 
-// sendAll sends claimed deliveries, so many at a time. Those that were not begun when the server
-// ends are given back.
+// sendAll sends claimed deliveries, one for each slot at a time. At a shutdown it releases the claims
+// of deliveries that it has not begun.
 func (n *Notifier) sendAll(
 	ctx context.Context, claimed []images.Delivery, width int,
 ) []images.Attempt {
@@ -257,7 +257,7 @@ func (n *Notifier) sendAll(
 	return begun
 }
 
-// release gives back deliveries that were not begun. If that fails their lease will do.
+// release releases the claims of deliveries that were not begun. If that fails, their lease expires.
 func (n *Notifier) release(ctx context.Context, left []images.Delivery) {
 	if len(left) == 0 {
 		return
@@ -267,7 +267,7 @@ func (n *Notifier) release(ctx context.Context, left []images.Delivery) {
 	}
 }
 
-// send makes one attempt, bounded in time by the poster.
+// send makes one attempt; the poster limits its time.
 func (n *Notifier) send(ctx context.Context, d images.Delivery) images.Attempt {
 	a := images.Attempt{EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt, Began: n.Now()}
 	start := time.Now()
@@ -295,7 +295,7 @@ func (n *Notifier) send(ctx context.Context, d images.Delivery) images.Attempt {
 	return a
 }
 
-// why is the reason in an error, in words that may be shown to the webhook's owner.
+// why returns the reason in an error, which may be shown to the webhook's owner.
 func why(err error) string {
 	if known := new(outbound.Error); errors.As(err, &known) {
 		return known.Reason
@@ -303,8 +303,8 @@ func why(err error) string {
 	return "the message could not be made or sent: the operator's log may say more"
 }
 
-// Test sends a test event to a webhook, saved or not: WebhookRefused says why it was not taken. Busy
-// when too many are being tested.
+// Test sends a test event to a webhook, stored or not. Errors: WebhookRefused with the reason if the
+// receiver does not accept it, Busy if too many tests are in progress.
 func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
 	lease, err := n.shares.tests.TryAcquire(1, w.Account)
 	if err != nil {
@@ -333,7 +333,7 @@ func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
 		return errs.Errorf(errs.WebhookRefused, "The test event could not be delivered: %s",
 			why(err))
 	case status < 200 || status > 299:
-		return errs.Errorf(errs.WebhookRefused, "The test event was not taken: the receiver "+
+		return errs.Errorf(errs.WebhookRefused, "The test event was not accepted: the receiver "+
 			"answered with status %d, not with 2xx", status)
 	}
 	return nil

@@ -64,7 +64,7 @@ type message struct {
 	body   []byte
 }
 
-// A receiver is a real one, which answers as it is told.
+// A receiver is a real HTTP server, which answers as the test sets it.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex

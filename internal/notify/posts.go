@@ -10,23 +10,23 @@ import (
 )
 
 const (
-	postsAtOnce = 256 // in flight on a node
+	postsAtOnce = 256 // concurrent posts of a node
 	postsOfHost = 32  // of them to one host
-	// failingLanes is less than postsAtOnce, so that receivers that hang, however many, leave some
-	// for those that answer.
+	// failingLanes is less than postsAtOnce, so that any number of receivers that hang leaves posts
+	// for receivers that answer.
 	failingLanes = 192
 
-	claimsAtOnce = 200 // of streams, that wait
+	claimsAtOnce = 200 // waiting claims of streams
 	testsAtOnce  = 32
 )
 
-// shares are the pools that the accounts of a node share.
+// shares holds the pools that the accounts of a node share.
 type shares struct {
-	posts   *limit.Pool // posts in flight; by account and webhook
-	hosts   *limit.Pool // the same by host and account: a host that hangs holds no more
+	posts   *limit.Pool // concurrent posts; by account and webhook
+	hosts   *limit.Pool // the same by host and account, so that a host that hangs occupies few of them
 	failing *limit.Pool // lanes of failing webhooks; by account
-	claims  *limit.Pool // claims of streams that wait; by account
-	tests   *limit.Pool // test events being sent; by account
+	claims  *limit.Pool // waiting claims of streams; by account
+	tests   *limit.Pool // posts of test events; by account
 }
 
 func newShares() shares {
@@ -50,10 +50,10 @@ func (n *Notifier) Pools() []*limit.Pool {
 	return []*limit.Pool{p.posts, p.hosts, p.failing, p.claims, p.tests}
 }
 
-// A slot is the leave to have one post in flight.
+// A slot permits one concurrent post.
 type slot struct{ post, host *limit.Lease }
 
-// slot takes a slot, nil when none is free.
+// slot takes a slot; nil if none is free.
 func (p *shares) slot(w images.DueWebhook) *slot {
 	post, err := p.posts.TryAcquire(1, w.Account, w.ID)
 	if err != nil {
@@ -67,7 +67,7 @@ func (p *shares) slot(w images.DueWebhook) *slot {
 	return &slot{post, host}
 }
 
-// slots takes as many slots as are free, and so many at most.
+// slots takes the free slots, at most most.
 func (p *shares) slots(w images.DueWebhook, most int) (taken []*slot) {
 	for len(taken) < most {
 		one := p.slot(w)
@@ -90,7 +90,7 @@ func release(all []*slot) {
 	}
 }
 
-// busy is the refusal of what a pool has no room for.
+// busy returns a Busy error for a full pool.
 func busy(msg string, err error) error {
 	return &errs.Error{Kind: errs.Busy, Msg: msg + "; try again in a few seconds",
 		RetryAfter: 2 * time.Second, Err: err}

@@ -33,7 +33,7 @@ func hooksOf(t *testing.T, core *images.Service, account, url string, n int) {
 	}
 }
 
-// edits makes an image of an account and edits it so many times.
+// edits creates an image in an account and edits it n times.
 func edits(t *testing.T, core *images.Service, account string, n int) {
 	t.Helper()
 	u, err := core.BeginImage(account, -1)
@@ -123,7 +123,7 @@ func TestPostsToOneHostAreBounded(t *testing.T) {
 }
 
 // TestHangingHostsLeaveRoom: two accounts with as many hanging hosts as they may have webhooks hold
-// what a node may have in flight; a third account's webhook is told all the same.
+// the limit of a node's posts; a third account's webhook still gets its messages.
 func TestHangingHostsLeaveRoom(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)

@@ -15,9 +15,9 @@ const (
 	claimEvery = time.Second
 )
 
-// Claim claims deliveries of a stream for whoever asks for them, as Service.ClaimDeliveries does.
-// When nothing is due it waits for at most wait; then, and when Run ends meanwhile, there is none.
-// Errors are Busy, when too many wait or Run has ended, and Aborted, when ctx ends.
+// Claim claims deliveries of a stream for its client, as Service.ClaimDeliveries does. If nothing is due,
+// it waits for at most wait, or until Run ends, and then returns none. Errors: Busy if too many claims
+// wait or Run has ended, Aborted if ctx ends.
 func (n *Notifier) Claim(
 	ctx context.Context, w images.Webhook, most int, wait time.Duration,
 ) ([]images.Delivery, error) {
@@ -56,8 +56,8 @@ func (n *Notifier) Claim(
 
 var errAborted = errs.Errorf(errs.Aborted, "The request was aborted by the client")
 
-// claim claims deliveries, and gives them back if the caller has gone away meanwhile. It looks by a
-// read first: those who ask for nothing, however often, make no writer wait.
+// claim claims deliveries, and releases them if the caller has disconnected. It first polls with a read, so
+// that claims without due deliveries do not block writers.
 func (n *Notifier) claim(
 	ctx context.Context, w images.Webhook, most int,
 ) ([]images.Delivery, error) {
@@ -76,8 +76,8 @@ func (n *Notifier) claim(
 	return claimed, err
 }
 
-// Unclaim gives back claimed deliveries: they are due at once, for whoever asks next.
+// Unclaim releases claimed deliveries: they are due at once, for the next claim.
 func (n *Notifier) Unclaim(ctx context.Context, claimed []images.Delivery) { n.release(ctx, claimed) }
 
-// Waiting returns how many claims wait.
+// Waiting returns the number of waiting claims.
 func (n *Notifier) Waiting() int { return int(n.shares.claims.Stats().Used) }

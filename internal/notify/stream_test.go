@@ -121,7 +121,7 @@ func TestClaimersShareAStream(t *testing.T) {
 	}
 }
 
-// TestAClaimEndsWithRun: nobody waits for a server that ends, nor claims from it.
+// TestAClaimEndsWithRun: waiting claims end with the server, and new ones are refused.
 func TestAClaimEndsWithRun(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
@@ -148,7 +148,7 @@ func TestAClaimEndsWithRun(t *testing.T) {
 	if _, err := n.Claim(t.Context(), w, 1, 0); kindOf(err) != errs.Busy {
 		t.Errorf("after the end: %v", err)
 	}
-	// So that it is there for whoever asks next.
+	// The delivery is released for the next claim.
 	if got, err := core.ClaimDeliveries(t.Context(), w.ID, 1); err != nil || len(got) != 1 {
 		t.Errorf("left are %d, %v", len(got), err)
 	}

@@ -9,9 +9,9 @@ import (
 	"calotype/internal/limit"
 )
 
-// A lane is one of the two kinds of work. Each has workers and a queue of its own, so that
-// renditions cannot starve uploads, and so that the first decode of hostile bytes happens where no
-// rendition is written.
+// A lane is one of the two kinds of jobs, uploads and renditions. Each has separate workers and a separate
+// queue, so that renditions cannot starve uploads, and so that the first decoding of hostile bytes happens in
+// a worker that writes no rendition.
 type lane int
 
 const (
@@ -22,8 +22,8 @@ const (
 
 func (l lane) String() string { return [lanes]string{Uploads, Renditions}[l] }
 
-// An Asker is for whom a job is done: the lanes are shared fairly among accounts, and the part of an
-// account among the clients that ask for its pictures.
+// An Asker identifies the requester of a job: the lanes are shared fairly among accounts, and the share of
+// an account among the clients that request its pictures.
 type Asker struct {
 	Account string
 	Client  string // "" where it is not known
@@ -93,7 +93,7 @@ func newAdmission(c PoolConfig) *admission {
 	a.largest = shared - shared/4
 	a.shared = limit.New(limit.Config{
 		Name: "render_memory", Size: shared, Shares: []limit.Share{limit.Half},
-		Queue: int(4 * slots), // twice as many as hold slots: nobody is refused here
+		Queue: int(4 * slots), // twice the number of slots, so this queue is never full
 	})
 	a.reserve = limit.New(limit.Config{
 		Name: "render_memory_uploads", Size: total / 4, Shares: []limit.Share{limit.Half},

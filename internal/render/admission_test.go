@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// newTestAdmission divides memory among lanes of so many jobs at once for one account.
+// newTestAdmission divides memory among lanes with workers concurrent jobs for one account.
 func newTestAdmission(workers int, memory int64, queue int) *admission {
 	return newAdmission(PoolConfig{Workers: workers, Memory: memory, Queue: queue})
 }
@@ -230,7 +230,7 @@ func TestAdmissionIsBounded(t *testing.T) {
 	})
 }
 
-// TestCosts: the estimates tell a camera's pictures from what is made to keep a CPU busy.
+// TestCosts: the estimates distinguish a camera's pictures from pictures that keep a CPU busy on purpose.
 func TestCosts(t *testing.T) {
 	t.Parallel()
 	still := func(f imagefile.Format, w, h, scans int) imagefile.Header {

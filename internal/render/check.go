@@ -23,7 +23,7 @@ func expected(j Job) (width, height, frames int) {
 	return plan.CanvasW, plan.CanvasH, frames
 }
 
-// moves tells whether the rendition is to be an animation.
+// moves reports whether the rendition is an animation.
 func moves(j Job) bool {
 	return j.Header.Frames > 1 && !j.Options.Still && (j.Format == imagefile.GIF || j.Format == imagefile.WebP)
 }

@@ -26,7 +26,7 @@ type original struct {
 	err            error // of reading the header
 }
 
-// originals opens the files of the corpus that CALOTYPE_CORPUS names, but for SVG.
+// originals opens the files of the corpus that CALOTYPE_CORPUS names, except SVG.
 func originals(t testing.TB) []original {
 	t.Helper()
 	dir := os.Getenv("CALOTYPE_CORPUS")
@@ -212,7 +212,7 @@ func tempFile(t testing.TB) *os.File {
 // workers together stay within the memory that the Pool was given.
 func TestStampede(t *testing.T) {
 	if render.RaceDetector {
-		t.Skip("the race detector needs memory of its own")
+		t.Skip("the race detector needs additional memory")
 	}
 	var photo original
 	for _, o := range originals(t) {

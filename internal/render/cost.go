@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// What jobs take of a CPU was measured as the CPU time of a worker (libvips 8.14, photographs and
+// The CPU time of jobs was measured in a worker (libvips 8.14, photographs and
 // drawings, one core of a small virtual machine), in nanoseconds a pixel:
 //
 //	decoding a JPEG       baseline 2 to 6, and 1.7 for each scan of a progressive one
@@ -17,9 +17,9 @@ import (
 //	         a PNG        120
 //	         a WebP       75 to 105, animated 20 to 40 x frames
 //
-// The estimates need not be right: they tell dear jobs from the others, and how much of its turn a
-// job costs an account. In the corpus they are off by a factor of three at most for photographs, and
-// too high for pictures of a single colour.
+// The estimates need not be exact: they identify expensive jobs, and determine the length of an account's
+// turn. For photographs in the corpus they are wrong by a factor of three at most. For pictures of a single
+// colour they are too high.
 var (
 	decodeTime = map[imagefile.Format]float64{imagefile.JPEG: 5, imagefile.PNG: 25, imagefile.WebP: 30, imagefile.GIF: 12, imagefile.HEIC: 80, imagefile.AVIF: 75}
 	encodeTime = map[imagefile.Format]float64{imagefile.JPEG: 50, imagefile.PNG: 120, imagefile.WebP: 90, imagefile.GIF: 60}

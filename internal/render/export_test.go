@@ -17,7 +17,7 @@ type Memory = memory
 func (m memory) Resident() int64 { return m.resident }
 func (m memory) Mapped() int64   { return m.mapped }
 
-// CheckMemory is what a Pool with so much memory, in bytes, says of an original.
+// CheckMemory returns the result of a Pool with poolMemory bytes for an original.
 func CheckMemory(poolMemory int64, h imagefile.Header) error {
 	p := Pool{room: roomOf(poolMemory)}
 	return p.checkMemory(h, 0)

@@ -68,7 +68,7 @@ func fakeWorker(kind string) int {
 	return 0
 }
 
-// fakeParent is a server with workers, which it names, and that somebody will kill.
+// fakeParent is a server that prints the ids of its workers, and that the test kills.
 func fakeParent() int {
 	p, err := render.NewPool(render.PoolConfig{Command: []string{os.Args[0], "worker", "engine"}})
 	if err != nil {
@@ -114,7 +114,7 @@ func (fakeEngine) Examine(in *os.File, h imagefile.Header) (render.Facts, error)
 	return facts, nil
 }
 
-// behave does what both kinds of job can be told.
+// behave executes the commands that both kinds of jobs have.
 func behave(command, argument string) error {
 	switch command {
 	case "ok":

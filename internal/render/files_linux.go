@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openReadOnly opens f a second time: the worker gets no right to write, and a file offset of its
-// own, so that one file can be read by several workers at once.
+// openReadOnly opens f a second time: the worker cannot write to it, and has a separate file offset, so that
+// several workers can read one file concurrently.
 func openReadOnly(f *os.File) (*os.File, error) {
 	again, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	if err != nil {

@@ -47,7 +47,7 @@ type request struct {
 	Job Job    `json:"job"`
 }
 
-// An answer is what became of one job.
+// An answer is the result of one job.
 type answer struct {
 	Kind   string `json:"kind"`
 	Reason string `json:"reason"`

@@ -6,7 +6,7 @@ import "time"
 // may read and forge what it does next, so a worker goes to the account that it worked for before,
 // then to one that has none; with PoolConfig.WorkerPerAccount never to another account.
 
-// pop takes the idle worker of a lane that suits a job best; nil when there is none.
+// pop takes the idle worker of a lane that suits a job best; nil if no worker is idle.
 func (p *Pool) pop(l lane, account string, dear bool) *process {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,8 +22,8 @@ func as(t *testing.T, account string) context.Context {
 	return render.WithAsker(t.Context(), render.Asker{Account: account})
 }
 
-// kept has a worker do a job of an account that keeps its input open, and tells what it still has
-// of the inputs before.
+// kept runs a job of an account in a worker that keeps its input open, and returns the earlier inputs that
+// the worker can still read.
 func kept(t *testing.T, p *render.Pool, account, text string) string {
 	t.Helper()
 	_, err := p.Examine(as(t, account), command(t, "keep "+text), pngHeader)

@@ -91,8 +91,8 @@ func sizeOfOriginal(in *os.File) (int64, error) {
 	return info.Size(), nil
 }
 
-// run does one job in a worker: admission, the exchange, and what becomes of the worker. accept
-// judges and takes a good answer; when it fails with ErrWorker, the worker is not trusted any more.
+// run does one job in a worker: admission, the exchange, and the return or end of the worker. accept checks
+// and uses a successful answer; if it fails with ErrWorker, the worker is no longer trusted and is killed.
 func (p *Pool) run(ctx context.Context, d demand, r request,
 	accept func(answer) error, files ...*os.File) error {
 	ctx, cancel, err := p.begin(ctx)
@@ -126,7 +126,7 @@ func (p *Pool) run(ctx context.Context, d demand, r request,
 	return err
 }
 
-// admit waits for admission, not for ever: whoever asks should rather come again.
+// admit waits for admission for a limited time. After that the client should retry.
 func (p *Pool) admit(ctx context.Context, d demand) (*admitted, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, queueTime,
 		fmt.Errorf("%w: %w: %s for a worker", ErrBusy, limit.ErrTimeout, queueTime))
@@ -162,8 +162,8 @@ func (p *Pool) timeout(d demand) time.Duration {
 // maxAttempts bounds how many workers may turn out to be dead before a job is given up.
 const maxAttempts = 4
 
-// exchange finds a worker and hands it the job. A worker that had died while idle costs nobody's
-// job: the next one gets it. One that somebody else kills at its job costs a second try.
+// exchange selects a worker and sends it the job. If the worker had died while it was idle, the next worker
+// gets the job. If another process kills the worker during the job, the job is retried once.
 func (p *Pool) exchange(
 	ctx context.Context, d demand, r request, files []*os.File,
 ) (*process, answer, error) {

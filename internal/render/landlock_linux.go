@@ -147,8 +147,8 @@ func loadedFiles() []string {
 	return files
 }
 
-// inLandlock returns, in a worker, what the server says of landlock, once it is seen to have effect:
-// its version, or why there is none.
+// inLandlock runs in a worker. It returns the version of landlock that the server states, after a check that
+// landlock is in force, or an error.
 func inLandlock(said string) (int, error) {
 	version, err := strconv.Atoi(said)
 	if err != nil || version < 1 {

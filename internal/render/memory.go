@@ -39,7 +39,7 @@ func defaultWorkers(memory int64) int {
 }
 
 // cgroupMemory returns the smallest memory limit of this process's cgroup and those above it,
-// version 1 or 2; 0 when there is none.
+// version 1 or 2, in bytes; 0 without a limit.
 func cgroupMemory(membership, root string) int64 {
 	text, err := os.ReadFile(membership)
 	if err != nil {
@@ -72,7 +72,7 @@ func cgroupMemory(membership, root string) int64 {
 	return limit
 }
 
-// readLimit reads one limit; 0 when there is none. Version 1 writes "no limit" as a huge number.
+// readLimit reads one limit; 0 without a limit. Version 1 writes "no limit" as a huge number.
 func readLimit(file string) int64 {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -99,7 +99,7 @@ func openStat(pid int, name string) *os.File {
 type memoryUsage struct {
 	space    int64 // address space
 	resident int64
-	data     int64 // writable, of its own
+	data     int64 // writable and private
 }
 
 // usage returns what the worker has of memory; nothing where the system does not say, and when it

@@ -76,7 +76,7 @@ var fullSize = render.Options{Fit: render.ScaleDown, Metadata: render.MetadataNo
 // TestEstimatesHold has no job need more memory than admission thought.
 func TestEstimatesHold(t *testing.T) {
 	if render.RaceDetector {
-		t.Skip("the race detector needs memory of its own")
+		t.Skip("the race detector needs additional memory")
 	}
 	small := render.Options{Width: 800, Fit: render.ScaleDown, Metadata: render.MetadataNone}
 	for _, o := range originals(t) {
@@ -106,7 +106,7 @@ func TestEstimatesHold(t *testing.T) {
 // and as WebP, within the memory that was estimated. TestLimitsFit has the largest ones.
 func TestWhatIsTakenIsMade(t *testing.T) {
 	if render.RaceDetector {
-		t.Skip("the race detector needs memory of its own")
+		t.Skip("the race detector needs additional memory")
 	}
 	for _, made := range imagefiletest.CostlyPictures(t) {
 		path := filepath.Join(t.TempDir(), made.Name)
@@ -192,7 +192,7 @@ func TestLimitsFit(t *testing.T) {
 // TestLargeMemoryIsForOneJob has a worker take memory that one job may have and another may not.
 func TestLargeMemoryIsForOneJob(t *testing.T) {
 	if render.RaceDetector {
-		t.Skip("the race detector needs memory of its own")
+		t.Skip("the race detector needs additional memory")
 	}
 	t.Parallel()
 	p := newFakePool(t, "engine", render.PoolConfig{Memory: 2 << 30})
@@ -224,12 +224,12 @@ func TestMemoryBesideWhatIsKept(t *testing.T) {
 	}
 }
 
-// TestMemoryThatIsKeptIsNotMissing: where a worker keeps so much of one job that the next one could not
-// have its estimate, another worker does the next one.
+// TestMemoryThatIsKeptIsNotMissing: if a worker retains too much memory of a job for the estimate of the
+// next one, another worker does the next one.
 func TestMemoryThatIsKeptIsNotMissing(t *testing.T) {
 	t.Parallel()
 	if render.RaceDetector {
-		t.Skip("the race detector needs memory of its own")
+		t.Skip("the race detector needs additional memory")
 	}
 	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1, Memory: 64 << 20})
 	for _, text := range []string{"hold 100", "take 10"} {

@@ -6,15 +6,14 @@ import (
 	"syscall"
 )
 
-// namespaces are those that a worker gets of its own. It is process 1 among its processes: it
-// cannot name one outside, whatever the system call. It has no capability outside, even when the
-// server runs as root.
+// namespaces are the separate namespaces of a worker. The worker is process 1 in its PID namespace: no system
+// call can name a process outside. It has no capability outside, even if the server runs as root.
 const namespaces = syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET |
 	syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
 
-// processAttributes are how a worker is started: in a session of its own, so that a Ctrl-C goes to
-// the server only, and killed when the thread that started it ends. In its namespaces its user is
-// mapped to none: it needs none, and so it has no capabilities inside either.
+// processAttributes returns the attributes of a worker's start. The worker has a separate session, so that a
+// Ctrl-C goes to the server only, and is killed when the thread that started it ends. In its namespaces no
+// user is mapped: the worker needs none, and so it has no capabilities inside either.
 func processAttributes(isolate bool) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	if isolate {

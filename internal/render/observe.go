@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// A Timer is told how long a stage of a job took, in which lane: one of Lanes. It must be quick.
-// A nil one is told nothing.
+// A Timer gets the duration of a stage of a job, and its lane, one of Lanes. It must be quick. A nil Timer
+// is not called.
 type Timer func(lane, stage string, took time.Duration)
 
-// Since tells the Timer of a stage that began at start and ends now.
+// Since calls the Timer for a stage that began at start and ends now.
 func (t Timer) Since(lane, stage string, start time.Time) {
 	if t != nil {
 		t(lane, stage, time.Since(start))
 	}
 }
 
-// The lanes by name, and the stages that a Pool tells its Timer of.
+// The names of lanes, and of the stages for which a Pool calls its Timer.
 const (
 	Uploads    = "uploads"
 	Renditions = "renditions"
@@ -42,14 +42,14 @@ const (
 	reasons
 )
 
-// reasonNames are what Status tells.
+// reasonNames are the names in Status.
 var reasonNames = [reasons]string{
 	endGone:      "gone",          // it was dead before it got a job
-	endCrashed:   "crashed",       // in a job, or somebody killed it
+	endCrashed:   "crashed",       // in a job, or killed by another process
 	endTime:      "timeout",       // killed, as its job took too long
 	endMemory:    "out-of-memory", // its job passed the limit of its process
 	endFailed:    "failed",        // it broke the protocol, or what it made is not as it said
-	endCancelled: "cancelled",     // killed, as nobody waits for its job any more
+	endCancelled: "cancelled",     // killed, because the caller of its job has left
 	endRecycled:  "recycled",      // in good order, after enough jobs or as it grew
 	endIdle:      "idle",          // in good order, for want of work
 	endBusy:      "busy-idle",     // it used the CPU without a job

@@ -9,16 +9,16 @@ import (
 	"calotype/internal/render"
 )
 
-// TestTimer: a Pool tells of both stages of each job, in its lane.
+// TestTimer: a Pool reports both stages of each job, with its lane.
 func TestTimer(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	var told []string
+	var got []string
 	p := newFakePool(t, "engine", render.PoolConfig{
 		Timer: func(lane, stage string, took time.Duration) {
 			mu.Lock()
 			defer mu.Unlock()
-			if told = append(told, lane+" "+stage); took < 0 || took > time.Hour {
+			if got = append(got, lane+" "+stage); took < 0 || took > time.Hour {
 				t.Errorf("%s %s took %v", lane, stage, took)
 			}
 		},
@@ -32,8 +32,8 @@ func TestTimer(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	want := []string{"uploads wait", "uploads work", "renditions wait", "renditions work"}
-	if !slices.Equal(told, want) {
-		t.Errorf("told %q, want %q", told, want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -95,7 +95,7 @@ func withoutBox(f Fit, box area) Fit {
 	return ScaleDown
 }
 
-// planWhole scales and does no more.
+// planWhole only scales.
 func planWhole(a area) Plan {
 	w, h := int(a.w), int(a.h)
 	return Plan{ScaleW: w, ScaleH: h, CropW: w, CropH: h, CanvasW: w, CanvasH: h}

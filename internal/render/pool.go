@@ -1,15 +1,13 @@
-// Package render makes renditions out of originals without ever decoding a pixel in this process.
+// Package render renders originals without ever decoding a pixel in this process.
 //
-// Package imagefile reads the header of an original. Options and their Plan say what to do to its
-// pixels. The pixels themselves are handled by workers: processes of the
-// same binary that a Pool starts, shut into a sandbox (WorkerMain) and talks to in small frames
-// over a socket. A job is one frame and its open files; a worker has one job at a time. A file that
-// crashes, hangs or bloats a decoder costs its own job and one process. Whatever a worker says or
-// writes is checked here as if a stranger had sent it, since a decoder that was taken over by a
-// picture is a stranger.
+// Package imagefile reads the header of an original. Options and their Plan describe the
+// transformation. Workers process the pixels: processes of the same binary that a Pool starts in a sandbox
+// (WorkerMain), and to which it sends small frames over a socket. A job is one frame and its open files; a worker has one job at a time. A file that crashes
+// or hangs a decoder, or exhausts its memory, fails its job and ends one process. This package checks all
+// answers and output of workers like input from a hostile client, because a picture may have taken over the
+// decoder.
 //
-// The engine that decodes and encodes is a value that the worker's main hands in; package render
-// itself links no C code.
+// The worker's main passes in the engine that decodes and encodes; package render links no C code.
 package render
 
 import (
@@ -108,8 +106,8 @@ const (
 	idleTime = time.Minute
 )
 
-// A Pool of worker processes. Uploads and renditions have workers of their own. Its methods may be
-// called at once from many goroutines.
+// A Pool is a pool of worker processes. Uploads and renditions have separate workers. Its methods are safe
+// for concurrent use.
 type Pool struct {
 	c         PoolConfig
 	room      int64 // bytes: the largest estimate of a job that is done
@@ -271,7 +269,7 @@ func (p *Pool) janitor() {
 			return
 		case <-tick.C:
 			for l := range lanes {
-				for _, w := range p.stale(l) {
+				for _, w := range p.retired(l) {
 					p.end(w)
 				}
 			}
@@ -279,9 +277,9 @@ func (p *Pool) janitor() {
 	}
 }
 
-// stale takes the idle workers of a lane that are not needed any more: dead ones, those that take
-// CPU time without a job, and those idle for long, but for the last one of the usual priority.
-func (p *Pool) stale(l lane) []*process {
+// retired removes idle workers of a lane and returns them: dead ones, those that use CPU time without a job,
+// and those that were idle for long, except the last one of the usual priority.
+func (p *Pool) retired(l lane) []*process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := -1

@@ -48,7 +48,7 @@ func newFakePool(t *testing.T, kind string, c render.PoolConfig) *render.Pool {
 	return p
 }
 
-// command is an input file that tells a fake worker what to do.
+// command is an input file with a command for a fake worker.
 func command(t *testing.T, text string) *os.File {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "in")
@@ -251,7 +251,7 @@ func TestWallTime(t *testing.T) {
 	}
 }
 
-// running waits until so many jobs run and wait in the renditions' lane.
+// running waits until run jobs run and wait jobs wait in the renditions' lane.
 func running(t *testing.T, p *render.Pool, run, wait int) {
 	t.Helper()
 	for range 3000 {
@@ -263,7 +263,7 @@ func running(t *testing.T, p *render.Pool, run, wait int) {
 	t.Fatalf("never %d running and %d waiting: %+v", run, wait, p.Status())
 }
 
-// TestQueue fills the renditions' lane. Uploads go on, and who gives up leaves.
+// TestQueue fills the renditions' lane. Uploads continue, and a cancelled caller leaves the queue.
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1, Queue: 4})
@@ -442,7 +442,7 @@ func children(t *testing.T) []string {
 	for _, name := range tasks {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			continue // the thread has ended meanwhile
+			continue // the thread has ended
 		}
 		all = append(all, strings.Fields(string(text))...)
 	}
@@ -474,7 +474,7 @@ func TestWorkersDieWithServer(t *testing.T) {
 		gone := false
 		for range 3000 {
 			stat, err := os.ReadFile("/proc/" + pid + "/stat")
-			// A zombie that nobody in this container collects is dead as well.
+			// A zombie without a parent that collects it is dead as well.
 			if gone = err != nil || bytes.Contains(stat, []byte(") Z ")); gone {
 				break
 			}

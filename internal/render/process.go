@@ -24,7 +24,7 @@ type starter struct {
 	calls chan func()
 	done  chan struct{}
 
-	landlock string // what the thread has of it: the version, or why there is none
+	landlock string // of the starting thread: the version, or an error
 
 	// Written while the Pool starts its first worker.
 	isolate bool // in namespaces
@@ -86,9 +86,9 @@ type process struct {
 }
 
 const (
-	// dataVariable tells a worker its limit of writable memory, in bytes.
+	// dataVariable holds a worker's limit of writable memory, in bytes.
 	dataVariable = "CALOTYPE_WORKER_DATA"
-	// landlockVariable tells a worker what it has of landlock.
+	// landlockVariable holds the version of landlock, or its error, for a worker.
 	landlockVariable = "CALOTYPE_WORKER_LANDLOCK"
 )
 
@@ -129,7 +129,7 @@ func startProcess(ctx context.Context, s *starter, c PoolConfig) (*process, erro
 	if again != nil {
 		return nil, again
 	}
-	c.Log.Info("render workers have no namespaces of their own", "reason", err)
+	c.Log.Info("render workers have no separate namespaces", "reason", err)
 	return p, nil
 }
 
@@ -139,7 +139,7 @@ func (s *starter) startProcess(ctx context.Context, c PoolConfig) (*process, err
 		return nil, err
 	}
 	defer theirs.Close()
-	// The thread that starts the worker may not open it any more.
+	// The thread that starts the worker is no longer allowed to open it.
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		conn.Close()
@@ -228,10 +228,10 @@ func (p *process) supervise(files []*os.File) error {
 // errGone says that a worker had ended before it got the job: the job is as good as new.
 var errGone = errors.New("worker is gone")
 
-// errKilled says that somebody else killed a worker at its job: the job may be as good as new.
+// errKilled says that another process killed a worker during its job, so the job can be retried.
 var errKilled = errors.New("worker was killed")
 
-// alive tells whether the worker is still there, as far as is known.
+// alive reports whether the worker is not known to have ended.
 func (p *process) alive() bool {
 	select {
 	case <-p.exited:
@@ -242,8 +242,8 @@ func (p *process) alive() bool {
 }
 
 // exchange does one job within limits. On any error the worker is in an unknown state and must be
-// killed. When ctx ends, the worker is killed at once: a hostile picture that nobody waits for shall
-// not hold a worker for longer.
+// killed. When ctx ends, the worker is killed at once: a hostile picture without a waiting client must
+// not occupy a worker.
 func (p *process) exchange(
 	ctx context.Context, r request, l jobLimits, files ...*os.File,
 ) (answer, error) {
@@ -296,7 +296,8 @@ func (p *process) broken(ctx context.Context, l jobLimits, err error) error {
 	return fmt.Errorf("%w: %w", ErrWorker, err)
 }
 
-// exitTime is how long a worker that closed its socket may take to be gone, to tell how it ended.
+// exitTime is the time that a worker has to exit after it has closed its socket, so that its exit status is
+// known.
 const exitTime = time.Second
 
 // killed reports whether another process ended the worker with SIGKILL, such as the kernel when memory

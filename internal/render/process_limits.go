@@ -34,7 +34,7 @@ const dataSlack = 128 * mib
 // idleLimit is the limit of writable memory for a worker without a job, in bytes.
 func (p *process) idleLimit() int64 { return p.idleData + dataSlack }
 
-// limited tells whether the system lets the server limit the memory of the worker.
+// limited reports whether the system lets the server limit the memory of the worker.
 func (p *process) limited() bool { return p.hello.Sandbox.Parts[partJobMemory] > 0 }
 
 // begin gives the worker the memory for a job, beside what it keeps of the jobs before. Without that a
@@ -60,9 +60,9 @@ func (p *process) fits(mapped int64) bool {
 	return !p.limited() || data <= p.idleData || data+dataSlack+mapped <= p.mostData
 }
 
-// worn tells whether the worker has done enough jobs, or keeps so much memory that the next job could
-// not have what it is estimated at. About 60 MiB more than when it was new are usual: stacks of threads
-// that wait for the next job, and what malloc has for it.
+// worn reports whether the worker has done enough jobs, or retains too much memory for the estimate of the
+// next job. About 60 MiB more than at its start are usual: stacks of threads that wait for the next job, and
+// the cache of malloc.
 func (p *process) worn() bool {
 	u := p.usage()
 	return p.jobs >= recycleJobs || u.resident > recycleMemory ||

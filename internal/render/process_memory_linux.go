@@ -16,7 +16,7 @@ const spaceSlack = 1 << 30
 // its filter forbids that. A limit below what it has already forbids more.
 func (p *process) setMemory(n int64) error {
 	if raceDetector {
-		return nil // it needs memory of its own
+		return nil // the race detector needs additional memory
 	}
 	limit := unix.Rlimit{Cur: uint64(min(n, p.mostData)), Max: uint64(p.mostData)}
 	return p.setLimit(unix.RLIMIT_DATA, limit)

@@ -25,8 +25,8 @@ const (
 	partNamespaces = "namespaces"   // no process, user, socket or host name of the system is seen
 )
 
-// SandboxParts names the parts that SandboxState.Parts tells of: 0 when a part is not in force, the
-// version of landlock, and 1 for each other part.
+// SandboxParts are the keys of SandboxState.Parts. A value is 0 if the part is not in force, the version for
+// landlock, and 1 for each other part.
 var SandboxParts = []string{
 	partLimits, partPrivileges, partLandlock, partUndumpable, partSeccomp, partSealed, partThreads,
 	partJobMemory, partNamespaces,
@@ -35,8 +35,8 @@ var SandboxParts = []string{
 // signalScope is the first version of landlock that keeps signals inside.
 const signalScope = 6
 
-// complete tells whether the parts are a complete sandbox. Each way out of a worker then has two
-// locks at least, of which seccomp is one. Files and TCP: landlock. Signals to processes outside:
+// complete reports whether the parts are a complete sandbox: each forbidden action is then blocked by at
+// least two parts, of which seccomp is one. Files and TCP: landlock. Signals to processes outside:
 // landlock from signalScope on, or namespaces.
 func complete(parts map[string]int) bool {
 	for _, name := range SandboxParts {

@@ -34,11 +34,11 @@ func enterSandbox() *sandbox {
 	return b
 }
 
-// restrictStarter gives the calling thread, and so the workers that it starts, what must be there
-// before a worker has threads. It returns what a worker is told of landlock: the version, or why
-// there is none.
+// restrictStarter applies to the calling thread, and so to the workers that it starts, the restrictions that
+// must be in force before a worker has threads. It returns the version of landlock for the worker, or the
+// error.
 func restrictStarter(landlock int, program string) string {
-	// Where it is forbidden, workers are as good, but for the time they take.
+	// If it is forbidden, workers only take more time.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(workerSlack.Nanoseconds()), 0, 0, 0)
 	// A worker sees whether it succeeded.
 	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -102,8 +102,8 @@ func dataLimit() uint64 {
 	return min(n, uint64(mostData(maxJob)))
 }
 
-// workerSlack is by how much the system may delay the timers of a worker. Go looks after a thread
-// that is in a decoder every 20 us, which takes a tenth of the decoder's own time; nobody waits for
-// what it would find, as a worker does one thing at a time. The thread that starts workers has it, and
-// they inherit it: in a worker itself it would come too late, as threads of Go's are there before main.
+// workerSlack is the delay that the system may add to the timers of a worker. Go checks a thread in a decoder
+// every 20 us, which takes a tenth of the decoder's time. A worker does one thing at a time, so no goroutine
+// waits for these checks. The thread that starts workers sets it, and they inherit it: in a worker it would
+// be too late, because Go starts threads before main.
 const workerSlack = time.Millisecond

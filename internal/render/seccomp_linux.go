@@ -39,12 +39,12 @@ var allowed = []string{
 	"seccomp",
 }
 
-// sealed are the calls that end with the second stage. No path is named any more, not even to ask
-// whether a file is there: newfstatat and statx take one, whatever their flags, so a descriptor is
-// asked by fstat only.
+// sealed are the system calls that the second stage forbids. A sealed worker can no longer name a path, not
+// even to check whether a file exists: newfstatat and statx take a path, whatever their flags, so only fstat
+// is left for descriptors.
 //
-// sched_getaffinity tells how many processors there are. A decoder that is not told starts no
-// threads for them: AV1 takes the same memory on any machine.
+// sched_getaffinity returns the number of processors. Without it a decoder starts no threads for them, so AV1
+// needs the same memory on every machine.
 var sealed = []string{
 	"open", "openat", "stat", "lstat", "statx", "newfstatat", "fstatat64", "access", "faccessat",
 	"faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "sched_getaffinity", "seccomp",

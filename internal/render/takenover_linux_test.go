@@ -282,7 +282,7 @@ func TestTakenOver(t *testing.T) {
 	}
 }
 
-// refusal tells whether an error is what the kernel says to what is forbidden.
+// refusal reports whether an error is the kernel's refusal of a forbidden call.
 func refusal(err error) bool {
 	return slices.ContainsFunc([]error{unix.EPERM, unix.ENOMEM}, func(e error) bool {
 		return strings.HasSuffix(err.Error(), ": "+e.Error())
@@ -298,7 +298,7 @@ func TestThreadsAreBounded(t *testing.T) {
 			t.Parallel()
 			p := newConfinedPool(t, c)
 			pids, done := render.PIDs(p), make(chan error, 1)
-			// So much memory that the stacks of threads are not what bounds them.
+			// With this memory the stacks of threads are not the limit.
 			large := pngHeader
 			large.Width, large.Height = 9000, 9000
 			in := command(t, "trick threads")

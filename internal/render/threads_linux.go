@@ -57,7 +57,7 @@ func superviseThreads(requests, stat *os.File) {
 		var r threadRequest
 		state := waiting
 		// An error means that it is closed. Not by Go's poller: a signal that interrupts the kernel
-		// while it looks at this file reads as an error of the file, after which Go polls it no more.
+		// during the poll looks like an error of the file, after which Go no longer polls it.
 		err := raw.Control(func(fd uintptr) { state = receive(int(fd), &r) })
 		switch {
 		case err != nil || state == ended:
@@ -69,7 +69,7 @@ func superviseThreads(requests, stat *os.File) {
 		if n, err := threads(stat); err != nil || n >= maxThreads {
 			a.flags, a.error = 0, -int32(unix.EAGAIN)
 		}
-		// The answer has nobody to go to when the thread that asks has ended.
+		// The answer fails if the requesting thread has ended; that error is ignored.
 		_ = raw.Control(func(fd uintptr) {
 			_ = ioctl(int(fd), unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a))
 		})

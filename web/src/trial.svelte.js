@@ -1,13 +1,12 @@
-// A Trial is one picture on its way: the four requests, what was answered to each, and where it is.
+// A Trial is the upload of one picture: its four requests, the answer to each, and the present step.
 //
 // The page holds no API token, so the server makes two of the requests for it, at /try/api/, with
-// the same answers that the API gives. The upload goes straight to the one-time URL, as everybody's
-// does.
+// the answers of the API. The upload goes directly to the one-time URL, like any user's upload.
 
 const maxLooks = 40
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-// A Refusal is an answer that is none, or no success.
+// A Refusal is a missing answer, or an answer other than a success.
 class Refusal extends Error {
   constructor(status, code, message) {
     super(message)
@@ -105,7 +104,7 @@ export class Trial {
     if (answer.refusal) throw answer.refusal
   }
 
-  // XMLHttpRequest tells how far it is; fetch does not.
+  // XMLHttpRequest reports progress; fetch does not.
   #send(url, file) {
     return new Promise((resolve, reject) => {
       const form = new FormData()

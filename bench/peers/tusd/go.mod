@@ -1,4 +1,4 @@
-// tusd, an upload server to be measured beside, in a module of its own: Calotype does not need it.
+// tusd, an upload server for comparisons, in a separate module: Calotype does not need it.
 module calotype/bench/peers/tusd
 
 go 1.26.0

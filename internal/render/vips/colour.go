@@ -15,8 +15,8 @@ import (
 const iccField = "icc-profile-data"
 
 // colour converts to 8-bit sRGB or grey. It comes after resize, when there are few pixels left. A
-// profile that cannot be used is ignored, as browsers do; what the file says of its colours by
-// other means counts where there is none.
+// profile that cannot be used is ignored, as browsers do; without one, the other colour
+// information of the file is used.
 func (r *rendering) colour() error {
 	cmyk := r.im.space() == C.VIPS_INTERPRETATION_CMYK
 	profile := r.im.has(iccField)

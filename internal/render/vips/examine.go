@@ -102,7 +102,7 @@ func (r *rendering) thumbhash() ([]byte, error) {
 	return thumbhash(spread(r.im.width(), r.im.height(), rgba)), nil
 }
 
-// minThumbSide is the shorter side from which the waves of a thumbhash can be told apart.
+// minThumbSide is the shorter side from which the waves of a thumbhash are distinguishable.
 const minThumbSide = 16
 
 // spread repeats the pixels of a picture with a short side, so that its hash shows it.

@@ -81,7 +81,7 @@ func (im *vipsImage) setString(name, value string) {
 	})
 }
 
-// blob returns a copy of the first bytes of a field, at most limit of them; nil when there is none.
+// blob returns a copy of the first bytes of a field, at most limit of them; nil if the field is absent.
 func (im *vipsImage) blob(name string, limit int) []byte {
 	return withName(name, func(c *C.char) []byte {
 		var size C.size_t

@@ -26,7 +26,7 @@ func (r *rendering) premultiply() error {
 	return r.im.premultiply()
 }
 
-// fits tells that the image is of the right size already.
+// fits reports whether the image already has the right size.
 func (r *rendering) fits() bool {
 	w, h := r.target()
 	return r.im.width() == w && r.im.height() == h

@@ -9,11 +9,11 @@ import (
 	"calotype/internal/render"
 )
 
-// Files are handed to libheif as they are, but for two kinds of which it gets a copy:
+// Files are passed to libheif unchanged, except two kinds of which it gets a modified copy:
 //
-// libheif before 1.16 sizes a picture by the turns and cuts that stand after its ispe property, but
-// applies those before it too; libvips then fails with "bad image dimensions". In the copy ispe comes
-// first. The standard wants it there anyway.
+// libheif before 1.16 computes the size of a picture from the rotations and crops after its ispe property, but
+// also applies those before it; libvips then fails with "bad image dimensions". In the copy ispe is first,
+// as the standard requires.
 //
 // libheif before 1.18 refuses an auxiliary picture that belongs to several others, such as the gain
 // map in photographs of iOS 18, which belongs to the plain picture and to the one that is mapped. In
@@ -120,7 +120,7 @@ func boxes(b []byte, do func(kind string, content []byte)) {
 }
 
 // ispeFirst changes the content of a meta box so that each item's properties begin with ispe, and
-// tells whether it had to.
+// reports whether it changed the box.
 func ispeFirst(meta []byte) (changed bool) {
 	if len(meta) < 4 {
 		return false

@@ -64,8 +64,8 @@ func TestIspeFirst(t *testing.T) {
 	}
 }
 
-// FuzzIspeFirst: a meta box stays as long as it was and keeps its bytes but for their order, and is
-// in order after.
+// FuzzIspeFirst: a meta box stays as long as it was and keeps its bytes except their order, and is
+// in order afterwards.
 func FuzzIspeFirst(f *testing.F) {
 	f.Add(metaOf(false, []byte{0x81, 2, 3}))
 	f.Add(metaOf(true, []byte{0x80, 1, 0, 2}, []byte{0, 2}))

@@ -62,14 +62,14 @@ func (im *vipsImage) toSpace(space C.VipsInterpretation) error {
 	return im.become(C.shim_colourspace(im.c, space))
 }
 
-// iccToSRGB converts by the embedded profile, or by one of libvips' own when there is none.
+// iccToSRGB converts by the embedded profile, or by a built-in one of libvips if there is no profile.
 func (im *vipsImage) iccToSRGB(fallback string, blackPoint bool) error {
 	name := C.CString(fallback)
 	defer C.free(unsafe.Pointer(name))
 	return im.become(C.shim_icc_to_srgb(im.c, name, flag(blackPoint)))
 }
 
-// takeAlpha splits the alpha channel off, in 8 bits; nil when there is none.
+// takeAlpha splits the alpha channel off, in 8 bits; nil if there is no alpha.
 func (im *vipsImage) takeAlpha() (*vipsImage, error) {
 	if !im.alpha() {
 		return nil, nil

@@ -53,8 +53,8 @@ func (r *rendering) load() error {
 	return nil
 }
 
-// prepare reads what libvips does not tell of a file, and swaps the source for a copy of the file
-// where libvips would make something wrong of it.
+// prepare reads the properties that libvips does not report, and replaces the source by a modified copy of
+// the file if libvips would decode it wrongly.
 func (r *rendering) prepare() error {
 	info, err := r.in.Stat()
 	if err != nil {
@@ -98,7 +98,7 @@ func (r *rendering) patchGIF(size int64) error {
 	return r.replace(file)
 }
 
-// wantsFrames tells whether all frames are needed: for an examination, or for an output that moves.
+// wantsFrames reports whether all frames are needed: for an examination, or for an output that moves.
 func (r *rendering) wantsFrames() bool {
 	if r.job.Header.Frames < 2 {
 		return false

@@ -66,7 +66,7 @@ func TestStatedColours(t *testing.T) {
 			wantAt(t, pictureOf(t, pngWith(t, m, c.chunks), whole), 8, 8, c.want, 2)
 		}
 		if t.Failed() {
-			t.Fatalf("so much for %s", name)
+			t.Fatalf("wrong colours of %s", name)
 		}
 	}
 	palette := image.NewPaletted(image.Rect(0, 0, 8, 8), color.Palette{brown, grey})
@@ -99,7 +99,7 @@ func TestStatedColoursOfAVIF(t *testing.T) {
 	at(m, 7, color.NRGBA{230, 230, 230, 255})
 }
 
-// TestForeignProfiles: a profile for other colours than those of the picture is none.
+// TestForeignProfiles: a profile for another colour space than the picture's is ignored.
 func TestForeignProfiles(t *testing.T) {
 	plain := encodedJPEG(t, smooth(160, 120))
 	want := pictureOf(t, plain, whole)

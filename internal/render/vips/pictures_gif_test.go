@@ -84,7 +84,7 @@ func TestUncovered(t *testing.T) {
 			wantAt(t, shown[1], 20, 20, nothing, 0)
 		}
 		if t.Failed() {
-			t.Fatalf("so much for %s", name)
+			t.Fatalf("wrong picture of %s", name)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func TestStrayZeros(t *testing.T) {
 	}
 }
 
-// TestNewPalette: what is scaled or padded has a palette of its own.
+// TestNewPalette: a scaled or padded picture gets a new palette.
 func TestNewPalette(t *testing.T) {
 	blues := color.Palette{color.NRGBA{0, 0, 64, 255}, color.NRGBA{0, 0, 128, 255},
 		color.NRGBA{0, 0, 192, 255}, color.NRGBA{0, 0, 255, 255}}

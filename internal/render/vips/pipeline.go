@@ -78,7 +78,7 @@ type rendering struct {
 	joined     pixels  // of an animation, the finished frames, one below the other
 	bands      int     // of the finished frames
 	credits    []byte  // the EXIF segment that is put into the rendition
-	ready      bool    // the pixels are computed: the original is not to blame any more
+	ready      bool    // the pixels are computed: a later error is not the fault of the original
 }
 
 // start begins a job. The caller closes the rendering.
