@@ -46,8 +46,8 @@ func newVariant(v images.Variant) variant {
 	return shown
 }
 
-// oneVariant is the answer about one variant. Its id stands beside it too: Terraform reads it
-// there, and without it would make the variant anew at every run.
+// oneVariant is the answer about one variant. Its id is also beside it: Terraform reads it
+// there, and without it would create the variant again at every run.
 type oneVariant struct {
 	ID      string  `json:"id"`
 	Variant variant `json:"variant"`

@@ -5,7 +5,7 @@
 // before a byte of it is read, and decides what it is; this package reads the form, in time, and
 // gives every outcome its wire form. Every answer, refusals included, carries CORS headers and an
 // envelope, and the rest of the body is drained, within bounds, before it: a browser that is still
-// sending when the connection ends shows its user a network error in place of the reason.
+// sending when the connection ends shows its user a network error instead of the reason.
 package intake
 
 import (
@@ -33,7 +33,7 @@ type Config struct {
 	Log  *slog.Logger
 	Idle time.Duration // without a byte of a body; 0 for 30 s
 	Time time.Duration // for a whole body; 0 for an hour
-	// Observe returns what is told of each answer on a route; nil for nobody.
+	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
 }
 
@@ -152,7 +152,7 @@ func (in *intake) post(r *http.Request, b *v4.Body, line *logLine) (any, error) 
 func ignore(string, io.Reader) error { return nil }
 
 // variants returns the delivery URLs of the image to be. They are read before the ticket is used:
-// after that, nothing may fail any more.
+// after that no step may fail.
 func (in *intake) variants(ctx context.Context, upload *images.Upload) ([]string, error) {
 	draft := upload.Draft()
 	account, err := in.Core.Account(ctx, draft.Account)

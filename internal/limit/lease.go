@@ -2,7 +2,7 @@ package limit
 
 import "time"
 
-// A Lease is what a caller holds of a Pool. It is not safe for concurrent use, but for Release.
+// A Lease holds units of a Pool for a caller. It is not safe for concurrent use, except Release.
 type Lease struct {
 	p  *Pool
 	at *node

@@ -1,14 +1,14 @@
-// Package limit shares what is bounded: bytes of a spool, slots of workers, waiting requests. A Pool
-// has a size, in units of its own. Each unit is held under keys, from the widest to the narrowest:
-// an account, then a ticket or the address of a client.
+// Package limit shares limited resources: bytes of a spool, slots of workers, waiting requests. A Pool has a
+// size in units of the resource. Each unit is held under keys, from the widest to the narrowest: an account,
+// then a ticket or the address of a client.
 //
-// The share of a key shrinks as the pool fills: with the share Half, a key may hold as much as is
-// free. One key alone takes half of the pool, two take a third each, n take 1/(n+1) each, so one
-// more key always finds room. This is the dynamic threshold of shared-memory switches (Choudhury
-// and Hahne, 1998). A key over its share is refused or waits; it does not hold up the others.
+// The share of a key shrinks as the pool fills: with the share Half, a key may hold as many units
+// as are free. A single key may hold half of the pool, two a third each, n 1/(n+1) each, so one more key
+// always finds free units. This is the dynamic threshold of shared-memory switches (Choudhury
+// and Hahne, 1998). A key over its share is refused or waits; it does not delay the others.
 //
-// Waiting requests get their turn by key, not by arrival: start-time fair queueing, in which a
-// turn costs its key what the request says. The queue is bounded and shared by the same rule.
+// Waiting requests get their turn by key, not by arrival: start-time fair queueing, in which a turn costs its
+// key the cost of the request. The queue is bounded and shared by the same rule.
 //
 // A Rates bounds how often each of many keys does something.
 package limit
@@ -43,7 +43,7 @@ var (
 type Config struct {
 	Name   string  // of its metrics: a word
 	Size   int64   // units; 0: not bounded, only the keys are
-	Shares []Share // by level, the widest first; a missing one is None
+	Shares []Share // by level, the widest first; None if missing
 
 	Queue     int           // requests that may wait; 0: a request that does not fit is refused
 	QueueTime time.Duration // for which a request may wait; 0: until its context ends

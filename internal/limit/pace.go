@@ -2,9 +2,9 @@ package limit
 
 import "time"
 
-// A Pace is the least speed of whoever reads an answer, as deadlines of its writes: a piece may take
-// Piece, and the whole may take Grace and what its bytes take at Rate. So a reader that stands still
-// or trickles loses its connection, and with it what the answer holds.
+// A Pace is the minimal speed of the reader of an answer, as deadlines of its writes: a piece may take Piece, and
+// the whole may take Grace plus the time of its bytes at Rate. So the connection of a reader that stops or is too
+// slow is closed, and the memory of the answer is released.
 type Pace struct {
 	Piece time.Duration // for each write
 	Grace time.Duration // for the whole, whatever its size
