@@ -179,8 +179,9 @@ func (s service) wantOffers(t *testing.T) {
 	t.Errorf("among the available alerts is no image_notification: %+v", available)
 }
 
-// testPolicy makes a policy that subscribes a destination, reads, lists and changes it, and calls enabled
-// while it is enabled. This SDK sends all fields each time, also those without a value: an empty id, conditions and filters of null, times of year 1, mechanisms with names.
+// testPolicy makes a policy that subscribes a destination, reads, lists and changes it, and calls
+// enabled while it is enabled. This SDK sends all fields each time, also those without a value: an
+// empty id, conditions and filters of null, times of year 1, mechanisms with names.
 func (s service) testPolicy(t *testing.T, destination string, enabled func()) (id string) {
 	t.Helper()
 	ctx, account := context.Background(), s.account.Identifier

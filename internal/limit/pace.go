@@ -2,9 +2,9 @@ package limit
 
 import "time"
 
-// A Pace is the minimal speed of the reader of an answer, as deadlines of its writes: a piece may take Piece, and
-// the whole may take Grace plus the time of its bytes at Rate. So the connection of a reader that stops or is too
-// slow is closed, and the memory of the answer is released.
+// A Pace is the minimal speed of the reader of an answer, as deadlines of its writes: a piece may take
+// Piece, and the whole may take Grace plus the time of its bytes at Rate. So the connection of a reader
+// that stops or is too slow is closed, and the memory of the answer is released.
 type Pace struct {
 	Piece time.Duration // for each write
 	Grace time.Duration // for the whole, whatever its size

@@ -24,8 +24,8 @@ type keyRate struct {
 	*rate.Limiter
 }
 
-// NewRates returns buckets of burst units, each filled evenly by burst units in each window. It stores at most keys
-// buckets; beyond that it discards the least recently used one.
+// NewRates returns buckets of burst units, each filled evenly by burst units in each window. It stores
+// at most keys buckets; beyond that it discards the least recently used one.
 func NewRates(burst int, window time.Duration, keys int) *Rates {
 	return &Rates{limit: rate.Limit(float64(burst) / window.Seconds()), burst: burst, most: keys,
 		of: map[string]*list.Element{}, recent: list.New()}

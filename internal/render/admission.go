@@ -26,12 +26,12 @@ func (l lane) String() string { return [lanes]string{Uploads, Renditions}[l] }
 // an account among the clients that request its pictures.
 type Asker struct {
 	Account string
-	Client  string // "" where it is not known
+	Client  string // "" if not known
 }
 
 type askerKey struct{}
 
-// WithAsker returns a context whose jobs are done for who. It changes nothing of what is made.
+// WithAsker returns a context whose jobs count for who. It does not affect the results.
 func WithAsker(ctx context.Context, who Asker) context.Context {
 	return context.WithValue(ctx, askerKey{}, who)
 }
@@ -48,10 +48,11 @@ func (a Asker) keys() []string {
 	return []string{a.Account, a.Client}
 }
 
-// dearTime is the estimated CPU time from which a job is dear: a picture from a camera takes less.
+// dearTime is the estimated CPU time from which a job is dear, that is, expensive: a picture from a
+// camera takes less.
 const dearTime = 500 * time.Millisecond
 
-// A demand is what a job needs.
+// A demand holds the estimated needs of a job.
 type demand struct {
 	lane  lane
 	asker Asker
@@ -61,13 +62,13 @@ type demand struct {
 
 func (d demand) dear() bool { return d.cost > dearTime }
 
-// An admission decides which job may start. With W workers a lane has 2W+1 slots, of which one
-// account alone may hold W+1, so a job of another account starts at once beside them and shares the
-// CPU. Of dear jobs there are 2W-1 at most, and W of one account: whatever they are, a cheap job of
-// another account starts, and one of the same account too. Beyond that each account waits its turn,
-// which costs it the time that its job is estimated at, and within an account each client.
+// An admission decides which job may start. With W workers a lane has 2W+1 slots. A single account may hold
+// W+1 of them, so a job of another account starts at once and shares the CPU. At most 2W-1 jobs are dear, and
+// at most W dear jobs of one account, so a cheap job of another account, and one of the same account, can
+// always start. Beyond that accounts take turns, and within an account its clients; a turn costs the
+// estimated time of its job.
 //
-// Memory is in two pools: one that both lanes share, and a reserve that uploads try first, so that
+// Memory is in two pools: one that both lanes share, and a reserve that uploads use first, so that
 // renditions cannot starve them.
 type admission struct {
 	slots, dear [lanes]*limit.Pool // jobs
@@ -76,7 +77,7 @@ type admission struct {
 	largest     int64              // bytes that one job may hold of shared
 }
 
-// newAdmission divides what a Pool has. The workers themselves come off the memory first.
+// newAdmission divides the memory and slots of a Pool. It first subtracts the memory of the workers themselves.
 func newAdmission(c PoolConfig) *admission {
 	slots := int64(2*c.Workers + 1)
 	processes := int64(lanes) * slots
@@ -115,7 +116,7 @@ func (a *admission) pools() []*limit.Pool {
 	}
 }
 
-// An admitted job holds what it was admitted with, until it leaves.
+// An admitted job holds its slots and memory until it leaves.
 type admitted struct {
 	leases [3]*limit.Lease // dear slot, slot, memory; in the order in which they are taken
 }
@@ -126,8 +127,8 @@ func (j *admitted) leave() {
 	}
 }
 
-// enter waits until a job may start. On success the caller must leave. It fails with ErrBusy at
-// once when the queue is full or the asker has its share of it, or with the context's error.
+// enter waits until a job may start. After success the caller must call leave. Errors: ErrBusy at once if the
+// queue is full or the asker's share of it is used up, or the context's error.
 func (a *admission) enter(ctx context.Context, d demand) (*admitted, error) {
 	j := &admitted{}
 	slot := limit.Request{Keys: d.asker.keys(), N: 1, Cost: max(1, d.cost.Microseconds())}
@@ -151,8 +152,8 @@ func (a *admission) enter(ctx context.Context, d demand) (*admitted, error) {
 	return nil, err
 }
 
-// memory takes the memory of a job. One that needs more than there is runs when its share is free,
-// rather than never; a quarter stays for the others.
+// memory reserves the memory of a job. A job that needs more than the total runs when three quarters
+// are free; a quarter stays for the others.
 func (a *admission) memory(ctx context.Context, d demand) (*limit.Lease, error) {
 	if d.lane == uploads {
 		if lease, err := a.reserve.TryAcquire(d.need.resident, d.asker.Account); err == nil {

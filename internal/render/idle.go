@@ -2,9 +2,9 @@ package render
 
 import "time"
 
-// These choose the idle worker that does a job. A worker that was taken over by a hostile picture
-// may read and forge what it does next, so a worker goes to the account that it worked for before,
-// then to one that has none; with PoolConfig.WorkerPerAccount never to another account.
+// The choice of an idle worker for a job. A worker that a hostile picture has taken over may read and forge its
+// next jobs. So a job gets a worker that worked for its account before, else an unused one, else one of another
+// account; with PoolConfig.WorkerPerAccount never the last.
 
 // pop takes the idle worker of a lane that suits a job best; nil if no worker is idle.
 func (p *Pool) pop(l lane, account string, dear bool) *process {
@@ -12,7 +12,7 @@ func (p *Pool) pop(l lane, account string, dear bool) *process {
 	defer p.mu.Unlock()
 	best, rank := -1, 0
 	for i, w := range p.idle[l] {
-		if r := p.rank(w, account, dear); r > 0 && r >= rank { // of equal ones the last, which is warm
+		if r := p.rank(w, account, dear); r > 0 && r >= rank { // of equal ones the most recently used one
 			best, rank = i, r
 		}
 	}
@@ -24,10 +24,10 @@ func (p *Pool) pop(l lane, account string, dear bool) *process {
 	return w
 }
 
-// rank says how well a worker suits a job; 0: not at all.
+// rank returns how well a worker suits a job; 0: not at all.
 func (p *Pool) rank(w *process, account string, dear bool) int {
 	switch {
-	case w.jobs > 0 && w.dear != dear: // its priority is not that of the job
+	case w.jobs > 0 && w.dear != dear: // its priority differs from the job's
 		return 0
 	case w.jobs > 0 && w.account == account:
 		return 3
@@ -39,12 +39,12 @@ func (p *Pool) rank(w *process, account string, dear bool) int {
 	return 1
 }
 
-// An assignment is what a worker was used for last.
+// An assignment describes the last use of a worker.
 type assignment struct {
 	account string
 	dear    bool          // it runs at a lower priority
 	since   time.Time     // idle since
-	cpu     time.Duration // CPU time that it had used then
+	cpu     time.Duration // CPU time used at that time
 }
 
 // assign prepares a worker for a job of an account.
@@ -55,8 +55,8 @@ func (w *process) assign(account string, dear bool) {
 	w.account, w.dear = account, dear
 }
 
-// makeWay ends the idle worker of a lane that was not used for longest, when the lane has as many
-// workers as slots: another one is about to start.
+// makeWay stops the least recently used idle worker of a lane if the lane has a worker for each slot, because
+// another worker is about to start.
 func (p *Pool) makeWay(l lane) {
 	p.mu.Lock()
 	count := 0
@@ -77,9 +77,9 @@ func (p *Pool) makeWay(l lane) {
 	}
 }
 
-// keepSpare starts a worker for jobs to come, so that they need not wait for a start: with
-// PoolConfig.WorkerPerAccount one that has no account yet, and when a dear job begins one of the
-// usual priority, where none is idle.
+// keepSpare starts a worker for later jobs, so that they need not wait for a start: with
+// PoolConfig.WorkerPerAccount one without an account, and at the start of a dear job one of the usual priority
+// if none is idle.
 func (p *Pool) keepSpare(l lane, dear bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,18 +99,18 @@ func (p *Pool) keepSpare(l lane, dear bool) {
 		p.spare[l] = false
 		p.mu.Unlock()
 		if err == nil {
-			p.put(l, w)
+			p.release(l, w)
 		} else if p.ctx.Err() == nil {
 			p.c.Log.Warn("cannot start a spare render worker", "lane", l.String(), "error", err)
 		}
 	})
 }
 
-// idleCPU is the CPU time from which an idle worker is held for one that was taken over: of the
-// collector and of timers it takes less in all of its idle time.
+// idleCPU is the CPU time from which an idle worker counts as taken over: the garbage collector and timers use
+// less in its whole idle time.
 const idleCPU = 200 * time.Millisecond
 
-// busyIdle reports whether a worker takes CPU time though it has no job.
+// busyIdle reports whether a worker uses CPU time without a job.
 func (w *process) busyIdle() bool {
 	now, err := cpuTime(w.cmd.Process.Pid)
 	return err == nil && w.cpu > 0 && now-w.cpu > idleCPU
@@ -119,5 +119,5 @@ func (w *process) busyIdle() bool {
 // noteIdle begins the idle time of a worker.
 func (w *process) noteIdle() {
 	w.since = time.Now()
-	w.cpu, _ = cpuTime(w.cmd.Process.Pid) // 0: not known, so nothing is concluded
+	w.cpu, _ = cpuTime(w.cmd.Process.Pid) // 0 if not known: then busyIdle is false
 }

@@ -15,9 +15,9 @@ import (
 // maxOutput bounds one rendition, in bytes. The worker's RLIMIT_FSIZE is the same.
 const maxOutput = 128 * mib
 
-// Examine decodes an original strictly, all its frames, and reports its facts. h is what ReadHeader
-// said of it, within the Limits. in needs to be readable; its offset is neither used nor moved. A
-// *LimitError says that this server has too little memory for the picture.
+// Examine decodes all frames of an original strictly, and returns its Facts. h is the result of
+// ReadHeader, within the Limits. in must be readable; its offset is neither used nor moved. Errors:
+// those of a job; a *LimitError if this server has too little memory for the picture.
 func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Facts, error) {
 	source, err := openReadOnly(in)
 	if err != nil {
@@ -44,8 +44,8 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Fa
 	return facts, nil
 }
 
-// Render makes one rendition of in and writes it to out, a file that it overwrites from the start.
-// in needs to be readable; its offset is neither used nor moved. A *LimitError says that the
+// Render renders in and writes the rendition to out, a file that it overwrites from the start. in must
+// be readable; its offset is neither used nor moved. Errors: those of a job; a *LimitError if the
 // rendition would be too large.
 func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, error) {
 	if err := checkJob(j); err != nil {
@@ -119,9 +119,9 @@ func (p *Pool) run(ctx context.Context, d demand, r request,
 		err = accept(a)
 	}
 	if errors.Is(err, ErrWorker) {
-		p.lose(l, w, err)
+		p.discard(l, w, err)
 	} else {
-		p.put(l, w)
+		p.release(l, w)
 	}
 	return err
 }
@@ -134,7 +134,7 @@ func (p *Pool) admit(ctx context.Context, d demand) (*admitted, error) {
 	return p.admission.enter(ctx, d)
 }
 
-// begin ties a job to the life of the Pool.
+// begin registers a job with the Pool, whose Close cancels it.
 func (p *Pool) begin(ctx context.Context) (context.Context, func(), error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,7 +151,7 @@ func (p *Pool) begin(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
-// timeout is how much CPU time a worker may use for a job.
+// timeout returns the CPU time that a worker may use for a job.
 func (p *Pool) timeout(d demand) time.Duration {
 	if d.lane == uploads {
 		return min(p.c.Timeout, max(examineTimeout, examinePatience*d.cost))
@@ -159,7 +159,7 @@ func (p *Pool) timeout(d demand) time.Duration {
 	return p.c.Timeout
 }
 
-// maxAttempts bounds how many workers may turn out to be dead before a job is given up.
+// maxAttempts limits the number of dead workers that a job may find before it fails.
 const maxAttempts = 4
 
 // exchange selects a worker and sends it the job. If the worker had died while it was idle, the next worker
@@ -177,7 +177,7 @@ func (p *Pool) exchange(
 		if err == nil {
 			return w, a, nil
 		}
-		p.lose(l, w, err)
+		p.discard(l, w, err)
 		killed := errors.Is(err, errKilled)
 		if !killed && !errors.Is(err, errGone) {
 			return nil, answer{}, err
@@ -208,7 +208,7 @@ func (p *Pool) take(ctx context.Context, d demand) (w *process, err error) {
 		}
 		switch {
 		case !w.alive():
-			p.lose(l, w, errGone)
+			p.discard(l, w, errGone)
 		case !w.fits(d.need.mapped):
 			p.retire(w)
 		default:
@@ -218,7 +218,7 @@ func (p *Pool) take(ctx context.Context, d demand) (w *process, err error) {
 	p.makeWay(l)
 	w, err = p.start(ctx, l)
 	if err != nil && ctx.Err() == nil {
-		w, err = p.start(ctx, l) // what kills a worker may hit one that just starts
+		w, err = p.start(ctx, l) // the cause that killed a worker may also kill a starting one
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -230,10 +230,9 @@ func (p *Pool) take(ctx context.Context, d demand) (w *process, err error) {
 	return w, nil
 }
 
-// start starts a worker and holds it against the others: all must run the same pipeline in as good
-// a sandbox.
+// start starts a worker and compares it with the others: all must run the same pipeline in an equal sandbox.
 func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
-	w, err := startProcess(ctx, p.starter, p.c)
+	w, err := startProcess(ctx, p.spawner, p.c)
 	if err != nil {
 		return nil, err
 	}
@@ -257,8 +256,8 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	return w, nil
 }
 
-// put gives a worker back after a job in good order, or replaces it when it has done enough.
-func (p *Pool) put(l lane, w *process) {
+// release returns a worker to the pool after a successful job, or replaces it if it is worn.
+func (p *Pool) release(l lane, w *process) {
 	if w.worn() && !p.c.keepWorn {
 		p.retire(w)
 		return
@@ -269,7 +268,7 @@ func (p *Pool) put(l lane, w *process) {
 	p.idle[l] = append(p.idle[l], w)
 }
 
-// retire ends a worker in good order.
+// retire stops a worker that has not failed.
 func (p *Pool) retire(w *process) {
 	p.end(w)
 	p.mu.Lock()
@@ -278,8 +277,8 @@ func (p *Pool) retire(w *process) {
 	p.ended[endRecycled]++
 }
 
-// lose ends a worker that failed and logs why.
-func (p *Pool) lose(l lane, w *process, why error) {
+// discard stops a worker that failed, and logs the reason.
+func (p *Pool) discard(l lane, w *process, why error) {
 	p.end(w)
 	p.mu.Lock()
 	p.lost++
@@ -296,7 +295,7 @@ func (p *Pool) end(w *process) {
 	delete(p.all, w)
 }
 
-// answerError turns a worker's refusal into an error; nil when it did the job.
+// answerError converts a worker's refusal to an error; nil if the worker did the job.
 func answerError(a answer) error {
 	reason := sanitise(a.Reason)
 	switch a.Kind {
@@ -315,7 +314,7 @@ func answerError(a answer) error {
 }
 
 // deliver copies a worker's output to the caller's file and checks the copy, which no worker can
-// reach.
+// change.
 func deliver(scratch, out *os.File, j Job) (Output, error) {
 	size, err := sizeOf(scratch)
 	if err != nil {

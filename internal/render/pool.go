@@ -1,11 +1,11 @@
 // Package render renders originals without ever decoding a pixel in this process.
 //
 // Package imagefile reads the header of an original. Options and their Plan describe the
-// transformation. Workers process the pixels: processes of the same binary that a Pool starts in a sandbox
-// (WorkerMain), and to which it sends small frames over a socket. A job is one frame and its open files; a worker has one job at a time. A file that crashes
-// or hangs a decoder, or exhausts its memory, fails its job and ends one process. This package checks all
-// answers and output of workers like input from a hostile client, because a picture may have taken over the
-// decoder.
+// transformation. Workers process the pixels: processes of the same binary that a Pool starts in a
+// sandbox (WorkerMain), and to which it sends small frames over a socket. A job is one frame and its
+// open files; a worker has one job at a time. A file that crashes or hangs a decoder, or exhausts its
+// memory, fails its job and ends one process. This package checks all answers and output of workers
+// like input from a hostile client, because a picture may have taken over the decoder.
 //
 // The worker's main passes in the engine that decodes and encodes; package render links no C code.
 package render
@@ -22,50 +22,50 @@ import (
 	"calotype/internal/limit"
 )
 
-// What a job can end with, besides success, a *LimitError and the error of its context.
+// The errors of a job, besides a *LimitError and the error of its context.
 var (
-	// ErrUndecodable: the decoder refused the picture; the wrapped text says why.
+	// ErrUndecodable: the decoder refused the picture; the text has the reason.
 	ErrUndecodable = errors.New("render: undecodable picture")
-	// ErrBusy: the queue is full, or the machine gave the job too little of a processor; ask again
+	// ErrBusy: the queue is full, or the machine gave the job too little processor time; retry
 	// later.
 	ErrBusy = errors.New("render: too busy")
 	// ErrWorker: the worker crashed, ran out of memory or time, or broke the protocol.
 	ErrWorker = errors.New("render: worker failed")
-	// ErrTime comes with ErrWorker when the job has used up its processor time.
+	// ErrTime comes with ErrWorker if the job has used up its processor time.
 	ErrTime = errors.New("render: out of time")
-	// ErrNoWorker: no worker could be started. It says nothing of the picture; ask again later.
+	// ErrNoWorker: no worker could be started. The picture has no fault; retry later.
 	ErrNoWorker = errors.New("render: no worker")
 	// ErrEncode: the picture was decoded, but the output could not be made.
 	ErrEncode = errors.New("render: encoding failed")
-	// ErrOutOfMemory: what an Engine says when the limit of its process is reached. Out of a Pool
-	// it comes together with ErrWorker.
+	// ErrOutOfMemory: an Engine has reached the memory limit of its process. A Pool returns it
+	// together with ErrWorker.
 	ErrOutOfMemory = errors.New("render: out of memory")
 )
 
-// PoolConfig is what a Pool needs.
+// PoolConfig configures a Pool.
 type PoolConfig struct {
-	Command []string // how a worker is started, such as {"/path/calotype", "worker"}
-	Workers int      // renditions made at once; 0 for a default from CPU and memory
-	// Memory is what all jobs in flight may need together, in bytes; 0 for a default. A picture that
+	Command []string // command of a worker, such as {"/path/calotype", "worker"}
+	Workers int      // concurrent jobs; 0 for a default from CPU and memory
+	// Memory limits the estimates of all concurrent jobs together, in bytes; 0 for a default. A picture that
 	// needs more than it, and more than 512 MiB, is refused.
 	Memory  int64
 	Timeout time.Duration // CPU time of a job; 0 for 30 s. Uploads have less: see examineTimeout
 	Queue   int           // jobs that may wait, per lane; 0 for a default
-	// WorkerPerAccount lets no worker do jobs of two accounts: a decoder that one account's picture
-	// has taken over sees nothing of another's. Each change of the account costs a start.
+	// WorkerPerAccount never uses a worker for two accounts: a decoder that one account's picture has
+	// taken over never gets another's pictures. Each change of the account costs a start.
 	WorkerPerAccount bool
-	RequireSandbox   bool // refuse to start where the sandbox is not complete
+	RequireSandbox   bool // fail if the sandbox is not complete
 	Log              *slog.Logger
 	Timer            Timer // nil for none
 
-	// For tests: less than the system has.
+	// For tests: fewer features than the system has.
 	noNamespaces bool
 	landlock     int  // the newest version to use; negative for none
-	patient      bool // no job ends by the clock on the wall
-	keepWorn     bool // workers are not replaced when they have done enough
+	patient      bool // no limit on wall-clock time
+	keepWorn     bool // workers are not replaced after a number of jobs
 }
 
-// Facts are what a worker found by decoding an original.
+// Facts are the properties that a worker found by decoding an original.
 type Facts struct {
 	Width, Height int // as shown, after orientation
 	Frames        int
@@ -73,7 +73,7 @@ type Facts struct {
 	Thumbhash     []byte // about 25 bytes
 }
 
-// A Job is one rendition to make.
+// A Job describes one rendition.
 type Job struct {
 	Header  imagefile.Header
 	Alpha   bool
@@ -81,7 +81,7 @@ type Job struct {
 	Format  imagefile.Format // of the output
 }
 
-// Output is what was made; the Pool has checked its type and size.
+// Output describes a rendition; the Pool has checked its type and size.
 type Output struct {
 	Width, Height int
 	Frames        int
@@ -90,19 +90,19 @@ type Output struct {
 
 const (
 	defaultTimeout = 30 * time.Second
-	// examineTimeout and examinePatience bound an examination, which is part of a request, and which
-	// hostile files reach first: in CPU time, and in estimates of it. The largest pictures allowed
-	// take 11 s, and up to 4.3 times their estimate.
+	// examineTimeout and examinePatience limit an examination, which is part of a request and the first
+	// decoding of hostile files: in CPU time, and in multiples of the estimate. The largest allowed
+	// pictures take 11 s, and up to 4.3 times their estimate.
 	examineTimeout  = 8 * time.Second
 	examinePatience = 6
-	defaultQueue    = 512 // of which one account alone may have half
+	defaultQueue    = 512 // of which a single account may have half
 	// queueTime bounds the wait for a worker.
 	queueTime = 30 * time.Second
-	// recycleJobs and recycleMemory are when a worker is replaced, so that leaks and fragments of
-	// its libraries stay bounded. In jobs, and in bytes of resident memory after one.
+	// A worker is replaced after recycleJobs jobs, or with recycleMemory bytes of resident memory after
+	// a job, which limits leaks and fragmentation in its libraries.
 	recycleJobs   = 500
 	recycleMemory = 256 * mib
-	// idleTime is after which all idle workers of a lane but one are ended.
+	// idleTime is the time after which all idle workers of a lane except one are stopped.
 	idleTime = time.Minute
 )
 
@@ -110,20 +110,20 @@ const (
 // for concurrent use.
 type Pool struct {
 	c         PoolConfig
-	room      int64 // bytes: the largest estimate of a job that is done
+	room      int64 // bytes: the largest estimate of an accepted job
 	idleTime  time.Duration
 	version   string
 	sandbox   SandboxState
-	starter   *starter
+	spawner   *spawner
 	admission *admission
 
-	ctx    context.Context // ends with the Pool, and all jobs with it
+	ctx    context.Context // ends with the Pool, and cancels all jobs
 	cancel context.CancelCauseFunc
 	owned  sync.WaitGroup // jobs and the janitor
 
 	mu       sync.Mutex
 	closed   bool
-	idle     [lanes][]*process // the one used last is at the end
+	idle     [lanes][]*process // the most recently used one is last
 	spare    [lanes]bool       // a spare worker is being started
 	all      map[*process]lane // every worker, idle or not
 	lost     int64
@@ -131,11 +131,11 @@ type Pool struct {
 	ended    [reasons]int64
 }
 
-// errClosed is what jobs of a closed Pool end with.
+// errClosed is the error of jobs in a closed Pool.
 var errClosed = fmt.Errorf("%w: the pool is closed", ErrBusy)
 
-// NewPool starts a Pool with one worker in each lane. It fails when these cannot be started, or,
-// with RequireSandbox, when their sandbox is not complete. An incomplete one is logged otherwise.
+// NewPool starts a Pool with one worker in each lane. It fails if these cannot be started, or,
+// with RequireSandbox, if their sandbox is not complete. Otherwise it logs an incomplete sandbox.
 func NewPool(c PoolConfig) (*Pool, error) { return newPool(c, idleTime) }
 
 func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
@@ -143,7 +143,7 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 		return nil, errors.New("render: PoolConfig.Command is empty; it names the worker's program")
 	}
 	c.fill()
-	p := &Pool{c: c, room: roomOf(c.Memory), idleTime: idle, starter: newStarter(c),
+	p := &Pool{c: c, room: roomOf(c.Memory), idleTime: idle, spawner: newSpawner(c),
 		all: map[*process]lane{}}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.admission = newAdmission(c)
@@ -152,7 +152,7 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
-		p.put(l, w)
+		p.release(l, w)
 	}
 	if !p.sandbox.Complete {
 		c.Log.Warn("the render workers' sandbox is incomplete", "sandbox", p.sandbox.Detail)
@@ -161,7 +161,7 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 	return p, nil
 }
 
-// fill puts defaults where nothing is given.
+// fill sets defaults.
 func (c *PoolConfig) fill() {
 	if c.Memory <= 0 {
 		c.Memory = defaultMemory()
@@ -183,18 +183,18 @@ func (c *PoolConfig) fill() {
 	}
 }
 
-// Version names the pipeline that the workers run: ours and that of its libraries. Renditions made
-// by different versions may differ.
+// Version returns the version of the workers' pipeline and its libraries. Renditions of different versions may
+// differ.
 func (p *Pool) Version() string { return p.version }
 
-// Status is the state of a Pool at one moment.
+// Status is the state of a Pool at a point in time.
 type Status struct {
 	Uploads, Renditions LaneStatus
 	Lost                int64 // workers that crashed, hung or broke the protocol, since the start
-	Recycled            int64 // workers replaced in good order, since the start
-	// Ended are the workers that ended since the start, by reason; all reasons are in it.
+	Recycled            int64 // workers replaced without a failure, since the start
+	// Ended counts the workers that ended since the start, by reason; it has all reasons.
 	Ended               map[string]int64
-	Memory, MemoryInUse int64 // bytes: the budget, and what workers and jobs are estimated at
+	Memory, MemoryInUse int64 // bytes: the budget, and the estimates of workers and jobs
 	Sandbox             SandboxState
 	Timeout             time.Duration
 }
@@ -202,12 +202,12 @@ type Status struct {
 // LaneStatus is the state of the workers for one kind of job.
 type LaneStatus struct {
 	Workers int // processes alive
-	Running int // jobs being done
+	Running int // running jobs
 	Waiting int // jobs in the queue
-	Limit   int // jobs that may be done at once
+	Limit   int // maximal number of concurrent jobs
 }
 
-// Status returns what the Pool is doing now.
+// Status returns the present state of the Pool.
 func (p *Pool) Status() Status {
 	a := p.admission
 	p.mu.Lock()
@@ -235,10 +235,10 @@ func (p *Pool) Status() Status {
 	}
 }
 
-// Pools returns what the accounts share here.
+// Pools returns the pools that accounts share.
 func (p *Pool) Pools() []*limit.Pool { return p.admission.pools() }
 
-// Close ends all jobs and workers and returns when none is left.
+// Close ends all jobs and workers, and waits for them.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -255,11 +255,11 @@ func (p *Pool) Close() error {
 		}
 		p.idle[l] = nil
 	}
-	p.starter.close()
+	p.spawner.close()
 	return nil
 }
 
-// janitor ends idle workers until the Pool closes.
+// janitor stops retired workers until the Pool closes.
 func (p *Pool) janitor() {
 	tick := time.NewTicker(p.idleTime / 4)
 	defer tick.Stop()

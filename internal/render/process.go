@@ -17,10 +17,10 @@ import (
 // helloTimeout bounds the start of a worker. It is generous, since a busy machine starts slowly.
 const helloTimeout = 30 * time.Second
 
-// A starter starts processes from one operating system thread that lives as long as the Pool: the
-// kernel sends a child its parent-death signal when the thread that forked it ends, not the
-// process. The thread is restricted as far as a worker is to be restricted from its birth.
-type starter struct {
+// A spawner starts processes from one operating system thread that lives as long as the Pool, because
+// the kernel sends a child its parent-death signal when the thread that forked it ends, not the
+// process. The thread has the restrictions that a worker needs from its start.
+type spawner struct {
 	calls chan func()
 	done  chan struct{}
 
@@ -28,11 +28,11 @@ type starter struct {
 
 	// Written while the Pool starts its first worker.
 	isolate bool // in namespaces
-	tried   bool // it is known whether that works
+	tried   bool // whether that works is known
 }
 
-func newStarter(c PoolConfig) *starter {
-	s := &starter{calls: make(chan func()), done: make(chan struct{}), isolate: !c.noNamespaces}
+func newSpawner(c PoolConfig) *spawner {
+	s := &spawner{calls: make(chan func()), done: make(chan struct{}), isolate: !c.noNamespaces}
 	program := c.Command[0]
 	if path, err := exec.LookPath(program); err == nil {
 		program = path
@@ -45,12 +45,12 @@ func newStarter(c PoolConfig) *starter {
 			call()
 		}
 	}()
-	s.do(func() { s.landlock = restrictStarter(c.landlock, program) })
+	s.do(func() { s.landlock = restrictSpawner(c.landlock, program) })
 	return s
 }
 
 // do calls f on the thread.
-func (s *starter) do(f func()) {
+func (s *spawner) do(f func()) {
 	done := make(chan struct{})
 	s.calls <- func() {
 		defer close(done)
@@ -59,12 +59,12 @@ func (s *starter) do(f func()) {
 	<-done
 }
 
-func (s *starter) start(cmd *exec.Cmd) (err error) {
+func (s *spawner) start(cmd *exec.Cmd) (err error) {
 	s.do(func() { err = cmd.Start() })
 	return err
 }
 
-func (s *starter) close() {
+func (s *spawner) close() {
 	close(s.calls)
 	<-s.done
 }
@@ -73,16 +73,16 @@ func (s *starter) close() {
 type process struct {
 	cmd      *exec.Cmd
 	conn     *net.UnixConn
-	statm    *os.File // what the system says of its memory; nil where it does not
-	stat     *os.File // what it says of its threads; nil where it does not
-	requests *os.File // where it asks for threads; nil where it need not
-	mostData int64    // most writable memory that it may ever have, in bytes
-	idleData int64    // writable memory that it had when it was new, in bytes
+	statm    *os.File // its /proc/PID/statm; nil if not available
+	stat     *os.File // its /proc/PID/stat; nil if not available
+	requests *os.File // its requests for threads; nil without that part of the sandbox
+	mostData int64    // maximal limit of its writable memory, in bytes
+	idleData int64    // its writable memory at the start, in bytes
 	hello    hello
-	stderr   *printed
+	stderr   *stderrTail
 	jobs     int
 	assignment
-	exited chan struct{} // closed when it is gone and reaped
+	exited chan struct{} // closed when it has ended and is reaped
 }
 
 const (
@@ -92,13 +92,13 @@ const (
 	landlockVariable = "CALOTYPE_WORKER_LANDLOCK"
 )
 
-// environment is all that a worker gets to know of the server's. memory is the Pool's.
+// environment returns the whole environment of a worker. memory is the Pool's.
 func environment(memory int64) []string {
 	env := []string{
 		// Go's own work in a worker is small, and its threads are counted.
 		"GOTRACEBACK=none", "GOMAXPROCS=2", "MALLOC_ARENA_MAX=2", "LC_ALL=C", "VIPS_BLOCK_UNTRUSTED=1",
-		// Where a loader cannot stream, libvips keeps pixels in memory and never in temporary
-		// files, which the sandbox forbids. RLIMIT_DATA bounds them.
+		// If a loader cannot stream, libvips stores pixels in memory and never in temporary files,
+		// which the sandbox forbids. RLIMIT_DATA limits them.
 		"VIPS_DISC_THRESHOLD=100g",
 		fmt.Sprintf("%s=%d", dataVariable, mostData(memory)),
 	}
@@ -109,16 +109,16 @@ func environment(memory int64) []string {
 }
 
 // usualIdleData is the writable memory of an idle worker, in bytes: 158 MiB measured, mostly stacks of
-// threads and what Go reserves.
+// threads and reservations of Go.
 const usualIdleData = 160 * mib
 
-// mostData is the most writable memory of a worker, in bytes: what it has when it is new, the slack, and
-// the Pool's memory, whatever its job was estimated at.
+// mostData returns the maximal writable memory of a worker, in bytes: its memory at the start, the
+// slack, and the Pool's memory, independent of its job's estimate.
 func mostData(memory int64) int64 { return usualIdleData + dataSlack + min(memory, maxJob) }
 
-// startProcess starts a worker and waits for its hello. The first one is tried in namespaces; where
-// that fails, this and all later ones have none.
-func startProcess(ctx context.Context, s *starter, c PoolConfig) (*process, error) {
+// startProcess starts a worker and waits for its hello. It tries namespaces with the first one; if that fails,
+// this and all later workers have no namespaces.
+func startProcess(ctx context.Context, s *spawner, c PoolConfig) (*process, error) {
 	p, err := s.startProcess(ctx, c)
 	if err == nil || !s.isolate || s.tried || ctx.Err() != nil {
 		s.tried = true
@@ -133,7 +133,7 @@ func startProcess(ctx context.Context, s *starter, c PoolConfig) (*process, erro
 	return p, nil
 }
 
-func (s *starter) startProcess(ctx context.Context, c PoolConfig) (*process, error) {
+func (s *spawner) startProcess(ctx context.Context, c PoolConfig) (*process, error) {
 	conn, theirs, err := socketpair()
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (s *starter) startProcess(ctx context.Context, c PoolConfig) (*process, err
 	}
 	defer null.Close()
 	p := &process{
-		conn: conn, mostData: mostData(c.Memory), stderr: &printed{}, exited: make(chan struct{}),
+		conn: conn, mostData: mostData(c.Memory), stderr: &stderrTail{}, exited: make(chan struct{}),
 	}
 	p.cmd = exec.Command(c.Command[0], c.Command[1:]...)
 	p.cmd.Env = append(environment(c.Memory), landlockVariable+"="+s.landlock)
@@ -161,10 +161,10 @@ func (s *starter) startProcess(ctx context.Context, c PoolConfig) (*process, err
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
 	p.statm, p.stat = openStat(p.cmd.Process.Pid, "statm"), openStat(p.cmd.Process.Pid, "stat")
-	theirs.Close() // now, so that the worker's end is the worker's only
+	theirs.Close() // now, so that only the worker holds its end
 	go func() {
 		defer close(p.exited)
-		// How it ended is in cmd.ProcessState.
+		// cmd.ProcessState has the exit status.
 		_ = p.cmd.Wait()
 	}()
 	if err := p.greet(ctx); err != nil {
@@ -179,7 +179,7 @@ func (p *process) greet(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { p.cmd.Process.Kill() })
 	defer stop()
 	p.conn.SetDeadline(time.Now().Add(helloTimeout))
-	adjusted := p.dieFirst() // before the worker is undumpable, which makes the file root's
+	adjusted := p.dieFirst() // before the worker is undumpable, after which the file belongs to root
 	if _, err := p.conn.Write([]byte{0}); err != nil {
 		return errors.Join(context.Cause(ctx), err)
 	}
@@ -204,10 +204,10 @@ func (p *process) greet(ctx context.Context) error {
 	return nil
 }
 
-// maxDetail bounds what a worker says of its sandbox, in bytes.
+// maxDetail limits a worker's text about its sandbox, in bytes.
 const maxDetail = 800
 
-// supervise answers the worker's requests for threads, if it makes any, until it is gone.
+// supervise answers the worker's requests for threads until it has ended.
 func (p *process) supervise(files []*os.File) error {
 	if len(files) == 0 {
 		return nil
@@ -225,7 +225,7 @@ func (p *process) supervise(files []*os.File) error {
 	return nil
 }
 
-// errGone says that a worker had ended before it got the job: the job is as good as new.
+// errGone says that a worker had ended before it got the job, so the job can be retried.
 var errGone = errors.New("worker is gone")
 
 // errKilled says that another process killed a worker during its job, so the job can be retried.
@@ -266,7 +266,7 @@ func (p *process) exchange(
 	if err := readFrame(p.conn, &a); err != nil {
 		return answer{}, p.broken(ctx, l, err)
 	}
-	// The kill may be on its way: only a worker that it missed is used again.
+	// A kill may be in progress: the worker is reused only if the kill was cancelled in time.
 	if !stop() {
 		return answer{}, p.broken(ctx, l, context.Cause(ctx))
 	}
@@ -276,13 +276,13 @@ func (p *process) exchange(
 	return a, nil
 }
 
-// broken says why an exchange failed.
+// broken returns the error of a failed exchange.
 func (p *process) broken(ctx context.Context, l jobLimits, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	// EPIPE: it had closed the socket before. ECONNRESET: it closed it with our frame in it,
-	// unread.
+	// EPIPE: the worker had closed the socket before. ECONNRESET: it closed the socket with our frame
+	// unread in it.
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
@@ -301,7 +301,7 @@ func (p *process) broken(ctx context.Context, l jobLimits, err error) error {
 const exitTime = time.Second
 
 // killed reports whether another process ended the worker with SIGKILL, such as the kernel when memory
-// is short: that says nothing of its job. It must be asked before kill.
+// is short: the job has no fault then. It must be called before kill.
 func (p *process) killed() bool {
 	select {
 	case <-p.exited:
@@ -312,9 +312,9 @@ func (p *process) killed() bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// kill ends the worker and waits until it is gone.
+// kill kills the worker and waits for its end.
 func (p *process) kill() {
-	p.cmd.Process.Kill() // an error means that it is gone already
+	p.cmd.Process.Kill() // an error means that it has ended
 	p.conn.Close()
 	for _, f := range []*os.File{p.statm, p.stat, p.requests} {
 		f.Close() // only read; a nil file may be closed
@@ -322,23 +322,23 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// printed keeps the first bytes of what a worker prints and drops the rest.
-type printed struct {
+// stderrTail stores the first bytes of a worker's standard error and discards the rest.
+type stderrTail struct {
 	mu   sync.Mutex
 	text []byte
 }
 
-// maxStderr bounds what is kept of a worker's standard error, in bytes.
+// maxStderr limits the stored part of a worker's standard error, in bytes.
 const maxStderr = 2 << 10
 
-func (t *printed) Write(p []byte) (int, error) {
+func (t *stderrTail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.text = append(t.text, p[:min(len(p), maxStderr-len(t.text))]...)
 	return len(p), nil
 }
 
-func (t *printed) String() string {
+func (t *stderrTail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.text)

@@ -13,11 +13,11 @@ type jobLimits struct {
 	memory int64         // writable memory beyond that of an idle worker, in bytes
 }
 
-// errSlow: the job did not get enough of a processor in time. That says nothing of the picture.
+// errSlow: the job did not get enough processor time. The picture has no fault.
 var errSlow = fmt.Errorf("%w: a worker was not done", ErrBusy)
 
-// limits are those of a job. The clock on the wall gives it several times its processor time, since a
-// busy machine gives each process little, but at most a minute more.
+// limits returns the limits of a job. The limit on wall-clock time is a multiple of the processor time,
+// because a busy machine gives each process little of it, but at most a minute longer.
 func (p *Pool) limits(d demand) jobLimits {
 	cpu := p.timeout(d)
 	limits := jobLimits{cpu: cpu, wall: min(5*cpu, cpu+time.Minute), memory: d.need.mapped}
@@ -27,8 +27,8 @@ func (p *Pool) limits(d demand) jobLimits {
 	return limits
 }
 
-// dataSlack is how much more writable memory a worker gets than was estimated, in bytes: mostly for
-// stacks of threads, of 8 MiB each, and for what allocators keep.
+// dataSlack is added to the estimate of writable memory, in bytes: mostly for stacks of threads, of 8 MiB each,
+// and for caches of allocators.
 const dataSlack = 128 * mib
 
 // idleLimit is the limit of writable memory for a worker without a job, in bytes.
@@ -37,8 +37,8 @@ func (p *process) idleLimit() int64 { return p.idleData + dataSlack }
 // limited reports whether the system lets the server limit the memory of the worker.
 func (p *process) limited() bool { return p.hello.Sandbox.Parts[partJobMemory] > 0 }
 
-// begin gives the worker the memory for a job, beside what it keeps of the jobs before. Without that a
-// decoder would fail to start its threads, and some then wait for ever.
+// begin sets the worker's memory limit for a job, in addition to memory that it retains of earlier
+// jobs. Without it a decoder would fail to start its threads, and some decoders then wait for ever.
 func (p *process) begin(l jobLimits) error {
 	if !p.limited() {
 		return nil
@@ -53,8 +53,8 @@ func (p *process) begin(l jobLimits) error {
 	return nil
 }
 
-// fits reports whether the worker may map what a job needs, in bytes, beside what it keeps of jobs before.
-// A new worker always does.
+// fits reports whether the worker may map the bytes of a job in addition to memory that it retains of earlier
+// jobs. A new worker always may.
 func (p *process) fits(mapped int64) bool {
 	data := p.usage().data
 	return !p.limited() || data <= p.idleData || data+dataSlack+mapped <= p.mostData
@@ -69,12 +69,11 @@ func (p *process) worn() bool {
 		p.limited() && u.data > p.idleLimit()
 }
 
-// watch cancels a job with ErrTime when the worker has used cpu since. The returned function ends
-// the watch.
+// watch cancels a job with ErrTime when the worker has used cpu since the call. The returned function stops it.
 func (p *process) watch(cpu time.Duration, cancel context.CancelCauseFunc) (end func()) {
 	before, err := cpuTime(p.cmd.Process.Pid)
 	if err != nil {
-		return func() {} // the clock on the wall remains
+		return func() {} // the limit on wall-clock time remains
 	}
 	done := make(chan struct{})
 	go func() {
@@ -88,7 +87,7 @@ func (p *process) watch(cpu time.Duration, cancel context.CancelCauseFunc) (end 
 			}
 			now, err := cpuTime(p.cmd.Process.Pid)
 			if err != nil {
-				return // it is gone, which the reader of its socket sees
+				return // it has ended, which the reader of its socket notices
 			}
 			if now-before >= cpu {
 				cancel(fmt.Errorf("%w: %w: it used %s of a processor", ErrWorker, ErrTime,

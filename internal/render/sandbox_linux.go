@@ -34,10 +34,10 @@ func enterSandbox() *sandbox {
 	return b
 }
 
-// restrictStarter applies to the calling thread, and so to the workers that it starts, the restrictions that
+// restrictSpawner applies to the calling thread, and so to the workers that it starts, the restrictions that
 // must be in force before a worker has threads. It returns the version of landlock for the worker, or the
 // error.
-func restrictStarter(landlock int, program string) string {
+func restrictSpawner(landlock int, program string) string {
 	// If it is forbidden, workers only take more time.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(workerSlack.Nanoseconds()), 0, 0, 0)
 	// A worker sees whether it succeeded.
