@@ -9,11 +9,11 @@ import (
 // maxThumbhash is the longest possible thumbhash, in bytes.
 const maxThumbhash = 25
 
-// maxSides are the longest sides that the formats made can hold, in pixels.
+// maxSides are the maximal sides of the output formats, in pixels.
 var maxSides = map[imagefile.Format]int{imagefile.JPEG: 65_535, imagefile.PNG: 65_535, imagefile.GIF: 65_535, imagefile.WebP: 16_383}
 
-// expected is the size of a rendition in pixels and the most frames that it may have. The size is
-// zero when the Plan leaves it open.
+// expected returns the size of a rendition in pixels and its maximal number of frames. The size is zero if the
+// Plan does not determine it.
 func expected(j Job) (width, height, frames int) {
 	plan := j.Options.Plan(j.Header.Shown())
 	frames = 1
@@ -28,11 +28,11 @@ func moves(j Job) bool {
 	return j.Header.Frames > 1 && !j.Options.Still && (j.Format == imagefile.GIF || j.Format == imagefile.WebP)
 }
 
-// checkJob refuses what cannot or must not be made, before a worker is asked.
+// checkJob refuses invalid and forbidden jobs before a worker gets them.
 func checkJob(j Job) error {
 	side, ok := maxSides[j.Format]
 	if !ok {
-		return fmt.Errorf("%w: %q is not a format that is made", ErrEncode, j.Format)
+		return fmt.Errorf("%w: %q is not an output format", ErrEncode, j.Format)
 	}
 	width, height, frames := expected(j)
 	if longest := max(width, height); longest > side {
@@ -54,7 +54,7 @@ func checkJob(j Job) error {
 	return nil
 }
 
-// checkFacts holds what a worker says against the header, which was read here.
+// checkFacts compares a worker's Facts with the header, which the server has read.
 func checkFacts(f Facts, h imagefile.Header) error {
 	width, height := h.Shown()
 	switch {
@@ -70,19 +70,19 @@ func checkFacts(f Facts, h imagefile.Header) error {
 	return nil
 }
 
-// checkOutput reads the header of a finished rendition: its type, size and frames must be those
-// asked for.
+// checkOutput reads the header of a finished rendition: its type, size and frames must match
+// the job.
 func checkOutput(out *os.File, size int64, j Job) (Output, error) {
 	h, err := imagefile.ReadHeader(out, size)
 	if err != nil {
-		return Output{}, fmt.Errorf("%w: the output is no picture: %w", ErrWorker, err)
+		return Output{}, fmt.Errorf("%w: the output is not a picture: %w", ErrWorker, err)
 	}
 	width, height, frames := expected(j)
 	switch {
 	case h.Format != j.Format:
 		return Output{}, fmt.Errorf("%w: the output is %s, not %s", ErrWorker, h.Format, j.Format)
 	case h.Orientation != 1:
-		return Output{}, fmt.Errorf("%w: the output is turned (%d)", ErrWorker, h.Orientation)
+		return Output{}, fmt.Errorf("%w: the output has the orientation %d", ErrWorker, h.Orientation)
 	case width > 0 && (h.Width != width || h.Height != height):
 		return Output{}, fmt.Errorf("%w: the output is %dx%d, not %dx%d",
 			ErrWorker, h.Width, h.Height, width, height)

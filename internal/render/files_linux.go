@@ -17,8 +17,8 @@ func openReadOnly(f *os.File) (*os.File, error) {
 	return again, nil
 }
 
-// newScratch makes the file that a worker writes to. It is not the caller's file: a worker that
-// keeps the descriptor cannot change what was made once it is checked.
+// newScratch makes the file that a worker writes to. It is not the caller's file, so a worker that
+// keeps the descriptor cannot change the rendition after the check.
 func newScratch() (*os.File, error) {
 	fd, err := unix.MemfdCreate("rendition", unix.MFD_CLOEXEC)
 	if err != nil {

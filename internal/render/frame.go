@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFrame bounds one message of the protocol, in bytes. Pictures never travel in frames.
+// maxFrame limits one message of the protocol, in bytes. Pictures are never sent in frames.
 const maxFrame = 64 << 10
 
-// protocol is the number of the frame protocol. Both ends are the same binary; it only guards
-// against a Command that starts something else.
+// protocol is the number of the frame protocol. Both ends are the same binary; the number only
+// detects a Command that starts another program.
 const protocol = 2
 
 // The kinds of job and of answer.
@@ -32,16 +32,16 @@ const (
 	kindFailed      = "failed"
 )
 
-// A hello is the first frame of a worker. With it comes the file on which the worker asks for
-// threads, where the kernel has such.
+// A hello is the first frame of a worker. The file with the worker's requests for
+// threads is attached, if the kernel supports it.
 type hello struct {
 	Protocol int          `json:"protocol"`
 	Version  string       `json:"version"`
 	Sandbox  SandboxState `json:"sandbox"`
-	Error    string       `json:"error"` // why the worker cannot work; "" when it can
+	Error    string       `json:"error"` // why the worker cannot work; "" if it can
 }
 
-// A request is one job. Its files travel with it: the input, and the output of a rendition.
+// A request is one job. Its files are attached: the input, and the output of a rendition.
 type request struct {
 	Op  string `json:"op"`
 	Job Job    `json:"job"`
@@ -98,7 +98,7 @@ func readFrame(r io.Reader, v any) error {
 	return readBody(r, head, v)
 }
 
-// readBody reads what follows the length of a frame.
+// readBody reads the body of a frame, after its length.
 func readBody(r io.Reader, head [4]byte, v any) error {
 	n := binary.BigEndian.Uint32(head[:])
 	if n > maxFrame {
@@ -119,8 +119,8 @@ func readBody(r io.Reader, head [4]byte, v any) error {
 	return nil
 }
 
-// readFrameFiles is readFrame where at most max files come along. The caller closes them. The server
-// reads only the hello with it: a worker that has seen a foreign byte cannot send it files.
+// readFrameFiles is readFrame with at most max attached files, which the caller closes. The server
+// reads only the hello with it: a worker that has read a foreign byte cannot send files to it.
 func readFrameFiles(conn *net.UnixConn, v any, max int) ([]*os.File, error) {
 	var head [4]byte
 	oob := make([]byte, unix.CmsgSpace(4*max))

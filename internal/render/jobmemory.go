@@ -2,11 +2,11 @@ package render
 
 import "calotype/internal/imagefile"
 
-// A memory is an estimate of what a job needs beyond an idle worker, in bytes, or in bytes a pixel.
+// A memory is an estimate of a job's memory in addition to an idle worker's, in bytes, or in bytes a pixel.
 //
 // Jobs were measured in workers without limits (libvips 8.14, glibc), on pictures at the limits of
 // size: transparent and opaque, interlaced, in 16 bits, CMYK, lossless, and animations of 2 and of 18
-// frames. The figures are the highest of these, in bytes a pixel over an idle worker, rounded up:
+// frames. The figures are the maxima, in bytes a pixel in addition to an idle worker, rounded up:
 // resident by VmHWM, mapped by VmPeak. libvips maps the canvas of a WebP three times and writes to
 // two of them, so the two figures differ.
 //
@@ -22,7 +22,7 @@ func (m memory) plus(n memory) memory {
 	return memory{m.resident + n.resident, m.mapped + n.mapped}
 }
 
-// written is memory that is written to as soon as it is mapped, in bytes.
+// written returns an estimate of n bytes that are mapped and resident.
 func written(n int64) memory { return memory{n, n} }
 
 // The memory of decoding and of encoding. A Header does not say whether a PNG is interlaced or a WebP
@@ -44,21 +44,20 @@ var (
 // progressivePixels is the size up to which a JPEG is made progressive, in pixels.
 const progressivePixels = 9_000_000
 
-// pixelsCost is that of a finished animation, of which all frames are in memory, in bytes a pixel.
+// pixelsCost is the memory of a finished animation, whose frames are all in memory, in bytes a pixel.
 const pixelsCost = 5
 
-// jobCost is what any job takes besides, in bytes, and framesCost what reading an animation does.
+// jobCost is a constant for every job, and framesCost one for reading an animation, in bytes.
 const (
 	jobCost    = 16 * mib
 	framesCost = 32 * mib
 )
 
-// fileCost is by how many times its size a file is copied: by libvips, and where a decoder needs
-// another form of it.
+// fileCost is the number of copies of a file in memory: by libvips, and by decoders that need another
+// form of it.
 const fileCost = 2
 
-// examineCost estimates the memory that an examination needs beyond that of an idle worker, which is
-// that of the decoder.
+// examineCost estimates the memory of an examination in addition to an idle worker's: the decoder's.
 func examineCost(h imagefile.Header) memory {
 	cost := decodeCost[h.Format]
 	switch {
@@ -82,7 +81,7 @@ func largestPicture(h imagefile.Header) int64 {
 	return max(int64(h.Width)*int64(h.Height), h.MaxPixels)
 }
 
-// renderCost estimates the memory that a rendition needs beyond that of an idle worker.
+// renderCost estimates the memory of a rendition in addition to an idle worker's.
 func renderCost(j Job) memory {
 	h := j.Header
 	plan := j.Options.Plan(h.Shown())
@@ -106,7 +105,7 @@ func renderCost(j Job) memory {
 	return need
 }
 
-// withFile adds to an estimate what the file itself takes; size is in bytes.
+// withFile adds the memory of the file itself to an estimate; size is in bytes.
 func (m memory) withFile(size int64) memory { return m.plus(written(fileCost * size)) }
 
 // Makes reports whether a rendition of a file of size bytes can be made, by the limits of its format and
@@ -116,17 +115,16 @@ func (p *Pool) Makes(j Job, size int64) bool {
 	return checkJob(j) == nil && renderCost(j).withFile(size).mapped <= p.room
 }
 
-// usualRoom is the memory that a job may need whatever -memory is, in bytes. Estimates are of the worst
-// case of a format: a telephone's pictures of 12 megapixels need less, and are taken by small servers
-// too. The limit of a worker follows -memory nevertheless.
+// usualRoom is the estimate that is accepted for any -memory, in bytes. Estimates are for the worst case of a
+// format: a phone's pictures of 12 megapixels need less, and small servers accept them too. The limit of a
+// worker follows -memory nevertheless.
 const usualRoom = 512 * mib
 
-// roomOf returns the largest estimate of mapped memory with which a job is done, in bytes. memory is
-// the Pool's.
+// roomOf returns the largest accepted estimate of mapped memory, in bytes. memory is the Pool's.
 func roomOf(memory int64) int64 { return max(min(memory, maxJob), usualRoom) }
 
 // checkMemory refuses an original of which no rendition could be made at its full size in the format
-// that all clients get, or that could not be examined: what is taken in can be delivered.
+// that all clients get, or that could not be examined. So accepted originals can be delivered.
 func (p *Pool) checkMemory(h imagefile.Header, size int64) error {
 	need := examineCost(h).mapped
 	for _, f := range []imagefile.Format{imagefile.JPEG, imagefile.PNG, imagefile.GIF} {
@@ -139,7 +137,7 @@ func (p *Pool) checkMemory(h imagefile.Header, size int64) error {
 	return p.checkRoom(written(need).withFile(size))
 }
 
-// checkRoom refuses what needs more memory than this server has for a job.
+// checkRoom returns a *LimitError if the estimate is above the server's memory for a job.
 func (p *Pool) checkRoom(need memory) error {
 	if need.mapped > p.room {
 		return &imagefile.LimitError{What: imagefile.LimitMemory,

@@ -13,13 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Landlock binds a thread and what it starts. A worker has several threads before its main runs, so
-// it is the server's thread that starts workers which is bound, and every worker is born with it.
+// Landlock restricts a thread and the processes that it starts. A worker has several threads before its
+// main runs, so the server restricts its thread that starts workers, and every worker inherits the
+// restrictions.
 
-// newestLandlock is the newest version of landlock that is made use of.
+// newestLandlock is the newest version of landlock that this package uses.
 const newestLandlock = 7
 
-// What landlock can forbid of files from a version on. All of it is forbidden that the kernel knows.
+// The rights to files that landlock can forbid from a version on. The server forbids all that the
+// kernel supports.
 var landlockFiles = map[int]uint64{
 	1: unix.LANDLOCK_ACCESS_FS_MAKE_SYM<<1 - 1, // all rights up to that one
 	2: unix.LANDLOCK_ACCESS_FS_REFER,
@@ -31,15 +33,14 @@ const (
 	landlockNetwork = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	landlockScopes  = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
 
-	// What is allowed of libraries and of the worker's program.
+	// The allowed rights to libraries and to the worker's program.
 	readFile = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE
 	readDir  = readFile | unix.LANDLOCK_ACCESS_FS_READ_DIR
 )
 
-// restrictThread lets the calling thread and the processes that it starts from now on read
-// libraries, run program, and do nothing else with files. It cuts them off from TCP, and from
-// processes outside where landlock can. It uses landlock up to the version newest, and returns the
-// version that is in force.
+// restrictThread restricts the calling thread, and the processes that it starts from now on, to reading
+// libraries and running program. It forbids TCP, and signals to processes outside if landlock supports
+// that. It uses landlock up to the version newest, and returns the version that is in force.
 func restrictThread(newest int, program string) (int, error) {
 	abi, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0,
 		unix.LANDLOCK_CREATE_RULESET_VERSION)
@@ -65,7 +66,7 @@ func restrictThread(newest int, program string) (int, error) {
 	return version, nil
 }
 
-// createRuleset makes a set of rules that forbids all that a version of landlock knows.
+// createRuleset creates a set of rules that forbids everything that a version of landlock supports.
 func createRuleset(version int) (int, error) {
 	var attr unix.LandlockRulesetAttr
 	for from, rights := range landlockFiles {
@@ -73,7 +74,7 @@ func createRuleset(version int) (int, error) {
 			attr.Handled_access_fs |= rights
 		}
 	}
-	// An older kernel takes a shorter struct.
+	// An older kernel needs a shorter struct.
 	size := unsafe.Sizeof(attr.Handled_access_fs)
 	if version >= 4 {
 		attr.Handled_access_net, size = landlockNetwork, 2*unsafe.Sizeof(attr.Handled_access_net)
@@ -89,8 +90,8 @@ func createRuleset(version int) (int, error) {
 	return int(fd), nil
 }
 
-// allowLibraries adds rules for what a worker reads: its program, the libraries that this process
-// has loaded, which is the same program, and those that it may load.
+// allowLibraries adds rules for the files that a worker reads: its program, the libraries that this
+// process, the same program, has loaded, and those that it may load.
 func allowLibraries(ruleset int, program string) error {
 	rules := map[string]uint64{program: readFile, "/etc/ld.so.cache": readFile}
 	for _, file := range loadedFiles() {
@@ -113,7 +114,7 @@ func allowLibraries(ruleset int, program string) error {
 	return nil
 }
 
-// allowPath adds a rule for a file, or for all in a folder. A path that is not there needs none.
+// allowPath adds a rule for a file, or for a folder and its contents. A path that does not exist is skipped.
 func allowPath(ruleset int, path string, rights uint64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 
 const mib = 1 << 20
 
-// workerShare is the memory that one more worker by default asks for, in bytes.
+// workerShare is the memory for each further worker by default, in bytes.
 const workerShare = 384 * mib
 
-// idleCost is what a worker takes without a job, in bytes: 34 MiB measured.
+// idleCost is the estimated memory of an idle worker, in bytes: 34 MiB measured.
 const idleCost = 40 * mib
 
-// defaultMemory is 60 % of what this process may use, in bytes.
+// defaultMemory returns 60 % of the memory that this process may use, in bytes.
 func defaultMemory() int64 {
 	limit := machineMemory()
 	cg := cgroupMemory("/proc/self/cgroup", "/sys/fs/cgroup")
@@ -27,13 +27,13 @@ func defaultMemory() int64 {
 		limit = cg
 	}
 	if limit <= 0 {
-		limit = 2 << 30 // unknown: what a small machine has
+		limit = 2 << 30 // unknown: assume a small machine
 	}
 	return limit / 10 * 6
 }
 
-// defaultWorkers is how many renditions to make at once. GOMAXPROCS is what the machine and the CPU
-// quota of the cgroup allow.
+// defaultWorkers returns the default number of concurrent jobs. GOMAXPROCS follows the machine and the
+// CPU quota of the cgroup.
 func defaultWorkers(memory int64) int {
 	return int(max(1, min(int64(runtime.GOMAXPROCS(0)), memory/workerShare)))
 }
@@ -43,7 +43,7 @@ func defaultWorkers(memory int64) int {
 func cgroupMemory(membership, root string) int64 {
 	text, err := os.ReadFile(membership)
 	if err != nil {
-		return 0 // not Linux, or no /proc: no limit that we could know
+		return 0 // not Linux, or no /proc: the limit is not known
 	}
 	var limit int64
 	for line := range strings.Lines(string(text)) {
@@ -85,7 +85,7 @@ func readLimit(file string) int64 {
 	return n
 }
 
-// openStat opens what the system says of a process, such as "statm", to be read again and again;
+// openStat opens a file in /proc of a process, such as "statm", for repeated reading;
 // nil where it says nothing.
 func openStat(pid int, name string) *os.File {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name))

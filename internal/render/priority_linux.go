@@ -9,14 +9,14 @@ import (
 )
 
 // dearNice is the niceness of workers that do dear jobs: beside other work they get a tenth of a
-// CPU, alone all of it.
+// CPU, without it all of it.
 const dearNice = 10
 
-// lowerPriority lowers the priority of all threads of a worker. Threads to come inherit it.
+// lowerPriority lowers the priority of all threads of a worker. Later threads inherit it.
 func lowerPriority(pid int) {
 	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
-		return // it is gone, or there is no /proc: the job runs at the usual priority
+		return // it has ended, or there is no /proc: the job runs at the usual priority
 	}
 	for _, task := range tasks {
 		if tid, err := strconv.Atoi(task.Name()); err == nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A SandboxState is what is known of the confinement of a worker.
+// A SandboxState is the state of a worker's sandbox.
 type SandboxState struct {
 	Complete bool           `json:"complete"` // see complete
 	Detail   string         `json:"detail"`   // the parts, such as "limits, landlock 7, seccomp"
@@ -15,14 +15,14 @@ type SandboxState struct {
 // The parts of the sandbox.
 const (
 	partLimits     = "limits"       // of descriptors, of output, of memory
-	partPrivileges = "no-new-privs" // no program gives privileges
+	partPrivileges = "no-new-privs" // no program grants privileges
 	partLandlock   = "landlock"     // no file, no TCP; from version 6 on no signal to others
-	partUndumpable = "undumpable"   // processes of the same user cannot look into it
+	partUndumpable = "undumpable"   // processes of the same user cannot inspect it
 	partSeccomp    = "seccomp"      // a list of allowed system calls
-	partSealed     = "sealed"       // a shorter one: no path, no shared memory
+	partSealed     = "sealed"       // a shorter list: no path, no shared memory
 	partThreads    = "threads"      // the server bounds the number of threads
 	partJobMemory  = "job-memory"   // the server sets a limit of memory for each job
-	partNamespaces = "namespaces"   // no process, user, socket or host name of the system is seen
+	partNamespaces = "namespaces"   // no process, user, socket or host name of the system is visible
 )
 
 // SandboxParts are the keys of SandboxState.Parts. A value is 0 if the part is not in force, the version for
@@ -32,7 +32,7 @@ var SandboxParts = []string{
 	partJobMemory, partNamespaces,
 }
 
-// signalScope is the first version of landlock that keeps signals inside.
+// signalScope is the first version of landlock that blocks signals to processes outside.
 const signalScope = 6
 
 // complete reports whether the parts are a complete sandbox: each forbidden action is then blocked by at
@@ -47,7 +47,7 @@ func complete(parts map[string]int) bool {
 	return parts[partLandlock] >= signalScope || parts[partNamespaces] > 0
 }
 
-// note records a part that was tried: in force as n, or missing for the reason err.
+// note records the result of a part: in force as n, or missing because of err.
 func (s *SandboxState) note(part string, n int, err error) {
 	text := part
 	switch {
@@ -75,10 +75,10 @@ func (s SandboxState) Missing() []string {
 	return names
 }
 
-// maxJob is the most writable memory that a worker may ever have for one job, in bytes: what the
-// largest pictures within DefaultLimits need, of which a test has the list.
+// maxJob is the maximal writable memory of a worker for one job, in bytes: the need of the largest
+// pictures within DefaultLimits. A test has a list of these.
 const maxJob = 2900 * mib
 
-// maxThreads is the most threads that a worker may have once it is sealed. Go and libvips have
+// maxThreads is the maximal number of threads in a sealed worker. Go and libvips have
 // about 20, and libheif adds 8 for a picture of tiles.
 const maxThreads = 64

@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A sandbox is what confines this worker process. It is built in two stages. Before the engine
-// starts, the worker loses the network, other programs, other processes and every file but the
-// libraries. Once the engine stands and before the first foreign byte arrives, seal takes away
-// naming files altogether, which holds even where the kernel has no landlock.
+// A sandbox restricts this worker process in two stages. Before the engine starts, the worker loses
+// access to the network, other programs, other processes and all files except libraries. After the
+// engine has started and before the first foreign byte arrives, seal forbids naming files entirely,
+// also on kernels without landlock.
 type sandbox struct {
 	state    SandboxState
-	requests *os.File // asks the server for threads; nil where the kernel cannot
+	requests *os.File // requests to the server for threads; nil if the kernel does not support them
 }
 
-// enterSandbox is the first stage. What the server has done before is checked, the rest is done.
-// Parts that the system lacks are recorded, not fatal: the server decides.
+// enterSandbox is the first stage. It checks the parts that the server has set, and sets the others.
+// Missing parts are recorded, not fatal: the server decides.
 func enterSandbox() *sandbox {
 	b := &sandbox{}
 	b.note(partNamespaces, inNamespaces())
@@ -40,7 +40,7 @@ func enterSandbox() *sandbox {
 func restrictSpawner(landlock int, program string) string {
 	// If it is forbidden, workers only take more time.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(workerSlack.Nanoseconds()), 0, 0, 0)
-	// A worker sees whether it succeeded.
+	// The worker checks the result.
 	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	version, err := restrictThread(landlock, program)
 	if err != nil {
@@ -49,7 +49,7 @@ func restrictSpawner(landlock int, program string) string {
 	return strconv.Itoa(version)
 }
 
-// hasNoNewPrivs returns nil in a process that no program gives privileges to.
+// hasNoNewPrivs returns nil if no program can grant privileges to this process.
 func hasNoNewPrivs() error {
 	n, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
 	if err == nil && n != 1 {
@@ -58,8 +58,8 @@ func hasNoNewPrivs() error {
 	return err
 }
 
-// seal is the second stage. It comes immediately before the hello: from here on a new thread waits
-// for the server.
+// seal is the second stage. It comes immediately before the hello: from then on a new thread waits
+// for the server's permission.
 func (b *sandbox) seal() {
 	spareThreads()
 	requests, err := loadAsking(sealPolicy(true))
@@ -90,7 +90,7 @@ func setLimits() error {
 	return errors.Join(errs...)
 }
 
-// dataLimit is what the server says, and never more than a worker may ever have.
+// dataLimit returns the server's limit, and at most the maximum of a worker.
 func dataLimit() uint64 {
 	if raceDetector {
 		return unix.RLIM_INFINITY

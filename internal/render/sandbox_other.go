@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// A sandbox is nothing outside Linux.
+// A sandbox does nothing outside Linux.
 type sandbox struct {
 	state    SandboxState
 	requests *os.File
@@ -20,10 +20,10 @@ func enterSandbox() *sandbox { return &sandbox{} }
 
 func (b *sandbox) seal() { b.state.note(partSeccomp, 0, errors.New("not on Linux")) }
 
-// processAttributes are how a worker is started.
+// processAttributes returns the attributes of a worker's start.
 func processAttributes(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 func restrictSpawner(int, string) string { return "not on Linux" }
 
-// dieFirst asks the kernel to end the worker first when memory is short.
+// dieFirst makes the kernel kill the worker first when memory is short.
 func (p *process) dieFirst() error { return errors.ErrUnsupported }

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// allowed are the system calls that Go's runtime, glibc, GLib and libvips need. Everything else
-// answers EPERM: sockets, programs, other processes, mounts, keys, io_uring and what later kernels
-// add.
+// allowed are the system calls that Go's runtime, glibc, GLib and libvips need. All other
+// system calls return EPERM: sockets, programs, other processes, mounts, keys, io_uring and calls of later
+// kernels.
 var allowed = []string{
-	// Files that are open, and opening libraries until the sandbox is sealed.
+	// Open files, and opening libraries until the sandbox is sealed.
 	"read", "readv", "pread64", "write", "writev", "pwrite64", "lseek", "close", "fstat",
 	"newfstatat", "fstatat64", "stat", "lstat", "statx", "open", "openat", "access", "faccessat",
 	"faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "ftruncate", "fadvise64",
@@ -33,9 +33,9 @@ var allowed = []string{
 	// Waiting.
 	"poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait",
 	"epoll_pwait", "eventfd2",
-	// Questions about ourselves.
+	// Properties of this process.
 	"uname", "sysinfo", "getuid", "geteuid", "getgid", "getegid", "getrlimit", "getrusage",
-	// More filters only ever take away.
+	// Further filters can only forbid more.
 	"seccomp",
 }
 
@@ -58,7 +58,7 @@ const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWU
 	unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
 // uncountedMappings are the flags of mmap whose memory the limit on data does not count, and those
-// that take what other processes need: shared memory, a second stack, huge pages.
+// of memory that other processes need: shared memory, a second stack, huge pages.
 const uncountedMappings = unix.MAP_SHARED | unix.MAP_GROWSDOWN | unix.MAP_HUGETLB
 
 // startPolicy is the filter of the first stage.
@@ -68,7 +68,7 @@ func startPolicy() seccomp.Policy {
 		when("clone", masked(0, seccomp.BitsSet, unix.CLONE_THREAD),
 			masked(0, seccomp.BitsNotSet, namespaceFlags)),
 		when("tgkill", equal(0, self)),
-		// Limits can be read, but not raised again.
+		// Limits can be read, but not set.
 		when("prlimit64", equal(0, 0), equal(2, 0)),
 		when("prctl", equal(0, unix.PR_SET_NAME)),
 		when("prctl", equal(0, unix.PR_SET_VMA)),
@@ -90,7 +90,7 @@ func startPolicy() seccomp.Policy {
 	}
 }
 
-// sealPolicy is the filter of the second stage. Filters add up: the first one stays in force. With
+// sealPolicy is the filter of the second stage. The first one stays in force too. With
 // ask, the server decides about each new thread.
 func sealPolicy(ask bool) seccomp.Policy {
 	p := seccomp.Policy{
@@ -110,7 +110,7 @@ func sealPolicy(ask bool) seccomp.Policy {
 	return p
 }
 
-// when names a system call whose arguments meet all conditions.
+// when returns a system call whose arguments meet all conditions.
 func when(name string, c ...seccomp.Condition) seccomp.NameWithConditions {
 	return seccomp.NameWithConditions{Name: name, Conditions: c}
 }
@@ -144,12 +144,12 @@ func known(names []string) []string {
 func loadFilter(p seccomp.Policy) error {
 	thread, err := loadFilterFlags(p, unix.SECCOMP_FILTER_FLAG_TSYNC)
 	if err == nil && thread != 0 {
-		err = fmt.Errorf("loading the system call filter: thread %d does not take it", thread)
+		err = fmt.Errorf("loading the system call filter: thread %d does not accept it", thread)
 	}
 	return err
 }
 
-// loadAsking does the same with a policy that asks, and returns where the questions arrive.
+// loadAsking loads a policy with requests to the server, and returns the file on which the server gets them.
 func loadAsking(p seccomp.Policy) (*os.File, error) {
 	fd, err := loadFilterFlags(p, unix.SECCOMP_FILTER_FLAG_TSYNC|
 		unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH|unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A worker that is sealed asks the server before it starts a thread: its filter turns clone into a
-// question (seccomp_unotify(2)), which needs no right and no help of the system. Threads are needed,
-// as libheif and libvips start some for a picture, but threads without end would use up what the
-// server needs for its own.
+// A sealed worker needs the server's permission for each thread: its filter turns clone into a request
+// to the server (seccomp_unotify(2)), which needs no privilege. Threads cannot be forbidden, because
+// libheif and libvips start some for a picture, but an unlimited number would use up threads that the
+// server needs.
 
-// spareThreads has Go start the threads that it will need, so that none waits for the server before
-// the server knows of the worker.
+// spareThreads makes Go start the threads that it will need, so that no thread waits for the server before the
+// server supervises the worker.
 func spareThreads() {
 	const spare = 8
 	var started, ended sync.WaitGroup
@@ -76,17 +76,17 @@ func superviseThreads(requests, stat *os.File) {
 	}
 }
 
-// What receive finds.
+// The results of receive.
 const (
 	waiting  = iota // no request yet
 	received        // one request
-	ended           // the worker is gone
+	ended           // the worker has ended
 )
 
-// receiveTime is for how long receive waits, in milliseconds. The end of a worker ends the wait.
+// receiveTime is the time that receive waits, in milliseconds. The end of a worker ends the wait.
 const receiveTime = 1000
 
-// receive takes a request, and waits some time for one.
+// receive waits for a request for receiveTime.
 func receive(fd int, r *threadRequest) int {
 	for {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
@@ -99,12 +99,12 @@ func receive(fd int, r *threadRequest) int {
 			return waiting
 		case fds[0].Revents&(unix.POLLHUP|unix.POLLNVAL) != 0:
 			return ended
-		case fds[0].Revents&unix.POLLIN == 0: // a signal interrupted the kernel's look
+		case fds[0].Revents&unix.POLLIN == 0: // a signal interrupted the poll
 			return waiting
 		case ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(r)) == nil:
 			return received
 		}
-		// It fails when the thread that asked has ended; the next request is another one.
+		// It fails if the requesting thread has ended; the next request is another one.
 		*r = threadRequest{}
 	}
 }

@@ -12,26 +12,27 @@ import (
 	"syscall"
 )
 
-// An Engine decodes and encodes pictures. It lives in a worker process only; its errors wrap
+// An Engine decodes and encodes pictures. It runs in a worker process only; its errors wrap
 // ErrUndecodable, ErrEncode or ErrOutOfMemory.
 type Engine interface {
-	// Version names the pipeline and its libraries. Renditions of different versions may differ.
+	// Version returns the version of the pipeline and its libraries. Renditions of different versions
+	// may differ.
 	Version() string
-	// Examine decodes all of in strictly. h is what ReadHeader said of it.
+	// Examine decodes all of in strictly. h is the result of ReadHeader.
 	Examine(in *os.File, h imagefile.Header) (Facts, error)
 	// Render writes the rendition of in to out, an empty file.
 	Render(in, out *os.File, j Job) (Output, error)
 }
 
-// workerFD is where a worker finds its socket.
+// workerFD is the descriptor of a worker's socket.
 const workerFD = 3
 
-// WorkerMain is the whole of a worker process: it shuts itself into the sandbox, starts the engine
-// and serves jobs until the server goes away. The return value is the exit status. main does
+// WorkerMain is the main function of a worker process: it enters the sandbox, starts the engine and serves jobs
+// until the server ends the connection. The return value is the exit status. main does
 //
 //	os.Exit(render.WorkerMain(vips.New))
 func WorkerMain(newEngine func() (Engine, error)) int {
-	// A write over RLIMIT_FSIZE shall be an error of that write, not a signal that ends the worker.
+	// A write over RLIMIT_FSIZE is then an error of that write, not a signal that ends the worker.
 	signal.Ignore(syscall.SIGXFSZ, syscall.SIGPIPE)
 	conn, err := connOf(os.NewFile(workerFD, "server"))
 	if err != nil {
@@ -39,7 +40,7 @@ func WorkerMain(newEngine func() (Engine, error)) int {
 		return 2
 	}
 	defer conn.Close()
-	// The server does what it must before the worker shuts itself in.
+	// The server completes its part before the worker enters the sandbox.
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
 		return report(err)
 	}
@@ -55,20 +56,19 @@ func WorkerMain(newEngine func() (Engine, error)) int {
 	return report(serve(conn, engine))
 }
 
-// sealAndGreet ends the set-up of a worker. The server gets the means to decide about threads.
+// sealAndGreet completes the set-up of a worker, and sends the server the file with requests for threads.
 func sealAndGreet(conn *net.UnixConn, box *sandbox, h hello) error {
 	box.seal()
 	h.Sandbox = box.state
 	if box.requests == nil {
 		return writeFrame(conn, h)
 	}
-	// Only the server shall answer.
+	// Only the server may answer requests.
 	defer box.requests.Close()
 	return writeFrame(conn, h, box.requests)
 }
 
-// report prints why a worker ends, if for a reason other than the server's going, and gives the
-// exit status.
+// report prints why a worker ends, unless the server has closed the connection, and returns the exit status.
 func report(err error) int {
 	if err == nil || errors.Is(err, io.EOF) {
 		return 0
@@ -109,7 +109,7 @@ func do(engine Engine, r request, files []*os.File) answer {
 	if err != nil {
 		reason := err.Error()
 		if class != nil {
-			// The server puts the class before the reason again.
+			// The server adds the class to the reason again.
 			reason = strings.TrimPrefix(reason, class.Error()+": ")
 		}
 		return answer{Kind: kind, Reason: sanitise(reason)}
@@ -118,7 +118,7 @@ func do(engine Engine, r request, files []*os.File) answer {
 	return a
 }
 
-// kindOf names the class of a job's error.
+// kindOf returns the kind and the class of a job's error.
 func kindOf(err error) (kind string, class error) {
 	switch {
 	case err == nil:
@@ -133,13 +133,13 @@ func kindOf(err error) (kind string, class error) {
 	return kindFailed, nil
 }
 
-// maxReason bounds what a worker says about a failure, in bytes.
+// maxReason limits a worker's text about a failure, in bytes.
 const maxReason = 200
 
-// sanitise makes one short line of printable ASCII out of what a library said about hostile bytes.
+// sanitise returns one short line of printable ASCII from a library's message about hostile bytes.
 func sanitise(s string) string { return sanitiseTo(s, maxReason) }
 
-// sanitiseTo is sanitise with another bound, in bytes.
+// sanitiseTo is sanitise with another limit, in bytes.
 func sanitiseTo(s string, most int) string {
 	out := make([]byte, 0, min(len(s), most))
 	space := false
