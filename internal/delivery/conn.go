@@ -12,10 +12,7 @@ import (
 // newConn returns an accepted connection as the delivery uses it.
 func newConn(accepted net.Conn, s *slot) net.Conn {
 	if plain, ok := accepted.(*net.TCPConn); ok {
-		c := &conn{TCPConn: plain, slot: s}
-		if c.socket.open(plain) == nil {
-			return c
-		}
+		return &conn{TCPConn: plain, slot: s}
 	}
 	return &otherConn{Conn: accepted, slot: s}
 }
@@ -39,7 +36,6 @@ func (c *otherConn) Close() error {
 type conn struct {
 	*net.TCPConn
 	slot      *slot
-	socket    socket
 	gathering bool
 	first     *[]byte // nil when there is none
 }
@@ -86,9 +82,9 @@ func (c *conn) together(p []byte) (int, error) {
 	first := c.first
 	c.gathering, c.first = false, nil
 	before := len(*first)
-	n, err := c.writeBoth(*first, p)
+	n, err := (&net.Buffers{*first, p}).WriteTo(c.TCPConn)
 	firsts.Put(first)
-	return max(0, n-before), err
+	return max(0, int(n)-before), err
 }
 
 // A filePart is a part of a file that many read at once. As a reader it is nothing but a name for

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"calotype/internal/images"
 	"calotype/internal/limit"
@@ -166,6 +167,61 @@ func tcpPair(t *testing.T) (*conn, net.Conn) {
 	}
 	t.Cleanup(func() { client.Close(); served.Close() })
 	return served.(*conn), client
+}
+
+// What is written in one go arrives whole and in order when the client takes it in small bites, so
+// that the connection is full again and again.
+func TestAWriteInOneGoWaitsForTheClient(t *testing.T) {
+	t.Parallel()
+	data, _ := noise(t, 8<<20) // more than the buffers of a connection hold
+	for _, head := range []int{1, firstSize} {
+		c, client := tcpPair(t)
+		written := make(chan error, 1)
+		go func() {
+			c.gather()
+			n, err := c.Write(data[:head])
+			if err == nil && n == head {
+				n, err = c.Write(data[head:])
+			}
+			if err == nil && n != len(data)-head {
+				err = io.ErrShortWrite
+			}
+			written <- errors.Join(err, c.send(), c.Close())
+		}()
+		var got bytes.Buffer
+		bite := make([]byte, 100_000)
+		for {
+			n, err := client.Read(bite)
+			got.Write(bite[:n])
+			if err != nil {
+				break
+			}
+		}
+		if err := <-written; err != nil {
+			t.Error(err)
+		}
+		if !bytes.Equal(got.Bytes(), data) {
+			t.Errorf("%d: other bytes arrived, %d of %d", head, got.Len(), len(data))
+		}
+	}
+}
+
+// A client that takes nothing ends the write at its deadline, and what it has is counted.
+func TestAWriteInOneGoEndsAtItsDeadline(t *testing.T) {
+	t.Parallel()
+	data, _ := noise(t, 32<<20)
+	c, _ := tcpPair(t)
+	if err := c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	c.gather()
+	if _, err := c.Write([]byte("head")); err != nil {
+		t.Fatal(err)
+	}
+	n, err := c.Write(data)
+	if !errors.Is(err, os.ErrDeadlineExceeded) || n <= 0 || n >= len(data) {
+		t.Errorf("wrote %d of %d bytes, %v", n, len(data), err)
+	}
 }
 
 // What waits goes out in order, whatever comes behind it, and before the connection is used on.
