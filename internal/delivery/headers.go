@@ -66,27 +66,15 @@ var pictureHeaders = []string{"Cache-Tag", "ETag", "Surrogate-Key", "Vary"}
 // time of upload says nothing of a rendition, which also changes with its variant and with how we
 // make it, so an If-Modified-Since would keep stale bytes alive. The ETag names the bytes.
 func setPictureHeaders(h http.Header, r images.Resolved, etag, caching string) {
-	tags := tagsOf(r)
-	values := []string{caching, etag} // one allocation for both
-	h["Cache-Control"], h["Etag"] = values[:1:1], values[1:]
+	tags := cacheTags(r)
+	h.Set("Cache-Control", caching)
+	h.Set("ETag", etag)
 	h["Cf-Resized"] = resizedFine
-	h["Cache-Tag"], h["Surrogate-Key"] = tags.commas, tags.spaces
+	h.Set("Cache-Tag", strings.Join(tags, ","))
+	h.Set("Surrogate-Key", strings.Join(tags, " "))
 }
 
 var resizedFine = []string{"internal=ok/-"}
-
-// tagLines are the values of Cache-Tag and Surrogate-Key.
-type tagLines struct{ commas, spaces []string }
-
-// tagged is what cache tags follow from.
-type tagged struct{ image, account, variant string }
-
-func tagsOf(r images.Resolved) tagLines {
-	return r.Derived(tagged{r.Image.Key, r.Account.ID, r.Variant.ID}, func() any {
-		tags := cacheTags(r)
-		return tagLines{[]string{strings.Join(tags, ",")}, []string{strings.Join(tags, " ")}}
-	}).(tagLines)
-}
 
 // cacheTags returns the names by which a cache in front of us can drop what it holds: of the image
 // (in any variant), of the variant (of any image of the account) and of the account. They are

@@ -58,19 +58,9 @@ func (r Resolved) onlyStripped(f imagefile.Format) bool {
 
 // renditionKey names the bytes by all that they follow from: the original, and the recipe.
 func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
-	made := r.format(f)
-	return r.Derived(renditionOf{r.Image.Original.Blob, r.Variant.Options, made}, func() any {
-		recipe := r.Variant.Options.String() + "|" + string(made) + "|" +
-			s.Render.Version() + "|" + strconv.Itoa(sanitiser)
-		return renditionPrefix(r.Image.Original.Blob) + hashHex(recipe)[:24]
-	}).(string)
-}
-
-// renditionOf is what a rendition's key follows from, while the program runs.
-type renditionOf struct {
-	original string
-	options  render.Options
-	made     imagefile.Format
+	recipe := r.Variant.Options.String() + "|" + string(r.format(f)) + "|" +
+		s.Render.Version() + "|" + strconv.Itoa(sanitiser)
+	return renditionPrefix(r.Image.Original.Blob) + hashHex(recipe)[:24]
 }
 
 // renditionPrefix begins the keys of all renditions of an original.

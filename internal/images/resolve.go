@@ -14,37 +14,6 @@ type Resolved struct {
 	Image   Image
 	Variant Variant
 	Keys    []SigningKey
-
-	derived *derivations
-}
-
-// derivations holds what was worked out of a Resolved, for as long as that is kept.
-type derivations struct {
-	mu sync.Mutex
-	of map[any]any
-}
-
-// derivationsKept bounds them. There are as many as kinds of files, mostly.
-const derivationsKept = 32
-
-// Derived memoizes work() under key, for as long as r stays in the cache of Resolve. The key must name
-// all that work depends on.
-func (r Resolved) Derived(key any, work func() any) any {
-	d := r.derived
-	if d == nil { // not of Resolve
-		return work()
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	value, ok := d.of[key]
-	if !ok {
-		if d.of == nil || len(d.of) >= derivationsKept {
-			d.of = map[any]any{}
-		}
-		value = work()
-		d.of[key] = value
-	}
-	return value
 }
 
 // Private reports whether this image in this variant needs a signature.
@@ -110,11 +79,7 @@ func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, er
 	if asked.variant != "" {
 		r.Variant, err = s.Variant(ctx, r.Account.ID, asked.variant)
 	}
-	if err != nil {
-		return r, err
-	}
-	r.derived = &derivations{}
-	return r, nil
+	return r, err
 }
 
 const (
