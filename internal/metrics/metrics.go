@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -116,40 +115,23 @@ func (m *Metrics) Webhooks(outcomes []string) func(outcome string, took time.Dur
 // Surface returns the Observe of a surface's Config. The label of a missing status is "none".
 func (m *Metrics) Surface(surface string) func(route string) func(int, time.Duration) {
 	return func(route string) func(int, time.Duration) {
-		r := &requests{vec: m.requests, surface: surface, route: route}
-		for _, status := range []int{http.StatusOK, http.StatusInternalServerError,
-			http.StatusServiceUnavailable} {
-			r.of(status) // exported from 0 on, so that rates include the first one
+		for _, status := range []string{"200", "500", "503"} {
+			m.requests.WithLabelValues(surface, route, status) // exported from 0 on, so that rates include the first one
 		}
 		times := m.times.WithLabelValues(surface, route)
 		return func(status int, took time.Duration) {
-			r.of(status).Inc()
+			m.requests.WithLabelValues(surface, route, statusLabel(status)).Inc()
 			times.Observe(took.Seconds())
 		}
 	}
 }
 
-// requests caches the counters of a route by status, so that labels are not looked up again.
-type requests struct {
-	vec            *prometheus.CounterVec
-	surface, route string
-	counters       [600]atomic.Pointer[prometheus.Counter]
-}
-
-func (r *requests) of(status int) prometheus.Counter {
-	if status < 100 || status >= len(r.counters) {
-		status = 0
+// statusLabel returns the label of an HTTP status, "none" for a number that is none.
+func statusLabel(status int) string {
+	if status < 100 || status >= 600 {
+		return "none"
 	}
-	if c := r.counters[status].Load(); c != nil {
-		return *c
-	}
-	label := "none"
-	if status != 0 {
-		label = strconv.Itoa(status)
-	}
-	c := r.vec.WithLabelValues(r.surface, r.route, label) // concurrent callers get the same one
-	r.counters[status].Store(&c)
-	return c
+	return strconv.Itoa(status)
 }
 
 // Watch exports the pool of workers, the started core, the shared pools and the program's version from now
