@@ -45,32 +45,25 @@ func (l *logLine) write(ctx context.Context, log *slog.Logger, a *answer, took t
 	case http.StatusInternalServerError:
 		level = slog.LevelError
 	}
-	handler := log.Handler()
-	if !handler.Enabled(ctx, level) {
-		return
-	}
-	// Logger.LogAttrs would also look for the line of the program that called it, which the log does
-	// not show.
-	record := slog.NewRecord(l.start.Add(took), level, "delivery", 0)
-	record.AddAttrs(
+	attrs := []slog.Attr{
 		slog.String("request_id", l.requestID), slog.String("method", l.method),
 		slog.String("account", l.account), slog.String("image", l.image.ID),
 		slog.String("key", l.image.Key), slog.Int("status", a.status),
 		slog.Int("code", refused.code), slog.Int64("bytes", a.bytes), slog.Duration("took", took),
-	)
+	}
 	if l.image.Creator != nil {
-		record.AddAttrs(slog.String("creator", *l.image.Creator))
+		attrs = append(attrs, slog.String("creator", *l.image.Creator))
 	}
 	if refused.sentence != "" {
 		// It may quote the path.
 		reason := strings.ToValidUTF8(refused.sentence[:min(len(refused.sentence), maxReason)], "")
-		record.AddAttrs(slog.String("reason", reason))
+		attrs = append(attrs, slog.String("reason", reason))
 	}
 	if refused.cause != nil {
-		record.AddAttrs(slog.Any("err", refused.cause))
+		attrs = append(attrs, slog.Any("err", refused.cause))
 	}
 	if a.err != nil {
-		record.AddAttrs(slog.Any("cut", a.err))
+		attrs = append(attrs, slog.Any("cut", a.err))
 	}
-	_ = handler.Handle(ctx, record) // nobody to tell, as with every line
+	log.LogAttrs(ctx, level, "delivery", attrs...)
 }
