@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +27,15 @@ import (
 	"calotype/internal/v4"
 )
 
-// ballastSize is about what the garbage of requests may take more than without it, in bytes.
-const ballastSize = 16 << 20
+// Settings of the garbage collector; GOGC and GOMEMLIMIT take precedence.
+const (
+	// gcPercent is the growth of the heap that starts a collection, in percent of the live heap. The live
+	// heap is a few MB: at Go's default of 100 a busy server would collect every 4 MB of requests.
+	gcPercent = 400
+	// gcMemory is the size of Go's memory, in bytes, from which collections start earlier. Thousands of
+	// connections make a live heap of hundreds of MB, which must not grow to five times that.
+	gcMemory = 512 << 20
+)
 
 // minToken is the length from which -api-token is taken for one that nobody guesses.
 const minToken = 20
@@ -44,10 +52,7 @@ type serveCommand struct {
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context) (err error) {
-	// Never touched, so it takes no memory. But it counts for the collector, which would else run
-	// every 4 MB of requests and take a third of their CPU: the heap is small.
-	ballast := make([]byte, ballastSize)
-	defer runtime.KeepAlive(ballast)
+	setCollector()
 	logs := newLogs(c.LogFormat, os.Stderr)
 	defer closing(&err, logs.close)
 	log := logs.now
@@ -120,6 +125,16 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	return c.serve(ctx, connections, handler, core, notifier, watch, log)
+}
+
+// setCollector sets up the garbage collector.
+func setCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(gcMemory)
+	}
 }
 
 // pool starts the workers, and says what pictures may take of this machine.
