@@ -14,46 +14,31 @@ import (
 // codeRequest is Cloudflare's code for parameters of HTTP itself that cannot be served.
 const codeRequest = 9424
 
-// wire is how a kind of refusal looks outside. The sentence stands in for a refusal that has none.
-type wire struct {
+// An errorRow is the wire form of a kind of error. The sentence is used for an error without a message.
+type errorRow struct {
 	status, code int
 	sentence     string
 }
 
-// unforeseen is also the wire of the kinds that only the other surfaces know.
-var unforeseen = wire{http.StatusInternalServerError, 9523, "Internal server error"}
+// defaultRow is the row of the kinds that are not in errorTable: those that only other surfaces answer
+// with. The message of such an error is logged, not sent.
+var defaultRow = errorRow{http.StatusInternalServerError, 9523, "Internal server error"}
 
-// wires is the one table of refusals; all codes are Cloudflare's. Forbidden is made only here, for
+// errorTable is the one table of refusals; all codes are Cloudflare's. Forbidden is made only here, for
 // flexible variants.
-var wires = [...]wire{
-	errs.Internal:         unforeseen,
-	errs.Unauthenticated:  unforeseen,
+var errorTable = map[errs.Kind]errorRow{
 	errs.Forbidden:        {http.StatusForbidden, 9429, "This is not enabled for the account"},
 	errs.AccountUnknown:   {http.StatusForbidden, 9427, "There is no account of this hash"},
 	errs.Invalid:          {http.StatusBadRequest, 9432, "Bad request"},
 	errs.InvalidID:        {http.StatusNotFound, 9431, "Image not found"},
 	errs.ImageNotFound:    {http.StatusNotFound, 9431, "Image not found"},
 	errs.VariantNotFound:  {http.StatusForbidden, 9425, "The account has no such variant"},
-	errs.KeyNotFound:      unforeseen,
-	errs.WebhookNotFound:  unforeseen,
-	errs.PolicyNotFound:   unforeseen,
-	errs.WebhookRefused:   unforeseen,
-	errs.Exists:           unforeseen,
-	errs.TicketUnknown:    unforeseen,
-	errs.TicketUsed:       unforeseen,
-	errs.TicketInvalid:    unforeseen,
-	errs.TicketBusy:       unforeseen,
-	errs.NotForm:          unforeseen,
-	errs.TooLarge:         unforeseen,
-	errs.TooSlow:          unforeseen,
 	errs.Aborted:          {http.StatusBadGateway, 9528, "The client ended the request"},
 	errs.Unsupported:      {http.StatusUnsupportedMediaType, 9520, "Unsupported format"},
 	errs.Undecodable:      {http.StatusUnprocessableEntity, 9516, "The image cannot be decoded"},
 	errs.OverLimits:       {http.StatusForbidden, 9413, "The image is too large to transform"},
 	errs.SignatureRefused: {http.StatusForbidden, 9425, "Image access denied"},
 	errs.RenditionFailed:  {http.StatusInternalServerError, 9516, "Encoding failed"},
-	errs.LimitReached:     unforeseen,
-	errs.FetchFailed:      unforeseen,
 	errs.AccountSuspended: {http.StatusForbidden, 9427, "The account is suspended"},
 	errs.RateLimited:      {http.StatusTooManyRequests, 9422, "Too many new pictures"},
 	errs.Busy:             {http.StatusServiceUnavailable, 9529, "The server is busy"},
@@ -73,35 +58,35 @@ func (e *refusal) Error() string { return fmt.Sprintf("%d/%d %s", e.status, e.co
 
 func (e *refusal) Unwrap() error { return e.cause }
 
-// wireError returns what the client is told of err; of what is unforeseen, only the request's id.
+// wireError returns the wire form of err. For a kind without a row the client gets only the request's id.
 func wireError(ctx context.Context, err error, requestID string) *refusal {
-	var known *refusal
-	if errors.As(err, &known) {
-		return known
+	var made *refusal
+	if errors.As(err, &made) {
+		return made
 	}
 	e := errs.AsError(err)
 	if e.Kind == errs.Internal && errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		e = &errs.Error{Kind: errs.Aborted, Err: err}
 	}
-	w := unforeseen
-	if e.Kind >= 0 && int(e.Kind) < len(wires) {
-		w = wires[e.Kind]
+	row, known := errorTable[e.Kind]
+	if !known {
+		row = defaultRow
 	}
-	told := &refusal{status: w.status, code: w.code, sentence: w.sentence, retryAfter: e.RetryAfter}
+	sent := &refusal{status: row.status, code: row.code, sentence: row.sentence, retryAfter: e.RetryAfter}
 	switch {
-	case w == unforeseen:
-		told.sentence += "; the request's id is " + requestID
-		told.retryAfter = 0
+	case !known:
+		sent.sentence += "; the request's id is " + requestID
+		sent.retryAfter = 0
 	case e.Msg != "":
-		told.sentence = e.Msg
+		sent.sentence = e.Msg
 	}
-	if w.status == http.StatusServiceUnavailable {
-		told.retryAfter = max(told.retryAfter, time.Second)
+	if row.status == http.StatusServiceUnavailable {
+		sent.retryAfter = max(sent.retryAfter, time.Second)
 	}
-	if e.Err != nil || w.status >= http.StatusInternalServerError {
-		told.cause = err
+	if e.Err != nil || row.status >= http.StatusInternalServerError {
+		sent.cause = err
 	}
-	return told
+	return sent
 }
 
 // refuse answers with err, unless an answer was begun already: that one is cut off.
