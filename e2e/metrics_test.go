@@ -56,8 +56,8 @@ func requests(surface, route string, status int) string {
 
 func outcome(name string) string { return `calotype_uploads_total{outcome="` + name + `"}` }
 
-func stageCount(lane, stage string) string {
-	return fmt.Sprintf(`calotype_stage_duration_seconds_count{lane="%s",stage="%s"}`, lane, stage)
+func stageCount(pool, stage string) string {
+	return fmt.Sprintf(`calotype_stage_duration_seconds_count{pool="%s",stage="%s"}`, pool, stage)
 }
 
 // awaitMetric waits until a metric fulfils what is asked of it.
@@ -220,7 +220,7 @@ func TestMetricsWorkers(t *testing.T) {
 	}
 	s.uploaded(photo(t, 320, 240, 71)) // in a new worker
 	awaitMetric(t, address, gone, func(v float64) bool { return v >= 1 })
-	awaitMetric(t, address, `calotype_workers{lane="uploads"}`, func(v float64) bool { return v == 1 })
+	awaitMetric(t, address, `calotype_workers{pool="uploads"}`, func(v float64) bool { return v == 1 })
 }
 
 // TestRequestIDs: one from outside is in the answer and in the log, and one that is a secret or no

@@ -60,7 +60,7 @@ func (m *metricsServer) surface(name string) func(string) func(int, time.Duratio
 }
 
 // timer is that of the pool and the core.
-func (m *metricsServer) timer() func(lane, stage string, took time.Duration) {
+func (m *metricsServer) timer() func(pool, stage string, took time.Duration) {
 	if m.Metrics == nil {
 		return nil
 	}

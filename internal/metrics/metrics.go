@@ -45,7 +45,7 @@ type Metrics struct {
 	attemptTimes prometheus.Histogram
 }
 
-type stage struct{ lane, name string }
+type stage struct{ pool, name string }
 
 // New returns the Metrics of a new server.
 func New() *Metrics {
@@ -64,7 +64,7 @@ func New() *Metrics {
 			Name:    "calotype_stage_duration_seconds",
 			Help:    "Time of the stages of uploads and renditions.",
 			Buckets: buckets,
-		}, []string{"lane", "stage"}),
+		}, []string{"pool", "stage"}),
 		timers: map[stage]prometheus.Observer{},
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "calotype_webhook_attempts_total",
@@ -83,7 +83,7 @@ func New() *Metrics {
 		{render.Renditions, images.StageFetch}, {render.Renditions, render.StageWait},
 		{render.Renditions, render.StageWork}, {render.Renditions, images.StageKeep},
 	} {
-		m.timers[s] = m.stages.WithLabelValues(s.lane, s.name)
+		m.timers[s] = m.stages.WithLabelValues(s.pool, s.name)
 	}
 	m.registry.MustRegister(m.requests, m.times, m.stages, m.attempts, m.attemptTimes,
 		collectors.NewGoCollector(),
@@ -92,8 +92,8 @@ func New() *Metrics {
 }
 
 // Timer is for the pool and the core.
-func (m *Metrics) Timer(lane, name string, took time.Duration) {
-	if timer := m.timers[stage{lane, name}]; timer != nil {
+func (m *Metrics) Timer(pool, name string, took time.Duration) {
+	if timer := m.timers[stage{pool, name}]; timer != nil {
 		timer.Observe(took.Seconds())
 	}
 }

@@ -130,7 +130,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	want(t, m, `calotype_http_requests_total{route="picture",status="419",surface="delivery"} 400`,
-		`calotype_stage_duration_seconds_count{lane="uploads",stage="store"} 8000`)
+		`calotype_stage_duration_seconds_count{pool="uploads",stage="store"} 8000`)
 }
 
 // TestAllocations: to count a delivery allocates the text of its status and nothing else.
@@ -148,10 +148,10 @@ func TestTimer(t *testing.T) {
 	m.Timer("uploads", "spool", 2*time.Second)
 	m.Timer("renditions", "work", time.Hour)
 	m.Timer("uploads", "of no list", time.Second)
-	want(t, m, `calotype_stage_duration_seconds_sum{lane="uploads",stage="spool"} 2`,
-		`calotype_stage_duration_seconds_bucket{lane="renditions",stage="work",le="120"} 0`,
-		`calotype_stage_duration_seconds_count{lane="renditions",stage="work"} 1`,
-		`calotype_stage_duration_seconds_count{lane="uploads",stage="wait"} 0`)
+	want(t, m, `calotype_stage_duration_seconds_sum{pool="uploads",stage="spool"} 2`,
+		`calotype_stage_duration_seconds_bucket{pool="renditions",stage="work",le="120"} 0`,
+		`calotype_stage_duration_seconds_count{pool="renditions",stage="work"} 1`,
+		`calotype_stage_duration_seconds_count{pool="uploads",stage="wait"} 0`)
 	if n := testutil.CollectAndCount(m.stages); n != 9 {
 		t.Errorf("%d stages", n)
 	}
@@ -180,7 +180,7 @@ func TestWatch(t *testing.T) {
 		`calotype_uploads_total{outcome="forbidden"} 1`,
 		`calotype_uploads_total{outcome="busy"} 0`, `calotype_upload_repeats_total 0`,
 		`calotype_workers_ended_total{reason="crashed"} 0`, `calotype_disk_reserve_bytes 1`,
-		`calotype_render_jobs{lane="uploads",state="waiting"} 0`,
+		`calotype_render_jobs{pool="uploads",state="waiting"} 0`,
 		`calotype_rendition_cache_bytes 0`, `calotype_sandbox_complete `+sandbox)
 	for _, part := range render.SandboxParts {
 		want(t, m, fmt.Sprintf("calotype_sandbox{part=%q} %d", part, s.Sandbox.Parts[part]))
@@ -194,7 +194,7 @@ func TestWatch(t *testing.T) {
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
 	m, core := watched(t)
-	observe := m.Webhooks([]string{"delivered", "refused"})
+	observe := m.Webhooks([]string{"delivered", "rejected"})
 	observe("delivered", 20*time.Millisecond)
 	observe("delivered", time.Minute)
 	observe("of no list", time.Hour)
@@ -216,7 +216,7 @@ func TestWebhooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, m, `calotype_webhook_attempts_total{outcome="delivered"} 2`,
-		`calotype_webhook_attempts_total{outcome="refused"} 0`,
+		`calotype_webhook_attempts_total{outcome="rejected"} 0`,
 		`calotype_webhook_attempt_duration_seconds_count 3`,
 		`calotype_webhook_attempt_duration_seconds_bucket{le="0.025"} 1`,
 		`calotype_webhook_pending 1`, `calotype_webhooks{state="healthy"} 1`,

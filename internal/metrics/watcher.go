@@ -61,9 +61,9 @@ var (
 	descDatabase = desc("database_up", "1 if the database has answered, within the last 10 s.")
 
 	descJobs = desc("render_jobs",
-		"Jobs of the workers that wait or run now.", "lane", "state")
-	descSlots   = desc("render_slots", "Jobs that may run at once.", "lane")
-	descWorkers = desc("workers", "Worker processes alive.", "lane")
+		"Jobs of the workers that wait or run now.", "pool", "state")
+	descSlots   = desc("render_slots", "Jobs that may run at once.", "pool")
+	descWorkers = desc("workers", "Worker processes alive.", "pool")
 	descEnded   = desc("workers_ended_total",
 		"Worker processes that ended, by reason; new ones take their place.", "reason")
 	descMemory = desc("render_memory_bytes",
@@ -155,13 +155,13 @@ func (w *watcher) sendCore(to sender, stats images.Stats) {
 
 func (w *watcher) sendPool(to sender) {
 	status := w.pool.Status()
-	for lane, s := range map[string]render.LaneStatus{
+	for pool, s := range map[string]render.LaneStatus{
 		render.Uploads: status.Uploads, render.Renditions: status.Renditions,
 	} {
-		to.gauge(descJobs, int64(s.Waiting), lane, "waiting")
-		to.gauge(descJobs, int64(s.Running), lane, "running")
-		to.gauge(descSlots, int64(s.Limit), lane)
-		to.gauge(descWorkers, int64(s.Workers), lane)
+		to.gauge(descJobs, int64(s.Waiting), pool, "waiting")
+		to.gauge(descJobs, int64(s.Running), pool, "running")
+		to.gauge(descSlots, int64(s.Limit), pool)
+		to.gauge(descWorkers, int64(s.Workers), pool)
 	}
 	for reason, n := range status.Ended {
 		to.counter(descEnded, n, reason)

@@ -43,13 +43,13 @@ const (
 
 // The outcomes of attempts, as Config.Observe gets them.
 const (
-	Delivered  = "delivered"
-	Refused    = "refused"    // another status than 2xx
-	Unanswered = "unanswered" // no answer, in time or at all
+	Delivered = "delivered"
+	Rejected  = "rejected"  // another status than 2xx
+	NoAnswer  = "no_answer" // a time-out, or no connection
 )
 
 // Outcomes are all outcomes.
-var Outcomes = []string{Delivered, Refused, Unanswered}
+var Outcomes = []string{Delivered, Rejected, NoAnswer}
 
 // Config configures a Notifier. URLs are the base URLs in messages.
 type Config struct {
@@ -281,9 +281,9 @@ func (n *Notifier) send(ctx context.Context, d images.Delivery) images.Attempt {
 	outcome := Delivered
 	switch {
 	case err != nil:
-		a.Error, outcome = why(err), Unanswered
+		a.Error, outcome = why(err), NoAnswer
 	case !a.Delivered():
-		outcome = Refused
+		outcome = Rejected
 	}
 	if outcome != Delivered {
 		n.Log.Warn("a webhook did not take an event", "webhook", d.Webhook.ID, "event", d.Event.ID,

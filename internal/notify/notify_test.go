@@ -274,7 +274,7 @@ func TestDownThenFailingThenWell(t *testing.T) {
 			}
 		}
 		for outcome, want := range map[string]int64{
-			notify.Delivered: 1, notify.Refused: 2, notify.Unanswered: 1} {
+			notify.Delivered: 1, notify.Rejected: 2, notify.NoAnswer: 1} {
 			if count, there := observed.Load(outcome); !there || count.(*atomic.Int64).Load() != want {
 				t.Errorf("%s was not observed %d times", outcome, want)
 			}
