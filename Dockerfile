@@ -8,7 +8,7 @@ ARG GO=golang:1.26.8-bookworm
 ARG NODE=node:22.20.0-bookworm-slim
 ARG SYSTEM=debian:bookworm-slim
 
-# The try-it page.
+# The demo page.
 FROM ${NODE} AS web
 WORKDIR /src
 COPY web/package.json web/package-lock.json ./

@@ -16,7 +16,7 @@ LIBRARIES := $(shell echo '$(PKG_CONFIG_PATH)' | cksum | cut -d' ' -f1)
 export CGO_CPPFLAGS += -DCALOTYPE_LIBRARIES_$(LIBRARIES)
 endif
 
-# The try-it page, which the program embeds. Plain go build leaves it out and the page says so.
+# The demo page, which the program embeds. Plain go build leaves it out and the page says so.
 WEB = internal/pages/dist/index.html
 WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*')
 

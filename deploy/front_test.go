@@ -36,7 +36,7 @@ func TestFronts(t *testing.T) {
 				t.Run(protocol, b.test)
 				secrets = append(secrets, b.secrets...)
 			}
-			secrets = append(secrets, wantTryPageShut(t, s, f))
+			secrets = append(secrets, wantDemoPageShut(t, s, f))
 			s.kill()
 			secrets = append(secrets, wantReadableOutage(t, f)...)
 			f.kill()
@@ -246,16 +246,16 @@ func accountHash() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])[:22]
 }
 
-// wantTryPageShut: the try-it page is for this machine only. A proxy is on this machine, but its
+// wantDemoPageShut: the demo page is for this machine only. A proxy is on this machine, but its
 // clients are not: even with the key, which is returned, they get what any unknown path gets: 404.
-func wantTryPageShut(t *testing.T, s *server, f *front) (key string) {
+func wantDemoPageShut(t *testing.T, s *server, f *front) (key string) {
 	t.Helper()
 	key = strings.TrimSpace(readFile(t, filepath.Join(s.data, "try-key")))
 	for base, want := range map[string]bool{"http://" + s.address: true, f.url: false} {
 		for _, client := range f.clients {
 			a := do(t, client, "GET", base+"/try?key="+key, nil)
 			if open := a.status < 400; open != want || !open && a.status != http.StatusNotFound {
-				t.Errorf("the try-it page at %s: status %d", base, a.status)
+				t.Errorf("the demo page at %s: status %d", base, a.status)
 			}
 			a = do(t, client, "GET", base+"/try", nil)
 			shut := http.StatusNotFound
@@ -263,7 +263,7 @@ func wantTryPageShut(t *testing.T, s *server, f *front) (key string) {
 				shut = http.StatusForbidden // and says where the key is
 			}
 			if a.status != shut {
-				t.Errorf("the try-it page at %s without its key: status %d", base, a.status)
+				t.Errorf("the demo page at %s without its key: status %d", base, a.status)
 			}
 		}
 	}

@@ -20,7 +20,7 @@ type accountCommands struct {
 }
 
 type accountCreate struct {
-	Store
+	StateFlags
 	Hash string `help:"Hash in public URLs, 22 base64url characters; from the id if not given."`
 }
 
@@ -36,7 +36,7 @@ func (c *accountCreate) Run(ctx context.Context) error {
 	})
 }
 
-type accountList struct{ Store }
+type accountList struct{ StateFlags }
 
 func (c *accountList) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
@@ -66,7 +66,7 @@ func limitText(n int64) string {
 }
 
 type accountSet struct {
-	Store
+	StateFlags
 	ID            string     `arg:"" help:"Id of the account."`
 	MaxImages     limitValue `help:"Images, open drafts included, or none."`
 	MaxBytes      limitValue `help:"Bytes of originals and open drafts, such as 10GiB, or none."`
@@ -125,7 +125,7 @@ func (l *limitValue) UnmarshalText(text []byte) error {
 }
 
 type accountSuspend struct {
-	Store
+	StateFlags
 	ID string `arg:"" help:"Id of the account."`
 }
 
@@ -136,7 +136,7 @@ func (c *accountSuspend) Run(ctx context.Context) error {
 }
 
 type accountResume struct {
-	Store
+	StateFlags
 	ID string `arg:"" help:"Id of the account."`
 }
 
@@ -147,7 +147,7 @@ func (c *accountResume) Run(ctx context.Context) error {
 }
 
 type accountDelete struct {
-	Store
+	StateFlags
 	ID      string `arg:"" help:"Id of the account."`
 	Confirm bool   `help:"Do it: nothing of the account can be brought back." env:"-"`
 }

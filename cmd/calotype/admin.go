@@ -22,7 +22,7 @@ import (
 )
 
 // withCore runs fn on a core that has its database, and its blobs if they are asked for.
-func (s Store) withCore(ctx context.Context, blobs bool,
+func (s StateFlags) withCore(ctx context.Context, blobs bool,
 	fn func(*images.Service) error) (err error) {
 	if err := s.wantDatabase(); err != nil {
 		return err
@@ -31,7 +31,7 @@ func (s Store) withCore(ctx context.Context, blobs bool,
 	if err != nil {
 		return err
 	}
-	defer closing(&err, db.Close)
+	defer joinClose(&err, db.Close)
 	config := images.Config{DB: db, Dir: s.Data}
 	if blobs {
 		if config.Blobs, err = s.openBlobs(ctx); err != nil {
@@ -44,7 +44,7 @@ func (s Store) withCore(ctx context.Context, blobs bool,
 }
 
 // wantDatabase refuses a folder that no server has used: to open a database would make one.
-func (s Store) wantDatabase() error {
+func (s StateFlags) wantDatabase() error {
 	if s.DB != "" {
 		return nil
 	}
@@ -63,7 +63,7 @@ func (s Store) wantDatabase() error {
 }
 
 // account is the account that a command is about.
-func (s Store) account(ctx context.Context, core *images.Service) (images.Account, error) {
+func (s StateFlags) account(ctx context.Context, core *images.Service) (images.Account, error) {
 	if s.AccountID != "" {
 		return core.Account(ctx, s.AccountID)
 	}
@@ -119,7 +119,7 @@ func (c *envCommand) token(ctx context.Context, core *images.Service,
 }
 
 type signCommand struct {
-	Store
+	StateFlags
 	URL     string        `arg:"" help:"Delivery URL, as in variants."`
 	Expires time.Duration `help:"Time until it expires; 0: never." default:"1h"`
 	Key     string        `help:"Name of the signing key; else the account's oldest." env:"-"`
@@ -162,7 +162,7 @@ func (c *signCommand) Run(ctx context.Context) error {
 }
 
 type sweepCommand struct {
-	Store
+	StateFlags
 	Confirm bool `help:"Delete even when there are suspiciously many." env:"-"`
 	DryRun  bool `help:"Only count."`
 }
@@ -188,7 +188,7 @@ func (c *sweepCommand) Run(ctx context.Context) error {
 	})
 }
 
-type scrubCommand struct{ Store }
+type scrubCommand struct{ StateFlags }
 
 // Help is what --help says beneath the usage.
 func (scrubCommand) Help() string {
@@ -207,7 +207,7 @@ func (c *scrubCommand) Run(ctx context.Context) error {
 	})
 }
 
-type migrateCommand struct{ Store }
+type migrateCommand struct{ StateFlags }
 
 func (c *migrateCommand) Run(ctx context.Context) error {
 	if err := c.makeData(); err != nil {

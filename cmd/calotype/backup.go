@@ -15,7 +15,7 @@ import (
 
 // stateFiles are the small files in the data folder that a backup has too. All else in it, but for
 // database and originals, is made again: cache, spool, lock.
-var stateFiles = []string{firstTokenFile, tryKeyFile}
+var stateFiles = []string{firstTokenFile, demoKeyFile}
 
 // embedded is the one kind of state that is backed up: SQLite and a folder of originals.
 type embedded struct {
@@ -25,16 +25,16 @@ type embedded struct {
 }
 
 // store refuses what has better tools of its own.
-func (e embedded) store() (Store, error) {
+func (e embedded) store() (StateFlags, error) {
 	switch {
 	case e.DB != "":
-		return Store{}, errors.New("backup and restore are for the embedded database. Of PostgreSQL " +
+		return StateFlags{}, errors.New("backup and restore are for the embedded database. Of PostgreSQL " +
 			"make a dump (pg_dump) first, and copy the originals second; see docs/operate.md")
 	case strings.Contains(e.Blobs, "://"):
-		return Store{}, errors.New("backup and restore are for a folder of originals. Keep the older " +
+		return StateFlags{}, errors.New("backup and restore are for a folder of originals. Keep the older " +
 			"versions of a bucket's objects, or copy it after the database; see docs/operate.md")
 	}
-	return Store{Data: e.Data, Blobs: e.Blobs}, nil
+	return StateFlags{Data: e.Data, Blobs: e.Blobs}, nil
 }
 
 type backupCommand struct {
@@ -70,7 +70,7 @@ func (c *backupCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closing(&err, db.Close)
+	defer joinClose(&err, db.Close)
 	blobs, err := blob.OpenDirToRead(store.blobs())
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closing(&err, backup.Close)
+	defer joinClose(&err, backup.Close)
 	options := images.RestoreOptions{Dir: c.Data, Blobs: store.blobs(), DropDamaged: c.DropDamaged}
 	if err := backup.CheckTarget(options); err != nil { // before a lock is made in it
 		return err
@@ -130,7 +130,7 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closing(&err, lock.Close)
+	defer joinClose(&err, lock.Close)
 	report, err := backup.Restore(ctx, options)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ import (
 // Config is the whole configuration of a server; the help of its fields is the manual. Each flag
 // is also an environment variable: -listen is CALOTYPE_LISTEN.
 type Config struct {
-	Store
+	StateFlags
 
 	Listen        string `help:"Address to listen on." default:"localhost:8080"`
 	URL           string `help:"Public base URL, without a path; from -listen if not given."`
@@ -61,7 +61,7 @@ type Config struct {
 
 	WebhookSigningSecret string `help:"whsec_... that signs for it; or ..._FILE; else one is made."`
 
-	Try string `help:"Hosts that serve the page /try: localhost, names, on or off." default:"localhost"`
+	Demo string `help:"Hosts that serve the demo page /try: localhost, names, on or off." default:"localhost"`
 
 	Negotiate bool   `help:"Choose the format by Accept." default:"true" negatable:""`
 	LogFormat string `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
@@ -70,8 +70,8 @@ type Config struct {
 	ShutdownTimeout time.Duration `help:"Longest time for requests to end in." default:"25s"`
 }
 
-// Store says where the state is; every command that touches it takes these flags.
-type Store struct {
+// StateFlags name the places of the state. Every command that opens the state has these flags.
+type StateFlags struct {
 	Data  string `help:"Folder of all local state." default:"./data" type:"path"`
 	DB    string `help:"postgres:// URL, or CALOTYPE_DB_FILE with it; if empty, SQLite in -data."`
 	Blobs string `help:"s3://bucket/prefix?endpoint=&region=&path_style=, or a folder."`
@@ -80,7 +80,7 @@ type Store struct {
 }
 
 // dsn is what sqldb opens.
-func (s Store) dsn() string {
+func (s StateFlags) dsn() string {
 	if s.DB == "" {
 		return filepath.Join(s.Data, images.DatabaseFile)
 	}
@@ -88,7 +88,7 @@ func (s Store) dsn() string {
 }
 
 // openDB opens the database and brings its schema up to date.
-func (s Store) openDB(ctx context.Context) (*sqldb.DB, error) {
+func (s StateFlags) openDB(ctx context.Context) (*sqldb.DB, error) {
 	// Anything else would be taken for the name of a file, a password in it included.
 	if s.DB != "" && !strings.HasPrefix(s.DB, "postgres://") &&
 		!strings.HasPrefix(s.DB, "postgresql://") {
@@ -105,12 +105,12 @@ func (s Store) openDB(ctx context.Context) (*sqldb.DB, error) {
 	return db, nil
 }
 
-func (s Store) openBlobs(ctx context.Context) (blob.Store, error) {
+func (s StateFlags) openBlobs(ctx context.Context) (blob.Store, error) {
 	return blob.Open(ctx, s.blobs())
 }
 
 // blobs is where the originals are: an address, or a folder.
-func (s Store) blobs() string {
+func (s StateFlags) blobs() string {
 	if s.Blobs == "" {
 		return filepath.Join(s.Data, "blobs")
 	}
@@ -202,7 +202,7 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 
 // makeData makes the data folder, for good: what is acknowledged in it must be found after a power
 // loss.
-func (s Store) makeData() error {
+func (s StateFlags) makeData() error {
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)
 	}

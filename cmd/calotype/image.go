@@ -22,7 +22,7 @@ type imageCommands struct {
 }
 
 type imageDelete struct {
-	Store
+	StateFlags
 	Account string `help:"Account id; needed where there are several." env:"-"`
 	Creator string `help:"All images and drafts of this creator." xor:"what" required:"" env:"-"`
 	ID      string `help:"The image or draft of this id." xor:"what" required:"" env:"-"`

@@ -15,7 +15,7 @@ import (
 )
 
 type imageShow struct {
-	Store
+	StateFlags
 	Image   string `arg:"" help:"Its id, its internal key as in the log, or its delivery or upload URL."`
 	Account string `help:"Account id; needed for an id where there are several." env:"-"`
 }

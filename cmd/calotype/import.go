@@ -22,7 +22,7 @@ const importDir = "import"
 const notAllKept = 2
 
 type importCommand struct {
-	Store
+	StateFlags
 	From    string  `help:"Base of the source's API: https://api.cloudflare.com/client/v4." required:""`
 	Account string  `help:"Account id at the source." required:""`
 	Token   string  `help:"Token that reads images there, or CALOTYPE_TOKEN_FILE with it." required:""`
@@ -78,12 +78,12 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closing(&err, lock.Close)
+	defer joinClose(&err, lock.Close)
 	core, end, err := c.core(ctx, dir)
 	if err != nil {
 		return err
 	}
-	defer closing(&err, end)
+	defer joinClose(&err, end)
 	account, err := c.account(ctx, core)
 	if err != nil {
 		return err

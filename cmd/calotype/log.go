@@ -21,15 +21,15 @@ const (
 
 // logs are the two logs of a server. They share an output, on which lines stay in order.
 type logs struct {
-	now  *slog.Logger // each line is written before the call returns
-	soon *slog.Logger // lines of level Info may wait for lineDelay, others are written at once
-	out  *logOutput
+	immediate *slog.Logger // each line is written before the call returns
+	buffered  *slog.Logger // lines of level Info may wait for lineDelay, others are written at once
+	out       *logOutput
 }
 
 func newLogs(format string, w io.Writer) logs {
 	out := &logOutput{w: w}
-	now := logHandler(format, promptly{out})
-	return logs{slog.New(now), slog.New(soonHandler{logHandler(format, out), now}), out}
+	immediate := logHandler(format, immediateWriter{out})
+	return logs{slog.New(immediate), slog.New(bufferedHandler{logHandler(format, out), immediate}), out}
 }
 
 // close writes what waits. Lines that come later wait as before: nobody may be left to see them.
@@ -51,25 +51,25 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// soonHandler lets lines wait that tell of nothing wrong.
-type soonHandler struct {
-	slog.Handler // for those that may wait
-	now          slog.Handler
+// bufferedHandler buffers lines up to level Info.
+type bufferedHandler struct {
+	slog.Handler // buffers
+	immediate    slog.Handler
 }
 
-func (h soonHandler) Handle(ctx context.Context, r slog.Record) error {
+func (h bufferedHandler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level > slog.LevelInfo {
-		return h.now.Handle(ctx, r)
+		return h.immediate.Handle(ctx, r)
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
-func (h soonHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return soonHandler{h.Handler.WithAttrs(attrs), h.now.WithAttrs(attrs)}
+func (h bufferedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return bufferedHandler{h.Handler.WithAttrs(attrs), h.immediate.WithAttrs(attrs)}
 }
 
-func (h soonHandler) WithGroup(name string) slog.Handler {
-	return soonHandler{h.Handler.WithGroup(name), h.now.WithGroup(name)}
+func (h bufferedHandler) WithGroup(name string) slog.Handler {
+	return bufferedHandler{h.Handler.WithGroup(name), h.immediate.WithGroup(name)}
 }
 
 // A logOutput holds lines for at most lineDelay, and then writes them in one go.
@@ -116,10 +116,10 @@ func (o *logOutput) write() error {
 	return err
 }
 
-// promptly writes a line at once, behind those that wait.
-type promptly struct{ *logOutput }
+// immediateWriter writes the buffered lines, and then its own, at once.
+type immediateWriter struct{ *logOutput }
 
-func (p promptly) Write(line []byte) (int, error) {
+func (p immediateWriter) Write(line []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.write(); err != nil {

@@ -44,8 +44,8 @@ func TestLinesThatWaitAreWritten(t *testing.T) {
 	t.Parallel()
 	out := &lines{wrote: make(chan struct{}, 1)}
 	logs := newLogs("text", out)
-	logs.soon.Info("one")
-	logs.soon.With("a", 1).WithGroup("g").Info("two", "b", 2)
+	logs.buffered.Info("one")
+	logs.buffered.With("a", 1).WithGroup("g").Info("two", "b", 2)
 	<-out.wrote
 	text, _ := out.read()
 	if !strings.Contains(text, "msg=one") {
@@ -68,9 +68,9 @@ func TestOtherLinesDoNotWait(t *testing.T) {
 		logs := newLogs(format, out)
 		want := ""
 		for i, log := range []func(string, ...any){
-			logs.soon.Warn, logs.soon.Error, logs.now.Info, logs.soon.With("x", 1).Error,
+			logs.buffered.Warn, logs.buffered.Error, logs.immediate.Info, logs.buffered.With("x", 1).Error,
 		} {
-			logs.soon.Info(fmt.Sprint("before", i))
+			logs.buffered.Info(fmt.Sprint("before", i))
 			log(fmt.Sprint("now", i))
 			want += fmt.Sprintf("before%d now%d ", i, i)
 			text, _ := out.read()
@@ -105,7 +105,7 @@ func TestManyLinesAtOnce(t *testing.T) {
 				if j%100 == 0 {
 					level = slog.LevelWarn
 				}
-				logs.soon.Log(t.Context(), level, fmt.Sprintf("<%d/%d>", i, j))
+				logs.buffered.Log(t.Context(), level, fmt.Sprintf("<%d/%d>", i, j))
 			}
 		})
 	}
@@ -142,7 +142,7 @@ func TestAnOutputThatFails(t *testing.T) {
 	t.Parallel()
 	out := &lines{failed: errors.New("broken pipe")}
 	logs := newLogs("text", out)
-	logs.soon.Info("lost")
+	logs.buffered.Info("lost")
 	if err := logs.close(); !errors.Is(err, out.failed) {
 		t.Errorf("the end was %v", err)
 	}

@@ -54,8 +54,8 @@ type serveCommand struct {
 func (c *serveCommand) Run(ctx context.Context) (err error) {
 	setCollector()
 	logs := newLogs(c.LogFormat, os.Stderr)
-	defer closing(&err, logs.close)
-	log := logs.now
+	defer joinClose(&err, logs.close)
+	log := logs.immediate
 	urls, err := c.check(log)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closing(&err, lock.Close)
+	defer joinClose(&err, lock.Close)
 	connections, err := c.listen()
 	if err != nil {
 		return err
@@ -82,49 +82,18 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closing(&err, db.Close)
+	defer joinClose(&err, db.Close)
 	pool, err := c.pool(watch, log)
 	if err != nil {
 		return err
 	}
-	defer closing(&err, pool.Close)
+	defer joinClose(&err, pool.Close)
 	core, err := c.core(ctx, db, pool, urls, watch, log)
 	if err != nil {
 		return err
 	}
 	defer core.Close()
-	account, newToken, err := core.SetUpAccount(ctx, images.AccountSetup{
-		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken, Keep: c.keepToken,
-	})
-	if err != nil {
-		return err
-	}
-	if err := core.Start(ctx); err != nil {
-		return err
-	}
-	notifier, err := c.notifier(core, urls, watch, log)
-	if err != nil {
-		return err
-	}
-	if err := c.ensureWebhook(ctx, core, account, log); err != nil {
-		return err
-	}
-	handler := c.surfaces(core, notifier, urls, watch, logs)
-	handler.ready, handler.identify = readiness(db, core, pool), connections.Identify
-	tryLink := ""
-	handler.pages, tryLink, err = c.pages(core, account, urls, handler.delivery, watch, log)
-	if err != nil {
-		return err
-	}
-	pools := slices.Concat(core.Pools(), notifier.Pools(), pool.Pools(), handler.api.Pools(),
-		connections.Pools())
-	if err := watch.begin(core, pool, pools); err != nil {
-		return err
-	}
-	if err := c.greet(account, newToken, tryLink, urls, log); err != nil {
-		return err
-	}
-	return c.serve(ctx, connections, handler, core, notifier, watch, log)
+	return c.runNode(ctx, &node{urls, logs, connections, watch, db, pool, core})
 }
 
 // setCollector sets up the garbage collector.
@@ -135,6 +104,53 @@ func setCollector() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(gcMemory)
 	}
+}
+
+// A node holds what Run has opened.
+type node struct {
+	urls        v4.URLs
+	logs        logs
+	connections *delivery.Connections
+	watch       *metricsServer
+	db          *sqldb.DB
+	pool        *render.Pool
+	core        *images.Service
+}
+
+// runNode makes the first account and the surfaces, and serves until ctx ends.
+func (c *serveCommand) runNode(ctx context.Context, n *node) error {
+	log := n.logs.immediate
+	account, newToken, err := n.core.SetUpAccount(ctx, images.AccountSetup{
+		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken, Keep: c.keepToken,
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.core.Start(ctx); err != nil {
+		return err
+	}
+	notifier, err := c.notifier(n.core, n.urls, n.watch, log)
+	if err != nil {
+		return err
+	}
+	if err := c.ensureWebhook(ctx, n.core, account, log); err != nil {
+		return err
+	}
+	handler := c.surfaces(n, notifier)
+	demoLink := ""
+	handler.pages, demoLink, err = c.pages(n.core, account, n.urls, handler.delivery, n.watch, log)
+	if err != nil {
+		return err
+	}
+	pools := slices.Concat(n.core.Pools(), notifier.Pools(), n.pool.Pools(), handler.api.Pools(),
+		n.connections.Pools())
+	if err := n.watch.begin(n.core, n.pool, pools); err != nil {
+		return err
+	}
+	if err := c.printFirstSteps(account, newToken, demoLink, n.urls, log); err != nil {
+		return err
+	}
+	return c.serve(ctx, n, handler, notifier)
 }
 
 // pool starts the workers, and says what pictures may take of this machine.
@@ -154,25 +170,25 @@ func (c *serveCommand) pool(watch *metricsServer, log *slog.Logger) (*render.Poo
 	return pool, nil
 }
 
-// surfaces makes all of them but the pages.
-func (c *serveCommand) surfaces(core *images.Service, notifier *notify.Notifier, urls v4.URLs,
-	watch *metricsServer, logs logs) *roles {
-	log := logs.now
-	handler := &roles{
+// surfaces returns the router with all surfaces but the pages.
+func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
+	log := n.logs.immediate
+	handler := &router{
 		api: api.New(api.Config{
-			Core: core, Notifier: notifier, URLs: urls, Log: log, Rate: c.APIRate,
-			Observe: watch.surface("api"),
+			Core: n.core, Notifier: notifier, URLs: n.urls, Log: log, Rate: c.APIRate,
+			Observe: n.watch.surface("api"),
 		}),
 		intake: intake.New(intake.Config{
-			Core: core, URLs: urls, Log: log, Observe: watch.surface("intake"),
+			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.surface("intake"),
 		}),
 		delivery: delivery.New(delivery.Config{
-			Core: core, Log: logs.soon, Negotiate: c.Negotiate,
-			Observe: watch.surface("delivery"),
+			Core: n.core, Log: n.logs.buffered, Negotiate: c.Negotiate,
+			Observe: n.watch.surface("delivery"),
 		}),
+		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
 		log: log,
 	}
-	handler.setHosts(urls)
+	handler.setHosts(n.urls)
 	return handler
 }
 
@@ -263,13 +279,13 @@ func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, watch *metri
 
 // serve runs the server, what tells webhooks and the periodic jobs until ctx ends, and then lets
 // requests end.
-func (c *serveCommand) serve(ctx context.Context, connections *delivery.Connections,
-	handler *roles, core *images.Service, notifier *notify.Notifier, watch *metricsServer,
-	log *slog.Logger) error {
+func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
+	notifier *notify.Notifier) error {
+	log := n.logs.immediate
 	server := &http.Server{
 		Handler:           handler,
-		ConnContext:       connections.ConnContext,
-		ConnState:         connections.ConnState,
+		ConnContext:       n.connections.ConnContext,
+		ConnState:         n.connections.ConnState,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeader,
@@ -277,17 +293,17 @@ func (c *serveCommand) serve(ctx context.Context, connections *delivery.Connecti
 	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := server.Serve(connections)
+		err := server.Serve(n.connections)
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}
 		return fmt.Errorf("serving: %w", err)
 	})
-	group.Go(func() error { return core.Run(running) })
+	group.Go(func() error { return n.core.Run(running) })
 	group.Go(func() error { return notifier.Run(running) })
-	group.Go(watch.serve)
+	group.Go(n.watch.serve)
 	group.Go(func() error {
-		defer watch.shutDown() // the last: how requests end is worth seeing
+		defer n.watch.shutDown() // the last: how requests end is worth seeing
 		<-running.Done()
 		handler.draining.Store(true)
 		log.Info("shutting down", "delay", c.ShutdownDelay, "timeout", c.ShutdownTimeout)
@@ -349,5 +365,5 @@ func workerArgs() []string {
 	return []string{os.Args[0], "worker"}
 }
 
-// closing runs a Close at the end of a function and adds its error.
-func closing(err *error, fn func() error) { *err = errors.Join(*err, fn()) }
+// joinClose runs a Close at the end of a function and adds its error.
+func joinClose(err *error, fn func() error) { *err = errors.Join(*err, fn()) }

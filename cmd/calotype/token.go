@@ -16,7 +16,7 @@ type tokenCommands struct {
 }
 
 type tokenCreate struct {
-	Store
+	StateFlags
 	Name  string       `arg:"" help:"Name to revoke it by."`
 	Scope images.Scope `help:"read, write or admin." default:"write"`
 
@@ -39,7 +39,7 @@ func (c *tokenCreate) Run(ctx context.Context) error {
 	})
 }
 
-type tokenList struct{ Store }
+type tokenList struct{ StateFlags }
 
 func (c *tokenList) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
@@ -69,7 +69,7 @@ func expiry(t images.Token, now time.Time) string {
 }
 
 type tokenRevoke struct {
-	Store
+	StateFlags
 	Name string `arg:"" help:"Name of the token."`
 }
 

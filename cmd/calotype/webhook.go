@@ -56,7 +56,7 @@ func (r Reach) printServerFlag() {
 }
 
 type webhookAdd struct {
-	Store
+	StateFlags
 	Reach
 	URL    string   `arg:"" help:"URL that is posted to, such as https://example.com/hook."`
 	Name   string   `help:"Name; the URL's host if not given." env:"-"`
@@ -146,7 +146,7 @@ func joinTypes(types []images.EventType) string {
 }
 
 // withAccount runs fn on the core and the account that the command is about.
-func (s Store) withAccount(
+func (s StateFlags) withAccount(
 	ctx context.Context, fn func(core *images.Service, account string) error,
 ) error {
 	return s.withCore(ctx, false, func(core *images.Service) error {
@@ -160,7 +160,7 @@ func (s Store) withAccount(
 
 // A namedWebhook names one webhook of the account.
 type namedWebhook struct {
-	Store
+	StateFlags
 	ID string `arg:"" help:"Id or name of the webhook."`
 }
 
@@ -220,7 +220,7 @@ func findWebhook(
 var errIsStream = errors.New("this is a stream of calotype listen, not a webhook: it has no URL, and " +
 	"a signing secret of its own, which listen prints")
 
-type webhookList struct{ Store }
+type webhookList struct{ StateFlags }
 
 func (c *webhookList) Run(ctx context.Context) error {
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
@@ -320,7 +320,7 @@ func (c *webhookRotate) Run(ctx context.Context) error {
 		fmt.Printf("  signing secret  %s  (shown once)\n\nFor 24 hours messages are signed with the "+
 			"one before, too: give the receiver the new one until then.\nAnother rotation ends the one "+
 			"before at once.\n", notify.SigningSecret(w.SigningKeys[0]))
-		if w.Name == envWebhook {
+		if w.Name == bootstrapWebhook {
 			fmt.Println("A server that is started with -webhook-signing-secret sets that one again: " +
 				"change it there.")
 		}
@@ -341,7 +341,7 @@ func (c *webhookDelete) Run(ctx context.Context) error {
 }
 
 type webhookReplay struct {
-	Store
+	StateFlags
 	Event   string  `help:"Id of an event, which its message has as webhook-id." env:"-"`
 	Webhook string  `help:"Id or name of a webhook." env:"-"`
 	From    pastDay `help:"Events from then on, such as 2026-01-31T12:00:00Z, or 24h ago." env:"-"`
@@ -401,17 +401,17 @@ func (p *pastDay) UnmarshalText(text []byte) (err error) {
 }
 
 type webhookHistory struct {
-	Store
+	StateFlags
 	Webhook string `help:"Only of this webhook, by id or name." env:"-"`
-	Most    int    `help:"Attempts to list, at most 1000." default:"20" env:"-"`
+	Limit   int    `help:"Attempts to list, at most 1000." default:"20" env:"-"`
 }
 
 func (c *webhookHistory) Run(ctx context.Context) error {
-	if c.Most < 1 || c.Most > images.MaxHistory {
-		return fmt.Errorf("--most must be from 1 to %d", images.MaxHistory)
+	if c.Limit < 1 || c.Limit > images.MaxHistory {
+		return fmt.Errorf("--limit must be from 1 to %d", images.MaxHistory)
 	}
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
-		q := images.HistoryQuery{Most: c.Most}
+		q := images.HistoryQuery{Most: c.Limit}
 		if c.Webhook != "" {
 			w, err := findWebhook(ctx, core, account, c.Webhook)
 			if err != nil {

@@ -12,7 +12,7 @@ import (
 	"calotype/internal/requestid"
 )
 
-// style is that of the plain pages. It has the colours of the try-it page.
+// style is that of the plain pages. It has the colours of the demo page.
 const style = `:root{color-scheme:light dark;--paper:#f5efe4;--ink:#2a2119;--sepia:#74431b}
 @media(prefers-color-scheme:dark){:root{--paper:#16120e;--ink:#efe5d6;--sepia:#dea66c}}
 body{margin:0 auto;max-width:40rem;padding:3rem 1rem;font:1rem/1.6 system-ui,sans-serif;background:var(--paper);color:var(--ink)}
@@ -38,30 +38,30 @@ func plainPage(title, body string) []byte {
 const (
 	keyHint = `The server prints the link to it at its start. The key in the link is also in the file ` +
 		`<code>try-key</code> of the data folder.`
-	frontTry = `<li><a href="` + TryPath + `">Try an upload</a>: a page that shows each step. ` + keyHint + `</li>`
-	frontEnd = `<li><a href="/openapi.json">The API as OpenAPI</a>, for programs. The guides are in the ` +
+	frontDemo = `<li><a href="` + DemoPath + `">Try an upload</a>: a page that shows each step. ` + keyHint + `</li>`
+	frontEnd  = `<li><a href="/openapi.json">The API as OpenAPI</a>, for programs. The guides are in the ` +
 		`folder <code>docs</code> of the source; begin with its README.</li>` +
 		`<li><a href="/healthz">Health</a>: the server answers; <a href="/readyz">readiness</a>: it can take ` +
 		`requests.</li></ul>`
 	frontBegin = `<p>This server takes pictures and delivers them. It speaks the Cloudflare Images API.</p><ul>`
 )
 
-// The front page, with and without a try-it page.
+// The front page, with and without a demo page.
 var (
-	front      = plainPage("Calotype", frontBegin+frontTry+frontEnd)
-	frontNoTry = plainPage("Calotype", frontBegin+frontEnd)
+	front       = plainPage("Calotype", frontBegin+frontDemo+frontEnd)
+	frontNoDemo = plainPage("Calotype", frontBegin+frontEnd)
 )
 
-// wayIn says how to open the try-it page.
-var wayIn = plainPage("The try page needs its key", `<p>`+keyHint+`</p>`+
-	`<form action="`+TryPath+`" method="get"><p><label for="key">Key</label><br>`+
+// wayIn says how to open the demo page.
+var wayIn = plainPage("The demo page needs its key", `<p>`+keyHint+`</p>`+
+	`<form action="`+DemoPath+`" method="get"><p><label for="key">Key</label><br>`+
 	`<input id="key" name="key" autocomplete="off" required></p><p><button>Open the page</button></p></form>`)
 
 // serveFixed answers / and the sample picture.
 func (p *pages) serveFixed(w http.ResponseWriter, r *http.Request) {
 	body, kind := front, "text/html; charset=utf-8"
 	if p.gate.hosts.Off() {
-		body = frontNoTry
+		body = frontNoDemo
 	}
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -89,7 +89,7 @@ func setPlainHeaders(h http.Header) {
 func (p *pages) asksForWayIn(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	return err == nil && loopback(host) && !proxied(r) && !p.gate.hosts.Off() &&
-		loopback(bareHost(r.Host)) && r.URL.Path == TryPath &&
+		loopback(bareHost(r.Host)) && r.URL.Path == DemoPath &&
 		(r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
@@ -100,6 +100,6 @@ func (p *pages) sendWayIn(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	send(w, http.StatusForbidden, "text/html; charset=utf-8", wayIn)
 	p.Log.LogAttrs(r.Context(), slog.LevelInfo, "try", slog.String("request_id", id),
-		slog.String("method", r.Method), slog.String("route", TryPath),
+		slog.String("method", r.Method), slog.String("route", DemoPath),
 		slog.Int("status", http.StatusForbidden), slog.Duration("took", time.Since(start)))
 }

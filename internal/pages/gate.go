@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// TryHosts says under which hosts the try-it page answers. The zero value is this machine only.
-type TryHosts struct {
+// DemoHosts says under which hosts the demo page answers. The zero value is this machine only.
+type DemoHosts struct {
 	off, all bool
 	names    []string
 }
@@ -23,19 +23,19 @@ type TryHosts struct {
 // hostName is a name or an address, of either kind.
 var hostName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$|^[0-9a-f:.]*:[0-9a-f:.]*$`)
 
-// ParseTryHosts reads "localhost", for this machine only, "on" for every host, "off", or the names
+// ParseDemoHosts reads "localhost", for this machine only, "on" for every host, "off", or the names
 // of hosts, with commas between them, which are added to this machine's.
-func ParseTryHosts(text string) (h TryHosts, err error) {
+func ParseDemoHosts(text string) (h DemoHosts, err error) {
 	switch strings.TrimSpace(text) {
 	case "off":
-		return TryHosts{off: true}, nil
+		return DemoHosts{off: true}, nil
 	case "on":
-		return TryHosts{all: true}, nil
+		return DemoHosts{all: true}, nil
 	}
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.ToLower(strings.Trim(strings.TrimSpace(name), "[]"))
 		if !hostName.MatchString(name) {
-			return h, fmt.Errorf("-try %q is not valid: it should be localhost, on, off, or host names "+
+			return h, fmt.Errorf("-demo %q is not valid: it should be localhost, on, off, or host names "+
 				"without ports, like images.example.com,10.0.0.7", text)
 		}
 		h.names = append(h.names, name)
@@ -43,17 +43,17 @@ func ParseTryHosts(text string) (h TryHosts, err error) {
 	return h, nil
 }
 
-// Off reports whether there is no try-it page at all.
-func (h TryHosts) Off() bool { return h.off }
+// Off reports whether there is no demo page at all.
+func (h DemoHosts) Off() bool { return h.off }
 
 // Answers reports whether the page may be opened directly under a host, which may have a port.
-func (h TryHosts) Answers(host string) bool {
+func (h DemoHosts) Answers(host string) bool {
 	return h.named(host) || !h.off && loopback(bareHost(host))
 }
 
 // named reports whether the operator has opened the page to a host. This machine's own names open
 // it to this machine only.
-func (h TryHosts) named(host string) bool {
+func (h DemoHosts) named(host string) bool {
 	return !h.off && (h.all || slices.Contains(h.names, bareHost(host)) && !loopback(bareHost(host)))
 }
 
@@ -71,10 +71,10 @@ func loopback(name string) bool {
 	return name == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// A gate decides who may see the try-it page: whoever has the key, or the cookie that it was
+// A gate decides who may see the demo page: whoever has the key, or the cookie that it was
 // exchanged for. The rules on hosts and origins keep other web pages from using that cookie.
 type gate struct {
-	hosts  TryHosts
+	hosts  DemoHosts
 	url    string // our public base URL, an origin of ours
 	key    [sha256.Size]byte
 	cookie http.Cookie
@@ -82,18 +82,18 @@ type gate struct {
 
 // newGate derives the cookie from the key, so that it outlives a restart but not another key. The
 // name is the key's too: browsers send the cookies of a host to all its ports.
-func newGate(key string, hosts TryHosts, url string) *gate {
+func newGate(key string, hosts DemoHosts, url string) *gate {
 	derive := func(what string) string {
 		mac := hmac.New(sha256.New, []byte(key))
 		mac.Write([]byte(what))
 		return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 	}
 	if key == "" {
-		hosts = TryHosts{off: true}
+		hosts = DemoHosts{off: true}
 	}
 	return &gate{hosts: hosts, url: url, key: sha256.Sum256([]byte(key)), cookie: http.Cookie{
 		Name: "calotype_try_" + derive("try name")[:8], Value: derive("try value"),
-		Path: TryPath, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Path: DemoPath, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	}}
 }
 

@@ -29,7 +29,7 @@ func observe(
 	if ask == nil {
 		return func(h http.Handler) http.Handler { return h }, passing
 	}
-	front, sample, try := ask("/"), ask(SamplePath), ask(TryPath)
+	front, sample, try := ask("/"), ask(SamplePath), ask(DemoPath)
 	around = func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			start, seen := time.Now(), &observed{ResponseWriter: w}
@@ -40,7 +40,7 @@ func observe(
 				return
 			case r.URL.Path == SamplePath:
 				tell = sample
-			case strings.HasPrefix(r.URL.Path, TryPath):
+			case strings.HasPrefix(r.URL.Path, DemoPath):
 				tell = try
 			}
 			tell(seen.status, time.Since(start))

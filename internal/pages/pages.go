@@ -1,8 +1,8 @@
 // Package pages serves what browsers see besides pictures: a front page, a sample picture and the
-// try-it page. It is a client of the core like the API is, with no rules of its own but one:
-// who may see the try-it page.
+// demo page. It is a client of the core like the API is, with no rules of its own but one:
+// who may see the demo page.
 //
-// gate.go holds that rule. try.go serves the page, whose sources are in web/ and which make build
+// gate.go holds that rule. demo.go serves the page, whose sources are in web/ and which make build
 // embeds, and the three small requests by which it acts without holding an API token. A request that
 // the gate refuses is answered as if there were no such page; on this machine /try says where the key
 // is: front.go.
@@ -29,21 +29,21 @@ var sample []byte
 // Config is what the pages need.
 type Config struct {
 	Core    *images.Service
-	Account images.Account // for which the try-it page acts
+	Account images.Account // for which the demo page acts
 	URLs    v4.URLs
 	Log     *slog.Logger
 
-	TryKey   string // opens the try-it page; "" for no such page
-	TryHosts TryHosts
-	NotFound http.Handler // answers what is not here, as everything else that is not there
+	DemoKey   string // opens the demo page; "" for no such page
+	DemoHosts DemoHosts
+	NotFound  http.Handler // answers what is not here, as everything else that is not there
 	// Observe returns what is told of each answer on a route; nil for nobody.
 	Observe func(route string) func(status int, took time.Duration)
 }
 
 // Serves reports whether the path is one of ours.
 func Serves(path string) bool {
-	return path == "/" || path == SamplePath || path == TryPath ||
-		strings.HasPrefix(path, TryPath+"/")
+	return path == "/" || path == SamplePath || path == DemoPath ||
+		strings.HasPrefix(path, DemoPath+"/")
 }
 
 // New returns the handler of the paths that Serves names.

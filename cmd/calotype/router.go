@@ -26,9 +26,9 @@ const (
 	readyPath  = "/readyz"
 )
 
-// roles sends each request to the surface that answers it, by the prefix of its path. It is no
+// router sends each request to the surface that answers it, by the prefix of its path. It is no
 // ServeMux: that would redirect the paths of ids that hold "//".
-type roles struct {
+type router struct {
 	api                     api.Handler
 	intake, delivery, pages http.Handler
 	hosts                   v4.URLs                           // hosts in place of base URLs
@@ -40,7 +40,7 @@ type roles struct {
 }
 
 // setHosts makes each host answer its own role only, where the hosts differ.
-func (h *roles) setHosts(urls v4.URLs) {
+func (h *router) setHosts(urls v4.URLs) {
 	host := func(base string) string {
 		u, err := url.Parse(base)
 		if err != nil {
@@ -64,7 +64,7 @@ func plainHost(host string) string {
 	return strings.TrimSuffix(host, ":80")
 }
 
-func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
+func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
 	if !delivery.Serves(r.Context(), path == healthPath || path == readyPath) {
 		// Before it closes the connection, net/http reads on for the rest of the body.
@@ -81,14 +81,14 @@ func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		// net/http reads the body that nobody wants before it answers. Who wants it, the API and
 		// the intake, sets a time of its own.
-		hurry(bare)
+		shortReadDeadline(bare)
 	}
 	switch path {
 	case healthPath:
-		answerText(newPatient(bare), http.StatusOK, "ok")
+		answerText(newSlowReaderDeadline(bare), http.StatusOK, "ok")
 		return
 	case readyPath:
-		h.readyz(newPatient(bare), r)
+		h.readyz(newSlowReaderDeadline(bare), r)
 		return
 	}
 	handler, host := h.delivery, h.hosts.Delivery
@@ -109,7 +109,7 @@ func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	case asked == h.hosts.Upload:
 		handler = h.intake // whose answers any page may read, refusals too
 	default:
-		answerText(newPatient(bare), http.StatusNotFound,
+		answerText(newSlowReaderDeadline(bare), http.StatusNotFound,
 			"not found: this host does not answer this path")
 		return
 	}
@@ -117,12 +117,12 @@ func (h *roles) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(bare, r) // it bounds slow readers by itself, and keeps sendfile
 		return
 	}
-	handler.ServeHTTP(newPatient(bare), r)
+	handler.ServeHTTP(newSlowReaderDeadline(bare), r)
 }
 
 // readyz says whether to send requests here; 503 first when draining. Why not is for the log, but for
 // a full disk.
-func (h *roles) readyz(w http.ResponseWriter, r *http.Request) {
+func (h *router) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
 	text, err := h.ready(ctx)
@@ -139,7 +139,7 @@ func (h *roles) readyz(w http.ResponseWriter, r *http.Request) {
 }
 
 // logReady logs a change of the answer of /readyz, which is asked for every few seconds.
-func (h *roles) logReady(err error) {
+func (h *router) logReady(err error) {
 	reason := ""
 	if err != nil {
 		reason = err.Error()
@@ -152,9 +152,9 @@ func (h *roles) logReady(err error) {
 	}
 }
 
-// patient holds the reader of an answer to limit.Readers: one that stands still or trickles would
+// slowReaderDeadline holds the reader of an answer to limit.Readers: one that stands still or trickles would
 // hold its connection, and a place for one, for ever.
-type patient struct {
+type slowReaderDeadline struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	began   time.Time // zero before the header
@@ -164,23 +164,23 @@ type patient struct {
 const (
 	answerPiece = 64 << 10 // bytes that have a deadline of their own
 
-	unwantedPatience = 5 * time.Second // for a body that nobody wants
+	unwantedBodyTime = 5 * time.Second // for a body that nobody wants
 )
 
-func newPatient(w http.ResponseWriter) *patient {
-	return &patient{ResponseWriter: w, control: http.NewResponseController(w)}
+func newSlowReaderDeadline(w http.ResponseWriter) *slowReaderDeadline {
+	return &slowReaderDeadline{ResponseWriter: w, control: http.NewResponseController(w)}
 }
 
 // Unwrap is for http.ResponseController.
-func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+func (p *slowReaderDeadline) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // WriteHeader begins the time.
-func (p *patient) WriteHeader(status int) {
+func (p *slowReaderDeadline) WriteHeader(status int) {
 	p.extend(0)
 	p.ResponseWriter.WriteHeader(status)
 }
 
-func (p *patient) Write(b []byte) (n int, err error) {
+func (p *slowReaderDeadline) Write(b []byte) (n int, err error) {
 	for {
 		piece := b[n:min(n+answerPiece, len(b))]
 		p.extend(len(piece))
@@ -193,14 +193,14 @@ func (p *patient) Write(b []byte) (n int, err error) {
 	}
 }
 
-// hurry gives an unwanted body its time.
-func hurry(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unwantedPatience))
+// shortReadDeadline gives an unwanted body its time.
+func shortReadDeadline(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unwantedBodyTime))
 }
 
 // extend sets the deadline of the next bytes. net/http lifts it after the answer. A connection that
 // takes no deadline is closed already.
-func (p *patient) extend(bytes int) {
+func (p *slowReaderDeadline) extend(bytes int) {
 	now := time.Now()
 	if p.began.IsZero() {
 		p.began = now

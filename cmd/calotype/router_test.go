@@ -42,7 +42,7 @@ func TestReadersKeepAPace(t *testing.T) {
 		{"keeps it", 33 << 10, 30 << 20, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newPatient(&trickle{ResponseRecorder: httptest.NewRecorder(), rate: c.rate})
+			w := newSlowReaderDeadline(&trickle{ResponseRecorder: httptest.NewRecorder(), rate: c.rate})
 			w.WriteHeader(200)
 			var sent int
 			var err error

@@ -16,8 +16,8 @@ import (
 	"calotype/internal/v4"
 )
 
-// TryPath is where the try-it page is; all that belongs to it is below.
-const TryPath = "/try"
+// DemoPath is where the demo page is; all that belongs to it is below.
+const DemoPath = "/try"
 
 // built holds the page if it was built before the program was; else only a note that says so.
 //
@@ -35,15 +35,15 @@ func embedded() fs.FS {
 
 const (
 	indexFile = "index.html"
-	unbuilt   = "This program was built without its web part, so there is no try-it page in it.\n" +
+	unbuilt   = "This program was built without its web part, so there is no demo page in it.\n" +
 		"Build it with \"make build\", which needs node and npm.\n"
 )
 
 // entering takes the browser on to the page by a request of our own: one that another site has
 // begun, such as a mail in the browser, would come without the cookie.
 const entering = `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Calotype</title>` +
-	`<meta http-equiv="refresh" content="0;url=` + TryPath + `">` +
-	`<p><a href="` + TryPath + `">To the try-it page</a></p></html>`
+	`<meta http-equiv="refresh" content="0;url=` + DemoPath + `">` +
+	`<p><a href="` + DemoPath + `">To the demo page</a></p></html>`
 
 type pages struct {
 	Config
@@ -60,7 +60,7 @@ func newPages(c Config, web fs.FS) http.Handler {
 	c.NotFound = pass
 	return around(&pages{
 		Config: c, web: web, policy: contentPolicy(c.URLs),
-		gate:  newGate(c.TryKey, c.TryHosts, c.URLs.API),
+		gate:  newGate(c.DemoKey, c.DemoHosts, c.URLs.API),
 		makes: newLimiter(1, 20), looks: newLimiter(10, 50),
 	})
 }
@@ -78,14 +78,14 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveFixed(w, r)
 	case !p.gate.hostAllowed(r):
 		p.NotFound.ServeHTTP(w, r)
-	case r.Method == http.MethodGet && r.URL.Path == TryPath && p.gate.hasKey(r):
+	case r.Method == http.MethodGet && r.URL.Path == DemoPath && p.gate.hasKey(r):
 		p.enter(w, r)
 	case !p.gate.hasCookie(r) && p.asksForWayIn(r):
 		p.sendWayIn(w, r)
 	case !p.gate.hasCookie(r):
 		p.NotFound.ServeHTTP(w, r)
 	default:
-		p.serveTry(w, r)
+		p.serveDemo(w, r)
 	}
 }
 
@@ -99,7 +99,7 @@ func (p *pages) enter(w http.ResponseWriter, r *http.Request) {
 	case "cross-site", "same-site":
 		send(w, http.StatusOK, "text/html; charset=utf-8", []byte(entering))
 	default:
-		http.Redirect(w, r, TryPath, http.StatusSeeOther)
+		http.Redirect(w, r, DemoPath, http.StatusSeeOther)
 	}
 }
 
@@ -112,10 +112,10 @@ func (p *pages) setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// serveTry answers those whom the gate has let in.
-func (p *pages) serveTry(w http.ResponseWriter, r *http.Request) {
+// serveDemo answers those whom the gate has let in.
+func (p *pages) serveDemo(w http.ResponseWriter, r *http.Request) {
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
-	name := strings.TrimPrefix(r.URL.Path, TryPath)
+	name := strings.TrimPrefix(r.URL.Path, DemoPath)
 	switch {
 	case name == "/api/draft" && r.Method == http.MethodPost:
 		p.answer(w, r, "draft", p.makeDraft)
@@ -205,7 +205,7 @@ func (p *pages) about(*http.Request) (any, error) {
 // errOrigin refuses what another page has sent with our cookie.
 var errOrigin error = &v4.Error{Status: http.StatusForbidden, Code: 5403, Final: true,
 	Message: "The Origin of this request is not this server's own: open the page under the " +
-		"address that the server has printed, or name the host with -try."}
+		"address that the server has printed, or name the host with -demo."}
 
 // makeDraft does what direct_upload does, and answers alike.
 func (p *pages) makeDraft(r *http.Request) (any, error) {

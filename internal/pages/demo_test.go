@@ -41,7 +41,7 @@ func newSite(t *testing.T, try string, change func(*Config)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hosts, err := ParseTryHosts(try)
+	hosts, err := ParseDemoHosts(try)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func newSite(t *testing.T, try string, change func(*Config)) *site {
 	base := "http://localhost:8080"
 	c := Config{
 		Core: core, Account: account, URLs: v4.URLs{API: base, Upload: base, Delivery: base},
-		Log: slog.New(slog.NewTextHandler(&s.log, nil)), TryKey: key, TryHosts: hosts,
+		Log: slog.New(slog.NewTextHandler(&s.log, nil)), DemoKey: key, DemoHosts: hosts,
 		NotFound: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "nothing", http.StatusTeapot)
 		}),
@@ -128,11 +128,11 @@ func TestKeyAndCookie(t *testing.T) {
 	if strings.Contains(s.log.String(), key) || strings.Contains(s.log.String(), value) {
 		t.Errorf("a secret is in the log:\n%s", s.log.String())
 	}
-	other := newSite(t, "localhost", func(c *Config) { c.TryKey = "another" + key })
+	other := newSite(t, "localhost", func(c *Config) { c.DemoKey = "another" + key })
 	if w := other.do("GET", "/try", "Cookie", cookie); w.Code != hidden {
 		t.Errorf("another server takes the cookie: status %d", w.Code)
 	}
-	none := newSite(t, "on", func(c *Config) { c.TryKey = "" })
+	none := newSite(t, "on", func(c *Config) { c.DemoKey = "" })
 	if w := none.do("GET", "/try?key="); w.Code != hidden {
 		t.Errorf("without a key: status %d", w.Code)
 	}
@@ -174,7 +174,7 @@ func TestCookieAndHeaders(t *testing.T) {
 	}
 }
 
-// TestHosts: the page is on this machine, unless -try says otherwise.
+// TestHosts: the page is on this machine, unless -demo says otherwise.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	forwardedFor := []string{"X-Forwarded-For", "203.0.113.7"}
@@ -202,15 +202,15 @@ func TestHosts(t *testing.T) {
 		s := newSite(t, tt.try, nil)
 		w := s.do("GET", "/try?key="+key, append([]string{"Host", tt.host}, tt.header...)...)
 		if w.Code != tt.want {
-			t.Errorf("-try %q, host %q, %v: status %d, want %d", tt.try, tt.host, tt.header, w.Code,
+			t.Errorf("-demo %q, host %q, %v: status %d, want %d", tt.try, tt.host, tt.header, w.Code,
 				tt.want)
 		}
 	}
 	for _, wrong := range []string{
 		"", "https://a.example", "a.example:80", "a b", "a.example,,b", "*",
 	} {
-		if _, err := ParseTryHosts(wrong); err == nil {
-			t.Errorf("-try %q was taken", wrong)
+		if _, err := ParseDemoHosts(wrong); err == nil {
+			t.Errorf("-demo %q was taken", wrong)
 		}
 	}
 }
@@ -379,7 +379,7 @@ func TestTheWayIn(t *testing.T) {
 	for of, want := range map[*site]bool{s: true, off: false} {
 		w := ask(of, "/", "192.0.2.1:5", "localhost")
 		if got := strings.Contains(w.Body.String(), `href="/try"`); got != want || w.Code != 200 {
-			t.Errorf("the front page: %d, links the try page: %v, want %v", w.Code, got, want)
+			t.Errorf("the front page: %d, links the demo page: %v, want %v", w.Code, got, want)
 		}
 	}
 }

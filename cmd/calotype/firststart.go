@@ -27,9 +27,9 @@ func (c *serveCommand) keepToken(secret string) error {
 	return nil
 }
 
-// greet says where the server is and what to do next. A new token is printed to a terminal only;
+// printFirstSteps prints where the server is and what to do next. A new token is printed to a terminal only;
 // else it goes to a file that nobody else may read.
-func (c *serveCommand) greet(account images.Account, newToken, tryLink string, urls v4.URLs,
+func (c *serveCommand) printFirstSteps(account images.Account, newToken, demoLink string, urls v4.URLs,
 	log *slog.Logger) error {
 	terminal := isTerminal(os.Stdout)
 	path := filepath.Join(c.Data, firstTokenFile)
@@ -50,7 +50,7 @@ func (c *serveCommand) greet(account images.Account, newToken, tryLink string, u
 		token = "$(cat " + shellQuote(path) + ")"
 		fmt.Printf("  API token     in %s\n", path)
 	}
-	c.greetTry(tryLink, terminal, log)
+	c.printDemo(demoLink, terminal, log)
 	env := fmt.Sprintf("eval \"$(%s env%s)\"", shellQuote(os.Args[0]), c.flagsAgain())
 	if token == "" { // kept nowhere: env makes another, for that shell
 		fmt.Printf("\nIn another terminal, in this folder, get a token, which also points an official "+
@@ -60,28 +60,28 @@ func (c *serveCommand) greet(account images.Account, newToken, tryLink string, u
 		defer fmt.Printf("Point an official Cloudflare SDK here:\n\n  %s\n\n", env)
 	}
 	fmt.Printf("\nUpload a sample picture as an end user would; the line prints where to see it:\n\n"+
-		"  %s\n\n", tryLine(account.ID, token, urls))
+		"  %s\n\n", sampleLine(account.ID, token, urls))
 	return nil
 }
 
-// greetTry says how to open the try-it page; where no terminal is, the key stays in its file.
-func (c *serveCommand) greetTry(link string, terminal bool, log *slog.Logger) {
-	key := filepath.Join(c.Data, tryKeyFile)
+// printDemo says how to open the demo page; where no terminal is, the key stays in its file.
+func (c *serveCommand) printDemo(link string, terminal bool, log *slog.Logger) {
+	key := filepath.Join(c.Data, demoKeyFile)
 	switch page, _, _ := strings.Cut(link, "="); {
-	case c.Try == "off":
+	case c.Demo == "off":
 	case link == "":
-		fmt.Println("  try-it page   none at this address: -try names the hosts that serve it")
+		fmt.Println("  demo page     none at this address: -demo names the hosts that serve it")
 	case terminal:
-		fmt.Printf("  try-it page   %s\n", link)
+		fmt.Printf("  demo page     %s\n", link)
 	default:
-		log.Info("the key of the try-it page is in a file", "path", key)
-		fmt.Printf("  try-it page   %s=$(cat %s)\n", page, shellQuote(key))
+		log.Info("the key of the demo page is in a file", "path", key)
+		fmt.Printf("  demo page     %s=$(cat %s)\n", page, shellQuote(key))
 	}
 }
 
-// tryLine is one line for a shell: it asks for a one-time URL, posts the sample to it and prints
+// sampleLine is one line for a shell: it asks for a one-time URL, posts the sample to it and prints
 // the delivery URL.
-func tryLine(account, token string, urls v4.URLs) string {
+func sampleLine(account, token string, urls v4.URLs) string {
 	return fmt.Sprintf(`curl -sS %[1]s%[2]s | curl -sS -F 'file=@-;filename=sample.jpg' `+
 		`"$(curl -sS -X POST -H "Authorization: Bearer %[3]s" `+
 		`%[1]s/client/v4/accounts/%[4]s/images/v2/direct_upload | `+
@@ -90,7 +90,7 @@ func tryLine(account, token string, urls v4.URLs) string {
 }
 
 // flagsAgain repeats the flags that another command needs to find the same database.
-func (s Store) flagsAgain() string {
+func (s StateFlags) flagsAgain() string {
 	var flags strings.Builder
 	if os.Getenv("CALOTYPE_DATA") == "" {
 		if working, err := os.Getwd(); err != nil || s.Data != filepath.Join(working, "data") {
@@ -109,7 +109,7 @@ func (s Store) flagsAgain() string {
 // flagsAgain repeats the flags that the env command needs to find the same server.
 func (c *serveCommand) flagsAgain() string {
 	var flags strings.Builder
-	flags.WriteString(c.Store.flagsAgain())
+	flags.WriteString(c.StateFlags.flagsAgain())
 	if c.URL == "" && c.Listen != "localhost:8080" && os.Getenv("CALOTYPE_LISTEN") == "" {
 		flags.WriteString(" -listen " + shellQuote(c.Listen))
 	}

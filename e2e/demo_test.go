@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// tryLink returns the link to the try-it page from the output of the server's start.
-func (s *server) tryLink() string {
+// demoLink returns the link to the demo page from the output of the server's start.
+func (s *server) demoLink() string {
 	s.t.Helper()
 	key, err := os.ReadFile(filepath.Join(s.data, "try-key"))
 	if err != nil {
@@ -66,10 +66,10 @@ func TestTryKey(t *testing.T) {
 		!strings.Contains(s.log.String(), "eval "); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	line := printedLine(t, s.log.String(), "try-it page")
+	line := printedLine(t, s.log.String(), "demo page")
 	key := runToEnd(t, nil, "bash", "-c", "cat "+shellWord(t, line))
 	link := s.url + "/try?key=" + strings.TrimSpace(key.stdout)
-	if key.code != 0 || link != s.tryLink() {
+	if key.code != 0 || link != s.demoLink() {
 		t.Fatalf("%s\nleads to %s, %s", line, link, key.stderr)
 	}
 	if strings.Contains(s.log.String(), strings.TrimSpace(key.stdout)) {
@@ -80,10 +80,10 @@ func TestTryKey(t *testing.T) {
 	}
 	s.stop()
 	s.start()
-	if again := strings.TrimPrefix(s.tryLink(), s.url); !strings.HasSuffix(link, again) {
+	if again := strings.TrimPrefix(s.demoLink(), s.url); !strings.HasSuffix(link, again) {
 		t.Error("the restart has changed the key")
 	}
-	link = s.tryLink()
+	link = s.demoLink()
 	nothing := visit(t, "GET", s.url+"/tri")
 	if nothing.status != http.StatusNotFound {
 		t.Errorf("nothing is %d, %s", nothing.status, nothing.body)
@@ -123,15 +123,15 @@ func shellWord(t *testing.T, line string) string {
 	return word
 }
 
-// TestTryOff: -try says where the page is.
-func TestTryOff(t *testing.T) {
+// TestDemoOff: -demo says where the page is.
+func TestDemoOff(t *testing.T) {
 	t.Parallel()
-	off := newServer(t, "-try", "off")
+	off := newServer(t, "-demo", "off")
 	if _, err := os.Stat(filepath.Join(off.data, "try-key")); !os.IsNotExist(err) {
 		t.Errorf("a key was made for no page: %v", err)
 	}
-	named := newServer(t, "-try", "images.example.com")
-	link := named.tryLink()
+	named := newServer(t, "-demo", "images.example.com")
+	link := named.demoLink()
 	for host, want := range map[string]int{"images.example.com": 303, "other.example.com": 400} {
 		a := visit(t, "GET", link, "Host", host, "X-Forwarded-For", "203.0.113.7")
 		if a.status != want && (want < 400 || a.status < 400) {
@@ -139,7 +139,7 @@ func TestTryOff(t *testing.T) {
 		}
 	}
 	got := calotype(t, nil, "serve", "-data", t.TempDir(), "-listen", "127.0.0.1:0",
-		"-try", "https://x")
+		"-demo", "https://x")
 	if got.code == 0 || !strings.Contains(got.stderr, "images.example.com") {
 		t.Errorf("ended with %d: %s", got.code, got.stderr)
 	}
@@ -169,16 +169,16 @@ func TestTryPage(t *testing.T) {
 	t.Parallel()
 	chromium, node := browserParts(t)
 	s := newServer(t)
-	if a := visit(t, "GET", s.tryLink()); a.status != http.StatusSeeOther {
+	if a := visit(t, "GET", s.demoLink()); a.status != http.StatusSeeOther {
 		t.Fatalf("the link: status %d", a.status)
 	}
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = fmt.Fprintf(w, `<!DOCTYPE html><a href="%s">try it</a>`, s.tryLink())
+		_, _ = fmt.Fprintf(w, `<!DOCTYPE html><a href="%s">try it</a>`, s.demoLink())
 	}))
 	defer elsewhere.Close()
 	all := tryAll(t, chromium, node, map[string]any{
-		"link":      s.tryLink(),
+		"link":      s.demoLink(),
 		"elsewhere": strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1),
 		"shots":     os.Getenv("CALOTYPE_SCREENSHOTS"),
 		"good":      browserFile{Name: "my picture.jpg", Type: "image/jpeg", Base64: landscape(t)},
@@ -191,7 +191,7 @@ func TestTryPage(t *testing.T) {
 		t.Run(seen.Name, func(t *testing.T) { s.checkTry(t, seen) })
 	}
 	s.lines(func(line string) {
-		if strings.Contains(line, strings.TrimPrefix(s.tryLink(), s.url+"/try?key=")) {
+		if strings.Contains(line, strings.TrimPrefix(s.demoLink(), s.url+"/try?key=")) {
 			t.Error("the key is in the log")
 		}
 	})
@@ -271,7 +271,7 @@ func (s *server) checkPrint(t *testing.T, seen trySeen) {
 	}
 }
 
-// tryAll runs browser/try.mjs.
+// tryAll runs browser/demo.mjs.
 func tryAll(t *testing.T, chromium, node string, plan map[string]any) (all []trySeen) {
 	t.Helper()
 	plan["chromium"], plan["args"] = chromium, chromiumArgs()
@@ -282,7 +282,7 @@ func tryAll(t *testing.T, chromium, node string, plan map[string]any) (all []try
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, node, "browser/try.mjs")
+	cmd := exec.CommandContext(ctx, node, "browser/demo.mjs")
 	cmd.WaitDelay = 10 * time.Second // the browser may hold the pipes
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
 	if err := cmd.Run(); err != nil {

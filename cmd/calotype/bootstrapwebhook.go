@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// envWebhook is the name of the webhook that -webhook-url configures.
-	envWebhook = "env"
+	// bootstrapWebhook is the name of the webhook that -webhook-url configures.
+	bootstrapWebhook = "env"
 	// webhookSecretFile holds the signing secret that was made for it, where no terminal is.
 	webhookSecretFile = "webhook-signing-secret"
 )
@@ -53,7 +53,7 @@ func (c *serveCommand) ensureWebhook(ctx context.Context, core *images.Service,
 		return nil
 	}
 	key, _ := notify.SigningKey(c.WebhookSigningSecret)
-	w, made, err := core.EnsureWebhook(ctx, account.ID, envWebhook,
+	w, made, err := core.EnsureWebhook(ctx, account.ID, bootstrapWebhook,
 		images.WebhookChange{URL: &c.WebhookURL, Secret: &c.WebhookSecret}, key)
 	if err != nil {
 		return fmt.Errorf("-webhook-url: %w", err)

@@ -1,4 +1,4 @@
-// Uses the try-it page in a real browser. It reads one JSON object from standard input,
+// Uses the demo page in a real browser. It reads one JSON object from standard input,
 //
 //   {"chromium": path, "args": [...], "link": URL, "elsewhere": URL, "shots": folder or "",
 //    "good": file, "bad": file}
