@@ -126,7 +126,7 @@ func (m *Metrics) Surface(surface string) func(route string) func(int, time.Dura
 	}
 }
 
-// statusLabel returns the label of an HTTP status, "none" for a number that is none.
+// statusLabel returns the label of an HTTP status, "none" for another number.
 func statusLabel(status int) string {
 	if status < 100 || status >= 600 {
 		return "none"
