@@ -163,8 +163,8 @@ func TestAccountTables(t *testing.T) {
 	}
 }
 
-// TestDeletionAgainstAdditions: what is added to an account while it is deleted goes with it or is
-// refused; nobody waits for each other.
+// TestDeletionAgainstAdditions: data that is added to an account during its deletion is deleted too, or
+// refused, without a deadlock.
 func TestDeletionAgainstAdditions(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {

@@ -61,8 +61,8 @@ func TestAReportCountsOnce(t *testing.T) {
 	})
 }
 
-// fill writes events that a webhook is to be told, each of an image and a creator of its own, and
-// due a microsecond after the one before.
+// fill writes events with pending deliveries to a webhook, each of another image and creator, and due a
+// microsecond after the previous one.
 func fill(t testing.TB, core *images.Service, w images.Webhook, events int) {
 	t.Helper()
 	now := core.Now().Add(-time.Hour).UnixMicro()
@@ -70,7 +70,7 @@ func fill(t testing.TB, core *images.Service, w images.Webhook, events int) {
 		`INSERT INTO events (id, account, type, image, id_sha256, creator, created, erasure, facts)
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?4)
 			SELECT 'evt_' || CAST(?1 AS TEXT) || '_' || i, CAST(?2 AS TEXT), 'image.updated', 'key' || i,
-				'sum' || i, 'somebody' || i, CAST(?3 AS BIGINT) + i, 0, '{"id":"filled"}' FROM n`,
+				'sum' || i, 'creator' || i, CAST(?3 AS BIGINT) + i, 0, '{"id":"filled"}' FROM n`,
 		`INSERT INTO deliveries (event, webhook, account, created, policy, policy_name, due, attempt,
 			failures, outcome)
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?4)
@@ -83,7 +83,7 @@ func fill(t testing.TB, core *images.Service, w images.Webhook, events int) {
 	}
 }
 
-// TestAReplayTakesEachOnce: what is delivered while a replay of many goes on is not taken again.
+// TestAReplayTakesEachOnce: a delivery that is sent during a long replay is not replayed again.
 func TestAReplayTakesEachOnce(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {

@@ -11,41 +11,41 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// BackupOptions say where a backup goes and what belongs to it.
+// BackupOptions are the target and the parts of a backup.
 type BackupOptions struct {
-	To      string   // the folder; it is made, but not those above it
-	Folders []string // of data and originals: the backup lies neither in one nor around one
-	Files   []string // small files in the data folder that belong to the state where they are there
+	To      string   // the folder; it is created, its parent must exist
+	Folders []string // of data and originals: the backup must be neither in one nor contain one
+	Files   []string // small files in the data folder that are part of the state if they exist
 	Reserve int64    // bytes of the data folder's disk that stay free; 0 for the default
-	Verify  bool     // read again what is kept, and copy anew what is damaged
+	Verify  bool     // read earlier copies too, and copy damaged ones again
 }
 
-// BackupReport is what a backup found and did.
+// BackupReport is the result of a backup.
 type BackupReport struct {
 	Images int
 	Bytes  int64 // of their originals
 
 	Copied      int // originals
 	CopiedBytes int64
-	Kept        int // from the backup before
-	Removed     int // of images that are no more
+	Kept        int // from the previous backup
+	Removed     int // originals of deleted images
 }
 
-// BackUp makes or renews a copy of the installation, whose database is SQLite, while a server runs
-// on it. The copy has all that was acknowledged before it began, and no image without its
+// BackUp creates or updates a backup of the installation, whose database is SQLite, while a server runs
+// on it. The backup has all uploads that were acknowledged before it began, and no image without its
 // original.
 //
-// Rows go first: a snapshot of the database, at one moment. Then come the originals that it names
-// and the backup lacks. Each of them was there at that moment, since an original is stored before
-// its row, and never changes. It can be gone only because its image was deleted since; that takes
-// the row first. So of an original that is not there the live database is asked: when no row names
-// it any more, the snapshot loses that row too. When one does, the store has lost it: the backup
-// fails, and names the image. (Originals first would lack those that were uploaded before the rows
-// were read.)
+// Rows first: BackUp snapshots the database. Then it copies the originals that the snapshot names and the
+// backup lacks. Each of them existed at the time of the snapshot, because an original is stored before its
+// row and never changes. An original can be missing later only because its image was deleted, and a deletion
+// deletes the row first. So BackUp looks up the row of a missing original in the live database. If the row no
+// longer exists, it deletes the row from the snapshot. If the row exists, the store has lost the original: the
+// backup fails, and names the image. (Originals first would lack those that are uploaded before the rows are
+// read.)
 //
-// The manifest goes last, when all else is on the disk, and then what it does not name goes.
-// Whenever it ends before, the backup that was there is as good as it was, and the next one uses
-// the originals that were copied.
+// BackUp writes the manifest last, after all else is on the disk, and then deletes files that the manifest
+// does not name. If it ends earlier, the previous backup is still complete, and the next run uses the
+// originals that were copied.
 func (s *Service) BackUp(ctx context.Context, o BackupOptions) (report BackupReport, err error) {
 	installation, err := s.checkBackUp(ctx, o)
 	if err != nil {
@@ -61,8 +61,7 @@ func (s *Service) BackUp(ctx context.Context, o BackupOptions) (report BackupRep
 	return run.report, err
 }
 
-// checkBackUp refuses what cannot be backed up, before anything is made, and returns the
-// installation's id.
+// checkBackUp checks whether the installation can be backed up, before any change, and returns its id.
 func (s *Service) checkBackUp(ctx context.Context, o BackupOptions) (string, error) {
 	for _, folder := range o.Folders {
 		if err := wantApart(o.To, folder); err != nil {
@@ -77,8 +76,8 @@ func (s *Service) checkBackUp(ctx context.Context, o BackupOptions) (string, err
 		return "", &sqldb.NewerSchemaError{Database: database, Program: program}
 	}
 	if database < program {
-		// To delete a row from the snapshot, its schema must be ours; and it is not migrated, so
-		// that the program before can be gone back to.
+		// Deleting a row from the snapshot needs this program's schema; and the snapshot is not
+		// migrated, so that the previous release can use the backup.
 		return "", fmt.Errorf("the database has schema %d, this program writes schema %d: back it up "+
 			"with the program that its server runs, or start the server of this one first",
 			database, program)
@@ -89,7 +88,7 @@ func (s *Service) checkBackUp(ctx context.Context, o BackupOptions) (string, err
 	return s.storeID(ctx)
 }
 
-// wantApart refuses a folder that lies within another, or around it.
+// wantApart refuses a folder that is within another one, or contains it.
 func wantApart(dir, other string) error {
 	for _, pair := range [][2]string{{dir, other}, {other, dir}} {
 		within, err := isWithin(pair[0], pair[1])
@@ -104,7 +103,7 @@ func wantApart(dir, other string) error {
 	return nil
 }
 
-// isWithin reports whether path is a folder or lies below it, whatever links lead there.
+// isWithin reports whether path is folder or is below it, after following links.
 func isWithin(path, folder string) (bool, error) {
 	outer, err := os.Stat(folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,7 +114,7 @@ func isWithin(path, folder string) (bool, error) {
 	}
 	at, err := filepath.EvalSymlinks(path)
 	for errors.Is(err, fs.ErrNotExist) && path != filepath.Dir(path) {
-		path = filepath.Dir(path) // it is still to be made
+		path = filepath.Dir(path) // it does not exist yet
 		at, err = filepath.EvalSymlinks(path)
 	}
 	for ; err == nil; at = filepath.Dir(at) {

@@ -27,17 +27,17 @@ const blobsFolder = "blobs"
 
 // A Backup is an open folder with a copy of an installation:
 //
-//	calotype-backup.json  the manifest: which state counts, and what it consists of
+//	calotype-backup.json  the manifest: the valid state and its files
 //	state-<key>/          calotype.db, a snapshot of the rows, and small files of the data folder
 //	blobs/                the originals that the rows name, and the mark of the blob store
 //	lock                  locked by who uses the folder
 //
-// The manifest is replaced last, by a rename. Until then the state before it is whole: only what
-// no manifest names is ever removed.
+// The manifest is replaced last, by a rename. Until then the previous state is complete: only files
+// that no manifest names are deleted.
 type Backup struct {
 	dir      string
 	root     *os.Root
-	lock     *os.File // nil on a disk that cannot be written
+	lock     *os.File // nil on a read-only disk
 	manifest manifest
 	blobs    *blob.Dir
 }
@@ -47,8 +47,8 @@ func OpenBackup(dir string) (*Backup, error) {
 	return openBackup(dir, (*Backup).prepareToRead)
 }
 
-// openToWrite opens the folder of a backup of an installation to make or renew it. It is made when
-// it does not exist, and refused when it holds anything but a backup of that installation.
+// openToWrite opens the folder of an installation's backup to create or update it. It creates a missing
+// folder, and refuses one with anything except a backup of that installation.
 func openToWrite(dir, installation string) (*Backup, error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, err
@@ -69,7 +69,8 @@ func openBackup(dir string, prepare func(*Backup) error) (*Backup, error) {
 }
 
 func (b *Backup) prepareToRead() error {
-	// No lock where none was made, or can be opened: what goes away meanwhile is noticed.
+	// A backup without a lock file, or with one that cannot be opened, is not locked: files that are deleted
+	// concurrently are detected.
 	err := b.lockFor(unix.LOCK_SH, os.O_RDONLY)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 		return err
@@ -90,7 +91,7 @@ func (b *Backup) prepareToRead() error {
 }
 
 func (b *Backup) prepareToWrite(installation string) error {
-	// Before the lock, which makes a file, and under it.
+	// Before the lock, which creates a file, and again under the lock.
 	if err := b.wantOurs(installation); err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (b *Backup) prepareToWrite(installation string) error {
 	return err
 }
 
-// makeFolder makes a folder, but not those above it: where a disk is not mounted, they are lacking.
+// makeFolder creates a folder, but not its parents: if a disk is not mounted, they are missing.
 func makeFolder(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
@@ -138,8 +139,8 @@ func syncPath(dir string) error {
 	return nil
 }
 
-// wantOurs reads the manifest and refuses a folder that holds anything but a backup of the
-// installation. An empty one has no manifest yet.
+// wantOurs reads the manifest and refuses a folder with anything except a backup of the installation.
+// An empty folder has no manifest yet.
 func (b *Backup) wantOurs(installation string) error {
 	err := b.readManifest()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -151,12 +152,12 @@ func (b *Backup) wantOurs(installation string) error {
 	}
 	if b.manifest.Installation != installation {
 		return fmt.Errorf("%s holds a backup of the installation %s, not of this one, %s: give each "+
-			"a folder of its own", b.dir, b.manifest.Installation, installation)
+			"a separate folder", b.dir, b.manifest.Installation, installation)
 	}
 	return b.wantFolder(blobsFolder)
 }
 
-// wantEmpty refuses a folder that holds something else than the files named.
+// wantEmpty refuses a folder with other files than the named ones.
 func wantEmpty(dir, why string, but ...string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -173,7 +174,7 @@ func wantEmpty(dir, why string, but ...string) error {
 	return nil
 }
 
-// wantFolder refuses a link, which would lead the work elsewhere. What is not there may come.
+// wantFolder refuses a link, which would lead out of the backup. A missing folder is fine.
 func (b *Backup) wantFolder(name string) error {
 	info, err := b.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -208,7 +209,7 @@ func (b *Backup) lockFor(how, flag int) error {
 	return nil
 }
 
-// Close gives the folder back.
+// Close unlocks and closes the folder.
 func (b *Backup) Close() error {
 	if b.lock == nil {
 		return b.root.Close()
@@ -216,7 +217,7 @@ func (b *Backup) Close() error {
 	return errors.Join(b.lock.Close(), b.root.Close())
 }
 
-// openFile opens a file of the backup to read it: a regular one, so that nothing waits.
+// openFile opens a regular file of the backup for reading; a special file could block.
 func (b *Backup) openFile(name string) (*os.File, error) {
 	info, err := b.root.Lstat(name)
 	if err != nil {
@@ -245,7 +246,8 @@ func (b *Backup) removeStates() error {
 	return nil
 }
 
-// writeFile makes a file of all that r holds, durably but for its name, and returns what it became.
+// writeFile writes all bytes of r to a file and syncs the file, but not its folder. It returns the file's
+// entry of the manifest.
 func writeFile(root *os.Root, name string, r io.Reader) (f stateFile, err error) {
 	to, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -257,7 +259,7 @@ func writeFile(root *os.Root, name string, r io.Reader) (f stateFile, err error)
 	return f, errors.Join(err, to.Close())
 }
 
-// describe returns what a file of a state holds.
+// describe returns the manifest entry of a file.
 func describe(r io.Reader) (stateFile, error) {
 	sum := sha256.New()
 	n, err := io.Copy(sum, r)

@@ -132,7 +132,7 @@ func TestABackupOverwritesNothing(t *testing.T) {
 	}
 }
 
-// newEmbeddedOf returns a core with so many images.
+// newEmbeddedOf returns a core with n images.
 func newEmbeddedOf(t *testing.T, n int) *images.Service {
 	t.Helper()
 	core := newEmbedded(t)

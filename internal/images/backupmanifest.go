@@ -18,7 +18,7 @@ const (
 	maxManifestBytes = 1 << 20
 )
 
-// A manifest says what a complete backup consists of. The originals stand in its database.
+// A manifest lists the parts of a complete backup. Its database lists the originals.
 type manifest struct {
 	Format       int         `json:"format"`
 	Installation string      `json:"installation"`
@@ -52,7 +52,7 @@ func parseManifest(text []byte) (m manifest, err error) {
 		return manifest{}, fmt.Errorf("it has the format %d, this program knows formats up to %d: "+
 			"use the program that made it", m.Format, manifestFormat)
 	case m.Format < 1 || !IsKey(m.Installation):
-		return manifest{}, errors.New("it does not say whose backup this is")
+		return manifest{}, errors.New("it does not name the installation")
 	case m.State == "":
 		return m, nil
 	case !stateName.MatchString(m.State):
@@ -72,7 +72,7 @@ func parseManifest(text []byte) (m manifest, err error) {
 	return m, nil
 }
 
-// readManifest reads the manifest; fs.ErrNotExist when there is none.
+// readManifest reads the manifest; fs.ErrNotExist if it does not exist.
 func (b *Backup) readManifest() error {
 	f, err := b.openFile(manifestFile)
 	if err != nil {
@@ -89,11 +89,11 @@ func (b *Backup) readManifest() error {
 	return nil
 }
 
-// writeManifest replaces the manifest in one step, for good.
+// writeManifest replaces the manifest atomically and durably.
 func (b *Backup) writeManifest(m manifest) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err == nil {
-		_, err = parseManifest(text) // what could not be read must not replace what can
+		_, err = parseManifest(text) // an invalid manifest must not replace a valid one
 	}
 	if err != nil {
 		return fmt.Errorf("writing the backup's manifest: %w", err)

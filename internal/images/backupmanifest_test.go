@@ -34,7 +34,7 @@ func FuzzManifest(f *testing.F) {
 			return
 		}
 		if m.State == "" {
-			m.Files = nil // which nobody reads
+			m.Files = nil // which the restore does not read
 		}
 		names := []string{m.State}
 		for _, file := range m.Files {

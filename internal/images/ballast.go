@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The ballast is a file that takes some of the disk and holds nothing. What must be possible when
-// others have filled the disk to the last byte throws it off: a start, which opens the database, and
-// deletions, of which each first needs room. It is made again when there is room.
+// The ballast is an empty file that occupies some of the disk. If other programs have filled the disk
+// completely, a start, which opens the database, and deletions, which first need some space, delete it.
+// It is written again when there is space.
 const (
 	ballastFile = "ballast"
 	maxBallast  = 16 << 20 // bytes; a quarter of a small reserve
-	minRoom     = 1 << 20  // bytes that a start needs free
+	minRoom     = 1 << 20  // free bytes that a start needs
 )
 
-// makeBallast makes the ballast, if it is not there and fits beside the reserve.
+// makeBallast writes the ballast, if it does not exist and fits beside the reserve.
 func (s *Service) makeBallast(context.Context) error {
 	path := filepath.Join(s.Dir, ballastFile)
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -46,7 +46,7 @@ func (s *Service) makeBallast(context.Context) error {
 	return nil
 }
 
-// allocate gives an empty file its bytes on the disk.
+// allocate reserves the disk space of an empty file.
 func allocate(f *os.File, size int64) error {
 	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
 	if !errors.Is(err, unix.EOPNOTSUPP) {
@@ -61,7 +61,7 @@ func allocate(f *os.File, size int64) error {
 	return nil
 }
 
-// dropBallast removes the ballast of a data folder, and reports whether it was there.
+// dropBallast removes the ballast of a data folder, and reports whether it existed.
 func dropBallast(dir string) (bool, error) {
 	err := os.Remove(filepath.Join(dir, ballastFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -73,8 +73,8 @@ func dropBallast(dir string) (bool, error) {
 	return true, nil
 }
 
-// MakeRoomToStart makes the room that a start needs on a disk that is full: it removes renditions,
-// which can be made again, and then the ballast. Nothing else may use dir.
+// MakeRoomToStart frees the space that a start needs on a full disk: it deletes renditions, which can
+// be rendered again, and then the ballast. No other process may use dir.
 func MakeRoomToStart(dir string, log *slog.Logger) error {
 	lacking := func() (bool, error) {
 		free, _, err := diskSpace(dir)

@@ -18,7 +18,7 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-// held keeps everybody from writing to the account, on either engine, until release is called.
+// held locks the account for all writers, on either engine, until release is called.
 func held(t *testing.T, core *images.Service) (release func()) {
 	t.Helper()
 	locked, free, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
@@ -40,16 +40,16 @@ func held(t *testing.T, core *images.Service) (release func()) {
 	}
 }
 
-// A mint is a call of CreateDraft on its way.
-type mint struct {
+// A pendingCall is a running call of CreateDraft.
+type pendingCall struct {
 	img    images.Image
 	ticket string
 	err    error
 	ended  chan struct{}
 }
 
-func startMint(ctx context.Context, core *images.Service, d images.NewDraft) *mint {
-	m := &mint{ended: make(chan struct{})}
+func startDraft(ctx context.Context, core *images.Service, d images.NewDraft) *pendingCall {
+	m := &pendingCall{ended: make(chan struct{})}
 	go func() {
 		m.img, m.ticket, m.err = core.CreateDraft(ctx, account, d)
 		close(m.ended)
@@ -57,24 +57,24 @@ func startMint(ctx context.Context, core *images.Service, d images.NewDraft) *mi
 	return m
 }
 
-// queue starts mints that wait behind one of another mint, the first returned. The account must be
+// queue starts drafts that wait behind one of another mint, the first returned. The account must be
 // held.
 func queue(
 	ctx context.Context, t *testing.T, core *images.Service, all ...images.NewDraft,
-) []*mint {
+) []*pendingCall {
 	t.Helper()
 	_, _, groups := core.Drafts(account)
-	mints := []*mint{startMint(t.Context(), core, images.NewDraft{})}
+	drafts := []*pendingCall{startDraft(t.Context(), core, images.NewDraft{})}
 	// SQLite lets it begin only when it can write; PostgreSQL lets it come as far as the account.
 	if isPostgres(t, core) {
 		groups++
 	}
 	until(t, func() bool { _, led, now := core.Drafts(account); return led && now == groups })
 	for _, d := range all {
-		mints = append(mints, startMint(ctx, core, d))
+		drafts = append(drafts, startDraft(ctx, core, d))
 	}
 	until(t, func() bool { waiting, _, _ := core.Drafts(account); return waiting == len(all) })
-	return mints
+	return drafts
 }
 
 func isPostgres(t *testing.T, core *images.Service) bool {
@@ -84,10 +84,10 @@ func isPostgres(t *testing.T, core *images.Service) bool {
 
 // wantMade checks that all ended as they say: with their rows, or without, and that the account was
 // charged for just those that are there.
-func wantMade(t *testing.T, core *images.Service, mints []*mint, want int) {
+func wantMade(t *testing.T, core *images.Service, drafts []*pendingCall, want int) {
 	t.Helper()
 	made, ids := 0, map[string]bool{}
-	for _, m := range mints {
+	for _, m := range drafts {
 		<-m.ended
 		if m.err != nil {
 			continue
@@ -127,9 +127,9 @@ func TestDraftsGoTogether(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		core.Now = newClock().now
 		release := held(t, core)
-		mints := queue(t.Context(), t, core, make([]images.NewDraft, 100)...)
+		drafts := queue(t.Context(), t, core, make([]images.NewDraft, 100)...)
 		release()
-		wantMade(t, core, mints, 101)
+		wantMade(t, core, drafts, 101)
 		// With the one that leads at first, and perhaps alone.
 		if _, _, groups := core.Drafts(account); groups > 3 {
 			t.Errorf("101 drafts took %d transactions", groups)
@@ -144,28 +144,28 @@ func TestAGroupOverALimit(t *testing.T) {
 		core.Now = newClock().now
 		limit(t, core, "drafts", 5)
 		release := held(t, core)
-		mints := queue(t.Context(), t, core, make([]images.NewDraft, 40)...)
+		drafts := queue(t.Context(), t, core, make([]images.NewDraft, 40)...)
 		release()
-		wantMade(t, core, mints, 5)
-		for _, m := range mints {
+		wantMade(t, core, drafts, 5)
+		for _, m := range drafts {
 			if m.err != nil && !strings.Contains(m.err.Error(), "limit of 5 drafts that wait") {
-				t.Errorf("told %v", m.err)
+				t.Errorf("the error is %v", m.err)
 			}
 		}
 		if err := core.SuspendAccount(t.Context(), account, true); err != nil {
 			t.Fatal(err)
 		}
-		for i := range mints {
-			mints[i] = startMint(t.Context(), core, images.NewDraft{})
+		for i := range drafts {
+			drafts[i] = startDraft(t.Context(), core, images.NewDraft{})
 		}
-		for _, m := range mints {
+		for _, m := range drafts {
 			<-m.ended
 			wantKind(t, m.err, errs.AccountSuspended)
 		}
 	})
 }
 
-// TestConflictsInAGroup: who asks for an id that is taken is told so, and nobody else.
+// TestConflictsInAGroup: a caller with a used id gets the conflict, and no other caller does.
 func TestConflictsInAGroup(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -183,9 +183,9 @@ func TestConflictsInAGroup(t *testing.T) {
 			all = append(all, d)
 		}
 		release := held(t, core)
-		mints := queue(t.Context(), t, core, all...)
+		drafts := queue(t.Context(), t, core, all...)
 		release()
-		for i, m := range mints {
+		for i, m := range drafts {
 			if <-m.ended; m.err == nil {
 				continue
 			}
@@ -195,21 +195,21 @@ func TestConflictsInAGroup(t *testing.T) {
 				t.Errorf("%d: got %v, want that the id is taken", i, m.err)
 			}
 		}
-		if (mints[1].err == nil) == (mints[6].err == nil) {
-			t.Errorf("two of one id: %v and %v", mints[1].err, mints[6].err)
+		if (drafts[1].err == nil) == (drafts[6].err == nil) {
+			t.Errorf("two of one id: %v and %v", drafts[1].err, drafts[6].err)
 		}
-		if mints[2].err == nil {
+		if drafts[2].err == nil {
 			t.Error("a live draft was replaced")
 		}
 		now, err := core.Image(t.Context(), account, "dead")
-		if err != nil || now.Key == dead.Key || now.Key != mints[4].img.Key {
+		if err != nil || now.Key == dead.Key || now.Key != drafts[4].img.Key {
 			t.Errorf("the dead draft was not replaced: %+v, %v", now, err)
 		}
 		imagestest.CheckUsage(t, core)
 	})
 }
 
-// TestWhoLeavesAGroup: who goes away while waiting is not made, and takes nobody along.
+// TestWhoLeavesAGroup: the draft of a caller that leaves while it waits is not made, and no other is affected.
 func TestWhoLeavesAGroup(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -217,15 +217,15 @@ func TestWhoLeavesAGroup(t *testing.T) {
 		release := held(t, core)
 		ctx, cancel := context.WithCancel(t.Context())
 		leaving := queue(ctx, t, core, make([]images.NewDraft, 10)...)
-		var staying []*mint
+		var staying []*pendingCall
 		for range 10 {
-			staying = append(staying, startMint(t.Context(), core, images.NewDraft{}))
+			staying = append(staying, startDraft(t.Context(), core, images.NewDraft{}))
 		}
 		until(t, func() bool { waiting, _, _ := core.Drafts(account); return waiting == 20 })
 		cancel()
 		for _, m := range leaving[1:] {
 			if <-m.ended; !errors.Is(m.err, context.Canceled) {
-				t.Errorf("who went away is told %v", m.err)
+				t.Errorf("the caller that left gets %v", m.err)
 			}
 		}
 		release()
@@ -233,14 +233,14 @@ func TestWhoLeavesAGroup(t *testing.T) {
 	})
 }
 
-// TestLeavingAtAnyMoment: whatever the moment, who is told that it went away has no row, who is
-// told that the draft was made has one, and each is counted once.
+// TestLeavingAtAnyMoment: a caller that gets its cancellation has no row, a caller that gets a draft
+// has one, and each is counted once, at any time of the cancellation.
 func TestLeavingAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		core.Now = newClock().now
 		const askers, rounds = 24, 20
-		mints := make([]*mint, askers*rounds)
+		drafts := make([]*pendingCall, askers*rounds)
 		var made atomic.Int64
 		var wait sync.WaitGroup
 		for i := range askers {
@@ -248,8 +248,8 @@ func TestLeavingAtAnyMoment(t *testing.T) {
 			wait.Go(func() {
 				for round := range rounds {
 					ctx, cancel := context.WithCancel(t.Context())
-					m := startMint(ctx, core, images.NewDraft{ID: ptr("i" + strconv.Itoa(i*rounds+round))})
-					mints[i*rounds+round] = m
+					m := startDraft(ctx, core, images.NewDraft{ID: ptr("i" + strconv.Itoa(i*rounds+round))})
+					drafts[i*rounds+round] = m
 					if rnd.IntN(3) > 0 {
 						time.Sleep(time.Duration(rnd.IntN(4000)) * time.Microsecond)
 						cancel()
@@ -265,14 +265,14 @@ func TestLeavingAtAnyMoment(t *testing.T) {
 			})
 		}
 		wait.Wait()
-		wantMade(t, core, mints, int(made.Load()))
-		for i, m := range mints {
+		wantMade(t, core, drafts, int(made.Load()))
+		for i, m := range drafts {
 			_, err := core.Image(t.Context(), account, "i"+strconv.Itoa(i))
 			if (err == nil) != (m.err == nil) {
-				t.Errorf("%d: told %v, and reading it says %v", i, m.err, err)
+				t.Errorf("%d: the error is %v, and reading it returns %v", i, m.err, err)
 			}
 		}
-		t.Logf("%d of %d were made", made.Load(), len(mints))
+		t.Logf("%d of %d were made", made.Load(), len(drafts))
 	})
 }
 
@@ -282,10 +282,10 @@ func TestCloseWhileDraftsWait(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		core.Now = newClock().now
 		release := held(t, core)
-		mints := queue(t.Context(), t, core, make([]images.NewDraft, 80)...)
+		drafts := queue(t.Context(), t, core, make([]images.NewDraft, 80)...)
 		core.Close()
 		release()
-		wantMade(t, core, mints, 81)
+		wantMade(t, core, drafts, 81)
 	})
 }
 
@@ -294,11 +294,11 @@ func TestWaitingDraftsAreBounded(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		core.Now = newClock().now
 		release := held(t, core)
-		mints := queue(t.Context(), t, core, make([]images.NewDraft, images.DraftsWaitingOfOne)...)
+		drafts := queue(t.Context(), t, core, make([]images.NewDraft, images.DraftsWaitingOfOne)...)
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
 		wantKind(t, err, errs.Busy)
 		release()
-		wantMade(t, core, mints, images.DraftsWaitingOfOne+1)
+		wantMade(t, core, drafts, images.DraftsWaitingOfOne+1)
 	})
 }
 
@@ -328,17 +328,17 @@ func TestAFailingNeighbour(t *testing.T) {
 		all := make([]images.NewDraft, 12)
 		all[7].Creator = ptr("poison")
 		release := held(t, core)
-		mints := queue(t.Context(), t, core, all...)
+		drafts := queue(t.Context(), t, core, all...)
 		release()
-		wantMade(t, core, mints, 12)
-		if err := mints[8].err; err == nil || !strings.Contains(err.Error(), "poisoned") {
-			t.Errorf("the poisoned one is told %v", err)
+		wantMade(t, core, drafts, 12)
+		if err := drafts[8].err; err == nil || !strings.Contains(err.Error(), "poisoned") {
+			t.Errorf("the poisoned one gets %v", err)
 		}
 	})
 }
 
-// TestAGroupWhoseCommitIsLost: all of it are told that nobody knows, and none is tried again, for
-// it may be there.
+// TestAGroupWhoseCommitIsLost: all drafts of the batch get an unknown result, and none is retried,
+// because it may have been committed.
 func TestAGroupWhoseCommitIsLost(t *testing.T) {
 	t.Parallel()
 	core := imagestest.Open(t, images.Config{Now: newClock().now}, sqldbtest.Postgres(t))
@@ -355,12 +355,12 @@ func TestAGroupWhoseCommitIsLost(t *testing.T) {
 	all := make([]images.NewDraft, 12)
 	all[3].Creator = ptr("lost")
 	release := held(t, core)
-	mints := queue(t.Context(), t, core, all...)
+	drafts := queue(t.Context(), t, core, all...)
 	release()
-	wantMade(t, core, mints, 1) // the first, which was alone
-	for _, m := range mints[1:] {
+	wantMade(t, core, drafts, 1) // the first, which was alone
+	for _, m := range drafts[1:] {
 		if !errors.Is(m.err, sqldb.ErrCommitUnknown) {
-			t.Errorf("told %v", m.err)
+			t.Errorf("the error is %v", m.err)
 		}
 	}
 	draft(t, core, images.NewDraft{})

@@ -131,8 +131,8 @@ func TestEditPrivacy(t *testing.T) {
 	})
 }
 
-// TestEditsRace: of edits at once that make an image private, one does, and the others are told that
-// the id is gone; edits of different fields are all kept; and there is one image under one id.
+// TestEditsRace: of concurrent edits that make an image private one succeeds, and the others get ImageNotFound;
+// edits of different fields all take effect; and there is one image under one id.
 func TestEditsRace(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {

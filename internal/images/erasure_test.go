@@ -75,11 +75,11 @@ func TestErase(t *testing.T) {
 		if err != nil || again.Key != r.Key || !again.Scrubbed || again.Images != 3 {
 			t.Errorf("the receipt became %+v, %v", again, err)
 		}
-		// Another order finds nothing, and says so in a receipt of its own.
+		// Another erasure finds nothing, and has a separate receipt.
 		if r2 := erase(t, core, images.ErasureQuery{Creator: "gone"}); r2.Key == r.Key || r2.Images != 0 {
 			t.Errorf("the second receipt is %+v", r2)
 		}
-		// Whoever comes back is welcome.
+		// The creator can upload again.
 		upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, 1))
 
 		if one := erase(t, core, images.ErasureQuery{ID: stays.ID}); one.Images != 1 {
@@ -125,7 +125,7 @@ func TestErasureInSteps(t *testing.T) {
 	})
 }
 
-// A stubbornStore deletes nothing while it is told so.
+// A stubbornStore deletes nothing while a test sets it.
 type stubbornStore struct {
 	blob.Store
 	refuse *atomic.Bool
@@ -164,7 +164,7 @@ func TestAStoreThatRefusesToDelete(t *testing.T) {
 		}
 		clock.forward(5 * time.Minute)
 		if err := core.RetryBlobDeletions(t.Context()); err == nil {
-			t.Error("the refusal is not told")
+			t.Error("the refusal is not reported")
 		}
 		// It is not forgotten while it is due.
 		clock.forward(72 * time.Hour)

@@ -14,7 +14,7 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// webhook adds a webhook and a policy that tells it, and returns the webhook.
+// webhook adds a webhook and a policy that subscribes it, and returns the webhook.
 func webhook(t *testing.T, core *images.Service, events ...images.EventType) images.Webhook {
 	t.Helper()
 	w, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
@@ -66,7 +66,7 @@ func types(all []images.Delivery) string {
 	return strings.Join(names, ", ")
 }
 
-// runningClock gives each event a moment of its own.
+// runningClock gives each event a different time.
 func runningClock(core *images.Service) *clock {
 	c := newClock()
 	core.Now = func() time.Time {
@@ -95,7 +95,7 @@ func TestEventsOfAnUpload(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		runningClock(core)
-		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1)) // before anybody was to be told
+		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1)) // before a webhook is subscribed
 		w := webhook(t, core)
 		second := policy(t, core, "a second one", w.ID)
 		deaf, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
@@ -112,7 +112,7 @@ func TestEventsOfAnUpload(t *testing.T) {
 		}
 		all := claim(t, core, w)
 		if got := types(all); got != "upload.failed unsupported, upload.succeeded" {
-			t.Fatalf("told of %q", got)
+			t.Fatalf("the events are %q", got)
 		}
 		fail := all[0].Event
 		if fail.Failure.Attempt != 1 || fail.Failure.Message == "" || !fail.Image.Draft ||
@@ -132,9 +132,9 @@ func TestEventsOfAnUpload(t *testing.T) {
 			t.Errorf("the delivery is %+v", all[1])
 		}
 		if got := claim(t, core, deaf); len(got) != 0 {
-			t.Errorf("a webhook of no policy was told of %q", types(got))
+			t.Errorf("a webhook without a policy got %q", types(got))
 		}
-		// A policy that is off tells nobody, and neither does an upload that is no one-time URL's.
+		// A disabled policy sends nothing, and neither does an upload without a one-time URL.
 		for _, p := range []string{all[1].PolicyID, second.ID} {
 			_, err := core.ChangeNotificationPolicy(t.Context(), account, p,
 				images.PolicyChange{Enabled: ptr(false)})
@@ -151,18 +151,18 @@ func TestEventsOfAnUpload(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := claim(t, core, w); len(got) != 0 {
-			t.Errorf("told of %q", types(got))
+			t.Errorf("the events are %q", types(got))
 		}
 	})
 }
 
-// TestNoEventWithoutItsUpload: what rolls back tells nobody.
+// TestNoEventWithoutItsUpload: a rolled back upload has no event.
 func TestNoEventWithoutItsUpload(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		w := webhook(t, core)
 		_, ticket := draft(t, core, images.NewDraft{})
-		// The draft has reserved less than the image takes, and there is no more.
+		// The draft has reserved less than the image takes, and the limit is reached.
 		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
 		if err != nil {
 			t.Fatal(err)
@@ -177,7 +177,7 @@ func TestNoEventWithoutItsUpload(t *testing.T) {
 		_, err = u.Finish(t.Context(), "x.jpg")
 		wantKind(t, err, errs.AccountSuspended)
 		if got := claim(t, core, w); len(got) != 0 {
-			t.Errorf("told of %q", types(got))
+			t.Errorf("the events are %q", types(got))
 		}
 	})
 }
@@ -194,7 +194,7 @@ func TestLastRefusalIsFinal(t *testing.T) {
 		all := claim(t, core, w)
 		want := strings.Repeat("upload.failed unsupported, ", 9) + "upload.failed unsupported final"
 		if got := types(all); got != want {
-			t.Errorf("told of %q", got)
+			t.Errorf("the events are %q", got)
 		}
 		// Its end brings no second final failure.
 		clock.forward(time.Hour)
@@ -203,7 +203,7 @@ func TestLastRefusalIsFinal(t *testing.T) {
 		}
 		settle(t, core, attemptAll(all, 200)...)
 		if got := types(claim(t, core, w)); got != "draft.expired" {
-			t.Errorf("told of %q at the end", got)
+			t.Errorf("the events at the end are %q", got)
 		}
 	})
 }
@@ -220,7 +220,7 @@ func TestExpiryIsTold(t *testing.T) {
 		clock.forward(31 * time.Minute)
 		draft(t, core, images.NewDraft{ID: ptr("replaced")})
 		clock.forward(10 * time.Minute)
-		for range 2 { // the second time there is nothing to tell
+		for range 2 { // the second time there is no new event
 			if err := core.ReleaseExpiredDrafts(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -237,16 +237,16 @@ func TestExpiryIsTold(t *testing.T) {
 		want := map[string]int{"upload.failed unsupported": 1, "draft.expired": 4,
 			"upload.failed ticket-dead final": 1}
 		if len(count) != len(want) {
-			t.Errorf("told of %v, want %v", count, want)
+			t.Errorf("the events are %v, want %v", count, want)
 		}
 		for name, n := range want {
 			if count[name] != n {
-				t.Errorf("told of %v, want %v", count, want)
+				t.Errorf("the events are %v, want %v", count, want)
 			}
 		}
 		if got := types(claim(t, core, uploads)); got !=
 			"upload.failed unsupported, upload.failed ticket-dead final" {
-			t.Errorf("by default told of %q", got)
+			t.Errorf("the default events are %q", got)
 		}
 	})
 }
@@ -271,7 +271,7 @@ func TestOptionalEvents(t *testing.T) {
 		}
 		all := claim(t, core, w)
 		if got := types(all); got != "updated, deleted, deleted" {
-			t.Fatalf("told of %q", got)
+			t.Fatalf("the events are %q", got)
 		}
 		if e := all[0].Event; e.PreviousID != img.ID || e.Image.ID != edited.ID || e.Variants == nil {
 			t.Errorf("the change is %+v", e)
@@ -286,8 +286,8 @@ func TestOptionalEvents(t *testing.T) {
 	})
 }
 
-// TestErasureErasesEvents: of an erased creator no event is left, and what is told of the erasure
-// is the id only, for as long as it is not told.
+// TestErasureErasesEvents: no event of an erased creator is left, except the event of the erasure, which holds
+// the id only, until it is delivered.
 func TestErasureErasesEvents(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -320,14 +320,14 @@ func TestErasureErasesEvents(t *testing.T) {
 		e := all[2].Event
 		if !e.Erased() || e.Image.ID != gone.ID || e.Image.Creator != nil || e.Image.Filename != nil ||
 			e.Image.Original != nil {
-			t.Errorf("the erasure tells %+v", e)
+			t.Errorf("the event of the erasure is %+v", e)
 		}
 		if got := types(claim(t, core, quiet)); got != "upload.succeeded" {
 			t.Errorf("left for the other is %q", got)
 		}
 		settle(t, core, attempt(all[2], 200))
 		if n, err := core.Replay(t.Context(), account, images.ReplayQuery{Event: e.ID}); err != nil || n != 0 {
-			t.Errorf("the event of an erasure is there after it was told: %d, %v", n, err)
+			t.Errorf("the event of an erasure exists after its delivery: %d, %v", n, err)
 		}
 		one := erase(t, core, images.ErasureQuery{ID: stays.ID})
 		if one.Images != 1 {

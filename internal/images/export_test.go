@@ -107,7 +107,7 @@ func ListStatements(account string, q ListQuery, after *Image) (all []ListStatem
 	return all
 }
 
-// Waiting lets tests know that somebody waits for a draft by now.
+// Waiting returns the number of callers that wait for a draft.
 func (s *Service) Waiting() int {
 	return int(s.shares.waits.Stats().Used)
 }

@@ -7,15 +7,15 @@ import (
 	"iter"
 )
 
-// A fairLRU says what a cache of renditions evicts next, so that no account's renditions, and none
-// of flexible variants, which anybody may invent, push out all others:
+// A fairLRU selects the next rendition that a cache evicts, so that the renditions of one account, or of
+// flexible variants, which any client may invent, do not evict all others:
 //
-//  1. While those of flexible variants take more than a quarter of what is there: the one of them
-//     that was used least recently, of the account that has most of them.
-//  2. Else the one that was used least recently of the account that has most.
+//  1. While flexible variants use more than a quarter of the cached bytes: the least recently used rendition
+//     of them, of the account with most of them.
+//  2. Else the least recently used rendition of the account with most bytes.
 //
-// So an account of n keeps an nth of the cache, and as much more as the others leave; one alone has
-// all. The cache locks it.
+// So each of n accounts has an nth of the cache, and the space that the others leave; a single account has
+// all of it. The cache locks it.
 type fairLRU[T any] struct {
 	size     int64 // of all items
 	flexible int64 // of those of flexible variants
@@ -43,7 +43,7 @@ type lruAccount[T any] struct {
 	at     [2]int       // in fairLRU.largest
 }
 
-// An lruItem is what a cache holds under an account.
+// An lruItem is a cached value of an account.
 type lruItem[T any] struct {
 	value   T
 	size    int64
@@ -58,7 +58,7 @@ func newFairLRU[T any]() *fairLRU[T] {
 		largest: [2]accountHeap[T]{{by: byAll}, {by: byFlexible}}}
 }
 
-// add adds an item as the one that was used last.
+// add adds an item as the most recently used one.
 func (l *fairLRU[T]) add(account string, kind int, size int64, value T) *lruItem[T] {
 	a := l.accounts[account]
 	if a == nil {
@@ -75,8 +75,7 @@ func (l *fairLRU[T]) add(account string, kind int, size int64, value T) *lruItem
 	return item
 }
 
-// use notes that an item was used. One that was asked for in a named variant is of that kind from
-// then on.
+// use marks an item as used. An item that is requested in a named variant belongs to that kind from then on.
 func (l *fairLRU[T]) use(item *lruItem[T], kind int) {
 	l.clock++
 	item.used = l.clock
@@ -106,7 +105,7 @@ func (l *fairLRU[T]) remove(item *lruItem[T]) {
 	delete(l.accounts, a.name)
 }
 
-// grow adds the size of an item to all that count it.
+// grow adds the size of an item to all totals.
 func (l *fairLRU[T]) grow(item *lruItem[T], size int64) {
 	a := item.account
 	l.size += size
@@ -119,13 +118,13 @@ func (l *fairLRU[T]) grow(item *lruItem[T], size int64) {
 	}
 }
 
-// next returns the item to evict, nil when there is none.
+// next returns the item to evict, nil if there is no item.
 func (l *fairLRU[T]) next() *lruItem[T] {
 	if len(l.accounts) == 0 {
 		return nil
 	}
 	if l.flexible > l.size/4 {
-		// A large one that has just come stays while there is anything else.
+		// A large new item stays while there are others.
 		if one := l.largest[byFlexible].of[0].oldest(flexible); one.used < l.clock {
 			return one
 		}
@@ -138,7 +137,7 @@ func (l *fairLRU[T]) next() *lruItem[T] {
 	return one
 }
 
-// oldest returns the item of a kind that was used least recently, nil when there is none.
+// oldest returns the least recently used item of a kind, nil if there is no item.
 func (a *lruAccount[T]) oldest(kind int) *lruItem[T] {
 	if back := a.recent[kind].Back(); back != nil {
 		return back.Value.(*lruItem[T])

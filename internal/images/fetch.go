@@ -9,17 +9,17 @@ import (
 	"calotype/internal/outbound"
 )
 
-// FetchImage makes an image out of the picture at a URL, which may hold a user and a password,
-// under the rules of Create. The fetch ends when ctx does. FetchFailed says why there is no picture, and
-// never quotes the URL; TooLarge, Busy, NoSpace, Aborted.
+// FetchImage creates an image from the picture at a URL, which may hold a user and a password, under
+// the rules of Create. The end of ctx ends the fetch. Errors: FetchFailed with the reason, which never
+// quotes the URL; TooLarge, Busy, NoSpace, Aborted.
 func (s *Service) FetchImage(
 	ctx context.Context, account, address string, d NewDraft,
 ) (Image, error) {
-	// What is refused anyway needs no fetch.
+	// An invalid request needs no fetch.
 	if _, err := s.newDraft(account, d); err != nil {
 		return Image{}, err
 	}
-	// A slow origin holds its place for a minute.
+	// A slow origin occupies its slot for up to a minute.
 	lease, err := s.shares.fetches.TryAcquire(1, account)
 	if err != nil {
 		return Image{}, errs.AtCapacity("Too many pictures are being fetched from URLs at once", err)
@@ -37,7 +37,7 @@ func (s *Service) FetchImage(
 	return u.Create(ctx, filename, d)
 }
 
-// fetch writes what is at a URL to the upload and returns what the URL calls it.
+// fetch writes the content at a URL to the upload and returns the file name in the URL.
 func (u *Upload) fetch(ctx context.Context, address string) (filename string, err error) {
 	answer, err := u.s.Outbound.Get(ctx, address, u.s.MaxUploadBytes)
 	if err != nil {
@@ -50,7 +50,7 @@ func (u *Upload) fetch(ctx context.Context, address string) (filename string, er
 	return answer.Name, nil
 }
 
-// fetchError turns an error of package outbound into one of ours.
+// fetchError converts an error of package outbound.
 func (u *Upload) fetchError(ctx context.Context, err error) error {
 	why := new(outbound.Error)
 	switch {

@@ -67,7 +67,7 @@ func TestFetch(t *testing.T) {
 			_, err := core.FetchImage(t.Context(), account, from+path, images.NewDraft{ID: ptr("mine")})
 			wantKind(t, err, want)
 			if strings.Contains(err.Error(), "canary") {
-				t.Errorf("a secret is told: %v", err)
+				t.Errorf("an error holds a secret: %v", err)
 			}
 		}
 		before := asked.Load()

@@ -16,23 +16,23 @@ import (
 )
 
 const (
-	// followedFile in the folder of a Service says up to when its node has followed deletions.
+	// followedFile in the folder of a Service holds the time up to which its node has applied deletions.
 	followedFile = "deletions-followed"
-	// followWindow is read again each time: a transaction that took long, a rendition that was
-	// being made, clocks that differ.
+	// followWindow is read again each time, because of long transactions, renditions in progress and
+	// different clocks.
 	followWindow = 10 * time.Minute
-	followedKept = 100_000 // keys of the window that are remembered
+	followedKept = 100_000 // stored keys of the window
 )
 
-// A follower removes what this node has of images that others have deleted.
+// A follower applies the deletions of other nodes to this node's renditions and uploads.
 type follower struct {
 	upTo    time.Time
-	written time.Time        // what the file says
+	written time.Time        // the time in the file
 	done    map[string]int64 // by the image's key: when it was deleted, in the window
 }
 
-// beginToFollow reads up to when this node followed the deletions. When those since then may be
-// forgotten already, the rendition cache is emptied: it may hold any of them.
+// beginToFollow reads the time up to which this node has applied deletions. If later tombstones may be deleted
+// already, it empties the rendition cache, which may hold renditions of deleted images.
 func (s *Service) beginToFollow() error {
 	path := filepath.Join(s.Dir, followedFile)
 	text, err := os.ReadFile(path)
@@ -52,8 +52,8 @@ func (s *Service) beginToFollow() error {
 	return s.writeFollowed()
 }
 
-// writeFollowed writes the file. After a power loss, or on a full disk, it may be older than it
-// should, or empty; then more is done than need be.
+// writeFollowed writes the file. After a power loss, or on a full disk, it may be too old or empty; then some
+// deletions are applied again.
 func (s *Service) writeFollowed() error {
 	path := filepath.Join(s.Dir, followedFile)
 	text := strconv.FormatInt(sqldb.Micros(s.follower.upTo), 10) + "\n"
@@ -72,8 +72,8 @@ func (s *Service) writeFollowed() error {
 	return nil
 }
 
-// followDeletions removes the renditions of images that any node has deleted, and ends the bodies
-// that are being received here for drafts that are gone.
+// followDeletions deletes the renditions of images that any node has deleted, and ends uploads on this node for
+// deleted drafts.
 func (s *Service) followDeletions(ctx context.Context) error {
 	began, f := s.Now(), &s.follower
 	from := sqldb.Micros(f.upTo.Add(-followWindow))
@@ -115,13 +115,13 @@ func (s *Service) follow(d deletion) error {
 		}
 	}
 	if len(s.follower.done) >= followedKept {
-		clear(s.follower.done) // some work is done again
+		clear(s.follower.done) // some deletions are applied again
 	}
 	s.follower.done[d.key] = d.deleted
 	return nil
 }
 
-// A deletion is a tombstone as other nodes read it.
+// A deletion is a tombstone that nodes read.
 type deletion struct {
 	key, renditions string
 	deleted         int64

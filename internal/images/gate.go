@@ -15,12 +15,12 @@ const (
 	gateTime        = 30 * time.Second
 )
 
-// errGateEnded says that the ticket was used, is dead or was cancelled; its row tells which.
+// errGateEnded says that the ticket was used, is invalid or was cancelled; its row shows which.
 var errGateEnded = errors.New("the ticket was used, refused too often or cancelled")
 
-// gates let a few bodies for one ticket in at once; the others wait unread, for the first that is
-// accepted makes the rest pointless. And they bound how many bodies of a ticket are decoded: a
-// decoding may end as a refusal, so those that run count beside the refusals so far.
+// gates admit a few concurrent bodies for each ticket; the others wait unread, because the first
+// accepted body invalidates the ticket. They also limit the decodings of a ticket: a decoding may end
+// as a refusal, so running decodings count as refusals.
 type gates struct {
 	pool *limit.Pool // of bodies; by account and ticket
 
@@ -29,21 +29,21 @@ type gates struct {
 	refused uint64           // refusals of all tickets so far
 }
 
-// A gate is that of one ticket. Its fields are guarded by gates.mu.
+// A gate is the gate of one ticket. gates.mu guards its fields.
 type gate struct {
-	ended   context.Context // nobody waits any more
+	ended   context.Context // ended: no upload waits for the ticket
 	end     context.CancelCauseFunc
-	deleted chan struct{} // closed when the draft was deleted: bodies are of no use
+	deleted chan struct{} // closed when the draft is deleted
 
-	asking   int             // bodies inside, and those that wait
+	asking   int             // admitted and waiting bodies
 	inside   int             // bodies being received or decoded
-	decoding map[string]bool // the SHA-256 of those that are decoded: equal ones wait for the first
-	ticket   Ticket          // its refusals, as far as they are known here
+	decoding map[string]bool // the SHA-256 of bodies in decoding: equal bodies wait for the first
+	ticket   Ticket          // its refusals, as far as this node knows
 
 	next chan struct{} // closed when a decoding ends
 }
 
-// A pass is a body's leave to be inside a gate.
+// A pass is the admission of a body to a gate.
 type pass struct {
 	g     *gates
 	key   string
@@ -58,9 +58,9 @@ func (g *gates) mark() uint64 {
 	return g.refused
 }
 
-// enter waits until a body for a draft, which was read after a mark, may come in. stale says
-// that the row may have changed since the mark: it must be read again. errGateEnded, TicketBusy,
-// Aborted. On success the caller must leave.
+// enter waits until a body for a draft, whose row was read after a mark, is admitted. stale says that
+// the row may have changed since the mark and must be read again. After success the caller must call
+// leave. Errors: errGateEnded, TicketBusy, Aborted.
 func (g *gates) enter(ctx context.Context, draft Image, mark uint64) (_ *pass, stale bool, _ error) {
 	at, alone := g.ask(draft.Key)
 	waiting, cancel := context.WithCancelCause(ctx)
@@ -76,7 +76,7 @@ func (g *gates) enter(ctx context.Context, draft Image, mark uint64) (_ *pass, s
 		at.inside++
 		return p, !alone || g.refused != mark, nil
 	case errors.Is(err, limit.ErrFull), errors.Is(err, limit.ErrTimeout):
-		err = crowded(err)
+		err = busyTicket(err)
 	case !errors.Is(err, errGateEnded):
 		err = errs.Errorf(errs.Aborted, "The request was aborted by the client")
 	}
@@ -102,7 +102,7 @@ func (g *gates) ask(key string) (at *gate, alone bool) {
 	return at, alone
 }
 
-// forget ends a body's asking. The caller holds the lock.
+// forget removes a body from the gate. The caller has locked mu.
 func (p *pass) forget() {
 	p.at.asking--
 	if p.at.asking == 0 {
@@ -113,7 +113,7 @@ func (p *pass) forget() {
 	}
 }
 
-// leave lets the next body in. It may be called on nil.
+// leave admits the next body. It may be called on nil.
 func (p *pass) leave() {
 	if p == nil {
 		return
@@ -133,7 +133,7 @@ func (p *pass) gone() <-chan struct{} {
 	return p.at.deleted
 }
 
-// know notes what the row of the ticket says of its refusals.
+// know stores the refusals in the ticket's row.
 func (p *pass) know(t Ticket) {
 	p.g.mu.Lock()
 	defer p.g.mu.Unlock()
@@ -142,11 +142,10 @@ func (p *pass) know(t Ticket) {
 	}
 }
 
-// decode begins the decoding of a body by its SHA-256. It waits while each of the refusals that are
-// left may come of a decoding that runs, and while an equal body is decoded. The answer of before for
-// the last refused body; TicketInvalid after the last refusal, TicketBusy when ctx ends, errGateEnded
-// when the ticket was used or cancelled. On success the caller calls decoded at its end, after a
-// refusal was counted.
+// decode begins the decoding of a body with a SHA-256. It waits while running decodings may use up all
+// remaining refusals, and while an equal body is decoded. After success the caller must call decoded at the
+// end, after a refusal is counted. Errors: the earlier refusal for the last refused body; TicketInvalid after
+// the last refusal; TicketBusy if ctx ends; errGateEnded if the ticket was used or cancelled.
 func (p *pass) decode(ctx context.Context, sum string) error {
 	for {
 		next, err := p.tryDecode(sum)
@@ -156,7 +155,7 @@ func (p *pass) decode(ctx context.Context, sum string) error {
 		select {
 		case <-next:
 		case <-ctx.Done():
-			return crowded(context.Cause(ctx))
+			return busyTicket(context.Cause(ctx))
 		}
 	}
 }
@@ -189,8 +188,8 @@ func (p *pass) decoded(sum string) {
 	p.at.next = make(chan struct{})
 }
 
-// refuse notes a refusal of the ticket and what its row says afterwards; nil when that is not known.
-// The last one ends the gate.
+// refuse records a refusal of the ticket, with its row afterwards, nil if not known. The last refusal
+// ends the gate.
 func (p *pass) refuse(t *Ticket) {
 	p.g.mu.Lock()
 	defer p.g.mu.Unlock()
@@ -207,7 +206,7 @@ func (p *pass) refuse(t *Ticket) {
 	}
 }
 
-// end wakes all who wait: the draft has become an image.
+// end ends the gate and all waits, because the draft has become an image.
 func (g *gates) end(key string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -236,7 +235,7 @@ func (g *gates) cancel(key string) (reading int) {
 	return at.inside
 }
 
-func crowded(err error) error {
+func busyTicket(err error) error {
 	return &errs.Error{Kind: errs.TicketBusy, RetryAfter: gateTime, Err: err,
 		Msg: "Too many uploads to this URL at once: wait for the first to end"}
 }

@@ -166,8 +166,8 @@ func waitingAt(core *images.Service, pool string) int {
 	return -1
 }
 
-// TestTheGateLooksAgain: who waited while the ticket was used, died or was cancelled is told so
-// before a byte of the body is read.
+// TestTheGateLooksAgain: an upload that waited while the ticket was used, became invalid or was cancelled is
+// refused before a byte of its body is read.
 func TestTheGateLooksAgain(t *testing.T) {
 	t.Parallel()
 	for want, end := range map[errs.Kind]func(core *images.Service, made images.Image, u *images.Upload) error{

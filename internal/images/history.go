@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// A HistoryQuery asks for attempts. Zero fields narrow nothing.
+// A HistoryQuery selects attempts. Zero fields do not filter.
 type HistoryQuery struct {
 	Since, Before time.Time // when the attempt began; Before is excluded
 	Webhook       string
-	ImageID       string // the id that the image had
+	ImageID       string // the id of the image at the time of the event
 	Skip, Most    int    // Most at most MaxHistory
-	// Fits is asked of each entry in its turn. What is behind the first that does not fit is not read.
+	// Fits is called for each entry in order. Entries after the first one that does not fit are not read.
 	// nil: all fit.
 	Fits func(HistoryEntry) bool
 }
@@ -26,17 +26,17 @@ type HistoryQuery struct {
 // MaxHistory bounds the entries of one answer.
 const MaxHistory = 1000
 
-// A HistoryEntry is one attempt, and what it was about.
+// A HistoryEntry is one attempt with its delivery.
 type HistoryEntry struct {
 	Attempt  Attempt
 	Delivery Delivery  // without the signing keys and the secret of its webhook
-	Outcome  string    // of the delivery by now: pending, delivered or failed
-	Attempts int       // of the delivery by now
+	Outcome  string    // present outcome of the delivery: pending, delivered or failed
+	Attempts int       // present number of the delivery's attempts
 	Next     time.Time // of a pending delivery: its next attempt
 }
 
-// History returns attempts of an account, the newest first, and how many there are in all, counted
-// up to 100,000.
+// History returns attempts of an account, the newest first, and their total number, counted up
+// to 100,000.
 func (s *Service) History(
 	ctx context.Context, account string, q HistoryQuery,
 ) (entries []HistoryEntry, total int, err error) {
@@ -92,8 +92,8 @@ func (s *Service) History(
 // maxUnattempted bounds the answer of Unattempted.
 const maxUnattempted = 100
 
-// Unattempted returns the deliveries about an image that wait for their first attempt, the oldest first:
-// the history has none of them.
+// Unattempted returns the deliveries about an image that wait for their first attempt, the oldest
+// first. They are not in the history.
 func (s *Service) Unattempted(ctx context.Context, account, id string) ([]HistoryEntry, error) {
 	rows, err := s.DB.Query(ctx, `SELECT e.type, e.created, d.due, w.name FROM events e
 		JOIN deliveries d ON d.event = e.id JOIN webhooks w ON w.id = d.webhook
@@ -111,14 +111,14 @@ func (s *Service) Unattempted(ctx context.Context, account, id string) ([]Histor
 	})
 }
 
-// An attemptWalk goes through the attempts that meet conditions, the newest first.
+// An attemptWalk scans the attempts that meet conditions, the newest first.
 type attemptWalk struct {
 	which  string // FROM and WHERE of attempts called a
 	args   []any
 	behind *attemptPlace // nil at the beginning
 }
 
-// An attemptPlace is a place in the order of the history.
+// An attemptPlace is a position in the order of the history.
 type attemptPlace struct {
 	began          int64
 	event, webhook string
@@ -144,7 +144,7 @@ func (w attemptWalk) statement(columns string, to *attemptPlace) *statement {
 	return s
 }
 
-// endOfAttempts returns the place of the last of so many attempts, nil when there are less.
+// endOfAttempts returns the position of the last of a number of attempts, nil if there are fewer.
 func (s *Service) endOfAttempts(
 	ctx context.Context, w attemptWalk, n int,
 ) (*attemptPlace, error) {
@@ -158,8 +158,8 @@ func (s *Service) endOfAttempts(
 	return &p, err
 }
 
-// readHistory reads at most so many attempts of a walk, up to a place, after some that are skipped.
-// Those whose event was deleted in this moment are left out.
+// readHistory reads a limited number of attempts of a scan, up to a position, after a number of skipped
+// ones. It leaves out attempts whose event is deleted concurrently.
 func (s *Service) readHistory(
 	ctx context.Context, a Account, w attemptWalk, to *attemptPlace, most, skip int,
 ) ([]HistoryEntry, error) {

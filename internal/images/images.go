@@ -1,15 +1,15 @@
 // Package images is the core: it owns the nouns of Calotype, their rules and their SQL. Each noun
 // has a file: its type, then its rules, then its statements.
 //
-// A picture's life: CreateDraft makes a draft, an image that still waits for its bytes, with a
-// ticket, the secret of its one-time upload URL. BeginUpload finds the draft by the ticket and
-// spools the body. Finish has a worker decode it, stores the original in the blob store, and then
-// claims the ticket: one UPDATE turns the draft into an image. Resolve finds what a delivery URL
-// names, and Rendition makes the original into what is served, once.
+// The life of a picture: CreateDraft creates a draft, an image that waits for its upload, with a ticket,
+// the secret of its one-time upload URL. BeginUpload looks up the draft by the ticket and spools the body.
+// Finish has a worker decode the body, stores the original in the blob store, and then claims the ticket:
+// one UPDATE turns the draft into an image. Resolve looks up the image and variant of a delivery URL, and
+// Rendition renders the original, once for all concurrent requests.
 //
-// Two rules hold everywhere. Bytes first, row last: the database is the only truth, so a row never
-// points at a missing blob, and what a crash leaves behind is an orphan for the sweep. And nobody
-// is answered, told or dropped from a cache before COMMIT returned.
+// Two rules apply everywhere. Bytes first, row last: a row never refers to a missing blob, and a crash
+// leaves at most an orphan for the sweep. And no request is answered, no webhook is sent and no cache entry
+// is evicted before COMMIT has returned.
 package images
 
 import (
@@ -36,24 +36,24 @@ import (
 //go:embed schema/*.sql
 var schemaFiles embed.FS
 
-// Config is what a Service needs. DB is enough for accounts and tokens; Blobs for the sweep; the
-// rest for uploads and deliveries.
+// Config configures a Service. Accounts and tokens need DB only, the sweep also Blobs, uploads and
+// deliveries all fields.
 type Config struct {
 	DB     *sqldb.DB
 	Blobs  blob.Store
 	Render *render.Pool
 	Dir    string // of the spool and the rendition cache; no other process may use it
-	// Outbound fetches what clients name by URL; nil for one that reaches public addresses only.
+	// Outbound fetches the URLs of clients; nil for a client that connects to public addresses only.
 	Outbound *outbound.Client
 
 	MaxUploadBytes int64 // of one original; 0 for 10 MiB
-	SpoolBytes     int64 // of all bodies being received; 0 for 4 GiB; at least LeastSpool
+	SpoolBytes     int64 // of all uploads in progress; 0 for 4 GiB; at least LeastSpool
 	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
 
-	MissRate int // renditions a second that a client's address may have made; 0 for any number
+	MissRate int // new renditions a second for a client's address; 0 for no limit
 
-	EventRetention time.Duration // of events, told or not; 0 for 30 days
+	EventRetention time.Duration // of events, delivered or not; 0 for 30 days
 	RebuildAt      time.Duration // since midnight UTC: when SQLite is rebuilt after erasures
 
 	Now   func() time.Time
@@ -67,9 +67,9 @@ type Service struct {
 	shares     shares
 	space      func(dir string) (free, all int64, err error) // diskSpace
 	disk       diskState
-	room       sync.Mutex // held while a file reserves bytes of the disk
-	spool      *spool     // of bodies being received
-	fetched    *spool     // of originals fetched from a remote store, to be rendered
+	room       sync.Mutex // locked while a file reserves bytes of the disk
+	spool      *spool     // of uploads in progress
+	fetched    *spool     // of originals that are fetched from a remote store
 	renditions *renditionCache
 	makers     makers
 	misses     misses
@@ -82,15 +82,15 @@ type Service struct {
 	counters   counters
 	follower   follower
 	scrubber   scrubber
-	work       sync.WaitGroup // of goroutines that outlive their asker
-	maxLooked  int            // rows that a page of a list looks at
+	work       sync.WaitGroup // of goroutines that outlive their request
+	maxLooked  int            // rows that a page of a list scans
 	listRows   int            // rows that a list reads at once
 	closing    context.Context
 	close      context.CancelFunc
 }
 
-// New returns a Service on a migrated database, fit for what needs no disk of its own: Start makes
-// it fit for uploads and deliveries.
+// New returns a Service on a migrated database, for calls that need no local disk. Uploads and deliveries need
+// Start first.
 func New(c Config) *Service {
 	setDefault(&c.MaxUploadBytes, 10<<20)
 	setDefault(&c.SpoolBytes, 4<<30)
@@ -125,7 +125,7 @@ func setDefault(n *int64, value int64) {
 	}
 }
 
-// Migrate brings the database's schema up to date.
+// Migrate migrates the database's schema to this program's version.
 func Migrate(ctx context.Context, db *sqldb.DB) error {
 	files, err := fs.Sub(schemaFiles, "schema")
 	if err != nil {
@@ -134,8 +134,8 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 	return db.Migrate(ctx, files)
 }
 
-// checkSchema refuses a SQLite database that has more, or other, than the schema of its version. It
-// makes and removes a folder in dir.
+// checkSchema refuses a SQLite database that differs from the schema of its version. It creates and
+// deletes a folder in dir.
 func checkSchema(ctx context.Context, db *sqldb.DB, dir string) error {
 	files, err := fs.Sub(schemaFiles, "schema")
 	if err != nil {
@@ -153,7 +153,8 @@ func schemaOf(ctx context.Context, db *sqldb.DB) (database, program int64, err e
 	return db.Schema(ctx, files)
 }
 
-// Start checks that the blob store is ours, empties the spool and reads the rendition cache.
+// Start checks that the blob store belongs to the installation, empties the spool and reads the
+// rendition cache.
 func (s *Service) Start(ctx context.Context) error {
 	var err error
 	if s.DiskReserve == 0 {
@@ -178,11 +179,11 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.makeBallast(ctx); err != nil {
 		return err
 	}
-	s.scrubber.due.Store(true) // a process that was killed may have deleted something
+	s.scrubber.due.Store(true) // a killed process may have left deleted rows
 	return s.checkInstallation(ctx, true)
 }
 
-// Close ends what still runs on nobody's behalf, and waits for it. Nothing new begins.
+// Close stops background work, and waits for it to end. No new work begins.
 func (s *Service) Close() {
 	s.makers.close()
 	s.waits.close()
@@ -190,7 +191,7 @@ func (s *Service) Close() {
 	s.work.Wait()
 }
 
-// newKey returns a fresh random name, 26 characters of [a-z2-7].
+// newKey returns a new random name, 26 characters of [a-z2-7].
 func newKey() string { return lower(rand.Text()) }
 
 func hashHex(s string) string {

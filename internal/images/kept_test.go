@@ -12,7 +12,7 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// openStreams opens streams that nobody asks for.
+// openStreams opens streams without claims.
 func openStreams(t *testing.T, core *images.Service, n int) (all []images.Webhook) {
 	t.Helper()
 	for i := range n {
@@ -45,8 +45,8 @@ func refusedAfter(t *testing.T, most int, fn func(i int) error) (n int) {
 	return 0
 }
 
-// TestEditsEndAtTheKeptLimit has streams that nobody asks for, and edits: what adds rows is refused,
-// uploads and deletions are not, and their events are there.
+// TestEditsEndAtTheKeptLimit has streams without claims, and edits: requests that add rows are refused, uploads
+// and deletions are not, and have their events.
 func TestEditsEndAtTheKeptLimit(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -130,12 +130,12 @@ func TestEditsEndAtTheKeptLimit(t *testing.T) {
 	})
 }
 
-// TestDraftsReserveTheirEvents: mints end where the events of all open drafts would fill the limit.
+// TestDraftsReserveTheirEvents: drafts are refused where the events of all open drafts would reach the limit.
 func TestDraftsReserveTheirEvents(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		limit(t, core, "kept", 10*(2048+768))
-		for range 12 { // nobody is told
+		for range 12 { // without subscribers
 			draft(t, core, images.NewDraft{})
 		}
 		address := ptr("https://example.com/")
@@ -153,7 +153,7 @@ func TestDraftsReserveTheirEvents(t *testing.T) {
 	})
 }
 
-// TestTombstonesAreBounded makes and deletes, by each way in, and erases whom nobody knows.
+// TestTombstonesAreBounded creates and deletes images in each way, and erases unknown creators.
 func TestTombstonesAreBounded(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -186,7 +186,7 @@ func TestTombstonesAreBounded(t *testing.T) {
 		if len(blobs(t, core)) != 1 {
 			t.Error("an original of no row is left")
 		}
-		_, err = core.Erase(t.Context(), account, images.ErasureQuery{Creator: "nobody"})
+		_, err = core.Erase(t.Context(), account, images.ErasureQuery{Creator: "unknown"})
 		wantKind(t, err, errs.LimitReached)
 		if r := erase(t, core, images.ErasureQuery{Creator: "known"}); r.Images != 1 {
 			t.Errorf("the receipt is %+v", r)
@@ -206,7 +206,7 @@ func TestErasuresOfNobodyAreBounded(t *testing.T) {
 		limit(t, core, "kept", 10*512)
 		order := func(i int) error {
 			_, err := core.Erase(t.Context(), account,
-				images.ErasureQuery{Creator: fmt.Sprint("nobody ", i)})
+				images.ErasureQuery{Creator: fmt.Sprint("unknown ", i)})
 			return err
 		}
 		if n := refusedAfter(t, 30, order); n != 21 {
@@ -274,8 +274,8 @@ func TestEndedEventsMakeRoom(t *testing.T) {
 	})
 }
 
-// TestStreamsEnd: a stream that nobody asks for ends after an hour when too much waits for it, and
-// after a week in any case.
+// TestStreamsEnd: a stream without claims is deleted after an hour if too many events wait for it, and after a
+// week in any case.
 func TestStreamsEnd(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -335,7 +335,7 @@ func TestEditsCountByTheMinute(t *testing.T) {
 			{0, func(id string) error { return editMeta(t, core, id, 1) }, true},
 			{0, func(id string) error { return core.DeleteImage(t.Context(), account, id) }, true},
 			{0, func(string) error {
-				_, err := core.Erase(t.Context(), account, images.ErasureQuery{Creator: "nobody"})
+				_, err := core.Erase(t.Context(), account, images.ErasureQuery{Creator: "unknown"})
 				return err
 			}, true},
 			{0, func(id string) error { return editMeta(t, core, id, 1) }, false},

@@ -9,23 +9,23 @@ import (
 	"strings"
 )
 
-// ListQuery asks for a page of images.
+// ListQuery selects a page of images.
 type ListQuery struct {
 	Limit     int    // 1 to 10,000
 	Token     string // continuation token; "" is the beginning
 	Ascending bool
-	Drafts    bool         // drafts in place of images
+	Drafts    bool         // drafts instead of images
 	Creator   *string      // "" is "without creator"
 	Meta      []MetaFilter // all must hold; 5 at most; none for drafts
 	Prefix    string       // of the id; the list is then in the order of ids
 	Filename  string       // beginning of the file name; likewise, unless a Prefix is given
-	// Fits is asked of each image in its turn. The page ends before the first that does not fit, but
-	// holds one image at least. nil: all fit.
+	// Fits is called for each image in order. The page ends before the first one that does not fit, but
+	// has at least one image. nil: all fit.
 	Fits func(Image) bool
 }
 
-// ListPage is a page of images; Next is "" on the last one. Where not all fit, and with filters, a
-// page may be short and not be the last; with filters it may be empty.
+// ListPage is a page of images; Next is "" on the last one. If not all fit, and with filters, a page
+// that is not the last may be short; with filters it may be empty.
 type ListPage struct {
 	Images []Image
 	Next   string
@@ -34,19 +34,19 @@ type ListPage struct {
 const (
 	// MaxListLimit bounds a page.
 	MaxListLimit = 10_000
-	// maxLooked bounds the rows that are looked at for a page, in which filters find what they may.
+	// maxLooked limits the rows that are scanned for a page.
 	maxLooked = 20_000
-	// listRows bounds the rows that are read at once: those that do not fit are not read.
+	// listRows limits the rows that are read at once, so that few rows that do not fit are read.
 	listRows = 500
 )
 
-// ListImages returns a page of images by time of upload, or of drafts by the time that they were made;
-// with a Prefix or a Filename by these, in the order of their bytes.
+// ListImages returns a page of images by time of upload, or of drafts by the time of their
+// creation; with a Prefix or a Filename by these, in byte order.
 //
-// A page begins behind the last position that the page before looked at: a position is when an
-// image was uploaded, or its name, and its key, which all never change. So an image that is there during a
-// whole walk is listed once, whatever is inserted, finished or deleted meanwhile. What is inserted
-// during the walk may be committed on either side of the cursor, and is listed once or not at all.
+// A page begins after the last position that the previous page has scanned. A position is the time of an
+// image's upload, or its name, and its key, which never change. So an image that exists during a whole
+// listing is listed once, whatever is inserted, finished or deleted concurrently. An image that is inserted
+// during the listing may be committed before or after the cursor, and is listed once or not at all.
 func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (ListPage, error) {
 	if q.Limit < 1 || q.Limit > MaxListLimit {
 		return ListPage{}, errs.Errorf(errs.Invalid, "per_page must be between 1 and %d", MaxListLimit)
@@ -84,16 +84,16 @@ func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (
 	return list, nil
 }
 
-// A walkedPage is what a walk found; next is nil at its end.
+// A walkedPage is the result of a scan; next is nil at its end.
 type walkedPage struct {
 	images []Image
 	next   *position
 }
 
-// walk looks at rows behind a position until it has found a page of images. What it looks at is
-// cut into stretches, since no engine can be asked to stop after some rows that do not match: first
-// the end of a stretch is found, then all images up to there that match. A row that is there during
-// both is seen, whatever else comes or goes in between.
+// walk scans rows after a position until it has found a page of images. It scans in ranges, because no engine
+// can stop after a number of rows that do not match: one query reads the end of a range, the next one reads
+// all matching images up to it. A row that exists during both queries is found, whatever else is inserted or
+// deleted in between.
 func (s *Service) walk(
 	ctx context.Context, w scanPlan, from *position, q ListQuery,
 ) (page walkedPage, err error) {
@@ -118,12 +118,12 @@ func (s *Service) walk(
 	}
 }
 
-// fill adds the images behind from, up to to, to a page, until it is full: then it has a next.
+// fill adds the images after from, up to to, to a page, until it is full: then it sets next.
 func (s *Service) fill(
 	ctx context.Context, w scanPlan, from, to *position, q ListQuery, page *walkedPage,
 ) (full bool, err error) {
 	for {
-		rows := min(q.Limit-len(page.images)+1, s.listRows) // one more says that there is more
+		rows := min(q.Limit-len(page.images)+1, s.listRows) // one more shows that there is a next page
 		query, args := w.page(from, to, rows)
 		found, err := s.readImages(ctx, query, args)
 		if err != nil {
@@ -145,7 +145,7 @@ func (s *Service) fill(
 	}
 }
 
-// fits asks whether one more fits a page; without a question all do.
+// fits reports whether one more item fits a page; all fit if ask is nil.
 func fits[T any](ask func(T) bool, one T) bool { return ask == nil || ask(one) }
 
 func (s *Service) readImages(ctx context.Context, query string, args []any) ([]Image, error) {
@@ -156,7 +156,7 @@ func (s *Service) readImages(ctx context.Context, query string, args []any) ([]I
 	return sqldb.Collect(rows, scanImage)
 }
 
-// endOfStretch returns the position of the last of so many rows, nil when there are less.
+// endOfStretch returns the position of the last of a number of rows, nil if there are fewer.
 func (s *Service) endOfStretch(
 	ctx context.Context, w scanPlan, from *position, rows int,
 ) (*position, error) {
@@ -179,23 +179,23 @@ func (s *Service) endOfStretch(
 	return &all[0], nil
 }
 
-// PageQuery asks for a numbered page of images.
+// PageQuery selects a numbered page of images.
 type PageQuery struct {
 	Page, Limit int     // from 1
 	Creator     *string // "" is "without creator"
-	// Fits is asked of each image in its turn. What is behind the first that does not fit is not read,
-	// though it is of the page. nil: all fit.
+	// Fits is called for each image in order. Images of the page after the first one that does not fit
+	// are not read. nil: all fit.
 	Fits func(Image) bool
 }
 
-// NumberedPage is a page of images, as far as they fit, and how many there are in all.
+// NumberedPage is a page of images, as far as they fit, and the total number of images.
 type NumberedPage struct {
 	Images []Image
 	Total  int
 }
 
-// ListPage returns a numbered page of images, newest first, never drafts. What is inserted or
-// deleted between two pages shifts the second: ListImages does not have this fault.
+// ListPage returns a numbered page of images, newest first, never drafts. Insertions and
+// deletions between two pages shift the second one; ListImages does not have this problem.
 func (s *Service) ListPage(
 	ctx context.Context, account string, q PageQuery,
 ) (page NumberedPage, err error) {
@@ -238,7 +238,7 @@ func (s *Service) ListPage(
 	}
 }
 
-// A statement is SQL that is being put together, with its arguments.
+// A statement builds SQL with its arguments.
 type statement struct {
 	strings.Builder
 	args []any

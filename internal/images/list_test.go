@@ -228,7 +228,7 @@ func TestFiltersAreWhatTheySay(t *testing.T) {
 			}
 		}
 		if found < 1000 || empty < 10 {
-			t.Errorf("the test tells little: %d images found, %d lists were empty", found, empty)
+			t.Errorf("the test has too few results: %d images found, %d lists were empty", found, empty)
 		}
 	})
 }

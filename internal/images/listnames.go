@@ -5,8 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// indexedCharacters is how many characters of an id the index images_prefix holds: 1024 of them do not
-// fit into an index of PostgreSQL. Ids that are equal so far are in the order of their keys.
+// indexedCharacters is the number of characters of an id in the index images_prefix: 1024 characters do
+// not fit into an index of PostgreSQL. Ids with the same indexed characters are in the order of their
+// keys.
 const indexedCharacters = 128
 
 const (
@@ -14,7 +15,7 @@ const (
 	filenameOrder = `m.filename COLLATE BINARY`
 )
 
-// checkNames checks the beginnings of names that are looked for.
+// checkNames checks the prefixes in the query.
 func (q ListQuery) checkNames() error {
 	switch {
 	case utf8.RuneCountInString(q.Prefix) > maxIDRunes || !plainText(q.Prefix):
@@ -27,7 +28,7 @@ func (q ListQuery) checkNames() error {
 	return nil
 }
 
-// throughNames walks through images or drafts by their ids, or through images by their file names.
+// throughNames scans images or drafts by their ids, or images by their file names.
 func (w *scanPlan) throughNames(q ListQuery) {
 	w.table, w.key, w.named = "images", "key", true
 	draft := `m.draft = 0`
@@ -51,8 +52,8 @@ func (w *scanPlan) throughNames(q ListQuery) {
 		}
 	}
 	if q.Creator != nil {
-		// As an expression, so that PostgreSQL does not think of the index by creators: it is not in our
-		// order.
+		// As an expression, so that PostgreSQL does not use the index by creators, whose order is not the
+		// list's.
 		w.residual = append(w.residual, func(s *statement) string {
 			if *q.Creator == "" {
 				return `m.creator || '' IS NULL`
@@ -62,8 +63,8 @@ func (w *scanPlan) throughNames(q ListQuery) {
 	}
 }
 
-// stretch is the condition on the names behind a position. Of two bounds on one side an engine may take
-// the wrong one and read all between them, so there is but one.
+// stretch is the condition on the names after a position. With two bounds on one side an engine may use
+// the wrong one and read all rows between them, so there is only one.
 func (w scanPlan) stretch(s *statement, from *position) string {
 	switch {
 	case from == nil:
@@ -78,8 +79,8 @@ func (w scanPlan) stretch(s *statement, from *position) string {
 	return condition
 }
 
-// beginsWith is the condition that a text, in the order of bytes, begins with another: it lies between
-// that and the next text that does not.
+// beginsWith is the condition that a text, in byte order, has a prefix: it is between the prefix and
+// the next text without it.
 func beginsWith(s *statement, text, beginning string) string {
 	condition := text + ` >= ` + s.arg(beginning)
 	if next := afterAll(beginning); next != "" {
@@ -88,13 +89,13 @@ func beginsWith(s *statement, text, beginning string) string {
 	return condition
 }
 
-// afterAll returns the first text behind all those that begin with one, "" when there is none.
+// afterAll returns the first text after all texts with a prefix, "" if there is no such text.
 func afterAll(beginning string) string {
 	all := []rune(beginning)
 	for len(all) > 0 {
 		last := &all[len(all)-1]
 		if *last < utf8.MaxRune {
-			if *last++; *last == 0xD800 { // surrogates are no characters
+			if *last++; *last == 0xD800 { // surrogates are not characters
 				*last = 0xE000
 			}
 			return string(all)
@@ -104,7 +105,7 @@ func afterAll(beginning string) string {
 	return ""
 }
 
-// firstCharacters returns what the index holds of an id.
+// firstCharacters returns the indexed characters of an id.
 func firstCharacters(id string) string {
 	n := 0
 	for i := range id {

@@ -5,13 +5,12 @@ import (
 	"strings"
 )
 
-// A scanPlan goes through rows in the order of lists, by an index that ends in (uploaded, key):
-// through the images of an account or of a creator, or through the rows of image_meta that have one
-// value, or any value, at one path. Or it goes through images by an index that ends in a name and the
-// key. The residual conditions are looked up for each of these rows.
+// A scanPlan scans rows in the order of lists, by an index that ends in (uploaded, key): the images of an
+// account or of a creator, or the rows of image_meta with one value, or any value, at one path. Or it scans
+// images by an index that ends in a name and the key. The residual conditions are evaluated for each row.
 type scanPlan struct {
 	table, key string // the table, and its column with the image's key
-	by         string // what the rows are in the order of, before the key
+	by         string // the column of the order, before the key
 	named      bool   // by is text, and begins with beginning
 	beginning  string
 	order      string // ASC or DESC
@@ -48,7 +47,7 @@ func newScanPlan(account string, q ListQuery) scanPlan {
 	return w
 }
 
-// residue adds filters that are looked up for each row.
+// residue adds filters that are evaluated for each row.
 func (w *scanPlan) residue(filters []MetaFilter) {
 	key := "m." + w.key
 	for _, f := range filters {
@@ -56,7 +55,7 @@ func (w *scanPlan) residue(filters []MetaFilter) {
 	}
 }
 
-// throughImages walks through images or drafts, of a creator if one is given.
+// throughImages scans images or drafts, of a creator if one is given.
 func (w *scanPlan) throughImages(q ListQuery) {
 	w.table, w.key = "images", "key"
 	draft, creator := `m.draft = 0`, q.Creator
@@ -68,7 +67,7 @@ func (w *scanPlan) throughImages(q ListQuery) {
 	case creator == nil:
 	case *creator == "":
 		w.driving = append(w.driving, func(*statement) string { return `m.creator IS NULL` })
-		w.leading = "creator" // PostgreSQL does not see that all are equal
+		w.leading = "creator" // PostgreSQL does not infer that all are equal
 	default:
 		w.driving = append(w.driving, func(s *statement) string {
 			return `m.creator = ` + s.arg(*creator)
@@ -76,11 +75,11 @@ func (w *scanPlan) throughImages(q ListQuery) {
 	}
 }
 
-// throughMeta walks through the rows of the path of one of the filters, and returns the others.
+// throughMeta scans the rows of one filter's path, and returns the other filters.
 func (w *scanPlan) throughMeta(filters []MetaFilter) (others []MetaFilter) {
 	driver := 0
 	for i, f := range filters {
-		// Booleans tell little.
+		// Booleans are not selective.
 		if f.compare == "=" && (filters[driver].compare != "=" || f.kind() != metaBoolean) {
 			driver = i
 		}
@@ -96,7 +95,7 @@ func (w *scanPlan) throughMeta(filters []MetaFilter) (others []MetaFilter) {
 			return `m.text = ` + s.arg(v.text) + ` AND m.number = ` + s.arg(v.number)
 		})
 	} else {
-		// As expressions, so that nobody thinks of the index by values: it is not in our order.
+		// As expressions, so that the planner does not use the index by values, whose order is not the list's.
 		w.residual = append(w.residual, func(s *statement) string {
 			return f.condition(s, `m.text || ''`, `m.number + 0`)
 		})
@@ -104,7 +103,7 @@ func (w *scanPlan) throughMeta(filters []MetaFilter) (others []MetaFilter) {
 	return append(append(others, filters[:driver]...), filters[driver+1:]...)
 }
 
-// creatorOf is the condition on the creator where rows of image_meta are walked through.
+// creatorOf is the condition on the creator in a scan of image_meta.
 func creatorOf(creator *string) []condition {
 	if creator == nil {
 		return nil
@@ -118,8 +117,8 @@ func creatorOf(creator *string) []condition {
 	}}
 }
 
-// rows writes a statement for the positions of the rows behind one position, up to another, that
-// meet conditions.
+// rows writes a statement for the positions of the rows after one position, up to another, that meet
+// conditions.
 func (w scanPlan) rows(s *statement, from, to *position, conditions ...[]condition) {
 	s.WriteString(`SELECT ` + w.by + ` AS moment, m.` + w.key + ` AS walked FROM ` + w.table + ` m`)
 	var where []string
@@ -154,7 +153,7 @@ func (w scanPlan) rows(s *statement, from, to *position, conditions ...[]conditi
 	s.WriteString(w.by + ` ` + w.order + `, m.` + w.key + ` ` + w.order)
 }
 
-// end is a statement for the position of the last of so many rows behind one.
+// end returns a statement for the position of the last of rows rows after a position.
 func (w scanPlan) end(from *position, rows int) (string, []any) {
 	s := &statement{}
 	w.rows(s, from, nil, w.driving)
@@ -162,17 +161,17 @@ func (w scanPlan) end(from *position, rows int) (string, []any) {
 	return s.String(), s.args
 }
 
-// page is a statement for the images behind one position, up to another, that meet all conditions.
+// page returns a statement for the images after one position, up to another, that meet all conditions.
 func (w scanPlan) page(from, to *position, limit int) (string, []any) {
 	return w.images(from, to, ` LIMIT `+strconv.Itoa(limit))
 }
 
-// numbered is a statement for the images at a distance from the beginning.
+// numbered returns a statement for the images at an offset.
 func (w scanPlan) numbered(offset, limit int) (string, []any) {
 	return w.images(nil, nil, ` LIMIT `+strconv.Itoa(limit)+` OFFSET `+strconv.Itoa(offset))
 }
 
-// images is a statement for images. The walk stays within its index; only what it found is read.
+// images returns a statement for images. The scan uses the index only; rows of found images are read.
 func (w scanPlan) images(from, to *position, limit string) (string, []any) {
 	s := &statement{}
 	s.WriteString(selectImage + ` JOIN (`)
@@ -181,7 +180,7 @@ func (w scanPlan) images(from, to *position, limit string) (string, []any) {
 	return s.String(), s.args
 }
 
-// count is a statement for the number of rows to walk through.
+// count returns a statement for the number of rows to scan.
 func (w scanPlan) count() (string, []any) {
 	s := &statement{}
 	s.WriteString(`SELECT count(*) FROM ` + w.table + ` m WHERE `)

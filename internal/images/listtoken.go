@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// A position is a place in the order of a list: by time, or by name.
+// A position is a position in the order of a list: by time, or by name.
 type position struct {
 	uploaded int64 // microseconds
 	name     string
@@ -36,8 +36,8 @@ func (q ListQuery) position(img Image) position {
 // named reports whether the list is in the order of names.
 func (q ListQuery) named() bool { return q.Prefix != "" || q.Filename != "" }
 
-// listName tells lists apart: of which account, in which order, of which images. A token of one is
-// of no use in another, where its position would skip images, or list them twice.
+// listName identifies a list: its account, order and filters. A token is refused in another list, where its
+// position would skip images, or list them twice.
 func (q ListQuery) listName(account string) string {
 	creator := "any"
 	if q.Creator != nil {
@@ -56,7 +56,7 @@ func (q ListQuery) listName(account string) string {
 	return hashHex(name)[:32]
 }
 
-// token returns the continuation token of the page behind a position.
+// token returns the continuation token of the page after a position.
 func (q ListQuery) token(account string, last position) string {
 	at := strconv.FormatInt(last.uploaded, 10)
 	if q.named() {
@@ -65,7 +65,7 @@ func (q ListQuery) token(account string, last position) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(at + "." + last.key + "." + q.listName(account)))
 }
 
-// begin returns the position behind which the page begins, nil at the beginning.
+// begin returns the position after which the page begins, nil at the beginning.
 func (q ListQuery) begin(account string) (*position, error) {
 	if q.Token == "" {
 		return nil, nil

@@ -64,7 +64,7 @@ func TestURLsAreBounded(t *testing.T) {
 		wantKind(t, err, errs.LimitReached)
 		for _, part := range []string{"262144", "12288", emoji} {
 			if err != nil && !strings.Contains(err.Error(), part) {
-				t.Errorf("the refusal does not tell %s: %v", part, err)
+				t.Errorf("the refusal does not name %s: %v", part, err)
 			}
 		}
 		wantKind(t, core.CreateVariant(ctx, account, images.Variant{ID: "public", Options: recipe(1, 1)}),
@@ -79,7 +79,7 @@ func TestURLsAreBounded(t *testing.T) {
 			t.Helper()
 			wantKind(t, err, errs.InvalidID)
 			if err != nil && !strings.Contains(err.Error(), "22 variants") {
-				t.Errorf("the refusal does not tell the variants: %v", err)
+				t.Errorf("the refusal does not name the variants: %v", err)
 			}
 		}
 		before, err := core.Account(ctx, account)

@@ -116,7 +116,7 @@ func TestKindsHaveNames(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range errs.Kinds() {
 		if k.String() == "" || seen[k.String()] {
-			t.Errorf("kind %d has no name of its own", k)
+			t.Errorf("kind %d has no unique name", k)
 		}
 		seen[k.String()] = true
 	}

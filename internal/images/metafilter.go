@@ -24,7 +24,7 @@ type MetaFilter struct {
 	values  []metaValue
 }
 
-// metaOperators are the operators, and the types that each takes; the first one unless it is named.
+// metaOperators are the operators with their types; the first one is the default.
 var metaOperators = map[string]struct {
 	compare string
 	kinds   []metaKind
@@ -39,7 +39,7 @@ var metaOperators = map[string]struct {
 
 // NewMetaFilter returns the condition that the value at a path, such as region.name, compares with
 // text as an operator says: eq and in (of strings unless :number or, for eq, :boolean follows), gt,
-// gte, lt and lte (of numbers). in takes several values between pipes. Invalid says what is wrong.
+// gte, lt and lte (of numbers). in takes several values, separated by pipes. Error: Invalid.
 func NewMetaFilter(path, operator, text string) (MetaFilter, error) {
 	f := MetaFilter{path: path}
 	refuse := func(reason string, args ...any) (MetaFilter, error) {
@@ -89,10 +89,10 @@ func NewMetaFilter(path, operator, text string) (MetaFilter, error) {
 	return f, nil
 }
 
-// jsonNumber is how JSON writes numbers: not how Go does, which has 0x10, 1_000 and Inf.
+// jsonNumber matches numbers of JSON, unlike Go's, which include 0x10, 1_000 and Inf.
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// parseMetaValue returns a value, and what is wrong with it, "" for nothing.
+// parseMetaValue returns a value, or the problem with it, "" for none.
 func parseMetaValue(kind metaKind, text string) (value metaValue, problem string) {
 	value.kind = kind
 	if len(text) > maxMetaBytes {
@@ -122,7 +122,7 @@ func parseMetaValue(kind metaKind, text string) (value metaValue, problem string
 // kind is the type of all values.
 func (f MetaFilter) kind() metaKind { return f.values[0].kind }
 
-// String is the same for the same condition, and differs for others.
+// String returns a canonical form of the condition.
 func (f MetaFilter) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", f.path, f.compare)
@@ -132,15 +132,15 @@ func (f MetaFilter) String() string {
 	return b.String()
 }
 
-// sortedFilters returns the filters in an order of their own: their order in a request means
-// nothing, and does not survive everywhere.
+// sortedFilters returns the filters in a canonical order: their order in a request has no meaning, and some
+// clients change it.
 func sortedFilters(filters []MetaFilter) []MetaFilter {
 	return slices.SortedFunc(slices.Values(filters), func(a, b MetaFilter) int {
 		return strings.Compare(a.String(), b.String())
 	})
 }
 
-// condition is SQL that compares the columns text and number, or what stands for the one of them
+// condition returns SQL that compares the columns text and number, or the expression instead of the one
 // that the kind of the filter uses.
 func (f MetaFilter) condition(s *statement, text, number string) string {
 	column := number
@@ -161,8 +161,8 @@ func (f MetaFilter) condition(s *statement, text, number string) string {
 	return column + ` ` + f.compare + ` ` + marks[0]
 }
 
-// of is SQL that tells whether the image of a key meets the condition. The subquery finds one row
-// or none by the primary key of image_meta, whatever the planner thinks.
+// of returns a SQL condition that the image of a key matches the filter. The subquery reads at most one row, by
+// the primary key of image_meta, independent of the planner.
 func (f MetaFilter) of(s *statement, key string) string {
 	value := func(column string) string {
 		return `(SELECT f.` + column + ` FROM image_meta f WHERE f.image = ` + key +

@@ -116,7 +116,7 @@ func lister(tb testing.TB, dsn string) *images.Service {
 	return core
 }
 
-// queries are lists of the images that fillImages makes. Each looks at so many rows for a page.
+// queries are lists of the images that fillImages makes, with the number of rows that a page scans.
 func queries(tb testing.TB) map[string]images.ListQuery {
 	meta := func(all ...condition) (q images.ListQuery) {
 		for _, c := range all {

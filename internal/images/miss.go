@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// missBurst is how many renditions a client's address may have made at once: so many seconds'
-	// worth of Config.MissRate.
+	// missBurst determines the burst of new renditions for a client's address: this time at
+	// Config.MissRate.
 	missBurst = 10 * time.Second
-	// missTime is how long a client waits for its turn. It bounds how many of its requests wait.
+	// missTime is the time that a client waits for its turn. It also limits its waiting requests.
 	missTime = 10 * time.Second
-	// missClients are the addresses that are counted at once.
+	// missClients is the number of addresses that are counted.
 	missClients = 100_000
 )
 
-// misses bound how often a client's address may have a rendition made, of which each costs a worker
-// and a place in the cache. nil: any number of times.
+// misses limits the new renditions of a client's address, because each needs a worker and space in the
+// cache. nil: no limit.
 type misses struct{ *limit.Rates }
 
 func newMisses(perSecond int) misses {
@@ -31,8 +31,7 @@ func newMisses(perSecond int) misses {
 	return misses{limit.NewRates(burst, missBurst, missClients)}
 }
 
-// take counts a miss of the client in ctx, and waits until its address may have it: RateLimited
-// when that takes too long, Aborted.
+// take counts a miss of the client in ctx, and waits for its turn. Errors: RateLimited after missTime, Aborted.
 func (m misses) take(ctx context.Context) error {
 	client := clientaddr.Of(ctx)
 	if m.Rates == nil || client == "" {

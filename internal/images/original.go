@@ -16,7 +16,7 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// An Original is the bytes as they came, and what is known of them.
+// An Original describes the uploaded bytes.
 type Original struct {
 	Blob          string // key in the blob store
 	Header        imagefile.Header
@@ -27,10 +27,10 @@ type Original struct {
 	Thumbhash     string // base64
 }
 
-// Animated reports whether the original moves.
+// Animated reports whether the original is an animation.
 func (o *Original) Animated() bool { return o.Header.Frames > 1 }
 
-// OpenOriginal opens an image's stored bytes, which the caller closes; ImageNotFound for a draft.
+// OpenOriginal opens an image's stored bytes, which the caller closes. Error: ImageNotFound for a draft.
 func (s *Service) OpenOriginal(
 	ctx context.Context, account, id string,
 ) (Image, *OriginalReader, error) {
@@ -54,13 +54,13 @@ func (s *Service) OpenOriginal(
 	return img, r, nil
 }
 
-// An OriginalReader reads the stored bytes of one original, from any position. One goroutine uses
-// it. A store behind a network is asked again after a seek, by the next Read.
+// An OriginalReader reads the stored bytes of one original, from any position. It is not
+// safe for concurrent use. After a seek the next Read sends a new request to a remote store.
 type OriginalReader struct {
 	open    func(from int64) (io.ReadCloser, error)
-	content io.ReadCloser // whose next byte is at opened; nil when it is closed
+	content io.ReadCloser // whose next byte is at opened; nil if closed
 	opened  int64
-	at      int64 // where the next Read begins
+	at      int64 // the position of the next Read
 	size    int64
 }
 
@@ -113,13 +113,13 @@ func (r *OriginalReader) Close() error {
 	return err
 }
 
-// originalsPage is the number of rows read at a time by what goes through all of them.
+// originalsPage is the number of rows that a scan of all originals reads at a time.
 const originalsPage = 1000
 
-// firstFew is the number of images that a report names; it counts all.
+// firstFew is the number of images that a report names; it counts all of them.
 const firstFew = 10
 
-// An originalRow is what the row of an image says of its bytes.
+// An originalRow holds the columns of an image about its original.
 type originalRow struct {
 	account, id string // of the image
 	blob        string // key in the blob store
@@ -165,11 +165,11 @@ func (s *Service) eachOriginal(ctx context.Context, fn func(originalRow) error) 
 	}
 }
 
-// errDamaged says that bytes are not what a row or a manifest says of them.
+// errDamaged says that bytes differ from the size or SHA-256 in a row or a manifest.
 var errDamaged = errors.New("damaged")
 
-// A checkedReader hands on bytes of which size and SHA-256 are known, and fails with errDamaged
-// where others would end. So what is copied through it is whole, or not there.
+// A checkedReader reads bytes of a known size and SHA-256, and returns errDamaged at the end of other
+// bytes. So a copy through it is complete and correct, or fails.
 type checkedReader struct {
 	r    io.Reader
 	size int64
@@ -197,11 +197,11 @@ func (c *checkedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// openChecked opens an original whose row is known; blob.ErrNotExist or errDamaged.
+// openChecked opens an original for comparison with its row. Errors: blob.ErrNotExist, errDamaged.
 func openChecked(
 	ctx context.Context, from blob.Store, o originalRow,
 ) (*checkedReader, io.Closer, error) {
-	// Not by Open alone: a file of another kind could make it wait.
+	// Stat first, because Open of a special file could block.
 	_, err := from.Stat(ctx, o.blob)
 	if errors.Is(err, blob.ErrNotExist) {
 		return nil, nil, err
@@ -221,8 +221,8 @@ func openChecked(
 	return newCheckedReader(r, o.size, o.sha256), r, nil
 }
 
-// copyOriginal copies an original and compares it with its row meanwhile; blob.ErrNotExist or
-// errDamaged when the source is at fault, and then nothing is copied.
+// copyOriginal copies an original and compares it with its row. Errors: blob.ErrNotExist or errDamaged if the
+// source is missing or damaged; then nothing is copied.
 func copyOriginal(ctx context.Context, from blob.Store, to *blob.Dir, o originalRow) error {
 	r, closer, err := openChecked(ctx, from, o)
 	if err != nil {
@@ -231,7 +231,7 @@ func copyOriginal(ctx context.Context, from blob.Store, to *blob.Dir, o original
 	return errors.Join(to.Copy(ctx, o.blob, r, o.size), closer.Close())
 }
 
-// verifyOriginal reports whether an original is what its row says.
+// verifyOriginal reports whether an original matches its row.
 func verifyOriginal(ctx context.Context, store blob.Store, o originalRow) (bool, error) {
 	r, closer, err := openChecked(ctx, store, o)
 	if err == nil {
@@ -244,7 +244,7 @@ func verifyOriginal(ctx context.Context, store blob.Store, o originalRow) (bool,
 	return err == nil, err
 }
 
-// damages are the originals that are missing or damaged: all are counted, the first few named.
+// damages collects missing and damaged originals: it counts all, and names the first few.
 type damages struct {
 	count int
 	first []string

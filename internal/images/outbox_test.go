@@ -12,7 +12,7 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// TestRetries walks through the whole life of a delivery that nobody takes.
+// TestRetries covers all attempts of a delivery that always fails.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -206,7 +206,7 @@ func TestPause(t *testing.T) {
 		for range 8 {
 			for _, d := range claim(t, core, dead) {
 				settle(t, core, images.Attempt{EventID: d.Event.ID, WebhookID: dead.ID,
-					Number: d.Attempt, Began: clock.now(), Error: "nobody is there"})
+					Number: d.Attempt, Began: clock.now(), Error: "no answer"})
 			}
 			seen, err := core.Webhook(t.Context(), account, dead.ID)
 			if err != nil || !seen.Paused.IsZero() {
@@ -217,15 +217,15 @@ func TestPause(t *testing.T) {
 		}
 		all := claim(t, core, dead)
 		settle(t, core, images.Attempt{EventID: all[0].Event.ID, WebhookID: dead.ID,
-			Number: all[0].Attempt, Began: clock.now(), Error: "nobody is there"})
+			Number: all[0].Attempt, Began: clock.now(), Error: "no answer"})
 		seen, err := core.Webhook(t.Context(), account, dead.ID)
 		if err != nil || seen.Paused.IsZero() || !strings.Contains(seen.PauseReason, "week") {
 			t.Fatalf("not paused after a week: %+v, %v", seen, err)
 		}
 
-		// What happened meanwhile waits, and comes when the receiver is back.
+		// Events of that time wait, and are sent when the receiver is back.
 		if all := claim(t, core, gone); len(all) != 0 {
-			t.Fatalf("a paused webhook was told of %q", types(all))
+			t.Fatalf("a paused webhook got %q", types(all))
 		}
 		if due, err := core.DueWebhooks(t.Context()); err != nil || len(due) != 0 {
 			t.Errorf("paused webhooks are due: %+v, %v", due, err)
@@ -296,7 +296,7 @@ func TestClaimsDoNotOverlap(t *testing.T) {
 	})
 }
 
-// TestASuspendedAccountIsNotTold: what it is owed waits until it is suspended no more.
+// TestASuspendedAccountIsNotTold: its pending deliveries wait until it is resumed.
 func TestASuspendedAccountIsNotTold(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -310,7 +310,7 @@ func TestASuspendedAccountIsNotTold(t *testing.T) {
 			if err != nil || (len(due) == 0) != suspended {
 				t.Errorf("suspended %t: due are %+v, %v", suspended, due, err)
 			}
-			// Who has begun to send before it was suspended gets no more.
+			// A sender that began before the suspension gets no further deliveries.
 			if all := claim(t, core, w); (len(all) == 0) != suspended {
 				t.Errorf("suspended %t: claimed %+v", suspended, all)
 			}
@@ -406,7 +406,7 @@ func TestEventsAreForgotten(t *testing.T) {
 		_, err = core.Stream(t.Context(), account, "laptop")
 		wantKind(t, err, errs.WebhookNotFound)
 		if counts, err := core.OutboxCounts(t.Context()); err != nil || counts.Pending != 1 {
-			t.Errorf("the outbox holds %+v, %v: what a forgotten stream was to be told is left", counts, err)
+			t.Errorf("the outbox holds %+v, %v: deliveries of a deleted stream are left", counts, err)
 		}
 	})
 }

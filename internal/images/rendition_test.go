@@ -47,7 +47,7 @@ func TestResolve(t *testing.T) {
 		waiting, _ := draft(t, core, images.NewDraft{})
 		_, err := core.Resolve(t.Context(), r.Account.Hash, waiting.ID, "public")
 		wantKind(t, err, errs.ImageNotFound)
-		_, err = core.Resolve(t.Context(), "nobody", img.ID, "public")
+		_, err = core.Resolve(t.Context(), "unknown", img.ID, "public")
 		wantKind(t, err, errs.AccountUnknown)
 		partly, err := core.Resolve(t.Context(), r.Account.Hash, img.ID, "none")
 		wantKind(t, err, errs.VariantNotFound)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// renditionCache keeps renditions on the local disk. When their bytes pass the budget, fairLRU says
-// which go first. It may lose anything at any time.
+// renditionCache stores renditions on the local disk. If their bytes exceed the budget, it evicts
+// renditions in the order of fairLRU. Any file may be missing at any time.
 type renditionCache struct {
 	dir    string
 	budget int64 // bytes
@@ -32,21 +32,21 @@ type renditionEntry struct {
 	name string // of the file
 	size int64
 	lru  *lruItem[*renditionEntry]
-	hot  *lruItem[*hotRendition] // nil when the bytes are not in memory
+	hot  *lruItem[*hotRendition] // nil if the bytes are not in memory
 }
 
-// A renditionOwner is whose a rendition is, and of which kind of variant: named or flexible.
+// A renditionOwner holds the account of a rendition, and the kind of its variant: named or flexible.
 type renditionOwner struct {
-	account string // a hash of the account's id; "" when it is not known
+	account string // a hash of the account's id; "" if not known
 	kind    int
 }
 
-// owner returns whose renditions of r are.
+// owner returns the owner of r's renditions.
 func (r Resolved) owner() renditionOwner {
 	return renditionOwner{hashHex(r.Account.ID)[:ownerLength], r.variantKind()}
 }
 
-// variantKind tells named variants from flexible ones.
+// variantKind distinguishes named variants from flexible ones.
 func (r Resolved) variantKind() int {
 	if r.Variant.ID == "" {
 		return flexible
@@ -54,14 +54,14 @@ func (r Resolved) variantKind() int {
 	return named
 }
 
-// onDisk is what the file takes of the disk, in bytes: whole blocks.
+// onDisk returns the disk space of the file, in bytes: whole blocks.
 func (e *renditionEntry) onDisk() int64 { return (e.size + 4095) &^ 4095 }
 
-// renditionKeyLength is that of 32 digits of the original, a dash and 24 of the recipe.
+// renditionKeyLength is the length of 32 digits of the original, a dash and 24 digits of the options.
 const renditionKeyLength = 32 + 1 + 24
 
 // The name of a rendition's file is its key, a dash, a letter for the kind of variant and a hash of
-// the account. Files of releases before have the key for a name: their account is not known.
+// the account. In earlier releases the name of a file is its key: its account is not known.
 const (
 	kindLetters = "nf"
 	ownerLength = 16
@@ -74,7 +74,7 @@ func fileName(key string, o renditionOwner) string {
 	return key + "-" + kindLetters[o.kind:o.kind+1] + o.account
 }
 
-// parseFileName returns what fileName made a name of; ok is false for a name of another form.
+// parseFileName is the reverse of fileName; ok is false for a name of another form.
 func parseFileName(name string) (key string, o renditionOwner, ok bool) {
 	if len(name) == renditionKeyLength {
 		return name, o, true
@@ -87,14 +87,14 @@ func parseFileName(name string) (key string, o renditionOwner, ok bool) {
 	return name[:renditionKeyLength], o, o.kind >= 0
 }
 
-// unfinished begins the names of renditions being made.
+// unfinished is the prefix of the names of unfinished renditions.
 const unfinished = "unfinished-"
 
 // renditionsDir is the cache's folder in that of a Service.
 const renditionsDir = "renditions"
 
-// renditionsHere is the cache of a Service that was started. Of another one it has no entries, but
-// can remove files: the server that has the folder takes them for dropped.
+// renditionsHere returns the cache of a started Service. For a Service that was not started it has no
+// entries, but can delete files: the server on the folder treats them as evicted.
 func (s *Service) renditionsHere() *renditionCache {
 	if s.renditions != nil {
 		return s.renditions
@@ -107,7 +107,7 @@ func newRenditionCache(dir string, budget int64) *renditionCache {
 		lru: newFairLRU[*renditionEntry](), hot: hotRenditions{newFairLRU[*hotRendition]()}}
 }
 
-// openRenditionCache makes the folder, or reads what an earlier run left in it.
+// openRenditionCache creates the folder, or reads the files of an earlier run.
 func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 	c := newRenditionCache(dir, budget)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -128,7 +128,7 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 		}
 		key, owner, ok := parseFileName(entry.Name())
 		if !ok || path != c.path(entry.Name()) {
-			return nil // none of ours
+			return nil // a foreign file
 		}
 		info, err := entry.Info()
 		if err == nil {
@@ -151,8 +151,8 @@ func openRenditionCache(dir string, budget int64) (*renditionCache, error) {
 // path returns the path of a file of that name.
 func (c *renditionCache) path(name string) string { return filepath.Join(c.dir, name[:2], name) }
 
-// open returns a rendition, asked for in a variant of that kind, and marks it as recent; its
-// Content is nil when there is none.
+// open returns a rendition, asked for in a variant of that kind, and marks it as recently used; its
+// Content is nil if the cache does not have it.
 func (c *renditionCache) open(key string, kind int) (Rendition, error) {
 	c.mu.Lock()
 	entry, ok := c.of[key]
@@ -167,24 +167,24 @@ func (c *renditionCache) open(key string, kind int) (Rendition, error) {
 		return found, nil
 	}
 	f, err := os.Open(c.path(entry.name))
-	if errors.Is(err, fs.ErrNotExist) { // dropped meanwhile, or removed by somebody else
+	if errors.Is(err, fs.ErrNotExist) { // evicted concurrently, or deleted by another program
 		c.drop(key)
 		return Rendition{}, nil
 	}
-	if err != nil { // out of descriptors, say: the file is as good as ever
+	if err != nil { // for example out of descriptors: the file is not damaged
 		return Rendition{}, fmt.Errorf("opening a rendition: %w", err)
 	}
 	if info, err := f.Stat(); err != nil || info.Size() != entry.size {
 		if err = errors.Join(err, f.Close()); err != nil {
 			return Rendition{}, fmt.Errorf("looking at a rendition: %w", err)
 		}
-		c.drop(key) // somebody damaged it, or it was made anew meanwhile: make it again
+		c.drop(key) // it is damaged, or was rendered again concurrently: render it again
 		return Rendition{}, nil
 	}
 	return c.heat(entry, f)
 }
 
-// heat keeps an entry's rendition at hand, unless it was dropped meanwhile, and returns it.
+// heat promotes an entry's rendition to memory, unless it was evicted concurrently, and returns it.
 func (c *renditionCache) heat(entry *renditionEntry, f *os.File) (found Rendition, err error) {
 	hot := &hotRendition{of: entry}
 	if entry.size <= hotSize {
@@ -206,13 +206,13 @@ func (c *renditionCache) heat(entry *renditionEntry, f *os.File) (found Renditio
 	return found, nil
 }
 
-// A newRendition is a file being made; keep or discard it.
+// A newRendition is an unfinished file; the caller must call keep or discard.
 type newRendition struct {
 	*os.File
 	cache *renditionCache
 }
 
-// create makes a file for a rendition, under a name that open never looks at.
+// create creates a file for a rendition, under a name that open never uses.
 func (c *renditionCache) create() (*newRendition, error) {
 	f, err := os.OpenFile(filepath.Join(c.dir, unfinished+newKey()),
 		os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -222,8 +222,8 @@ func (c *renditionCache) create() (*newRendition, error) {
 	return &newRendition{f, c}, nil
 }
 
-// keep puts the finished file into the cache. It is synced first: a power loss may take a
-// rendition, but must not leave half of one.
+// keep inserts the finished file into the cache. It syncs the file first: a power loss may lose a
+// rendition, but must not leave an incomplete one.
 func (n *newRendition) keep(key string, owner renditionOwner) error {
 	info, err := n.Stat()
 	if err == nil {
@@ -251,7 +251,7 @@ func (n *newRendition) keep(key string, owner renditionOwner) error {
 	return nil
 }
 
-// discard closes the file and removes it, unless it was kept.
+// discard closes the file and deletes it, unless it was kept.
 func (n *newRendition) discard() error {
 	err := os.Remove(n.Name())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -260,8 +260,8 @@ func (n *newRendition) discard() error {
 	return errors.Join(err, n.Close())
 }
 
-// add notes an entry as the most recent one, and returns the one that it replaces, nil for none.
-// The caller holds mu.
+// add inserts an entry as the most recently used one, and returns the entry that it replaces, or nil.
+// The caller has locked mu.
 func (c *renditionCache) add(e *renditionEntry, o renditionOwner) (before *renditionEntry) {
 	if before = c.of[e.key]; before != nil {
 		c.forget(before)
@@ -271,14 +271,14 @@ func (c *renditionCache) add(e *renditionEntry, o renditionOwner) (before *rendi
 	return before
 }
 
-// forget takes an entry out. The caller holds mu and removes the file.
+// forget removes an entry. The caller has locked mu and deletes the file.
 func (c *renditionCache) forget(entry *renditionEntry) {
 	c.hot.forget(entry)
 	c.lru.remove(entry.lru)
 	delete(c.of, entry.key)
 }
 
-// drop forgets an entry and removes its file.
+// drop removes an entry and deletes its file.
 func (c *renditionCache) drop(key string) {
 	c.mu.Lock()
 	entry := c.of[key]
@@ -287,12 +287,12 @@ func (c *renditionCache) drop(key string) {
 	}
 	c.mu.Unlock()
 	if entry != nil {
-		// A file that cannot be removed is found again at the next start.
+		// The next start finds a file that cannot be deleted.
 		_ = os.Remove(c.path(entry.name))
 	}
 }
 
-// shrink drops renditions until they made bytes of room, and returns how many bytes that were.
+// shrink evicts renditions of at least bytes bytes, and returns their bytes.
 func (c *renditionCache) shrink(bytes int64) (freed int64) {
 	for freed < bytes {
 		c.mu.Lock()
@@ -310,7 +310,7 @@ func (c *renditionCache) shrink(bytes int64) (freed int64) {
 	return freed
 }
 
-// hotOf returns the keys at hand that begin with prefix.
+// hotOf returns the keys in memory that begin with prefix.
 func (c *renditionCache) hotOf(prefix string) (keys []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -322,8 +322,8 @@ func (c *renditionCache) hotOf(prefix string) (keys []string) {
 	return keys
 }
 
-// removeOf removes the renditions whose keys begin with prefix, and returns how many there were on
-// the disk. Another process may have removed their files: what is at hand of them goes too.
+// removeOf deletes the renditions whose keys begin with prefix, and returns their number on the disk.
+// Another process may have deleted their files: removeOf also removes them from memory.
 func (c *renditionCache) removeOf(prefix string) (removed int, err error) {
 	entries, err := os.ReadDir(filepath.Dir(c.path(prefix)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -332,7 +332,7 @@ func (c *renditionCache) removeOf(prefix string) (removed int, err error) {
 	for _, entry := range entries {
 		if key, _, ok := parseFileName(entry.Name()); ok && strings.HasPrefix(key, prefix) {
 			c.drop(key)
-			_ = os.Remove(c.path(entry.Name())) // one that another process has made, too
+			_ = os.Remove(c.path(entry.Name())) // also one that another process has written
 			removed++
 		}
 	}

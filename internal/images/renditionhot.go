@@ -9,22 +9,21 @@ import (
 )
 
 const (
-	// hotSize is the size of the largest rendition that is kept in memory, in bytes. To copy a
-	// larger one to a connection costs more than to have the system send it out of its file.
+	// hotSize is the size of the largest rendition in memory, in bytes. Copying a larger one to a
+	// connection costs more than sendfile from its file.
 	hotSize = 64 << 10
-	// hotBudget bounds the bytes of all that are, with what keeping one takes besides.
+	// hotBudget limits the bytes of all of them, including the overhead of each.
 	hotBudget   = 16 << 20
 	hotOverhead = 512
-	// hotFiles bounds the larger ones, of which the file is kept open. It counts in the same
-	// budget, at so much each.
+	// hotFiles limits the larger ones, whose files stay open. Each counts as a fixed size in the same
+	// budget.
 	hotFiles    = 256
 	hotFileCost = hotBudget / hotFiles
 )
 
-// hotRenditions keeps what was lately asked for at hand: the bytes of small renditions, the open
-// files of large ones. They belong to the entries of the cache and go with them: what was dropped
-// is not served out of memory either. fairLRU says which go first. The cache's mu
-// guards it.
+// hotRenditions is the memory tier of the cache: the bytes of small renditions, and the open files of
+// large ones. They belong to the entries of the cache and are removed with them, so an evicted
+// rendition is not served from memory either. Evictions follow fairLRU. The cache's mu guards it.
 type hotRenditions struct{ lru *fairLRU[*hotRendition] }
 
 type hotRendition struct {
@@ -40,7 +39,7 @@ func (h *hotRendition) cost() int64 {
 	return int64(cap(h.data)) + hotOverhead
 }
 
-// use returns an entry's rendition and marks it as recent; its Content is nil when it is not here.
+// use returns an entry's rendition and marks it as recently used; its Content is nil if it is not in memory.
 func (h *hotRenditions) use(e *renditionEntry, kind int) Rendition {
 	if e.hot == nil {
 		return Rendition{}
@@ -74,7 +73,7 @@ func (h *hotRenditions) forget(e *renditionEntry) {
 	}
 }
 
-// inMemory is a rendition whose bytes are in memory.
+// inMemory returns a rendition with bytes in memory.
 func inMemory(data []byte) Rendition {
 	content := memoryContent{bytes.NewReader(data)}
 	return Rendition{Size: int64(len(data)), Bytes: data, Content: content}
@@ -91,15 +90,14 @@ func readAndClose(f *os.File, size int64) ([]byte, error) {
 	return data, errors.Join(err, f.Close())
 }
 
-// A sharedFile is an open file that is closed when the last of its users has left it. Whoever makes
-// it is the first.
+// A sharedFile is an open file that is closed when its last user has closed it. Its creator is the first user.
 type sharedFile struct {
 	file  *os.File
 	mu    sync.Mutex
 	users int
 }
 
-// use returns the rendition that is the first size bytes of the file. The caller is a user himself.
+// use returns the rendition of the first size bytes of the file. The caller must be a user of the file.
 func (s *sharedFile) use(size int64) Rendition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +122,7 @@ type fileContent struct {
 	once  sync.Once
 }
 
-// Close leaves the file. Only the first one does.
+// Close leaves the file. Further calls do nothing.
 func (c *fileContent) Close() (err error) {
 	c.once.Do(func() { err = c.leave() })
 	return err

@@ -11,9 +11,8 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// TestReplaysAreBounded asks again and again for all that was ever sent: an account gets so many in
-// an hour, those of the oldest events first, and is then told when to come again. Another account
-// has a bound of its own.
+// TestReplaysAreBounded replays everything repeatedly: an account gets a limited number in an hour,
+// those of the oldest events first, and then a Retry-After. Another account has a separate limit.
 func TestReplaysAreBounded(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {

@@ -14,26 +14,26 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// restoringFile is the database of a data folder that is not restored yet: a server does not know
-// it, and makes no installation beside it, since the originals are marked as another's.
+// restoringFile is the database of a data folder during a restore. A server does not use it, and does
+// not create an installation beside it, because the originals are marked as another installation's.
 const restoringFile = "restoring.db"
 
-// RestoreOptions say where a backup goes to.
+// RestoreOptions are the targets of a restore.
 type RestoreOptions struct {
-	Dir         string // data folder, with nothing in it but its lock
-	Blobs       string // folder of the originals, empty or not there yet
-	DropDamaged bool   // leave out images whose original is damaged, in place of stopping
+	Dir         string // data folder, empty except its lock
+	Blobs       string // folder of the originals, empty or missing
+	DropDamaged bool   // leave out images whose original is damaged, instead of an error
 }
 
-// RestoreReport is what was restored.
+// RestoreReport is the result of a restore.
 type RestoreReport struct {
-	Taken   time.Time // moment of the backup's snapshot
+	Taken   time.Time // time of the backup's snapshot
 	Images  int
 	Bytes   int64  // of their originals
 	Dropped string // the images left out, a line each; "" for none
 }
 
-// CheckTarget refuses to restore over anything.
+// CheckTarget refuses targets that are not empty.
 func (b *Backup) CheckTarget(o RestoreOptions) error {
 	const why = "a backup is restored to an empty folder or a new one"
 	for _, dir := range []string{o.Dir, o.Blobs} {
@@ -44,9 +44,9 @@ func (b *Backup) CheckTarget(o RestoreOptions) error {
 	return errors.Join(wantEmpty(o.Dir, why, LockFile), wantEmpty(o.Blobs, why))
 }
 
-// Restore makes a data folder of the backup. All that is copied is compared with its size and
-// SHA-256 on the way. The database is put in place last, so a server starts on the folder when all
-// of it is there, and not before. The caller has the folder's lock.
+// Restore makes a data folder of the backup. It compares each copied file with its size and SHA-256. It
+// renames the database last, so a server can start on the folder only when it is complete. The caller
+// has the folder's lock.
 func (b *Backup) Restore(
 	ctx context.Context, o RestoreOptions,
 ) (report RestoreReport, err error) {
@@ -67,7 +67,7 @@ func (b *Backup) Restore(
 	if err := b.restoreOriginals(ctx, o, &report); err != nil {
 		return report, err
 	}
-	// Closed well, the database is one file.
+	// After a clean close the database is one file.
 	if _, err := root.Lstat(restoringFile + "-wal"); !errors.Is(err, fs.ErrNotExist) {
 		return report, fmt.Errorf("the restored database was not closed: it has a log still (%w)", err)
 	}
@@ -91,7 +91,7 @@ func (b *Backup) restoreFile(f stateFile, to *os.Root) error {
 	return errors.Join(err, from.Close())
 }
 
-// restoreOriginals restores what the rows name.
+// restoreOriginals restores the originals in the rows.
 func (b *Backup) restoreOriginals(
 	ctx context.Context, o RestoreOptions, report *RestoreReport,
 ) (err error) {
@@ -100,7 +100,7 @@ func (b *Backup) restoreOriginals(
 		return fmt.Errorf("opening the restored database: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	// Before any statement writes: who made the backup may have planted a trigger.
+	// Before any statement writes, because the backup may contain a malicious trigger.
 	if err := checkSchema(ctx, db, o.Dir); err != nil {
 		return fmt.Errorf("the backup is not trusted: %w", err)
 	}
@@ -120,7 +120,7 @@ func (b *Backup) restoreOriginals(
 	if err != nil {
 		return err
 	}
-	// First, so that a new database is refused beside what is not restored yet.
+	// First, so that a server refuses a new database beside an incomplete restore.
 	if err := mark(ctx, to, id); err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (s *Service) restoreTo(
 		case errors.Is(err, blob.ErrNotExist), errors.Is(err, errDamaged):
 			damaged.add(original, err)
 			if !o.DropDamaged {
-				return nil // all of them are to be named
+				return nil // to name all of them
 			}
 			_, err = s.deleteRow(ctx, original.account, original.id, false)
 		case err == nil:

@@ -2,27 +2,27 @@ package images
 
 import "calotype/internal/limit"
 
-// The sizes of what a node shares among its accounts, besides Config.SpoolBytes.
+// The sizes of the pools that a node's accounts share, besides Config.SpoolBytes.
 const (
-	bodiesAtOnce  = 1024 // being received
+	bodiesAtOnce  = 1024 // in progress
 	bodiesWaiting = 4000 // for another body of the same ticket
 	fetchesAtOnce = 32   // from URLs
 	waitersAtOnce = 1000 // for drafts to become images
 	draftsWaiting = 4000 // for a transaction
-	makingsAtOnce = 1024 // makers of renditions, at work or waiting for a worker
+	makingsAtOnce = 1024 // renderings, running or waiting for a worker
 	replaysAtOnce = 8
 )
 
 // shares are the pools that the accounts of a node share. The first key is the account.
 type shares struct {
-	spool   *limit.Pool // bytes of bodies being received; by account and image
-	fetched *limit.Pool // bytes of originals of a remote store, to be rendered; by account
-	bodies  *limit.Pool // bodies being received; by account
+	spool   *limit.Pool // bytes of uploads in progress; by account and image
+	fetched *limit.Pool // bytes of originals of a remote store, fetched for rendering; by account
+	bodies  *limit.Pool // uploads in progress; by account
 	tickets *limit.Pool // of these, bodies for one-time URLs; by account and image
-	fetches *limit.Pool // pictures being fetched from URLs; by account
+	fetches *limit.Pool // fetches from URLs; by account
 	waits   *limit.Pool // requests that wait for a draft; by account
 	drafts  *limit.Pool // drafts that wait for a transaction; by account
-	makings *limit.Pool // renditions being made; by account
+	makings *limit.Pool // renderings; by account
 	replays *limit.Pool // replays of deliveries; by account
 }
 
@@ -33,7 +33,7 @@ func newShares(spoolBytes int64) shares {
 	return shares{
 		spool: limit.New(limit.Config{Name: "spool", Size: spoolBytes,
 			Shares: []limit.Share{limit.Half, limit.Half}}),
-		// Apart from the spool, so that renditions cannot starve uploads.
+		// Separate from the spool, so that renditions cannot starve uploads.
 		fetched: half("fetched_originals", spoolBytes/4),
 		bodies:  half("bodies", bodiesAtOnce),
 		tickets: limit.New(limit.Config{Name: "ticket_bodies",

@@ -12,20 +12,20 @@ import (
 	"calotype/internal/limit"
 )
 
-// spoolStep is by how many bytes a file of the spool reserves what comes.
+// spoolStep is the step in which a file of the spool reserves received bytes.
 const spoolStep = 256 << 10
 
-// LeastSpool returns what Config.SpoolBytes must be at least: a body for a one-time URL gets a
-// quarter of the spool, when nothing else is received.
+// LeastSpool returns the minimum of Config.SpoolBytes: without other uploads, a body for a one-time URL
+// gets a quarter of the spool.
 func LeastSpool(maxUploadBytes int64) int64 { return 4 * maxUploadBytes }
 
-// A spool is the folder for bytes on their way: bodies being received, originals fetched from a
-// remote blob store. A file reserves bytes as they come, so one that promises much and sends little
-// holds little. The pool bounds what all files hold together, and what each account holds of it.
+// A spool is the folder for uploads in progress and for originals that are fetched from a remote blob
+// store. A file reserves received bytes only, so a client that declares a large size and sends little
+// reserves little. The pool limits the reservations of all files together, and of each account.
 type spool struct {
 	dir       string
 	pool      *limit.Pool
-	unwritten atomic.Int64 // bytes that are reserved and that the disk does not count yet
+	unwritten atomic.Int64 // reserved bytes that are not written to the disk yet
 }
 
 // A spoolFile is a file in the spool, made with its first byte; Close removes it, unless it was
@@ -36,12 +36,12 @@ type spoolFile struct {
 	spool    *spool
 	keys     []string
 	lease    *limit.Lease // nil before the first byte
-	expected int64        // bytes that the file has in the end, as far as is known
+	expected int64        // final size of the file in bytes, as far as known
 	reserved int64
 	written  int64
 }
 
-// openSpool makes or empties the folder: what a crash left there was never acknowledged.
+// openSpool creates or empties the folder: files that a crash left there were never acknowledged.
 func openSpool(dir string, pool *limit.Pool) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the spool: %w", err)
@@ -58,7 +58,7 @@ func openSpool(dir string, pool *limit.Pool) (*spool, error) {
 	return &spool{dir: dir, pool: pool}, nil
 }
 
-// admits refuses a file of so many bytes that would not fit now, and reserves nothing.
+// admits returns an error if a file of bytes bytes would not fit now. It reserves nothing.
 func (s *Service) admits(sp *spool, bytes int64, keys ...string) error {
 	lease, err := sp.pool.TryAcquire(bytes, keys...)
 	if err != nil {

@@ -92,7 +92,7 @@ func wantBusy(t *testing.T, err error) {
 	t.Helper()
 	wantKind(t, err, errs.Busy)
 	if errs.AsError(err).RetryAfter == 0 {
-		t.Error("the client is not told when to come again")
+		t.Error("the client gets no Retry-After")
 	}
 }
 
@@ -160,8 +160,8 @@ func TestAccountsShareTheSpool(t *testing.T) {
 	}
 }
 
-// TestAFullSpoolIsNoRefusal: a body for which there is no room any more is sent away, and its ticket
-// does not suffer. Other tickets of the account still get in.
+// TestAFullSpoolIsNoRefusal: a body that no longer fits gets Busy, which does not count for its ticket. Other
+// tickets of the account are still accepted.
 func TestAFullSpoolIsNoRefusal(t *testing.T) {
 	t.Parallel()
 	const maxUpload = 8 << 20

@@ -12,7 +12,7 @@ import (
 type Stats struct {
 	Accepted int64               // uploads that were answered with an image, repeats included
 	Repeats  int64               // of these, answers given again to the same Idempotency-Key
-	Refused  map[errs.Kind]int64 // uploads that were not, by what they were told
+	Refused  map[errs.Kind]int64 // refused uploads, by the kind of the refusal
 
 	CacheHits, CacheMisses, CacheEvictions int64
 	CacheFiles                             int64
@@ -22,7 +22,7 @@ type Stats struct {
 	DiskFree, DiskSize, DiskReserve int64 // of the file system that holds Dir
 }
 
-// The stages that a Service tells its Timer of, beside those of the render.Pool.
+// The stages for which a Service calls its Timer, in addition to those of the render.Pool.
 const (
 	StageSpool  = "spool"  // an upload's body comes in
 	StageStore  = "store"  // its original goes into the blob store
@@ -31,7 +31,7 @@ const (
 	StageKeep   = "keep"   // it goes into the cache
 )
 
-// counters are what Stats tells of the past.
+// counters are the counters in Stats.
 type counters struct {
 	accepted, repeats atomic.Int64
 	refused           [errs.KindCount]atomic.Int64
@@ -47,8 +47,8 @@ func (c *counters) looked(hit bool) {
 	}
 }
 
-// CountUpload counts an upload by its end: err is what the client is told, nil for an image. The
-// surfaces call it, since much is refused before an Upload begins.
+// CountUpload counts an upload by its result: err is the client's refusal, nil for an image. The surfaces call
+// it, because many uploads are refused before an Upload begins.
 func (s *Service) CountUpload(err error) {
 	if err == nil {
 		s.counters.accepted.Add(1)
@@ -82,14 +82,14 @@ func (s *Service) Stats() (Stats, error) {
 // TicketCounts are the tickets of all accounts by state, each at most MaxCounted.
 type TicketCounts struct {
 	Open    int64 // wait for an upload
-	Refused int64 // dead, since they were refused too often
+	Refused int64 // invalid after too many refusals
 	Expired int64 // not deleted yet
 }
 
-// MaxCounted is where the counting of tickets stops: it is done often, and beside the work.
+// MaxCounted limits the counting of tickets, which is done often.
 const MaxCounted = 100_000
 
-// TicketCounts reads how many tickets there are.
+// TicketCounts reads the numbers of tickets.
 func (s *Service) TicketCounts(ctx context.Context) (TicketCounts, error) {
 	var c TicketCounts
 	now := sqldb.Micros(s.Now())

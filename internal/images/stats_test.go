@@ -139,16 +139,16 @@ func TestCacheStats(t *testing.T) {
 	want(2, 4, 2, 2)
 }
 
-// TestStagesAreTimed: the core tells of what it does beside the pool.
+// TestStagesAreTimed: the core reports the stages beside the pool's.
 func TestStagesAreTimed(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	var told []string
+	var got []string
 	core := imagestest.Open(t, images.Config{
 		Timer: func(lane, stage string, _ time.Duration) {
 			mu.Lock()
 			defer mu.Unlock()
-			told = append(told, lane+" "+stage)
+			got = append(got, lane+" "+stage)
 		},
 	}, filepath.Join(t.TempDir(), "calotype.db"))
 	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
@@ -176,7 +176,7 @@ func TestStagesAreTimed(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if !slices.Equal(told, want) {
-		t.Errorf("told %q, want %q", told, want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

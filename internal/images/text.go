@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// The rules on text that clients choose. PostgreSQL could not hold more.
+// The rules for text from clients. PostgreSQL could not store other text.
 
 const (
 	maxIDRunes       = 1024
@@ -24,18 +24,18 @@ const (
 
 var uuidShape = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
-// ReservedSegments begin the paths that the API keeps for itself.
+// ReservedSegments are the first segments of paths that the API reserves.
 var ReservedSegments = []string{"stats", "keys", "variants", "config", "batch_token",
 	"direct_upload"}
 
-// foreignExtensions are refused at the end of a custom id: a cache or a browser could take the
-// delivered picture for something else.
+// foreignExtensions are refused at the end of a custom id: a cache or a browser could treat the
+// delivered picture as another type.
 var foreignExtensions = strings.Fields(`asp aspx bat bin bz2 cgi class cmd com css csv dll dmg doc
 	docx eot exe gz hta htm html jar js json jsp jspx mht mhtml mjs mkv mov mp3 mp4 mpeg msi ogg otf
 	pdf phar php phtml pl ppt pptx ps1 py rar rb rtf sh shtml sql sqlite svg svgz swf tar tgz ttf txt
 	vbs wasm wav webm woff woff2 wsf xht xhtml xls xlsx xml xsl xslt yaml yml zip 7z`)
 
-// checkCustomID refuses the id that a client chose with the reason.
+// checkCustomID returns the reason why a client's id is not valid.
 func checkCustomID(id string) error {
 	if uuidShape.MatchString(id) {
 		return refusedID("Must not be UUID")
@@ -48,7 +48,7 @@ func checkCustomID(id string) error {
 	return checkID(id)
 }
 
-// checkID refuses an id that no path could name, whoever chose it.
+// checkID refuses an id that no path could name, generated or custom.
 func checkID(id string) error {
 	switch {
 	case !plainText(id):
@@ -73,7 +73,7 @@ func checkID(id string) error {
 	return nil
 }
 
-// EscapedBytes returns the bytes of an id as it stands in a URL, with its slashes bare.
+// EscapedBytes returns the length of an id in a URL, with slashes not escaped.
 func EscapedBytes(id string) int {
 	return len(url.PathEscape(id)) - strings.Count(id, "/")*(len("%2F")-len("/"))
 }
@@ -134,8 +134,8 @@ func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
 	return compact.Bytes(), nil
 }
 
-// unescaped writes the strings of compact JSON without escapes where none are needed: some clients
-// send every character beyond ASCII as six bytes.
+// unescaped writes the strings of compact JSON without unneeded escapes: some clients send every
+// character beyond ASCII as six bytes.
 func unescaped(compact []byte) (out bytes.Buffer, err error) {
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -181,15 +181,15 @@ func hasControls(value any) bool {
 	return false
 }
 
-// plainLines reports whether s is plain text, or lines of it. Line breaks and tabs are let pass in
-// metadata: a description of several lines is common and hurts nobody.
+// plainLines reports whether s is plain text, or lines of it. Line breaks and tabs are allowed in
+// metadata, because descriptions of several lines are common and harmless.
 func plainLines(s string) bool {
 	return plainText(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(s))
 }
 
-// cleanFilename keeps of a declared file name what may be stored: folders and name, in UTF-8, without
-// control and bidirectional formatting characters, 255 bytes at most. A path with backslashes is one
-// of the client's own disk, of which only the name stays. No segment leads upwards.
+// cleanFilename returns the part of a declared file name that may be stored: folders and name, in
+// UTF-8, without control and bidirectional formatting characters, 255 bytes at most. Of a path with
+// backslashes, which is one of the client's disk, only the name is kept. No segment is "..".
 func cleanFilename(name string) string {
 	name = name[strings.LastIndexByte(name, '\\')+1:]
 	name = strings.Map(func(r rune) rune {
@@ -209,7 +209,7 @@ func cleanFilename(name string) string {
 	return withoutDots(name[:cut])
 }
 
-// withoutDots drops the segments of a path that are empty or dots only.
+// withoutDots removes the segments of a path that are empty or dots only.
 func withoutDots(path string) string {
 	return strings.Join(slices.DeleteFunc(strings.Split(path, "/"), func(segment string) bool {
 		return strings.Trim(segment, ".") == ""

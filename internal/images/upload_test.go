@@ -60,7 +60,7 @@ func TestOneOf64RacingBodiesWins(t *testing.T) {
 		close(start)
 		wait.Wait()
 		if len(won) != 1 || used != racers-1 {
-			t.Fatalf("%d racers won and %d were told that it is used, want 1 and %d", len(won), used, racers-1)
+			t.Fatalf("%d racers won and %d got TicketUsed, want 1 and %d", len(won), used, racers-1)
 		}
 		if !bytes.Equal(stored(t, core, made.ID), won[0]) {
 			t.Error("the stored bytes are not the winner's")
@@ -188,8 +188,8 @@ func TestRacingRepeats(t *testing.T) {
 	})
 }
 
-// TestADeleteDuringAnUpload cancels drafts while their bodies come: either the image was there to
-// be deleted or the upload is told, and no original is left.
+// TestADeleteDuringAnUpload cancels drafts during their uploads: either the image is deleted or the upload is
+// refused, and no original is left.
 func TestADeleteDuringAnUpload(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -234,7 +234,7 @@ func TestNearTheReserveUploadsAreRefused(t *testing.T) {
 	}
 }
 
-// TestFourBodiesAtOnce holds four bodies open: the fifth waits unread, and is let in or told.
+// TestFourBodiesAtOnce holds four bodies open: the fifth waits unread, and is then admitted or refused.
 func TestFourBodiesAtOnce(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)

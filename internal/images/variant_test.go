@@ -50,7 +50,7 @@ func TestVariants(t *testing.T) {
 		if err != nil || len(all) != 4 || all[1] != hero || all[3].ID != "public" {
 			t.Errorf("the variants are %+v, %v", all, err)
 		}
-		// What a change does not name stays, but for the recipe, which is replaced whole.
+		// Fields that a change does not name are unchanged, except the options, which are replaced completely.
 		got, err := core.ChangeVariant(ctx, account, "Hero9",
 			images.VariantChange{Options: recipe(0, 7)})
 		want := images.Variant{ID: "Hero9", Options: recipe(0, 7), NeverRequireSignedURLs: true}

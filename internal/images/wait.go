@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// MaxWait bounds how long WaitImage waits.
+	// MaxWait limits the wait of WaitImage.
 	MaxWait = time.Minute
 
 	waitPoll     = time.Second
-	waitPollTime = 10 * time.Second // for one poll to be answered
+	waitPollTime = 10 * time.Second // limit of one poll
 )
 
-// WaitImage returns an image as soon as it is a draft no more, or as the draft that it still is
-// after a time, or when the server ends. ImageNotFound when there is none, or no more; Busy when
-// too many wait; Aborted when ctx ends.
+// WaitImage returns an image as soon as the draft has become one. After a time, or at the end of the server,
+// it returns the draft. Errors: ImageNotFound, also if it is deleted during the wait; Busy if too many calls
+// wait; Aborted if ctx ends.
 func (s *Service) WaitImage(
 	ctx context.Context, account, id string, atMost time.Duration,
 ) (Image, error) {
@@ -37,7 +37,7 @@ func (s *Service) WaitImage(
 	}
 	defer lease.Release()
 	done := s.waits.enter(s, img.Key)
-	if done == nil { // the server ends
+	if done == nil { // the server is shutting down
 		return img, nil
 	}
 	defer s.waits.leave(img.Key, done)
@@ -49,7 +49,7 @@ func (s *Service) WaitImage(
 	case <-ctx.Done():
 		return Image{}, errs.Errorf(errs.Aborted, "The request was aborted by the client")
 	}
-	// By its key: an edit may have given it another id meanwhile.
+	// By its key: an edit may have given it another id.
 	img, err = s.imageOfKey(ctx, img.Key)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = errs.Errorf(errs.ImageNotFound, "Image not found")
@@ -57,8 +57,8 @@ func (s *Service) WaitImage(
 	return img, err
 }
 
-// waits are those who wait for drafts. While there are any, one goroutine asks the database once a
-// second about all of them.
+// waits holds the calls that wait for drafts. While there are any, one goroutine reads the drafts from
+// the database once a second.
 type waits struct {
 	mu      sync.Mutex
 	closed  bool
@@ -68,12 +68,12 @@ type waits struct {
 }
 
 type waited struct {
-	done   chan struct{} // closed when it is a draft no more, or the server ends
+	done   chan struct{} // closed when it is no longer a draft, or the server shuts down
 	askers int
 }
 
-// enter joins those who wait for a draft. The caller must leave with what it got, which is nil when
-// nobody waits any more.
+// enter adds a call that waits for a draft. The caller must call leave with the result, which is nil when
+// ended: no upload waits for the ticket.
 func (w *waits) enter(s *Service, key string) (done chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -97,7 +97,7 @@ func (w *waits) enter(s *Service, key string) (done chan struct{}) {
 func (w *waits) leave(key string, done chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// Else it is done with, and others may wait under the same key again.
+	// Otherwise the wait has ended, and later calls may wait for the same key.
 	if at := w.of[key]; at != nil && at.done == done {
 		if at.askers--; at.askers == 0 {
 			delete(w.of, key)
@@ -105,7 +105,7 @@ func (w *waits) leave(key string, done chan struct{}) {
 	}
 }
 
-// close sends all who wait away, and lets nobody in any more.
+// close ends all waits, and refuses new ones.
 func (w *waits) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -115,13 +115,13 @@ func (w *waits) close() {
 	}
 }
 
-// end wakes those who wait for a draft. The caller holds the lock.
+// end ends the waits for a draft. The caller has locked mu.
 func (w *waits) end(key string) {
 	close(w.of[key].done)
 	delete(w.of, key)
 }
 
-// poll asks until nobody waits any more.
+// poll reads the drafts until no call waits.
 func (w *waits) poll(s *Service) {
 	tick := time.NewTicker(waitPoll)
 	defer tick.Stop()
@@ -136,8 +136,8 @@ func (w *waits) poll(s *Service) {
 		}
 		drafts, err := s.stillDrafts(keys)
 		if err != nil {
-			// Those who wait will meet it themselves, if it lasts.
-			s.Log.Warn("asking for drafts that are waited for", "err", err)
+			// The waiting calls get the error themselves if it lasts.
+			s.Log.Warn("reading the awaited drafts failed", "err", err)
 			continue
 		}
 		w.mu.Lock()
@@ -150,7 +150,7 @@ func (w *waits) poll(s *Service) {
 	}
 }
 
-// keys returns what is waited for. When that is nothing, polling is over.
+// keys returns the awaited keys. Without any, it ends the polling.
 func (w *waits) keys() (keys []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -164,7 +164,7 @@ func (w *waits) keys() (keys []string) {
 	return keys
 }
 
-// stillDrafts returns which of the keys are drafts.
+// stillDrafts returns the keys that are still drafts.
 func (s *Service) stillDrafts(keys []string) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(s.closing, waitPollTime)
 	defer cancel()

@@ -145,8 +145,8 @@ func TestWaitersAreBounded(t *testing.T) {
 	}
 }
 
-// TestWaitFollowsAnotherID: who waits for a draft gets the image that it became, though an edit has
-// given it another id meanwhile.
+// TestWaitFollowsAnotherID: a request that waits for a draft gets its image, although an edit has given
+// it another id.
 func TestWaitFollowsAnotherID(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {

@@ -75,7 +75,7 @@ func TestWebhooks(t *testing.T) {
 			t.Errorf("changed without its test: %+v, %v", now, err)
 		}
 
-		// Nobody of another account reaches it.
+		// Other accounts cannot access it.
 		other := strings.Repeat("a", 32)
 		_, err = core.Webhook(ctx, other, w.ID)
 		wantKind(t, err, errs.WebhookNotFound)
@@ -91,7 +91,7 @@ func TestWebhooks(t *testing.T) {
 		wantKind(t, core.DeleteWebhook(ctx, account, w.ID), errs.WebhookNotFound)
 		left, err := core.NotificationPolicy(ctx, account, p.ID)
 		if err != nil || len(left.Webhooks) != 0 {
-			t.Errorf("the policy tells %+v, %v", left, err)
+			t.Errorf("the policy has %+v, %v", left, err)
 		}
 		if _, err = core.ChangeNotificationPolicy(ctx, account, p.ID,
 			images.PolicyChange{Name: ptr("q")}); err != nil {
@@ -121,7 +121,7 @@ func TestWebhookRules(t *testing.T) {
 		}
 	}
 	_, err := core.CreateNotificationPolicy(t.Context(), account, images.PolicyChange{
-		Name: ptr("n"), Webhooks: &[]string{"nobody"}})
+		Name: ptr("n"), Webhooks: &[]string{"unknown"}})
 	wantKind(t, err, errs.Invalid)
 	_, err = core.CreateNotificationPolicy(t.Context(), account, images.PolicyChange{Name: ptr("n")})
 	wantKind(t, err, errs.Invalid)
@@ -199,7 +199,7 @@ func TestAStreamIsOpenedOnce(t *testing.T) {
 		if slices.Sort(ids); len(slices.Compact(ids)) != 1 {
 			t.Errorf("opened %v", ids)
 		}
-		// A stream needs no policy, gets everything, and is none of the webhooks.
+		// A stream needs no policy, gets all events, and is not listed as a webhook.
 		w, err := core.Stream(t.Context(), account, "laptop")
 		if err != nil {
 			t.Fatal(err)

@@ -24,8 +24,8 @@ func signingKeyOf(b byte) string {
 // webhookTo is a change that leads to a URL.
 func webhookTo(url string) images.WebhookChange { return images.WebhookChange{URL: &url} }
 
-// TestEnsureWebhookAtOnce: nodes that start at the same time, each with a database handle of its
-// own, make one webhook and one policy between them, and one of them says that it is new.
+// TestEnsureWebhookAtOnce: nodes that start concurrently, each with a separate database handle, create
+// one webhook and one policy together, and one of them reports it as new.
 func TestEnsureWebhookAtOnce(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
@@ -124,7 +124,7 @@ func TestEnsureWebhookAgain(t *testing.T) {
 			w := ensure("http://b.example/", key, nil)
 			if w.URL != "http://b.example/" || w.Secret != "" ||
 				!slices.Equal(w.SigningKeys, []string{key, first.SigningKeys[0]}) {
-				t.Errorf("with a key of its own: %+v", w)
+				t.Errorf("with a separate key: %+v", w)
 			}
 		}
 		if w := ensure("http://b.example/", "", nil); w.SigningKeys[0] != key {

@@ -1,5 +1,5 @@
 -- +goose Up
--- Whom to tell. A webhook is posted to its URL, a stream is asked for by its receiver. Ids are 32
+-- Webhooks, to whose URL events are posted, and streams, from which receivers claim events. Ids are 32
 -- hex digits.
 CREATE TABLE webhooks (
     id            TEXT   PRIMARY KEY,
@@ -7,30 +7,30 @@ CREATE TABLE webhooks (
     kind          TEXT   NOT NULL, -- webhook or stream
     name          TEXT   NOT NULL,
     url           TEXT   NOT NULL, -- '' of a stream
-    secret        TEXT   NOT NULL, -- sent as it is in cf-webhook-auth; '' for none
-    events        TEXT   NOT NULL, -- the types it is told of, with spaces between
+    secret        TEXT   NOT NULL, -- sent unchanged in cf-webhook-auth; '' for none
+    events        TEXT   NOT NULL, -- the subscribed types, separated by spaces
     signing_key   TEXT   NOT NULL, -- 32 bytes, base64
-    previous_key  TEXT   NOT NULL, -- the one before; signs too until previous_until
+    previous_key  TEXT   NOT NULL, -- the previous one; signs too until previous_until
     previous_until BIGINT NOT NULL,
     created       BIGINT NOT NULL,
     last_success  BIGINT,
     last_failure  BIGINT,
     failing_since BIGINT,          -- the first failure after the last success
-    paused        BIGINT,          -- since when nothing is sent; null: it is
+    paused        BIGINT,          -- the time of the pause; null if not paused
     pause_reason  TEXT   NOT NULL,
-    seen          BIGINT NOT NULL  -- of a stream: when it was last asked for
+    seen          BIGINT NOT NULL  -- of a stream: the time of the last claim
 );
 CREATE INDEX webhooks_account ON webhooks (account, created, id);
 CREATE UNIQUE INDEX webhooks_stream ON webhooks (account, name) WHERE kind = 'stream';
 
--- Which webhooks are told. Streams need no policy.
+-- The subscribed webhooks. Streams need no policy.
 CREATE TABLE notification_policies (
     id             TEXT     PRIMARY KEY,
     account        TEXT     NOT NULL,
     name           TEXT     NOT NULL,
     description    TEXT     NOT NULL,
     enabled        SMALLINT NOT NULL,
-    alert_interval TEXT     NOT NULL, -- kept for the client, nothing more
+    alert_interval TEXT     NOT NULL, -- stored for the client only
     created        BIGINT   NOT NULL,
     modified       BIGINT   NOT NULL
 );
@@ -44,16 +44,16 @@ CREATE TABLE notification_targets (
 );
 CREATE INDEX notification_targets_webhook ON notification_targets (webhook);
 
--- What happened, written in the transaction that made it happen, if somebody is to be told.
+-- Events, written in the transaction of the change, if a webhook is subscribed.
 CREATE TABLE events (
-    id        TEXT     PRIMARY KEY, -- the same in every attempt and at every webhook
+    id        TEXT     PRIMARY KEY, -- the same in every attempt and for every webhook
     account   TEXT     NOT NULL,
     type      TEXT     NOT NULL,
-    image     TEXT     NOT NULL,    -- key of the image, which may be gone
-    id_sha256 TEXT     NOT NULL,    -- of the image's id then, hex
-    creator   TEXT,                 -- of the image then
+    image     TEXT     NOT NULL,    -- key of the image, which may be deleted
+    id_sha256 TEXT     NOT NULL,    -- of the image's id at that time, hex
+    creator   TEXT,                 -- of the image at that time
     created   BIGINT   NOT NULL,
-    erasure   SMALLINT NOT NULL,    -- tells of an erasure: goes as soon as it is told
+    erasure   SMALLINT NOT NULL,    -- of an erasure: deleted after its delivery
     facts     TEXT     NOT NULL     -- JSON
 );
 CREATE INDEX events_created ON events (created, id);
@@ -61,18 +61,18 @@ CREATE INDEX events_image ON events (image);
 CREATE INDEX events_subject ON events (account, id_sha256);
 CREATE INDEX events_creator ON events (account, creator);
 
--- The outbox: one row for each event and webhook. A claim raises attempt, and only who holds the
--- newest one may settle it.
+-- The outbox: one row for each event and webhook. A claim increments attempt, and only the claimer of
+-- the newest attempt may complete the delivery.
 CREATE TABLE deliveries (
     event       TEXT    NOT NULL,
     webhook     TEXT    NOT NULL,
     account     TEXT    NOT NULL,
     created     BIGINT  NOT NULL, -- of the event
-    policy      TEXT    NOT NULL, -- '' at a stream
+    policy      TEXT    NOT NULL, -- '' of a stream
     policy_name TEXT    NOT NULL,
-    due         BIGINT,           -- next attempt, or end of the lease; null when it has ended
+    due         BIGINT,           -- next attempt, or end of the lease; null if it has ended
     attempt     INTEGER NOT NULL, -- claims so far
-    failures    INTEGER NOT NULL, -- since it was made or replayed
+    failures    INTEGER NOT NULL, -- since it was created or replayed
     outcome     TEXT    NOT NULL, -- pending, delivered or failed
     PRIMARY KEY (event, webhook)
 );
@@ -87,9 +87,9 @@ CREATE TABLE delivery_attempts (
     account  TEXT    NOT NULL,
     began    BIGINT  NOT NULL,
     took     BIGINT  NOT NULL, -- microseconds
-    status   INTEGER NOT NULL, -- of the answer; 0 when there was none
-    error    TEXT    NOT NULL, -- why there was none
-    answer   TEXT    NOT NULL, -- the first of its bytes
+    status   INTEGER NOT NULL, -- of the answer; 0 without an answer
+    error    TEXT    NOT NULL, -- the reason of a missing answer
+    answer   TEXT    NOT NULL, -- its first bytes
     PRIMARY KEY (event, webhook, attempt)
 );
 CREATE INDEX delivery_attempts_account ON delivery_attempts (account, began, event);

@@ -62,7 +62,7 @@ type rendering struct {
 	plan   render.Plan
 
 	source    source
-	described imagefile.Colour // what the file says of its colours besides a profile
+	described imagefile.Colour // the time in the file of its colours besides a profile
 	shrunk    int              // by how much the decoder shrinks
 	loaded    *vipsImage       // the whole file: of an animation all frames, one below the other
 	frames    int
