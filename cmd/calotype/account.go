@@ -11,12 +11,12 @@ import (
 )
 
 type accountCommands struct {
-	Create  accountCreate  `cmd:"" help:"Make an account and print its id and hash."`
-	List    accountList    `cmd:"" help:"List the accounts with what they hold and may hold."`
+	Create  accountCreate  `cmd:"" help:"Create an account; print its id and hash."`
+	List    accountList    `cmd:"" help:"List the accounts with their usage and limits."`
 	Set     accountSet     `cmd:"" help:"Set the limits of an account."`
-	Suspend accountSuspend `cmd:"" help:"Serve nothing of an account any more; resume undoes it."`
+	Suspend accountSuspend `cmd:"" help:"Refuse all requests of an account; resume undoes it."`
 	Resume  accountResume  `cmd:"" help:"Serve a suspended account again."`
-	Delete  accountDelete  `cmd:"" help:"Delete an account with all its images, for ever."`
+	Delete  accountDelete  `cmd:"" help:"Delete an account with all its images, permanently."`
 }
 
 type accountCreate struct {
@@ -149,7 +149,7 @@ func (c *accountResume) Run(ctx context.Context) error {
 type accountDelete struct {
 	StateFlags
 	ID      string `arg:"" help:"Id of the account."`
-	Confirm bool   `help:"Do it: nothing of the account can be brought back." env:"-"`
+	Confirm bool   `help:"Confirm the deletion, which cannot be undone." env:"-"`
 }
 
 func (c *accountDelete) Run(ctx context.Context) error {
@@ -160,11 +160,11 @@ func (c *accountDelete) Run(ctx context.Context) error {
 		}
 		if !c.Confirm {
 			return fmt.Errorf("the account %s has %d images and %d open drafts; -confirm deletes them, "+
-				"its keys, variants and tokens for ever", a.ID, a.Used.Images, a.Used.Drafts)
+				"its keys, variants and tokens permanently", a.ID, a.Used.Images, a.Used.Drafts)
 		}
 		deleted, err := core.DeleteAccount(ctx, c.ID)
 		if err != nil {
-			return fmt.Errorf("%w (%d images and drafts are deleted; the same command goes on)",
+			return fmt.Errorf("%w (%d images and drafts are deleted; run the command again to continue)",
 				err, deleted)
 		}
 		fmt.Printf("deleted the account %s with %d images and drafts\n", c.ID, deleted)

@@ -163,7 +163,7 @@ func (c *signCommand) Run(ctx context.Context) error {
 
 type sweepCommand struct {
 	StateFlags
-	Confirm bool `help:"Delete even when there are suspiciously many." env:"-"`
+	Confirm bool `help:"Delete also a suspiciously large number." env:"-"`
 	DryRun  bool `help:"Only count."`
 }
 
@@ -181,7 +181,7 @@ func (c *sweepCommand) Run(ctx context.Context) error {
 				"them. The first are:\n%s", report.Missing, strings.Join(report.FirstMissing, "\n"))
 		}
 		if report.Held {
-			err = errors.Join(err, errors.New("so many orphans look like a database that is not "+
+			err = errors.Join(err, errors.New("this number of orphans indicates a database that is not "+
 				"this store's newest, so nothing was deleted; --confirm deletes them"))
 		}
 		return err
@@ -192,16 +192,16 @@ type scrubCommand struct{ StateFlags }
 
 // Help is what --help says beneath the usage.
 func (scrubCommand) Help() string {
-	return `After erasures a server rebuilds SQLite once a day, at -rebuild-at, if it is estimated to
-take less than 10 seconds. This does it now, beside a server or without one; all writers wait for as
-long as it takes, and it takes twice as much disk as the database has.`
+	return `After erasures a server rebuilds SQLite once a day, at -rebuild-at, if it estimates less than
+10 seconds. This command rebuilds it now, beside a running server or without one. All writers wait
+until it has ended, and it needs twice the disk space of the database.`
 }
 
 func (c *scrubCommand) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
 		done, err := core.ScrubNow(ctx)
 		if err == nil && !done {
-			err = errors.New("a reader of the database, such as a backup, was in the way: run this again")
+			err = errors.New("a reader of the database, such as a backup, blocked the rebuild: run this command again")
 		}
 		return err
 	})

@@ -13,18 +13,18 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// stateFiles are the small files in the data folder that a backup has too. All else in it, but for
-// database and originals, is made again: cache, spool, lock.
+// stateFiles are the small files in the data folder that a backup copies. The server can generate all
+// others again, except database and originals: cache, spool, lock.
 var stateFiles = []string{firstTokenFile, demoKeyFile}
 
 // embedded is the one kind of state that is backed up: SQLite and a folder of originals.
 type embedded struct {
 	Data  string `help:"Data folder of the server." default:"./data" type:"path"`
-	Blobs string `help:"Folder of the originals, where it is not in -data."`
+	Blobs string `help:"Folder of the originals, if it is not in -data."`
 	DB    string `hidden:""`
 }
 
-// store refuses what has better tools of its own.
+// store refuses PostgreSQL and S3, which have better tools.
 func (e embedded) store() (StateFlags, error) {
 	switch {
 	case e.DB != "":
@@ -39,22 +39,22 @@ func (e embedded) store() (StateFlags, error) {
 
 type backupCommand struct {
 	embedded
-	DiskReserve Bytes  `help:"Kept free of a disk that the server uses too; 0: as serve." default:"0"`
-	Verify      bool   `help:"Read what was copied earlier, and copy anew what is damaged." env:"-"`
-	Folder      string `arg:"" help:"Where the backup goes." type:"path"`
+	DiskReserve Bytes  `help:"Space left free on a disk that the server uses too; 0: as serve." default:"0"`
+	Verify      bool   `help:"Read earlier copies too, and copy damaged ones again." env:"-"`
+	Folder      string `arg:"" help:"Folder for the backup." type:"path"`
 }
 
 // Help is what --help says beneath the usage.
 func (backupCommand) Help() string {
-	return `The folder becomes a complete copy of the SQLite database and the originals, with all that
-was acknowledged before the backup began, while the server goes on. The next backup into it copies
-what is new and removes the originals of deleted images; until it is complete, the one before it
-stays whole. To have several states to go back to, use several folders.
+	return `The folder becomes a complete copy of the SQLite database and the originals, with all uploads
+that were acknowledged before the backup began. The server may run concurrently. The next backup into
+the folder copies new originals and removes those of deleted images; until it is complete, the
+previous backup stays complete. To be able to restore several states, use several folders.
 
-The copy holds pictures, keys and the first token in plain, for its owner only. Make a data folder
-of it with calotype restore.
+The copy holds pictures, keys and the first token unencrypted; only its owner can read it. calotype
+restore makes a data folder of it.
 
-With PostgreSQL or S3, use their own tools: docs/operate.md says in which order.`
+With PostgreSQL or S3, use the tools of these systems: docs/operate.md describes the order.`
 }
 
 func (c *backupCommand) Run(ctx context.Context) (err error) {
@@ -95,16 +95,16 @@ func since(began time.Time) time.Duration { return time.Since(began).Round(time.
 
 type restoreCommand struct {
 	embedded
-	DropDamaged bool   `help:"Leave out the images whose original is damaged." env:"-"`
-	Folder      string `arg:"" help:"Where the backup is." type:"existingdir"`
+	DropDamaged bool   `help:"Leave out images whose original is damaged." env:"-"`
+	Folder      string `arg:"" help:"Folder of the backup." type:"existingdir"`
 }
 
 // Help is what --help says beneath the usage.
 func (restoreCommand) Help() string {
-	return `It goes to -data, which must be empty or not there yet; calotype serve -data starts on it.
-Each original is compared with its SHA-256 on the way. The backup is only read.
+	return `Restores a backup to -data, which must be empty or not exist; calotype serve -data starts on it.
+Each original is compared with its SHA-256. The backup is not changed.
 
-The new data folder is the same installation as the old one, with its accounts, tokens and URLs:
+The new data folder is the same installation as the original one, with its accounts, tokens and URLs:
 run one of them, and never both on one folder of originals.`
 }
 
@@ -136,7 +136,7 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if report.Dropped != "" {
-		show(os.Stderr, "left out, with their originals damaged:\n%s\n", report.Dropped)
+		show(os.Stderr, "left out, because their originals are damaged:\n%s\n", report.Dropped)
 	}
 	serve := shellQuote(os.Args[0]) + " serve -data " + shellQuote(c.Data)
 	if c.Blobs != "" {

@@ -18,16 +18,16 @@ import (
 const (
 	// bootstrapWebhook is the name of the webhook that -webhook-url configures.
 	bootstrapWebhook = "env"
-	// webhookSecretFile holds the signing secret that was made for it, where no terminal is.
+	// webhookSecretFile holds its generated signing secret if there is no terminal.
 	webhookSecretFile = "webhook-signing-secret"
 )
 
-// checkWebhook refuses flags about a webhook that could not work.
+// checkWebhook refuses flags of a webhook that could not work.
 func (c *serveCommand) checkWebhook() error {
 	if c.WebhookURL == "" {
 		if c.WebhookSecret != "" || c.WebhookSigningSecret != "" {
-			return errors.New("-webhook-secret and -webhook-signing-secret are of the webhook that " +
-				"-webhook-url names, which is not given")
+			return errors.New("-webhook-secret and -webhook-signing-secret need the flag " +
+				"-webhook-url")
 		}
 		return nil
 	}
@@ -46,7 +46,7 @@ func (c *serveCommand) checkWebhook() error {
 	return err
 }
 
-// ensureWebhook makes the webhook of -webhook-url, or brings it up to date.
+// ensureWebhook creates or updates the webhook of -webhook-url.
 func (c *serveCommand) ensureWebhook(ctx context.Context, core *images.Service,
 	account images.Account, log *slog.Logger) error {
 	if c.WebhookURL == "" {
@@ -58,12 +58,12 @@ func (c *serveCommand) ensureWebhook(ctx context.Context, core *images.Service,
 	if err != nil {
 		return fmt.Errorf("-webhook-url: %w", err)
 	}
-	log.Info("a webhook is told of uploads", "webhook", w.ID, "account", account.ID, "new", made)
+	log.Info("webhook of -webhook-url", "webhook", w.ID, "account", account.ID, "new", made)
 	path := filepath.Join(c.Data, webhookSecretFile)
 	secret := notify.SigningSecret(w.SigningKeys[0])
 	switch {
 	case key != "":
-		// One that was made before signs no more, or not for long.
+		// An earlier, generated secret no longer signs, or only for a day.
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing the webhook's old signing secret: %w", err)
 		}
@@ -75,8 +75,8 @@ func (c *serveCommand) ensureWebhook(ctx context.Context, core *images.Service,
 	return nil
 }
 
-// keepWebhookSecret writes the secret to a file that nobody else may read, unless it is there. On
-// several nodes each has it.
+// keepWebhookSecret writes the secret to a file that only its owner can read, unless the file has it. Each
+// node writes the file.
 func keepWebhookSecret(path, secret string, log *slog.Logger) error {
 	content := []byte(secret + "\n")
 	there, err := os.ReadFile(path)
@@ -87,7 +87,7 @@ func keepWebhookSecret(path, secret string, log *slog.Logger) error {
 		err = os.WriteFile(path, content, 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("keeping the webhook's signing secret: %w", err)
+		return fmt.Errorf("writing the webhook's signing secret: %w", err)
 	}
 	log.Info("the signing secret of the webhook was written to a file", "path", path)
 	return nil

@@ -25,41 +25,41 @@ type Config struct {
 
 	Listen        string `help:"Address to listen on." default:"localhost:8080"`
 	URL           string `help:"Public base URL, without a path; from -listen if not given."`
-	UploadURL     string `help:"Public base URL of one-time uploads, on a host of their own."`
-	DeliveryURL   string `help:"Public base URL of delivery, on a host of its own."`
-	MetricsListen string `help:"Address for Prometheus, such as localhost:9090; not given: off."`
+	UploadURL     string `help:"Public base URL of one-time uploads, on a separate host."`
+	DeliveryURL   string `help:"Public base URL of delivery, on a separate host."`
+	MetricsListen string `help:"Address for Prometheus, such as localhost:9090; empty: off."`
 
 	TrustedProxies string `help:"Proxies that name their clients in X-Forwarded-For: CIDR,..."`
 
-	BatchURL string `help:"Public base URL of the batch API, on a host of its own."`
+	BatchURL string `help:"Public base URL of the batch API, on a separate host."`
 
-	AccountHash string `help:"Hash in public URLs, 22 base64url characters; from the id."`
-	APIToken    string `help:"A token, or CALOTYPE_API_TOKEN_FILE with it; replaces the last."`
+	AccountHash string `help:"Hash in public URLs, 22 base64url characters; default: from the id."`
+	APIToken    string `help:"A token, or CALOTYPE_API_TOKEN_FILE; replaces the previous one."`
 
-	Workers          int           `help:"Pictures rendered at once; 0: by CPU and memory." default:"0"`
-	Memory           Bytes         `help:"Memory of all renders in flight; 0: 60 %." default:"0"`
-	WorkerTimeout    time.Duration `help:"Longest processor time for one picture." default:"30s"`
+	Workers          int           `help:"Concurrent jobs of workers; 0: by CPU and memory." default:"0"`
+	Memory           Bytes         `help:"Memory of all workers; 0: 60 %." default:"0"`
+	WorkerTimeout    time.Duration `help:"Maximal processor time of a picture." default:"30s"`
 	WorkerPerAccount bool          `help:"Never decode pictures of two accounts in one process."`
 
 	RequireSandbox bool `help:"Refuse to start without the complete sandbox."`
 
 	MaxUploadBytes Bytes `help:"Largest original." default:"10MiB"`
 	CacheBytes     Bytes `help:"Size of the rendition cache." default:"10GiB"`
-	SpoolBytes     Bytes `help:"Size of all uploads being received; an account has half at most, a URL a quarter." default:"4GiB"`
-	DiskReserve    Bytes `help:"Disk never used; 0: the larger of 1 GiB and 5 %." default:"0"`
+	SpoolBytes     Bytes `help:"Size of all uploads in progress; an account has half at most, a URL a quarter." default:"4GiB"`
+	DiskReserve    Bytes `help:"Disk space left free; 0: the larger of 1 GiB and 5 %." default:"0"`
 
-	MissRate      int    `help:"Renditions a second made for one client address; 0: any." default:"20"`
-	APIRate       int    `help:"Requests of an API token in 5 minutes; 0: any number." default:"0"`
-	OutboundAllow string `help:"Networks not public that URLs of clients may name: CIDR,..."`
+	MissRate      int    `help:"New renditions a second for a client address; 0: no limit." default:"20"`
+	APIRate       int    `help:"Requests of an API token in 5 minutes; 0: no limit." default:"0"`
+	OutboundAllow string `help:"Private networks that URLs of clients may name: CIDR,..."`
 
-	EventRetention time.Duration `help:"How long events for webhooks are kept." default:"720h"`
+	EventRetention time.Duration `help:"Time for which events for webhooks are stored." default:"720h"`
 
 	RebuildAt Clock `help:"Time of day, UTC, at which SQLite is rebuilt after erasures." default:"03:00"`
 
 	WebhookURL    string `help:"URL that gets the events of the first account."`
-	WebhookSecret string `help:"Sent to it in cf-webhook-auth; or CALOTYPE_WEBHOOK_SECRET_FILE."`
+	WebhookSecret string `help:"Secret in its header cf-webhook-auth; or CALOTYPE_WEBHOOK_SECRET_FILE."`
 
-	WebhookSigningSecret string `help:"whsec_... that signs for it; or ..._FILE; else one is made."`
+	WebhookSigningSecret string `help:"Its signing secret, whsec_...; or ..._FILE; default: generated."`
 
 	Demo string `help:"Hosts that serve the demo page /try: localhost, names, on or off." default:"localhost"`
 
@@ -67,19 +67,19 @@ type Config struct {
 	LogFormat string `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
 
 	ShutdownDelay   time.Duration `help:"Delay between failing /readyz and closing listeners." default:"0s"`
-	ShutdownTimeout time.Duration `help:"Longest time for requests to end in." default:"25s"`
+	ShutdownTimeout time.Duration `help:"Maximal time for requests to end in." default:"25s"`
 }
 
 // StateFlags name the places of the state. Every command that opens the state has these flags.
 type StateFlags struct {
 	Data  string `help:"Folder of all local state." default:"./data" type:"path"`
-	DB    string `help:"postgres:// URL, or CALOTYPE_DB_FILE with it; if empty, SQLite in -data."`
+	DB    string `help:"postgres:// URL, or CALOTYPE_DB_FILE; empty: SQLite in -data."`
 	Blobs string `help:"s3://bucket/prefix?endpoint=&region=&path_style=, or a folder."`
 
-	AccountID string `help:"Account id, 32 hex digits; the first one if not given."`
+	AccountID string `help:"Account id, 32 hex digits; default: the first account."`
 }
 
-// dsn is what sqldb opens.
+// dsn returns the data source name for sqldb.Open.
 func (s StateFlags) dsn() string {
 	if s.DB == "" {
 		return filepath.Join(s.Data, images.DatabaseFile)
@@ -89,7 +89,7 @@ func (s StateFlags) dsn() string {
 
 // openDB opens the database and brings its schema up to date.
 func (s StateFlags) openDB(ctx context.Context) (*sqldb.DB, error) {
-	// Anything else would be taken for the name of a file, a password in it included.
+	// Any other text would be used as the name of a file, perhaps with a password in it.
 	if s.DB != "" && !strings.HasPrefix(s.DB, "postgres://") &&
 		!strings.HasPrefix(s.DB, "postgresql://") {
 		return nil, errors.New("-db is not valid: it should be a URL like " +
@@ -109,7 +109,7 @@ func (s StateFlags) openBlobs(ctx context.Context) (blob.Store, error) {
 	return blob.Open(ctx, s.blobs())
 }
 
-// blobs is where the originals are: an address, or a folder.
+// blobs returns the location of the originals: an address, or a folder.
 func (s StateFlags) blobs() string {
 	if s.Blobs == "" {
 		return filepath.Join(s.Data, "blobs")
@@ -118,7 +118,7 @@ func (s StateFlags) blobs() string {
 }
 
 // urls returns the public bases of the roles. guessed says that -listen names no host that
-// others could reach, and that no -url was given.
+// other machines could reach, and that -url is empty.
 func (c Config) urls() (urls v4.URLs, guessed bool, err error) {
 	base := c.URL
 	if base == "" {
@@ -150,11 +150,11 @@ func checkBase(base string) (string, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		shown := ""
-		if !strings.Contains(base, "@") { // else it may hold a password
+		if !strings.Contains(base, "@") { // otherwise it may hold a password
 			shown = fmt.Sprintf(" %q", base)
 		}
 		return "", fmt.Errorf("the base URL%s is not valid: it should be like "+
-			"https://images.example.com, with no user before the host and no path behind it", shown)
+			"https://images.example.com, without a user and without a path", shown)
 	}
 	return u.Scheme + "://" + u.Host, nil
 }
@@ -200,8 +200,7 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a number of bytes: it should be like 512KiB, 10MiB or 4GiB", text)
 }
 
-// makeData makes the data folder, for good: what is acknowledged in it must be found after a power
-// loss.
+// makeData makes the data folder durably, so that acknowledged data in it survives a power loss.
 func (s StateFlags) makeData() error {
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)

@@ -8,8 +8,8 @@ import (
 
 const (
 	maxConnections = 16 << 10
-	// otherFiles are what the server may open besides connections: uploads being received, pictures,
-	// the database, pipes of workers, requests of its own.
+	// otherFiles is the number of descriptors besides connections: uploads in progress, pictures, the
+	// database, pipes of workers, outgoing requests.
 	otherFiles = 512
 	// maxHeader bounds the header of a request, in bytes. The longest path of a delivery has about
 	// 13 KiB: an id of 1,024 characters, each of up to 12 bytes.

@@ -49,8 +49,8 @@ func (c *serveCommand) pages(core *images.Service, account images.Account, urls 
 	return pages.New(config), link, nil
 }
 
-// readDemoKey returns the key in the file, which it makes when there is none. The data folder is
-// locked: nobody else makes it meanwhile.
+// readDemoKey returns the key in the file. It generates one if the file does not exist. The data folder is
+// locked, so no other process writes the file concurrently.
 func readDemoKey(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,7 +72,7 @@ func readDemoKey(path string) (string, error) {
 }
 
 // demoBase returns the address under which a browser may open the demo page: the public one, else
-// this machine's; where the roles have hosts of their own, only the public one answers.
+// this machine's. If the roles have separate hosts, only the public one serves the page.
 func (c *serveCommand) demoBase(urls v4.URLs, hosts pages.DemoHosts) string {
 	if u, err := url.Parse(urls.API); err == nil && hosts.Answers(u.Host) {
 		return urls.API

@@ -27,8 +27,8 @@ func (c *serveCommand) keepToken(secret string) error {
 	return nil
 }
 
-// printFirstSteps prints where the server is and what to do next. A new token is printed to a terminal only;
-// else it goes to a file that nobody else may read.
+// printFirstSteps prints the addresses of the server and the next steps. A new token is printed to a terminal
+// only; otherwise it is written to a file that only its owner can read.
 func (c *serveCommand) printFirstSteps(account images.Account, newToken, demoLink string, urls v4.URLs,
 	log *slog.Logger) error {
 	terminal := isTerminal(os.Stdout)
@@ -59,7 +59,7 @@ func (c *serveCommand) printFirstSteps(account images.Account, newToken, demoLin
 	} else {
 		defer fmt.Printf("Point an official Cloudflare SDK here:\n\n  %s\n\n", env)
 	}
-	fmt.Printf("\nUpload a sample picture as an end user would; the line prints where to see it:\n\n"+
+	fmt.Printf("\nUpload a sample picture as an end user would; the command prints its URL:\n\n"+
 		"  %s\n\n", sampleLine(account.ID, token, urls))
 	return nil
 }
@@ -101,7 +101,7 @@ func (s StateFlags) flagsAgain() string {
 		flags.WriteString(" -account-id " + shellQuote(s.AccountID))
 	}
 	if s.DB != "" && os.Getenv("CALOTYPE_DB") == "" {
-		flags.WriteString(` -db "$CALOTYPE_DB"`) // to be set there: it may hold a password
+		flags.WriteString(` -db "$CALOTYPE_DB"`) // not printed, because it may hold a password
 	}
 	return flags.String()
 }
@@ -119,7 +119,7 @@ func (c *serveCommand) flagsAgain() string {
 	return flags.String()
 }
 
-// plainWord is what a shell takes as it is.
+// plainWord matches words that a shell needs no quotes for.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@+-]+$`)
 
 func shellQuote(s string) string {

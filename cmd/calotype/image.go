@@ -18,19 +18,19 @@ import (
 
 type imageCommands struct {
 	Show   imageShow   `cmd:"" help:"Show what the server knows of an image or draft."`
-	Delete imageDelete `cmd:"" help:"Take out an image, or a creator; print a receipt."`
+	Delete imageDelete `cmd:"" help:"Erase an image, or a creator; print a receipt."`
 }
 
 type imageDelete struct {
 	StateFlags
-	Account string `help:"Account id; needed where there are several." env:"-"`
+	Account string `help:"Account id; required if there are several." env:"-"`
 	Creator string `help:"All images and drafts of this creator." xor:"what" required:"" env:"-"`
 	ID      string `help:"The image or draft of this id." xor:"what" required:"" env:"-"`
-	URL     string `help:"That of this delivery or upload URL." xor:"what" required:"" env:"-"`
-	Yes     bool   `help:"Delete all of a creator without asking." env:"-"`
+	URL     string `help:"The image or draft of this delivery or upload URL." xor:"what" required:"" env:"-"`
+	Yes     bool   `help:"Erase a creator without a confirmation." env:"-"`
 }
 
-// Run takes out what is named and prints the receipt. Run again after it was stopped, it goes on.
+// Run erases the image or creator and prints the receipt. If it was stopped, the next run continues.
 func (c *imageDelete) Run(ctx context.Context) error {
 	return c.withCore(ctx, true, func(core *images.Service) error {
 		account, query, err := c.what(ctx, core)
@@ -48,7 +48,7 @@ func (c *imageDelete) Run(ctx context.Context) error {
 			if !receipt.Ended.IsZero() {
 				break
 			}
-			fmt.Fprintf(os.Stderr, "took out %d images and %d drafts\n", receipt.Images, receipt.Drafts)
+			fmt.Fprintf(os.Stderr, "erased %d images and %d drafts\n", receipt.Images, receipt.Drafts)
 		}
 		receipt, err := core.FinishErasure(ctx, account, query)
 		if err != nil {
@@ -94,7 +94,7 @@ func (c *imageDelete) confirm(ctx context.Context, core *images.Service, account
 	return nil
 }
 
-// what returns the account and what is to be taken out of it.
+// what returns the account and the query of the erasure.
 func (c *imageDelete) what(
 	ctx context.Context, core *images.Service,
 ) (account string, q images.ErasureQuery, err error) {
@@ -118,8 +118,8 @@ func (c *imageDelete) what(
 	return of.ID, q, err
 }
 
-// accountOf returns the account that was named, or the only one. To guess would be to delete somebody
-// else's images, or to report that there are none.
+// accountOf returns the named account, or the only one. It never guesses: a wrong account would lose
+// images, or have none to erase.
 func accountOf(ctx context.Context, core *images.Service, given string) (images.Account, error) {
 	if given != "" {
 		return core.Account(ctx, given)

@@ -16,8 +16,8 @@ import (
 
 type imageShow struct {
 	StateFlags
-	Image   string `arg:"" help:"Its id, its internal key as in the log, or its delivery or upload URL."`
-	Account string `help:"Account id; needed for an id where there are several." env:"-"`
+	Image   string `arg:"" help:"Id, internal key as in the log, or delivery or upload URL."`
+	Account string `help:"Account id; required for an id if there are several." env:"-"`
 }
 
 // Run prints what the database has of an image or draft, and what webhooks were sent about it. Of one

@@ -26,21 +26,21 @@ type importCommand struct {
 	From    string  `help:"Base of the source's API: https://api.cloudflare.com/client/v4." required:""`
 	Account string  `help:"Account id at the source." required:""`
 	Token   string  `help:"Token that reads images there, or CALOTYPE_TOKEN_FILE with it." required:""`
-	Rate    float64 `help:"Requests a second; 0: no bound. Cloudflare allows 4." default:"3.5"`
+	Rate    float64 `help:"Requests a second; 0: no limit. Cloudflare allows 4." default:"3.5"`
 
-	OutboundAllow string `help:"Networks that may be asked though not public: 10.1.0.0/16,fd00::/8."`
+	OutboundAllow string `help:"Private networks of the source: 10.1.0.0/16,fd00::/8."`
 
-	Parallel int    `help:"Pictures fetched at once." default:"4"`
-	Update   bool   `help:"Take the source's fields where they differ from those here." env:"-"`
-	NoKeys   bool   `help:"Leave the source's signing keys there: who knows them could sign here." env:"-"`
-	Report   string `help:"File for the report; import-report.json in -data if not given." type:"path"`
+	Parallel int    `help:"Concurrent fetches of pictures." default:"4"`
+	Update   bool   `help:"Update fields that differ from the source's." env:"-"`
+	NoKeys   bool   `help:"Do not import signing keys, which would be valid here." env:"-"`
+	Report   string `help:"File for the report; default: import-report.json in -data." type:"path"`
 
-	Workers        int           `help:"Pictures decoded at once." default:"2"`
-	Memory         Bytes         `help:"Memory of all decodes in flight; 0: 60 %." default:"0"`
-	WorkerTimeout  time.Duration `help:"Longest time for one picture." default:"30s"`
+	Workers        int           `help:"Concurrent jobs of workers." default:"2"`
+	Memory         Bytes         `help:"Memory of all workers; 0: 60 %." default:"0"`
+	WorkerTimeout  time.Duration `help:"Maximal processor time of a picture." default:"30s"`
 	RequireSandbox bool          `help:"Refuse to start without the complete sandbox."`
 	MaxUploadBytes Bytes         `help:"Largest original." default:"10MiB"`
-	DiskReserve    Bytes         `help:"Disk never used; 0: the larger of 1 GiB and 5 %." default:"0"`
+	DiskReserve    Bytes         `help:"Disk space left free; 0: the larger of 1 GiB and 5 %." default:"0"`
 	LogFormat      string        `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
 }
 

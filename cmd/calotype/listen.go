@@ -23,17 +23,16 @@ import (
 const (
 	forwardsAtOnce = 16
 	forwardTime    = 10 * time.Second // as long as the server waits for a webhook
-	// reportTime is less than the server's lease: after that the event is somebody else's.
+	// reportTime is less than the server's lease, after which another client may claim the event.
 	reportTime  = images.DeliveryLease - 10*time.Second
 	lastReports = 3 // tries after Ctrl-C
 	retryFirst  = 500 * time.Millisecond
 	retryMost   = 15 * time.Second
 )
 
-// listenCommand forwards events from a server, which cannot reach this machine, to a program here.
-// It asks a stream for them, by the API; each is leased to it, and is the stream's again if it does
-// not say in time what became of it. So nothing is missed when the connection, the server or this
-// program ends.
+// listenCommand forwards events from a server that cannot reach this machine to a program here. It
+// claims events of a stream by the API, each with a lease. An event without a result in time can be
+// claimed again, so no event is lost if the connection, the server or this program ends.
 type listenCommand struct {
 	ForwardTo string `help:"URL of your own server, as http://localhost:3000/hook." required:"" env:"-"`
 	BaseURL   string `help:"Base URL of the API." env:"CLOUDFLARE_BASE_URL"`
@@ -256,7 +255,7 @@ func (l *listener) forward(ctx context.Context, d claimedEvent) streamAttempt {
 	return a
 }
 
-// firstLine is the first line of an answer, of which a hundred characters tell enough.
+// firstLine returns the first line of an answer, at most a hundred characters.
 func firstLine(answer string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(answer), "\n")
 	if runes := []rune(line); len(runes) > 100 {
@@ -297,8 +296,8 @@ func withoutURL(err error) error {
 	return err
 }
 
-// report says what became of a delivery that was claimed at a time, until that is taken, is
-// refused, or would be too late.
+// report reports the result of a delivery that was claimed at a time. It retries until the server
+// accepts or refuses the report, or the lease ends.
 func (l *listener) report(ctx context.Context, claimed time.Time, a streamAttempt) {
 	wait := retryFirst
 	var err error

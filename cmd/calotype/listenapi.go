@@ -93,7 +93,7 @@ type claimedEvent struct {
 	Body    string            `json:"body"`
 }
 
-// claim waits for events, and returns at most so many.
+// claim waits for events, and returns at most most.
 func (c *streamClient) claim(ctx context.Context, most int) ([]claimedEvent, error) {
 	if most == 0 {
 		return nil, ctx.Err()
@@ -109,7 +109,7 @@ func (c *streamClient) claim(ctx context.Context, most int) ([]claimedEvent, err
 	return answer.Deliveries, err
 }
 
-// A streamAttempt is what became of a claimedEvent; Status is 0 when there was no answer.
+// A streamAttempt is the result of a claimedEvent; Status is 0 without an answer.
 type streamAttempt struct {
 	EventID    string `json:"event_id"`
 	Attempt    int    `json:"attempt"`

@@ -45,7 +45,7 @@ func lockData(ctx context.Context, dir string) (*os.File, error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		holder, _ := io.ReadAll(io.LimitReader(f, 20))
 		err = fmt.Errorf("another server (process %s) uses the data folder %s: stop it, or give "+
-			"this one a folder of its own with -data", strings.TrimSpace(string(holder)), dir)
+			"this one a separate folder with -data", strings.TrimSpace(string(holder)), dir)
 	}
 	if err == nil {
 		err = f.Truncate(0)

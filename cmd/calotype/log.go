@@ -32,7 +32,7 @@ func newLogs(format string, w io.Writer) logs {
 	return logs{slog.New(immediate), slog.New(bufferedHandler{logHandler(format, out), immediate}), out}
 }
 
-// close writes what waits. Lines that come later wait as before: nobody may be left to see them.
+// close writes the waiting lines. Later lines wait as before, and may never be written.
 func (l logs) close() error { return l.out.flush() }
 
 func newLog(format string) *slog.Logger { return slog.New(logHandler(format, os.Stderr)) }
@@ -86,7 +86,7 @@ func (o *logOutput) Write(line []byte) (int, error) {
 	defer o.mu.Unlock()
 	if len(o.held) == 0 {
 		if o.due == nil {
-			o.due = time.AfterFunc(lineDelay, func() { _ = o.flush() }) // nobody to tell
+			o.due = time.AfterFunc(lineDelay, func() { _ = o.flush() }) // the error cannot be reported
 		} else {
 			o.due.Reset(lineDelay)
 		}

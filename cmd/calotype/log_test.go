@@ -59,8 +59,8 @@ func TestLinesThatWaitAreWritten(t *testing.T) {
 	}
 }
 
-// What tells of something wrong, and every line of the other log, is there when the call returns,
-// behind what was logged before it.
+// Warnings and errors, and every line of the other log, are written when the call returns, after the lines
+// that were logged before.
 func TestOtherLinesDoNotWait(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json"} {
@@ -90,8 +90,8 @@ func TestOtherLinesDoNotWait(t *testing.T) {
 	}
 }
 
-// Whatever many loggers do at once, each line comes out once, whole, in fewer writes than lines,
-// and no more is held than there may be.
+// With many concurrent loggers each line is written once, complete, in fewer writes than lines, and the
+// buffer stays within its limit.
 func TestManyLinesAtOnce(t *testing.T) {
 	t.Parallel()
 	out := &lines{}

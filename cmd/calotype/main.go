@@ -16,20 +16,20 @@ import (
 // commands is the command tree.
 type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
-	Env         envCommand         `cmd:"" help:"Print shell exports that point SDKs here."`
+	Env         envCommand         `cmd:"" help:"Print shell exports for SDKs."`
 	Account     accountCommands    `cmd:"" help:"Create, list, limit, suspend and delete accounts."`
 	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
 	Webhook     webhookCommands    `cmd:"" help:"Send events to your backend; test and replay."`
 	Listen      listenCommand      `cmd:"" help:"Forward events to a server on your machine."`
-	Image       imageCommands      `cmd:"" help:"Show an image, or take images out for good."`
+	Image       imageCommands      `cmd:"" help:"Show an image, or erase images permanently."`
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
-	Backup      backupCommand      `cmd:"" help:"Copy the whole state, while the server runs."`
-	Restore     restoreCommand     `cmd:"" help:"Make a data folder of a backup."`
-	Import      importCommand      `cmd:"" help:"Move in from Cloudflare Images or another server."`
+	Backup      backupCommand      `cmd:"" help:"Back up the whole state, while the server runs."`
+	Restore     restoreCommand     `cmd:"" help:"Restore a backup to a new data folder."`
+	Import      importCommand      `cmd:"" help:"Import from Cloudflare Images or another server."`
 	Sweep       sweepCommand       `cmd:"" help:"Delete originals that no image refers to."`
-	Scrub       scrubCommand       `cmd:"" help:"Rid the database of what erased images left, now."`
-	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date and stop."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Ask the running server whether it is well."`
+	Scrub       scrubCommand       `cmd:"" help:"Remove remains of erased images from the database, now."`
+	Migrate     migrateCommand     `cmd:"" help:"Migrate the database's schema."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Request /readyz of the running server."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 	Worker      workerCommand      `cmd:"" hidden:"" help:"Decode pictures; started by a server."`
 }
@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// An exitError ends the program with a status of its own; any other error ends it with 1.
+// An exitError ends the program with its status; any other error ends it with 1.
 type exitError struct {
 	status int
 	error
@@ -52,7 +52,7 @@ type exitError struct {
 func (e exitError) Unwrap() error { return e.error }
 
 func run(args []string) error {
-	syscall.Umask(0o077) // what we write is nobody else's
+	syscall.Umask(0o077) // only the owner can read new files
 	if err := readEnvironment(); err != nil {
 		return err
 	}
@@ -100,14 +100,14 @@ var secretVariables = []string{
 	"CALOTYPE_WEBHOOK_SECRET", "CALOTYPE_WEBHOOK_SIGNING_SECRET", "CALOTYPE_SIGNING_SECRET",
 }
 
-// readEnvironment reads the secrets that are given as files, and forgets what is set but empty, as
-// compose files set it.
+// readEnvironment reads secrets from their files, and unsets variables that are empty, as compose files
+// set them.
 func readEnvironment() error {
 	for _, variable := range os.Environ() {
 		name, value, _ := strings.Cut(variable, "=")
 		if value == "" && strings.HasPrefix(name, "CALOTYPE_") {
 			if err := os.Unsetenv(name); err != nil {
-				return fmt.Errorf("forgetting %s: %w", name, err)
+				return fmt.Errorf("unsetting %s: %w", name, err)
 			}
 		}
 	}

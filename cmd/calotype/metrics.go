@@ -18,8 +18,8 @@ import (
 	"calotype/internal/render"
 )
 
-// A metricsServer serves the metrics on an address of its own. Without one, -metrics-listen, it
-// has no Metrics, and does nothing.
+// A metricsServer serves the metrics on a separate address. Without -metrics-listen it has no Metrics, and
+// does nothing.
 type metricsServer struct {
 	*metrics.Metrics
 	listener net.Listener
@@ -67,7 +67,7 @@ func (m *metricsServer) timer() func(pool, stage string, took time.Duration) {
 	return m.Timer
 }
 
-// webhooks is the Observe of what tells webhooks.
+// webhooks returns the Observe of the notifier.
 func (m *metricsServer) webhooks() func(outcome string, took time.Duration) {
 	if m.Metrics == nil {
 		return nil

@@ -31,7 +31,7 @@ const (
 type router struct {
 	api                     api.Handler
 	intake, delivery, pages http.Handler
-	hosts                   v4.URLs                           // hosts in place of base URLs
+	hosts                   v4.URLs                           // hosts of the base URLs
 	identify                func(*http.Request) *http.Request // finds the client
 	ready                   func(context.Context) (string, error)
 	log                     *slog.Logger
@@ -72,15 +72,15 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	if len(r.TransferEncoding) > 0 || delivery.Spare(r.Context()) {
-		// A body in chunks may have come with a Content-Length beside it, of which net/http tells
-		// nothing: what follows it must not be taken for another request.
+		// A body in chunks may have a Content-Length beside it, which net/http drops: the bytes after the
+		// body must not be read as another request.
 		bare.Header().Set("Connection", "close")
 	}
 	r = h.identify(r)
 	requestid.Give(bare, r)
 	if r.ContentLength != 0 {
-		// net/http reads the body that nobody wants before it answers. Who wants it, the API and
-		// the intake, sets a time of its own.
+		// net/http reads an unread body before it answers. The API and the intake, which read bodies, set
+		// other deadlines.
 		shortReadDeadline(bare)
 	}
 	switch path {
@@ -120,8 +120,8 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	handler.ServeHTTP(newSlowReaderDeadline(bare), r)
 }
 
-// readyz says whether to send requests here; 503 first when draining. Why not is for the log, but for
-// a full disk.
+// readyz answers whether the server can serve requests; 503 at once when draining. The log has the
+// reason, except for a full disk, which the answer names.
 func (h *router) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
@@ -162,9 +162,9 @@ type slowReaderDeadline struct {
 }
 
 const (
-	answerPiece = 64 << 10 // bytes that have a deadline of their own
+	answerPiece = 64 << 10 // bytes with a separate deadline
 
-	unwantedBodyTime = 5 * time.Second // for a body that nobody wants
+	unwantedBodyTime = 5 * time.Second // for an unread body
 )
 
 func newSlowReaderDeadline(w http.ResponseWriter) *slowReaderDeadline {
@@ -214,5 +214,5 @@ func answerText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text+"\n") // nobody to tell
+	_, _ = io.WriteString(w, text+"\n") // the error cannot be reported
 }

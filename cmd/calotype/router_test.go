@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// trickle is a reader at so many bytes a second, behind a connection with deadlines.
+// trickle is a reader of a number of bytes a second, behind a connection with deadlines.
 type trickle struct {
 	*httptest.ResponseRecorder
 	rate     int

@@ -37,7 +37,7 @@ const (
 	gcMemory = 512 << 20
 )
 
-// minToken is the length from which -api-token is taken for one that nobody guesses.
+// minToken is the length from which -api-token counts as too long to be guessed.
 const minToken = 20
 
 // minEventRetention is longer than the last attempt of a delivery takes.
@@ -231,7 +231,7 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 		return urls, err
 	}
 	if n := len(c.APIToken); n > 0 && n < minToken {
-		log.Warn("-api-token is short enough to be guessed: whoever guesses it may do all: use a "+
+		log.Warn("-api-token is short enough to be guessed: a client that guesses it has all rights: use a "+
 			"random one, such as `openssl rand -hex 20` prints", "characters", n, "least", minToken)
 	}
 	if guessed {
@@ -263,7 +263,7 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 	}), nil
 }
 
-// notifier makes what tells webhooks.
+// notifier makes the Notifier.
 func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, watch *metricsServer,
 	log *slog.Logger) (*notify.Notifier, error) {
 	allow, err := outbound.ParseNetworks(c.OutboundAllow)
@@ -277,8 +277,8 @@ func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, watch *metri
 	}), nil
 }
 
-// serve runs the server, what tells webhooks and the periodic jobs until ctx ends, and then lets
-// requests end.
+// serve runs the server, the notifier and the background jobs until ctx ends, and then waits for requests
+// to end.
 func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
 	notifier *notify.Notifier) error {
 	log := n.logs.immediate
@@ -307,7 +307,7 @@ func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
 		<-running.Done()
 		handler.draining.Store(true)
 		log.Info("shutting down", "delay", c.ShutdownDelay, "timeout", c.ShutdownTimeout)
-		// From Shutdown on nobody new is answered, not even /readyz. A second signal ends it all.
+		// After Shutdown no new request is answered, not even /readyz. A second signal ends the program.
 		time.Sleep(c.ShutdownDelay)
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 		defer cancel()
@@ -319,8 +319,8 @@ func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
 	return group.Wait()
 }
 
-// openDBToServe opens the database, also on a full disk: it makes room first, and waits while there
-// is none.
+// openDBToServe opens the database, also on a full disk: it first frees space, and waits until there is
+// some.
 func (c *serveCommand) openDBToServe(ctx context.Context, log *slog.Logger) (*sqldb.DB, error) {
 	for {
 		if err := images.MakeRoomToStart(c.Data, log); err != nil {

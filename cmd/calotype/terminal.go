@@ -45,10 +45,10 @@ func escape(s, keep string) string {
 
 // show prints lines to a terminal or file, and nothing else than lines of visible text.
 func show(w io.Writer, format string, args ...any) {
-	_, _ = io.WriteString(w, visibleLines(fmt.Sprintf(format, args...))) // nobody to tell
+	_, _ = io.WriteString(w, visibleLines(fmt.Sprintf(format, args...))) // the error cannot be reported
 }
 
 // showLine prints one line, whatever is in it.
 func showLine(w io.Writer, format string, args ...any) {
-	_, _ = io.WriteString(w, visible(fmt.Sprintf(format, args...))+"\n") // nobody to tell
+	_, _ = io.WriteString(w, visible(fmt.Sprintf(format, args...))+"\n") // the error cannot be reported
 }

@@ -10,14 +10,14 @@ import (
 )
 
 type tokenCommands struct {
-	Create tokenCreate `cmd:"" help:"Make a token and print its secret, which is kept nowhere."`
+	Create tokenCreate `cmd:"" help:"Create a token; print its secret, which is not stored."`
 	List   tokenList   `cmd:"" help:"List the tokens, without their secrets."`
 	Revoke tokenRevoke `cmd:"" help:"Revoke a token at once."`
 }
 
 type tokenCreate struct {
 	StateFlags
-	Name  string       `arg:"" help:"Name to revoke it by."`
+	Name  string       `arg:"" help:"Name of the token."`
 	Scope images.Scope `help:"read, write or admin." default:"write"`
 
 	Life time.Duration `help:"Time until it expires, such as 720h; 0: never." default:"0s"`

@@ -19,18 +19,18 @@ import (
 // The commands work on the database, also while a server runs on it: that sends, and sees within a
 // second what is done here. Only the test event is sent from here.
 type webhookCommands struct {
-	Add     webhookAdd     `cmd:"" help:"Have a URL told of uploads, after a test event."`
-	List    webhookList    `cmd:"" help:"List the webhooks and how they answer."`
-	Test    webhookTest    `cmd:"" help:"Send a test event; if it is taken, end a pause."`
-	History webhookHistory `cmd:"" help:"List what was sent lately and how it was answered."`
-	Replay  webhookReplay  `cmd:"" help:"Have events sent again."`
-	Rotate  webhookRotate  `cmd:"" help:"Make a new signing secret; the old one signs for a day."`
-	Delete  webhookDelete  `cmd:"" help:"Delete a webhook, and what it was still to be told."`
+	Add     webhookAdd     `cmd:"" help:"Send events to a URL, after a test event."`
+	List    webhookList    `cmd:"" help:"List the webhooks and their states."`
+	Test    webhookTest    `cmd:"" help:"Send a test event; if it is accepted, end a pause."`
+	History webhookHistory `cmd:"" help:"List the last attempts and their answers."`
+	Replay  webhookReplay  `cmd:"" help:"Send events again."`
+	Rotate  webhookRotate  `cmd:"" help:"Generate a new signing secret; the old one signs for a day."`
+	Delete  webhookDelete  `cmd:"" help:"Delete a webhook, with its pending deliveries."`
 }
 
 // Reach says where receivers may be; its flag is that of serve.
 type Reach struct {
-	OutboundAllow string `help:"Networks not public that the URL may lead to: CIDR,..."`
+	OutboundAllow string `help:"Private networks that the URL may name: CIDR,..."`
 }
 
 // tester returns a notifier that sends test events to a webhook's URL, or why no request can be sent
@@ -58,10 +58,10 @@ func (r Reach) printServerFlag() {
 type webhookAdd struct {
 	StateFlags
 	Reach
-	URL    string   `arg:"" help:"URL that is posted to, such as https://example.com/hook."`
-	Name   string   `help:"Name; the URL's host if not given." env:"-"`
-	Secret string   `help:"Sent as it is in cf-webhook-auth." env:"CALOTYPE_WEBHOOK_SECRET"`
-	Events []string `help:"Types of events: a,b; those of uploads if not given." env:"-"`
+	URL    string   `arg:"" help:"URL of the receiver, such as https://example.com/hook."`
+	Name   string   `help:"Name; default: the URL's host." env:"-"`
+	Secret string   `help:"Secret in the header cf-webhook-auth." env:"CALOTYPE_WEBHOOK_SECRET"`
+	Events []string `help:"Types of events: a,b; default: those of uploads." env:"-"`
 
 	SigningSecret string `help:"new: print one and test later; or the receiver's: whsec_..." env:"CALOTYPE_SIGNING_SECRET"`
 }
@@ -218,7 +218,7 @@ func findWebhook(
 }
 
 var errIsStream = errors.New("this is a stream of calotype listen, not a webhook: it has no URL, and " +
-	"a signing secret of its own, which listen prints")
+	"its own signing secret, which listen prints")
 
 type webhookList struct{ StateFlags }
 
@@ -342,11 +342,11 @@ func (c *webhookDelete) Run(ctx context.Context) error {
 
 type webhookReplay struct {
 	StateFlags
-	Event   string  `help:"Id of an event, which its message has as webhook-id." env:"-"`
+	Event   string  `help:"Id of an event, the webhook-id of its message." env:"-"`
 	Webhook string  `help:"Id or name of a webhook." env:"-"`
-	From    pastDay `help:"Events from then on, such as 2026-01-31T12:00:00Z, or 24h ago." env:"-"`
-	To      pastDay `help:"Events before then." env:"-"`
-	Failed  bool    `help:"Only what has failed, or waits after a failure." env:"-"`
+	From    pastDay `help:"Events from this time on, such as 2026-01-31T12:00:00Z, or 24h ago." env:"-"`
+	To      pastDay `help:"Events before this time." env:"-"`
+	Failed  bool    `help:"Only deliveries that failed, or wait after a failure." env:"-"`
 }
 
 func (c *webhookReplay) Run(ctx context.Context) error {
@@ -370,7 +370,7 @@ func (c *webhookReplay) Run(ctx context.Context) error {
 		}
 		n, err := core.Replay(ctx, account, q)
 		if err != nil {
-			return fmt.Errorf("%w (%d will be sent again; the same command goes on)", err, n)
+			return fmt.Errorf("%w (%d will be sent again; run the command again to continue)", err, n)
 		}
 		fmt.Printf("%d will be sent again\n", n)
 		if n == 0 {
@@ -402,7 +402,7 @@ func (p *pastDay) UnmarshalText(text []byte) (err error) {
 
 type webhookHistory struct {
 	StateFlags
-	Webhook string `help:"Only of this webhook, by id or name." env:"-"`
+	Webhook string `help:"Only this webhook, by id or name." env:"-"`
 	Limit   int    `help:"Attempts to list, at most 1000." default:"20" env:"-"`
 }
 

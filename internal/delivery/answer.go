@@ -23,7 +23,7 @@ type answer struct {
 	pace    limit.Pace
 	began   time.Time // zero before the first deadline
 
-	status int   // 0 is none yet
+	status int   // 0 before the header
 	bytes  int64 // of the body
 	err    error // why the body could not be sent whole
 
@@ -34,7 +34,7 @@ func newAnswer(w http.ResponseWriter, pace limit.Pace) *answer {
 	return &answer{ResponseWriter: w, control: http.NewResponseController(w), pace: pace}
 }
 
-// piece is how many bytes of a body have a deadline of their own.
+// piece is the number of bytes of a body with a separate deadline.
 const piece = 64 << 10
 
 // Unwrap is for http.ResponseController.
@@ -180,7 +180,7 @@ var conditions = []string{
 
 var acceptRanges = []string{"bytes"}
 
-// maxRanges bounds the ranges of an answer: each has a header of its own.
+// maxRanges limits the ranges of an answer: each has a separate header.
 const maxRanges = 10
 
 // serveContent sends content, or the ranges of it that are asked for. A refusal by net/http, of a

@@ -37,7 +37,7 @@ type conn struct {
 	*net.TCPConn
 	slot      *slot
 	gathering bool
-	first     *[]byte // nil when there is none
+	first     *[]byte // nil without a buffered header
 }
 
 // firstSize is the buffer of net/http, in bytes.
@@ -110,7 +110,7 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 	return c.TCPConn.ReadFrom(src)
 }
 
-// connOf returns the connection of a request, nil when it is none of TCP.
+// connOf returns the connection of a request, nil if it is not a TCP connection.
 func connOf(ctx context.Context) *conn {
 	s, _ := ctx.Value(connKey{}).(*slot)
 	if s == nil {

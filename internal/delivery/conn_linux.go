@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendPart sends the write that waits, if any, and then a part of a file, by sendfile. Other than
-// the standard library it tells the kernel that the file comes behind the header, so that both
-// leave together, and it leaves the file's offset alone: many answers read the same open file.
+// sendPart sends the write that waits, if any, and then a part of a file, by sendfile. Unlike
+// the standard library it announces to the kernel that the file follows the header, so that both are sent
+// together, and it does not change the file's offset, because many answers read the same open file.
 func (c *conn) sendPart(p *filePart) (sent int64, err error) {
 	raw, err := c.TCPConn.SyscallConn()
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *conn) sendPart(p *filePart) (sent int64, err error) {
 				n, failed = unix.Sendfile(int(fd), file, &offset, int(min(p.size-sent, sendMost)))
 				sent += int64(max(n, 0))
 				if n == 0 && failed == nil {
-					failed = io.ErrUnexpectedEOF // somebody cut the file
+					failed = io.ErrUnexpectedEOF // another program truncated the file
 				}
 			}
 			moved = moved || n > 0

@@ -250,7 +250,7 @@ func TestAGatheredWriteGoesFirst(t *testing.T) {
 		if err := errors.Join(behind(c), c.send()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := c.Write([]byte("end")); err != nil { // not gathered any more
+		if _, err := c.Write([]byte("end")); err != nil { // no longer buffered
 			t.Error(err)
 		}
 		c.Close()

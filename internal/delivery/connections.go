@@ -24,14 +24,14 @@ const (
 	closedAtOnce = 32
 )
 
-// Connections are those of the clients: a listener that accepts whoever comes, and closes the
-// connection that was idle longest when there would be too many. Idle is a connection that has not
-// sent a whole header: a new one, and one between two requests. A busy one is never closed. A
-// client's address has a share of them; where there is no address, see package clientaddr, there is
-// no share. When all are busy a new connection may only ask for the server's health.
+// Connections is a listener that accepts all clients' connections, and closes the connection that was idle
+// longest if there would be too many. A connection is idle if it has not sent a complete header: a new one,
+// and one between two requests. A busy one is never closed. A client's address has a share of the
+// connections; a connection without an address, see package clientaddr, has no share. If all are busy, a new
+// connection may only request the server's health.
 //
-// Its connections stay what net/http can send files by sendfile on, and can send a header and the
-// picture behind it in one go: see conn.
+// Its connections support sendfile of net/http, and can send a header and the picture after it in one write:
+// see conn.
 type Connections struct {
 	net.Listener
 	clients clientaddr.Proxies
@@ -51,8 +51,8 @@ type clientKey struct {
 	spare   bool
 }
 
-// NewConnections returns the connections that listener, which must be one of TCP, accepts, so many
-// at most and some spare ones. The http.Server needs ConnContext and ConnState too.
+// NewConnections returns the connections that listener, which must be a TCP listener, accepts, at
+// most most and some spare ones. The http.Server needs ConnContext and ConnState too.
 func NewConnections(listener net.Listener, most int, clients clientaddr.Proxies) *Connections {
 	return &Connections{
 		Listener: listener, clients: clients, most: int64(most),
@@ -86,7 +86,7 @@ func (c *Connections) Accept() (net.Conn, error) {
 	}
 }
 
-// tooManyFiles reports whether the process or the machine may open no more files.
+// tooManyFiles reports whether the process or the machine cannot open further files.
 func tooManyFiles(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
@@ -100,7 +100,7 @@ func (c *Connections) closeIdlest() bool {
 	}
 	c.mu.Unlock()
 	if s != nil {
-		_ = s.conn.Close() // whoever is at the other end has said nothing
+		_ = s.conn.Close() // the client has sent nothing
 	}
 	return s != nil
 }
@@ -132,8 +132,8 @@ func (c *Connections) thin(evict func(*slot)) {
 	now := c.now()
 	for range closedAtOnce {
 		s, used := c.idle.first, c.pool.Used()
-		crowded := used > c.most-max(1, c.most/16)
-		if s == nil || !crowded && (used <= c.most/2 || now.Sub(s.since) < idleUnderLoad) {
+		nearlyFull := used > c.most-max(1, c.most/16)
+		if s == nil || !nearlyFull && (used <= c.most/2 || now.Sub(s.since) < idleUnderLoad) {
 			return
 		}
 		evict(s)
@@ -185,7 +185,7 @@ func (c *Connections) becomeIdle(s *slot) {
 	own.push(s)
 }
 
-// becomeBusy notes that a connection does not wait any more. The caller holds mu.
+// becomeBusy marks a connection as busy. The caller has locked mu.
 func (c *Connections) becomeBusy(s *slot) {
 	if !s.idle {
 		return
@@ -207,7 +207,7 @@ func (c *Connections) leave(s *slot) {
 	s.left = true
 }
 
-// ConnState is the http.Server's: it tells which connections are idle.
+// ConnState is the http.Server's ConnState: it marks connections as idle or busy.
 func (c *Connections) ConnState(conn net.Conn, state http.ConnState) {
 	s := slotOf(conn)
 	if s == nil || state != http.StateActive && state != http.StateIdle {

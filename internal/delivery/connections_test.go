@@ -26,8 +26,7 @@ type hall struct {
 	end     chan struct{} // ends one of them
 }
 
-// newHall serves with so many connections at most. With proxies, addresses of this machine are
-// clients like others.
+// newHall serves with most connections at most. With proxies, addresses of this machine count as clients.
 func newHall(t *testing.T, listener net.Listener, most int, proxies ...string) *hall {
 	t.Helper()
 	var clients clientaddr.Proxies
@@ -172,7 +171,7 @@ func (h *hall) busy(from string, n int) (all []*visitor) {
 	return all
 }
 
-// endBusy ends so many requests, and returns how many visitors were answered.
+// endBusy ends all requests of visitors, and returns the number of answered ones.
 func (h *hall) endBusy(all []*visitor) (answered int) {
 	h.t.Helper()
 	for range all {
@@ -186,8 +185,8 @@ func (h *hall) endBusy(all []*visitor) (answered int) {
 	return answered
 }
 
-// More silent connections come than there may be: each newcomer is served, those that are busy
-// stay, and no more are open than allowed.
+// With more silent connections than allowed each new connection is served, busy ones stay, and the limit
+// holds.
 func TestTheIdlestConnectionMakesRoom(t *testing.T) {
 	t.Parallel()
 	h := newHall(t, nil, 16)
@@ -220,7 +219,7 @@ func TestTheIdlestConnectionMakesRoom(t *testing.T) {
 	}
 }
 
-// While all connections are busy the health is told, and nothing else.
+// While all connections are busy, only health checks are answered.
 func TestHealthIsToldWhileAllAreBusy(t *testing.T) {
 	t.Parallel()
 	h := newHall(t, nil, 8)
@@ -337,7 +336,7 @@ func (l *fullListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// Without files for a connection, an idle one is closed for it; without one, the server goes on.
+// Without files for a connection, an idle one is closed for it; without an idle one, the server continues.
 func TestTooManyFilesEndNothing(t *testing.T) {
 	t.Parallel()
 	listener := &fullListener{Listener: listenHere(t)}

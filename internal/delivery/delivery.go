@@ -4,12 +4,12 @@
 //	/cdn-cgi/imagedelivery/{hash}/{image id}/{variant}
 //
 // A variant is a name, or options such as w=400,fit=cover where the account allows it, which
-// flexible.go reads. path.go splits the URL. The core resolves what it names. signature.go holds the rule for private
-// images: without a good signature there is no answer but the refusal. negotiate.go chooses the
-// kind of file, and headers.go says how long it may be kept and by whom. The entity tag is known
-// before the bytes are, so what a client already has is neither rendered nor read again. errors.go
-// is the one table from the core's refusals to their wire form, and answer.go the response that
-// the bytes go through: it counts them for the log and cuts off readers that stand still.
+// flexible.go reads. path.go splits the URL. The core resolves what it names. signature.go holds the
+// rule for private images: without a valid signature the answer is a refusal. negotiate.go chooses the
+// format, and headers.go sets the caching. The entity tag is known before the bytes, so a picture that
+// the client already has is neither rendered nor read again. errors.go is the one table from the core's
+// refusals to their wire form, and answer.go the response that the bytes go through: it counts them for
+// the log and cuts off readers that stand still.
 package delivery
 
 import (
@@ -35,7 +35,7 @@ type Config struct {
 	// that ignore Vary: all clients then get the kind that every client knows.
 	Negotiate bool
 	Now       func() time.Time // nil for time.Now
-	// Observe returns what is told of each answer on a route; nil for nobody.
+	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
 }
 

@@ -121,7 +121,7 @@ func TestTheUnforeseenIsNotTold(t *testing.T) {
 		w := refused(t.Context(), err)
 		body, _ := io.ReadAll(w.Body)
 		if strings.Contains(string(body), "canary") {
-			t.Errorf("%v: told %q", err, body)
+			t.Errorf("%v: the body is %q", err, body)
 		}
 		id := w.Header.Get(requestid.Header)
 		if w.StatusCode == 500 && !strings.Contains(string(body), id) {

@@ -28,9 +28,9 @@ type recipe struct {
 	format  imagefile.Format // "" for the one that suits the client
 }
 
-// resolveFlexible resolves a variant that is spelt out as options, and returns the format that it
-// asks for, if any. Private images never take one, so that nobody who may see a thumbnail can ask
-// for the whole picture.
+// resolveFlexible resolves options instead of a variant, and returns the requested format, if any.
+// Private images refuse options, so that a client that may see a thumbnail cannot request the whole
+// picture.
 func (d *delivery) resolveFlexible(
 	ctx context.Context, t target,
 ) (images.Resolved, imagefile.Format, error) {

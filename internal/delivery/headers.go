@@ -28,8 +28,8 @@ func privateCaching(ttl time.Duration, s signature, now time.Time) string {
 }
 
 // commonHeaders are what every answer carries, refusals included: any page may read it, and a
-// browser that opens it by itself treats it as nothing but what its Content-Type says. Names are in
-// the form that http.Header keeps, and values are shared by all answers: nobody changes them.
+// browser that opens it treats it as its Content-Type only. Names are in
+// the form that http.Header keeps, and values are shared by all answers: they must not be changed.
 var commonHeaders = []struct {
 	name  string
 	value []string
@@ -40,7 +40,7 @@ var commonHeaders = []struct {
 	{"Timing-Allow-Origin", []string{"*"}},
 	{"Cross-Origin-Resource-Policy", []string{"cross-origin"}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
-	// Browsers show a lone picture by a page of their own, which needs inline styles.
+	// Browsers show a single picture in a generated page, which needs inline styles.
 	{"Content-Security-Policy",
 		[]string{"default-src 'none'; style-src 'unsafe-inline'; sandbox"}},
 }
@@ -76,11 +76,11 @@ func setPictureHeaders(h http.Header, r images.Resolved, etag, caching string) {
 
 var resizedFine = []string{"internal=ok/-"}
 
-// cacheTags returns the names by which a cache in front of us can drop what it holds: of the image
+// cacheTags returns the names by which a cache in front of the server can purge entries: of the image
 // (in any variant), of the variant (of any image of the account) and of the account. They are
 // "i-", "v-" or "a-" and the first 16 bytes, in hex, of the SHA-256 of "calotype:" and the image's
-// internal key, the account's ID and "/" and the variant's name, or the account's ID. So they name
-// without telling, and an image keeps its tag when its id changes.
+// internal key, the account's ID and "/" and the variant's name, or the account's ID. So they
+// reveal nothing, and an image keeps its tag when its id changes.
 func cacheTags(r images.Resolved) []string {
 	return []string{
 		cacheTag("i-", r.Image.Key),

@@ -315,7 +315,7 @@ func TestAFailedRenditionFallsBackOnNothing(t *testing.T) {
 			t.Errorf("%s is %q", name, got)
 		}
 	}
-	// Bytes that are not there at all are nobody's fault but ours.
+	// A missing original is an internal error.
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}

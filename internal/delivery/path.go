@@ -32,7 +32,7 @@ type target struct {
 func (t target) flexible() bool { return strings.Contains(t.variant, "=") }
 
 // receivedPath returns the escaped path as the client sent it. EscapedPath alone would escape
-// anew a path that holds a character like "|" or a bare UTF-8 byte, turning its every %2F into a
+// again a path that holds a character like "|" or a bare UTF-8 byte, turning its every %2F into a
 // slash and its signature into that of another string.
 func receivedPath(u *url.URL) string {
 	if plain, err := url.PathUnescape(u.RawPath); err == nil && plain == u.Path {

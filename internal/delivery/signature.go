@@ -17,8 +17,8 @@ import (
 // maxQuery bounds the query of a signed URL in bytes.
 const maxQuery = 4096
 
-// The refusals. All but one read the same, so that a guess teaches nothing; that a URL has expired
-// is told only to those who hold a good signature.
+// The refusals. All except one are the same, so that a guess reveals nothing; only a client with a
+// valid signature gets the refusal of an expired URL.
 var (
 	errSignature = errs.Errorf(errs.SignatureRefused,
 		"Image access denied: the URL of a private image must carry a valid signature")
@@ -28,7 +28,7 @@ var (
 // A signature is what the query of a signed URL says.
 type signature struct {
 	sum     string // sig as given, meant to be lowercase hex of HMAC-SHA256
-	signed  string // the part of the query that was signed, with its "?"; "" when there is none
+	signed  string // the part of the query that was signed, with its "?"; "" without a query
 	expires bool
 	exp     int64 // Unix seconds, when expires
 }
@@ -107,7 +107,7 @@ func checkSignature(
 // signs reports whether one of keys made s for path.
 func (s signature) signs(path string, keys []images.SigningKey) bool {
 	for _, key := range keys {
-		// An empty key would be one that everybody knows.
+		// An empty key would be known to all.
 		if key.Value != "" && hmac.Equal([]byte(sign(key.Value, path+s.signed)), []byte(s.sum)) {
 			return true
 		}

@@ -110,7 +110,7 @@ func TestSignaturesExpire(t *testing.T) {
 			t.Errorf("at %d: got %v, want %v", now, err, want)
 		}
 	}
-	// That it has expired is not told to those who guess.
+	// A guess does not get the refusal of an expired URL.
 	_, err := checkSignature(vectorPath, query[:len(query)-1]+"b", vectorKeys, at(vectorExp+1))
 	if !errors.Is(err, errSignature) || errors.Is(err, errExpired) {
 		t.Errorf("a guess: got %v", err)

@@ -32,7 +32,7 @@ func (s *slot) close() {
 	}
 }
 
-// slotOf returns the slot of a connection, nil when it is none of Connections.
+// slotOf returns the slot of a connection, nil if it is not one of Connections.
 func slotOf(c net.Conn) *slot {
 	switch c := c.(type) {
 	case *conn:

@@ -9,7 +9,7 @@ import (
 	"calotype/internal/v4"
 )
 
-// A limiter lets through a burst, and then so many a second.
+// A limiter permits a burst, and then a number of requests a second.
 type limiter struct {
 	mu          sync.Mutex
 	rate, burst float64

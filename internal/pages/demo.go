@@ -112,7 +112,7 @@ func (p *pages) setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// serveDemo answers those whom the gate has let in.
+// serveDemo answers requests that the gate has admitted.
 func (p *pages) serveDemo(w http.ResponseWriter, r *http.Request) {
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
 	name := strings.TrimPrefix(r.URL.Path, DemoPath)
@@ -226,8 +226,8 @@ func (p *pages) makeDraft(r *http.Request) (any, error) {
 	}{img.ID, p.URLs.UploadURL(p.Account.Hash, img.ID, ticket)}}, nil
 }
 
-// showImage answers as the API does, but for images that the page has made only: it needs no
-// others, and whoever has the cookie is not given more.
+// showImage answers as the API does, for images that the page has created only: it needs no others, and
+// a client with the cookie gets no access to them.
 func (p *pages) showImage(r *http.Request) (any, error) {
 	id := r.URL.Query().Get("id")
 	if !p.drafts.has(id) {

@@ -228,7 +228,7 @@ func TestOrigins(t *testing.T) {
 		{"localhost", "http://localhost:8080", "localhost:8080", "http://localhost:3000", 403},
 		{"localhost", "http://localhost:8080", "localhost:8080", "http://evil.example", 403},
 		{"localhost", "http://localhost:8080", "localhost:8080", "file://localhost:8080", 403},
-		// A proxy that nobody sees, in front of a page that is not to be public.
+		// A proxy that adds no header, in front of a page that is not public.
 		{"localhost", "https://a.example", "127.0.0.1:8080", "https://a.example", 403},
 		{"a.example", "https://a.example", "a.example", "https://a.example", 200},
 		{"on", "https://a.example", "127.0.0.1:8080", "https://a.example", 200},
@@ -278,7 +278,7 @@ func TestMakeAndLook(t *testing.T) {
 		image.ID != made.ID || !image.Draft {
 		t.Errorf("status %d, %+v", status, image)
 	}
-	// An image of somebody else's is none of this page's business.
+	// The page has no access to other images.
 	other, _, err := core.CreateDraft(t.Context(), imagestest.AccountID, images.NewDraft{})
 	if err != nil {
 		t.Fatal(err)
@@ -368,7 +368,7 @@ func TestTheWayIn(t *testing.T) {
 		if w.Code != tt.want || strings.Contains(w.Body.String(), key) {
 			t.Errorf("%s from %s at %s: status %d", tt.target, tt.from, tt.host, w.Code)
 		}
-		if told := strings.Contains(w.Body.String(), "try-key"); told != (tt.want == 403) {
+		if shown := strings.Contains(w.Body.String(), "try-key"); shown != (tt.want == 403) {
 			t.Errorf("%s from %s at %s says %s", tt.target, tt.from, tt.host, w.Body)
 		}
 	}

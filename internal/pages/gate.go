@@ -71,8 +71,8 @@ func loopback(name string) bool {
 	return name == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// A gate decides who may see the demo page: whoever has the key, or the cookie that it was
-// exchanged for. The rules on hosts and origins keep other web pages from using that cookie.
+// A gate controls the access to the demo page: a request needs the key, or the cookie that the key was
+// exchanged for. The rules on hosts and origins prevent other web pages from using that cookie.
 type gate struct {
 	hosts  DemoHosts
 	url    string // our public base URL, an origin of ours
@@ -101,15 +101,15 @@ func newGate(key string, hosts DemoHosts, url string) *gate {
 var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
 	"X-Forwarded-Server", "X-Real-Ip", "Via"}
 
-// hostAllowed keeps out names that point here by somebody else's DNS, and what comes through a
-// proxy, for which everybody would be on this machine; unless the operator has named the host.
+// hostAllowed refuses foreign host names (DNS rebinding), and requests through a proxy, which all seem
+// to come from this machine; unless the operator has named the host.
 func (g *gate) hostAllowed(r *http.Request) bool {
 	return g.hosts.named(r.Host) || !proxied(r) && g.hosts.Answers(r.Host)
 }
 
-// proxied reports whether a request came through a proxy, as far as it tells: proxies add headers,
-// or speak HTTP/1.0, which no browser does, as nginx does by default. One that does neither is
-// kept out by the key alone.
+// proxied reports whether a request seems to come through a proxy: proxies add headers, or use
+// HTTP/1.0, as nginx does by default, and browsers do not. Against a proxy that does neither, only the
+// key protects the page.
 func proxied(r *http.Request) bool {
 	added := func(name string) bool { return len(r.Header.Values(name)) > 0 }
 	return !r.ProtoAtLeast(1, 1) || slices.ContainsFunc(forwarded, added)
@@ -135,7 +135,7 @@ func (g *gate) hasCookie(r *http.Request) bool {
 func (g *gate) letIn(w http.ResponseWriter, r *http.Request) {
 	cookie := g.cookie
 	public, err := url.Parse(g.url)
-	// Behind a proxy the request itself does not tell whether the browser speaks https.
+	// Behind a proxy the request does not show whether the browser uses https.
 	cookie.Secure = err == nil && public.Scheme == "https" && strings.EqualFold(public.Host, r.Host)
 	http.SetCookie(w, &cookie)
 }

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// An observed answer remembers its status. What NotFound answers is not ours to tell of.
+// An observed answer remembers its status. Answers of NotFound are not observed.
 type observed struct {
 	http.ResponseWriter
-	status int // 0 is none yet
+	status int // 0 before the header
 	passed bool
 }
 
@@ -21,8 +21,8 @@ func (o *observed) WriteHeader(status int) {
 // Unwrap is for http.ResponseController.
 func (o *observed) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
-// observe returns around, which makes a handler tell of its answers, and pass, to which that
-// handler must pass on what it does not answer itself; it reaches passing.
+// observe returns around, which observes a handler's answers, and pass, to which that handler must pass
+// requests that it does not answer; they reach passing.
 func observe(
 	ask func(route string) func(status int, took time.Duration), passing http.Handler,
 ) (around func(http.Handler) http.Handler, pass http.Handler) {

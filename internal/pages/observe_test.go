@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// TestObserve: what the pages answer is told of, and what they pass on is not.
+// TestObserve: answers of the pages are observed, passed requests are not.
 func TestObserve(t *testing.T) {
 	t.Parallel()
-	var told []string
+	var got []string
 	s := newSite(t, "localhost", func(c *Config) {
 		c.Observe = func(route string) func(int, time.Duration) {
 			return func(status int, _ time.Duration) {
-				told = append(told, fmt.Sprint(route, " ", status))
+				got = append(got, fmt.Sprint(route, " ", status))
 			}
 		}
 	})
@@ -36,7 +36,7 @@ func TestObserve(t *testing.T) {
 	}
 	want := []string{"/try 303", "/ 200", "/ 405", "/sample.jpg 200", "/try 200", "/try 404",
 		"/try 200"}
-	if !slices.Equal(told, want) {
-		t.Errorf("told %q\nwant %q", told, want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
 	}
 }

@@ -1,11 +1,11 @@
-// Package pages serves what browsers see besides pictures: a front page, a sample picture and the
-// demo page. It is a client of the core like the API is, with no rules of its own but one:
-// who may see the demo page.
+// Package pages serves the pages for browsers: a front page, a sample picture and the
+// demo page. It uses the core like the API does, and has one rule:
+// the access to the demo page.
 //
 // gate.go holds that rule. demo.go serves the page, whose sources are in web/ and which make build
 // embeds, and the three small requests by which it acts without holding an API token. A request that
-// the gate refuses is answered as if there were no such page; on this machine /try says where the key
-// is: front.go.
+// the gate refuses is answered like an unknown path; on this machine the page names the file with the key:
+// front.go.
 package pages
 
 import (
@@ -36,7 +36,7 @@ type Config struct {
 	DemoKey   string // opens the demo page; "" for no such page
 	DemoHosts DemoHosts
 	NotFound  http.Handler // answers what is not here, as everything else that is not there
-	// Observe returns what is told of each answer on a route; nil for nobody.
+	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
 }
 
