@@ -1,8 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -121,6 +124,37 @@ func TestVariantEncodings(t *testing.T) {
 	if got := compactResult(t, r); got != `{"id":"a","variant":{"id":"a","options":{"fit":"scale-down",`+
 		`"width":9,"metadata":"copyright"},"neverRequireSignedURLs":false}}` {
 		t.Errorf("PATCH as a form: %s", got)
+	}
+}
+
+// TestVariantOptions holds how the options in testdata/variants.tsv are shown, byte for byte, or "refused"
+// and the sentence.
+func TestVariantOptions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, t.TempDir()+"/calotype.db")
+	text, err := os.ReadFile("testdata/variants.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		given, want, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		r := f.ask("PATCH", "/images/v1/variants/public", applicationJSON, `{"options":`+given+`}`)
+		got := ""
+		if r.status == http.StatusOK {
+			shown := result[struct {
+				Variant struct{ Options json.RawMessage }
+			}](t, r)
+			var b bytes.Buffer
+			if err := json.Compact(&b, shown.Variant.Options); err != nil {
+				t.Fatal(err)
+			}
+			got = b.String()
+		} else {
+			got = "refused\t" + r.Errors[0].Message
+		}
+		if got != want {
+			t.Errorf("%s: got %s, want %s", given, got, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -65,6 +66,28 @@ func TestParseRecipe(t *testing.T) {
 	}
 }
 
+// TestRecipes holds what the options in testdata/recipes.tsv are read as: their canonical string and the
+// format that is asked for, or "refused" and the sentence. Pages hold such URLs, and caches the canonical
+// strings: those never change.
+func TestRecipes(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/recipes.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		given, want, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		r, err := parseRecipe(given)
+		got := r.options.String() + "\t" + string(r.format)
+		if err != nil {
+			got = "refused\t" + err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", given, got, want)
+		}
+	}
+}
+
 // FuzzRecipe: what is accepted is a valid recipe; what is refused is refused in a plain sentence.
 func FuzzRecipe(f *testing.F) {
 	for _, text := range []string{
@@ -91,4 +114,13 @@ func FuzzRecipe(f *testing.F) {
 			t.Errorf("%q asks for %q", text, r.format)
 		}
 	})
+}
+
+func BenchmarkParseRecipe(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parseRecipe("w=400,h=300,fit=cover,q=75,f=auto,dpr=2"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

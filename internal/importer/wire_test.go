@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"encoding/json"
 	"testing"
 )
 
@@ -15,6 +16,38 @@ func TestRefusal(t *testing.T) {
 	} {
 		if got := refusal(404, []byte(test.body)).Error(); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.body, got, test.want)
+		}
+	}
+}
+
+// TestSourceVariant holds how a source's options are read: their canonical string, or the error.
+func TestSourceVariant(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		`{}`: "",
+		`{"fit":"scale-down","width":1366,"height":768,"metadata":"none","browser_ttl":3600}`: "height=768,metadata=none,width=1366",
+		`{"width":64.0,"height":"50","fit":"cover","metadata":"keep","browser_ttl":null}`:     "fit=cover,height=50,metadata=keep,width=64",
+		`{"width":4e2,"quality":"high","anim":false,"background":"#FFF","blur":null}`:         "anim=false,background=%23ffffff,quality=90,width=400",
+		`{"width":" 5 ","height":"","anim":"true","quality":85}`:                              "quality=85,width=5",
+		`{"width":1.5}`:               "error: options.width: width must be a whole number from 1 to 12000",
+		`{"width":1e300}`:             "error: options.width: width must be a whole number from 1 to 12000",
+		`{"width":true}`:              "error: options.width: width must be a whole number from 1 to 12000",
+		`{"width":1,"blur":20}`:       "error: options.blur: blur is not supported here: leave it out",
+		`{"width":1,"trim.left":2}`:   "error: options.trim.left: trim is not supported here: leave it out",
+		`{"anim":"no","quality":101}`: "error: options.anim: anim must be true or false",
+		`{"quality":101}`:             "error: options.quality: quality must be a whole number from 1 to 100",
+	} {
+		var v sourceVariant
+		if err := json.Unmarshal([]byte(`{"options":`+given+`}`), &v); err != nil {
+			t.Fatal(err)
+		}
+		read, err := v.variant("a")
+		got := read.Options.String()
+		if err != nil {
+			got = "error: " + err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", given, got, want)
 		}
 	}
 }

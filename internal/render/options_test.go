@@ -139,3 +139,29 @@ func FuzzOptions(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkOptions reads the options of a variant and writes their canonical string, as each delivery
+// may.
+func BenchmarkOptions(b *testing.B) {
+	const text = "fit=cover,height=200,metadata=none,width=300"
+	o, err := ParseOptions(text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("parse", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := ParseOptions(text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("string", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if o.String() != text {
+				b.Fatal(o)
+			}
+		}
+	})
+}
