@@ -3,10 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
+	"fmt"
 	"time"
 
 	"calotype/internal/images"
@@ -22,28 +19,28 @@ type variant struct {
 
 // variantOptions are what a variant does to a picture; what is not set is absent.
 type variantOptions struct {
-	Fit        render.Fit      `json:"fit"`
-	Width      int             `json:"width,omitempty"`
-	Height     int             `json:"height,omitempty"`
-	Metadata   render.Metadata `json:"metadata"`
-	BrowserTTL int64           `json:"browser_ttl,omitempty"` // seconds
-	Background string          `json:"background,omitempty"`
-	Quality    int             `json:"quality,omitempty"`
-	Anim       *bool           `json:"anim,omitempty"` // only ever false
+	render.Options
+	browserTTL time.Duration
+}
+
+// MarshalJSON writes the options in the recorded order, in which browser_ttl follows metadata.
+func (o variantOptions) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for name, value := range o.Fields() {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		b = fmt.Appendf(b, "%q:%s,", name, text)
+		if name == "metadata" && o.browserTTL != 0 {
+			b = fmt.Appendf(b, `"browser_ttl":%d,`, int64(o.browserTTL/time.Second))
+		}
+	}
+	return append(bytes.TrimSuffix(b, []byte(",")), '}'), nil
 }
 
 func newVariant(v images.Variant) variant {
-	o := v.Options
-	shown := variant{ID: v.ID, NeverRequireSignedURLs: v.NeverRequireSignedURLs,
-		Options: variantOptions{
-			Fit: o.Fit, Width: o.Width, Height: o.Height, Metadata: o.Metadata,
-			BrowserTTL: int64(v.BrowserTTL / time.Second),
-			Background: o.Background, Quality: o.Quality,
-		}}
-	if o.Still {
-		shown.Options.Anim = new(bool)
-	}
-	return shown
+	return variant{v.ID, variantOptions{v.Options, v.BrowserTTL}, v.NeverRequireSignedURLs}
 }
 
 // oneVariant is the answer about one variant. Its id is also beside it: Terraform reads it
@@ -144,50 +141,19 @@ func readVariant(f form) (c images.VariantChange, err error) {
 	if err := json.Unmarshal(whole, &options); err != nil {
 		return c, invalid("options must be a JSON object.")
 	}
-	c.Options = render.Options{Fit: render.DefaultFit, Metadata: render.DefaultMetadata}
-	for _, name := range slices.Sorted(maps.Keys(options)) {
-		text, err := optionText(name, options[name])
-		switch {
-		case err != nil:
-			return c, err
-		case text == "":
-			continue
-		case name == "browser_ttl":
-			c.BrowserTTL, err = browserTTL(text)
-		default:
-			err = c.Options.Set(name, text)
-		}
-		if err != nil {
-			return c, invalid("options.%.80s: %v.", name, err)
+	ttl, err := render.TextOfJSON(options["browser_ttl"])
+	if err != nil {
+		return c, invalid("options.browser_ttl %v.", err)
+	}
+	delete(options, "browser_ttl")
+	if c.Options, err = render.OptionsOfJSON(options); err != nil {
+		return c, invalid("options.%v.", err)
+	}
+	if ttl != "" {
+		if c.BrowserTTL, err = browserTTL(ttl); err != nil {
+			return c, invalid("options.browser_ttl: %v.", err)
 		}
 	}
 	c.NeverRequireSignedURLs, err = f.flagIfGiven("neverRequireSignedURLs")
 	return c, err
-}
-
-// optionText returns an option's value as a URL would spell it, "" when it was not given. Forms can
-// send text only, so that 100 and "100" are the same, and 100.0 is a whole number in JSON.
-func optionText(name string, value json.RawMessage) (string, error) {
-	var text string
-	switch {
-	case value[0] == '"':
-		if err := json.Unmarshal(value, &text); err != nil {
-			return "", invalid("options.%.80s is not valid JSON.", name)
-		}
-		return strings.TrimSpace(text), nil
-	case value[0] == '{' || value[0] == '[':
-		return "", invalid("options.%.80s must be a single value.", name)
-	case bytes.Equal(value, []byte("null")):
-		return "", nil
-	}
-	return wholeNumber(string(value)), nil
-}
-
-// wholeNumber writes a number like 1e2 or 100.0 as 100, and leaves all else as it is.
-func wholeNumber(text string) string {
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n != float64(int64(n)) || n < -1e15 || n > 1e15 {
-		return text
-	}
-	return strconv.FormatInt(int64(n), 10)
 }

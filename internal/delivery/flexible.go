@@ -71,12 +71,18 @@ func checkEnlarged(o render.Options, from *images.Original) error {
 }
 
 // aliases are the short names of options.
-var aliases = map[string]string{
-	"f": "format", "g": "gravity", "h": "height", "q": "quality", "w": "width",
-}
+var aliases = func() map[string]string {
+	all := map[string]string{"f": "format", "g": "gravity"}
+	for _, o := range render.AllOptions() {
+		if o.Alias != "" {
+			all[o.Alias] = o.Name
+		}
+	}
+	return all
+}()
 
 // optionNames lists all options of a flexible variant for people.
-const optionNames = "anim, background, dpr, fit, format, gravity, height, metadata, quality and width"
+var optionNames = render.OptionNames("dpr", "format", "gravity")
 
 // formats are the values of the option format. AVIF falls back to WebP, which every client that
 // shows AVIF shows too, as Cloudflare's does for pictures that would take it too long.
@@ -90,7 +96,7 @@ func parseRecipe(text string) (recipe, error) {
 	if len(text) > maxFlexible {
 		return recipe{}, fmt.Errorf("they are longer than %d bytes", maxFlexible)
 	}
-	r := recipe{options: render.Options{Fit: render.DefaultFit, Metadata: render.DefaultMetadata}}
+	r := recipe{options: render.DefaultOptions()}
 	density := 1.0
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(text, ",") {

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,51 +117,21 @@ type sourceVariant struct {
 // variant returns the variant. An unsupported option is an error, because the picture would show what the
 // option hides, such as a blur.
 func (v sourceVariant) variant(id string) (images.Variant, error) {
-	out := images.Variant{
-		ID: id, NeverRequireSignedURLs: v.NeverRequireSignedURLs,
-		Options: render.Options{Fit: render.DefaultFit, Metadata: render.DefaultMetadata},
+	out := images.Variant{ID: id, NeverRequireSignedURLs: v.NeverRequireSignedURLs}
+	ttl, err := render.TextOfJSON(v.Options["browser_ttl"])
+	if err == nil && ttl != "" {
+		var seconds int64
+		seconds, err = strconv.ParseInt(ttl, 10, 32)
+		out.BrowserTTL = time.Duration(seconds) * time.Second
 	}
-	for _, name := range slices.Sorted(maps.Keys(v.Options)) {
-		text, err := optionText(v.Options[name])
-		switch {
-		case err != nil:
-		case text == "": // null
-			continue
-		case name == "browser_ttl":
-			var seconds int64
-			if seconds, err = strconv.ParseInt(text, 10, 32); err == nil {
-				out.BrowserTTL = time.Duration(seconds) * time.Second
-			}
-		default:
-			err = out.Options.Set(name, text)
-		}
-		if err != nil {
-			return out, fmt.Errorf("options.%.80s: %w", name, err)
-		}
+	if err != nil {
+		return out, fmt.Errorf("options.browser_ttl: %w", err)
+	}
+	delete(v.Options, "browser_ttl")
+	if out.Options, err = render.OptionsOfJSON(v.Options); err != nil {
+		return out, fmt.Errorf("options.%w", err)
 	}
 	return out, nil
-}
-
-// optionText returns a value as a URL spells it, "" for null.
-func optionText(value json.RawMessage) (string, error) {
-	var v any
-	if err := json.Unmarshal(value, &v); err != nil {
-		return "", err
-	}
-	switch v := v.(type) {
-	case nil:
-		return "", nil
-	case string:
-		return strings.TrimSpace(v), nil
-	case bool:
-		return strconv.FormatBool(v), nil
-	case float64:
-		if v == math.Trunc(v) && math.Abs(v) < 1e15 {
-			return strconv.FormatInt(int64(v), 10), nil
-		}
-		return strconv.FormatFloat(v, 'g', -1, 64), nil
-	}
-	return "", errors.New("it is not a single value")
 }
 
 // refusal parses the body of an answer other than a success: the JSON envelope of today, or the line

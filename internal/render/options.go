@@ -1,10 +1,12 @@
 package render
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -44,8 +46,12 @@ const (
 // MaxOptionSide bounds the width and height that can be asked for, in pixels.
 const MaxOptionSide = 12_000
 
+// qualities are the names that stand for a quality, with the numbers that Cloudflare's own local
+// simulator gives them.
+var qualities = map[string]int{"high": 90, "medium-high": 70, "medium-low": 50, "low": 35}
+
 // Options say what to do to the pixels. The canonical string is their identity: two Options with
-// equal strings make the same picture.
+// equal strings make the same picture. Each field has a row in table.
 type Options struct {
 	Width, Height int // pixels; 0 is "not given"
 	Fit           Fit
@@ -55,82 +61,113 @@ type Options struct {
 	Still         bool   // only the first frame of an animation
 }
 
+// DefaultOptions returns the Options of which none is given. Of the fields that are not named here
+// the default is zero.
+func DefaultOptions() Options { return Options{Fit: DefaultFit, Metadata: DefaultMetadata} }
+
+// An Option is a row of the table of options. All that reads, checks or writes options goes through
+// the table.
+type Option struct {
+	Name  string // in URLs, in JSON and in the canonical string
+	Alias string // the short name in URLs; "" for none
+	kind
+}
+
+// table has one row for each option, in the order of the JSON of a variant.
+var table = []Option{
+	{"fit", "", word(fits, DefaultFit, func(o *Options) *Fit { return &o.Fit })},
+	{"width", "w", number(MaxOptionSide, nil, func(o *Options) *int { return &o.Width })},
+	{"height", "h", number(MaxOptionSide, nil, func(o *Options) *int { return &o.Height })},
+	{"metadata", "", word(metadataRules, DefaultMetadata,
+		func(o *Options) *Metadata { return &o.Metadata })},
+	{"background", "", colour(func(o *Options) *string { return &o.Background })},
+	{"quality", "q", number(100, qualities, func(o *Options) *int { return &o.Quality })},
+	{"anim", "", flag(true, func(o *Options) *bool { return &o.Still })},
+}
+
+// documented are the options that Cloudflare documents. One without a row is refused by its name.
+var documented = []string{"anim", "background", "blur", "border", "brightness", "compression",
+	"contrast", "dpr", "draw", "face-zoom", "fit", "flip", "format", "gamma", "gravity", "height",
+	"metadata", "onerror", "origin-auth", "quality", "rotate", "saturation", "segment", "sharpen",
+	"slow-connection-quality", "trim", "upscale", "width", "zoom"}
+
+// canonical is the table in the order of the canonical string.
+var canonical = slices.SortedFunc(slices.Values(table), func(a, b Option) int {
+	return strings.Compare(a.Name, b.Name)
+})
+
+// optionNames names all options for a client.
+var optionNames = OptionNames()
+
+// AllOptions returns the table of options.
+func AllOptions() []Option { return slices.Clone(table) }
+
+// OptionNames writes the names of all options and some more for a client, sorted: "anim, fit and width".
+func OptionNames(more ...string) string {
+	for _, row := range table {
+		more = append(more, row.Name)
+	}
+	slices.Sort(more)
+	return list(more, "and")
+}
+
 // Validate returns nil or an error whose text says to a client what would be right. It wants
 // every field set but those whose zero is documented above.
-func (o Options) Validate() error {
-	for _, side := range []struct {
-		name  string
-		value int
-	}{{"width", o.Width}, {"height", o.Height}} {
-		if side.value < 0 || side.value > MaxOptionSide {
-			return fmt.Errorf("%s must be a whole number from 1 to %d", side.name, MaxOptionSide)
+func (o *Options) Validate() error {
+	for i := range table {
+		if row := &table[i]; !row.valid(o) {
+			return row.refusal()
 		}
-	}
-	if !slices.Contains(fits, o.Fit) {
-		return fmt.Errorf("fit must be one of %s", list(fits))
-	}
-	if !slices.Contains(metadataRules, o.Metadata) {
-		return fmt.Errorf("metadata must be one of %s", list(metadataRules))
-	}
-	if o.Quality < 0 || o.Quality > 100 {
-		return errors.New("quality must be a whole number from 1 to 100")
-	}
-	if o.Background != "" && !isColour(o.Background) {
-		return errors.New("background must be a colour of the form #rrggbb")
 	}
 	return nil
-}
-
-// list writes the values of an option for people: "a, b or c".
-func list[T ~string](values []T) string {
-	var b strings.Builder
-	for i, v := range values {
-		switch {
-		case i == 0:
-		case i == len(values)-1:
-			b.WriteString(" or ")
-		default:
-			b.WriteString(", ")
-		}
-		b.WriteString(string(v))
-	}
-	return b.String()
-}
-
-// isColour reports whether s is "#" and six hexadecimal digits.
-func isColour(s string) bool {
-	return len(s) == 7 && s[0] == '#' && strings.Trim(s[1:], "0123456789abcdefABCDEF") == ""
 }
 
 // String returns the canonical string: the URL form of the options, sorted, defaults left out,
 // such as "fit=cover,height=200,width=300". All defaults make "". An empty Fit or Metadata is its
 // default, as in Plan.
 func (o Options) String() string {
-	var pairs []string
-	add := func(given bool, key, value string) {
-		if given {
-			pairs = append(pairs, key+"="+value)
+	var b strings.Builder
+	for i := range canonical {
+		row := &canonical[i]
+		text := row.text(&o)
+		if text == "" {
+			continue
 		}
+		if b.Len() == 0 {
+			b.Grow(usualOptionsText)
+		} else {
+			b.WriteByte(',')
+		}
+		b.WriteString(row.Name)
+		b.WriteByte('=')
+		b.WriteString(text)
 	}
-	add(o.Still, "anim", "false")
-	add(o.Background != "", "background",
-		strings.ToLower(strings.Replace(o.Background, "#", "%23", 1)))
-	add(o.Fit != "" && o.Fit != DefaultFit, "fit", string(o.Fit))
-	add(o.Height != 0, "height", strconv.Itoa(o.Height))
-	add(o.Metadata != "" && o.Metadata != DefaultMetadata, "metadata", string(o.Metadata))
-	add(o.Quality != 0, "quality", strconv.Itoa(o.Quality))
-	add(o.Width != 0, "width", strconv.Itoa(o.Width))
-	return strings.Join(pairs, ",")
+	return b.String()
 }
 
-// maxOptionsText bounds what ParseOptions reads; a canonical string is shorter by far.
-const maxOptionsText = 256
+// Fields yields the name and the JSON value of each option that is given, and of fit and metadata
+// always.
+func (o Options) Fields() iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		for i := range table {
+			if value := table[i].json(&o); value != nil && !yield(table[i].Name, value) {
+				return
+			}
+		}
+	}
+}
+
+const (
+	// maxOptionsText bounds what ParseOptions reads, in bytes. A canonical string is shorter by far.
+	maxOptionsText   = 256
+	usualOptionsText = 64 // most canonical strings are shorter, in bytes
+)
 
 // ParseOptions reads the canonical string of Options. Any order will do, and defaults may be
 // spelt out; an unknown, repeated or invalid option is an error whose text says to a client what
 // would be right. The Options that it returns are valid.
 func ParseOptions(s string) (Options, error) {
-	o := Options{Fit: DefaultFit, Metadata: DefaultMetadata}
+	o := DefaultOptions()
 	if len(s) > maxOptionsText {
 		return Options{}, fmt.Errorf("the options are longer than %d bytes", maxOptionsText)
 	}
@@ -157,69 +194,55 @@ func ParseOptions(s string) (Options, error) {
 	return o, nil
 }
 
-// qualities are the names that stand for a quality, with the numbers that Cloudflare's own local
-// simulator gives them.
-var qualities = map[string]int{"high": 90, "medium-high": 70, "medium-low": 50, "low": 35}
-
-// undone are the options that Cloudflare documents and the pipeline has no step for yet.
-var undone = []string{"blur", "border", "brightness", "compression", "contrast", "dpr", "draw",
-	"face-zoom", "flip", "format", "gamma", "gravity", "onerror", "origin-auth", "rotate",
-	"saturation", "segment", "sharpen", "slow-connection-quality", "trim", "upscale", "zoom"}
+// OptionsOfJSON reads the values of a JSON object, such as {"width": 300, "fit": "cover"}. A number or
+// a boolean may also be a string; null and "" leave an option at its default. An error begins with the
+// name of the option and says to a client what would be right. What depends on several options is left
+// to Validate.
+func OptionsOfJSON(given map[string]json.RawMessage) (Options, error) {
+	o := DefaultOptions()
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		text, err := TextOfJSON(given[name])
+		if err != nil {
+			return Options{}, fmt.Errorf("%.80s %w", name, err)
+		}
+		if text == "" {
+			continue
+		}
+		if err := o.Set(name, text); err != nil {
+			return Options{}, fmt.Errorf("%.80s: %w", name, err)
+		}
+	}
+	return o, nil
+}
 
 // ErrNoOption says that there is no option of a name.
 var ErrNoOption = errors.New("there is no option")
 
-// Set sets the option that a key of the URL form names. The error's text says to a client what
-// would be right. What depends on several options is left to Validate.
-func (o *Options) Set(key, value string) (err error) {
-	switch key {
-	case "anim":
-		if value != "true" && value != "false" {
-			return errors.New("anim must be true or false")
+// Set sets the option of a name from the text that a URL has for its value. The error's text says to a
+// client what would be right. Words, and what depends on several options, are left to Validate.
+func (o *Options) Set(name, value string) error {
+	if row := find(name); row != nil {
+		if !row.read(o, value) {
+			return row.refusal()
 		}
-		o.Still = value == "false"
-	case "background":
-		o.Background, err = parseColour(strings.Replace(value, "%23", "#", 1))
-	case "fit":
-		o.Fit = Fit(value)
-	case "metadata":
-		o.Metadata = Metadata(value)
-	case "height":
-		o.Height, err = parsePositive(key, value, MaxOptionSide)
-	case "width":
-		o.Width, err = parsePositive(key, value, MaxOptionSide)
-	case "quality":
-		var named bool
-		if o.Quality, named = qualities[value]; !named {
-			o.Quality, err = parsePositive(key, value, 100)
-		}
-	default:
-		if name, _, _ := strings.Cut(key, "."); slices.Contains(undone, name) { // as in trim.left
-			return fmt.Errorf("%s is not supported here: leave it out", name)
-		}
-		return fmt.Errorf("%w %.40q; the options are anim, background, fit, height, metadata, "+
-			"quality and width", ErrNoOption, key)
+		return nil
 	}
-	return err
+	base, _, _ := strings.Cut(name, ".") // as in trim.left
+	if slices.Contains(documented, base) && find(base) == nil {
+		return fmt.Errorf("%s is not supported here: leave it out", base)
+	}
+	return fmt.Errorf("%w %.40q; the options are %s", ErrNoOption, name, optionNames)
 }
 
-// parseColour reads #rrggbb or #rgb and returns the former, in lower case.
-func parseColour(s string) (string, error) {
-	if len(s) == 4 && s[0] == '#' {
-		s = "#" + s[1:2] + s[1:2] + s[2:3] + s[2:3] + s[3:] + s[3:]
+// find returns the row of a name, nil when there is none.
+func find(name string) *Option {
+	for i := range table {
+		if table[i].Name == name {
+			return &table[i]
+		}
 	}
-	if !isColour(s) {
-		return "", errors.New("background must be a colour of the form #rrggbb or #rgb," +
-			" # written as %23 in a URL")
-	}
-	return strings.ToLower(s), nil
+	return nil
 }
 
-// parsePositive reads a number from 1 to most, in digits alone and without leading zeros.
-func parsePositive(key, value string, most int) (int, error) {
-	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 || n > most || strconv.Itoa(n) != value {
-		return 0, fmt.Errorf("%s must be a whole number from 1 to %d", key, most)
-	}
-	return n, nil
-}
+// refusal returns the error for a value that is wrong.
+func (o *Option) refusal() error { return fmt.Errorf("%s must be %s", o.Name, o.must) }
