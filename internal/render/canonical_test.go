@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +15,11 @@ func TestCanonicalStrings(t *testing.T) {
 	text, err := os.ReadFile("testdata/canonical.tsv")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, row := range table {
+		if !bytes.Contains(text, []byte("\n"+row.Name+"=")) {
+			t.Errorf("testdata/canonical.tsv has no line for the option %s", row.Name)
+		}
 	}
 	for line := range strings.Lines(string(text)) {
 		given, want, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
