@@ -38,7 +38,7 @@ func TestOptionsAreDescribed(t *testing.T) {
 	}
 	properties := d.Components.Schemas.VariantOptions.Properties
 
-	names := []string{"browser_ttl"} // an option of variants that is none of renditions
+	names := []string{"browser_ttl"} // an option of variants, not of renditions
 	for _, o := range render.AllOptions() {
 		names = append(names, o.Name)
 		if o.Alias != "" && !regexp.MustCompile("Short names are[^.]*`"+o.Alias+"`").Match(doc) {
