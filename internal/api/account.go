@@ -14,9 +14,9 @@ type batchToken struct {
 	ExpiresAt string `json:"expiresAt"`
 }
 
-// createBatchToken makes a token for the batch API, which may do there what the asking one may.
+// createBatchToken creates a token for the batch API with the scope of the requesting one.
 func (a *api) createBatchToken(c *call) (any, error) {
-	if c.Method == http.MethodHead { // which must make nothing
+	if c.Method == http.MethodHead { // which must not create one
 		return nil, &methodError{[]string{http.MethodGet}}
 	}
 	secret, expires, err := a.Core.CreateBatchToken(c.Context(), c.token)
@@ -33,7 +33,7 @@ type verifiedToken struct {
 	ExpiresOn string `json:"expires_on,omitempty"`
 }
 
-// verifyToken says that the asking token is good: others do not come so far.
+// verifyToken answers that the requesting token is valid: requests with others are refused before.
 func (a *api) verifyToken(c *call) (any, error) {
 	shown := verifiedToken{ID: c.token.Key, Status: "active"}
 	if !c.token.Expires.IsZero() {
@@ -44,7 +44,7 @@ func (a *api) verifyToken(c *call) (any, error) {
 	}, nil
 }
 
-// codeTokenActive is that of a message, not of a refusal.
+// codeTokenActive is the code of a message, not of a refusal.
 const codeTokenActive = 10000
 
 // imageStats is the answer to stats.
@@ -55,10 +55,10 @@ type imageStats struct {
 	} `json:"count"`
 }
 
-// unbounded is what is allowed without a limit: the largest whole number that every client reads.
+// unbounded is the allowed number without a limit: the largest integer that every client can read.
 const unbounded = 1<<53 - 1
 
-// stats answers with the number of images, and how many there may be.
+// stats answers with the number of images and its limit.
 func (a *api) stats(c *call) (any, error) {
 	account, err := a.Core.Account(c.Context(), c.account)
 	if err != nil {

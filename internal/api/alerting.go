@@ -11,7 +11,7 @@ import (
 	"calotype/internal/v4"
 )
 
-// destination is a webhook in an answer. Its secret and its signing secret are not among it.
+// destination is a webhook in an answer. It has neither its secret nor its signing secret.
 type destination struct {
 	ID          string             `json:"id"`
 	Name        string             `json:"name"`
@@ -53,7 +53,7 @@ func optionalTime(t time.Time) *string {
 	return &text
 }
 
-// onlyID is the answer of those requests that the service answers so.
+// onlyID is the answer of requests whose result is an id only.
 type onlyID struct {
 	ID string `json:"id"`
 }
@@ -77,7 +77,7 @@ func (a *api) listWebhooks(c *call) (any, error) {
 	return shown, nil
 }
 
-// createWebhook adds a webhook that takes the test event, or one that is paused until it does.
+// createWebhook adds a webhook whose receiver accepts the test event, or one that is paused until it does.
 func (a *api) createWebhook(c *call) (any, error) {
 	change, err := readWebhook(c, true)
 	if err != nil {
@@ -87,7 +87,7 @@ func (a *api) createWebhook(c *call) (any, error) {
 	case change.Name == nil:
 		return nil, missing("name", "what the destination is called")
 	case change.URL == nil:
-		return nil, missing("url", "where events are posted to, such as https://example.com/hook")
+		return nil, missing("url", "the URL of the receiver, such as https://example.com/hook")
 	}
 	w, err := a.Core.CreateWebhook(c.Context(), c.account, change, a.Notifier.Test)
 	if err != nil {
@@ -98,7 +98,7 @@ func (a *api) createWebhook(c *call) (any, error) {
 
 func missing(name, what string) error { return invalid("missing field `%s`: %s.", name, what) }
 
-// readWebhook reads the fields of a webhook, which is new or is changed.
+// readWebhook reads the fields of a new or changed webhook.
 func readWebhook(c *call, isNew bool) (change images.WebhookChange, err error) {
 	f, err := c.body.form()
 	if err != nil {
@@ -121,7 +121,7 @@ func readWebhook(c *call, isNew bool) (change images.WebhookChange, err error) {
 }
 
 // setSigningSecret sets the signing secret of a new webhook, if the form names one. Only a new
-// webhook takes one: of others it is rotated.
+// webhook accepts one; the secret of others is rotated.
 func (f form) setSigningSecret(change *images.WebhookChange, isNew bool) error {
 	secret, err := f.emptyText("signing_secret")
 	switch {
@@ -146,7 +146,7 @@ func (f form) emptyText(name string) (*string, error) {
 	return f.text(name)
 }
 
-// events returns the types of events that were named, nil when none were: in JSON a list, in a form
+// events returns the types of events in the form, nil if absent: in JSON a list, in a form
 // a list as JSON, names between commas, or the field several times as events[].
 func (f form) events() (types []images.EventType, err error) {
 	v, err := f.one("events")
@@ -166,7 +166,7 @@ func (f form) events() (types []images.EventType, err error) {
 			return nil, invalid("events must be a list of types of events, such as "+
 				`["%s","%s"].`, images.UploadSucceeded, images.UploadFailed)
 		}
-		types = []images.EventType{} // an empty list is refused, not taken for none
+		types = []images.EventType{} // an empty list is refused, it is not an absent one
 	case v.text != "":
 		names = strings.Split(v.text, ",")
 	}
@@ -188,7 +188,7 @@ func (a *api) showWebhook(c *call) (any, error) {
 	return newDestination(w), nil
 }
 
-// changeWebhook changes what it is given of a webhook.
+// changeWebhook changes the given fields of a webhook.
 func (a *api) changeWebhook(c *call) (any, error) {
 	change, err := readWebhook(c, false)
 	if err != nil {
@@ -210,7 +210,7 @@ func (a *api) deleteWebhook(c *call) (any, error) {
 	return nil, a.Core.DeleteWebhook(c.Context(), c.account, c.name)
 }
 
-// testWebhook sends a test event, and ends the pause of a webhook that takes it.
+// testWebhook sends a test event, and ends the pause of a webhook if its receiver accepts it.
 func (a *api) testWebhook(c *call) (any, error) {
 	w, err := a.Core.Webhook(c.Context(), c.account, c.name)
 	if err != nil {
@@ -225,7 +225,7 @@ func (a *api) testWebhook(c *call) (any, error) {
 	return a.showWebhook(c)
 }
 
-// rotateSigningSecret gives a webhook a new signing secret.
+// rotateSigningSecret generates a new signing secret of a webhook.
 func (a *api) rotateSigningSecret(c *call) (any, error) {
 	w, err := a.Core.RotateWebhookKey(c.Context(), c.account, c.name)
 	if err != nil {
@@ -241,7 +241,7 @@ type mechanism struct {
 	Type     string `json:"type"`
 }
 
-// webhookMechanism is what SDKs call it where there is one.
+// webhookMechanism is the name of the mechanism in SDKs.
 const webhookMechanism = "webhook"
 
 // listMechanisms answers that webhooks are the only kind of notification.

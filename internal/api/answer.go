@@ -11,17 +11,17 @@ import (
 	"calotype/internal/v4"
 )
 
-// Answers are the largest thing that the API holds in memory, and a reader may take minutes for one.
-// So their memory is a pool that accounts share. A list holds rows: it reserves what they may take
-// at most before it reads them, keeps what they do take, and gives back each row as it is written.
-// Everything is read before the first byte is sent, so that what fails is a refusal.
+// Answers use most of the API's memory, and a client may take minutes to read one. So their memory is a pool
+// that accounts share. A list holds rows: it reserves their maximal memory before it reads them, releases the
+// unused part, and then releases each row that is written. All rows are read before the first byte is sent, so
+// that an error is a refusal.
 
 const (
 	answerMemory   = 64 << 20 // bytes, of all answers of a node
 	answersWaiting = 200
 	answerWait     = 10 * time.Second
 
-	// smallAnswer is what any answer may have without a share of the pool.
+	// smallAnswer is the size up to which an answer needs no memory of the pool.
 	smallAnswer = 64 << 10
 )
 
@@ -30,19 +30,19 @@ func newAnswers() *limit.Pool {
 		Shares: []limit.Share{limit.Half}, Queue: answersWaiting, QueueTime: answerWait})
 }
 
-// pageBounds bound the JSON of a page, in bytes.
+// pageBounds limit the JSON of a page, in bytes.
 type pageBounds struct {
-	token    int64 // of a page that may end early: more is asked for by a token, or again
-	numbered int64 // of a page with a number, which cannot
+	token    int64 // of a page that may end early: a token, or another request, continues
+	numbered int64 // of a numbered page, which cannot end early
 }
 
-// defaultBounds let a numbered page have 1000 images with 100 variants each.
+// With defaultBounds a numbered page can have 1000 images with 100 variants each.
 var defaultBounds = pageBounds{token: 8 << 20, numbered: 32 << 20}
 
-// Pools returns what the requests of all accounts share.
+// Pools returns the pools that the requests of all accounts share.
 func (a *api) Pools() []*limit.Pool { return []*limit.Pool{a.answers} }
 
-// reserve takes memory for an answer, or waits for it: Busy, Aborted.
+// reserve reserves memory for an answer, or waits for it. Errors: Busy, Aborted.
 func (a *api) reserve(ctx context.Context, account string, bytes int64) (*limit.Lease, error) {
 	lease, err := a.answers.Acquire(ctx, limit.Request{Keys: []string{account}, N: bytes})
 	switch {
@@ -57,11 +57,11 @@ func (a *api) reserve(ctx context.Context, account string, bytes int64) (*limit.
 	return lease, nil
 }
 
-// A page is what a list answer holds while it is read and while it is written.
+// A page holds the rows of a list answer while it is read and written.
 type page[T any] struct {
-	lease    *limit.Lease // nil once it is the answer's
+	lease    *limit.Lease // nil after it was passed to the answer
 	reserved int64
-	most     int64 // bytes of JSON; the first row may pass it
+	most     int64 // bytes of JSON; the first row may exceed it
 	json     int64
 	full     bool // a row did not fit
 	rows     []row[T]
@@ -78,16 +78,16 @@ func openPage[T any](
 	return p, err
 }
 
-// close gives the memory back, unless it is the answer's.
+// close releases the memory, unless it was passed to the answer.
 func (p *page[T]) close() { p.lease.Release() }
 
-// A row is one of a page, with the bytes that it holds.
+// A row is a row of a page, with its reserved bytes.
 type row[T any] struct {
 	of   T
 	held int64
 }
 
-// add adds a row, unless its JSON does not fit. held are the bytes that the row itself takes.
+// add adds a row, unless its JSON does not fit. held are the bytes of the row itself.
 func (p *page[T]) add(one T, json, held int64) bool {
 	if p.json > 0 && p.json+json > p.most {
 		p.full = true
@@ -98,7 +98,7 @@ func (p *page[T]) add(one T, json, held int64) bool {
 	return true
 }
 
-// answer is the page as a result; item makes what is written of a row.
+// answer returns the page as a result; item makes the JSON value of a row.
 func (p *page[T]) answer(result any, item func(T) any) *listAnswer {
 	unused := p.reserved
 	for _, r := range p.rows {
@@ -118,12 +118,12 @@ func (p *page[T]) answer(result any, item func(T) any) *listAnswer {
 	}}}
 }
 
-// A sendable is what a handler's result becomes: it is sent, and gives back what it holds.
+// A sendable is a handler's result in a form that can be sent; then it releases its memory.
 type sendable interface {
 	send(w *statusWriter, r *http.Request) error
 }
 
-// listAnswer is written item by item.
+// A listAnswer is written item by item.
 type listAnswer struct {
 	lease *limit.Lease
 	v4.Series
@@ -136,9 +136,9 @@ func (l *listAnswer) send(w *statusWriter, _ *http.Request) error {
 	return err
 }
 
-// wholeAnswer stands in memory whole.
+// A wholeAnswer is completely in memory.
 type wholeAnswer struct {
-	lease  *limit.Lease // nil of a small one
+	lease  *limit.Lease // nil for a small one
 	status int
 	body   []byte
 }

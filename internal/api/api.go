@@ -1,14 +1,14 @@
-// Package api serves Cloudflare's v4 API under /client/v4/ for those who hold a token.
+// Package api serves Cloudflare's v4 API under /client/v4/ for clients with a token.
 //
-// routes.go is the one list of what there is; a path is matched against it by match, since ids may
-// hold slashes and net/http's own patterns cannot take them. A handler is a function from the
-// request to a result or an error; frame is the one place that writes the envelope and the log
-// line and catches panics, handle the one that authenticates. errors.go holds the gateway's
-// refusals; the core's have their one table in package v4. form.go reads the body of every write
-// request, in every encoding that known clients use, and flatten.go puts metadata together again
-// that an SDK took apart. The batch API is some of the same routes, without the account in their
-// paths: batch.go. Webhooks are in alerting.go, policies.go, history.go and, for those who ask for
-// their events, streams.go. rate.go counts the requests of a token, guesses.go the wrong tokens of
+// routes.go lists all routes. match matches a path, because ids may hold slashes, which net/http's
+// patterns cannot match. A handler is a function from the
+// request to a result or an error; only frame writes the envelope and the log
+// line and recovers panics, only handle authenticates. errors.go has the gateway's refusals; package v4 has
+// the table of the core's errors. form.go reads the body of every write
+// request, in every encoding that known clients use, and flatten.go joins metadata that
+// an SDK has split. The batch API has some of the same routes, without the account in their
+// paths: batch.go. Webhooks are in alerting.go, policies.go, history.go and
+// streams.go. rate.go counts the requests of a token, guesses.go the wrong tokens of
 // a client; answer.go bounds the memory of answers.
 //
 // The API is not for browsers, so no answer carries CORS headers.
@@ -32,19 +32,19 @@ import (
 	"calotype/internal/v4"
 )
 
-// Prefix is the beginning of every path that is served here.
+// Prefix is the prefix of every path of the API.
 const Prefix = "/client/v4/"
 
-// bodyTimeout is how long a request's body may take to come in.
+// bodyTimeout limits the time of receiving a request's body.
 const bodyTimeout = 30 * time.Second
 
-// Config is what the API needs. All fields but Rate and Observe must be set.
+// Config configures the API. All fields except Rate and Observe must be set.
 type Config struct {
 	Core     *images.Service
 	Notifier *notify.Notifier // sends test events, and makes messages for the history
 	URLs     v4.URLs
 	Log      *slog.Logger
-	Rate     int // requests of a token in 5 minutes; 0 for any number
+	Rate     int // requests of a token in 5 minutes; 0 for no limit
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
 }
@@ -66,8 +66,8 @@ type Handler interface {
 	Pools() []*limit.Pool
 }
 
-// New returns the handler of everything under Prefix, and of the batch API: see IsBatch. It must see
-// paths as they came: ServeMux would redirect those that hold "//".
+// New returns the handler of everything under Prefix, and of the batch API: see IsBatch. It must get
+// unchanged paths: ServeMux would redirect those with "//".
 func New(c Config) Handler {
 	a := &api{Config: c, bodyTimeout: bodyTimeout, guesses: newGuesses(),
 		answers: newAnswers(), bounds: defaultBounds,
@@ -80,22 +80,21 @@ func New(c Config) Handler {
 	return a
 }
 
-// A call is one request on its way: what is known of it when its handler runs.
+// A call is a request with its token and parameters, for its handler.
 type call struct {
 	*http.Request
-	account string // the ID, of the token and the path alike
+	account string // the ID in the token and in the path
 	token   images.Token
 	image   string // the id in the path, if the route has one
-	name    string // likewise; see params
+	name    string // the name in the path; see params
 	body    *body
-	writer  http.ResponseWriter // for the time-outs of a body that holds a picture
+	writer  http.ResponseWriter // for the deadlines of a body with a picture
 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, a.handle) }
 
-// frame answers one request with what handle makes of it, and writes one line about it to the log.
-// Neither the path nor the query is logged: what they name is the client's business, and URLs hold
-// secrets.
+// frame answers one request with the result of handle, and writes one line to the log. Neither the path nor
+// the query is logged, because they hold the client's data and secrets.
 func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 	start := time.Now()
 	line := &logLine{requestID: v4.Prepare(w, r), method: r.Method[:min(len(r.Method), 16)]}
@@ -108,7 +107,7 @@ func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 		a.observers.call(line)
 		a.write(r.Context(), line)
 		if seen.broken {
-			// The client must not take what it has for whole.
+			// The client must not take a part for the whole answer.
 			panic(http.ErrAbortHandler)
 		}
 	}()
@@ -128,7 +127,7 @@ func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
 	}
 }
 
-// A handler makes a result of a request and notes for the log what it learns of it.
+// A handler returns the result of a request and adds properties to its log line.
 type handler func(w http.ResponseWriter, r *http.Request, line *logLine) (any, error)
 
 // handle finds the route, authenticates and runs the handler, in this order: without a
@@ -167,7 +166,7 @@ func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any
 	})
 }
 
-// refuse answers with err, unless an answer was begun already.
+// refuse answers with err, unless an answer has begun.
 func (a *api) refuse(w *statusWriter, r *http.Request, err error, line *logLine) {
 	e := wireError(r, err)
 	line.code = e.Code
@@ -188,7 +187,7 @@ func (a *api) refuse(w *statusWriter, r *http.Request, err error, line *logLine)
 	line.note(v4.WriteError(w, e))
 }
 
-// A stream is a result that is sent as it is, or in parts, without an envelope.
+// A stream is a result that is sent without an envelope, completely or in ranges.
 type stream struct {
 	mime    string
 	etag    string // with its quotes
@@ -220,15 +219,15 @@ func (s *stream) send(w *statusWriter, r *http.Request) (err error) {
 	default:
 		return fmt.Errorf("net/http refused to serve an original with status %d", refused)
 	}
-	// Fewer bytes than announced make net/http cut the connection, so that no client takes them for
-	// the whole.
+	// With fewer bytes than announced net/http closes the connection, so that no client takes them
+	// for the whole.
 	if err := errors.Join(content.err, w.err); err != nil {
 		return fmt.Errorf("sending an original: %w", err)
 	}
 	return nil
 }
 
-// noting keeps the error of a Read, which http.ServeContent drops.
+// noting stores the error of a Read, which http.ServeContent drops.
 type noting struct {
 	io.ReadSeeker
 	err error
@@ -242,12 +241,12 @@ func (n *noting) Read(p []byte) (int, error) {
 	return read, err
 }
 
-// statusWriter keeps the status that was sent, 0 before it, and the last error of writing.
+// statusWriter stores the sent status, 0 before it, and the last error of writing.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
 	err    error
-	broken bool // an answer was begun and cannot be completed
+	broken bool // an answer has begun and cannot be completed
 }
 
 func (w *statusWriter) WriteHeader(status int) {
@@ -269,7 +268,7 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// A logLine is what the log says of one request.
+// A logLine is the log line of one request.
 type logLine struct {
 	requestID, method, route, account string
 	batch                             bool

@@ -11,7 +11,7 @@ import (
 )
 
 // authenticate returns the token of the request's credentials, and the limiter of its requests. A
-// batch token is taken by the batch API only, and there only a batch token is; it stands for its
+// batch token is valid in the batch API only, and no other token is valid there; it has the rights of its
 // parent.
 func (a *api) authenticate(r *http.Request, batch bool) (images.Token, limited, error) {
 	secret := credentials(r.Header)

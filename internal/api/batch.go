@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// batchAccount stands for the account in a path of the batch API, until the token is known.
+// batchAccount is a placeholder for the account in a path of the batch API, until the token is known.
 const batchAccount = "accounts/-/"
 
-// batchRoutes are what the batch API has of the list of routes.
+// batchRoutes are the routes of the batch API.
 var batchRoutes = []string{
 	"POST images/v2/direct_upload", "POST images/v1", "GET images/v1", "GET images/v2",
 	"GET images/v1/{id...}", "PATCH images/v1/{id...}", "DELETE images/v1/{id...}",
 }
 
-// IsBatch reports whether an escaped path is one of the batch API: /images/v1 and /images/v2, and
-// what is below them.
+// IsBatch reports whether an escaped path belongs to the batch API: /images/v1 and /images/v2, and the paths
+// below them.
 func IsBatch(path string) bool {
 	for _, base := range []string{"/images/v1", "/images/v2"} {
 		if rest, ok := strings.CutPrefix(path, base); ok && (rest == "" || rest[0] == '/') {
@@ -26,7 +26,7 @@ func IsBatch(path string) bool {
 	return false
 }
 
-// findBatch returns the route of a path of the batch API: as find, of the same thing in the API.
+// findBatch is find for a path of the batch API.
 func findBatch(routes []route, method, escapedPath string) (route, params, error) {
 	path := Prefix + batchAccount + strings.TrimPrefix(escapedPath, "/")
 	r, p, err := find(routes, method, path)

@@ -22,7 +22,7 @@ type body struct {
 	time    time.Duration
 }
 
-// openBody starts the time of a request's body.
+// openBody sets the deadline of a request's body.
 func (a *api) openBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	if r.ContentLength == 0 {
 		return &body{r, a.bodyTimeout}, nil
@@ -47,7 +47,7 @@ func (b *body) form() (form, error) {
 	return decodeForm(b.request.Header.Get("Content-Type"), content)
 }
 
-// read reads the body to its end: TooLarge, TooSlow, Aborted.
+// read reads the body to its end. Errors: TooLarge, TooSlow, Aborted.
 func (b *body) read() ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(b.request.Body, maxBody+1))
 	switch {

@@ -26,7 +26,7 @@ func (a *api) showConfig(c *call) (any, error) {
 	return newAccountConfig(account.Config), nil
 }
 
-// changeConfig changes what it is given of the configuration.
+// changeConfig changes the given fields of the configuration.
 func (a *api) changeConfig(c *call) (any, error) {
 	f, err := c.body.form()
 	if err != nil {

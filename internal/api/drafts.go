@@ -11,8 +11,8 @@ type oneTimeURL struct {
 	UploadURL string `json:"uploadURL"`
 }
 
-// createDraft makes a draft and answers with its one-time URL. The old v1 form and v2 differ in
-// nothing that a client depends on: either URL is opaque.
+// createDraft makes a draft and answers with its one-time URL. For clients v1 and v2 are
+// the same, because the URL is opaque.
 func (a *api) createDraft(c *call) (any, error) {
 	f, err := c.body.form()
 	if err != nil {
@@ -40,8 +40,8 @@ func newDraft(f form) (d images.NewDraft, err error) {
 	return d, err
 }
 
-// newImage reads the fields that an image is made with. Others are ignored, as the service does,
-// except a policy: what it should keep out would come in unseen.
+// newImage reads the fields of a new image. Others are ignored, as Cloudflare does,
+// except a policy, which would not be enforced.
 func newImage(f form) (d images.NewDraft, err error) {
 	if err := f.refuse("policy"); err != nil {
 		return d, err

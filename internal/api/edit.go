@@ -9,7 +9,7 @@ import (
 	"calotype/internal/images"
 )
 
-// editImage changes an image or draft and answers with what it then is, perhaps under a new id.
+// editImage changes an image or draft and answers with the result, which may have a new id.
 func (a *api) editImage(c *call) (any, error) {
 	f, err := c.body.form()
 	if err != nil {
@@ -65,7 +65,7 @@ func newEdit(f form) (e images.Edit, err error) {
 	return e, nil
 }
 
-// names reports whether there is a field of that name, whole or in parts, be it null or empty.
+// names reports whether there is a field of that name, whole or in parts, also null or empty.
 func (f form) names(name string) bool {
 	for _, v := range f {
 		if v.name == name || isPart(name, v.name) {
@@ -75,9 +75,9 @@ func (f form) names(name string) bool {
 	return false
 }
 
-// waitOf returns how long to wait for a draft's upload; 0 for not at all.
+// waitOf returns the time to wait for a draft's upload; 0 for none.
 func waitOf(raw string) (time.Duration, error) {
-	// Not url.ParseQuery's verdict: until now any query was ignored here.
+	// Errors of url.ParseQuery are ignored, because earlier releases ignored any query.
 	given := (&url.URL{RawQuery: raw}).Query()["wait"]
 	if len(given) == 0 {
 		return 0, nil

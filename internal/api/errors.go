@@ -10,7 +10,7 @@ import (
 	"calotype/internal/v4"
 )
 
-// The gateway's refusals, which come before the core is asked.
+// The gateway's refusals, which come before the core.
 var (
 	errNoRoute = &v4.Error{Status: http.StatusNotFound, Code: 7003, Final: true,
 		Message: "Could not route this path: perhaps an identifier in it is missing or invalid."}
@@ -35,7 +35,7 @@ const (
 	codeMethod     = 7001
 	codeTooLarge   = 7011
 	codeRate       = 971
-	codeCondition  = 5400 // as of what the core calls invalid
+	codeCondition  = 5400 // the code of Invalid
 	authentication = "Authentication error"
 )
 

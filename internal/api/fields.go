@@ -29,8 +29,7 @@ func (f form) find(name string, is func(given string) bool) (*field, error) {
 	return found, nil
 }
 
-// text returns a text, nil when it was not given. Empty is not given: forms send their fields
-// whether they were filled in or not.
+// text returns a text, nil if absent or empty: forms send their fields also if they are not filled in.
 func (f form) text(name string) (*string, error) {
 	v, err := f.one(name)
 	switch {
@@ -63,14 +62,14 @@ func wholeNumber(text string) string {
 	return strconv.FormatInt(int64(n), 10)
 }
 
-// flag returns a boolean, false when it was not given.
+// flag returns a boolean, false if absent.
 func (f form) flag(name string) (bool, error) {
 	given, err := f.flagIfGiven(name)
 	return given != nil && *given, err
 }
 
-// flagIfGiven returns a boolean, nil when it was not given. Upper and lower case do not matter in its
-// name: with requireSignedUrls passed over, a picture that was meant to be private would be public.
+// flagIfGiven returns a boolean, nil if absent. Its name is not case-sensitive: ignoring
+// requireSignedUrls would make a private picture public.
 func (f form) flagIfGiven(name string) (*bool, error) {
 	v, err := f.find(name, func(given string) bool { return strings.EqualFold(given, name) })
 	if err != nil || v == nil {
@@ -89,20 +88,20 @@ func (f form) flagIfGiven(name string) (*bool, error) {
 	return &given, nil
 }
 
-// timeLayouts are RFC 3339, and how Python and PHP print times: a blank for the T, no colon in the
-// zone, or no zone, which is taken as UTC.
+// timeLayouts are RFC 3339, and the formats of Python and PHP: a space for the T, no colon in the zone, or no
+// zone, which means UTC.
 var timeLayouts = []string{
 	time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05",
 	"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z0700", "2006-01-02 15:04:05",
 }
 
-// time returns a point in time, nil when it was not given.
+// time returns a point in time, nil if absent.
 func (f form) time(name string) (*time.Time, error) {
 	text, err := f.text(name)
 	if err != nil || text == nil {
 		return nil, err
 	}
-	for _, layout := range timeLayouts { // all take any fraction of a second
+	for _, layout := range timeLayouts { // all accept fractions of a second
 		if t, err := time.Parse(layout, *text); err == nil {
 			return &t, nil
 		}
@@ -111,9 +110,9 @@ func (f form) time(name string) (*time.Time, error) {
 		"2030-01-31T16:04:05+01:00 (in a urlencoded body a plus sign is %%2B).", name)
 }
 
-// object returns a JSON object, nil when it was not given: from JSON, from JSON text, or from the
-// fields that an SDK flattened it into. Whether it is one is for the core to say; what is
-// returned from flattened fields always is. An empty list is an empty object: PHP writes both as [].
+// object returns a JSON object, nil if absent: from JSON, from JSON text, or from the fields into which
+// an SDK has flattened it. The core checks that it is an object; the result of flattened fields always
+// is one. An empty list is an empty object: PHP writes both as [].
 func (f form) object(name string) (json.RawMessage, error) {
 	v, err := f.one(name)
 	if err != nil {
@@ -140,7 +139,7 @@ func (f form) object(name string) (json.RawMessage, error) {
 	return tree, nil
 }
 
-// refuse returns an error when there is a field of that name, whole or in parts. It is for what
+// refuse returns an error if there is a field of that name, whole or in parts. It is for fields that
 // must not be ignored silently.
 func (f form) refuse(name string) error {
 	for _, v := range f {

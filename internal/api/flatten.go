@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on an object that came in parts. The core bounds what is stored; these bound the work.
+// Limits of an object in parts. The core limits the stored size; these limit the work.
 const (
 	maxDepth  = 5
 	maxLeaves = 64
@@ -22,10 +22,10 @@ func isPart(name, field string) bool {
 	return ok && rest != "" && (rest[0] == '.' || rest[0] == '[')
 }
 
-// unflatten puts an object together from the fields that SDKs make of it, nil when there are none.
-// Go writes metadata.nest.a.0, JavaScript metadata[nest][a][], Python metadata.nest.a[]. Text
-// stays text: the type of 5 or true is lost on the way. Parts that are numbers make an array only
-// when they are all there from 0 on, else an object; the whole is always an object.
+// unflatten joins an object from the fields of SDKs, nil without fields. Go writes metadata.nest.a.0,
+// JavaScript metadata[nest][a][], Python metadata.nest.a[]. All values are text, because the type of 5
+// or true is lost. Numeric parts make an array only if all are present from 0 on, else an object; the
+// result is always an object.
 func (f form) unflatten(name string) (json.RawMessage, error) {
 	root := &node{}
 	leaves := 0
@@ -73,7 +73,7 @@ type part struct {
 	next bool
 }
 
-// splitParts splits what follows an object's name in a field's name: ".key" and "[key]" in any
+// splitParts splits the rest of a field's name after an object's name: ".key" and "[key]" in any
 // order, with "[]" at most once, at the end. Within brackets a dot is plain text.
 func splitParts(s string) ([]part, error) {
 	var path []part
@@ -113,16 +113,16 @@ func splitParts(s string) ([]part, error) {
 	return path, nil
 }
 
-// A node is a value of an object that is being put together: a leaf, or a branch with children in
-// the order they came.
+// A node is a value of an object that is being joined: a leaf, or a branch with children in the order of the
+// fields.
 type node struct {
 	key      string
 	leaf     json.RawMessage
-	list     bool // children came by "[]" and have no keys
+	list     bool // children are from "[]" and have no keys
 	children []*node
 }
 
-// add puts a leaf at a path and returns what is wrong with that, "" for nothing.
+// add adds a leaf at a path and returns the problem with it, "" for none.
 func (n *node) add(path []part, leaf json.RawMessage) string {
 	for _, p := range path {
 		switch {
@@ -181,8 +181,7 @@ func (n *node) appendJSON(b []byte) ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// elements returns the children in the order of their numbers when these are dense from 0, else
-// nil.
+// elements returns the children in the order of their numbers if these are dense from 0, else nil.
 func (n *node) elements() []*node {
 	var all []*node
 	for i := range n.children {

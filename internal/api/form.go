@@ -16,15 +16,15 @@ import (
 	"calotype/internal/v4"
 )
 
-// maxFields bounds the fields of one request.
+// maxFields limits the fields of one request.
 const maxFields = 100
 
 // A field is one named value of a request, whatever its encoding: text from a form or a JSON
-// string, other JSON as it stands.
+// string, other JSON unchanged.
 type field struct {
 	name string
 	text string
-	json json.RawMessage // nil when the value is text
+	json json.RawMessage // nil if the value is text
 }
 
 // A form is the fields of a write request in the order they came. Known clients use all three
@@ -35,8 +35,8 @@ type form []field
 // isNull reports whether the value is a JSON null.
 func (v field) isNull() bool { return string(v.json) == "null" }
 
-// decodeForm reads a body by its declared type. An empty body is an empty form under every type,
-// since some clients declare JSON on every request. Errors are Invalid and NotForm.
+// decodeForm parses a body by its declared type. An empty body is an empty form with every type, because some
+// clients declare JSON in every request. Errors: Invalid, NotForm.
 func decodeForm(contentType string, body []byte) (form, error) {
 	content := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))) // a mark of UTF-8
 	if len(content) == 0 {
@@ -51,7 +51,8 @@ func decodeForm(contentType string, body []byte) (form, error) {
 	switch {
 	case isForm:
 		return decodeMultipart(boundary, body)
-	// The guide's own curl call sends JSON under curl's default type, and fetch a string as text.
+	// The curl call of Cloudflare's guide sends JSON with curl's default type, and fetch sends a string
+	// as text.
 	case isJSON || content[0] == '{':
 		return decodeJSON(content)
 	case media == "application/x-www-form-urlencoded" || contentType == "":
@@ -94,7 +95,7 @@ func decodeMultipart(boundary string, body []byte) (form, error) {
 	}
 }
 
-// decodeURLEncoded keeps the order of the fields, which url.ParseQuery does not.
+// decodeURLEncoded preserves the order of the fields, unlike url.ParseQuery.
 func decodeURLEncoded(body string) (form, error) {
 	var f form
 	for pair := range strings.SplitSeq(body, "&") {
@@ -116,8 +117,8 @@ func decodeURLEncoded(body string) (form, error) {
 	return f, nil
 }
 
-// decodeJSON reads an object by its tokens, since a map would hide fields that are given twice.
-// An empty array is what PHP makes of an empty map.
+// decodeJSON reads an object by its tokens, because a map would hide fields that are given twice.
+// PHP encodes an empty map as an empty array.
 func decodeJSON(body []byte) (form, error) {
 	var whole json.RawMessage
 	if err := json.Unmarshal(body, &whole); err != nil {

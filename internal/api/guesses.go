@@ -14,11 +14,11 @@ import (
 	"calotype/internal/v4"
 )
 
-// The bound on wrong tokens, each counted for the address of a client on this node alone.
+// The limit on wrong tokens, counted for the address of a client on each node separately.
 const (
-	maxGuesses     = 60 // at once, and as many more in each guessWindow, evenly
+	maxGuesses     = 60 // burst, refilled evenly in each guessWindow
 	guessWindow    = time.Minute
-	guessClients   = 100_000 // addresses counted at once
+	guessClients   = 100_000 // counted addresses
 	maxGoodSecrets = 10_000
 )
 
@@ -37,14 +37,14 @@ func newGuesses() *guesses {
 		good: map[[sha256.Size]byte]struct{}{}}
 }
 
-// check looks a secret up, unless its client has guessed too often: 429.
+// check looks up a secret, unless its client is over the limit: 429.
 func (g *guesses) check(r *http.Request, secret string, now time.Time,
 	lookUp func() (images.Token, error)) (images.Token, error) {
 	client, sum := clientaddr.Of(r.Context()), sha256.Sum256([]byte(secret))
 	if client == "" || g.known(sum) {
 		return lookUp()
 	}
-	// Taken before the answer is known, so that guesses at once count too.
+	// Counted before the result is known, so that concurrent guesses count too.
 	guess := g.wrong.Bucket(client).ReserveN(now, 1)
 	if wait := guess.DelayFrom(now); wait > 0 {
 		guess.CancelAt(now)

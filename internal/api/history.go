@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	historyPage = 25      // entries of a page unless asked otherwise
-	historySkip = 100_000 // entries that pages may lie behind
+	historyPage = 25      // default entries of a page
+	historySkip = 100_000 // maximal number of skipped entries
 )
 
-// historyEntry is one attempt in an answer: the fields of the service, and ours.
+// historyEntry is one attempt in an answer: Cloudflare's fields, and ours.
 type historyEntry struct {
 	ID            string `json:"id"`
 	AlertBody     string `json:"alert_body"` // the JSON that was posted
@@ -24,7 +24,7 @@ type historyEntry struct {
 	Description   string `json:"description"` // of the policy
 	Mechanism     string `json:"mechanism"`   // id of the webhook or stream
 	MechanismType string `json:"mechanism_type"`
-	Name          string `json:"name"` // of the policy; of a stream its own
+	Name          string `json:"name"` // of the policy or stream
 	PolicyID      string `json:"policy_id"`
 	Sent          string `json:"sent"`
 
@@ -104,27 +104,27 @@ func (a *api) listHistory(c *call) (any, error) {
 	}, func(h images.HistoryEntry) any {
 		entry, err := a.newHistoryEntry(h, descriptions)
 		if err != nil {
-			return unwritten{err} // weighed without an error before
+			return unwritten{err} // encoded without an error before
 		}
 		return entry
 	}), nil
 }
 
-// unwritten is an item of a list that could not be made: the answer ends before it.
+// unwritten is an item of a list that could not be encoded: the answer ends before it.
 type unwritten struct{ error }
 
 // MarshalJSON fails.
 func (u unwritten) MarshalJSON() ([]byte, error) { return nil, u.error }
 
 const (
-	// maxEventRow is more than an event takes in memory: the names of 100 variants, the image's text
-	// and what a receiver answered.
+	// maxEventRow is an upper bound of an event's memory: the names of 100 variants, the image's text and
+	// the receiver's answer.
 	maxEventRow = 32 << 10
-	// eventRow is what an event takes beside its text.
+	// eventRow is the memory of an event without its text.
 	eventRow = 6 << 10
 )
 
-// heldByEvent returns the bytes that an event takes in memory, by estimate.
+// heldByEvent estimates the memory of an event, in bytes.
 func heldByEvent(e images.Event) int64 {
 	n := heldBy(e.Image) + eventRow - imageRow
 	for _, name := range e.Variants {
@@ -157,7 +157,7 @@ func historyQuery(raw string) (q images.HistoryQuery, page int, err error) {
 	return q, page, err
 }
 
-// number is a parameter from 1 to most.
+// number returns a parameter from 1 to most.
 func (p parameters) number(name string, otherwise, most int) (int, error) {
 	text := p.Get(name)
 	if text == "" {
@@ -170,7 +170,7 @@ func (p parameters) number(name string, otherwise, most int) (int, error) {
 	return n, nil
 }
 
-// time is a parameter that is a time; zero when it was not given.
+// time returns a parameter that is a time; zero if absent.
 func (p parameters) time(name string) (time.Time, error) {
 	text := p.Get(name)
 	if text == "" {
@@ -201,10 +201,10 @@ func (a *api) replay(c *call) (any, error) {
 	return replayResult{replayed, more}, nil
 }
 
-// A replayResult is what is sent again.
+// A replayResult is the result of a replay.
 type replayResult struct {
 	Replayed int  `json:"replayed"`
-	More     bool `json:"more,omitempty"` // some is left, for a later replay
+	More     bool `json:"more,omitempty"` // deliveries are left for a later replay
 }
 
 func replayQuery(f form) (q images.ReplayQuery, err error) {
@@ -236,7 +236,7 @@ func replayQuery(f form) (q images.ReplayQuery, err error) {
 	return q, nil
 }
 
-// deref is the zero value for nil.
+// deref returns the zero value for nil.
 func deref[T any](p *T) (v T) {
 	if p != nil {
 		v = *p

@@ -35,8 +35,8 @@ func (a *api) deleteImage(c *call) (any, error) {
 	return struct{}{}, nil
 }
 
-// openBlob answers with the original as it came, or with ranges of it, under the type that its bytes
-// say. Its ETag is its SHA-256.
+// openBlob answers with the unchanged original, or with ranges of it. The Content-Type follows from its
+// bytes, its ETag is its SHA-256.
 func (a *api) openBlob(c *call) (any, error) {
 	img, content, err := a.Core.OpenOriginal(c.Context(), c.account, c.image)
 	if err != nil {
@@ -48,7 +48,7 @@ func (a *api) openBlob(c *call) (any, error) {
 	}, nil
 }
 
-// ownerImages returns Image objects for those who hold a token; never nil.
+// ownerImages returns Image objects for clients with a token; never nil.
 func (a *api) ownerImages(c *call, all ...images.Image) ([]v4.Image, error) {
 	account, err := a.Core.Account(c.Context(), c.account)
 	if err != nil {

@@ -1,7 +1,7 @@
 package api
 
-// signingKey is a signing key in an answer. Its value is a secret, which is why even the list needs
-// the scope to write: who may only read could else sign URLs of private images.
+// signingKey is a signing key in an answer. Its value is a secret, so the list needs the
+// scope write: otherwise a client with the scope read could sign URLs of private images.
 type signingKey struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -20,7 +20,7 @@ func (a *api) listKeys(c *call) (any, error) {
 	return map[string][]signingKey{"keys": shown}, nil
 }
 
-// createKey makes a signing key. It takes no body; SDKs send a Content-Type nevertheless.
+// createKey creates a signing key. It takes no body; SDKs send a Content-Type nevertheless.
 func (a *api) createKey(c *call) (any, error) {
 	if err := a.Core.CreateSigningKey(c.Context(), c.account, c.name); err != nil {
 		return nil, err

@@ -51,8 +51,8 @@ type pageInfo struct {
 	TotalCount int `json:"total_count"`
 }
 
-// listPage answers with a numbered page of images: the old list. SDKs look for an array here and
-// find none; their users read images.
+// listPage answers with a numbered page of images: the old list. SDKs expect an array here and
+// do not find it; their users read images.
 func (a *api) listPage(c *call) (any, error) {
 	values, err := listParameters(c.URL.RawQuery, "page", "per_page", "creator")
 	if err != nil {
@@ -87,17 +87,17 @@ func (a *api) listPage(c *call) (any, error) {
 	}, p.item), nil
 }
 
-// tooMuch refuses a page with a number: it cannot end early, as the next one begins at a multiple of
-// per_page.
+// tooMuch refuses a numbered page that is too large: it cannot end early, because the next one begins
+// at a multiple of per_page.
 func (p *page[T]) tooMuch(otherwise string) error {
 	return invalid("per_page: this page would have more than %d KiB of JSON. Ask for at most %d per "+
 		"page%s.", p.most>>10, len(p.rows), otherwise)
 }
 
 const (
-	// maxImageRow is more than an image takes in memory: its text has 7 KiB at most.
+	// maxImageRow is an upper bound of an image's memory: its text has 7 KiB at most.
 	maxImageRow = 8 << 10
-	// imageRow is what an image takes beside its text.
+	// imageRow is the memory of an image without its text.
 	imageRow = 1 << 10
 )
 
@@ -110,7 +110,7 @@ type imagePage struct {
 
 	namesBytes int
 	scale      v4.Scale
-	err        error // why an image could not be weighed
+	err        error // the error of an image that could not be encoded
 }
 
 // openImages opens a page of at most perPage images and at most most bytes of JSON.
@@ -129,7 +129,7 @@ func (a *api) openImages(c *call, perPage int, most int64) (*imagePage, error) {
 		namesBytes: len(strings.Join(names, ""))}, err
 }
 
-// fits adds an image, unless it does not fit.
+// fits adds an image, if it fits.
 func (p *imagePage) fits(img images.Image) bool {
 	json, err := p.scale.Weigh(v4.OwnerImage(img, nil))
 	p.err = errors.Join(p.err, err)
@@ -141,7 +141,7 @@ func (p *imagePage) item(img images.Image) any {
 	return v4.OwnerImage(img, p.urls.Variants(p.hash, img.ID, p.names))
 }
 
-// heldBy returns the bytes that an image takes in memory, by estimate.
+// heldBy estimates the memory of an image, in bytes.
 func heldBy(img images.Image) int64 {
 	n := imageRow + len(img.ID) + len(img.Meta)
 	for _, text := range []*string{img.Creator, img.Filename} {
@@ -152,21 +152,21 @@ func heldBy(img images.Image) int64 {
 	return int64(n)
 }
 
-// perPage is how many images a page of a list holds unless asked otherwise.
+// perPage is the default number of images on a page of a list.
 const perPage = 1000
 
-// parameters are those of a list.
+// parameters are the query parameters of a list.
 type parameters struct {
 	url.Values
 	filters []images.MetaFilter
 }
 
-// metaParameters stands for the names of filters among those of parameters.
+// metaParameters is a placeholder for the names of filters in parameters.
 const metaParameters = "meta.*"
 
-// listParameters reads the query of a list, which takes the named parameters, each once. Others are
-// refused, and what was meant as a filter, such as metadata.a[eq], with them: a client that asks for
-// some images must not get all.
+// listParameters parses the query of a list, which accepts the named parameters, each once. Others are
+// refused, also misspelt filters such as metadata.a[eq]: a client that requests some images must not
+// get all.
 func listParameters(raw string, names ...string) (parameters, error) {
 	values, err := parseQuery(raw)
 	if err != nil {
@@ -196,7 +196,7 @@ func listParameters(raw string, names ...string) (parameters, error) {
 	return p, nil
 }
 
-// parseQuery reads a query of which nothing may be left out.
+// parseQuery parses a query strictly: it ignores no part of it.
 func parseQuery(raw string) (url.Values, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -218,7 +218,7 @@ func checkParameter(name string, names []string) error {
 		strings.Join(names, ", "))
 }
 
-// takes lets a handler answer only requests whose query holds none but the named parameters.
+// takes returns a handler that refuses queries with other than the named parameters.
 func takes(handle func(*call) (any, error), names ...string) func(*call) (any, error) {
 	return func(c *call) (any, error) {
 		values, err := parseQuery(c.URL.RawQuery)
@@ -235,7 +235,7 @@ func takes(handle func(*call) (any, error), names ...string) func(*call) (any, e
 }
 
 // metaFilters reads the filters of one parameter, whose name is meta.<path>[<operator>]. Each of
-// its values is a filter; that they contradict each other is no error.
+// its values is a filter; filters that contradict each other are not an error.
 func metaFilters(name string, values []string) ([]images.MetaFilter, error) {
 	path, dotted := strings.CutPrefix(name, "meta.")
 	path, operator, opened := strings.Cut(path, "[")
@@ -255,7 +255,7 @@ func metaFilters(name string, values []string) ([]images.MetaFilter, error) {
 	return filters, nil
 }
 
-// limit is how many images a page is to hold.
+// limit returns the number of images on a page.
 func (p parameters) limit() (int, error) {
 	text := p.Get("per_page")
 	if text == "" {
@@ -268,7 +268,7 @@ func (p parameters) limit() (int, error) {
 	return limit, nil
 }
 
-// creator is whose images are asked for: present but empty asks for those without one.
+// creator returns the creator of the query; an empty one selects images without a creator.
 func (p parameters) creator() *string {
 	if !p.Has("creator") {
 		return nil

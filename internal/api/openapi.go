@@ -5,11 +5,11 @@ import (
 	"net/http"
 )
 
-// OpenAPIPath is where the description of the API stands, for everyone: it holds nothing secret.
+// OpenAPIPath is the path of the API's description, which needs no token because it holds no secrets.
 const OpenAPIPath = "/openapi.json"
 
-// openAPI describes in OpenAPI 3.1 what this version answers. Tests hold it against the list of
-// routes and against the answers that other tests get.
+// openAPI describes this version's answers in OpenAPI 3.1. Tests compare it with the list of routes and
+// with the answers in other tests.
 //
 //go:embed openapi.json
 var openAPI []byte

@@ -183,7 +183,7 @@ func (a *api) showPolicy(c *call) (any, error) {
 	return newPolicy(p), nil
 }
 
-// changePolicy changes what it is given of a policy.
+// changePolicy changes the given fields of a policy.
 func (a *api) changePolicy(c *call) (any, error) {
 	change, _, err := readPolicy(c)
 	if err != nil {
@@ -201,7 +201,7 @@ func (a *api) deletePolicy(c *call) (any, error) {
 	return nil, a.Core.DeleteNotificationPolicy(c.Context(), c.account, c.name)
 }
 
-// alert is a type of alert that a policy may be about.
+// alert is a type of alert for policies.
 type alert struct {
 	Description   string   `json:"description"`
 	DisplayName   string   `json:"display_name"`
@@ -209,7 +209,7 @@ type alert struct {
 	Type          string   `json:"type"`
 }
 
-// listAlerts answers with the one type of alert.
+// listAlerts answers with the only type of alert.
 func (a *api) listAlerts(*call) (any, error) {
 	return map[string][]alert{"Images": {{
 		Description: "Uploads by one-time URLs that succeed or fail, and for destinations that ask " +

@@ -10,26 +10,26 @@ import (
 	"calotype/internal/v4"
 )
 
-// The limits on the number of requests, each counted for a token on this node alone.
+// The limits on the number of requests, counted for a token on each node separately.
 const (
-	rateWindow    = 5 * time.Minute // of the API's, whose number is configured
+	rateWindow    = 5 * time.Minute // of the API, whose number is configured
 	batchRate     = 200             // requests to the batch API, a second
-	maxRateTokens = 10_000          // counted at once
+	maxRateTokens = 10_000          // counted tokens
 )
 
-// A rateLimit counts the requests of each token. A nil one lets everything through.
+// A rateLimit counts the requests of each token. A nil rateLimit has no limit.
 type rateLimit struct {
 	*limit.Rates
 	name   string
 	window time.Duration
 }
 
-// newRateLimit lets quota requests through at once, and as many more in each window, evenly.
+// newRateLimit returns a limit with a burst of quota requests, refilled evenly in each window.
 func newRateLimit(name string, quota int, window time.Duration) *rateLimit {
 	return &rateLimit{limit.NewRates(quota, window, maxRateTokens), name, window}
 }
 
-// A limited is a token to be counted by a limit.
+// A limited is a token with its limit.
 type limited struct {
 	*rateLimit
 	key string

@@ -18,11 +18,10 @@ type route struct {
 	handler func(*call) (any, error)
 }
 
-// ofToken reports whether the route names no account: it is about the token's.
+// ofToken reports whether the route's path has no account: it uses the token's.
 func (r route) ofToken() bool { return !strings.Contains(r.pattern, "{account}") }
 
-// list is the one list of routes. The first pattern that fits a path is the path's, so the plainer
-// ones stand first.
+// list is the list of all routes. The first matching pattern is used, so literal ones are first.
 func (a *api) list() []route {
 	const account = "accounts/{account}/"
 	return append(a.alertingRoutes(), []route{
@@ -53,7 +52,7 @@ func (a *api) list() []route {
 	}...)
 }
 
-// alertingRoutes are those about webhooks. The history and the streams need the scope read
+// alertingRoutes are the routes of webhooks. The history and the streams need the scope read
 // only, because they hold no secrets.
 func (a *api) alertingRoutes() []route {
 	const (
