@@ -234,7 +234,7 @@ func (o *Options) Set(name, value string) error {
 	return fmt.Errorf("%w %.40q; the options are %s", ErrNoOption, name, optionNames)
 }
 
-// find returns the row of a name, nil when there is none.
+// find returns the row of a name, nil if it does not exist.
 func find(name string) *Option {
 	for i := range table {
 		if table[i].Name == name {
