@@ -5,22 +5,21 @@ import (
 	"io"
 )
 
-// A Colour is what a file says, other than by a profile, of how its numbers become light. The zero
-// Colour is sRGB.
+// A Colour is the colour space that a file states other than by a profile. The zero Colour is sRGB.
 type Colour struct {
 	// Primaries are the chromaticities x, y of red, green, blue and white. All zero: those of sRGB.
 	Primaries [8]float64
 	Transfer  Transfer
 	// Gamma is the exponent from numbers to light when Transfer is TransferGamma.
 	Gamma float64
-	// Narrow says that the numbers of a grey picture go from 16 to 235 instead of 0 to 255. Colour
-	// pictures were widened by their decoder.
+	// Narrow says that the values of a grey picture are from 16 to 235 instead of 0 to 255. Decoders
+	// widen colour pictures themselves.
 	Narrow bool
-	// Coded says that all this stands above a profile, should there be one too.
+	// Coded says that this Colour takes precedence over a profile.
 	Coded bool
 }
 
-// A Transfer is a curve from numbers to light.
+// A Transfer is a curve from values to light.
 type Transfer int
 
 // The curves.
@@ -31,8 +30,8 @@ const (
 	TransferHLG
 )
 
-// ReadColour reads the Colour of a picture, of which ReadHeader found the format. What is not valid
-// is passed over: no picture is refused for it. The error is one of r only.
+// ReadColour reads the Colour of a picture, of which ReadHeader found the format. Invalid
+// information is ignored: it is not a reason to refuse a picture. An error is always one of r.
 func ReadColour(r io.ReaderAt, size int64, f Format) (Colour, error) {
 	var c Colour
 	var err error
@@ -81,14 +80,14 @@ func (c *Colour) coded(primaries, transfer int) {
 
 func (c *Colour) gamma(exponent float64) { c.Transfer, c.Gamma = TransferGamma, exponent }
 
-// pngColour reads the chunks cICP, sRGB, gAMA and cHRM, in this order of rank.
+// pngColour reads the chunks cICP, sRGB, gAMA and cHRM, in this order of precedence.
 func pngColour(w *window) (Colour, error) {
 	var c Colour
 	var srgb, gamma bool
 	for pos := int64(8); ; {
 		k, err := nextPNGChunk(w, pos)
 		if err != nil || k.kind == "IDAT" || k.kind == "IEND" {
-			if !c.Coded && (srgb || !gamma) { // as in browsers, cHRM alone says nothing
+			if !c.Coded && (srgb || !gamma) { // as in browsers, cHRM alone is ignored
 				c = Colour{}
 			}
 			return c, err
@@ -101,7 +100,7 @@ func pngColour(w *window) (Colour, error) {
 	}
 }
 
-// pngChunk reads what one chunk says.
+// pngChunk reads one chunk.
 func (c *Colour) pngChunk(w *window, k pngChunk) error {
 	lengths := map[string]int{"cICP": 4, "gAMA": 4, "cHRM": 32}
 	n, ok := lengths[k.kind]
@@ -127,8 +126,8 @@ func (c *Colour) pngChunk(w *window, k pngChunk) error {
 	return nil
 }
 
-// pngGamma takes the content of a gAMA chunk: 100,000 times the exponent from light to numbers. What
-// is near 45,455 is what encoders of sRGB write who do not know the chunk sRGB.
+// pngGamma reads the content of a gAMA chunk: 100,000 times the exponent from light to values. Encoders of sRGB
+// that do not support the chunk sRGB write about 45,455.
 func (c *Colour) pngGamma(v uint32) {
 	switch {
 	case v > 45_000 && v < 46_000:
@@ -150,8 +149,7 @@ func (c *Colour) pngPrimaries(b []byte) {
 	c.Primaries = [8]float64{v[2], v[3], v[4], v[5], v[6], v[7], v[0], v[1]}
 }
 
-// heifColour reads the colr property of type nclx of the main picture, or of the first that it is
-// made of.
+// heifColour reads the colr property of type nclx of the main picture, or of its first part.
 func heifColour(w *window) (Colour, error) {
 	t := newHEIFTables(w)
 	ftyp, err := t.next(0, w.size)

@@ -2,10 +2,10 @@ package imagefile
 
 import "bytes"
 
-// A Format is a kind of picture file, by what its bytes say.
+// A Format is the format of a picture file, determined by its bytes.
 type Format string
 
-// The formats that are taken in. JPEG, PNG, GIF and WebP are also made.
+// The formats of originals. JPEG, PNG, GIF and WebP are also output formats.
 const (
 	JPEG Format = "jpeg"
 	PNG  Format = "png"
@@ -15,11 +15,11 @@ const (
 	HEIC Format = "heic"
 )
 
-// MIME returns the media type that a Format is served as, such as "image/jpeg".
+// MIME returns the media type of a Format, such as "image/jpeg".
 func (f Format) MIME() string { return "image/" + string(f) }
 
-// signatures are the first bytes by which a format is known. A RIFF file is a WebP only when
-// "WEBP" stands at byte 8. AVIF and HEIC have no signature but the brands in their first box.
+// signatures are the first bytes of formats. A RIFF file is a WebP only if "WEBP" is at byte 8. AVIF
+// and HEIC have no signature but the brands in their first box.
 var signatures = []struct {
 	prefix string
 	read   func(*window) (Header, error)
@@ -32,8 +32,8 @@ var signatures = []struct {
 }
 
 // headerReader returns the reader for a file that begins with head, at most sniffBytes bytes of
-// it; nil when the bytes are of no listed format. The order of the tests does not matter: no file
-// can match two of them.
+// it; nil if the bytes have no listed format. The order of the tests does not matter, because no file
+// matches two of them.
 func headerReader(head []byte) func(*window) (Header, error) {
 	for _, s := range signatures {
 		if !bytes.HasPrefix(head, []byte(s.prefix)) {

@@ -6,20 +6,20 @@ import (
 	"io"
 )
 
-// maxPlainGIF bounds the GIF that is copied into memory, in bytes.
+// maxPlainGIF limits the GIF that is copied into memory, in bytes.
 const maxPlainGIF = 64 << 20
 
 // PlainGIF returns the GIF in the first size bytes of r in a form that libnsgif, the decoder of
-// libvips, shows as browsers do, and whether that differs from the file:
+// libvips, shows as browsers do, and whether that form differs from the file:
 //
-// The canvas has the size that ReadHeader finds, and no stray bytes stand between blocks. libnsgif
-// refuses the latter.
+// The canvas has the size of ReadHeader, and there are no stray bytes between blocks, which libnsgif
+// refuses.
 //
-// What no frame covers is transparent, also where a frame is cleared away. libvips leaves opacity
-// out when no frame has a transparent colour, and libnsgif clears to the background colour where
-// that frame has none. So such frames get one that none of their pixels has, and a last frame of one
-// pixel, which is not for showing, has one for all. A frame that is cleared away and uses all 256
-// colours is left as it is.
+// Pixels that no frame covers are transparent, also where a frame is cleared. libvips has no alpha if
+// no frame has a transparent colour, and libnsgif clears to the background colour if the frame has
+// none. So such frames get a transparent colour that none of their pixels has, and an additional last
+// frame of one pixel, which is not shown, has one for the file. A frame that is cleared and uses all
+// 256 colours is unchanged.
 func PlainGIF(r io.ReaderAt, size int64) (plain []byte, changed bool, err error) {
 	w := newWindow(r, size)
 	h, err := readGIF(w)
@@ -41,15 +41,15 @@ type gifPlainer struct {
 	w      *window
 	h      Header
 	screen int64 // where the first block begins
-	stray  bool  // bytes are there that libnsgif stumbles over, or the canvas has no size
+	stray  bool  // libnsgif would refuse bytes of the file, or the canvas has no size
 	frames []gifPicture
-	keeps  []gifBlock // extensions to copy, by the frame before which they stand
+	keeps  []gifBlock // extensions to copy, by the following frame
 	see    bool       // a frame has a transparent colour
 	holes  bool       // the first frame does not cover the canvas
 	err    error
 }
 
-// A gifPicture is an image with the graphic control that governs it.
+// A gifPicture is an image with its graphic control.
 type gifPicture struct {
 	gifBlock
 	control []byte // flags, delay (16 bits), transparent colour; nil if absent
@@ -61,7 +61,7 @@ const (
 	gifToEmpty    = 2 << 2
 )
 
-// read walks over the blocks.
+// read reads the blocks.
 func (p *gifPlainer) read() error {
 	g, err := openGIF(p.w)
 	if err != nil {
@@ -96,7 +96,7 @@ func (p *gifPlainer) read() error {
 	}
 }
 
-// shows reports whether pixels may be empty that libvips would show otherwise.
+// shows reports whether libvips might show transparent pixels wrongly.
 func (p *gifPlainer) shows() bool {
 	if p.holes && !p.see {
 		return true
@@ -110,7 +110,7 @@ func (p *gifPlainer) shows() bool {
 	return false
 }
 
-// write puts the plain form together.
+// write writes the plain form.
 func (p *gifPlainer) write() []byte {
 	out := p.piece(nil, 0, p.screen)
 	if p.err != nil {
@@ -157,8 +157,8 @@ func (p *gifPlainer) piece(b []byte, off, end int64) []byte {
 	return b
 }
 
-// clearable returns the control of a frame, the image block of which is data, with a transparent
-// colour where one is needed and no pixel has it.
+// clearable returns the control of a frame with the image block data, with a transparent colour that no
+// pixel has if the frame needs one.
 func clearable(control, data []byte) []byte {
 	if control == nil || control[0]&(gifDisposal|gifSeeThrough) != gifToEmpty {
 		return control
@@ -193,7 +193,7 @@ func unusedColour(data []byte) (free byte, ok bool) {
 			used[v] = true
 		}
 		if err != nil {
-			break // the end, or what the decoder will meet as well
+			break // the end, or an error that the decoder finds too
 		}
 	}
 	for i, u := range used {

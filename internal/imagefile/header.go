@@ -1,6 +1,6 @@
 // Package imagefile reads and rewrites picture files in Go without decoding a pixel.
 //
-// ReadHeader returns what a file says of itself, ReadColour its colour space. Limits.Check refuses a
+// ReadHeader returns the header of a file, ReadColour its colour space. Limits.Check refuses a
 // header. Strip copies an animation without its metadata. PlainGIF and WholePNG prepare files that a
 // decoder would misread. Each reads a file of any size through a buffer of 4 KiB, and fuzz tests run
 // over each parser.
@@ -12,12 +12,12 @@ import (
 	"io"
 )
 
-// A Header is what a picture file says of itself before a pixel is decoded.
+// A Header holds the properties of a picture file that are known before a pixel is decoded.
 type Header struct {
 	Format Format
 	// Width and Height are the stored size in pixels: of the canvas for GIF and WebP, after irot,
 	// imir and clap for HEIC and AVIF, before EXIF orientation for the rest. The canvas of a GIF
-	// is grown to hold every frame, should one stick out of it.
+	// includes frames that extend beyond it.
 	Width, Height int
 	// Orientation is the EXIF orientation, 1 to 8; 1 if it is absent or not valid.
 	// Always 1 for HEIC and AVIF, because decoders apply the rotation of their container.
@@ -26,9 +26,9 @@ type Header struct {
 	Frames int
 	// MaxPixels is the size of the largest picture in the file, at least Width x Height. It is
 	// more than that in HEIC and AVIF files whose tiles, thumbnails, alpha planes or other items
-	// are larger than what is shown, or where clap cuts a small piece out of a large picture.
+	// are larger than the shown picture, or if clap crops a large picture to a small one.
 	MaxPixels int64
-	// Scans is how many times a JPEG decoder goes over the pixels: 1 unless the picture is coded in
+	// Scans is the number of passes of a JPEG decoder over the pixels: 1 unless the picture is coded in
 	// several scans or is progressive. 0 for all other formats.
 	Scans int
 }
@@ -39,7 +39,7 @@ var ErrUnsupported = errors.New("imagefile: not a supported picture format")
 // ErrMalformed says that a file begins like a listed format but its structure is broken.
 var ErrMalformed = errors.New("imagefile: malformed picture")
 
-// errCutShort is the commonest way to be malformed.
+// errCutShort is the most frequent error.
 var errCutShort = malformed("the file is cut short")
 
 func isMalformed(err error) bool { return errors.Is(err, ErrMalformed) }
@@ -61,13 +61,13 @@ func (h Header) Shown() (width, height int) {
 // Pixels returns the pixels of all frames together.
 func (h Header) Pixels() int64 { return int64(h.Width) * int64(h.Height) * int64(h.Frames) }
 
-// ReadHeader reads the header of the picture in the first size bytes of r. The kind of file goes
-// by its content alone.
+// ReadHeader reads the header of the picture in the first size bytes of r. The content alone determines the
+// format.
 //
-// It refuses only what is surely broken; whether the pixels can be decoded is for a decoder to
-// say. It inflates and decodes nothing and reads through one small buffer, in time linear in
-// size at worst. The error wraps ErrUnsupported or ErrMalformed with a reason that may be shown
-// to the client, unless r itself failed.
+// It refuses only files that are certainly invalid; a decoder finds whether the pixels can be decoded.
+// It inflates and decodes nothing, and reads through one small buffer, in time linear in size at worst.
+// The error wraps ErrUnsupported or ErrMalformed with a reason that may be shown to the client, unless
+// r itself failed.
 func ReadHeader(r io.ReaderAt, size int64) (Header, error) {
 	w := newWindow(r, size)
 	head, err := w.at(0, int(min(sniffBytes, max(size, 0))))

@@ -3,8 +3,8 @@ package imagefile
 // The types of AV1's units (OBU) that matter here.
 const av1SequenceHeader = 1
 
-// av1Size returns the largest size in the sequence headers of an AV1 picture. Where a unit is broken
-// a decoder stops, and so does this.
+// av1Size returns the largest size in the sequence headers of an AV1 picture. At an invalid
+// unit it stops, as decoders do.
 func (t *heifTables) av1Size(d *heifData) (s codedSize, err error) {
 	for off := int64(0); ; {
 		if err := t.unit(); err != nil {
@@ -54,11 +54,11 @@ func av1ConfigSize(config []byte) (s codedSize) {
 type av1Unit struct {
 	kind uint32
 	head int64 // bytes before the body
-	size int64 // of the body; more than any file has when it goes to the end
+	size int64 // of the body; larger than any file if it extends to the end
 }
 
-// av1UnitOf reads the head of a unit, section 5.3 of the AV1 specification. Up to 10 bytes of it are
-// there; ok is false where it is broken.
+// av1UnitOf reads the head of a unit, section 5.3 of the AV1 specification. b has up to 10 bytes of
+// it; ok is false if it is invalid.
 func av1UnitOf(b []byte) (u av1Unit, ok bool) {
 	r := &bitReader{b: b}
 	if forbidden := r.flag(); forbidden {
@@ -106,7 +106,7 @@ func av1Sequence(b []byte) codedSize {
 	return s
 }
 
-// av1Timing passes what a sequence header says of timing and of its operating points.
+// av1Timing skips the timing and the operating points of a sequence header.
 func av1Timing(r *bitReader) {
 	delay := 0 // bits of a decoder's delay; 0 without a model of the decoder
 	if timing := r.flag(); timing {

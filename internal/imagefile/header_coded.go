@@ -2,19 +2,19 @@ package imagefile
 
 import "math"
 
-// The coded size of a picture stands in the parameters of its decoder: in the sequence header of an
-// AV1 picture, in the sequence parameter set of an HEVC one. These are in the configuration that is a
-// property of the item (av1C, hvcC), or in the item's data, or in both. A decoder goes by them,
-// whatever the container says, so limits and memory must too.
+// The coded size of a picture is in the parameters of its decoder: in the sequence header of an AV1
+// picture, in the sequence parameter set of an HEVC picture. These are in the configuration, a property
+// of the item (av1C, hvcC), in the item's data, or in both. A decoder uses them, not the size in the
+// container, so limits and estimates of memory must use them too.
 
 const (
-	// maxCodedSurplus is by how many pixels a coded side may be longer than what is shown of it: a
+	// maxCodedSurplus is the number of pixels by which a coded side may be longer than the shown one: a
 	// coding block.
 	maxCodedSurplus = 64
-	// maxCodedUnits bounds the units that are looked at in the data of all items. A tile of a phone
-	// has one or two.
+	// maxCodedUnits limits the units that are read in the data of all items. A tile of a phone has one
+	// or two.
 	maxCodedUnits = 1 << 16
-	// maxParameterBytes bounds what is read of a decoder's parameters: the size stands at their
+	// maxParameterBytes limits the bytes that are read of a decoder's parameters: the size is at their
 	// beginning.
 	maxParameterBytes = 4 << 10
 )
@@ -73,7 +73,7 @@ func (t *heifTables) codedSize(it *heifItem) (codedSize, error) {
 	return it.coded, err
 }
 
-// unit counts a unit of coded data.
+// unit counts a unit of coded data; it returns an error over maxCodedUnits.
 func (t *heifTables) unit() error {
 	if t.units++; t.units > maxCodedUnits {
 		return malformed("the pictures of the file are coded in more than %d units", maxCodedUnits)
@@ -81,7 +81,7 @@ func (t *heifTables) unit() error {
 	return nil
 }
 
-// heifData reads the data of an item, which may lie in several places, from its beginning on.
+// heifData reads the data of an item, which may have several extents, from its beginning on.
 type heifData struct {
 	w         *window
 	base, end int64 // of the part of the file that the offsets count in
@@ -95,8 +95,8 @@ func (t *heifTables) itemData(it *heifItem) *heifData {
 	return d
 }
 
-// at returns up to n bytes from an offset of the data on, which must not go back: fewer where the
-// data, or what is there of it, ends.
+// at returns up to n bytes from an offset of the data on, which must not decrease: fewer at the
+// end of the data or of the file.
 func (d *heifData) at(off int64, n int) ([]byte, error) {
 	for len(d.extents) > 0 && off-d.before >= d.extents[0].length {
 		d.before += d.extents[0].length
@@ -124,12 +124,12 @@ func (d *heifData) at(off int64, n int) ([]byte, error) {
 	return b, nil
 }
 
-// extent returns an extent whose numbers fit a file.
+// extent returns an extent that is within the file.
 func extent(offset, length uint64) heifExtent {
 	return heifExtent{int64(min(offset, math.MaxInt64/4)), int64(min(length, math.MaxInt64/4))}
 }
 
-// A bitReader reads fields of bits. After the end every read gives zero; over says so.
+// A bitReader reads fields of bits. After the end every read returns zero, and over is true.
 type bitReader struct {
 	b    []byte
 	pos  int // bits

@@ -5,7 +5,7 @@ import "encoding/binary"
 // maxExifEntries bounds the search for the orientation. Cameras write about 20 entries.
 const maxExifEntries = 1000
 
-// exifPrefix begins an EXIF block in a JPEG. The last byte should be 0; browsers do not look at it.
+// exifPrefix begins an EXIF block in a JPEG. The last byte should be 0; browsers ignore it.
 const exifPrefix = "Exif\x00\x00"
 
 func isExifPrefix(b []byte) bool {
@@ -13,8 +13,8 @@ func isExifPrefix(b []byte) bool {
 }
 
 // exifOrientation returns the orientation in the EXIF block at [off, end) of the file, which may
-// begin with exifPrefix. A block that is broken, or says nothing valid, gives 1: orientation is
-// never a reason to refuse a picture. The error is one of the file's reader only.
+// begin with exifPrefix. The result is 1 for an invalid block or value, because
+// orientation is never a reason to refuse a picture. An error is always one of the file's reader.
 //
 // As in browsers, only a single SHORT counts.
 func exifOrientation(w *window, off, end int64) (int, error) {
@@ -45,7 +45,7 @@ func exifOrientation(w *window, off, end int64) (int, error) {
 	return ifdOrientation(w, order, off+int64(order.Uint32(b[4:])), end)
 }
 
-// ifdOrientation looks through the directory at dir, which must end before end.
+// ifdOrientation searches the directory at dir, which must end before end.
 func ifdOrientation(w *window, order binary.ByteOrder, dir, end int64) (int, error) {
 	const (
 		entryBytes     = 12

@@ -2,7 +2,7 @@ package imagefile
 
 import "encoding/binary"
 
-// maxGIFBlocks bounds the blocks of a GIF, far above any limit on frames.
+// maxGIFBlocks limits the blocks of a GIF, far above any limit on frames.
 const maxGIFBlocks = 1 << 20
 
 // The bytes that begin a block of a GIF, and the extension labels that matter here.
@@ -19,7 +19,7 @@ const (
 	gifImageBytes  = 10 // image descriptor
 )
 
-// readGIF walks all blocks and counts the frames.
+// readGIF reads all blocks and counts the frames.
 func readGIF(w *window) (Header, error) {
 	h := Header{Format: GIF, Orientation: 1}
 	g, err := openGIF(w)
@@ -27,7 +27,7 @@ func readGIF(w *window) (Header, error) {
 		return Header{}, err
 	}
 	h.Width, h.Height = g.width, g.height
-	right, bottom := 0, 0 // of all frames: a decoder may hold that much
+	right, bottom := 0, 0 // of all frames: a decoder may need this canvas
 	for {
 		b, err := g.next()
 		if err != nil {
@@ -50,7 +50,7 @@ func readGIF(w *window) (Header, error) {
 	}
 }
 
-// A gifReader walks over the blocks of a GIF.
+// A gifReader reads the blocks of a GIF.
 type gifReader struct {
 	w             *window
 	width, height int   // of the logical screen
@@ -63,12 +63,12 @@ type gifBlock struct {
 	kind          byte // gifImage, gifExtension or gifTrailer
 	label         byte // of an extension
 	start, end    int64
-	left, top     int  // of an image: where it begins on the canvas, in pixels
-	right, bottom int  // of an image: where it ends
-	stray         bool // zero bytes stand in front of it
+	left, top     int  // of an image: its first pixel on the canvas
+	right, bottom int  // of an image: the end on the canvas
+	stray         bool // zero bytes precede it
 }
 
-// openGIF reads the logical screen and steps over the global colour table.
+// openGIF reads the logical screen and skips the global colour table.
 func openGIF(w *window) (*gifReader, error) {
 	b, err := w.at(0, gifScreenBytes)
 	if err != nil {
@@ -95,8 +95,8 @@ func gifTableBytes(flags byte) int64 {
 	return 3 << (flags&7 + 1)
 }
 
-// next returns the next block. A file that ends between two blocks lacks only its trailer, which
-// many do, so that it is given one. Zero bytes between blocks are passed over.
+// next returns the next block. Many files lack the trailer: a file that ends between two blocks
+// gets one. Zero bytes between blocks are skipped.
 func (g *gifReader) next() (gifBlock, error) {
 	if g.blocks++; g.blocks > maxGIFBlocks {
 		return gifBlock{}, malformed("the GIF has more than %d blocks", maxGIFBlocks)
@@ -131,7 +131,7 @@ func (g *gifReader) next() (gifBlock, error) {
 	return block, err
 }
 
-// image steps over the image at block.start: descriptor, colour table, code size, data.
+// image skips the image at block.start: descriptor, colour table, code size, data.
 func (g *gifReader) image(block *gifBlock) error {
 	b, err := g.w.at(block.start, gifImageBytes)
 	if err != nil {
@@ -154,8 +154,8 @@ func (g *gifReader) extension(block *gifBlock) error {
 	return err
 }
 
-// skipData steps over a chain of data sub-blocks, each a length byte and that many bytes, up to
-// and with the empty one that ends it.
+// skipData skips a chain of data sub-blocks, each a length byte and that number of bytes, including the
+// empty one at the end.
 func (g *gifReader) skipData(pos int64) (end int64, err error) {
 	for {
 		b, err := g.w.at(pos, 1)

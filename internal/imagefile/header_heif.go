@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// maxFtypBytes bounds the first box, which lists the brands of the file.
+// maxFtypBytes limits the first box, which lists the brands of the file.
 const maxFtypBytes = 1024
 
 // heifBrands are the brands of files that hold still pictures. mif1 and msf1 do not state the
@@ -16,10 +16,10 @@ var heifBrands = []string{
 	"avif", "avis", "heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "msf1",
 }
 
-// heifCodings are the codings of items that we take.
+// heifCodings are the accepted codings of items.
 var heifCodings = map[string]Format{"av01": AVIF, "hvc1": HEIC, "hev1": HEIC}
 
-// maxHEIFNesting bounds how deep pictures are made of pictures: an overlay of grids is 3.
+// maxHEIFNesting limits the nesting of pictures: an overlay of grids has 3 levels.
 const maxHEIFNesting = 4
 
 // readHEIF reads a HEIC or AVIF. It is strict: the size of the primary item must follow from its
@@ -85,8 +85,7 @@ func (t *heifTables) main() (f Format, width, height int, err error) {
 	return f, int(w), int(h), nil
 }
 
-// picture returns coding and size of an item that is coded or made of others, after its
-// transformations.
+// picture returns coding and size of a coded or derived item, after its transformations.
 func (t *heifTables) picture(it *heifItem, depth int) (f Format, w, h uint32, err error) {
 	switch {
 	case depth == maxHEIFNesting:
@@ -158,7 +157,7 @@ func (t *heifTables) propertyAt(i uint16) (heifProperty, error) {
 	return t.properties[i-1], nil
 }
 
-// transform applies the turns and cuts of an item, in their order, to its size.
+// transform applies the rotations and crops of an item, in their order, to its size.
 func (t *heifTables) transform(it *heifItem, w, h uint32) (uint32, uint32, error) {
 	for _, i := range it.properties {
 		p, err := t.propertyAt(i)
@@ -180,8 +179,8 @@ func (t *heifTables) transform(it *heifItem, w, h uint32) (uint32, uint32, error
 	return w, h, nil
 }
 
-// clapSide returns the length that clap leaves of a side: num/den rounded, its centre off the
-// side's centre by offNum (signed) / offDen. It must lie inside the side.
+// clapSide returns the length of a side after clap: num/den rounded, with its centre at a distance of
+// offNum (signed) / offDen from the side's centre. It must be inside the side.
 func clapSide(side, num, den, offNum, offDen uint32) (uint32, bool) {
 	if den == 0 || offDen == 0 || offDen > math.MaxInt32 {
 		return 0, false
@@ -190,15 +189,15 @@ func clapSide(side, num, den, offNum, offDen uint32) (uint32, bool) {
 	if length < 1 || length > uint64(side) {
 		return 0, false
 	}
-	// Where it begins is offNum/offDen + (side-length)/2. As a fraction over 2*offDen that fits
-	// 64 bits, all factors being below 1<<31.
+	// It begins at offNum/offDen + (side-length)/2. As a fraction over 2*offDen that fits 64 bits, because
+	// all factors are below 1<<31.
 	spare, over := int64(side)-int64(length), 2*int64(offDen)
 	begin := 2*int64(int32(offNum)) + int64(offDen)*spare
 	return uint32(length), begin >= 0 && begin/over <= spare
 }
 
 // grid returns coding and size of an item that is a grid of tiles: rows and columns of coded
-// pictures of one size, which cover the grid and stick out of it by less than one of them.
+// pictures of one size, which cover the grid and extend beyond it by less than one tile.
 func (t *heifTables) grid(it *heifItem) (f Format, w, h uint32, err error) {
 	g, err := t.gridShape(it)
 	if err != nil {
@@ -235,8 +234,8 @@ func (t *heifTables) grid(it *heifItem) (f Format, w, h uint32, err error) {
 	return f, g.width, g.height, err
 }
 
-// transformed reports whether an item is turned, mirrored or cut, which a tile must not be. Its
-// properties are known to exist.
+// transformed reports whether an item is rotated, mirrored or cropped, which a tile must not be. Its
+// properties exist.
 func (t *heifTables) transformed(it *heifItem) bool {
 	for _, i := range it.properties {
 		if i == 0 {
@@ -250,7 +249,7 @@ func (t *heifTables) transformed(it *heifItem) bool {
 	return false
 }
 
-// gridSide reports whether n tiles cover a side, the last of them being needed.
+// gridSide reports whether n tiles cover a side, and n-1 do not.
 func gridSide(side, tile uint32, n int) bool {
 	return uint64(tile)*uint64(n) >= uint64(side) && uint64(tile)*uint64(n-1) < uint64(side)
 }
@@ -288,7 +287,7 @@ func (t *heifTables) gridShape(it *heifItem) (heifGrid, error) {
 	return g, nil
 }
 
-// place returns the part of the file that the offsets of an item's data count in.
+// place returns the part of the file to which the offsets of an item's data are relative.
 func (t *heifTables) place(it *heifItem) (base, end int64) {
 	if it.inIdat {
 		return t.idat.body, t.idat.end

@@ -5,12 +5,11 @@ import (
 	"math"
 )
 
-// maxOverlaid bounds the pictures that others are made of, in a file: each is decoded in turn, as often
-// as it is named.
+// maxOverlaid limits the parts of derived pictures in a file: each is decoded once for each reference.
 const maxOverlaid = 64
 
-// overlay returns coding and size of an item that is a canvas with other pictures on it. These may be
-// larger than the canvas and stick out of it.
+// overlay returns coding and size of an item that is a canvas with other pictures on it, which may
+// extend beyond the canvas.
 func (t *heifTables) overlay(it *heifItem, depth int) (f Format, w, h uint32, err error) {
 	if n := len(it.derived); n < 1 || n > maxOverlaid {
 		return "", 0, 0, malformed("an overlay is made of %d pictures, not 1 to %d", n, maxOverlaid)
@@ -24,7 +23,7 @@ func (t *heifTables) overlay(it *heifItem, depth int) (f Format, w, h uint32, er
 	return f, w, h, err
 }
 
-// identity returns coding and size of an item that is another one, transformed once more.
+// identity returns coding and size of an item that is a further transformation of another one.
 func (t *heifTables) identity(it *heifItem, depth int) (f Format, w, h uint32, err error) {
 	if n := len(it.derived); n != 1 {
 		return "", 0, 0, malformed("a picture is the same as %d others", n)
@@ -32,7 +31,7 @@ func (t *heifTables) identity(it *heifItem, depth int) (f Format, w, h uint32, e
 	return t.part(it.derived[0], depth)
 }
 
-// part returns coding and size of an item that another one is made of.
+// part returns coding and size of a part of a derived item.
 func (t *heifTables) part(id uint32, depth int) (f Format, w, h uint32, err error) {
 	it := t.items[id]
 	if it == nil || it.kind == "" {

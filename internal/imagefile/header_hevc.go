@@ -11,7 +11,7 @@ const (
 )
 
 // hevcSize returns the largest size in the sequence parameter sets among the units of an HEVC
-// picture. Each has its length before it, in 4 bytes: libheif goes by that whatever hvcC says.
+// picture. A length of 4 bytes precedes each unit: libheif uses 4 bytes, whatever hvcC states.
 func (t *heifTables) hevcSize(d *heifData) (s codedSize, err error) {
 	const length = 4
 	for off := int64(0); ; {
@@ -55,7 +55,7 @@ func hevcConfigSize(config []byte) (s codedSize) {
 	return s
 }
 
-// A byteReader takes numbers and bytes off a property. After the end every read gives zero.
+// A byteReader takes numbers and bytes off a property. After the end every read returns zero.
 type byteReader struct {
 	b    []byte
 	over bool
@@ -82,7 +82,7 @@ func (r *byteReader) uint(n int) (v uint32) {
 // the coded picture, of which the conformance window may crop a margin. Zero if it is absent.
 func hevcSet(unit []byte) codedSize {
 	if len(unit) < hevcUnitHead || unit[0]&1 != 0 || unit[1]>>3 != 0 {
-		return codedSize{} // of another layer than the first: no decoder here looks at it
+		return codedSize{} // of another layer than the first: no decoder here reads it
 	}
 	r := &bitReader{b: withoutEscapes(unit[hevcUnitHead:])}
 	r.skip(4) // the video parameter set's id
@@ -111,7 +111,7 @@ func hevcSet(unit []byte) codedSize {
 	return s
 }
 
-// withoutEscapes returns a unit without the bytes 3 that keep start codes out of it.
+// withoutEscapes returns a unit without its emulation prevention bytes (3).
 func withoutEscapes(unit []byte) []byte {
 	plain := make([]byte, 0, len(unit))
 	zeros := 0

@@ -6,13 +6,13 @@ import (
 	"math/bits"
 )
 
-// HEIC and AVIF are one container, ISO/IEC 14496-12 boxes as ISO/IEC 23008-12 uses them: a meta
-// box that lists items (coded pictures, grids of pictures, EXIF, ...) and gives each a list of
-// properties. This file reads the boxes into tables; header_heif.go draws the conclusions.
+// HEIC and AVIF have one container format, ISO/IEC 14496-12 boxes with the rules of ISO/IEC 23008-12: a
+// meta box that lists items (coded pictures, grids of pictures, EXIF, ...) and gives each a list of
+// properties. This file reads the boxes into tables; header_heif.go interprets them.
 
-// The bounds of the tables. A 48-megapixel phone picture has about 200 items and 30 properties.
+// The limits of the tables. A 48-megapixel phone picture has about 200 items and 30 properties.
 const (
-	maxHEIFBoxes      = 20_000 // walked over in the whole file
+	maxHEIFBoxes      = 20_000 // in the whole file
 	maxHEIFItems      = 4096
 	maxHEIFProperties = 4096
 	maxHEIFLinks      = 1 << 16 // uses of properties, references and extents, all together
@@ -25,28 +25,28 @@ type heifBox struct {
 }
 
 // A heifProperty is an entry of the ipco box. Its meaning depends on its kind; other kinds than
-// those named here are kept without content.
+// those named here are stored without content.
 type heifProperty struct {
 	kind string
 	// u holds: ispe width, height; irot quarter turns; clap width, height, horizontal and
 	// vertical offset, each as numerator and denominator; av1C and hvcC the coded width and height,
 	// 0 if absent.
 	u         [8]uint32
-	body, end int64 // where its content is
+	body, end int64 // its content in the file
 }
 
-// A heifItem is one item, put together from iinf, ipma, iref and iloc.
+// A heifItem is one item, joined from iinf, ipma, iref and iloc.
 type heifItem struct {
-	kind       string   // such as "hvc1"; empty when iinf does not list it
+	kind       string   // such as "hvc1"; empty if iinf does not list it
 	properties []uint16 // 1-based, in the order of ipma; 0 for no property
-	associated bool     // ipma has named it
-	derived    []uint32 // the items that it is made of (dimg), in order
-	located    bool     // iloc has named it
+	associated bool     // ipma lists it
+	derived    []uint32 // its parts (dimg), in order
+	located    bool     // iloc lists it
 	inIdat     bool     // its data is in the idat box, not counted from the file's beginning
 	offset     uint64   // of the data's first extent
 	length     uint64   // of the first extent
-	readable   bool     // the data is one extent, by a method known to us
-	last       uint64   // where the data ends at the latest; 0 when it is in another place
+	readable   bool     // the data is one extent, by a supported method
+	last       uint64   // upper bound of the data's end; 0 if it is elsewhere
 	extents    []heifExtent
 	coded      codedSize // by codedSize, once sized
 	sized      bool
@@ -55,15 +55,15 @@ type heifItem struct {
 // A heifExtent is a part of an item's data, in bytes.
 type heifExtent struct{ offset, length int64 }
 
-// heifTables are what the meta box says.
+// heifTables are the contents of the meta box.
 type heifTables struct {
 	w          *window
-	boxes      int // walked over so far
+	boxes      int // read so far
 	links      int
-	units      int             // of coded data, looked at so far
-	parts      int             // pictures that overlays are made of, looked at so far
+	units      int             // of coded data, read so far
+	parts      int             // parts of overlays, read so far
 	partPixels int64           // of these together
-	seen       map[string]bool // boxes that may stand but once
+	seen       map[string]bool // boxes that may occur only once
 	primary    uint32
 	items      map[uint32]*heifItem
 	properties []heifProperty

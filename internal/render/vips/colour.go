@@ -62,8 +62,8 @@ func (r *rendering) dropProfile() error {
 	return nil
 }
 
-// byProfile converts by the profile of the file, or of a CMYK picture without one by libvips' own.
-// The black of paper is made that of the screen, as ImageMagick and browsers do.
+// byProfile converts by the profile of the file, or for a CMYK picture without one by libvips' CMYK
+// profile, with black-point compensation, as ImageMagick and browsers do.
 func (r *rendering) byProfile(cmyk bool) error {
 	fallback := "srgb"
 	if cmyk {
@@ -79,8 +79,8 @@ func (r *rendering) byProfile(cmyk bool) error {
 	return r.im.iccToSRGB(fallback, cmyk)
 }
 
-// profileFits reports whether the profile of an image is one of a device and for the colours that the
-// image has. ICC.1, 7.2: its class is at 12, its space at 16, the space it leads to at 20.
+// profileFits reports whether the profile of an image is a device profile for the image's colour space.
+// ICC.1, 7.2: its class is at 12, its space at 16, its connection space at 20.
 func (im *vipsImage) profileFits() bool {
 	const head = 24
 	b := im.blob(iccField, head)
@@ -105,7 +105,7 @@ func (im *vipsImage) profileFits() bool {
 	return string(b[16:20]) == want
 }
 
-// values is how many numbers a band of the image in hand can hold: 256 or 65,536.
+// values returns the number of values of a band: 256 or 65,536.
 func (r *rendering) values() (int, error) {
 	switch r.im.format() {
 	case C.VIPS_FORMAT_UCHAR:
@@ -116,7 +116,7 @@ func (r *rendering) values() (int, error) {
 	return 0, fmt.Errorf("colours of band format %d", r.im.format())
 }
 
-// widen makes numbers from 16 to 235 such from 0 to 255. Those of more bits are shifted up to 16.
+// widen maps values from 16 to 235 to values from 0 to 255; values with more bits were shifted up to 16 bits.
 func (r *rendering) widen() error {
 	n, err := r.values()
 	if err != nil {
@@ -137,7 +137,7 @@ func (r *rendering) widen() error {
 	return r.im.mapBytes(narrow)
 }
 
-// byDescription converts by what the file says of its colours without a profile.
+// byDescription converts by the file's colour information other than a profile.
 func (r *rendering) byDescription() error {
 	n, err := r.values()
 	if err != nil {
@@ -162,7 +162,7 @@ func (r *rendering) byDescription() error {
 			return err
 		}
 	}
-	if r.im.bands() < 3 { // grey of high dynamic range: rare, so that it may become colours
+	if r.im.bands() < 3 { // grey of high dynamic range is rare, so it is converted to colours
 		if err := r.im.spread(); err != nil {
 			return err
 		}
@@ -201,7 +201,7 @@ func (r *rendering) background() ([]float64, error) {
 	return colour, r.im.toSpace(C.VIPS_INTERPRETATION_sRGB)
 }
 
-// flatten puts the picture on a background where transparency is not wanted or cannot be kept.
+// flatten draws the picture on a background if transparency is not wanted or not supported by the format.
 func (r *rendering) flatten() error {
 	if !r.im.alpha() || r.job.Format != imagefile.JPEG && r.job.Options.Background == "" {
 		return nil

@@ -6,27 +6,27 @@ import (
 	"slices"
 )
 
-// The EXIF tags of who made a picture and who owns it.
+// The EXIF tags Artist and Copyright.
 const (
 	tagArtist    = 0x013b
 	tagCopyright = 0x8298
 )
 
 const (
-	maxEXIF    = 1 << 20 // bytes that are looked into
+	maxEXIF    = 1 << 20 // bytes that are searched
 	maxEntries = 1000    // of a directory
 	maxCredits = 60_000  // bytes of both values: a segment of a JPEG holds 65,533
 	exifPrefix = "Exif\x00\x00"
 )
 
-// An exifEntry is one entry of a directory, its value as it stands in the file.
+// An exifEntry is one entry of a directory, with its value unchanged.
 type exifEntry struct {
 	tag, kind uint16
 	value     []byte
 }
 
 // credits returns the content of an EXIF segment that holds the artist and the copyright of the
-// given EXIF block, byte for byte, and nothing else; nil when there is neither.
+// given EXIF block, byte for byte, and nothing else; nil if both are absent.
 func credits(exif []byte) []byte {
 	var kept []exifEntry
 	total := 0
@@ -44,7 +44,7 @@ func credits(exif []byte) []byte {
 	be := binary.BigEndian
 	out := []byte(exifPrefix + "MM\x00\x2a\x00\x00\x00\x08")
 	out = be.AppendUint16(out, uint16(len(kept)))
-	at := 8 + 2 + 12*len(kept) + 4 // where values stand that do not fit into an entry
+	at := 8 + 2 + 12*len(kept) + 4 // the position of values that do not fit into an entry
 	var values []byte
 	for _, e := range kept {
 		out = be.AppendUint16(be.AppendUint16(out, e.tag), e.kind)
@@ -63,7 +63,7 @@ func credits(exif []byte) []byte {
 }
 
 // exifTexts returns the entries of the first directory of an EXIF block whose values are bytes:
-// BYTE, ASCII, UNDEFINED, UTF-8. What is broken is left out.
+// BYTE, ASCII, UNDEFINED, UTF-8. It leaves out invalid entries.
 func exifTexts(exif []byte) (entries []exifEntry) {
 	tiff := bytes.TrimPrefix(exif, []byte(exifPrefix))
 	if len(tiff) < 8 {

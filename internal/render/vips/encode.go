@@ -15,23 +15,22 @@ import (
 	"calotype/internal/render"
 )
 
-// The qualities when none is asked for, 1 to 100.
+// The default qualities, 1 to 100.
 const (
 	jpegQuality = 85
 	webpQuality = 80
 )
 
 const (
-	// A small JPEG gains nothing by being progressive, and a large one costs memory where it is
-	// shown.
+	// Progressive coding does not help a small JPEG, and costs memory in viewers of a large one.
 	progressiveFrom = 100_000 // pixels
 	progressiveSide = 3_000   // pixels
 
 	pngLevel        = 6
 	webpEffort      = 4
 	animationEffort = 2 // of WebP
-	// From here on a WebP is made with the effort of an animation: at full effort 50 megapixels
-	// would take most of a worker's time limit.
+	// A larger WebP is encoded with the effort of an animation: at full effort 50 megapixels would take
+	// most of a worker's time limit.
 	webpLarge = 8_000_000 // pixels
 	gifEffort = 1
 )
@@ -52,7 +51,7 @@ func (r *rendering) encode() error {
 	switch {
 	case r.job.Format == imagefile.WebP:
 		return r.rewrite(func(made []byte) ([]byte, error) {
-			// libvips 8.14 puts an EXIF block with the resolution into every WebP, asked or not.
+			// libvips 8.14 puts an EXIF block with the resolution into every WebP.
 			var clean bytes.Buffer
 			err := imagefile.Strip(&clean, bytes.NewReader(made), int64(len(made)), imagefile.WebP)
 			return clean.Bytes(), err
@@ -65,7 +64,7 @@ func (r *rendering) encode() error {
 	return nil
 }
 
-// rewrite replaces what was encoded.
+// rewrite replaces the encoded output.
 func (r *rendering) rewrite(change func([]byte) ([]byte, error)) error {
 	info, err := r.out.Stat()
 	if err != nil {
@@ -88,10 +87,10 @@ func (r *rendering) rewrite(change func([]byte) ([]byte, error)) error {
 	return nil
 }
 
-// withEXIF puts an EXIF segment into a JPEG, behind SOI and the JFIF segment if there is one.
+// withEXIF inserts an EXIF segment into a JPEG, after SOI and an optional JFIF segment.
 func withEXIF(jpeg, content []byte) ([]byte, error) {
 	if len(jpeg) < 6 || string(jpeg[:2]) != "\xff\xd8" {
-		return nil, errors.New("what was encoded is no JPEG")
+		return nil, errors.New("the output is not a JPEG")
 	}
 	at := 2
 	if string(jpeg[2:4]) == "\xff\xe0" {

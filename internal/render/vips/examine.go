@@ -11,13 +11,13 @@ import (
 	"calotype/internal/render"
 )
 
-// thumbSide is the longer side of the picture that a thumbhash is made of, in pixels.
+// thumbSide is the longer side of a thumbhash's thumbnail, in pixels.
 const thumbSide = 100
 
-// Examine decodes a whole original strictly and reports its facts.
+// Examine decodes a whole original strictly and returns its Facts.
 //
-// libvips is strict about every complaint of libjpeg and libpng. Where no pixel of a picture that it
-// refuses is missing or damaged, the picture is taken.
+// libvips refuses a picture at every warning of libjpeg and libpng. If no pixel of such a picture is missing or
+// damaged, Examine accepts it.
 func (e *engine) Examine(in *os.File, h imagefile.Header) (render.Facts, error) {
 	facts, err := e.examine(in, h, true)
 	if !errors.Is(err, render.ErrUndecodable) {
@@ -86,7 +86,7 @@ func thumbPlan(h imagefile.Header) render.Plan {
 	return render.Plan{ScaleW: w, ScaleH: hh, CropW: w, CropH: hh, CanvasW: w, CanvasH: hh}
 }
 
-// thumbhash computes the pixels of the thumbnail in hand and hashes them.
+// thumbhash computes the pixels of the thumbnail and hashes them.
 func (r *rendering) thumbhash() ([]byte, error) {
 	bands := r.im.bands()
 	p := newPixels(r.im.width() * r.im.height() * bands)

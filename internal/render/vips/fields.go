@@ -7,7 +7,7 @@ import "C"
 import "unsafe"
 
 // Metadata is attached to an image as named fields. Reading is always allowed; before writing, own
-// makes the fields ours.
+// copies the fields.
 
 func (im *vipsImage) own() error { return im.become(C.shim_copy(im.c)) }
 
@@ -53,7 +53,7 @@ func (im *vipsImage) remove(name string) {
 	withName(name, func(c *C.char) any { C.shim_remove(im.c, c); return nil })
 }
 
-// copyField takes a field over from another image, if that has it.
+// copyField copies a field from another image, if that has it.
 func (im *vipsImage) copyField(from *vipsImage, name string) {
 	withName(name, func(c *C.char) any { C.shim_copy_field(im.c, from.c, c); return nil })
 }

@@ -4,7 +4,7 @@ package vips
 import "C"
 import "calotype/internal/imagefile"
 
-// cut takes the middle of a picture of which most would be cut off after the resize.
+// cut crops a picture to its middle before the resize if most of it would be cropped after the resize.
 func (r *rendering) cut() error {
 	w, h := r.plan.CutW, r.plan.CutH
 	if w == 0 || h == 0 {
@@ -48,8 +48,8 @@ func (r *rendering) unpremultiply() error {
 	return r.im.unpremultiply(r.straight)
 }
 
-// turn makes the picture upright by the header's orientation. The decoders are not asked: they
-// differ on where they look for it. HEIC and AVIF come upright and have orientation 1.
+// turn rotates the picture by the header's orientation, not by the decoder's, because decoders read it
+// in different places. HEIC and AVIF are decoded upright and have orientation 1.
 func (r *rendering) turn() error {
 	o := r.job.Header.Orientation
 	if o > 2 && r.rows == nil {
@@ -75,7 +75,7 @@ func (r *rendering) turn() error {
 	return err
 }
 
-// crop comes before turn, which holds in memory what it turns.
+// crop is before turn, which needs its input in memory.
 func (r *rendering) crop() error {
 	p := r.plan
 	if p.CropX == 0 && p.CropY == 0 && p.CropW == p.ScaleW && p.CropH == p.ScaleH {
@@ -83,7 +83,7 @@ func (r *rendering) crop() error {
 	}
 	x, y, w, h := p.CropX, p.CropY, p.CropW, p.CropH
 	right, bottom := p.ScaleW-x-w, p.ScaleH-y-h
-	// Where the upright piece is in the picture as it is stored.
+	// The position of the upright crop in the stored picture.
 	switch r.job.Header.Orientation {
 	case 2:
 		x = right

@@ -20,17 +20,17 @@ import (
 // the copy it belongs to the first of them.
 
 const (
-	maxPatched   = 64 << 20 // bytes of a file that is copied
-	maxMeta      = 1 << 20  // bytes of a meta box that is looked into
+	maxPatched   = 64 << 20 // maximal bytes of a copied file
+	maxMeta      = 1 << 20  // maximal bytes of a meta box
 	maxTopBoxes  = 64
 	maxMetaBoxes = 4096
 )
 
-// patchHEIF swaps the source for a copy that libheif reads right, where that matters.
+// patchHEIF replaces the source by a copy that libheif reads correctly, if needed.
 func (r *rendering) patchHEIF(size int64) error {
 	meta, begin, at, err := readMeta(r.in, size)
 	if err != nil || size > maxPatched {
-		return nil // as it is: libheif has the last word on what is broken
+		return nil // unchanged: libheif decides whether the file is valid
 	}
 	reordered := ispeFirst(meta)
 	patched, cut := oneOwner(meta)
@@ -43,7 +43,7 @@ func (r *rendering) patchHEIF(size int64) error {
 	}
 	copy(file[at:], meta)
 	if cut {
-		// The new box is shorter; offsets in the file stay right when it stands behind all others.
+		// The new box is shorter; offsets in the file remain valid if it is after all others.
 		if binary.BigEndian.Uint32(file[begin:]) == 0 { // "to the end of the file"
 			binary.BigEndian.PutUint32(file[begin:], uint32(size-begin))
 		}
@@ -88,7 +88,7 @@ func readMeta(f io.ReaderAt, size int64) (meta []byte, begin, at int64, err erro
 	return nil, 0, 0, errNoMeta
 }
 
-// boxHead reads the head of a box in b, of which room bytes are left in its surroundings: its kind,
+// boxHead reads the head of a box in b, of which room bytes are left in the enclosing box: its kind,
 // where its content begins, and its whole length; length 0 means that it does not fit.
 func boxHead(b []byte, room int64) (kind string, body, length int64) {
 	if len(b) < 8 {

@@ -15,7 +15,7 @@ import (
 // A vipsImage is one node of a libvips pipeline. Its operations replace it in place.
 type vipsImage struct{ c *C.VipsImage }
 
-// become replaces the image by the outcome of an operation on it.
+// become replaces the image by the result of an operation on it.
 func (im *vipsImage) become(c *C.VipsImage) error {
 	if c == nil {
 		return takeError()
@@ -93,7 +93,7 @@ func (im *vipsImage) takeAlpha() (*vipsImage, error) {
 	return alpha, nil
 }
 
-// putAlpha adds what takeAlpha took, and closes it.
+// putAlpha adds the alpha of takeAlpha, and closes it.
 func (im *vipsImage) putAlpha(alpha *vipsImage) error {
 	if alpha == nil {
 		return nil
@@ -102,7 +102,7 @@ func (im *vipsImage) putAlpha(alpha *vipsImage) error {
 	return im.become(C.shim_join_bands(im.c, alpha.c))
 }
 
-// mapBytes replaces each value by the byte that a table has for it: 256 or 65,536 of them.
+// mapBytes replaces each value by its byte in a table of 256 or 65,536 bytes.
 func (im *vipsImage) mapBytes(table []byte) error {
 	return im.become(C.shim_table(im.c, unsafe.Pointer(&table[0]), C.int(len(table)),
 		C.VIPS_FORMAT_UCHAR))
@@ -131,7 +131,7 @@ func (im *vipsImage) spread() error {
 // tone dims linear light of high dynamic range to what a screen shows.
 func (im *vipsImage) tone() error { return im.become(C.shim_tone(im.c)) }
 
-// linearToSRGB makes 8-bit sRGB of linear light, by a matrix from its primaries to those of sRGB.
+// linearToSRGB converts linear light to 8-bit sRGB, by a matrix from its primaries to those of sRGB.
 func (im *vipsImage) linearToSRGB(matrix [9]float64) error {
 	return im.become(C.shim_linear_to_srgb(im.c, (*C.double)(&matrix[0])))
 }
@@ -140,7 +140,7 @@ func (im *vipsImage) crop(x, y, w, h int) error {
 	return im.become(C.shim_crop(im.c, C.int(x), C.int(y), C.int(w), C.int(h)))
 }
 
-// embed puts the image at (x, y) on a canvas of w x h pixels of one colour.
+// embed draws the image at (x, y) on a canvas of w x h pixels of one colour.
 func (im *vipsImage) embed(x, y, w, h int, fill []float64) error {
 	return im.become(C.shim_embed(im.c, C.int(x), C.int(y), C.int(w), C.int(h),
 		(*C.double)(&fill[0]), C.int(len(fill))))
@@ -150,7 +150,7 @@ func (im *vipsImage) flatten(background []float64) error {
 	return im.become(C.shim_flatten(im.c, (*C.double)(&background[0]), C.int(len(background))))
 }
 
-// pixels is memory outside Go's heap, which libvips may hold on to.
+// pixels is memory outside Go's heap, to which libvips may keep pointers.
 type pixels struct {
 	data unsafe.Pointer
 	size int
@@ -165,7 +165,7 @@ func (p *pixels) free() {
 	p.data, p.size = nil, 0
 }
 
-// image shows p as 8-bit pixels. p must outlive it.
+// image returns p as an image of 8-bit pixels. p must outlive the image.
 func (p *pixels) image(width, height, bands int) (*vipsImage, error) {
 	im := &vipsImage{}
 	return im, im.become(C.shim_from_memory(p.data, C.size_t(p.size), C.int(width),
@@ -190,7 +190,7 @@ func (im *vipsImage) writeTo(p pixels, offset int) error {
 // A source is a file that libvips reads.
 type source struct{ c *C.VipsSource }
 
-// openSource begins at the start of f, whose offset may be anywhere. f stays the caller's.
+// openSource returns a source of f from its start, for any offset of f. The caller closes f.
 func openSource(f *os.File) (source, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil && !isPipe(f) {
 		return source{}, fmt.Errorf("rewinding the input: %w", err)
@@ -218,12 +218,12 @@ func isPipe(f *os.File) bool {
 
 func (s source) close() { C.shim_unref(unsafe.Pointer(s.c)) }
 
-// loading says how a file is opened.
+// loading holds the options of opening a file.
 type loading struct {
 	shrink int     // JPEG: 1, 2, 4 or 8
 	scale  float64 // WebP: at most 1
 	pages  int     // frames, one below the other
-	strict bool    // fail at what a decoder could paper over
+	strict bool    // fail at errors that a decoder could ignore
 }
 
 func (s source) load(kind C.Kind, l loading) (*vipsImage, error) {

@@ -1,10 +1,10 @@
 package vips
 
-// inMemory bounds the pixels that a still rendition is held in at once, in bytes. A larger one is
-// encoded while it is decoded, at the price of not always knowing which of the two failed.
+// inMemory limits the pixels of a still rendition that is completely in memory, in bytes. A larger one
+// is encoded while it is decoded, so it is not always known which of the two failed.
 const inMemory = 64 << 20
 
-// collect puts a finished frame of an animation to the others.
+// collect adds a finished frame of an animation.
 func (r *rendering) collect() error {
 	if r.rows == nil {
 		return nil
@@ -17,7 +17,7 @@ func (r *rendering) collect() error {
 	return r.im.writeTo(r.joined, size*r.frame)
 }
 
-// join makes one image of the finished frames, with their times. A still is computed here.
+// join joins the finished frames to one image, with their times. It also computes a still.
 func (r *rendering) join() error {
 	if r.rows == nil {
 		if r.im.width()*r.im.height()*r.im.bands() > inMemory {

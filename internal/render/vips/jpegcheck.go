@@ -12,7 +12,7 @@ import (
 	"calotype/internal/render"
 )
 
-// wholeJPEG returns an ErrUndecodable when pixels of a JPEG are missing or damaged.
+// wholeJPEG returns an ErrUndecodable if pixels of a JPEG are missing or damaged.
 func wholeJPEG(in *os.File) error {
 	info, err := in.Stat()
 	if err != nil {

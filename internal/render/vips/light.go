@@ -6,17 +6,17 @@ import (
 	"calotype/internal/imagefile"
 )
 
-// This file computes the tables and the matrix by which a imagefile.Colour becomes sRGB.
+// This file computes the tables and the matrix that convert an imagefile.Colour to sRGB.
 
 // srgbPrimaries are the chromaticities of red, green, blue and white of sRGB.
 var srgbPrimaries = [8]float64{0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290}
 
-// brightest is the light, in candela per square metre, that is shown as the brightest of the screen
-// where nothing is brighter: twice that of a white page beside pictures of high dynamic range (ITU-R
+// brightest is the light, in candela per square metre, that is shown with the screen's maximum if
+// no part is brighter: twice that of a white page beside pictures of high dynamic range (ITU-R
 // BT.2408), as in Chromium.
 const brightest = 2 * 203
 
-// likeSRGB reports whether a Colour is that of sRGB as far as can be seen.
+// likeSRGB reports whether a Colour is visually the same as sRGB.
 func likeSRGB(c imagefile.Colour) bool {
 	return c.Transfer == imagefile.TransferSRGB && samePrimaries(c)
 }
@@ -38,8 +38,7 @@ func samePrimaries(c imagefile.Colour) bool {
 	return true
 }
 
-// light returns the light of a number, both 0 to 1; above 1 what is brighter than a
-// screen shows.
+// light returns the light of a value from 0 to 1; the result is above 1 if it is brighter than a screen.
 func light(c imagefile.Colour, v float64) float64 {
 	switch {
 	case c.Transfer == imagefile.TransferPQ:
@@ -62,7 +61,7 @@ func light(c imagefile.Colour, v float64) float64 {
 	return math.Pow((v+0.055)/1.055, 2.4)
 }
 
-// srgbByte returns the number that sRGB has for a light.
+// srgbByte returns the value of a light in sRGB.
 func srgbByte(l float64) byte {
 	l = min(max(l, 0), 1)
 	if l <= 0.0031308 {
@@ -73,7 +72,7 @@ func srgbByte(l float64) byte {
 	return byte(math.Round(255 * l))
 }
 
-// srgbBytes does it for a table.
+// srgbBytes is srgbByte for a table.
 func srgbBytes(table []float32) []byte {
 	out := make([]byte, len(table))
 	for i, l := range table {
@@ -100,7 +99,7 @@ func (a matrix) apply(x, y, z float64) (float64, float64, float64) {
 	return a[0]*x + a[1]*y + a[2]*z, a[3]*x + a[4]*y + a[5]*z, a[6]*x + a[7]*y + a[8]*z
 }
 
-// inverse fails for a matrix that has none.
+// inverse returns the inverse matrix; ok is false if it does not exist.
 func (a matrix) inverse() (inv matrix, ok bool) {
 	minor := func(i, j int) float64 {
 		r, s := (i+1)%3, (i+2)%3
@@ -139,10 +138,10 @@ func toXYZ(p [8]float64) (m matrix, ok bool) {
 	return columns.times(matrix{r, 0, 0, 0, g, 0, 0, 0, b}), true
 }
 
-// bradford is the response of the eye by which one white is adapted to another.
+// bradford is the matrix of chromatic adaptation from one white point to another.
 var bradford = matrix{0.8951, 0.2664, -0.1614, -0.7502, 1.7135, 0.0367, 0.0389, -0.0685, 1.0296}
 
-// adapt returns the matrix that makes the white of p that of sRGB, in CIE XYZ.
+// adapt returns the matrix that adapts the white point of p to sRGB's, in CIE XYZ.
 func adapt(p [8]float64) (m matrix, ok bool) {
 	from := func(p [8]float64) (l, m, s float64) {
 		return bradford.apply(p[6]/p[7], 1, (1-p[6]-p[7])/p[7])
@@ -156,8 +155,8 @@ func adapt(p [8]float64) (m matrix, ok bool) {
 	return back.times(matrix{l2 / l, 0, 0, 0, m2 / mm, 0, 0, 0, s2 / s}).times(bradford), ok
 }
 
-// toLinearSRGB returns the matrix from linear light in a Colour's primaries to that in sRGB's; not
-// ok when the primaries make no sense.
+// toLinearSRGB returns the matrix from linear light in a Colour's primaries to that in sRGB's; ok is
+// false for invalid primaries.
 func toLinearSRGB(c imagefile.Colour) (m matrix, ok bool) {
 	xyz, ok := toXYZ(c.Primaries)
 	if !ok {

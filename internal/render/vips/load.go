@@ -16,7 +16,7 @@ var kinds = map[imagefile.Format]C.Kind{
 	imagefile.WebP: C.KIND_WEBP, imagefile.AVIF: C.KIND_HEIF, imagefile.HEIC: C.KIND_HEIF,
 }
 
-// load opens the file, already small where the decoder can.
+// load opens the file, reduced by the decoder if it supports that.
 func (r *rendering) load() error {
 	f := r.job.Header.Format
 	kind, ok := kinds[f]
@@ -36,7 +36,7 @@ func (r *rendering) load() error {
 	}
 	im, err := r.source.load(kind, l)
 	if err == nil && f == imagefile.WebP && l.pages == 1 && !im.alpha() {
-		// libwebp scales hidden colours with the others: what has alpha is not scaled by it.
+		// libwebp mixes in the colours of transparent pixels, so it does not scale pictures with alpha.
 		if r.shrunk = r.shrink(); r.shrunk > 1 {
 			l.scale = 1 / float64(r.shrunk)
 			im.close()
@@ -73,7 +73,7 @@ func (r *rendering) prepare() error {
 	return nil
 }
 
-// replace has libvips read patched bytes instead of the file.
+// replace makes libvips read patched bytes instead of the file.
 func (r *rendering) replace(file []byte) error {
 	r.patched = newPixels(len(file))
 	copy(unsafe.Slice((*byte)(r.patched.data), r.patched.size), file)
@@ -86,7 +86,7 @@ func (r *rendering) replace(file []byte) error {
 	return nil
 }
 
-// patchGIF has libvips read the GIF in a form that it shows as browsers do.
+// patchGIF makes libvips read the GIF in a form that it renders as browsers do.
 func (r *rendering) patchGIF(size int64) error {
 	file, changed, err := imagefile.PlainGIF(r.in, size)
 	if err != nil {
@@ -107,7 +107,7 @@ func (r *rendering) wantsFrames() bool {
 	return r.out == nil || !r.job.Options.Still && (f == imagefile.GIF || f == imagefile.WebP)
 }
 
-// target is the size to scale to, in the orientation in which the pixels are stored.
+// target returns the size to scale to, in the orientation of the stored pixels.
 func (r *rendering) target() (width, height int) {
 	if r.job.Header.Orientation >= 5 {
 		return r.plan.ScaleH, r.plan.ScaleW
@@ -115,10 +115,10 @@ func (r *rendering) target() (width, height int) {
 	return r.plan.ScaleW, r.plan.ScaleH
 }
 
-// minShrink is what a decoder leaves to the resize step, which shrinks better: at least this factor.
+// minShrink is the minimal factor that a decoder leaves to the resize step, which has a better filter.
 const minShrink = 2
 
-// shrink is by how much a decoder may shrink: 1, 2, 4 or 8.
+// shrink returns the factor by which a decoder may shrink: 1, 2, 4 or 8.
 func (r *rendering) shrink() int {
 	w, h := r.target()
 	for s := 8; s > 1; s /= 2 {
@@ -160,7 +160,7 @@ func newFrames(im *vipsImage, height int) *frames {
 	}
 }
 
-// read returns frame i. It is good until the next read.
+// read returns frame i. It is valid until the next read.
 func (f *frames) read(i int) (*vipsImage, error) {
 	bad := C.shim_read_rows(f.region, C.int(i*f.height), C.int(f.height), f.buffer.data)
 	if bad != 0 {
@@ -181,8 +181,8 @@ func (f *frames) close() {
 	}
 }
 
-// canvas brings a frame to the size that the header promises. libvips sizes a GIF by the extent of
-// its frames instead of its canvas.
+// canvas pads a frame to the size in the header. libvips uses the extent of a GIF's frames instead of
+// its canvas.
 func (r *rendering) canvas() error {
 	h, w, hh := r.job.Header, r.im.width(), r.im.height()
 	if w == h.Width && hh == h.Height {
@@ -204,7 +204,7 @@ func (r *rendering) canvas() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: the decoder found %dx%d pixels where the header says %dx%d",
+	return fmt.Errorf("%w: the decoder found %dx%d pixels and the header says %dx%d",
 		render.ErrUndecodable, w, hh, h.Width, h.Height)
 }
 

@@ -12,8 +12,8 @@ var animationFields = map[string]bool{
 	"page-height": true, "n-pages": true, "delay": true, "loop": true, "gif-palette": true,
 }
 
-// metadata removes every field that the rendition shall not carry. The encoders' own "strip" is not
-// relied on: libvips 8.14's WebP saver ignores it.
+// metadata removes all fields that the rendition must not have. It does not use the encoders' "strip",
+// which the WebP saver of libvips 8.14 ignores.
 func (r *rendering) metadata() error {
 	if err := r.im.own(); err != nil {
 		return err
@@ -28,7 +28,7 @@ func (r *rendering) metadata() error {
 	}
 	if r.rule() == render.MetadataKeep && r.im.has(exifField) {
 		r.im.setInt("orientation", 1)
-		// The pixels are sRGB now, whatever they were: EXIF 2.32, 4.6.6.
+		// The pixels are sRGB after the conversion: EXIF 2.32, 4.6.6.
 		if r.im.has(colourSpaceField) {
 			r.im.setString(colourSpaceField, "1")
 		}
