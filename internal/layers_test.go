@@ -48,6 +48,8 @@ var ranks = map[string]int{
 	"internal/imagefile": 0, // what a picture file says of itself
 	"internal/sqldb":     1,
 
+	"internal/httpframe": 2, // what all surfaces do around a request
+
 	"internal/requestid": 1,
 	"internal/httprange": 1,
 	"internal/batch":     1,

@@ -13,10 +13,9 @@ import (
 	"calotype/internal/api"
 	"calotype/internal/delivery"
 	"calotype/internal/errs"
+	"calotype/internal/httpframe"
 	"calotype/internal/intake"
-	"calotype/internal/limit"
 	"calotype/internal/pages"
-	"calotype/internal/requestid"
 	"calotype/internal/v4"
 )
 
@@ -77,7 +76,7 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		bare.Header().Set("Connection", "close")
 	}
 	r = h.identify(r)
-	requestid.Give(bare, r)
+	w := httpframe.New(bare, r)
 	if r.ContentLength != 0 {
 		// net/http reads an unread body before it answers. The API and the intake, which read bodies, set
 		// other deadlines.
@@ -85,10 +84,10 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	}
 	switch path {
 	case healthPath:
-		answerText(newSlowReaderDeadline(bare), http.StatusOK, "ok")
+		answerText(w, http.StatusOK, "ok")
 		return
 	case readyPath:
-		h.readyz(newSlowReaderDeadline(bare), r)
+		h.readyz(w, r)
 		return
 	}
 	handler, host := h.delivery, h.hosts.Delivery
@@ -109,15 +108,11 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	case asked == h.hosts.Upload:
 		handler = h.intake // whose answers any page may read, refusals too
 	default:
-		answerText(newSlowReaderDeadline(bare), http.StatusNotFound,
+		answerText(w, http.StatusNotFound,
 			"not found: this host does not answer this path")
 		return
 	}
-	if handler == h.delivery {
-		handler.ServeHTTP(bare, r) // it bounds slow readers by itself, and keeps sendfile
-		return
-	}
-	handler.ServeHTTP(newSlowReaderDeadline(bare), r)
+	handler.ServeHTTP(w, r)
 }
 
 // readyz answers whether the server can serve requests; 503 at once when draining. The log has the
@@ -152,61 +147,12 @@ func (h *router) logReady(err error) {
 	}
 }
 
-// slowReaderDeadline holds the reader of an answer to limit.Readers: one that stands still or trickles would
-// hold its connection, and a place for one, for ever.
-type slowReaderDeadline struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	began   time.Time // zero before the header
-	sent    int64     // bytes of the body
-}
+// unwantedBodyTime bounds the reading of a body that no surface wants.
+const unwantedBodyTime = 5 * time.Second
 
-const (
-	answerPiece = 64 << 10 // bytes with a separate deadline
-
-	unwantedBodyTime = 5 * time.Second // for an unread body
-)
-
-func newSlowReaderDeadline(w http.ResponseWriter) *slowReaderDeadline {
-	return &slowReaderDeadline{ResponseWriter: w, control: http.NewResponseController(w)}
-}
-
-// Unwrap is for http.ResponseController.
-func (p *slowReaderDeadline) Unwrap() http.ResponseWriter { return p.ResponseWriter }
-
-// WriteHeader begins the time.
-func (p *slowReaderDeadline) WriteHeader(status int) {
-	p.extend(0)
-	p.ResponseWriter.WriteHeader(status)
-}
-
-func (p *slowReaderDeadline) Write(b []byte) (n int, err error) {
-	for {
-		piece := b[n:min(n+answerPiece, len(b))]
-		p.extend(len(piece))
-		m, err := p.ResponseWriter.Write(piece)
-		n += m
-		p.sent += int64(m)
-		if err != nil || n == len(b) {
-			return n, err
-		}
-	}
-}
-
-// shortReadDeadline gives an unwanted body its time.
+// shortReadDeadline sets the deadline of an unwanted body.
 func shortReadDeadline(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unwantedBodyTime))
-}
-
-// extend sets the deadline of the next bytes. net/http lifts it after the answer. A connection that
-// takes no deadline is closed already.
-func (p *slowReaderDeadline) extend(bytes int) {
-	now := time.Now()
-	if p.began.IsZero() {
-		p.began = now
-	}
-	deadline := limit.Readers.Deadline(p.began, now, p.sent+int64(bytes))
-	_ = p.control.SetWriteDeadline(deadline)
 }
 
 func answerText(w http.ResponseWriter, status int, text string) {

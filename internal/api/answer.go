@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"calotype/internal/errs"
+	"calotype/internal/httpframe"
 	"calotype/internal/limit"
 	"calotype/internal/v4"
 )
@@ -120,7 +121,7 @@ func (p *page[T]) answer(result any, item func(T) any) *listAnswer {
 
 // A sendable is a handler's result in a form that can be sent; then it releases its memory.
 type sendable interface {
-	send(w *statusWriter, r *http.Request) error
+	send(w *httpframe.Response, r *http.Request) error
 }
 
 // A listAnswer is written item by item.
@@ -129,10 +130,10 @@ type listAnswer struct {
 	v4.Series
 }
 
-func (l *listAnswer) send(w *statusWriter, _ *http.Request) error {
+func (l *listAnswer) send(w *httpframe.Response, _ *http.Request) error {
 	defer l.lease.Release()
 	err := v4.WriteSeries(w, l.Series)
-	w.broken = errors.Is(err, v4.ErrCut)
+	w.Broken = errors.Is(err, v4.ErrCut)
 	return err
 }
 
@@ -143,7 +144,7 @@ type wholeAnswer struct {
 	body   []byte
 }
 
-func (a *wholeAnswer) send(w *statusWriter, _ *http.Request) error {
+func (a *wholeAnswer) send(w *httpframe.Response, _ *http.Request) error {
 	defer a.lease.Release()
 	return v4.Write(w, a.status, a.body)
 }

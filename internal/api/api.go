@@ -15,16 +15,15 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"time"
 
+	"calotype/internal/httpframe"
 	"calotype/internal/httprange"
 	"calotype/internal/images"
 	"calotype/internal/limit"
@@ -93,38 +92,27 @@ type call struct {
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, a.handle) }
 
-// frame answers one request with the result of handle, and writes one line to the log. Neither the path nor
-// the query is logged, because they hold the client's data and secrets.
-func (a *api) frame(w http.ResponseWriter, r *http.Request, handle handler) {
-	start := time.Now()
-	line := &logLine{requestID: v4.Prepare(w, r), method: r.Method[:min(len(r.Method), 16)]}
-	seen := &statusWriter{ResponseWriter: w}
-	defer func() {
-		if cause := recover(); cause != nil {
-			a.refuse(seen, r, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()), line)
+// frame answers one request with the result of handle, in the frame of httpframe.
+func (a *api) frame(bare http.ResponseWriter, r *http.Request, handle handler) {
+	line := &logLine{}
+	httpframe.Frame{Message: "api", Log: a.Log}.Serve(bare, r, func(w *httpframe.Response) error {
+		w.Attrs = line.attrs
+		w.Observe = func(status int, took time.Duration) { a.observers.call(line, status, took) }
+		v4.Prepare(w, r)
+		result, err := handle(w, r, line)
+		var out sendable
+		if err == nil {
+			out, err = a.sendable(r, line.account, result)
 		}
-		line.status, line.took = seen.status, time.Since(start)
-		a.observers.call(line)
-		a.write(r.Context(), line)
-		if seen.broken {
-			// The client must not take a part for the whole answer.
-			panic(http.ErrAbortHandler)
+		if err == nil {
+			err = out.send(w, r)
 		}
-	}()
-	result, err := handle(seen, r, line)
-	var out sendable
-	if err == nil {
-		out, err = a.sendable(r, line.account, result)
-	}
-	if err == nil {
-		err = out.send(seen, r)
-	}
-	switch {
-	case err != nil && seen.status == 0:
-		a.refuse(seen, r, err, line)
-	case err != nil:
-		line.note(err)
-	}
+		if w.Status == 0 {
+			return err
+		}
+		w.Note(err)
+		return nil
+	}, func(w *httpframe.Response, err error) { a.refuse(w, r, err) })
 }
 
 // A handler returns the result of a request and adds properties to its log line.
@@ -166,16 +154,12 @@ func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any
 	})
 }
 
-// refuse answers with err, unless an answer has begun.
-func (a *api) refuse(w *statusWriter, r *http.Request, err error, line *logLine) {
+// refuse answers with err.
+func (a *api) refuse(w *httpframe.Response, r *http.Request, err error) {
 	e := wireError(r, err)
-	line.code = e.Code
+	w.Code = e.Code
 	if e.Status >= http.StatusInternalServerError {
-		line.note(err)
-	}
-	if w.status != 0 {
-		w.broken = true
-		return
+		w.Note(err)
 	}
 	var method *methodError
 	if errors.As(err, &method) {
@@ -184,7 +168,7 @@ func (a *api) refuse(w *statusWriter, r *http.Request, err error, line *logLine)
 	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	line.note(v4.WriteError(w, e))
+	w.Note(v4.WriteError(w, e))
 }
 
 // A stream is a result that is sent without an envelope, completely or in ranges.
@@ -194,7 +178,7 @@ type stream struct {
 	content io.ReadSeekCloser
 }
 
-func (s *stream) send(w *statusWriter, r *http.Request) (err error) {
+func (s *stream) send(w *httpframe.Response, r *http.Request) (err error) {
 	defer func() { err = errors.Join(err, s.content.Close()) }()
 	h := w.Header()
 	h.Set("Content-Type", s.mime)
@@ -219,9 +203,9 @@ func (s *stream) send(w *statusWriter, r *http.Request) (err error) {
 	default:
 		return fmt.Errorf("net/http refused to serve an original with status %d", refused)
 	}
-	// With fewer bytes than announced net/http closes the connection, so that no client takes them
-	// for the whole.
-	if err := errors.Join(content.err, w.err); err != nil {
+	// Fewer bytes than announced make net/http cut the connection, so that no client takes them for
+	// the whole.
+	if err := errors.Join(content.err, w.SendErr); err != nil {
 		return fmt.Errorf("sending an original: %w", err)
 	}
 	return nil
@@ -241,60 +225,14 @@ func (n *noting) Read(p []byte) (int, error) {
 	return read, err
 }
 
-// statusWriter stores the sent status, 0 before it, and the last error of writing.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-	err    error
-	broken bool // an answer has begun and cannot be completed
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *statusWriter) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	n, err := w.ResponseWriter.Write(p)
-	if err != nil {
-		w.err = err
-	}
-	return n, err
-}
-
-// Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// A logLine is the log line of one request.
+// A logLine holds what the log has of one request besides the attributes of httpframe.
 type logLine struct {
-	requestID, method, route, account string
-	batch                             bool
-	verb                              string // the method of the route, which also answers others
-	status, code                      int
-	took                              time.Duration
-	err                               error
+	route, account string
+	batch          bool
+	verb           string // the method of the route, which also answers others
 }
 
-// note adds an error for the log that the answer does not hold.
-func (l *logLine) note(err error) { l.err = errors.Join(l.err, err) }
-
-func (a *api) write(ctx context.Context, l *logLine) {
-	attrs := []slog.Attr{
-		slog.String("request_id", l.requestID), slog.String("method", l.method),
-		slog.String("route", l.route), slog.String("account", l.account),
-		slog.Bool("batch", l.batch), slog.Int("status", l.status), slog.Int("code", l.code),
-		slog.Duration("took", l.took),
-	}
-	level := slog.LevelInfo
-	if l.err != nil {
-		level = slog.LevelError
-		if ctx.Err() != nil || l.status == http.StatusServiceUnavailable {
-			level = slog.LevelWarn // the client left, or got a Retry-After
-		}
-		attrs = append(attrs, slog.Any("err", l.err))
-	}
-	a.Log.LogAttrs(ctx, level, "api", attrs...)
+func (l *logLine) attrs() []slog.Attr {
+	return []slog.Attr{slog.String("route", l.route), slog.String("account", l.account),
+		slog.Bool("batch", l.batch)}
 }

@@ -28,8 +28,8 @@ func observe(
 }
 
 // call calls the observer of a request's route.
-func (o observers) call(l *logLine) {
+func (o observers) call(l *logLine, status int, took time.Duration) {
 	if fn := o[routeName{l.verb, l.route}]; fn != nil {
-		fn(l.status, l.took)
+		fn(status, took)
 	}
 }

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/httpframe"
 	"calotype/internal/images"
 	"calotype/internal/limit"
-	"calotype/internal/requestid"
 )
 
 // noise returns n bytes that do not repeat, and a file that holds them.
@@ -40,18 +40,25 @@ func noise(t *testing.T, n int) ([]byte, *os.File) {
 	return data, file
 }
 
+// newResponse returns the response of a request.
+func newResponse(w http.ResponseWriter, r *http.Request, pace limit.Pace) *httpframe.Response {
+	made := httpframe.New(w, r)
+	made.Pace = pace
+	return made
+}
+
 // sending is a server on loopback that answers with content through an answer, which it hands to
 // the channel when the request is over.
-func sending(t *testing.T, pace limit.Pace, open func() io.ReadSeeker) (string, chan *answer) {
+func sending(t *testing.T, pace limit.Pace, open func() io.ReadSeeker) (string, chan *httpframe.Response) {
 	t.Helper()
-	over := make(chan *answer, 10)
+	over := make(chan *httpframe.Response, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, line := newAnswer(w, pace), newLogLine(requestid.Give(w, r), r)
+		a := newResponse(w, r, pace)
 		defer func() { over <- a }()
 		w.Header().Set("Content-Type", "image/png")
 		w.Header().Set("ETag", `"tag"`)
-		if err := a.serveContent(r, open()); err != nil {
-			newQuiet().refuse(a, r, err, line)
+		if err := serveContent(a, r, open()); err != nil {
+			newQuiet().refuse(a, r, err, &logLine{})
 		}
 	}))
 	t.Cleanup(server.Close)
@@ -81,7 +88,7 @@ func get(t *testing.T, method, url string, header ...string) (*http.Response, []
 
 func TestContentIsSentWhole(t *testing.T) {
 	t.Parallel()
-	const size = 5*piece + 1234
+	const size = 5*httpframe.ChunkSize + 1234
 	data, file := noise(t, size)
 	for name, open := range map[string]func() io.ReadSeeker{
 		"file":   func() io.ReadSeeker { return io.NewSectionReader(file, 0, size) },
@@ -97,15 +104,15 @@ func TestContentIsSentWhole(t *testing.T) {
 			{"HEAD", "", 200, nil},
 			{"GET", "bytes=0-", 206, data},
 			{"GET", "bytes=100-299", 206, data[100:300]},
-			{"GET", fmt.Sprintf("bytes=%d-", piece), 206, data[piece:]},
+			{"GET", fmt.Sprintf("bytes=%d-", httpframe.ChunkSize), 206, data[httpframe.ChunkSize:]},
 			{"GET", "bytes=-7", 206, data[size-7:]},
 			{"GET", "pages=1", 416, nil},
 		} {
 			response, body := get(t, c.method, url, "Range", c.ranges)
 			what := fmt.Sprintf("%s %s %s", name, c.method, c.ranges)
 			a := <-over
-			if a.err != nil || a.status != c.status {
-				t.Errorf("%s: the answer says %d, %v", what, a.status, a.err)
+			if a.SendErr != nil || a.Status != c.status {
+				t.Errorf("%s: the answer says %d, %v", what, a.Status, a.SendErr)
 			}
 			if c.status == 416 {
 				if !strings.HasPrefix(string(body), "ERROR 9424: ") {
@@ -114,9 +121,9 @@ func TestContentIsSentWhole(t *testing.T) {
 				continue
 			}
 			if response.StatusCode != c.status || !bytes.Equal(body, c.want) ||
-				a.bytes != int64(len(c.want)) {
+				a.Bytes != int64(len(c.want)) {
 				t.Errorf("%s: got %d, %d bytes (the answer says %d)", what, response.StatusCode,
-					len(body), a.bytes)
+					len(body), a.Bytes)
 			}
 			if c.method == "HEAD" && response.ContentLength != size {
 				t.Errorf("%s: Content-Length is %d", what, response.ContentLength)
@@ -186,7 +193,7 @@ func TestATricklingReaderIsCutOff(t *testing.T) {
 	})
 	for name, c := range map[string]struct {
 		url  string
-		over chan *answer
+		over chan *httpframe.Response
 	}{
 		"content": {content, contentOver}, "whole, memory": {whole, wholeOver},
 		"whole, file": {whole + "/file", wholeOver},
@@ -209,8 +216,8 @@ func TestATricklingReaderIsCutOff(t *testing.T) {
 				}
 			}
 		}()
-		if a := <-c.over; !errors.Is(a.err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: the answer ended after %d bytes with %v", name, a.bytes, a.err)
+		if a := <-c.over; !errors.Is(a.SendErr, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the answer ended after %d bytes with %v", name, a.Bytes, a.SendErr)
 		}
 		client.Close()
 		<-ended
@@ -234,8 +241,8 @@ func TestAReaderThatStandsStillIsCutOff(t *testing.T) {
 		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		if a := <-over; !errors.Is(a.err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: the answer ended after %d bytes with %v", name, a.bytes, a.err)
+		if a := <-over; !errors.Is(a.SendErr, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the answer ended after %d bytes with %v", name, a.Bytes, a.SendErr)
 		}
 	}
 }
@@ -243,17 +250,17 @@ func TestAReaderThatStandsStillIsCutOff(t *testing.T) {
 // A reader that is slow, but reads, is not cut off: each piece of the body gets its own deadline.
 func TestEachPieceHasItsOwnDeadline(t *testing.T) {
 	t.Parallel()
-	data, file := noise(t, 3*piece+1)
-	for name, send := range map[string]func(*answer) (int64, error){
-		"Write":    func(a *answer) (int64, error) { n, err := a.Write(data); return int64(n), err },
-		"ReadFrom": func(a *answer) (int64, error) { return a.ReadFrom(file) },
+	data, file := noise(t, 3*httpframe.ChunkSize+1)
+	for name, send := range map[string]func(*httpframe.Response) (int64, error){
+		"Write":    func(a *httpframe.Response) (int64, error) { n, err := a.Write(data); return int64(n), err },
+		"ReadFrom": func(a *httpframe.Response) (int64, error) { return a.ReadFrom(file) },
 	} {
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-		n, err := send(newAnswer(w, limit.Readers))
+		n, err := send(newResponse(w, httptest.NewRequest("GET", "/", nil), limit.Readers))
 		if err != nil || n != int64(len(data)) || !bytes.Equal(w.Body.Bytes(), data) {
 			t.Errorf("%s: sent %d bytes, %v", name, n, err)
 		}
-		if w.set < 4 || w.most > piece {
+		if w.set < 4 || w.most > httpframe.ChunkSize {
 			t.Errorf("%s: %d deadlines, %d bytes under one of them", name, w.set, w.most)
 		}
 	}
@@ -292,15 +299,16 @@ func (k *kernel) ReadFrom(src io.Reader) (int64, error) {
 
 func TestSendfileStaysPossible(t *testing.T) {
 	t.Parallel()
-	const size = 3*piece + 1
+	const size = 3*httpframe.ChunkSize + 1
 	data, file := noise(t, size)
 	k := &kernel{ResponseRecorder: httptest.NewRecorder()}
-	a := newAnswer(k, limit.Readers)
-	if err := a.serveContent(httptest.NewRequest("GET", "/", nil), file); err != nil {
+	r := httptest.NewRequest("GET", "/", nil)
+	a := newResponse(k, r, limit.Readers)
+	if err := serveContent(a, r, file); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(k.Body.Bytes(), data) || a.bytes != size || a.err != nil {
-		t.Fatalf("got %d bytes, counted %d, %v", k.Body.Len(), a.bytes, a.err)
+	if !bytes.Equal(k.Body.Bytes(), data) || a.Bytes != size || a.SendErr != nil {
+		t.Fatalf("got %d bytes, counted %d, %v", k.Body.Len(), a.Bytes, a.SendErr)
 	}
 	if len(k.readers) != 4 {
 		t.Errorf("%d pieces", len(k.readers))

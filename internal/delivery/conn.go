@@ -110,7 +110,8 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 	return c.TCPConn.ReadFrom(src)
 }
 
-// connOf returns the connection of a request, nil if it is not a TCP connection.
+// connOf returns the connection of a request, nil for another network than TCP. It is the one switch of this
+// file: with nil, net/http alone sends the response.
 func connOf(ctx context.Context) *conn {
 	s, _ := ctx.Value(connKey{}).(*slot)
 	if s == nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/httpframe"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 )
@@ -21,18 +22,18 @@ import (
 // answer, which it hands to the channel when the request is over.
 func serving(
 	t *testing.T, pace limit.Pace, of func(path string) images.Rendition,
-) (string, chan *answer) {
+) (string, chan *httpframe.Response) {
 	t.Helper()
-	over := make(chan *answer, 1000)
+	over := make(chan *httpframe.Response, 1000)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
-			a := newAnswer(w, pace)
+			a := newResponse(w, r, pace)
 			defer func() { over <- a }()
 			w.Header().Set("Content-Type", "image/png")
-			if !a.serveWhole(r, of(r.URL.Path)) {
+			if !serveWhole(a, r, of(r.URL.Path)) {
 				t.Errorf("%s %s was not served", r.Method, r.URL.Path)
 			}
-			if a.err != nil {
+			if a.SendErr != nil {
 				panic(http.ErrAbortHandler)
 			}
 		}))
@@ -66,7 +67,7 @@ func TestWholePicturesOnOneConnection(t *testing.T) {
 	data, file := noise(t, largest)
 	sizes := map[string]int{
 		"/0": 0, "/1": 1, "/2": firstSize - 1, "/3": firstSize, "/4": 2*firstSize - 1,
-		"/5": 2 * firstSize, "/6": piece, "/7": piece + 1, "/8": 3*piece + 5, "/9": largest,
+		"/5": 2 * firstSize, "/6": httpframe.ChunkSize, "/7": httpframe.ChunkSize + 1, "/8": 3*httpframe.ChunkSize + 5, "/9": largest,
 	}
 	url, over := serving(t, limit.Readers, func(path string) images.Rendition {
 		size := sizes[path[2:]]
@@ -100,8 +101,8 @@ func TestWholePicturesOnOneConnection(t *testing.T) {
 	}
 	clients.Wait()
 	for range 4 * 2 * len(sizes) {
-		if a := <-over; a.err != nil || a.status != 200 {
-			t.Errorf("the answer says %d, %v", a.status, a.err)
+		if a := <-over; a.SendErr != nil || a.Status != 200 {
+			t.Errorf("the answer says %d, %v", a.Status, a.SendErr)
 		}
 	}
 }
@@ -141,8 +142,8 @@ func TestWhatEndsTheSendingOfAFile(t *testing.T) {
 			case "gone":
 				client.Close()
 			}
-			if a := <-over; a.err == nil || c.want != nil && !errors.Is(a.err, c.want) {
-				t.Errorf("the answer ended after %d bytes with %v", a.bytes, a.err)
+			if a := <-over; a.SendErr == nil || c.want != nil && !errors.Is(a.SendErr, c.want) {
+				t.Errorf("the answer ended after %d bytes with %v", a.Bytes, a.SendErr)
 			}
 		})
 	}

@@ -17,14 +17,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"time"
 
+	"calotype/internal/httpframe"
 	"calotype/internal/httprange"
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/limit"
-	"calotype/internal/requestid"
 )
 
 // Config is what the delivery needs.
@@ -51,7 +50,7 @@ func New(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	d := &delivery{c, limit.Readers, func(int, time.Duration) {}}
+	d := &delivery{Config: c, pace: limit.Readers}
 	if c.Observe != nil {
 		d.observe = c.Observe("picture")
 	}
@@ -60,39 +59,29 @@ func New(c Config) http.Handler {
 
 const allowedMethods = "GET, HEAD"
 
-// ServeHTTP answers one request and writes one line about it to the log. Neither path nor query is
-// logged: they name the client's business, and the query holds the signature.
-func (d *delivery) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := newAnswer(w, d.pace)
-	line := newLogLine(requestid.Give(w, r), r)
-	defer func() {
-		if cause := recover(); cause != nil {
-			d.refuse(a, r, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()), line)
-		}
-		took := time.Since(line.start)
-		d.observe(a.status, took)
-		line.write(r.Context(), d.Log, a, took)
-		if a.err != nil {
-			// The client must not take what it has for whole.
-			panic(http.ErrAbortHandler)
-		}
-	}()
-	setCommonHeaders(w.Header())
-	if err := d.serve(a, r, line); err != nil {
-		d.refuse(a, r, err, line)
-	}
+// ServeHTTP answers one request in the frame of httpframe.
+func (d *delivery) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
+	line := &logLine{}
+	httpframe.Frame{Message: "delivery", Log: d.Log}.Serve(bare, r, func(w *httpframe.Response) error {
+		w.Pace, w.Observe = d.pace, d.observe
+		w.Attrs = func() []slog.Attr { return line.attrs(w) }
+		setCommonHeaders(w.Header())
+		err := d.serve(w, r, line)
+		w.Broken = w.SendErr != nil
+		return err
+	}, func(w *httpframe.Response, err error) { d.refuse(w, r, err, line) })
 }
 
 // serve answers a request, or returns why it is refused, in which case nothing has been sent.
-func (d *delivery) serve(a *answer, r *http.Request, line *logLine) error {
+func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
-		setPreflightHeaders(a.Header())
-		a.WriteHeader(http.StatusNoContent)
+		setPreflightHeaders(w.Header())
+		w.WriteHeader(http.StatusNoContent)
 		return nil
 	default:
-		a.Header().Set("Allow", allowedMethods)
+		w.Header().Set("Allow", allowedMethods)
 		return &refusal{status: http.StatusMethodNotAllowed, code: codeRequest,
 			sentence: "Pictures are got with GET or HEAD"}
 	}
@@ -120,7 +109,7 @@ func (d *delivery) serve(a *answer, r *http.Request, line *logLine) error {
 		}
 		caching = privateCaching(resolved.BrowserTTL(), s, now)
 	}
-	return d.send(a, r, resolved, format, caching)
+	return d.send(w, r, resolved, format, caching)
 }
 
 var varyAccept = []string{"Accept"}
@@ -128,9 +117,9 @@ var varyAccept = []string{"Accept"}
 // send answers with the picture, or says that the client has it already. format is "" unless the
 // URL asks for one.
 func (d *delivery) send(
-	a *answer, r *http.Request, resolved images.Resolved, format imagefile.Format, caching string,
+	w *httpframe.Response, r *http.Request, resolved images.Resolved, format imagefile.Format, caching string,
 ) (err error) {
-	h := a.Header()
+	h := w.Header()
 	usual := fallback(resolved.Image.Original, resolved.Variant.Options.Still)
 	if format == "" {
 		format = usual
@@ -145,7 +134,7 @@ func (d *delivery) send(
 	etag := d.Core.ETag(resolved, format)
 	if matchesETag(r.Header.Values("If-None-Match"), etag) {
 		setPictureHeaders(h, resolved, etag, caching)
-		a.WriteHeader(http.StatusNotModified)
+		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
 	rendition, err := d.Core.Rendition(r.Context(), resolved, format)
@@ -160,8 +149,8 @@ func (d *delivery) send(
 	setPictureHeaders(h, resolved, etag, caching)
 	h["Content-Type"] = []string{rendition.Format.MIME()}
 	httprange.Clean(r.Header, maxRanges)
-	if a.serveWhole(r, rendition) {
+	if serveWhole(w, r, rendition) {
 		return nil
 	}
-	return a.serveContent(r, rendition.Content)
+	return serveContent(w, r, rendition.Content)
 }

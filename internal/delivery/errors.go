@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"calotype/internal/errs"
+	"calotype/internal/httpframe"
 )
 
 // codeRequest is Cloudflare's code for parameters of HTTP itself that cannot be served.
@@ -89,15 +90,14 @@ func wireError(ctx context.Context, err error, requestID string) *refusal {
 	return sent
 }
 
-// refuse answers with err, unless an answer was begun already: that one is cut off.
-func (d *delivery) refuse(a *answer, r *http.Request, err error, line *logLine) {
-	e := wireError(r.Context(), err, line.requestID)
-	line.refusal = e
-	if a.status != 0 {
-		a.err = errors.Join(a.err, err)
-		return
+// refuse answers with err.
+func (d *delivery) refuse(w *httpframe.Response, r *http.Request, err error, line *logLine) {
+	e := wireError(r.Context(), err, w.RequestID)
+	line.refusal, w.Code = e, e.code
+	if e.status == http.StatusInternalServerError || e.status == http.StatusServiceUnavailable {
+		w.Note(e.cause)
 	}
-	h := a.Header()
+	h := w.Header()
 	for _, name := range pictureHeaders {
 		h.Del(name)
 	}
@@ -110,8 +110,8 @@ func (d *delivery) refuse(a *answer, r *http.Request, err error, line *logLine) 
 		seconds := (e.retryAfter + time.Second - 1) / time.Second
 		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
-	a.WriteHeader(e.status)
+	w.WriteHeader(e.status)
 	if r.Method != http.MethodHead {
-		a.Write([]byte(body)) // answer keeps the error
+		w.Write([]byte(body)) // w records the error
 	}
 }

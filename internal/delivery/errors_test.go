@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"calotype/internal/errs"
+	"calotype/internal/httpframe"
 	"calotype/internal/limit"
 	"calotype/internal/requestid"
 )
@@ -57,7 +58,7 @@ func refused(ctx context.Context, err error) *http.Response {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
 	setCommonHeaders(w.Header())
-	newQuiet().refuse(newAnswer(w, limit.Readers), r, err, newLogLine(requestid.Give(w, r), r))
+	newQuiet().refuse(newResponse(w, r, limit.Readers), r, err, &logLine{})
 	return w.Result()
 }
 
@@ -170,7 +171,7 @@ func TestLogLine(t *testing.T) {
 		t.Fatalf("got %q", lines)
 	}
 	for i, want := range []string{
-		"level=INFO msg=delivery", "method=" + strings.Repeat("M", maxMethod) + " ", "status=405",
+		"level=INFO msg=delivery", "method=" + strings.Repeat("M", httpframe.MaxMethod) + " ", "status=405",
 		"code=9424", "method=GET ", "status=400", "code=9432", "request_id=", "took=", "bytes=",
 		"account=",
 	} {

@@ -11,14 +11,13 @@ package intake
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"calotype/internal/errs"
+	"calotype/internal/httpframe"
 	"calotype/internal/images"
 	"calotype/internal/v4"
 )
@@ -50,66 +49,66 @@ func New(c Config) http.Handler {
 	if c.Time == 0 {
 		c.Time = time.Hour
 	}
-	in := &intake{Config: c, observe: func(int, time.Duration) {}}
+	in := &intake{Config: c}
 	if c.Observe != nil {
 		in.observe = c.Observe("upload")
 	}
 	return in
 }
 
-// ServeHTTP answers one request and writes one line about it to the log. Neither the path nor the
-// query is logged: they hold the ticket.
-func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	requestID := v4.Prepare(w, r)
-	setHeaders(w.Header(), r)
-	b := v4.NewBody(w, r, v4.BodyLimits{
-		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes + v4.FormOverhead,
-	})
-	line := logLine{requestID: requestID, method: r.Method[:min(len(r.Method), 16)], status: http.StatusOK}
-	result, err := in.answer(r, b, &line)
-	switch {
-	case err != nil:
-		refusal := v4.Refusal(err)
-		line.status, line.code, line.reason = refusal.Status, refusal.Code, refusal.Message
-		b.Drain()
-		if errors.Is(err, errMethod) {
-			w.Header().Set("Allow", allowedMethods)
-		}
-		err = errors.Join(unforeseen(err), v4.WriteError(w, refusal))
-	case result == nil: // a preflight
-		setPreflightHeaders(w.Header(), r)
-		line.status = http.StatusNoContent
-		w.WriteHeader(line.status)
-	default:
-		err = v4.WriteResult(w, result)
-	}
-	line.err, line.bytes, line.took = err, b.BytesRead(), time.Since(start)
-	in.observe(line.status, line.took)
-	line.write(r.Context(), in.Log)
+// ServeHTTP answers one request in the frame of httpframe.
+func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
+	line := &logLine{}
+	var body *v4.Body
+	httpframe.Frame{Message: "upload", Log: in.Log}.Serve(bare, r, func(w *httpframe.Response) error {
+		v4.Prepare(w, r)
+		setHeaders(w.Header(), r)
+		body = v4.NewBody(w, r, v4.BodyLimits{
+			Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes + v4.FormOverhead,
+		})
+		w.Observe = in.observe
+		w.Attrs = func() []slog.Attr { return line.attrs(body.BytesRead()) }
+		return in.serve(w, r, body, line)
+	}, func(w *httpframe.Response, err error) { in.refuse(w, r, err, body, line) })
 }
 
-// answer returns the result of a request, nil for a preflight.
-func (in *intake) answer(r *http.Request, b *v4.Body, line *logLine) (result any, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			result, err = nil, fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
-		}
-		if r.Method == http.MethodPost {
-			in.Core.CountUpload(err)
-		}
-	}()
+// serve answers a request that is not refused.
+func (in *intake) serve(w *httpframe.Response, r *http.Request, body *v4.Body, line *logLine) error {
 	switch r.Method {
 	case http.MethodOptions:
-		return nil, nil
+		setPreflightHeaders(w.Header(), r)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
 	case http.MethodPost:
-		result, err = in.post(r, b, line)
-		if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-			err = errs.Errorf(errs.Aborted, "The request was aborted by the client")
+		result, err := in.post(r, body, line)
+		if err != nil {
+			return err
 		}
-		return result, err
+		in.Core.CountUpload(nil)
+		w.Note(v4.WriteResult(w, result))
+		return nil
 	}
-	return nil, errMethod
+	return errMethod
+}
+
+// refuse answers with err. The rest of the body is drained before.
+func (in *intake) refuse(w *httpframe.Response, r *http.Request, err error, body *v4.Body, line *logLine) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		err = errs.Errorf(errs.Aborted, "The request was aborted by the client")
+	}
+	if r.Method == http.MethodPost {
+		in.Core.CountUpload(err)
+	}
+	refusal := v4.Refusal(err)
+	w.Code, line.reason = refusal.Code, refusal.Message
+	body.Drain()
+	if errors.Is(err, errMethod) {
+		w.Header().Set("Allow", allowedMethods)
+	}
+	if refusal.Status >= http.StatusInternalServerError {
+		w.Note(err)
+	}
+	w.Note(v4.WriteError(w, refusal))
 }
 
 // post receives a form and turns the draft into an image.

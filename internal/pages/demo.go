@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"calotype/internal/errs"
+	"calotype/internal/httpframe"
 	"calotype/internal/images"
 	"calotype/internal/v4"
 )
@@ -53,16 +54,31 @@ type pages struct {
 	drafts recent
 	makes  *limiter
 	looks  *limiter
+
+	front, sample, demo func(status int, took time.Duration) // of Config.Observe; nil without
 }
 
 func newPages(c Config, web fs.FS) http.Handler {
-	around, pass := observe(c.Observe, c.NotFound)
-	c.NotFound = pass
-	return around(&pages{
+	p := &pages{
 		Config: c, web: web, policy: contentPolicy(c.URLs),
 		gate:  newGate(c.DemoKey, c.DemoHosts, c.URLs.API),
 		makes: newLimiter(1, 20), looks: newLimiter(10, 50),
-	})
+	}
+	if c.Observe != nil {
+		p.front, p.sample, p.demo = c.Observe("/"), c.Observe(SamplePath), c.Observe(DemoPath)
+	}
+	return p
+}
+
+// observe returns the metrics of the route of a path.
+func (p *pages) observe(path string) func(status int, took time.Duration) {
+	switch path {
+	case "/":
+		return p.front
+	case SamplePath:
+		return p.sample
+	}
+	return p.demo
 }
 
 // contentPolicy lets the page load what is ours, and pictures that it was given by its user.
@@ -72,21 +88,60 @@ func contentPolicy(urls v4.URLs) string {
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", urls.Upload, urls.Delivery)
 }
 
-func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// A page answers a request. An empty route is not logged.
+type page struct {
+	route string
+	serve func(w *httpframe.Response, r *http.Request) error
+}
+
+// plain is a page that is never refused, and not logged.
+func plain(serve func(http.ResponseWriter, *http.Request)) *page {
+	return &page{"", func(w *httpframe.Response, r *http.Request) error { serve(w, r); return nil }}
+}
+
+// ServeHTTP answers one request in the frame of httpframe, or passes it to NotFound.
+func (p *pages) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
+	found := p.find(r)
+	if found == nil {
+		p.NotFound.ServeHTTP(bare, r)
+		return
+	}
+	frame := httpframe.Frame{Message: "try", Log: p.Log}
+	if found.route == "" {
+		frame.Log = nil
+	}
+	frame.Serve(bare, r, func(w *httpframe.Response) error {
+		w.Observe = p.observe(r.URL.Path)
+		w.Attrs = func() []slog.Attr { return []slog.Attr{slog.String("route", found.route)} }
+		return found.serve(w, r)
+	}, refuse)
+}
+
+// refuse answers with err in the wire of the API.
+func refuse(w *httpframe.Response, err error) {
+	refusal := v4.Refusal(err)
+	w.Code = refusal.Code
+	if refusal.Status >= http.StatusInternalServerError {
+		w.Note(err)
+	}
+	w.Note(v4.WriteError(w, refusal))
+}
+
+// find returns the page of a request, nil for NotFound.
+func (p *pages) find(r *http.Request) *page {
 	switch {
 	case r.URL.Path == "/", r.URL.Path == SamplePath:
-		p.serveFixed(w, r)
+		return plain(p.serveFixed)
 	case !p.gate.hostAllowed(r):
-		p.NotFound.ServeHTTP(w, r)
+		return nil
 	case r.Method == http.MethodGet && r.URL.Path == DemoPath && p.gate.hasKey(r):
-		p.enter(w, r)
+		return plain(p.enter)
 	case !p.gate.hasCookie(r) && p.asksForWayIn(r):
-		p.sendWayIn(w, r)
+		return &page{DemoPath, sendWayIn}
 	case !p.gate.hasCookie(r):
-		p.NotFound.ServeHTTP(w, r)
-	default:
-		p.serveDemo(w, r)
+		return nil
 	}
+	return p.findDemo(r)
 }
 
 // enter exchanges the key for the cookie, so that the key stays in no history and no screenshot.
@@ -112,24 +167,23 @@ func (p *pages) setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// serveDemo answers requests that the gate has admitted.
-func (p *pages) serveDemo(w http.ResponseWriter, r *http.Request) {
+// findDemo returns a page of those that the gate opens.
+func (p *pages) findDemo(r *http.Request) *page {
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
 	name := strings.TrimPrefix(r.URL.Path, DemoPath)
 	switch {
 	case name == "/api/draft" && r.Method == http.MethodPost:
-		p.answer(w, r, "draft", p.makeDraft)
+		return result("draft", p.makeDraft)
 	case name == "/api/image" && get:
-		p.answer(w, r, "image", p.showImage)
+		return result("image", p.showImage)
 	case name == "/api/about" && get:
-		p.answer(w, r, "about", p.about)
+		return result("about", p.about)
 	case name == "" && get:
-		p.serveFile(w, r, indexFile)
+		return p.file(indexFile)
 	case strings.HasPrefix(name, "/assets/") && get:
-		p.serveFile(w, r, name[1:])
-	default:
-		p.NotFound.ServeHTTP(w, r)
+		return p.file(name[1:])
 	}
+	return nil
 }
 
 // kinds are the types of the files that the page is built of.
@@ -138,52 +192,35 @@ var kinds = map[string]string{
 	".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
 }
 
-func (p *pages) serveFile(w http.ResponseWriter, r *http.Request, name string) {
+// file returns the page of an embedded file, nil for an unknown one.
+func (p *pages) file(name string) *page {
 	content, err := fs.ReadFile(p.web, name)
-	kind := kinds[path.Ext(name)]
+	status, kind := http.StatusOK, kinds[path.Ext(name)]
 	switch {
 	case err != nil && name == indexFile:
-		p.setHeaders(w.Header())
-		send(w, http.StatusNotImplemented, "text/plain; charset=utf-8", []byte(unbuilt))
+		status, kind, content = http.StatusNotImplemented, "text/plain; charset=utf-8", []byte(unbuilt)
 	case err != nil || kind == "":
-		p.NotFound.ServeHTTP(w, r)
-	default:
+		return nil
+	}
+	return plain(func(w http.ResponseWriter, _ *http.Request) {
 		p.setHeaders(w.Header())
 		if name != indexFile { // the others have a hash of their content in their names
 			w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 		}
-		send(w, http.StatusOK, kind, content)
-	}
+		send(w, status, kind, content)
+	})
 }
 
-// answer writes what fn makes of a request in the wire of the API, and one line to the log.
-func (p *pages) answer(w http.ResponseWriter, r *http.Request, route string,
-	fn func(*http.Request) (any, error)) {
-	start, requestID := time.Now(), v4.Prepare(w, r)
-	status, code := http.StatusOK, 0
-	result, err := fn(r)
-	if err != nil {
-		refusal := v4.Refusal(err)
-		if status, code = refusal.Status, refusal.Code; status < http.StatusInternalServerError {
-			err = nil
+// result returns a page that answers with the result of fn in the wire of the API.
+func result(route string, fn func(*http.Request) (any, error)) *page {
+	return &page{route, func(w *httpframe.Response, r *http.Request) error {
+		v4.Prepare(w, r)
+		result, err := fn(r)
+		if err == nil {
+			w.Note(v4.WriteResult(w, result))
 		}
-		if writing := v4.WriteError(w, refusal); err == nil {
-			err = writing
-		}
-	} else {
-		err = v4.WriteResult(w, result)
-	}
-	attrs := []slog.Attr{
-		slog.String("request_id", requestID), slog.String("method", r.Method),
-		slog.String("route", route), slog.Int("status", status), slog.Int("code", code),
-		slog.Duration("took", time.Since(start)),
-	}
-	level := slog.LevelInfo
-	if err != nil {
-		level = slog.LevelError
-		attrs = append(attrs, slog.Any("err", err))
-	}
-	p.Log.LogAttrs(r.Context(), level, "try", attrs...)
+		return err
+	}}
 }
 
 // facts is what the page must know to show requests as a person would make them. The token is not

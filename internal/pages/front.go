@@ -4,12 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
-	"calotype/internal/requestid"
+	"calotype/internal/httpframe"
 )
 
 // style is that of the plain pages. It has the colours of the demo page.
@@ -93,13 +91,10 @@ func (p *pages) asksForWayIn(r *http.Request) bool {
 		(r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
-// sendWayIn refuses the page, and says in the log and to the client how to open it.
-func (p *pages) sendWayIn(w http.ResponseWriter, r *http.Request) {
-	start, id := time.Now(), requestid.Give(w, r)
+// sendWayIn refuses the page, and says to the client how to open it.
+func sendWayIn(w *httpframe.Response, _ *http.Request) error {
 	setPlainHeaders(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
 	send(w, http.StatusForbidden, "text/html; charset=utf-8", wayIn)
-	p.Log.LogAttrs(r.Context(), slog.LevelInfo, "try", slog.String("request_id", id),
-		slog.String("method", r.Method), slog.String("route", DemoPath),
-		slog.Int("status", http.StatusForbidden), slog.Duration("took", time.Since(start)))
+	return nil
 }

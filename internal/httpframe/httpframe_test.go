@@ -1,4 +1,4 @@
-package main
+package httpframe
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// trickle is a reader of a number of bytes a second, behind a connection with deadlines.
+// trickle is a reader of rate bytes a second, behind a connection with deadlines.
 type trickle struct {
 	*httptest.ResponseRecorder
 	rate     int
@@ -42,7 +42,8 @@ func TestReadersKeepAPace(t *testing.T) {
 		{"keeps it", 33 << 10, 30 << 20, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newSlowReaderDeadline(&trickle{ResponseRecorder: httptest.NewRecorder(), rate: c.rate})
+			w := New(&trickle{ResponseRecorder: httptest.NewRecorder(), rate: c.rate},
+				httptest.NewRequest("GET", "/", nil))
 			w.WriteHeader(200)
 			var sent int
 			var err error

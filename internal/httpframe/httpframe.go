@@ -1,0 +1,215 @@
+// Package httpframe is the frame of a request on every surface: the request id, write deadlines for slow
+// readers, recovery of panics, metrics and one line in the log.
+package httpframe
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"calotype/internal/limit"
+	"calotype/internal/requestid"
+)
+
+const (
+	// ChunkSize is how many bytes of a body share one write deadline.
+	ChunkSize = 64 << 10
+	// MaxMethod bounds the method in the log, in bytes: a client may send any text.
+	MaxMethod = 16
+)
+
+// A Frame is the frame of one surface.
+type Frame struct {
+	Message string       // of its log lines
+	Log     *slog.Logger // nil for no log lines
+}
+
+// A Response is the http.ResponseWriter of one request. It records what was sent, and closes the connection
+// of a client that reads slower than Pace allows. It carries what the log and the metrics need.
+type Response struct {
+	http.ResponseWriter
+	Pace      limit.Pace
+	RequestID string
+
+	Status int   // 0 before the header is sent
+	Bytes  int64 // of the body that were sent
+	// SendErr is the first error of sending the body.
+	SendErr error
+	// Broken closes the connection at the end, so that no client takes the body for complete.
+	Broken bool
+
+	Code    int                                  // of a refusal; 0 for none
+	Err     error                                // of the server, for the log; nil for none
+	Attrs   func() []slog.Attr                   // more attributes of the log line; nil for none
+	Observe func(status int, took time.Duration) // the metrics of the route; nil for none
+
+	control     *http.ResponseController
+	began       time.Time // zero before the first deadline
+	deadlineSet bool      // and nothing was sent since
+}
+
+// New returns the Response of a request, which it gives an id. A w that is a Response is returned itself.
+func New(w http.ResponseWriter, r *http.Request) *Response {
+	if made, ok := w.(*Response); ok {
+		return made
+	}
+	return &Response{ResponseWriter: w, Pace: limit.Readers, RequestID: requestid.Give(w, r),
+		control: http.NewResponseController(w)}
+}
+
+// Serve answers a request by serve. If serve fails or panics, refuse answers, unless the header is sent
+// already: then the connection is closed. At the end Serve calls Observe and writes the log line, which has
+// neither the path nor the query: they name the client's business, and may hold a secret.
+func (f Frame) Serve(bare http.ResponseWriter, r *http.Request,
+	serve func(*Response) error, refuse func(*Response, error)) {
+	start, w := time.Now(), New(bare, r)
+	fail := func(err error) {
+		if w.Status == 0 {
+			refuse(w, err)
+			return
+		}
+		w.Note(err)
+		w.Broken = true
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			fail(fmt.Errorf("panic: %v\n%s", cause, debug.Stack()))
+		}
+		took := time.Since(start)
+		if w.Observe != nil {
+			w.Observe(w.Status, took)
+		}
+		if f.Log != nil {
+			f.log(w, r, took)
+		}
+		if w.Broken {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	if err := serve(w); err != nil {
+		fail(err)
+	}
+}
+
+// log writes the log line. Its level is Error with an Err; Warn if the server is busy or the client left.
+func (f Frame) log(w *Response, r *http.Request, took time.Duration) {
+	attrs := []slog.Attr{
+		slog.String("request_id", w.RequestID),
+		slog.String("method", r.Method[:min(len(r.Method), MaxMethod)]),
+	}
+	if w.Attrs != nil {
+		attrs = append(attrs, w.Attrs()...)
+	}
+	attrs = append(attrs, slog.Int("status", w.Status), slog.Int("code", w.Code),
+		slog.Duration("took", took))
+	level := slog.LevelInfo
+	if w.Err != nil {
+		level = slog.LevelError
+		if w.Status == http.StatusServiceUnavailable || r.Context().Err() != nil {
+			level = slog.LevelWarn
+		}
+		attrs = append(attrs, slog.Any("err", w.Err))
+	}
+	if w.SendErr != nil {
+		attrs = append(attrs, slog.Any("cut", w.SendErr))
+	}
+	f.Log.LogAttrs(r.Context(), level, f.Message, attrs...)
+}
+
+// Note adds an error that the client does not get to the log line; nil adds nothing.
+func (w *Response) Note(err error) { w.Err = errors.Join(w.Err, err) }
+
+// Unwrap is for http.ResponseController.
+func (w *Response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader sends the header, and begins the time of the response.
+func (w *Response) WriteHeader(status int) {
+	w.Status = status
+	_ = w.Sending(w.extend(w.Bytes))
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends a part of the body in chunks, each with its own deadline.
+func (w *Response) Write(p []byte) (n int, err error) {
+	if w.Status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	for {
+		chunk := p[n:min(n+ChunkSize, len(p))]
+		if err := w.extend(w.Bytes); err != nil {
+			return n, w.Sending(err)
+		}
+		w.deadlineSet = false
+		m, err := w.ResponseWriter.Write(chunk)
+		n += m
+		w.Bytes += int64(m)
+		if err != nil || n == len(p) {
+			return n, w.Sending(err)
+		}
+	}
+}
+
+// ReadFrom sends a part of the body in chunks. A file goes to the connection by sendfile.
+func (w *Response) ReadFrom(src io.Reader) (n int64, err error) {
+	if w.Status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	// Package net finds the file through one LimitedReader, not through two.
+	whole, limited := src.(*io.LimitedReader)
+	if !limited {
+		whole = &io.LimitedReader{R: src, N: math.MaxInt64}
+	}
+	for whole.N > 0 {
+		if err := w.extend(w.Bytes); err != nil {
+			return n, w.Sending(err)
+		}
+		w.deadlineSet = false
+		chunk := &io.LimitedReader{R: whole.R, N: min(ChunkSize, whole.N)}
+		m, err := io.Copy(w.ResponseWriter, chunk)
+		n += m
+		whole.N -= m
+		w.Bytes += m
+		if err != nil || chunk.N > 0 {
+			return n, w.Sending(err)
+		}
+	}
+	return n, nil
+}
+
+// Extend sets the deadline of the next chunk of a body that is sent without Write and ReadFrom; sent are its
+// bytes so far, which are not in Bytes yet.
+func (w *Response) Extend(sent int64) error {
+	w.deadlineSet = false
+	return w.extend(w.Bytes + sent)
+}
+
+// extend sets the deadline of the next chunk; sent are the bytes of the body before it. net/http removes
+// the deadline after the response.
+func (w *Response) extend(sent int64) error {
+	if w.deadlineSet {
+		return nil
+	}
+	w.deadlineSet = true
+	now := time.Now()
+	if w.began.IsZero() {
+		w.began = now
+	}
+	err := w.control.SetWriteDeadline(w.Pace.Deadline(w.began, now, sent+ChunkSize))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) { // not a connection, as in some tests
+		return fmt.Errorf("setting a write deadline: %w", err)
+	}
+	return nil
+}
+
+// Sending records the first error of sending, and returns err.
+func (w *Response) Sending(err error) error {
+	if err != nil && w.SendErr == nil {
+		w.SendErr = fmt.Errorf("sending the body: %w", err)
+	}
+	return err
+}
