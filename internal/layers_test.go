@@ -28,6 +28,8 @@ var ranks = map[string]int{
 	"internal/intake":   6,
 	"internal/pages":    6,
 
+	"internal/listen": 6, // the client of a stream
+
 	"internal/metrics": 4, // what it shows of the core; the surfaces know nothing of it
 
 	"internal/v4": 4, // the wire that two surfaces speak

@@ -1,4 +1,4 @@
-package main
+package listen
 
 import (
 	"bytes"
@@ -27,11 +27,11 @@ type streamClient struct {
 	client         *http.Client
 }
 
-func newStreamClient(c *listenCommand, name string) *streamClient {
+func newStreamClient(c Config) *streamClient {
 	return &streamClient{
-		address: strings.TrimRight(c.BaseURL, "/") + "/accounts/" + url.PathEscape(c.AccountID) +
-			"/alerting/v3/streams/" + url.PathEscape(name),
-		token: c.APIToken,
+		address: strings.TrimRight(c.BaseURL, "/") + "/accounts/" + url.PathEscape(c.Account) +
+			"/alerting/v3/streams/" + url.PathEscape(c.Stream),
+		token: c.Token,
 		client: &http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -157,7 +157,7 @@ func (c *streamClient) call(ctx context.Context, method, path string, most time.
 	if response.StatusCode != http.StatusOK {
 		message := http.StatusText(response.StatusCode)
 		if err == nil && len(envelope.Errors) > 0 {
-			message = visible(strings.TrimSuffix(envelope.Errors[0].Message, ".")) // one line
+			message = strings.TrimSuffix(envelope.Errors[0].Message, ".")
 		}
 		return &apiError{response.StatusCode, message}
 	}

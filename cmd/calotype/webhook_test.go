@@ -1,9 +1,6 @@
 package main
 
 import (
-	"errors"
-	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,48 +8,6 @@ import (
 
 	"calotype/internal/images"
 )
-
-// TestStreamName: the same machine and URL have the same name, others have others, and no name holds
-// what may be secret or is longer than streams' names may be.
-func TestStreamName(t *testing.T) {
-	t.Parallel()
-	seen := map[string]bool{}
-	plain := regexp.MustCompile(`^[A-Za-z0-9.-]{1,100}$`)
-	for _, to := range []string{
-		"http://localhost:3000/hook", "http://localhost:3000/hook/", "http://localhost:3001/hook",
-		"https://localhost:3000/hook", "http://localhost:3000/hook?key=canary",
-		"http://user:canary@localhost:3000/hook", "http://[::1]:3000/", "http://x/" +
-			strings.Repeat("a", 200), "http://x/" + strings.Repeat("a", 201), "http://x/%2e%2f/ä",
-	} {
-		u, err := url.Parse(to)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, host := range []string{"laptop", "Ann's laptop"} {
-			name := streamName(host, u)
-			if name != streamName(host, u) || seen[name] || !plain.MatchString(name) ||
-				strings.Contains(name, "canary") {
-				t.Errorf("%s on %s has the name %q", to, host, name)
-			}
-			seen[name] = true
-		}
-	}
-}
-
-func TestIsFinal(t *testing.T) {
-	t.Parallel()
-	for status, final := range map[int]bool{
-		301: true, 400: true, 401: true, 403: true, 404: true, 408: false, 429: false, 500: false,
-		502: false, 503: false,
-	} {
-		if isFinal(errors.Join(&apiError{status: status})) != final {
-			t.Errorf("status %d: final is not %v", status, final)
-		}
-	}
-	if isFinal(errors.New("connection refused")) {
-		t.Error("no connection is final")
-	}
-}
 
 func TestPastDay(t *testing.T) {
 	t.Parallel()
@@ -111,17 +66,6 @@ func TestHistoryOfOneEvent(t *testing.T) {
 	} {
 		if got := historyLine(test.entry); !strings.HasSuffix(got, test.want) {
 			t.Errorf("got %q, want %q at the end", got, test.want)
-		}
-	}
-}
-
-func TestFirstLine(t *testing.T) {
-	t.Parallel()
-	for answer, want := range map[string]string{
-		"": "", " no\nmore": "no", strings.Repeat("ä", 101): strings.Repeat("ä", 100) + "...",
-	} {
-		if got := firstLine(answer); got != want {
-			t.Errorf("%q: %q", answer, got)
 		}
 	}
 }
