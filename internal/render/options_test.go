@@ -1,6 +1,7 @@
 package render
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -136,6 +137,42 @@ func FuzzOptions(f *testing.F) {
 		again, err := ParseOptions(canonical)
 		if err != nil || again != o || again.String() != canonical {
 			t.Fatalf("%q became %q became %+v, %v; want %+v", s, canonical, again, err, o)
+		}
+	})
+}
+
+// FuzzOptionsOfJSON wants valid options to come back from the JSON that shows them.
+func FuzzOptionsOfJSON(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"width":300,"fit":"cover"}`, `{"width":"3e2","anim":false,"background":"#abc"}`,
+		`{"quality":"high","metadata":null}`, `{"height":[1]}`, `{"blur":1}`, `{"width":1e400}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, given []byte) {
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(given, &fields) != nil {
+			return
+		}
+		o, err := OptionsOfJSON(fields)
+		if err != nil {
+			if o != (Options{}) {
+				t.Fatalf("%q: an error and %+v", given, o)
+			}
+			return
+		}
+		if o.Validate() != nil {
+			return
+		}
+		shown := map[string]json.RawMessage{}
+		for name, value := range o.Fields() {
+			if shown[name], err = json.Marshal(value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again, err := OptionsOfJSON(shown)
+		if err != nil || again != o {
+			t.Fatalf("%q is shown as %s and read as %+v, %v; want %+v", given, shown, again, err, o)
 		}
 	})
 }

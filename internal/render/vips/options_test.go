@@ -1,0 +1,45 @@
+package vips
+
+import (
+	"bytes"
+	"image/color"
+	"testing"
+
+	"calotype/internal/render"
+)
+
+// TestEachOptionHasAStep wants each row of the table of options to change the bytes of a rendition: a
+// row without a step does nothing.
+func TestEachOptionHasAStep(t *testing.T) {
+	photo := exifJPEG(encodeJPEG(t, quarters(80, 60, [4]color.NRGBA{red, green, blue, grey})), 1)
+	examples := map[string]struct {
+		original      []byte
+		without, with string
+	}{
+		"fit":        {photo, "height=20,width=20", "fit=cover,height=20,width=20"},
+		"width":      {photo, "", "width=20"},
+		"height":     {photo, "", "height=20"},
+		"metadata":   {photo, "", "metadata=keep"},
+		"background": {photo, "fit=pad,height=20,width=20", "background=#ff0000,fit=pad,height=20,width=20"},
+		"quality":    {photo, "", "quality=10"},
+		"anim":       {animation(t), "", "anim=false"},
+	}
+	for _, row := range render.AllOptions() {
+		example, ok := examples[row.Name]
+		if !ok {
+			t.Errorf("this test has no example of the option %s", row.Name)
+			continue
+		}
+		in, h := fileOf(t, example.original)
+		rendition := func(text string) []byte {
+			o, err := render.ParseOptions(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return made(t, in, render.Job{Header: h, Options: o, Format: h.Format})
+		}
+		if bytes.Equal(rendition(example.without), rendition(example.with)) {
+			t.Errorf("the option %s changes nothing: no step of the pipeline reads its field", row.Name)
+		}
+	}
+}

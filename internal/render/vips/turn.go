@@ -1,0 +1,31 @@
+package vips
+
+// #include "shim.h"
+import "C"
+
+// turn rotates the picture by the header's orientation, not by the decoder's, because decoders read it
+// in different places. HEIC and AVIF are decoded upright and have orientation 1.
+func (r *rendering) turn() error {
+	o := r.job.Header.Orientation
+	if o > 2 && r.rows == nil {
+		// Rows are decoded from the top; turning needs them in another order.
+		if err := r.im.copyToMemory(); err != nil {
+			return err
+		}
+	}
+	var err error
+	switch o {
+	case 3:
+		err = r.im.rotate(C.VIPS_ANGLE_D180)
+	case 4:
+		err = r.im.flip(C.VIPS_DIRECTION_VERTICAL)
+	case 5, 6:
+		err = r.im.rotate(C.VIPS_ANGLE_D90)
+	case 7, 8:
+		err = r.im.rotate(C.VIPS_ANGLE_D270)
+	}
+	if err == nil && (o == 2 || o == 5 || o == 7) {
+		err = r.im.flip(C.VIPS_DIRECTION_HORIZONTAL)
+	}
+	return err
+}
