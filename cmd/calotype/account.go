@@ -24,7 +24,7 @@ type accountCreate struct {
 	Hash string `help:"Hash in public URLs, 22 base64url characters; from the id if not given."`
 }
 
-// Run makes the account of the flag -account-id, or one of a random id.
+// Run creates the account of the flag -account-id, or one with a random id.
 func (c *accountCreate) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
 		a, err := core.CreateAccount(ctx, c.AccountID, c.Hash)
@@ -103,7 +103,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 	})
 }
 
-// A limitValue is a number, which may have the unit of bytes, or none.
+// A limitValue is a number, which may have a unit of bytes, or "none".
 type limitValue struct {
 	given bool
 	n     int64

@@ -21,7 +21,7 @@ import (
 	"calotype/internal/images"
 )
 
-// withCore runs fn on a core that has its database, and its blobs if they are asked for.
+// withCore runs fn on a core with its database, and with its blobs if needed.
 func (s StateFlags) withCore(ctx context.Context, blobs bool,
 	fn func(*images.Service) error) (err error) {
 	if err := s.wantDatabase(); err != nil {
@@ -43,7 +43,7 @@ func (s StateFlags) withCore(ctx context.Context, blobs bool,
 	return fn(core)
 }
 
-// wantDatabase refuses a folder that no server has used: to open a database would make one.
+// wantDatabase refuses a folder that no server has used, because opening a database would create one.
 func (s StateFlags) wantDatabase() error {
 	if s.DB != "" {
 		return nil
@@ -62,7 +62,7 @@ func (s StateFlags) wantDatabase() error {
 	return file.Close()
 }
 
-// account is the account that a command is about.
+// account returns the account of a command.
 func (s StateFlags) account(ctx context.Context, core *images.Service) (images.Account, error) {
 	if s.AccountID != "" {
 		return core.Account(ctx, s.AccountID)
@@ -74,8 +74,8 @@ type envCommand struct {
 	Config
 }
 
-// Run prints shell exports. The secret of a token is kept nowhere, so where none is at hand a new
-// token is made.
+// Run prints shell exports. Secrets of tokens are not stored, so without one in a flag or file it creates a new
+// token.
 func (c *envCommand) Run(ctx context.Context) error {
 	urls, _, err := c.urls()
 	if err != nil {
@@ -190,7 +190,7 @@ func (c *sweepCommand) Run(ctx context.Context) error {
 
 type scrubCommand struct{ StateFlags }
 
-// Help is what --help says beneath the usage.
+// Help returns the text of --help below the usage.
 func (scrubCommand) Help() string {
 	return `After erasures a server rebuilds SQLite once a day, at -rebuild-at, if it estimates less than
 10 seconds. This command rebuilds it now, beside a running server or without one. All writers wait
@@ -230,7 +230,7 @@ func (c *healthcheckCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", c.Listen)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // a container may have no name for it
+		host = "127.0.0.1" // a container may not resolve localhost
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

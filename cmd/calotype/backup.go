@@ -17,7 +17,7 @@ import (
 // others again, except database and originals: cache, spool, lock.
 var stateFiles = []string{firstTokenFile, demoKeyFile}
 
-// embedded is the one kind of state that is backed up: SQLite and a folder of originals.
+// embedded is the kind of state that can be backed up: SQLite and a folder of originals.
 type embedded struct {
 	Data  string `help:"Data folder of the server." default:"./data" type:"path"`
 	Blobs string `help:"Folder of the originals, if it is not in -data."`
@@ -44,7 +44,7 @@ type backupCommand struct {
 	Folder      string `arg:"" help:"Folder for the backup." type:"path"`
 }
 
-// Help is what --help says beneath the usage.
+// Help returns the text of --help below the usage.
 func (backupCommand) Help() string {
 	return `The folder becomes a complete copy of the SQLite database and the originals, with all uploads
 that were acknowledged before the backup began. The server may run concurrently. The next backup into
@@ -90,7 +90,7 @@ func (c *backupCommand) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// since is the time that a command took, to be read.
+// since returns the time that a command took, rounded for people.
 func since(began time.Time) time.Duration { return time.Since(began).Round(time.Millisecond) }
 
 type restoreCommand struct {
@@ -99,7 +99,7 @@ type restoreCommand struct {
 	Folder      string `arg:"" help:"Folder of the backup." type:"existingdir"`
 }
 
-// Help is what --help says beneath the usage.
+// Help returns the text of --help below the usage.
 func (restoreCommand) Help() string {
 	return `Restores a backup to -data, which must be empty or not exist; calotype serve -data starts on it.
 Each original is compared with its SHA-256. The backup is not changed.
@@ -120,7 +120,7 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 	}
 	defer joinClose(&err, backup.Close)
 	options := images.RestoreOptions{Dir: c.Data, Blobs: store.blobs(), DropDamaged: c.DropDamaged}
-	if err := backup.CheckTarget(options); err != nil { // before a lock is made in it
+	if err := backup.CheckTarget(options); err != nil { // before a lock is created in it
 		return err
 	}
 	if err := store.makeData(); err != nil {

@@ -70,7 +70,7 @@ type Config struct {
 	ShutdownTimeout time.Duration `help:"Maximal time for requests to end in." default:"25s"`
 }
 
-// StateFlags name the places of the state. Every command that opens the state has these flags.
+// StateFlags are the flags of the location of the state. Every command that opens the state has them.
 type StateFlags struct {
 	Data  string `help:"Folder of all local state." default:"./data" type:"path"`
 	DB    string `help:"postgres:// URL, or CALOTYPE_DB_FILE; empty: SQLite in -data."`
@@ -87,7 +87,7 @@ func (s StateFlags) dsn() string {
 	return s.DB
 }
 
-// openDB opens the database and brings its schema up to date.
+// openDB opens the database and migrates its schema.
 func (s StateFlags) openDB(ctx context.Context) (*sqldb.DB, error) {
 	// Any other text would be used as the name of a file, perhaps with a password in it.
 	if s.DB != "" && !strings.HasPrefix(s.DB, "postgres://") &&

@@ -19,13 +19,13 @@ import (
 	"calotype/internal/v4"
 )
 
-// demoKeyFile holds the key of the demo page, so that a link to it outlives a restart.
+// demoKeyFile holds the key of the demo page, so that a link to it remains valid after a restart.
 const demoKeyFile = "try-key"
 
 var demoKey = regexp.MustCompile(`^[A-Za-z0-9_-]{20,100}$`)
 
-// pages makes what browsers see, and returns the link that opens the demo page: with its key to
-// be printed to a terminal, "" when no address of this server opens it.
+// pages returns the handler of pages for browsers, and the link that opens the demo page, with its key;
+// "" if no address of this server serves it.
 func (c *serveCommand) pages(core *images.Service, account images.Account, urls v4.URLs,
 	notFound http.Handler, watch *metricsServer, log *slog.Logger,
 ) (handler http.Handler, link string, err error) {

@@ -15,10 +15,11 @@ import (
 	"calotype/internal/v4"
 )
 
-// firstTokenFile holds the token of the first start when there was no terminal to print it to.
+// firstTokenFile holds the token of the first start if there was no terminal to print it to.
 const firstTokenFile = "first-token"
 
-// keepToken keeps a new token before the database does: a start that fails later must not lose it.
+// keepToken writes a new token to a file before the database has it, so that a start that fails later
+// does not lose it.
 func (c *serveCommand) keepToken(secret string) error {
 	path := filepath.Join(c.Data, firstTokenFile)
 	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
@@ -52,7 +53,7 @@ func (c *serveCommand) printFirstSteps(account images.Account, newToken, demoLin
 	}
 	c.printDemo(demoLink, terminal, log)
 	env := fmt.Sprintf("eval \"$(%s env%s)\"", shellQuote(os.Args[0]), c.flagsAgain())
-	if token == "" { // kept nowhere: env makes another, for that shell
+	if token == "" { // not stored: env creates another one, for that shell
 		fmt.Printf("\nIn another terminal, in this folder, get a token, which also points an official "+
 			"Cloudflare SDK here:\n\n  %s\n\n", env)
 		token = "$CLOUDFLARE_API_TOKEN"
@@ -64,7 +65,7 @@ func (c *serveCommand) printFirstSteps(account images.Account, newToken, demoLin
 	return nil
 }
 
-// printDemo says how to open the demo page; where no terminal is, the key stays in its file.
+// printDemo prints the link to the demo page; without a terminal, a link that reads the key from its file.
 func (c *serveCommand) printDemo(link string, terminal bool, log *slog.Logger) {
 	key := filepath.Join(c.Data, demoKeyFile)
 	switch page, _, _ := strings.Cut(link, "="); {
@@ -79,8 +80,8 @@ func (c *serveCommand) printDemo(link string, terminal bool, log *slog.Logger) {
 	}
 }
 
-// sampleLine is one line for a shell: it asks for a one-time URL, posts the sample to it and prints
-// the delivery URL.
+// sampleLine returns a shell command that creates a one-time URL, posts the sample to it and prints the
+// delivery URL.
 func sampleLine(account, token string, urls v4.URLs) string {
 	return fmt.Sprintf(`curl -sS %[1]s%[2]s | curl -sS -F 'file=@-;filename=sample.jpg' `+
 		`"$(curl -sS -X POST -H "Authorization: Bearer %[3]s" `+

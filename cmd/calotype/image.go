@@ -67,8 +67,8 @@ func (c *imageDelete) Run(ctx context.Context) error {
 	})
 }
 
-// confirm says how much of a creator there is and asks whether to delete it: on a terminal only,
-// elsewhere -yes says so.
+// confirm prints the number of a creator's images and asks for confirmation on a terminal; without a
+// terminal it requires -yes.
 func (c *imageDelete) confirm(ctx context.Context, core *images.Service, account string,
 	q images.ErasureQuery) error {
 	if q.Creator == "" || c.Yes {

@@ -20,8 +20,8 @@ type imageShow struct {
 	Account string `help:"Account id; required for an id if there are several." env:"-"`
 }
 
-// Run prints what the database has of an image or draft, and what webhooks were sent about it. Of one
-// that was deleted only the second is left.
+// Run prints the rows of an image or draft, and the webhook messages about it. Of a deleted image only
+// the messages are left.
 func (c *imageShow) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
 		account, id, err := c.find(ctx, core)
@@ -44,7 +44,7 @@ func (c *imageShow) Run(ctx context.Context) error {
 	})
 }
 
-// find returns the account and the id of what is asked for.
+// find returns the account and the id of the requested image.
 func (c *imageShow) find(ctx context.Context, core *images.Service) (account, id string, err error) {
 	if strings.Contains(c.Image, "://") {
 		hash, id, err := imageOfURL(c.Image)
@@ -64,7 +64,7 @@ func (c *imageShow) find(ctx context.Context, core *images.Service) (account, id
 	return of.ID, c.Image, err
 }
 
-// showImage prints an image or draft, a line for each fact.
+// showImage prints an image or draft, one property a line.
 func showImage(w io.Writer, img images.Image) {
 	line := func(name, format string, args ...any) {
 		showLine(w, "%-10s %s", name, fmt.Sprintf(format, args...))
@@ -104,11 +104,10 @@ func showImage(w io.Writer, img images.Image) {
 	}
 }
 
-// shownAttempts bounds the attempts that are printed.
+// shownAttempts limits the printed attempts.
 const shownAttempts = 100
 
-// showDeliveries prints what webhooks were sent about an image, the newest first, and what waits to be
-// sent.
+// showDeliveries prints the webhook messages about an image, newest first, and the pending deliveries.
 func showDeliveries(ctx context.Context, w io.Writer, core *images.Service, account, id string,
 ) (any bool, err error) {
 	waiting, err := core.Unattempted(ctx, account, id)

@@ -15,10 +15,11 @@ import (
 	"calotype/internal/render"
 )
 
-// importDir is in the data folder: the import's spool, and the lock that keeps a second one out.
+// importDir is the folder in the data folder with the import's spool, and with the lock that prevents a
+// second import.
 const importDir = "import"
 
-// notAllKept is the exit status of an import that another run cannot make better.
+// notAllKept is the exit status of an import that another run cannot improve.
 const notAllKept = 2
 
 type importCommand struct {
@@ -44,7 +45,7 @@ type importCommand struct {
 	LogFormat      string        `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
 }
 
-// Help is what --help says beneath the usage.
+// Help returns the text of --help below the usage.
 func (importCommand) Help() string {
 	return `Imports variants, configuration, signing keys and all images of an account of Cloudflare
 Images, or of another Calotype, with their ids, times, names, metadata and creators. The server may

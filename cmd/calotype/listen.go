@@ -24,7 +24,7 @@ type listenCommand struct {
 	Events []string `help:"Types of events: a,b; all if not given." env:"-"`
 }
 
-// Run forwards until ctx ends, and then reports what is in flight.
+// Run forwards until ctx ends, and then reports the results of running requests.
 func (c *listenCommand) Run(ctx context.Context) error {
 	name, err := c.check()
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *listenCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// check refuses what could not work, and returns the name of the stream.
+// check refuses invalid flags, and returns the name of the stream.
 func (c *listenCommand) check() (name string, err error) {
 	const set = `: eval "$(calotype env)" sets it beside a server; docs/webhooks.md says what to set ` +
 		`for one elsewhere`

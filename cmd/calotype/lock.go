@@ -16,11 +16,11 @@ import (
 	"calotype/internal/images"
 )
 
-// lockTime is how long a server waits for the one before it to end.
+// lockTime is the time that a server waits for the previous one to end.
 const lockTime = 30 * time.Second
 
 // lockData locks the data folder against other servers until the file is closed; the kernel
-// unlocks it when the process dies, however it dies.
+// unlocks it at any end of the process.
 func lockData(ctx context.Context, dir string) (*os.File, error) {
 	path := filepath.Join(dir, images.LockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// lineDelay is how long a line of a picture that was served may wait for others, so that one
-	// write takes them all: a write for each costs as much as half of all else about it.
+	// lineDelay is the time that a line of a served picture may wait for others, so that one write takes all
+	// of them: a write for each line would cost half as much as the rest of the request.
 	lineDelay = 100 * time.Millisecond
-	// linesHeld bounds the lines that wait, in bytes.
+	// linesHeld limits the waiting lines, in bytes.
 	linesHeld = 32 << 10
 )
 
@@ -44,8 +44,8 @@ func logHandler(format string, w io.Writer) slog.Handler {
 	return slog.NewJSONHandler(w, nil)
 }
 
-// isTerminal asks for what only a terminal has: /dev/null is a character device too, and would
-// swallow the first token.
+// isTerminal tests a property that only terminals have: /dev/null is a character device too, and would
+// lose the first token.
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	return err == nil
@@ -72,7 +72,7 @@ func (h bufferedHandler) WithGroup(name string) slog.Handler {
 	return bufferedHandler{h.Handler.WithGroup(name), h.immediate.WithGroup(name)}
 }
 
-// A logOutput holds lines for at most lineDelay, and then writes them in one go.
+// A logOutput buffers lines for at most lineDelay, and then writes them in one write.
 type logOutput struct {
 	w    io.Writer
 	mu   sync.Mutex
@@ -80,7 +80,7 @@ type logOutput struct {
 	due  *time.Timer // runs while lines are held; nil before the first
 }
 
-// Write holds a line. Its error is that of a write, which may be of other lines too.
+// Write buffers a line. Its error may be the error of a write of earlier lines.
 func (o *logOutput) Write(line []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -98,14 +98,14 @@ func (o *logOutput) Write(line []byte) (int, error) {
 	return len(line), o.write()
 }
 
-// flush writes what waits.
+// flush writes the waiting lines.
 func (o *logOutput) flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.write()
 }
 
-// write writes what waits; the caller holds mu.
+// write writes the waiting lines; the caller has locked mu.
 func (o *logOutput) write() error {
 	if len(o.held) == 0 {
 		return nil

@@ -78,7 +78,7 @@ func run(args []string) error {
 	return command.Run()
 }
 
-// doubleDashes lets flags be written -listen as well as --listen.
+// doubleDashes allows flags with one dash, such as -listen.
 func doubleDashes(args []string) []string {
 	out := make([]string, len(args))
 	for i, arg := range args {

@@ -26,7 +26,7 @@ type metricsServer struct {
 	server   *http.Server
 }
 
-// listenMetrics takes the address; nothing is served before serve.
+// listenMetrics opens the listener; requests are served from serve on.
 func (c *serveCommand) listenMetrics(log *slog.Logger) (*metricsServer, error) {
 	if c.MetricsListen == "" {
 		return &metricsServer{}, nil
@@ -48,10 +48,10 @@ func (c *serveCommand) listenMetrics(log *slog.Logger) (*metricsServer, error) {
 	}}, nil
 }
 
-// maxScrapers bounds the connections of those who look at metrics.
+// maxScrapers limits the connections of scrapers.
 const maxScrapers = 16
 
-// surface is the Observe of a surface's configuration.
+// surface returns the Observe of a surface's configuration.
 func (m *metricsServer) surface(name string) func(string) func(int, time.Duration) {
 	if m.Metrics == nil {
 		return nil
@@ -59,7 +59,7 @@ func (m *metricsServer) surface(name string) func(string) func(int, time.Duratio
 	return m.Surface(name)
 }
 
-// timer is that of the pool and the core.
+// timer returns the Timer of the pool and the core.
 func (m *metricsServer) timer() func(pool, stage string, took time.Duration) {
 	if m.Metrics == nil {
 		return nil
@@ -75,7 +75,7 @@ func (m *metricsServer) webhooks() func(outcome string, took time.Duration) {
 	return m.Webhooks(notify.Outcomes)
 }
 
-// begin makes the metrics complete: the core has started.
+// begin adds the metrics of the core, which has started.
 func (m *metricsServer) begin(core *images.Service, pool *render.Pool,
 	pools []*limit.Pool) error {
 	if m.Metrics == nil {
@@ -96,7 +96,7 @@ func (m *metricsServer) serve() error {
 	return fmt.Errorf("serving metrics: %w", err)
 }
 
-// shutDown lets a scrape in flight end.
+// shutDown waits for a running scrape.
 func (m *metricsServer) shutDown() {
 	if m.server == nil {
 		return
@@ -108,10 +108,10 @@ func (m *metricsServer) shutDown() {
 	}
 }
 
-// close ends it at once.
+// close stops the server at once.
 func (m *metricsServer) close() {
 	if m.server != nil {
-		_ = m.listener.Close() // closed already, mostly: a server closes its own
+		_ = m.listener.Close() // usually closed already: a server closes its listener
 		_ = m.server.Close()
 	}
 }

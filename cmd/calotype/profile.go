@@ -10,13 +10,13 @@ import (
 	"syscall"
 )
 
-// A binary that is built with the tag profile writes CPU profiles, for make bench: SIGUSR2 begins
-// one, a second SIGUSR2 ends it, in the file that CALOTYPE_PROFILE names. Nothing of this is in the
-// program that is installed.
+// A binary with the build tag profile writes CPU profiles, for make bench: SIGUSR2 begins a profile, a
+// second SIGUSR2 ends it, in the file that CALOTYPE_PROFILE names. The usual binary does not contain
+// this code.
 func init() {
 	path := os.Getenv("CALOTYPE_PROFILE")
 	if path == "" {
-		return // a worker, say
+		return // for example a worker
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR2)
@@ -29,7 +29,7 @@ func init() {
 	}()
 }
 
-// profile writes one profile. The file has its name when it is whole.
+// profile writes one profile. It renames the file when it is complete.
 func profile(path string, end <-chan os.Signal) error {
 	f, err := os.Create(path + ".unfinished")
 	if err != nil {

@@ -25,8 +25,8 @@ const (
 	readyPath  = "/readyz"
 )
 
-// router sends each request to the surface that answers it, by the prefix of its path. It is no
-// ServeMux: that would redirect the paths of ids that hold "//".
+// router sends each request to the surface that answers it, by the prefix of its path. It is not a
+// ServeMux, which would redirect paths of ids with "//".
 type router struct {
 	api                     api.Handler
 	intake, delivery, pages http.Handler
@@ -38,7 +38,7 @@ type router struct {
 	unready                 atomic.Value // the reason of the last answer of /readyz, "" when it was ready
 }
 
-// setHosts makes each host answer its own role only, where the hosts differ.
+// setHosts makes each host serve its role only, if the hosts differ.
 func (h *router) setHosts(urls v4.URLs) {
 	host := func(base string) string {
 		u, err := url.Parse(base)
@@ -54,7 +54,7 @@ func (h *router) setHosts(urls v4.URLs) {
 	}
 }
 
-// plainHost is a host as it compares: in lower case, without a port that says nothing.
+// plainHost returns a host for comparisons: in lower case, without a default port.
 func plainHost(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if name, ok := strings.CutSuffix(host, ":443"); ok {
@@ -106,7 +106,7 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	switch asked := plainHost(r.Host); {
 	case host == "" || asked == host:
 	case asked == h.hosts.Upload:
-		handler = h.intake // whose answers any page may read, refusals too
+		handler = h.intake // so that any page may read the refusal too
 	default:
 		answerText(w, http.StatusNotFound,
 			"not found: this host does not answer this path")
@@ -133,7 +133,7 @@ func (h *router) readyz(w http.ResponseWriter, r *http.Request) {
 	answerText(w, http.StatusOK, text)
 }
 
-// logReady logs a change of the answer of /readyz, which is asked for every few seconds.
+// logReady logs a change of the answer of /readyz, which is requested every few seconds.
 func (h *router) logReady(err error) {
 	reason := ""
 	if err != nil {
@@ -147,7 +147,7 @@ func (h *router) logReady(err error) {
 	}
 }
 
-// unwantedBodyTime bounds the reading of a body that no surface wants.
+// unwantedBodyTime limits the reading of a body that no surface reads.
 const unwantedBodyTime = 5 * time.Second
 
 // shortReadDeadline sets the deadline of an unwanted body.

@@ -40,10 +40,10 @@ const (
 // minToken is the length from which -api-token counts as too long to be guessed.
 const minToken = 20
 
-// minEventRetention is longer than the last attempt of a delivery takes.
+// minEventRetention is longer than the time to the last attempt of a delivery.
 const minEventRetention = 48 * time.Hour
 
-// roomWait is the time before a start looks again for room on a full disk.
+// roomWait is the interval in which a start checks a full disk for free space.
 const roomWait = 5 * time.Second
 
 type serveCommand struct {
@@ -72,7 +72,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer connections.Close() // twice, mostly: a server closes its own
+	defer connections.Close() // usually a second time: a server closes its listener
 	watch, err := c.listenMetrics(log)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ type node struct {
 	core        *images.Service
 }
 
-// runNode makes the first account and the surfaces, and serves until ctx ends.
+// runNode sets up the first account and the surfaces, and serves until ctx ends.
 func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	log := n.logs.immediate
 	account, newToken, err := n.core.SetUpAccount(ctx, images.AccountSetup{
@@ -153,7 +153,7 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	return c.serve(ctx, n, handler, notifier)
 }
 
-// pool starts the workers, and says what pictures may take of this machine.
+// pool starts the workers, and logs their limits.
 func (c *serveCommand) pool(watch *metricsServer, log *slog.Logger) (*render.Pool, error) {
 	pool, err := render.NewPool(render.PoolConfig{
 		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
@@ -170,7 +170,7 @@ func (c *serveCommand) pool(watch *metricsServer, log *slog.Logger) (*render.Poo
 	return pool, nil
 }
 
-// surfaces returns the router with all surfaces but the pages.
+// surfaces returns the router with all surfaces except the pages.
 func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 	log := n.logs.immediate
 	handler := &router{
@@ -192,8 +192,8 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 	return handler
 }
 
-// listen takes the address. It comes before anything is made: an address in use is the commonest
-// way for a first start to fail.
+// listen opens the listener. It is called before anything is created, because an address in use is the
+// most frequent error of a first start.
 func (c *serveCommand) listen() (*delivery.Connections, error) {
 	proxies, err := outbound.ParseFlag("-trusted-proxies", c.TrustedProxies)
 	if err != nil {
@@ -210,7 +210,7 @@ func (c *serveCommand) listen() (*delivery.Connections, error) {
 	return delivery.NewConnections(listener, most, proxies), nil
 }
 
-// check refuses a configuration that could not work, and returns the public URLs.
+// check refuses an invalid configuration, and returns the public URLs.
 func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 	urls, guessed, err := c.urls()
 	switch {
@@ -241,7 +241,7 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 	return urls, nil
 }
 
-// core makes the core on its stores.
+// core returns the core on its stores.
 func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool, urls v4.URLs,
 	watch *metricsServer, log *slog.Logger) (*images.Service, error) {
 	blobs, err := c.openBlobs(ctx)
@@ -303,7 +303,7 @@ func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
 	group.Go(func() error { return notifier.Run(running) })
 	group.Go(n.watch.serve)
 	group.Go(func() error {
-		defer n.watch.shutDown() // the last: how requests end is worth seeing
+		defer n.watch.shutDown() // last, so that the end of requests is visible in the metrics
 		<-running.Done()
 		handler.draining.Store(true)
 		log.Info("shutting down", "delay", c.ShutdownDelay, "timeout", c.ShutdownTimeout)
@@ -339,7 +339,7 @@ func (c *serveCommand) openDBToServe(ctx context.Context, log *slog.Logger) (*sq
 	}
 }
 
-// readiness says whether the server can do its work, and whether workers are sandboxed.
+// readiness returns whether the server can serve requests, and the state of the workers' sandbox.
 func readiness(
 	db *sqldb.DB, core *images.Service, pool *render.Pool,
 ) func(context.Context) (string, error) {
@@ -357,7 +357,7 @@ func readiness(
 	}
 }
 
-// workerArgs starts a worker from the very program that runs, even when its file was replaced.
+// workerArgs returns the command of a worker: the running program, also if its file was replaced.
 func workerArgs() []string {
 	if runtime.GOOS == "linux" {
 		return []string{"/proc/self/exe", "worker"}

@@ -9,14 +9,14 @@ import (
 	"unicode/utf8"
 )
 
-// What other servers, clients and backups say reaches a terminal through visible only: else it could
-// clear the screen, write the title, or show a name backwards.
+// Texts of other servers, clients and backups are printed to a terminal through visible only: otherwise
+// they could clear the screen, change the title, or show a name backwards.
 
-// visible returns text in which each character that does something to a terminal, ends the line, or
-// shows as nothing is escaped as in JSON: \u001b, \u202e.
+// visible returns text in which each control character, line break and invisible character is escaped
+// as in JSON: \u001b, \u202e.
 func visible(s string) string { return escape(s, "") }
 
-// visibleLines is visible, but lines stay lines.
+// visibleLines is visible without escaping line breaks.
 func visibleLines(s string) string { return escape(s, "\n") }
 
 func escape(s, keep string) string {
@@ -43,12 +43,12 @@ func escape(s, keep string) string {
 	return b.String()
 }
 
-// show prints lines to a terminal or file, and nothing else than lines of visible text.
+// show prints lines of visible text to a terminal or file.
 func show(w io.Writer, format string, args ...any) {
 	_, _ = io.WriteString(w, visibleLines(fmt.Sprintf(format, args...))) // the error cannot be reported
 }
 
-// showLine prints one line, whatever is in it.
+// showLine prints one line, with line breaks escaped.
 func showLine(w io.Writer, format string, args ...any) {
 	_, _ = io.WriteString(w, visible(fmt.Sprintf(format, args...))+"\n") // the error cannot be reported
 }

@@ -56,7 +56,7 @@ func (c *tokenList) Run(ctx context.Context) error {
 	})
 }
 
-// expiry says how long a token is good.
+// expiry describes the expiry of a token.
 func expiry(t images.Token, now time.Time) string {
 	switch at := t.Expires.Format(time.RFC3339); {
 	case t.Expires.IsZero():

@@ -16,8 +16,8 @@ import (
 	"calotype/internal/outbound"
 )
 
-// The commands work on the database, also while a server runs on it: that sends, and sees within a
-// second what is done here. Only the test event is sent from here.
+// The commands change the database, also while a server runs on it: the server sends the events, and
+// applies changes within a second. The command itself sends the test event only.
 type webhookCommands struct {
 	Add     webhookAdd     `cmd:"" help:"Send events to a URL, after a test event."`
 	List    webhookList    `cmd:"" help:"List the webhooks and their states."`
@@ -28,13 +28,13 @@ type webhookCommands struct {
 	Delete  webhookDelete  `cmd:"" help:"Delete a webhook, with its pending deliveries."`
 }
 
-// Reach says where receivers may be; its flag is that of serve.
+// Reach holds the flag of permitted networks of receivers, which serve has too.
 type Reach struct {
 	OutboundAllow string `help:"Private networks that the URL may name: CIDR,..."`
 }
 
-// tester returns a notifier that sends test events to a webhook's URL, or why no request can be sent
-// there.
+// tester returns a notifier that sends test events to a webhook's URL, or an error if no request can be
+// sent there.
 func (r Reach) tester(address string) (*notify.Notifier, error) {
 	allow, err := outbound.ParseNetworks(r.OutboundAllow)
 	if err != nil {
@@ -145,7 +145,7 @@ func joinTypes(types []images.EventType) string {
 	return strings.Join(names, ", ")
 }
 
-// withAccount runs fn on the core and the account that the command is about.
+// withAccount runs fn on the core and the account of the command.
 func (s StateFlags) withAccount(
 	ctx context.Context, fn func(core *images.Service, account string) error,
 ) error {
@@ -164,7 +164,7 @@ type namedWebhook struct {
 	ID string `arg:"" help:"Id or name of the webhook."`
 }
 
-// withWebhook runs fn on the webhook that is named.
+// withWebhook runs fn on the named webhook.
 func (c namedWebhook) withWebhook(
 	ctx context.Context, fn func(*images.Service, images.Webhook) error,
 ) error {
@@ -177,7 +177,7 @@ func (c namedWebhook) withWebhook(
 	})
 }
 
-// webhooksAndStreams returns those of an account.
+// webhooksAndStreams returns the webhooks and streams of an account.
 func webhooksAndStreams(
 	ctx context.Context, core *images.Service, account string,
 ) ([]images.Webhook, error) {
@@ -189,7 +189,7 @@ func webhooksAndStreams(
 	return append(webhooks, streams...), err
 }
 
-// findWebhook finds a webhook or stream by its id, or by its name where only one has it.
+// findWebhook returns a webhook or stream by its id, or by a unique name.
 func findWebhook(
 	ctx context.Context, core *images.Service, account, named string,
 ) (images.Webhook, error) {
@@ -248,7 +248,7 @@ func (c *webhookList) Run(ctx context.Context) error {
 	})
 }
 
-// host is where a webhook leads: what else is in its URL may be a secret.
+// host returns the host of a webhook's URL; the rest of the URL may be a secret.
 func host(w images.Webhook) string {
 	if w.Stream {
 		return "calotype listen"
@@ -381,7 +381,7 @@ func (c *webhookReplay) Run(ctx context.Context) error {
 	})
 }
 
-// A pastDay is a point in time, written as such or as the time since then.
+// A pastDay is a point in time, written as a time or as a duration before now.
 type pastDay struct{ time.Time }
 
 // UnmarshalText reads the written form.
@@ -433,8 +433,8 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 	})
 }
 
-// historyLine is an attempt in one line. An answer may hold anything, and so may the error of a
-// stream, which its client reports: both are quoted. Only of the newest attempt it says what follows.
+// historyLine returns an attempt as one line. An answer, and the error of a stream, which its client
+// reports, may hold any text: both are quoted. For the newest attempt it adds the next step.
 func historyLine(e images.HistoryEntry) string {
 	a, d := e.Attempt, e.Delivery
 	what := fmt.Sprintf("status %d", a.Status)
@@ -445,7 +445,7 @@ func historyLine(e images.HistoryEntry) string {
 	}
 	after := ""
 	switch {
-	case a.Number < e.Attempts: // others followed
+	case a.Number < e.Attempts: // later attempts exist
 	case !e.Next.IsZero():
 		after = "; next " + e.Next.Format(time.RFC3339)
 	default:

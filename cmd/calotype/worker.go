@@ -9,7 +9,8 @@ import (
 
 type workerCommand struct{}
 
-// Run is the process that decodes pictures. Nothing else in this program touches libvips.
+// Run is the main function of a worker process, which decodes pictures. No other part of this program
+// uses libvips.
 func (workerCommand) Run() error {
 	os.Exit(render.WorkerMain(vips.New))
 	return nil

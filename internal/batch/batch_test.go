@@ -105,7 +105,7 @@ func TestBatchesInOrderOfArrival(t *testing.T) {
 	})
 }
 
-// Who comes while the transaction waits for its connection is in the batch.
+// A caller that arrives while the transaction waits for its connection is in the batch.
 func TestNextIsLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
