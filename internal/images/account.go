@@ -53,7 +53,7 @@ func (s *Service) SetUpAccount(
 		return a, "", err
 	}
 	secret := "calo_" + rand.Text()
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err = s.change(ctx, func(tx *Change) error {
 		if a.ID, err = s.installationAccount(tx, setup.ID); err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func newHexID() string {
 }
 
 // installationAccount returns the id of the account made at the first start, given if it is set.
-func (s *Service) installationAccount(tx *sqldb.Tx, given string) (string, error) {
+func (s *Service) installationAccount(tx *Change, given string) (string, error) {
 	first := given
 	if first == "" {
 		first = newHexID()
@@ -117,7 +117,7 @@ func (s *Service) installationAccount(tx *sqldb.Tx, given string) (string, error
 }
 
 // insertAccount makes the account with its first variant and key, unless it is there.
-func (s *Service) insertAccount(tx *sqldb.Tx, id, hash string) (Account, error) {
+func (s *Service) insertAccount(tx *Change, id, hash string) (Account, error) {
 	if hash == "" {
 		sum := sha256.Sum256([]byte(id))
 		hash = base64.RawURLEncoding.EncodeToString(sum[:])[:22]
@@ -160,7 +160,7 @@ func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account
 	if id == "" {
 		id = newHexID()
 	}
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err = s.change(ctx, func(tx *Change) error {
 		var there int
 		err := tx.QueryRow(`SELECT count(*) FROM accounts WHERE id = ?1 OR hash = ?2`, id, hash).
 			Scan(&there)
@@ -210,14 +210,17 @@ func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error
 }
 
 func (s *Service) setAccount(ctx context.Context, id, column string, value int64) error {
-	changed, err := s.tidyOne(ctx, `UPDATE accounts SET `+column+` = ?2 WHERE id = ?1`, id, value)
+	err := s.changeInReserve(ctx, func(tx *Change) error {
+		s.invalidate(tx)
+		changed, err := tx.Exec(`UPDATE accounts SET `+column+` = ?2 WHERE id = ?1`, id, value)
+		if err == nil && changed == 0 {
+			err = errNoAccount
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("changing an account: %w", err)
 	}
-	if changed == 0 {
-		return errs.Errorf(errs.AccountUnknown, "no such account")
-	}
-	s.resolved.forget()
 	return nil
 }
 

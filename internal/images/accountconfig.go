@@ -46,7 +46,8 @@ func (s *Service) ConfigureAccount(
 		ttl = seconds(*c.BrowserTTL)
 	}
 	var stored int64
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err = s.change(ctx, func(tx *Change) error {
+		s.invalidate(tx)
 		return tx.QueryRow(`UPDATE accounts SET
 			flexible_variants = COALESCE(CAST(?2 AS SMALLINT), flexible_variants),
 			browser_ttl = COALESCE(CAST(?3 AS BIGINT), browser_ttl)
@@ -59,7 +60,6 @@ func (s *Service) ConfigureAccount(
 	if err != nil {
 		return config, fmt.Errorf("configuring an account: %w", err)
 	}
-	s.resolved.forget()
 	config.BrowserTTL = accountTTL(stored)
 	return config, nil
 }
@@ -82,15 +82,4 @@ func accountTTL(stored int64) time.Duration {
 		return DefaultBrowserTTL
 	}
 	return time.Duration(stored) * time.Second
-}
-
-// lockAccount makes all other transactions that hold this account wait until this one ends. Who
-// counts what an account has, to keep it within a bound, holds it first: on PostgreSQL
-// transactions run side by side, and none counts what another is about to insert.
-func lockAccount(tx *sqldb.Tx, account string) error {
-	held, err := tx.Exec(`UPDATE accounts SET created = created WHERE id = ?1`, account)
-	if err == nil && held == 0 {
-		err = errNoAccount
-	}
-	return err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 )
 
 // accountTables are the tables of what an account owns besides its images, in the order in which
@@ -40,11 +39,13 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 		}
 		deleted += gone
 	}
-	err = s.tidy(ctx, func(tx *sqldb.Tx) error { return deleteAccountRows(tx, id) })
+	err = s.changeInReserve(ctx, func(tx *Change) error {
+		s.invalidate(tx)
+		return deleteAccountRows(tx, id)
+	})
 	if err != nil {
 		return deleted, fmt.Errorf("deleting an account: %w", err)
 	}
-	s.resolved.forget()
 	return deleted, nil
 }
 
@@ -55,25 +56,21 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 		return 0, err
 	}
 	var gone []deletedRow
-	err := s.tidy(ctx, func(tx *sqldb.Tx) (err error) {
-		gone, err = deleteRows(tx, `key IN (SELECT key FROM images WHERE account = ?1 LIMIT ?2)`,
-			account, some)
-		if err != nil {
-			return err
-		}
-		return s.bury(tx, "", gone)
+	err := s.changeInReserve(ctx, func(tx *Change) (err error) {
+		gone, _, err = s.deleteImages(tx, "",
+			`key IN (SELECT key FROM images WHERE account = ?1 LIMIT ?2)`, account, some)
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	s.purgeRenditions(ctx, gone)
 	return len(gone), nil
 }
 
 // deleteAccountRows deletes an account without images, and what it owns.
-func deleteAccountRows(tx *sqldb.Tx, id string) error {
+func deleteAccountRows(tx *Change, id string) error {
 	// As all do who add to what it owns: in another order two could wait for each other.
-	if err := lockAccount(tx, id); err != nil {
+	if err := tx.Lock(id); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (

@@ -28,19 +28,17 @@ func (s *Service) CompleteDeliveries(ctx context.Context, attempts []Attempt) (s
 	for webhook, all := range of {
 		of[webhook] = slices.CompactFunc(all, func(a, b Attempt) bool { return byEvent(a, b) == 0 })
 	}
-	erased := false
-	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
-		settled, erased = 0, false
+	err = s.changeInReserve(ctx, func(tx *Change) error {
+		settled = 0
 		if err := lockOwners(tx, attempts); err != nil {
 			return err
 		}
 		for _, webhook := range slices.Sorted(maps.Keys(of)) {
-			done, gone, err := s.settle(tx, webhook, of[webhook])
+			done, err := s.settle(tx, webhook, of[webhook])
 			if err != nil {
 				return err
 			}
 			settled += done
-			erased = erased || gone
 			if err := s.noteWebhook(tx, webhook, of[webhook]); err != nil {
 				return err
 			}
@@ -50,15 +48,12 @@ func (s *Service) CompleteDeliveries(ctx context.Context, attempts []Attempt) (s
 	if err != nil {
 		return 0, fmt.Errorf("settling deliveries: %w", err)
 	}
-	if erased {
-		s.scrubber.due.Store(true)
-	}
 	return settled, nil
 }
 
 // lockOwners locks the accounts of attempts, before any delivery is locked. It finds them by their
 // events, since a webhook may be deleted already while its deliveries are being deleted.
-func lockOwners(tx *sqldb.Tx, attempts []Attempt) error {
+func lockOwners(tx *Change, attempts []Attempt) error {
 	const some = 500 // in a statement
 	var accounts []string
 	for part := range slices.Chunk(attempts, some) {
@@ -77,7 +72,7 @@ func lockOwners(tx *sqldb.Tx, attempts []Attempt) error {
 		}
 		accounts = append(accounts, found...)
 	}
-	return lockAccounts(tx, accounts)
+	return tx.LockExisting(accounts...)
 }
 
 // byEvent is one order for all, in which rows are locked.
@@ -91,12 +86,12 @@ const awaitingResult = `outcome = 'pending' AND NOT EXISTS (SELECT 1 FROM delive
 	WHERE a.event = deliveries.event AND a.webhook = deliveries.webhook
 		AND a.attempt = deliveries.attempt)`
 
-// settle settles deliveries of one webhook. gone says that among their events are some of an
-// erasure, which were told and are deleted.
-func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int, gone bool, err error) {
+// settle records the results of deliveries of one webhook, and deletes events of erasures that have no
+// pending delivery left.
+func (s *Service) settle(tx *Change, webhook string, all []Attempt) (done int, err error) {
 	settled, err := recordDelivered(tx, webhook, all)
 	if err != nil {
-		return 0, false, err
+		return 0, err
 	}
 	ended := slices.Sorted(maps.Keys(settled))
 	done = len(settled)
@@ -111,7 +106,7 @@ func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int,
 				continue // erased, or the webhook was deleted; or never claimed
 			}
 			if err != nil {
-				return 0, false, err
+				return 0, err
 			}
 			if changed {
 				done++
@@ -123,17 +118,20 @@ func (s *Service) settle(tx *sqldb.Tx, webhook string, all []Attempt) (done int,
 		there, account = append(there, a), owner
 	}
 	if err := insertAttempts(tx, account, there); err != nil || len(ended) == 0 {
-		return done, false, err
+		return done, err
 	}
 	erased, err := deleteEvents(tx, `erasure = 1 AND id IN (`+sqldb.Placeholders(1, len(ended))+`)
 		AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND due IS NOT NULL)`,
 		sqldb.Args(ended)...)
-	return done, erased.events > 0, err
+	if erased.events > 0 {
+		s.scrubAfter(tx)
+	}
+	return done, err
 }
 
 // recordDelivered settles what was delivered, and is still its claimer's, all of it by one statement
 // for each number of attempts. It returns the events, with their account.
-func recordDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]string, error) {
+func recordDelivered(tx *Change, webhook string, all []Attempt) (map[string]string, error) {
 	events := map[int][]string{} // by the number of the attempt
 	for _, a := range all {
 		if a.Delivered() {
@@ -165,7 +163,7 @@ func recordDelivered(tx *sqldb.Tx, webhook string, all []Attempt) (map[string]st
 // recordFailure records an attempt that failed. If another sender has claimed the delivery since, its
 // state stays. changed reports whether the row was updated, last whether the delivery has ended.
 // sql.ErrNoRows: there is no such delivery, or it was not claimed so often.
-func (s *Service) recordFailure(tx *sqldb.Tx, a Attempt) (account string, changed, last bool, err error) {
+func (s *Service) recordFailure(tx *Change, a Attempt) (account string, changed, last bool, err error) {
 	// The row is locked, so that the attempt is deleted together with it.
 	var failures int
 	var stream bool
@@ -189,7 +187,7 @@ func (s *Service) recordFailure(tx *sqldb.Tx, a Attempt) (account string, change
 }
 
 // insertAttempts writes down attempts of one account.
-func insertAttempts(tx *sqldb.Tx, account string, all []Attempt) error {
+func insertAttempts(tx *Change, account string, all []Attempt) error {
 	if len(all) == 0 {
 		return nil
 	}
@@ -217,11 +215,12 @@ func insertAttempts(tx *sqldb.Tx, account string, all []Attempt) error {
 	if err != nil {
 		return err
 	}
-	return keep(tx, map[string]int64{account: written})
+	tx.Keep(account, written)
+	return nil
 }
 
 // noteWebhook writes down how a webhook answers, and pauses it if it is gone.
-func (s *Service) noteWebhook(tx *sqldb.Tx, id string, all []Attempt) error {
+func (s *Service) noteWebhook(tx *Change, id string, all []Attempt) error {
 	last := slices.MaxFunc(all, func(a, b Attempt) int { return a.end().Compare(b.end()) })
 	answeredGone := slices.ContainsFunc(all, func(a Attempt) bool { return a.Status == statusGone })
 	if last.Delivered() {

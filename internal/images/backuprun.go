@@ -179,7 +179,7 @@ func (b *backUp) dropDeleted(ctx context.Context, o originalRow, gone error) err
 		b.damaged.add(o, gone)
 		return nil
 	}
-	if _, err := b.snapshot.deleteRow(ctx, o.account, o.id, false); err != nil {
+	if err := b.snapshot.dropImage(ctx, o); err != nil {
 		return fmt.Errorf("leaving out a deleted image: %w", err)
 	}
 	return nil

@@ -28,7 +28,7 @@ func (s *Service) CreateBatchToken(
 	if !parent.Expires.IsZero() && parent.Expires.Before(expires) {
 		expires = parent.Expires
 	}
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err = s.change(ctx, func(tx *Change) error {
 		dead, err := tx.Exec(`DELETE FROM batch_tokens WHERE parent = ?1 AND expires <= ?2`,
 			parent.Key, sqldb.Micros(now))
 		if err != nil {
@@ -53,7 +53,7 @@ func (s *Service) CreateBatchToken(
 	return secret, expires, nil
 }
 
-func whyNoBatchToken(tx *sqldb.Tx, parent string) error {
+func whyNoBatchToken(tx *Change, parent string) error {
 	var there int
 	err := tx.QueryRow(`SELECT count(*) FROM tokens WHERE key = ?1`, parent).Scan(&there)
 	if err == nil && there == 0 {
@@ -75,7 +75,7 @@ func (s *Service) AuthenticateBatch(ctx context.Context, secret string) (Token, 
 
 // deleteOrphanedBatchTokens deletes those whose parent is gone: a mint may have raced with its end.
 func (s *Service) deleteOrphanedBatchTokens(ctx context.Context) error {
-	_, err := s.DB.Exec(ctx, `DELETE FROM batch_tokens WHERE NOT EXISTS (
+	_, err := s.exec(ctx, `DELETE FROM batch_tokens WHERE NOT EXISTS (
 		SELECT 1 FROM tokens WHERE key = parent)`)
 	if err != nil {
 		return fmt.Errorf("deleting batch tokens without a parent: %w", err)

@@ -18,8 +18,8 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	img := u.claimed(o, filename)
 	var claimed bool
 	began := time.Now()
-	err := u.s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
-		var c charge
+	err := u.s.change(ctx, func(tx *Change) (err error) {
+		var c Charge
 		if c, claimed, err = u.claimRow(tx, img); err != nil || !claimed {
 			return err
 		}
@@ -33,7 +33,8 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 		if err := u.s.record(tx, img.Account, Event{Type: UploadSucceeded, Image: img}); err != nil {
 			return err
 		}
-		return u.s.pay(tx, img.Account, c)
+		tx.Charge(img.Account, c)
+		return nil
 	})
 	u.s.Timer.Since(render.Uploads, StageCommit, began)
 	if err != nil {
@@ -42,7 +43,6 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	if !claimed {
 		return u.lost(ctx, o.SHA256)
 	}
-	u.s.outbox.nudge()
 	u.s.gates.end(u.draft.Key)
 	return img, nil
 }
@@ -57,7 +57,7 @@ func (u *Upload) claimed(o *Original, filename string) Image {
 
 // claimRow is the one statement that uses a ticket: it changes one row or none. Then the account
 // is to pay for an image in place of what the draft reserved.
-func (u *Upload) claimRow(tx *sqldb.Tx, img Image) (c charge, claimed bool, err error) {
+func (u *Upload) claimRow(tx *Change, img Image) (c Charge, claimed bool, err error) {
 	var claimer any
 	if u.claimer != "" {
 		claimer = u.claimer
@@ -81,9 +81,9 @@ func (u *Upload) claimRow(tx *sqldb.Tx, img Image) (c charge, claimed bool, err 
 	if err != nil {
 		return c, false, err
 	}
-	c = charge{images: 1, bytes: o.Size}
+	c = Charge{Images: 1, Bytes: o.Size}
 	if open {
-		c = charge{images: 1, drafts: -1, bytes: o.Size - reserved}
+		c = Charge{Images: 1, Drafts: -1, Bytes: o.Size - reserved}
 	}
 	return c, true, nil
 }

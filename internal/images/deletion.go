@@ -33,15 +33,13 @@ type deletedRow struct {
 }
 
 // deleteRows deletes the rows of images and drafts that match where, and releases their usage. It is the
-// only place that deletes rows of images. In its transaction only bury and the insertion of a draft
-// with a freed id may follow: the order of locks, see pay.
-func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
+// only place that deletes rows of images.
+func deleteRows(tx *Change, where string, args ...any) ([]deletedRow, error) {
 	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
 		RETURNING `+imageColumns+`, open, reserved`, args...)
 	if err != nil {
 		return nil, err
 	}
-	credits := map[string]charge{}
 	gone, err := sqldb.Collect(rows, func(r sqldb.Row) (d deletedRow, err error) {
 		var reserved int64
 		if d.image, err = scanImageAnd(r, &d.open, &reserved); err != nil {
@@ -51,27 +49,53 @@ func deleteRows(tx *sqldb.Tx, where string, args ...any) ([]deletedRow, error) {
 		if o := d.image.Original; o != nil {
 			d.blob, d.size = o.Blob, o.Size
 		}
-		c := credits[d.account]
 		switch {
 		case !d.image.Draft:
-			c.images, c.bytes = c.images+1, c.bytes+d.size
+			tx.Release(d.account, Charge{Images: 1, Bytes: d.size})
 		case d.open:
-			c.drafts, c.bytes = c.drafts+1, c.bytes+reserved
+			tx.Release(d.account, Charge{Drafts: 1, Bytes: reserved})
 		}
-		credits[d.account] = c
 		return d, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return gone, credit(tx, credits)
+	return gone, err
 }
 
-// bury writes the tombstones of deleted rows, in the transaction that deleted them. erasure is the
-// key of the erasure that they belong to, "" for none. After the commit comes purgeRenditions.
-func (s *Service) bury(tx *sqldb.Tx, erasure string, gone []deletedRow) error {
+// deleteImages deletes the rows that match where, and writes their tombstones. erasure is the key of the
+// erasure that they belong to, "" for none. After the commit it deletes the bytes; then purged says how
+// many.
+func (s *Service) deleteImages(
+	tx *Change, erasure, where string, args ...any,
+) (gone []deletedRow, purged *purgedBytes, err error) {
+	gone, err = s.deleteRowsOnly(tx, erasure, where, args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	purged = &purgedBytes{}
+	if len(gone) > 0 {
+		s.invalidate(tx)
+		s.scrubAfter(tx)
+		tx.AfterCommit(func(ctx context.Context) { *purged = s.purge(ctx, gone) })
+	}
+	return gone, purged, nil
+}
+
+// dropImage deletes the row of an image whose original is lost from a copy of the database. It deletes
+// no bytes.
+func (s *Service) dropImage(ctx context.Context, o originalRow) error {
+	return s.change(ctx, func(tx *Change) error {
+		_, err := s.deleteRowsOnly(tx, "", `account = ?1 AND id_sha256 = ?2`, o.account, hashHex(o.id))
+		return err
+	})
+}
+
+// deleteRowsOnly is deleteImages for a copy of the database: it leaves the bytes.
+func (s *Service) deleteRowsOnly(
+	tx *Change, erasure, where string, args ...any,
+) (gone []deletedRow, err error) {
+	if gone, err = deleteRows(tx, where, args...); err != nil {
+		return nil, err
+	}
 	now := sqldb.Micros(s.Now())
-	bytes := map[string]int64{}
 	for _, d := range gone {
 		var blob, order any
 		prefix := ""
@@ -85,24 +109,22 @@ func (s *Service) bury(tx *sqldb.Tx, erasure string, gone []deletedRow) error {
 			account) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6) ON CONFLICT DO NOTHING`,
 			d.key, blob, prefix, now, order, d.account)
 		if err != nil {
-			return fmt.Errorf("writing a tombstone: %w", err)
+			return nil, fmt.Errorf("writing a tombstone: %w", err)
 		}
-		bytes[d.account] += tombstoneBytes * made
+		tx.Keep(d.account, tombstoneBytes*made)
 	}
-	return keep(tx, bytes)
+	return gone, nil
 }
 
-// removed is what a deletion found on this node.
-type removed struct {
+// purgedBytes is what a deletion found on this node.
+type purgedBytes struct {
 	renditions int
 	uploads    int // bodies being received that were stopped
 }
 
-// purgeRenditions removes the bytes of deleted rows from this node, and the rows from its caches, after
-// their transaction has committed. The background jobs retry what fails.
-func (s *Service) purgeRenditions(ctx context.Context, gone []deletedRow) (r removed) {
-	s.resolved.forget()
-	s.scrubber.due.Store(true)
+// purge deletes the bytes of deleted rows: originals, and what this node has of them. The background
+// jobs retry what fails.
+func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) {
 	cache := s.renditionsHere()
 	var blobs []tombstone
 	for _, d := range gone {
@@ -145,7 +167,7 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 		return nil
 	}
 	tried := sqldb.Micros(s.Now())
-	noting := s.tidy(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
+	noting := s.changeInReserve(context.WithoutCancel(ctx), func(tx *Change) error {
 		for i, t := range all {
 			_, err := tx.Exec(`UPDATE tombstones SET tried = ?2,
 				blob = CASE WHEN ?3 = 1 THEN NULL ELSE blob END WHERE key = ?1`,
@@ -189,7 +211,7 @@ func (s *Service) retryBlobDeletions(ctx context.Context) error {
 func (s *Service) forgetDeletions(ctx context.Context) error {
 	before := sqldb.Micros(s.Now().Add(-deletionsKept))
 	// An erasure that its client left half-way has ended: what it deleted is scrubbed with the rest.
-	_, err := s.tidyOne(ctx, `UPDATE erasures SET ended = ?2 WHERE ended IS NULL AND mark < ?1`,
+	_, err := s.execInReserve(ctx, `UPDATE erasures SET ended = ?2 WHERE ended IS NULL AND mark < ?1`,
 		before, sqldb.Micros(s.Now()))
 	if err == nil {
 		err = s.forgetRows(ctx, tombstoneBytes, `tombstones WHERE key IN (SELECT key FROM tombstones
@@ -211,7 +233,7 @@ func (s *Service) forgetRows(ctx context.Context, each int64, which string, befo
 	const some = 1000
 	for {
 		gone := 0
-		err := s.tidy(ctx, func(tx *sqldb.Tx) error {
+		err := s.changeInReserve(ctx, func(tx *Change) error {
 			rows, err := tx.Query(`DELETE FROM `+which+` RETURNING COALESCE(account, '')`, before, some)
 			if err != nil {
 				return err
@@ -221,12 +243,12 @@ func (s *Service) forgetRows(ctx context.Context, each int64, which string, befo
 				return err
 			}
 			gone = len(accounts)
-			freed := map[string]int64{}
 			for _, account := range accounts {
-				freed[account] -= each
+				if account != "" { // else an older release wrote the row, and did not count it
+					tx.Keep(account, -each)
+				}
 			}
-			delete(freed, "") // an older release wrote it, and did not count it
-			return keep(tx, freed)
+			return nil
 		})
 		if err != nil || gone < some {
 			return err

@@ -1,7 +1,6 @@
 package images
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 )
 
 // diskSpace returns the free and the whole bytes of the file system that holds dir.
@@ -105,32 +103,6 @@ func (s *Service) WantRoom() error {
 		s.Log.Info("there is room on the disk again")
 	}
 	return err
-}
-
-// tidy is DB.RetryTx for what must be possible on a full disk: it gives up renditions, and then the
-// ballast, and tries once more.
-func (s *Service) tidy(ctx context.Context, fn func(*sqldb.Tx) error) error {
-	err := s.DB.RetryTx(ctx, fn)
-	if !sqldb.IsFull(err) || s.Dir == "" {
-		return err
-	}
-	gave, giving := s.giveWay()
-	if giving != nil {
-		return errors.Join(err, giving)
-	}
-	if !gave {
-		return err
-	}
-	return s.DB.RetryTx(ctx, fn)
-}
-
-// tidyOne is tidy for one statement, and returns the rows it changed.
-func (s *Service) tidyOne(ctx context.Context, query string, args ...any) (changed int64, err error) {
-	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
-		changed, err = tx.Exec(query, args...)
-		return err
-	})
-	return changed, err
 }
 
 // giveWay makes some room on a disk whose reserve is touched. It reports whether there is some.

@@ -107,7 +107,7 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 // insertDraft replaces a draft of the same id whose ticket is dead, and no other. With a ticket it is
 // an open draft, which the caller pays for. Without one nobody but the transaction can claim it,
 // and the image that it becomes is paid for.
-func (s *Service) insertDraft(tx *sqldb.Tx, img Image, ticket string) error {
+func (s *Service) insertDraft(tx *Change, img Image, ticket string) error {
 	if img.Custom {
 		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
 			AND (expires < ?3 OR refusals >= ?4)`,

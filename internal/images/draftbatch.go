@@ -49,7 +49,7 @@ func (s *Service) commitDraft(ctx context.Context, d *pendingDraft) error {
 		return errs.AtCapacity("The database takes too long to write", err)
 	}
 	if errors.Is(err, errRetryAlone) {
-		err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return s.insertPaid(tx, d) })
+		err = s.change(ctx, func(tx *Change) error { return s.insertPaid(tx, d) })
 	}
 	return err
 }
@@ -68,8 +68,11 @@ func (d *pendingDraft) result(err error) error {
 
 // commitDrafts writes the drafts of a batch in one transaction.
 func (s *Service) commitDrafts(ctx context.Context, next func() []*pendingDraft) error {
-	return s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		drafts := next() // with those that came while the transaction waited for its connection
+	var drafts []*pendingDraft
+	return s.change(ctx, func(tx *Change) error {
+		if drafts == nil { // else the transaction is retried
+			drafts = next() // with those that came while the transaction waited for its connection
+		}
 		if len(drafts) == 1 {
 			return s.insertPaid(tx, drafts[0])
 		}
@@ -81,24 +84,23 @@ func (s *Service) commitDrafts(ctx context.Context, next func() []*pendingDraft)
 }
 
 // insertPaid inserts one draft and charges its account.
-func (s *Service) insertPaid(tx *sqldb.Tx, d *pendingDraft) error {
+func (s *Service) insertPaid(tx *Change, d *pendingDraft) error {
 	if err := s.insertDraft(tx, d.img, d.ticket); err != nil {
 		return err
 	}
-	if err := s.pay(tx, d.img.Account, s.chargeOfDrafts(1)); err != nil {
-		return err
-	}
-	return checkURLs(tx, d.img.Account, d.img.ID)
+	tx.Charge(d.img.Account, s.chargeOfDrafts(1))
+	tx.Check(func() error { return checkURLs(tx, d.img.Account, d.img.ID) })
+	return nil
 }
 
 // chargeOfDrafts is what so many new drafts take of their account.
-func (s *Service) chargeOfDrafts(n int) charge {
-	return charge{drafts: int64(n), bytes: int64(n) * s.MaxUploadBytes, mints: int64(n), kept: 1}
+func (s *Service) chargeOfDrafts(n int) Charge {
+	return Charge{Drafts: int64(n), Bytes: int64(n) * s.MaxUploadBytes, UploadURLs: int64(n), KeptTimes: 1}
 }
 
 // insertBatch inserts drafts of one account, except those whose id is taken, and charges the account
 // for all of them. It sets err of each draft.
-func (s *Service) insertBatch(tx *sqldb.Tx, drafts []*pendingDraft) error {
+func (s *Service) insertBatch(tx *Change, drafts []*pendingDraft) error {
 	// By id, so that two nodes that insert the same ids do not deadlock.
 	slices.SortFunc(drafts, func(a, b *pendingDraft) int { return strings.Compare(a.img.ID, b.img.ID) })
 	inserted := map[string]bool{}
@@ -135,13 +137,9 @@ func (s *Service) insertBatch(tx *sqldb.Tx, drafts []*pendingDraft) error {
 		return nil
 	}
 	account := drafts[0].img.Account
-	if err := s.pay(tx, account, s.chargeOfDrafts(len(inserted))); err != nil {
-		return err
-	}
+	tx.Charge(account, s.chargeOfDrafts(len(inserted)))
 	for _, d := range drafts {
-		if err := checkURLs(tx, account, d.img.ID); err != nil {
-			return err
-		}
+		tx.Check(func() error { return checkURLs(tx, account, d.img.ID) })
 	}
 	return nil
 }

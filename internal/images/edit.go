@@ -43,7 +43,7 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		e.Meta = &compact
 	}
 	var img Image
-	err := s.DB.RetryTx(ctx, func(tx *sqldb.Tx) (err error) {
+	err := s.change(ctx, func(tx *Change) (err error) {
 		if e.Creator != nil && *e.Creator != nil {
 			// An erasure of that creator takes place before this, or sees what it wrote.
 			if err := lockCreator(tx, **e.Creator); err != nil {
@@ -53,14 +53,16 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		if img, err = editRow(tx, account, id, e); err != nil {
 			return err
 		}
-		told := Event{Type: ImageUpdated, Image: img}
+		updated := Event{Type: ImageUpdated, Image: img}
 		if img.ID != id {
-			told.PreviousID = id
+			updated.PreviousID = id
 		}
-		if err := s.record(tx, account, told); err != nil {
+		if err := s.record(tx, account, updated); err != nil {
 			return err
 		}
-		return s.pay(tx, account, charge{edits: 1, kept: 1})
+		s.invalidate(tx)
+		tx.Charge(account, Charge{Edits: 1, KeptTimes: 1})
+		return nil
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Image{}, s.whyNotEdited(ctx, account, id, e)
@@ -68,15 +70,13 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 	if err != nil {
 		return Image{}, fmt.Errorf("editing an image: %w", err)
 	}
-	s.resolved.forget()
-	s.outbox.nudge()
 	return img, nil
 }
 
 // editRow is one conditional statement, and the reading of what it made: sql.ErrNoRows when there
 // is no such image, or when it has a custom id and is to become private. Of two edits of one image
 // the second sees what the first left. If that has another id now, the second finds none.
-func editRow(tx *sqldb.Tx, account, id string, e Edit) (Image, error) {
+func editRow(tx *Change, account, id string, e Edit) (Image, error) {
 	var meta, creator, private any
 	if e.Meta != nil {
 		meta = sqldb.Nullable(*e.Meta)

@@ -115,7 +115,7 @@ func (s *Service) CountErasure(
 
 // orderErasure makes the erasure's row, or goes on with one that has not ended.
 func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQuery) error {
-	return s.tidy(ctx, func(tx *sqldb.Tx) error {
+	return s.changeInReserve(ctx, func(tx *Change) error {
 		if q.Creator != "" {
 			if err := lockCreator(tx, q.Creator); err != nil {
 				return err
@@ -137,10 +137,10 @@ func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQue
 // payErasure counts an order for the account: LimitReached, AccountSuspended. An operator's counts
 // for no rate. Orders always work where there is something to erase. Those that find nothing may
 // not fill the disk.
-func (s *Service) payErasure(tx *sqldb.Tx, account string, q ErasureQuery, ordered bool) error {
-	var c charge
+func (s *Service) payErasure(tx *Change, account string, q ErasureQuery, ordered bool) error {
+	var c Charge
 	if s.spool != nil {
-		c.edits = 1
+		c.Edits = 1
 	}
 	if !ordered {
 		condition, value := q.where()
@@ -152,17 +152,17 @@ func (s *Service) payErasure(tx *sqldb.Tx, account string, q ErasureQuery, order
 			return err
 		}
 		if there == 0 && s.spool != nil {
-			c.kept = keptAtDeletion
+			c.KeptTimes = keptAtDeletion
 		}
 	}
-	if c != (charge{}) {
-		return s.pay(tx, account, c)
+	if c != (Charge{}) {
+		tx.Charge(account, c)
 	}
-	return lockAccounts(tx, []string{account})
+	return tx.LockExisting(account)
 }
 
 // insertErasure inserts the erasure's row, or renews it when it has ended. The account is held.
-func (s *Service) insertErasure(tx *sqldb.Tx, account string, q ErasureQuery) error {
+func (s *Service) insertErasure(tx *Change, account string, q ErasureQuery) error {
 	var there int64
 	err := tx.QueryRow(`SELECT count(*) FROM erasures WHERE account = ?1 AND subject = ?2`,
 		account, q.subject()).Scan(&there)
@@ -184,32 +184,31 @@ func (s *Service) insertErasure(tx *sqldb.Tx, account string, q ErasureQuery) er
 	if err != nil {
 		return err
 	}
-	return keep(tx, map[string]int64{account: erasureBytes * (1 - there)})
+	tx.Keep(account, erasureBytes*(1-there))
+	return nil
 }
 
 // eraseSome takes out some rows and what hangs on them, and returns how many. When there are none
 // it notes the end.
 func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery) (int, error) {
 	var gone []deletedRow
+	var purged *purgedBytes
 	var events int
 	var key string
 	condition, value := q.where()
-	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
+	err := s.changeInReserve(ctx, func(tx *Change) error {
 		// The row is locked first, so that two calls for one creator take turns.
 		err := tx.QueryRow(`UPDATE erasures SET mark = mark WHERE account = ?1 AND subject = ?2
 			RETURNING key`, account, q.subject()).Scan(&key)
 		if err != nil {
 			return err
 		}
-		gone, err = deleteRows(tx, condition+` AND key IN (SELECT key FROM images WHERE `+condition+
-			` LIMIT `+strconv.Itoa(erasureStep)+`)`, account, value)
+		gone, purged, err = s.deleteImages(tx, key, condition+` AND key IN (SELECT key FROM images
+			WHERE `+condition+` LIMIT `+strconv.Itoa(erasureStep)+`)`, account, value)
 		if err != nil {
 			return err
 		}
-		if err := lockAccounts(tx, []string{account}); err != nil {
-			return err
-		}
-		if err := s.bury(tx, key, gone); err != nil {
+		if err := tx.LockExisting(account); err != nil {
 			return err
 		}
 		if events, err = eraseEvents(tx, account, q, gone); err != nil {
@@ -223,16 +222,14 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 	if err != nil || len(gone)+events == 0 {
 		return 0, err
 	}
-	s.outbox.nudge()
-	r := s.purgeRenditions(ctx, gone)
-	_, err = s.tidyOne(ctx, `UPDATE erasures SET renditions = renditions + ?2,
-		uploads = uploads + ?3 WHERE key = ?1`, key, r.renditions, r.uploads)
+	_, err = s.execInReserve(ctx, `UPDATE erasures SET renditions = renditions + ?2,
+		uploads = uploads + ?3 WHERE key = ?1`, key, purged.renditions, purged.uploads)
 	return len(gone) + events, err
 }
 
 // countErased adds deleted rows to the receipt, or the end when nothing is left.
 func (s *Service) countErased(
-	tx *sqldb.Tx, account string, q ErasureQuery, gone []deletedRow, events int,
+	tx *Change, account string, q ErasureQuery, gone []deletedRow, events int,
 ) error {
 	if len(gone)+events == 0 {
 		_, err := tx.Exec(`UPDATE erasures SET ended = ?3 WHERE account = ?1 AND subject = ?2`,
@@ -322,7 +319,7 @@ const creatorFences = 16
 
 // lockCreator locks the fence of a creator until the transaction ends. What comes after it sees all
 // that was committed by those who passed before.
-func lockCreator(tx *sqldb.Tx, creator string) error {
+func lockCreator(tx *Change, creator string) error {
 	slot := 0
 	for _, c := range []byte(creatorSubject(creator)[:8]) {
 		slot = (slot*31 + int(c)) % creatorFences
@@ -340,7 +337,7 @@ func lockCreator(tx *sqldb.Tx, creator string) error {
 // checkNotErased refuses an image whose creator was erased since its upload began. It must be the
 // first statement of the transaction that inserts the image. Drafts need none of it: an erasure
 // deletes the row, and there is nothing left to be claimed.
-func checkNotErased(tx *sqldb.Tx, img Image, began time.Time) error {
+func checkNotErased(tx *Change, img Image, began time.Time) error {
 	if img.Creator == nil {
 		return nil
 	}

@@ -151,7 +151,7 @@ type subscriber struct {
 }
 
 // subscribers returns the subscribed webhooks of an account.
-func subscribers(tx *sqldb.Tx, account string) ([]subscriber, error) {
+func subscribers(tx *Change, account string) ([]subscriber, error) {
 	rows, err := tx.Query(`SELECT w.id, w.events, COALESCE(p.id, ''), COALESCE(p.name, '')
 		FROM webhooks w
 		LEFT JOIN notification_targets t ON t.webhook = w.id
@@ -172,8 +172,8 @@ func subscribers(tx *sqldb.Tx, account string) ([]subscriber, error) {
 }
 
 // record inserts events of one account, and one outbox row for each subscribed webhook, in the
-// transaction that makes them happen. Call outbox.nudge after the commit.
-func (s *Service) record(tx *sqldb.Tx, account string, events ...Event) error {
+// transaction that makes them happen. After its commit the notifier wakes.
+func (s *Service) record(tx *Change, account string, events ...Event) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -205,13 +205,15 @@ func (s *Service) record(tx *sqldb.Tx, account string, events ...Event) error {
 		}
 		bytes += written
 	}
-	return keep(tx, map[string]int64{account: bytes})
+	tx.Keep(account, bytes)
+	s.wakeNotifier(tx)
+	return nil
 }
 
 func newEventID() string { return "evt_" + newKey() }
 
 // variantNames returns the names of the account's variants, in the order of every answer.
-func variantNames(tx *sqldb.Tx, account string) ([]string, error) {
+func variantNames(tx *Change, account string) ([]string, error) {
 	rows, err := tx.Query(`SELECT id FROM variants WHERE account = ?1`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the names of variants: %w", err)
@@ -222,7 +224,7 @@ func variantNames(tx *sqldb.Tx, account string) ([]string, error) {
 }
 
 // insertEvent writes an event with its deliveries, and returns how many bytes they take.
-func insertEvent(tx *sqldb.Tx, e Event, to []subscriber) (bytes int64, err error) {
+func insertEvent(tx *Change, e Event, to []subscriber) (bytes int64, err error) {
 	text, err := json.Marshal(e.facts())
 	if err != nil {
 		return 0, err
@@ -313,7 +315,7 @@ func unreleased(gone []deletedRow) (drafts []Image) {
 }
 
 // recordByAccount records events of several accounts.
-func (s *Service) recordByAccount(tx *sqldb.Tx, events []Event) error {
+func (s *Service) recordByAccount(tx *Change, events []Event) error {
 	of := map[string][]Event{}
 	var accounts []string
 	for _, e := range events {
@@ -333,7 +335,7 @@ func (s *Service) recordByAccount(tx *sqldb.Tx, events []Event) error {
 // eraseEvents deletes some events about what is erased, at most erasureStep, and returns how many:
 // of images that are being deleted, and of those that were deleted before. The account is held.
 func eraseEvents(
-	tx *sqldb.Tx, account string, q ErasureQuery, gone []deletedRow,
+	tx *Change, account string, q ErasureQuery, gone []deletedRow,
 ) (erased int, err error) {
 	for _, d := range gone {
 		if _, err := deleteEvents(tx, `image = ?1`, d.key); err != nil {

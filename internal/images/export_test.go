@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"calotype/internal/imagefile"
-	"calotype/internal/sqldb"
 )
 
 // DeleteExpiredDrafts lets tests run the job by itself.
@@ -37,7 +36,7 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 	}
 	u := &Upload{s: s, began: s.Now(), draft: draft}
 	img := u.claimed(&Original{Blob: blobKey(s.Now())}, "picture.jpg")
-	return img, s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	return img, s.change(ctx, func(tx *Change) error {
 		if err := s.insertDraft(tx, draft, ""); err != nil {
 			return err
 		}
@@ -48,7 +47,8 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 		if err != nil {
 			return err
 		}
-		return s.pay(tx, account, c)
+		tx.Charge(account, c)
+		return nil
 	})
 }
 
@@ -60,7 +60,7 @@ func (s *Service) FinishDraft(ctx context.Context, draft Image) (Image, error) {
 
 // SetMeta replaces the metadata of an image.
 func (s *Service) SetMeta(ctx context.Context, key, meta string) error {
-	return s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	return s.change(ctx, func(tx *Change) error {
 		if _, err := tx.Exec(`UPDATE images SET meta = ?2 WHERE key = ?1`, key, meta); err != nil {
 			return err
 		}

@@ -63,41 +63,21 @@ func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 // DeleteImage deletes an image or draft, whose ticket dies with it: ImageNotFound when there is
 // none; LimitReached, AccountSuspended. The row goes first; bytes that could not be removed are left to a periodic job.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
-	gone, err := s.deleteRow(ctx, account, id, true)
-	if errors.Is(err, sql.ErrNoRows) {
-		return errs.Errorf(errs.ImageNotFound, "Image not found")
-	}
-	if err != nil {
-		return fmt.Errorf("deleting an image: %w", err)
-	}
-	s.purgeRenditions(ctx, []deletedRow{gone})
-	s.outbox.nudge()
-	return nil
-}
-
-// deleteRow deletes the row of an image or draft; sql.ErrNoRows when there is none. With tell, the
-// webhooks are told that are to be, and the deletion counts for the account's rate.
-func (s *Service) deleteRow(
-	ctx context.Context, account, id string, tell bool,
-) (gone deletedRow, err error) {
-	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
-		rows, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2`, account, hashHex(id))
-		if err == nil && len(rows) == 0 {
-			err = sql.ErrNoRows
+	err := s.changeInReserve(ctx, func(tx *Change) error {
+		gone, _, err := s.deleteImages(tx, "", `account = ?1 AND id_sha256 = ?2`, account, hashHex(id))
+		if err == nil && len(gone) == 0 {
+			err = errs.Errorf(errs.ImageNotFound, "Image not found")
 		}
 		if err != nil {
 			return err
 		}
-		gone = rows[0]
-		if err := s.bury(tx, "", rows); err != nil || !tell {
-			return err
-		}
-		if err := s.record(tx, account, deletions(rows, false)...); err != nil {
-			return err
-		}
-		return s.pay(tx, account, charge{edits: 1})
+		tx.Charge(account, Charge{Edits: 1})
+		return s.record(tx, account, deletions(gone, false)...)
 	})
-	return gone, err
+	if err != nil {
+		return fmt.Errorf("deleting an image: %w", err)
+	}
+	return nil
 }
 
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,

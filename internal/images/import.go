@@ -117,7 +117,7 @@ func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
 	}
 	img := u.claimed(original, i.Filename)
 	img.Uploaded = i.Uploaded
-	err = u.s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return u.insertClaimed(tx, img) })
+	err = u.s.change(ctx, func(tx *Change) error { return u.insertClaimed(tx, img) })
 	return u.settle(ctx, img, original, err)
 }
 
@@ -128,7 +128,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 	if err != nil {
 		return err
 	}
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err = s.change(ctx, func(tx *Change) error {
 		if i.Creator != nil {
 			if err := lockCreator(tx, *i.Creator); err != nil {
 				return err
@@ -146,6 +146,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 		if err != nil {
 			return err
 		}
+		s.invalidate(tx)
 		return replaceMeta(tx, key)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -154,7 +155,6 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 	if err != nil {
 		return fmt.Errorf("updating an imported image: %w", err)
 	}
-	s.resolved.forget()
 	return nil
 }
 

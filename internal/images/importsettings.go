@@ -26,21 +26,21 @@ func (s *Service) ImportSigningKey(
 		return false, "", errs.Errorf(errs.Invalid, "a signing key has a name of 1 to 20 letters, digits, "+
 			"dashes and underscores, and a value of 1 to %d bytes of text", maxKeyBytes)
 	}
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+	err = s.change(ctx, func(tx *Change) (err error) {
+		s.invalidate(tx)
 		made, renamed, err = s.importSigningKey(tx, account, k)
 		return err
 	})
 	if err != nil {
 		return false, "", fmt.Errorf("importing a signing key: %w", err)
 	}
-	s.resolved.forget()
 	return made, renamed, nil
 }
 
 func (s *Service) importSigningKey(
-	tx *sqldb.Tx, account string, k SigningKey,
+	tx *Change, account string, k SigningKey,
 ) (made bool, renamed string, err error) {
-	if err := lockAccount(tx, account); err != nil {
+	if err := tx.Lock(account); err != nil {
 		return false, "", err
 	}
 	rows, err := tx.Query(`SELECT name, value FROM signing_keys WHERE account = ?1`, account)

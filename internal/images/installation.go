@@ -52,7 +52,7 @@ func (s *Service) checkInstallation(ctx context.Context, mayMark bool) error {
 	if found != id {
 		return notOurs(found, id)
 	}
-	_, err = s.DB.Exec(ctx, `UPDATE installation SET marked = 1 WHERE marked = 0`)
+	_, err = s.exec(ctx, `UPDATE installation SET marked = 1 WHERE marked = 0`)
 	return err
 }
 

@@ -86,29 +86,6 @@ func (s *Service) runLane(ctx context.Context, jobs []job, slow bool, every time
 	}
 }
 
-// deleteExpiredDrafts deletes drafts that expired a day ago, some at a time: other writers wait.
-func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
-	if err := s.releaseExpiredDrafts(ctx); err != nil {
-		return err
-	}
-	const some = 1000
-	for {
-		var gone []deletedRow
-		err := s.DB.RetryTx(ctx, func(tx *sqldb.Tx) (err error) {
-			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
-				WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
-				sqldb.Micros(s.Now().Add(-draftAfterlife)), some)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("deleting expired drafts: %w", err)
-		}
-		if len(gone) < some {
-			return nil
-		}
-	}
-}
-
 // The sweep's guard: more orphans than these look like a mistake of ours, not like crashes.
 const (
 	sweepMaxOrphans = 1000

@@ -14,7 +14,7 @@ import (
 
 // Kept rows are what an account makes the server keep besides its images: events, deliveries,
 // attempts, tombstones and erasures. kept_bytes in the account's row says how many bytes they take.
-// Each transaction that inserts or deletes some of them changes it by keep.
+// Each transaction that inserts or deletes some of them calls Change.Keep.
 //
 // Over its limit an account makes no drafts, edits, replays, webhooks or streams. Uploads by
 // one-time URL are never refused for it: an open draft counts as the event of its upload, see
@@ -77,33 +77,6 @@ func (s *Service) mayKeep(ctx context.Context, account string) error {
 	return nil
 }
 
-// keep notes that accounts make the server keep more bytes, or fewer, in the order of their ids.
-func keep(tx *sqldb.Tx, bytes map[string]int64) error {
-	for _, account := range slices.Sorted(maps.Keys(bytes)) {
-		if bytes[account] == 0 {
-			continue
-		}
-		_, err := tx.Exec(`UPDATE accounts SET kept_bytes = kept_bytes + CAST(?2 AS BIGINT)
-			WHERE id = ?1`, account, bytes[account])
-		if err != nil {
-			return fmt.Errorf("counting what is kept for an account: %w", err)
-		}
-	}
-	return nil
-}
-
-// lockAccounts holds those of the accounts that are there, in the order of their ids. Who deletes
-// events, deliveries or attempts holds their account first, so that no two wait for each other.
-func lockAccounts(tx *sqldb.Tx, accounts []string) error {
-	slices.Sort(accounts)
-	for _, account := range slices.Compact(accounts) {
-		if err := lockAccount(tx, account); err != nil && !errors.Is(err, errNoAccount) {
-			return fmt.Errorf("holding an account: %w", err)
-		}
-	}
-	return nil
-}
-
 // keptBy sums what the rows of an account, ?1, take.
 const keptBy = `(SELECT COALESCE(SUM(` + eventCost + `), 0) FROM events WHERE account = ?1)
 	+ (SELECT 768 * count(*) FROM deliveries WHERE account = ?1)
@@ -147,7 +120,7 @@ func (s *Service) recountKeptBy(ctx context.Context, account string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.DB.Exec(ctx, `UPDATE accounts SET kept_bytes = kept_bytes + CAST(?2 AS BIGINT),
+	_, err = s.exec(ctx, `UPDATE accounts SET kept_bytes = kept_bytes + CAST(?2 AS BIGINT),
 		kept_counted = ?3 WHERE id = ?1 AND kept_counted = ?4`,
 		account, lacking, sqldb.Micros(s.Now()), counted)
 	return err
@@ -207,9 +180,9 @@ func (s *Service) trimKeptBy(ctx context.Context, account string, excess int64) 
 func (s *Service) trimEnded(
 	ctx context.Context, account string, most int64,
 ) (freed int64, err error) {
-	err = s.tidy(ctx, func(tx *sqldb.Tx) error {
+	err = s.changeInReserve(ctx, func(tx *Change) error {
 		freed = 0
-		if err := lockAccounts(tx, []string{account}); err != nil {
+		if err := tx.LockExisting(account); err != nil {
 			return err
 		}
 		gone, err := deleteEvents(tx, `id IN (SELECT event FROM (SELECT created, event
@@ -226,9 +199,9 @@ func (s *Service) trimEnded(
 func (s *Service) trimAttempts(
 	ctx context.Context, account string, most int64,
 ) (freed int64, err error) {
-	err = s.tidy(ctx, func(tx *sqldb.Tx) (err error) {
+	err = s.changeInReserve(ctx, func(tx *Change) (err error) {
 		freed = 0
-		if err := lockAccounts(tx, []string{account}); err != nil {
+		if err := tx.LockExisting(account); err != nil {
 			return err
 		}
 		freed, err = deleteAttempts(tx, `(event, webhook, attempt) IN (SELECT event, webhook, attempt
@@ -238,7 +211,8 @@ func (s *Service) trimAttempts(
 		if err != nil {
 			return err
 		}
-		return keep(tx, map[string]int64{account: -freed})
+		tx.Keep(account, -freed)
+		return nil
 	})
 	return freed, err
 }
@@ -250,9 +224,8 @@ type deletedEvents struct {
 	bytes  int64
 }
 
-// deleteEvents deletes events with all that hangs on them, and credits their accounts, which are
-// held.
-func deleteEvents(tx *sqldb.Tx, where string, args ...any) (gone deletedEvents, err error) {
+// deleteEvents deletes events with their deliveries and attempts. Their accounts must be locked.
+func deleteEvents(tx *Change, where string, args ...any) (gone deletedEvents, err error) {
 	rows, err := tx.Query(`DELETE FROM events WHERE `+where+`
 		RETURNING id, account, `+eventCost, args...)
 	if err != nil {
@@ -285,11 +258,14 @@ func deleteEvents(tx *sqldb.Tx, where string, args ...any) (gone deletedEvents, 
 		gone.bytes -= bytes
 	}
 	gone.events = len(ids)
-	return gone, keep(tx, freed)
+	for account, bytes := range freed {
+		tx.Keep(account, bytes)
+	}
+	return gone, nil
 }
 
 // deleteAttempts deletes attempts and returns how many bytes they took, which is not yet credited.
-func deleteAttempts(tx *sqldb.Tx, where string, args ...any) (freed int64, err error) {
+func deleteAttempts(tx *Change, where string, args ...any) (freed int64, err error) {
 	rows, err := tx.Query(`DELETE FROM delivery_attempts WHERE `+where+` RETURNING `+attemptCost,
 		args...)
 	if err == nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 )
 
 // An image is told with a URL for each variant, and each URL holds its id and the variant's name.
@@ -32,7 +31,7 @@ func longIDBytes(id string) int {
 // checkURLs refuses an image, whose row was just written, when its URLs pass the bound: InvalidID. The
 // transaction must hold the account: then each sees what the other has written, of this and of a
 // transaction that adds a variant.
-func checkURLs(tx *sqldb.Tx, account, id string) error {
+func checkURLs(tx *Change, account, id string) error {
 	long := longIDBytes(id)
 	if long == 0 {
 		return nil
@@ -60,7 +59,7 @@ const urlsWithinBound = `(SELECT COALESCE(MAX(long_id), 0) FROM images
 
 // tooLongFor says which image's URLs another variant would bring over the bound; nil when there is
 // none with a long id.
-func tooLongFor(tx *sqldb.Tx, account string) error {
+func tooLongFor(tx *Change, account string) error {
 	var id string
 	err := tx.QueryRow(`SELECT id FROM images WHERE account = ?1 AND long_id > 0
 		ORDER BY long_id DESC LIMIT 1`, account).Scan(&id)

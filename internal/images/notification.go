@@ -51,8 +51,8 @@ func (s *Service) CreateNotificationPolicy(
 	if err := s.WantRoom(); err != nil {
 		return NotificationPolicy{}, err
 	}
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := lockAccount(tx, account); err != nil {
+	err := s.change(ctx, func(tx *Change) error {
+		if err := tx.Lock(account); err != nil {
 			return err
 		}
 		return p.insert(tx)
@@ -64,7 +64,7 @@ func (s *Service) CreateNotificationPolicy(
 }
 
 // insert inserts a policy, up to the limit: LimitReached. The account must be held.
-func (p *NotificationPolicy) insert(tx *sqldb.Tx) error {
+func (p *NotificationPolicy) insert(tx *Change) error {
 	made, err := tx.Exec(`INSERT INTO notification_policies (id, account, name, description,
 		enabled, alert_interval, created, modified)
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
@@ -108,7 +108,7 @@ func (p *NotificationPolicy) change(c PolicyChange) error {
 }
 
 // writeTargets replaces the webhooks that the policy tells. The account must be held.
-func (p *NotificationPolicy) writeTargets(tx *sqldb.Tx) error {
+func (p *NotificationPolicy) writeTargets(tx *Change) error {
 	_, err := tx.Exec(`DELETE FROM notification_targets WHERE policy = ?1`, p.ID)
 	if err != nil {
 		return err
@@ -144,8 +144,8 @@ func (s *Service) ChangeNotificationPolicy(
 	if !plainText(id) {
 		return p, errNoPolicy
 	}
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := lockAccount(tx, account); err != nil {
+	err = s.change(ctx, func(tx *Change) error {
+		if err := tx.Lock(account); err != nil {
 			return err
 		}
 		p, err = scanPolicy(tx.QueryRow(selectPolicy+` WHERE account = ?1 AND id = ?2`, account, id))
@@ -184,7 +184,7 @@ func (s *Service) ChangeNotificationPolicy(
 	return p, nil
 }
 
-func policyTargets(tx *sqldb.Tx, policy string) ([]string, error) {
+func policyTargets(tx *Change, policy string) ([]string, error) {
 	rows, err := tx.Query(`SELECT webhook FROM notification_targets WHERE policy = ?1
 		ORDER BY webhook`, policy)
 	if err != nil {
@@ -199,8 +199,8 @@ func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id stri
 	if !plainText(id) {
 		return errNoPolicy
 	}
-	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
-		if err := lockAccount(tx, account); err != nil {
+	err := s.changeInReserve(ctx, func(tx *Change) error {
+		if err := tx.Lock(account); err != nil {
 			return err
 		}
 		gone, err := tx.Exec(`DELETE FROM notification_policies WHERE account = ?1 AND id = ?2`,

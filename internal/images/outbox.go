@@ -89,6 +89,9 @@ func retryDelay(stream bool, failures int) (time.Duration, bool) {
 // outbox wakes who sends, when this node has written something to send.
 type outbox struct{ wake chan struct{} }
 
+// wakeNotifier wakes the notifier after the commit.
+func (s *Service) wakeNotifier(tx *Change) { tx.OnceAfterCommit("notifier", s.outbox.nudge) }
+
 // nudge says that there may be something due. It never waits.
 func (o outbox) nudge() {
 	select {
@@ -156,7 +159,7 @@ func (s *Service) ClaimDeliveries(
 ) ([]Delivery, error) {
 	var claimed []Delivery
 	now := s.Now()
-	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
+	err := s.changeInReserve(ctx, func(tx *Change) error {
 		rows, err := tx.Query(claimSome,
 			webhook, sqldb.Micros(now), sqldb.Micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
 		if err != nil {
@@ -184,7 +187,7 @@ func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) err
 	claimed = slices.SortedFunc(slices.Values(claimed), func(a, b Delivery) int {
 		return strings.Compare(a.Event.ID, b.Event.ID)
 	})
-	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
+	err := s.changeInReserve(ctx, func(tx *Change) error {
 		for _, d := range claimed {
 			_, err := tx.Exec(`UPDATE deliveries SET due = ?4 WHERE event = ?1 AND webhook = ?2
 				AND attempt = ?3 AND outcome = 'pending'`, d.Event.ID, d.Webhook.ID, d.Attempt, now)
@@ -313,7 +316,7 @@ func (s *Service) forgetEvents(ctx context.Context) error {
 	before := sqldb.Micros(s.Now().Add(-s.EventRetention))
 	for {
 		var gone deletedEvents
-		err := s.tidy(ctx, func(tx *sqldb.Tx) error {
+		err := s.changeInReserve(ctx, func(tx *Change) error {
 			rows, err := tx.Query(`SELECT account FROM events WHERE created < ?1
 				ORDER BY created LIMIT ?2`, before, some)
 			if err != nil {
@@ -323,7 +326,7 @@ func (s *Service) forgetEvents(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("looking for old events: %w", err)
 			}
-			if err := lockAccounts(tx, accounts); err != nil {
+			if err := tx.LockExisting(accounts...); err != nil {
 				return err
 			}
 			gone, err = deleteEvents(tx, `id IN (SELECT id FROM events WHERE created < ?1

@@ -97,7 +97,8 @@ func (s *Service) replay(
 		var changed int64
 		var last *place
 		page := min(replayPage, most-replayed)
-		err := s.DB.RetryTx(ctx, func(tx *sqldb.Tx) (err error) {
+		err := s.change(ctx, func(tx *Change) (err error) {
+			s.wakeNotifier(tx)
 			changed, last, err = replaySome(tx, which, page)
 			return err
 		})
@@ -116,7 +117,6 @@ func (s *Service) replay(
 			break
 		}
 	}
-	s.outbox.nudge()
 	return replayed, more, ctx.Err()
 }
 
@@ -171,7 +171,7 @@ func (s *Service) isLeft(ctx context.Context, w replayWhere) (bool, error) {
 
 // replaySome replays so many deliveries at most, and returns the last one; nil when there are no
 // more.
-func replaySome(tx *sqldb.Tx, w replayWhere, most int) (changed int64, last *place, err error) {
+func replaySome(tx *Change, w replayWhere, most int) (changed int64, last *place, err error) {
 	which, args := w.sql()
 	rows, err := tx.Query(`SELECT created, event, webhook FROM deliveries WHERE `+which+
 		` ORDER BY created, event, webhook LIMIT `+fmt.Sprint(most), args...)

@@ -1,11 +1,12 @@
 package images
 
 import (
-	"calotype/internal/errs"
 	"context"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"calotype/internal/errs"
 )
 
 // Resolved is all that a delivery needs to know, at most one second old.
@@ -104,7 +105,11 @@ type resolvedAt struct {
 	began      time.Time
 }
 
-// forget is called after COMMIT, before the answer.
+// invalidate makes deliveries resolve their URLs again after the commit, before the answer: what the
+// transaction changes may show there.
+func (s *Service) invalidate(tx *Change) { tx.OnceAfterCommit("resolved", s.resolved.forget) }
+
+// forget invalidates all entries.
 func (c *resolveCache) forget() { c.generation.Add(1) }
 
 func (c *resolveCache) get(key resolveKey) (Resolved, bool) {

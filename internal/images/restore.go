@@ -141,7 +141,7 @@ func (s *Service) restoreTo(
 			if !o.DropDamaged {
 				return nil // to name all of them
 			}
-			_, err = s.deleteRow(ctx, original.account, original.id, false)
+			err = s.dropImage(ctx, original)
 		case err == nil:
 			report.Images++
 			report.Bytes += original.size

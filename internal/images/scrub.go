@@ -1,12 +1,13 @@
 package images
 
 import (
-	"calotype/internal/sqldb"
 	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"calotype/internal/sqldb"
 )
 
 // Scrubbing rids the database's files of what was deleted. Of plain deletions the write-ahead log is
@@ -35,6 +36,11 @@ type scrubber struct {
 	speed  int64      // of the last rebuild, in bytes a second; 0: there was none
 	notTil time.Time  // when a rebuild may be tried again
 	warned time.Time
+}
+
+// scrubAfter has the database scrubbed after the commit, which deletes something.
+func (s *Service) scrubAfter(tx *Change) {
+	tx.OnceAfterCommit("scrub", func() { s.scrubber.due.Store(true) })
 }
 
 // RebuildDue returns the first time of day after a moment at which the database may be rebuilt for
@@ -178,7 +184,7 @@ func (s *Service) scrubAll(ctx context.Context, rebuild bool, size int64) error 
 		return err
 	}
 	if rebuild {
-		_, err = s.tidyOne(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, sqldb.Micros(began))
+		_, err = s.execInReserve(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, sqldb.Micros(began))
 	}
 	return err
 }

@@ -44,10 +44,11 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 	if err := s.WantRoom(); err != nil {
 		return err
 	}
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := lockAccount(tx, account); err != nil {
+	err := s.change(ctx, func(tx *Change) error {
+		if err := tx.Lock(account); err != nil {
 			return err
 		}
+		s.invalidate(tx)
 		made, err := s.insertKeyBelow(tx, account, name, MaxSigningKeys)
 		if err != nil || made {
 			return err
@@ -68,7 +69,6 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 	if err != nil {
 		return fmt.Errorf("making a signing key: %w", err)
 	}
-	s.resolved.forget()
 	return nil
 }
 
@@ -78,10 +78,11 @@ func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) er
 	if !keyName.MatchString(name) {
 		return errNoKey
 	}
-	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
-		if err := lockAccount(tx, account); err != nil {
+	err := s.changeInReserve(ctx, func(tx *Change) error {
+		if err := tx.Lock(account); err != nil {
 			return err
 		}
+		s.invalidate(tx)
 		gone, err := tx.Exec(`DELETE FROM signing_keys WHERE account = ?1 AND name = ?2`,
 			account, name)
 		if err != nil {
@@ -95,12 +96,11 @@ func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) er
 	if err != nil {
 		return fmt.Errorf("deleting a signing key: %w", err)
 	}
-	s.resolved.forget()
 	return nil
 }
 
 // insertSigningKey adds a key to an account that has none.
-func (s *Service) insertSigningKey(tx *sqldb.Tx, account, name string) error {
+func (s *Service) insertSigningKey(tx *Change, account, name string) error {
 	_, err := s.insertKeyBelow(tx, account, name, 1)
 	return err
 }
@@ -108,7 +108,7 @@ func (s *Service) insertSigningKey(tx *sqldb.Tx, account, name string) error {
 // insertKeyBelow adds a key, unless its name is taken or the account, which must be held, has most
 // keys already.
 func (s *Service) insertKeyBelow(
-	tx *sqldb.Tx, account, name string, most int,
+	tx *Change, account, name string, most int,
 ) (made bool, err error) {
 	value := make([]byte, 24)
 	rand.Read(value)

@@ -67,7 +67,7 @@ const (
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 func (s *Service) replaceToken(
-	tx *sqldb.Tx, account, name string, scope Scope, secret string,
+	tx *Change, account, name string, scope Scope, secret string,
 ) error {
 	_, err := tx.Exec(`DELETE FROM tokens WHERE account = ?1 AND (name = ?2 AND sha256 <> ?3)`,
 		account, name, hashHex(secret))
@@ -91,7 +91,7 @@ func (s *Service) replaceToken(
 }
 
 // insertFirstToken makes the first token of an account that has none.
-func (s *Service) insertFirstToken(tx *sqldb.Tx, account, secret string) (made bool, err error) {
+func (s *Service) insertFirstToken(tx *Change, account, secret string) (made bool, err error) {
 	changed, err := tx.Exec(`INSERT INTO tokens (key, account, name, scope, sha256, created, batches)
 		SELECT ?1, CAST(?2 AS TEXT), ?3, ?4, ?5, CAST(?6 AS BIGINT), 0
 		WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE account = ?2)
@@ -124,7 +124,7 @@ func (s *Service) CreateToken(
 		expires = sqldb.Micros(now.Add(t.Life))
 	}
 	secret = "calo_" + rand.Text()
-	made, err := s.DB.Exec(ctx, insertToken,
+	made, err := s.exec(ctx, insertToken,
 		newKey(), account, t.Name, t.Scope, hashHex(secret), sqldb.Micros(now), expires)
 	if err != nil {
 		return "", fmt.Errorf("making a token: %w", err)
@@ -138,7 +138,7 @@ func (s *Service) CreateToken(
 // RevokeToken deletes a token by its name, and its batch tokens.
 func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
 	var gone int64
-	err := s.tidy(ctx, func(tx *sqldb.Tx) (err error) {
+	err := s.changeInReserve(ctx, func(tx *Change) (err error) {
 		// Those of a token that is gone are dead in any case: this only makes room.
 		_, err = tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (
 			SELECT key FROM tokens WHERE account = ?1 AND name = ?2)`, account, name)

@@ -308,7 +308,7 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	account, err := u.s.Account(ctx, u.draft.Account)
 	if err == nil {
 		// What counts is asked at the end; this and the next spare the work for what cannot succeed.
-		err = account.wouldRefuse(charge{images: 1, bytes: u.size, kept: keptAtDeletion})
+		err = account.wouldRefuse(Charge{Images: 1, Bytes: u.size, KeptTimes: keptAtDeletion})
 	}
 	if err == nil && d.Creator != nil {
 		query, args := erasedSince(u.draft, u.began)
@@ -323,13 +323,13 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	}
 	img := u.claimed(original, cleanFilename(filename))
 	began := time.Now()
-	err = u.s.DB.Tx(ctx, func(tx *sqldb.Tx) error { return u.insertClaimed(tx, img) })
+	err = u.s.change(ctx, func(tx *Change) error { return u.insertClaimed(tx, img) })
 	u.s.Timer.Since(render.Uploads, StageCommit, began)
 	return u.settle(ctx, img, original, err)
 }
 
 // insertClaimed inserts what u is for as an image at once.
-func (u *Upload) insertClaimed(tx *sqldb.Tx, img Image) error {
+func (u *Upload) insertClaimed(tx *Change, img Image) error {
 	if err := checkNotErased(tx, u.draft, u.began); err != nil {
 		return err
 	}
@@ -346,11 +346,10 @@ func (u *Upload) insertClaimed(tx *sqldb.Tx, img Image) error {
 	if err != nil {
 		return err
 	}
-	c.kept = keptAtDeletion
-	if err := u.s.pay(tx, img.Account, c); err != nil {
-		return err
-	}
-	return checkURLs(tx, img.Account, img.ID)
+	c.KeptTimes = keptAtDeletion
+	tx.Charge(img.Account, c)
+	tx.Check(func() error { return checkURLs(tx, img.Account, img.ID) })
+	return nil
 }
 
 // store examines the complete body and stores it as an original of no row yet.

@@ -1,16 +1,12 @@
 package images
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 )
 
 // Usage is what an account holds.
@@ -40,27 +36,25 @@ const defaultMaxDrafts = 100_000
 // that began in time and takes longer is charged anew.
 const releaseAfter = 10 * time.Minute
 
-// A charge is what an account is to hold more, or less.
-type charge struct {
-	images, bytes, drafts int64
-	mints, edits          int64 // only ever more
+// A Charge is a change of what an account uses.
+type Charge struct {
+	Images, Bytes, Drafts int64
+	UploadURLs, Edits     int64 // of this minute; never negative
 
-	// kept is how many times its limit the account may keep, 0 for whatever: what this transaction
-	// has added included, and the bytes that will come of it.
-	kept, coming int64
+	// KeptTimes is the number of times its limit that the account may keep, with what this
+	// transaction adds and the Coming bytes that will follow; 0 for no bound.
+	KeptTimes, Coming int64
 }
 
-// pay charges an account, or refuses: AccountSuspended, LimitReached. It is the last statement of
-// its transaction that writes, as the account's row is what all writers of an account wait for. Rows
-// of images come before it always, or two transactions could wait for each other.
-func (s *Service) pay(tx *sqldb.Tx, account string, c charge) error {
+// charge charges an account, or refuses: AccountSuspended, LimitReached, AccountUnknown.
+func (c *Change) charge(account string, more Charge) error {
 	const (
 		minted = `CASE WHEN mint_minute BETWEEN CAST(?6 AS BIGINT) AND CAST(?6 AS BIGINT) + 1
 			THEN minted ELSE 0 END`
 		edited = `CASE WHEN edit_minute BETWEEN CAST(?6 AS BIGINT) AND CAST(?6 AS BIGINT) + 1
 			THEN edited ELSE 0 END`
 	)
-	changed, err := tx.Exec(`UPDATE accounts SET
+	changed, err := c.Exec(`UPDATE accounts SET
 		used_images = used_images + CAST(?2 AS BIGINT),
 		used_bytes = used_bytes + CAST(?3 AS BIGINT),
 		used_drafts = used_drafts + CAST(?4 AS BIGINT),
@@ -84,18 +78,19 @@ func (s *Service) pay(tx *sqldb.Tx, account string, c charge) error {
 		AND (CAST(?8 AS BIGINT) = 0 OR max_kept < 0 OR
 			kept_bytes + CAST(?9 AS BIGINT) + `+keptReserved(`CAST(?4 AS BIGINT)`)+`
 				<= max_kept * CAST(?8 AS BIGINT))`,
-		account, c.images, c.bytes, c.drafts, c.mints, s.Now().Unix()/60, c.edits, c.kept, c.coming)
+		account, more.Images, more.Bytes, more.Drafts, more.UploadURLs, c.service.Now().Unix()/60,
+		more.Edits, more.KeptTimes, more.Coming)
 	if err != nil {
 		return fmt.Errorf("charging an account: %w", err)
 	}
 	if changed > 0 {
 		return nil
 	}
-	a, err := scanAccount(tx.QueryRow(selectAccount+` WHERE id = ?1`, account))
-	if err == nil && c.kept > 0 { // its drafts will add to what it keeps
+	a, err := scanAccount(c.QueryRow(selectAccount+` WHERE id = ?1`, account))
+	if err == nil && more.KeptTimes > 0 { // its drafts will add to what it keeps
 		var reserved int64
-		err = tx.QueryRow(`SELECT `+keptReserved(`CAST(?2 AS BIGINT)`)+` FROM accounts
-			WHERE id = ?1`, account, c.drafts).Scan(&reserved)
+		err = c.QueryRow(`SELECT `+keptReserved(`CAST(?2 AS BIGINT)`)+` FROM accounts
+			WHERE id = ?1`, account, more.Drafts).Scan(&reserved)
 		a.Used.Kept += reserved
 	}
 	if errors.Is(err, sql.ErrNoRows) {
@@ -104,11 +99,11 @@ func (s *Service) pay(tx *sqldb.Tx, account string, c charge) error {
 	if err != nil {
 		return fmt.Errorf("reading why an account was not charged: %w", err)
 	}
-	return a.refusal(c)
+	return a.refusal(more)
 }
 
 // refusal says why a charge was refused.
-func (a Account) refusal(c charge) error {
+func (a Account) refusal(c Charge) error {
 	err := a.wouldRefuse(c)
 	if err == nil { // it did a moment ago
 		err = errs.Errorf(errs.LimitReached, "The account has reached a service limit")
@@ -118,24 +113,24 @@ func (a Account) refusal(c charge) error {
 
 // wouldRefuse says what stands against a charge, as far as a row that was read can tell: it takes a
 // limit on mints or edits for reached, as it does not know their number.
-func (a Account) wouldRefuse(c charge) error {
+func (a Account) wouldRefuse(c Charge) error {
 	over := func(limit, used, more int64) bool { return more > 0 && limit >= 0 && used+more > limit }
 	limit := ""
 	switch {
 	case a.Suspended:
 		return suspendedError()
-	case over(a.Limits.Images, a.Used.Images+a.Used.Drafts, c.images+c.drafts):
+	case over(a.Limits.Images, a.Used.Images+a.Used.Drafts, c.Images+c.Drafts):
 		limit = fmt.Sprintf("%d images, open drafts included", a.Limits.Images)
-	case over(a.Limits.Bytes, a.Used.Bytes, c.bytes):
+	case over(a.Limits.Bytes, a.Used.Bytes, c.Bytes):
 		limit = fmt.Sprintf("%d bytes, of which an open draft takes those of the largest upload",
 			a.Limits.Bytes)
-	case over(a.Limits.Drafts, a.Used.Drafts, c.drafts):
+	case over(a.Limits.Drafts, a.Used.Drafts, c.Drafts):
 		limit = fmt.Sprintf("%d drafts that wait for their upload", a.Limits.Drafts)
-	case c.kept > 0 && a.Limits.Kept >= 0 && a.Used.Kept+c.coming > c.kept*a.Limits.Kept:
+	case c.KeptTimes > 0 && a.Limits.Kept >= 0 && a.Used.Kept+c.Coming > c.KeptTimes*a.Limits.Kept:
 		limit = keptLimit(a.Limits.Kept)
-	case c.edits > 0 && a.Limits.Edits >= 0:
+	case c.Edits > 0 && a.Limits.Edits >= 0:
 		limit = fmt.Sprintf("%d edits and deletions a minute", a.Limits.Edits)
-	case c.mints > 0 && a.Limits.Mints >= 0:
+	case c.UploadURLs > 0 && a.Limits.Mints >= 0:
 		limit = fmt.Sprintf("%d one-time URLs a minute", a.Limits.Mints)
 	default:
 		return nil
@@ -151,59 +146,22 @@ func suspendedError() error {
 	return errs.Errorf(errs.AccountSuspended, "The account is suspended: ask the operator of this service")
 }
 
-// credit gives accounts back what they do not hold any more, in the order of their ids.
-func credit(tx *sqldb.Tx, credits map[string]charge) error {
-	for _, account := range slices.Sorted(maps.Keys(credits)) {
-		c := credits[account]
-		if c == (charge{}) {
-			continue
-		}
-		_, err := tx.Exec(`UPDATE accounts SET used_images = used_images - ?2,
-			used_bytes = used_bytes - ?3, used_drafts = used_drafts - ?4 WHERE id = ?1`,
-			account, c.images, c.bytes, c.drafts)
+// write writes what is owed to an account in its row. A charge comes last: it counts what the Change
+// releases and keeps.
+func (o *accountChange) write(c *Change, account string) error {
+	if o.released != (Charge{}) || o.kept != 0 {
+		_, err := c.Exec(`UPDATE accounts SET used_images = used_images - CAST(?2 AS BIGINT),
+			used_bytes = used_bytes - CAST(?3 AS BIGINT), used_drafts = used_drafts - CAST(?4 AS BIGINT),
+			kept_bytes = kept_bytes + CAST(?5 AS BIGINT) WHERE id = ?1`,
+			account, o.released.Images, o.released.Bytes, o.released.Drafts, o.kept)
 		if err != nil {
-			return fmt.Errorf("crediting an account: %w", err)
+			return fmt.Errorf("writing what an account uses: %w", err)
+		}
+	}
+	for _, charge := range o.charges {
+		if err := c.charge(account, charge); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// releaseExpiredDrafts gives back what drafts reserve whose time is over, and has webhooks told;
-// their rows stay a while.
-func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
-	const some = 1000
-	for {
-		released := 0
-		err := s.DB.RetryTx(ctx, func(tx *sqldb.Tx) error {
-			rows, err := tx.Query(`UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
-				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
-				ORDER BY expires LIMIT ?2) RETURNING `+imageColumns+`, reserved`,
-				sqldb.Micros(s.Now().Add(-releaseAfter)), some)
-			if err != nil {
-				return err
-			}
-			credits := map[string]charge{}
-			all, err := sqldb.Collect(rows, func(r sqldb.Row) (img Image, err error) {
-				var reserved int64
-				img, err = scanImageAnd(r, &reserved)
-				c := credits[img.Account]
-				credits[img.Account] = charge{drafts: c.drafts + 1, bytes: c.bytes + reserved}
-				return img, err
-			})
-			if released = len(all); err != nil {
-				return err
-			}
-			if err := s.recordByAccount(tx, expirations(all)); err != nil {
-				return err
-			}
-			return credit(tx, credits)
-		})
-		if err != nil {
-			return fmt.Errorf("releasing expired drafts: %w", err)
-		}
-		s.outbox.nudge()
-		if released < some {
-			return nil
-		}
-	}
 }

@@ -65,8 +65,8 @@ func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) 
 	if err := s.WantRoom(); err != nil {
 		return err
 	}
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := lockAccount(tx, account); err != nil {
+	err := s.change(ctx, func(tx *Change) error {
+		if err := tx.Lock(account); err != nil {
 			return err
 		}
 		made, err := insertVariantBelow(tx, account, v, MaxVariants)
@@ -82,7 +82,7 @@ func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) 
 }
 
 // whyNotMade says why a variant was not inserted, in an account that is held.
-func whyNotMade(tx *sqldb.Tx, account, id string) error {
+func whyNotMade(tx *Change, account, id string) error {
 	names, err := variantNames(tx, account)
 	switch {
 	case err != nil:
@@ -121,7 +121,8 @@ func (s *Service) ChangeVariant(
 	if c.NeverRequireSignedURLs != nil {
 		never = sqldb.BoolInt(*c.NeverRequireSignedURLs)
 	}
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
+	err = s.change(ctx, func(tx *Change) error {
+		s.invalidate(tx)
 		v, err = scanVariant(tx.QueryRow(`UPDATE variants SET options = ?3, browser_ttl = ?4,
 			never_signed = COALESCE(CAST(?5 AS SMALLINT), never_signed)
 			WHERE account = ?1 AND id = ?2 RETURNING `+variantColumns,
@@ -134,7 +135,6 @@ func (s *Service) ChangeVariant(
 	if err != nil {
 		return v, fmt.Errorf("changing a variant: %w", err)
 	}
-	s.resolved.forget()
 	return v, nil
 }
 
@@ -143,14 +143,17 @@ func (s *Service) DeleteVariant(ctx context.Context, account, id string) error {
 	if !variantName.MatchString(id) {
 		return errNoVariant
 	}
-	gone, err := s.tidyOne(ctx, `DELETE FROM variants WHERE account = ?1 AND id = ?2`, account, id)
+	err := s.changeInReserve(ctx, func(tx *Change) error {
+		s.invalidate(tx)
+		gone, err := tx.Exec(`DELETE FROM variants WHERE account = ?1 AND id = ?2`, account, id)
+		if err == nil && gone == 0 {
+			err = errNoVariant
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("deleting a variant: %w", err)
 	}
-	if gone == 0 {
-		return errNoVariant
-	}
-	s.resolved.forget()
 	return nil
 }
 
@@ -194,7 +197,7 @@ func (s *Service) VariantNames(ctx context.Context, account string) ([]string, e
 }
 
 // insertVariant adds the first variant of an account.
-func insertVariant(tx *sqldb.Tx, account string, v Variant) error {
+func insertVariant(tx *Change, account string, v Variant) error {
 	_, err := insertVariantBelow(tx, account, v, 1)
 	return err
 }
@@ -202,7 +205,7 @@ func insertVariant(tx *sqldb.Tx, account string, v Variant) error {
 // insertVariantBelow adds a variant, unless its name is taken, or the account, which must be held,
 // has most variants already or an image whose URLs would be too long.
 func insertVariantBelow(
-	tx *sqldb.Tx, account string, v Variant, most int,
+	tx *Change, account string, v Variant, most int,
 ) (made bool, err error) {
 	changed, err := tx.Exec(`INSERT INTO variants (account, id, options, never_signed, browser_ttl)
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS SMALLINT),

@@ -185,14 +185,15 @@ func webhookURL(address string) (*url.URL, error) {
 }
 
 func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
-	err := s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := lockAccount(tx, w.Account); err != nil {
+	err := s.change(ctx, func(tx *Change) error {
+		if err := tx.Lock(w.Account); err != nil {
 			return err
 		}
 		if err := w.insert(tx); err != nil {
 			return err
 		}
-		return s.pay(tx, w.Account, charge{kept: 1, coming: keptByOne})
+		tx.Charge(w.Account, Charge{KeptTimes: 1, Coming: keptByOne})
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("making a webhook: %w", err)
@@ -201,7 +202,7 @@ func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
 }
 
 // insert inserts a webhook or stream, up to the limit: LimitReached. The account must be held.
-func (w Webhook) insert(tx *sqldb.Tx) error {
+func (w Webhook) insert(tx *Change) error {
 	kind, most := "webhook", MaxWebhooks
 	if w.Stream {
 		kind, most = "stream", MaxStreams
@@ -254,7 +255,7 @@ func (s *Service) ChangeWebhook(
 	}
 	// The URL and the secret that were looked at must still be the ones. A pause that has begun since
 	// stays, and what the old URL failed to take is not held against a new one.
-	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
+	changed, err := s.exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
 		paused = CASE WHEN ?7 = 1 THEN NULL ELSE paused END,
 		pause_reason = CASE WHEN ?7 = 1 THEN '' ELSE pause_reason END,
 		failing_since = CASE WHEN ?7 = 1 THEN NULL ELSE failing_since END
@@ -281,16 +282,19 @@ func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
 	if !plainText(id) {
 		return errNoWebhook
 	}
-	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET paused = NULL, pause_reason = '',
-		failing_since = NULL, last_success = ?3 WHERE account = ?1 AND id = ?2`,
-		account, id, sqldb.Micros(s.Now()))
+	err := s.change(ctx, func(tx *Change) error {
+		s.wakeNotifier(tx)
+		changed, err := tx.Exec(`UPDATE webhooks SET paused = NULL, pause_reason = '',
+			failing_since = NULL, last_success = ?3 WHERE account = ?1 AND id = ?2`,
+			account, id, sqldb.Micros(s.Now()))
+		if err == nil && changed == 0 {
+			err = errNoWebhook
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("resuming a webhook: %w", err)
 	}
-	if changed == 0 {
-		return errNoWebhook
-	}
-	s.outbox.nudge()
 	return nil
 }
 
@@ -300,7 +304,7 @@ func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Web
 	if !plainText(id) {
 		return Webhook{}, errNoWebhook
 	}
-	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
+	changed, err := s.exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
 		previous_until = ?3, signing_key = ?4 WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`,
 		account, id, sqldb.Micros(s.Now().Add(keyOverlap)), newWebhookKey())
 	if err != nil {
@@ -333,7 +337,7 @@ func (s *Service) OpenStream(
 		return scanWebhook(s.DB.QueryRow(ctx, selectWebhook+
 			` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.Now())
 	}
-	changed, err := s.DB.Exec(ctx, `UPDATE webhooks SET seen = ?3, events = ?4
+	changed, err := s.exec(ctx, `UPDATE webhooks SET seen = ?3, events = ?4
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2`,
 		account, name, sqldb.Micros(s.Now()), joinEvents(w.Events))
 	if err != nil {
@@ -368,7 +372,7 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	if !plainText(name) {
 		return Webhook{}, errNoStream
 	}
-	_, err := s.tidyOne(ctx, `UPDATE webhooks SET seen = ?3
+	_, err := s.execInReserve(ctx, `UPDATE webhooks SET seen = ?3
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2 AND seen < ?4`,
 		account, name, sqldb.Micros(s.Now()), sqldb.Micros(s.Now().Add(-time.Minute)))
 	if err != nil {

@@ -27,9 +27,9 @@ func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
 
 // deleteWebhook deletes a webhook or stream that fulfils a condition: WebhookNotFound.
 func (s *Service) deleteWebhook(ctx context.Context, account, id, condition string, args ...any) error {
-	err := s.tidy(ctx, func(tx *sqldb.Tx) error {
+	err := s.changeInReserve(ctx, func(tx *Change) error {
 		// So that no policy is being written that names it.
-		if err := lockAccount(tx, account); errors.Is(err, errNoAccount) {
+		if err := tx.Lock(account); errors.Is(err, errNoAccount) {
 			return errNoWebhook
 		} else if err != nil {
 			return err
@@ -70,7 +70,7 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 			if err != nil {
 				return fmt.Errorf("reading what a webhook was told: %w", err)
 			}
-			err = s.tidy(ctx, func(tx *sqldb.Tx) error {
+			err = s.changeInReserve(ctx, func(tx *Change) error {
 				return forgetDeliveriesOf(tx, account, webhook, events)
 			})
 			if err != nil {
@@ -86,11 +86,11 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 
 // forgetDeliveriesOf deletes the deliveries of some events to a webhook. Events of erasures go as
 // soon as nobody else is still to be told, others when nobody else was or is to be.
-func forgetDeliveriesOf(tx *sqldb.Tx, account, webhook string, events []string) error {
+func forgetDeliveriesOf(tx *Change, account, webhook string, events []string) error {
 	if len(events) == 0 {
 		return nil
 	}
-	if err := lockAccounts(tx, []string{account}); err != nil {
+	if err := tx.LockExisting(account); err != nil {
 		return err
 	}
 	args := append([]any{webhook}, sqldb.Args(events)...)
@@ -109,7 +109,8 @@ func forgetDeliveriesOf(tx *sqldb.Tx, account, webhook string, events []string) 
 	if err != nil {
 		return err
 	}
-	return keep(tx, map[string]int64{account: -deliveryBytes*deliveries - attempts})
+	tx.Keep(account, -deliveryBytes*deliveries-attempts)
+	return nil
 }
 
 // forgetOrphanedDeliveries deletes what is left of webhooks that are deleted: something was written

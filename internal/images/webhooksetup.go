@@ -25,8 +25,8 @@ func (s *Service) AddWebhook(
 	if err != nil {
 		return Webhook{}, err
 	}
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := lockAccount(tx, account); err != nil {
+	err = s.change(ctx, func(tx *Change) error {
+		if err := tx.Lock(account); err != nil {
 			return err
 		}
 		if err := w.insert(tx); err != nil {
@@ -35,7 +35,8 @@ func (s *Service) AddWebhook(
 		if err := tellWebhook(tx, w); err != nil {
 			return err
 		}
-		return s.pay(tx, account, charge{kept: 1, coming: keptByOne})
+		tx.Charge(account, Charge{KeptTimes: 1, Coming: keptByOne})
+		return nil
 	})
 	if err != nil {
 		return Webhook{}, fmt.Errorf("making a webhook and its policy: %w", err)
@@ -44,7 +45,7 @@ func (s *Service) AddWebhook(
 }
 
 // tellWebhook inserts a policy for one webhook. The account must be held.
-func tellWebhook(tx *sqldb.Tx, w Webhook) error {
+func tellWebhook(tx *Change, w Webhook) error {
 	p := NotificationPolicy{
 		ID: newHexID(), Account: w.Account, Name: w.Name, Enabled: true,
 		Webhooks: []string{w.ID}, Created: w.Created, Modified: w.Created,
@@ -68,8 +69,8 @@ func (s *Service) EnsureWebhook(
 		c.Secret = new(string)
 	}
 	id := hashHex("webhook\x00" + account + "\x00" + name)[:32]
-	err = s.DB.Tx(ctx, func(tx *sqldb.Tx) error {
-		if err := lockAccount(tx, account); err != nil {
+	err = s.change(ctx, func(tx *Change) error {
+		if err := tx.Lock(account); err != nil {
 			return err
 		}
 		there := func() (Webhook, error) {
@@ -106,7 +107,7 @@ func (s *Service) EnsureWebhook(
 }
 
 // configureWebhook changes a webhook as EnsureWebhook says.
-func (s *Service) configureWebhook(tx *sqldb.Tx, w Webhook, c WebhookChange, key string) error {
+func (s *Service) configureWebhook(tx *Change, w Webhook, c WebhookChange, key string) error {
 	if err := w.change(c); err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func (s *Service) RemoveWebhook(ctx context.Context, account, id string) error {
 		if !slices.Equal(p.Webhooks, []string{id}) {
 			continue
 		}
-		_, err := s.tidyOne(ctx, `DELETE FROM notification_policies WHERE account = ?1 AND id = ?2
+		_, err := s.execInReserve(ctx, `DELETE FROM notification_policies WHERE account = ?1 AND id = ?2
 			AND NOT EXISTS (SELECT 1 FROM notification_targets WHERE policy = ?2)`, account, p.ID)
 		if err != nil {
 			return fmt.Errorf("deleting the policy of a webhook: %w", err)

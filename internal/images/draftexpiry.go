@@ -1,0 +1,67 @@
+package images
+
+import (
+	"context"
+	"fmt"
+
+	"calotype/internal/sqldb"
+)
+
+// The end of drafts that no upload used: their reservations are released, then their rows are deleted.
+
+// releaseExpiredDrafts releases what expired drafts reserve, and records the events of their end. Their
+// rows stay for draftAfterlife.
+func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
+	const some = 1000
+	for {
+		released := 0
+		err := s.change(ctx, func(tx *Change) error {
+			rows, err := tx.Query(`UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
+				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
+				ORDER BY expires LIMIT ?2) RETURNING `+imageColumns+`, reserved`,
+				sqldb.Micros(s.Now().Add(-releaseAfter)), some)
+			if err != nil {
+				return err
+			}
+			all, err := sqldb.Collect(rows, func(r sqldb.Row) (img Image, err error) {
+				var reserved int64
+				img, err = scanImageAnd(r, &reserved)
+				tx.Release(img.Account, Charge{Drafts: 1, Bytes: reserved})
+				return img, err
+			})
+			if released = len(all); err != nil {
+				return err
+			}
+			return s.recordByAccount(tx, expirations(all))
+		})
+		if err != nil {
+			return fmt.Errorf("releasing expired drafts: %w", err)
+		}
+		if released < some {
+			return nil
+		}
+	}
+}
+
+// deleteExpiredDrafts deletes drafts that expired a day ago, some at a time: other writers wait.
+func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
+	if err := s.releaseExpiredDrafts(ctx); err != nil {
+		return err
+	}
+	const some = 1000
+	for {
+		var gone []deletedRow
+		err := s.change(ctx, func(tx *Change) (err error) {
+			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
+				WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
+				sqldb.Micros(s.Now().Add(-draftAfterlife)), some)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("deleting expired drafts: %w", err)
+		}
+		if len(gone) < some {
+			return nil
+		}
+	}
+}
