@@ -57,7 +57,7 @@ func (s *Service) SetUpAccount(
 		if a.ID, err = s.installationAccount(tx, setup.ID); err != nil {
 			return err
 		}
-		if a, err = s.insertAccount(tx, a.ID, setup.Hash); err != nil {
+		if a, _, err = s.insertAccount(tx, a.ID, setup.Hash); err != nil {
 			return err
 		}
 		newToken = ""
@@ -116,34 +116,35 @@ func (s *Service) installationAccount(tx *Change, given string) (string, error) 
 	return first, err
 }
 
-// insertAccount makes the account with its first variant and key, unless it is there.
-func (s *Service) insertAccount(tx *Change, id, hash string) (Account, error) {
+// insertAccount makes the account with its first variant and key, unless there is one of the id; then
+// made is false. Exists if another account has the hash.
+func (s *Service) insertAccount(tx *Change, id, hash string) (a Account, made bool, err error) {
 	if hash == "" {
 		sum := sha256.Sum256([]byte(id))
 		hash = base64.RawURLEncoding.EncodeToString(sum[:])[:22]
 	}
-	made, err := tx.Exec(`INSERT INTO accounts (id, hash, created, suspended, used_images,
+	inserted, err := tx.Exec(`INSERT INTO accounts (id, hash, created, suspended, used_images,
 		used_bytes, used_drafts, minted, mint_minute, max_images, max_bytes, max_drafts, max_mints,
 		kept_counted, max_kept, max_edits)
 		VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, -1, -1, ?4, -1, ?3, ?5, ?6)
 		ON CONFLICT DO NOTHING`, id, hash, sqldb.Micros(s.Now()), defaultMaxDrafts, defaultMaxKept,
 		defaultMaxEdits)
 	if err != nil {
-		return Account{}, err
+		return a, false, err
 	}
-	if made > 0 {
+	if inserted > 0 {
 		if err := insertVariant(tx, id, defaultVariant); err != nil {
-			return Account{}, err
+			return a, false, err
 		}
 		if err := s.insertSigningKey(tx, id, defaultSigningKey); err != nil {
-			return Account{}, err
+			return a, false, err
 		}
 	}
-	a, err := scanAccount(tx.QueryRow(selectAccount+` WHERE id = ?1`, id))
+	a, err = scanAccount(tx.QueryRow(selectAccount+` WHERE id = ?1`, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return a, fmt.Errorf("another account has the hash %s already", hash)
+		return a, false, errs.Errorf(errs.Exists, "another account has the hash %s already", hash)
 	}
-	return a, err
+	return a, inserted > 0, err
 }
 
 // Account returns the account of an ID; AccountUnknown when there is none.
@@ -161,14 +162,10 @@ func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account
 		id = newHexID()
 	}
 	err = s.change(ctx, func(tx *Change) error {
-		var there int
-		err := tx.QueryRow(`SELECT count(*) FROM accounts WHERE id = ?1 OR hash = ?2`, id, hash).
-			Scan(&there)
-		if err == nil && there > 0 {
-			err = errs.Errorf(errs.Exists, "there is an account of this id or hash already")
-		}
-		if err == nil { // which makes none twice, however many ask
-			a, err = s.insertAccount(tx, id, hash)
+		var made bool
+		a, made, err = s.insertAccount(tx, id, hash)
+		if err == nil && !made {
+			err = errs.Errorf(errs.Exists, "there is an account of this id already")
 		}
 		return err
 	})

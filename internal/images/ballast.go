@@ -1,7 +1,6 @@
 package images
 
 import (
-	"calotype/internal/errs"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"calotype/internal/errs"
 
 	"golang.org/x/sys/unix"
 )

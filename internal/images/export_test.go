@@ -173,3 +173,6 @@ func (s *Service) EndStreams(ctx context.Context) error  { return s.endStreams(c
 
 // MadeFormat is the format that is made of a picture when f is asked for.
 func (r Resolved) MadeFormat(f imagefile.Format) imagefile.Format { return r.format(f) }
+
+// Change runs fn as the core runs its transactions.
+func (s *Service) Change(ctx context.Context, fn func(*Change) error) error { return s.change(ctx, fn) }

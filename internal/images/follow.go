@@ -1,8 +1,6 @@
 package images
 
 import (
-	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 )
 
 const (

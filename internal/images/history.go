@@ -1,7 +1,6 @@
 package images
 
 import (
-	"calotype/internal/sqldb"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"calotype/internal/sqldb"
 )
 
 // A HistoryQuery selects attempts. Zero fields do not filter.

@@ -1,12 +1,13 @@
 package images
 
 import (
-	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 	"context"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 )
 
 // ListQuery selects a page of images.

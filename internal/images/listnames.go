@@ -1,8 +1,9 @@
 package images
 
 import (
-	"calotype/internal/errs"
 	"unicode/utf8"
+
+	"calotype/internal/errs"
 )
 
 // indexedCharacters is the number of characters of an id in the index images_prefix: 1024 characters do

@@ -1,13 +1,14 @@
 package images
 
 import (
-	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 )
 
 // A position is a position in the order of a list: by time, or by name.

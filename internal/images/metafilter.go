@@ -1,13 +1,14 @@
 package images
 
 import (
-	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 )
 
 // Bounds on filters.

@@ -1,11 +1,12 @@
 package images
 
 import (
-	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 	"context"
 	"fmt"
 	"sync/atomic"
+
+	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 )
 
 // Stats is what a Service has counted since it was made, and what it holds now. Sizes are bytes.

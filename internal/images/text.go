@@ -2,7 +2,6 @@ package images
 
 import (
 	"bytes"
-	"calotype/internal/errs"
 	"encoding/json"
 	"errors"
 	"net/url"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"calotype/internal/errs"
 )
 
 // The rules for text from clients. PostgreSQL could not store other text.

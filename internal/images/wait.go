@@ -1,8 +1,6 @@
 package images
 
 import (
-	"calotype/internal/errs"
-	"calotype/internal/sqldb"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,6 +9,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 )
 
 const (

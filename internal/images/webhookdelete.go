@@ -22,11 +22,23 @@ func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
 	if !plainText(id) {
 		return errNoWebhook
 	}
-	return s.deleteWebhook(ctx, account, id, `1 = 1`)
+	return s.deleteWebhook(ctx, account, id, false, `1 = 1`)
 }
 
-// deleteWebhook deletes a webhook or stream that fulfils a condition: WebhookNotFound.
-func (s *Service) deleteWebhook(ctx context.Context, account, id, condition string, args ...any) error {
+// RemoveWebhook deletes a webhook or stream like DeleteWebhook, and the policies that have no other
+// target: WebhookNotFound.
+func (s *Service) RemoveWebhook(ctx context.Context, account, id string) error {
+	if !plainText(id) {
+		return errNoWebhook
+	}
+	return s.deleteWebhook(ctx, account, id, true, `1 = 1`)
+}
+
+// deleteWebhook deletes a webhook or stream that fulfils a condition: WebhookNotFound. policies says
+// that it deletes those policies too that have no other target.
+func (s *Service) deleteWebhook(
+	ctx context.Context, account, id string, policies bool, condition string, args ...any,
+) error {
 	err := s.changeInReserve(ctx, func(tx *Change) error {
 		// So that no policy is being written that names it.
 		if err := tx.Lock(account); errors.Is(err, errNoAccount) {
@@ -39,9 +51,16 @@ func (s *Service) deleteWebhook(ctx context.Context, account, id, condition stri
 		if err == nil && gone == 0 {
 			err = errNoWebhook
 		}
+		if err == nil && policies {
+			_, err = tx.Exec(`DELETE FROM notification_policies WHERE account = ?1
+				AND id IN (SELECT policy FROM notification_targets WHERE webhook = ?2)
+				AND NOT EXISTS (SELECT 1 FROM notification_targets t
+					WHERE t.policy = notification_policies.id AND t.webhook <> ?2)`, account, id)
+		}
 		if err == nil {
 			_, err = tx.Exec(`DELETE FROM notification_targets WHERE webhook = ?1`, id)
 		}
+		s.scrubAfter(tx) // of its secrets
 		return err
 	})
 	if err == nil {
@@ -50,7 +69,6 @@ func (s *Service) deleteWebhook(ctx context.Context, account, id, condition stri
 	if err != nil {
 		return fmt.Errorf("deleting a webhook: %w", err)
 	}
-	s.scrubber.due.Store(true) // of its secrets
 	return nil
 }
 
@@ -147,7 +165,7 @@ func (s *Service) endStreams(ctx context.Context) error {
 		return fmt.Errorf("looking for streams that nobody asks for: %w", err)
 	}
 	for _, w := range streams {
-		err := s.deleteWebhook(ctx, w[1], w[0], endedStream(3, 4), dead, idle)
+		err := s.deleteWebhook(ctx, w[1], w[0], false, endedStream(3, 4), dead, idle)
 		if err != nil && errs.AsError(err).Kind != errs.WebhookNotFound { // it was asked for meanwhile
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 
 	"calotype/internal/sqldb"
 )
@@ -120,27 +119,4 @@ func (s *Service) configureWebhook(tx *Change, w Webhook, c WebhookChange, key s
 		WHERE id = ?1`,
 		w.ID, w.URL, w.Secret, joinEvents(w.Events), key, sqldb.Micros(s.Now().Add(keyOverlap)))
 	return err
-}
-
-// RemoveWebhook deletes a webhook or a stream like DeleteWebhook, and the policies that told nobody
-// else: WebhookNotFound.
-func (s *Service) RemoveWebhook(ctx context.Context, account, id string) error {
-	policies, err := s.NotificationPolicies(ctx, account)
-	if err != nil {
-		return err
-	}
-	if err := s.DeleteWebhook(ctx, account, id); err != nil {
-		return err
-	}
-	for _, p := range policies {
-		if !slices.Equal(p.Webhooks, []string{id}) {
-			continue
-		}
-		_, err := s.execInReserve(ctx, `DELETE FROM notification_policies WHERE account = ?1 AND id = ?2
-			AND NOT EXISTS (SELECT 1 FROM notification_targets WHERE policy = ?2)`, account, p.ID)
-		if err != nil {
-			return fmt.Errorf("deleting the policy of a webhook: %w", err)
-		}
-	}
-	return nil
 }

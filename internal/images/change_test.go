@@ -1,0 +1,195 @@
+package images_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"calotype/internal/errs"
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+func used(t *testing.T, core *images.Service) images.Usage {
+	t.Helper()
+	a, err := core.Account(t.Context(), account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Used
+}
+
+// TestAChangePays: what a Change owes is paid once, in its transaction, and what follows the commit
+// runs after it.
+func TestAChangePays(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		if err := core.SetLimit(t.Context(), account, "images", 10); err != nil {
+			t.Fatal(err)
+		}
+		var after []string
+		err := core.Change(t.Context(), func(tx *images.Change) error {
+			tx.AfterCommit(func(context.Context) {
+				if n := used(t, core).Images; n != 7 {
+					t.Errorf("after the commit the account uses %d images, want 7", n)
+				}
+				after = append(after, "first")
+			})
+			for range 3 {
+				tx.OnceAfterCommit("second", func() { after = append(after, "second") })
+			}
+			// The sum stands at no moment above what it is in the end: 10 would be refused after 4.
+			tx.Charge(account, images.Charge{Images: 4})
+			tx.Charge(account, images.Charge{Images: 5})
+			tx.Release(account, images.Charge{Images: 2})
+			tx.Keep(account, 100)
+			tx.Keep(account, -30)
+			tx.Check(func() error {
+				var images, kept int64
+				err := tx.QueryRow(`SELECT used_images, kept_bytes FROM accounts WHERE id = ?1`,
+					account).Scan(&images, &kept)
+				if images != 7 || kept != 70 {
+					t.Errorf("a check finds %d images and %d bytes, want 7 and 70", images, kept)
+				}
+				return err
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"first", "second"}; !slices.Equal(after, want) {
+			t.Errorf("after the commit ran %q, want %q", after, want)
+		}
+		if u := used(t, core); u.Images != 7 || u.Kept != 70 {
+			t.Errorf("the account uses %+v, want 7 images and 70 kept bytes", u)
+		}
+	})
+}
+
+// TestAChangeThatFails leaves nothing, however it fails, and nothing follows it.
+func TestAChangeThatFails(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		if err := core.SetLimit(t.Context(), account, "images", 3); err != nil {
+			t.Fatal(err)
+		}
+		before, broken := used(t, core), errors.New("broken")
+		for name, c := range map[string]struct {
+			fn   func(*images.Change) error
+			want func(error) bool
+		}{
+			"its function": {func(*images.Change) error { return broken },
+				func(err error) bool { return errors.Is(err, broken) }},
+			"a check": {func(tx *images.Change) error {
+				tx.Check(func() error { return broken })
+				return nil
+			}, func(err error) bool { return errors.Is(err, broken) }},
+			"a limit": {func(tx *images.Change) error {
+				tx.Charge(account, images.Charge{Images: 3})
+				return nil
+			}, func(err error) bool { return errs.AsError(err).Kind == errs.LimitReached }},
+			"an unknown account": {func(tx *images.Change) error {
+				tx.Charge(strings.Repeat("e", 32), images.Charge{Images: 1})
+				return nil
+			}, func(err error) bool { return errs.AsError(err).Kind == errs.AccountUnknown }},
+		} {
+			err := core.Change(t.Context(), func(tx *images.Change) error {
+				tx.AfterCommit(func(context.Context) { t.Errorf("%s: the change was committed", name) })
+				tx.OnceAfterCommit("x", func() { t.Errorf("%s: the change was committed", name) })
+				tx.Keep(account, 1000)
+				tx.Charge(account, images.Charge{Images: 1, Bytes: 10})
+				if _, err := tx.Exec(`DELETE FROM variants WHERE account = ?1`, account); err != nil {
+					return err
+				}
+				return c.fn(tx)
+			})
+			if !c.want(err) {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if now := used(t, core); now != before {
+				t.Errorf("%s: the account uses %+v, before it was %+v", name, now, before)
+			}
+			if names, err := core.VariantNames(t.Context(), account); err != nil || len(names) != 1 {
+				t.Errorf("%s: the account has the variants %q (%v), want one", name, names, err)
+			}
+		}
+	})
+}
+
+// TestChangesOfManyAccounts: Changes that name the same accounts in different orders do not deadlock,
+// and lose nothing.
+func TestChangesOfManyAccounts(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		other := strings.Repeat("a", 32)
+		if _, err := core.CreateAccount(t.Context(), other, ""); err != nil {
+			t.Fatal(err)
+		}
+		const each = 40
+		var wait sync.WaitGroup
+		for _, order := range [][]string{{account, other}, {other, account}} {
+			for range 2 {
+				wait.Go(func() {
+					for range each {
+						err := core.Change(t.Context(), func(tx *images.Change) error {
+							for _, id := range order {
+								tx.Keep(id, 1)
+								tx.Charge(id, images.Charge{Bytes: 1})
+							}
+							return nil
+						})
+						if err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+		}
+		wait.Wait()
+		for _, id := range []string{account, other} {
+			a, err := core.Account(t.Context(), id)
+			if err != nil || a.Used.Bytes != 4*each || a.Used.Kept != 4*each {
+				t.Errorf("account %s uses %+v (%v), want %d bytes and kept bytes", id, a.Used, err, 4*each)
+			}
+		}
+	})
+}
+
+// TestOneFileHasTransactions: a transaction that is no Change forgets what its commit owes.
+func TestOneFileHasTransactions(t *testing.T) {
+	t.Parallel()
+	raw := regexp.MustCompile(`\.(Tx|RetryTx)\(|DB\.Exec\(|\*sqldb\.Tx\b`)
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := raw.FindAllString(string(text), -1)
+		switch {
+		case strings.HasSuffix(name, "_test.go"):
+		case name == "change.go" && len(found) == 0:
+			t.Errorf("%s has no transaction: this test looks for the wrong thing", name)
+		case name != "change.go" && len(found) > 0:
+			t.Errorf("%s has %q; transactions go through change and changeInReserve", name, found)
+		}
+	}
+	// These pay for others; only the Change pays.
+	for _, name := range sources {
+		text, _ := os.ReadFile(name)
+		if !strings.HasSuffix(name, "_test.go") && name != "usage.go" && name != "kept.go" &&
+			regexp.MustCompile(`SET\s+(used_|kept_bytes)`).Match(text) {
+			t.Errorf("%s changes what an account uses by itself: call Charge, Release or Keep", name)
+		}
+	}
+}
