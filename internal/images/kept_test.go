@@ -209,8 +209,8 @@ func TestErasuresOfNobodyAreBounded(t *testing.T) {
 				images.ErasureQuery{Creator: fmt.Sprint("unknown ", i)})
 			return err
 		}
-		if n := refusedAfter(t, 30, order); n != 21 {
-			t.Errorf("%d orders were taken, want 21", n)
+		if n := refusedAfter(t, 30, order); n != 20 {
+			t.Errorf("%d orders were taken, want 20", n)
 		}
 		if err := order(0); err != nil {
 			t.Errorf("an order that is known: %v", err)
