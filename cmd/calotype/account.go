@@ -49,7 +49,7 @@ func (c *accountList) Run(ctx context.Context) error {
 			fmt.Printf("%s %s %-9s images %s, bytes %s, drafts %s, %s upload URLs a minute, "+
 				"kept %s, %s edits a minute\n", a.ID, a.Hash,
 				state, used(a.Used.Images, a.Limits.Images), used(a.Used.Bytes, a.Limits.Bytes),
-				used(a.Used.Drafts, a.Limits.Drafts), limitText(a.Limits.Mints),
+				used(a.Used.Drafts, a.Limits.Drafts), limitText(a.Limits.UploadURLs),
 				used(a.Used.Kept, a.Limits.Kept), limitText(a.Limits.Edits))
 		}
 		return err
@@ -84,7 +84,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 			value limitValue
 		}{
 			{"images", c.MaxImages}, {"bytes", c.MaxBytes},
-			{"drafts", c.MaxDrafts}, {"mints", c.MaxUploadURLs},
+			{"drafts", c.MaxDrafts}, {"upload-urls", c.MaxUploadURLs},
 			{"kept", c.MaxKept}, {"edits", c.MaxEdits},
 		} {
 			if !l.value.given {

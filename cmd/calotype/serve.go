@@ -330,7 +330,7 @@ func (c *serveCommand) openDBToServe(ctx context.Context, log *slog.Logger) (*sq
 		if !sqldb.IsFull(err) {
 			return db, err
 		}
-		log.Error("out of disk: the database cannot be opened before there is room", "err", err)
+		log.Error("out of disk: the database cannot be opened before there is free space", "err", err)
 		select {
 		case <-time.After(roomWait):
 		case <-ctx.Done():

@@ -22,7 +22,7 @@ type Account struct {
 	Hash      string // 22 base64url characters; in delivery and upload URLs
 	Created   time.Time
 	Config    AccountConfig
-	Suspended bool // nothing of it is served
+	Suspended bool // all its requests are refused
 	Used      Usage
 	Limits    Limits
 }
@@ -35,17 +35,17 @@ var (
 // IsAccountHash reports whether s has the form of an account's hash.
 func IsAccountHash(s string) bool { return accountHash.MatchString(s) }
 
-// AccountSetup says which account a server is started for. Empty fields were not given.
+// AccountSetup is the account in the flags of a server. Empty fields were not given.
 type AccountSetup struct {
 	ID, Hash, Token string
-	// Keep is given the secret of a new token before it counts, since it is kept nowhere else.
-	// Nil keeps nothing.
+	// Keep stores the secret of a new token before the token is valid, because no other place has it.
+	// Nil stores nothing.
 	Keep func(secret string) error
 }
 
-// SetUpAccount returns the account of this installation, made at the first start. newToken is the
-// secret of the token made with it, "" when a token was there or given. Nodes that start at once
-// make one account and one token.
+// SetUpAccount returns the account of this installation, and creates it at the first start. newToken is
+// the secret of its new token, "" if a token exists or was given. Nodes that start concurrently create
+// one account and one token.
 func (s *Service) SetUpAccount(
 	ctx context.Context, setup AccountSetup,
 ) (a Account, newToken string, err error) {
@@ -94,14 +94,14 @@ func checkAccountNames(id, hash string) error {
 	return nil
 }
 
-// newHexID returns a random id in the form that the API has for accounts, webhooks and policies.
+// newHexID returns a random id in the API's form for accounts, webhooks and policies.
 func newHexID() string {
 	id := make([]byte, 16)
 	rand.Read(id)
 	return hex.EncodeToString(id)
 }
 
-// installationAccount returns the id of the account made at the first start, given if it is set.
+// installationAccount returns the id of the first account, or given if it is set.
 func (s *Service) installationAccount(tx *Change, given string) (string, error) {
 	first := given
 	if first == "" {
@@ -147,13 +147,13 @@ func (s *Service) insertAccount(tx *Change, id, hash string) (a Account, made bo
 	return a, inserted > 0, err
 }
 
-// Account returns the account of an ID; AccountUnknown when there is none.
+// Account returns the account of an ID. Error: AccountUnknown.
 func (s *Service) Account(ctx context.Context, id string) (Account, error) {
 	return s.oneAccount(ctx, `id`, id)
 }
 
-// CreateAccount makes an account beside those that are there: Invalid, Exists. Either name may be
-// "", for a random ID and for the hash that follows from the ID.
+// CreateAccount creates a further account. Either name may be "", for a random ID and for the hash that
+// follows from the ID. Errors: Invalid, Exists.
 func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account, err error) {
 	if err := checkAccountNames(id, hash); err != nil {
 		return a, errs.Errorf(errs.Invalid, "%v", err)
@@ -184,24 +184,24 @@ func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
 	return sqldb.Collect(rows, scanAccount)
 }
 
-// SuspendAccount stops serving an account, or begins again: AccountUnknown. Nothing of it is lost.
+// SuspendAccount suspends or resumes an account. It deletes no data. Error: AccountUnknown.
 func (s *Service) SuspendAccount(ctx context.Context, id string, suspended bool) error {
 	return s.setAccount(ctx, id, `suspended`, int64(sqldb.BoolInt(suspended)))
 }
 
 // limitColumns are the limits of an account by the names that operators use.
 var limitColumns = map[string]string{
-	"images": `max_images`, "bytes": `max_bytes`, "drafts": `max_drafts`, "mints": `max_mints`,
+	"images": `max_images`, "bytes": `max_bytes`, "drafts": `max_drafts`, "upload-urls": `max_mints`,
 	"kept": `max_kept`, "edits": `max_edits`,
 }
 
-// SetLimit sets a limit of an account, "images", "bytes", "drafts", "mints", "kept" or "edits", to a
-// number or to NoLimit: AccountUnknown, Invalid. What is over it already stays.
+// SetLimit sets a limit of an account, "images", "bytes", "drafts", "upload-urls", "kept" or "edits", to a
+// number or to NoLimit. It deletes nothing that is over the new limit. Errors: AccountUnknown, Invalid.
 func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error {
 	column, ok := limitColumns[limit]
 	if !ok || n < NoLimit {
 		return errs.Errorf(errs.Invalid, "the limit %s=%d is not valid: it is a number of images, bytes, "+
-			"drafts, mints, kept bytes or edits, or %d for none", limit, n, NoLimit)
+			"drafts, one-time URLs, kept bytes or edits, or %d for none", limit, n, NoLimit)
 	}
 	return s.setAccount(ctx, id, column, n)
 }
@@ -221,7 +221,7 @@ func (s *Service) setAccount(ctx context.Context, id, column string, value int64
 	return nil
 }
 
-// FirstAccount returns the account made at the first start; AccountUnknown before it.
+// FirstAccount returns the account of the first start. Error: AccountUnknown before it.
 func (s *Service) FirstAccount(ctx context.Context) (Account, error) {
 	a, err := scanAccount(s.DB.QueryRow(ctx,
 		selectAccount+` WHERE id = (SELECT account FROM installation)`))
@@ -231,15 +231,15 @@ func (s *Service) FirstAccount(ctx context.Context) (Account, error) {
 	return a, err
 }
 
-// AccountOfHash returns the account whose public URLs have a hash; AccountUnknown.
+// AccountOfHash returns the account with a hash in its public URLs. Error: AccountUnknown.
 func (s *Service) AccountOfHash(ctx context.Context, hash string) (Account, error) {
 	return s.oneAccount(ctx, `hash`, hash)
 }
 
-// ErrSeveralAccounts says that it must be told which account is meant.
+// ErrSeveralAccounts says that the caller must name an account, because there are several.
 var ErrSeveralAccounts = errors.New("images: there are several accounts")
 
-// OnlyAccount returns the account of an installation that has one; ErrSeveralAccounts.
+// OnlyAccount returns the account of an installation with one account. Error: ErrSeveralAccounts.
 func (s *Service) OnlyAccount(ctx context.Context) (Account, error) {
 	rows, err := s.DB.Query(ctx, selectAccount+` LIMIT 2`)
 	if err != nil {
@@ -276,7 +276,7 @@ func scanAccount(r sqldb.Row) (a Account, err error) {
 	var created, ttl int64
 	err = r.Scan(&a.ID, &a.Hash, &created, &a.Config.FlexibleVariants, &ttl, &a.Suspended,
 		&a.Used.Images, &a.Used.Bytes, &a.Used.Drafts, &a.Used.Kept,
-		&a.Limits.Images, &a.Limits.Bytes, &a.Limits.Drafts, &a.Limits.Mints,
+		&a.Limits.Images, &a.Limits.Bytes, &a.Limits.Drafts, &a.Limits.UploadURLs,
 		&a.Limits.Kept, &a.Limits.Edits)
 	a.Created, a.Config.BrowserTTL = sqldb.FromMicros(created), accountTTL(ttl)
 	return a, err

@@ -11,27 +11,26 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// AccountConfig is what an account sets for all of its deliveries.
+// AccountConfig is the configuration of an account for all of its deliveries.
 type AccountConfig struct {
-	FlexibleVariants bool          // options may stand in place of a variant's name
-	BrowserTTL       time.Duration // how long clients may keep a picture; whole seconds
+	FlexibleVariants bool          // delivery URLs may have options instead of a variant's name
+	BrowserTTL       time.Duration // time for which clients may cache a picture; whole seconds
 }
 
-// The bounds of a browser TTL, an account's or a variant's, and what an account has that set none.
+// The bounds of a browser TTL, of an account or a variant, and the default of an account.
 const (
 	MinBrowserTTL     = time.Hour
 	MaxBrowserTTL     = 365 * 24 * time.Hour
 	DefaultBrowserTTL = 48 * time.Hour
 )
 
-// AccountConfigChange says what is to be other; nil leaves it.
+// AccountConfigChange is a change of the configuration; nil fields are unchanged.
 type AccountConfigChange struct {
 	FlexibleVariants *bool
 	BrowserTTL       *time.Duration
 }
 
-// ConfigureAccount changes an account's configuration and returns the whole of it: Invalid,
-// AccountUnknown.
+// ConfigureAccount changes an account's configuration and returns all of it. Errors: Invalid, AccountUnknown.
 func (s *Service) ConfigureAccount(
 	ctx context.Context, account string, c AccountConfigChange,
 ) (config AccountConfig, err error) {
@@ -76,7 +75,7 @@ func checkBrowserTTL(ttl time.Duration) error {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// accountTTL is the browser TTL that a number in the database means.
+// accountTTL converts a browser TTL from the database.
 func accountTTL(stored int64) time.Duration {
 	if stored == 0 {
 		return DefaultBrowserTTL

@@ -8,15 +8,15 @@ import (
 	"calotype/internal/errs"
 )
 
-// accountTables are the tables of what an account owns besides its images, in the order in which
-// rows go: attempts are written by who holds their delivery. A test compares the list with the schema.
+// accountTables are the tables with rows of accounts besides images, in the order of their deletion:
+// attempts are written under the lock of their delivery. A test compares the list with the schema.
 var accountTables = []string{"variants", "signing_keys", "tokens", "erasures",
 	"events", "deliveries", "delivery_attempts", "notification_targets", "notification_policies",
 	"webhooks"}
 
-// DeleteAccount deletes an account with all that it has, for ever: AccountUnknown, Invalid for the
-// one made at the first start. It suspends the account first, so that nothing is added meanwhile.
-// When it fails half-way, the same call goes on; it returns how many images and drafts it deleted.
+// DeleteAccount deletes an account with all its data, permanently. It suspends the account first, so that
+// nothing is added concurrently. If it fails, a repeated call continues. It returns the number of images and
+// drafts that it deleted. Errors: AccountUnknown, Invalid for the account of the first start.
 func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, err error) {
 	first, err := s.FirstAccount(ctx)
 	if err != nil {
@@ -67,9 +67,9 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 	return len(gone), nil
 }
 
-// deleteAccountRows deletes an account without images, and what it owns.
+// deleteAccountRows deletes an account without images, and its rows in accountTables.
 func deleteAccountRows(tx *Change, id string) error {
-	// As all do who add to what it owns: in another order two could wait for each other.
+	// In the order of all transactions that add rows of the account; another order could deadlock.
 	if err := tx.Lock(id); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func deleteAccountRows(tx *Change, id string) error {
 	gone, err := tx.Exec(`DELETE FROM accounts WHERE id = ?1
 		AND NOT EXISTS (SELECT 1 FROM images WHERE account = ?1)`, id)
 	if err == nil && gone == 0 {
-		err = errors.New("it is gone already, or has got an image meanwhile")
+		err = errors.New("it was deleted or has got an image concurrently")
 	}
 	return err
 }

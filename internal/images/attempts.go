@@ -15,13 +15,13 @@ import (
 )
 
 // CompleteDeliveries records the results of claimed deliveries, each separately: delivered, to be
-// retried, or failed for good. A delivery that another sender has claimed since keeps its state, and the
+// retried, or failed permanently. A delivery that another sender has claimed since keeps its state, and the
 // attempt is recorded nevertheless. An attempt counts once, however often a client reports it.
 // CompleteDeliveries returns the number of deliveries whose state changed.
 func (s *Service) CompleteDeliveries(ctx context.Context, attempts []Attempt) (settled int, err error) {
 	of := map[string][]Attempt{}
 	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
-		if a.Number >= 1 { // else it was never claimed
+		if a.Number >= 1 { // otherwise it was never claimed
 			of[a.WebhookID] = append(of[a.WebhookID], a)
 		}
 	}
@@ -75,7 +75,7 @@ func lockOwners(tx *Change, attempts []Attempt) error {
 	return tx.LockExisting(accounts...)
 }
 
-// byEvent is one order for all, in which rows are locked.
+// byEvent is the order in which all transactions lock rows.
 func byEvent(a, b Attempt) int {
 	return cmp.Or(strings.Compare(a.EventID, b.EventID), cmp.Compare(a.Number, b.Number))
 }
@@ -103,7 +103,7 @@ func (s *Service) settle(tx *Change, webhook string, all []Attempt) (done int, e
 			var changed, last bool
 			owner, changed, last, err = s.recordFailure(tx, a)
 			if errors.Is(err, sql.ErrNoRows) {
-				continue // erased, or the webhook was deleted; or never claimed
+				continue // erased, deleted with its webhook, or never claimed
 			}
 			if err != nil {
 				return 0, err
@@ -129,8 +129,8 @@ func (s *Service) settle(tx *Change, webhook string, all []Attempt) (done int, e
 	return done, err
 }
 
-// recordDelivered settles what was delivered, and is still its claimer's, all of it by one statement
-// for each number of attempts. It returns the events, with their account.
+// recordDelivered completes delivered deliveries whose lease was not taken over, with one statement for
+// each number of attempts. It returns the events with their accounts.
 func recordDelivered(tx *Change, webhook string, all []Attempt) (map[string]string, error) {
 	events := map[int][]string{} // by the number of the attempt
 	for _, a := range all {
@@ -162,7 +162,7 @@ func recordDelivered(tx *Change, webhook string, all []Attempt) (map[string]stri
 
 // recordFailure records an attempt that failed. If another sender has claimed the delivery since, its
 // state stays. changed reports whether the row was updated, last whether the delivery has ended.
-// sql.ErrNoRows: there is no such delivery, or it was not claimed so often.
+// sql.ErrNoRows: there is no such delivery, or it has no attempt of that number.
 func (s *Service) recordFailure(tx *Change, a Attempt) (account string, changed, last bool, err error) {
 	// The row is locked, so that the attempt is deleted together with it.
 	var failures int
@@ -186,7 +186,7 @@ func (s *Service) recordFailure(tx *Change, a Attempt) (account string, changed,
 	return account, n > 0, n > 0 && due == nil, err
 }
 
-// insertAttempts writes down attempts of one account.
+// insertAttempts inserts attempts of one account.
 func insertAttempts(tx *Change, account string, all []Attempt) error {
 	if len(all) == 0 {
 		return nil
@@ -219,7 +219,7 @@ func insertAttempts(tx *Change, account string, all []Attempt) error {
 	return nil
 }
 
-// noteWebhook writes down how a webhook answers, and pauses it if it is gone.
+// noteWebhook records the answers of a webhook, and pauses it after a 410 or a week of failures.
 func (s *Service) noteWebhook(tx *Change, id string, all []Attempt) error {
 	last := slices.MaxFunc(all, func(a, b Attempt) int { return a.end().Compare(b.end()) })
 	answeredGone := slices.ContainsFunc(all, func(a Attempt) bool { return a.Status == statusGone })
@@ -247,7 +247,7 @@ func (s *Service) noteWebhook(tx *Change, id string, all []Attempt) error {
 	return err
 }
 
-// cutText keeps the beginning of foreign bytes as text that a database takes.
+// cutText returns the beginning of foreign bytes as text that a database can store.
 func cutText(text string, most int) string {
 	if len(text) > most {
 		text = text[:most]

@@ -280,8 +280,8 @@ func TestAnImageIsDeletedMeanwhile(t *testing.T) {
 	wantOriginals(t, to, want)
 }
 
-// TestABackupEndsAnywhere copies the folder of a backup as it is while each original is copied, as
-// if all had ended there: what can be restored is the backup before, or none.
+// TestABackupEndsAnywhere copies the folder of a backup at each copied original, which simulates a crash there:
+// the previous backup can be restored, or none.
 func TestABackupEndsAnywhere(t *testing.T) {
 	t.Parallel()
 	core := newEmbedded(t)

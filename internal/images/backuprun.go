@@ -19,7 +19,7 @@ type backUp struct {
 	to       *Backup
 	options  BackupOptions
 	snapshot *Service // on the copy of the rows
-	reserve  int64    // of the disk that the backup is on
+	reserve  int64    // of the backup's disk
 	damaged  damages
 	report   BackupReport
 }
@@ -64,8 +64,8 @@ func (b *backUp) do(ctx context.Context, installation string) (err error) {
 	return nil
 }
 
-// findReserve finds what must stay free where the backup shares a disk with the live database,
-// which could not write any more. Another disk may be filled to the brim.
+// findReserve returns the space that must stay free if the backup is on the disk of the live database, so
+// that the database can still write. Another disk may be filled completely.
 func (b *backUp) findReserve() error {
 	same, err := sameDisk(b.live.Dir, b.to.dir)
 	if err != nil || !same {
@@ -77,20 +77,20 @@ func (b *backUp) findReserve() error {
 	return err
 }
 
-// room refuses to write what would take from the reserve.
+// room returns an error if a write would use the reserve.
 func (b *backUp) room(size int64) error {
 	if b.reserve == 0 {
 		return nil
 	}
 	free, _, err := diskSpace(b.to.dir)
 	if err == nil && free < size+b.reserve {
-		err = fmt.Errorf("the disk is full but for the %d bytes that the server needs beside its "+
+		err = fmt.Errorf("the disk is full except for the %d bytes that the server needs beside its "+
 			"database: back up to another disk, or lower -disk-reserve", b.reserve)
 	}
 	return err
 }
 
-// takeSnapshot copies the rows as they are at one moment.
+// takeSnapshot copies the rows at one point in time.
 func (b *backUp) takeSnapshot(ctx context.Context, state string) error {
 	info, err := os.Stat(filepath.Join(b.live.Dir, DatabaseFile))
 	if err == nil {
@@ -105,7 +105,7 @@ func (b *backUp) takeSnapshot(ctx context.Context, state string) error {
 	return nil
 }
 
-// withSnapshot runs fn while the copy of the rows is open. Closed, it is one file again.
+// withSnapshot runs fn with the open copy of the rows. After the close it is one file again.
 func (b *backUp) withSnapshot(ctx context.Context, state string, fn func() error) error {
 	db, err := sqldb.Open(ctx, filepath.Join(b.to.dir, state, DatabaseFile))
 	if err != nil {
@@ -116,7 +116,7 @@ func (b *backUp) withSnapshot(ctx context.Context, state string, fn func() error
 	return errors.Join(fn(), db.Close())
 }
 
-// copyOriginals copies what the snapshot names and the backup lacks.
+// copyOriginals copies the originals of the snapshot that the backup lacks.
 func (b *backUp) copyOriginals(ctx context.Context, m manifest) error {
 	state := filepath.Join(b.to.dir, m.State)
 	if err := checkSchema(ctx, b.snapshot.DB, state); err != nil {
@@ -138,7 +138,7 @@ func (b *backUp) copyOriginals(ctx context.Context, m manifest) error {
 	return nil
 }
 
-// copy looks after one original. What is wrong with it does not keep the others from being copied.
+// copy copies one original if needed. A missing or damaged original does not stop the others.
 func (b *backUp) copy(ctx context.Context, o originalRow) error {
 	kept, err := b.keeps(ctx, o)
 	if err != nil {
@@ -168,8 +168,8 @@ func (b *backUp) copy(ctx context.Context, o originalRow) error {
 	return nil
 }
 
-// dropDeleted removes the row of an original that is gone from the snapshot, if its image was
-// deleted meanwhile; if not, the original is lost.
+// dropDeleted deletes the row of a missing original from the snapshot, if its image was deleted
+// concurrently; otherwise the original is lost.
 func (b *backUp) dropDeleted(ctx context.Context, o originalRow, gone error) error {
 	named, err := b.live.namedBlobs(ctx, []string{o.blob})
 	if err != nil {
@@ -185,7 +185,7 @@ func (b *backUp) dropDeleted(ctx context.Context, o originalRow, gone error) err
 	return nil
 }
 
-// keeps reports whether the backup has an original already. It was whole when it came.
+// keeps reports whether the backup already has an original, which was verified when it was copied.
 func (b *backUp) keeps(ctx context.Context, o originalRow) (bool, error) {
 	if b.options.Verify {
 		return verifyOriginal(ctx, b.to.blobs, o)
@@ -233,8 +233,8 @@ func (b *backUp) finishState(state string) ([]stateFile, error) {
 	return files, syncPath(b.to.dir)
 }
 
-// removeOriginals removes from the backup what the new snapshot does not name: a deleted picture
-// must not live on in it.
+// removeOriginals deletes originals from the backup that the new snapshot does not name: a deleted
+// picture must not stay in it.
 func (b *backUp) removeOriginals(ctx context.Context) error {
 	for cursor := ""; ; {
 		page, next, err := b.to.blobs.List(ctx, "", cursor)

@@ -85,7 +85,7 @@ func MakeRoomToStart(dir string, log *slog.Logger) error {
 	if err != nil || !lacks {
 		return err
 	}
-	log.Error("out of disk: making room to start", "dir", dir)
+	log.Error("out of disk: freeing space to start", "dir", dir)
 	err = filepath.WalkDir(filepath.Join(dir, renditionsDir),
 		func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {

@@ -10,15 +10,15 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// A batch token is a short-lived right to use the batch API, with the account and the scope that
-// its parent has when it is used. It dies with its parent.
+// A batch token is a short-lived right to use the batch API, with the present account and scope of its
+// parent. It is invalid without its parent.
 const (
 	batchTokenLife = time.Hour
-	maxBatchTokens = 1000 // alive, of one parent
+	maxBatchTokens = 1000 // unexpired ones of a parent
 )
 
-// CreateBatchToken makes a batch token of a token and returns its secret, which is kept nowhere.
-// LimitReached when the parent has too many, Unauthenticated when it has just been revoked.
+// CreateBatchToken creates a batch token of a token and returns its secret, which is not stored.
+// Errors: LimitReached if the parent has too many, Unauthenticated if it was revoked.
 func (s *Service) CreateBatchToken(
 	ctx context.Context, parent Token,
 ) (secret string, expires time.Time, err error) {
@@ -34,7 +34,7 @@ func (s *Service) CreateBatchToken(
 		if err != nil {
 			return err
 		}
-		// Who asks at once waits here for the others.
+		// Concurrent calls wait here for each other.
 		counted, err := tx.Exec(`UPDATE tokens SET batches = batches - CAST(?2 AS BIGINT) + 1
 			WHERE key = ?1 AND batches - CAST(?2 AS BIGINT) < ?3`, parent.Key, dead, maxBatchTokens)
 		if err != nil {
@@ -66,14 +66,15 @@ func whyNoBatchToken(tx *Change, parent string) error {
 		"use those that it has, or wait for them to expire", maxBatchTokens)
 }
 
-// AuthenticateBatch returns the parent of the batch token of a secret; else as Authenticate.
+// AuthenticateBatch returns the parent of a batch token. Errors: those of Authenticate.
 func (s *Service) AuthenticateBatch(ctx context.Context, secret string) (Token, error) {
 	return s.authenticate(ctx, secret,
 		` WHERE t.key = (SELECT parent FROM batch_tokens WHERE sha256 = ?1 AND expires > ?2)`,
 		sqldb.Micros(s.Now()))
 }
 
-// deleteOrphanedBatchTokens deletes those whose parent is gone: a mint may have raced with its end.
+// deleteOrphanedBatchTokens deletes batch tokens whose parent was deleted: their creation may have raced
+// with the deletion.
 func (s *Service) deleteOrphanedBatchTokens(ctx context.Context) error {
 	_, err := s.exec(ctx, `DELETE FROM batch_tokens WHERE NOT EXISTS (
 		SELECT 1 FROM tokens WHERE key = parent)`)

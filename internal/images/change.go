@@ -10,8 +10,8 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// A Change is one transaction that writes, with all that its commit owes. Its function runs statements
-// and says what they owe; the Change pays it:
+// A Change is one writing transaction, with the work that its commit requires. Its function runs statements and
+// registers this work; the Change does it:
 //
 //   - Charge, Release and Keep add to what an account uses. The Change writes the rows of accounts
 //     after all other statements, in the order of their ids. All writers of an account wait for its
@@ -25,7 +25,7 @@ import (
 // that must lock an account earlier than at the end, because it deletes events or counts rows that
 // another transaction may insert, calls Lock after its statements on images.
 //
-// A function may run more than once: it must set what it returns anew in each run.
+// A function may run more than once: it must set its results in each run.
 type Change struct {
 	*sqldb.Tx
 	service *Service

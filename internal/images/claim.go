@@ -12,8 +12,8 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// claim uses the ticket. When another request with the same Idempotency-Key and the same bytes was
-// first, its image is returned.
+// claim uses the ticket. If another request with the same Idempotency-Key and the same bytes was first,
+// it returns that image.
 func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image, error) {
 	img := u.claimed(o, filename)
 	var claimed bool
@@ -47,7 +47,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	return img, nil
 }
 
-// claimed is what the draft becomes.
+// claimed returns the image that the draft becomes.
 func (u *Upload) claimed(o *Original, filename string) Image {
 	img := u.draft
 	img.Draft, img.Ticket, img.Uploaded = false, nil, sqldb.FromMicros(sqldb.Micros(u.s.Now()))
@@ -55,8 +55,8 @@ func (u *Upload) claimed(o *Original, filename string) Image {
 	return img
 }
 
-// claimRow is the one statement that uses a ticket: it changes one row or none. Then the account
-// is to pay for an image in place of what the draft reserved.
+// claimRow is the only statement that uses a ticket: it changes one row or none. Then the account
+// is charged for an image instead of the draft's reservation.
 func (u *Upload) claimRow(tx *Change, img Image) (c Charge, claimed bool, err error) {
 	var claimer any
 	if u.claimer != "" {
@@ -113,5 +113,5 @@ func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
 }
 
 func errCancelled() error {
-	return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it was cancelled or replaced meanwhile")
+	return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it was cancelled or replaced")
 }

@@ -135,14 +135,14 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 		blobs = append(blobs, tombstone{key: d.key, blob: d.blob})
 		n, err := cache.removeOf(renditionPrefix(d.blob))
 		if err != nil {
-			s.Log.Warn("renditions of a deleted image are left to a periodic job", "err", err)
+			s.Log.Warn("renditions of a deleted image are left to a background job", "err", err)
 		}
 		r.renditions += n
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), blobsTime)
 	defer cancel()
 	if err := s.deleteBlobs(ctx, blobs); err != nil {
-		s.Log.Warn("originals of deleted images are left to a periodic job", "err", err)
+		s.Log.Warn("originals of deleted images are left to a background job", "err", err)
 	}
 	return r
 }
@@ -227,8 +227,8 @@ func (s *Service) forgetDeletions(ctx context.Context) error {
 	return nil
 }
 
-// forgetRows deletes rows of a table, of which each counts as so many bytes for its account, some
-// at a time: other writers wait.
+// forgetRows deletes rows of a table in several transactions, because other writers wait. Each row counts as
+// each bytes of its account.
 func (s *Service) forgetRows(ctx context.Context, each int64, which string, before int64) error {
 	const some = 1000
 	for {

@@ -77,9 +77,9 @@ func (d *diskState) log(log *slog.Logger, args ...any) {
 	}
 }
 
-// WantRoom refuses what adds rows while the reserve of the disk is touched: NoSpace. It looks once
-// a second, and drops renditions first. Deletions, erasures and what settles deliveries go on: the
-// reserve is for them. A Service that was not started refuses nothing.
+// WantRoom returns NoSpace while less than the reserve of the disk is free; callers that add rows call it. It
+// reads the disk once a second, and evicts renditions first. Deletions, erasures and results of deliveries do
+// not call it: the reserve is for them. In a Service that was not started it returns nil.
 func (s *Service) WantRoom() error {
 	if s.renditions == nil {
 		return nil
@@ -100,7 +100,7 @@ func (s *Service) WantRoom() error {
 	d.err = err
 	d.mu.Unlock()
 	if before != nil && err == nil {
-		s.Log.Info("there is room on the disk again")
+		s.Log.Info("there is free disk space again")
 	}
 	return err
 }

@@ -143,7 +143,7 @@ func TestInstallationsThatStartAtOnceShareNoStore(t *testing.T) {
 	}
 }
 
-// TestATokenIsKeptBeforeItCounts fails to keep the first token: then there is none.
+// TestATokenIsKeptBeforeItCounts fails to store the first token: then no token exists.
 func TestATokenIsKeptBeforeItCounts(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {

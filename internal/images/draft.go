@@ -13,7 +13,7 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// A Ticket is the secret in a one-time upload URL; here, what may be told of it.
+// A Ticket holds the public properties of a one-time upload URL's secret.
 type Ticket struct {
 	Expires     time.Time
 	Refusals    int       // complete bodies refused for their content; repeats of the last are one
@@ -38,7 +38,7 @@ const (
 	defaultTicketLife = 30 * time.Minute
 	clockTolerance    = 5 * time.Second
 	maxRefusals       = 10             // the tenth kills the ticket
-	draftAfterlife    = 24 * time.Hour // an expired draft may be looked at for so long
+	draftAfterlife    = 24 * time.Hour // the time for which an expired draft can still be read
 )
 
 // CreateDraft makes a draft and returns it with the secret of its one-time URL. Exists when the
@@ -104,9 +104,9 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 	return img, nil
 }
 
-// insertDraft replaces a draft of the same id whose ticket is dead, and no other. With a ticket it is
-// an open draft, which the caller pays for. Without one nobody but the transaction can claim it,
-// and the image that it becomes is paid for.
+// insertDraft inserts a draft. It replaces a draft of the same id only if that one's ticket is invalid. With a
+// ticket it inserts an open draft, and the caller charges the account for the draft. Without a ticket only this
+// transaction can claim it, and the account is charged for the image.
 func (s *Service) insertDraft(tx *Change, img Image, ticket string) error {
 	if img.Custom {
 		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1

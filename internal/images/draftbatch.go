@@ -34,7 +34,7 @@ type pendingDraft struct {
 }
 
 // errRetryAlone says that a draft was not written and must be retried in a separate transaction.
-var errRetryAlone = errors.New("images: a draft needs a transaction of its own")
+var errRetryAlone = errors.New("images: a draft needs a separate transaction")
 
 // commitDraft writes a draft, in a batch or separately. If ctx ends while the draft waits, the draft is
 // not made. If its transaction has begun, commitDraft waits and returns its result.
@@ -54,7 +54,7 @@ func (s *Service) commitDraft(ctx context.Context, d *pendingDraft) error {
 	return err
 }
 
-// result maps the error of a batch to the one of a draft. It returns err itself if a separate
+// result maps the error of a batch to the error of a draft. It returns err itself if a separate
 // transaction would meet the same error, or if the commit may have succeeded.
 func (d *pendingDraft) result(err error) error {
 	switch {
@@ -93,7 +93,7 @@ func (s *Service) insertPaid(tx *Change, d *pendingDraft) error {
 	return nil
 }
 
-// chargeOfDrafts is what so many new drafts take of their account.
+// chargeOfDrafts returns the usage of n new drafts.
 func (s *Service) chargeOfDrafts(n int) Charge {
 	return Charge{Drafts: int64(n), Bytes: int64(n) * s.MaxUploadBytes, UploadURLs: int64(n), KeptTimes: 1}
 }

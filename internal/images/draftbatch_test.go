@@ -57,8 +57,7 @@ func startDraft(ctx context.Context, core *images.Service, d images.NewDraft) *p
 	return m
 }
 
-// queue starts drafts that wait behind one of another mint, the first returned. The account must be
-// held.
+// queue starts calls that wait for the call that it returns first. The account must be locked.
 func queue(
 	ctx context.Context, t *testing.T, core *images.Service, all ...images.NewDraft,
 ) []*pendingCall {

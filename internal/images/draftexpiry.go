@@ -7,10 +7,10 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// The end of drafts that no upload used: their reservations are released, then their rows are deleted.
+// The end of unused drafts: their reservations are released, then their rows are deleted.
 
-// releaseExpiredDrafts releases what expired drafts reserve, and records the events of their end. Their
-// rows stay for draftAfterlife.
+// releaseExpiredDrafts releases the reservations of expired drafts, and records the events of their
+// end. Their rows are deleted after draftAfterlife.
 func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
@@ -43,7 +43,8 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 	}
 }
 
-// deleteExpiredDrafts deletes drafts that expired a day ago, some at a time: other writers wait.
+// deleteExpiredDrafts deletes drafts that expired a day ago, in several transactions, because other
+// writers wait.
 func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 	if err := s.releaseExpiredDrafts(ctx); err != nil {
 		return err

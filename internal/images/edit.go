@@ -11,18 +11,17 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// An Edit is a change of an image or draft. What it does not name stays as it is.
+// An Edit is a change of an image or draft. Fields that are not set are unchanged.
 type Edit struct {
-	Meta              *json.RawMessage // in place of all there was; nil in it for none
-	Creator           **string         // nil in it for none
+	Meta              *json.RawMessage // replaces all metadata; a nil message removes it
+	Creator           **string         // a nil string removes it
 	RequireSignedURLs *bool
 }
 
-// EditImage changes an image or draft and returns what it then is. A change of RequireSignedURLs
-// gives an image a new id, so that what caches hold under the old one is never taken for it; a
-// draft, of which there is nothing to hold, keeps its id. ImageNotFound when there is none of that
-// id (any more); Invalid, also for a custom id that is to become private; LimitReached,
-// AccountSuspended, NoSpace.
+// EditImage changes an image or draft and returns the result. A change of RequireSignedURLs gives an image a
+// new id, so that caches cannot serve entries of the old one; a draft has no cache entries, and keeps its id.
+// Errors: ImageNotFound, also if the id has just changed; Invalid, also for making an image with a custom id
+// private; LimitReached, AccountSuspended, NoSpace.
 func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Image, error) {
 	if err := s.WantRoom(); err != nil {
 		return Image{}, err
@@ -45,7 +44,7 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 	var img Image
 	err := s.change(ctx, func(tx *Change) (err error) {
 		if e.Creator != nil && *e.Creator != nil {
-			// An erasure of that creator takes place before this, or sees what it wrote.
+			// An erasure of that creator is committed before this, or sees its changes.
 			if err := lockCreator(tx, **e.Creator); err != nil {
 				return err
 			}
@@ -73,9 +72,9 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 	return img, nil
 }
 
-// editRow is one conditional statement, and the reading of what it made: sql.ErrNoRows when there
-// is no such image, or when it has a custom id and is to become private. Of two edits of one image
-// the second sees what the first left. If that has another id now, the second finds none.
+// editRow runs one conditional statement and reads its result. Error: sql.ErrNoRows if the image does
+// not exist, or has a custom id and would become private. Of two concurrent edits of an image the
+// second one edits the result of the first one. If that has a new id, the second one finds no row.
 func editRow(tx *Change, account, id string, e Edit) (Image, error) {
 	var meta, creator, private any
 	if e.Meta != nil {
@@ -113,7 +112,7 @@ func editRow(tx *Change, account, id string, e Edit) (Image, error) {
 	return scanImage(tx.QueryRow(selectImage+` WHERE key = ?1`, key))
 }
 
-// whyNotEdited says why an edit found no row.
+// whyNotEdited returns the error of an edit that found no row.
 func (s *Service) whyNotEdited(ctx context.Context, account, id string, e Edit) error {
 	img, err := s.Image(ctx, account, id)
 	if err != nil {
@@ -121,7 +120,7 @@ func (s *Service) whyNotEdited(ctx context.Context, account, id string, e Edit) 
 	}
 	if img.Custom && e.RequireSignedURLs != nil && *e.RequireSignedURLs {
 		return errs.Errorf(errs.Invalid, "The image has a custom id and cannot be made private: delete it "+
-			"and upload it again without an id of its own")
+			"and upload it again without a custom id")
 	}
-	return errs.Errorf(errs.ImageNotFound, "Image not found: it was changed meanwhile")
+	return errs.Errorf(errs.ImageNotFound, "Image not found: it was changed by another request")
 }

@@ -12,14 +12,14 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// An ErasureQuery names what is to be taken out for good: all images and drafts of a creator, or
-// one image. Exactly one is set.
+// An ErasureQuery selects the data to erase: all images and drafts of a creator, or one image. Exactly one
+// field is set.
 type ErasureQuery struct {
 	Creator string
 	ID      string
 }
 
-// subject is what an erasure's row says of whom it is about.
+// subject returns the hash of the creator or image for the erasure's row.
 func (q ErasureQuery) subject() string {
 	if q.ID != "" {
 		return hashHex("id\x00" + q.ID)
@@ -29,8 +29,8 @@ func (q ErasureQuery) subject() string {
 
 func creatorSubject(creator string) string { return hashHex("creator\x00" + creator) }
 
-// where finds the rows; its parameters are the account and the value. Both values of draft are
-// named for the index's sake.
+// where returns the condition of the rows; its parameters are the account and the value. It names both
+// values of draft so that the index can be used.
 func (q ErasureQuery) where() (condition, value string) {
 	if q.ID != "" {
 		return `account = ?1 AND id_sha256 = ?2`, hashHex(q.ID)
@@ -38,20 +38,20 @@ func (q ErasureQuery) where() (condition, value string) {
 	return `account = ?1 AND draft IN (0, 1) AND creator = ?2`, q.Creator
 }
 
-// A Receipt says what an erasure found and removed, over all calls that it took, and what is due.
+// A Receipt lists the data that an erasure found and removed in all of its calls, and the data that is due.
 type Receipt struct {
 	Key          string
 	Began        time.Time
 	Mark         time.Time // of the last call: uploads that began before it are refused
-	Ended        time.Time // zero while images or drafts may be left: the same call goes on
+	Ended        time.Time // zero while images or drafts may be left: repeat the call
 	Images       int64
 	Drafts       int64
 	Bytes        int64     // of originals
-	Renditions   int64     // removed at the nodes that were called
-	Uploads      int64     // bodies being received that were stopped there
-	OriginalsDue int64     // which the blob store has not let go of yet
-	Scrubbed     bool      // the database's files were rid of the rows
-	Rebuild      time.Time // when the database is to be rebuilt for it, if it can be by then
+	Renditions   int64     // removed on the called nodes
+	Uploads      int64     // uploads in progress that were stopped there
+	OriginalsDue int64     // not deleted from the blob store yet
+	Scrubbed     bool      // the rows were removed from the database's files
+	Rebuild      time.Time // planned time of the rebuild, if one is needed and possible
 }
 
 const (
@@ -70,8 +70,8 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 		return Receipt{}, errs.Errorf(errs.Invalid,
 			"what is to be erased must be named: a creator, which is not empty, or an image")
 	}
-	// To delete in a wrong store would look as if all had been gone already. A server has looked
-	// at its start, and takes out rows also while the store is away.
+	// In a wrong store all originals would seem to be deleted already. A server has checked the store at
+	// its start, and deletes rows also while the store is not reachable.
 	if s.spool == nil {
 		if err := s.checkInstallation(ctx, false); err != nil {
 			return Receipt{}, err
@@ -98,8 +98,8 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 	return receipt, err
 }
 
-// CountErasure returns how many images and drafts an Erase would delete now, and the bytes of their
-// originals.
+// CountErasure returns the number of images and drafts that an Erase would delete now, and the bytes of
+// their originals.
 func (s *Service) CountErasure(
 	ctx context.Context, account string, q ErasureQuery,
 ) (images, drafts, bytes int64, err error) {
@@ -113,7 +113,7 @@ func (s *Service) CountErasure(
 	return images, drafts, bytes, err
 }
 
-// orderErasure makes the erasure's row, or goes on with one that has not ended.
+// orderErasure inserts the erasure's row, or continues one that has not ended.
 func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQuery) error {
 	return s.changeInReserve(ctx, func(tx *Change) error {
 		if q.Creator != "" {
@@ -121,7 +121,7 @@ func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQue
 				return err
 			}
 		}
-		// As eraseSome does: the erasure is locked first, then its account.
+		// In the order of eraseSome: the erasure is locked first, then its account.
 		ordered, err := tx.Exec(`UPDATE erasures SET mark = mark WHERE account = ?1 AND subject = ?2`,
 			account, q.subject())
 		if err != nil {
@@ -134,9 +134,9 @@ func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQue
 	})
 }
 
-// payErasure counts an order for the account: LimitReached, AccountSuspended. An operator's counts
-// for no rate. Orders always work where there is something to erase. Those that find nothing may
-// not fill the disk.
+// payErasure charges the account for an erasure. An operator's erasure does not count for the rate. An
+// erasure that finds rows is always accepted; others are limited, so that they cannot fill the disk.
+// Errors: LimitReached, AccountSuspended.
 func (s *Service) payErasure(tx *Change, account string, q ErasureQuery, ordered bool) error {
 	var c Charge
 	if s.spool != nil {
@@ -161,7 +161,7 @@ func (s *Service) payErasure(tx *Change, account string, q ErasureQuery, ordered
 	return tx.LockExisting(account)
 }
 
-// insertErasure inserts the erasure's row, or renews it when it has ended. The account is held.
+// insertErasure inserts the erasure's row, or starts it again if it has ended. The account is locked.
 func (s *Service) insertErasure(tx *Change, account string, q ErasureQuery) error {
 	var there int64
 	err := tx.QueryRow(`SELECT count(*) FROM erasures WHERE account = ?1 AND subject = ?2`,
@@ -188,8 +188,8 @@ func (s *Service) insertErasure(tx *Change, account string, q ErasureQuery) erro
 	return nil
 }
 
-// eraseSome takes out some rows and what hangs on them, and returns how many. When there are none
-// it notes the end.
+// eraseSome erases some rows and their dependent data, and returns the number of rows. Without rows it records
+// the end.
 func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery) (int, error) {
 	var gone []deletedRow
 	var purged *purgedBytes
@@ -197,7 +197,7 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 	var key string
 	condition, value := q.where()
 	err := s.changeInReserve(ctx, func(tx *Change) error {
-		// The row is locked first, so that two calls for one creator take turns.
+		// The row is locked first, so that two calls for one creator wait for each other.
 		err := tx.QueryRow(`UPDATE erasures SET mark = mark WHERE account = ?1 AND subject = ?2
 			RETURNING key`, account, q.subject()).Scan(&key)
 		if err != nil {
@@ -227,7 +227,7 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 	return len(gone) + events, err
 }
 
-// countErased adds deleted rows to the receipt, or the end when nothing is left.
+// countErased adds deleted rows to the receipt, or records the end if no row is left.
 func (s *Service) countErased(
 	tx *Change, account string, q ErasureQuery, gone []deletedRow, events int,
 ) error {
@@ -250,7 +250,7 @@ func (s *Service) countErased(
 	return err
 }
 
-// receipt reads how far an erasure is.
+// receipt reads the state of an erasure.
 func (s *Service) receipt(
 	ctx context.Context, account string, q ErasureQuery,
 ) (r Receipt, err error) {
@@ -275,13 +275,13 @@ func (s *Service) receipt(
 	return r, nil
 }
 
-// FinishErasure does now what periodic jobs of a server would do about a receipt that has ended, for
-// an operator: see ScrubNow. It returns the receipt as it then is.
+// FinishErasure does the work of background jobs for an ended erasure now, for an operator: see
+// ScrubNow. It returns the new state of the receipt.
 func (s *Service) FinishErasure(
 	ctx context.Context, account string, q ErasureQuery,
 ) (Receipt, error) {
 	if err := s.deleteOriginalsOf(ctx, account, q); err != nil {
-		s.Log.Warn("originals are left to a periodic job", "err", err)
+		s.Log.Warn("originals are left to a background job", "err", err)
 	}
 	if _, err := s.ScrubNow(ctx); err != nil {
 		return Receipt{}, err
@@ -289,8 +289,8 @@ func (s *Service) FinishErasure(
 	return s.receipt(ctx, account, q)
 }
 
-// deleteOriginalsOf tries the originals of an erasure once more: a call before this one may have
-// been killed between a row and its bytes.
+// deleteOriginalsOf retries the originals of an erasure: an earlier call may have been killed between a
+// row and its bytes.
 func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q ErasureQuery) error {
 	rows, err := s.DB.Query(ctx, `SELECT key, blob FROM tombstones WHERE blob IS NOT NULL
 		AND erasure = (SELECT key FROM erasures WHERE account = ?1 AND subject = ?2)`,
@@ -317,8 +317,8 @@ func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q Erasu
 // creatorFences is the number of rows of creator_fences.
 const creatorFences = 16
 
-// lockCreator locks the fence of a creator until the transaction ends. What comes after it sees all
-// that was committed by those who passed before.
+// lockCreator locks the fence of a creator until the transaction ends. The following statements see all
+// changes of transactions that have locked it before.
 func lockCreator(tx *Change, creator string) error {
 	slot := 0
 	for _, c := range []byte(creatorSubject(creator)[:8]) {
@@ -335,8 +335,8 @@ func lockCreator(tx *Change, creator string) error {
 }
 
 // checkNotErased refuses an image whose creator was erased since its upload began. It must be the
-// first statement of the transaction that inserts the image. Drafts need none of it: an erasure
-// deletes the row, and there is nothing left to be claimed.
+// first statement of the transaction that inserts the image. Drafts do not need it, because an
+// erasure deletes their row.
 func checkNotErased(tx *Change, img Image, began time.Time) error {
 	if img.Creator == nil {
 		return nil
@@ -348,16 +348,16 @@ func checkNotErased(tx *Change, img Image, began time.Time) error {
 	return refuseErased(tx.QueryRow(query, args...))
 }
 
-// erasedSince asks how many erasures of an image's creator there were since a moment.
+// erasedSince returns a query for the number of erasures of an image's creator since a time.
 func erasedSince(img Image, began time.Time) (query string, args []any) {
 	return `SELECT count(*) FROM erasures WHERE account = ?1 AND subject = ?2 AND mark >= ?3`,
 		[]any{img.Account, creatorSubject(*img.Creator), sqldb.Micros(began)}
 }
 
 // ErrErased says that an image's creator was erased since its upload or import began.
-var ErrErased = errors.New("images: the creator was erased meanwhile")
+var ErrErased = errors.New("images: the creator was erased during the upload")
 
-// refuseErased refuses an image whose creator was erased after a moment.
+// refuseErased returns ErrErased if the query of erasedSince finds an erasure.
 func refuseErased(asked *sql.Row) error {
 	var erased int
 	if err := asked.Scan(&erased); err != nil {

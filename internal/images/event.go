@@ -12,51 +12,52 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// An EventType says what happened.
+// An EventType is the type of an event.
 type EventType string
 
-// The types. Webhooks are told of the first two; of the others those that ask for it.
+// The types. By default webhooks get the first two, and the others if they subscribe to them.
 const (
 	UploadSucceeded EventType = "image.upload.succeeded" // by a one-time URL
 	UploadFailed    EventType = "image.upload.failed"    // a refusal that counts, or the end of a refused URL
-	DraftExpired    EventType = "image.draft.expired"    // a one-time URL that nobody used
+	DraftExpired    EventType = "image.draft.expired"    // a one-time URL that expired unused
 	ImageDeleted    EventType = "image.deleted"          // or a draft was cancelled
 	ImageUpdated    EventType = "image.updated"
 )
 
-// EventTypes are all types. DefaultEvents are those of a webhook that names none.
+// EventTypes are all types. DefaultEvents are the types of a webhook without explicit ones.
 var (
 	EventTypes    = []EventType{UploadSucceeded, UploadFailed, DraftExpired, ImageDeleted, ImageUpdated}
 	DefaultEvents = []EventType{UploadSucceeded, UploadFailed}
 )
 
-// An Event is something that happened to an image or draft, and what was true of it then.
+// An Event is a change of an image or draft, with its state at that time.
 type Event struct {
-	ID      string // the same at every attempt
+	ID      string // the same in every attempt
 	Account string // its ID
 	Type    EventType
 	At      time.Time
-	// Image is as it was after the event, or before its deletion. Its internal Key is set, of its
-	// Original what an answer shows, and its Ticket if it was a draft. Of an erasure only ID is.
+	// Image is the state after the event, or before a deletion. Its internal Key is set, the public
+	// fields of its Original, and its Ticket if it was a draft. For an erasure only ID is set.
 	Image      Image
-	PreviousID string      // of ImageUpdated: the id that is no more, "" if it stayed
-	Variants   []string    // names of the account's variants then; nil of a draft and of a deletion
+	PreviousID string      // of ImageUpdated: the old id, "" if it is unchanged
+	Variants   []string    // names of the account's variants at that time; nil for a draft and a deletion
 	Failure    *UploadFail // of UploadFailed
-	erasure    bool        // goes as soon as it is told
+	erasure    bool        // deleted after its delivery
 }
 
-// Erased reports whether the event tells that an image was taken out for good, and so its id only.
+// Erased reports whether the event is about an erased image, and so holds its id only.
 func (e Event) Erased() bool { return e.erasure }
 
-// An UploadFail says why an upload failed.
+// An UploadFail is the reason of a failed upload.
 type UploadFail struct {
 	Kind    errs.Kind
-	Message string // as the uploader was told
+	Message string // as in the answer to the uploader
 	Attempt int    // refusals of this one-time URL so far
-	Final   bool   // the one-time URL takes no more uploads
+	Final   bool   // the one-time URL accepts no further upload
 }
 
-// facts are an event in the database. Names are kept for good: rows of an older release are read.
+// facts is the JSON of an event in the database. Its names never change, because rows of older releases
+// are read.
 type facts struct {
 	ID            string          `json:"id"`
 	Custom        bool            `json:"custom,omitempty"`
@@ -223,7 +224,7 @@ func variantNames(tx *Change, account string) ([]string, error) {
 	return names, err
 }
 
-// insertEvent writes an event with its deliveries, and returns how many bytes they take.
+// insertEvent inserts an event with its deliveries, and returns their bytes.
 func insertEvent(tx *Change, e Event, to []subscriber) (bytes int64, err error) {
 	text, err := json.Marshal(e.facts())
 	if err != nil {
@@ -278,7 +279,7 @@ func scanEvent(r sqldb.Row) (e Event, err error) {
 	return e, nil
 }
 
-// deletions are the events of rows that were deleted. Those of an erasure tell the id only.
+// deletions returns the events of deleted rows. Those of an erasure hold the id only.
 func deletions(gone []deletedRow, erasure bool) (events []Event) {
 	for _, d := range gone {
 		e := Event{Type: ImageDeleted, Image: d.image, erasure: erasure}
@@ -290,8 +291,8 @@ func deletions(gone []deletedRow, erasure bool) (events []Event) {
 	return events
 }
 
-// expirations are the events of one-time URLs that have ended unused. When an uploader was refused
-// before, but may have hoped on, the failure is final now.
+// expirations returns the events of one-time URLs that have expired unused. If an upload was refused
+// before, the failure is final now.
 func expirations(drafts []Image) (events []Event) {
 	for _, img := range drafts {
 		events = append(events, Event{Type: DraftExpired, Image: img})
@@ -304,7 +305,7 @@ func expirations(drafts []Image) (events []Event) {
 	return events
 }
 
-// unreleased are the drafts among deleted rows whose end nobody was told of yet.
+// unreleased returns the drafts among deleted rows whose end has no event yet.
 func unreleased(gone []deletedRow) (drafts []Image) {
 	for _, d := range gone {
 		if d.open {
@@ -332,8 +333,8 @@ func (s *Service) recordByAccount(tx *Change, events []Event) error {
 	return nil
 }
 
-// eraseEvents deletes some events about what is erased, at most erasureStep, and returns how many:
-// of images that are being deleted, and of those that were deleted before. The account is held.
+// eraseEvents deletes at most erasureStep events about erased images, and returns their number: of
+// images that are being deleted, and of images that were deleted before. The account is locked.
 func eraseEvents(
 	tx *Change, account string, q ErasureQuery, gone []deletedRow,
 ) (erased int, err error) {
@@ -348,8 +349,8 @@ func eraseEvents(
 			AND creator = ?2`+some, account, q.Creator)
 		return all.events, err
 	}
-	// First what was told of an image that is gone while it had another id, which only the events
-	// know. One that is there has kept nothing but its present id.
+	// First the events of a deleted image under an earlier id, which only the events hold. An existing image
+	// has its present id only.
 	before, err := deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1
 		AND erasure = 0 AND id_sha256 <> ?2 AND image IN (SELECT image FROM events
 			WHERE account = ?1 AND id_sha256 = ?2 AND erasure = 0)

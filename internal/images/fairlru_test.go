@@ -182,7 +182,7 @@ func TestFilesOfAReleaseBefore(t *testing.T) {
 		t.Errorf("removed %d, %d are left, %v", n, len(c.of), err)
 	}
 	if _, err := os.Stat(foreign); err != nil {
-		t.Errorf("a file that is none of ours: %v", err)
+		t.Errorf("a foreign file: %v", err)
 	}
 }
 

@@ -45,7 +45,7 @@ func (s *Service) beginToFollow() error {
 	s.follower = follower{upTo: sqldb.FromMicros(us), written: sqldb.FromMicros(us), done: map[string]int64{}}
 	if now.Sub(s.follower.upTo) > deletionsKept-followWindow-time.Hour {
 		if dropped := s.renditions.shrink(math.MaxInt64); dropped > 0 {
-			s.Log.Info("emptied the rendition cache: it is not known what was deleted since it was used",
+			s.Log.Info("emptied the rendition cache: the deletions since its last use are not known",
 				"bytes", dropped)
 		}
 		s.follower.upTo = now
@@ -63,7 +63,7 @@ func (s *Service) writeFollowed() error {
 		err = os.Rename(path+".new", path)
 	}
 	if errs.IsNoSpace(err) {
-		s.Log.Warn("it is not written up to when deletions were followed", "err", err)
+		s.Log.Warn("the time of the last applied deletion could not be written", "err", err)
 		return nil
 	}
 	if err != nil {

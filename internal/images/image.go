@@ -13,14 +13,14 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// An Image is a picture, or a draft that still waits for its bytes.
+// An Image is a picture, or a draft that waits for its upload.
 type Image struct {
 	Key               string // internal and immutable
 	Account           string // the account's ID
 	ID                string // public, mutable
 	Custom            bool   // the ID was chosen by the client
 	Creator           *string
-	Meta              json.RawMessage // compact JSON object; nil when none was given
+	Meta              json.RawMessage // compact JSON object; nil if none was given
 	Filename          *string         // nil in a draft
 	RequireSignedURLs bool
 	Created           time.Time
@@ -30,7 +30,7 @@ type Image struct {
 	Ticket            *Ticket   // nil unless a draft
 }
 
-// Image returns an image or draft; ImageNotFound when there is none.
+// Image returns an image or draft. Error: ImageNotFound.
 func (s *Service) Image(ctx context.Context, account, id string) (Image, error) {
 	img, err := scanImage(s.DB.QueryRow(ctx,
 		selectImage+` WHERE account = ?1 AND id_sha256 = ?2`, account, hashHex(id)))
@@ -43,7 +43,7 @@ func (s *Service) Image(ctx context.Context, account, id string) (Image, error) 
 	return img, nil
 }
 
-// imageOfKey returns an image or draft by its internal key; sql.ErrNoRows when there is none.
+// imageOfKey returns an image or draft by its internal key. Error: sql.ErrNoRows.
 func (s *Service) imageOfKey(ctx context.Context, key string) (Image, error) {
 	return scanImage(s.DB.QueryRow(ctx, selectImage+` WHERE key = ?1`, key))
 }
@@ -60,8 +60,9 @@ func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 	return img, nil
 }
 
-// DeleteImage deletes an image or draft, whose ticket dies with it: ImageNotFound when there is
-// none; LimitReached, AccountSuspended. The row goes first; bytes that could not be removed are left to a periodic job.
+// DeleteImage deletes an image or draft; the ticket of a deleted draft is invalid. It deletes the row first. A
+// background job deletes bytes that could not be deleted. Errors: ImageNotFound, LimitReached,
+// AccountSuspended.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	err := s.changeInReserve(ctx, func(tx *Change) error {
 		gone, _, err := s.deleteImages(tx, "", `account = ?1 AND id_sha256 = ?2`, account, hashHex(id))
@@ -89,7 +90,7 @@ const selectImage = `SELECT ` + imageColumns + ` FROM images`
 
 func scanImage(r sqldb.Row) (Image, error) { return scanImageAnd(r) }
 
-// scanImageAnd scans imageColumns and what stands behind them.
+// scanImageAnd scans imageColumns and further columns.
 func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	var (
 		img                             Image

@@ -15,7 +15,7 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// An ImportedImage is an image as the service that it comes from tells of it.
+// An ImportedImage is an image with the properties that its source reports.
 type ImportedImage struct {
 	ID                string
 	Uploaded          time.Time
@@ -24,23 +24,23 @@ type ImportedImage struct {
 	Creator           *string
 	RequireSignedURLs bool
 
-	// Of the original, where the source tells them.
-	Size   int64  // bytes; 0 when not told
-	SHA256 string // hex; "" when not told
+	// Properties of the original, if the source reports them.
+	Size   int64  // bytes; 0 if not known
+	SHA256 string // hex; "" if not known
 }
 
 // ErrIncomplete says that bytes do not have the size or SHA-256 that the source states.
-var ErrIncomplete = errors.New("images: the bytes are not those that the source tells of")
+var ErrIncomplete = errors.New("images: the bytes differ from the source's size or SHA-256")
 
-// Custom reports whether the id counts as chosen by a client. No source tells. A client cannot
+// Custom reports whether the id counts as chosen by a client. Sources do not report that. A client cannot
 // choose a UUID, nor an id for a private image.
 func (i ImportedImage) Custom() bool {
 	return !i.RequireSignedURLs && !uuidShape.MatchString(i.ID)
 }
 
-// Adapted returns the image as it can be held here, with a sentence on each thing that cannot: a
-// picture that is shown counts for more than its metadata. It is an error, of the kind Invalid or
-// InvalidID, when the image cannot be held at all.
+// Adapted returns the image without parts that are not valid here, and a sentence on each removed part:
+// the picture is more important than its metadata. Errors: Invalid or InvalidID if the image itself is
+// not valid.
 //
 // The rule on foreign file extensions is for new ids only: the source has this one already.
 func (i ImportedImage) Adapted() (adapted ImportedImage, lost []string, err error) {
@@ -48,7 +48,7 @@ func (i ImportedImage) Adapted() (adapted ImportedImage, lost []string, err erro
 		return i, nil, err
 	}
 	if i.Uploaded.IsZero() {
-		return i, nil, errs.Errorf(errs.Invalid, "the source does not tell when it was uploaded")
+		return i, nil, errs.Errorf(errs.Invalid, "the source does not report the time of the upload")
 	}
 	i.Uploaded = sqldb.FromMicros(sqldb.Micros(i.Uploaded))
 	if i.Creator != nil {
@@ -66,8 +66,8 @@ func (i ImportedImage) Adapted() (adapted ImportedImage, lost []string, err erro
 	return i, lost, nil
 }
 
-// Differs returns the names of the fields in which img is not what was imported as i, which must be
-// adapted: none means that nothing is to be done. Sources tell times in milliseconds.
+// Differs returns the names of the fields in which img differs from i, which must be adapted. Without fields
+// there is nothing to do. Sources have times in milliseconds.
 func (i ImportedImage) Differs(img Image) (fields []string) {
 	if img.Draft {
 		return []string{"draft"}
@@ -88,9 +88,9 @@ func (i ImportedImage) Differs(img Image) (fields []string) {
 	return fields
 }
 
-// Import makes an image out of the complete body, as Create does, but with the id, the time and the
-// fields that it had at its source: Invalid, InvalidID, Exists; Unsupported, Undecodable,
-// OverLimits; ErrIncomplete; Busy, NoSpace.
+// Import creates an image from the complete body, as Create does, with the id, the time and the fields
+// of its source. Errors: Invalid, InvalidID, Exists; Unsupported, Undecodable, OverLimits;
+// ErrIncomplete; Busy, NoSpace.
 func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
@@ -121,8 +121,8 @@ func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
 	return u.settle(ctx, img, original, err)
 }
 
-// UpdateImported gives an image the fields that its source has now; the bytes stay. ImageNotFound
-// when there is no image of that id with these bytes.
+// UpdateImported updates the fields of an image from its source, not its bytes. Error: ImageNotFound if
+// there is no image of that id with these bytes.
 func (s *Service) UpdateImported(ctx context.Context, account string, i ImportedImage) error {
 	i, _, err := i.Adapted()
 	if err != nil {
@@ -158,10 +158,10 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 	return nil
 }
 
-// MaxNamed bounds the ids of a call of ImagesNamed.
+// MaxNamed limits the ids of a call of ImagesNamed.
 const MaxNamed = 1000
 
-// ImagesNamed returns those images and drafts of an account that have one of the ids, by their id.
+// ImagesNamed returns the images and drafts of an account with one of the ids, by id.
 func (s *Service) ImagesNamed(
 	ctx context.Context, account string, ids []string,
 ) (map[string]Image, error) {

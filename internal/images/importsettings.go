@@ -9,15 +9,15 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// maxKeyBytes bounds the value of a signing key from elsewhere.
+// maxKeyBytes limits the value of an imported signing key.
 const maxKeyBytes = 1024
 
-// IsDefault reports whether v is the variant that every new account begins with.
+// IsDefault reports whether v is the variant of every new account.
 func (v Variant) IsDefault() bool { return v == defaultVariant }
 
 // ImportSigningKey adds a key with the value that it has elsewhere, so that URLs which it has signed
-// stay valid: Invalid, LimitReached. It does nothing when the account has the value already. A key
-// of that name with another value goes on verifying under the name renamed; "" when there was none.
+// stay valid: Invalid, LimitReached. It does nothing if the account already has the value. An existing
+// key of that name with another value is renamed, and still verifies; renamed is its new name, or "".
 func (s *Service) ImportSigningKey(
 	ctx context.Context, account string, k SigningKey,
 ) (made bool, renamed string, err error) {

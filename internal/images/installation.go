@@ -14,17 +14,16 @@ import (
 	"calotype/internal/blob"
 )
 
-// installationKey is the one object in the blob store that is not an original. It says whose
-// store this is.
+// installationKey is the only object in the blob store that is not an original. It holds the installation's id.
 const installationKey = "calotype-installation"
 
-// claimPrefix begins the objects by which installations that start at once on an empty store see
-// each other.
+// claimPrefix is the prefix of the objects by which installations that start concurrently on an empty
+// store detect each other.
 const claimPrefix = "calotype-claim/"
 
-// checkInstallation refuses a blob store that is not this database's. A store is marked once, and
-// only while it is empty: a database that was lost, or pointed elsewhere, must never take the
-// originals of another for orphans.
+// checkInstallation refuses a blob store of another installation. A store is marked once, and only
+// while it is empty: a server with a new or wrong database must never treat the originals of another
+// one as orphans.
 func (s *Service) checkInstallation(ctx context.Context, mayMark bool) error {
 	var id string
 	var marked bool
@@ -59,7 +58,7 @@ func (s *Service) checkInstallation(ctx context.Context, mayMark bool) error {
 func notOurs(found, id string) error {
 	return fmt.Errorf("the blob store belongs to the installation %s, the database to %s. Check "+
 		"-blobs and -db; two installations cannot share a store: give each a folder, bucket or "+
-		"prefix of its own", found, id)
+		"separate prefix", found, id)
 }
 
 func (s *Service) storeID(ctx context.Context) (string, error) {
@@ -71,10 +70,10 @@ func (s *Service) storeID(ctx context.Context) (string, error) {
 	return string(id), errors.Join(err, r.Close())
 }
 
-// markStore writes our id into an empty store. A store can not put an object only if it is not
-// there, so each of several installations that start at once first puts a claim of its own and
-// then looks for others: at most one finds none. The claim goes when the mark is there, and who
-// finds no claim of another looks for the mark last.
+// markStore writes our id into an empty store. A store cannot put an object on the
+// condition that it does not exist. So each of several installations that start concurrently first puts a
+// separate claim and then looks for others: at most one finds no other claim. A claim is deleted after the
+// mark is written, so an installation that finds no other claim looks for the mark last.
 func (s *Service) markStore(ctx context.Context, id string) (err error) {
 	claim := claimPrefix + id
 	if err := s.putText(ctx, claim, id); err != nil {
@@ -104,7 +103,7 @@ func (s *Service) markStore(ctx context.Context, id string) (err error) {
 
 // putText puts a small object.
 func (s *Service) putText(ctx context.Context, key, text string) error {
-	// Not by the shares of the spool: a server starts on a full disk too.
+	// Without the limits of the spool, because a server also starts on a full disk.
 	f, err := os.OpenFile(filepath.Join(s.spool.dir, newKey()),
 		os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -114,7 +113,7 @@ func (s *Service) putText(ctx context.Context, key, text string) error {
 	if err == nil {
 		err = s.Blobs.Put(ctx, key, f, int64(len(text)))
 	}
-	if removing := os.Remove(f.Name()); !errors.Is(removing, fs.ErrNotExist) { // else it was moved
+	if removing := os.Remove(f.Name()); !errors.Is(removing, fs.ErrNotExist) { // otherwise it was moved
 		err = errors.Join(err, removing)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -123,7 +122,7 @@ func (s *Service) putText(ctx context.Context, key, text string) error {
 	return nil
 }
 
-// mark writes the id of an installation into a folder of originals that is a copy of its own.
+// mark writes the id of an installation into a folder that is a copy of its originals.
 func mark(ctx context.Context, copied *blob.Dir, id string) error {
 	err := copied.Copy(ctx, installationKey, strings.NewReader(id), int64(len(id)))
 	if err != nil {

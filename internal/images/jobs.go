@@ -24,7 +24,7 @@ var jobs = []job{
 	{"delete what has ended of accounts that keep much", false, 0, 10 * time.Second,
 		(*Service).trimKept},
 	{"make the ballast", false, 0, time.Minute, (*Service).makeBallast},
-	{"end streams that nobody asks for", false, 0, time.Minute, (*Service).endStreams},
+	{"delete streams without claims", false, 0, time.Minute, (*Service).endStreams},
 	{"forget old events", false, 10 * time.Minute, time.Hour, (*Service).forgetEvents},
 	{"delete originals left over", true, 0, time.Minute, (*Service).retryBlobDeletions},
 	{"scrub the database", true, 0, 10 * time.Second, (*Service).scrub},
@@ -34,23 +34,23 @@ var jobs = []job{
 
 type job struct {
 	name         string
-	slow         bool // may wait for the blob store or for writers, and keeps no quick job waiting
+	slow         bool // may wait for the blob store or for writers; it does not delay quick jobs
 	first, every time.Duration
 	do           func(*Service, context.Context) error
 }
 
-// jobTick is how often it is asked what is due.
+// jobTick is the interval of checking for due jobs.
 const jobTick = 10 * time.Second
 
-// Run does the periodic jobs until ctx ends. Then nobody waits for a draft any more.
+// Run runs the background jobs until ctx ends. Then it ends all waits for drafts.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.waits.close()
-	defer context.AfterFunc(ctx, s.waits.close)() // at once, whatever the jobs are at
+	defer context.AfterFunc(ctx, s.waits.close)() // at once, also while jobs run
 	s.runJobs(ctx, jobs, jobTick)
 	return nil
 }
 
-// runJobs does jobs until ctx ends: the quick ones one after another, and the slow ones beside them.
+// runJobs runs jobs until ctx ends: quick jobs one after another, and slow jobs concurrently.
 func (s *Service) runJobs(ctx context.Context, jobs []job, every time.Duration) {
 	var lanes sync.WaitGroup
 	for _, slow := range []bool{false, true} {
@@ -74,7 +74,7 @@ func (s *Service) runLane(ctx context.Context, jobs []job, slow bool, every time
 			if now := time.Now(); !now.Before(next[i]) {
 				next[i] = now.Add(job.every)
 				if err := job.do(s, ctx); err != nil && ctx.Err() == nil {
-					s.Log.Error("a periodic job failed", "job", job.name, "err", err)
+					s.Log.Error("a background job failed", "job", job.name, "err", err)
 				}
 			}
 		}
@@ -86,28 +86,28 @@ func (s *Service) runLane(ctx context.Context, jobs []job, slow bool, every time
 	}
 }
 
-// The sweep's guard: more orphans than these look like a mistake of ours, not like crashes.
+// The sweep's guard: more orphans than these indicate a mistake, not crashes.
 const (
 	sweepMaxOrphans = 1000
 	sweepMaxPercent = 1
 	orphanAge       = 24 * time.Hour
 )
 
-// SweepReport is what a round of the sweep found and did.
+// SweepReport is the result of a sweep.
 type SweepReport struct {
 	Objects int // originals in the blob store
-	Foreign int // objects whose keys are not ours; never touched
+	Foreign int // objects with foreign keys; never deleted
 	Orphans int // originals of no row, older than a day
 	Deleted int
 	Held    bool // too many orphans: nothing was deleted
 
-	Missing      int      // images whose original is missing or cut short; never touched
+	Missing      int      // images whose original is missing or truncated; never deleted
 	FirstMissing []string // the first few of them, each with its original's key
 }
 
-// SweepOptions say what a round may do.
+// SweepOptions are the options of a sweep.
 type SweepOptions struct {
-	Confirm bool // delete however many orphans there are
+	Confirm bool // delete any number of orphans
 	DryRun  bool // delete nothing
 }
 
@@ -117,11 +117,11 @@ func (s *Service) sweepUnconfirmed(ctx context.Context) error {
 		return err
 	}
 	if report.Missing > 0 {
-		s.Log.Error("images have no whole original: put it back from a backup, or delete them",
+		s.Log.Error("originals of images are missing or damaged: restore them from a backup, or delete the images",
 			"images", report.Missing, "first", report.FirstMissing)
 	}
 	if report.Held {
-		s.Log.Warn("the sweep deleted nothing: so many originals without a row look like a "+
+		s.Log.Warn("the sweep deleted nothing: this number of originals without a row indicates a "+
 			"database that is not this store's newest. If they may go, run: calotype sweep --confirm",
 			"orphans", report.Orphans, "objects", report.Objects)
 	} else if report.Deleted > 0 {
@@ -130,12 +130,12 @@ func (s *Service) sweepUnconfirmed(ctx context.Context) error {
 	return nil
 }
 
-// Sweep deletes originals that no row names. An upload stores its original before its row, so what
-// is younger than a day is left alone; the day is in the key. Over the guard's bounds nothing is
-// deleted unless confirmed. On its way it counts the images whose original is missing.
+// Sweep deletes originals without a row. An upload stores its original before its row, so Sweep skips
+// originals younger than a day; the key holds the day. Above the guard's limits it deletes nothing
+// unless confirmed. It also counts the images whose original is missing.
 func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) {
 	var report SweepReport
-	// Whatever the store was at the start, it must be ours now.
+	// The store may have changed since the start.
 	if err := s.checkInstallation(ctx, false); err != nil {
 		return report, err
 	}
@@ -161,7 +161,7 @@ func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error
 }
 
 // compareStore compares the whole store with the rows, in both directions, and returns the orphans:
-// at most a page more than the guard allows, which tells enough, unless all of them are to go.
+// at most a page more than the guard allows, which is enough, unless the sweep deletes all of them.
 func (s *Service) compareStore(
 	ctx context.Context, o SweepOptions, report *SweepReport,
 ) (orphans []string, err error) {
@@ -187,7 +187,7 @@ func (s *Service) compareStore(
 	}
 }
 
-// orphansIn returns the keys of a page that are old enough and named by no row.
+// orphansIn returns the keys of a page that are old enough and have no row.
 func (s *Service) orphansIn(
 	ctx context.Context, page []blob.Info, report *SweepReport,
 ) ([]string, error) {
@@ -202,7 +202,7 @@ func (s *Service) orphansIn(
 			continue
 		}
 		report.Objects++
-		// The key tells the day only: count from its end.
+		// The key holds the day only: count from its end.
 		if s.Now().Sub(born.Add(24*time.Hour)) > orphanAge {
 			old = append(old, info.Key)
 		}
@@ -221,14 +221,14 @@ func (s *Service) orphansIn(
 	return orphans, nil
 }
 
-// blobDayOf returns the day of an original's key; false when the key is none of ours.
+// blobDayOf returns the day of an original's key; false if the key does not have our form.
 func blobDayOf(key string) (time.Time, bool) {
 	day, name, _ := strings.Cut(key, "/")
 	born, err := time.Parse(blobDay, day)
 	return born, err == nil && IsKey(name)
 }
 
-// namedBlobs returns which of the keys rows name.
+// namedBlobs returns the keys that rows name.
 func (s *Service) namedBlobs(ctx context.Context, keys []string) (map[string]bool, error) {
 	named := make(map[string]bool, len(keys))
 	if len(keys) == 0 {
@@ -251,7 +251,7 @@ func (s *Service) namedBlobs(ctx context.Context, keys []string) (map[string]boo
 	return named, err
 }
 
-// deleteOrphan takes a fresh look before it deletes.
+// deleteOrphan checks for a row again before it deletes.
 func (s *Service) deleteOrphan(ctx context.Context, key string) (bool, error) {
 	named, err := s.namedBlobs(ctx, []string{key})
 	if err != nil || named[key] {

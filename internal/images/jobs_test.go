@@ -62,7 +62,7 @@ func TestTheSweepTakesOldOrphansOnly(t *testing.T) {
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		clock.at = now
 		old, young := orphan(t, core, now.Add(-72*time.Hour), 1), orphan(t, core, now.Add(-24*time.Hour), 2)
-		foreign := "somebody/elses.jpg"
+		foreign := "foreign/x.jpg"
 		put(t, core, foreign)
 
 		report := sweep(t, core, images.SweepOptions{})
@@ -147,7 +147,7 @@ func TestTheStoreOfAnotherInstallationIsRefused(t *testing.T) {
 		}
 
 		// Our database on an empty store, on a store with foreign objects.
-		for _, foreign := range []string{"", "somebody/elses.jpg"} {
+		for _, foreign := range []string{"", "foreign/x.jpg"} {
 			dir := t.TempDir()
 			store, err := blob.OpenDir(dir)
 			if err != nil {
@@ -156,7 +156,7 @@ func TestTheStoreOfAnotherInstallationIsRefused(t *testing.T) {
 			moved := images.New(images.Config{DB: core.DB, Blobs: store, Dir: t.TempDir()})
 			defer moved.Close()
 			if foreign != "" {
-				if err := os.MkdirAll(filepath.Join(dir, "somebody"), 0o700); err != nil {
+				if err := os.MkdirAll(filepath.Join(dir, "foreign"), 0o700); err != nil {
 					t.Fatal(err)
 				}
 				if err := os.WriteFile(filepath.Join(dir, foreign), nil, 0o600); err != nil {
@@ -226,7 +226,7 @@ func TestExpiredDraftsAreDeletedADayLater(t *testing.T) {
 	})
 }
 
-// TestSlowJobsDelayNoQuickOne: quick jobs go on while a slow one hangs, and all end with the server.
+// TestSlowJobsDelayNoQuickOne: quick jobs continue while a slow one hangs, and all end with the server.
 func TestSlowJobsDelayNoQuickOne(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)

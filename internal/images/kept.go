@@ -12,16 +12,16 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// Kept rows are what an account makes the server keep besides its images: events, deliveries,
-// attempts, tombstones and erasures. kept_bytes in the account's row says how many bytes they take.
-// Each transaction that inserts or deletes some of them calls Change.Keep.
+// Kept rows are the records of an account besides its images: events, deliveries, attempts, tombstones
+// and erasures. kept_bytes in the account's row counts their bytes. Each transaction that inserts or
+// deletes some of them calls Change.Keep.
 //
-// Over its limit an account makes no drafts, edits, replays, webhooks or streams. Uploads by
-// one-time URL are never refused for it: an open draft counts as the event of its upload, see
-// keptReserved. Deletions and erasures always work. What has ended is deleted first: see trimKept.
+// Over its limit an account cannot create drafts, edits, replays, webhooks or streams. Uploads by
+// one-time URL are never refused because of it: an open draft counts as the event of its upload, see
+// keptReserved. Deletions and erasures always work. Ended records are deleted first: see trimKept.
 
-// Bytes that the rows take, with their entries in indexes. They are what SQLite was seen to take,
-// rounded up; the texts of events and attempts come on top. The SQL and the Go must agree.
+// Bytes of the rows, with their entries in indexes: measured in SQLite, rounded up, without the texts
+// of events and attempts. The SQL and the Go code must agree.
 const (
 	eventBytes     = 1024
 	deliveryBytes  = 768
@@ -33,8 +33,8 @@ const (
 	attemptCost = `512 + octet_length(error) + octet_length(answer)`
 )
 
-// keptReserved is what the open drafts of an account, ?1, and some more will add at least: one event
-// for each, told to all webhooks there are.
+// keptReserved is SQL for the bytes that the open drafts of an account, ?1, and some more will add at
+// least: one event for each, with a delivery to every webhook.
 func keptReserved(more string) string {
 	return `(used_drafts + ` + more + `) * (SELECT CASE WHEN count(*) = 0 THEN 0
 		ELSE 2048 + 768 * count(*) END FROM webhooks WHERE account = ?1)`
@@ -44,12 +44,12 @@ const (
 	defaultMaxKept  = 64 << 20
 	defaultMaxEdits = 12_000
 
-	// keptByOne is what an edit, a replay or a new webhook must have room for: an event, or some
-	// attempts.
+	// keptByOne is the free part of the limit that an edit, a replay or a new webhook needs: for an event,
+	// or some attempts.
 	keptByOne = 4096
 
-	// keptAtDeletion is how many times the limit an account may keep when it adds what it can only
-	// delete: images by the API, and erasures that find nothing. They write no event themselves.
+	// keptAtDeletion is the multiple of the limit for images by the API and for erasures without rows, which
+	// write no event themselves.
 	keptAtDeletion = 2
 )
 
@@ -59,8 +59,8 @@ func keptLimit(bytes int64) string {
 		"those whose receiver is gone", bytes)
 }
 
-// mayKeep refuses what will make an account keep more than it may: LimitReached. It only reads, so
-// that who is refused again and again keeps no writer waiting.
+// mayKeep returns LimitReached if an account is at its limit of records. It only reads, so that
+// repeated refusals do not block writers.
 func (s *Service) mayKeep(ctx context.Context, account string) error {
 	var kept, limit int64
 	err := s.DB.QueryRow(ctx, `SELECT kept_bytes + `+keptReserved(`0`)+`, max_kept FROM accounts
@@ -77,18 +77,18 @@ func (s *Service) mayKeep(ctx context.Context, account string) error {
 	return nil
 }
 
-// keptBy sums what the rows of an account, ?1, take.
+// keptBy is SQL for the bytes of an account's records, ?1.
 const keptBy = `(SELECT COALESCE(SUM(` + eventCost + `), 0) FROM events WHERE account = ?1)
 	+ (SELECT 768 * count(*) FROM deliveries WHERE account = ?1)
 	+ (SELECT COALESCE(SUM(` + attemptCost + `), 0) FROM delivery_attempts WHERE account = ?1)
 	+ (SELECT 512 * count(*) FROM tombstones WHERE account = ?1)
 	+ (SELECT 512 * count(*) FROM erasures WHERE account = ?1)`
 
-// keptRecount is how often what an account keeps is counted again.
+// keptRecount is the interval of recounting an account's records.
 const keptRecount = 24 * time.Hour
 
-// recountKept corrects what is said of accounts that were not recounted for a day: rows may be of a
-// release that did not count them.
+// recountKept corrects kept_bytes of accounts that were not recounted for a day: an older release may
+// have written rows without counting them.
 func (s *Service) recountKept(ctx context.Context) error {
 	rows, err := s.DB.Query(ctx, `SELECT id FROM accounts WHERE kept_counted < ?1`,
 		sqldb.Micros(s.Now().Add(-keptRecount)))
@@ -107,9 +107,9 @@ func (s *Service) recountKept(ctx context.Context) error {
 	return nil
 }
 
-// recountKeptBy reads the difference between the rows of an account and what is said of them, both
-// at one moment. Other transactions leave the difference as it is, so it is added without holding
-// the account for as long as the rows are read. Of two nodes that do so one counts.
+// recountKeptBy reads the difference between the records of an account and kept_bytes in one snapshot. Other
+// transactions do not change the difference, so it is added without locking the account during the read. Of two
+// concurrent recounts only one takes effect.
 func (s *Service) recountKeptBy(ctx context.Context, account string) error {
 	var lacking, counted int64
 	err := s.DB.QueryRow(ctx, `SELECT `+keptBy+` - kept_bytes, kept_counted FROM accounts
@@ -126,9 +126,9 @@ func (s *Service) recountKeptBy(ctx context.Context, account string) error {
 	return err
 }
 
-// trimKept makes room for accounts that keep more than three quarters of their limit, until they keep
-// half of it: events go whose deliveries have all ended, the oldest first, and then attempts that
-// are not the last of their delivery. What waits to be delivered stays.
+// trimKept deletes records of accounts above three quarters of their limit, down to half of it: events
+// whose deliveries have all ended, oldest first, and then attempts that are not the last of their
+// delivery. Pending deliveries are not deleted.
 func (s *Service) trimKept(ctx context.Context) error {
 	rows, err := s.DB.Query(ctx, `SELECT id, kept_bytes - max_kept / 2 FROM accounts
 		WHERE max_kept >= 0 AND kept_bytes > max_kept / 4 * 3`)
@@ -153,10 +153,10 @@ func (s *Service) trimKept(ctx context.Context) error {
 	return nil
 }
 
-// trimStep is how many rows one transaction deletes to free so many bytes.
+// trimStep returns the number of rows that one transaction deletes to free excess bytes.
 func trimStep(excess int64) int64 { return min(500, excess/3072+1) }
 
-// trimKeptBy deletes what takes so many bytes, if there is as much that may go.
+// trimKeptBy deletes ended records of excess bytes, if there are enough.
 func (s *Service) trimKeptBy(ctx context.Context, account string, excess int64) error {
 	for _, trim := range []func(context.Context, string, int64) (int64, error){
 		s.trimEnded, s.trimAttempts,
@@ -175,8 +175,7 @@ func (s *Service) trimKeptBy(ctx context.Context, account string, excess int64) 
 	return nil
 }
 
-// trimEnded deletes some events of an account that are to be delivered to nobody any more, and
-// returns how many bytes they took.
+// trimEnded deletes some events of an account without pending deliveries, and returns their bytes.
 func (s *Service) trimEnded(
 	ctx context.Context, account string, most int64,
 ) (freed int64, err error) {
@@ -217,8 +216,7 @@ func (s *Service) trimAttempts(
 	return freed, err
 }
 
-// deletedEvents says how many events were deleted, and how many bytes they took with all that hung
-// on them.
+// deletedEvents is the number of deleted events, and their bytes with deliveries and attempts.
 type deletedEvents struct {
 	events int
 	bytes  int64
@@ -264,7 +262,7 @@ func deleteEvents(tx *Change, where string, args ...any) (gone deletedEvents, er
 	return gone, nil
 }
 
-// deleteAttempts deletes attempts and returns how many bytes they took, which is not yet credited.
+// deleteAttempts deletes attempts and returns their bytes, which the caller must release.
 func deleteAttempts(tx *Change, where string, args ...any) (freed int64, err error) {
 	rows, err := tx.Query(`DELETE FROM delivery_attempts WHERE `+where+` RETURNING `+attemptCost,
 		args...)

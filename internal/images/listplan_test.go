@@ -47,7 +47,7 @@ func TestListsAreIndexed(t *testing.T) {
 	})
 }
 
-// lastOf returns the last of the first images of a list, nil when there is none.
+// lastOf returns the last of the first images of a list, nil if the list is empty.
 func lastOf(t *testing.T, core *images.Service, q images.ListQuery) *images.Image {
 	t.Helper()
 	q.Limit = 10
@@ -61,9 +61,8 @@ func lastOf(t *testing.T, core *images.Service, q images.ListQuery) *images.Imag
 	return &page.Images[len(page.Images)-1]
 }
 
-// analyze does to PostgreSQL's tables what its autovacuum does: so the planner knows of them, and that
-// an index is enough to read. SQLite need not have it: there it would only tell that the test's
-// values are few.
+// analyze does the work of autovacuum on PostgreSQL's tables, so that the planner has statistics and can use
+// index-only scans. SQLite does not need it: there it would only show that the test has few values.
 func analyze(db *sqldb.DB, t *testing.T) error {
 	var version string
 	if db.QueryRow(t.Context(), `SELECT sqlite_version()`).Scan(&version) == nil {

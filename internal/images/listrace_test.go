@@ -14,9 +14,9 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// writer changes what is beside the images of a walk as fast as it can: it inserts images whose
-// moment lies before, between and after them, as commits that overtake each other and imports do,
-// finishes drafts, deletes images, and writes the metadata of those walked through anew.
+// writer makes changes beside the images of a listing as fast as it can: it inserts images with times before,
+// between and after theirs, like overtaking commits and imports, completes drafts, deletes images, and rewrites
+// the metadata of the listed images.
 type writer struct {
 	core   *images.Service
 	walked []images.Image
@@ -26,7 +26,7 @@ type writer struct {
 
 func (w *writer) run(ctx context.Context, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 1))
-	// A service of its own, on the same database: only its clock differs.
+	// A separate service on the same database: only its clock differs.
 	core := images.New(images.Config{DB: w.core.DB, Now: func() time.Time {
 		return w.start.Add(time.Duration(r.IntN(300)-100) * time.Millisecond)
 	}})
@@ -149,7 +149,7 @@ func TestAPageLooksAtSoManyRows(t *testing.T) {
 			filters      []condition
 			found, pages int
 		}{
-			{[]condition{{"n", "gt", "1000"}}, 0, 6}, // the sixth finds that there is no more
+			{[]condition{{"n", "gt", "1000"}}, 0, 6}, // the sixth finds the end
 			{[]condition{{"n", "gte", "99"}}, 1, 6},
 			{[]condition{{"n", "lt", "1"}}, 1, 6},
 			{[]condition{{"even", "eq:boolean", "true"}, {"n", "in:number", "0|1|98"}}, 2, 3},

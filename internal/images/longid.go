@@ -8,19 +8,19 @@ import (
 	"calotype/internal/errs"
 )
 
-// An image is told with a URL for each variant, and each URL holds its id and the variant's name.
-// The bytes of these together are bounded where an id or a variant is written, so that an image, an
-// event and a webhook's message have a bound. Any id of 200 characters is within it in 100 variants,
+// An Image object has a URL for each variant, and each URL holds its id and the variant's name.
+// The bytes of these together are limited when an id or a variant is written, so that an image, an
+// event and a webhook's message are limited. Any id of 200 characters is within it in 100 variants,
 // and any id of 1024 letters and digits.
 
 const (
-	// maxURLBytes bounds the ids and names in the URLs of one image.
+	// maxURLBytes limits the ids and names in the URLs of one image.
 	maxURLBytes = 256 << 10
-	// longID is how many bytes an id may have in a URL to be within the bound in any variants.
+	// longID is the number of bytes of an id in a URL up to which any variants are within the limit.
 	longID = (maxURLBytes - MaxVariants*maxVariantName) / MaxVariants
 )
 
-// longIDBytes returns the bytes of an id in a URL where the bound may be passed, else 0.
+// longIDBytes returns the bytes of an id in a URL if they may exceed the limit, else 0.
 func longIDBytes(id string) int {
 	if n := EscapedBytes(id); n > longID {
 		return n
@@ -28,9 +28,9 @@ func longIDBytes(id string) int {
 	return 0
 }
 
-// checkURLs refuses an image, whose row was just written, when its URLs pass the bound: InvalidID. The
-// transaction must hold the account: then each sees what the other has written, of this and of a
-// transaction that adds a variant.
+// checkURLs returns InvalidID if the URLs of an image, whose row was just written, exceed the limit.
+// The transaction must have locked the account, so that this one and one that adds a variant see each
+// other's rows.
 func checkURLs(tx *Change, account, id string) error {
 	long := longIDBytes(id)
 	if long == 0 {
@@ -50,15 +50,15 @@ func checkURLs(tx *Change, account, id string) error {
 	return nil
 }
 
-// urlsWithinBound is a condition on a variant that is to be inserted, with the parameters account,
-// name and maxURLBytes: the URLs of the account's longest id stay within the bound.
+// urlsWithinBound is the condition that a new variant, with the parameters account, name and
+// maxURLBytes, keeps the URLs of the account's longest id within the limit.
 const urlsWithinBound = `(SELECT COALESCE(MAX(long_id), 0) FROM images
 		WHERE account = ?1 AND long_id > 0) * (SELECT count(*) + 1 FROM variants WHERE account = ?1)
 	+ (SELECT COALESCE(SUM(LENGTH(id)), 0) FROM variants WHERE account = ?1)
 	+ LENGTH(CAST(?2 AS TEXT)) <= CAST(?7 AS BIGINT)`
 
-// tooLongFor says which image's URLs another variant would bring over the bound; nil when there is
-// none with a long id.
+// tooLongFor returns an error that names an image whose URLs would exceed the limit with another variant; nil
+// if no image has a long id.
 func tooLongFor(tx *Change, account string) error {
 	var id string
 	err := tx.QueryRow(`SELECT id FROM images WHERE account = ?1 AND long_id > 0

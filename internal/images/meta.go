@@ -11,7 +11,7 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// Bounds on what filters can find. What is beyond them is kept, but has no row in image_meta.
+// Bounds on metadata that filters can find. Values beyond them are stored, but have no row in image_meta.
 const (
 	maxMetaLevels    = 5   // names in a path
 	maxMetaPathRunes = 100 // of a path with its dots; names are ASCII
@@ -27,8 +27,8 @@ const (
 	metaBoolean metaKind = "boolean"
 )
 
-// A metaValue is a value of one of the kinds. What a kind does not use is zero, so that all of it
-// can be compared. Numbers are what JavaScript makes of them.
+// A metaValue is a value of one of the kinds. Fields that a kind does not use are zero, so that
+// values can be compared. Numbers are JavaScript's.
 type metaValue struct {
 	kind   metaKind
 	text   string
@@ -36,14 +36,14 @@ type metaValue struct {
 }
 
 // A metaRow is a value with its path: the names that lead to it, joined by dots. Elements of an
-// array are named by their number from 0.
+// array are named by their index from 0.
 type metaRow struct {
 	path string
 	metaValue
 }
 
-// metaRows returns the rows of metadata in the order of their paths, no path twice. Where there are
-// more than maxMetaRows, the last are left out.
+// metaRows returns the rows of metadata in the order of their paths, no path twice. It returns at most
+// maxMetaRows, and leaves out the last ones.
 func metaRows(meta json.RawMessage) ([]metaRow, error) {
 	if len(meta) == 0 {
 		return nil, nil
@@ -58,7 +58,7 @@ func metaRows(meta json.RawMessage) ([]metaRow, error) {
 	return rows[:min(len(rows), maxMetaRows)], nil
 }
 
-// collectMeta calls add for what value holds at a path of so many names.
+// collectMeta calls add for the values within value, whose path has a number of names.
 func collectMeta(value any, path string, levels int, add func(metaRow)) {
 	below := func(name string, inner any) {
 		if !isMetaName(name) || levels == maxMetaLevels {
@@ -97,9 +97,9 @@ func isMetaName(s string) bool {
 	})
 }
 
-// replaceMeta makes the rows of image_meta what the row of an image says. Whoever inserts an image,
-// makes a draft one, or changes meta, account or uploaded of one calls it in the same transaction,
-// after the statement that wrote the row: that statement's lock keeps others away until the commit.
+// replaceMeta rewrites the rows of image_meta from the row of an image. Code that inserts an image, turns a
+// draft into one, or changes meta, account or uploaded calls it in the same transaction, after the statement
+// that wrote the row: that statement's lock excludes other transactions until the commit.
 // A draft has no rows, so that a one-time URL costs one INSERT. Deleting an image deletes its rows.
 func replaceMeta(tx *Change, key string) error {
 	if _, err := tx.Exec(`DELETE FROM image_meta WHERE image = ?1`, key); err != nil {

@@ -12,15 +12,15 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// A NotificationPolicy says that some webhooks are told of uploads.
+// A NotificationPolicy subscribes webhooks to events.
 type NotificationPolicy struct {
 	ID            string // 32 hex digits
 	Account       string
 	Name          string
 	Description   string
 	Enabled       bool
-	AlertInterval string   // kept for the client, nothing more
-	Webhooks      []string // IDs, in their order; of webhooks that were deleted none is left
+	AlertInterval string   // stored for the client only
+	Webhooks      []string // IDs in their order, without deleted webhooks
 	Created       time.Time
 	Modified      time.Time
 }
@@ -32,7 +32,7 @@ const maxDescription = 1024 // characters
 
 var errNoPolicy = errs.Errorf(errs.PolicyNotFound, "Notification policy not found")
 
-// A PolicyChange is what a client wants of a policy. Nil fields were not given.
+// A PolicyChange is a client's change of a policy. Nil fields were not given.
 type PolicyChange struct {
 	Name, Description, AlertInterval *string
 	Enabled                          *bool
@@ -63,7 +63,7 @@ func (s *Service) CreateNotificationPolicy(
 	return p, nil
 }
 
-// insert inserts a policy, up to the limit: LimitReached. The account must be held.
+// insert inserts a policy, up to the limit. The account must be locked. Error: LimitReached.
 func (p *NotificationPolicy) insert(tx *Change) error {
 	made, err := tx.Exec(`INSERT INTO notification_policies (id, account, name, description,
 		enabled, alert_interval, created, modified)
@@ -83,7 +83,7 @@ func (p *NotificationPolicy) insert(tx *Change) error {
 	return p.writeTargets(tx)
 }
 
-// change takes over what was given, and checks the whole.
+// change applies the given fields, and checks the result.
 func (p *NotificationPolicy) change(c PolicyChange) error {
 	set(&p.Name, c.Name)
 	set(&p.Description, c.Description)
@@ -107,7 +107,7 @@ func (p *NotificationPolicy) change(c PolicyChange) error {
 	return nil
 }
 
-// writeTargets replaces the webhooks that the policy tells. The account must be held.
+// writeTargets replaces the webhooks of the policy. The account must be locked.
 func (p *NotificationPolicy) writeTargets(tx *Change) error {
 	_, err := tx.Exec(`DELETE FROM notification_targets WHERE policy = ?1`, p.ID)
 	if err != nil {
@@ -193,8 +193,8 @@ func policyTargets(tx *Change, policy string) ([]string, error) {
 	return sqldb.Collect(rows, sqldb.ScanText)
 }
 
-// DeleteNotificationPolicy deletes a policy: PolicyNotFound. What its webhooks are still to be told
-// of earlier events they are told.
+// DeleteNotificationPolicy deletes a policy. Pending deliveries of earlier events are still sent. Error:
+// PolicyNotFound.
 func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id string) error {
 	if !plainText(id) {
 		return errNoPolicy

@@ -28,7 +28,7 @@ type Delivery struct {
 	Attempt     int // number of this attempt, from 1 on
 }
 
-// An Attempt is what became of a delivery once.
+// An Attempt is the result of one attempt of a delivery.
 type Attempt struct {
 	EventID, WebhookID string
 	Number             int
@@ -57,8 +57,8 @@ const (
 	statusGone     = 410
 )
 
-// retryDelays are the times between the attempts of a delivery, but for jitter; after the last one
-// it has failed.
+// retryDelays are the times between the attempts of a delivery, without jitter; after the last attempt the
+// delivery has failed.
 var retryDelays = []time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
 	10 * time.Hour, 10 * time.Hour,
@@ -72,8 +72,9 @@ var streamDelays = []time.Duration{
 	10 * time.Hour,
 }
 
-// retryDelay is the time after so many failures, with up to a fifth more, so that what failed
-// together does not come back together; false when there is no further attempt.
+// retryDelay returns the time before the next attempt after a number of failures, with a random addition of up
+// to a fifth, so that deliveries that failed together are not retried together; false if there is no further
+// attempt.
 func retryDelay(stream bool, failures int) (time.Duration, bool) {
 	delays := retryDelays
 	if stream {
@@ -141,9 +142,9 @@ func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
 	return due > 0, nil
 }
 
-// claimSome claims the longest due of a webhook. The outer condition is asked again of rows that
-// another claimer held meanwhile. Its plus keeps SQLite from answering it by an index, through all
-// that is due, in place of the few.
+// claimSome claims the longest due deliveries of a webhook. PostgreSQL evaluates the outer condition again for
+// rows that another sender had locked. Its plus keeps SQLite from using an index for it, which would scan all
+// due rows instead of the few.
 const claimSome = `UPDATE deliveries SET attempt = attempt + 1, due = ?3
 	WHERE webhook = ?1 AND +due <= ?2 AND event IN (SELECT event FROM deliveries
 		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due LIMIT ?4)
@@ -229,7 +230,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	_, err = sqldb.Collect(rows, func(r sqldb.Row) (e Event, err error) {
 		e, err = scanEvent(r)
 		if broken := new(factsError); errors.As(err, &broken) {
-			s.Log.Error("an event cannot be told: a newer release may have written it", "err", err)
+			s.Log.Error("an event cannot be read: a newer release may have written it", "err", err)
 			return e, nil
 		}
 		events[e.ID] = e
@@ -254,7 +255,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 // whose receivers may stay away, and so is what waits for the end of a pause or suspension.
 type OutboxCounts struct {
 	Pending int64     // deliveries that have not ended, counted up to 100,000
-	Oldest  time.Time // when the oldest of them happened; zero when there is none
+	Oldest  time.Time // the time of the oldest of their events; zero without deliveries
 
 	Well, Failing, Paused int64 // webhooks
 }
@@ -309,8 +310,8 @@ func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[st
 	return pending, nil
 }
 
-// forgetEvents deletes events that are older than EventRetention, with what hangs on them, told or
-// not, and what was for webhooks that are deleted.
+// forgetEvents deletes events that are older than EventRetention, delivered or not, with their deliveries and
+// attempts, and the deliveries of deleted webhooks.
 func (s *Service) forgetEvents(ctx context.Context) error {
 	const some = 500
 	before := sqldb.Micros(s.Now().Add(-s.EventRetention))

@@ -13,11 +13,11 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// TestTheOutboxUnderFire mixes all that writes to the outbox: images that come, change and go, two
-// claimers of each webhook, whose reports are late, double or missing, replays, webhooks that are
-// made, deleted and paused, policies that are changed, erasures, and retention, with a clock that
-// runs ahead in leaps. Afterwards every row belongs to something, nothing of the erased is left, and
-// whatever happened to the images that stay was told to the webhook that stays.
+// TestTheOutboxUnderFire mixes all writers of the outbox: images that are created, changed and deleted,
+// two senders of each webhook, whose reports are late, repeated or missing, replays, webhooks that are
+// created, deleted and paused, policies that are changed, erasures, and retention, with a clock that
+// runs ahead in leaps. Afterwards every row has its parent, no erased data is left, and the remaining
+// webhook has got all events of the remaining images.
 func TestTheOutboxUnderFire(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -143,7 +143,7 @@ func (f *fire) receive() {
 	}
 }
 
-// churnWebhooks makes a webhook that is told, and deletes it while a policy comes to name it.
+// churnWebhooks creates a subscribed webhook, and deletes it while a policy is changed to name it.
 func (f *fire) churnWebhooks() {
 	c := images.WebhookChange{Name: ptr("comes and goes"), URL: ptr("https://example.com/"),
 		Events: images.EventTypes}
@@ -185,7 +185,7 @@ func (f *fire) leap() {
 	time.Sleep(5 * time.Millisecond)
 }
 
-// check lets all that is owed be told, and looks at what is left.
+// check delivers all pending events, and checks the remaining rows.
 func (f *fire) check() {
 	f.ok(f.core.ForgetEvents(f.Context()))
 	// There is more on a fast machine than on a slow one.
@@ -200,7 +200,7 @@ func (f *fire) check() {
 	}
 	for _, id := range f.kept {
 		if !f.told[id] {
-			f.Errorf("nothing was told of image %s", id)
+			f.Errorf("image %s has no event", id)
 		}
 	}
 	for what, query := range map[string]string{
@@ -255,7 +255,7 @@ func TestADeletedWebhookIsInNoPolicy(t *testing.T) {
 	})
 }
 
-// TestErasuresGoWithTheirWebhook: what only a deleted webhook was to be told of an erasure is gone.
+// TestErasuresGoWithTheirWebhook: the event of an erasure is deleted with its last subscribed webhook.
 func TestErasuresGoWithTheirWebhook(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
@@ -281,7 +281,7 @@ func TestErasureOfAFormerID(t *testing.T) {
 		w := webhook(t, core, images.EventTypes...)
 		var former, now [2]string
 		for i := range former {
-			img := upload(t, core, images.NewDraft{Creator: ptr("somebody")}, imagestest.JPEG(t, i))
+			img := upload(t, core, images.NewDraft{Creator: ptr("other")}, imagestest.JPEG(t, i))
 			former[i] = img.ID
 			img, err := core.EditImage(t.Context(), account, img.ID,
 				images.Edit{RequireSignedURLs: ptr(true)})

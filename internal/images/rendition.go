@@ -22,11 +22,11 @@ import (
 
 const (
 	makeTime     = 2 * time.Minute
-	failureTime  = 30 * time.Second // for which a failure is not tried again
+	failureTime  = 30 * time.Second // the time for which a failure is cached
 	failuresKept = 1000
 )
 
-// sanitiser is the version of what we do to bytes besides the pipeline; part of a rendition's key.
+// sanitiser is the version of changes to bytes outside the pipeline; it is a part of a rendition's key.
 const sanitiser = 1
 
 // A Rendition is bytes ready to serve. Besides Content exactly one of Bytes and File is set. Both are
@@ -39,8 +39,8 @@ type Rendition struct {
 	File    *os.File
 }
 
-// format returns the format that is made when f is asked for: an animation too large to transform
-// stays what it is, unless its first frame alone is asked for.
+// format returns the format of a rendition if f is requested: an animation that is too large to
+// transform keeps its format, unless only its first frame is requested.
 func (r Resolved) format(f imagefile.Format) imagefile.Format {
 	if r.onlyStripped(f) {
 		return r.Image.Original.Header.Format
@@ -48,7 +48,7 @@ func (r Resolved) format(f imagefile.Format) imagefile.Format {
 	return f
 }
 
-// onlyStripped reports whether all frames are asked for of an animation that is too large to transform.
+// onlyStripped reports whether all frames of an animation that is too large to transform are requested.
 func (r Resolved) onlyStripped(f imagefile.Format) bool {
 	h := r.Image.Original.Header
 	moves := (f == imagefile.GIF || f == imagefile.WebP) && !r.Variant.Options.Still
@@ -56,28 +56,30 @@ func (r Resolved) onlyStripped(f imagefile.Format) bool {
 		(h.Format == imagefile.GIF || h.Format == imagefile.WebP)
 }
 
-// renditionKey names the bytes by all that they follow from: the original, and the recipe.
+// renditionKey returns the identity of a rendition's bytes, from everything that determines them: the
+// original and the options.
 func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
 	recipe := r.Variant.Options.String() + "|" + string(r.format(f)) + "|" +
 		s.Render.Version() + "|" + strconv.Itoa(sanitiser)
 	return renditionPrefix(r.Image.Original.Blob) + hashHex(recipe)[:24]
 }
 
-// renditionPrefix begins the keys of all renditions of an original.
+// renditionPrefix is the prefix of the keys of an original's renditions.
 func renditionPrefix(original string) string { return hashHex(original)[:32] + "-" }
 
-// ETag returns the strong entity tag, quoted, of a rendition, made or not.
+// ETag returns the strong entity tag, quoted, of a rendition, which need not exist yet.
 func (s *Service) ETag(r Resolved, f imagefile.Format) string {
 	return `"` + s.renditionKey(r, f) + `"`
 }
 
-// Rendition returns the image in the variant as format f, from the cache or newly made. An
-// animation too large to transform comes in its own format: see Rendition.Format. Undecodable,
-// RenditionFailed, Busy, ImageNotFound when it was deleted meanwhile, RateLimited when the client
-// in ctx, see package clientaddr, has had too many made. The caller closes Content.
+// Rendition returns the image in the variant as format f, from the cache or newly rendered. An
+// animation that is too large to transform has its original format: see Rendition.Format. The caller
+// closes Content. Errors: Undecodable, RenditionFailed, Busy, ImageNotFound if it was deleted
+// concurrently, RateLimited if the client in ctx (see package clientaddr) has requested too many new
+// renditions.
 func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format) (Rendition, error) {
 	key, kind := s.renditionKey(r, f), r.variantKind()
-	for attempt := range 3 { // a full cache may drop what was just made
+	for attempt := range 3 { // a full cache may evict a new rendition at once
 		found, err := s.renditions.open(key, kind)
 		if err != nil {
 			return Rendition{}, err
@@ -96,9 +98,9 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format)
 	return Rendition{}, errs.AtCapacity("The rendition cache is full", nil)
 }
 
-// makers hold one making for each key: N askers of a new rendition cause one render.
+// makers holds one rendering for each key: N concurrent requests for a new rendition cause one rendering.
 type makers struct {
-	pool *limit.Pool // makers, by account
+	pool *limit.Pool // renderings, by account
 
 	mu       sync.Mutex
 	closed   bool
@@ -116,7 +118,7 @@ type failure struct {
 	until time.Time
 }
 
-// renderOnce waits for the one maker of key. The work is tied to no asker: it goes on when all go.
+// renderOnce waits for the single rendering of key. A cancelled request does not cancel the rendering.
 func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f imagefile.Format) error {
 	if !s.makers.know(key) {
 		if err := s.misses.take(ctx); err != nil {
@@ -136,7 +138,7 @@ func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f imag
 	}
 }
 
-// know reports whether the rendition is being made, or its failure is remembered: to ask for it
+// know reports whether the rendition is being rendered, or its failure is cached: a request for it
 // costs nothing.
 func (m *makers) know(key string) bool {
 	m.mu.Lock()
@@ -145,7 +147,7 @@ func (m *makers) know(key string) bool {
 	return m.of[key] != nil || failed && time.Now().Before(f.until)
 }
 
-// maker joins the maker of key or starts it.
+// maker joins the rendering of key or starts it.
 func (s *Service) maker(
 	key string, who render.Asker, work func(context.Context) error,
 ) (*making, error) {
@@ -178,7 +180,8 @@ func (s *Service) maker(
 	return m, nil
 }
 
-// recovered makes an error of a panic: work handles foreign bytes, and no handler stands above it.
+// recovered converts a panic of work to an error, because work handles foreign bytes and no HTTP
+// handler recovers it.
 func recovered(ctx context.Context, work func(context.Context) error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -188,14 +191,14 @@ func recovered(ctx context.Context, work func(context.Context) error) (err error
 	return work(ctx)
 }
 
-// close lets no maker begin any more.
+// close prevents new renderings.
 func (m *makers) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
 }
 
-// ended remembers a failure for a while, so that a picture that hurts its worker does so twice a
+// ended caches a failure for failureTime, so that a picture that crashes its worker does so twice a
 // minute, not at every request.
 func (m *makers) ended(key string, err error) {
 	m.mu.Lock()
@@ -210,14 +213,14 @@ func (m *makers) ended(key string, err error) {
 	}
 }
 
-// make makes one rendition and puts it into the cache.
+// make renders one rendition and inserts it into the cache.
 func (s *Service) make(ctx context.Context, key string, r Resolved, f imagefile.Format) (err error) {
 	original := r.Image.Original
 	began := time.Now()
 	in, err := s.originalFile(ctx, r.Image.Account, original)
 	s.Timer.Since(render.Renditions, StageFetch, began)
 	if errors.Is(err, blob.ErrNotExist) {
-		// The row may have gone since it was resolved, and the bytes with it.
+		// The image may have been deleted since it was resolved.
 		if _, gone := s.imageOfKey(ctx, r.Image.Key); errors.Is(gone, sql.ErrNoRows) {
 			return errs.Errorf(errs.ImageNotFound, "Image not found")
 		}
@@ -248,7 +251,7 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f imagefile.
 	if err != nil {
 		return err
 	}
-	// Who deleted the image meanwhile did not see this rendition.
+	// A concurrent deletion of the image has not seen this rendition.
 	if _, err := s.imageOfKey(ctx, r.Image.Key); errors.Is(err, sql.ErrNoRows) {
 		s.renditions.drop(key)
 		return errs.Errorf(errs.ImageNotFound, "Image not found")
@@ -264,13 +267,13 @@ func (r Resolved) job(f imagefile.Format) render.Job {
 	}
 }
 
-// Makes reports whether this server can make a rendition in a format: a large WebP may need too much
-// memory. What is only stripped is not made.
+// Makes reports whether this server can render a rendition in a format: a large WebP may need too much memory.
+// Stripped animations are not rendered.
 func (s *Service) Makes(r Resolved, f imagefile.Format) bool {
 	return r.onlyStripped(f) || s.Render.Makes(r.job(f), r.Image.Original.Size)
 }
 
-// An originalFile is an original's bytes as a file on this machine.
+// An originalFile is an original in a file on this machine.
 type originalFile struct {
 	*os.File
 	close func() error
@@ -278,7 +281,8 @@ type originalFile struct {
 
 func (f originalFile) Close() error { return f.close() }
 
-// originalFile opens an original of an account; what a remote store holds goes through the spool.
+// originalFile opens an original of an account; originals of a remote store are fetched to the
+// spool.
 func (s *Service) originalFile(ctx context.Context, account string, o *Original) (originalFile, error) {
 	r, err := s.Blobs.Open(ctx, o.Blob, 0)
 	if err != nil {

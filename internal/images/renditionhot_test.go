@@ -36,7 +36,7 @@ func keepBytes(t *testing.T, c *renditionCache, key string, data []byte) {
 	}
 }
 
-// readAll opens a rendition and returns its bytes, nil when there is none.
+// readAll opens a rendition and returns its bytes, nil if the cache does not have it.
 func readAll(t *testing.T, c *renditionCache, key string) []byte {
 	t.Helper()
 	r, err := c.open(key, named)
@@ -101,7 +101,7 @@ func TestHotRenditionsAreBounded(t *testing.T) {
 	}
 }
 
-// Who is being sent a file gets all of it, though it is dropped meanwhile; then it is closed.
+// A client that is being sent a file gets all of it, although it is evicted concurrently; then it is closed.
 func TestADroppedFileIsClosedByItsLastUser(t *testing.T) {
 	t.Parallel()
 	c, data := newTestCache(t), bytes.Repeat([]byte("picture "), hotSize)
@@ -147,8 +147,8 @@ func TestADamagedRenditionIsMadeAgain(t *testing.T) {
 	}
 }
 
-// What was dropped must not come back by somebody who was just reading it: after a drop, nothing
-// but what was kept since is served.
+// A concurrent reader must not bring back an evicted rendition: after an eviction only renditions that were
+// stored since are served.
 func TestNothingDroppedIsServedAgain(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{1000, hotSize + 1000} {

@@ -27,11 +27,11 @@ type ReplayQuery struct {
 	Failed   bool      // only those that have failed, or wait after a failure
 }
 
-// LimitedReplay is Replay within the bound of MaxReplays. more says that the bound has left some for
-// later. RateLimited when there is none left of it; Busy while the account has another one.
+// LimitedReplay is Replay within the limit MaxReplays. more says that deliveries are left over. Errors:
+// RateLimited if the limit is used up, Busy during another replay of the account.
 //
-// The bound is counted on the node, as the posts are bounded that a replay makes: it keeps the load
-// on others low, and needs no row. So a second node has another one, and a start begins anew.
+// Each node counts the limit in memory, like the limits of posts: it limits the load on receivers, and needs no
+// row. So a second node, and a restart, allow MaxReplays again.
 func (s *Service) LimitedReplay(
 	ctx context.Context, account string, q ReplayQuery,
 ) (replayed int, more bool, err error) {
@@ -52,7 +52,7 @@ func (s *Service) LimitedReplay(
 		return 0, false, e
 	}
 	replayed, more, err = s.replay(ctx, account, q, int(left))
-	// Nobody else takes from the bucket: an account has one replay at a time.
+	// No other goroutine uses the bucket: an account has one replay at a time.
 	bucket.AllowN(now, replayed)
 	return replayed, more, err
 }
@@ -81,8 +81,8 @@ func (s *Service) payReplay(ctx context.Context, account string) error {
 	return nil
 }
 
-// replay replays so many deliveries at most, those of the oldest events first. more says that there
-// were others.
+// replay replays at most most deliveries, those of the oldest events first. more says that there were further
+// ones.
 func (s *Service) replay(
 	ctx context.Context, account string, q ReplayQuery, most int,
 ) (replayed int, more bool, err error) {
@@ -120,8 +120,8 @@ func (s *Service) replay(
 	return replayed, more, ctx.Err()
 }
 
-// A place is where a replay has come to, in the order of deliveries_account. It goes on from there:
-// what it made due may have been sent by then, and would else be taken again.
+// A place is the position of a replay in the order of deliveries_account. The next transaction continues from
+// it: deliveries that were made due may have been sent since, and would otherwise be replayed again.
 type place struct {
 	created        int64
 	event, webhook string
@@ -169,8 +169,7 @@ func (s *Service) isLeft(ctx context.Context, w replayWhere) (bool, error) {
 	return left > 0, nil
 }
 
-// replaySome replays so many deliveries at most, and returns the last one; nil when there are no
-// more.
+// replaySome replays at most most deliveries, and returns the position of the last one; nil at the end.
 func replaySome(tx *Change, w replayWhere, most int) (changed int64, last *place, err error) {
 	which, args := w.sql()
 	rows, err := tx.Query(`SELECT created, event, webhook FROM deliveries WHERE `+which+

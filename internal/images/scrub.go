@@ -60,7 +60,7 @@ func (s *Service) scrub(ctx context.Context) error {
 	s.scrubber.mu.Lock()
 	defer s.scrubber.mu.Unlock()
 	last := s.RebuildDue(s.Now()).Add(-24 * time.Hour)
-	// Where a rebuild costs nothing, there is none to wait for.
+	// A rebuild that costs nothing needs no wait.
 	size, err := s.DB.RebuildSize(ctx)
 	if err != nil {
 		return err
@@ -122,8 +122,8 @@ func (s *Service) erasedBefore(ctx context.Context, before time.Time) (bool, err
 	return erased > 0, nil
 }
 
-// mayRebuild reports whether a database of so many bytes may be rebuilt without an operator's word.
-// mu is held.
+// mayRebuild reports whether a database of size bytes may be rebuilt without an operator's command. The caller
+// has locked mu.
 func (s *Service) mayRebuild(size int64) (bool, error) {
 	b := &s.scrubber
 	now := time.Now()

@@ -9,8 +9,8 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-// TestErasuresInARowRebuildOnce erases 50 creators, of whom each has a draft, and lets the job run
-// after each: the database is rebuilt at its time of day, for all of them, and not again.
+// TestErasuresInARowRebuildOnce erases 50 creators with a draft each, and runs the job after each
+// erasure: the database is rebuilt at its time of day, for all of them, and not again.
 func TestErasuresInARowRebuildOnce(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)

@@ -73,7 +73,7 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 }
 
 // DeleteSigningKey deletes a key, whose signatures are refused from the next request on. An account
-// is never without a key: after the last one it has a new default. KeyNotFound when there is none.
+// always has a key: deleting the last one creates a new default. Error: KeyNotFound.
 func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) error {
 	if !keyName.MatchString(name) {
 		return errNoKey

@@ -166,8 +166,8 @@ func (s *Service) Tokens(ctx context.Context, account string) ([]Token, error) {
 	return sqldb.Collect(rows, scanToken)
 }
 
-// Authenticate returns the Token of a secret. Unauthenticated when there is none, or it has
-// expired; AccountSuspended, with the Token.
+// Authenticate returns the Token of a secret. Errors: Unauthenticated if it is unknown or has expired;
+// AccountSuspended, together with the Token.
 func (s *Service) Authenticate(ctx context.Context, secret string) (Token, error) {
 	return s.authenticate(ctx, secret, ` WHERE t.sha256 = ?1`)
 }

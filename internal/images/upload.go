@@ -41,7 +41,7 @@ type Upload struct {
 	claimer string    // SHA-256 of the Idempotency-Key, hex; "" for none
 	repeat  bool      // the ticket was used by this claimer: only compare
 	body    *limit.Lease
-	pass    *pass // of the gate of the ticket; nil when there is none
+	pass    *pass // of the gate of the ticket; nil without a ticket
 	file    *spoolFile
 	spooled time.Time // since when, by the machine's clock
 	sum     hash.Hash
@@ -135,8 +135,8 @@ func (s *Service) BeginImport(account string, size int64, began time.Time) (*Upl
 	return u, err
 }
 
-// admit lets a body come, of so many bytes, and refuses early what would not fit. keys are those of
-// its bytes. The bytes of a repeat are compared and not kept.
+// admit admits a body of size bytes, and refuses early a body that would not fit. keys are the keys of
+// its bytes in the spool. The bytes of a repeat are compared and not stored.
 func (u *Upload) admit(size int64, keys ...string) (err error) {
 	u.spooled = time.Now()
 	if u.body, err = u.s.shares.bodies.TryAcquire(1, u.draft.Account); err != nil {
@@ -268,10 +268,10 @@ func (u *Upload) Close() {
 	u.pass.leave()
 }
 
-// Finish turns the draft into an image: the complete body is decoded by a worker, stored, and only
-// then claims the ticket. The work goes on when the client goes away. Unsupported, Undecodable,
-// OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid; LimitReached,
-// AccountSuspended; Busy.
+// Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and
+// only then the ticket is claimed. A client that disconnects does not cancel it. Errors: Unsupported,
+// Undecodable, OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
+// LimitReached, AccountSuspended; Busy.
 func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
@@ -382,7 +382,7 @@ func (u *Upload) settle(ctx context.Context, img Image, o *Original, err error) 
 	}
 	if err != nil || img.Original.Blob != o.Blob {
 		if deleting := u.s.Blobs.Delete(ctx, o.Blob); deleting != nil {
-			u.s.Log.Warn("an original of no row is left to the sweep", "blob", o.Blob, "err", deleting)
+			u.s.Log.Warn("an original without a row is left to the sweep", "blob", o.Blob, "err", deleting)
 		}
 	}
 	if err != nil {
@@ -419,7 +419,7 @@ func (u *Upload) examine(ctx context.Context) (*Original, error) {
 	}
 	if errors.Is(err, render.ErrWorker) && !errors.Is(err, render.ErrTime) &&
 		!errors.Is(err, render.ErrOutOfMemory) && !errors.Is(err, render.ErrBusy) {
-		// A worker that died may have been killed by somebody else. The second one tells.
+		// Another process may have killed the worker. A second failure decides.
 		facts, err = u.s.Render.Examine(ctx, file, header)
 	}
 	if err != nil {
@@ -431,7 +431,7 @@ func (u *Upload) examine(ctx context.Context) (*Original, error) {
 	}, nil
 }
 
-// blobKey returns a fresh key, which begins with the UTC day so that the sweep can tell its age.
+// blobKey returns a new key, which begins with the UTC day so that the sweep knows its age.
 func blobKey(now time.Time) string { return now.UTC().Format(blobDay) + "/" + newKey() }
 
 const blobDay = "20060102"

@@ -17,14 +17,14 @@ type Usage struct {
 	Kept   int64 // bytes of what else is kept for it: events and the like
 }
 
-// Limits bound what an account may hold and do; NoLimit is none.
+// Limits are the limits of an account; NoLimit means no limit.
 type Limits struct {
-	Images int64 // open drafts count, for each may become one
-	Bytes  int64 // an open draft counts as the largest upload allowed
-	Drafts int64 // open ones
-	Mints  int64 // drafts made a minute
-	Kept   int64 // bytes of events and the like
-	Edits  int64 // edits, deletions and erasures made a minute
+	Images     int64 // open drafts count, for each may become one
+	Bytes      int64 // an open draft counts as the largest upload allowed
+	Drafts     int64 // open ones
+	UploadURLs int64 // one-time URLs created in a minute
+	Kept       int64 // bytes of events and the like
+	Edits      int64 // edits, deletions and erasures made a minute
 }
 
 // NoLimit is the absence of a limit.
@@ -32,8 +32,8 @@ const NoLimit = -1
 
 const defaultMaxDrafts = 100_000
 
-// releaseAfter is the time from a draft's expiry until it gives back what it reserves. An upload
-// that began in time and takes longer is charged anew.
+// releaseAfter is the time after a draft's expiry at which its reservation is released. An upload that began in
+// time and takes longer is charged again.
 const releaseAfter = 10 * time.Minute
 
 // A Charge is a change of what an account uses.
@@ -111,8 +111,8 @@ func (a Account) refusal(c Charge) error {
 	return err
 }
 
-// wouldRefuse says what stands against a charge, as far as a row that was read can tell: it takes a
-// limit on mints or edits for reached, as it does not know their number.
+// wouldRefuse returns the reason for which a charge would be refused, as far as the account's row
+// shows: it treats a limit on one-time URLs or edits as reached, because it does not know their number.
 func (a Account) wouldRefuse(c Charge) error {
 	over := func(limit, used, more int64) bool { return more > 0 && limit >= 0 && used+more > limit }
 	limit := ""
@@ -130,8 +130,8 @@ func (a Account) wouldRefuse(c Charge) error {
 		limit = keptLimit(a.Limits.Kept)
 	case c.Edits > 0 && a.Limits.Edits >= 0:
 		limit = fmt.Sprintf("%d edits and deletions a minute", a.Limits.Edits)
-	case c.UploadURLs > 0 && a.Limits.Mints >= 0:
-		limit = fmt.Sprintf("%d one-time URLs a minute", a.Limits.Mints)
+	case c.UploadURLs > 0 && a.Limits.UploadURLs >= 0:
+		limit = fmt.Sprintf("%d one-time URLs a minute", a.Limits.UploadURLs)
 	default:
 		return nil
 	}

@@ -62,7 +62,7 @@ func TestALimitHoldsAgainst64(t *testing.T) {
 		n           int64
 		api         bool // an upload with the token, else a draft
 	}{
-		{"drafts", "drafts", 5, false}, {"mints", "mints", 5, false},
+		{"drafts", "drafts", 5, false}, {"upload-urls", "upload-urls", 5, false},
 		{"images of drafts", "images", 5, false}, {"bytes of drafts", "bytes", 5*largest + 1, false},
 		{"images", "images", 5, true}, {"bytes", "bytes", 6*size - 1, true},
 	} {
@@ -122,7 +122,7 @@ func TestDraftsReserve(t *testing.T) {
 		_, late := draft(t, core, images.NewDraft{})
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
 		wantKind(t, err, errs.LimitReached)
-		// An upload that begins in time and ends long after is charged anew, or refused.
+		// An upload that begins in time and ends long after is charged again, or refused.
 		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: late, Size: size})
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestMintsCountByTheMinute(t *testing.T) {
 	core := imagestest.New(t)
 	clock := newClock()
 	core.Now = clock.now
-	limit(t, core, "mints", 2)
+	limit(t, core, "upload-urls", 2)
 	mint := func() error {
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
 		return err
@@ -174,21 +174,21 @@ func TestMintsCountByTheMinute(t *testing.T) {
 	} {
 		clock.forward(c.later)
 		if err := mint(); (err == nil) != c.fine {
-			t.Errorf("mint %d: %v", i, err)
+			t.Errorf("draft %d: %v", i, err)
 		}
 	}
 	if _, err := create(t, core, account, images.NewDraft{}, imagestest.JPEG(t, 1)); err != nil {
 		t.Error(err)
 	}
-	limit(t, core, "mints", images.NoLimit)
+	limit(t, core, "upload-urls", images.NoLimit)
 	for range 5 {
 		if err := mint(); err != nil {
 			t.Error(err)
 		}
 	}
-	wantKind(t, core.SetLimit(t.Context(), account, "mints", -2), errs.Invalid)
+	wantKind(t, core.SetLimit(t.Context(), account, "upload-urls", -2), errs.Invalid)
 	wantKind(t, core.SetLimit(t.Context(), account, "id", 1), errs.Invalid)
-	wantKind(t, core.SetLimit(t.Context(), "nobody", "mints", 1), errs.AccountUnknown)
+	wantKind(t, core.SetLimit(t.Context(), "unknown", "upload-urls", 1), errs.AccountUnknown)
 }
 
 // TestUsageIsARecount does all that changes an account's images, at once and at random.
@@ -237,7 +237,7 @@ type mix struct {
 	rnd     *rand.Rand
 }
 
-// do does one thing, which others may make impossible meanwhile.
+// do makes one call, which concurrent calls may make impossible.
 func (m mix) do(seed int, now *atomic.Int64) {
 	id := "shared-" + strconv.Itoa(m.rnd.IntN(6))
 	d := images.NewDraft{}
@@ -267,7 +267,7 @@ func (m mix) do(seed int, now *atomic.Int64) {
 		meta := json.RawMessage(fmt.Sprintf(`{"seed":%d}`, seed))
 		_, err = m.core.EditImage(m.t.Context(), m.account, id, images.Edit{Meta: &meta})
 	case 10:
-		err = m.tell()
+		err = m.stream()
 	case 11:
 		_, err = m.core.Erase(m.t.Context(), m.account, images.ErasureQuery{ID: id})
 	case 12:
@@ -282,9 +282,8 @@ func (m mix) do(seed int, now *atomic.Int64) {
 	}
 }
 
-// tell opens a stream, takes some of its events, tells of most that they were taken or not, and may
-// delete the stream.
-func (m mix) tell() error {
+// stream opens a stream, claims some of its events, reports most of the results, and may delete the stream.
+func (m mix) stream() error {
 	w, err := m.core.OpenStream(m.t.Context(), m.account, "stream-"+strconv.Itoa(m.rnd.IntN(2)), nil)
 	if err != nil {
 		return err

@@ -157,7 +157,7 @@ func (s *Service) DeleteVariant(ctx context.Context, account, id string) error {
 	return nil
 }
 
-// Variant returns a variant; VariantNotFound when there is none.
+// Variant returns a variant. Error: VariantNotFound.
 func (s *Service) Variant(ctx context.Context, account, id string) (Variant, error) {
 	if !variantName.MatchString(id) {
 		return Variant{}, errNoVariant

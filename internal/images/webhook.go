@@ -19,24 +19,24 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// A Webhook is whom to tell of events: a receiver at a URL, which Cloudflare calls a destination, or
-// a stream, whose receiver asks for them.
+// A Webhook is a subscriber of events: a receiver at a URL, which Cloudflare calls a destination, or a
+// stream, whose client claims them.
 type Webhook struct {
 	ID      string // 32 hex digits
 	Account string
 	Stream  bool
 	Name    string
 	URL     string      // "" of a stream
-	Secret  string      // sent as it is; "" for none
-	Events  []EventType // what it is told of
+	Secret  string      // sent unchanged; "" for none
+	Events  []EventType // the subscribed types
 	Created time.Time
 
-	// SigningKeys are those that messages are signed with, each 32 bytes in base64: the newest
-	// first, and after a rotation the one before for a day.
+	// SigningKeys are the keys that sign messages, each 32 bytes in base64: the newest first, and after a
+	// rotation the previous one for a day.
 	SigningKeys []string
 
 	LastSuccess, LastFailure time.Time // zero: never
-	Paused                   time.Time // zero: it is not
+	Paused                   time.Time // zero: not paused
 	PauseReason              string
 	Failing                  bool // the last attempt failed
 }
@@ -59,24 +59,23 @@ var (
 	errNoStream  = errs.Errorf(errs.WebhookNotFound, "Stream not found: open it first")
 )
 
-// A WebhookChange is what a client wants of a webhook. Nil fields were not given.
+// A WebhookChange is a client's change of a webhook. Nil fields were not given.
 type WebhookChange struct {
 	Name, URL *string
 	Secret    *string // "" for none
 	Events    []EventType
 
-	// SigningKey is that of a new webhook, as in Webhook.SigningKeys; "" for a random one.
+	// SigningKey is the key of a new webhook, as in Webhook.SigningKeys; "" for a random one.
 	SigningKey string
-	// Untested makes a new webhook that is paused until its receiver passes a test, so that the
-	// receiver can be given the signing secret first.
+	// Untested creates a webhook that is paused until its receiver passes a test, so that the receiver can
+	// get the signing secret first.
 	Untested bool
 }
 
-// untestedReason is why a new webhook is paused that has passed no test.
-const untestedReason = "its receiver has not taken a test event yet"
+// untestedReason is the reason of the pause of an untested webhook.
+const untestedReason = "its receiver has not accepted a test event yet"
 
-// A WebhookTest sends a test event to a webhook as it is about to be saved. Its error is why it is
-// not.
+// A WebhookTest sends a test event to a webhook before it is stored. After an error it is not stored.
 type WebhookTest func(context.Context, Webhook) error
 
 // CreateWebhook adds a webhook, if its receiver passes the test or c is Untested: Invalid,
@@ -97,7 +96,7 @@ func (s *Service) CreateWebhook(
 	return w, nil
 }
 
-// newWebhook is a webhook that has passed the test, if there is one, and is still to be inserted.
+// newWebhook returns a webhook for insertion, after the test if it is not nil.
 func (s *Service) newWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
@@ -124,7 +123,7 @@ func newWebhookKey() string {
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// change takes over what was given, and checks the whole.
+// change applies the given fields, and checks the result.
 func (w *Webhook) change(c WebhookChange) error {
 	set(&w.Name, c.Name)
 	set(&w.Secret, c.Secret)
@@ -147,7 +146,7 @@ func (w *Webhook) change(c WebhookChange) error {
 	}
 	for _, e := range w.Events {
 		if !slices.Contains(EventTypes, e) {
-			return errs.Errorf(errs.Invalid, "events: %.80q is none; there are %s", e, eventTypeList())
+			return errs.Errorf(errs.Invalid, "events: %.80q is not a type; the types are %s", e, eventTypeList())
 		}
 	}
 	if w.Stream {
@@ -163,7 +162,7 @@ func set[T any](to *T, value *T) {
 	}
 }
 
-// isHeaderValue reports whether s may stand in a header as it is, and comes out the same.
+// isHeaderValue reports whether s can be a header's value without changes.
 func isHeaderValue(s string) bool {
 	return strings.Trim(s, " ") == s &&
 		!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
@@ -201,7 +200,7 @@ func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
 	return nil
 }
 
-// insert inserts a webhook or stream, up to the limit: LimitReached. The account must be held.
+// insert inserts a webhook or stream, up to the limit. The account must be locked. Error: LimitReached.
 func (w Webhook) insert(tx *Change) error {
 	kind, most := "webhook", MaxWebhooks
 	if w.Stream {
@@ -224,10 +223,10 @@ func (w Webhook) insert(tx *Change) error {
 	return err
 }
 
-// ChangeWebhook changes a webhook: WebhookNotFound, Invalid. Where the URL is another, or when it was
-// paused, its receiver must pass the test, after which it is no longer paused. A secret is never sent
-// to another host than the one it was given for: with a new one it must be given again, or an empty
-// one. Else an empty one is as good as none given, since some clients send it with every change.
+// ChangeWebhook changes a webhook. If the URL changes, or the webhook is paused, its receiver must pass the
+// test, after which it is no longer paused. A secret is never sent to a host for which it was not given: a
+// change of the host needs the secret again, or an empty one. In other changes an empty secret counts as not
+// given, because some clients send one with every change. Errors: WebhookNotFound, Invalid, the test's.
 func (s *Service) ChangeWebhook(
 	ctx context.Context, account, id string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
@@ -253,8 +252,8 @@ func (s *Service) ChangeWebhook(
 		}
 		w.Paused, w.PauseReason, w.Failing = time.Time{}, "", false
 	}
-	// The URL and the secret that were looked at must still be the ones. A pause that has begun since
-	// stays, and what the old URL failed to take is not held against a new one.
+	// The row must still have the URL and the secret that were checked. A pause that has begun since is
+	// unchanged, and failures of the old URL do not count for a new one.
 	changed, err := s.exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
 		paused = CASE WHEN ?7 = 1 THEN NULL ELSE paused END,
 		pause_reason = CASE WHEN ?7 = 1 THEN '' ELSE pause_reason END,
@@ -265,7 +264,7 @@ func (s *Service) ChangeWebhook(
 		return Webhook{}, fmt.Errorf("changing a webhook: %w", err)
 	}
 	if changed == 0 {
-		return Webhook{}, errs.Errorf(errs.WebhookNotFound, "Webhook destination not found: it was changed meanwhile")
+		return Webhook{}, errs.Errorf(errs.WebhookNotFound, "Webhook destination not found: it was changed by another request")
 	}
 	return w, nil
 }
@@ -276,8 +275,8 @@ func sameHost(a, b string) bool {
 	return ua != nil && ub != nil && ua.Scheme == ub.Scheme && strings.EqualFold(ua.Host, ub.Host)
 }
 
-// ResumeWebhook ends the pause of a webhook whose receiver has passed a test: WebhookNotFound. What
-// waited meanwhile is sent.
+// ResumeWebhook ends the pause of a webhook whose receiver has passed a test; pending deliveries are
+// sent. Error: WebhookNotFound.
 func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
 	if !plainText(id) {
 		return errNoWebhook
@@ -298,8 +297,8 @@ func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
 	return nil
 }
 
-// RotateWebhookKey gives a webhook a new signing key: WebhookNotFound. For a day messages are signed
-// with the one before, too.
+// RotateWebhookKey generates a new signing key of a webhook. For a day the previous key signs messages
+// too. Error: WebhookNotFound.
 func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Webhook, error) {
 	if !plainText(id) {
 		return Webhook{}, errNoWebhook
@@ -316,10 +315,10 @@ func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Web
 	return s.Webhook(ctx, account, id)
 }
 
-// OpenStream returns the stream of a name, made if there is none: Invalid, LimitReached,
-// AccountSuspended, NoSpace. It gets what happens from now on, until nobody asks for it for a week,
-// or for an hour while more than 10,000 events wait. What has failed, or waits for its next attempt,
-// is due when it is opened again.
+// OpenStream returns the stream of a name, and creates it if it does not exist. The stream gets events from
+// then on. It is deleted after a week without claims, or after an hour if more than 10,000 events wait. Opening
+// an existing stream makes its failed deliveries and pending retries due. Errors: Invalid, LimitReached,
+// AccountSuspended, NoSpace.
 func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
 ) (Webhook, error) {
@@ -349,7 +348,7 @@ func (s *Service) OpenStream(
 			err = s.insertWebhook(ctx, w)
 		}
 		if err != nil {
-			// Somebody else may have made it in this moment.
+			// Another call may have created it concurrently.
 			if found, reading := there(); reading == nil {
 				return found, nil
 			}
@@ -358,7 +357,7 @@ func (s *Service) OpenStream(
 	}
 	found, err := there()
 	if err == nil && changed > 0 {
-		// Its receiver was away, and is back: nothing waits for its next attempt.
+		// Its client is back, so no retry needs to wait.
 		_, _, err = s.replay(ctx, account, ReplayQuery{Webhook: found.ID, Failed: true}, math.MaxInt)
 	}
 	if err != nil {
@@ -367,7 +366,7 @@ func (s *Service) OpenStream(
 	return found, nil
 }
 
-// Stream returns the stream of a name, and notes that it was asked for: WebhookNotFound.
+// Stream returns the stream of a name, and records the time of this claim. Error: WebhookNotFound.
 func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, error) {
 	if !plainText(name) {
 		return Webhook{}, errNoStream
@@ -389,7 +388,7 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	return w, nil
 }
 
-// Webhook returns a webhook that is no stream; WebhookNotFound.
+// Webhook returns a webhook that is not a stream. Error: WebhookNotFound.
 func (s *Service) Webhook(ctx context.Context, account, id string) (Webhook, error) {
 	if !plainText(id) {
 		return Webhook{}, errNoWebhook
@@ -405,7 +404,7 @@ func (s *Service) Webhook(ctx context.Context, account, id string) (Webhook, err
 	return w, nil
 }
 
-// Webhooks returns the webhooks of an account that are no streams, oldest first.
+// Webhooks returns the webhooks of an account that are not streams, oldest first.
 func (s *Service) Webhooks(ctx context.Context, account string) ([]Webhook, error) {
 	return s.webhooksOf(ctx, account, "webhook")
 }

@@ -10,14 +10,15 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// When a stream ends that nobody asks for: in any case, and when more events wait than streamBacklog.
+// The times after which a stream without claims is deleted: in any case, and if more than streamBacklog
+// events wait.
 const (
 	streamLife    = 7 * 24 * time.Hour
 	streamIdle    = time.Hour
 	streamBacklog = 10_000
 )
 
-// DeleteWebhook deletes a webhook or a stream, with what it was still to be told: WebhookNotFound.
+// DeleteWebhook deletes a webhook or a stream, with its deliveries. Error: WebhookNotFound.
 func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
 	if !plainText(id) {
 		return errNoWebhook
@@ -40,7 +41,7 @@ func (s *Service) deleteWebhook(
 	ctx context.Context, account, id string, policies bool, condition string, args ...any,
 ) error {
 	err := s.changeInReserve(ctx, func(tx *Change) error {
-		// So that no policy is being written that names it.
+		// So that no concurrent policy names it.
 		if err := tx.Lock(account); errors.Is(err, errNoAccount) {
 			return errNoWebhook
 		} else if err != nil {
@@ -72,27 +73,27 @@ func (s *Service) deleteWebhook(
 	return nil
 }
 
-// forgetDeliveries deletes what a deleted webhook was told or to be told, some at a time, and the
-// events that were for no other.
+// forgetDeliveries deletes the deliveries of a deleted webhook, in several transactions, and the events
+// without other deliveries.
 func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string) error {
 	const some = 500
-	// Those that wait and those that have ended are in two indexes.
+	// Pending and ended deliveries are in two indexes.
 	for _, which := range []string{`due IS NOT NULL`, `due IS NULL`} {
 		for {
 			rows, err := s.DB.Query(ctx, `SELECT event FROM deliveries
 				WHERE webhook = ?1 AND `+which+` LIMIT ?2`, webhook, some)
 			if err != nil {
-				return fmt.Errorf("reading what a webhook was told: %w", err)
+				return fmt.Errorf("reading a webhook's deliveries: %w", err)
 			}
 			events, err := sqldb.Collect(rows, sqldb.ScanText)
 			if err != nil {
-				return fmt.Errorf("reading what a webhook was told: %w", err)
+				return fmt.Errorf("reading a webhook's deliveries: %w", err)
 			}
 			err = s.changeInReserve(ctx, func(tx *Change) error {
 				return forgetDeliveriesOf(tx, account, webhook, events)
 			})
 			if err != nil {
-				return fmt.Errorf("deleting what a webhook was told: %w", err)
+				return fmt.Errorf("deleting a webhook's deliveries: %w", err)
 			}
 			if len(events) < some {
 				break
@@ -102,8 +103,8 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 	return nil
 }
 
-// forgetDeliveriesOf deletes the deliveries of some events to a webhook. Events of erasures go as
-// soon as nobody else is still to be told, others when nobody else was or is to be.
+// forgetDeliveriesOf deletes the deliveries of some events to a webhook. It also deletes events of
+// erasures without other pending deliveries, and other events without other deliveries.
 func forgetDeliveriesOf(tx *Change, account, webhook string, events []string) error {
 	if len(events) == 0 {
 		return nil
@@ -131,8 +132,8 @@ func forgetDeliveriesOf(tx *Change, account, webhook string, events []string) er
 	return nil
 }
 
-// forgetOrphanedDeliveries deletes what is left of webhooks that are deleted: something was written
-// for them in that moment, or the server was killed.
+// forgetOrphanedDeliveries deletes remaining rows of deleted webhooks: they were written concurrently,
+// or the server was killed.
 func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
 	rows, err := s.DB.Query(ctx, `SELECT webhook, MIN(account) FROM deliveries WHERE NOT EXISTS
 		(SELECT 1 FROM webhooks WHERE id = deliveries.webhook) GROUP BY webhook`)
@@ -151,30 +152,31 @@ func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
 	return nil
 }
 
-// endStreams deletes streams that nobody asks for: after a week, or after an hour when more events
-// wait than are kept for one.
+// endStreams deletes streams without claims: after a week, or after an hour if more than streamBacklog
+// events wait.
 func (s *Service) endStreams(ctx context.Context) error {
 	idle, dead := sqldb.Micros(s.Now().Add(-streamIdle)), sqldb.Micros(s.Now().Add(-streamLife))
 	rows, err := s.DB.Query(ctx, `SELECT id, account FROM webhooks WHERE `+endedStream(1, 2),
 		dead, idle)
 	if err != nil {
-		return fmt.Errorf("looking for streams that nobody asks for: %w", err)
+		return fmt.Errorf("looking for streams without claims: %w", err)
 	}
 	streams, err := sqldb.Collect(rows, scanPair)
 	if err != nil {
-		return fmt.Errorf("looking for streams that nobody asks for: %w", err)
+		return fmt.Errorf("looking for streams without claims: %w", err)
 	}
 	for _, w := range streams {
 		err := s.deleteWebhook(ctx, w[1], w[0], false, endedStream(3, 4), dead, idle)
-		if err != nil && errs.AsError(err).Kind != errs.WebhookNotFound { // it was asked for meanwhile
+		if err != nil && errs.AsError(err).Kind != errs.WebhookNotFound { // it was claimed concurrently
 			return err
 		}
 	}
 	return nil
 }
 
-// endedStream is the condition of a stream that ends: asked for last before one moment, or before
-// another while more than streamBacklog events wait. Its parameters are the numbers of the two.
+// endedStream is the condition of a stream to delete: its last claim is before one time, or before
+// another time and more than streamBacklog events wait. Its arguments are the numbers of the two
+// parameters.
 func endedStream(dead, idle int) string {
 	return fmt.Sprintf(`kind = 'stream' AND (seen < ?%d OR seen < ?%d AND (SELECT count(*) FROM
 		(SELECT 1 FROM deliveries d WHERE d.webhook = webhooks.id AND d.due IS NOT NULL

@@ -10,10 +10,10 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// These make a webhook together with the policy that has it told, in one step.
+// The creation of a webhook together with the policy that subscribes it.
 
-// AddWebhook adds a webhook as CreateWebhook does, and a policy of the same name for it: Invalid,
-// LimitReached, and the test's errors.
+// AddWebhook adds a webhook as CreateWebhook does, and a policy of the same name for it. Errors:
+// Invalid, LimitReached, and the test's.
 func (s *Service) AddWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
@@ -31,7 +31,7 @@ func (s *Service) AddWebhook(
 		if err := w.insert(tx); err != nil {
 			return err
 		}
-		if err := tellWebhook(tx, w); err != nil {
+		if err := subscribe(tx, w); err != nil {
 			return err
 		}
 		tx.Charge(account, Charge{KeptTimes: 1, Coming: keptByOne})
@@ -43,8 +43,8 @@ func (s *Service) AddWebhook(
 	return w, nil
 }
 
-// tellWebhook inserts a policy for one webhook. The account must be held.
-func tellWebhook(tx *Change, w Webhook) error {
+// subscribe inserts a policy for one webhook. The account must be locked.
+func subscribe(tx *Change, w Webhook) error {
 	p := NotificationPolicy{
 		ID: newHexID(), Account: w.Account, Name: w.Name, Enabled: true,
 		Webhooks: []string{w.ID}, Created: w.Created, Modified: w.Created,
@@ -52,15 +52,14 @@ func tellWebhook(tx *Change, w Webhook) error {
 	return p.insert(tx)
 }
 
-// EnsureWebhook makes the webhook that a server is configured with, and its policy, both named name,
-// or gives the one that it made before this URL, secret and key: Invalid, LimitReached. key is a
-// signing key as in Webhook.SigningKeys; "" for a random one at first, and after that for the one
-// there is. Where it is another than before, that one signs too for a day. The receiver is not
-// tested: it may start later. But another URL ends a pause. made says that the webhook is new.
+// EnsureWebhook creates the webhook in the server's configuration, and its policy, both named name, or updates
+// the URL, secret and key of the existing one. key is a signing key as in Webhook.SigningKeys; "" for a random
+// one, or for the existing one. After a change of the key the previous one signs too for a day. The receiver is
+// not tested, because it may start later. A change of the URL ends a pause. made says that the webhook is new.
+// Errors: Invalid, LimitReached.
 //
-// Its id follows from the account and the name, and the account is held meanwhile: however many
-// nodes do this at once, there is one webhook. One that a client has made is left alone, whatever
-// its name.
+// The id follows from the account and the name, and the account is locked: any number of concurrent
+// nodes create one webhook. Webhooks of clients are not changed, whatever their names.
 func (s *Service) EnsureWebhook(
 	ctx context.Context, account, name string, c WebhookChange, key string,
 ) (w Webhook, made bool, err error) {
@@ -95,7 +94,7 @@ func (s *Service) EnsureWebhook(
 		err := tx.QueryRow(`SELECT count(*) FROM notification_targets WHERE webhook = ?1`, id).
 			Scan(&policies)
 		if err == nil && policies == 0 {
-			err = tellWebhook(tx, w)
+			err = subscribe(tx, w)
 		}
 		return err
 	})
@@ -105,7 +104,7 @@ func (s *Service) EnsureWebhook(
 	return w, made, nil
 }
 
-// configureWebhook changes a webhook as EnsureWebhook says.
+// configureWebhook updates a webhook for EnsureWebhook.
 func (s *Service) configureWebhook(tx *Change, w Webhook, c WebhookChange, key string) error {
 	if err := w.change(c); err != nil {
 		return err

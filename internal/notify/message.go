@@ -63,7 +63,7 @@ func SetSigningSecret(c *images.WebhookChange, secret string) error {
 
 // A Message is a request to a receiver, without the address.
 type Message struct {
-	ID     string // the same at every attempt
+	ID     string // the same in every attempt
 	Header http.Header
 	Body   []byte
 }

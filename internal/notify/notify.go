@@ -263,7 +263,7 @@ func (n *Notifier) release(ctx context.Context, left []images.Delivery) {
 		return
 	}
 	if err := n.Core.ReleaseDeliveries(context.WithoutCancel(ctx), left); err != nil {
-		n.Log.Warn("deliveries that were not begun wait for their lease to end", "err", err)
+		n.Log.Warn("claims of deliveries could not be released: their leases will expire", "err", err)
 	}
 }
 
@@ -286,7 +286,7 @@ func (n *Notifier) send(ctx context.Context, d images.Delivery) images.Attempt {
 		outcome = Rejected
 	}
 	if outcome != Delivered {
-		n.Log.Warn("a webhook did not take an event", "webhook", d.Webhook.ID, "event", d.Event.ID,
+		n.Log.Warn("a webhook did not accept an event", "webhook", d.Webhook.ID, "event", d.Event.ID,
 			"attempt", d.Attempt, "status", a.Status, "reason", a.Error)
 	}
 	if n.Observe != nil {
