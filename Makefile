@@ -1,6 +1,6 @@
 # Each target has a help line; make alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fuzz bench image clean
+.PHONY: help run build quick test check fuzz bench image clean
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 PACKAGES ?= ./...
@@ -39,6 +39,10 @@ build: $(WEB) ## Build bin/calotype
 
 $(WEB): $(WEB_SOURCES)
 	scripts/build-web
+
+# Without a corpus and -count=1: what did not change is not run again.
+quick: ## Run the quick unit tests, on SQLite: no kill -9, S3, browser, PostgreSQL or corpus
+	@env -u CI -u CALOTYPE_CORPUS go test -short $(TESTFLAGS) ./internal/... ./cmd/...
 
 test: ## Install what is missing and run all tests, with a real PostgreSQL, S3 gateway and browser
 	@scripts/setup test

@@ -111,6 +111,9 @@ func TestABatchTokenIsNoMoreThanItsParent(t *testing.T) {
 
 // TestBatchTokensAreBounded asks for the last ones at once.
 func TestBatchTokensAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: creates a thousand tokens")
+	}
 	each(t, func(t *testing.T, f *fixture) {
 		parent, err := f.core.Authenticate(t.Context(), f.token("busy", images.Read, 0))
 		if err != nil {

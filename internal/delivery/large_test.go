@@ -13,6 +13,9 @@ import (
 
 // TestLargeWebP has a WebP of more than 40 megapixels replaced by the format that all clients get.
 func TestLargeWebP(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: encodes a large picture")
+	}
 	t.Parallel()
 	h := newHost(t, imagestest.New(t), true)
 	h.configure(true, time.Hour)

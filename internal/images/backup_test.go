@@ -283,6 +283,9 @@ func TestAnImageIsDeletedMeanwhile(t *testing.T) {
 // TestABackupEndsAnywhere copies the folder of a backup at each copied original, which simulates a crash there:
 // the previous backup can be restored, or none.
 func TestABackupEndsAnywhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: restores a backup at each step")
+	}
 	t.Parallel()
 	core := newEmbedded(t)
 	to := filepath.Join(t.TempDir(), "backup")

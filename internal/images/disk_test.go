@@ -107,6 +107,9 @@ func TestAWorkerThatCannotStartCostsNoRefusal(t *testing.T) {
 // TestInstallationsThatStartAtOnceShareNoStore starts several on one empty store: one at most may
 // have it.
 func TestInstallationsThatStartAtOnceShareNoStore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: starts forty servers")
+	}
 	t.Parallel()
 	for range 10 {
 		store, err := blob.OpenDir(t.TempDir())

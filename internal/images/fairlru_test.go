@@ -94,6 +94,9 @@ func TestFlexibleRenditionsDoNotFlushNamedOnes(t *testing.T) {
 
 // One account has a flood of renditions made, by named variants. Others keep their shares.
 func TestAnAccountDoesNotFlushOthers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: stores thousands of renditions")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	c, err := openRenditionCache(dir, 900*cacheBlock)

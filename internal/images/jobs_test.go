@@ -97,6 +97,9 @@ func put(t *testing.T, core *images.Service, key string) {
 
 // TestTheSweepDeletesUnderItsBounds has 200 originals and one orphan, half a percent.
 func TestTheSweepDeletesUnderItsBounds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: stores a thousand originals")
+	}
 	t.Parallel()
 	core := imagestest.New(t)
 	now := time.Now()

@@ -15,6 +15,9 @@ import (
 // TestListsAreIndexed asks both engines how they would find pages among many images: by an index
 // that is in the order of the list, without sorting the images of an account or reading them all.
 func TestListsAreIndexed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: plans lists of many images")
+	}
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		core := lister(t, dsn)

@@ -67,6 +67,9 @@ func (w *writer) run(ctx context.Context, seed uint64) error {
 // TestWalksMissNothing walks lists while others write: each image that was there before must be
 // listed once, and walkList sees that none is listed twice.
 func TestWalksMissNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: walks lists beside writers")
+	}
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		clock := newClock()

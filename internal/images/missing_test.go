@@ -75,6 +75,9 @@ func TestTheSweepCountsMissingObjects(t *testing.T) {
 
 // TestMissingAmongMany has more rows than are read at a time, and originals of no row.
 func TestMissingAmongMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: stores thousands of rows")
+	}
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		const rows = 2100

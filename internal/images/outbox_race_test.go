@@ -19,6 +19,9 @@ import (
 // runs ahead in leaps. Afterwards every row has its parent, no erased data is left, and the remaining
 // webhook has got all events of the remaining images.
 func TestTheOutboxUnderFire(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: races all writers of the outbox")
+	}
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		f := &fire{T: t, core: core, told: map[string]bool{}, done: make(chan struct{})}

@@ -150,6 +150,9 @@ func TestADamagedRenditionIsMadeAgain(t *testing.T) {
 // A concurrent reader must not bring back an evicted rendition: after an eviction only renditions that were
 // stored since are served.
 func TestNothingDroppedIsServedAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: races readers of the rendition cache")
+	}
 	t.Parallel()
 	for _, size := range []int{1000, hotSize + 1000} {
 		c, key := newTestCache(t), testKey(7)

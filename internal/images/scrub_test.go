@@ -12,6 +12,9 @@ import (
 // TestErasuresInARowRebuildOnce erases 50 creators with a draft each, and runs the job after each
 // erasure: the database is rebuilt at its time of day, for all of them, and not again.
 func TestErasuresInARowRebuildOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: erases fifty creators")
+	}
 	t.Parallel()
 	core := imagestest.New(t)
 	clock := newClock() // at noon

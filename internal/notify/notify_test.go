@@ -317,6 +317,9 @@ func TestAReceiverThatIsWellAgain(t *testing.T) {
 // TestAHangingReceiverDelaysNobody: while one receiver holds all that it gets, everything reaches
 // the other.
 func TestAHangingReceiverDelaysNobody(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: sends thousands of events")
+	}
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
 		const events = 1000

@@ -75,6 +75,9 @@ var fullSize = render.Options{Fit: render.ScaleDown, Metadata: render.MetadataNo
 
 // TestEstimatesHold has no job need more memory than admission thought.
 func TestEstimatesHold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: renders the whole corpus")
+	}
 	if render.RaceDetector {
 		t.Skip("the race detector needs additional memory")
 	}
@@ -105,6 +108,9 @@ func TestEstimatesHold(t *testing.T) {
 // TestWhatIsTakenIsMade renders large pictures at their full size, in the format that all clients get,
 // and as WebP, within the memory that was estimated. TestLimitsFit has the largest ones.
 func TestWhatIsTakenIsMade(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: renders large pictures at their full size")
+	}
 	if render.RaceDetector {
 		t.Skip("the race detector needs additional memory")
 	}

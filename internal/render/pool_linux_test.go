@@ -309,6 +309,9 @@ func TestQueue(t *testing.T) {
 // TestKilledWorkers kills idle workers, which costs no job, a busy one, which costs its job
 // a second try, and that of the second try as well, which says nothing of the picture.
 func TestKilledWorkers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: kills workers with -9")
+	}
 	t.Parallel()
 	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1})
 	for range 5 {

@@ -60,6 +60,9 @@ const gatewayAttempts = 5
 // the test is skipped, or fails where CI=true.
 func StartGateway(t testing.TB) Gateway {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("slow: an S3 gateway")
+	}
 	program, err := findVersityGW()
 	if err != nil {
 		if os.Getenv("CI") == "true" {

@@ -47,6 +47,9 @@ func Open(t testing.TB, dsn string) *sqldb.DB {
 // Postgres makes an empty PostgreSQL database, removed when the test ends, and returns its URL.
 func Postgres(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("slow: PostgreSQL")
+	}
 	server := os.Getenv(Env)
 	if server == "" {
 		if os.Getenv("CI") == "true" {
