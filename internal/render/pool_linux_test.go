@@ -194,7 +194,7 @@ func TestOutputIsNotTrusted(t *testing.T) {
 		want          error
 	}{
 		{"small", "19x15", render.ErrWorker},
-		{"script", "no picture", render.ErrWorker},
+		{"script", "not a picture", render.ErrWorker},
 		{"nothing", "0 bytes", render.ErrWorker},
 		{"fill", "file too large", render.ErrEncode},
 		{"write-input", "bad file descriptor", render.ErrEncode},
