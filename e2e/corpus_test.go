@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"calotype/internal/imagefile/imagefiletest"
 )
 
 // uploadTime is the longest that any file may take, however hostile. It is three times what a file
@@ -32,7 +34,7 @@ type tour struct {
 // TestCorpus uploads every file of the corpus: what its manifest accepts is accepted and
 // delivered, what it refuses is refused, with a code that says why.
 func TestCorpus(t *testing.T) {
-	all := readManifest(t, corpus(t))
+	all := readManifest(t, imagefiletest.Corpus(t))
 	c := &tour{server: newServer(t), outcomes: map[string]int{}}
 	before := c.holdings()
 	next := make(chan specimen)

@@ -7,7 +7,6 @@ import (
 	"image/color"
 	"image/jpeg"
 	"math/rand"
-	"os"
 	"testing"
 )
 
@@ -37,17 +36,4 @@ func tagged(picture []byte, seed int) []byte {
 	comment := fmt.Appendf(nil, "seed %08d", seed)
 	out := append([]byte{0xff, 0xd8, 0xff, 0xfe, 0, byte(len(comment) + 2)}, comment...)
 	return append(out, picture[2:]...)
-}
-
-// corpus returns the folder of real and hostile pictures.
-func corpus(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("CALOTYPE_CORPUS")
-	if dir == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("CALOTYPE_CORPUS is not set")
-		}
-		t.Skip("CALOTYPE_CORPUS is not set")
-	}
-	return dir
 }

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"calotype/internal/imagefile/imagefiletest"
 )
 
 // A canary is a secret, and where it may be all the same.
@@ -291,7 +293,7 @@ func redactionDeliveries(t *testing.T, s *server, id string) []canary {
 // metadata, or a payload beside the picture, and looks for them in what is delivered.
 func TestNoMetadataDelivered(t *testing.T) {
 	t.Parallel()
-	dir := corpus(t)
+	dir := imagefiletest.Corpus(t)
 	shared := newServer(t)
 	var files []string
 	for _, pattern := range []string{"metadata-canary/*", "polyglot/gif-js*", "polyglot/jpeg-*"} {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"calotype/internal/imagefile/imagefiletest"
 )
 
 // A bitWriter makes what a bitReader reads.
@@ -298,9 +300,9 @@ func TestCodedSizesOfRealFiles(t *testing.T) {
 			t.Errorf("%s with another width: %+v, %v", name, h, err)
 		}
 	}
-	names, err := filepath.Glob(filepath.Join(os.Getenv("CALOTYPE_CORPUS"), "*", "*.[ah][ve]i[fc]"))
-	if err != nil || os.Getenv("CALOTYPE_CORPUS") == "" {
-		t.Skip("no corpus: ", err)
+	names, err := filepath.Glob(filepath.Join(imagefiletest.Corpus(t), "*", "*.[ah][ve]i[fc]"))
+	if err != nil {
+		t.Fatal(err)
 	}
 	found := 0
 	for _, name := range names {

@@ -1,7 +1,6 @@
 package imagefile
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"calotype/internal/imagefile/imagefiletest"
 )
 
 // A corpusFile is a line of the corpus's MANIFEST.tsv.
@@ -22,41 +23,19 @@ type corpusFile struct {
 // readHeaderCorpus returns the files of the corpus that CALOTYPE_CORPUS names.
 func readHeaderCorpus(t *testing.T) []corpusFile {
 	t.Helper()
-	dir := os.Getenv("CALOTYPE_CORPUS")
-	if dir == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("CALOTYPE_CORPUS is not set")
-		}
-		t.Skip("CALOTYPE_CORPUS is not set")
-	}
-	manifest, err := os.Open(filepath.Join(dir, "MANIFEST.tsv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manifest.Close()
+	dir := imagefiletest.Corpus(t)
 	var files []corpusFile
-	lines := bufio.NewScanner(manifest)
-	lines.Buffer(nil, 1<<20)
-	lines.Scan() // column names
-	for lines.Scan() {
-		f := strings.Split(lines.Text(), "\t")
-		c := corpusFile{path: f[0], category: f[1], expected: f[2], format: f[4], orientation: 1}
-		c.width, _ = strconv.Atoi(f[5]) // empty where the file has none
-		c.height, _ = strconv.Atoi(f[6])
-		c.frames, _ = strconv.Atoi(f[7])
-		if n, err := strconv.Atoi(f[8]); err == nil && n >= 1 && n <= 8 {
+	for _, f := range imagefiletest.CorpusFiles(t) {
+		c := corpusFile{path: f.Path, category: f.Category, expected: f.Expected, format: f.Format,
+			width: f.Width, height: f.Height, frames: f.Frames, orientation: 1}
+		if n, err := strconv.Atoi(f.Orientation); err == nil && n >= 1 && n <= 8 {
 			c.orientation = n // "xmp:3" and 0 stay 1
 		}
-		if c.data, err = os.ReadFile(filepath.Join(dir, f[0])); err != nil {
+		var err error
+		if c.data, err = os.ReadFile(filepath.Join(dir, f.Path)); err != nil {
 			t.Fatal(err)
 		}
 		files = append(files, c)
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if len(files) < 100 {
-		t.Fatalf("the corpus has %d files only", len(files))
 	}
 	return files
 }

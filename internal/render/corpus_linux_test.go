@@ -1,7 +1,6 @@
 package render_test
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"calotype/internal/imagefile"
+	"calotype/internal/imagefile/imagefiletest"
 	"calotype/internal/render"
 )
 
@@ -29,31 +29,13 @@ type original struct {
 // originals opens the files of the corpus that CALOTYPE_CORPUS names, except SVG.
 func originals(t testing.TB) []original {
 	t.Helper()
-	dir := os.Getenv("CALOTYPE_CORPUS")
-	if dir == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("CALOTYPE_CORPUS is not set")
-		}
-		t.Skip("CALOTYPE_CORPUS is not set")
-	}
-	manifest, err := os.Open(filepath.Join(dir, "MANIFEST.tsv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manifest.Close()
+	dir := imagefiletest.Corpus(t)
 	var all []original
-	lines := bufio.NewScanner(manifest)
-	lines.Buffer(nil, 1<<20)
-	lines.Scan() // column names
-	for lines.Scan() {
-		f := strings.Split(lines.Text(), "\t")
-		if f[4] == "SVG" || strings.HasPrefix(f[1], "svg") {
+	for _, f := range imagefiletest.CorpusFiles(t) {
+		if f.Format == "SVG" || strings.HasPrefix(f.Category, "svg") {
 			continue
 		}
-		all = append(all, openOriginal(t, filepath.Join(dir, f[0]), f[0], f[2]))
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
+		all = append(all, openOriginal(t, filepath.Join(dir, f.Path), f.Path, f.Expected))
 	}
 	return all
 }

@@ -9,20 +9,14 @@ import (
 	"testing"
 
 	"calotype/internal/imagefile"
+	"calotype/internal/imagefile/imagefiletest"
 	"calotype/internal/render"
 )
 
 // corpusFile opens a file of the corpus that CALOTYPE_CORPUS names.
 func corpusFile(t testing.TB, name string) (*os.File, imagefile.Header) {
 	t.Helper()
-	dir := os.Getenv("CALOTYPE_CORPUS")
-	if dir == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("CALOTYPE_CORPUS is not set")
-		}
-		t.Skip("CALOTYPE_CORPUS is not set")
-	}
-	data, err := os.ReadFile(filepath.Join(dir, name))
+	data, err := os.ReadFile(filepath.Join(imagefiletest.Corpus(t), name))
 	if err != nil {
 		t.Fatal(err)
 	}
