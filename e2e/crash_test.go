@@ -87,8 +87,7 @@ func crashAgainAndAgain(t *testing.T, s *server, dsn string) {
 			t.Fatal("the server has no workers that the test can see")
 		}
 		stage.come(c, flights)
-		c.kill()
-		wantNoOrphanedWorkers(t)
+		c.killWithWorkers()
 		c.start()
 		if left := c.spooled(); len(left) > 0 {
 			t.Errorf("after the restart the spool holds %d files", len(left))

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -72,33 +73,27 @@ func (s *server) workers() []int {
 	return pids
 }
 
-// ours reports whether a process runs the program under test. Of workers only root may see it; for
-// others, all that look alike count.
-func (p process) ours() bool {
-	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
-	return err != nil || exe == binary
-}
-
-// wantNoOrphanedWorkers waits until each worker on this machine has a server for a parent. That
-// is the kernel's doing, and quick, but not done when the server's end is seen.
-func wantNoOrphanedWorkers(t testing.TB) {
-	t.Helper()
+// killWithWorkers kills a server and waits until its workers have ended. The kernel ends them, soon after
+// the server. It looks at the workers of this server only: other servers of this machine have others.
+func (s *server) killWithWorkers() {
+	s.t.Helper()
+	// A stopped server starts no worker between the look and its end.
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+	workers := s.workers()
+	s.kill()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		all := processes(t)
-		var orphans []process
-		for _, p := range all {
-			parent := all[p.parent]
-			serving := !parent.dead && (strings.Contains(parent.command, " serve ") ||
-				strings.Contains(parent.command, " import "))
-			if p.command == workerCommand && !p.dead && !serving && p.ours() {
-				orphans = append(orphans, p)
-			}
-		}
-		if len(orphans) == 0 {
+		all := processes(s.t)
+		left := slices.DeleteFunc(slices.Clone(workers), func(pid int) bool {
+			p := all[pid]
+			return p.dead || p.command != workerCommand
+		})
+		if len(left) == 0 {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("workers outlived their server: %+v", orphans)
+			s.t.Fatalf("workers outlived their server: %v of %v", left, workers)
 		}
 	}
 }
