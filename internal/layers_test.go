@@ -47,6 +47,7 @@ var ranks = map[string]int{
 	"internal/outbound": 1,
 	"internal/render":   1,
 
+	"internal/diskcache": 0, // renditions on the disk and in memory
 	"internal/imagefile": 0, // what a picture file says of itself
 	"internal/sqldb":     1,
 

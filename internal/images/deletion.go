@@ -133,7 +133,7 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 			continue
 		}
 		blobs = append(blobs, tombstone{key: d.key, blob: d.blob})
-		n, err := cache.removeOf(renditionPrefix(d.blob))
+		n, err := cache.RemovePrefix(renditionPrefix(d.blob))
 		if err != nil {
 			s.Log.Warn("renditions of a deleted image are left to a background job", "err", err)
 		}

@@ -45,7 +45,7 @@ func (s *Service) makeRoom(bytes int64) error {
 	}
 	lacking := s.DiskReserve + bytes - free
 	if lacking > 0 {
-		lacking -= s.renditions.shrink(lacking)
+		lacking -= s.renditions.Shrink(lacking)
 	}
 	if lacking > 0 {
 		s.disk.log(s.Log, "free", free, "reserve", s.DiskReserve, "dir", s.Dir)
@@ -111,7 +111,7 @@ func (s *Service) giveWay() (bool, error) {
 	if err != nil || s.DiskReserve > 0 && free >= s.DiskReserve {
 		return false, err // then it is the disk of the database, which is another
 	}
-	if s.renditionsHere().shrink(maxBallast) > 0 {
+	if s.renditionsHere().Shrink(maxBallast) > 0 {
 		return true, nil
 	}
 	dropped, err := dropBallast(s.Dir)

@@ -307,7 +307,7 @@ func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q Erasu
 	}
 	cache := s.renditionsHere()
 	for _, t := range due {
-		if _, err := cache.removeOf(renditionPrefix(t.blob)); err != nil {
+		if _, err := cache.RemovePrefix(renditionPrefix(t.blob)); err != nil {
 			return err
 		}
 	}

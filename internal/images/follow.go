@@ -44,7 +44,7 @@ func (s *Service) beginToFollow() error {
 	now := s.Now()
 	s.follower = follower{upTo: sqldb.FromMicros(us), written: sqldb.FromMicros(us), done: map[string]int64{}}
 	if now.Sub(s.follower.upTo) > deletionsKept-followWindow-time.Hour {
-		if dropped := s.renditions.shrink(math.MaxInt64); dropped > 0 {
+		if dropped := s.renditions.Shrink(math.MaxInt64); dropped > 0 {
 			s.Log.Info("emptied the rendition cache: the deletions since its last use are not known",
 				"bytes", dropped)
 		}
@@ -111,7 +111,7 @@ func (s *Service) follow(d deletion) error {
 	}
 	s.gates.cancel(d.key)
 	if d.renditions != "" {
-		if _, err := s.renditions.removeOf(d.renditions); err != nil {
+		if _, err := s.renditions.RemovePrefix(d.renditions); err != nil {
 			return err
 		}
 	}

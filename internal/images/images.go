@@ -27,6 +27,7 @@ import (
 
 	"calotype/internal/batch"
 	"calotype/internal/blob"
+	"calotype/internal/diskcache"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/render"
@@ -70,7 +71,7 @@ type Service struct {
 	room       sync.Mutex // locked while a file reserves bytes of the disk
 	spool      *spool     // of uploads in progress
 	fetched    *spool     // of originals that are fetched from a remote store
-	renditions *renditionCache
+	renditions *diskcache.Cache
 	makers     makers
 	misses     misses
 	gates      gates
@@ -169,7 +170,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.renditions, err = openRenditionCache(filepath.Join(s.Dir, renditionsDir), s.CacheBytes)
+	s.renditions, err = diskcache.Open(filepath.Join(s.Dir, renditionsDir), s.CacheBytes)
 	if err != nil {
 		return err
 	}

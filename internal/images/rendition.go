@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"calotype/internal/blob"
 	"calotype/internal/clientaddr"
+	"calotype/internal/diskcache"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/limit"
@@ -80,7 +82,7 @@ func (s *Service) ETag(r Resolved, f imagefile.Format) string {
 func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format) (Rendition, error) {
 	key, kind := s.renditionKey(r, f), r.variantKind()
 	for attempt := range 3 { // a full cache may evict a new rendition at once
-		found, err := s.renditions.open(key, kind)
+		found, err := s.renditions.Open(key, kind)
 		if err != nil {
 			return Rendition{}, err
 		}
@@ -88,8 +90,8 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format)
 			s.counters.looked(found.Content != nil)
 		}
 		if found.Content != nil {
-			found.Format = r.format(f)
-			return found, nil
+			return Rendition{Format: r.format(f), Size: found.Size, Content: found.Content,
+				Bytes: found.Bytes, File: found.File}, nil
 		}
 		if err := s.renderOnce(ctx, key, r, f); err != nil {
 			return Rendition{}, err
@@ -232,11 +234,11 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f imagefile.
 	if err := s.makeRoom(0); err != nil {
 		return err
 	}
-	out, err := s.renditions.create()
+	out, err := s.renditions.Create()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, out.discard()) }()
+	defer func() { err = errors.Join(err, out.Discard()) }()
 	if r.onlyStripped(f) {
 		err = imagefile.Strip(out.File, in, original.Size, original.Header.Format)
 	} else {
@@ -246,17 +248,42 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f imagefile.
 		return renderError("rendering image "+r.Image.Key, err)
 	}
 	began = time.Now()
-	err = out.keep(key, r.owner())
+	err = out.Keep(key, r.owner())
 	s.Timer.Since(render.Renditions, StageKeep, began)
 	if err != nil {
 		return err
 	}
 	// A concurrent deletion of the image has not seen this rendition.
 	if _, err := s.imageOfKey(ctx, r.Image.Key); errors.Is(err, sql.ErrNoRows) {
-		s.renditions.drop(key)
+		s.renditions.Remove(key)
 		return errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
 	return nil
+}
+
+// renditionsDir is the cache's folder in that of a Service.
+const renditionsDir = "renditions"
+
+// renditionsHere returns the cache of a started Service. For a Service that was not started it has no
+// entries, but can delete files.
+func (s *Service) renditionsHere() *diskcache.Cache {
+	if s.renditions != nil {
+		return s.renditions
+	}
+	return diskcache.New(filepath.Join(s.Dir, renditionsDir), 0)
+}
+
+// owner returns the owner of r's renditions.
+func (r Resolved) owner() diskcache.Owner {
+	return diskcache.Owner{Account: hashHex(r.Account.ID)[:diskcache.OwnerLength], Kind: r.variantKind()}
+}
+
+// variantKind distinguishes named variants from flexible ones.
+func (r Resolved) variantKind() int {
+	if r.Variant.ID == "" {
+		return diskcache.Flexible
+	}
+	return diskcache.Named
 }
 
 // job returns the job of a rendition.

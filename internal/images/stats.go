@@ -60,11 +60,11 @@ func (s *Service) CountUpload(err error) {
 
 // Stats returns the counts and sizes of a Service that was started.
 func (s *Service) Stats() (Stats, error) {
-	c := &s.counters
+	c, cache := &s.counters, s.renditions.Stats()
 	stats := Stats{
 		Repeats: c.repeats.Load(), Refused: map[errs.Kind]int64{},
 		CacheHits: c.hits.Load(), CacheMisses: c.misses.Load(),
-		CacheEvictions: s.renditions.evicted.Load(), CacheLimit: s.renditions.budget,
+		CacheFiles: cache.Files, CacheSize: cache.Bytes, CacheLimit: cache.Limit, CacheEvictions: cache.Evictions,
 		SpoolReserved: s.shares.spool.Stats().Used, SpoolLimit: s.SpoolBytes,
 		DiskReserve: s.DiskReserve,
 	}
@@ -72,9 +72,6 @@ func (s *Service) Stats() (Stats, error) {
 	for kind := range c.refused {
 		stats.Refused[errs.Kind(kind)] = c.refused[kind].Load()
 	}
-	s.renditions.mu.Lock()
-	stats.CacheFiles, stats.CacheSize = int64(len(s.renditions.of)), s.renditions.lru.size
-	s.renditions.mu.Unlock()
 	var err error
 	stats.DiskFree, stats.DiskSize, err = diskSpace(s.Dir)
 	return stats, err

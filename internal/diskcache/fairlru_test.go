@@ -1,4 +1,4 @@
-package images
+package diskcache
 
 import (
 	"bytes"
@@ -6,13 +6,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
 const cacheBlock = 4096
 
 // putFile puts a rendition of a block into the cache, as keep does, but without its sync.
-func putFile(t *testing.T, c *renditionCache, i int, o renditionOwner) (key string) {
+func putFile(t *testing.T, c *Cache, i int, o Owner) (key string) {
 	t.Helper()
 	key = testKey(i)
 	name := fileName(key, o)
@@ -24,15 +25,15 @@ func putFile(t *testing.T, c *renditionCache, i int, o renditionOwner) (key stri
 		t.Fatal(err)
 	}
 	c.mu.Lock()
-	c.add(&renditionEntry{key: key, name: name, size: int64(len(key))}, o)
+	c.add(&cached{key: key, name: name, size: int64(len(key))}, o)
 	over := c.lru.size - c.budget
 	c.mu.Unlock()
-	c.shrink(over)
+	c.Shrink(over)
 	return key
 }
 
 // wantKept fails when the cache lacks one of keys.
-func wantKept(t *testing.T, c *renditionCache, what string, keys []string) {
+func wantKept(t *testing.T, c *Cache, what string, keys []string) {
 	t.Helper()
 	for _, key := range keys {
 		if got := readAll(t, c, key); !bytes.Equal(got, []byte(key)) {
@@ -41,28 +42,28 @@ func wantKept(t *testing.T, c *renditionCache, what string, keys []string) {
 	}
 }
 
-func testOwner(i, kind int) renditionOwner {
-	return renditionOwner{hashHex(fmt.Sprint(i))[:ownerLength], kind}
+func testOwner(i, kind int) Owner {
+	return Owner{fmt.Sprintf("%016d", i), kind}
 }
 
-// Ten thousand renditions of flexible variants come. Named ones stay, on the disk and in memory, of
+// Ten thousand renditions of Flexible variants come. Named ones stay, on the disk and in memory, of
 // the same account and of others, after a restart too.
 func TestFlexibleRenditionsDoNotFlushNamedOnes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c, err := openRenditionCache(dir, 1000*cacheBlock)
+	c, err := Open(dir, 1000*cacheBlock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var kept []string
 	for i := range 700 {
-		kept = append(kept, putFile(t, c, i, testOwner(i%3, named)))
+		kept = append(kept, putFile(t, c, i, testOwner(i%3, Named)))
 	}
 	wantKept(t, c, "before", kept) // in memory from now on
-	flood := func(c *renditionCache, from int) {
+	flood := func(c *Cache, from int) {
 		for i := range 5000 {
-			key := putFile(t, c, from+i, testOwner(i%2, flexible))
-			if r, err := c.open(key, flexible); err != nil || r.Content == nil {
+			key := putFile(t, c, from+i, testOwner(i%2, Flexible))
+			if r, err := c.Open(key, Flexible); err != nil || r.Content == nil {
 				t.Fatalf("what just came is not there: %v", err)
 			}
 			if c.lru.size > c.budget || c.hot.lru.size > hotBudget {
@@ -78,73 +79,73 @@ func TestFlexibleRenditionsDoNotFlushNamedOnes(t *testing.T) {
 		}
 	}
 	if hot != len(kept) {
-		t.Errorf("%d of %d named renditions are in memory", hot, len(kept))
+		t.Errorf("%d of %d Named renditions are in memory", hot, len(kept))
 	}
 	wantKept(t, c, "after the flood", kept)
-	if c, err = openRenditionCache(dir, 940*cacheBlock); err != nil {
+	if c, err = Open(dir, 940*cacheBlock); err != nil {
 		t.Fatal(err)
 	}
 	wantKept(t, c, "after a restart", kept)
 	flood(c, 20_000)
 	wantKept(t, c, "after a restart and a flood", kept)
 	if c.lru.flexible > c.budget/3 || c.lru.flexible == 0 {
-		t.Errorf("flexible renditions take %d bytes", c.lru.flexible)
+		t.Errorf("Flexible renditions take %d bytes", c.lru.flexible)
 	}
 }
 
-// One account has a flood of renditions made, by named variants. Others keep their shares.
+// One account has a flood of renditions made, by Named variants. Others keep their shares.
 func TestAnAccountDoesNotFlushOthers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow: stores thousands of renditions")
 	}
 	t.Parallel()
 	dir := t.TempDir()
-	c, err := openRenditionCache(dir, 900*cacheBlock)
+	c, err := Open(dir, 900*cacheBlock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var kept []string
 	for i := range 400 {
-		kept = append(kept, putFile(t, c, i, testOwner(i%2, named)))
+		kept = append(kept, putFile(t, c, i, testOwner(i%2, Named)))
 	}
 	for i := range 5000 {
-		putFile(t, c, 10_000+i, testOwner(9, named))
+		putFile(t, c, 10_000+i, testOwner(9, Named))
 	}
 	wantKept(t, c, "after the flood", kept)
-	if c, err = openRenditionCache(dir, 620*cacheBlock); err != nil {
+	if c, err = Open(dir, 620*cacheBlock); err != nil {
 		t.Fatal(err)
 	}
 	wantKept(t, c, "after a restart with less", kept)
 	// The account that is alone has all of it.
-	if c, err = openRenditionCache(t.TempDir(), 100*cacheBlock); err != nil {
+	if c, err = Open(t.TempDir(), 100*cacheBlock); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 300 {
-		putFile(t, c, i, testOwner(1, named))
+		putFile(t, c, i, testOwner(1, Named))
 	}
 	if len(c.of) != 100 {
 		t.Errorf("one account alone keeps %d of 100 renditions", len(c.of))
 	}
 }
 
-// A rendition of a flexible variant that a named one asks for is named from then on.
+// A rendition of a Flexible variant that a Named one asks for is Named from then on.
 func TestARenditionIsOfTheVariantThatAsksForIt(t *testing.T) {
 	t.Parallel()
 	c := newTestCache(t)
-	key := putFile(t, c, 1, testOwner(1, flexible))
+	key := putFile(t, c, 1, testOwner(1, Flexible))
 	for _, step := range []struct {
 		kind int
 		want int64
-	}{{flexible, cacheBlock}, {named, 0}, {flexible, 0}} {
-		if r, err := c.open(key, step.kind); err != nil || r.Content == nil {
+	}{{Flexible, cacheBlock}, {Named, 0}, {Flexible, 0}} {
+		if r, err := c.Open(key, step.kind); err != nil || r.Content == nil {
 			t.Fatal(err)
 		}
 		if c.lru.flexible != step.want || c.lru.size != cacheBlock {
-			t.Errorf("after kind %d asked, %d of %d bytes are flexible", step.kind, c.lru.flexible,
+			t.Errorf("after kind %d asked, %d of %d bytes are Flexible", step.kind, c.lru.flexible,
 				c.lru.size)
 		}
-		if flexible := c.hot.lru.flexible > 0; flexible != (step.want > 0) {
-			t.Errorf("after kind %d asked, it is flexible in memory: %v", step.kind, flexible)
+		if Flexible := c.hot.lru.flexible > 0; Flexible != (step.want > 0) {
+			t.Errorf("after kind %d asked, it is Flexible in memory: %v", step.kind, Flexible)
 		}
 	}
 }
@@ -153,35 +154,35 @@ func TestARenditionIsOfTheVariantThatAsksForIt(t *testing.T) {
 func TestFilesOfAReleaseBefore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c, err := openRenditionCache(dir, 100*cacheBlock)
+	c, err := Open(dir, 100*cacheBlock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := putFile(t, c, 1, renditionOwner{})
-	foreign := filepath.Join(dir, key[:2], key+"-x"+hashHex("")[:ownerLength])
+	key := putFile(t, c, 1, Owner{})
+	foreign := filepath.Join(dir, key[:2], key+"-x"+strings.Repeat("e", OwnerLength))
 	if err := os.WriteFile(foreign, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, err = openRenditionCache(dir, 100*cacheBlock); err != nil || len(c.of) != 1 {
+	if c, err = Open(dir, 100*cacheBlock); err != nil || len(c.of) != 1 {
 		t.Fatalf("%d renditions, %v", len(c.of), err)
 	}
 	wantKept(t, c, "of a release before", []string{key})
 	old := c.path(key)
 	keepBytes(t, c, key, []byte("new"))
-	n, err := c.create()
+	n, err := c.Create()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.keep(key, testOwner(1, named)); err != nil {
+	if err := n.Keep(key, testOwner(1, Named)); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.discard(); err != nil {
+	if err := n.Discard(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(old); !os.IsNotExist(err) {
 		t.Errorf("the file that was replaced is there: %v", err)
 	}
-	if n, err := c.removeOf(key[:33]); err != nil || n != 1 || len(c.of) != 0 {
+	if n, err := c.RemovePrefix(key[:33]); err != nil || n != 1 || len(c.of) != 0 {
 		t.Errorf("removed %d, %d are left, %v", n, len(c.of), err)
 	}
 	if _, err := os.Stat(foreign); err != nil {
@@ -210,7 +211,7 @@ func TestFairLRUCounts(t *testing.T) {
 		}
 		if l.size != size || l.flexible != flex || n != len(there) || len(l.accounts) != len(most) ||
 			len(l.largest[byAll].of) != len(most) || len(l.largest[byFlexible].of) != len(most) {
-			t.Fatalf("%d bytes, %d flexible, %d items, want %d, %d, %d", l.size, l.flexible, n, size,
+			t.Fatalf("%d bytes, %d Flexible, %d items, want %d, %d, %d", l.size, l.flexible, n, size,
 				flex, len(there))
 		}
 		for _, held := range most {

@@ -1,4 +1,4 @@
-package images
+package diskcache
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-func newTestCache(t *testing.T) *renditionCache {
+func newTestCache(t *testing.T) *Cache {
 	t.Helper()
-	c, err := openRenditionCache(t.TempDir(), 1<<40)
+	c, err := Open(t.TempDir(), 1<<40)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,24 +22,24 @@ func newTestCache(t *testing.T) *renditionCache {
 
 func testKey(i int) string { return fmt.Sprintf("%02x%055d", i%256, i) }
 
-func keepBytes(t *testing.T, c *renditionCache, key string, data []byte) {
+func keepBytes(t *testing.T, c *Cache, key string, data []byte) {
 	t.Helper()
-	n, err := c.create()
+	n, err := c.Create()
 	if err == nil {
 		_, err = n.Write(data)
 	}
 	if err == nil {
-		err = n.keep(key, renditionOwner{})
+		err = n.Keep(key, Owner{})
 	}
-	if err := errors.Join(err, n.discard()); err != nil {
+	if err := errors.Join(err, n.Discard()); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // readAll opens a rendition and returns its bytes, nil if the cache does not have it.
-func readAll(t *testing.T, c *renditionCache, key string) []byte {
+func readAll(t *testing.T, c *Cache, key string) []byte {
 	t.Helper()
-	r, err := c.open(key, named)
+	r, err := c.Open(key, Named)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +75,8 @@ func TestHotRenditionsAreBounded(t *testing.T) {
 		if err := os.WriteFile(path, want(i), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		e := &renditionEntry{key: testKey(i), name: testKey(i), size: int64(len(want(i)))}
-		c.add(e, renditionOwner{})
+		e := &cached{key: testKey(i), name: testKey(i), size: int64(len(want(i)))}
+		c.add(e, Owner{})
 	}
 	for range 2 {
 		for i := range small + large {
@@ -91,7 +91,7 @@ func TestHotRenditionsAreBounded(t *testing.T) {
 		}
 	}
 	for i := range small + large {
-		c.drop(testKey(i))
+		c.Remove(testKey(i))
 		if readAll(t, c, testKey(i)) != nil {
 			t.Fatalf("rendition %d is served though it was dropped", i)
 		}
@@ -106,9 +106,9 @@ func TestADroppedFileIsClosedByItsLastUser(t *testing.T) {
 	t.Parallel()
 	c, data := newTestCache(t), bytes.Repeat([]byte("picture "), hotSize)
 	keepBytes(t, c, testKey(1), data)
-	var open []Rendition
+	var open []Value
 	for range 3 {
-		r, err := c.open(testKey(1), named)
+		r, err := c.Open(testKey(1), Named)
 		if err != nil || r.File == nil {
 			t.Fatalf("got %+v, %v", r, err)
 		}
@@ -117,7 +117,7 @@ func TestADroppedFileIsClosedByItsLastUser(t *testing.T) {
 	if open[0].File != open[1].File || open[1].File != open[2].File {
 		t.Error("it was opened more than once")
 	}
-	c.drop(testKey(1))
+	c.Remove(testKey(1))
 	for _, r := range open {
 		got, err := io.ReadAll(r.Content)
 		if err != nil || !bytes.Equal(got, data) {
@@ -166,7 +166,7 @@ func TestNothingDroppedIsServedAgain(t *testing.T) {
 						return
 					default:
 					}
-					r, err := c.open(key, named)
+					r, err := c.Open(key, Named)
 					if err != nil {
 						t.Error(err)
 						return
@@ -184,7 +184,7 @@ func TestNothingDroppedIsServedAgain(t *testing.T) {
 			if got := readAll(t, c, key); got != nil && !bytes.Equal(got, want) {
 				t.Errorf("round %d is served as %d", i, got[0])
 			}
-			c.drop(key)
+			c.Remove(key)
 			if readAll(t, c, key) != nil {
 				t.Errorf("round %d is served though it was dropped", i)
 			}

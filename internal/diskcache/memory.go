@@ -1,4 +1,4 @@
-package images
+package diskcache
 
 import (
 	"bytes"
@@ -7,6 +7,16 @@ import (
 	"os"
 	"sync"
 )
+
+// A Value is a cached rendition. Besides Content exactly one of Bytes and File is set. Both are shared: do
+// not modify Bytes, and read File with ReadAt only, until Content is closed. Content is nil if the cache does
+// not have the rendition.
+type Value struct {
+	Size    int64 // bytes
+	Content io.ReadSeekCloser
+	Bytes   []byte
+	File    *os.File
+}
 
 const (
 	// hotSize is the size of the largest rendition in memory, in bytes. Copying a larger one to a
@@ -21,18 +31,18 @@ const (
 	hotFileCost = hotBudget / hotFiles
 )
 
-// hotRenditions is the memory tier of the cache: the bytes of small renditions, and the open files of
+// memoryTier is the memory tier of the cache: the bytes of small renditions, and the open files of
 // large ones. They belong to the entries of the cache and are removed with them, so an evicted
 // rendition is not served from memory either. Evictions follow fairLRU. The cache's mu guards it.
-type hotRenditions struct{ lru *fairLRU[*hotRendition] }
+type memoryTier struct{ lru *fairLRU[*memoryItem] }
 
-type hotRendition struct {
-	of   *renditionEntry
+type memoryItem struct {
+	of   *cached
 	data []byte      // never changed; nil for a file
 	file *sharedFile // nil for bytes
 }
 
-func (h *hotRendition) cost() int64 {
+func (h *memoryItem) cost() int64 {
 	if h.file != nil {
 		return hotFileCost
 	}
@@ -40,19 +50,19 @@ func (h *hotRendition) cost() int64 {
 }
 
 // use returns an entry's rendition and marks it as recently used; its Content is nil if it is not in memory.
-func (h *hotRenditions) use(e *renditionEntry, kind int) Rendition {
+func (h *memoryTier) use(e *cached, kind int) Value {
 	if e.hot == nil {
-		return Rendition{}
+		return Value{}
 	}
 	h.lru.use(e.hot, kind)
 	hot := e.hot.value
 	if hot.file != nil {
 		return hot.file.use(e.size)
 	}
-	return inMemory(hot.data)
+	return valueOf(hot.data)
 }
 
-func (h *hotRenditions) put(kept *hotRendition) {
+func (h *memoryTier) put(kept *memoryItem) {
 	e := kept.of
 	h.forget(e)
 	e.hot = h.lru.add(e.lru.account.name, e.lru.kind, kept.cost(), kept)
@@ -61,7 +71,7 @@ func (h *hotRenditions) put(kept *hotRendition) {
 	}
 }
 
-func (h *hotRenditions) forget(e *renditionEntry) {
+func (h *memoryTier) forget(e *cached) {
 	if e.hot == nil {
 		return
 	}
@@ -73,10 +83,10 @@ func (h *hotRenditions) forget(e *renditionEntry) {
 	}
 }
 
-// inMemory returns a rendition with bytes in memory.
-func inMemory(data []byte) Rendition {
+// valueOf returns the value with bytes in memory.
+func valueOf(data []byte) Value {
 	content := memoryContent{bytes.NewReader(data)}
-	return Rendition{Size: int64(len(data)), Bytes: data, Content: content}
+	return Value{Size: int64(len(data)), Bytes: data, Content: content}
 }
 
 type memoryContent struct{ *bytes.Reader }
@@ -98,11 +108,11 @@ type sharedFile struct {
 }
 
 // use returns the rendition of the first size bytes of the file. The caller must be a user of the file.
-func (s *sharedFile) use(size int64) Rendition {
+func (s *sharedFile) use(size int64) Value {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users++
-	return Rendition{Size: size, File: s.file, Content: &fileContent{
+	return Value{Size: size, File: s.file, Content: &fileContent{
 		SectionReader: io.NewSectionReader(s.file, 0, size), leave: s.leave,
 	}}
 }

@@ -1,4 +1,4 @@
-package images
+package diskcache
 
 import (
 	"cmp"
@@ -8,9 +8,9 @@ import (
 )
 
 // A fairLRU selects the next rendition that a cache evicts, so that the renditions of one account, or of
-// flexible variants, which any client may invent, do not evict all others:
+// Flexible variants, which any client may invent, do not evict all others:
 //
-//  1. While flexible variants use more than a quarter of the cached bytes: the least recently used rendition
+//  1. While Flexible variants use more than a quarter of the cached bytes: the least recently used rendition
 //     of them, of the account with most of them.
 //  2. Else the least recently used rendition of the account with most bytes.
 //
@@ -18,10 +18,10 @@ import (
 // all of it. The cache locks it.
 type fairLRU[T any] struct {
 	size     int64 // of all items
-	flexible int64 // of those of flexible variants
+	flexible int64 // of those of Flexible variants
 	clock    uint64
 	accounts map[string]*lruAccount[T]
-	largest  [2]accountHeap[T] // by the size of all items, and by that of the flexible ones
+	largest  [2]accountHeap[T] // by the size of all items, and by that of the Flexible ones
 }
 
 // The heaps of a fairLRU, and the lists of an account.
@@ -30,16 +30,17 @@ const (
 	byFlexible
 )
 
+// The kinds of variants.
 const (
-	named = iota
-	flexible
+	Named    = iota
+	Flexible // by options in the URL
 )
 
 // An lruAccount holds the items of an account.
 type lruAccount[T any] struct {
 	name   string
 	size   [2]int64     // as in fairLRU.largest
-	recent [2]list.List // of *lruItem, the most recent one first; of named and of flexible variants
+	recent [2]list.List // of *lruItem, the most recent one first; of Named and of Flexible variants
 	at     [2]int       // in fairLRU.largest
 }
 
@@ -47,7 +48,7 @@ type lruAccount[T any] struct {
 type lruItem[T any] struct {
 	value   T
 	size    int64
-	kind    int // named or flexible
+	kind    int // Named or Flexible
 	used    uint64
 	account *lruAccount[T]
 	element *list.Element
@@ -75,12 +76,12 @@ func (l *fairLRU[T]) add(account string, kind int, size int64, value T) *lruItem
 	return item
 }
 
-// use marks an item as used. An item that is requested in a named variant belongs to that kind from then on.
+// use marks an item as used. An item that is requested in a Named variant belongs to that kind from then on.
 func (l *fairLRU[T]) use(item *lruItem[T], kind int) {
 	l.clock++
 	item.used = l.clock
 	a := item.account
-	if kind == item.kind || kind == flexible {
+	if kind == item.kind || kind == Flexible {
 		a.recent[item.kind].MoveToFront(item.element)
 		return
 	}
@@ -96,7 +97,7 @@ func (l *fairLRU[T]) remove(item *lruItem[T]) {
 	a := item.account
 	a.recent[item.kind].Remove(item.element)
 	l.grow(item, -item.size)
-	if a.recent[named].Len()+a.recent[flexible].Len() > 0 {
+	if a.recent[Named].Len()+a.recent[Flexible].Len() > 0 {
 		return
 	}
 	for i := range l.largest {
@@ -111,7 +112,7 @@ func (l *fairLRU[T]) grow(item *lruItem[T], size int64) {
 	l.size += size
 	a.size[byAll] += size
 	heap.Fix(&l.largest[byAll], a.at[byAll])
-	if item.kind == flexible {
+	if item.kind == Flexible {
 		l.flexible += size
 		a.size[byFlexible] += size
 		heap.Fix(&l.largest[byFlexible], a.at[byFlexible])
@@ -125,12 +126,12 @@ func (l *fairLRU[T]) next() *lruItem[T] {
 	}
 	if l.flexible > l.size/4 {
 		// A large new item stays while there are others.
-		if one := l.largest[byFlexible].of[0].oldest(flexible); one.used < l.clock {
+		if one := l.largest[byFlexible].of[0].oldest(Flexible); one.used < l.clock {
 			return one
 		}
 	}
 	a := l.largest[byAll].of[0]
-	one, other := a.oldest(named), a.oldest(flexible)
+	one, other := a.oldest(Named), a.oldest(Flexible)
 	if one == nil || other != nil && other.used < one.used {
 		return other
 	}
