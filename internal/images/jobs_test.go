@@ -60,7 +60,7 @@ func TestTheSweepTakesOldOrphansOnly(t *testing.T) {
 		clock := &clock{at: now.Add(-72 * time.Hour)}
 		core.Now = clock.now
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		clock.at = now
+		clock.set(now)
 		old, young := orphan(t, core, now.Add(-72*time.Hour), 1), orphan(t, core, now.Add(-24*time.Hour), 2)
 		foreign := "foreign/x.jpg"
 		put(t, core, foreign)

@@ -344,3 +344,60 @@ func TestTokensAreBound(t *testing.T) {
 		}
 	})
 }
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		clock := newClock()
+		core.Now = clock.now
+		var want []string
+		for i := range 7 {
+			d := images.NewDraft{}
+			if i%2 == 0 {
+				d.Creator = ptr("even")
+			}
+			if i != 3 { // two at the same moment
+				clock.forward(time.Millisecond)
+			}
+			want = append(want, upload(t, core, d, imagestest.JPEG(t, i)).ID)
+		}
+		draft(t, core, images.NewDraft{})
+		walk := func(q images.ListQuery) (ids []string) {
+			for {
+				page, err := core.ListImages(t.Context(), account, q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, img := range page.Images {
+					ids = append(ids, img.ID)
+				}
+				if q.Token = page.Next; page.Next == "" {
+					return ids
+				}
+			}
+		}
+		up, down := walk(images.ListQuery{Limit: 2, Ascending: true}), walk(images.ListQuery{Limit: 3})
+		if len(up) != 7 || up[0] != want[0] || up[6] != want[6] {
+			t.Errorf("ascending: got %v, want %v", up, want)
+		}
+		for i, id := range down {
+			if id != up[6-i] {
+				t.Fatalf("descending is not the reverse: %v and %v", down, up)
+			}
+		}
+		if got := walk(images.ListQuery{Limit: 2, Creator: ptr("even")}); len(got) != 4 {
+			t.Errorf("creator: got %d images, want 4", len(got))
+		}
+		if got := walk(images.ListQuery{Limit: 2, Creator: ptr("")}); len(got) != 3 {
+			t.Errorf("no creator: got %d images, want 3", len(got))
+		}
+		for _, q := range []images.ListQuery{{}, {Limit: 10_001}, {Limit: 1, Token: "x"}, {Limit: 1, Token: "MS54"}} {
+			_, err := core.ListImages(t.Context(), account, q)
+			wantKind(t, err, errs.Invalid)
+		}
+		page, err := core.ListImages(t.Context(), strings.Repeat("0", 32), images.ListQuery{Limit: 9})
+		if err != nil || len(page.Images) != 0 {
+			t.Errorf("another account sees %d images, %v", len(page.Images), err)
+		}
+	})
+}

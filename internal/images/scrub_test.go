@@ -44,9 +44,9 @@ func TestErasuresInARowRebuildOnce(t *testing.T) {
 		r := erase(t, core, images.ErasureQuery{Creator: "gone 49"})
 		return r
 	}
-	clock.at = night.Add(-time.Second)
+	clock.set(night.Add(-time.Second))
 	scrub(0)
-	clock.at = night
+	clock.set(night)
 	scrub(1)
 	for range 50 {
 		draft(t, core, images.NewDraft{Creator: &last.Creator})
