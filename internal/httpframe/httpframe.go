@@ -3,12 +3,14 @@
 package httpframe
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -25,8 +27,10 @@ const (
 
 // A Frame is the frame of one surface.
 type Frame struct {
-	Message string       // of its log lines
-	Log     *slog.Logger // nil for no log lines
+	Message string // of its log lines
+	Log     *slog.Logger
+	// Quiet logs failed requests only.
+	Quiet bool
 }
 
 // A Response is the http.ResponseWriter of one request. It records what was sent, and closes the connection
@@ -51,6 +55,7 @@ type Response struct {
 	control     *http.ResponseController
 	began       time.Time // zero before the first deadline
 	deadlineSet bool      // and nothing was sent since
+	panicked    bool
 }
 
 // New returns the Response of a request, which it gives an id. A w that is a Response is returned itself.
@@ -78,13 +83,14 @@ func (f Frame) Serve(bare http.ResponseWriter, r *http.Request,
 	}
 	defer func() {
 		if cause := recover(); cause != nil {
+			w.panicked = true
 			fail(fmt.Errorf("panic: %v\n%s", cause, debug.Stack()))
 		}
 		took := time.Since(start)
 		if w.Observe != nil {
 			w.Observe(w.Status, took)
 		}
-		if f.Log != nil {
+		if !f.Quiet || w.Err != nil {
 			f.log(w, r, took)
 		}
 		if w.Broken {
@@ -96,7 +102,8 @@ func (f Frame) Serve(bare http.ResponseWriter, r *http.Request,
 	}
 }
 
-// log writes the log line. Its level is Error with an Err; Warn if the server is busy or the client left.
+// log writes the log line. Its level is Error with an Err; Warn if the server is busy, or if the request was
+// cancelled because the client left. A panic is always an Error.
 func (f Frame) log(w *Response, r *http.Request, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request_id", w.RequestID),
@@ -110,7 +117,8 @@ func (f Frame) log(w *Response, r *http.Request, took time.Duration) {
 	level := slog.LevelInfo
 	if w.Err != nil {
 		level = slog.LevelError
-		if w.Status == http.StatusServiceUnavailable || r.Context().Err() != nil {
+		left := r.Context().Err() != nil && errors.Is(w.Err, context.Canceled)
+		if !w.panicked && (w.Status == http.StatusServiceUnavailable || left) {
 			level = slog.LevelWarn
 		}
 		attrs = append(attrs, slog.Any("err", w.Err))
@@ -154,7 +162,8 @@ func (w *Response) Write(p []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom sends a part of the body in chunks. A file goes to the connection by sendfile.
+// ReadFrom sends a part of the body in chunks. A file goes to the connection by sendfile. Another source may
+// be slow itself, such as a blob store. So it goes through Write, which sets the deadline after each read.
 func (w *Response) ReadFrom(src io.Reader) (n int64, err error) {
 	if w.Status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -163,6 +172,9 @@ func (w *Response) ReadFrom(src io.Reader) (n int64, err error) {
 	whole, limited := src.(*io.LimitedReader)
 	if !limited {
 		whole = &io.LimitedReader{R: src, N: math.MaxInt64}
+	}
+	if _, file := whole.R.(*os.File); !file {
+		return io.CopyBuffer(afterRead{w}, src, make([]byte, ChunkSize))
 	}
 	for whole.N > 0 {
 		if err := w.extend(w.Bytes); err != nil {
@@ -179,6 +191,14 @@ func (w *Response) ReadFrom(src io.Reader) (n int64, err error) {
 		}
 	}
 	return n, nil
+}
+
+// afterRead writes what was read just now: the deadline of the header is of the time before.
+type afterRead struct{ to *Response }
+
+func (a afterRead) Write(p []byte) (int, error) {
+	a.to.deadlineSet = false
+	return a.to.Write(p)
 }
 
 // Extend sets the deadline of the next chunk of a body that is sent without Write and ReadFrom; sent are its

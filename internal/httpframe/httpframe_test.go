@@ -1,9 +1,15 @@
 package httpframe
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,4 +63,65 @@ func TestReadersKeepAPace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFailuresAreLogged: a panic is an Error in the log, also of a quiet frame and of a client that left. A
+// request that failed because its client left is a Warn.
+func TestFailuresAreLogged(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		quiet, left bool
+		serve       func(*Response) error
+		want        string // of the log
+	}{
+		"a success":                {false, false, func(*Response) error { return nil }, "level=INFO"},
+		"a quiet success":          {true, false, func(*Response) error { return nil }, ""},
+		"a quiet panic":            {true, false, func(*Response) error { panic("broken") }, "level=ERROR"},
+		"a panic, the client left": {false, true, func(*Response) error { panic("broken") }, "level=ERROR"},
+		"a store that fails, the client left": {false, true,
+			func(*Response) error { return errors.New("broken") }, "level=ERROR"},
+		"the client left": {false, true,
+			func(*Response) error { return fmt.Errorf("reading: %w", context.Canceled) }, "level=WARN"},
+	} {
+		var log bytes.Buffer
+		r := httptest.NewRequest("GET", "/", nil)
+		if c.left {
+			ctx, cancel := context.WithCancel(r.Context())
+			cancel()
+			r = r.WithContext(ctx)
+		}
+		f := Frame{Message: "test", Log: slog.New(slog.NewTextHandler(&log, nil)), Quiet: c.quiet}
+		f.Serve(httptest.NewRecorder(), r, c.serve, func(w *Response, err error) {
+			w.Note(err)
+			w.WriteHeader(500)
+		})
+		if got := log.String(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: logged %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// slowSource takes its time for each read, as a blob store may.
+type slowSource struct{ reads int }
+
+func (s *slowSource) Read(p []byte) (int, error) {
+	if s.reads--; s.reads < 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(45 * time.Second)
+	return len(p), nil
+}
+
+// TestSlowSourcesAreNotTheClientsFault: the time that a source takes for a chunk is not counted against the
+// client, whose deadline for the chunk begins after it.
+func TestSlowSourcesAreNotTheClientsFault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		conn := &trickle{ResponseRecorder: httptest.NewRecorder(), rate: 1 << 20}
+		w := New(conn, httptest.NewRequest("GET", "/", nil))
+		n, err := w.ReadFrom(&slowSource{reads: 1})
+		if err != nil || n != ChunkSize {
+			t.Errorf("sent %d bytes: %v", n, err)
+		}
+	})
 }

@@ -52,7 +52,7 @@ func (s *Service) SetUpAccount(
 	if err := checkAccountNames(setup.ID, setup.Hash); err != nil {
 		return a, "", err
 	}
-	secret := "calo_" + rand.Text()
+	secret, stored := "calo_"+rand.Text(), false
 	err = s.change(ctx, func(tx *Change) error {
 		if a.ID, err = s.installationAccount(tx, setup.ID); err != nil {
 			return err
@@ -68,13 +68,17 @@ func (s *Service) SetUpAccount(
 		if err == nil && made {
 			newToken = secret
 			if setup.Keep != nil {
-				err = setup.Keep(secret)
+				stored, err = true, setup.Keep(secret)
 			}
 		}
 		return err
 	})
 	if err != nil {
 		return Account{}, "", fmt.Errorf("setting up the account: %w", err)
+	}
+	if stored && newToken == "" { // the transaction was retried, and another node had made a token
+		return Account{}, "", errors.New("setting up the account: another node made its first token; " +
+			"the stored one is not valid")
 	}
 	if setup.Hash != "" && setup.Hash != a.Hash {
 		return Account{}, "", fmt.Errorf("the account %s has the hash %s, which is in URLs already "+

@@ -31,8 +31,8 @@ type Change struct {
 	service *Service
 	owed    map[string]*accountChange // by account
 	checks  []func() error
+	once    map[string]func()
 	after   []func(context.Context)
-	once    map[string]bool
 }
 
 // An accountChange is what a Change owes one account.
@@ -54,6 +54,9 @@ func (s *Service) change(ctx context.Context, fn func(*Change) error) error {
 	})
 	if err != nil {
 		return err
+	}
+	for _, f := range c.once {
+		f()
 	}
 	for _, f := range c.after {
 		f(ctx)
@@ -154,16 +157,13 @@ func (c *Change) Check(fn func() error) { c.checks = append(c.checks, fn) }
 // AfterCommit adds a function that runs after the commit. Its context may be cancelled.
 func (c *Change) AfterCommit(fn func(context.Context)) { c.after = append(c.after, fn) }
 
-// OnceAfterCommit is AfterCommit for a function that runs once, however often the Change adds it.
+// OnceAfterCommit adds a function that runs once, however often it is added under its name. It runs before
+// those of AfterCommit, and does not block.
 func (c *Change) OnceAfterCommit(name string, fn func()) {
-	if c.once[name] {
-		return
-	}
 	if c.once == nil {
-		c.once = map[string]bool{}
+		c.once = map[string]func(){}
 	}
-	c.once[name] = true
-	c.AfterCommit(func(context.Context) { fn() })
+	c.once[name] = fn
 }
 
 // finish writes the rows of the accounts and runs the checks.

@@ -64,7 +64,7 @@ func TestAChangePays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := []string{"first", "second"}; !slices.Equal(after, want) {
+		if want := []string{"second", "first"}; !slices.Equal(after, want) {
 			t.Errorf("after the commit ran %q, want %q", after, want)
 		}
 		if u := used(t, core); u.Images != 7 || u.Kept != 70 {

@@ -19,6 +19,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	var claimed bool
 	began := time.Now()
 	err := u.s.change(ctx, func(tx *Change) (err error) {
+		img = u.claimed(o, filename)
 		var c Charge
 		if c, claimed, err = u.claimRow(tx, img); err != nil || !claimed {
 			return err

@@ -214,6 +214,9 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 		if events, err = eraseEvents(tx, account, q, gone); err != nil {
 			return err
 		}
+		if events > 0 {
+			s.scrubAfter(tx)
+		}
 		if err := s.record(tx, account, deletions(gone, true)...); err != nil {
 			return err
 		}

@@ -176,3 +176,6 @@ func (r Resolved) MadeFormat(f imagefile.Format) imagefile.Format { return r.for
 
 // Change runs fn as the core runs its transactions.
 func (s *Service) Change(ctx context.Context, fn func(*Change) error) error { return s.change(ctx, fn) }
+
+// ScrubDue reports whether the database has something to scrub.
+func (s *Service) ScrubDue() bool { return s.scrubber.due.Load() }

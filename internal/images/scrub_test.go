@@ -96,3 +96,33 @@ func TestErasuresAreKeptUntilScrubbed(t *testing.T) {
 	forget(0)
 	imagestest.CheckUsage(t, core)
 }
+
+// TestWhatOnlyEventsHoldIsScrubbed: the log of the database is truncated also after an erasure that finds no
+// image, only events of deleted ones, and after the deletions of a webhook's deliveries.
+func TestWhatOnlyEventsHoldIsScrubbed(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	scrub := func() {
+		t.Helper()
+		if err := core.Scrub(t.Context()); err != nil || core.ScrubDue() {
+			t.Fatalf("after a scrub another one is due: %v", err)
+		}
+	}
+	stream, err := core.OpenStream(t.Context(), account, "laptop", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := images.ErasureQuery{Creator: "gone"}
+	img, _ := draft(t, core, images.NewDraft{Creator: &q.Creator})
+	if err := core.DeleteImage(t.Context(), account, img.ID); err != nil {
+		t.Fatal(err)
+	}
+	scrub()
+	if r := erase(t, core, q); r.Images+r.Drafts != 0 || !core.ScrubDue() {
+		t.Errorf("after the erasure of events, with the receipt %+v, no scrub is due", r)
+	}
+	scrub()
+	if err := core.DeleteWebhook(t.Context(), account, stream.ID); err != nil || !core.ScrubDue() {
+		t.Errorf("after the deletion of a stream no scrub is due: %v", err)
+	}
+}

@@ -90,6 +90,7 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 				return fmt.Errorf("reading a webhook's deliveries: %w", err)
 			}
 			err = s.changeInReserve(ctx, func(tx *Change) error {
+				s.scrubAfter(tx) // of the answers of its receiver
 				return forgetDeliveriesOf(tx, account, webhook, events)
 			})
 			if err != nil {

@@ -94,7 +94,7 @@ type page struct {
 	serve func(w *httpframe.Response, r *http.Request) error
 }
 
-// plain is a page that is never refused, and not logged.
+// plain is a page that is never refused, and logged only if it fails.
 func plain(serve func(http.ResponseWriter, *http.Request)) *page {
 	return &page{"", func(w *httpframe.Response, r *http.Request) error { serve(w, r); return nil }}
 }
@@ -106,10 +106,7 @@ func (p *pages) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		p.NotFound.ServeHTTP(bare, r)
 		return
 	}
-	frame := httpframe.Frame{Message: "try", Log: p.Log}
-	if found.route == "" {
-		frame.Log = nil
-	}
+	frame := httpframe.Frame{Message: "try", Log: p.Log, Quiet: found.route == ""}
 	frame.Serve(bare, r, func(w *httpframe.Response) error {
 		w.Observe = p.observe(r.URL.Path)
 		w.Attrs = func() []slog.Attr { return []slog.Attr{slog.String("route", found.route)} }
