@@ -50,7 +50,7 @@ const pixelsCost = 5
 // jobCost is a constant for every job, and framesCost one for reading an animation, in bytes.
 const (
 	jobCost    = 16 * mib
-	framesCost = 32 * mib
+	framesCost = 36 * mib
 )
 
 // fileCost is the number of copies of a file in memory: by libvips, and by decoders that need another
