@@ -103,7 +103,7 @@ func (f Frame) Serve(bare http.ResponseWriter, r *http.Request,
 }
 
 // log writes the log line. Its level is Error with an Err; Warn if the server is busy, or if the request was
-// cancelled because the client left. A panic is always an Error.
+// cancelled, or its response not sent, because the client left. A panic is always an Error.
 func (f Frame) log(w *Response, r *http.Request, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request_id", w.RequestID),
@@ -117,7 +117,7 @@ func (f Frame) log(w *Response, r *http.Request, took time.Duration) {
 	level := slog.LevelInfo
 	if w.Err != nil {
 		level = slog.LevelError
-		left := r.Context().Err() != nil && errors.Is(w.Err, context.Canceled)
+		left := r.Context().Err() != nil && (errors.Is(w.Err, context.Canceled) || w.SendErr != nil)
 		if !w.panicked && (w.Status == http.StatusServiceUnavailable || left) {
 			level = slog.LevelWarn
 		}

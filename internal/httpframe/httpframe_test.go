@@ -82,6 +82,11 @@ func TestFailuresAreLogged(t *testing.T) {
 			func(*Response) error { return errors.New("broken") }, "level=ERROR"},
 		"the client left": {false, true,
 			func(*Response) error { return fmt.Errorf("reading: %w", context.Canceled) }, "level=WARN"},
+		"the client left while the response was sent": {false, true, func(w *Response) error {
+			w.WriteHeader(200)
+			w.Note(w.Sending(os.ErrDeadlineExceeded))
+			return nil
+		}, "level=WARN"},
 	} {
 		var log bytes.Buffer
 		r := httptest.NewRequest("GET", "/", nil)
