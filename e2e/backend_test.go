@@ -32,10 +32,10 @@ type backend struct {
 	id     string       // of its webhook
 	signed *standardwebhooks.Webhook
 
-	mu   sync.Mutex
-	told map[string]*tolds // by webhook-id
-	gate *turnstile
-	held int // messages that wait for their answer
+	mu       sync.Mutex
+	received map[string]*tolds // by webhook-id
+	gate     *turnstile
+	held     int // messages that wait for their answer
 }
 
 // tolds are the messages about one event.
@@ -63,7 +63,7 @@ type toldEvent struct {
 // URL.
 func newBackend(t *testing.T, s *server, path string) *backend {
 	t.Helper()
-	r := &backend{t: t, told: map[string]*tolds{}, gate: newTurnstile()}
+	r := &backend{t: t, received: map[string]*tolds{}, gate: newTurnstile()}
 	r.open()
 	r.Server = httptest.NewServer(r)
 	t.Cleanup(r.Close)
@@ -136,7 +136,7 @@ func (r *backend) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	w.WriteHeader(status)
 	if status < 300 {
 		r.mu.Lock()
-		r.told[id].answered++
+		r.received[id].answered++
 		r.mu.Unlock()
 	}
 }
@@ -159,17 +159,17 @@ func (r *backend) note(id string, event toldEvent, body []byte, header http.Head
 	if got := header.Get("cf-webhook-auth"); got != backendSecret {
 		r.t.Errorf("the message %s has the secret %q", id, got)
 	}
-	told, text := r.told[id], serverBase.ReplaceAllString(string(body), "http://server")
+	received, text := r.received[id], serverBase.ReplaceAllString(string(body), "http://server")
 	switch {
 	case id == "":
 		r.t.Errorf("a message has no webhook-id: %v", header)
-	case told == nil:
-		told = &tolds{event: event, body: text}
-		r.told[id] = told
-	case told.body != text:
-		r.t.Errorf("the messages of %s differ:\n%s\n%s", id, told.body, text)
+	case received == nil:
+		received = &tolds{event: event, body: text}
+		r.received[id] = received
+	case received.body != text:
+		r.t.Errorf("the messages of %s differ:\n%s\n%s", id, received.body, text)
 	}
-	told.times++
+	received.times++
 	r.held++
 	return r.gate
 }
@@ -220,8 +220,8 @@ func (r *backend) holds() int {
 
 // count returns how many messages have come.
 func (r *backend) count() (n int) {
-	for _, told := range r.all() {
-		n += told.times
+	for _, received := range r.all() {
+		n += received.times
 	}
 	return n
 }
@@ -230,17 +230,17 @@ func (r *backend) count() (n int) {
 func (r *backend) all() map[string]tolds {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make(map[string]tolds, len(r.told))
-	for id, told := range r.told {
-		all[id] = *told
+	all := make(map[string]tolds, len(r.received))
+	for id, received := range r.received {
+		all[id] = *received
 	}
 	return all
 }
 
 // about returns the webhook-ids of one kind of event about an image that were answered with 2xx.
 func (r *backend) about(event, image string) (ids []string) {
-	for id, told := range r.all() {
-		if told.event.Data.Event == event && told.event.Data.ID == image && told.answered > 0 {
+	for id, received := range r.all() {
+		if received.event.Data.Event == event && received.event.Data.ID == image && received.answered > 0 {
 			ids = append(ids, id)
 		}
 	}
@@ -265,9 +265,9 @@ func (r *backend) wantOnce(image string, content []byte) {
 // report describes what has come.
 func (r *backend) report() string {
 	times, events := map[int]int{}, map[string]int{}
-	for _, told := range r.all() {
-		times[told.times]++
-		events[told.event.Data.Event]++
+	for _, received := range r.all() {
+		times[received.times]++
+		events[received.event.Data.Event]++
 	}
 	var text strings.Builder
 	for _, event := range slices.Sorted(maps.Keys(events)) {

@@ -124,11 +124,11 @@ func TestListen(t *testing.T) {
 		return s.uploaded(photo(t, 64, 48, seed))
 	}
 	first := upload()
-	told := r.await(t, first, 1)
-	told.verify(t, l.secret())
-	if about := told.about(); about.Data.Event != "image.upload.succeeded" ||
-		told.header.Get("Content-Type") != "application/json" {
-		t.Errorf("forwarded %s with %v", told.body, told.header)
+	received := r.await(t, first, 1)
+	received.verify(t, l.secret())
+	if about := received.about(); about.Data.Event != "image.upload.succeeded" ||
+		received.header.Get("Content-Type") != "application/json" {
+		t.Errorf("forwarded %s with %v", received.body, received.header)
 	}
 	l.await("image.upload.succeeded " + first + " 204 ")
 

@@ -202,7 +202,7 @@ func (c *notifyingCrash) settled(flights []*flight) {
 	c.wait("what was written down", func() bool {
 		written := 0
 		for _, h := range c.history() {
-			if h.Event == string(images.UploadSucceeded) && want[h.told().Data.ID] &&
+			if h.Event == string(images.UploadSucceeded) && want[h.received().Data.ID] &&
 				h.Outcome == "delivered" {
 				written++
 			}
@@ -230,7 +230,7 @@ type toldAttempt struct {
 	Body    string `json:"alert_body"`
 }
 
-func (h toldAttempt) told() (e toldEvent) {
+func (h toldAttempt) received() (e toldEvent) {
 	if err := json.Unmarshal([]byte(h.Body), &e); err != nil {
 		panic(err) // the API's own
 	}
@@ -291,8 +291,8 @@ func (c *notifyingCrash) wantNoOthers(content map[string]*crashTicket) {
 	for _, ticket := range c.refused {
 		refused[ticket.url.ID] = 1
 	}
-	for id, told := range c.receiver.all() {
-		d := told.event.Data
+	for id, received := range c.receiver.all() {
+		d := received.event.Data
 		switch {
 		case d.Event == string(images.UploadSucceeded) && content[d.ID] != nil:
 		case d.Event == string(images.UploadFailed) && refused[d.ID] == 1:
@@ -300,7 +300,7 @@ func (c *notifyingCrash) wantNoOthers(content map[string]*crashTicket) {
 				c.t.Errorf("the event of the refusal of %s is %+v", d.ID, d.Error)
 			}
 		default:
-			c.t.Errorf("the event %s is about a change that did not happen: %s", id, told.body)
+			c.t.Errorf("the event %s is about a change that did not happen: %s", id, received.body)
 		}
 	}
 }
@@ -310,7 +310,7 @@ func (c *notifyingCrash) wantNoOthers(content map[string]*crashTicket) {
 func (c *notifyingCrash) wantHistory() {
 	c.t.Helper()
 	var last, taken map[string]int
-	told := c.receiver.all()
+	received := c.receiver.all()
 	for deadline := time.Now().Add(4 * images.DeliveryLease); ; time.Sleep(200 * time.Millisecond) {
 		last, taken = map[string]int{}, map[string]int{}
 		all := c.history()
@@ -323,23 +323,23 @@ func (c *notifyingCrash) wantHistory() {
 				taken[h.EventID] = h.Attempt
 			}
 		}
-		if len(taken) == len(told) {
+		if len(taken) == len(received) {
 			break
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatalf("of %d events %d are recorded as delivered", len(told), len(taken))
+			c.t.Fatalf("of %d events %d are recorded as delivered", len(received), len(taken))
 		}
 	}
 	lost := 0
-	for id, told := range c.receiver.all() {
+	for id, received := range c.receiver.all() {
 		if last[id] != taken[id] {
 			c.t.Errorf("%s was taken at attempt %d, and sent again", id, taken[id])
 		}
 		// An attempt of a server that was killed may have come to nothing, or not be written down.
-		if told.times > taken[id] {
-			c.t.Errorf("%s came %d times in %d attempts", id, told.times, taken[id])
+		if received.times > taken[id] {
+			c.t.Errorf("%s came %d times in %d attempts", id, received.times, taken[id])
 		}
-		lost += taken[id] - told.times
+		lost += taken[id] - received.times
 	}
 	if !slices.Equal(slices.Sorted(maps.Keys(taken)), slices.Sorted(maps.Keys(c.receiver.all()))) {
 		c.t.Error("the history has other events than the receiver")

@@ -54,9 +54,9 @@ func TestTwoNodesNotify(t *testing.T) {
 	r.open()
 	w.await(r, 30*time.Second)
 	w.wantWrittenDown(len(w.all))
-	for id, told := range r.all() {
-		if told.times != 1 {
-			t.Errorf("while no node has died, %s came %d times", id, told.times)
+	for id, received := range r.all() {
+		if received.times != 1 {
+			t.Errorf("while no node has died, %s came %d times", id, received.times)
 		}
 	}
 
@@ -73,9 +73,9 @@ func TestTwoNodesNotify(t *testing.T) {
 	// What the node that was killed held is due when its lease ends.
 	w.await(r, 3*images.DeliveryLease)
 	again := 0
-	for id, told := range r.all() {
-		if again += told.times - 1; told.times > 2 {
-			t.Errorf("after one death %s came %d times", id, told.times)
+	for id, received := range r.all() {
+		if again += received.times - 1; received.times > 2 {
+			t.Errorf("after one death %s came %d times", id, received.times)
 		}
 	}
 	if again == 0 {

@@ -82,12 +82,12 @@ func (r *receiver) await(t *testing.T, id string, n int) message {
 	}
 }
 
-type told struct {
+type received struct {
 	Name string
 	Data struct{ Event, ID string }
 }
 
-func (m message) about() (about told) {
+func (m message) about() (about received) {
 	_ = json.Unmarshal(m.body, &about) // of what is no JSON there is nothing
 	return about
 }
@@ -173,13 +173,13 @@ func TestWebhookCommands(t *testing.T) {
 	}
 
 	first := s.uploaded(photo(t, 64, 48, 1))
-	told := r.await(t, first, 1)
-	told.verify(t, secret)
-	if about := told.about(); about.Name != "backend" || about.Data.Event != "image.upload.succeeded" {
-		t.Errorf("the server sent %s", told.body)
+	received := r.await(t, first, 1)
+	received.verify(t, secret)
+	if about := received.about(); about.Name != "backend" || about.Data.Event != "image.upload.succeeded" {
+		t.Errorf("the server sent %s", received.body)
 	}
 	waitFor(t, func() bool { return strings.Contains(s.webhook("history").stdout, first) })
-	wantIn(t, s.webhook("history", "--webhook", "backend").stdout, told.id(), "status 204",
+	wantIn(t, s.webhook("history", "--webhook", "backend").stdout, received.id(), "status 204",
 		"attempt 1", "delivered")
 	list := s.webhook("list").stdout
 	wantIn(t, list, id, "backend", strings.TrimPrefix(r.URL, "http://"), "image.deleted", "ok;",
@@ -187,7 +187,7 @@ func TestWebhookCommands(t *testing.T) {
 	if strings.Contains(list, "canary") || strings.Contains(list, secret) {
 		t.Errorf("the list holds a secret:\n%s", list)
 	}
-	s.replays(r, first, told.id())
+	s.replays(r, first, received.id())
 	s.pauses(r, id, allow)
 	s.rotates(r, secret)
 
@@ -259,9 +259,9 @@ func (s *server) rotates(r *receiver, old string) {
 	if secret == old {
 		s.t.Error("the new signing secret is the old one")
 	}
-	told := r.await(s.t, s.uploaded(photo(s.t, 64, 48, 3)), 1)
-	told.verify(s.t, secret)
-	told.verify(s.t, old)
+	received := r.await(s.t, s.uploaded(photo(s.t, 64, 48, 3)), 1)
+	received.verify(s.t, secret)
+	received.verify(s.t, old)
 }
 
 // TestWebhookFlags: a server that is configured with a webhook creates it once, and shows no
@@ -284,10 +284,10 @@ func TestWebhookFlags(t *testing.T) {
 	path := filepath.Join(s.data, "webhook-signing-secret")
 	wantIn(t, s.log.String(), path)
 	made := readSecret(t, path)
-	told := r.await(t, s.uploaded(photo(t, 64, 48, 1)), 1)
-	told.verify(t, made)
-	if told.header.Get("cf-webhook-auth") != "canary-of-cf-auth" {
-		t.Errorf("the headers are %v", told.header)
+	received := r.await(t, s.uploaded(photo(t, 64, 48, 1)), 1)
+	received.verify(t, made)
+	if received.header.Get("cf-webhook-auth") != "canary-of-cf-auth" {
+		t.Errorf("the headers are %v", received.header)
 	}
 	s.stop()
 	s.start()
@@ -302,9 +302,9 @@ func TestWebhookFlags(t *testing.T) {
 	const given = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
 	s.env = append(s.env, "CALOTYPE_WEBHOOK_SIGNING_SECRET="+given)
 	s.start()
-	told = r.await(t, s.uploaded(photo(t, 64, 48, 2)), 1)
-	told.verify(t, given)
-	told.verify(t, made) // for a day
+	received = r.await(t, s.uploaded(photo(t, 64, 48, 2)), 1)
+	received.verify(t, given)
+	received.verify(t, made) // for a day
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the file of the secret that was made is still there")
 	}

@@ -21,13 +21,10 @@ var (
 	be16           = imagefiletest.BE16
 	be32           = imagefiletest.BE32
 	le16           = imagefiletest.LE16
-	le32           = imagefiletest.LE32
-	le24           = imagefiletest.LE24
 	join           = imagefiletest.Join
 	jpegSegment    = imagefiletest.JPEGSegment
 	pngChunkBytes  = imagefiletest.PNGChunk
 	ihdr           = imagefiletest.IHDR
-	losslessWebP   = imagefiletest.LosslessWebP
 	webpChunkBytes = imagefiletest.WebPChunk
 	webpFile       = imagefiletest.WebPFile
 	vp8x           = imagefiletest.VP8X

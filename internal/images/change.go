@@ -17,8 +17,9 @@ import (
 //     after all other statements, in the order of their ids. All writers of an account wait for its
 //     row, so it is locked for the shortest time.
 //   - Check adds a statement that needs the accounts locked, such as one that counts rows.
-//   - AfterCommit adds what may happen only after the commit: a cache forgets, a worker wakes, bytes
-//     are deleted. It does not run if the transaction fails.
+//   - AfterCommit adds what may happen only after the commit, such as the deletion of bytes, and
+//     OnceAfterCommit what many functions add: a cache forgets, the notifier wakes. They do not run if the
+//     transaction fails, nor if the result of its commit is unknown.
 //
 // Transactions lock rows in one order, or two could wait for each other: the row of a creator (see
 // lockCreator), the row of an erasure, rows of images, rows of accounts, all other rows. A function

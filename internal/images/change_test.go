@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"calotype/internal/errs"
 	"calotype/internal/images"
@@ -192,4 +194,46 @@ func TestOneFileHasTransactions(t *testing.T) {
 			t.Errorf("%s changes what an account uses by itself: call Charge, Release or Keep", name)
 		}
 	}
+}
+
+// TestAChangeIsRetried: two Changes that lock two accounts in opposite orders deadlock on PostgreSQL. The one
+// that is ended is retried, and what follows a commit runs once for each.
+func TestAChangeIsRetried(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+		other := strings.Repeat("b", 32)
+		if _, err := core.CreateAccount(t.Context(), other, ""); err != nil {
+			t.Fatal(err)
+		}
+		const rounds = 5
+		var after atomic.Int32
+		for range rounds {
+			var wait sync.WaitGroup
+			for _, order := range [][]string{{account, other}, {other, account}} {
+				wait.Go(func() {
+					err := core.Change(t.Context(), func(tx *images.Change) error {
+						for _, id := range order {
+							if err := tx.Lock(id); err != nil {
+								return err
+							}
+							tx.Charge(id, images.Charge{Images: 1})
+							time.Sleep(20 * time.Millisecond) // the other Change locks its first account
+						}
+						tx.AfterCommit(func(context.Context) { after.Add(1) })
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wait.Wait()
+		}
+		if n := after.Load(); n != 2*rounds {
+			t.Errorf("%d functions ran after %d commits", n, 2*rounds)
+		}
+		if u := used(t, core); u.Images != 2*rounds {
+			t.Errorf("the account uses %d images, want %d", u.Images, 2*rounds)
+		}
+	})
 }

@@ -119,13 +119,13 @@ func TestEventsOfAnUpload(t *testing.T) {
 			fail.Image.ID != made.ID || fail.Variants != nil {
 			t.Errorf("the failure is %+v", fail)
 		}
-		told := all[1].Event
-		if told.Image.ID != img.ID || *told.Image.Filename != "picture.jpg" ||
-			string(told.Image.Meta) != `{"key":"value"}` || *told.Image.Creator != "someone" ||
-			!told.Image.Uploaded.Equal(img.Uploaded) || told.Image.Original.SHA256 != img.Original.SHA256 ||
-			told.Image.Original.Width != 64 || told.Image.Original.Header.Format != "jpeg" ||
-			!slices.Equal(told.Variants, []string{"public"}) || told.Image.Key != img.Key {
-			t.Errorf("the success is %+v", told)
+		received := all[1].Event
+		if received.Image.ID != img.ID || *received.Image.Filename != "picture.jpg" ||
+			string(received.Image.Meta) != `{"key":"value"}` || *received.Image.Creator != "someone" ||
+			!received.Image.Uploaded.Equal(img.Uploaded) || received.Image.Original.SHA256 != img.Original.SHA256 ||
+			received.Image.Original.Width != 64 || received.Image.Original.Header.Format != "jpeg" ||
+			!slices.Equal(received.Variants, []string{"public"}) || received.Image.Key != img.Key {
+			t.Errorf("the success is %+v", received)
 		}
 		if all[1].PolicyID == second.ID || all[1].PolicyName != "uploads" || all[1].AccountHash == "" ||
 			all[1].Webhook.ID != w.ID || all[1].Attempt != 1 {

@@ -52,14 +52,14 @@ func (s *Service) Run(ctx context.Context) error {
 
 // runJobs runs jobs until ctx ends: quick jobs one after another, and slow jobs concurrently.
 func (s *Service) runJobs(ctx context.Context, jobs []job, every time.Duration) {
-	var lanes sync.WaitGroup
+	var loops sync.WaitGroup
 	for _, slow := range []bool{false, true} {
-		lanes.Go(func() { s.runLane(ctx, jobs, slow, every) })
+		loops.Go(func() { s.runLoop(ctx, jobs, slow, every) })
 	}
-	lanes.Wait()
+	loops.Wait()
 }
 
-func (s *Service) runLane(ctx context.Context, jobs []job, slow bool, every time.Duration) {
+func (s *Service) runLoop(ctx context.Context, jobs []job, slow bool, every time.Duration) {
 	next := make([]time.Time, len(jobs))
 	for i, job := range jobs {
 		next[i] = time.Now().Add(job.first)

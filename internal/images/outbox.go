@@ -91,10 +91,10 @@ func retryDelay(stream bool, failures int) (time.Duration, bool) {
 type outbox struct{ wake chan struct{} }
 
 // wakeNotifier wakes the notifier after the commit.
-func (s *Service) wakeNotifier(tx *Change) { tx.OnceAfterCommit("notifier", s.outbox.nudge) }
+func (s *Service) wakeNotifier(tx *Change) { tx.OnceAfterCommit("notifier", s.outbox.signal) }
 
-// nudge says that there may be something due. It never waits.
-func (o outbox) nudge() {
+// signal says that there may be something due. It never waits.
+func (o outbox) signal() {
 	select {
 	case o.wake <- struct{}{}:
 	default:

@@ -24,7 +24,7 @@ func TestTheOutboxUnderFire(t *testing.T) {
 	}
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		f := &fire{T: t, core: core, told: map[string]bool{}, done: make(chan struct{})}
+		f := &fire{T: t, core: core, received: map[string]bool{}, done: make(chan struct{})}
 		core.Now = func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) }
 		f.stays = webhook(t, core, images.EventTypes...)
 		var group sync.WaitGroup
@@ -56,9 +56,9 @@ type fire struct {
 	ahead atomic.Int64
 	done  chan struct{}
 
-	mu   sync.Mutex
-	told map[string]bool // by the id of the image, of uploads and changes at stays
-	kept []string        // ids of images that stay
+	mu       sync.Mutex
+	received map[string]bool // by the id of the image, of uploads and changes at stays
+	kept     []string        // ids of images that stay
 }
 
 func (f *fire) repeat(fn func()) {
@@ -135,7 +135,7 @@ func (f *fire) receive() {
 			attempts = append(attempts, a)
 			if w.ID == f.stays.ID && status == 200 {
 				f.mu.Lock()
-				f.told[d.Event.Image.ID] = true
+				f.received[d.Event.Image.ID] = true
 				f.mu.Unlock()
 			}
 		}
@@ -197,12 +197,12 @@ func (f *fire) check() {
 		all := claim(f.T, f.core, f.stays)
 		for _, d := range all {
 			settle(f.T, f.core, attempt(d, 200))
-			f.told[d.Event.Image.ID] = true
+			f.received[d.Event.Image.ID] = true
 		}
 		left = len(all)
 	}
 	for _, id := range f.kept {
-		if !f.told[id] {
+		if !f.received[id] {
 			f.Errorf("image %s has no event", id)
 		}
 	}

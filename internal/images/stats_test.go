@@ -145,10 +145,10 @@ func TestStagesAreTimed(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
 	core := imagestest.Open(t, images.Config{
-		Timer: func(lane, stage string, _ time.Duration) {
+		Timer: func(pool, stage string, _ time.Duration) {
 			mu.Lock()
 			defer mu.Unlock()
-			got = append(got, lane+" "+stage)
+			got = append(got, pool+" "+stage)
 		},
 	}, filepath.Join(t.TempDir(), "calotype.db"))
 	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))

@@ -253,10 +253,10 @@ func TestFourBodiesAtOnce(t *testing.T) {
 	_, err := core.BeginUpload(ctx, images.UploadRequest{Ticket: ticket, Size: -1})
 	wantKind(t, err, errs.Aborted)
 
-	told := make(chan error)
+	received := make(chan error)
 	go func() {
 		_, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
-		told <- err
+		received <- err
 	}()
 	if _, err := held[0].Write(imagestest.JPEG(t, 1)); err != nil {
 		t.Fatal(err)
@@ -264,7 +264,7 @@ func TestFourBodiesAtOnce(t *testing.T) {
 	if _, err := held[0].Finish(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, <-told, errs.TicketUsed)
+	wantKind(t, <-received, errs.TicketUsed)
 }
 
 func TestFilenames(t *testing.T) {

@@ -2,8 +2,8 @@
 // changes. A Notifier claims due deliveries, signs and posts the messages, and records the results in
 // the core.
 //
-// Each webhook has its own lane, so that a receiver that hangs delays no other. The concurrent posts are
-// limited for each account and for each host: see posts.go. A lane whose last attempt failed sends one
+// Each webhook has its own worker, so that a receiver that hangs delays no other. The concurrent posts are
+// limited for each account and for each host: see posts.go. A worker whose last attempt failed sends one
 // message at a time, until the receiver accepts one. The deliveries of a killed node are due again when
 // their lease ends: every message is sent at least once, with the same id each time, in no particular
 // order.
@@ -29,12 +29,12 @@ import (
 )
 
 const (
-	concurrency = 16 // posts of a lane sent concurrently
-	laneRounds  = 2  // a lane claims the deliveries of this many rounds of posts at once
+	concurrency  = 16 // posts of a worker sent concurrently
+	workerRounds = 2  // a worker claims the deliveries of this many rounds of posts at once
 
-	// laneTime limits the time of a lane, so that slow receivers cannot occupy all lanes. After it
-	// all webhooks have the same chance of the next lane.
-	laneTime = 10 * time.Second
+	// workerTime limits the time of a worker, so that slow receivers cannot occupy all workers. After it
+	// all webhooks have the same chance of the next worker.
+	workerTime = 10 * time.Second
 
 	pollInterval  = time.Second      // polls for events of other nodes, and for retries
 	retryInterval = 10 * time.Second // after an error of the database
@@ -71,15 +71,15 @@ type Notifier struct {
 
 	mu      sync.Mutex
 	running map[string]bool // by webhook
-	again   chan struct{}   // signals that a lane has ended
-	lanes   sync.WaitGroup
+	again   chan struct{}   // signals that a worker has ended
+	workers sync.WaitGroup
 
 	closing context.Context // ends with Run
 	end     context.CancelFunc
 }
 
-// A lane sends to one webhook. It holds a slot from its start to its end.
-type lane struct {
+// A worker sends to one webhook. It holds a slot from its start to its end.
+type worker struct {
 	images.DueWebhook
 	first   *slot
 	failing *limit.Lease // nil if the webhook is healthy
@@ -104,7 +104,7 @@ func New(c Config) *Notifier {
 // Run sends due deliveries until ctx ends, and then waits for the posts in progress.
 func (n *Notifier) Run(ctx context.Context) error {
 	defer n.poster.Close()
-	defer n.lanes.Wait()
+	defer n.workers.Wait()
 	defer n.end()
 	for {
 		wait := pollInterval
@@ -125,7 +125,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 }
 
-// poll starts a lane for each webhook with due deliveries, within the limits.
+// poll starts a worker for each webhook with due deliveries, within the limits.
 func (n *Notifier) poll(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
@@ -137,7 +137,7 @@ func (n *Notifier) poll(ctx context.Context) error {
 	mathrand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
 	for _, w := range due {
 		if l := n.enter(w); l != nil {
-			n.lanes.Go(func() {
+			n.workers.Go(func() {
 				defer n.leave(l)
 				n.run(ctx, l)
 			})
@@ -146,14 +146,14 @@ func (n *Notifier) poll(ctx context.Context) error {
 	return nil
 }
 
-// enter returns a new lane; nil if the webhook has one, or no slot is free.
-func (n *Notifier) enter(w images.DueWebhook) *lane {
+// enter returns a new worker; nil if the webhook has one, or no slot is free.
+func (n *Notifier) enter(w images.DueWebhook) *worker {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.running[w.ID] {
 		return nil
 	}
-	l := &lane{DueWebhook: w}
+	l := &worker{DueWebhook: w}
 	if w.Failing {
 		var err error
 		if l.failing, err = n.shares.failing.TryAcquire(1, w.Account); err != nil {
@@ -168,7 +168,7 @@ func (n *Notifier) enter(w images.DueWebhook) *lane {
 	return l
 }
 
-func (n *Notifier) leave(l *lane) {
+func (n *Notifier) leave(l *worker) {
 	l.first.release()
 	l.failing.Release()
 	n.mu.Lock()
@@ -181,9 +181,9 @@ func (n *Notifier) leave(l *lane) {
 }
 
 // run sends the due deliveries of one webhook. It ends when none is left, after an error, when a failing
-// webhook has recovered, or after laneTime. Then the webhook waits for its next turn like all others.
-func (n *Notifier) run(ctx context.Context, l *lane) {
-	for end := time.Now().Add(laneTime); ctx.Err() == nil && time.Now().Before(end); {
+// webhook has recovered, or after workerTime. Then the webhook waits for its next turn like all others.
+func (n *Notifier) run(ctx context.Context, l *worker) {
+	for end := time.Now().Add(workerTime); ctx.Err() == nil && time.Now().Before(end); {
 		if !n.round(ctx, l) {
 			return
 		}
@@ -191,11 +191,11 @@ func (n *Notifier) run(ctx context.Context, l *lane) {
 }
 
 // round claims deliveries for the free slots, and sends them. It reports whether to continue.
-func (n *Notifier) round(ctx context.Context, l *lane) bool {
+func (n *Notifier) round(ctx context.Context, l *worker) bool {
 	most, slots := 1, []*slot(nil)
 	if !l.Failing {
 		slots = n.shares.slots(l.DueWebhook, concurrency-1)
-		most = laneRounds * (1 + len(slots))
+		most = workerRounds * (1 + len(slots))
 	}
 	claimed, err := n.Core.ClaimDeliveries(ctx, l.ID, most)
 	if needed := max(0, len(claimed)-1); needed < len(slots) {

@@ -24,7 +24,7 @@ const (
 type shares struct {
 	posts   *limit.Pool // concurrent posts; by account and webhook
 	hosts   *limit.Pool // the same by host and account, so that a host that hangs occupies few of them
-	failing *limit.Pool // lanes of failing webhooks; by account
+	failing *limit.Pool // workers of failing webhooks; by account
 	claims  *limit.Pool // waiting claims of streams; by account
 	tests   *limit.Pool // posts of test events; by account
 }
