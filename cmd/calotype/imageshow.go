@@ -12,6 +12,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/images"
+	"calotype/internal/text"
 )
 
 type imageShow struct {
@@ -54,7 +55,7 @@ func (c *imageShow) find(ctx context.Context, core *images.Service) (account, id
 		of, err := core.AccountOfHash(ctx, hash)
 		return of.ID, id, err
 	}
-	if images.IsKey(c.Image) {
+	if text.IsKey(c.Image) {
 		img, err := core.ImageByKey(ctx, c.Image)
 		if err == nil || errs.AsError(err).Kind != errs.ImageNotFound {
 			return img.Account, img.ID, err

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -14,6 +13,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // An Account owns images, variants, keys and tokens.
@@ -98,21 +98,14 @@ func checkAccountNames(id, hash string) error {
 	return nil
 }
 
-// newHexID returns a random id in the API's form for accounts, webhooks and policies.
-func newHexID() string {
-	id := make([]byte, 16)
-	rand.Read(id)
-	return hex.EncodeToString(id)
-}
-
 // installationAccount returns the id of the first account, or given if it is set.
 func (s *Service) installationAccount(tx *Change, given string) (string, error) {
 	first := given
 	if first == "" {
-		first = newHexID()
+		first = text.NewHexID()
 	}
 	_, err := tx.Exec(`INSERT INTO installation (only_one, id, account, marked, created)
-		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, newKey(), first, sqldb.Micros(s.Now()))
+		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, text.NewKey(), first, sqldb.Micros(s.Now()))
 	if err != nil || given != "" {
 		return given, err
 	}
@@ -163,7 +156,7 @@ func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account
 		return a, errs.Errorf(errs.Invalid, "%v", err)
 	}
 	if id == "" {
-		id = newHexID()
+		id = text.NewHexID()
 	}
 	err = s.change(ctx, func(tx *Change) error {
 		var made bool

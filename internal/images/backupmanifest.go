@@ -2,6 +2,7 @@ package images
 
 import (
 	"bytes"
+	"calotype/internal/text"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,15 +44,15 @@ var (
 )
 
 // parseManifest reads a manifest. Its names are plain: none leads out of the folder.
-func parseManifest(text []byte) (m manifest, err error) {
-	if err := json.Unmarshal(text, &m); err != nil {
+func parseManifest(encoded []byte) (m manifest, err error) {
+	if err := json.Unmarshal(encoded, &m); err != nil {
 		return manifest{}, fmt.Errorf("it is not a manifest: %w", err)
 	}
 	switch {
 	case m.Format > manifestFormat:
 		return manifest{}, fmt.Errorf("it has the format %d, this program knows formats up to %d: "+
 			"use the program that made it", m.Format, manifestFormat)
-	case m.Format < 1 || !IsKey(m.Installation):
+	case m.Format < 1 || !text.IsKey(m.Installation):
 		return manifest{}, errors.New("it does not name the installation")
 	case m.State == "":
 		return m, nil

@@ -11,6 +11,7 @@ import (
 
 	"calotype/internal/blob"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // A backUp is one run of BackUp.
@@ -30,7 +31,7 @@ func (b *backUp) do(ctx context.Context, installation string) (err error) {
 	}
 	m := manifest{
 		Format: manifestFormat, Installation: installation,
-		State: "state-" + newKey(), Taken: b.live.Now().UTC(),
+		State: "state-" + text.NewKey(), Taken: b.live.Now().UTC(),
 	}
 	if err := b.to.root.Mkdir(m.State, 0o700); err != nil {
 		return fmt.Errorf("making the backup's state: %w", err)

@@ -8,6 +8,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // A batch token is a short-lived right to use the batch API, with the present account and scope of its
@@ -44,7 +45,7 @@ func (s *Service) CreateBatchToken(
 			return whyNoBatchToken(tx, parent.Key)
 		}
 		_, err = tx.Exec(`INSERT INTO batch_tokens (sha256, parent, created, expires)
-			VALUES (?1, ?2, ?3, ?4)`, hashHex(secret), parent.Key, sqldb.Micros(now), sqldb.Micros(expires))
+			VALUES (?1, ?2, ?3, ?4)`, text.Hash(secret), parent.Key, sqldb.Micros(now), sqldb.Micros(expires))
 		return err
 	})
 	if err != nil {

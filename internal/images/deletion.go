@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // A deletion goes row first. In the same transaction a tombstone is written, which knows what is
@@ -83,7 +84,7 @@ func (s *Service) deleteImages(
 // no bytes.
 func (s *Service) dropImage(ctx context.Context, o originalRow) error {
 	return s.change(ctx, func(tx *Change) error {
-		_, err := s.deleteRowsOnly(tx, "", `account = ?1 AND id_sha256 = ?2`, o.account, hashHex(o.id))
+		_, err := s.deleteRowsOnly(tx, "", `account = ?1 AND id_sha256 = ?2`, o.account, text.Hash(o.id))
 		return err
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // A Ticket holds the public properties of a one-time upload URL's secret.
@@ -66,7 +67,7 @@ func (s *Service) CreateDraft(
 func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 	now := sqldb.FromMicros(sqldb.Micros(s.Now()))
 	img := Image{
-		Key: newKey(), Account: account, Creator: d.Creator, Draft: true,
+		Key: text.NewKey(), Account: account, Creator: d.Creator, Draft: true,
 		RequireSignedURLs: d.RequireSignedURLs, Created: now, Uploaded: now,
 		Ticket: &Ticket{Expires: now.Add(defaultTicketLife)},
 	}
@@ -111,7 +112,7 @@ func (s *Service) insertDraft(tx *Change, img Image, ticket string) error {
 	if img.Custom {
 		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
 			AND (expires < ?3 OR refusals >= ?4)`,
-			img.Account, hashHex(img.ID), sqldb.Micros(img.Created), maxRefusals)
+			img.Account, text.Hash(img.ID), sqldb.Micros(img.Created), maxRefusals)
 		if err == nil {
 			err = s.record(tx, img.Account, expirations(unreleased(gone))...)
 		}
@@ -156,10 +157,10 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 	var secret any
 	var reserved int64
 	if ticket != "" {
-		secret, reserved = hashHex(ticket), s.MaxUploadBytes
+		secret, reserved = text.Hash(ticket), s.MaxUploadBytes
 	}
 	return []any{
-		img.Key, img.Account, img.ID, hashHex(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
+		img.Key, img.Account, img.ID, text.Hash(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
 		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
 		secret, sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""), reserved, longIDBytes(img.ID),
 	}

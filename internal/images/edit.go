@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // An Edit is a change of an image or draft. Fields that are not set are unchanged.
@@ -99,8 +100,8 @@ func editRow(tx *Change, account, id string, e Edit) (Image, error) {
 		WHERE account = ?1 AND id_sha256 = ?2
 			AND (custom = 0 OR COALESCE(CAST(?7 AS SMALLINT), 0) = 0)
 		RETURNING key`,
-		account, hashHex(id), sqldb.BoolInt(e.Meta != nil), meta, sqldb.BoolInt(e.Creator != nil), creator, private,
-		fresh, hashHex(fresh)).Scan(&key)
+		account, text.Hash(id), sqldb.BoolInt(e.Meta != nil), meta, sqldb.BoolInt(e.Creator != nil), creator, private,
+		fresh, text.Hash(fresh)).Scan(&key)
 	if err != nil {
 		return Image{}, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // An ErasureQuery selects the data to erase: all images and drafts of a creator, or one image. Exactly one
@@ -22,18 +23,18 @@ type ErasureQuery struct {
 // subject returns the hash of the creator or image for the erasure's row.
 func (q ErasureQuery) subject() string {
 	if q.ID != "" {
-		return hashHex("id\x00" + q.ID)
+		return text.Hash("id\x00" + q.ID)
 	}
 	return creatorSubject(q.Creator)
 }
 
-func creatorSubject(creator string) string { return hashHex("creator\x00" + creator) }
+func creatorSubject(creator string) string { return text.Hash("creator\x00" + creator) }
 
 // where returns the condition of the rows; its parameters are the account and the value. It names both
 // values of draft so that the index can be used.
 func (q ErasureQuery) where() (condition, value string) {
 	if q.ID != "" {
-		return `account = ?1 AND id_sha256 = ?2`, hashHex(q.ID)
+		return `account = ?1 AND id_sha256 = ?2`, text.Hash(q.ID)
 	}
 	return `account = ?1 AND draft IN (0, 1) AND creator = ?2`, q.Creator
 }
@@ -180,7 +181,7 @@ func (s *Service) insertErasure(tx *Change, account string, q ErasureQuery) erro
 		fresh("images", "0")+fresh("drafts", "0")+fresh("bytes", "0")+
 		fresh("renditions", "0")+fresh("uploads", "0")+
 		`mark = excluded.mark, ended = NULL`,
-		account, q.subject(), newKey(), sqldb.Micros(s.Now()))
+		account, q.subject(), text.NewKey(), sqldb.Micros(s.Now()))
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // An EventType is the type of an event.
@@ -211,7 +212,7 @@ func (s *Service) record(tx *Change, account string, events ...Event) error {
 	return nil
 }
 
-func newEventID() string { return "evt_" + newKey() }
+func newEventID() string { return "evt_" + text.NewKey() }
 
 // variantNames returns the names of the account's variants, in the order of every answer.
 func variantNames(tx *Change, account string) ([]string, error) {
@@ -226,14 +227,14 @@ func variantNames(tx *Change, account string) ([]string, error) {
 
 // insertEvent inserts an event with its deliveries, and returns their bytes.
 func insertEvent(tx *Change, e Event, to []subscriber) (bytes int64, err error) {
-	text, err := json.Marshal(e.facts())
+	encoded, err := json.Marshal(e.facts())
 	if err != nil {
 		return 0, err
 	}
 	_, err = tx.Exec(`INSERT INTO events (id, account, type, image, id_sha256, creator, created,
 		erasure, facts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
-		e.ID, e.Account, string(e.Type), e.Image.Key, hashHex(e.Image.ID), e.Image.Creator,
-		sqldb.Micros(e.At), sqldb.BoolInt(e.erasure), string(text))
+		e.ID, e.Account, string(e.Type), e.Image.Key, text.Hash(e.Image.ID), e.Image.Creator,
+		sqldb.Micros(e.At), sqldb.BoolInt(e.erasure), string(encoded))
 	if err != nil {
 		return 0, err
 	}
@@ -246,7 +247,7 @@ func insertEvent(tx *Change, e Event, to []subscriber) (bytes int64, err error) 
 			return 0, err
 		}
 	}
-	return eventBytes + int64(len(text)) + deliveryBytes*int64(len(to)), nil
+	return eventBytes + int64(len(encoded)) + deliveryBytes*int64(len(to)), nil
 }
 
 // A factsError says that the facts of an event are not what this release writes.
@@ -355,12 +356,12 @@ func eraseEvents(
 		AND erasure = 0 AND id_sha256 <> ?2 AND image IN (SELECT image FROM events
 			WHERE account = ?1 AND id_sha256 = ?2 AND erasure = 0)
 		AND NOT EXISTS (SELECT 1 FROM images WHERE key = events.image)`+some,
-		account, hashHex(q.ID))
+		account, text.Hash(q.ID))
 	if err != nil || before.events == erasureStep {
 		return before.events, err
 	}
 	named, err := deleteEvents(tx, `id IN (SELECT id FROM events WHERE account = ?1
-		AND id_sha256 = ?2 AND erasure = 0`+some, account, hashHex(q.ID))
+		AND id_sha256 = ?2 AND erasure = 0`+some, account, text.Hash(q.ID))
 	return before.events + named.events, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/imagefile"
+	"calotype/internal/text"
 )
 
 // DeleteExpiredDrafts lets tests run the job by itself.
@@ -94,7 +95,7 @@ func ListStatements(account string, q ListQuery, after *Image) (all []ListStatem
 	}
 	add := func(sql string, args []any) { all = append(all, ListStatement{sql, args}) }
 	if len(w.residual) > 0 {
-		to = &position{key: newKey()}
+		to = &position{key: text.NewKey()}
 		if q.Ascending {
 			to.uploaded, to.name = 1<<60, "\U0010FFFF"
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // A HistoryQuery selects attempts. Zero fields do not filter.
@@ -41,7 +42,7 @@ type HistoryEntry struct {
 func (s *Service) History(
 	ctx context.Context, account string, q HistoryQuery,
 ) (entries []HistoryEntry, total int, err error) {
-	if !plainText(q.Webhook) {
+	if !text.IsPlain(q.Webhook) {
 		return nil, 0, nil
 	}
 	if q.Before.IsZero() {
@@ -57,7 +58,7 @@ func (s *Service) History(
 	which := every
 	if q.ImageID != "" {
 		which += ` AND a.event IN (SELECT id FROM events WHERE account = ?1 AND id_sha256 = ?5)`
-		args = append(args, hashHex(q.ImageID))
+		args = append(args, text.Hash(q.ImageID))
 	}
 	err = s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1`+which+` LIMIT 100000) AS counted`,
 		args...).Scan(&total)
@@ -99,7 +100,7 @@ func (s *Service) Unattempted(ctx context.Context, account, id string) ([]Histor
 	rows, err := s.DB.Query(ctx, `SELECT e.type, e.created, d.due, w.name FROM events e
 		JOIN deliveries d ON d.event = e.id JOIN webhooks w ON w.id = d.webhook
 		WHERE e.account = ?1 AND e.id_sha256 = ?2 AND d.attempt = 0 AND d.due IS NOT NULL
-		ORDER BY e.created, e.id LIMIT `+strconv.Itoa(maxUnattempted), account, hashHex(id))
+		ORDER BY e.created, e.id LIMIT `+strconv.Itoa(maxUnattempted), account, text.Hash(id))
 	if err != nil {
 		return nil, fmt.Errorf("reading deliveries of an image: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // An Image is a picture, or a draft that waits for its upload.
@@ -33,7 +34,7 @@ type Image struct {
 // Image returns an image or draft. Error: ImageNotFound.
 func (s *Service) Image(ctx context.Context, account, id string) (Image, error) {
 	img, err := scanImage(s.DB.QueryRow(ctx,
-		selectImage+` WHERE account = ?1 AND id_sha256 = ?2`, account, hashHex(id)))
+		selectImage+` WHERE account = ?1 AND id_sha256 = ?2`, account, text.Hash(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return img, errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
@@ -65,7 +66,7 @@ func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 // AccountSuspended.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	err := s.changeInReserve(ctx, func(tx *Change) error {
-		gone, _, err := s.deleteImages(tx, "", `account = ?1 AND id_sha256 = ?2`, account, hashHex(id))
+		gone, _, err := s.deleteImages(tx, "", `account = ?1 AND id_sha256 = ?2`, account, text.Hash(id))
 		if err == nil && len(gone) == 0 {
 			err = errs.Errorf(errs.ImageNotFound, "Image not found")
 		}

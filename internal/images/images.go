@@ -14,10 +14,7 @@ package images
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -190,12 +187,4 @@ func (s *Service) Close() {
 	s.waits.close()
 	s.close()
 	s.work.Wait()
-}
-
-// newKey returns a new random name, 26 characters of [a-z2-7].
-func newKey() string { return lower(rand.Text()) }
-
-func hashHex(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:])
 }

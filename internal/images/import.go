@@ -13,6 +13,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // An ImportedImage is an image with the properties that its source reports.
@@ -107,7 +108,7 @@ func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
 	}
 	now := sqldb.FromMicros(sqldb.Micros(u.s.Now()))
 	u.draft = Image{
-		Key: newKey(), Account: u.draft.Account, ID: i.ID, Custom: i.Custom(), Creator: i.Creator,
+		Key: text.NewKey(), Account: u.draft.Account, ID: i.ID, Custom: i.Custom(), Creator: i.Creator,
 		Meta: i.Meta, RequireSignedURLs: i.RequireSignedURLs, Draft: true, Created: now,
 		Uploaded: now, Ticket: &Ticket{Expires: now.Add(defaultTicketLife)},
 	}
@@ -141,7 +142,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 			WHERE account = ?1 AND id_sha256 = ?2 AND draft = 0
 			AND (CAST(?7 AS TEXT) = '' OR sha256 = CAST(?7 AS TEXT))
 			RETURNING key`,
-			account, hashHex(i.ID), i.Filename, sqldb.Nullable(i.Meta), i.Creator,
+			account, text.Hash(i.ID), i.Filename, sqldb.Nullable(i.Meta), i.Creator,
 			sqldb.BoolInt(i.RequireSignedURLs), i.SHA256).Scan(&key)
 		if err != nil {
 			return err
@@ -174,7 +175,7 @@ func (s *Service) ImagesNamed(
 	}
 	args, places := []any{account}, []string{}
 	for _, id := range ids {
-		args = append(args, hashHex(id))
+		args = append(args, text.Hash(id))
 		places = append(places, "?"+strconv.Itoa(len(args)))
 	}
 	rows, err := s.DB.Query(ctx, selectImage+` WHERE account = ?1 AND id_sha256 IN (`+

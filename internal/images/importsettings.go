@@ -7,6 +7,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // maxKeyBytes limits the value of an imported signing key.
@@ -22,7 +23,7 @@ func (s *Service) ImportSigningKey(
 	ctx context.Context, account string, k SigningKey,
 ) (made bool, renamed string, err error) {
 	if !keyName.MatchString(k.Name) || k.Value == "" || len(k.Value) > maxKeyBytes ||
-		!plainText(k.Value) {
+		!text.IsPlain(k.Value) {
 		return false, "", errs.Errorf(errs.Invalid, "a signing key has a name of 1 to 20 letters, digits, "+
 			"dashes and underscores, and a value of 1 to %d bytes of text", maxKeyBytes)
 	}

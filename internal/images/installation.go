@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"calotype/internal/blob"
+	"calotype/internal/text"
 )
 
 // installationKey is the only object in the blob store that is not an original. It holds the installation's id.
@@ -102,16 +103,16 @@ func (s *Service) markStore(ctx context.Context, id string) (err error) {
 }
 
 // putText puts a small object.
-func (s *Service) putText(ctx context.Context, key, text string) error {
+func (s *Service) putText(ctx context.Context, key, content string) error {
 	// Without the limits of the spool, because a server also starts on a full disk.
-	f, err := os.OpenFile(filepath.Join(s.spool.dir, newKey()),
+	f, err := os.OpenFile(filepath.Join(s.spool.dir, text.NewKey()),
 		os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("marking the blob store: %w", err)
 	}
-	_, err = f.WriteString(text)
+	_, err = f.WriteString(content)
 	if err == nil {
-		err = s.Blobs.Put(ctx, key, f, int64(len(text)))
+		err = s.Blobs.Put(ctx, key, f, int64(len(content)))
 	}
 	if removing := os.Remove(f.Name()); !errors.Is(removing, fs.ErrNotExist) { // otherwise it was moved
 		err = errors.Join(err, removing)

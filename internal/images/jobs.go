@@ -10,6 +10,7 @@ import (
 
 	"calotype/internal/blob"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // jobs are the background jobs. Each node runs all of them, and each is idempotent. The first sweep of
@@ -225,7 +226,7 @@ func (s *Service) orphansIn(
 func blobDayOf(key string) (time.Time, bool) {
 	day, name, _ := strings.Cut(key, "/")
 	born, err := time.Parse(blobDay, day)
-	return born, err == nil && IsKey(name)
+	return born, err == nil && text.IsKey(name)
 }
 
 // namedBlobs returns the keys that rows name.

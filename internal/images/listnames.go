@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/errs"
+	"calotype/internal/text"
 )
 
 // indexedCharacters is the number of characters of an id in the index images_prefix: 1024 characters do
@@ -19,10 +20,10 @@ const (
 // checkNames checks the prefixes in the query.
 func (q ListQuery) checkNames() error {
 	switch {
-	case utf8.RuneCountInString(q.Prefix) > maxIDRunes || !plainText(q.Prefix):
+	case utf8.RuneCountInString(q.Prefix) > maxIDRunes || !text.IsPlain(q.Prefix):
 		return errs.Errorf(errs.Invalid, "prefix is not valid: it is the beginning of an id, with at most %d "+
 			"characters and no control characters", maxIDRunes)
-	case len(q.Filename) > maxFilenameBytes || !plainText(q.Filename):
+	case len(q.Filename) > maxFilenameBytes || !text.IsPlain(q.Filename):
 		return errs.Errorf(errs.Invalid, "filename is not valid: it is the beginning of a file name, with at most "+
 			"%d bytes and no control characters", maxFilenameBytes)
 	}

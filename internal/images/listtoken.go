@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // A position is a position in the order of a list: by time, or by name.
@@ -54,7 +55,7 @@ func (q ListQuery) listName(account string) string {
 	for _, f := range q.Meta {
 		name += "\n" + f.String()
 	}
-	return hashHex(name)[:32]
+	return text.Hash(name)[:32]
 }
 
 // token returns the continuation token of the page after a position.
@@ -73,7 +74,7 @@ func (q ListQuery) begin(account string) (*position, error) {
 	}
 	plain, err := base64.RawURLEncoding.Strict().DecodeString(q.Token)
 	parts := strings.Split(string(plain), ".")
-	if err != nil || len(parts) != 3 || !IsKey(parts[1]) {
+	if err != nil || len(parts) != 3 || !text.IsKey(parts[1]) {
 		return nil, errToken
 	}
 	if parts[2] != q.listName(account) {

@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // Bounds on filters.
@@ -94,28 +95,28 @@ func NewMetaFilter(path, operator, text string) (MetaFilter, error) {
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
 // parseMetaValue returns a value, or the problem with it, "" for none.
-func parseMetaValue(kind metaKind, text string) (value metaValue, problem string) {
+func parseMetaValue(kind metaKind, given string) (value metaValue, problem string) {
 	value.kind = kind
-	if len(text) > maxMetaBytes {
+	if len(given) > maxMetaBytes {
 		return value, fmt.Sprintf("its value is longer than %d bytes", maxMetaBytes)
 	}
 	switch kind {
 	case metaString:
-		if !plainLines(text) {
+		if !text.IsPlainLines(given) {
 			return value, "its value must be UTF-8 without control characters"
 		}
-		value.text = text
+		value.text = given
 	case metaNumber:
-		number, err := strconv.ParseFloat(text, 64)
-		if err != nil || !jsonNumber.MatchString(text) {
+		number, err := strconv.ParseFloat(given, 64)
+		if err != nil || !jsonNumber.MatchString(given) {
 			return value, "its value must be a number as JSON writes it, such as 5, -1.5 or 2e3"
 		}
 		value.number = number
 	case metaBoolean:
-		if text != "true" && text != "false" {
+		if given != "true" && given != "false" {
 			return value, "its value must be true or false"
 		}
-		value.number = float64(sqldb.BoolInt(text == "true"))
+		value.number = float64(sqldb.BoolInt(given == "true"))
 	}
 	return value, ""
 }

@@ -10,6 +10,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // A NotificationPolicy subscribes webhooks to events.
@@ -44,7 +45,7 @@ func (s *Service) CreateNotificationPolicy(
 	ctx context.Context, account string, c PolicyChange,
 ) (NotificationPolicy, error) {
 	now := sqldb.FromMicros(sqldb.Micros(s.Now()))
-	p := NotificationPolicy{ID: newHexID(), Account: account, Created: now, Modified: now}
+	p := NotificationPolicy{ID: text.NewHexID(), Account: account, Created: now, Modified: now}
 	if err := p.change(c); err != nil {
 		return NotificationPolicy{}, err
 	}
@@ -91,12 +92,12 @@ func (p *NotificationPolicy) change(c PolicyChange) error {
 	set(&p.Enabled, c.Enabled)
 	set(&p.Webhooks, c.Webhooks)
 	switch {
-	case p.Name == "" || utf8.RuneCountInString(p.Name) > maxWebhookName || !plainText(p.Name):
+	case p.Name == "" || utf8.RuneCountInString(p.Name) > maxWebhookName || !text.IsPlain(p.Name):
 		return errs.Errorf(errs.Invalid, "name must be 1 to %d characters of plain text", maxWebhookName)
-	case utf8.RuneCountInString(p.Description) > maxDescription || !plainLines(p.Description):
+	case utf8.RuneCountInString(p.Description) > maxDescription || !text.IsPlainLines(p.Description):
 		return errs.Errorf(errs.Invalid, "description must be at most %d characters of plain text",
 			maxDescription)
-	case len(p.AlertInterval) > 20 || !plainText(p.AlertInterval):
+	case len(p.AlertInterval) > 20 || !text.IsPlain(p.AlertInterval):
 		return errs.Errorf(errs.Invalid, "alert_interval must be like 30m")
 	case len(p.Webhooks) == 0:
 		return errs.Errorf(errs.Invalid, "mechanisms.webhooks must name one webhook destination or more")
@@ -114,7 +115,7 @@ func (p *NotificationPolicy) writeTargets(tx *Change) error {
 		return err
 	}
 	for _, webhook := range p.Webhooks {
-		if !plainText(webhook) {
+		if !text.IsPlain(webhook) {
 			return errs.Errorf(errs.Invalid, "mechanisms.webhooks: there is no webhook destination of the id "+
 				"%.80q", webhook)
 		}
@@ -141,7 +142,7 @@ func (p *NotificationPolicy) writeTargets(tx *Change) error {
 func (s *Service) ChangeNotificationPolicy(
 	ctx context.Context, account, id string, c PolicyChange,
 ) (p NotificationPolicy, err error) {
-	if !plainText(id) {
+	if !text.IsPlain(id) {
 		return p, errNoPolicy
 	}
 	err = s.change(ctx, func(tx *Change) error {
@@ -196,7 +197,7 @@ func policyTargets(tx *Change, policy string) ([]string, error) {
 // DeleteNotificationPolicy deletes a policy. Pending deliveries of earlier events are still sent. Error:
 // PolicyNotFound.
 func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id string) error {
-	if !plainText(id) {
+	if !text.IsPlain(id) {
 		return errNoPolicy
 	}
 	err := s.changeInReserve(ctx, func(tx *Change) error {
@@ -223,7 +224,7 @@ func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id stri
 func (s *Service) NotificationPolicy(
 	ctx context.Context, account, id string,
 ) (NotificationPolicy, error) {
-	if !plainText(id) {
+	if !text.IsPlain(id) {
 		return NotificationPolicy{}, errNoPolicy
 	}
 	found, err := s.policies(ctx, ` WHERE account = ?1 AND id = ?2`, account, id)

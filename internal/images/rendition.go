@@ -20,6 +20,7 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/limit"
 	"calotype/internal/render"
+	"calotype/internal/text"
 )
 
 const (
@@ -63,11 +64,11 @@ func (r Resolved) onlyStripped(f imagefile.Format) bool {
 func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
 	recipe := r.Variant.Options.String() + "|" + string(r.format(f)) + "|" +
 		s.Render.Version() + "|" + strconv.Itoa(sanitiser)
-	return renditionPrefix(r.Image.Original.Blob) + hashHex(recipe)[:24]
+	return renditionPrefix(r.Image.Original.Blob) + text.Hash(recipe)[:24]
 }
 
 // renditionPrefix is the prefix of the keys of an original's renditions.
-func renditionPrefix(original string) string { return hashHex(original)[:32] + "-" }
+func renditionPrefix(original string) string { return text.Hash(original)[:32] + "-" }
 
 // ETag returns the strong entity tag, quoted, of a rendition, which need not exist yet.
 func (s *Service) ETag(r Resolved, f imagefile.Format) string {
@@ -275,7 +276,7 @@ func (s *Service) renditionsHere() *diskcache.Cache {
 
 // owner returns the owner of r's renditions.
 func (r Resolved) owner() diskcache.Owner {
-	return diskcache.Owner{Account: hashHex(r.Account.ID)[:diskcache.OwnerLength], Kind: r.variantKind()}
+	return diskcache.Owner{Account: text.Hash(r.Account.ID)[:diskcache.OwnerLength], Kind: r.variantKind()}
 }
 
 // variantKind distinguishes named variants from flexible ones.

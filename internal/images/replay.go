@@ -8,6 +8,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 const (
@@ -86,7 +87,7 @@ func (s *Service) payReplay(ctx context.Context, account string) error {
 func (s *Service) replay(
 	ctx context.Context, account string, q ReplayQuery, most int,
 ) (replayed int, more bool, err error) {
-	if !plainText(q.Event) || !plainText(q.Webhook) {
+	if !text.IsPlain(q.Event) || !text.IsPlain(q.Webhook) {
 		return 0, false, nil
 	}
 	if q.To.IsZero() {

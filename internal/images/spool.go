@@ -10,6 +10,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/limit"
+	"calotype/internal/text"
 )
 
 // spoolStep is the step in which a file of the spool reserves received bytes.
@@ -92,7 +93,7 @@ func (f *spoolFile) Write(p []byte) (int, error) {
 	if f.file == nil {
 		var err error
 		// The random name is new: O_EXCL says so.
-		f.file, err = os.OpenFile(filepath.Join(f.spool.dir, newKey()),
+		f.file, err = os.OpenFile(filepath.Join(f.spool.dir, text.NewKey()),
 			os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return 0, fmt.Errorf("making a spool file: %w", err)

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/errs"
+	"calotype/internal/text"
 )
 
 // The rules for text from clients. PostgreSQL could not store other text.
@@ -52,7 +53,7 @@ func checkCustomID(id string) error {
 // checkID refuses an id that no path could name, generated or custom.
 func checkID(id string) error {
 	switch {
-	case !plainText(id):
+	case !text.IsPlain(id):
 		return refusedID("it must be UTF-8 without control characters")
 	case id == "":
 		return refusedID("it is empty")
@@ -84,13 +85,8 @@ func refusedID(reason string) error {
 		"characters of UTF-8 and may hold any number of subpaths", reason, maxIDRunes)
 }
 
-// plainText reports whether s is UTF-8 without control characters.
-func plainText(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
-}
-
 func checkCreator(creator string) error {
-	if !plainText(creator) || len(creator) > maxCreatorBytes {
+	if !text.IsPlain(creator) || len(creator) > maxCreatorBytes {
 		return errs.Errorf(errs.Invalid, "creator is not valid: it must be UTF-8 without control "+
 			"characters, %d bytes at most", maxCreatorBytes)
 	}
@@ -170,22 +166,16 @@ func hasControls(value any) bool {
 	switch value := value.(type) {
 	case map[string]any:
 		for name, inner := range value {
-			if !plainText(name) || hasControls(inner) {
+			if !text.IsPlain(name) || hasControls(inner) {
 				return true
 			}
 		}
 	case []any:
 		return slices.ContainsFunc(value, hasControls)
 	case string:
-		return !plainLines(value)
+		return !text.IsPlainLines(value)
 	}
 	return false
-}
-
-// plainLines reports whether s is plain text, or lines of it. Line breaks and tabs are allowed in
-// metadata, because descriptions of several lines are common and harmless.
-func plainLines(s string) bool {
-	return plainText(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(s))
 }
 
 // cleanFilename returns the part of a declared file name that may be stored: folders and name, in
@@ -215,11 +205,4 @@ func withoutDots(path string) string {
 	return strings.Join(slices.DeleteFunc(strings.Split(path, "/"), func(segment string) bool {
 		return strings.Trim(segment, ".") == ""
 	}), "/")
-}
-
-func lower(s string) string { return strings.ToLower(s) }
-
-// IsKey reports whether s has the form of an internal key, as newKey makes them.
-func IsKey(s string) bool {
-	return len(s) == 26 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }

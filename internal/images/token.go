@@ -11,6 +11,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // A Scope is what a Token may do.
@@ -70,16 +71,16 @@ func (s *Service) replaceToken(
 	tx *Change, account, name string, scope Scope, secret string,
 ) error {
 	_, err := tx.Exec(`DELETE FROM tokens WHERE account = ?1 AND (name = ?2 AND sha256 <> ?3)`,
-		account, name, hashHex(secret))
+		account, name, text.Hash(secret))
 	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(insertToken,
-		newKey(), account, name, scope, hashHex(secret), sqldb.Micros(s.Now()), nil)
+		text.NewKey(), account, name, scope, text.Hash(secret), sqldb.Micros(s.Now()), nil)
 	if err != nil {
 		return err
 	}
-	there, err := scanToken(tx.QueryRow(selectToken+` WHERE sha256 = ?1`, hashHex(secret)))
+	there, err := scanToken(tx.QueryRow(selectToken+` WHERE sha256 = ?1`, text.Hash(secret)))
 	if err == nil && !there.Expires.IsZero() {
 		return fmt.Errorf("-api-token is the token %q already, which expires: choose another", there.Name)
 	}
@@ -96,7 +97,7 @@ func (s *Service) insertFirstToken(tx *Change, account, secret string) (made boo
 		SELECT ?1, CAST(?2 AS TEXT), ?3, ?4, ?5, CAST(?6 AS BIGINT), 0
 		WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE account = ?2)
 		ON CONFLICT DO NOTHING`,
-		newKey(), account, firstToken, Admin, hashHex(secret), sqldb.Micros(s.Now()))
+		text.NewKey(), account, firstToken, Admin, text.Hash(secret), sqldb.Micros(s.Now()))
 	return changed > 0, err
 }
 
@@ -125,7 +126,7 @@ func (s *Service) CreateToken(
 	}
 	secret = "calo_" + rand.Text()
 	made, err := s.exec(ctx, insertToken,
-		newKey(), account, t.Name, t.Scope, hashHex(secret), sqldb.Micros(now), expires)
+		text.NewKey(), account, t.Name, t.Scope, text.Hash(secret), sqldb.Micros(now), expires)
 	if err != nil {
 		return "", fmt.Errorf("making a token: %w", err)
 	}
@@ -181,7 +182,7 @@ func (s *Service) authenticate(
 	var hash string
 	r := s.DB.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires,
 		a.hash, a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
-		append([]any{hashHex(secret)}, now...)...)
+		append([]any{text.Hash(secret)}, now...)...)
 	t, err = scanToken(also{r, []any{&hash, &suspended}})
 	t.AccountHash = hash
 	switch {

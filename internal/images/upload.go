@@ -17,6 +17,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 const (
@@ -66,7 +67,7 @@ func (e *DraftError) Unwrap() error { return e.Reason }
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
 	u := &Upload{s: s, began: s.Now(), sum: sha256.New()}
 	if r.IdempotencyKey != "" {
-		u.claimer = hashHex(r.IdempotencyKey)
+		u.claimer = text.Hash(r.IdempotencyKey)
 	}
 	if r.Ticket == "" {
 		return nil, errs.Errorf(errs.TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
@@ -158,7 +159,7 @@ func (u *Upload) admit(size int64, keys ...string) (err error) {
 
 // find reads the draft of a ticket and says why it takes no upload.
 func (u *Upload) find(ctx context.Context, ticket string) error {
-	img, err := scanImage(u.s.DB.QueryRow(ctx, selectImage+` WHERE ticket = ?1`, hashHex(ticket)))
+	img, err := scanImage(u.s.DB.QueryRow(ctx, selectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
 	}
@@ -432,6 +433,6 @@ func (u *Upload) examine(ctx context.Context) (*Original, error) {
 }
 
 // blobKey returns a new key, which begins with the UTC day so that the sweep knows its age.
-func blobKey(now time.Time) string { return now.UTC().Format(blobDay) + "/" + newKey() }
+func blobKey(now time.Time) string { return now.UTC().Format(blobDay) + "/" + text.NewKey() }
 
 const blobDay = "20060102"

@@ -17,6 +17,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // A Webhook is a subscriber of events: a receiver at a URL, which Cloudflare calls a destination, or a
@@ -101,7 +102,7 @@ func (s *Service) newWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
 	w := Webhook{
-		ID: newHexID(), Account: account, Created: sqldb.FromMicros(sqldb.Micros(s.Now())),
+		ID: text.NewHexID(), Account: account, Created: sqldb.FromMicros(sqldb.Micros(s.Now())),
 		Events: DefaultEvents, SigningKeys: []string{cmp.Or(c.SigningKey, newWebhookKey())},
 	}
 	if err := w.change(c); err != nil {
@@ -136,7 +137,7 @@ func (w *Webhook) change(c WebhookChange) error {
 		most = maxStreamName
 	}
 	switch {
-	case w.Name == "" || utf8.RuneCountInString(w.Name) > most || !plainText(w.Name):
+	case w.Name == "" || utf8.RuneCountInString(w.Name) > most || !text.IsPlain(w.Name):
 		return errs.Errorf(errs.Invalid, "name must be 1 to %d characters of plain text", most)
 	case len(w.Secret) > maxWebhookSecret || !isHeaderValue(w.Secret):
 		return errs.Errorf(errs.Invalid, "secret must be at most %d visible ASCII characters, as it is sent "+
@@ -278,7 +279,7 @@ func sameHost(a, b string) bool {
 // ResumeWebhook ends the pause of a webhook whose receiver has passed a test; pending deliveries are
 // sent. Error: WebhookNotFound.
 func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
-	if !plainText(id) {
+	if !text.IsPlain(id) {
 		return errNoWebhook
 	}
 	err := s.change(ctx, func(tx *Change) error {
@@ -300,7 +301,7 @@ func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
 // RotateWebhookKey generates a new signing key of a webhook. For a day the previous key signs messages
 // too. Error: WebhookNotFound.
 func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Webhook, error) {
-	if !plainText(id) {
+	if !text.IsPlain(id) {
 		return Webhook{}, errNoWebhook
 	}
 	changed, err := s.exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
@@ -323,7 +324,7 @@ func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
 ) (Webhook, error) {
 	w := Webhook{
-		ID: newHexID(), Account: account, Stream: true, Created: sqldb.FromMicros(sqldb.Micros(s.Now())),
+		ID: text.NewHexID(), Account: account, Stream: true, Created: sqldb.FromMicros(sqldb.Micros(s.Now())),
 		SigningKeys: []string{newWebhookKey()},
 	}
 	if events == nil {
@@ -368,7 +369,7 @@ func (s *Service) OpenStream(
 
 // Stream returns the stream of a name, and records the time of this claim. Error: WebhookNotFound.
 func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, error) {
-	if !plainText(name) {
+	if !text.IsPlain(name) {
 		return Webhook{}, errNoStream
 	}
 	_, err := s.execInReserve(ctx, `UPDATE webhooks SET seen = ?3
@@ -390,7 +391,7 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 
 // Webhook returns a webhook that is not a stream. Error: WebhookNotFound.
 func (s *Service) Webhook(ctx context.Context, account, id string) (Webhook, error) {
-	if !plainText(id) {
+	if !text.IsPlain(id) {
 		return Webhook{}, errNoWebhook
 	}
 	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+

@@ -8,6 +8,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // The times after which a stream without claims is deleted: in any case, and if more than streamBacklog
@@ -20,7 +21,7 @@ const (
 
 // DeleteWebhook deletes a webhook or a stream, with its deliveries. Error: WebhookNotFound.
 func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
-	if !plainText(id) {
+	if !text.IsPlain(id) {
 		return errNoWebhook
 	}
 	return s.deleteWebhook(ctx, account, id, false, `1 = 1`)
@@ -29,7 +30,7 @@ func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
 // RemoveWebhook deletes a webhook or stream like DeleteWebhook, and the policies that have no other
 // target: WebhookNotFound.
 func (s *Service) RemoveWebhook(ctx context.Context, account, id string) error {
-	if !plainText(id) {
+	if !text.IsPlain(id) {
 		return errNoWebhook
 	}
 	return s.deleteWebhook(ctx, account, id, true, `1 = 1`)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // The creation of a webhook together with the policy that subscribes it.
@@ -46,7 +47,7 @@ func (s *Service) AddWebhook(
 // subscribe inserts a policy for one webhook. The account must be locked.
 func subscribe(tx *Change, w Webhook) error {
 	p := NotificationPolicy{
-		ID: newHexID(), Account: w.Account, Name: w.Name, Enabled: true,
+		ID: text.NewHexID(), Account: w.Account, Name: w.Name, Enabled: true,
 		Webhooks: []string{w.ID}, Created: w.Created, Modified: w.Created,
 	}
 	return p.insert(tx)
@@ -66,7 +67,7 @@ func (s *Service) EnsureWebhook(
 	if c.Secret == nil {
 		c.Secret = new(string)
 	}
-	id := hashHex("webhook\x00" + account + "\x00" + name)[:32]
+	id := text.Hash("webhook\x00" + account + "\x00" + name)[:32]
 	err = s.change(ctx, func(tx *Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
