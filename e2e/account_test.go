@@ -17,7 +17,7 @@ import (
 // wantUsage holds the usage that accounts keep against a recount of their rows.
 func wantUsage(t *testing.T, dsn string) {
 	t.Helper()
-	core := images.New(images.Config{DB: sqldbtest.Open(t, dsn)})
+	core := imagestest.NewCore(images.Config{DB: sqldbtest.Open(t, dsn)})
 	defer core.Close()
 	imagestest.CheckUsage(t, core)
 }

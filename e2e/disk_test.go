@@ -11,6 +11,7 @@ import (
 
 	"calotype/internal/blob"
 	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb"
 )
 
@@ -117,7 +118,7 @@ func (g *ground) orphans() []string {
 // sweep runs the sweep with a clock that is ahead.
 func (g *ground) sweep(ahead time.Duration) images.SweepReport {
 	g.t.Helper()
-	core := images.New(images.Config{
+	core := imagestest.NewCore(images.Config{
 		DB: g.db, Blobs: g.blobs, Dir: g.s.data,
 		Now: func() time.Time { return time.Now().Add(ahead) },
 	})

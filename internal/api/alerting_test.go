@@ -237,7 +237,7 @@ func TestWebhooksAreRefused(t *testing.T) {
 func TestReceiversThatMayNotBeReached(t *testing.T) {
 	each(t, func(t *testing.T, open *fixture) {
 		closed := newServer(t, open.core, Config{
-			Notifier: newNotifier(t, Config{Core: open.core}, "127.0.0.2"),
+			Notifier: newNotifier(t, Config{Core: open.core.Service}, "127.0.0.2"),
 		})
 		to := newReceiver(t)
 		port := to.Listener.Addr().(*net.TCPAddr).Port

@@ -175,7 +175,7 @@ func TestRates(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	core := imagestest.New(t)
-	core.Now = func() time.Time { return now }
+	core.SetNow(func() time.Time { return now })
 	f := newServer(t, core, Config{Rate: 10})
 	verify := func(secret string) reply { return f.bearer("GET", Prefix+"user/tokens/verify", secret) }
 	for i := range 10 {

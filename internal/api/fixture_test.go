@@ -18,7 +18,7 @@ import (
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
 	"calotype/internal/sqldb/sqldbtest"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // The tests with a fixture ask the API over HTTP, with the real core on a real database.
@@ -34,7 +34,7 @@ const (
 type fixture struct {
 	*httptest.Server
 	t    *testing.T
-	core *images.Service
+	core *imagestest.Core
 	api  *api
 	hash string // the account's
 	log  *syncBuffer
@@ -104,14 +104,14 @@ func newFixture(t *testing.T, dsn string) *fixture {
 }
 
 // newServer serves a core; what is not in c is filled in.
-func newServer(t *testing.T, core *images.Service, c Config) *fixture {
+func newServer(t *testing.T, core *imagestest.Core, c Config) *fixture {
 	t.Helper()
 	account, err := core.Account(t.Context(), testAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, log: &syncBuffer{}, core: core, hash: account.Hash}
-	c.Core, c.Log = core, slog.New(slog.NewTextHandler(f.log, nil))
+	c.Core, c.Log = core.Service, slog.New(slog.NewTextHandler(f.log, nil))
 	c.URLs = v4.URLs{Upload: uploadBase, Delivery: "https://img.example"}
 	if c.Notifier == nil {
 		c.Notifier = newNotifier(t, c, "127.0.0.0/8")

@@ -19,7 +19,7 @@ func TestGuessesOfAnAddressAreBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	core := imagestest.New(t)
-	core.Now = func() time.Time { return now }
+	core.SetNow(func() time.Time { return now })
 	f := newServer(t, core, Config{})
 	unused := f.token("unused", images.Read, 0)
 	ask := func(client, secret string) *httptest.ResponseRecorder {

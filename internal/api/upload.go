@@ -50,7 +50,7 @@ func (a *api) uploadImage(c *call) (img images.Image, err error) {
 		return img, err
 	}
 	body := v4.NewBody(c.writer, c.Request, v4.BodyLimits{
-		Idle: pictureIdle, Time: pictureTime, Bytes: a.Core.MaxUploadBytes + v4.FormOverhead,
+		Idle: pictureIdle, Time: pictureTime, Bytes: a.Core.MaxUploadBytes() + v4.FormOverhead,
 	})
 	defer func() {
 		if err != nil {
@@ -62,7 +62,7 @@ func (a *api) uploadImage(c *call) (img images.Image, err error) {
 		return img, err
 	}
 	defer upload.Close()
-	if err := v4.CheckDeclaredSize(c.Request, a.Core.MaxUploadBytes); err != nil {
+	if err := v4.CheckDeclaredSize(c.Request, a.Core.MaxUploadBytes()); err != nil {
 		return img, err
 	}
 	var fields form

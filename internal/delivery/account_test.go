@@ -41,7 +41,7 @@ func size(t *testing.T, data []byte) string {
 
 func TestFlexibleVariants(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		h := newHost(t, core, true)
 		img := h.upload(imagestest.JPEG(t, 1), "a/b", false) // 64 x 48
 		private := h.upload(imagestest.JPEG(t, 2), "", true)
@@ -155,7 +155,7 @@ func TestBrowserTTL(t *testing.T) {
 // A change of a variant is another picture at once, and its deletion none.
 func TestAVariantChangesAtOnce(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		h := newHost(t, core, true)
 		img := h.upload(imagestest.JPEG(t, 1), "", false)
 		path := "/" + h.hash + "/" + img.ID + "/own"
@@ -188,7 +188,7 @@ func TestAVariantChangesAtOnce(t *testing.T) {
 // Any key signs, with and without a time; a deleted one signs nothing from then on.
 func TestAnyKeySigns(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		h := newHost(t, core, true)
 		img := h.upload(imagestest.JPEG(t, 1), "", true)

@@ -30,7 +30,7 @@ var now = time.Unix(1_800_000_000, 0)
 // A host is a whole core, and its delivery on loopback.
 type host struct {
 	t    *testing.T
-	core *images.Service
+	core *imagestest.Core
 	hash string
 	url  string
 	log  *lines
@@ -56,7 +56,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-func newHost(t *testing.T, core *images.Service, negotiate bool) *host {
+func newHost(t *testing.T, core *imagestest.Core, negotiate bool) *host {
 	t.Helper()
 	account, err := core.Account(t.Context(), imagestest.AccountID)
 	if err != nil {
@@ -64,7 +64,7 @@ func newHost(t *testing.T, core *images.Service, negotiate bool) *host {
 	}
 	log := new(lines)
 	server := httptest.NewUnstartedServer(delivery.New(delivery.Config{
-		Core: core, Log: slog.New(slog.NewTextHandler(log, nil)), Negotiate: negotiate,
+		Core: core.Service, Log: slog.New(slog.NewTextHandler(log, nil)), Negotiate: negotiate,
 		Now: func() time.Time { return now },
 	}))
 	connections := delivery.NewConnections(server.Listener, 100, nil)

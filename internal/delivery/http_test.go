@@ -188,7 +188,7 @@ func TestPrivatePicture(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		h := newHost(t, core, true)
 		img := h.upload(imagestest.JPEG(t, 5), "", false)
 		private := h.upload(imagestest.JPEG(t, 6), "", true)

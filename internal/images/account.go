@@ -105,7 +105,7 @@ func (s *Service) installationAccount(tx *Change, given string) (string, error) 
 		first = text.NewHexID()
 	}
 	_, err := tx.Exec(`INSERT INTO installation (only_one, id, account, marked, created)
-		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, text.NewKey(), first, sqldb.Micros(s.Now()))
+		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, text.NewKey(), first, sqldb.Micros(s.now()))
 	if err != nil || given != "" {
 		return given, err
 	}
@@ -124,7 +124,7 @@ func (s *Service) insertAccount(tx *Change, id, hash string) (a Account, made bo
 		used_bytes, used_drafts, minted, mint_minute, max_images, max_bytes, max_drafts, max_mints,
 		kept_counted, max_kept, max_edits)
 		VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, -1, -1, ?4, -1, ?3, ?5, ?6)
-		ON CONFLICT DO NOTHING`, id, hash, sqldb.Micros(s.Now()), defaultMaxDrafts, defaultMaxKept,
+		ON CONFLICT DO NOTHING`, id, hash, sqldb.Micros(s.now()), defaultMaxDrafts, defaultMaxKept,
 		defaultMaxEdits)
 	if err != nil {
 		return a, false, err
@@ -174,7 +174,7 @@ func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account
 
 // Accounts returns all accounts, oldest first.
 func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
-	rows, err := s.DB.Query(ctx, selectAccount+` ORDER BY created, id`)
+	rows, err := s.db.Query(ctx, selectAccount+` ORDER BY created, id`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the accounts: %w", err)
 	}
@@ -220,7 +220,7 @@ func (s *Service) setAccount(ctx context.Context, id, column string, value int64
 
 // FirstAccount returns the account of the first start. Error: AccountUnknown before it.
 func (s *Service) FirstAccount(ctx context.Context) (Account, error) {
-	a, err := scanAccount(s.DB.QueryRow(ctx,
+	a, err := scanAccount(s.db.QueryRow(ctx,
 		selectAccount+` WHERE id = (SELECT account FROM installation)`))
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, errs.Errorf(errs.AccountUnknown, "there is no account yet: the first start makes one")
@@ -238,7 +238,7 @@ var ErrSeveralAccounts = errors.New("images: there are several accounts")
 
 // OnlyAccount returns the account of an installation with one account. Error: ErrSeveralAccounts.
 func (s *Service) OnlyAccount(ctx context.Context) (Account, error) {
-	rows, err := s.DB.Query(ctx, selectAccount+` LIMIT 2`)
+	rows, err := s.db.Query(ctx, selectAccount+` LIMIT 2`)
 	if err != nil {
 		return Account{}, fmt.Errorf("reading accounts: %w", err)
 	}
@@ -255,7 +255,7 @@ func (s *Service) OnlyAccount(ctx context.Context) (Account, error) {
 }
 
 func (s *Service) oneAccount(ctx context.Context, column, value string) (Account, error) {
-	a, err := scanAccount(s.DB.QueryRow(ctx, selectAccount+` WHERE `+column+` = ?1`, value))
+	a, err := scanAccount(s.db.QueryRow(ctx, selectAccount+` WHERE `+column+` = ?1`, value))
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, errs.Errorf(errs.AccountUnknown, "no such account")
 	}

@@ -24,7 +24,7 @@ func TestNodesThatStartAtOnceMakeOneAccount(t *testing.T) {
 		for range 6 {
 			db := sqldbtest.Open(t, dsn)
 			wait.Go(func() {
-				core := images.New(images.Config{DB: db})
+				core := imagestest.NewCore(images.Config{DB: db})
 				defer core.Close()
 				a, token, err := core.SetUpAccount(t.Context(), images.AccountSetup{})
 				if err != nil {
@@ -47,7 +47,7 @@ func TestNodesThatStartAtOnceMakeOneAccount(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		secret, err := core.CreateToken(t.Context(), account, images.NewToken{Name: "ci", Scope: images.Read})
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func TestScopes(t *testing.T) {
 
 func TestBadAccountsAreRefused(t *testing.T) {
 	t.Parallel()
-	core := images.New(images.Config{DB: sqldbtest.Open(t, filepath.Join(t.TempDir(), "calotype.db"))})
+	core := imagestest.NewCore(images.Config{DB: sqldbtest.Open(t, filepath.Join(t.TempDir(), "calotype.db"))})
 	defer core.Close()
 	if err := images.Migrate(t.Context(), core.DB); err != nil {
 		t.Fatal(err)

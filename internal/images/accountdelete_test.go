@@ -17,7 +17,7 @@ import (
 
 func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		hash := resolve(t, core, img.ID).Account.Hash
 		_, ticket := draft(t, core, images.NewDraft{})
@@ -62,7 +62,7 @@ func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 
 func TestDeleteAccount(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		kept := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		doomed, err := core.CreateAccount(t.Context(), "", "")
 		if err != nil {
@@ -99,7 +99,7 @@ func TestDeleteAccount(t *testing.T) {
 		}
 		rendition.Content.Close()
 		// Another process, as the command is.
-		command := images.New(images.Config{DB: core.DB, Blobs: core.Blobs, Dir: core.Dir})
+		command := imagestest.NewCore(images.Config{DB: core.DB, Blobs: core.Blobs, Dir: core.Dir})
 		defer command.Close()
 		if n, err := command.DeleteAccount(t.Context(), doomed.ID); err != nil || n != 2 {
 			t.Fatalf("%d were deleted: %v", n, err)
@@ -167,7 +167,7 @@ func TestAccountTables(t *testing.T) {
 // refused, without a deadlock.
 func TestDeletionAgainstAdditions(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for round := range 8 {
 			a, err := core.CreateAccount(t.Context(), "", "")
 			if err != nil {

@@ -178,7 +178,7 @@ func (s *Service) recordFailure(tx *Change, a Attempt) (account string, changed,
 	outcome := "failed"
 	failures++
 	if delay, again := retryDelay(stream, failures); again {
-		outcome, due = "pending", sqldb.Micros(s.Now().Add(delay))
+		outcome, due = "pending", sqldb.Micros(s.now().Add(delay))
 	}
 	n, err := tx.Exec(`UPDATE deliveries SET due = ?4, failures = ?5, outcome = ?6
 		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND `+awaitingResult,
@@ -236,7 +236,7 @@ func (s *Service) noteWebhook(tx *Change, id string, all []Attempt) error {
 			return err
 		}
 	}
-	now := s.Now()
+	now := s.now()
 	reason, where := "no attempt has succeeded for a week", `failing_since <= CAST(?4 AS BIGINT)`
 	if answeredGone {
 		reason, where = "the receiver answered 410 Gone", `CAST(?4 AS BIGINT) IS NOT NULL`

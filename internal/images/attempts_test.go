@@ -14,9 +14,9 @@ import (
 // TestAReportCountsOnce: a client that has got no answer reports again, and so do two at once.
 func TestAReportCountsOnce(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w := webhook(t, core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		failed := attempt(claim(t, core, w)[0], 500)
@@ -63,7 +63,7 @@ func TestAReportCountsOnce(t *testing.T) {
 
 // fill writes events with pending deliveries to a webhook, each of another image and creator, and due a
 // microsecond after the previous one.
-func fill(t testing.TB, core *images.Service, w images.Webhook, events int) {
+func fill(t testing.TB, core *imagestest.Core, w images.Webhook, events int) {
 	t.Helper()
 	now := core.Now().Add(-time.Hour).UnixMicro()
 	for _, statement := range []string{
@@ -86,7 +86,7 @@ func fill(t testing.TB, core *images.Service, w images.Webhook, events int) {
 // TestAReplayTakesEachOnce: a delivery that is sent during a long replay is not replayed again.
 func TestAReplayTakesEachOnce(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const events = 2500
 		w := webhook(t, core)
 		fill(t, core, w, events)
@@ -124,7 +124,7 @@ func TestAReplayTakesEachOnce(t *testing.T) {
 // TestAnEventThatCannotBeRead holds up no other of its webhook.
 func TestAnEventThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		w := webhook(t, core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		if _, err := core.DB.Exec(t.Context(), `UPDATE events SET facts = '{"id":7}'`); err != nil {
@@ -142,7 +142,7 @@ func TestAnEventThatCannotBeRead(t *testing.T) {
 // change of something else ends no pause.
 func TestAnotherURLStartsAfresh(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		w := webhook(t, core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		first := claim(t, core, w)[0]

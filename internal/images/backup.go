@@ -68,7 +68,7 @@ func (s *Service) checkBackUp(ctx context.Context, o BackupOptions) (string, err
 			return "", err
 		}
 	}
-	database, program, err := schemaOf(ctx, s.DB)
+	database, program, err := schemaOf(ctx, s.db)
 	if err != nil {
 		return "", err
 	}

@@ -15,21 +15,21 @@ import (
 )
 
 // newEmbedded returns a core on SQLite and a folder, all in its data folder.
-func newEmbedded(t *testing.T) *images.Service {
+func newEmbedded(t *testing.T) *imagestest.Core {
 	t.Helper()
 	dir := t.TempDir()
 	return imagestest.Open(t, images.Config{Dir: dir}, filepath.Join(dir, images.DatabaseFile))
 }
 
 // backupOf are the options of a backup of core to a folder.
-func backupOf(core *images.Service, to string) images.BackupOptions {
+func backupOf(core *imagestest.Core, to string) images.BackupOptions {
 	return images.BackupOptions{
 		To: to, Folders: []string{core.Dir, filepath.Join(core.Dir, "blobs")},
 		Files: []string{"first-token", "try-key"}, Reserve: 1,
 	}
 }
 
-func backUp(t *testing.T, core *images.Service, to string) images.BackupReport {
+func backUp(t *testing.T, core *imagestest.Core, to string) images.BackupReport {
 	t.Helper()
 	report, err := core.BackUp(t.Context(), backupOf(core, to))
 	if err != nil {
@@ -54,7 +54,7 @@ func restoreTo(
 }
 
 // restored restores a backup and starts a core on it.
-func restored(t *testing.T, from string) *images.Service {
+func restored(t *testing.T, from string) *imagestest.Core {
 	t.Helper()
 	dir := t.TempDir()
 	if _, err := restoreTo(t, from, dir, false); err != nil {
@@ -64,7 +64,7 @@ func restored(t *testing.T, from string) *images.Service {
 }
 
 // originals returns the originals of all images of a core by id. None may be missing.
-func originals(t *testing.T, core *images.Service) map[string]string {
+func originals(t *testing.T, core *imagestest.Core) map[string]string {
 	t.Helper()
 	page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 1000})
 	if err != nil {
@@ -230,9 +230,9 @@ func (m meddler) Stat(ctx context.Context, key string) (blob.Info, error) {
 }
 
 // meddled returns core on a store in which before happens.
-func meddled(t *testing.T, core *images.Service, before func(key string)) *images.Service {
+func meddled(t *testing.T, core *imagestest.Core, before func(key string)) *imagestest.Core {
 	t.Helper()
-	other := images.New(images.Config{
+	other := imagestest.NewCore(images.Config{
 		DB: core.DB, Blobs: meddler{core.Blobs, before}, Dir: core.Dir,
 	})
 	t.Cleanup(other.Close)

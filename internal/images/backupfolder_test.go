@@ -17,7 +17,7 @@ import (
 
 // wantRefused checks that a backup is refused with a sentence, and changes nothing below dir.
 func wantRefused(
-	t *testing.T, core *images.Service, o images.BackupOptions, dir, sentence string,
+	t *testing.T, core *imagestest.Core, o images.BackupOptions, dir, sentence string,
 ) {
 	t.Helper()
 	before := tree(t, dir)
@@ -133,7 +133,7 @@ func TestABackupOverwritesNothing(t *testing.T) {
 }
 
 // newEmbeddedOf returns a core with n images.
-func newEmbeddedOf(t *testing.T, n int) *images.Service {
+func newEmbeddedOf(t *testing.T, n int) *imagestest.Core {
 	t.Helper()
 	core := newEmbedded(t)
 	for i := range n {
@@ -238,7 +238,7 @@ func TestABackupOfAnotherSchema(t *testing.T) {
 func TestABackupOfTheWrongStore(t *testing.T) {
 	t.Parallel()
 	core, other := newEmbedded(t), newEmbedded(t)
-	mixed := images.New(images.Config{DB: core.DB, Blobs: other.Blobs, Dir: core.Dir})
+	mixed := imagestest.NewCore(images.Config{DB: core.DB, Blobs: other.Blobs, Dir: core.Dir})
 	defer mixed.Close()
 	dir := t.TempDir()
 	wantRefused(t, mixed, backupOf(core, filepath.Join(dir, "backup")), dir, "belongs to")
@@ -303,7 +303,7 @@ func TestNoServerStartsOnAHalf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh := images.New(images.Config{
+	fresh := imagestest.NewCore(images.Config{
 		DB:    sqldbtest.Open(t, filepath.Join(dir, images.DatabaseFile)),
 		Blobs: store, Dir: dir,
 	})

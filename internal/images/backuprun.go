@@ -31,7 +31,7 @@ func (b *backUp) do(ctx context.Context, installation string) (err error) {
 	}
 	m := manifest{
 		Format: manifestFormat, Installation: installation,
-		State: "state-" + text.NewKey(), Taken: b.live.Now().UTC(),
+		State: "state-" + text.NewKey(), Taken: b.live.now().UTC(),
 	}
 	if err := b.to.root.Mkdir(m.State, 0o700); err != nil {
 		return fmt.Errorf("making the backup's state: %w", err)
@@ -68,12 +68,12 @@ func (b *backUp) do(ctx context.Context, installation string) (err error) {
 // findReserve returns the space that must stay free if the backup is on the disk of the live database, so
 // that the database can still write. Another disk may be filled completely.
 func (b *backUp) findReserve() error {
-	same, err := sameDisk(b.live.Dir, b.to.dir)
+	same, err := sameDisk(b.live.config.Dir, b.to.dir)
 	if err != nil || !same {
 		return err
 	}
 	if b.reserve = b.options.Reserve; b.reserve == 0 {
-		b.reserve, err = defaultDiskReserve(b.live.Dir)
+		b.reserve, err = defaultDiskReserve(b.live.config.Dir)
 	}
 	return err
 }
@@ -93,12 +93,12 @@ func (b *backUp) room(size int64) error {
 
 // takeSnapshot copies the rows at one point in time.
 func (b *backUp) takeSnapshot(ctx context.Context, state string) error {
-	info, err := os.Stat(filepath.Join(b.live.Dir, DatabaseFile))
+	info, err := os.Stat(filepath.Join(b.live.config.Dir, DatabaseFile))
 	if err == nil {
 		err = b.room(info.Size())
 	}
 	if err == nil {
-		err = b.live.DB.Snapshot(ctx, filepath.Join(b.to.dir, state, DatabaseFile))
+		err = b.live.db.Snapshot(ctx, filepath.Join(b.to.dir, state, DatabaseFile))
 	}
 	if err != nil {
 		return fmt.Errorf("copying the database: %w", err)
@@ -120,7 +120,7 @@ func (b *backUp) withSnapshot(ctx context.Context, state string, fn func() error
 // copyOriginals copies the originals of the snapshot that the backup lacks.
 func (b *backUp) copyOriginals(ctx context.Context, m manifest) error {
 	state := filepath.Join(b.to.dir, m.State)
-	if err := checkSchema(ctx, b.snapshot.DB, state); err != nil {
+	if err := checkSchema(ctx, b.snapshot.db, state); err != nil {
 		return fmt.Errorf("it could not be restored, drop from the database what is not its own: %w",
 			err)
 	}
@@ -151,7 +151,7 @@ func (b *backUp) copy(ctx context.Context, o originalRow) error {
 		if err := b.room(o.size); err != nil {
 			return err
 		}
-		err := copyOriginal(ctx, b.live.Blobs, b.to.blobs, o)
+		err := copyOriginal(ctx, b.live.blobs, b.to.blobs, o)
 		switch {
 		case errors.Is(err, blob.ErrNotExist):
 			return b.dropDeleted(ctx, o, err)
@@ -214,7 +214,7 @@ func (b *backUp) finishState(state string) ([]stateFile, error) {
 	database.Name = DatabaseFile
 	files := []stateFile{database}
 	for _, name := range b.options.Files {
-		from, err := os.Open(filepath.Join(b.live.Dir, name))
+		from, err := os.Open(filepath.Join(b.live.config.Dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -25,13 +25,13 @@ const (
 
 // makeBallast writes the ballast, if it does not exist and fits beside the reserve.
 func (s *Service) makeBallast(context.Context) error {
-	path := filepath.Join(s.Dir, ballastFile)
+	path := filepath.Join(s.config.Dir, ballastFile)
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	size := min(maxBallast, s.DiskReserve/4)
-	free, _, err := diskSpace(s.Dir)
-	if err != nil || free < s.DiskReserve+size || size == 0 {
+	size := min(maxBallast, s.config.DiskReserve/4)
+	free, _, err := diskSpace(s.config.Dir)
+	if err != nil || free < s.config.DiskReserve+size || size == 0 {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

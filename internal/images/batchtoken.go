@@ -24,7 +24,7 @@ func (s *Service) CreateBatchToken(
 	ctx context.Context, parent Token,
 ) (secret string, expires time.Time, err error) {
 	secret = "calob_" + rand.Text()
-	now := s.Now()
+	now := s.now()
 	expires = sqldb.FromMicros(sqldb.Micros(now.Add(batchTokenLife)))
 	if !parent.Expires.IsZero() && parent.Expires.Before(expires) {
 		expires = parent.Expires
@@ -71,7 +71,7 @@ func whyNoBatchToken(tx *Change, parent string) error {
 func (s *Service) AuthenticateBatch(ctx context.Context, secret string) (Token, error) {
 	return s.authenticate(ctx, secret,
 		` WHERE t.key = (SELECT parent FROM batch_tokens WHERE sha256 = ?1 AND expires > ?2)`,
-		sqldb.Micros(s.Now()))
+		sqldb.Micros(s.now()))
 }
 
 // deleteOrphanedBatchTokens deletes batch tokens whose parent was deleted: their creation may have raced

@@ -46,7 +46,7 @@ type accountChange struct {
 // change runs fn in a transaction. If PostgreSQL ends it because of a deadlock, change runs it again.
 func (s *Service) change(ctx context.Context, fn func(*Change) error) error {
 	var c *Change
-	err := s.DB.RetryTx(ctx, func(tx *sqldb.Tx) error {
+	err := s.db.RetryTx(ctx, func(tx *sqldb.Tx) error {
 		c = &Change{Tx: tx, service: s, owed: map[string]*accountChange{}}
 		if err := fn(c); err != nil {
 			return err
@@ -69,7 +69,7 @@ func (s *Service) change(ctx context.Context, fn func(*Change) error) error {
 // disk it evicts renditions, then deletes the ballast, and tries once more.
 func (s *Service) changeInReserve(ctx context.Context, fn func(*Change) error) error {
 	err := s.change(ctx, fn)
-	if !sqldb.IsFull(err) || s.Dir == "" {
+	if !sqldb.IsFull(err) || s.config.Dir == "" {
 		return err
 	}
 	gave, giving := s.giveWay()

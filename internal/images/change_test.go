@@ -18,7 +18,7 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-func used(t *testing.T, core *images.Service) images.Usage {
+func used(t *testing.T, core *imagestest.Core) images.Usage {
 	t.Helper()
 	a, err := core.Account(t.Context(), account)
 	if err != nil {
@@ -31,7 +31,7 @@ func used(t *testing.T, core *images.Service) images.Usage {
 // runs after it.
 func TestAChangePays(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		if err := core.SetLimit(t.Context(), account, "images", 10); err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func TestAChangePays(t *testing.T) {
 // TestAChangeThatFails leaves nothing, however it fails, and nothing follows it.
 func TestAChangeThatFails(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		if err := core.SetLimit(t.Context(), account, "images", 3); err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestAChangeThatFails(t *testing.T) {
 // and lose nothing.
 func TestChangesOfManyAccounts(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		other := strings.Repeat("a", 32)
 		if _, err := core.CreateAccount(t.Context(), other, ""); err != nil {
 			t.Fatal(err)
@@ -200,7 +200,7 @@ func TestOneFileHasTransactions(t *testing.T) {
 // that is ended is retried, and what follows a commit runs once for each.
 func TestAChangeIsRetried(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		other := strings.Repeat("b", 32)
 		if _, err := core.CreateAccount(t.Context(), other, ""); err != nil {
 			t.Fatal(err)

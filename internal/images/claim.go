@@ -37,7 +37,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 		tx.Charge(img.Account, c)
 		return nil
 	})
-	u.s.Timer.Since(render.Uploads, StageCommit, began)
+	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
 	if err != nil {
 		return img, fmt.Errorf("claiming a ticket: %w", err)
 	}
@@ -51,7 +51,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 // claimed returns the image that the draft becomes.
 func (u *Upload) claimed(o *Original, filename string) Image {
 	img := u.draft
-	img.Draft, img.Ticket, img.Uploaded = false, nil, sqldb.FromMicros(sqldb.Micros(u.s.Now()))
+	img.Draft, img.Ticket, img.Uploaded = false, nil, sqldb.FromMicros(sqldb.Micros(u.s.now()))
 	img.Filename, img.Original = &filename, o
 	return img
 }

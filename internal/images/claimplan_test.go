@@ -12,7 +12,7 @@ import (
 // due: by an index to the first of them, and by the primary key to each.
 func TestAClaimLooksAtFew(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		w := webhook(t, core)
 		_, err := core.DB.Exec(t.Context(), `WITH RECURSIVE n(i) AS
 			(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)

@@ -96,7 +96,7 @@ func (s *Service) deleteRowsOnly(
 	if gone, err = deleteRows(tx, where, args...); err != nil {
 		return nil, err
 	}
-	now := sqldb.Micros(s.Now())
+	now := sqldb.Micros(s.now())
 	for _, d := range gone {
 		var blob, order any
 		prefix := ""
@@ -136,14 +136,14 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 		blobs = append(blobs, tombstone{key: d.key, blob: d.blob})
 		n, err := cache.RemovePrefix(renditionPrefix(d.blob))
 		if err != nil {
-			s.Log.Warn("renditions of a deleted image are left to a background job", "err", err)
+			s.log.Warn("renditions of a deleted image are left to a background job", "err", err)
 		}
 		r.renditions += n
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), blobsTime)
 	defer cancel()
 	if err := s.deleteBlobs(ctx, blobs); err != nil {
-		s.Log.Warn("originals of deleted images are left to a background job", "err", err)
+		s.log.Warn("originals of deleted images are left to a background job", "err", err)
 	}
 	return r
 }
@@ -159,7 +159,7 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 	group.SetLimit(blobsAtOnce)
 	for i, t := range all {
 		group.Go(func() error {
-			failed[i] = s.Blobs.Delete(ctx, t.blob)
+			failed[i] = s.blobs.Delete(ctx, t.blob)
 			return nil
 		})
 	}
@@ -167,7 +167,7 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 	if len(all) == 0 {
 		return nil
 	}
-	tried := sqldb.Micros(s.Now())
+	tried := sqldb.Micros(s.now())
 	noting := s.changeInReserve(context.WithoutCancel(ctx), func(tx *Change) error {
 		for i, t := range all {
 			_, err := tx.Exec(`UPDATE tombstones SET tried = ?2,
@@ -187,9 +187,9 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 func (s *Service) retryBlobDeletions(ctx context.Context) error {
 	const some = 500
 	for {
-		rows, err := s.DB.Query(ctx, `SELECT key, blob FROM tombstones
+		rows, err := s.db.Query(ctx, `SELECT key, blob FROM tombstones
 			WHERE blob IS NOT NULL AND tried <= ?1 ORDER BY tried LIMIT ?2`,
-			sqldb.Micros(s.Now().Add(-leftOverWait)), some)
+			sqldb.Micros(s.now().Add(-leftOverWait)), some)
 		if err != nil {
 			return fmt.Errorf("looking for originals left over: %w", err)
 		}
@@ -210,10 +210,10 @@ func (s *Service) retryBlobDeletions(ctx context.Context) error {
 
 // forgetDeletions deletes tombstones and erasures that are two days old and done.
 func (s *Service) forgetDeletions(ctx context.Context) error {
-	before := sqldb.Micros(s.Now().Add(-deletionsKept))
+	before := sqldb.Micros(s.now().Add(-deletionsKept))
 	// An erasure that its client left half-way has ended: what it deleted is scrubbed with the rest.
 	_, err := s.execInReserve(ctx, `UPDATE erasures SET ended = ?2 WHERE ended IS NULL AND mark < ?1`,
-		before, sqldb.Micros(s.Now()))
+		before, sqldb.Micros(s.now()))
 	if err == nil {
 		err = s.forgetRows(ctx, tombstoneBytes, `tombstones WHERE key IN (SELECT key FROM tombstones
 			WHERE deleted < ?1 AND blob IS NULL ORDER BY deleted LIMIT ?2)`, before)

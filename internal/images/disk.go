@@ -39,16 +39,16 @@ func defaultDiskReserve(dir string) (int64, error) {
 // makeRoom sees to it that bytes can be written and leave the reserve untouched, which the database
 // lives on. Renditions can be made again, so they go first. NoSpace when that is not enough.
 func (s *Service) makeRoom(bytes int64) error {
-	free, _, err := s.space(s.Dir)
+	free, _, err := s.space(s.config.Dir)
 	if err != nil {
 		return err
 	}
-	lacking := s.DiskReserve + bytes - free
+	lacking := s.config.DiskReserve + bytes - free
 	if lacking > 0 {
 		lacking -= s.renditions.Shrink(lacking)
 	}
 	if lacking > 0 {
-		s.disk.log(s.Log, "free", free, "reserve", s.DiskReserve, "dir", s.Dir)
+		s.disk.log(s.log, "free", free, "reserve", s.config.DiskReserve, "dir", s.config.Dir)
 		return errs.OutOfSpace(nil)
 	}
 	return nil
@@ -100,20 +100,20 @@ func (s *Service) WantRoom() error {
 	d.err = err
 	d.mu.Unlock()
 	if before != nil && err == nil {
-		s.Log.Info("there is free disk space again")
+		s.log.Info("there is free disk space again")
 	}
 	return err
 }
 
 // giveWay makes some room on a disk whose reserve is touched. It reports whether there is some.
 func (s *Service) giveWay() (bool, error) {
-	free, _, err := s.space(s.Dir)
-	if err != nil || s.DiskReserve > 0 && free >= s.DiskReserve {
+	free, _, err := s.space(s.config.Dir)
+	if err != nil || s.config.DiskReserve > 0 && free >= s.config.DiskReserve {
 		return false, err // then it is the disk of the database, which is another
 	}
 	if s.renditionsHere().Shrink(maxBallast) > 0 {
 		return true, nil
 	}
-	dropped, err := dropBallast(s.Dir)
+	dropped, err := dropBallast(s.config.Dir)
 	return dropped || free >= minRoom, err
 }

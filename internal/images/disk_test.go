@@ -24,7 +24,8 @@ func TestTheReserveHoldsForAllUploadsTogether(t *testing.T) {
 	const body, bodies = 128 << 10, 12
 	core := imagestest.New(t)
 	const free = 1 << 30
-	core.DiskReserve = free - 3*body - body/2
+	var reserve int64 = free - 3*body - body/2
+	core.SetDiskReserve(reserve)
 	left := func() int64 { return free - sizes(t, filepath.Join(core.Dir, "spool")) }
 	core.SetDisk(left)
 	var stored atomic.Int64
@@ -45,9 +46,9 @@ func TestTheReserveHoldsForAllUploadsTogether(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if stored.Load() < 1 || stored.Load() > 3 || left() < core.DiskReserve {
+	if stored.Load() < 1 || stored.Load() > 3 || left() < reserve {
 		t.Errorf("%d bodies were written, %d bytes are left; the reserve is %d", stored.Load(),
-			left(), core.DiskReserve)
+			left(), reserve)
 	}
 	_, ticket := draft(t, core, images.NewDraft{})
 	_, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: 4 * body})
@@ -119,7 +120,7 @@ func TestInstallationsThatStartAtOnceShareNoStore(t *testing.T) {
 		var wait sync.WaitGroup
 		var started atomic.Int64
 		for range 4 {
-			core := images.New(images.Config{
+			core := imagestest.NewCore(images.Config{
 				DB:    sqldbtest.Open(t, filepath.Join(t.TempDir(), "calotype.db")),
 				Blobs: store, Dir: t.TempDir(),
 			})
@@ -150,7 +151,7 @@ func TestInstallationsThatStartAtOnceShareNoStore(t *testing.T) {
 func TestATokenIsKeptBeforeItCounts(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
-		core := images.New(images.Config{DB: sqldbtest.Open(t, dsn)})
+		core := imagestest.NewCore(images.Config{DB: sqldbtest.Open(t, dsn)})
 		t.Cleanup(core.Close)
 		if err := images.Migrate(t.Context(), core.DB); err != nil {
 			t.Fatal(err)

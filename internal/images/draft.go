@@ -65,7 +65,7 @@ func (s *Service) CreateDraft(
 
 // newDraft checks the rules.
 func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
-	now := sqldb.FromMicros(sqldb.Micros(s.Now()))
+	now := sqldb.FromMicros(sqldb.Micros(s.now()))
 	img := Image{
 		Key: text.NewKey(), Account: account, Creator: d.Creator, Draft: true,
 		RequireSignedURLs: d.RequireSignedURLs, Created: now, Uploaded: now,
@@ -157,7 +157,7 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 	var secret any
 	var reserved int64
 	if ticket != "" {
-		secret, reserved = text.Hash(ticket), s.MaxUploadBytes
+		secret, reserved = text.Hash(ticket), s.config.MaxUploadBytes
 	}
 	return []any{
 		img.Key, img.Account, img.ID, text.Hash(img.ID), sqldb.BoolInt(img.Custom), img.Creator,

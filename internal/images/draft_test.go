@@ -16,7 +16,7 @@ func TestRulesOfDrafts(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	clock := newClock()
-	core.Now = clock.now
+	core.SetNow(clock.now)
 	at := func(d time.Duration) *time.Time { return ptr(clock.now().Add(d)) }
 	meta := func(s string) images.NewDraft { return images.NewDraft{Meta: json.RawMessage(s)} }
 	id := func(s string) images.NewDraft { return images.NewDraft{ID: &s} }
@@ -77,7 +77,7 @@ func TestRulesOfDrafts(t *testing.T) {
 
 func TestACustomIDIsTakenOnce(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const askers = 16
 		made := make(chan string, askers)
 		var wait sync.WaitGroup
@@ -100,9 +100,9 @@ func TestACustomIDIsTakenOnce(t *testing.T) {
 
 func TestADeadDraftGivesItsIDBack(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		_, old := draft(t, core, images.NewDraft{ID: ptr("mine")})
 		clock.forward(30 * time.Minute)
 		if _, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("mine")}); err == nil {

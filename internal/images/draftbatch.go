@@ -95,7 +95,7 @@ func (s *Service) insertPaid(tx *Change, d *pendingDraft) error {
 
 // chargeOfDrafts returns the usage of n new drafts.
 func (s *Service) chargeOfDrafts(n int) Charge {
-	return Charge{Drafts: int64(n), Bytes: int64(n) * s.MaxUploadBytes, UploadURLs: int64(n), KeptTimes: 1}
+	return Charge{Drafts: int64(n), Bytes: int64(n) * s.config.MaxUploadBytes, UploadURLs: int64(n), KeptTimes: 1}
 }
 
 // insertBatch inserts drafts of one account, except those whose id is taken, and charges the account

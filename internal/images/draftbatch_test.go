@@ -19,7 +19,7 @@ import (
 )
 
 // held locks the account for all writers, on either engine, until release is called.
-func held(t *testing.T, core *images.Service) (release func()) {
+func held(t *testing.T, core *imagestest.Core) (release func()) {
 	t.Helper()
 	locked, free, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -48,7 +48,7 @@ type pendingCall struct {
 	ended  chan struct{}
 }
 
-func startDraft(ctx context.Context, core *images.Service, d images.NewDraft) *pendingCall {
+func startDraft(ctx context.Context, core *imagestest.Core, d images.NewDraft) *pendingCall {
 	m := &pendingCall{ended: make(chan struct{})}
 	go func() {
 		m.img, m.ticket, m.err = core.CreateDraft(ctx, account, d)
@@ -59,7 +59,7 @@ func startDraft(ctx context.Context, core *images.Service, d images.NewDraft) *p
 
 // queue starts calls that wait for the call that it returns first. The account must be locked.
 func queue(
-	ctx context.Context, t *testing.T, core *images.Service, all ...images.NewDraft,
+	ctx context.Context, t *testing.T, core *imagestest.Core, all ...images.NewDraft,
 ) []*pendingCall {
 	t.Helper()
 	_, _, groups := core.Drafts(account)
@@ -76,14 +76,14 @@ func queue(
 	return drafts
 }
 
-func isPostgres(t *testing.T, core *images.Service) bool {
+func isPostgres(t *testing.T, core *imagestest.Core) bool {
 	var version string
 	return core.DB.QueryRow(t.Context(), `SELECT sqlite_version()`).Scan(&version) != nil
 }
 
 // wantMade checks that all ended as they say: with their rows, or without, and that the account was
 // charged for just those that are there.
-func wantMade(t *testing.T, core *images.Service, drafts []*pendingCall, want int) {
+func wantMade(t *testing.T, core *imagestest.Core, drafts []*pendingCall, want int) {
 	t.Helper()
 	made, ids := 0, map[string]bool{}
 	for _, m := range drafts {
@@ -123,8 +123,8 @@ func wantMade(t *testing.T, core *images.Service, drafts []*pendingCall, want in
 
 func TestDraftsGoTogether(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		core.Now = newClock().now
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		core.SetNow(newClock().now)
 		release := held(t, core)
 		drafts := queue(t.Context(), t, core, make([]images.NewDraft, 100)...)
 		release()
@@ -139,8 +139,8 @@ func TestDraftsGoTogether(t *testing.T) {
 // TestAGroupOverALimit: the sum is over the limit, so each of the group is settled by itself.
 func TestAGroupOverALimit(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		core.Now = newClock().now
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		core.SetNow(newClock().now)
 		limit(t, core, "drafts", 5)
 		release := held(t, core)
 		drafts := queue(t.Context(), t, core, make([]images.NewDraft, 40)...)
@@ -167,9 +167,9 @@ func TestAGroupOverALimit(t *testing.T) {
 // TestConflictsInAGroup: a caller with a used id gets the conflict, and no other caller does.
 func TestConflictsInAGroup(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		dead, _ := draft(t, core, images.NewDraft{ID: ptr("dead")})
 		clock.forward(31 * time.Minute)
 		draft(t, core, images.NewDraft{ID: ptr("alive")})
@@ -211,8 +211,8 @@ func TestConflictsInAGroup(t *testing.T) {
 // TestWhoLeavesAGroup: the draft of a caller that leaves while it waits is not made, and no other is affected.
 func TestWhoLeavesAGroup(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		core.Now = newClock().now
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		core.SetNow(newClock().now)
 		release := held(t, core)
 		ctx, cancel := context.WithCancel(t.Context())
 		leaving := queue(ctx, t, core, make([]images.NewDraft, 10)...)
@@ -236,8 +236,8 @@ func TestWhoLeavesAGroup(t *testing.T) {
 // has one, and each is counted once, at any time of the cancellation.
 func TestLeavingAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		core.Now = newClock().now
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		core.SetNow(newClock().now)
 		const askers, rounds = 24, 20
 		drafts := make([]*pendingCall, askers*rounds)
 		var made atomic.Int64
@@ -278,8 +278,8 @@ func TestLeavingAtAnyMoment(t *testing.T) {
 // TestCloseWhileDraftsWait: those who wait have callers, who are answered all the same.
 func TestCloseWhileDraftsWait(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		core.Now = newClock().now
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		core.SetNow(newClock().now)
 		release := held(t, core)
 		drafts := queue(t.Context(), t, core, make([]images.NewDraft, 80)...)
 		core.Close()
@@ -290,8 +290,8 @@ func TestCloseWhileDraftsWait(t *testing.T) {
 
 func TestWaitingDraftsAreBounded(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		core.Now = newClock().now
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		core.SetNow(newClock().now)
 		release := held(t, core)
 		drafts := queue(t.Context(), t, core, make([]images.NewDraft, images.DraftsWaitingOfOne)...)
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})

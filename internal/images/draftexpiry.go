@@ -19,7 +19,7 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 			rows, err := tx.Query(`UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
 				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
 				ORDER BY expires LIMIT ?2) RETURNING `+imageColumns+`, reserved`,
-				sqldb.Micros(s.Now().Add(-releaseAfter)), some)
+				sqldb.Micros(s.now().Add(-releaseAfter)), some)
 			if err != nil {
 				return err
 			}
@@ -55,7 +55,7 @@ func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 		err := s.change(ctx, func(tx *Change) (err error) {
 			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
 				WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
-				sqldb.Micros(s.Now().Add(-draftAfterlife)), some)
+				sqldb.Micros(s.now().Add(-draftAfterlife)), some)
 			return err
 		})
 		if err != nil {

@@ -17,7 +17,7 @@ func metaEdit(text string) images.Edit {
 	return images.Edit{Meta: ptr(json.RawMessage(text))}
 }
 
-func edit(t *testing.T, core *images.Service, id string, e images.Edit) images.Image {
+func edit(t *testing.T, core *imagestest.Core, id string, e images.Edit) images.Image {
 	t.Helper()
 	img, err := core.EditImage(t.Context(), account, id, e)
 	if err != nil {
@@ -28,7 +28,7 @@ func edit(t *testing.T, core *images.Service, id string, e images.Edit) images.I
 
 func TestEdit(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		img := upload(t, core, images.NewDraft{
 			Meta: json.RawMessage(`{"a":1,"b":2}`), Creator: ptr("me"),
 		}, imagestest.JPEG(t, 1))
@@ -76,7 +76,7 @@ func TestEdit(t *testing.T) {
 // TestEditPrivacy: an image that becomes private, or public, has another id from then on.
 func TestEditPrivacy(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		hash := resolve(t, core, img.ID).Account.Hash
 		before := img
@@ -135,7 +135,7 @@ func TestEditPrivacy(t *testing.T) {
 // edits of different fields all take effect; and there is one image under one id.
 func TestEditsRace(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for round := range 10 {
 			img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, round))
 			var mu sync.Mutex
@@ -185,7 +185,7 @@ func TestEditsRace(t *testing.T) {
 // image is private; only one that was an image already has another id.
 func TestAnEditDuringAnUpload(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for i := range 10 {
 			made, ticket := draft(t, core, images.NewDraft{})
 			var wait sync.WaitGroup

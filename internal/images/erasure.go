@@ -105,7 +105,7 @@ func (s *Service) CountErasure(
 	ctx context.Context, account string, q ErasureQuery,
 ) (images, drafts, bytes int64, err error) {
 	condition, value := q.where()
-	err = s.DB.QueryRow(ctx, `SELECT coalesce(sum(1 - draft), 0), coalesce(sum(draft), 0),
+	err = s.db.QueryRow(ctx, `SELECT coalesce(sum(1 - draft), 0), coalesce(sum(draft), 0),
 		coalesce(sum(CASE WHEN draft = 0 THEN size ELSE 0 END), 0) FROM images WHERE `+condition,
 		account, value).Scan(&images, &drafts, &bytes)
 	if err != nil {
@@ -181,7 +181,7 @@ func (s *Service) insertErasure(tx *Change, account string, q ErasureQuery) erro
 		fresh("images", "0")+fresh("drafts", "0")+fresh("bytes", "0")+
 		fresh("renditions", "0")+fresh("uploads", "0")+
 		`mark = excluded.mark, ended = NULL`,
-		account, q.subject(), text.NewKey(), sqldb.Micros(s.Now()))
+		account, q.subject(), text.NewKey(), sqldb.Micros(s.now()))
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (s *Service) countErased(
 ) error {
 	if len(gone)+events == 0 {
 		_, err := tx.Exec(`UPDATE erasures SET ended = ?3 WHERE account = ?1 AND subject = ?2`,
-			account, q.subject(), sqldb.Micros(s.Now()))
+			account, q.subject(), sqldb.Micros(s.now()))
 		return err
 	}
 	var images, drafts, bytes int64
@@ -260,12 +260,12 @@ func (s *Service) receipt(
 ) (r Receipt, err error) {
 	var began, mark int64
 	var ended sql.NullInt64
-	err = s.DB.QueryRow(ctx, `SELECT key, began, mark, ended, scrubbed, images, drafts, bytes,
+	err = s.db.QueryRow(ctx, `SELECT key, began, mark, ended, scrubbed, images, drafts, bytes,
 		renditions, uploads FROM erasures WHERE account = ?1 AND subject = ?2`,
 		account, q.subject()).Scan(&r.Key, &began, &mark, &ended, &r.Scrubbed,
 		&r.Images, &r.Drafts, &r.Bytes, &r.Renditions, &r.Uploads)
 	if err == nil {
-		err = s.DB.QueryRow(ctx, `SELECT count(*) FROM tombstones
+		err = s.db.QueryRow(ctx, `SELECT count(*) FROM tombstones
 			WHERE erasure = ?1 AND blob IS NOT NULL`, r.Key).Scan(&r.OriginalsDue)
 	}
 	if err != nil {
@@ -285,7 +285,7 @@ func (s *Service) FinishErasure(
 	ctx context.Context, account string, q ErasureQuery,
 ) (Receipt, error) {
 	if err := s.deleteOriginalsOf(ctx, account, q); err != nil {
-		s.Log.Warn("originals are left to a background job", "err", err)
+		s.log.Warn("originals are left to a background job", "err", err)
 	}
 	if _, err := s.ScrubNow(ctx); err != nil {
 		return Receipt{}, err
@@ -296,7 +296,7 @@ func (s *Service) FinishErasure(
 // deleteOriginalsOf retries the originals of an erasure: an earlier call may have been killed between a
 // row and its bytes.
 func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q ErasureQuery) error {
-	rows, err := s.DB.Query(ctx, `SELECT key, blob FROM tombstones WHERE blob IS NOT NULL
+	rows, err := s.db.Query(ctx, `SELECT key, blob FROM tombstones WHERE blob IS NOT NULL
 		AND erasure = (SELECT key FROM erasures WHERE account = ?1 AND subject = ?2)`,
 		account, q.subject())
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-func erase(t *testing.T, core *images.Service, q images.ErasureQuery) images.Receipt {
+func erase(t *testing.T, core *imagestest.Core, q images.ErasureQuery) images.Receipt {
 	t.Helper()
 	r, err := core.Erase(t.Context(), account, q)
 	if err != nil {
@@ -28,7 +28,7 @@ func erase(t *testing.T, core *images.Service, q images.ErasureQuery) images.Rec
 }
 
 // rendered makes a rendition of an image.
-func rendered(t *testing.T, core *images.Service, id string) {
+func rendered(t *testing.T, core *imagestest.Core, id string) {
 	t.Helper()
 	r, err := core.Rendition(t.Context(), resolve(t, core, id), "jpeg")
 	if err != nil {
@@ -41,7 +41,7 @@ func rendered(t *testing.T, core *images.Service, id string) {
 
 func TestErase(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		var size int64
 		for i := range 3 {
 			img := upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, i))
@@ -97,7 +97,7 @@ func TestErase(t *testing.T) {
 // TestErasureInSteps has more rows than a call takes, and a caller who gives up half-way.
 func TestErasureInSteps(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const drafts = images.EraseAtOnce + 500
 		err := core.DB.Tx(t.Context(), func(tx *sqldb.Tx) error {
 			for i := range drafts {
@@ -190,7 +190,7 @@ func TestAStoreThatRefusesToDelete(t *testing.T) {
 	})
 }
 
-func count(t *testing.T, core *images.Service, table string) (n int) {
+func count(t *testing.T, core *imagestest.Core, table string) (n int) {
 	t.Helper()
 	if err := core.DB.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func count(t *testing.T, core *images.Service, table string) (n int) {
 // TestUploadsRaceAnErasure: of what began before an erasure, nothing is left, by either way in.
 func TestUploadsRaceAnErasure(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const rounds, each = 8, 6
 		for round := range rounds {
 			var begun, ended sync.WaitGroup

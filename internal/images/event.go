@@ -197,7 +197,7 @@ func (s *Service) record(tx *Change, account string, events ...Event) error {
 				return err
 			}
 		}
-		e.ID, e.Account, e.At, e.Variants = newEventID(), account, s.Now(), variants
+		e.ID, e.Account, e.At, e.Variants = newEventID(), account, s.now(), variants
 		if e.Image.Draft || e.Type == ImageDeleted {
 			e.Variants = nil
 		}

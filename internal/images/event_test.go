@@ -15,7 +15,7 @@ import (
 )
 
 // webhook adds a webhook and a policy that subscribes it, and returns the webhook.
-func webhook(t *testing.T, core *images.Service, events ...images.EventType) images.Webhook {
+func webhook(t *testing.T, core *imagestest.Core, events ...images.EventType) images.Webhook {
 	t.Helper()
 	w, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
 		Name: ptr("hook"), URL: ptr("https://example.com/hook"), Events: events}, nil)
@@ -26,7 +26,7 @@ func webhook(t *testing.T, core *images.Service, events ...images.EventType) ima
 	return w
 }
 
-func policy(t *testing.T, core *images.Service, name string, webhooks ...string) images.NotificationPolicy {
+func policy(t *testing.T, core *imagestest.Core, name string, webhooks ...string) images.NotificationPolicy {
 	t.Helper()
 	p, err := core.CreateNotificationPolicy(t.Context(), account, images.PolicyChange{
 		Name: &name, Enabled: ptr(true), Webhooks: &webhooks})
@@ -37,7 +37,7 @@ func policy(t *testing.T, core *images.Service, name string, webhooks ...string)
 }
 
 // claim claims all that is due for a webhook, in the order of the events.
-func claim(t *testing.T, core *images.Service, w images.Webhook) (all []images.Delivery) {
+func claim(t *testing.T, core *imagestest.Core, w images.Webhook) (all []images.Delivery) {
 	t.Helper()
 	for {
 		some, err := core.ClaimDeliveries(t.Context(), w.ID, images.ClaimAtOnce)
@@ -67,17 +67,17 @@ func types(all []images.Delivery) string {
 }
 
 // runningClock gives each event a different time.
-func runningClock(core *images.Service) *clock {
+func runningClock(core *imagestest.Core) *clock {
 	c := newClock()
-	core.Now = func() time.Time {
+	core.SetNow(func() time.Time {
 		c.forward(time.Microsecond)
-		return c.at
-	}
+		return c.now()
+	})
 	return c
 }
 
 // refused posts a body that is no picture, another one each time: a repeat would not count.
-func refused(t *testing.T, core *images.Service, ticket string) {
+func refused(t *testing.T, core *imagestest.Core, ticket string) {
 	t.Helper()
 	u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
 	if err != nil {
@@ -93,7 +93,7 @@ func refused(t *testing.T, core *images.Service, ticket string) {
 
 func TestEventsOfAnUpload(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		runningClock(core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1)) // before a webhook is subscribed
 		w := webhook(t, core)
@@ -159,7 +159,7 @@ func TestEventsOfAnUpload(t *testing.T) {
 // TestNoEventWithoutItsUpload: a rolled back upload has no event.
 func TestNoEventWithoutItsUpload(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		w := webhook(t, core)
 		_, ticket := draft(t, core, images.NewDraft{})
 		// The draft has reserved less than the image takes, and the limit is reached.
@@ -184,7 +184,7 @@ func TestNoEventWithoutItsUpload(t *testing.T) {
 
 func TestLastRefusalIsFinal(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := runningClock(core)
 		w := webhook(t, core, images.EventTypes...)
 		_, ticket := draft(t, core, images.NewDraft{})
@@ -210,7 +210,7 @@ func TestLastRefusalIsFinal(t *testing.T) {
 
 func TestExpiryIsTold(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := runningClock(core)
 		everything, uploads := webhook(t, core, images.EventTypes...), webhook(t, core)
 		_, hopeful := draft(t, core, images.NewDraft{})
@@ -253,7 +253,7 @@ func TestExpiryIsTold(t *testing.T) {
 
 func TestOptionalEvents(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		runningClock(core)
 		w := webhook(t, core, images.ImageUpdated, images.ImageDeleted)
 		img := upload(t, core, images.NewDraft{Creator: ptr("c")}, imagestest.JPEG(t, 1))
@@ -290,7 +290,7 @@ func TestOptionalEvents(t *testing.T) {
 // the id only, until it is delivered.
 func TestErasureErasesEvents(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		runningClock(core)
 		w, quiet := webhook(t, core, images.EventTypes...), webhook(t, core)
 		gone := upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, 1))
@@ -352,7 +352,7 @@ func attemptAll(all []images.Delivery, status int) (attempts []images.Attempt) {
 }
 
 // settle settles attempts, all of which must count.
-func settle(t *testing.T, core *images.Service, attempts ...images.Attempt) {
+func settle(t *testing.T, core *imagestest.Core, attempts ...images.Attempt) {
 	t.Helper()
 	n, err := core.CompleteDeliveries(context.WithoutCancel(t.Context()), attempts)
 	if err != nil || n != len(attempts) {

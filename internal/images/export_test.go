@@ -23,6 +23,15 @@ func (s *Service) ReleaseExpiredDrafts(ctx context.Context) error { return s.rel
 // AccountTables are the tables that a deletion of an account goes through, besides its images.
 var AccountTables = accountTables
 
+// SetMaxUploadBytes sets the largest size of an original.
+func (s *Service) SetMaxUploadBytes(bytes int64) { s.config.MaxUploadBytes = bytes }
+
+// SetDiskReserve sets the bytes of the disk that stay free.
+func (s *Service) SetDiskReserve(bytes int64) { s.config.DiskReserve = bytes }
+
+// SetRebuildAt sets the time of day of a rebuild.
+func (s *Service) SetRebuildAt(at time.Duration) { s.config.RebuildAt = at }
+
 // SetMaxLooked lets tests bound how many rows a page of a list looks at.
 func (s *Service) SetMaxLooked(rows int) { s.maxLooked = rows }
 
@@ -35,8 +44,8 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 	if err != nil {
 		return Image{}, err
 	}
-	u := &Upload{s: s, began: s.Now(), draft: draft}
-	img := u.claimed(&Original{Blob: blobKey(s.Now())}, "picture.jpg")
+	u := &Upload{s: s, began: s.now(), draft: draft}
+	img := u.claimed(&Original{Blob: blobKey(s.now())}, "picture.jpg")
 	return img, s.change(ctx, func(tx *Change) error {
 		if err := s.insertDraft(tx, draft, ""); err != nil {
 			return err
@@ -55,8 +64,8 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 
 // FinishDraft makes a draft an image, likewise.
 func (s *Service) FinishDraft(ctx context.Context, draft Image) (Image, error) {
-	u := &Upload{s: s, began: s.Now(), draft: draft}
-	return u.claim(ctx, &Original{Blob: blobKey(s.Now())}, "picture.jpg")
+	u := &Upload{s: s, began: s.now(), draft: draft}
+	return u.claim(ctx, &Original{Blob: blobKey(s.now())}, "picture.jpg")
 }
 
 // SetMeta replaces the metadata of an image.

@@ -39,7 +39,7 @@ func (s *Service) FetchImage(
 
 // fetch writes the content at a URL to the upload and returns the file name in the URL.
 func (u *Upload) fetch(ctx context.Context, address string) (filename string, err error) {
-	answer, err := u.s.Outbound.Get(ctx, address, u.s.MaxUploadBytes)
+	answer, err := u.s.config.Outbound.Get(ctx, address, u.s.config.MaxUploadBytes)
 	if err != nil {
 		return "", u.fetchError(ctx, err)
 	}

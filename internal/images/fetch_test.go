@@ -17,7 +17,7 @@ import (
 )
 
 // fetcher is a core that may fetch from this machine.
-func fetcher(t *testing.T, dsn string) *images.Service {
+func fetcher(t *testing.T, dsn string) *imagestest.Core {
 	t.Helper()
 	local, err := outbound.ParseNetworks("127.0.0.0/8")
 	if err != nil {

@@ -35,17 +35,17 @@ type follower struct {
 // beginToFollow reads the time up to which this node has applied deletions. If later tombstones may be deleted
 // already, it empties the rendition cache, which may hold renditions of deleted images.
 func (s *Service) beginToFollow() error {
-	path := filepath.Join(s.Dir, followedFile)
+	path := filepath.Join(s.config.Dir, followedFile)
 	text, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading up to when deletions were followed: %w", err)
 	}
 	us, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	now := s.Now()
+	now := s.now()
 	s.follower = follower{upTo: sqldb.FromMicros(us), written: sqldb.FromMicros(us), done: map[string]int64{}}
 	if now.Sub(s.follower.upTo) > deletionsKept-followWindow-time.Hour {
 		if dropped := s.renditions.Shrink(math.MaxInt64); dropped > 0 {
-			s.Log.Info("emptied the rendition cache: the deletions since its last use are not known",
+			s.log.Info("emptied the rendition cache: the deletions since its last use are not known",
 				"bytes", dropped)
 		}
 		s.follower.upTo = now
@@ -56,14 +56,14 @@ func (s *Service) beginToFollow() error {
 // writeFollowed writes the file. After a power loss, or on a full disk, it may be too old or empty; then some
 // deletions are applied again.
 func (s *Service) writeFollowed() error {
-	path := filepath.Join(s.Dir, followedFile)
+	path := filepath.Join(s.config.Dir, followedFile)
 	text := strconv.FormatInt(sqldb.Micros(s.follower.upTo), 10) + "\n"
 	err := os.WriteFile(path+".new", []byte(text), 0o600)
 	if err == nil {
 		err = os.Rename(path+".new", path)
 	}
 	if errs.IsNoSpace(err) {
-		s.Log.Warn("the time of the last applied deletion could not be written", "err", err)
+		s.log.Warn("the time of the last applied deletion could not be written", "err", err)
 		return nil
 	}
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Service) writeFollowed() error {
 // followDeletions deletes the renditions of images that any node has deleted, and ends uploads on this node for
 // deleted drafts.
 func (s *Service) followDeletions(ctx context.Context) error {
-	began, f := s.Now(), &s.follower
+	began, f := s.now(), &s.follower
 	from := sqldb.Micros(f.upTo.Add(-followWindow))
 	for key, deleted := range f.done {
 		if deleted < from {
@@ -132,7 +132,7 @@ type deletion struct {
 func (s *Service) deletionsAfter(
 	ctx context.Context, deleted int64, key string,
 ) ([]deletion, error) {
-	rows, err := s.DB.Query(ctx, `SELECT key, renditions, deleted FROM tombstones
+	rows, err := s.db.Query(ctx, `SELECT key, renditions, deleted FROM tombstones
 		WHERE (deleted, key) > (?1, ?2) ORDER BY deleted, key LIMIT ?3`,
 		deleted, key, originalsPage)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // decoders returns a core whose workers count the uploads that they decode.
-func decoders(t *testing.T, dsn string) (core *images.Service, decoded *atomic.Int64) {
+func decoders(t *testing.T, dsn string) (core *imagestest.Core, decoded *atomic.Int64) {
 	t.Helper()
 	decoded = &atomic.Int64{}
 	pool, err := render.NewPool(render.PoolConfig{
@@ -157,7 +157,7 @@ func TestARepeatIsNotKept(t *testing.T) {
 }
 
 // waitingAt returns how many requests wait at a pool of a core.
-func waitingAt(core *images.Service, pool string) int {
+func waitingAt(core *imagestest.Core, pool string) int {
 	for _, p := range core.Pools() {
 		if s := p.Stats(); s.Name == pool {
 			return s.Waiting
@@ -170,18 +170,18 @@ func waitingAt(core *images.Service, pool string) int {
 // refused before a byte of its body is read.
 func TestTheGateLooksAgain(t *testing.T) {
 	t.Parallel()
-	for want, end := range map[errs.Kind]func(core *images.Service, made images.Image, u *images.Upload) error{
-		errs.TicketUsed: func(core *images.Service, _ images.Image, u *images.Upload) error {
+	for want, end := range map[errs.Kind]func(core *imagestest.Core, made images.Image, u *images.Upload) error{
+		errs.TicketUsed: func(core *imagestest.Core, _ images.Image, u *images.Upload) error {
 			_, err := u.Write(imagestest.JPEG(t, 1))
 			if err == nil {
 				_, err = u.Finish(t.Context(), "")
 			}
 			return err
 		},
-		errs.TicketUnknown: func(core *images.Service, made images.Image, u *images.Upload) error {
+		errs.TicketUnknown: func(core *imagestest.Core, made images.Image, u *images.Upload) error {
 			return core.DeleteImage(t.Context(), account, made.ID)
 		},
-		errs.TicketInvalid: func(core *images.Service, made images.Image, u *images.Upload) error {
+		errs.TicketInvalid: func(core *imagestest.Core, made images.Image, u *images.Upload) error {
 			for range 10 {
 				if _, err := u.Write([]byte("x")); err != nil { // an equal body does not count
 					return err

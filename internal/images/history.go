@@ -46,7 +46,7 @@ func (s *Service) History(
 		return nil, 0, nil
 	}
 	if q.Before.IsZero() {
-		q.Before = s.Now().Add(time.Hour)
+		q.Before = s.now().Add(time.Hour)
 	}
 	a, err := s.Account(ctx, account)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Service) History(
 		which += ` AND a.event IN (SELECT id FROM events WHERE account = ?1 AND id_sha256 = ?5)`
 		args = append(args, text.Hash(q.ImageID))
 	}
-	err = s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1`+which+` LIMIT 100000) AS counted`,
+	err = s.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1`+which+` LIMIT 100000) AS counted`,
 		args...).Scan(&total)
 	if err != nil {
 		return nil, 0, fmt.Errorf("counting attempts: %w", err)
@@ -97,7 +97,7 @@ const maxUnattempted = 100
 // Unattempted returns the deliveries about an image that wait for their first attempt, the oldest
 // first. They are not in the history.
 func (s *Service) Unattempted(ctx context.Context, account, id string) ([]HistoryEntry, error) {
-	rows, err := s.DB.Query(ctx, `SELECT e.type, e.created, d.due, w.name FROM events e
+	rows, err := s.db.Query(ctx, `SELECT e.type, e.created, d.due, w.name FROM events e
 		JOIN deliveries d ON d.event = e.id JOIN webhooks w ON w.id = d.webhook
 		WHERE e.account = ?1 AND e.id_sha256 = ?2 AND d.attempt = 0 AND d.due IS NOT NULL
 		ORDER BY e.created, e.id LIMIT `+strconv.Itoa(maxUnattempted), account, text.Hash(id))
@@ -153,7 +153,7 @@ func (s *Service) endOfAttempts(
 	q := w.statement(`a.began, a.event, a.webhook, a.attempt`, nil)
 	q.WriteString(` LIMIT 1 OFFSET ` + strconv.Itoa(n-1))
 	var p attemptPlace
-	err := s.DB.QueryRow(ctx, q.String(), q.args...).Scan(&p.began, &p.event, &p.webhook, &p.number)
+	err := s.db.QueryRow(ctx, q.String(), q.args...).Scan(&p.began, &p.event, &p.webhook, &p.number)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -166,7 +166,7 @@ func (s *Service) readHistory(
 	ctx context.Context, a Account, w attemptWalk, to *attemptPlace, most, skip int,
 ) ([]HistoryEntry, error) {
 	q := w.statement(`*`, to)
-	rows, err := s.DB.Query(ctx, `SELECT a.event, a.webhook, a.attempt, a.began, a.took, a.status,
+	rows, err := s.db.Query(ctx, `SELECT a.event, a.webhook, a.attempt, a.began, a.took, a.status,
 		a.error, a.answer, d.policy, d.policy_name, d.outcome, d.attempt, d.due,
 		e.type, e.image, e.created, e.erasure, e.facts, w.kind, w.name
 		FROM (`+q.String()+` LIMIT `+strconv.Itoa(most)+` OFFSET `+strconv.Itoa(skip)+`) a

@@ -33,7 +33,7 @@ type Image struct {
 
 // Image returns an image or draft. Error: ImageNotFound.
 func (s *Service) Image(ctx context.Context, account, id string) (Image, error) {
-	img, err := scanImage(s.DB.QueryRow(ctx,
+	img, err := scanImage(s.db.QueryRow(ctx,
 		selectImage+` WHERE account = ?1 AND id_sha256 = ?2`, account, text.Hash(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return img, errs.Errorf(errs.ImageNotFound, "Image not found")
@@ -46,7 +46,7 @@ func (s *Service) Image(ctx context.Context, account, id string) (Image, error) 
 
 // imageOfKey returns an image or draft by its internal key. Error: sql.ErrNoRows.
 func (s *Service) imageOfKey(ctx context.Context, key string) (Image, error) {
-	return scanImage(s.DB.QueryRow(ctx, selectImage+` WHERE key = ?1`, key))
+	return scanImage(s.db.QueryRow(ctx, selectImage+` WHERE key = ?1`, key))
 }
 
 // ImageByKey returns an image or draft of any account by its internal key: ImageNotFound.

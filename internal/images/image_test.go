@@ -13,7 +13,7 @@ import (
 
 func TestADraftBecomesAnImage(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		made, ticket := draft(t, core, images.NewDraft{
 			Meta: json.RawMessage(` { "key" : "value" } `), Creator: ptr("someone"), RequireSignedURLs: true,
 		})
@@ -58,7 +58,7 @@ func TestADraftBecomesAnImage(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		r := resolve(t, core, img.ID)
 		rendition, err := core.Rendition(t.Context(), r, "jpeg")

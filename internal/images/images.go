@@ -61,7 +61,11 @@ type Config struct {
 
 // Service is the core.
 type Service struct {
-	Config
+	config     Config // with its defaults
+	db         *sqldb.DB
+	blobs      blob.Store
+	now        func() time.Time
+	log        *slog.Logger
 	shares     shares
 	space      func(dir string) (free, all int64, err error) // diskSpace
 	disk       diskState
@@ -105,7 +109,8 @@ func New(c Config) *Service {
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
-	s := &Service{Config: c, maxLooked: maxLooked, listRows: listRows,
+	s := &Service{config: c, db: c.DB, blobs: c.Blobs, now: c.Now, log: c.Log,
+		maxLooked: maxLooked, listRows: listRows,
 		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: diskSpace,
 		misses:  newMisses(c.MissRate),
 		replays: limit.NewRates(MaxReplays, ReplayWindow, replayAccounts)}
@@ -116,6 +121,12 @@ func New(c Config) *Service {
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }
+
+// Now returns the time by the clock of the core.
+func (s *Service) Now() time.Time { return s.now() }
+
+// MaxUploadBytes returns the largest size of an original.
+func (s *Service) MaxUploadBytes() int64 { return s.config.MaxUploadBytes }
 
 func setDefault(n *int64, value int64) {
 	if *n == 0 {
@@ -155,19 +166,19 @@ func schemaOf(ctx context.Context, db *sqldb.DB) (database, program int64, err e
 // rendition cache.
 func (s *Service) Start(ctx context.Context) error {
 	var err error
-	if s.DiskReserve == 0 {
-		if s.DiskReserve, err = defaultDiskReserve(s.Dir); err != nil {
+	if s.config.DiskReserve == 0 {
+		if s.config.DiskReserve, err = defaultDiskReserve(s.config.Dir); err != nil {
 			return err
 		}
 	}
-	if s.spool, err = openSpool(filepath.Join(s.Dir, "spool"), s.shares.spool); err != nil {
+	if s.spool, err = openSpool(filepath.Join(s.config.Dir, "spool"), s.shares.spool); err != nil {
 		return err
 	}
-	s.fetched, err = openSpool(filepath.Join(s.Dir, "fetched"), s.shares.fetched)
+	s.fetched, err = openSpool(filepath.Join(s.config.Dir, "fetched"), s.shares.fetched)
 	if err != nil {
 		return err
 	}
-	s.renditions, err = diskcache.Open(filepath.Join(s.Dir, renditionsDir), s.CacheBytes)
+	s.renditions, err = diskcache.Open(filepath.Join(s.config.Dir, renditionsDir), s.config.CacheBytes)
 	if err != nil {
 		return err
 	}

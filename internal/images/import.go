@@ -106,7 +106,7 @@ func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
 	case i.SHA256 != "" && i.SHA256 != sum:
 		return Image{}, fmt.Errorf("%w: the SHA-256 is another", ErrIncomplete)
 	}
-	now := sqldb.FromMicros(sqldb.Micros(u.s.Now()))
+	now := sqldb.FromMicros(sqldb.Micros(u.s.now()))
 	u.draft = Image{
 		Key: text.NewKey(), Account: u.draft.Account, ID: i.ID, Custom: i.Custom(), Creator: i.Creator,
 		Meta: i.Meta, RequireSignedURLs: i.RequireSignedURLs, Draft: true, Created: now,
@@ -178,7 +178,7 @@ func (s *Service) ImagesNamed(
 		args = append(args, text.Hash(id))
 		places = append(places, "?"+strconv.Itoa(len(args)))
 	}
-	rows, err := s.DB.Query(ctx, selectImage+` WHERE account = ?1 AND id_sha256 IN (`+
+	rows, err := s.db.Query(ctx, selectImage+` WHERE account = ?1 AND id_sha256 IN (`+
 		strings.Join(places, ", ")+`)`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading images by their ids: %w", err)

@@ -21,7 +21,7 @@ const sourceUUID = "9a5c41e0-bbd2-4243-1b0b-f9ac7aa20700" // not of RFC 4122, as
 
 // bring imports a picture as the importer does.
 func bring(
-	t *testing.T, core *images.Service, i images.ImportedImage, body []byte,
+	t *testing.T, core *imagestest.Core, i images.ImportedImage, body []byte,
 ) (images.Image, error) {
 	t.Helper()
 	u, err := core.BeginImage(account, int64(len(body)))
@@ -45,7 +45,7 @@ func imported(id string) images.ImportedImage {
 
 func TestImportKeepsWhatTheSourceTells(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		body := imagestest.JPEG(t, 1)
 		sum := sha256.Sum256(body)
 		private := imported(strings.ToUpper(sourceUUID))
@@ -100,7 +100,7 @@ func TestImportKeepsWhatTheSourceTells(t *testing.T) {
 
 func TestImportRefuses(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		body := imagestest.JPEG(t, 1)
 		short, other := imported("short"), imported("other")
 		short.Size, other.SHA256 = int64(len(body)+1), strings.Repeat("0", 64)
@@ -131,7 +131,7 @@ func TestImportRefuses(t *testing.T) {
 
 func TestImportLeavesOutWhatCannotBeHeld(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		i := imported("long")
 		i.Meta = json.RawMessage(`{"long":"` + strings.Repeat("x", 1024) + `"}`)
 		i.Creator, i.Filename = ptr("a\nb"), "folder/"+strings.Repeat("é", 200)
@@ -152,7 +152,7 @@ func TestImportLeavesOutWhatCannotBeHeld(t *testing.T) {
 
 func TestUpdateImported(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		body := imagestest.JPEG(t, 1)
 		before, err := bring(t, core, imported(sourceUUID), body)
 		if err != nil {
@@ -189,7 +189,7 @@ func TestUpdateImported(t *testing.T) {
 // TestImportsOfOneID: of many imports of the same image at once, one counts.
 func TestImportsOfOneID(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		var importers sync.WaitGroup
 		results := make(chan error, 8)
 		for seed := range cap(results) {

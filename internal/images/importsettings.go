@@ -73,7 +73,7 @@ func (s *Service) importSigningKey(
 		}
 	}
 	changed, err := tx.Exec(`INSERT INTO signing_keys (account, name, value, created)
-		VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING`, account, k.Name, k.Value, sqldb.Micros(s.Now()))
+		VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING`, account, k.Name, k.Value, sqldb.Micros(s.now()))
 	if err == nil && changed == 0 {
 		err = fmt.Errorf("the name %q is taken in an account that is held", k.Name)
 	}

@@ -12,7 +12,7 @@ import (
 
 func TestImportSigningKey(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		before, err := core.SigningKeys(t.Context(), account)
 		if err != nil || len(before) != 1 {
 			t.Fatalf("keys: %v, %v", before, err)

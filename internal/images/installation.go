@@ -28,7 +28,7 @@ const claimPrefix = "calotype-claim/"
 func (s *Service) checkInstallation(ctx context.Context, mayMark bool) error {
 	var id string
 	var marked bool
-	err := s.DB.QueryRow(ctx, `SELECT id, marked FROM installation`).Scan(&id, &marked)
+	err := s.db.QueryRow(ctx, `SELECT id, marked FROM installation`).Scan(&id, &marked)
 	if errors.Is(err, sql.ErrNoRows) {
 		return errors.New("this database was never used: the first start of the server sets it up")
 	}
@@ -63,7 +63,7 @@ func notOurs(found, id string) error {
 }
 
 func (s *Service) storeID(ctx context.Context) (string, error) {
-	r, err := s.Blobs.Open(ctx, installationKey, 0)
+	r, err := s.blobs.Open(ctx, installationKey, 0)
 	if err != nil {
 		return "", fmt.Errorf("reading the object %s: %w", installationKey, err)
 	}
@@ -80,8 +80,8 @@ func (s *Service) markStore(ctx context.Context, id string) (err error) {
 	if err := s.putText(ctx, claim, id); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Blobs.Delete(ctx, claim)) }()
-	there, _, err := s.Blobs.List(ctx, "", "")
+	defer func() { err = errors.Join(err, s.blobs.Delete(ctx, claim)) }()
+	there, _, err := s.blobs.List(ctx, "", "")
 	if err != nil {
 		return fmt.Errorf("looking whether the blob store is empty: %w", err)
 	}
@@ -112,7 +112,7 @@ func (s *Service) putText(ctx context.Context, key, content string) error {
 	}
 	_, err = f.WriteString(content)
 	if err == nil {
-		err = s.Blobs.Put(ctx, key, f, int64(len(content)))
+		err = s.blobs.Put(ctx, key, f, int64(len(content)))
 	}
 	if removing := os.Remove(f.Name()); !errors.Is(removing, fs.ErrNotExist) { // otherwise it was moved
 		err = errors.Join(err, removing)

@@ -75,7 +75,7 @@ func (s *Service) runLoop(ctx context.Context, jobs []job, slow bool, every time
 			if now := time.Now(); !now.Before(next[i]) {
 				next[i] = now.Add(job.every)
 				if err := job.do(s, ctx); err != nil && ctx.Err() == nil {
-					s.Log.Error("a background job failed", "job", job.name, "err", err)
+					s.log.Error("a background job failed", "job", job.name, "err", err)
 				}
 			}
 		}
@@ -118,15 +118,15 @@ func (s *Service) sweepUnconfirmed(ctx context.Context) error {
 		return err
 	}
 	if report.Missing > 0 {
-		s.Log.Error("originals of images are missing or damaged: restore them from a backup, or delete the images",
+		s.log.Error("originals of images are missing or damaged: restore them from a backup, or delete the images",
 			"images", report.Missing, "first", report.FirstMissing)
 	}
 	if report.Held {
-		s.Log.Warn("the sweep deleted nothing: this number of originals without a row indicates a "+
+		s.log.Warn("the sweep deleted nothing: this number of originals without a row indicates a "+
 			"database that is not this store's newest. If they may go, run: calotype sweep --confirm",
 			"orphans", report.Orphans, "objects", report.Objects)
 	} else if report.Deleted > 0 {
-		s.Log.Info("swept orphaned originals", "deleted", report.Deleted, "objects", report.Objects)
+		s.log.Info("swept orphaned originals", "deleted", report.Deleted, "objects", report.Objects)
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func (s *Service) compareStore(
 ) (orphans []string, err error) {
 	missing := missingScan{s: s}
 	for cursor := ""; ; {
-		page, next, err := s.Blobs.List(ctx, "", cursor)
+		page, next, err := s.blobs.List(ctx, "", cursor)
 		if err != nil {
 			return nil, fmt.Errorf("listing the blob store: %w", err)
 		}
@@ -204,7 +204,7 @@ func (s *Service) orphansIn(
 		}
 		report.Objects++
 		// The key holds the day only: count from its end.
-		if s.Now().Sub(born.Add(24*time.Hour)) > orphanAge {
+		if s.now().Sub(born.Add(24*time.Hour)) > orphanAge {
 			old = append(old, info.Key)
 		}
 	}
@@ -240,7 +240,7 @@ func (s *Service) namedBlobs(ctx context.Context, keys []string) (map[string]boo
 	for i, key := range keys {
 		args[i], marks[i] = key, "?"+strconv.Itoa(i+1)
 	}
-	rows, err := s.DB.Query(ctx,
+	rows, err := s.db.Query(ctx,
 		`SELECT blob FROM images WHERE blob IN (`+strings.Join(marks, ",")+`)`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("looking up originals: %w", err)
@@ -258,7 +258,7 @@ func (s *Service) deleteOrphan(ctx context.Context, key string) (bool, error) {
 	if err != nil || named[key] {
 		return false, err
 	}
-	if err := s.Blobs.Delete(ctx, key); err != nil {
+	if err := s.blobs.Delete(ctx, key); err != nil {
 		return false, fmt.Errorf("deleting an orphan: %w", err)
 	}
 	return true, nil

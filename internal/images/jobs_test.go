@@ -26,7 +26,7 @@ func size(t *testing.T, path string) int64 {
 }
 
 // orphan puts an original of no row into the store.
-func orphan(t *testing.T, core *images.Service, day time.Time, n int) string {
+func orphan(t *testing.T, core *imagestest.Core, day time.Time, n int) string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(core.Dir, "spool", "orphan"))
 	if err != nil {
@@ -44,7 +44,7 @@ func orphan(t *testing.T, core *images.Service, day time.Time, n int) string {
 	return key
 }
 
-func sweep(t *testing.T, core *images.Service, o images.SweepOptions) images.SweepReport {
+func sweep(t *testing.T, core *imagestest.Core, o images.SweepOptions) images.SweepReport {
 	t.Helper()
 	report, err := core.Sweep(t.Context(), o)
 	if err != nil {
@@ -55,10 +55,10 @@ func sweep(t *testing.T, core *images.Service, o images.SweepOptions) images.Swe
 
 func TestTheSweepTakesOldOrphansOnly(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		now := time.Now()
 		clock := &clock{at: now.Add(-72 * time.Hour)}
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		clock.set(now)
 		old, young := orphan(t, core, now.Add(-72*time.Hour), 1), orphan(t, core, now.Add(-24*time.Hour), 2)
@@ -83,7 +83,7 @@ func TestTheSweepTakesOldOrphansOnly(t *testing.T) {
 	})
 }
 
-func put(t *testing.T, core *images.Service, key string) {
+func put(t *testing.T, core *imagestest.Core, key string) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(core.Dir, "spool", "foreign"))
 	if err != nil {
@@ -128,7 +128,7 @@ func TestTheStoreOfAnotherInstallationIsRefused(t *testing.T) {
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 
 		// An empty database on our full store, and a second installation that shares it.
-		other := images.New(images.Config{
+		other := imagestest.NewCore(images.Config{
 			DB:    sqldbtest.Open(t, filepath.Join(t.TempDir(), "other.db")),
 			Blobs: core.Blobs, Dir: t.TempDir(),
 		})
@@ -156,7 +156,7 @@ func TestTheStoreOfAnotherInstallationIsRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			moved := images.New(images.Config{DB: core.DB, Blobs: store, Dir: t.TempDir()})
+			moved := imagestest.NewCore(images.Config{DB: core.DB, Blobs: store, Dir: t.TempDir()})
 			defer moved.Close()
 			if foreign != "" {
 				if err := os.MkdirAll(filepath.Join(dir, "foreign"), 0o700); err != nil {
@@ -180,7 +180,7 @@ func TestAnOlderDatabase(t *testing.T) {
 	dsn := filepath.Join(t.TempDir(), "calotype.db")
 	core := imagestest.Open(t, images.Config{}, dsn)
 	clock := newClock()
-	core.Now = clock.now
+	core.SetNow(clock.now)
 	upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	older := filepath.Join(t.TempDir(), "older.db")
 	rows, err := core.DB.Query(t.Context(), `VACUUM INTO ?1`, older)
@@ -192,7 +192,7 @@ func TestAnOlderDatabase(t *testing.T) {
 	for i := range 5 {
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
 	}
-	restored := images.New(images.Config{
+	restored := imagestest.NewCore(images.Config{
 		DB: sqldbtest.Open(t, older), Blobs: core.Blobs, Dir: core.Dir,
 		Now: func() time.Time { return clock.now().Add(72 * time.Hour) },
 	})
@@ -208,9 +208,9 @@ func TestAnOlderDatabase(t *testing.T) {
 
 func TestExpiredDraftsAreDeletedADayLater(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		waiting, _ := draft(t, core, images.NewDraft{})
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		clock.forward(24*time.Hour + 30*time.Minute)

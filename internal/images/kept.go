@@ -63,7 +63,7 @@ func keptLimit(bytes int64) string {
 // repeated refusals do not block writers.
 func (s *Service) mayKeep(ctx context.Context, account string) error {
 	var kept, limit int64
-	err := s.DB.QueryRow(ctx, `SELECT kept_bytes + `+keptReserved(`0`)+`, max_kept FROM accounts
+	err := s.db.QueryRow(ctx, `SELECT kept_bytes + `+keptReserved(`0`)+`, max_kept FROM accounts
 		WHERE id = ?1`, account).Scan(&kept, &limit)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // it has nothing to edit or to replay
@@ -90,8 +90,8 @@ const keptRecount = 24 * time.Hour
 // recountKept corrects kept_bytes of accounts that were not recounted for a day: an older release may
 // have written rows without counting them.
 func (s *Service) recountKept(ctx context.Context) error {
-	rows, err := s.DB.Query(ctx, `SELECT id FROM accounts WHERE kept_counted < ?1`,
-		sqldb.Micros(s.Now().Add(-keptRecount)))
+	rows, err := s.db.Query(ctx, `SELECT id FROM accounts WHERE kept_counted < ?1`,
+		sqldb.Micros(s.now().Add(-keptRecount)))
 	if err != nil {
 		return fmt.Errorf("looking for accounts to recount: %w", err)
 	}
@@ -112,7 +112,7 @@ func (s *Service) recountKept(ctx context.Context) error {
 // concurrent recounts only one takes effect.
 func (s *Service) recountKeptBy(ctx context.Context, account string) error {
 	var lacking, counted int64
-	err := s.DB.QueryRow(ctx, `SELECT `+keptBy+` - kept_bytes, kept_counted FROM accounts
+	err := s.db.QueryRow(ctx, `SELECT `+keptBy+` - kept_bytes, kept_counted FROM accounts
 		WHERE id = ?1`, account).Scan(&lacking, &counted)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
@@ -122,7 +122,7 @@ func (s *Service) recountKeptBy(ctx context.Context, account string) error {
 	}
 	_, err = s.exec(ctx, `UPDATE accounts SET kept_bytes = kept_bytes + CAST(?2 AS BIGINT),
 		kept_counted = ?3 WHERE id = ?1 AND kept_counted = ?4`,
-		account, lacking, sqldb.Micros(s.Now()), counted)
+		account, lacking, sqldb.Micros(s.now()), counted)
 	return err
 }
 
@@ -130,7 +130,7 @@ func (s *Service) recountKeptBy(ctx context.Context, account string) error {
 // whose deliveries have all ended, oldest first, and then attempts that are not the last of their
 // delivery. Pending deliveries are not deleted.
 func (s *Service) trimKept(ctx context.Context) error {
-	rows, err := s.DB.Query(ctx, `SELECT id, kept_bytes - max_kept / 2 FROM accounts
+	rows, err := s.db.Query(ctx, `SELECT id, kept_bytes - max_kept / 2 FROM accounts
 		WHERE max_kept >= 0 AND kept_bytes > max_kept / 4 * 3`)
 	if err != nil {
 		return fmt.Errorf("looking for accounts that keep much: %w", err)

@@ -13,7 +13,7 @@ import (
 )
 
 // openStreams opens streams without claims.
-func openStreams(t *testing.T, core *images.Service, n int) (all []images.Webhook) {
+func openStreams(t *testing.T, core *imagestest.Core, n int) (all []images.Webhook) {
 	t.Helper()
 	for i := range n {
 		w, err := core.OpenStream(t.Context(), account, fmt.Sprint("stream ", i), nil)
@@ -25,7 +25,7 @@ func openStreams(t *testing.T, core *images.Service, n int) (all []images.Webhoo
 	return all
 }
 
-func editMeta(t *testing.T, core *images.Service, id string, i int) error {
+func editMeta(t *testing.T, core *imagestest.Core, id string, i int) error {
 	t.Helper()
 	meta := json.RawMessage(fmt.Sprintf(`{"edit":%d}`, i))
 	_, err := core.EditImage(t.Context(), account, id, images.Edit{Meta: &meta})
@@ -49,7 +49,7 @@ func refusedAfter(t *testing.T, most int, fn func(i int) error) (n int) {
 // and deletions are not, and have their events.
 func TestEditsEndAtTheKeptLimit(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const most = 100_000
 		limit(t, core, "kept", most)
 		streams := openStreams(t, core, 3)
@@ -133,7 +133,7 @@ func TestEditsEndAtTheKeptLimit(t *testing.T) {
 // TestDraftsReserveTheirEvents: drafts are refused where the events of all open drafts would reach the limit.
 func TestDraftsReserveTheirEvents(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		limit(t, core, "kept", 10*(2048+768))
 		for range 12 { // without subscribers
 			draft(t, core, images.NewDraft{})
@@ -156,7 +156,7 @@ func TestDraftsReserveTheirEvents(t *testing.T) {
 // TestTombstonesAreBounded creates and deletes images in each way, and erases unknown creators.
 func TestTombstonesAreBounded(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const most = 10 * 512
 		limit(t, core, "kept", most)
 		loop := func(i int) error {
@@ -200,9 +200,9 @@ func TestTombstonesAreBounded(t *testing.T) {
 // TestErasuresOfNobodyAreBounded: each leaves a row for two days.
 func TestErasuresOfNobodyAreBounded(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		limit(t, core, "kept", 10*512)
 		order := func(i int) error {
 			_, err := core.Erase(t.Context(), account,
@@ -230,9 +230,9 @@ func TestErasuresOfNobodyAreBounded(t *testing.T) {
 // first; what waits stays, and the last attempt of it.
 func TestEndedEventsMakeRoom(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w := webhook(t, core)
 		for i := range 8 {
 			upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
@@ -278,9 +278,9 @@ func TestEndedEventsMakeRoom(t *testing.T) {
 // week in any case.
 func TestStreamsEnd(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		all := openStreams(t, core, 3)
 		fill(t, core, all[0], 10_001)
 		fill(t, core, all[1], 10_000)
@@ -318,9 +318,9 @@ func TestStreamsEnd(t *testing.T) {
 // TestEditsCountByTheMinute: edits, deletions and erasures have a rate together.
 func TestEditsCountByTheMinute(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		var ids []string
 		for range 6 {
 			img, _ := draft(t, core, images.NewDraft{})
@@ -363,9 +363,9 @@ func TestEditsCountByTheMinute(t *testing.T) {
 // TestRecount: rows of a release that counted none are counted within a day, by one of the nodes.
 func TestRecount(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w := openStreams(t, core, 1)[0]
 		fill(t, core, w, 50)
 		_, err := core.DB.Exec(t.Context(), `UPDATE accounts SET kept_counted = 0`)

@@ -150,7 +150,7 @@ func (s *Service) fill(
 func fits[T any](ask func(T) bool, one T) bool { return ask == nil || ask(one) }
 
 func (s *Service) readImages(ctx context.Context, query string, args []any) ([]Image, error) {
-	rows, err := s.DB.Query(ctx, query, args...)
+	rows, err := s.db.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (s *Service) endOfStretch(
 	ctx context.Context, w scanPlan, from *position, rows int,
 ) (*position, error) {
 	query, args := w.end(from, rows)
-	found, err := s.DB.Query(ctx, query, args...)
+	found, err := s.db.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("finding the end of a stretch: %w", err)
 	}
@@ -215,7 +215,7 @@ func (s *Service) ListPage(
 	}
 	w := newScanPlan(account, ListQuery{Creator: q.Creator})
 	query, args := w.count()
-	if err := s.DB.QueryRow(ctx, query, args...).Scan(&page.Total); err != nil {
+	if err := s.db.QueryRow(ctx, query, args...).Scan(&page.Total); err != nil {
 		return page, fmt.Errorf("counting images: %w", err)
 	}
 	query, args = w.numbered((q.Page-1)*q.Limit, min(q.Limit, s.listRows))

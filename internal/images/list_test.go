@@ -18,7 +18,7 @@ import (
 
 // walkList returns the ids of all pages, and fails when a page is too long or an image comes twice.
 func walkList(
-	t *testing.T, core *images.Service, q images.ListQuery, between func(),
+	t *testing.T, core *imagestest.Core, q images.ListQuery, between func(),
 ) (ids []string, pages int) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -166,10 +166,10 @@ func randomCondition(r *rand.Rand) condition {
 }
 
 // makeImages makes images with metadata and creators by chance, some at the same moment.
-func makeImages(t *testing.T, core *images.Service, r *rand.Rand, n int) (all []images.Image) {
+func makeImages(t *testing.T, core *imagestest.Core, r *rand.Rand, n int) (all []images.Image) {
 	t.Helper()
 	clock := newClock()
-	core.Now = clock.now
+	core.SetNow(clock.now)
 	for range n {
 		d := images.NewDraft{Meta: json.RawMessage(randomMeta(r))}
 		if creator := []string{"", "one", "two"}[r.IntN(3)]; creator != "" {
@@ -188,7 +188,7 @@ func makeImages(t *testing.T, core *images.Service, r *rand.Rand, n int) (all []
 // TestFiltersAreWhatTheySay compares lists with what a loop over all images finds.
 func TestFiltersAreWhatTheySay(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 0))
 		t.Logf("seed %d", seed)
@@ -236,7 +236,7 @@ func TestFiltersAreWhatTheySay(t *testing.T) {
 // TestFilterCases is every operator with every type, on one image.
 func TestFilterCases(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		_, err := core.MakeImage(t.Context(), account, images.NewDraft{Meta: json.RawMessage(`{
 			"s":"active","n":5,"f":-1.5,"t":true,"digits":"5","word":"true","none":null,"empty":"",
 			"list":["x",7],"region":{"name":"eu|west"},"l1":{"l2":{"l3":{"l4":{"l5":1,"o":{"l6":1}}}}}}`)})
@@ -292,7 +292,7 @@ func TestFilterCases(t *testing.T) {
 // TestTokensAreBound uses a token with every other list.
 func TestTokensAreBound(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const other = "0123456789abcdef0123456789abcdef"
 		_, _, err := core.SetUpAccount(t.Context(), images.AccountSetup{ID: other, Token: "other"})
 		if err != nil {
@@ -347,9 +347,9 @@ func TestTokensAreBound(t *testing.T) {
 
 func TestList(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		var want []string
 		for i := range 7 {
 			d := images.NewDraft{}

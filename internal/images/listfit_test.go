@@ -28,9 +28,9 @@ func (b *budget) fits(img images.Image) bool {
 // weigh more than a page: each is listed once, and little is read in vain.
 func TestPagesEndWhereTheyAreFull(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		var all []string
 		for i := range 60 {
 			id := fmt.Sprintf("%0*d", 36+i%7*3, i) // weighs 1 to 19
@@ -78,9 +78,9 @@ func TestPagesEndWhereTheyAreFull(t *testing.T) {
 // TestNumberedPagesAreRead in pieces of any size, up to what does not fit.
 func TestNumberedPagesAreRead(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		var all []string
 		for i := range 23 {
 			img, err := core.MakeImage(t.Context(), account, images.NewDraft{})
@@ -128,7 +128,7 @@ func TestNumberedPagesAreRead(t *testing.T) {
 // TestHistoryIsRead in pieces of any size, up to what does not fit.
 func TestHistoryIsRead(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		w := webhook(t, core)
 		for range 5 {
 			upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))

@@ -13,7 +13,7 @@ import (
 )
 
 // walkNames returns the ids of all pages of a list.
-func walkNames(t *testing.T, core *images.Service, account string, q images.ListQuery) (ids []string) {
+func walkNames(t *testing.T, core *imagestest.Core, account string, q images.ListQuery) (ids []string) {
 	t.Helper()
 	for {
 		page, err := core.ListImages(t.Context(), account, q)
@@ -34,7 +34,7 @@ func walkNames(t *testing.T, core *images.Service, account string, q images.List
 // of LIKE, upper case, characters of several bytes, and ids that differ behind what the index holds.
 func TestPrefixFindsIDs(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		long := strings.Repeat("x", 127)
 		ids := []string{"a", "a/b", "a/b/c", "A/b", "a%b", "a_b", "aab", "a\\b", "ä", "äb", "z", "é/1", "e\u0301/1",
 			"\ud7ff1", "\ue0001", "\U0010ffff1", "日本/一", "日本/二", "日", "🙂",
@@ -111,7 +111,7 @@ func sorted(all []string) []string { return slices.Sorted(slices.Values(all)) }
 // TestFilenameFindsImages: file names may be equal, and drafts have none.
 func TestFilenameFindsImages(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for i := range 30 {
 			made, ticket := draft(t, core, images.NewDraft{ID: ptr(fmt.Sprintf("i%02d", i))})
 			u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
@@ -148,7 +148,7 @@ func TestFilenameFindsImages(t *testing.T) {
 // TestNamedListsAreOfOneAccount: neither names nor positions of one account find another's images.
 func TestNamedListsAreOfOneAccount(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		other := strings.Repeat("b", 32)
 		if _, err := core.CreateAccount(t.Context(), other, ""); err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb"
 	"calotype/internal/sqldb/sqldbtest"
 )
@@ -51,7 +52,7 @@ func TestListsAreIndexed(t *testing.T) {
 }
 
 // lastOf returns the last of the first images of a list, nil if the list is empty.
-func lastOf(t *testing.T, core *images.Service, q images.ListQuery) *images.Image {
+func lastOf(t *testing.T, core *imagestest.Core, q images.ListQuery) *images.Image {
 	t.Helper()
 	q.Limit = 10
 	page, err := core.ListImages(t.Context(), account, q)

@@ -18,7 +18,7 @@ import (
 // between and after theirs, like overtaking commits and imports, completes drafts, deletes images, and rewrites
 // the metadata of the listed images.
 type writer struct {
-	core   *images.Service
+	core   *imagestest.Core
 	walked []images.Image
 	start  time.Time
 	rounds atomic.Int64
@@ -27,7 +27,7 @@ type writer struct {
 func (w *writer) run(ctx context.Context, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 1))
 	// A separate service on the same database: only its clock differs.
-	core := images.New(images.Config{DB: w.core.DB, Now: func() time.Time {
+	core := imagestest.NewCore(images.Config{DB: w.core.DB, Now: func() time.Time {
 		return w.start.Add(time.Duration(r.IntN(300)-100) * time.Millisecond)
 	}})
 	defer core.Close()
@@ -71,9 +71,9 @@ func TestWalksMissNothing(t *testing.T) {
 		t.Skip("slow: walks lists beside writers")
 	}
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w := &writer{core: core, start: clock.now()}
 		for i := range 100 {
 			clock.forward(time.Duration(i%2) * time.Millisecond) // two at each moment
@@ -140,7 +140,7 @@ func (w *writer) walk(t *testing.T, i int) {
 // TestAPageLooksAtSoManyRows counts pages where nothing matches, and where little does.
 func TestAPageLooksAtSoManyRows(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for i := range 100 {
 			meta := json.RawMessage(fmt.Sprintf(`{"n":%d,"even":%v}`, i, i%2 == 0))
 			if _, err := core.MakeImage(t.Context(), account, images.NewDraft{Meta: meta}); err != nil {

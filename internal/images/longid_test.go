@@ -14,7 +14,7 @@ import (
 )
 
 // addVariants makes variants up to n of an account, with names of 99 characters.
-func addVariants(t *testing.T, core *images.Service, n int) {
+func addVariants(t *testing.T, core *imagestest.Core, n int) {
 	t.Helper()
 	names, err := core.VariantNames(t.Context(), account)
 	if err != nil {
@@ -52,7 +52,7 @@ func TestNormalIDsHaveAllVariants(t *testing.T) {
 // TestURLsAreBounded meets the bound from both sides: by an id, and by a variant.
 func TestURLsAreBounded(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		long := strings.Repeat(emoji, 1024) // 12,288 bytes: 21 variants are too many
 		if _, _, err := core.CreateDraft(ctx, account, images.NewDraft{ID: &long}); err != nil {
@@ -124,7 +124,7 @@ func TestURLsAreBounded(t *testing.T) {
 // TestURLsAreBoundedInARace makes variants and drafts with long ids at once.
 func TestURLsAreBoundedInARace(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := context.Background()
 		const bound = 256 << 10
 		for round := range 6 {

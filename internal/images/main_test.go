@@ -47,7 +47,7 @@ func (c *clock) forward(d time.Duration) {
 }
 
 // draft makes a draft and returns it with its ticket.
-func draft(t *testing.T, core *images.Service, d images.NewDraft) (images.Image, string) {
+func draft(t *testing.T, core *imagestest.Core, d images.NewDraft) (images.Image, string) {
 	t.Helper()
 	img, ticket, err := core.CreateDraft(t.Context(), account, d)
 	if err != nil {
@@ -58,7 +58,7 @@ func draft(t *testing.T, core *images.Service, d images.NewDraft) (images.Image,
 
 // post sends a body to a ticket as the intake does.
 func post(
-	ctx context.Context, core *images.Service, r images.UploadRequest, body []byte,
+	ctx context.Context, core *imagestest.Core, r images.UploadRequest, body []byte,
 ) (images.Image, error) {
 	if r.Size == 0 {
 		r.Size = int64(len(body))
@@ -75,7 +75,7 @@ func post(
 }
 
 // upload makes an image out of a picture.
-func upload(t *testing.T, core *images.Service, d images.NewDraft, body []byte) images.Image {
+func upload(t *testing.T, core *imagestest.Core, d images.NewDraft, body []byte) images.Image {
 	t.Helper()
 	_, ticket := draft(t, core, d)
 	img, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
@@ -95,7 +95,7 @@ func wantKind(t *testing.T, err error, want errs.Kind) {
 func ptr[T any](v T) *T { return &v }
 
 // stored returns an image's original.
-func stored(t *testing.T, core *images.Service, id string) []byte {
+func stored(t *testing.T, core *imagestest.Core, id string) []byte {
 	t.Helper()
 	_, r, err := core.OpenOriginal(t.Context(), account, id)
 	if err != nil {
@@ -110,7 +110,7 @@ func stored(t *testing.T, core *images.Service, id string) []byte {
 }
 
 // blobs returns the keys of all originals in the store.
-func blobs(t *testing.T, core *images.Service) (keys []string) {
+func blobs(t *testing.T, core *imagestest.Core) (keys []string) {
 	t.Helper()
 	for cursor := ""; ; {
 		page, next, err := core.Blobs.List(t.Context(), "", cursor)

@@ -76,7 +76,7 @@ func FuzzMetaRows(f *testing.F) {
 // TestMetaRowsFollowTheImage looks at image_meta through an image's life.
 func TestMetaRowsFollowTheImage(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		rows := func(want int) {
 			t.Helper()
 			var n int

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb"
 	"calotype/internal/sqldb/sqldbtest"
 )
@@ -93,13 +94,13 @@ func randomKey(r *rand.Rand) string {
 }
 
 // lister is a core that can do no more than list.
-func lister(tb testing.TB, dsn string) *images.Service {
+func lister(tb testing.TB, dsn string) *imagestest.Core {
 	tb.Helper()
 	db, err := sqldb.Open(tb.Context(), dsn)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	core := images.New(images.Config{DB: db})
+	core := imagestest.NewCore(images.Config{DB: db})
 	tb.Cleanup(func() {
 		core.Close()
 		if err := db.Close(); err != nil {
@@ -172,7 +173,7 @@ func BenchmarkAMillionImages(b *testing.B) {
 	})
 }
 
-func benchmarkLists(b *testing.B, core *images.Service, n int) {
+func benchmarkLists(b *testing.B, core *imagestest.Core, n int) {
 	began := time.Now()
 	fillImages(b, core.DB, n)
 	b.Logf("%d images inserted in %v", n, time.Since(began).Round(time.Second))
@@ -233,7 +234,7 @@ func benchmarkLists(b *testing.B, core *images.Service, n int) {
 // BenchmarkMetadata makes drafts, and images of drafts, with and without metadata.
 func BenchmarkMetadata(b *testing.B) {
 	const five = `{"status":"active","score":5,"flag":true,"region":{"name":"eu"},"tags":["x"]}`
-	run := func(b *testing.B, core *images.Service) {
+	run := func(b *testing.B, core *imagestest.Core) {
 		for name, meta := range map[string]string{"none": "", "five": five} {
 			d := images.NewDraft{Meta: []byte(meta)}
 			b.Run("draft/"+name, func(b *testing.B) {

@@ -71,7 +71,7 @@ func (w *missingScan) read(ctx context.Context) (err error) {
 func (w *missingScan) confirm(ctx context.Context, report *SweepReport) error {
 	var lacking []string
 	for _, o := range w.suspected {
-		info, err := w.s.Blobs.Stat(ctx, o.blob)
+		info, err := w.s.blobs.Stat(ctx, o.blob)
 		switch {
 		case errors.Is(err, blob.ErrNotExist), err == nil && info.Size != o.size:
 			lacking = append(lacking, o.blob)

@@ -20,7 +20,7 @@ import (
 // TestTheSweepCountsMissingOriginals, and deletes nothing for it.
 func TestTheSweepCountsMissingOriginals(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		whole := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		lost := upload(t, core, images.NewDraft{ID: ptr("lost/one")}, imagestest.JPEG(t, 2))
 		short := upload(t, core, images.NewDraft{ID: ptr("short")}, imagestest.JPEG(t, 3))
@@ -79,7 +79,7 @@ func TestMissingAmongMany(t *testing.T) {
 		t.Skip("slow: stores thousands of rows")
 	}
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const rows = 2100
 		now := time.Now().UTC()
 		folder := filepath.Join(core.Dir, "blobs", now.Format("20060102"))
@@ -147,7 +147,7 @@ func (s busyStore) List(
 // TestNothingIsMissingMeanwhile: uploads and deletions during the sweep are not mistaken.
 func TestNothingIsMissingMeanwhile(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		old := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		store := core.Blobs
 		core.Blobs = busyStore{store, func() {

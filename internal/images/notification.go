@@ -44,7 +44,7 @@ type PolicyChange struct {
 func (s *Service) CreateNotificationPolicy(
 	ctx context.Context, account string, c PolicyChange,
 ) (NotificationPolicy, error) {
-	now := sqldb.FromMicros(sqldb.Micros(s.Now()))
+	now := sqldb.FromMicros(sqldb.Micros(s.now()))
 	p := NotificationPolicy{ID: text.NewHexID(), Account: account, Created: now, Modified: now}
 	if err := p.change(c); err != nil {
 		return NotificationPolicy{}, err
@@ -167,7 +167,7 @@ func (s *Service) ChangeNotificationPolicy(
 		if err := p.change(c); err != nil {
 			return err
 		}
-		p.Modified = sqldb.FromMicros(sqldb.Micros(s.Now()))
+		p.Modified = sqldb.FromMicros(sqldb.Micros(s.now()))
 		_, err = tx.Exec(`UPDATE notification_policies SET name = ?2, description = ?3, enabled = ?4,
 			alert_interval = ?5, modified = ?6 WHERE id = ?1`,
 			id, p.Name, p.Description, sqldb.BoolInt(p.Enabled), p.AlertInterval, sqldb.Micros(p.Modified))
@@ -247,7 +247,7 @@ func (s *Service) NotificationPolicies(
 func (s *Service) policies(
 	ctx context.Context, where string, args ...any,
 ) ([]NotificationPolicy, error) {
-	rows, err := s.DB.Query(ctx, selectPolicy+where, args...)
+	rows, err := s.db.Query(ctx, selectPolicy+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading notification policies: %w", err)
 	}
@@ -255,7 +255,7 @@ func (s *Service) policies(
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	rows, err = s.DB.Query(ctx, `SELECT policy, webhook FROM notification_targets
+	rows, err = s.db.Query(ctx, `SELECT policy, webhook FROM notification_targets
 		WHERE account = ?1 ORDER BY policy, webhook`, all[0].Account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the targets of notification policies: %w", err)

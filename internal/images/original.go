@@ -42,7 +42,7 @@ func (s *Service) OpenOriginal(
 		return img, nil, errs.Errorf(errs.ImageNotFound, "Image not found: it is a draft, not uploaded yet")
 	}
 	r := &OriginalReader{size: img.Original.Size, open: func(from int64) (io.ReadCloser, error) {
-		r, err := s.Blobs.Open(ctx, img.Original.Blob, from)
+		r, err := s.blobs.Open(ctx, img.Original.Blob, from)
 		if err != nil {
 			return nil, fmt.Errorf("opening the original of image %s: %w", img.Key, err)
 		}
@@ -135,7 +135,7 @@ func (o originalRow) String() string {
 // originalsAfter returns the originals whose keys come after one, in the database's order of keys.
 // Columns of the first schema are enough.
 func (s *Service) originalsAfter(ctx context.Context, after string) ([]originalRow, error) {
-	rows, err := s.DB.Query(ctx, `SELECT account, id, blob, size, sha256 FROM images
+	rows, err := s.db.Query(ctx, `SELECT account, id, blob, size, sha256 FROM images
 		WHERE blob > ?1 ORDER BY blob LIMIT ?2`, after, originalsPage)
 	if err != nil {
 		return nil, fmt.Errorf("reading originals: %w", err)

@@ -116,11 +116,11 @@ type DueWebhook struct {
 // DueWebhooks returns the webhooks, no streams, that have deliveries due. Each costs one look into
 // an index, however much is due. Suspended accounts have none: what they are owed waits.
 func (s *Service) DueWebhooks(ctx context.Context) ([]DueWebhook, error) {
-	rows, err := s.DB.Query(ctx, `SELECT w.id, w.account, w.url, w.failing_since IS NOT NULL
+	rows, err := s.db.Query(ctx, `SELECT w.id, w.account, w.url, w.failing_since IS NOT NULL
 		FROM webhooks w
 		JOIN accounts a ON a.id = w.account AND a.suspended = 0
 		WHERE w.kind = 'webhook' AND w.paused IS NULL AND EXISTS (SELECT 1 FROM deliveries d
-			WHERE d.webhook = w.id AND d.due IS NOT NULL AND d.due <= ?1)`, sqldb.Micros(s.Now()))
+			WHERE d.webhook = w.id AND d.due IS NOT NULL AND d.due <= ?1)`, sqldb.Micros(s.now()))
 	if err != nil {
 		return nil, fmt.Errorf("looking for due deliveries: %w", err)
 	}
@@ -133,9 +133,9 @@ func (s *Service) DueWebhooks(ctx context.Context) ([]DueWebhook, error) {
 // IsDue reports whether a webhook or stream has deliveries that are due: one look into an index.
 func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
 	var due int
-	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries
 		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 LIMIT 1) AS due`,
-		webhook, sqldb.Micros(s.Now())).Scan(&due)
+		webhook, sqldb.Micros(s.now())).Scan(&due)
 	if err != nil {
 		return false, fmt.Errorf("looking for due deliveries: %w", err)
 	}
@@ -159,7 +159,7 @@ func (s *Service) ClaimDeliveries(
 	ctx context.Context, webhook string, most int,
 ) ([]Delivery, error) {
 	var claimed []Delivery
-	now := s.Now()
+	now := s.now()
 	err := s.changeInReserve(ctx, func(tx *Change) error {
 		rows, err := tx.Query(claimSome,
 			webhook, sqldb.Micros(now), sqldb.Micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
@@ -184,7 +184,7 @@ func (s *Service) ClaimDeliveries(
 // ReleaseDeliveries gives back claimed deliveries that were not begun: they are due at once, for
 // anybody.
 func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) error {
-	now := sqldb.Micros(s.Now())
+	now := sqldb.Micros(s.now())
 	claimed = slices.SortedFunc(slices.Values(claimed), func(a, b Delivery) int {
 		return strings.Compare(a.Event.ID, b.Event.ID)
 	})
@@ -207,7 +207,7 @@ func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) err
 // describe reads what claimed deliveries are about. Of events that are gone by now there is nothing
 // to send. One that cannot be read holds up no other; it is tried again when its lease ends.
 func (s *Service) describe(ctx context.Context, webhook string, claimed []Delivery) ([]Delivery, error) {
-	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+` WHERE id = ?1`, webhook), s.Now())
+	w, err := scanWebhook(s.db.QueryRow(ctx, selectWebhook+` WHERE id = ?1`, webhook), s.now())
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil // it was deleted in this moment
 	}
@@ -222,7 +222,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	for i, d := range claimed {
 		ids[i] = d.Event.ID
 	}
-	rows, err := s.DB.Query(ctx, selectEvent+` WHERE id IN (`+sqldb.Placeholders(1, len(ids))+`)`, ids...)
+	rows, err := s.db.Query(ctx, selectEvent+` WHERE id IN (`+sqldb.Placeholders(1, len(ids))+`)`, ids...)
 	if err != nil {
 		return nil, fmt.Errorf("reading events: %w", err)
 	}
@@ -230,7 +230,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	_, err = sqldb.Collect(rows, func(r sqldb.Row) (e Event, err error) {
 		e, err = scanEvent(r)
 		if broken := new(factsError); errors.As(err, &broken) {
-			s.Log.Error("an event cannot be read: a newer release may have written it", "err", err)
+			s.log.Error("an event cannot be read: a newer release may have written it", "err", err)
 			return e, nil
 		}
 		events[e.ID] = e
@@ -263,7 +263,7 @@ type OutboxCounts struct {
 // OutboxCounts asks the database.
 func (s *Service) OutboxCounts(ctx context.Context) (c OutboxCounts, err error) {
 	var oldest int64
-	err = s.DB.QueryRow(ctx, `SELECT count(*), COALESCE(MIN(created), 0) FROM (
+	err = s.db.QueryRow(ctx, `SELECT count(*), COALESCE(MIN(created), 0) FROM (
 		SELECT d.created FROM webhooks w JOIN accounts a ON a.id = w.account AND a.suspended = 0
 		JOIN deliveries d ON d.webhook = w.id
 		WHERE w.kind = 'webhook' AND w.paused IS NULL AND d.due IS NOT NULL
@@ -274,7 +274,7 @@ func (s *Service) OutboxCounts(ctx context.Context) (c OutboxCounts, err error) 
 	if oldest > 0 {
 		c.Oldest = sqldb.FromMicros(oldest)
 	}
-	err = s.DB.QueryRow(ctx, `SELECT
+	err = s.db.QueryRow(ctx, `SELECT
 		COALESCE(SUM(CASE WHEN paused IS NULL AND failing_since IS NULL THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN paused IS NULL AND failing_since IS NOT NULL THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN paused IS NOT NULL THEN 1 ELSE 0 END), 0)
@@ -291,7 +291,7 @@ const MaxPending = 10_000
 // PendingDeliveries returns how many deliveries of each webhook or stream of an account have not
 // ended, counted up to MaxPending.
 func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[string]int, error) {
-	rows, err := s.DB.Query(ctx, `SELECT w.id, (SELECT count(*) FROM (SELECT 1 FROM deliveries d
+	rows, err := s.db.Query(ctx, `SELECT w.id, (SELECT count(*) FROM (SELECT 1 FROM deliveries d
 			WHERE d.webhook = w.id AND d.due IS NOT NULL LIMIT ?2) AS pending)
 		FROM webhooks w WHERE w.account = ?1`, account, MaxPending)
 	if err != nil {
@@ -314,7 +314,7 @@ func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[st
 // attempts, and the deliveries of deleted webhooks.
 func (s *Service) forgetEvents(ctx context.Context) error {
 	const some = 500
-	before := sqldb.Micros(s.Now().Add(-s.EventRetention))
+	before := sqldb.Micros(s.now().Add(-s.config.EventRetention))
 	for {
 		var gone deletedEvents
 		err := s.changeInReserve(ctx, func(tx *Change) error {

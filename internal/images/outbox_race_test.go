@@ -23,9 +23,9 @@ func TestTheOutboxUnderFire(t *testing.T) {
 		t.Skip("slow: races all writers of the outbox")
 	}
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		f := &fire{T: t, core: core, received: map[string]bool{}, done: make(chan struct{})}
-		core.Now = func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) }
+		core.SetNow(func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) })
 		f.stays = webhook(t, core, images.EventTypes...)
 		var group sync.WaitGroup
 		for range 2 {
@@ -51,7 +51,7 @@ func TestTheOutboxUnderFire(t *testing.T) {
 
 type fire struct {
 	*testing.T
-	core  *images.Service
+	core  *imagestest.Core
 	stays images.Webhook
 	ahead atomic.Int64
 	done  chan struct{}
@@ -229,7 +229,7 @@ func (f *fire) check() {
 // TestADeletedWebhookIsInNoPolicy races deletions with the policies that name them.
 func TestADeletedWebhookIsInNoPolicy(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		stays := webhook(t, core)
 		p := policy(t, core, "all", stays.ID)
 		for range 30 {
@@ -261,7 +261,7 @@ func TestADeletedWebhookIsInNoPolicy(t *testing.T) {
 // TestErasuresGoWithTheirWebhook: the event of an erasure is deleted with its last subscribed webhook.
 func TestErasuresGoWithTheirWebhook(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		a, b := webhook(t, core, images.ImageDeleted), webhook(t, core, images.ImageDeleted)
 		upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, 1))
 		erase(t, core, images.ErasureQuery{Creator: "gone"})
@@ -280,7 +280,7 @@ func TestErasuresGoWithTheirWebhook(t *testing.T) {
 // that is there keeps what happened under its present id.
 func TestErasureOfAFormerID(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		w := webhook(t, core, images.EventTypes...)
 		var former, now [2]string
 		for i := range former {

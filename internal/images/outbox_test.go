@@ -15,9 +15,9 @@ import (
 // TestRetries covers all attempts of a delivery that always fails.
 func TestRetries(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w := webhook(t, core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		for i, least := range []time.Duration{
@@ -81,9 +81,9 @@ func TestRetries(t *testing.T) {
 // when it is opened.
 func TestAStreamIsRetriedSoon(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w, err := core.OpenStream(t.Context(), account, "laptop", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -126,9 +126,9 @@ func TestAStreamIsRetriedSoon(t *testing.T) {
 // TestLease: who comes too late settles nothing, and what was not settled is due again.
 func TestLease(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w := webhook(t, core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		slow := claim(t, core, w)
@@ -165,9 +165,9 @@ func TestLease(t *testing.T) {
 // TestRelease: what is given back is due at once, unless another has it by now.
 func TestRelease(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w := webhook(t, core)
 		for i := range 3 {
 			upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
@@ -192,9 +192,9 @@ func TestRelease(t *testing.T) {
 
 func TestPause(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		gone, dead := webhook(t, core), webhook(t, core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		settle(t, core, attempt(claim(t, core, gone)[0], 410))
@@ -245,7 +245,7 @@ func TestPause(t *testing.T) {
 // TestClaimsDoNotOverlap: however many nodes claim at once, each delivery is one's.
 func TestClaimsDoNotOverlap(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const events, claimers = 120, 8
 		w := webhook(t, core, images.ImageUpdated)
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
@@ -299,7 +299,7 @@ func TestClaimsDoNotOverlap(t *testing.T) {
 // TestASuspendedAccountIsNotTold: its pending deliveries wait until it is resumed.
 func TestASuspendedAccountIsNotTold(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		w := webhook(t, core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		for _, suspended := range []bool{true, false} {
@@ -320,9 +320,9 @@ func TestASuspendedAccountIsNotTold(t *testing.T) {
 
 func TestReplay(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		a, b := webhook(t, core), webhook(t, core)
 		var at []time.Time
 		for i := range 3 {
@@ -370,9 +370,9 @@ func TestReplay(t *testing.T) {
 
 func TestEventsAreForgotten(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w := webhook(t, core)
 		stream, err := core.OpenStream(t.Context(), account, "laptop", nil)
 		if err != nil {

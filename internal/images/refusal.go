@@ -60,7 +60,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 	})
 	if counting != nil {
 		refused = nil
-		u.s.Log.Error("a refusal was not counted", "image", u.draft.Key, "err", counting)
+		u.s.log.Error("a refusal was not counted", "image", u.draft.Key, "err", counting)
 	}
 	if refused != nil || counting != nil {
 		u.pass.refuse(refused)

@@ -12,7 +12,7 @@ import (
 	"calotype/internal/images/imagestest"
 )
 
-func makeStream(t *testing.T, core *images.Service) {
+func makeStream(t *testing.T, core *imagestest.Core) {
 	t.Helper()
 	if _, err := core.OpenStream(t.Context(), account, "laptop", nil); err != nil {
 		t.Fatal(err)
@@ -20,7 +20,7 @@ func makeStream(t *testing.T, core *images.Service) {
 }
 
 // countedRefusals returns how many refusals a draft has, and how many events say so.
-func countedRefusals(t *testing.T, core *images.Service, id string) (refusals, events int) {
+func countedRefusals(t *testing.T, core *imagestest.Core, id string) (refusals, events int) {
 	t.Helper()
 	img, err := core.Image(t.Context(), account, id)
 	if err != nil {
@@ -39,8 +39,8 @@ func countedRefusals(t *testing.T, core *images.Service, id string) (refusals, e
 // bodies makes the second a new one.
 func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		core.MaxUploadBytes = 5000
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		core.SetMaxUploadBytes(5000)
 		makeStream(t, core)
 		made, ticket := draft(t, core, images.NewDraft{})
 		request := images.UploadRequest{Ticket: ticket}
@@ -79,7 +79,7 @@ func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 // later configuration may have: the refusal is not remembered as that of the body.
 func TestTooLittleMemoryIsNotRemembered(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for what, want := range map[string]int{imagefile.LimitMemory: 2, imagefile.LimitPixels: 1} {
 			made, ticket := draft(t, core, images.NewDraft{})
 			for range 2 {
@@ -148,7 +148,7 @@ func TestEqualBodiesAtOnceAreDecodedOnce(t *testing.T) {
 // TestRacingRepeatsOfARefusal: of equal bodies at once one counts.
 func TestRacingRepeatsOfARefusal(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		makeStream(t, core)
 		made, ticket := draft(t, core, images.NewDraft{})
 		var wait sync.WaitGroup

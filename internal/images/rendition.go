@@ -63,7 +63,7 @@ func (r Resolved) onlyStripped(f imagefile.Format) bool {
 // original and the options.
 func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
 	recipe := r.Variant.Options.String() + "|" + string(r.format(f)) + "|" +
-		s.Render.Version() + "|" + strconv.Itoa(sanitiser)
+		s.config.Render.Version() + "|" + strconv.Itoa(sanitiser)
 	return renditionPrefix(r.Image.Original.Blob) + text.Hash(recipe)[:24]
 }
 
@@ -221,7 +221,7 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f imagefile.
 	original := r.Image.Original
 	began := time.Now()
 	in, err := s.originalFile(ctx, r.Image.Account, original)
-	s.Timer.Since(render.Renditions, StageFetch, began)
+	s.config.Timer.Since(render.Renditions, StageFetch, began)
 	if errors.Is(err, blob.ErrNotExist) {
 		// The image may have been deleted since it was resolved.
 		if _, gone := s.imageOfKey(ctx, r.Image.Key); errors.Is(gone, sql.ErrNoRows) {
@@ -243,14 +243,14 @@ func (s *Service) make(ctx context.Context, key string, r Resolved, f imagefile.
 	if r.onlyStripped(f) {
 		err = imagefile.Strip(out.File, in, original.Size, original.Header.Format)
 	} else {
-		_, err = s.Render.Render(ctx, in.File, out.File, r.job(f))
+		_, err = s.config.Render.Render(ctx, in.File, out.File, r.job(f))
 	}
 	if err != nil {
 		return renderError("rendering image "+r.Image.Key, err)
 	}
 	began = time.Now()
 	err = out.Keep(key, r.owner())
-	s.Timer.Since(render.Renditions, StageKeep, began)
+	s.config.Timer.Since(render.Renditions, StageKeep, began)
 	if err != nil {
 		return err
 	}
@@ -271,7 +271,7 @@ func (s *Service) renditionsHere() *diskcache.Cache {
 	if s.renditions != nil {
 		return s.renditions
 	}
-	return diskcache.New(filepath.Join(s.Dir, renditionsDir), 0)
+	return diskcache.New(filepath.Join(s.config.Dir, renditionsDir), 0)
 }
 
 // owner returns the owner of r's renditions.
@@ -298,7 +298,7 @@ func (r Resolved) job(f imagefile.Format) render.Job {
 // Makes reports whether this server can render a rendition in a format: a large WebP may need too much memory.
 // Stripped animations are not rendered.
 func (s *Service) Makes(r Resolved, f imagefile.Format) bool {
-	return r.onlyStripped(f) || s.Render.Makes(r.job(f), r.Image.Original.Size)
+	return r.onlyStripped(f) || s.config.Render.Makes(r.job(f), r.Image.Original.Size)
 }
 
 // An originalFile is an original in a file on this machine.
@@ -312,7 +312,7 @@ func (f originalFile) Close() error { return f.close() }
 // originalFile opens an original of an account; originals of a remote store are fetched to the
 // spool.
 func (s *Service) originalFile(ctx context.Context, account string, o *Original) (originalFile, error) {
-	r, err := s.Blobs.Open(ctx, o.Blob, 0)
+	r, err := s.blobs.Open(ctx, o.Blob, 0)
 	if err != nil {
 		return originalFile{}, err
 	}

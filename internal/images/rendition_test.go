@@ -19,7 +19,7 @@ import (
 	"calotype/internal/render"
 )
 
-func resolve(t *testing.T, core *images.Service, id string) images.Resolved {
+func resolve(t *testing.T, core *imagestest.Core, id string) images.Resolved {
 	t.Helper()
 	a, err := core.Account(t.Context(), account)
 	if err != nil {
@@ -34,7 +34,7 @@ func resolve(t *testing.T, core *images.Service, id string) images.Resolved {
 
 func TestResolve(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		img := upload(t, core, images.NewDraft{RequireSignedURLs: true}, imagestest.JPEG(t, 1))
 		r := resolve(t, core, img.ID)
 		if !r.Private() || len(r.Keys) != 1 || r.Keys[0].Name != "default" ||

@@ -44,7 +44,7 @@ func (s *Service) LimitedReplay(
 	if err := s.payReplay(ctx, account); err != nil {
 		return 0, false, err
 	}
-	bucket, now := s.replays.Bucket(account), s.Now()
+	bucket, now := s.replays.Bucket(account), s.now()
 	left := bucket.TokensAt(now)
 	if left < 1 {
 		e := errs.Errorf(errs.RateLimited, "The account has had %d deliveries replayed within an hour, which "+
@@ -91,9 +91,9 @@ func (s *Service) replay(
 		return 0, false, nil
 	}
 	if q.To.IsZero() {
-		q.To = s.Now().Add(time.Hour)
+		q.To = s.now().Add(time.Hour)
 	}
-	which := replayWhere{account: account, q: q, now: s.Now(), from: place{created: sqldb.Micros(q.From)}}
+	which := replayWhere{account: account, q: q, now: s.now(), from: place{created: sqldb.Micros(q.From)}}
 	for ctx.Err() == nil {
 		var changed int64
 		var last *place
@@ -162,7 +162,7 @@ func (w replayWhere) sql() (which string, args []any) {
 func (s *Service) isLeft(ctx context.Context, w replayWhere) (bool, error) {
 	which, args := w.sql()
 	var left int
-	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE `+which+
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE `+which+
 		` LIMIT 1) AS rest`, args...).Scan(&left)
 	if err != nil {
 		return false, fmt.Errorf("looking for what is left of a replay: %w", err)

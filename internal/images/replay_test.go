@@ -15,9 +15,9 @@ import (
 // those of the oldest events first, and then a Retry-After. Another account has a separate limit.
 func TestReplaysAreBounded(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		const hooks, events = 22, 50
 		var last images.Webhook
 		for range hooks {

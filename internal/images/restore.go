@@ -134,7 +134,7 @@ func (s *Service) restoreTo(
 ) error {
 	var damaged damages
 	err := s.eachOriginal(ctx, func(original originalRow) error {
-		err := copyOriginal(ctx, s.Blobs, to, original)
+		err := copyOriginal(ctx, s.blobs, to, original)
 		switch {
 		case errors.Is(err, blob.ErrNotExist), errors.Is(err, errDamaged):
 			damaged.add(original, err)

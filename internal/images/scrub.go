@@ -47,7 +47,7 @@ func (s *Service) scrubAfter(tx *Change) {
 // what was erased until then.
 func (s *Service) RebuildDue(after time.Time) time.Time {
 	day := after.UTC().Truncate(24 * time.Hour)
-	due := day.Add(s.RebuildAt)
+	due := day.Add(s.config.RebuildAt)
 	if !due.After(after) {
 		due = due.Add(24 * time.Hour)
 	}
@@ -59,14 +59,14 @@ func (s *Service) RebuildDue(after time.Time) time.Time {
 func (s *Service) scrub(ctx context.Context) error {
 	s.scrubber.mu.Lock()
 	defer s.scrubber.mu.Unlock()
-	last := s.RebuildDue(s.Now()).Add(-24 * time.Hour)
+	last := s.RebuildDue(s.now()).Add(-24 * time.Hour)
 	// A rebuild that costs nothing needs no wait.
-	size, err := s.DB.RebuildSize(ctx)
+	size, err := s.db.RebuildSize(ctx)
 	if err != nil {
 		return err
 	}
 	if size == 0 {
-		last = s.Now().Add(time.Microsecond)
+		last = s.now().Add(time.Microsecond)
 	}
 	rebuild, err := s.erasedBefore(ctx, last)
 	if err != nil {
@@ -85,11 +85,11 @@ func (s *Service) scrub(ctx context.Context) error {
 func (s *Service) ScrubNow(ctx context.Context) (done bool, err error) {
 	s.scrubber.mu.Lock()
 	defer s.scrubber.mu.Unlock()
-	size, err := s.DB.RebuildSize(ctx)
+	size, err := s.db.RebuildSize(ctx)
 	if err != nil {
 		return false, err
 	}
-	rebuild, err := s.erasedBefore(ctx, s.Now().Add(time.Microsecond))
+	rebuild, err := s.erasedBefore(ctx, s.now().Add(time.Microsecond))
 	if err != nil {
 		return false, err
 	}
@@ -114,7 +114,7 @@ func (s *Service) ScrubNow(ctx context.Context) (done bool, err error) {
 // database's files.
 func (s *Service) erasedBefore(ctx context.Context, before time.Time) (bool, error) {
 	var erased int
-	err := s.DB.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM erasures
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM erasures
 		WHERE ended < ?1 AND scrubbed = 0 LIMIT 1) AS erased`, sqldb.Micros(before)).Scan(&erased)
 	if err != nil {
 		return false, fmt.Errorf("looking for erasures: %w", err)
@@ -138,7 +138,7 @@ func (s *Service) mayRebuild(size int64) (bool, error) {
 		b.notTil = now.Add(rebuildRetry)
 		if now.Sub(b.warned) >= rebuildWarn {
 			b.warned = now
-			s.Log.Warn("the database is not rebuilt, so its files hold what was erased: run "+
+			s.log.Warn("the database is not rebuilt, so its files hold what was erased: run "+
 				"calotype scrub. "+why, args...)
 		}
 		return false, nil
@@ -147,11 +147,11 @@ func (s *Service) mayRebuild(size int64) (bool, error) {
 	if estimate > rebuildTime {
 		return wait("All writers would wait", "estimate", estimate, "bytes", size)
 	}
-	free, _, err := diskSpace(s.Dir)
+	free, _, err := diskSpace(s.config.Dir)
 	if err != nil {
 		return false, err
 	}
-	if free-s.DiskReserve < 2*size { // a copy, and the write-ahead log
+	if free-s.config.DiskReserve < 2*size { // a copy, and the write-ahead log
 		return wait("There is too little room on the disk", "free", free, "bytes", size)
 	}
 	return true, nil
@@ -161,13 +161,13 @@ func (s *Service) mayRebuild(size int64) (bool, error) {
 // say so. mu is held.
 func (s *Service) scrubAll(ctx context.Context, rebuild bool, size int64) error {
 	b := &s.scrubber
-	began := s.Now()
+	began := s.now()
 	if !b.due.Swap(false) && !rebuild {
 		return nil
 	}
 	if rebuild {
 		start := time.Now()
-		if err := s.DB.Rebuild(ctx); err != nil {
+		if err := s.db.Rebuild(ctx); err != nil {
 			b.due.Store(true)
 			b.notTil = start.Add(rebuildRetry)
 			return err
@@ -175,10 +175,10 @@ func (s *Service) scrubAll(ctx context.Context, rebuild bool, size int64) error 
 		if took := time.Since(start); size > 0 && took > 0 {
 			b.rebuilds.Add(1)
 			b.speed = max(1, int64(float64(size)/took.Seconds()))
-			s.Log.Info("rebuilt the database after erasures", "took", took, "bytes", size)
+			s.log.Info("rebuilt the database after erasures", "took", took, "bytes", size)
 		}
 	}
-	done, err := s.DB.Scrub(ctx)
+	done, err := s.db.Scrub(ctx)
 	if err != nil || !done {
 		b.due.Store(true)
 		return err

@@ -18,7 +18,8 @@ func TestErasuresInARowRebuildOnce(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	clock := newClock() // at noon
-	core.Now, core.RebuildAt = clock.now, 3*time.Hour
+	core.SetNow(clock.now)
+	core.SetRebuildAt(3 * time.Hour)
 	scrub := func(want int64) {
 		t.Helper()
 		if err := core.Scrub(t.Context()); err != nil {
@@ -71,7 +72,7 @@ func TestErasuresAreKeptUntilScrubbed(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	clock := newClock()
-	core.Now = clock.now
+	core.SetNow(clock.now)
 	draft(t, core, images.NewDraft{Creator: ptr("gone")})
 	erase(t, core, images.ErasureQuery{Creator: "gone"})
 	_, err := core.DB.Exec(t.Context(), `UPDATE erasures SET ended = NULL`)

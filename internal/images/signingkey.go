@@ -116,13 +116,13 @@ func (s *Service) insertKeyBelow(
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS BIGINT)
 		WHERE (SELECT count(*) FROM signing_keys WHERE account = ?1) < CAST(?5 AS BIGINT)
 		ON CONFLICT DO NOTHING`,
-		account, name, base64.StdEncoding.EncodeToString(value), sqldb.Micros(s.Now()), most)
+		account, name, base64.StdEncoding.EncodeToString(value), sqldb.Micros(s.now()), most)
 	return changed > 0, err
 }
 
 // SigningKeys returns the keys of an account, oldest first.
 func (s *Service) SigningKeys(ctx context.Context, account string) ([]SigningKey, error) {
-	rows, err := s.DB.Query(ctx, `SELECT name, value FROM signing_keys
+	rows, err := s.db.Query(ctx, `SELECT name, value FROM signing_keys
 		WHERE account = ?1 ORDER BY created, name`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the signing keys: %w", err)

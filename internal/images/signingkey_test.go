@@ -29,7 +29,7 @@ func TestSignIsTheDocumentedRule(t *testing.T) {
 }
 
 // keysOf returns the keys of the account, values by name.
-func keysOf(t *testing.T, core *images.Service) map[string]string {
+func keysOf(t *testing.T, core *imagestest.Core) map[string]string {
 	t.Helper()
 	all, err := core.SigningKeys(t.Context(), account)
 	if err != nil {
@@ -47,7 +47,7 @@ func keysOf(t *testing.T, core *images.Service) map[string]string {
 
 func TestSigningKeys(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		first := keysOf(t, core)
 		if len(first) != 1 || first["default"] == "" {
@@ -84,7 +84,7 @@ func TestNoMoreKeysThanAllowed(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		first := imagestest.Open(t, images.Config{}, dsn)
-		made := atOnce(t, dsn, func(core *images.Service, node, i int) error {
+		made := atOnce(t, dsn, func(core *imagestest.Core, node, i int) error {
 			return core.CreateSigningKey(t.Context(), account, fmt.Sprintf("k%d-%d", i, node/4))
 		})
 		if n := len(keysOf(t, first)); n != images.MaxSigningKeys || made != n-1 {
@@ -108,7 +108,7 @@ func TestAnAccountIsNeverWithoutAKey(t *testing.T) {
 			}
 			var wait sync.WaitGroup
 			for _, name := range names {
-				core := images.New(images.Config{DB: sqldbtest.Open(t, dsn)})
+				core := imagestest.NewCore(images.Config{DB: sqldbtest.Open(t, dsn)})
 				wait.Go(func() {
 					defer core.Close()
 					if err := core.DeleteSigningKey(t.Context(), account, name); err != nil {

@@ -26,7 +26,7 @@ func sizes(t *testing.T, dir string) (sum int64) {
 }
 
 // spooled returns a core with a small spool, and its folder.
-func spooled(t *testing.T, maxUpload, spool int64) (core *images.Service, dir string) {
+func spooled(t *testing.T, maxUpload, spool int64) (core *imagestest.Core, dir string) {
 	t.Helper()
 	core = imagestest.Open(t, images.Config{MaxUploadBytes: maxUpload, SpoolBytes: spool},
 		filepath.Join(t.TempDir(), "calotype.db"))
@@ -34,7 +34,7 @@ func spooled(t *testing.T, maxUpload, spool int64) (core *images.Service, dir st
 }
 
 // others makes more accounts.
-func others(t *testing.T, core *images.Service, n int) (ids []string) {
+func others(t *testing.T, core *imagestest.Core, n int) (ids []string) {
 	t.Helper()
 	for range n {
 		a, err := core.CreateAccount(t.Context(), "", "")
@@ -47,7 +47,7 @@ func others(t *testing.T, core *images.Service, n int) (ids []string) {
 }
 
 // ticketOf makes a draft of an account and returns it with its ticket.
-func ticketOf(t *testing.T, core *images.Service, account string) (images.Image, string) {
+func ticketOf(t *testing.T, core *imagestest.Core, account string) (images.Image, string) {
 	t.Helper()
 	img, ticket, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
 	if err != nil {
@@ -57,7 +57,7 @@ func ticketOf(t *testing.T, core *images.Service, account string) (images.Image,
 }
 
 // begin begins an upload that the test ends at the latest.
-func begin(t *testing.T, core *images.Service, r images.UploadRequest) *images.Upload {
+func begin(t *testing.T, core *imagestest.Core, r images.UploadRequest) *images.Upload {
 	t.Helper()
 	u, err := core.BeginUpload(t.Context(), r)
 	if err != nil {
@@ -68,7 +68,7 @@ func begin(t *testing.T, core *images.Service, r images.UploadRequest) *images.U
 }
 
 // fillSpool writes to uploads of an account by the API until the spool has no room for more of it.
-func fillSpool(t *testing.T, core *images.Service, account string, maxUpload int) (bytes int64) {
+func fillSpool(t *testing.T, core *imagestest.Core, account string, maxUpload int) (bytes int64) {
 	t.Helper()
 	for range 1000 {
 		u, err := core.BeginImage(account, -1)

@@ -65,15 +65,15 @@ func (s *Service) Stats() (Stats, error) {
 		Repeats: c.repeats.Load(), Refused: map[errs.Kind]int64{},
 		CacheHits: c.hits.Load(), CacheMisses: c.misses.Load(),
 		CacheFiles: cache.Files, CacheSize: cache.Bytes, CacheLimit: cache.Limit, CacheEvictions: cache.Evictions,
-		SpoolReserved: s.shares.spool.Stats().Used, SpoolLimit: s.SpoolBytes,
-		DiskReserve: s.DiskReserve,
+		SpoolReserved: s.shares.spool.Stats().Used, SpoolLimit: s.config.SpoolBytes,
+		DiskReserve: s.config.DiskReserve,
 	}
 	stats.Accepted = c.accepted.Load()
 	for kind := range c.refused {
 		stats.Refused[errs.Kind(kind)] = c.refused[kind].Load()
 	}
 	var err error
-	stats.DiskFree, stats.DiskSize, err = diskSpace(s.Dir)
+	stats.DiskFree, stats.DiskSize, err = diskSpace(s.config.Dir)
 	return stats, err
 }
 
@@ -90,8 +90,8 @@ const MaxCounted = 100_000
 // TicketCounts reads the numbers of tickets.
 func (s *Service) TicketCounts(ctx context.Context) (TicketCounts, error) {
 	var c TicketCounts
-	now := sqldb.Micros(s.Now())
-	err := s.DB.QueryRow(ctx, `SELECT COUNT(*),
+	now := sqldb.Micros(s.now())
+	err := s.db.QueryRow(ctx, `SELECT COUNT(*),
 		COALESCE(SUM(CASE WHEN refusals >= ?3 THEN 1 ELSE 0 END), 0)
 		FROM (SELECT refusals FROM images WHERE draft = 1 AND open IN (0, 1) AND expires >= ?1 LIMIT ?2) AS alive`,
 		now, MaxCounted, maxRefusals).Scan(&c.Open, &c.Refused)
@@ -99,7 +99,7 @@ func (s *Service) TicketCounts(ctx context.Context) (TicketCounts, error) {
 		return c, fmt.Errorf("counting tickets: %w", err)
 	}
 	c.Open -= c.Refused
-	err = s.DB.QueryRow(ctx, `SELECT COUNT(*)
+	err = s.db.QueryRow(ctx, `SELECT COUNT(*)
 		FROM (SELECT key FROM images WHERE draft = 1 AND open IN (0, 1) AND expires < ?1 LIMIT ?2) AS gone`,
 		now, MaxCounted).Scan(&c.Expired)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-func stats(t *testing.T, core *images.Service) images.Stats {
+func stats(t *testing.T, core *imagestest.Core) images.Stats {
 	t.Helper()
 	s, err := core.Stats()
 	if err != nil {

@@ -76,7 +76,7 @@ func (s *Service) replaceToken(
 		return err
 	}
 	_, err = tx.Exec(insertToken,
-		text.NewKey(), account, name, scope, text.Hash(secret), sqldb.Micros(s.Now()), nil)
+		text.NewKey(), account, name, scope, text.Hash(secret), sqldb.Micros(s.now()), nil)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (s *Service) insertFirstToken(tx *Change, account, secret string) (made boo
 		SELECT ?1, CAST(?2 AS TEXT), ?3, ?4, ?5, CAST(?6 AS BIGINT), 0
 		WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE account = ?2)
 		ON CONFLICT DO NOTHING`,
-		text.NewKey(), account, firstToken, Admin, text.Hash(secret), sqldb.Micros(s.Now()))
+		text.NewKey(), account, firstToken, Admin, text.Hash(secret), sqldb.Micros(s.now()))
 	return changed > 0, err
 }
 
@@ -119,7 +119,7 @@ func (s *Service) CreateToken(
 	if _, err := s.Account(ctx, account); err != nil {
 		return "", err // the reference to it must not fail inside the transaction
 	}
-	now := s.Now()
+	now := s.now()
 	var expires any
 	if t.Life != 0 {
 		expires = sqldb.Micros(now.Add(t.Life))
@@ -160,7 +160,7 @@ func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
 
 // Tokens returns the tokens of an account by name.
 func (s *Service) Tokens(ctx context.Context, account string) ([]Token, error) {
-	rows, err := s.DB.Query(ctx, selectToken+` WHERE account = ?1 ORDER BY name`, account)
+	rows, err := s.db.Query(ctx, selectToken+` WHERE account = ?1 ORDER BY name`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the tokens: %w", err)
 	}
@@ -180,7 +180,7 @@ func (s *Service) authenticate(
 ) (t Token, err error) {
 	var suspended bool
 	var hash string
-	r := s.DB.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires,
+	r := s.db.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires,
 		a.hash, a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
 		append([]any{text.Hash(secret)}, now...)...)
 	t, err = scanToken(also{r, []any{&hash, &suspended}})
@@ -190,7 +190,7 @@ func (s *Service) authenticate(
 		return t, errs.Errorf(errs.Unauthenticated, "Authentication error")
 	case err != nil:
 		return t, fmt.Errorf("reading a token: %w", err)
-	case t.Expired(s.Now()):
+	case t.Expired(s.now()):
 		return Token{}, errs.Errorf(errs.Unauthenticated, "Authentication error: this token has expired")
 	case suspended:
 		return t, suspendedError()

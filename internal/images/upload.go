@@ -65,7 +65,7 @@ func (e *DraftError) Unwrap() error { return e.Reason }
 // TicketUnknown; in a DraftError TicketUsed, TicketInvalid, TicketBusy, AccountSuspended, Busy,
 // NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
-	u := &Upload{s: s, began: s.Now(), sum: sha256.New()}
+	u := &Upload{s: s, began: s.now(), sum: sha256.New()}
 	if r.IdempotencyKey != "" {
 		u.claimer = text.Hash(r.IdempotencyKey)
 	}
@@ -118,7 +118,7 @@ func (u *Upload) Draft() Image { return u.draft }
 // BeginImage admits a body for a new image of an account, before a byte is read: Busy, NoSpace.
 // Write the bytes to it, then Create. size is the declared one, negative when not known.
 func (s *Service) BeginImage(account string, size int64) (*Upload, error) {
-	u := &Upload{s: s, began: s.Now(), sum: sha256.New()}
+	u := &Upload{s: s, began: s.now(), sum: sha256.New()}
 	u.draft.Account = account
 	if err := u.admit(size, account); err != nil {
 		u.Close()
@@ -146,7 +146,7 @@ func (u *Upload) admit(size int64, keys ...string) (err error) {
 	if u.repeat {
 		return nil
 	}
-	expected := u.s.MaxUploadBytes
+	expected := u.s.config.MaxUploadBytes
 	if size >= 0 && size <= expected { // a larger one may have a file that is not
 		expected = size
 		if err := u.s.admits(u.s.spool, size, keys...); err != nil {
@@ -159,7 +159,7 @@ func (u *Upload) admit(size int64, keys ...string) (err error) {
 
 // find reads the draft of a ticket and says why it takes no upload.
 func (u *Upload) find(ctx context.Context, ticket string) error {
-	img, err := scanImage(u.s.DB.QueryRow(ctx, selectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
+	img, err := scanImage(u.s.db.QueryRow(ctx, selectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
 	}
@@ -206,7 +206,7 @@ func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
 		return false, nil
 	}
 	var claimer sql.NullString
-	err := u.s.DB.QueryRow(ctx, `SELECT claimed_by FROM images WHERE key = ?1`, img.Key).
+	err := u.s.db.QueryRow(ctx, `SELECT claimed_by FROM images WHERE key = ?1`, img.Key).
 		Scan(&claimer)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, fmt.Errorf("reading who used a ticket: %w", err)
@@ -223,9 +223,9 @@ func (u *Upload) Write(p []byte) (n int, err error) {
 		return 0, errCancelled()
 	default:
 	}
-	if u.size+int64(len(p)) > u.s.MaxUploadBytes {
+	if u.size+int64(len(p)) > u.s.config.MaxUploadBytes {
 		// A repeat is known by its beginning, which is longer than each body that is allowed.
-		u.sum.Write(p[:u.s.MaxUploadBytes-u.size+1])
+		u.sum.Write(p[:u.s.config.MaxUploadBytes-u.size+1])
 		return 0, u.tooLarge()
 	}
 	n = len(p)
@@ -238,7 +238,7 @@ func (u *Upload) Write(p []byte) (n int, err error) {
 }
 
 func (u *Upload) tooLarge() error {
-	return FileTooLarge(u.s.MaxUploadBytes)
+	return FileTooLarge(u.s.config.MaxUploadBytes)
 }
 
 // FileTooLarge refuses a file that is larger than limit, in bytes.
@@ -262,7 +262,7 @@ func (u *Upload) Close() {
 	u.closed = true
 	if u.file != nil {
 		if err := u.file.Close(); err != nil {
-			u.s.Log.Warn("closing a spool file", "err", err)
+			u.s.log.Warn("closing a spool file", "err", err)
 		}
 	}
 	u.body.Release()
@@ -276,7 +276,7 @@ func (u *Upload) Close() {
 func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
-	u.s.Timer.Since(render.Uploads, StageSpool, u.spooled)
+	u.s.config.Timer.Since(render.Uploads, StageSpool, u.spooled)
 	sum := hex.EncodeToString(u.sum.Sum(nil))
 	if u.repeat {
 		return u.again(u.draft, sum)
@@ -301,7 +301,7 @@ func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
-	u.s.Timer.Since(render.Uploads, StageSpool, u.spooled)
+	u.s.config.Timer.Since(render.Uploads, StageSpool, u.spooled)
 	var err error
 	if u.draft, err = u.s.newDraft(u.draft.Account, d); err != nil {
 		return Image{}, err
@@ -313,7 +313,7 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	}
 	if err == nil && d.Creator != nil {
 		query, args := erasedSince(u.draft, u.began)
-		err = refuseErased(u.s.DB.QueryRow(ctx, query, args...))
+		err = refuseErased(u.s.db.QueryRow(ctx, query, args...))
 	}
 	if err != nil {
 		return Image{}, err
@@ -325,7 +325,7 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	img := u.claimed(original, cleanFilename(filename))
 	began := time.Now()
 	err = u.s.change(ctx, func(tx *Change) error { return u.insertClaimed(tx, img) })
-	u.s.Timer.Since(render.Uploads, StageCommit, began)
+	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
 	return u.settle(ctx, img, original, err)
 }
 
@@ -359,10 +359,10 @@ func (u *Upload) store(ctx context.Context, sum string) (*Original, error) {
 	if err != nil {
 		return nil, err
 	}
-	original.SHA256, original.Blob = sum, blobKey(u.s.Now())
+	original.SHA256, original.Blob = sum, blobKey(u.s.now())
 	began := time.Now()
-	err = u.s.Blobs.Put(ctx, original.Blob, u.file.file, u.size)
-	u.s.Timer.Since(render.Uploads, StageStore, began)
+	err = u.s.blobs.Put(ctx, original.Blob, u.file.file, u.size)
+	u.s.config.Timer.Since(render.Uploads, StageStore, began)
 	if err != nil {
 		return nil, fmt.Errorf("storing an original: %w", err)
 	}
@@ -382,8 +382,8 @@ func (u *Upload) settle(ctx context.Context, img Image, o *Original, err error) 
 		return Image{}, err // the sweep will know
 	}
 	if err != nil || img.Original.Blob != o.Blob {
-		if deleting := u.s.Blobs.Delete(ctx, o.Blob); deleting != nil {
-			u.s.Log.Warn("an original without a row is left to the sweep", "blob", o.Blob, "err", deleting)
+		if deleting := u.s.blobs.Delete(ctx, o.Blob); deleting != nil {
+			u.s.log.Warn("an original without a row is left to the sweep", "blob", o.Blob, "err", deleting)
 		}
 	}
 	if err != nil {
@@ -416,12 +416,12 @@ func (u *Upload) examine(ctx context.Context) (*Original, error) {
 	}
 	var facts render.Facts
 	if err == nil {
-		facts, err = u.s.Render.Examine(ctx, file, header)
+		facts, err = u.s.config.Render.Examine(ctx, file, header)
 	}
 	if errors.Is(err, render.ErrWorker) && !errors.Is(err, render.ErrTime) &&
 		!errors.Is(err, render.ErrOutOfMemory) && !errors.Is(err, render.ErrBusy) {
 		// Another process may have killed the worker. A second failure decides.
-		facts, err = u.s.Render.Examine(ctx, file, header)
+		facts, err = u.s.config.Render.Examine(ctx, file, header)
 	}
 	if err != nil {
 		return nil, renderError("examining an upload", err)

@@ -32,7 +32,7 @@ func files(t *testing.T, dir string) (paths []string) {
 
 func TestOneOf64RacingBodiesWins(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		made, ticket := draft(t, core, images.NewDraft{})
 		const racers = 64
 		var won [][]byte
@@ -76,8 +76,8 @@ func TestOneOf64RacingBodiesWins(t *testing.T) {
 
 func TestTheTenthRefusalKillsTheTicket(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
-		core.MaxUploadBytes = 5000
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		core.SetMaxUploadBytes(5000)
 		made, ticket := draft(t, core, images.NewDraft{})
 		request := images.UploadRequest{Ticket: ticket}
 		bodies := []struct {
@@ -111,9 +111,9 @@ func TestTheTenthRefusalKillsTheTicket(t *testing.T) {
 
 func TestExpiryCountsFromTheRequestsBegin(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		_, ticket := draft(t, core, images.NewDraft{})
 		clock.forward(30 * time.Minute) // the bound itself is inside
 		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
@@ -137,9 +137,9 @@ func TestExpiryCountsFromTheRequestsBegin(t *testing.T) {
 
 func TestALostAnswerIsGivenAgain(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		_, ticket := draft(t, core, images.NewDraft{})
 		request := images.UploadRequest{Ticket: ticket, IdempotencyKey: "k"}
 		body := imagestest.JPEG(t, 1)
@@ -168,7 +168,7 @@ func TestALostAnswerIsGivenAgain(t *testing.T) {
 // TestRacingRepeats sends the same request many times at once: each gets the same answer.
 func TestRacingRepeats(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		made, ticket := draft(t, core, images.NewDraft{})
 		body := imagestest.JPEG(t, 1)
 		var wait sync.WaitGroup
@@ -192,7 +192,7 @@ func TestRacingRepeats(t *testing.T) {
 // refused, and no original is left.
 func TestADeleteDuringAnUpload(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for i := range 20 {
 			made, ticket := draft(t, core, images.NewDraft{})
 			var wait sync.WaitGroup
@@ -225,7 +225,7 @@ func TestNearTheReserveUploadsAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	rendition.Content.Close()
-	core.DiskReserve = 1 << 60
+	core.SetDiskReserve(1 << 60)
 	_, ticket := draft(t, core, images.NewDraft{})
 	_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
 	wantKind(t, err, errs.NoSpace)
@@ -298,7 +298,7 @@ func TestFilenames(t *testing.T) {
 // the same id.
 func TestRacingCreates(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		d := images.NewDraft{ID: ptr("mine")}
 		made := make(chan images.Image, 20)
 		var wait sync.WaitGroup

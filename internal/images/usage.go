@@ -78,7 +78,7 @@ func (c *Change) charge(account string, more Charge) error {
 		AND (CAST(?8 AS BIGINT) = 0 OR max_kept < 0 OR
 			kept_bytes + CAST(?9 AS BIGINT) + `+keptReserved(`CAST(?4 AS BIGINT)`)+`
 				<= max_kept * CAST(?8 AS BIGINT))`,
-		account, more.Images, more.Bytes, more.Drafts, more.UploadURLs, c.service.Now().Unix()/60,
+		account, more.Images, more.Bytes, more.Drafts, more.UploadURLs, c.service.now().Unix()/60,
 		more.Edits, more.KeptTimes, more.Coming)
 	if err != nil {
 		return fmt.Errorf("charging an account: %w", err)

@@ -22,14 +22,14 @@ import (
 
 const largest = 10 << 20 // the default of MaxUploadBytes
 
-func limit(t *testing.T, core *images.Service, name string, n int64) {
+func limit(t *testing.T, core *imagestest.Core, name string, n int64) {
 	t.Helper()
 	if err := core.SetLimit(t.Context(), account, name, n); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func usage(t *testing.T, core *images.Service) images.Usage {
+func usage(t *testing.T, core *imagestest.Core) images.Usage {
 	t.Helper()
 	a, err := core.Account(t.Context(), account)
 	if err != nil {
@@ -40,7 +40,7 @@ func usage(t *testing.T, core *images.Service) images.Usage {
 
 // create makes an image as the API does.
 func create(
-	t *testing.T, core *images.Service, account string, d images.NewDraft, body []byte,
+	t *testing.T, core *imagestest.Core, account string, d images.NewDraft, body []byte,
 ) (images.Image, error) {
 	u, err := core.BeginImage(account, int64(len(body)))
 	if err != nil {
@@ -68,8 +68,8 @@ func TestALimitHoldsAgainst64(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			imagestest.Each(t, func(t *testing.T, core *images.Service) {
-				core.Now = newClock().now
+			imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+				core.SetNow(newClock().now)
 				limit(t, core, c.limit, c.n)
 				var made atomic.Int64
 				var wait sync.WaitGroup
@@ -103,9 +103,9 @@ func TestALimitHoldsAgainst64(t *testing.T) {
 
 func TestDraftsReserve(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		limit(t, core, "bytes", 2*largest)
 		body := imagestest.JPEG(t, 1)
 		size := int64(len(body))
@@ -158,7 +158,7 @@ func TestMintsCountByTheMinute(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	clock := newClock()
-	core.Now = clock.now
+	core.SetNow(clock.now)
 	limit(t, core, "upload-urls", 2)
 	mint := func() error {
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
@@ -232,7 +232,7 @@ func TestUsageIsARecount(t *testing.T) {
 
 type mix struct {
 	t       *testing.T
-	core    *images.Service
+	core    *imagestest.Core
 	account string
 	rnd     *rand.Rand
 }

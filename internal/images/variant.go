@@ -162,7 +162,7 @@ func (s *Service) Variant(ctx context.Context, account, id string) (Variant, err
 	if !variantName.MatchString(id) {
 		return Variant{}, errNoVariant
 	}
-	v, err := scanVariant(s.DB.QueryRow(ctx,
+	v, err := scanVariant(s.db.QueryRow(ctx,
 		selectVariant+` WHERE account = ?1 AND id = ?2`, account, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Variant{}, errNoVariant
@@ -176,7 +176,7 @@ func (s *Service) Variant(ctx context.Context, account, id string) (Variant, err
 // Variants returns the account's variants in the order of their names, byte by byte: the order of
 // a database would depend on its locale.
 func (s *Service) Variants(ctx context.Context, account string) ([]Variant, error) {
-	rows, err := s.DB.Query(ctx, selectVariant+` WHERE account = ?1`, account)
+	rows, err := s.db.Query(ctx, selectVariant+` WHERE account = ?1`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the variants: %w", err)
 	}
@@ -187,7 +187,7 @@ func (s *Service) Variants(ctx context.Context, account string) ([]Variant, erro
 
 // VariantNames returns the names of the account's variants in the order of Variants.
 func (s *Service) VariantNames(ctx context.Context, account string) ([]string, error) {
-	rows, err := s.DB.Query(ctx, `SELECT id FROM variants WHERE account = ?1`, account)
+	rows, err := s.db.Query(ctx, `SELECT id FROM variants WHERE account = ?1`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the variants: %w", err)
 	}

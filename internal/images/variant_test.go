@@ -23,7 +23,7 @@ func recipe(width, height int) render.Options {
 
 func TestVariants(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		hero := images.Variant{ID: "Hero9", Options: recipe(100, 0), BrowserTTL: time.Hour,
 			NeverRequireSignedURLs: true}
@@ -115,7 +115,7 @@ func TestNoMoreVariantsThanAllowed(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		first := imagestest.Open(t, images.Config{}, dsn)
-		made := atOnce(t, dsn, func(core *images.Service, node, i int) error {
+		made := atOnce(t, dsn, func(core *imagestest.Core, node, i int) error {
 			return core.CreateVariant(t.Context(), account,
 				images.Variant{ID: fmt.Sprintf("v%dx%d", i, node/2), Options: recipe(1, 1)})
 		})
@@ -133,13 +133,13 @@ func TestNoMoreVariantsThanAllowed(t *testing.T) {
 // atOnce calls fn from eight nodes with i from 0 to 39, and returns how many calls made something.
 // All others must have been refused as Exists or LimitReached.
 func atOnce(
-	t *testing.T, dsn string, fn func(core *images.Service, node, i int) error,
+	t *testing.T, dsn string, fn func(core *imagestest.Core, node, i int) error,
 ) (made int) {
 	t.Helper()
 	var mu sync.Mutex
 	var wait sync.WaitGroup
 	for node := range 8 {
-		core := images.New(images.Config{DB: sqldbtest.Open(t, dsn)})
+		core := imagestest.NewCore(images.Config{DB: sqldbtest.Open(t, dsn)})
 		wait.Go(func() {
 			defer core.Close()
 			for i := range 40 {
@@ -163,7 +163,7 @@ func atOnce(
 // A change counts at this node from the very next request on.
 func TestVariantsTakeEffectAtOnce(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		owner, err := core.Account(ctx, account)
@@ -206,7 +206,7 @@ func TestVariantsTakeEffectAtOnce(t *testing.T) {
 
 func TestAccountConfig(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		want := images.AccountConfig{BrowserTTL: 48 * time.Hour}

@@ -138,7 +138,7 @@ func (w *waits) poll(s *Service) {
 		drafts, err := s.stillDrafts(keys)
 		if err != nil {
 			// The waiting calls get the error themselves if it lasts.
-			s.Log.Warn("reading the awaited drafts failed", "err", err)
+			s.log.Warn("reading the awaited drafts failed", "err", err)
 			continue
 		}
 		w.mu.Lock()
@@ -173,7 +173,7 @@ func (s *Service) stillDrafts(keys []string) (map[string]bool, error) {
 	for i, key := range keys {
 		args[i], marks[i] = key, "?"+strconv.Itoa(i+1)
 	}
-	rows, err := s.DB.Query(ctx, `SELECT key FROM images
+	rows, err := s.db.Query(ctx, `SELECT key FROM images
 		WHERE draft = 1 AND key IN (`+strings.Join(marks, ",")+`)`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("asking which images are drafts: %w", err)

@@ -17,7 +17,7 @@ type waitedFor struct {
 }
 
 // wait waits for an image on the side.
-func wait(ctx context.Context, core *images.Service, id string, most time.Duration) chan waitedFor {
+func wait(ctx context.Context, core *imagestest.Core, id string, most time.Duration) chan waitedFor {
 	ended := make(chan waitedFor, 1)
 	go func() {
 		img, err := core.WaitImage(ctx, account, id, most)
@@ -39,7 +39,7 @@ func until(t *testing.T, condition func() bool) {
 
 func TestWait(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const long = time.Hour // longer than the test may take
 		made, ticket := draft(t, core, images.NewDraft{})
 		cancelled, _ := draft(t, core, images.NewDraft{})
@@ -149,7 +149,7 @@ func TestWaitersAreBounded(t *testing.T) {
 // it another id.
 func TestWaitFollowsAnotherID(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		made, ticket := draft(t, core, images.NewDraft{})
 		ended := wait(t.Context(), core, made.ID, time.Hour)
 		until(t, func() bool { return core.Waiting() == 1 })

@@ -102,7 +102,7 @@ func (s *Service) newWebhook(
 	ctx context.Context, account string, c WebhookChange, test WebhookTest,
 ) (Webhook, error) {
 	w := Webhook{
-		ID: text.NewHexID(), Account: account, Created: sqldb.FromMicros(sqldb.Micros(s.Now())),
+		ID: text.NewHexID(), Account: account, Created: sqldb.FromMicros(sqldb.Micros(s.now())),
 		Events: DefaultEvents, SigningKeys: []string{cmp.Or(c.SigningKey, newWebhookKey())},
 	}
 	if err := w.change(c); err != nil {
@@ -286,7 +286,7 @@ func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
 		s.wakeNotifier(tx)
 		changed, err := tx.Exec(`UPDATE webhooks SET paused = NULL, pause_reason = '',
 			failing_since = NULL, last_success = ?3 WHERE account = ?1 AND id = ?2`,
-			account, id, sqldb.Micros(s.Now()))
+			account, id, sqldb.Micros(s.now()))
 		if err == nil && changed == 0 {
 			err = errNoWebhook
 		}
@@ -306,7 +306,7 @@ func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Web
 	}
 	changed, err := s.exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
 		previous_until = ?3, signing_key = ?4 WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`,
-		account, id, sqldb.Micros(s.Now().Add(keyOverlap)), newWebhookKey())
+		account, id, sqldb.Micros(s.now().Add(keyOverlap)), newWebhookKey())
 	if err != nil {
 		return Webhook{}, fmt.Errorf("changing the signing key of a webhook: %w", err)
 	}
@@ -324,7 +324,7 @@ func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
 ) (Webhook, error) {
 	w := Webhook{
-		ID: text.NewHexID(), Account: account, Stream: true, Created: sqldb.FromMicros(sqldb.Micros(s.Now())),
+		ID: text.NewHexID(), Account: account, Stream: true, Created: sqldb.FromMicros(sqldb.Micros(s.now())),
 		SigningKeys: []string{newWebhookKey()},
 	}
 	if events == nil {
@@ -334,12 +334,12 @@ func (s *Service) OpenStream(
 		return Webhook{}, err
 	}
 	there := func() (Webhook, error) {
-		return scanWebhook(s.DB.QueryRow(ctx, selectWebhook+
-			` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.Now())
+		return scanWebhook(s.db.QueryRow(ctx, selectWebhook+
+			` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.now())
 	}
 	changed, err := s.exec(ctx, `UPDATE webhooks SET seen = ?3, events = ?4
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2`,
-		account, name, sqldb.Micros(s.Now()), joinEvents(w.Events))
+		account, name, sqldb.Micros(s.now()), joinEvents(w.Events))
 	if err != nil {
 		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
 	}
@@ -374,12 +374,12 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	}
 	_, err := s.execInReserve(ctx, `UPDATE webhooks SET seen = ?3
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2 AND seen < ?4`,
-		account, name, sqldb.Micros(s.Now()), sqldb.Micros(s.Now().Add(-time.Minute)))
+		account, name, sqldb.Micros(s.now()), sqldb.Micros(s.now().Add(-time.Minute)))
 	if err != nil {
 		return Webhook{}, fmt.Errorf("finding a stream: %w", err)
 	}
-	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+
-		` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.Now())
+	w, err := scanWebhook(s.db.QueryRow(ctx, selectWebhook+
+		` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.now())
 	if errors.Is(err, sql.ErrNoRows) {
 		return w, errNoStream
 	}
@@ -394,8 +394,8 @@ func (s *Service) Webhook(ctx context.Context, account, id string) (Webhook, err
 	if !text.IsPlain(id) {
 		return Webhook{}, errNoWebhook
 	}
-	w, err := scanWebhook(s.DB.QueryRow(ctx, selectWebhook+
-		` WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`, account, id), s.Now())
+	w, err := scanWebhook(s.db.QueryRow(ctx, selectWebhook+
+		` WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`, account, id), s.now())
 	if errors.Is(err, sql.ErrNoRows) {
 		return w, errNoWebhook
 	}
@@ -416,12 +416,12 @@ func (s *Service) Streams(ctx context.Context, account string) ([]Webhook, error
 }
 
 func (s *Service) webhooksOf(ctx context.Context, account, kind string) ([]Webhook, error) {
-	rows, err := s.DB.Query(ctx, selectWebhook+` WHERE account = ?1 AND kind = ?2
+	rows, err := s.db.Query(ctx, selectWebhook+` WHERE account = ?1 AND kind = ?2
 		ORDER BY created, id`, account, kind)
 	if err != nil {
 		return nil, fmt.Errorf("reading the webhooks: %w", err)
 	}
-	now := s.Now()
+	now := s.now()
 	return sqldb.Collect(rows, func(r sqldb.Row) (Webhook, error) { return scanWebhook(r, now) })
 }
 

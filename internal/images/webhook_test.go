@@ -21,7 +21,7 @@ func rawJSON(text []byte) json.RawMessage { return text }
 
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		errTest := errors.New("the receiver is away")
 		change := images.WebhookChange{Name: ptr("n"), URL: ptr("https://example.com/a?b"),
@@ -129,9 +129,9 @@ func TestWebhookRules(t *testing.T) {
 
 func TestSigningKeysRotate(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := newClock()
-		core.Now = clock.now
+		core.SetNow(clock.now)
 		w := webhook(t, core)
 		first := w.SigningKeys[0]
 		rotated, err := core.RotateWebhookKey(t.Context(), account, w.ID)
@@ -154,7 +154,7 @@ func TestSigningKeysRotate(t *testing.T) {
 // TestNoMoreWebhooksThanAllowed: however many ask at once, the limits hold.
 func TestNoMoreWebhooksThanAllowed(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		var group sync.WaitGroup
 		var made, refused atomic.Int64
 		for i := range images.MaxStreams + 6 {
@@ -183,7 +183,7 @@ func TestNoMoreWebhooksThanAllowed(t *testing.T) {
 // TestAStreamIsOpenedOnce: of askers for one name all get the same one.
 func TestAStreamIsOpenedOnce(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ids := make([]string, 8)
 		var group sync.WaitGroup
 		for i := range ids {

@@ -81,7 +81,7 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 	// Pending and ended deliveries are in two indexes.
 	for _, which := range []string{`due IS NOT NULL`, `due IS NULL`} {
 		for {
-			rows, err := s.DB.Query(ctx, `SELECT event FROM deliveries
+			rows, err := s.db.Query(ctx, `SELECT event FROM deliveries
 				WHERE webhook = ?1 AND `+which+` LIMIT ?2`, webhook, some)
 			if err != nil {
 				return fmt.Errorf("reading a webhook's deliveries: %w", err)
@@ -137,7 +137,7 @@ func forgetDeliveriesOf(tx *Change, account, webhook string, events []string) er
 // forgetOrphanedDeliveries deletes remaining rows of deleted webhooks: they were written concurrently,
 // or the server was killed.
 func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
-	rows, err := s.DB.Query(ctx, `SELECT webhook, MIN(account) FROM deliveries WHERE NOT EXISTS
+	rows, err := s.db.Query(ctx, `SELECT webhook, MIN(account) FROM deliveries WHERE NOT EXISTS
 		(SELECT 1 FROM webhooks WHERE id = deliveries.webhook) GROUP BY webhook`)
 	if err != nil {
 		return fmt.Errorf("looking for deliveries to deleted webhooks: %w", err)
@@ -157,8 +157,8 @@ func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
 // endStreams deletes streams without claims: after a week, or after an hour if more than streamBacklog
 // events wait.
 func (s *Service) endStreams(ctx context.Context) error {
-	idle, dead := sqldb.Micros(s.Now().Add(-streamIdle)), sqldb.Micros(s.Now().Add(-streamLife))
-	rows, err := s.DB.Query(ctx, `SELECT id, account FROM webhooks WHERE `+endedStream(1, 2),
+	idle, dead := sqldb.Micros(s.now().Add(-streamIdle)), sqldb.Micros(s.now().Add(-streamLife))
+	rows, err := s.db.Query(ctx, `SELECT id, account FROM webhooks WHERE `+endedStream(1, 2),
 		dead, idle)
 	if err != nil {
 		return fmt.Errorf("looking for streams without claims: %w", err)

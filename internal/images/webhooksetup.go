@@ -73,7 +73,7 @@ func (s *Service) EnsureWebhook(
 			return err
 		}
 		there := func() (Webhook, error) {
-			return scanWebhook(tx.QueryRow(selectWebhook+` WHERE id = ?1`, id), s.Now())
+			return scanWebhook(tx.QueryRow(selectWebhook+` WHERE id = ?1`, id), s.now())
 		}
 		w, err = there()
 		if made = errors.Is(err, sql.ErrNoRows); made {
@@ -117,6 +117,6 @@ func (s *Service) configureWebhook(tx *Change, w Webhook, c WebhookChange, key s
 		pause_reason = CASE WHEN url = ?2 THEN pause_reason ELSE '' END,
 		failing_since = CASE WHEN url = ?2 THEN failing_since END
 		WHERE id = ?1`,
-		w.ID, w.URL, w.Secret, joinEvents(w.Events), key, sqldb.Micros(s.Now().Add(keyOverlap)))
+		w.ID, w.URL, w.Secret, joinEvents(w.Events), key, sqldb.Micros(s.now().Add(keyOverlap)))
 	return err
 }

@@ -29,9 +29,9 @@ func webhookTo(url string) images.WebhookChange { return images.WebhookChange{UR
 func TestEnsureWebhookAtOnce(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
-		nodes := []*images.Service{imagestest.Open(t, images.Config{}, dsn)}
+		nodes := []*imagestest.Core{imagestest.Open(t, images.Config{}, dsn)}
 		for range 3 {
-			node := images.New(images.Config{DB: sqldbtest.Open(t, dsn), Dir: t.TempDir()})
+			node := imagestest.NewCore(images.Config{DB: sqldbtest.Open(t, dsn), Dir: t.TempDir()})
 			t.Cleanup(node.Close)
 			nodes = append(nodes, node)
 		}
@@ -41,7 +41,7 @@ func TestEnsureWebhookAtOnce(t *testing.T) {
 	})
 }
 
-func ensureAtOnce(t *testing.T, nodes []*images.Service) {
+func ensureAtOnce(t *testing.T, nodes []*imagestest.Core) {
 	t.Helper()
 	var (
 		all   sync.WaitGroup
@@ -92,7 +92,7 @@ func ensureAtOnce(t *testing.T, nodes []*images.Service) {
 // leaves the rest, and those of clients, alone.
 func TestEnsureWebhookAgain(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx, account := t.Context(), imagestest.AccountID
 		name, secret := "env", "canary"
 		byClient := webhookTo("https://example.org/")
@@ -146,7 +146,7 @@ func TestEnsureWebhookAgain(t *testing.T) {
 // TestEnsureWebhookPaused: only another URL ends a pause.
 func TestEnsureWebhookPaused(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx, account := t.Context(), imagestest.AccountID
 		w, _, err := core.EnsureWebhook(ctx, account, "env", webhookTo("http://a.example/"), "")
 		if err != nil {
@@ -175,7 +175,7 @@ func TestEnsureWebhookPaused(t *testing.T) {
 }
 
 // settleOne makes an event and has the webhook answer it with a status.
-func settleOne(t *testing.T, core *images.Service, w images.Webhook, status int) {
+func settleOne(t *testing.T, core *imagestest.Core, w images.Webhook, status int) {
 	t.Helper()
 	ctx := t.Context()
 	everything := images.WebhookChange{Events: images.EventTypes}

@@ -14,7 +14,7 @@ import (
 // does not import them again.
 func TestAnImportUndoesNoErasure(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		s := newSource(t)
 		s.add(24)
 		for i := range s.images[:20] {

@@ -254,8 +254,8 @@ func (r *run) attempt(ctx context.Context, i images.ImportedImage) (size int64, 
 	if i.Size > 0 {
 		most = i.Size
 	}
-	if most > r.Core.MaxUploadBytes {
-		return 0, images.FileTooLarge(r.Core.MaxUploadBytes)
+	if most > r.Core.MaxUploadBytes() {
+		return 0, images.FileTooLarge(r.Core.MaxUploadBytes())
 	}
 	u, err := r.Core.BeginImport(r.Account.ID, most, r.began)
 	if err != nil {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { imagestest.Main(m) }
 const account = imagestest.AccountID
 
 // config is an import from s into core.
-func config(t *testing.T, s *source, core *images.Service) importer.Config {
+func config(t *testing.T, s *source, core *imagestest.Core) importer.Config {
 	t.Helper()
 	open, err := outbound.ParseNetworks("127.0.0.0/8")
 	if err != nil {
@@ -36,7 +36,7 @@ func config(t *testing.T, s *source, core *images.Service) importer.Config {
 	client := outbound.ForHost(outbound.Config{Allow: open}, 4)
 	t.Cleanup(client.CloseIdleConnections)
 	return importer.Config{
-		Core: core, Account: here, HTTP: client, Parallel: 4, Backoff: time.Millisecond,
+		Core: core.Service, Account: here, HTTP: client, Parallel: 4, Backoff: time.Millisecond,
 		Source: importer.Source{
 			API: s.server.URL + "/client/v4/", Account: sourceAccount, Token: sourceToken,
 		},
@@ -64,7 +64,7 @@ func bring(t *testing.T, c importer.Config, want error) importer.Report {
 }
 
 // want compares all of the source's images with what is here, but those left out.
-func (s *source) want(t *testing.T, core *images.Service, without ...string) {
+func (s *source) want(t *testing.T, core *imagestest.Core, without ...string) {
 	t.Helper()
 	for _, i := range s.images {
 		_, r, err := core.OpenOriginal(t.Context(), account, i.id)
@@ -87,7 +87,7 @@ func (s *source) want(t *testing.T, core *images.Service, without ...string) {
 
 func TestImport(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		s := newSource(t)
 		s.add(20)
 		s.images[3].id, s.images[3].more = "a/b/ü x%2F?#.jpg", `,"filename":"cat.jpg"`+
@@ -119,7 +119,7 @@ func TestImport(t *testing.T) {
 	})
 }
 
-func wantSettings(t *testing.T, core *images.Service) {
+func wantSettings(t *testing.T, core *imagestest.Core) {
 	t.Helper()
 	public, err := core.Variant(t.Context(), account, "public")
 	if err != nil || public.Options.Width != 100 || public.Options.Height != 50 ||
@@ -144,7 +144,7 @@ func wantSettings(t *testing.T, core *images.Service) {
 // TestImportGoesOn: one that was stopped half-way is run again, and does what is left.
 func TestImportGoesOn(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		s := newSource(t)
 		s.add(30)
 		ctx, stop := context.WithCancel(t.Context())

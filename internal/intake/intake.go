@@ -64,7 +64,7 @@ func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		v4.Prepare(w, r)
 		setHeaders(w.Header(), r)
 		body = v4.NewBody(w, r, v4.BodyLimits{
-			Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes + v4.FormOverhead,
+			Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes() + v4.FormOverhead,
 		})
 		w.Observe = in.observe
 		w.Attrs = func() []slog.Attr { return line.attrs(body.BytesRead()) }
@@ -133,7 +133,7 @@ func (in *intake) post(r *http.Request, b *v4.Body, line *logLine) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := v4.CheckDeclaredSize(r, in.Core.MaxUploadBytes); err != nil {
+	if err := v4.CheckDeclaredSize(r, in.Core.MaxUploadBytes()); err != nil {
 		return nil, err
 	}
 	filename, err := v4.ReadFileForm(r, b, upload, ignore)

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { imagestest.Main(m) }
 
 // watched returns Metrics of a core on a separate database.
-func watched(t *testing.T) (*Metrics, *images.Service) {
+func watched(t *testing.T) (*Metrics, *imagestest.Core) {
 	t.Helper()
 	m := New()
 	dsn := filepath.Join(t.TempDir(), "calotype.db")
@@ -35,7 +35,7 @@ func watched(t *testing.T) (*Metrics, *images.Service) {
 		t.Fatal(err)
 	}
 	_, _ = shared.TryAcquire(4, "a") // refused: the key has its share
-	if err := m.Watch(core, core.Render, []*limit.Pool{shared}, "v1"); err != nil {
+	if err := m.Watch(core.Service, core.Render, []*limit.Pool{shared}, "v1"); err != nil {
 		t.Fatal(err)
 	}
 	return m, core
@@ -78,7 +78,7 @@ func TestLint(t *testing.T) {
 		!strings.Contains(text, "process_open_fds ") {
 		t.Errorf("too little is shown:\n%s", text)
 	}
-	if again, err := testutil.CollectAndLint(&watcher{core: core, pool: core.Render}); err != nil ||
+	if again, err := testutil.CollectAndLint(&watcher{core: core.Service, pool: core.Render}); err != nil ||
 		len(again) != 0 {
 		t.Errorf("%v, %v", again, err)
 	}
@@ -206,8 +206,7 @@ func TestWebhooks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := core.Now
-	core.Now = func() time.Time { return began().Add(-time.Hour) }
+	core.SetNow(func() time.Time { return time.Now().Add(-time.Hour) })
 	draft, _, err := core.CreateDraft(ctx, imagestest.AccountID, images.NewDraft{})
 	if err == nil {
 		err = core.DeleteImage(ctx, imagestest.AccountID, draft.ID)

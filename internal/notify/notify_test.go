@@ -21,7 +21,7 @@ import (
 	"calotype/internal/images/imagestest"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 func TestMain(m *testing.M) { imagestest.Main(m) }
@@ -35,9 +35,9 @@ var loopback = []netip.Prefix{
 }
 
 // newNotifier returns a Notifier that reaches this machine only if it may.
-func newNotifier(core *images.Service, allow ...netip.Prefix) *notify.Notifier {
+func newNotifier(core *imagestest.Core, allow ...netip.Prefix) *notify.Notifier {
 	return notify.New(notify.Config{
-		Core: core, Outbound: outbound.Config{Allow: allow, Time: time.Minute},
+		Core: core.Service, Outbound: outbound.Config{Allow: allow, Time: time.Minute},
 		URLs: v4.URLs{Delivery: "https://img.example.com"},
 	})
 }
@@ -101,7 +101,7 @@ func (r *receiver) messages() []message {
 }
 
 // hook adds a webhook for a URL with a policy.
-func hook(t *testing.T, core *images.Service, url string, events ...images.EventType) images.Webhook {
+func hook(t *testing.T, core *imagestest.Core, url string, events ...images.EventType) images.Webhook {
 	t.Helper()
 	w, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
 		Name: ptr("hook"), URL: &url, Secret: ptr("s3cret"), Events: events}, nil)
@@ -116,7 +116,7 @@ func hook(t *testing.T, core *images.Service, url string, events ...images.Event
 	return w
 }
 
-func upload(t *testing.T, core *images.Service, d images.NewDraft, seed int) images.Image {
+func upload(t *testing.T, core *imagestest.Core, d images.NewDraft, seed int) images.Image {
 	t.Helper()
 	_, ticket, err := core.CreateDraft(t.Context(), account, d)
 	if err != nil {
@@ -147,7 +147,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-func history(t *testing.T, core *images.Service) []images.HistoryEntry {
+func history(t *testing.T, core *imagestest.Core) []images.HistoryEntry {
 	t.Helper()
 	entries, _, err := core.History(t.Context(), account, images.HistoryQuery{Most: 1000})
 	if err != nil {
@@ -232,9 +232,9 @@ func TestAnUploadIsTold(t *testing.T) {
 // TestDownThenFailingThenWell: a receiver that is away, then broken, then well, takes an event once.
 func TestDownThenFailingThenWell(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		var ahead atomic.Int64
-		core.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		core.SetNow(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 		r := newReceiver(t)
 		r.answer = func(n int, w http.ResponseWriter, _ *http.Request) {
 			switch n {
@@ -248,7 +248,7 @@ func TestDownThenFailingThenWell(t *testing.T) {
 		}
 		var observed sync.Map
 		n := notify.New(notify.Config{
-			Core: core, Outbound: outbound.Config{Allow: loopback},
+			Core: core.Service, Outbound: outbound.Config{Allow: loopback},
 			Observe: func(outcome string, _ time.Duration) {
 				count, _ := observed.LoadOrStore(outcome, new(atomic.Int64))
 				count.(*atomic.Int64).Add(1)
@@ -285,10 +285,10 @@ func TestDownThenFailingThenWell(t *testing.T) {
 // TestAReceiverThatIsWellAgain: what waited for it is sent some at a time, not one by one.
 func TestAReceiverThatIsWellAgain(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const events = 6
 		var ahead, well atomic.Int64
-		core.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		core.SetNow(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 		r, inside, both := newReceiver(t), make(chan struct{}, events), make(chan struct{})
 		open := sync.OnceFunc(func() { close(both) })
 		t.Cleanup(open)
@@ -321,7 +321,7 @@ func TestAHangingReceiverDelaysNobody(t *testing.T) {
 		t.Skip("slow: sends thousands of events")
 	}
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const events = 1000
 		hanging, well := newReceiver(t), newReceiver(t)
 		release := make(chan struct{})

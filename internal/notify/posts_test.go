@@ -15,7 +15,7 @@ import (
 )
 
 // hooksOf adds webhooks of an account for a URL.
-func hooksOf(t *testing.T, core *images.Service, account, url string, n int) {
+func hooksOf(t *testing.T, core *imagestest.Core, account, url string, n int) {
 	t.Helper()
 	var ids []string
 	for range n {
@@ -34,7 +34,7 @@ func hooksOf(t *testing.T, core *images.Service, account, url string, n int) {
 }
 
 // edits creates an image in an account and edits it n times.
-func edits(t *testing.T, core *images.Service, account string, n int) {
+func edits(t *testing.T, core *imagestest.Core, account string, n int) {
 	t.Helper()
 	u, err := core.BeginImage(account, -1)
 	if err != nil {
@@ -75,7 +75,7 @@ func TestPostsToOneHostAreBounded(t *testing.T) {
 		t.Skip("slow: sends a thousand events")
 	}
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *images.Service) {
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const hooks, events = 49, 20
 		other, err := core.CreateAccount(t.Context(), "", "")
 		if err != nil {

@@ -232,7 +232,7 @@ type facts struct {
 func (p *pages) about(*http.Request) (any, error) {
 	return facts{
 		Account: p.Account.ID, API: p.URLs.API + "/client/v4", Sample: SamplePath,
-		MaxUploadBytes: p.Core.MaxUploadBytes,
+		MaxUploadBytes: p.Core.MaxUploadBytes(),
 	}, nil
 }
 

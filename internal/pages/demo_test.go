@@ -14,7 +14,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 func TestMain(m *testing.M) { imagestest.Main(m) }
@@ -48,7 +48,7 @@ func newSite(t *testing.T, try string, change func(*Config)) *site {
 	s := &site{t: t}
 	base := "http://localhost:8080"
 	c := Config{
-		Core: core, Account: account, URLs: v4.URLs{API: base, Upload: base, Delivery: base},
+		Core: core.Service, Account: account, URLs: v4.URLs{API: base, Upload: base, Delivery: base},
 		Log: slog.New(slog.NewTextHandler(&s.log, nil)), DemoKey: key, DemoHosts: hosts,
 		NotFound: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "nothing", http.StatusTeapot)

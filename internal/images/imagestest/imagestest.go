@@ -11,12 +11,15 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/render"
 	"calotype/internal/render/vips"
+	"calotype/internal/sqldb"
 	"calotype/internal/sqldb/sqldbtest"
 )
 
@@ -58,19 +61,45 @@ func Pool(t testing.TB) *render.Pool {
 	return pool
 }
 
+// A Core is a core with what tests look at behind it.
+type Core struct {
+	*images.Service
+	DB     *sqldb.DB
+	Blobs  blob.Store
+	Render *render.Pool
+	Dir    string
+
+	clock atomic.Pointer[func() time.Time]
+}
+
+// NewCore returns a core that is not started. Its clock is that of c, until SetNow.
+func NewCore(c images.Config) *Core {
+	core := &Core{DB: c.DB, Blobs: c.Blobs, Render: c.Render, Dir: c.Dir}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	core.SetNow(c.Now)
+	c.Now = func() time.Time { return (*core.clock.Load())() }
+	core.Service = images.New(c)
+	return core
+}
+
+// SetNow sets the clock of the core.
+func (c *Core) SetNow(now func() time.Time) { c.clock.Store(&now) }
+
 // Each runs fn with a core on each database engine.
-func Each(t *testing.T, fn func(t *testing.T, core *images.Service)) {
+func Each(t *testing.T, fn func(t *testing.T, core *Core)) {
 	sqldbtest.Each(t, func(t *testing.T, dsn string) { fn(t, Open(t, images.Config{}, dsn)) })
 }
 
 // New returns a started core on SQLite.
-func New(t *testing.T) *images.Service {
+func New(t *testing.T) *Core {
 	t.Helper()
 	return Open(t, images.Config{}, filepath.Join(t.TempDir(), "calotype.db"))
 }
 
 // Open returns a started core with the account of AccountID on dsn; what is not in c is filled in.
-func Open(t *testing.T, c images.Config, dsn string) *images.Service {
+func Open(t *testing.T, c images.Config, dsn string) *Core {
 	t.Helper()
 	if c.DB == nil {
 		c.DB = sqldbtest.Open(t, dsn)
@@ -94,7 +123,7 @@ func Open(t *testing.T, c images.Config, dsn string) *images.Service {
 	if c.DiskReserve == 0 {
 		c.DiskReserve = 1
 	}
-	core := images.New(c)
+	core := NewCore(c)
 	t.Cleanup(core.Close)
 	_, _, err := core.SetUpAccount(t.Context(), images.AccountSetup{ID: AccountID, Token: Token})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 // CheckUsage compares the usage that each account's row keeps with a recount of its images and of
 // what else is kept for it. The sizes of the latter are written out here once more.
-func CheckUsage(t testing.TB, core *images.Service) {
+func CheckUsage(t testing.TB, core *Core) {
 	t.Helper()
 	accounts, err := core.Accounts(t.Context())
 	if err != nil {
