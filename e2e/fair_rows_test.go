@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/backup"
 	"calotype/internal/sqldb/sqldbtest"
 )
 
@@ -197,7 +197,7 @@ func TestFullDisk(t *testing.T) {
 			t.Cleanup(s.kill)
 			fullDisk(t, s)
 			s.stop()
-			dsn := filepath.Join(s.data, images.DatabaseFile)
+			dsn := filepath.Join(s.data, backup.DatabaseFile)
 			if len(s.args) > 0 {
 				dsn = s.args[1]
 			}

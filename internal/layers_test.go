@@ -37,6 +37,7 @@ var ranks = map[string]int{
 	"internal/notify": 5, // sends webhooks, in that wire format
 
 	"internal/importer": 4, // moves an account in, through the core
+	"internal/backup":   4, // copies an installation and restores it
 
 	"internal/images": 3, // the core
 
@@ -238,6 +239,8 @@ func TestViolations(t *testing.T) {
 		{"internal/images/imagestest/i.go", "calotype/internal/render/vips", ""},
 
 		{"internal/images/images.go", "calotype/internal/api", "up"},
+		{"internal/images/images.go", "calotype/internal/backup", "up"},
+		{"internal/backup/run.go", "database/sql", "only internal/images and internal/sqldb"},
 		{"internal/blob/dir.go", "calotype/internal/images", "up"},
 		{"internal/render/pool.go", "calotype/internal/render/vips", "only cmd/calotype/worker.go"},
 		{"internal/images/upload.go", "calotype/internal/render/vips", "only cmd/"},

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/backup"
 	"calotype/internal/blob"
-	"calotype/internal/images"
 	"calotype/internal/sqldb"
 )
 
@@ -75,9 +75,8 @@ func (c *backupCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	core := images.New(images.Config{DB: db, Blobs: blobs, Dir: c.Data})
-	defer core.Close()
-	report, err := core.BackUp(ctx, images.BackupOptions{
+	report, err := backup.Run(ctx, backup.Options{
+		DB: db, Blobs: blobs, Dir: c.Data,
 		To: c.Folder, Folders: []string{c.Data, store.blobs()}, Files: stateFiles,
 		Reserve: int64(c.DiskReserve), Verify: c.Verify,
 	})
@@ -114,13 +113,13 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	backup, err := images.OpenBackup(c.Folder)
+	folder, err := backup.Open(c.Folder)
 	if err != nil {
 		return err
 	}
-	defer joinClose(&err, backup.Close)
-	options := images.RestoreOptions{Dir: c.Data, Blobs: store.blobs(), DropDamaged: c.DropDamaged}
-	if err := backup.CheckTarget(options); err != nil { // before a lock is created in it
+	defer joinClose(&err, folder.Close)
+	options := backup.RestoreOptions{Dir: c.Data, Blobs: store.blobs(), DropDamaged: c.DropDamaged}
+	if err := folder.CheckTarget(options); err != nil { // before a lock is created in it
 		return err
 	}
 	if err := store.makeData(); err != nil {
@@ -131,7 +130,7 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer joinClose(&err, lock.Close)
-	report, err := backup.Restore(ctx, options)
+	report, err := folder.Restore(ctx, options)
 	if err != nil {
 		return err
 	}

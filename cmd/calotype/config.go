@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/backup"
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/sqldb"
@@ -82,7 +83,7 @@ type StateFlags struct {
 // dsn returns the data source name for sqldb.Open.
 func (s StateFlags) dsn() string {
 	if s.DB == "" {
-		return filepath.Join(s.Data, images.DatabaseFile)
+		return filepath.Join(s.Data, backup.DatabaseFile)
 	}
 	return s.DB
 }

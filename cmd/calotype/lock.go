@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"calotype/internal/images"
+	"calotype/internal/backup"
 )
 
 // lockTime is the time that a server waits for the previous one to end.
@@ -22,7 +22,7 @@ const lockTime = 30 * time.Second
 // lockData locks the data folder against other servers until the file is closed; the kernel
 // unlocks it at any end of the process.
 func lockData(ctx context.Context, dir string) (*os.File, error) {
-	path := filepath.Join(dir, images.LockFile)
+	path := filepath.Join(dir, backup.LockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the data folder: %w", err)

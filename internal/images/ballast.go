@@ -30,7 +30,7 @@ func (s *Service) makeBallast(context.Context) error {
 		return err
 	}
 	size := min(maxBallast, s.config.DiskReserve/4)
-	free, _, err := diskSpace(s.config.Dir)
+	free, _, err := DiskSpace(s.config.Dir)
 	if err != nil || free < s.config.DiskReserve+size || size == 0 {
 		return err
 	}
@@ -78,7 +78,7 @@ func dropBallast(dir string) (bool, error) {
 // be rendered again, and then the ballast. No other process may use dir.
 func MakeRoomToStart(dir string, log *slog.Logger) error {
 	lacking := func() (bool, error) {
-		free, _, err := diskSpace(dir)
+		free, _, err := DiskSpace(dir)
 		return free < minRoom, err
 	}
 	lacks, err := lacking()

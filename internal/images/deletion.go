@@ -80,11 +80,11 @@ func (s *Service) deleteImages(
 	return gone, purged, nil
 }
 
-// dropImage deletes the row of an image whose original is lost from a copy of the database. It deletes
+// DropImage deletes the row of an image from a copy of the database that lacks the original. It deletes
 // no bytes.
-func (s *Service) dropImage(ctx context.Context, o originalRow) error {
+func (s *Service) DropImage(ctx context.Context, o OriginalRow) error {
 	return s.change(ctx, func(tx *Change) error {
-		_, err := s.deleteRowsOnly(tx, "", `account = ?1 AND id_sha256 = ?2`, o.account, text.Hash(o.id))
+		_, err := s.deleteRowsOnly(tx, "", `account = ?1 AND id_sha256 = ?2`, o.Account, text.Hash(o.ID))
 		return err
 	})
 }

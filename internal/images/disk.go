@@ -1,7 +1,6 @@
 package images
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -12,8 +11,8 @@ import (
 	"calotype/internal/errs"
 )
 
-// diskSpace returns the free and the whole bytes of the file system that holds dir.
-func diskSpace(dir string) (free, all int64, err error) {
+// DiskSpace returns the free and the whole bytes of the file system that holds dir.
+func DiskSpace(dir string) (free, all int64, err error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
 		return 0, 0, fmt.Errorf("asking for the free space of %s: %w", dir, err)
@@ -21,18 +20,9 @@ func diskSpace(dir string) (free, all int64, err error) {
 	return int64(stat.Bavail) * int64(stat.Bsize), int64(stat.Blocks) * int64(stat.Bsize), nil
 }
 
-// sameDisk reports whether two folders are on one file system.
-func sameDisk(dir, other string) (bool, error) {
-	var here, there unix.Stat_t
-	if err := errors.Join(unix.Stat(dir, &here), unix.Stat(other, &there)); err != nil {
-		return false, fmt.Errorf("asking for the disks of %s and %s: %w", dir, other, err)
-	}
-	return here.Dev == there.Dev, nil
-}
-
-// defaultDiskReserve is the larger of 1 GiB and 5 %.
-func defaultDiskReserve(dir string) (int64, error) {
-	_, all, err := diskSpace(dir)
+// DefaultDiskReserve returns the bytes of the disk of dir that stay free: the larger of 1 GiB and 5 %.
+func DefaultDiskReserve(dir string) (int64, error) {
+	_, all, err := DiskSpace(dir)
 	return max(1<<30, all/20), err
 }
 

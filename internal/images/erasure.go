@@ -74,7 +74,7 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 	// In a wrong store all originals would seem to be deleted already. A server has checked the store at
 	// its start, and deletes rows also while the store is not reachable.
 	if s.spool == nil {
-		if err := s.checkInstallation(ctx, false); err != nil {
+		if _, err := s.Installation(ctx); err != nil {
 			return Receipt{}, err
 		}
 	}

@@ -14,9 +14,6 @@ func (s *Service) DeleteExpiredDrafts(ctx context.Context) error { return s.dele
 // ClaimSome is the statement of a claim of deliveries.
 const ClaimSome = claimSome
 
-// ParseManifest lets tests read a manifest.
-var ParseManifest = parseManifest
-
 // ReleaseExpiredDrafts lets tests run the job by itself.
 func (s *Service) ReleaseExpiredDrafts(ctx context.Context) error { return s.releaseExpiredDrafts(ctx) }
 

@@ -67,7 +67,7 @@ type Service struct {
 	now        func() time.Time
 	log        *slog.Logger
 	shares     shares
-	space      func(dir string) (free, all int64, err error) // diskSpace
+	space      func(dir string) (free, all int64, err error) // DiskSpace
 	disk       diskState
 	room       sync.Mutex // locked while a file reserves bytes of the disk
 	spool      *spool     // of uploads in progress
@@ -111,7 +111,7 @@ func New(c Config) *Service {
 	}
 	s := &Service{config: c, db: c.DB, blobs: c.Blobs, now: c.Now, log: c.Log,
 		maxLooked: maxLooked, listRows: listRows,
-		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: diskSpace,
+		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: DiskSpace,
 		misses:  newMisses(c.MissRate),
 		replays: limit.NewRates(MaxReplays, ReplayWindow, replayAccounts)}
 	s.gates.pool = s.shares.tickets
@@ -143,9 +143,9 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 	return db.Migrate(ctx, files)
 }
 
-// checkSchema refuses a SQLite database that differs from the schema of its version. It creates and
-// deletes a folder in dir.
-func checkSchema(ctx context.Context, db *sqldb.DB, dir string) error {
+// CheckSchema refuses a SQLite database that differs from the schema of its version. It creates and
+// deletes a folder in dir. Error: *sqldb.ForeignSchemaError.
+func CheckSchema(ctx context.Context, db *sqldb.DB, dir string) error {
 	files, err := fs.Sub(schemaFiles, "schema")
 	if err != nil {
 		return fmt.Errorf("images: reading the schema: %w", err)
@@ -153,8 +153,8 @@ func checkSchema(ctx context.Context, db *sqldb.DB, dir string) error {
 	return db.CheckSchema(ctx, files, dir)
 }
 
-// schemaOf returns the schema that the database has, and the one that this program writes.
-func schemaOf(ctx context.Context, db *sqldb.DB) (database, program int64, err error) {
+// Schema returns the version of the schema that the database has, and the one that this program writes.
+func Schema(ctx context.Context, db *sqldb.DB) (database, program int64, err error) {
 	files, err := fs.Sub(schemaFiles, "schema")
 	if err != nil {
 		return 0, 0, fmt.Errorf("images: reading the schema: %w", err)
@@ -167,7 +167,7 @@ func schemaOf(ctx context.Context, db *sqldb.DB) (database, program int64, err e
 func (s *Service) Start(ctx context.Context) error {
 	var err error
 	if s.config.DiskReserve == 0 {
-		if s.config.DiskReserve, err = defaultDiskReserve(s.config.Dir); err != nil {
+		if s.config.DiskReserve, err = DefaultDiskReserve(s.config.Dir); err != nil {
 			return err
 		}
 	}
@@ -189,7 +189,8 @@ func (s *Service) Start(ctx context.Context) error {
 		return err
 	}
 	s.scrubber.due.Store(true) // a killed process may have left deleted rows
-	return s.checkInstallation(ctx, true)
+	_, err = s.checkInstallation(ctx, true)
+	return err
 }
 
 // Close stops background work, and waits for it to end. No new work begins.

@@ -22,38 +22,42 @@ const installationKey = "calotype-installation"
 // store detect each other.
 const claimPrefix = "calotype-claim/"
 
-// checkInstallation refuses a blob store of another installation. A store is marked once, and only
+// Installation returns the id of the installation, and refuses a blob store of another one or without its mark.
+func (s *Service) Installation(ctx context.Context) (id string, err error) {
+	return s.checkInstallation(ctx, false)
+}
+
+// checkInstallation is Installation; mayMark lets it mark a new store. A store is marked once, and only
 // while it is empty: a server with a new or wrong database must never treat the originals of another
 // one as orphans.
-func (s *Service) checkInstallation(ctx context.Context, mayMark bool) error {
-	var id string
+func (s *Service) checkInstallation(ctx context.Context, mayMark bool) (id string, err error) {
 	var marked bool
-	err := s.db.QueryRow(ctx, `SELECT id, marked FROM installation`).Scan(&id, &marked)
+	err = s.db.QueryRow(ctx, `SELECT id, marked FROM installation`).Scan(&id, &marked)
 	if errors.Is(err, sql.ErrNoRows) {
-		return errors.New("this database was never used: the first start of the server sets it up")
+		return "", errors.New("this database was never used: the first start of the server sets it up")
 	}
 	if err != nil {
-		return fmt.Errorf("reading the installation's id: %w", err)
+		return "", fmt.Errorf("reading the installation's id: %w", err)
 	}
 	found, err := s.storeID(ctx)
 	if errors.Is(err, blob.ErrNotExist) && !marked && mayMark {
 		if err := s.markStore(ctx, id); err != nil {
-			return err
+			return "", err
 		}
 		found, err = s.storeID(ctx)
 	}
 	if errors.Is(err, blob.ErrNotExist) {
-		return fmt.Errorf("the blob store is not the one this database was used with: it has no "+
+		return "", fmt.Errorf("the blob store is not the one this database was used with: it has no "+
 			"object %s. Check -blobs and -db", installationKey)
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	if found != id {
-		return notOurs(found, id)
+		return "", notOurs(found, id)
 	}
 	_, err = s.exec(ctx, `UPDATE installation SET marked = 1 WHERE marked = 0`)
-	return err
+	return id, err
 }
 
 func notOurs(found, id string) error {
@@ -123,8 +127,8 @@ func (s *Service) putText(ctx context.Context, key, content string) error {
 	return nil
 }
 
-// mark writes the id of an installation into a folder that is a copy of its originals.
-func mark(ctx context.Context, copied *blob.Dir, id string) error {
+// MarkCopy marks copied, a folder with a copy of an installation's originals, with the installation's id.
+func MarkCopy(ctx context.Context, copied *blob.Dir, id string) error {
 	err := copied.Copy(ctx, installationKey, strings.NewReader(id), int64(len(id)))
 	if err != nil {
 		return fmt.Errorf("marking the copied originals: %w", err)

@@ -137,7 +137,7 @@ func (s *Service) sweepUnconfirmed(ctx context.Context) error {
 func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) {
 	var report SweepReport
 	// The store may have changed since the start.
-	if err := s.checkInstallation(ctx, false); err != nil {
+	if _, err := s.Installation(ctx); err != nil {
 		return report, err
 	}
 	orphans, err := s.compareStore(ctx, o, &report)
@@ -208,18 +208,20 @@ func (s *Service) orphansIn(
 			old = append(old, info.Key)
 		}
 	}
-	named, err := s.namedBlobs(ctx, old)
-	if err != nil {
-		return nil, err
-	}
-	var orphans []string
-	for _, key := range old {
-		if !named[key] {
+	orphans, err := s.Orphans(ctx, old)
+	report.Orphans += len(orphans)
+	return orphans, err
+}
+
+// Orphans returns those of keys that have the form of an original's key and that no row names.
+func (s *Service) Orphans(ctx context.Context, keys []string) (orphans []string, err error) {
+	named, err := s.namedBlobs(ctx, keys)
+	for _, key := range keys {
+		if _, ours := blobDayOf(key); err == nil && ours && !named[key] {
 			orphans = append(orphans, key)
 		}
 	}
-	report.Orphans += len(orphans)
-	return orphans, nil
+	return orphans, err
 }
 
 // blobDayOf returns the day of an original's key; false if the key does not have our form.
@@ -254,8 +256,8 @@ func (s *Service) namedBlobs(ctx context.Context, keys []string) (map[string]boo
 
 // deleteOrphan checks for a row again before it deletes.
 func (s *Service) deleteOrphan(ctx context.Context, key string) (bool, error) {
-	named, err := s.namedBlobs(ctx, []string{key})
-	if err != nil || named[key] {
+	orphans, err := s.Orphans(ctx, []string{key})
+	if err != nil || len(orphans) == 0 {
 		return false, err
 	}
 	if err := s.blobs.Delete(ctx, key); err != nil {

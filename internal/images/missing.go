@@ -8,6 +8,9 @@ import (
 	"calotype/internal/blob"
 )
 
+// firstFew is the number of images that a report of the sweep names; it counts all of them.
+const firstFew = 10
+
 // A missingScan goes through all rows beside a listing of the blob store and finds those whose
 // original is not there, or is there in part. It holds a page of each.
 //
@@ -17,10 +20,10 @@ import (
 // image loses its row first.
 type missingScan struct {
 	s         *Service
-	rows      []originalRow // read and not yet compared
+	rows      []OriginalRow // read and not yet compared
 	last      string        // key of the last row read
 	done      bool          // no row is left to be read
-	suspected []originalRow
+	suspected []OriginalRow
 }
 
 // compare compares the rows up to next, which begins the listing's next page, with a page; at the
@@ -34,15 +37,15 @@ func (w *missingScan) compare(
 				return err
 			}
 		}
-		if len(w.rows) == 0 || next != "" && w.rows[0].blob > next {
+		if len(w.rows) == 0 || next != "" && w.rows[0].Blob > next {
 			return w.confirm(ctx, report)
 		}
 		o := w.rows[0]
 		w.rows = w.rows[1:]
-		for len(page) > 0 && page[0].Key < o.blob {
+		for len(page) > 0 && page[0].Key < o.Blob {
 			page = page[1:]
 		}
-		if len(page) == 0 || page[0].Key != o.blob || page[0].Size != o.size {
+		if len(page) == 0 || page[0].Key != o.Blob || page[0].Size != o.Size {
 			w.suspected = append(w.suspected, o)
 		}
 		if len(w.suspected) == originalsPage {
@@ -62,7 +65,7 @@ func (w *missingScan) read(ctx context.Context) (err error) {
 		return err
 	}
 	if w.done = len(w.rows) < originalsPage; len(w.rows) > 0 {
-		w.last = w.rows[len(w.rows)-1].blob
+		w.last = w.rows[len(w.rows)-1].Blob
 	}
 	return nil
 }
@@ -71,10 +74,10 @@ func (w *missingScan) read(ctx context.Context) (err error) {
 func (w *missingScan) confirm(ctx context.Context, report *SweepReport) error {
 	var lacking []string
 	for _, o := range w.suspected {
-		info, err := w.s.blobs.Stat(ctx, o.blob)
+		info, err := w.s.blobs.Stat(ctx, o.Blob)
 		switch {
-		case errors.Is(err, blob.ErrNotExist), err == nil && info.Size != o.size:
-			lacking = append(lacking, o.blob)
+		case errors.Is(err, blob.ErrNotExist), err == nil && info.Size != o.Size:
+			lacking = append(lacking, o.Blob)
 		case err != nil:
 			return fmt.Errorf("looking for an original: %w", err)
 		}
@@ -84,11 +87,11 @@ func (w *missingScan) confirm(ctx context.Context, report *SweepReport) error {
 		return err
 	}
 	for _, o := range w.suspected {
-		if !named[o.blob] {
+		if !named[o.Blob] {
 			continue
 		}
 		if report.Missing++; len(report.FirstMissing) < firstFew {
-			report.FirstMissing = append(report.FirstMissing, fmt.Sprintf("%v: %s", o, o.blob))
+			report.FirstMissing = append(report.FirstMissing, fmt.Sprintf("%v: %s", o, o.Blob))
 		}
 	}
 	w.suspected = w.suspected[:0]

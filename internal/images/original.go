@@ -2,15 +2,10 @@ package images
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"strings"
 
-	"calotype/internal/blob"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
@@ -116,38 +111,36 @@ func (r *OriginalReader) Close() error {
 // originalsPage is the number of rows that a scan of all originals reads at a time.
 const originalsPage = 1000
 
-// firstFew is the number of images that a report names; it counts all of them.
-const firstFew = 10
-
-// An originalRow holds the columns of an image about its original.
-type originalRow struct {
-	account, id string // of the image
-	blob        string // key in the blob store
-	size        int64  // bytes
-	sha256      string // hex
+// An OriginalRow holds the columns of an image about its original.
+type OriginalRow struct {
+	Account, ID string // of the image
+	Blob        string // key in the blob store
+	Size        int64  // bytes
+	SHA256      string // hex
 }
 
 // String names the image for an operator.
-func (o originalRow) String() string {
-	return fmt.Sprintf("image %q of account %s", o.id, o.account)
+func (o OriginalRow) String() string {
+	return fmt.Sprintf("image %q of account %s", o.ID, o.Account)
 }
 
 // originalsAfter returns the originals whose keys come after one, in the database's order of keys.
 // Columns of the first schema are enough.
-func (s *Service) originalsAfter(ctx context.Context, after string) ([]originalRow, error) {
+func (s *Service) originalsAfter(ctx context.Context, after string) ([]OriginalRow, error) {
 	rows, err := s.db.Query(ctx, `SELECT account, id, blob, size, sha256 FROM images
 		WHERE blob > ?1 ORDER BY blob LIMIT ?2`, after, originalsPage)
 	if err != nil {
 		return nil, fmt.Errorf("reading originals: %w", err)
 	}
-	return sqldb.Collect(rows, func(r sqldb.Row) (o originalRow, err error) {
-		err = r.Scan(&o.account, &o.id, &o.blob, &o.size, &o.sha256)
+	return sqldb.Collect(rows, func(r sqldb.Row) (o OriginalRow, err error) {
+		err = r.Scan(&o.Account, &o.ID, &o.Blob, &o.Size, &o.SHA256)
 		return o, err
 	})
 }
 
-// eachOriginal calls fn with each original in turn. fn may delete its row.
-func (s *Service) eachOriginal(ctx context.Context, fn func(originalRow) error) error {
+// EachOriginal calls fn with the row of each original, by key, and returns fn's first error. fn may delete the
+// row.
+func (s *Service) EachOriginal(ctx context.Context, fn func(OriginalRow) error) error {
 	for after := ""; ; {
 		page, err := s.originalsAfter(ctx, after)
 		if err != nil {
@@ -161,106 +154,6 @@ func (s *Service) eachOriginal(ctx context.Context, fn func(originalRow) error) 
 		if len(page) < originalsPage {
 			return nil
 		}
-		after = page[len(page)-1].blob
+		after = page[len(page)-1].Blob
 	}
-}
-
-// errDamaged says that bytes differ from the size or SHA-256 in a row or a manifest.
-var errDamaged = errors.New("damaged")
-
-// A checkedReader reads bytes of a known size and SHA-256, and returns errDamaged at the end of other
-// bytes. So a copy through it is complete and correct, or fails.
-type checkedReader struct {
-	r    io.Reader
-	size int64
-	want string // SHA-256, hex
-	sum  hash.Hash
-	read int64
-}
-
-func newCheckedReader(r io.Reader, size int64, sha256Hex string) *checkedReader {
-	return &checkedReader{r: r, size: size, want: sha256Hex, sum: sha256.New()}
-}
-
-func (c *checkedReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.sum.Write(p[:n])
-	c.read += int64(n)
-	switch {
-	case err != nil && err != io.EOF:
-		return n, fmt.Errorf("%w: %w", errDamaged, err)
-	case c.read > c.size, err == io.EOF && c.read < c.size:
-		return n, fmt.Errorf("%w: it does not have its %d bytes", errDamaged, c.size)
-	case err == io.EOF && hex.EncodeToString(c.sum.Sum(nil)) != c.want:
-		return n, fmt.Errorf("%w: its SHA-256 is %x, not %s", errDamaged, c.sum.Sum(nil), c.want)
-	}
-	return n, err
-}
-
-// openChecked opens an original for comparison with its row. Errors: blob.ErrNotExist, errDamaged.
-func openChecked(
-	ctx context.Context, from blob.Store, o originalRow,
-) (*checkedReader, io.Closer, error) {
-	// Stat first, because Open of a special file could block.
-	_, err := from.Stat(ctx, o.blob)
-	if errors.Is(err, blob.ErrNotExist) {
-		return nil, nil, err
-	}
-	var r io.ReadCloser
-	if err == nil {
-		r, err = from.Open(ctx, o.blob, 0)
-	}
-	switch {
-	case ctx.Err() != nil:
-		return nil, nil, errors.Join(ctx.Err(), err)
-	case errors.Is(err, blob.ErrNotExist):
-		return nil, nil, err
-	case err != nil:
-		return nil, nil, fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	return newCheckedReader(r, o.size, o.sha256), r, nil
-}
-
-// copyOriginal copies an original and compares it with its row. Errors: blob.ErrNotExist or errDamaged if the
-// source is missing or damaged; then nothing is copied.
-func copyOriginal(ctx context.Context, from blob.Store, to *blob.Dir, o originalRow) error {
-	r, closer, err := openChecked(ctx, from, o)
-	if err != nil {
-		return err
-	}
-	return errors.Join(to.Copy(ctx, o.blob, r, o.size), closer.Close())
-}
-
-// verifyOriginal reports whether an original matches its row.
-func verifyOriginal(ctx context.Context, store blob.Store, o originalRow) (bool, error) {
-	r, closer, err := openChecked(ctx, store, o)
-	if err == nil {
-		_, err = io.Copy(io.Discard, r)
-		err = errors.Join(err, closer.Close())
-	}
-	if errors.Is(err, blob.ErrNotExist) || errors.Is(err, errDamaged) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// damages collects missing and damaged originals: it counts all, and names the first few.
-type damages struct {
-	count int
-	first []string
-}
-
-func (d *damages) add(o originalRow, err error) {
-	if d.count++; len(d.first) < firstFew {
-		d.first = append(d.first, fmt.Sprintf("%v: %v", o, err))
-	}
-}
-
-// String lists them, a line each.
-func (d *damages) String() string {
-	text := strings.Join(d.first, "\n")
-	if more := d.count - len(d.first); more > 0 {
-		text += fmt.Sprintf("\nand %d more", more)
-	}
-	return text
 }

@@ -147,7 +147,7 @@ func (s *Service) mayRebuild(size int64) (bool, error) {
 	if estimate > rebuildTime {
 		return wait("All writers would wait", "estimate", estimate, "bytes", size)
 	}
-	free, _, err := diskSpace(s.config.Dir)
+	free, _, err := DiskSpace(s.config.Dir)
 	if err != nil {
 		return false, err
 	}

@@ -73,7 +73,7 @@ func (s *Service) Stats() (Stats, error) {
 		stats.Refused[errs.Kind(kind)] = c.refused[kind].Load()
 	}
 	var err error
-	stats.DiskFree, stats.DiskSize, err = diskSpace(s.config.Dir)
+	stats.DiskFree, stats.DiskSize, err = DiskSpace(s.config.Dir)
 	return stats, err
 }
 

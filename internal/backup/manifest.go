@@ -1,8 +1,7 @@
-package images
+package backup
 
 import (
 	"bytes"
-	"calotype/internal/text"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"calotype/internal/text"
 )
 
 const (
@@ -74,7 +75,7 @@ func parseManifest(encoded []byte) (m manifest, err error) {
 }
 
 // readManifest reads the manifest; fs.ErrNotExist if it does not exist.
-func (b *Backup) readManifest() error {
+func (b *Folder) readManifest() error {
 	f, err := b.openFile(manifestFile)
 	if err != nil {
 		return fmt.Errorf("reading the backup's manifest: %w", err)
@@ -91,7 +92,7 @@ func (b *Backup) readManifest() error {
 }
 
 // writeManifest replaces the manifest atomically and durably.
-func (b *Backup) writeManifest(m manifest) error {
+func (b *Folder) writeManifest(m manifest) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err == nil {
 		_, err = parseManifest(text) // an invalid manifest must not replace a valid one

@@ -1,4 +1,4 @@
-package images
+package backup
 
 import (
 	"crypto/sha256"
@@ -25,7 +25,7 @@ const LockFile = "lock"
 // blobsFolder is the folder of the originals in a backup.
 const blobsFolder = "blobs"
 
-// A Backup is an open folder with a copy of an installation:
+// A Folder is an open folder with a copy of an installation:
 //
 //	calotype-backup.json  the manifest: the valid state and its files
 //	state-<key>/          calotype.db, a snapshot of the rows, and small files of the data folder
@@ -34,7 +34,7 @@ const blobsFolder = "blobs"
 //
 // The manifest is replaced last, by a rename. Until then the previous state is complete: only files
 // that no manifest names are deleted.
-type Backup struct {
+type Folder struct {
 	dir      string
 	root     *os.Root
 	lock     *os.File // nil on a read-only disk
@@ -42,33 +42,33 @@ type Backup struct {
 	blobs    *blob.Dir
 }
 
-// OpenBackup opens a complete backup to restore it, and changes nothing in it.
-func OpenBackup(dir string) (*Backup, error) {
-	return openBackup(dir, (*Backup).prepareToRead)
+// Open opens a complete backup to restore it, and changes nothing in it.
+func Open(dir string) (*Folder, error) {
+	return openFolder(dir, (*Folder).prepareToRead)
 }
 
 // openToWrite opens the folder of an installation's backup to create or update it. It creates a missing
 // folder, and refuses one with anything except a backup of that installation.
-func openToWrite(dir, installation string) (*Backup, error) {
+func openToWrite(dir, installation string) (*Folder, error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}
-	return openBackup(dir, func(b *Backup) error { return b.prepareToWrite(installation) })
+	return openFolder(dir, func(b *Folder) error { return b.prepareToWrite(installation) })
 }
 
-func openBackup(dir string, prepare func(*Backup) error) (*Backup, error) {
+func openFolder(dir string, prepare func(*Folder) error) (*Folder, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the backup: %w", err)
 	}
-	b := &Backup{dir: dir, root: root}
+	b := &Folder{dir: dir, root: root}
 	if err := prepare(b); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
-func (b *Backup) prepareToRead() error {
+func (b *Folder) prepareToRead() error {
 	// A backup without a lock file, or with one that cannot be opened, is not locked: files that are deleted
 	// concurrently are detected.
 	err := b.lockFor(unix.LOCK_SH, os.O_RDONLY)
@@ -90,7 +90,7 @@ func (b *Backup) prepareToRead() error {
 	return err
 }
 
-func (b *Backup) prepareToWrite(installation string) error {
+func (b *Folder) prepareToWrite(installation string) error {
 	// Before the lock, which creates a file, and again under the lock.
 	if err := b.wantOurs(installation); err != nil {
 		return err
@@ -141,7 +141,7 @@ func syncPath(dir string) error {
 
 // wantOurs reads the manifest and refuses a folder with anything except a backup of the installation.
 // An empty folder has no manifest yet.
-func (b *Backup) wantOurs(installation string) error {
+func (b *Folder) wantOurs(installation string) error {
 	err := b.readManifest()
 	if errors.Is(err, fs.ErrNotExist) {
 		return wantEmpty(b.dir, "it holds no backup, so this one needs an empty folder or a new one",
@@ -175,7 +175,7 @@ func wantEmpty(dir, why string, but ...string) error {
 }
 
 // wantFolder refuses a link, which would lead out of the backup. A missing folder is fine.
-func (b *Backup) wantFolder(name string) error {
+func (b *Folder) wantFolder(name string) error {
 	info, err := b.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -190,7 +190,7 @@ func (b *Backup) wantFolder(name string) error {
 }
 
 // lockFor locks the folder until Close; the kernel unlocks it when the process dies.
-func (b *Backup) lockFor(how, flag int) error {
+func (b *Folder) lockFor(how, flag int) error {
 	if info, err := b.root.Lstat(LockFile); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a file, as it is in a backup", filepath.Join(b.dir, LockFile))
 	}
@@ -210,7 +210,7 @@ func (b *Backup) lockFor(how, flag int) error {
 }
 
 // Close unlocks and closes the folder.
-func (b *Backup) Close() error {
+func (b *Folder) Close() error {
 	if b.lock == nil {
 		return b.root.Close()
 	}
@@ -218,7 +218,7 @@ func (b *Backup) Close() error {
 }
 
 // openFile opens a regular file of the backup for reading; a special file could block.
-func (b *Backup) openFile(name string) (*os.File, error) {
+func (b *Folder) openFile(name string) (*os.File, error) {
 	info, err := b.root.Lstat(name)
 	if err != nil {
 		return nil, err
@@ -230,7 +230,7 @@ func (b *Backup) openFile(name string) (*os.File, error) {
 }
 
 // removeStates removes the states that the manifest does not name: older ones, unfinished ones.
-func (b *Backup) removeStates() error {
+func (b *Folder) removeStates() error {
 	entries, err := os.ReadDir(b.dir)
 	if err != nil {
 		return fmt.Errorf("looking for old states: %w", err)

@@ -1,4 +1,4 @@
-package images_test
+package backup_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"calotype/internal/backup"
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -16,12 +17,10 @@ import (
 )
 
 // wantRefused checks that a backup is refused with a sentence, and changes nothing below dir.
-func wantRefused(
-	t *testing.T, core *imagestest.Core, o images.BackupOptions, dir, sentence string,
-) {
+func wantRefused(t *testing.T, o backup.Options, dir, sentence string) {
 	t.Helper()
 	before := tree(t, dir)
-	_, err := core.BackUp(t.Context(), o)
+	_, err := backup.Run(t.Context(), o)
 	if err == nil || !strings.Contains(err.Error(), sentence) {
 		t.Errorf("to %s: got %v, want %q", o.To, err, sentence)
 	}
@@ -36,7 +35,7 @@ func tree(t *testing.T, dir string) map[string]os.FileMode {
 	all := map[string]os.FileMode{}
 	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 		// The live database and its store come and go.
-		if err == nil && !strings.HasPrefix(e.Name(), images.DatabaseFile) {
+		if err == nil && !strings.HasPrefix(e.Name(), backup.DatabaseFile) {
 			all[path] = e.Type()
 		}
 		return err
@@ -60,12 +59,12 @@ func TestABackupLiesApart(t *testing.T) {
 		filepath.Join(core.Dir, "blobs", "backup"), filepath.Dir(core.Dir), link,
 		filepath.Join(link, "backup"), core.Dir + "/../" + filepath.Base(core.Dir) + "/backup",
 	} {
-		wantRefused(t, core, backupOf(core, to), filepath.Dir(core.Dir), "lies in")
+		wantRefused(t, backupOf(core, to), filepath.Dir(core.Dir), "lies in")
 	}
-	backup := t.TempDir()
-	backUp(t, core, backup)
-	for _, dir := range []string{backup, filepath.Join(backup, "data")} {
-		_, err := restoreTo(t, backup, dir, false)
+	folder := t.TempDir()
+	backUp(t, core, folder)
+	for _, dir := range []string{folder, filepath.Join(folder, "data")} {
+		_, err := restoreTo(t, folder, dir, false)
 		if err == nil || !strings.Contains(err.Error(), "lies in") {
 			t.Errorf("restored to %s: %v", dir, err)
 		}
@@ -76,7 +75,7 @@ func TestABackupOverwritesNothing(t *testing.T) {
 	t.Parallel()
 	core := newEmbedded(t)
 	upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-	in := func(make func(dir string) error) images.BackupOptions {
+	in := func(make func(dir string) error) backup.Options {
 		dir := filepath.Join(t.TempDir(), "backup")
 		if err := errors.Join(os.Mkdir(dir, 0o700), make(dir)); err != nil {
 			t.Fatal(err)
@@ -90,7 +89,7 @@ func TestABackupOverwritesNothing(t *testing.T) {
 	}
 	elsewhere := t.TempDir()
 	another := func(dir string) error {
-		_, err := newEmbeddedOf(t, 2).BackUp(t.Context(), images.BackupOptions{To: dir, Reserve: 1})
+		_, err := backup.Run(t.Context(), backupOf(newEmbeddedOf(t, 2), dir))
 		return err
 	}
 	linked := func(name string) func(string) error {
@@ -101,7 +100,7 @@ func TestABackupOverwritesNothing(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]struct {
-		o        images.BackupOptions
+		o        backup.Options
 		sentence string
 	}{
 		"something":        {in(write("notes.txt", "")), "is not empty (notes.txt is in it)"},
@@ -119,27 +118,17 @@ func TestABackupOverwritesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "no folder above" {
-				if _, err := core.BackUp(t.Context(), test.o); !errors.Is(err, os.ErrNotExist) {
+				if _, err := backup.Run(t.Context(), test.o); !errors.Is(err, os.ErrNotExist) {
 					t.Errorf("got %v", err)
 				}
 				return
 			}
-			wantRefused(t, core, test.o, test.o.To, test.sentence)
+			wantRefused(t, test.o, test.o.To, test.sentence)
 		})
 	}
 	if left := tree(t, elsewhere); len(left) != 1 {
 		t.Errorf("links were followed: %v", left)
 	}
-}
-
-// newEmbeddedOf returns a core with n images.
-func newEmbeddedOf(t *testing.T, n int) *imagestest.Core {
-	t.Helper()
-	core := newEmbedded(t)
-	for i := range n {
-		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
-	}
-	return core
 }
 
 // TestALinkedDayIsNotFollowed: a day's folder in the backup leads to the live one.
@@ -153,7 +142,7 @@ func TestALinkedDayIsNotFollowed(t *testing.T) {
 		os.Symlink(filepath.Join(core.Dir, "blobs", day), filepath.Join(to, "blobs", day))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := core.BackUp(t.Context(), backupOf(core, to)); err == nil {
+	if _, err := backup.Run(t.Context(), backupOf(core, to)); err == nil {
 		t.Error("a backup was made through a link")
 	}
 	if got := originals(t, core); !maps.Equal(got, want) {
@@ -167,12 +156,12 @@ func TestOneAtATime(t *testing.T) {
 	core := newEmbeddedOf(t, 1)
 	to := t.TempDir()
 	backUp(t, core, to)
-	reader, err := images.OpenBackup(to)
+	reader, err := backup.Open(to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantOriginals(t, to, originals(t, core))
-	if _, err := core.BackUp(t.Context(), backupOf(core, to)); err == nil ||
+	if _, err := backup.Run(t.Context(), backupOf(core, to)); err == nil ||
 		!strings.Contains(err.Error(), "another backup or restore") {
 		t.Errorf("a backup beside a reader: %v", err)
 	}
@@ -181,17 +170,17 @@ func TestOneAtATime(t *testing.T) {
 	}
 	upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 2))
 	inner := 0
-	live := meddled(t, core, func(string) {
+	live := meddled(core, to, func(string) {
 		inner++
-		if _, err := core.BackUp(t.Context(), backupOf(core, to)); err == nil {
+		if _, err := backup.Run(t.Context(), backupOf(core, to)); err == nil {
 			t.Error("two backups at a time")
 		}
-		if reader, err := images.OpenBackup(to); err == nil {
+		if reader, err := backup.Open(to); err == nil {
 			t.Error("a backup was opened while it is renewed")
 			reader.Close()
 		}
 	})
-	if backUp(t, live, to); inner != 1 {
+	if run(t, live); inner != 1 {
 		t.Errorf("%d were tried", inner)
 	}
 }
@@ -202,7 +191,7 @@ func TestTheReserveIsKept(t *testing.T) {
 	core := newEmbeddedOf(t, 1)
 	o := backupOf(core, t.TempDir())
 	o.Reserve = 1 << 60
-	if _, err := core.BackUp(t.Context(), o); err == nil || !strings.Contains(err.Error(), "disk") {
+	if _, err := backup.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "disk") {
 		t.Errorf("got %v", err)
 	}
 	for path := range contents(t, o.To) {
@@ -225,7 +214,7 @@ func TestABackupOfAnotherSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := backupOf(core, filepath.Join(t.TempDir(), "backup"))
-		if _, err := core.BackUp(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := backup.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 		if _, err := os.Stat(o.To); !os.IsNotExist(err) {
@@ -238,10 +227,10 @@ func TestABackupOfAnotherSchema(t *testing.T) {
 func TestABackupOfTheWrongStore(t *testing.T) {
 	t.Parallel()
 	core, other := newEmbedded(t), newEmbedded(t)
-	mixed := imagestest.NewCore(images.Config{DB: core.DB, Blobs: other.Blobs, Dir: core.Dir})
-	defer mixed.Close()
 	dir := t.TempDir()
-	wantRefused(t, mixed, backupOf(core, filepath.Join(dir, "backup")), dir, "belongs to")
+	o := backupOf(core, filepath.Join(dir, "backup"))
+	o.Blobs = other.Blobs
+	wantRefused(t, o, dir, "belongs to")
 }
 
 func TestRestoreOverwritesNothing(t *testing.T) {
@@ -257,20 +246,20 @@ func TestRestoreOverwritesNothing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "notes.txt") {
 		t.Errorf("to a folder with something in it: %v", err)
 	}
-	backup, err := images.OpenBackup(to)
+	folder, err := backup.Open(to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer backup.Close()
-	o := images.RestoreOptions{Dir: t.TempDir(), Blobs: full}
-	_, err = backup.Restore(t.Context(), o)
+	defer folder.Close()
+	o := backup.RestoreOptions{Dir: t.TempDir(), Blobs: full}
+	_, err = folder.Restore(t.Context(), o)
 	if err == nil || !strings.Contains(err.Error(), "notes.txt") {
 		t.Errorf("originals to a folder with something in it: %v", err)
 	}
 	if left := tree(t, full); len(left) != 2 {
 		t.Errorf("the folders hold %v", left)
 	}
-	_, err = images.OpenBackup(full)
+	_, err = backup.Open(full)
 	if err == nil || !strings.Contains(err.Error(), "is no backup") {
 		t.Errorf("what is no backup: %v", err)
 	}
@@ -303,12 +292,10 @@ func TestNoServerStartsOnAHalf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh := imagestest.NewCore(images.Config{
-		DB:    sqldbtest.Open(t, filepath.Join(dir, images.DatabaseFile)),
-		Blobs: store, Dir: dir,
-	})
+	db := sqldbtest.Open(t, filepath.Join(dir, backup.DatabaseFile))
+	fresh := images.New(images.Config{DB: db, Blobs: store, Dir: dir})
 	defer fresh.Close()
-	if err := images.Migrate(t.Context(), fresh.DB); err != nil {
+	if err := images.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := fresh.SetUpAccount(t.Context(), images.AccountSetup{}); err != nil {

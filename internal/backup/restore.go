@@ -1,4 +1,4 @@
-package images
+package backup
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/images"
 	"calotype/internal/sqldb"
 )
 
@@ -34,7 +35,7 @@ type RestoreReport struct {
 }
 
 // CheckTarget refuses targets that are not empty.
-func (b *Backup) CheckTarget(o RestoreOptions) error {
+func (b *Folder) CheckTarget(o RestoreOptions) error {
 	const why = "a backup is restored to an empty folder or a new one"
 	for _, dir := range []string{o.Dir, o.Blobs} {
 		if err := wantApart(dir, b.dir); err != nil {
@@ -47,7 +48,7 @@ func (b *Backup) CheckTarget(o RestoreOptions) error {
 // Restore makes a data folder of the backup. It compares each copied file with its size and SHA-256. It
 // renames the database last, so a server can start on the folder only when it is complete. The caller
 // has the folder's lock.
-func (b *Backup) Restore(
+func (b *Folder) Restore(
 	ctx context.Context, o RestoreOptions,
 ) (report RestoreReport, err error) {
 	if err := b.CheckTarget(o); err != nil {
@@ -78,7 +79,7 @@ func (b *Backup) Restore(
 }
 
 // restoreFile restores a file of the state.
-func (b *Backup) restoreFile(f stateFile, to *os.Root) error {
+func (b *Folder) restoreFile(f stateFile, to *os.Root) error {
 	from, err := b.openFile(path.Join(b.manifest.State, f.Name))
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func (b *Backup) restoreFile(f stateFile, to *os.Root) error {
 }
 
 // restoreOriginals restores the originals in the rows.
-func (b *Backup) restoreOriginals(
+func (b *Folder) restoreOriginals(
 	ctx context.Context, o RestoreOptions, report *RestoreReport,
 ) (err error) {
 	db, err := sqldb.Open(ctx, filepath.Join(o.Dir, restoringFile))
@@ -101,50 +102,46 @@ func (b *Backup) restoreOriginals(
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	// Before any statement writes, because the backup may contain a malicious trigger.
-	if err := checkSchema(ctx, db, o.Dir); err != nil {
+	if err := images.CheckSchema(ctx, db, o.Dir); err != nil {
 		return fmt.Errorf("the backup is not trusted: %w", err)
 	}
-	if err := Migrate(ctx, db); err != nil {
+	if err := images.Migrate(ctx, db); err != nil {
 		return err
 	}
-	rows := New(Config{DB: db, Blobs: b.blobs})
+	rows := images.New(images.Config{DB: db, Blobs: b.blobs})
 	defer rows.Close()
-	if err := rows.checkInstallation(ctx, false); err != nil {
-		return fmt.Errorf("the database and the originals of the backup do not belong together: %w", err)
-	}
-	id, err := rows.storeID(ctx)
+	id, err := rows.Installation(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("the database and the originals of the backup do not belong together: %w", err)
 	}
 	to, err := blob.OpenDir(o.Blobs)
 	if err != nil {
 		return err
 	}
 	// First, so that a server refuses a new database beside an incomplete restore.
-	if err := mark(ctx, to, id); err != nil {
+	if err := images.MarkCopy(ctx, to, id); err != nil {
 		return err
 	}
-	return rows.restoreTo(ctx, to, o, report)
+	return b.copyTo(ctx, to, rows, o, report)
 }
 
-// restoreTo copies the originals of a backup to a folder, when s is on its rows, already restored,
-// and its originals.
-func (s *Service) restoreTo(
-	ctx context.Context, to *blob.Dir, o RestoreOptions, report *RestoreReport,
+// copyTo copies the originals of the backup to a folder. rows is on the restored database.
+func (b *Folder) copyTo(
+	ctx context.Context, to *blob.Dir, rows *images.Service, o RestoreOptions, report *RestoreReport,
 ) error {
 	var damaged damages
-	err := s.eachOriginal(ctx, func(original originalRow) error {
-		err := copyOriginal(ctx, s.blobs, to, original)
+	err := rows.EachOriginal(ctx, func(original images.OriginalRow) error {
+		err := copyOriginal(ctx, b.blobs, to, original)
 		switch {
 		case errors.Is(err, blob.ErrNotExist), errors.Is(err, errDamaged):
 			damaged.add(original, err)
 			if !o.DropDamaged {
 				return nil // to name all of them
 			}
-			err = s.dropImage(ctx, original)
+			err = rows.DropImage(ctx, original)
 		case err == nil:
 			report.Images++
-			report.Bytes += original.size
+			report.Bytes += original.Size
 		}
 		if err != nil {
 			return fmt.Errorf("restoring the original of %v: %w", original, err)

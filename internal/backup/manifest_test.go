@@ -1,4 +1,4 @@
-package images_test
+package backup_test
 
 import (
 	"encoding/json"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/backup"
 )
 
 // FuzzManifest: what is taken has only plain names, and is the same when it was written and read.
@@ -29,7 +29,7 @@ func FuzzManifest(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		m, err := images.ParseManifest(text)
+		m, err := backup.ParseManifest(text)
 		if err != nil {
 			return
 		}
@@ -47,7 +47,7 @@ func FuzzManifest(f *testing.F) {
 		}
 		again, err := json.Marshal(m)
 		if err == nil {
-			_, err = images.ParseManifest(again)
+			_, err = backup.ParseManifest(again)
 		}
 		if err != nil {
 			t.Errorf("what was read cannot be written and read again: %v", err)

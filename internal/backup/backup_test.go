@@ -1,37 +1,84 @@
-package images_test
+package backup_test
 
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"calotype/internal/backup"
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
 
+func TestMain(m *testing.M) { imagestest.Main(m) }
+
+const account = imagestest.AccountID
+
 // newEmbedded returns a core on SQLite and a folder, all in its data folder.
 func newEmbedded(t *testing.T) *imagestest.Core {
 	t.Helper()
-	dir := t.TempDir()
-	return imagestest.Open(t, images.Config{Dir: dir}, filepath.Join(dir, images.DatabaseFile))
+	return openEmbedded(t, t.TempDir())
+}
+
+// openEmbedded starts a core in a data folder.
+func openEmbedded(t *testing.T, dir string) *imagestest.Core {
+	t.Helper()
+	return imagestest.Open(t, images.Config{Dir: dir}, filepath.Join(dir, backup.DatabaseFile))
+}
+
+// newEmbeddedOf returns a core with n images.
+func newEmbeddedOf(t *testing.T, n int) *imagestest.Core {
+	t.Helper()
+	core := newEmbedded(t)
+	for i := range n {
+		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
+	}
+	return core
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// upload makes an image out of a picture.
+func upload(t *testing.T, core *imagestest.Core, d images.NewDraft, body []byte) images.Image {
+	t.Helper()
+	u, err := core.BeginImage(account, int64(len(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	if _, err := u.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	img, err := u.Create(t.Context(), "picture.jpg", d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
 }
 
 // backupOf are the options of a backup of core to a folder.
-func backupOf(core *imagestest.Core, to string) images.BackupOptions {
-	return images.BackupOptions{
+func backupOf(core *imagestest.Core, to string) backup.Options {
+	return backup.Options{
+		DB: core.DB, Blobs: core.Blobs, Dir: core.Dir,
 		To: to, Folders: []string{core.Dir, filepath.Join(core.Dir, "blobs")},
 		Files: []string{"first-token", "try-key"}, Reserve: 1,
 	}
 }
 
-func backUp(t *testing.T, core *imagestest.Core, to string) images.BackupReport {
+func backUp(t *testing.T, core *imagestest.Core, to string) backup.Report {
 	t.Helper()
-	report, err := core.BackUp(t.Context(), backupOf(core, to))
+	return run(t, backupOf(core, to))
+}
+
+func run(t *testing.T, o backup.Options) backup.Report {
+	t.Helper()
+	report, err := backup.Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,14 +88,14 @@ func backUp(t *testing.T, core *imagestest.Core, to string) images.BackupReport 
 // restoreTo restores a backup to the folder dir.
 func restoreTo(
 	t *testing.T, from, dir string, drop bool,
-) (report images.RestoreReport, err error) {
+) (report backup.RestoreReport, err error) {
 	t.Helper()
-	backup, err := images.OpenBackup(from)
+	folder, err := backup.Open(from)
 	if err != nil {
 		return report, err
 	}
-	defer func() { err = errors.Join(err, backup.Close()) }()
-	return backup.Restore(t.Context(), images.RestoreOptions{
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	return folder.Restore(t.Context(), backup.RestoreOptions{
 		Dir: dir, Blobs: filepath.Join(dir, "blobs"), DropDamaged: drop,
 	})
 }
@@ -60,7 +107,7 @@ func restored(t *testing.T, from string) *imagestest.Core {
 	if _, err := restoreTo(t, from, dir, false); err != nil {
 		t.Fatal(err)
 	}
-	return imagestest.Open(t, images.Config{Dir: dir}, filepath.Join(dir, images.DatabaseFile))
+	return openEmbedded(t, dir)
 }
 
 // originals returns the originals of all images of a core by id. None may be missing.
@@ -72,21 +119,49 @@ func originals(t *testing.T, core *imagestest.Core) map[string]string {
 	}
 	all := map[string]string{}
 	for _, img := range page.Images {
-		all[img.ID] = string(stored(t, core, img.ID))
+		all[img.ID] = string(original(t, core, img.ID))
 	}
 	return all
 }
 
-// wantOriginals checks that a backup, restored, has these images and nothing else.
-func wantOriginals(t *testing.T, backup string, want map[string]string) {
+// original returns the original of an image.
+func original(t *testing.T, core *imagestest.Core, id string) []byte {
 	t.Helper()
-	core := restored(t, backup)
+	_, r, err := core.OpenOriginal(t.Context(), account, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// blobs returns the keys of all originals.
+func blobs(t *testing.T, core *imagestest.Core) (keys []string) {
+	t.Helper()
+	err := core.EachOriginal(t.Context(), func(o images.OriginalRow) error {
+		keys = append(keys, o.Blob)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// wantOriginals checks that a backup, restored, has these images and nothing else.
+func wantOriginals(t *testing.T, folder string, want map[string]string) {
+	t.Helper()
+	core := restored(t, folder)
 	if got := originals(t, core); !maps.Equal(got, want) {
 		t.Errorf("%d images were restored, want %d, all of them equal", len(got), len(want))
 	}
-	report := sweep(t, core, images.SweepOptions{})
-	if report.Missing != 0 || report.Objects != len(want) {
-		t.Errorf("the restored originals are %+v", report)
+	report, err := core.Sweep(t.Context(), images.SweepOptions{})
+	if err != nil || report.Missing != 0 || report.Objects != len(want) {
+		t.Errorf("the restored originals are %+v, %v", report, err)
 	}
 }
 
@@ -114,7 +189,10 @@ func TestABackupIsRestored(t *testing.T) {
 	}
 	img := upload(t, core, images.NewDraft{ID: ptr("a/b"), Creator: ptr("ann")}, imagestest.JPEG(t, 1))
 	upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 2))
-	waiting, ticket := draft(t, core, images.NewDraft{})
+	waiting, ticket, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := originals(t, core)
 
 	to := filepath.Join(t.TempDir(), "backup")
@@ -123,10 +201,10 @@ func TestABackupIsRestored(t *testing.T) {
 	for _, original := range want {
 		bytes += int64(len(original))
 	}
-	if report != (images.BackupReport{Images: 2, Bytes: bytes, Copied: 2, CopiedBytes: bytes}) {
+	if report != (backup.Report{Images: 2, Bytes: bytes, Copied: 2, CopiedBytes: bytes}) {
 		t.Errorf("the report is %+v", report)
 	}
-	for _, path := range files(t, to) {
+	for path := range contents(t, to) {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has the mode %v, %v", path, info.Mode(), err)
 		}
@@ -156,22 +234,33 @@ func TestABackupIsRestored(t *testing.T) {
 	if _, err := other.Authenticate(t.Context(), imagestest.Token); err != nil {
 		t.Errorf("the token: %v", err)
 	}
-	_, err = post(t.Context(), other, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 3))
+	u, err := other.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
 	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	if _, err := u.Write(imagestest.JPEG(t, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Finish(t.Context(), "picture.jpg"); err != nil {
 		t.Errorf("the ticket of the restored draft %s: %v", waiting.ID, err)
 	}
 }
 
-// contents returns all files below dir.
+// contents returns all files below dir by their paths.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, path := range files(t, dir) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
 		}
+		text, err := os.ReadFile(path)
 		all[path] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }
@@ -206,7 +295,7 @@ func TestTheNextBackup(t *testing.T) {
 		if strings.Contains(text, gone.ID) || strings.Contains(path, gone.Original.Blob) {
 			t.Errorf("%s holds a deleted image", path)
 		}
-		if filepath.Base(path) == images.DatabaseFile {
+		if filepath.Base(path) == backup.DatabaseFile {
 			states++
 		}
 	}
@@ -229,14 +318,11 @@ func (m meddler) Stat(ctx context.Context, key string) (blob.Info, error) {
 	return m.Store.Stat(ctx, key)
 }
 
-// meddled returns core on a store in which before happens.
-func meddled(t *testing.T, core *imagestest.Core, before func(key string)) *imagestest.Core {
-	t.Helper()
-	other := imagestest.NewCore(images.Config{
-		DB: core.DB, Blobs: meddler{core.Blobs, before}, Dir: core.Dir,
-	})
-	t.Cleanup(other.Close)
-	return other
+// meddled returns the options of a backup of core, in whose store before happens.
+func meddled(core *imagestest.Core, to string, before func(key string)) backup.Options {
+	o := backupOf(core, to)
+	o.Blobs = meddler{core.Blobs, before}
+	return o
 }
 
 // TestAnImageIsDeletedMeanwhile, between the snapshot and the copying of its original, and another
@@ -249,7 +335,7 @@ func TestAnImageIsDeletedMeanwhile(t *testing.T) {
 	}
 	want, to := originals(t, core), t.TempDir()
 	n := 0
-	live := meddled(t, core, func(key string) {
+	live := meddled(core, to, func(key string) {
 		if n++; n%2 == 0 {
 			return
 		}
@@ -268,7 +354,7 @@ func TestAnImageIsDeletedMeanwhile(t *testing.T) {
 			upload(t, core, images.NewDraft{ID: ptr(id)}, imagestest.JPEG(t, 100+n))
 		}
 	})
-	report := backUp(t, live, to)
+	report := run(t, live)
 	if report.Images != 2 || report.Copied != 2 || len(want) != 2 {
 		t.Errorf("the report is %+v, of %d images", report, len(want))
 	}
@@ -294,7 +380,7 @@ func TestABackupEndsAnywhere(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			n := 0
-			live := meddled(t, core, func(string) {
+			live := meddled(core, to, func(string) {
 				cut := filepath.Join(t.TempDir(), "cut")
 				if err := os.CopyFS(cut, os.DirFS(to)); err != nil {
 					t.Fatal(err)
@@ -304,7 +390,7 @@ func TestABackupEndsAnywhere(t *testing.T) {
 					cancel()
 				}
 			})
-			_, err := live.BackUp(ctx, backupOf(core, to))
+			_, err := backup.Run(ctx, live)
 			if (err == nil) != (n < stop) {
 				t.Fatalf("stopped %d times of %d: %v", n, stop, err)
 			}
@@ -332,7 +418,7 @@ func TestABackupThatFailsLate(t *testing.T) {
 	}
 	o := backupOf(core, to)
 	o.Files = append(o.Files, "spool") // which is a folder
-	if report, err := core.BackUp(t.Context(), o); err == nil || report.Copied != 1 {
+	if report, err := backup.Run(t.Context(), o); err == nil || report.Copied != 1 {
 		t.Fatalf("got %+v, %v", report, err)
 	}
 	wantOriginals(t, to, complete)

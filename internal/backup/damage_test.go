@@ -1,4 +1,4 @@
-package images_test
+package backup_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/backup"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb"
@@ -30,7 +31,7 @@ func TestALostOriginalFailsTheBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	damage(t, core.Dir, bad.Original.Blob)
-	_, err := core.BackUp(t.Context(), backupOf(core, to))
+	_, err := backup.Run(t.Context(), backupOf(core, to))
 	for _, part := range []string{"2 originals", `"lost"`, `"bad"`, "SHA-256", account} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("got %v, want an error with %q", err, part)
@@ -76,7 +77,7 @@ func TestADamagedBackup(t *testing.T) {
 			t.Errorf("got %v, want an error with %q", err, part)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, images.DatabaseFile)); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(dir, backup.DatabaseFile)); !os.IsNotExist(err) {
 		t.Errorf("a database is in place: %v", err)
 	}
 	dir = t.TempDir()
@@ -84,8 +85,7 @@ func TestADamagedBackup(t *testing.T) {
 	if err != nil || report.Images != 1 || strings.Count(report.Dropped, "\n") != 2 {
 		t.Fatalf("the report is %+v, %v", report, err)
 	}
-	left := imagestest.Open(t, images.Config{Dir: dir}, filepath.Join(dir, images.DatabaseFile))
-	if got := originals(t, left); len(got) != 1 || got["d"] != want["d"] {
+	if got := originals(t, openEmbedded(t, dir)); len(got) != 1 || got["d"] != want["d"] {
 		t.Errorf("%d images are left", len(got))
 	}
 	// A backup sees what is short or gone at once, the rest when it is asked to look.
@@ -94,7 +94,7 @@ func TestADamagedBackup(t *testing.T) {
 	}
 	options := backupOf(core, to)
 	options.Verify = true
-	again, err := core.BackUp(t.Context(), options)
+	again, err := backup.Run(t.Context(), options)
 	if err != nil || again.Copied != 1 || again.Kept != 3 {
 		t.Errorf("the report is %+v, %v", again, err)
 	}
@@ -107,10 +107,10 @@ func TestADamagedBackup(t *testing.T) {
 }
 
 // damageState changes a byte of the copied database.
-func damageState(t *testing.T, backup string) {
+func damageState(t *testing.T, folder string) {
 	t.Helper()
-	for path, text := range contents(t, backup) {
-		if filepath.Base(path) == images.DatabaseFile {
+	for path, text := range contents(t, folder) {
+		if filepath.Base(path) == backup.DatabaseFile {
 			changed := bytes.Replace([]byte(text), []byte("installation"), []byte("Installation"), 1)
 			if err := os.WriteFile(path, changed, 0o600); err != nil {
 				t.Fatal(err)
@@ -120,9 +120,9 @@ func damageState(t *testing.T, backup string) {
 }
 
 // replant changes the database of a backup, as who has the folder can, and its manifest with it.
-func replant(t *testing.T, backup string, plant func(path string)) {
+func replant(t *testing.T, folder string, plant func(path string)) {
 	t.Helper()
-	manifests, err := filepath.Glob(filepath.Join(backup, "*.json"))
+	manifests, err := filepath.Glob(filepath.Join(folder, "*.json"))
 	if err != nil || len(manifests) != 1 {
 		t.Fatalf("manifests: %q, %v", manifests, err)
 	}
@@ -130,18 +130,18 @@ func replant(t *testing.T, backup string, plant func(path string)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := images.ParseManifest(text)
+	m, err := backup.ParseManifest(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(backup, m.State, images.DatabaseFile)
+	path := filepath.Join(folder, m.State, backup.DatabaseFile)
 	plant(path)
 	database, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range m.Files {
-		if m.Files[i].Name == images.DatabaseFile {
+		if m.Files[i].Name == backup.DatabaseFile {
 			m.Files[i].Size = int64(len(database))
 			m.Files[i].SHA256 = fmt.Sprintf("%x", sha256.Sum256(database))
 		}
@@ -192,11 +192,11 @@ func TestForeignSchemas(t *testing.T) {
 			if !errors.As(err, &foreign) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("restored: %v, want %s", err, c.says)
 			}
-			if _, err := os.Stat(filepath.Join(into, images.DatabaseFile)); err == nil {
+			if _, err := os.Stat(filepath.Join(into, backup.DatabaseFile)); err == nil {
 				t.Error("the database is in place")
 			}
-			plant(filepath.Join(core.Dir, images.DatabaseFile))
-			_, err = core.BackUp(t.Context(), backupOf(core, folder))
+			plant(filepath.Join(core.Dir, backup.DatabaseFile))
+			_, err = backup.Run(t.Context(), backupOf(core, folder))
 			if !errors.As(err, &foreign) {
 				t.Errorf("backed up: %v", err)
 			}

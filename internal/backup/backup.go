@@ -1,4 +1,6 @@
-package images
+// Package backup copies an installation whose database is SQLite to a folder, while a server runs on it, and
+// restores it.
+package backup
 
 import (
 	"context"
@@ -8,11 +10,17 @@ import (
 	"os"
 	"path/filepath"
 
+	"calotype/internal/blob"
+	"calotype/internal/images"
 	"calotype/internal/sqldb"
 )
 
-// BackupOptions are the target and the parts of a backup.
-type BackupOptions struct {
+// Options are the source, the target and the parts of a backup.
+type Options struct {
+	DB    *sqldb.DB  // the database of the installation, which has the name DatabaseFile in Dir
+	Blobs blob.Store // its originals
+	Dir   string     // its data folder
+
 	To      string   // the folder; it is created, its parent must exist
 	Folders []string // of data and originals: the backup must be neither in one nor contain one
 	Files   []string // small files in the data folder that are part of the state if they exist
@@ -20,8 +28,8 @@ type BackupOptions struct {
 	Verify  bool     // read earlier copies too, and copy damaged ones again
 }
 
-// BackupReport is the result of a backup.
-type BackupReport struct {
+// Report is the result of a backup.
+type Report struct {
 	Images int
 	Bytes  int64 // of their originals
 
@@ -31,23 +39,31 @@ type BackupReport struct {
 	Removed     int // originals of deleted images
 }
 
-// BackUp creates or updates a backup of the installation, whose database is SQLite, while a server runs
-// on it. The backup has all uploads that were acknowledged before it began, and no image without its
-// original.
+// Run creates or updates a backup, while a server may run on the installation. The backup has all uploads that
+// were acknowledged before it began, and no image without its original.
 //
-// Rows first: BackUp snapshots the database. Then it copies the originals that the snapshot names and the
+// Rows first: Run snapshots the database. Then it copies the originals that the snapshot names and the
 // backup lacks. Each of them existed at the time of the snapshot, because an original is stored before its
 // row and never changes. An original can be missing later only because its image was deleted, and a deletion
-// deletes the row first. So BackUp looks up the row of a missing original in the live database. If the row no
-// longer exists, it deletes the row from the snapshot. If the row exists, the store has lost the original: the
-// backup fails, and names the image. (Originals first would lack those that are uploaded before the rows are
-// read.)
+// deletes the row first. So Run looks up the row of a missing original in the live database. If the row no
+// longer exists, it deletes the row from the snapshot. If the row exists, the store has lost the original: Run
+// fails, and names the image. (Originals first would lack those that are uploaded before the rows are read.)
 //
-// BackUp writes the manifest last, after all else is on the disk, and then deletes files that the manifest
+// Run writes the manifest last, after all else is on the disk, and then deletes files that the manifest
 // does not name. If it ends earlier, the previous backup is still complete, and the next run uses the
 // originals that were copied.
-func (s *Service) BackUp(ctx context.Context, o BackupOptions) (report BackupReport, err error) {
-	installation, err := s.checkBackUp(ctx, o)
+func Run(ctx context.Context, o Options) (report Report, err error) {
+	for _, folder := range o.Folders {
+		if err := wantApart(o.To, folder); err != nil {
+			return report, err
+		}
+	}
+	if err := checkVersion(ctx, o.DB); err != nil {
+		return report, err
+	}
+	live := images.New(images.Config{DB: o.DB, Blobs: o.Blobs, Dir: o.Dir})
+	defer live.Close()
+	installation, err := live.Installation(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -56,36 +72,28 @@ func (s *Service) BackUp(ctx context.Context, o BackupOptions) (report BackupRep
 		return report, err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	run := &backUp{live: s, to: to, options: o}
-	err = run.do(ctx, installation)
-	return run.report, err
+	r := &run{Options: o, live: live, to: to}
+	err = r.do(ctx, installation)
+	return r.report, err
 }
 
-// checkBackUp checks whether the installation can be backed up, before any change, and returns its id.
-func (s *Service) checkBackUp(ctx context.Context, o BackupOptions) (string, error) {
-	for _, folder := range o.Folders {
-		if err := wantApart(o.To, folder); err != nil {
-			return "", err
-		}
-	}
-	database, program, err := schemaOf(ctx, s.db)
+// checkVersion refuses a database whose schema is of another release.
+func checkVersion(ctx context.Context, db *sqldb.DB) error {
+	database, program, err := images.Schema(ctx, db)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if database > program {
-		return "", &sqldb.NewerSchemaError{Database: database, Program: program}
+		return &sqldb.NewerSchemaError{Database: database, Program: program}
 	}
 	if database < program {
 		// Deleting a row from the snapshot needs this program's schema; and the snapshot is not
 		// migrated, so that the previous release can use the backup.
-		return "", fmt.Errorf("the database has schema %d, this program writes schema %d: back it up "+
+		return fmt.Errorf("the database has schema %d, this program writes schema %d: back it up "+
 			"with the program that its server runs, or start the server of this one first",
 			database, program)
 	}
-	if err := s.checkInstallation(ctx, false); err != nil {
-		return "", err
-	}
-	return s.storeID(ctx)
+	return nil
 }
 
 // wantApart refuses a folder that is within another one, or contains it.

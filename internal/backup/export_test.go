@@ -1,0 +1,4 @@
+package backup
+
+// ParseManifest lets tests read a manifest.
+var ParseManifest = parseManifest
