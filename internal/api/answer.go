@@ -52,8 +52,7 @@ func (a *api) reserve(ctx context.Context, account string, bytes int64) (*limit.
 			Msg: "Too many answers are being read at once; try again in a few seconds, ask for " +
 				"fewer per page, and read answers as fast as they come"}
 	case err != nil:
-		return nil, &errs.Error{Kind: errs.Aborted, Msg: "The request was aborted by the client",
-			Err: err}
+		return nil, errs.ClientAborted(err)
 	}
 	return lease, nil
 }

@@ -56,11 +56,9 @@ type clientKey struct {
 func NewConnections(listener net.Listener, most int, clients clientaddr.Proxies) *Connections {
 	return &Connections{
 		Listener: listener, clients: clients, most: int64(most),
-		pool: limit.New(limit.Config{Name: "connections", Size: int64(most),
-			Shares: []limit.Share{limit.Half}}),
-		spare: limit.New(limit.Config{Name: "health", Size: spareConnections,
-			Shares: []limit.Share{limit.Half}}),
-		idle: idleList{level: 0}, of: map[clientKey]*idleList{}, now: time.Now,
+		pool:  limit.NewFair("connections", int64(most)),
+		spare: limit.NewFair("health", spareConnections),
+		idle:  idleList{level: 0}, of: map[clientKey]*idleList{}, now: time.Now,
 	}
 }
 

@@ -110,6 +110,11 @@ func AtCapacity(msg string, cause error) *Error {
 		RetryAfter: 5 * time.Second}
 }
 
+// ClientAborted returns an Aborted error; cause may be nil.
+func ClientAborted(cause error) *Error {
+	return &Error{Kind: Aborted, Msg: "The request was aborted by the client", Err: cause}
+}
+
 // OutOfSpace returns a NoSpace error; cause may be nil.
 func OutOfSpace(cause error) *Error {
 	return &Error{Kind: NoSpace, Msg: "The server is out of disk space", Err: cause}

@@ -44,7 +44,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	if !claimed {
 		return u.lost(ctx, o.SHA256)
 	}
-	u.s.gates.end(u.draft.Key)
+	u.s.bodies.end(u.draft.Key)
 	return img, nil
 }
 

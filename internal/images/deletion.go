@@ -129,7 +129,7 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 	cache := s.renditionsHere()
 	var blobs []tombstone
 	for _, d := range gone {
-		r.uploads += s.gates.cancel(d.key)
+		r.uploads += s.bodies.cancel(d.key)
 		if d.blob == "" {
 			continue
 		}

@@ -119,13 +119,6 @@ func (s *Service) Waiting() int {
 	return int(s.shares.waits.Stats().Used)
 }
 
-// Polls lets tests count how often the database was asked for them.
-func (s *Service) Polls() int {
-	s.waits.mu.Lock()
-	defer s.waits.mu.Unlock()
-	return s.waits.polls
-}
-
 // Drafts returns how many drafts of an account wait for a transaction, whether the account has a
 // transaction now, and how many batches of all accounts have begun.
 func (s *Service) Drafts(account string) (waiting int, led bool, batches int) {

@@ -55,7 +55,7 @@ func (u *Upload) fetchError(ctx context.Context, err error) error {
 	why := new(outbound.Error)
 	switch {
 	case ctx.Err() != nil:
-		return errs.Errorf(errs.Aborted, "The request was aborted by the client")
+		return errs.ClientAborted(nil)
 	case errors.As(err, &why):
 		return errs.Errorf(errs.FetchFailed, "The picture could not be fetched: %s", why.Reason)
 	case errors.Is(err, outbound.ErrTooLarge):

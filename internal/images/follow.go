@@ -109,7 +109,7 @@ func (s *Service) follow(d deletion) error {
 	if _, done := s.follower.done[d.key]; done {
 		return nil
 	}
-	s.gates.cancel(d.key)
+	s.bodies.cancel(d.key)
 	if d.renditions != "" {
 		if _, err := s.renditions.RemovePrefix(d.renditions); err != nil {
 			return err

@@ -61,34 +61,34 @@ type Config struct {
 
 // Service is the core.
 type Service struct {
-	config     Config // with its defaults
-	db         *sqldb.DB
-	blobs      blob.Store
-	now        func() time.Time
-	log        *slog.Logger
-	shares     shares
-	space      func(dir string) (free, all int64, err error) // DiskSpace
-	disk       diskState
-	room       sync.Mutex // locked while a file reserves bytes of the disk
-	spool      *spool     // of uploads in progress
-	fetched    *spool     // of originals that are fetched from a remote store
-	renditions *diskcache.Cache
-	makers     makers
-	misses     misses
-	gates      gates
-	waits      waits
-	outbox     outbox
-	replays    *limit.Rates // deliveries that accounts have replayed
-	drafts     *batch.Group[*pendingDraft]
-	resolved   resolveCache
-	counters   counters
-	follower   follower
-	scrubber   scrubber
-	work       sync.WaitGroup // of goroutines that outlive their request
-	maxLooked  int            // rows that a page of a list scans
-	listRows   int            // rows that a list reads at once
-	closing    context.Context
-	close      context.CancelFunc
+	config       Config // with its defaults
+	db           *sqldb.DB
+	blobs        blob.Store
+	now          func() time.Time
+	log          *slog.Logger
+	shares       shares
+	space        func(dir string) (free, all int64, err error) // DiskSpace
+	disk         diskState
+	room         sync.Mutex // locked while a file reserves bytes of the disk
+	spool        *spool     // of uploads in progress
+	fetched      *spool     // of originals that are fetched from a remote store
+	renditions   *diskcache.Cache
+	renders      *renders
+	misses       *limit.Rates // new renditions, by a client's address; nil: no limit
+	bodies       bodyLimiter
+	draftWaiters *limit.Poll
+	outbox       outbox
+	replays      *limit.Rates // deliveries that accounts have replayed
+	drafts       *batch.Group[*pendingDraft]
+	resolved     resolveCache
+	counters     counters
+	follower     follower
+	scrubber     scrubber
+	work         sync.WaitGroup // of goroutines that outlive their request
+	maxLooked    int            // rows that a page of a list scans
+	listRows     int            // rows that a list reads at once
+	closing      context.Context
+	close        context.CancelFunc
 }
 
 // New returns a Service on a migrated database, for calls that need no local disk. Uploads and deliveries need
@@ -114,10 +114,11 @@ func New(c Config) *Service {
 		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: DiskSpace,
 		misses:  newMisses(c.MissRate),
 		replays: limit.NewRates(MaxReplays, ReplayWindow, replayAccounts)}
-	s.gates.pool = s.shares.tickets
+	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
 		s.commitDrafts)
-	s.makers.pool = s.shares.makings
+	s.renders = newRenders(s.shares.renders)
+	s.draftWaiters = s.newDraftWaiters()
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }
@@ -195,8 +196,8 @@ func (s *Service) Start(ctx context.Context) error {
 
 // Close stops background work, and waits for it to end. No new work begins.
 func (s *Service) Close() {
-	s.makers.close()
-	s.waits.close()
+	s.renders.close()
+	s.draftWaiters.Close()
 	s.close()
 	s.work.Wait()
 }

@@ -45,8 +45,8 @@ const jobTick = 10 * time.Second
 
 // Run runs the background jobs until ctx ends. Then it ends all waits for drafts.
 func (s *Service) Run(ctx context.Context) error {
-	defer s.waits.close()
-	defer context.AfterFunc(ctx, s.waits.close)() // at once, also while jobs run
+	defer s.draftWaiters.Close()
+	defer context.AfterFunc(ctx, s.draftWaiters.Close)() // at once, also while jobs run
 	s.runJobs(ctx, jobs, jobTick)
 	return nil
 }

@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"calotype/internal/clientaddr"
@@ -19,36 +20,29 @@ const (
 	missClients = 100_000
 )
 
-// misses limits the new renditions of a client's address, because each needs a worker and space in the
+// newMisses limits the new renditions of a client's address, because each needs a worker and space in the
 // cache. nil: no limit.
-type misses struct{ *limit.Rates }
-
-func newMisses(perSecond int) misses {
+func newMisses(perSecond int) *limit.Rates {
 	if perSecond <= 0 {
-		return misses{}
+		return nil
 	}
-	burst := perSecond * int(missBurst/time.Second)
-	return misses{limit.NewRates(burst, missBurst, missClients)}
+	return limit.NewRates(perSecond*int(missBurst/time.Second), missBurst, missClients)
 }
 
-// take counts a miss of the client in ctx, and waits for its turn. Errors: RateLimited after missTime, Aborted.
-func (m misses) take(ctx context.Context) error {
+// countMiss counts a miss of the client in ctx, and waits for its turn. Errors: RateLimited after missTime,
+// Aborted.
+func (s *Service) countMiss(ctx context.Context) error {
 	client := clientaddr.Of(ctx)
-	if m.Rates == nil || client == "" {
+	if s.misses == nil || client == "" {
 		return nil
 	}
-	bucket := m.Bucket(client)
-	if bucket.Allow() {
-		return nil
+	err := s.misses.Wait(ctx, client, missTime)
+	switch {
+	case errors.Is(err, limit.ErrTimeout):
+		return &errs.Error{Kind: errs.RateLimited, RetryAfter: missTime,
+			Msg: "Too many new pictures are made for this address; try again in a few seconds"}
+	case err != nil:
+		return errs.ClientAborted(nil)
 	}
-	waiting, cancel := context.WithTimeout(ctx, missTime)
-	defer cancel()
-	if bucket.Wait(waiting) == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return errs.Errorf(errs.Aborted, "The request was aborted by the client")
-	}
-	return &errs.Error{Kind: errs.RateLimited, RetryAfter: missTime,
-		Msg: "Too many new pictures are made for this address; try again in a few seconds"}
+	return nil
 }

@@ -21,14 +21,14 @@ func clientContext(ctx context.Context, address string) context.Context {
 func TestMissesOfAnAddressAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMisses(2) // 20 at once, 20 more may wait
+		s := &Service{misses: newMisses(2)} // 20 at once, 20 more may wait
 		ctx, cancel := context.WithCancel(clientContext(t.Context(), "198.51.100.1"))
 		defer cancel()
 		var taken, refused, aborted atomic.Int64
 		ask := func(n int) {
 			for range n {
 				go func() {
-					switch err := m.take(ctx); {
+					switch err := s.countMiss(ctx); {
 					case err == nil:
 						taken.Add(1)
 					case errs.AsError(err).Kind == errs.RateLimited && errs.AsError(err).RetryAfter > 0:
@@ -47,11 +47,11 @@ func TestMissesOfAnAddressAreBounded(t *testing.T) {
 			t.Errorf("at once %d were taken and %d refused, want 20 and 10", taken.Load(), refused.Load())
 		}
 		for _, other := range []string{"198.51.100.2", "127.0.0.1", "10.1.2.3"} {
-			if err := m.take(clientContext(t.Context(), other)); err != nil {
+			if err := s.countMiss(clientContext(t.Context(), other)); err != nil {
 				t.Errorf("another client: %v", err)
 			}
 		}
-		if err := (misses{}).take(ctx); err != nil {
+		if err := (&Service{}).countMiss(ctx); err != nil {
 			t.Errorf("without a bound: %v", err)
 		}
 		time.Sleep(5 * time.Second)

@@ -63,7 +63,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		u.s.log.Error("a refusal was not counted", "image", u.draft.Key, "err", counting)
 	}
 	if refused != nil || counting != nil {
-		u.pass.refuse(refused)
+		u.admitted.refuse(refused)
 	}
 	return err
 }

@@ -8,25 +8,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
-	"sync"
 	"time"
 
 	"calotype/internal/blob"
-	"calotype/internal/clientaddr"
 	"calotype/internal/diskcache"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
-	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/text"
-)
-
-const (
-	makeTime     = 2 * time.Minute
-	failureTime  = 30 * time.Second // the time for which a failure is cached
-	failuresKept = 1000
 )
 
 // sanitiser is the version of changes to bytes outside the pipeline; it is a part of a rendition's key.
@@ -101,123 +91,8 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format)
 	return Rendition{}, errs.AtCapacity("The rendition cache is full", nil)
 }
 
-// makers holds one rendering for each key: N concurrent requests for a new rendition cause one rendering.
-type makers struct {
-	pool *limit.Pool // renderings, by account
-
-	mu       sync.Mutex
-	closed   bool
-	of       map[string]*making
-	failures map[string]failure
-}
-
-type making struct {
-	done chan struct{}
-	err  error // set before done is closed
-}
-
-type failure struct {
-	err   error
-	until time.Time
-}
-
-// renderOnce waits for the single rendering of key. A cancelled request does not cancel the rendering.
-func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f imagefile.Format) error {
-	if !s.makers.know(key) {
-		if err := s.misses.take(ctx); err != nil {
-			return err
-		}
-	}
-	who := render.Asker{Account: r.Image.Account, Client: clientaddr.Of(ctx)}
-	m, err := s.maker(key, who, func(ctx context.Context) error { return s.make(ctx, key, r, f) })
-	if err != nil {
-		return err
-	}
-	select {
-	case <-m.done:
-		return m.err
-	case <-ctx.Done():
-		return errs.Errorf(errs.Aborted, "The request was aborted by the client")
-	}
-}
-
-// know reports whether the rendition is being rendered, or its failure is cached: a request for it
-// costs nothing.
-func (m *makers) know(key string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f, failed := m.failures[key]
-	return m.of[key] != nil || failed && time.Now().Before(f.until)
-}
-
-// maker joins the rendering of key or starts it.
-func (s *Service) maker(
-	key string, who render.Asker, work func(context.Context) error,
-) (*making, error) {
-	s.makers.mu.Lock()
-	defer s.makers.mu.Unlock()
-	if m := s.makers.of[key]; m != nil {
-		return m, nil
-	}
-	if f, failed := s.makers.failures[key]; failed && time.Now().Before(f.until) {
-		return nil, f.err
-	}
-	lease, err := s.makers.pool.TryAcquire(1, who.Account)
-	if s.makers.closed || err != nil {
-		lease.Release()
-		return nil, errs.AtCapacity("The server is busy with other pictures", nil)
-	}
-	if s.makers.of == nil {
-		s.makers.of = map[string]*making{}
-	}
-	m := &making{done: make(chan struct{})}
-	s.makers.of[key] = m
-	s.work.Go(func() {
-		ctx, cancel := context.WithTimeout(s.closing, makeTime)
-		defer cancel()
-		defer lease.Release()
-		m.err = recovered(render.WithAsker(ctx, who), work)
-		s.makers.ended(key, m.err)
-		close(m.done)
-	})
-	return m, nil
-}
-
-// recovered converts a panic of work to an error, because work handles foreign bytes and no HTTP
-// handler recovers it.
-func recovered(ctx context.Context, work func(context.Context) error) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
-		}
-	}()
-	return work(ctx)
-}
-
-// close prevents new renderings.
-func (m *makers) close() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.closed = true
-}
-
-// ended caches a failure for failureTime, so that a picture that crashes its worker does so twice a
-// minute, not at every request.
-func (m *makers) ended(key string, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.of, key)
-	delete(m.failures, key)
-	if kind := errs.AsError(err).Kind; err != nil && (kind == errs.Undecodable || kind == errs.RenditionFailed) {
-		if m.failures == nil || len(m.failures) >= failuresKept {
-			m.failures = map[string]failure{}
-		}
-		m.failures[key] = failure{err: err, until: time.Now().Add(failureTime)}
-	}
-}
-
-// make renders one rendition and inserts it into the cache.
-func (s *Service) make(ctx context.Context, key string, r Resolved, f imagefile.Format) (err error) {
+// render renders one rendition and inserts it into the cache.
+func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefile.Format) (err error) {
 	original := r.Image.Original
 	began := time.Now()
 	in, err := s.originalFile(ctx, r.Image.Account, original)

@@ -9,7 +9,7 @@ const (
 	fetchesAtOnce = 32   // from URLs
 	waitersAtOnce = 1000 // for drafts to become images
 	draftsWaiting = 4000 // for a transaction
-	makingsAtOnce = 1024 // renderings, running or waiting for a worker
+	rendersAtOnce = 1024 // renderings, running or waiting for a worker
 	replaysAtOnce = 8
 )
 
@@ -22,27 +22,24 @@ type shares struct {
 	fetches *limit.Pool // fetches from URLs; by account
 	waits   *limit.Pool // requests that wait for a draft; by account
 	drafts  *limit.Pool // drafts that wait for a transaction; by account
-	makings *limit.Pool // renderings; by account
+	renders *limit.Pool // renderings; by account
 	replays *limit.Pool // replays of deliveries; by account
 }
 
 func newShares(spoolBytes int64) shares {
-	half := func(name string, size int64) *limit.Pool {
-		return limit.New(limit.Config{Name: name, Size: size, Shares: []limit.Share{limit.Half}})
-	}
 	return shares{
 		spool: limit.New(limit.Config{Name: "spool", Size: spoolBytes,
 			Shares: []limit.Share{limit.Half, limit.Half}}),
 		// Separate from the spool, so that renditions cannot starve uploads.
-		fetched: half("fetched_originals", spoolBytes/4),
-		bodies:  half("bodies", bodiesAtOnce),
+		fetched: limit.NewFair("fetched_originals", spoolBytes/4),
+		bodies:  limit.NewFair("bodies", bodiesAtOnce),
 		tickets: limit.New(limit.Config{Name: "ticket_bodies",
 			Shares: []limit.Share{limit.None, bodiesPerTicket},
-			Queue:  bodiesWaiting, QueueTime: gateTime}),
-		fetches: half("fetches", fetchesAtOnce),
-		waits:   half("waits", waitersAtOnce),
-		drafts:  half("waiting_drafts", draftsWaiting),
-		makings: half("renditions_made", makingsAtOnce),
+			Queue:  bodiesWaiting, QueueTime: bodyWait}),
+		fetches: limit.NewFair("fetches", fetchesAtOnce),
+		waits:   limit.NewFair("waits", waitersAtOnce),
+		drafts:  limit.NewFair("waiting_drafts", draftsWaiting),
+		renders: limit.NewFair("renditions_made", rendersAtOnce),
 		replays: limit.New(limit.Config{Name: "replays", Size: replaysAtOnce,
 			Shares: []limit.Share{1}}),
 	}
@@ -52,7 +49,7 @@ func newShares(spoolBytes int64) shares {
 func (s *Service) Pools() []*limit.Pool {
 	p := &s.shares
 	return []*limit.Pool{
-		p.spool, p.fetched, p.bodies, p.tickets, p.fetches, p.waits, p.drafts, p.makings,
+		p.spool, p.fetched, p.bodies, p.tickets, p.fetches, p.waits, p.drafts, p.renders,
 		p.replays,
 	}
 }

@@ -36,18 +36,18 @@ type UploadRequest struct {
 // An Upload is a body on its way to become the original of a draft. Write the bytes to it, then
 // Finish; Close it in any case. It is not safe for concurrent use.
 type Upload struct {
-	s       *Service
-	draft   Image
-	began   time.Time // what counts for the ticket's expiry
-	claimer string    // SHA-256 of the Idempotency-Key, hex; "" for none
-	repeat  bool      // the ticket was used by this claimer: only compare
-	body    *limit.Lease
-	pass    *pass // of the gate of the ticket; nil without a ticket
-	file    *spoolFile
-	spooled time.Time // since when, by the machine's clock
-	sum     hash.Hash
-	size    int64
-	closed  bool
+	s        *Service
+	draft    Image
+	began    time.Time // what counts for the ticket's expiry
+	claimer  string    // SHA-256 of the Idempotency-Key, hex; "" for none
+	repeat   bool      // the ticket was used by this claimer: only compare
+	body     *limit.Lease
+	admitted *admittedBody // nil without a ticket
+	file     *spoolFile
+	spooled  time.Time // since when, by the machine's clock
+	sum      hash.Hash
+	size     int64
+	closed   bool
 }
 
 // A DraftError is why a ticket takes no body, and of which draft, or image by now, the ticket is. It
@@ -87,27 +87,27 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	return u, nil
 }
 
-// enter finds the draft of a ticket and passes its gate.
+// enter finds the draft of a ticket and waits until the body is admitted.
 func (u *Upload) enter(ctx context.Context, ticket string) error {
-	mark := u.s.gates.mark()
+	refusals := u.s.bodies.refusals()
 	if err := u.find(ctx, ticket); err != nil {
 		return err
 	}
-	for u.pass == nil {
-		pass, stale, err := u.s.gates.enter(ctx, u.draft, mark)
-		if err != nil && !errors.Is(err, errGateEnded) {
+	for u.admitted == nil {
+		admitted, stale, err := u.s.bodies.admit(ctx, u.draft, refusals)
+		if err != nil && !errors.Is(err, errTicketEnded) {
 			return err
 		}
-		u.pass = pass
+		u.admitted = admitted
 		if stale || err != nil {
-			// Of an ended gate a repeat of the winner's request is left, which passes the next one.
+			// After the end of its ticket only a repeat of the winner's request is admitted.
 			if err := u.find(ctx, ticket); err != nil {
 				return err
 			}
 		}
 	}
 	if !u.repeat {
-		u.pass.know(*u.draft.Ticket)
+		u.admitted.learn(*u.draft.Ticket)
 	}
 	return nil
 }
@@ -219,7 +219,7 @@ func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
 // spool or the share of it is full, NoSpace.
 func (u *Upload) Write(p []byte) (n int, err error) {
 	select {
-	case <-u.pass.gone():
+	case <-u.admitted.deleted():
 		return 0, errCancelled()
 	default:
 	}
@@ -266,7 +266,7 @@ func (u *Upload) Close() {
 		}
 	}
 	u.body.Release()
-	u.pass.leave()
+	u.admitted.release()
 }
 
 // Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and
@@ -281,12 +281,12 @@ func (u *Upload) Finish(ctx context.Context, filename string) (Image, error) {
 	if u.repeat {
 		return u.again(u.draft, sum)
 	}
-	if err := u.pass.decode(ctx, sum); errors.Is(err, errGateEnded) {
+	if err := u.admitted.beginDecoding(ctx, sum); errors.Is(err, errTicketEnded) {
 		return u.lost(ctx, sum)
 	} else if err != nil {
 		return Image{}, err
 	}
-	defer u.pass.decoded(sum)
+	defer u.admitted.endDecoding(sum)
 	original, err := u.store(ctx, sum)
 	if err != nil {
 		return Image{}, u.Refuse(ctx, err)

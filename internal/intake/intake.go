@@ -94,7 +94,7 @@ func (in *intake) serve(w *httpframe.Response, r *http.Request, body *v4.Body, l
 // refuse answers with err. The rest of the body is drained before.
 func (in *intake) refuse(w *httpframe.Response, r *http.Request, err error, body *v4.Body, line *logLine) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-		err = errs.Errorf(errs.Aborted, "The request was aborted by the client")
+		err = errs.ClientAborted(nil)
 	}
 	if r.Method == http.MethodPost {
 		in.Core.CountUpload(err)

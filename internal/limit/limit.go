@@ -10,7 +10,7 @@
 // Waiting requests get their turn by key, not by arrival: start-time fair queueing, in which a turn costs its
 // key the cost of the request. The queue is bounded and shared by the same rule.
 //
-// A Rates bounds how often each of many keys does something.
+// A Rates bounds how often each of many keys does something. A Poll bounds the queries of callers that wait.
 package limit
 
 import (
@@ -91,6 +91,11 @@ type waiter struct {
 
 // New returns a Pool.
 func New(c Config) *Pool { return &Pool{c: c} }
+
+// NewFair returns a Pool without a queue, whose widest keys have the share Half.
+func NewFair(name string, size int64) *Pool {
+	return New(Config{Name: name, Size: size, Shares: []Share{Half}})
+}
 
 // Name returns the name of the pool.
 func (p *Pool) Name() string { return p.c.Name }

@@ -345,3 +345,36 @@ func TestShrink(t *testing.T) {
 		}
 	})
 }
+
+func TestRatesWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rates := NewRates(2, 2*time.Second, 10) // 2 at once, then one a second
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var all []chan error
+		for range 6 {
+			ended := make(chan error, 1)
+			go func() { ended <- rates.Wait(ctx, "a", 3*time.Second) }()
+			all = append(all, ended)
+			synctest.Wait()
+		}
+		want(t, all[0], nil)
+		want(t, all[1], nil)
+		want(t, all[5], ErrTimeout)
+		wantWaiting(t, all[2:5]...)
+		if err := rates.Wait(ctx, "b", 0); err != nil {
+			t.Errorf("another key: %v", err)
+		}
+		time.Sleep(2500 * time.Millisecond)
+		want(t, all[2], nil)
+		want(t, all[3], nil)
+		wantWaiting(t, all[4])
+		cause := errors.New("left")
+		cancel(cause)
+		want(t, all[4], cause)
+		// The last one has taken nothing.
+		if err := rates.Wait(t.Context(), "a", time.Second/2); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -2,6 +2,8 @@ package limit
 
 import (
 	"container/list"
+	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -57,4 +59,22 @@ func (r *Rates) Bucket(key string) *rate.Limiter {
 // Allow takes n units of a key's bucket, if it holds them.
 func (r *Rates) Allow(key string, now time.Time, n int) bool {
 	return r.Bucket(key).AllowN(now, n)
+}
+
+// Wait takes a unit of a key's bucket, or waits for it for at most atMost. Errors: ErrTimeout, at once if it
+// would take longer; the cause of ctx. Without a unit, it takes nothing.
+func (r *Rates) Wait(ctx context.Context, key string, atMost time.Duration) error {
+	bucket := r.Bucket(key)
+	if bucket.Allow() {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	if bucket.Wait(waiting) == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w: %v", ErrTimeout, atMost)
 }

@@ -328,7 +328,7 @@ func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
 	status, _, err := n.poster.Post(ctx, w.URL, m.Header, m.Body, images.MaxAnswer)
 	switch {
 	case ctx.Err() != nil:
-		return errAborted
+		return errs.ClientAborted(nil)
 	case err != nil:
 		return errs.Errorf(errs.WebhookRefused, "The test event could not be delivered: %s",
 			why(err))

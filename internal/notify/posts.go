@@ -30,17 +30,14 @@ type shares struct {
 }
 
 func newShares() shares {
-	half := func(name string, size int64) *limit.Pool {
-		return limit.New(limit.Config{Name: name, Size: size, Shares: []limit.Share{limit.Half}})
-	}
 	return shares{
 		posts: limit.New(limit.Config{Name: "posts", Size: postsAtOnce,
 			Shares: []limit.Share{limit.Half, limit.Half}}),
 		hosts: limit.New(limit.Config{Name: "posts_by_host",
 			Shares: []limit.Share{postsOfHost, limit.Half}}),
-		failing: half("failing_webhooks", failingLanes),
-		claims:  half("stream_claims", claimsAtOnce),
-		tests:   half("webhook_tests", testsAtOnce),
+		failing: limit.NewFair("failing_webhooks", failingLanes),
+		claims:  limit.NewFair("stream_claims", claimsAtOnce),
+		tests:   limit.NewFair("webhook_tests", testsAtOnce),
 	}
 }
 

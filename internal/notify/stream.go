@@ -44,7 +44,7 @@ func (n *Notifier) Claim(
 		case <-timeout.C:
 			return nil, nil
 		case <-ctx.Done():
-			return nil, errAborted
+			return nil, errs.ClientAborted(nil)
 		case <-tick.C:
 		}
 		claimed, err := n.claim(ctx, w, most)
@@ -54,8 +54,6 @@ func (n *Notifier) Claim(
 	}
 }
 
-var errAborted = errs.Errorf(errs.Aborted, "The request was aborted by the client")
-
 // claim claims deliveries, and releases them if the caller has disconnected. It first polls with a read, so
 // that claims without due deliveries do not block writers.
 func (n *Notifier) claim(
@@ -63,7 +61,7 @@ func (n *Notifier) claim(
 ) ([]images.Delivery, error) {
 	due, err := n.Core.IsDue(ctx, w.ID)
 	if ctx.Err() != nil {
-		return nil, errAborted
+		return nil, errs.ClientAborted(nil)
 	}
 	if err != nil || !due {
 		return nil, err
@@ -71,7 +69,7 @@ func (n *Notifier) claim(
 	claimed, err := n.Core.ClaimDeliveries(context.WithoutCancel(ctx), w.ID, most)
 	if err == nil && ctx.Err() != nil {
 		n.release(ctx, claimed)
-		return nil, errAborted
+		return nil, errs.ClientAborted(nil)
 	}
 	return claimed, err
 }

@@ -96,9 +96,7 @@ func newAdmission(c PoolConfig) *admission {
 		Name: "render_memory", Size: shared, Shares: []limit.Share{limit.Half},
 		Queue: int(4 * slots), // twice the number of slots, so this queue is never full
 	})
-	a.reserve = limit.New(limit.Config{
-		Name: "render_memory_uploads", Size: total / 4, Shares: []limit.Share{limit.Half},
-	})
+	a.reserve = limit.NewFair("render_memory_uploads", total/4)
 	return a
 }
 

@@ -87,7 +87,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = b.tooSlow()
 	case err != nil && err != io.EOF:
-		err = errs.Errorf(errs.Aborted, "The request was aborted by the client")
+		err = errs.ClientAborted(nil)
 	case b.read > b.limits.Bytes:
 		n, err = 0, errs.Errorf(errs.TooLarge, "The request is larger than the %d bytes allowed",
 			b.limits.Bytes)

@@ -166,9 +166,9 @@ func waitingAt(core *imagestest.Core, pool string) int {
 	return -1
 }
 
-// TestTheGateLooksAgain: an upload that waited while the ticket was used, became invalid or was cancelled is
+// TestAWaitingBodyIsCheckedAgain: an upload that waited while the ticket was used, became invalid or was cancelled is
 // refused before a byte of its body is read.
-func TestTheGateLooksAgain(t *testing.T) {
+func TestAWaitingBodyIsCheckedAgain(t *testing.T) {
 	t.Parallel()
 	for want, end := range map[errs.Kind]func(core *imagestest.Core, made images.Image, u *images.Upload) error{
 		errs.TicketUsed: func(core *imagestest.Core, _ images.Image, u *images.Upload) error {

@@ -1,0 +1,147 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"calotype/internal/clientaddr"
+	"calotype/internal/errs"
+	"calotype/internal/imagefile"
+	"calotype/internal/limit"
+	"calotype/internal/render"
+)
+
+const (
+	renderTime   = 2 * time.Minute
+	failureTime  = 30 * time.Second // the time for which a failure is cached
+	failuresKept = 1000
+)
+
+// renders has at most one rendering for each key: N concurrent requests for a new rendition cause one
+// rendering. Unlike singleflight of golang.org/x/sync it reports what is in flight, limits the renderings
+// of an account and caches failures.
+type renders struct {
+	pool *limit.Pool // by account
+
+	mu       sync.Mutex
+	closed   bool
+	inflight map[string]*rendering
+	failures map[string]*rendering
+}
+
+type rendering struct {
+	done  chan struct{}
+	err   error     // set before done is closed
+	until time.Time // a failure is cached until then
+}
+
+func newRenders(pool *limit.Pool) *renders {
+	return &renders{pool: pool, inflight: map[string]*rendering{}, failures: map[string]*rendering{}}
+}
+
+// renderOnce waits for the single rendering of key. A cancelled request does not cancel the rendering.
+func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f imagefile.Format) error {
+	if !s.renders.has(key) {
+		if err := s.countMiss(ctx); err != nil {
+			return err
+		}
+	}
+	who := render.Asker{Account: r.Image.Account, Client: clientaddr.Of(ctx)}
+	one, err := s.startRender(key, who, func(ctx context.Context) error {
+		return s.render(ctx, key, r, f)
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-one.done:
+		return one.err
+	case <-ctx.Done():
+		return errs.ClientAborted(nil)
+	}
+}
+
+// has reports whether a request for key needs no rendering: one is in flight, or its failure is cached.
+func (rs *renders) has(key string) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.find(key) != nil
+}
+
+// find returns the rendering of key that is in flight, or whose failure is cached; else nil. The caller has
+// locked mu.
+func (rs *renders) find(key string) *rendering {
+	if one := rs.inflight[key]; one != nil {
+		return one
+	}
+	if one := rs.failures[key]; one != nil && time.Now().Before(one.until) {
+		return one
+	}
+	return nil
+}
+
+// startRender starts the rendering of key, unless there is one. Errors: Busy.
+func (s *Service) startRender(
+	key string, who render.Asker, work func(context.Context) error,
+) (*rendering, error) {
+	rs := s.renders
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if one := rs.find(key); one != nil {
+		return one, nil
+	}
+	lease, err := rs.pool.TryAcquire(1, who.Account)
+	if rs.closed || err != nil {
+		lease.Release()
+		return nil, errs.AtCapacity("The server is busy with other pictures", nil)
+	}
+	one := &rendering{done: make(chan struct{})}
+	rs.inflight[key] = one
+	s.work.Go(func() {
+		ctx, cancel := context.WithTimeout(s.closing, renderTime)
+		defer cancel()
+		defer lease.Release()
+		one.err = recovered(render.WithAsker(ctx, who), work)
+		rs.end(key, one)
+	})
+	return one, nil
+}
+
+// recovered converts a panic of work to an error, because work handles foreign bytes and no HTTP
+// handler recovers it.
+func recovered(ctx context.Context, work func(context.Context) error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
+	return work(ctx)
+}
+
+// end ends a rendering. It caches a failure for failureTime, so that a picture that crashes its worker does
+// so twice a minute, not at every request.
+func (rs *renders) end(key string, one *rendering) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	delete(rs.inflight, key)
+	delete(rs.failures, key)
+	kind := errs.AsError(one.err).Kind
+	if one.err != nil && (kind == errs.Undecodable || kind == errs.RenditionFailed) {
+		if len(rs.failures) >= failuresKept {
+			clear(rs.failures)
+		}
+		one.until = time.Now().Add(failureTime)
+		rs.failures[key] = one
+	}
+	close(one.done)
+}
+
+// close prevents new renderings.
+func (rs *renders) close() {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.closed = true
+}
