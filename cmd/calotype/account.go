@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 )
 
@@ -27,7 +28,7 @@ type accountCreate struct {
 // Run creates the account of the flag -account-id, or one with a random id.
 func (c *accountCreate) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		a, err := core.CreateAccount(ctx, c.AccountID, c.Hash)
+		a, err := core.Accounts.Create(ctx, c.AccountID, c.Hash)
 		if err != nil {
 			return err
 		}
@@ -40,7 +41,7 @@ type accountList struct{ StateFlags }
 
 func (c *accountList) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		all, err := core.Accounts(ctx)
+		all, err := core.Accounts.All(ctx)
 		for _, a := range all {
 			state := "active"
 			if a.Suspended {
@@ -59,7 +60,7 @@ func (c *accountList) Run(ctx context.Context) error {
 func used(n, limit int64) string { return fmt.Sprintf("%d of %s", n, limitText(limit)) }
 
 func limitText(n int64) string {
-	if n == images.NoLimit {
+	if n == accounts.NoLimit {
 		return "any number"
 	}
 	return strconv.FormatInt(n, 10)
@@ -91,7 +92,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 				continue
 			}
 			changed = true
-			if err := core.SetLimit(ctx, c.ID, l.name, l.value.n); err != nil {
+			if err := core.Accounts.SetLimit(ctx, c.ID, l.name, l.value.n); err != nil {
 				return err
 			}
 		}
@@ -113,7 +114,7 @@ type limitValue struct {
 func (l *limitValue) UnmarshalText(text []byte) error {
 	l.given = true
 	if strings.EqualFold(string(text), "none") {
-		l.n = images.NoLimit
+		l.n = accounts.NoLimit
 		return nil
 	}
 	var b Bytes
@@ -131,7 +132,7 @@ type accountSuspend struct {
 
 func (c *accountSuspend) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		return core.SuspendAccount(ctx, c.ID, true)
+		return core.Accounts.Suspend(ctx, c.ID, true)
 	})
 }
 
@@ -142,7 +143,7 @@ type accountResume struct {
 
 func (c *accountResume) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		return core.SuspendAccount(ctx, c.ID, false)
+		return core.Accounts.Suspend(ctx, c.ID, false)
 	})
 }
 
@@ -154,7 +155,7 @@ type accountDelete struct {
 
 func (c *accountDelete) Run(ctx context.Context) error {
 	return c.withCore(ctx, true, func(core *images.Service) error {
-		a, err := core.Account(ctx, c.ID)
+		a, err := core.Accounts.ByID(ctx, c.ID)
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 )
 
@@ -63,11 +64,11 @@ func (s StateFlags) wantDatabase() error {
 }
 
 // account returns the account of a command.
-func (s StateFlags) account(ctx context.Context, core *images.Service) (images.Account, error) {
+func (s StateFlags) account(ctx context.Context, core *images.Service) (accounts.Account, error) {
 	if s.AccountID != "" {
-		return core.Account(ctx, s.AccountID)
+		return core.Accounts.ByID(ctx, s.AccountID)
 	}
-	return core.FirstAccount(ctx)
+	return core.Accounts.First(ctx)
 }
 
 type envCommand struct {
@@ -98,19 +99,19 @@ func (c *envCommand) Run(ctx context.Context) error {
 }
 
 func (c *envCommand) token(ctx context.Context, core *images.Service,
-	account images.Account) (string, error) {
+	account accounts.Account) (string, error) {
 	if c.APIToken != "" {
 		return c.APIToken, nil
 	}
 	first, err := os.ReadFile(filepath.Join(c.Data, firstTokenFile))
 	if err == nil {
 		secret := strings.TrimSpace(string(first))
-		if token, err := core.Authenticate(ctx, secret); err == nil && token.Account == account.ID {
+		if token, err := core.Accounts.Authenticate(ctx, secret); err == nil && token.Account == account.ID {
 			return secret, nil
 		}
 	}
 	name := "env-" + strings.ToLower(rand.Text()[:8])
-	secret, err := core.CreateToken(ctx, account.ID, images.NewToken{Name: name, Scope: images.Write})
+	secret, err := core.Accounts.CreateToken(ctx, account.ID, accounts.NewToken{Name: name, Scope: accounts.Write})
 	if err == nil {
 		fmt.Fprintf(os.Stderr, "made the token %[1]s; %[2]s token revoke %[1]s ends it\n",
 			name, os.Args[0])
@@ -137,11 +138,11 @@ func (c *signCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		keys, err := core.SigningKeys(ctx, account.ID)
+		keys, err := core.Accounts.SigningKeys(ctx, account.ID)
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(keys, func(k images.SigningKey) bool {
+		i := slices.IndexFunc(keys, func(k accounts.SigningKey) bool {
 			return c.Key == "" || k.Name == c.Key
 		})
 		if i < 0 {

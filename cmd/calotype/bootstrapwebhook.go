@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
@@ -48,7 +49,7 @@ func (c *serveCommand) checkWebhook() error {
 
 // ensureWebhook creates or updates the webhook of -webhook-url.
 func (c *serveCommand) ensureWebhook(ctx context.Context, core *images.Service,
-	account images.Account, log *slog.Logger) error {
+	account accounts.Account, log *slog.Logger) error {
 	if c.WebhookURL == "" {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/pages"
 	"calotype/internal/v4"
@@ -26,7 +27,7 @@ var demoKey = regexp.MustCompile(`^[A-Za-z0-9_-]{20,100}$`)
 
 // pages returns the handler of pages for browsers, and the link that opens the demo page, with its key;
 // "" if no address of this server serves it.
-func (c *serveCommand) pages(core *images.Service, account images.Account, urls v4.URLs,
+func (c *serveCommand) pages(core *images.Service, account accounts.Account, urls v4.URLs,
 	notFound http.Handler, watch *metricsServer, log *slog.Logger,
 ) (handler http.Handler, link string, err error) {
 	hosts, err := pages.ParseDemoHosts(c.Demo)

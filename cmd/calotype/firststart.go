@@ -10,7 +10,7 @@ import (
 	"regexp"
 	"strings"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 	"calotype/internal/pages"
 	"calotype/internal/v4"
 )
@@ -30,7 +30,7 @@ func (c *serveCommand) keepToken(secret string) error {
 
 // printFirstSteps prints the addresses of the server and the next steps. A new token is printed to a terminal
 // only; otherwise it is written to a file that only its owner can read.
-func (c *serveCommand) printFirstSteps(account images.Account, newToken, demoLink string, urls v4.URLs,
+func (c *serveCommand) printFirstSteps(account accounts.Account, newToken, demoLink string, urls v4.URLs,
 	log *slog.Logger) error {
 	terminal := isTerminal(os.Stdout)
 	path := filepath.Join(c.Data, firstTokenFile)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/v4"
 )
@@ -105,7 +106,7 @@ func (c *imageDelete) what(
 		if err != nil {
 			return "", q, err
 		}
-		of, err := core.AccountOfHash(ctx, hash)
+		of, err := core.Accounts.ByHash(ctx, hash)
 		if err != nil {
 			return "", q, fmt.Errorf("finding the account of %s: %w", c.URL, err)
 		}
@@ -120,12 +121,12 @@ func (c *imageDelete) what(
 
 // accountOf returns the named account, or the only one. It never guesses: a wrong account would lose
 // images, or have none to erase.
-func accountOf(ctx context.Context, core *images.Service, given string) (images.Account, error) {
+func accountOf(ctx context.Context, core *images.Service, given string) (accounts.Account, error) {
 	if given != "" {
-		return core.Account(ctx, given)
+		return core.Accounts.ByID(ctx, given)
 	}
-	of, err := core.OnlyAccount(ctx)
-	if errors.Is(err, images.ErrSeveralAccounts) {
+	of, err := core.Accounts.Only(ctx)
+	if errors.Is(err, accounts.ErrSeveralAccounts) {
 		err = errors.New("there are several accounts: name one with --account")
 	}
 	return of, err

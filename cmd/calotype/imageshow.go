@@ -52,7 +52,7 @@ func (c *imageShow) find(ctx context.Context, core *images.Service) (account, id
 		if err != nil {
 			return "", "", errors.New("the URL must be like https://host/hash/id/variant")
 		}
-		of, err := core.AccountOfHash(ctx, hash)
+		of, err := core.Accounts.ByHash(ctx, hash)
 		return of.ID, id, err
 	}
 	if text.IsKey(c.Image) {

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"calotype/internal/accounts"
 	"calotype/internal/api"
 	"calotype/internal/delivery"
 	"calotype/internal/images"
@@ -120,7 +121,7 @@ type node struct {
 // runNode sets up the first account and the surfaces, and serves until ctx ends.
 func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	log := n.logs.immediate
-	account, newToken, err := n.core.SetUpAccount(ctx, images.AccountSetup{
+	account, newToken, err := n.core.Accounts.SetUp(ctx, accounts.Setup{
 		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken, Keep: c.keepToken,
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 )
 
@@ -17,8 +18,8 @@ type tokenCommands struct {
 
 type tokenCreate struct {
 	StateFlags
-	Name  string       `arg:"" help:"Name of the token."`
-	Scope images.Scope `help:"read, write or admin." default:"write"`
+	Name  string         `arg:"" help:"Name of the token."`
+	Scope accounts.Scope `help:"read, write or admin." default:"write"`
 
 	Life time.Duration `help:"Time until it expires, such as 720h; 0: never." default:"0s"`
 }
@@ -29,8 +30,8 @@ func (c *tokenCreate) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		secret, err := core.CreateToken(ctx, account.ID,
-			images.NewToken{Name: c.Name, Scope: c.Scope, Life: c.Life})
+		secret, err := core.Accounts.CreateToken(ctx, account.ID,
+			accounts.NewToken{Name: c.Name, Scope: c.Scope, Life: c.Life})
 		if err != nil {
 			return err
 		}
@@ -47,7 +48,7 @@ func (c *tokenList) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		tokens, err := core.Tokens(ctx, account.ID)
+		tokens, err := core.Accounts.Tokens(ctx, account.ID)
 		for _, t := range tokens {
 			showLine(os.Stdout, "%-24s %-6s made %s, %s", t.Name, t.Scope, t.Created.Format(time.RFC3339),
 				expiry(t, time.Now()))
@@ -57,7 +58,7 @@ func (c *tokenList) Run(ctx context.Context) error {
 }
 
 // expiry describes the expiry of a token.
-func expiry(t images.Token, now time.Time) string {
+func expiry(t accounts.Token, now time.Time) string {
 	switch at := t.Expires.Format(time.RFC3339); {
 	case t.Expires.IsZero():
 		return "never expires"
@@ -79,6 +80,6 @@ func (c *tokenRevoke) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return core.RevokeToken(ctx, account.ID, c.Name)
+		return core.Accounts.RevokeToken(ctx, account.ID, c.Name)
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 	"calotype/internal/v4"
 )
 
@@ -19,7 +19,7 @@ func (a *api) createBatchToken(c *call) (any, error) {
 	if c.Method == http.MethodHead { // which must not create one
 		return nil, &methodError{[]string{http.MethodGet}}
 	}
-	secret, expires, err := a.Core.CreateBatchToken(c.Context(), c.token)
+	secret, expires, err := a.Core.Accounts.CreateBatchToken(c.Context(), c.token)
 	if err != nil {
 		return nil, err
 	}
@@ -60,13 +60,13 @@ const unbounded = 1<<53 - 1
 
 // stats answers with the number of images and its limit.
 func (a *api) stats(c *call) (any, error) {
-	account, err := a.Core.Account(c.Context(), c.account)
+	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
 	var stats imageStats
 	stats.Count.Current, stats.Count.Allowed = account.Used.Images, unbounded
-	if account.Limits.Images != images.NoLimit {
+	if account.Limits.Images != accounts.NoLimit {
 		stats.Count.Allowed = account.Limits.Images
 	}
 	return stats, nil

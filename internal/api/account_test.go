@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 	"calotype/internal/images/imagestest"
 )
 
@@ -14,8 +14,8 @@ func TestVerifyToken(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 		f.now.at.Store(&start)
-		secret := f.token("ci", images.Read, time.Hour)
-		token, err := f.core.Authenticate(t.Context(), secret)
+		secret := f.token("ci", accounts.Read, time.Hour)
+		token, err := f.core.Accounts.Authenticate(t.Context(), secret)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestStatsAndLimits(t *testing.T) {
 		if s := stats(); s.Current != 1 || s.Allowed != 1<<53-1 {
 			t.Errorf("%+v", s)
 		}
-		if err := f.core.SetLimit(t.Context(), testAccount, "images", 2); err != nil {
+		if err := f.core.Accounts.SetLimit(t.Context(), testAccount, "images", 2); err != nil {
 			t.Fatal(err)
 		}
 		if s := stats(); s.Current != 1 || s.Allowed != 2 {
@@ -94,7 +94,7 @@ func TestStatsAndLimits(t *testing.T) {
 func TestASuspendedAccountIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		batch := batchTokenOf(t, f, testToken)
-		if err := f.core.SuspendAccount(t.Context(), testAccount, true); err != nil {
+		if err := f.core.Accounts.Suspend(t.Context(), testAccount, true); err != nil {
 			t.Fatal(err)
 		}
 		for _, route := range (&api{}).list() {
@@ -110,7 +110,7 @@ func TestASuspendedAccountIsRefused(t *testing.T) {
 			}
 		}
 		f.want(f.bearer("GET", accountPath+"/images/v2", "unknown"), 401, 10000)
-		if err := f.core.SuspendAccount(t.Context(), testAccount, false); err != nil {
+		if err := f.core.Accounts.Suspend(t.Context(), testAccount, false); err != nil {
 			t.Fatal(err)
 		}
 		f.want(f.ask("GET", "/images/v2", "", ""), 200, 0)

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/httpframe"
 	"calotype/internal/httprange"
 	"calotype/internal/images"
@@ -83,7 +84,7 @@ func New(c Config) Handler {
 type call struct {
 	*http.Request
 	account string // the ID in the token and in the path
-	token   images.Token
+	token   accounts.Token
 	image   string // the id in the path, if the route has one
 	name    string // the name in the path; see params
 	body    *body

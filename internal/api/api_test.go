@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
-	"calotype/internal/images"
 	"calotype/internal/v4"
 )
 
@@ -111,16 +111,16 @@ func TestCredentials(t *testing.T) {
 func TestAuthorize(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		has, need     images.Scope
+		has, need     accounts.Scope
 		account, want string
 	}{
-		{images.Read, images.Read, testAccount, ""},
-		{images.Admin, images.Write, testAccount, ""},
-		{images.Read, images.Write, testAccount, "write"},
-		{images.Admin, images.Read, "0" + testAccount[1:] + "0", authentication},
-		{images.Read, images.Write, "other", authentication}, // not the scope, which would reveal that the account exists
+		{accounts.Read, accounts.Read, testAccount, ""},
+		{accounts.Admin, accounts.Write, testAccount, ""},
+		{accounts.Read, accounts.Write, testAccount, "write"},
+		{accounts.Admin, accounts.Read, "0" + testAccount[1:] + "0", authentication},
+		{accounts.Read, accounts.Write, "other", authentication}, // not the scope, which would reveal that the account exists
 	} {
-		err := authorize(images.Token{Account: testAccount, Scope: c.has}, c.account, c.need)
+		err := authorize(accounts.Token{Account: testAccount, Scope: c.has}, c.account, c.need)
 		if (err == nil) != (c.want == "") {
 			t.Errorf("%+v: %v", c, err)
 		}

@@ -6,23 +6,23 @@ import (
 	"net/http"
 	"strings"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
-	"calotype/internal/images"
 )
 
 // authenticate returns the token of the request's credentials, and the limiter of its requests. A
 // batch token is valid in the batch API only, and no other token is valid there; it has the rights of its
 // parent.
-func (a *api) authenticate(r *http.Request, batch bool) (images.Token, limited, error) {
+func (a *api) authenticate(r *http.Request, batch bool) (accounts.Token, limited, error) {
 	secret := credentials(r.Header)
 	if secret == "" {
-		return images.Token{}, limited{}, errNoCredentials
+		return accounts.Token{}, limited{}, errNoCredentials
 	}
-	lookUp := a.Core.Authenticate
+	lookUp := a.Core.Accounts.Authenticate
 	if batch {
-		lookUp = a.Core.AuthenticateBatch
+		lookUp = a.Core.Accounts.AuthenticateBatch
 	}
-	token, err := a.guesses.check(r, secret, a.Core.Now(), func() (images.Token, error) {
+	token, err := a.guesses.check(r, secret, a.Core.Now(), func() (accounts.Token, error) {
 		return lookUp(r.Context(), secret)
 	})
 	if batch {
@@ -52,7 +52,7 @@ func credentials(h http.Header) string {
 
 // authorize refuses a token of another account than the path's, and a token without the needed scope. The
 // refusal does not depend on whether the account in the path exists.
-func authorize(t images.Token, account string, need images.Scope) error {
+func authorize(t accounts.Token, account string, need accounts.Scope) error {
 	if t.Account != account {
 		return errs.Errorf(errs.Forbidden, authentication)
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
-	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
 
@@ -30,10 +30,10 @@ func batchTokenOf(t *testing.T, f *fixture, secret string) string {
 	return result.Token
 }
 
-func (f *fixture) token(name string, scope images.Scope, life time.Duration) string {
+func (f *fixture) token(name string, scope accounts.Scope, life time.Duration) string {
 	f.t.Helper()
-	secret, err := f.core.CreateToken(f.t.Context(), testAccount,
-		images.NewToken{Name: name, Scope: scope, Life: life})
+	secret, err := f.core.Accounts.CreateToken(f.t.Context(), testAccount,
+		accounts.NewToken{Name: name, Scope: scope, Life: life})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -84,11 +84,11 @@ func TestBatch(t *testing.T) {
 
 func TestABatchTokenIsNoMoreThanItsParent(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
-		reader := batchTokenOf(t, f, f.token("reader", images.Read, 0))
+		reader := batchTokenOf(t, f, f.token("reader", accounts.Read, 0))
 		f.want(f.bearer("GET", "/images/v2", reader), 200, 0)
 		f.want(f.bearer("POST", "/images/v2/direct_upload", reader), 403, 10000)
 		f.want(f.bearer("DELETE", "/images/v1/x", reader), 403, 10000)
-		if err := f.core.RevokeToken(t.Context(), testAccount, "reader"); err != nil {
+		if err := f.core.Accounts.RevokeToken(t.Context(), testAccount, "reader"); err != nil {
 			t.Fatal(err)
 		}
 		f.want(f.bearer("GET", "/images/v2", reader), 401, 10000)
@@ -96,8 +96,8 @@ func TestABatchTokenIsNoMoreThanItsParent(t *testing.T) {
 		start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 		at := func(d time.Duration) { f.now.at.Store(ptr(start.Add(d))) }
 		at(0)
-		short := batchTokenOf(t, f, f.token("short", images.Write, 10*time.Minute))
-		long := batchTokenOf(t, f, f.token("long", images.Write, 0))
+		short := batchTokenOf(t, f, f.token("short", accounts.Write, 10*time.Minute))
+		long := batchTokenOf(t, f, f.token("long", accounts.Write, 0))
 		at(10*time.Minute - time.Second)
 		f.want(f.bearer("GET", "/images/v2", short), 200, 0)
 		at(10 * time.Minute)
@@ -115,13 +115,13 @@ func TestBatchTokensAreBounded(t *testing.T) {
 		t.Skip("slow: creates a thousand tokens")
 	}
 	each(t, func(t *testing.T, f *fixture) {
-		parent, err := f.core.Authenticate(t.Context(), f.token("busy", images.Read, 0))
+		parent, err := f.core.Accounts.Authenticate(t.Context(), f.token("busy", accounts.Read, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
 		const limit, more = 1000, 16
 		for range limit - more/2 {
-			if _, _, err := f.core.CreateBatchToken(t.Context(), parent); err != nil {
+			if _, _, err := f.core.Accounts.CreateBatchToken(t.Context(), parent); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -129,7 +129,7 @@ func TestBatchTokensAreBounded(t *testing.T) {
 		var wait sync.WaitGroup
 		for range more {
 			wait.Go(func() {
-				_, _, err := f.core.CreateBatchToken(t.Context(), parent)
+				_, _, err := f.core.Accounts.CreateBatchToken(t.Context(), parent)
 				if err == nil {
 					made <- true
 				} else if errs.AsError(err).Kind != errs.LimitReached {
@@ -142,7 +142,7 @@ func TestBatchTokensAreBounded(t *testing.T) {
 			t.Errorf("%d were made after %d, want %d in all", len(made), limit-more/2, limit)
 		}
 		f.now.at.Store(ptr(time.Now().Add(2 * time.Hour)))
-		if _, _, err := f.core.CreateBatchToken(t.Context(), parent); err != nil {
+		if _, _, err := f.core.Accounts.CreateBatchToken(t.Context(), parent); err != nil {
 			t.Errorf("the expired ones still count: %v", err)
 		}
 	})
@@ -192,7 +192,7 @@ func TestRates(t *testing.T) {
 		over.header.Get("Ratelimit") != `"default";r=0;t=300` {
 		t.Errorf("the refusal has the headers %v", over.header)
 	}
-	f.want(verify(f.token("other", images.Read, 0)), 200, 0)
+	f.want(verify(f.token("other", accounts.Read, 0)), 200, 0)
 	now = now.Add(29 * time.Second)
 	f.want(verify(testToken), 429, 971)
 	now = now.Add(time.Second)

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 )
 
 // accountConfig is the answer about the configuration of an account.
@@ -13,17 +13,17 @@ type accountConfig struct {
 	BrowserTTL       int64 `json:"browser_ttl"` // seconds
 }
 
-func newAccountConfig(c images.AccountConfig) accountConfig {
+func newAccountConfig(c accounts.Settings) accountConfig {
 	return accountConfig{c.FlexibleVariants, int64(c.BrowserTTL / time.Second)}
 }
 
 // showConfig answers with the configuration of the account.
 func (a *api) showConfig(c *call) (any, error) {
-	account, err := a.Core.Account(c.Context(), c.account)
+	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
-	return newAccountConfig(account.Config), nil
+	return newAccountConfig(account.Settings), nil
 }
 
 // changeConfig changes the given fields of the configuration.
@@ -32,7 +32,7 @@ func (a *api) changeConfig(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var change images.AccountConfigChange
+	var change accounts.SettingsChange
 	if change.FlexibleVariants, err = f.flagIfGiven("flexible_variants"); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (a *api) changeConfig(c *call) (any, error) {
 		}
 		change.BrowserTTL = &ttl
 	}
-	config, err := a.Core.ConfigureAccount(c.Context(), c.account, change)
+	config, err := a.Core.Accounts.Configure(c.Context(), c.account, change)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (a *api) changeConfig(c *call) (any, error) {
 
 // browserTTL reads seconds.
 func browserTTL(text string) (time.Duration, error) {
-	least, most := int64(images.MinBrowserTTL/time.Second), int64(images.MaxBrowserTTL/time.Second)
+	least, most := int64(accounts.MinBrowserTTL/time.Second), int64(accounts.MaxBrowserTTL/time.Second)
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {
 		return 0, invalid("browser_ttl must be a whole number of seconds from %d to %d", least, most)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -390,7 +391,7 @@ func TestList(t *testing.T) {
 
 func TestAuthentication(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
-		reader, err := f.core.CreateToken(t.Context(), testAccount, images.NewToken{Name: "reader", Scope: images.Read})
+		reader, err := f.core.Accounts.CreateToken(t.Context(), testAccount, accounts.NewToken{Name: "reader", Scope: accounts.Read})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -449,7 +450,7 @@ func TestAuthentication(t *testing.T) {
 func TestOtherAccount(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		const other = "0123456789abcdef0123456789abcdef"
-		_, _, err := f.core.SetUpAccount(t.Context(), images.AccountSetup{ID: other, Token: "other"})
+		_, _, err := f.core.Accounts.SetUp(t.Context(), accounts.Setup{ID: other, Token: "other"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
-	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
 
@@ -159,8 +159,8 @@ func TestEditRefusals(t *testing.T) {
 		f.want(f.ask("PATCH", "/images/v1/unknown", jsonType, `{}`), 404, 5404)
 		f.want(f.ask("PATCH", "/images/v1/a/b", jsonType, `{}`, "Authorization", ""), 400, 9106)
 		f.want(f.ask("PATCH", "/images/v1/a/b", jsonType, `{}`, "Authorization", "Bearer x"), 401, 10000)
-		reader, err := f.core.CreateToken(t.Context(), testAccount,
-			images.NewToken{Name: "reader", Scope: images.Read})
+		reader, err := f.core.Accounts.CreateToken(t.Context(), testAccount,
+			accounts.NewToken{Name: "reader", Scope: accounts.Read})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -106,7 +106,7 @@ func newFixture(t *testing.T, dsn string) *fixture {
 // newServer serves a core; what is not in c is filled in.
 func newServer(t *testing.T, core *imagestest.Core, c Config) *fixture {
 	t.Helper()
-	account, err := core.Account(t.Context(), testAccount)
+	account, err := core.Accounts.ByID(t.Context(), testAccount)
 	if err != nil {
 		t.Fatal(err)
 	}

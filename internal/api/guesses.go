@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/clientaddr"
 	"calotype/internal/errs"
-	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/v4"
 )
@@ -39,7 +39,7 @@ func newGuesses() *guesses {
 
 // check looks up a secret, unless its client is over the limit: 429.
 func (g *guesses) check(r *http.Request, secret string, now time.Time,
-	lookUp func() (images.Token, error)) (images.Token, error) {
+	lookUp func() (accounts.Token, error)) (accounts.Token, error) {
 	client, sum := clientaddr.Of(r.Context()), sha256.Sum256([]byte(secret))
 	if client == "" || g.known(sum) {
 		return lookUp()
@@ -48,7 +48,7 @@ func (g *guesses) check(r *http.Request, secret string, now time.Time,
 	guess := g.wrong.Bucket(client).ReserveN(now, 1)
 	if wait := guess.DelayFrom(now); wait > 0 {
 		guess.CancelAt(now)
-		return images.Token{}, tooManyGuesses(wait)
+		return accounts.Token{}, tooManyGuesses(wait)
 	}
 	token, err := lookUp()
 	if err == nil {

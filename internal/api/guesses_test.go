@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/clientaddr"
-	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
 
@@ -21,7 +21,7 @@ func TestGuessesOfAnAddressAreBounded(t *testing.T) {
 	core := imagestest.New(t)
 	core.SetNow(func() time.Time { return now })
 	f := newServer(t, core, Config{})
-	unused := f.token("unused", images.Read, 0)
+	unused := f.token("unused", accounts.Read, 0)
 	ask := func(client, secret string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", Prefix+"user/tokens/verify", nil)
 		r.Header.Set("Authorization", "Bearer "+secret)

@@ -50,7 +50,7 @@ func (a *api) openBlob(c *call) (any, error) {
 
 // ownerImages returns Image objects for clients with a token; never nil.
 func (a *api) ownerImages(c *call, all ...images.Image) ([]v4.Image, error) {
-	account, err := a.Core.Account(c.Context(), c.account)
+	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}

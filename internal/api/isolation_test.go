@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
@@ -137,13 +138,13 @@ const canary = "CANARY-of-the-victim"
 
 func newVictim(t *testing.T, f *fixture) victim {
 	t.Helper()
-	account, err := f.core.CreateAccount(t.Context(), "", "")
+	account, err := f.core.Accounts.Create(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := victim{id: account.ID, hash: account.Hash}
-	v.token, err = f.core.CreateToken(t.Context(), v.id, images.NewToken{
-		Name: canary, Scope: images.Admin,
+	v.token, err = f.core.Accounts.CreateToken(t.Context(), v.id, accounts.NewToken{
+		Name: canary, Scope: accounts.Admin,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -192,11 +193,11 @@ func (v victim) state(t *testing.T, f *fixture) string {
 		r := f.send("GET", Prefix+"accounts/"+v.id+"/"+path, "", "", "Authorization", "Bearer "+v.token)
 		fmt.Fprintln(&all, path, r.status, r.body)
 	}
-	account, err := f.core.Account(t.Context(), v.id)
+	account, err := f.core.Accounts.ByID(t.Context(), v.id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := f.core.Tokens(t.Context(), v.id)
+	tokens, err := f.core.Accounts.Tokens(t.Context(), v.id)
 	if err != nil {
 		t.Fatal(err)
 	}

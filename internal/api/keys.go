@@ -9,7 +9,7 @@ type signingKey struct {
 
 // listKeys answers with all signing keys, as all requests about them do.
 func (a *api) listKeys(c *call) (any, error) {
-	all, err := a.Core.SigningKeys(c.Context(), c.account)
+	all, err := a.Core.Accounts.SigningKeys(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func (a *api) listKeys(c *call) (any, error) {
 
 // createKey creates a signing key. It takes no body; SDKs send a Content-Type nevertheless.
 func (a *api) createKey(c *call) (any, error) {
-	if err := a.Core.CreateSigningKey(c.Context(), c.account, c.name); err != nil {
+	if err := a.Core.Accounts.CreateSigningKey(c.Context(), c.account, c.name); err != nil {
 		return nil, err
 	}
 	return a.listKeys(c)
@@ -30,7 +30,7 @@ func (a *api) createKey(c *call) (any, error) {
 
 // deleteKey deletes a signing key.
 func (a *api) deleteKey(c *call) (any, error) {
-	if err := a.Core.DeleteSigningKey(c.Context(), c.account, c.name); err != nil {
+	if err := a.Core.Accounts.DeleteSigningKey(c.Context(), c.account, c.name); err != nil {
 		return nil, err
 	}
 	return a.listKeys(c)

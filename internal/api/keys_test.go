@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 )
 
 // keys are the names of the keys in an answer, in its order, and all values.
@@ -70,7 +70,7 @@ func TestKeys(t *testing.T) {
 func TestKeyLimit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir()+"/calotype.db")
-	for i := range images.MaxSigningKeys - 1 {
+	for i := range accounts.MaxSigningKeys - 1 {
 		f.want(f.ask("PUT", fmt.Sprintf("/images/v1/keys/k%d", i), "", ""), 200, 0)
 	}
 	f.want(f.ask("PUT", "/images/v1/keys/more", "", ""), 403, 5453)
@@ -80,12 +80,12 @@ func TestKeyLimit(t *testing.T) {
 func TestScopes(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		const other = "0123456789abcdef0123456789abcdef"
-		reader, err := f.core.CreateToken(t.Context(), testAccount,
-			images.NewToken{Name: "reader", Scope: images.Read})
+		reader, err := f.core.Accounts.CreateToken(t.Context(), testAccount,
+			accounts.NewToken{Name: "reader", Scope: accounts.Read})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = f.core.SetUpAccount(t.Context(), images.AccountSetup{ID: other, Token: "other"})
+		_, _, err = f.core.Accounts.SetUp(t.Context(), accounts.Setup{ID: other, Token: "other"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -115,7 +115,7 @@ type imagePage struct {
 
 // openImages opens a page of at most perPage images and at most most bytes of JSON.
 func (a *api) openImages(c *call, perPage int, most int64) (*imagePage, error) {
-	account, err := a.Core.Account(c.Context(), c.account)
+	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}

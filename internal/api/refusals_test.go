@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 )
 
 // A bodyKind is what a route reads of a body, and so how it refuses one.
@@ -108,8 +108,8 @@ func fill(pattern, account, id string) string {
 // TestRefusalsOfAllRoutes asks each route what it must refuse: status, code and type of the answer.
 func TestRefusalsOfAllRoutes(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
-		reader, err := f.core.CreateToken(t.Context(), testAccount,
-			images.NewToken{Name: "reader", Scope: images.Read})
+		reader, err := f.core.Accounts.CreateToken(t.Context(), testAccount,
+			accounts.NewToken{Name: "reader", Scope: accounts.Read})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func refusesStrangers(f *fixture, r route, c routeCase, reader string) {
 				http.StatusForbidden, 10000)
 		}
 	}
-	if r.scope == images.Read {
+	if r.scope == accounts.Read {
 		f.try(r, "a read token", path, reader, none, c.status, c.code)
 	} else {
 		f.try(r, "a read token", path, reader, none, http.StatusForbidden, 10000)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 )
 
@@ -14,7 +15,7 @@ import (
 type route struct {
 	method  string
 	pattern string // below Prefix
-	scope   images.Scope
+	scope   accounts.Scope
 	handler func(*call) (any, error)
 }
 
@@ -25,30 +26,30 @@ func (r route) ofToken() bool { return !strings.Contains(r.pattern, "{account}")
 func (a *api) list() []route {
 	const account = "accounts/{account}/"
 	return append(a.alertingRoutes(), []route{
-		{"POST", account + "images/v2/direct_upload", images.Write, a.createDraft},
-		{"POST", account + "images/v1/direct_upload", images.Write, a.createDraft},
-		{"GET", account + "images/v2", images.Read, a.listImages},
-		{"DELETE", account + "images/v2", images.Write, a.eraseCreator},
-		{"GET", account + "images/v1", images.Read, a.listPage},
-		{"POST", account + "images/v1", images.Write, a.counted(a.createImage)},
-		{"GET", account + "images/v1/variants", images.Read, takes(a.listVariants)},
-		{"POST", account + "images/v1/variants", images.Write, a.createVariant},
-		{"GET", account + "images/v1/variants/{name}", images.Read, a.showVariant},
-		{"PATCH", account + "images/v1/variants/{name}", images.Write, a.changeVariant},
-		{"DELETE", account + "images/v1/variants/{name}", images.Write, takes(a.deleteVariant)},
-		{"GET", account + "images/v1/config", images.Read, a.showConfig},
-		{"PATCH", account + "images/v1/config", images.Write, a.changeConfig},
-		{"GET", account + "images/v1/keys", images.Write, takes(a.listKeys)}, // the values are secrets
-		{"PUT", account + "images/v1/keys/{name}", images.Write, a.createKey},
-		{"DELETE", account + "images/v1/keys/{name}", images.Write, takes(a.deleteKey)},
-		{"GET", account + "images/v1/stats", images.Read, a.stats},
-		{"GET", account + "images/v1/batch_token", images.Read, a.createBatchToken},
-		{"GET", account + "images/v1/{id...}/blob", images.Read, a.openBlob},
-		{"GET", account + "images/v1/{id...}", images.Read, a.showImage},
-		{"PATCH", account + "images/v1/{id...}", images.Write, a.editImage},
-		{"DELETE", account + "images/v1/{id...}", images.Write, takes(a.deleteImage)},
-		{"GET", account + "tokens/verify", images.Read, a.verifyToken},
-		{"GET", "user/tokens/verify", images.Read, a.verifyToken},
+		{"POST", account + "images/v2/direct_upload", accounts.Write, a.createDraft},
+		{"POST", account + "images/v1/direct_upload", accounts.Write, a.createDraft},
+		{"GET", account + "images/v2", accounts.Read, a.listImages},
+		{"DELETE", account + "images/v2", accounts.Write, a.eraseCreator},
+		{"GET", account + "images/v1", accounts.Read, a.listPage},
+		{"POST", account + "images/v1", accounts.Write, a.counted(a.createImage)},
+		{"GET", account + "images/v1/variants", accounts.Read, takes(a.listVariants)},
+		{"POST", account + "images/v1/variants", accounts.Write, a.createVariant},
+		{"GET", account + "images/v1/variants/{name}", accounts.Read, a.showVariant},
+		{"PATCH", account + "images/v1/variants/{name}", accounts.Write, a.changeVariant},
+		{"DELETE", account + "images/v1/variants/{name}", accounts.Write, takes(a.deleteVariant)},
+		{"GET", account + "images/v1/config", accounts.Read, a.showConfig},
+		{"PATCH", account + "images/v1/config", accounts.Write, a.changeConfig},
+		{"GET", account + "images/v1/keys", accounts.Write, takes(a.listKeys)}, // the values are secrets
+		{"PUT", account + "images/v1/keys/{name}", accounts.Write, a.createKey},
+		{"DELETE", account + "images/v1/keys/{name}", accounts.Write, takes(a.deleteKey)},
+		{"GET", account + "images/v1/stats", accounts.Read, a.stats},
+		{"GET", account + "images/v1/batch_token", accounts.Read, a.createBatchToken},
+		{"GET", account + "images/v1/{id...}/blob", accounts.Read, a.openBlob},
+		{"GET", account + "images/v1/{id...}", accounts.Read, a.showImage},
+		{"PATCH", account + "images/v1/{id...}", accounts.Write, a.editImage},
+		{"DELETE", account + "images/v1/{id...}", accounts.Write, takes(a.deleteImage)},
+		{"GET", account + "tokens/verify", accounts.Read, a.verifyToken},
+		{"GET", "user/tokens/verify", accounts.Read, a.verifyToken},
 	}...)
 }
 
@@ -61,27 +62,27 @@ func (a *api) alertingRoutes() []route {
 		streams  = alerting + "streams"
 	)
 	return []route{
-		{"GET", hooks, images.Read, takes(a.listWebhooks)},
-		{"POST", hooks, images.Write, a.createWebhook},
-		{"GET", hooks + "/{name}", images.Read, a.showWebhook},
-		{"PUT", hooks + "/{name}", images.Write, a.changeWebhook},
-		{"DELETE", hooks + "/{name}", images.Write, takes(a.deleteWebhook)},
-		{"POST", hooks + "/{name}/test", images.Write, a.testWebhook},
-		{"POST", hooks + "/{name}/signing_secret", images.Write, a.rotateSigningSecret},
-		{"GET", alerting + "destinations/eligible", images.Read, a.listMechanisms},
-		{"GET", alerting + "policies", images.Read, takes(a.listPolicies)},
-		{"POST", alerting + "policies", images.Write, a.createPolicy},
-		{"GET", alerting + "policies/{name}", images.Read, a.showPolicy},
-		{"PUT", alerting + "policies/{name}", images.Write, a.changePolicy},
-		{"DELETE", alerting + "policies/{name}", images.Write, takes(a.deletePolicy)},
-		{"GET", alerting + "available_alerts", images.Read, a.listAlerts},
-		{"GET", alerting + "history", images.Read, a.listHistory},
-		{"POST", alerting + "replay", images.Write, a.replay},
-		{"GET", streams, images.Read, takes(a.listStreams)},
-		{"PUT", streams + "/{name}", images.Write, a.openStream},
-		{"DELETE", streams + "/{name}", images.Write, takes(a.deleteStream)},
-		{"POST", streams + "/{name}/claim", images.Write, a.claimFromStream},
-		{"POST", streams + "/{name}/attempts", images.Write, a.settleStream},
+		{"GET", hooks, accounts.Read, takes(a.listWebhooks)},
+		{"POST", hooks, accounts.Write, a.createWebhook},
+		{"GET", hooks + "/{name}", accounts.Read, a.showWebhook},
+		{"PUT", hooks + "/{name}", accounts.Write, a.changeWebhook},
+		{"DELETE", hooks + "/{name}", accounts.Write, takes(a.deleteWebhook)},
+		{"POST", hooks + "/{name}/test", accounts.Write, a.testWebhook},
+		{"POST", hooks + "/{name}/signing_secret", accounts.Write, a.rotateSigningSecret},
+		{"GET", alerting + "destinations/eligible", accounts.Read, a.listMechanisms},
+		{"GET", alerting + "policies", accounts.Read, takes(a.listPolicies)},
+		{"POST", alerting + "policies", accounts.Write, a.createPolicy},
+		{"GET", alerting + "policies/{name}", accounts.Read, a.showPolicy},
+		{"PUT", alerting + "policies/{name}", accounts.Write, a.changePolicy},
+		{"DELETE", alerting + "policies/{name}", accounts.Write, takes(a.deletePolicy)},
+		{"GET", alerting + "available_alerts", accounts.Read, a.listAlerts},
+		{"GET", alerting + "history", accounts.Read, a.listHistory},
+		{"POST", alerting + "replay", accounts.Write, a.replay},
+		{"GET", streams, accounts.Read, takes(a.listStreams)},
+		{"PUT", streams + "/{name}", accounts.Write, a.openStream},
+		{"DELETE", streams + "/{name}", accounts.Write, takes(a.deleteStream)},
+		{"POST", streams + "/{name}/claim", accounts.Write, a.claimFromStream},
+		{"POST", streams + "/{name}/attempts", accounts.Write, a.settleStream},
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 	"calotype/internal/images/imagestest"
 )
 
@@ -132,7 +132,7 @@ func TestListPage(t *testing.T) {
 func TestCreateImageNeedsWrite(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir()+"/calotype.db")
-	secret, err := f.core.CreateToken(t.Context(), testAccount, images.NewToken{Name: "reader", Scope: images.Read})
+	secret, err := f.core.Accounts.CreateToken(t.Context(), testAccount, accounts.NewToken{Name: "reader", Scope: accounts.Read})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -231,7 +231,7 @@ func TestABackupIsRestored(t *testing.T) {
 			t.Errorf("%s was restored: %v", name, err)
 		}
 	}
-	if _, err := other.Authenticate(t.Context(), imagestest.Token); err != nil {
+	if _, err := other.Accounts.Authenticate(t.Context(), imagestest.Token); err != nil {
 		t.Errorf("the token: %v", err)
 	}
 	u, err := other.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})

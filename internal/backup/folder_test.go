@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"calotype/internal/accounts"
 	"calotype/internal/backup"
 	"calotype/internal/blob"
 	"calotype/internal/images"
@@ -298,7 +299,7 @@ func TestNoServerStartsOnAHalf(t *testing.T) {
 	if err := images.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := fresh.SetUpAccount(t.Context(), images.AccountSetup{}); err != nil {
+	if _, _, err := fresh.Accounts.SetUp(t.Context(), accounts.Setup{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := fresh.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "belongs to") {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -21,8 +22,8 @@ import (
 
 func (h *host) configure(flexible bool, ttl time.Duration) {
 	h.t.Helper()
-	_, err := h.core.ConfigureAccount(h.t.Context(), imagestest.AccountID,
-		images.AccountConfigChange{FlexibleVariants: &flexible, BrowserTTL: &ttl})
+	_, err := h.core.Accounts.Configure(h.t.Context(), imagestest.AccountID,
+		accounts.SettingsChange{FlexibleVariants: &flexible, BrowserTTL: &ttl})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func TestFlexibleVariants(t *testing.T) {
 		h.refused(base+"bad=10", 403, 9429)
 		h.refused(hidden, 403, 9425)
 
-		h.configure(true, images.DefaultBrowserTTL)
+		h.configure(true, accounts.DefaultBrowserTTL)
 		for options, want := range map[string]string{
 			"w=32": "32x24", "width=32,height=10,fit=cover": "32x10", "h=24,fit=contain": "32x24",
 			"w=16,dpr=2": "32x24", "w=1000": "64x48", "w=100,fit=contain": "100x75",
@@ -86,7 +87,7 @@ func TestFlexibleVariants(t *testing.T) {
 		h.refused(hidden, 403, 9425)
 		h.refused(hidden+h.sign(hidden, ""), 403, 9425)
 		h.refused("/"+h.hash+"/unknown/w=10", 404, 9431)
-		h.configure(false, images.DefaultBrowserTTL)
+		h.configure(false, accounts.DefaultBrowserTTL)
 		h.refused(base+"w=32", 403, 9429)
 		h.served(base+"public", imagefile.JPEG)
 		if err := core.DeleteImage(t.Context(), imagestest.AccountID, img.ID); err != nil {
@@ -138,7 +139,7 @@ func TestBrowserTTL(t *testing.T) {
 	soon := fmt.Sprintf("?exp=%d", now.Unix()+60)
 	caching(hidden+h.sign(hidden, soon), "private, max-age=60")
 	// The variant's own time wins, be it shorter or longer.
-	for _, ttl := range []time.Duration{time.Hour, images.MaxBrowserTTL} {
+	for _, ttl := range []time.Duration{time.Hour, accounts.MaxBrowserTTL} {
 		v, err := h.core.Variant(t.Context(), imagestest.AccountID, "own")
 		if err == nil {
 			_, err = h.core.ChangeVariant(t.Context(), imagestest.AccountID, "own",
@@ -194,11 +195,11 @@ func TestAnyKeySigns(t *testing.T) {
 		img := h.upload(imagestest.JPEG(t, 1), "", true)
 		path := "/" + h.hash + "/" + img.ID + "/public"
 		for _, name := range []string{"second", "third"} {
-			if err := core.CreateSigningKey(ctx, imagestest.AccountID, name); err != nil {
+			if err := core.Accounts.CreateSigningKey(ctx, imagestest.AccountID, name); err != nil {
 				t.Fatal(err)
 			}
 		}
-		all, err := core.SigningKeys(ctx, imagestest.AccountID)
+		all, err := core.Accounts.SigningKeys(ctx, imagestest.AccountID)
 		if err != nil || len(all) != 3 {
 			t.Fatal(len(all), err)
 		}
@@ -212,7 +213,7 @@ func TestAnyKeySigns(t *testing.T) {
 			}
 		}
 		for _, k := range all {
-			if err := core.DeleteSigningKey(ctx, imagestest.AccountID, k.Name); err != nil {
+			if err := core.Accounts.DeleteSigningKey(ctx, imagestest.AccountID, k.Name); err != nil {
 				t.Fatal(err)
 			}
 			for _, url := range signed[k.Name] {

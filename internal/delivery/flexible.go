@@ -41,7 +41,7 @@ func (d *delivery) resolveFlexible(
 	case r.Image.RequireSignedURLs:
 		return r, "", errs.Errorf(errs.SignatureRefused,
 			"A private image is delivered in named variants only")
-	case !r.Account.Config.FlexibleVariants:
+	case !r.Account.Settings.FlexibleVariants:
 		return r, "", errs.Errorf(errs.Forbidden,
 			"Flexible variants are not enabled for this account")
 	}

@@ -58,7 +58,7 @@ func (l *lines) String() string {
 
 func newHost(t *testing.T, core *imagestest.Core, negotiate bool) *host {
 	t.Helper()
-	account, err := core.Account(t.Context(), imagestest.AccountID)
+	account, err := core.Accounts.ByID(t.Context(), imagestest.AccountID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func (h *host) variant(name, options string, neverSigned bool) {
 // sign returns the query that signs path with the account's key.
 func (h *host) sign(path, query string) string {
 	h.t.Helper()
-	keys, err := h.core.SigningKeys(h.t.Context(), imagestest.AccountID)
+	keys, err := h.core.Accounts.SigningKeys(h.t.Context(), imagestest.AccountID)
 	if err != nil || len(keys) == 0 {
 		h.t.Fatal(len(keys), "keys,", err)
 	}

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
-	"calotype/internal/images"
 )
 
 // maxQuery bounds the query of a signed URL in bytes.
@@ -92,7 +92,7 @@ func parseExpiry(value string) (int64, error) {
 // prefix: a URL may have been signed with it or without, since a proxy may add or remove it. Any
 // of the account's keys will do.
 func checkSignature(
-	path, rawQuery string, keys []images.SigningKey, now time.Time,
+	path, rawQuery string, keys []accounts.SigningKey, now time.Time,
 ) (signature, error) {
 	s, err := parseSignature(rawQuery)
 	if err != nil || !s.signs(path, keys) && !s.signs(prefix+path, keys) {
@@ -105,7 +105,7 @@ func checkSignature(
 }
 
 // signs reports whether one of keys made s for path.
-func (s signature) signs(path string, keys []images.SigningKey) bool {
+func (s signature) signs(path string, keys []accounts.SigningKey) bool {
 	for _, key := range keys {
 		// An empty key would be known to all.
 		if key.Value != "" && hmac.Equal([]byte(sign(key.Value, path+s.signed)), []byte(s.sum)) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 )
 
 // The vector was computed from Cloudflare's documentation with another tool.
@@ -20,7 +20,7 @@ const (
 	foreverSig = "f650d16a54309cc5560ccf74ba805cd33c92ba5edaa7f09abeebfaf7e3f5895e"
 )
 
-var vectorKeys = []images.SigningKey{{Name: "other", Value: "another key"},
+var vectorKeys = []accounts.SigningKey{{Name: "other", Value: "another key"},
 	{Name: "default", Value: vectorKey}}
 
 func at(unix int64) time.Time { return time.Unix(unix, 0) }
@@ -95,7 +95,7 @@ func TestSignaturesThatAreBad(t *testing.T) {
 		"of a question":     "sig=" + sign(vectorKey, vectorPath+"?"),
 		"of no key":         "sig=" + sign("", vectorPath),
 	} {
-		keys := append([]images.SigningKey{{Name: "empty"}}, vectorKeys...)
+		keys := append([]accounts.SigningKey{{Name: "empty"}}, vectorKeys...)
 		if _, err := checkSignature(vectorPath, query, keys, at(0)); !errors.Is(err, errSignature) {
 			t.Errorf("%s: got %v", name, err)
 		}

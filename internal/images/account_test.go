@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -26,7 +27,7 @@ func TestNodesThatStartAtOnceMakeOneAccount(t *testing.T) {
 			wait.Go(func() {
 				core := imagestest.NewCore(images.Config{DB: db})
 				defer core.Close()
-				a, token, err := core.SetUpAccount(t.Context(), images.AccountSetup{})
+				a, token, err := core.Accounts.SetUp(t.Context(), accounts.Setup{})
 				if err != nil {
 					t.Error(err)
 				}
@@ -48,37 +49,37 @@ func TestNodesThatStartAtOnceMakeOneAccount(t *testing.T) {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		secret, err := core.CreateToken(t.Context(), account, images.NewToken{Name: "ci", Scope: images.Read})
+		secret, err := core.Accounts.CreateToken(t.Context(), account, accounts.NewToken{Name: "ci", Scope: accounts.Read})
 		if err != nil {
 			t.Fatal(err)
 		}
-		token, err := core.Authenticate(t.Context(), secret)
-		if err != nil || token.Account != account || token.Scope != images.Read {
+		token, err := core.Accounts.Authenticate(t.Context(), secret)
+		if err != nil || token.Account != account || token.Scope != accounts.Read {
 			t.Fatalf("got %+v, %v", token, err)
 		}
-		_, err = core.CreateToken(t.Context(), account, images.NewToken{Name: "ci", Scope: images.Read})
+		_, err = core.Accounts.CreateToken(t.Context(), account, accounts.NewToken{Name: "ci", Scope: accounts.Read})
 		wantKind(t, err, errs.Exists)
-		_, err = core.CreateToken(t.Context(), account, images.NewToken{Name: "a b", Scope: images.Read})
+		_, err = core.Accounts.CreateToken(t.Context(), account, accounts.NewToken{Name: "a b", Scope: accounts.Read})
 		wantKind(t, err, errs.Invalid)
-		_, err = core.CreateToken(t.Context(), account, images.NewToken{Name: "x", Scope: "root"})
+		_, err = core.Accounts.CreateToken(t.Context(), account, accounts.NewToken{Name: "x", Scope: "root"})
 		wantKind(t, err, errs.Invalid)
-		if all, err := core.Tokens(t.Context(), account); err != nil || len(all) != 2 {
+		if all, err := core.Accounts.Tokens(t.Context(), account); err != nil || len(all) != 2 {
 			t.Errorf("got %d tokens, %v; want ci and env", len(all), err)
 		}
-		if err := core.RevokeToken(t.Context(), account, "ci"); err != nil {
+		if err := core.Accounts.RevokeToken(t.Context(), account, "ci"); err != nil {
 			t.Fatal(err)
 		}
-		_, err = core.Authenticate(t.Context(), secret)
+		_, err = core.Accounts.Authenticate(t.Context(), secret)
 		wantKind(t, err, errs.Unauthenticated)
 
 		// A changed -api-token replaces the one before.
-		setup := images.AccountSetup{ID: account, Token: "another"}
-		if _, _, err := core.SetUpAccount(t.Context(), setup); err != nil {
+		setup := accounts.Setup{ID: account, Token: "another"}
+		if _, _, err := core.Accounts.SetUp(t.Context(), setup); err != nil {
 			t.Fatal(err)
 		}
-		_, err = core.Authenticate(t.Context(), imagestest.Token)
+		_, err = core.Accounts.Authenticate(t.Context(), imagestest.Token)
 		wantKind(t, err, errs.Unauthenticated)
-		if token, err := core.Authenticate(t.Context(), "another"); err != nil || token.Scope != images.Admin {
+		if token, err := core.Accounts.Authenticate(t.Context(), "another"); err != nil || token.Scope != accounts.Admin {
 			t.Errorf("got %+v, %v", token, err)
 		}
 	})
@@ -87,12 +88,12 @@ func TestTokens(t *testing.T) {
 func TestScopes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		has, need images.Scope
+		has, need accounts.Scope
 		want      bool
 	}{
-		{images.Read, images.Read, true}, {images.Read, images.Write, false},
-		{images.Write, images.Read, true}, {images.Write, images.Admin, false},
-		{images.Admin, images.Write, true}, {"", images.Read, false}, {"x", "y", false},
+		{accounts.Read, accounts.Read, true}, {accounts.Read, accounts.Write, false},
+		{accounts.Write, accounts.Read, true}, {accounts.Write, accounts.Admin, false},
+		{accounts.Admin, accounts.Write, true}, {"", accounts.Read, false}, {"x", "y", false},
 	} {
 		if got := c.has.Allows(c.need); got != c.want {
 			t.Errorf("%q for %q: %v", c.has, c.need, got)
@@ -108,14 +109,14 @@ func TestBadAccountsAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash := strings.Repeat("h", 22)
-	if _, _, err := core.SetUpAccount(t.Context(), images.AccountSetup{ID: account, Hash: hash}); err != nil {
+	if _, _, err := core.Accounts.SetUp(t.Context(), accounts.Setup{ID: account, Hash: hash}); err != nil {
 		t.Fatal(err)
 	}
-	for _, setup := range []images.AccountSetup{
+	for _, setup := range []accounts.Setup{
 		{ID: "short"}, {Hash: "short"}, {ID: account, Hash: strings.Repeat("x", 22)},
 		{ID: strings.Repeat("0", 32), Hash: hash},
 	} {
-		if _, _, err := core.SetUpAccount(t.Context(), setup); err == nil {
+		if _, _, err := core.Accounts.SetUp(t.Context(), setup); err == nil {
 			t.Errorf("%+v was taken", setup)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 )
 
@@ -18,7 +19,7 @@ var accountTables = []string{"variants", "signing_keys", "tokens", "erasures",
 // nothing is added concurrently. If it fails, a repeated call continues. It returns the number of images and
 // drafts that it deleted. Errors: AccountUnknown, Invalid for the account of the first start.
 func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, err error) {
-	first, err := s.FirstAccount(ctx)
+	first, err := s.Accounts.First(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -26,7 +27,7 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 		return 0, errs.Errorf(errs.Invalid, "%s is the account that the first start made, and the next start "+
 			"would make again: suspend it", id)
 	}
-	if err := s.SuspendAccount(ctx, id, true); err != nil {
+	if err := s.Accounts.Suspend(ctx, id, true); err != nil {
 		return 0, err
 	}
 	for {
@@ -39,8 +40,8 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 		}
 		deleted += gone
 	}
-	err = s.changeInReserve(ctx, func(tx *Change) error {
-		s.invalidate(tx)
+	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+		tx.Invalidate()
 		return deleteAccountRows(tx, id)
 	})
 	if err != nil {
@@ -56,7 +57,7 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 		return 0, err
 	}
 	var gone []deletedRow
-	err := s.changeInReserve(ctx, func(tx *Change) (err error) {
+	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) (err error) {
 		gone, _, err = s.deleteImages(tx, "",
 			`key IN (SELECT key FROM images WHERE account = ?1 LIMIT ?2)`, account, some)
 		return err
@@ -68,7 +69,7 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 }
 
 // deleteAccountRows deletes an account without images, and its rows in accountTables.
-func deleteAccountRows(tx *Change, id string) error {
+func deleteAccountRows(tx *accounts.Change, id string) error {
 	// In the order of all transactions that add rows of the account; another order could deadlock.
 	if err := tx.Lock(id); err != nil {
 		return err

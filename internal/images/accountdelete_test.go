@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -30,7 +31,7 @@ func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 		if _, err := u.Write(imagestest.JPEG(t, 2)); err != nil {
 			t.Fatal(err)
 		}
-		if err := core.SuspendAccount(t.Context(), account, true); err != nil {
+		if err := core.Accounts.Suspend(t.Context(), account, true); err != nil {
 			t.Fatal(err)
 		}
 		refusals := map[string]error{}
@@ -40,13 +41,13 @@ func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 		_, refusals["an upload by the API"] = create(t, core, account, images.NewDraft{},
 			imagestest.JPEG(t, 3))
 		_, refusals["a delivery"] = core.Resolve(t.Context(), hash, img.ID, "public")
-		_, refusals["a request"] = core.Authenticate(t.Context(), imagestest.Token)
+		_, refusals["a request"] = core.Accounts.Authenticate(t.Context(), imagestest.Token)
 		for what, err := range refusals {
 			if errs.AsError(err).Kind != errs.AccountSuspended {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if err := core.SuspendAccount(t.Context(), account, false); err != nil {
+		if err := core.Accounts.Suspend(t.Context(), account, false); err != nil {
 			t.Fatal(err)
 		}
 		resolve(t, core, img.ID)
@@ -64,20 +65,20 @@ func TestDeleteAccount(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		kept := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		doomed, err := core.CreateAccount(t.Context(), "", "")
+		doomed, err := core.Accounts.Create(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		token, err := core.CreateToken(t.Context(), doomed.ID,
-			images.NewToken{Name: "ci", Scope: images.Write})
+		token, err := core.Accounts.CreateToken(t.Context(), doomed.ID,
+			accounts.NewToken{Name: "ci", Scope: accounts.Write})
 		if err != nil {
 			t.Fatal(err)
 		}
-		parent, err := core.Authenticate(t.Context(), token)
+		parent, err := core.Accounts.Authenticate(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
-		batch, _, err := core.CreateBatchToken(t.Context(), parent)
+		batch, _, err := core.Accounts.CreateBatchToken(t.Context(), parent)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,11 +105,11 @@ func TestDeleteAccount(t *testing.T) {
 		if n, err := command.DeleteAccount(t.Context(), doomed.ID); err != nil || n != 2 {
 			t.Fatalf("%d were deleted: %v", n, err)
 		}
-		_, err = core.Account(t.Context(), doomed.ID)
+		_, err = core.Accounts.ByID(t.Context(), doomed.ID)
 		wantKind(t, err, errs.AccountUnknown)
-		_, err = core.Authenticate(t.Context(), token)
+		_, err = core.Accounts.Authenticate(t.Context(), token)
 		wantKind(t, err, errs.Unauthenticated)
-		_, err = core.AuthenticateBatch(t.Context(), batch)
+		_, err = core.Accounts.AuthenticateBatch(t.Context(), batch)
 		wantKind(t, err, errs.Unauthenticated)
 		_, err = core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
 		wantKind(t, err, errs.TicketUnknown)
@@ -131,15 +132,15 @@ func TestDeleteAccount(t *testing.T) {
 		wantKind(t, err, errs.AccountUnknown)
 		resolve(t, core, kept.ID)
 		// Made again, it has nothing of the old one.
-		again, err := core.CreateAccount(t.Context(), doomed.ID, "")
-		if err != nil || again.Hash != doomed.Hash || again.Used != (images.Usage{}) {
+		again, err := core.Accounts.Create(t.Context(), doomed.ID, "")
+		if err != nil || again.Hash != doomed.Hash || again.Used != (accounts.Usage{}) {
 			t.Errorf("%+v, %v", again, err)
 		}
-		_, err = core.CreateAccount(t.Context(), doomed.ID, strings.Repeat("h", 22))
+		_, err = core.Accounts.Create(t.Context(), doomed.ID, strings.Repeat("h", 22))
 		wantKind(t, err, errs.Exists)
-		_, err = core.CreateAccount(t.Context(), "", doomed.Hash)
+		_, err = core.Accounts.Create(t.Context(), "", doomed.Hash)
 		wantKind(t, err, errs.Exists)
-		_, err = core.CreateAccount(t.Context(), "short", "")
+		_, err = core.Accounts.Create(t.Context(), "short", "")
 		wantKind(t, err, errs.Invalid)
 	})
 }
@@ -169,7 +170,7 @@ func TestDeletionAgainstAdditions(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for round := range 8 {
-			a, err := core.CreateAccount(t.Context(), "", "")
+			a, err := core.Accounts.Create(t.Context(), "", "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +180,7 @@ func TestDeletionAgainstAdditions(t *testing.T) {
 					for n := 0; ; n++ {
 						var err error
 						if i%2 == 0 {
-							err = core.CreateSigningKey(t.Context(), a.ID, fmt.Sprintf("k%d-%d", i, n))
+							err = core.Accounts.CreateSigningKey(t.Context(), a.ID, fmt.Sprintf("k%d-%d", i, n))
 						} else {
 							err = core.CreateVariant(t.Context(), a.ID, images.Variant{
 								ID: fmt.Sprintf("v%dx%d", i, n), Options: render.Options{

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"calotype/internal/accounts"
 	"calotype/internal/sqldb"
 )
 
@@ -28,7 +29,7 @@ func (s *Service) CompleteDeliveries(ctx context.Context, attempts []Attempt) (s
 	for webhook, all := range of {
 		of[webhook] = slices.CompactFunc(all, func(a, b Attempt) bool { return byEvent(a, b) == 0 })
 	}
-	err = s.changeInReserve(ctx, func(tx *Change) error {
+	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		settled = 0
 		if err := lockOwners(tx, attempts); err != nil {
 			return err
@@ -53,7 +54,7 @@ func (s *Service) CompleteDeliveries(ctx context.Context, attempts []Attempt) (s
 
 // lockOwners locks the accounts of attempts, before any delivery is locked. It finds them by their
 // events, since a webhook may be deleted already while its deliveries are being deleted.
-func lockOwners(tx *Change, attempts []Attempt) error {
+func lockOwners(tx *accounts.Change, attempts []Attempt) error {
 	const some = 500 // in a statement
 	var accounts []string
 	for part := range slices.Chunk(attempts, some) {
@@ -88,7 +89,7 @@ const awaitingResult = `outcome = 'pending' AND NOT EXISTS (SELECT 1 FROM delive
 
 // settle records the results of deliveries of one webhook, and deletes events of erasures that have no
 // pending delivery left.
-func (s *Service) settle(tx *Change, webhook string, all []Attempt) (done int, err error) {
+func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (done int, err error) {
 	settled, err := recordDelivered(tx, webhook, all)
 	if err != nil {
 		return 0, err
@@ -124,14 +125,14 @@ func (s *Service) settle(tx *Change, webhook string, all []Attempt) (done int, e
 		AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND due IS NOT NULL)`,
 		sqldb.Args(ended)...)
 	if erased.events > 0 {
-		s.scrubAfter(tx)
+		tx.Scrub()
 	}
 	return done, err
 }
 
 // recordDelivered completes delivered deliveries whose lease was not taken over, with one statement for
 // each number of attempts. It returns the events with their accounts.
-func recordDelivered(tx *Change, webhook string, all []Attempt) (map[string]string, error) {
+func recordDelivered(tx *accounts.Change, webhook string, all []Attempt) (map[string]string, error) {
 	events := map[int][]string{} // by the number of the attempt
 	for _, a := range all {
 		if a.Delivered() {
@@ -163,7 +164,7 @@ func recordDelivered(tx *Change, webhook string, all []Attempt) (map[string]stri
 // recordFailure records an attempt that failed. If another sender has claimed the delivery since, its
 // state stays. changed reports whether the row was updated, last whether the delivery has ended.
 // sql.ErrNoRows: there is no such delivery, or it has no attempt of that number.
-func (s *Service) recordFailure(tx *Change, a Attempt) (account string, changed, last bool, err error) {
+func (s *Service) recordFailure(tx *accounts.Change, a Attempt) (account string, changed, last bool, err error) {
 	// The row is locked, so that the attempt is deleted together with it.
 	var failures int
 	var stream bool
@@ -187,7 +188,7 @@ func (s *Service) recordFailure(tx *Change, a Attempt) (account string, changed,
 }
 
 // insertAttempts inserts attempts of one account.
-func insertAttempts(tx *Change, account string, all []Attempt) error {
+func insertAttempts(tx *accounts.Change, account string, all []Attempt) error {
 	if len(all) == 0 {
 		return nil
 	}
@@ -202,7 +203,7 @@ func insertAttempts(tx *Change, account string, all []Attempt) error {
 	}
 	rows, err := tx.Query(`INSERT INTO delivery_attempts (event, webhook, attempt, account, began,
 		took, status, error, answer) VALUES `+strings.Join(values, ", ")+`
-		ON CONFLICT DO NOTHING RETURNING `+attemptCost, args...)
+		ON CONFLICT DO NOTHING RETURNING `+accounts.AttemptCost, args...)
 	if err != nil {
 		return err
 	}
@@ -220,7 +221,7 @@ func insertAttempts(tx *Change, account string, all []Attempt) error {
 }
 
 // noteWebhook records the answers of a webhook, and pauses it after a 410 or a week of failures.
-func (s *Service) noteWebhook(tx *Change, id string, all []Attempt) error {
+func (s *Service) noteWebhook(tx *accounts.Change, id string, all []Attempt) error {
 	last := slices.MaxFunc(all, func(a, b Attempt) int { return a.end().Compare(b.end()) })
 	answeredGone := slices.ContainsFunc(all, func(a Attempt) bool { return a.Status == statusGone })
 	if last.Delivered() {

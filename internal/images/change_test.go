@@ -3,9 +3,6 @@ package images_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -13,14 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
-	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
 
-func used(t *testing.T, core *imagestest.Core) images.Usage {
+func used(t *testing.T, core *imagestest.Core) accounts.Usage {
 	t.Helper()
-	a, err := core.Account(t.Context(), account)
+	a, err := core.Accounts.ByID(t.Context(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,11 +29,11 @@ func used(t *testing.T, core *imagestest.Core) images.Usage {
 func TestAChangePays(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		if err := core.SetLimit(t.Context(), account, "images", 10); err != nil {
+		if err := core.Accounts.SetLimit(t.Context(), account, "images", 10); err != nil {
 			t.Fatal(err)
 		}
 		var after []string
-		err := core.Change(t.Context(), func(tx *images.Change) error {
+		err := core.Accounts.Change(t.Context(), func(tx *accounts.Change) error {
 			tx.AfterCommit(func(context.Context) {
 				if n := used(t, core).Images; n != 7 {
 					t.Errorf("after the commit the account uses %d images, want 7", n)
@@ -47,9 +44,9 @@ func TestAChangePays(t *testing.T) {
 				tx.OnceAfterCommit("second", func() { after = append(after, "second") })
 			}
 			// The sum stands at no moment above what it is in the end: 10 would be refused after 4.
-			tx.Charge(account, images.Charge{Images: 4})
-			tx.Charge(account, images.Charge{Images: 5})
-			tx.Release(account, images.Charge{Images: 2})
+			tx.Charge(account, accounts.Charge{Images: 4})
+			tx.Charge(account, accounts.Charge{Images: 5})
+			tx.Release(account, accounts.Charge{Images: 2})
 			tx.Keep(account, 100)
 			tx.Keep(account, -30)
 			tx.Check(func() error {
@@ -79,34 +76,34 @@ func TestAChangePays(t *testing.T) {
 func TestAChangeThatFails(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		if err := core.SetLimit(t.Context(), account, "images", 3); err != nil {
+		if err := core.Accounts.SetLimit(t.Context(), account, "images", 3); err != nil {
 			t.Fatal(err)
 		}
 		before, broken := used(t, core), errors.New("broken")
 		for name, c := range map[string]struct {
-			fn   func(*images.Change) error
+			fn   func(*accounts.Change) error
 			want func(error) bool
 		}{
-			"its function": {func(*images.Change) error { return broken },
+			"its function": {func(*accounts.Change) error { return broken },
 				func(err error) bool { return errors.Is(err, broken) }},
-			"a check": {func(tx *images.Change) error {
+			"a check": {func(tx *accounts.Change) error {
 				tx.Check(func() error { return broken })
 				return nil
 			}, func(err error) bool { return errors.Is(err, broken) }},
-			"a limit": {func(tx *images.Change) error {
-				tx.Charge(account, images.Charge{Images: 3})
+			"a limit": {func(tx *accounts.Change) error {
+				tx.Charge(account, accounts.Charge{Images: 3})
 				return nil
 			}, func(err error) bool { return errs.AsError(err).Kind == errs.LimitReached }},
-			"an unknown account": {func(tx *images.Change) error {
-				tx.Charge(strings.Repeat("e", 32), images.Charge{Images: 1})
+			"an unknown account": {func(tx *accounts.Change) error {
+				tx.Charge(strings.Repeat("e", 32), accounts.Charge{Images: 1})
 				return nil
 			}, func(err error) bool { return errs.AsError(err).Kind == errs.AccountUnknown }},
 		} {
-			err := core.Change(t.Context(), func(tx *images.Change) error {
+			err := core.Accounts.Change(t.Context(), func(tx *accounts.Change) error {
 				tx.AfterCommit(func(context.Context) { t.Errorf("%s: the change was committed", name) })
 				tx.OnceAfterCommit("x", func() { t.Errorf("%s: the change was committed", name) })
 				tx.Keep(account, 1000)
-				tx.Charge(account, images.Charge{Images: 1, Bytes: 10})
+				tx.Charge(account, accounts.Charge{Images: 1, Bytes: 10})
 				if _, err := tx.Exec(`DELETE FROM variants WHERE account = ?1`, account); err != nil {
 					return err
 				}
@@ -131,7 +128,7 @@ func TestChangesOfManyAccounts(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		other := strings.Repeat("a", 32)
-		if _, err := core.CreateAccount(t.Context(), other, ""); err != nil {
+		if _, err := core.Accounts.Create(t.Context(), other, ""); err != nil {
 			t.Fatal(err)
 		}
 		const each = 40
@@ -140,10 +137,10 @@ func TestChangesOfManyAccounts(t *testing.T) {
 			for range 2 {
 				wait.Go(func() {
 					for range each {
-						err := core.Change(t.Context(), func(tx *images.Change) error {
+						err := core.Accounts.Change(t.Context(), func(tx *accounts.Change) error {
 							for _, id := range order {
 								tx.Keep(id, 1)
-								tx.Charge(id, images.Charge{Bytes: 1})
+								tx.Charge(id, accounts.Charge{Bytes: 1})
 							}
 							return nil
 						})
@@ -156,44 +153,12 @@ func TestChangesOfManyAccounts(t *testing.T) {
 		}
 		wait.Wait()
 		for _, id := range []string{account, other} {
-			a, err := core.Account(t.Context(), id)
+			a, err := core.Accounts.ByID(t.Context(), id)
 			if err != nil || a.Used.Bytes != 4*each || a.Used.Kept != 4*each {
 				t.Errorf("account %s uses %+v (%v), want %d bytes and kept bytes", id, a.Used, err, 4*each)
 			}
 		}
 	})
-}
-
-// TestOneFileHasTransactions: a transaction that is no Change forgets what its commit owes.
-func TestOneFileHasTransactions(t *testing.T) {
-	t.Parallel()
-	raw := regexp.MustCompile(`\.(Tx|RetryTx)\(|DB\.Exec\(|\*sqldb\.Tx\b`)
-	sources, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range sources {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := raw.FindAllString(string(text), -1)
-		switch {
-		case strings.HasSuffix(name, "_test.go"):
-		case name == "change.go" && len(found) == 0:
-			t.Errorf("%s has no transaction: this test looks for the wrong thing", name)
-		case name != "change.go" && len(found) > 0:
-			t.Errorf("%s has %q; transactions go through change and changeInReserve", name, found)
-		}
-	}
-	// These pay for others; only the Change pays.
-	for _, name := range sources {
-		text, _ := os.ReadFile(name)
-		if !strings.HasSuffix(name, "_test.go") && name != "usage.go" && name != "kept.go" &&
-			regexp.MustCompile(`SET\s+(used_|kept_bytes)`).Match(text) {
-			t.Errorf("%s changes what an account uses by itself: call Charge, Release or Keep", name)
-		}
-	}
 }
 
 // TestAChangeIsRetried: two Changes that lock two accounts in opposite orders deadlock on PostgreSQL. The one
@@ -202,7 +167,7 @@ func TestAChangeIsRetried(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		other := strings.Repeat("b", 32)
-		if _, err := core.CreateAccount(t.Context(), other, ""); err != nil {
+		if _, err := core.Accounts.Create(t.Context(), other, ""); err != nil {
 			t.Fatal(err)
 		}
 		const rounds = 5
@@ -211,12 +176,12 @@ func TestAChangeIsRetried(t *testing.T) {
 			var wait sync.WaitGroup
 			for _, order := range [][]string{{account, other}, {other, account}} {
 				wait.Go(func() {
-					err := core.Change(t.Context(), func(tx *images.Change) error {
+					err := core.Accounts.Change(t.Context(), func(tx *accounts.Change) error {
 						for _, id := range order {
 							if err := tx.Lock(id); err != nil {
 								return err
 							}
-							tx.Charge(id, images.Charge{Images: 1})
+							tx.Charge(id, accounts.Charge{Images: 1})
 							time.Sleep(20 * time.Millisecond) // the other Change locks its first account
 						}
 						tx.AfterCommit(func(context.Context) { after.Add(1) })

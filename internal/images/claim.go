@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -18,9 +19,9 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 	img := u.claimed(o, filename)
 	var claimed bool
 	began := time.Now()
-	err := u.s.change(ctx, func(tx *Change) (err error) {
+	err := u.s.Accounts.Change(ctx, func(tx *accounts.Change) (err error) {
 		img = u.claimed(o, filename)
-		var c Charge
+		var c accounts.Charge
 		if c, claimed, err = u.claimRow(tx, img); err != nil || !claimed {
 			return err
 		}
@@ -58,7 +59,7 @@ func (u *Upload) claimed(o *Original, filename string) Image {
 
 // claimRow is the only statement that uses a ticket: it changes one row or none. Then the account
 // is charged for an image instead of the draft's reservation.
-func (u *Upload) claimRow(tx *Change, img Image) (c Charge, claimed bool, err error) {
+func (u *Upload) claimRow(tx *accounts.Change, img Image) (c accounts.Charge, claimed bool, err error) {
 	var claimer any
 	if u.claimer != "" {
 		claimer = u.claimer
@@ -82,9 +83,9 @@ func (u *Upload) claimRow(tx *Change, img Image) (c Charge, claimed bool, err er
 	if err != nil {
 		return c, false, err
 	}
-	c = Charge{Images: 1, Bytes: o.Size}
+	c = accounts.Charge{Images: 1, Bytes: o.Size}
 	if open {
-		c = Charge{Images: 1, Drafts: -1, Bytes: o.Size - reserved}
+		c = accounts.Charge{Images: 1, Drafts: -1, Bytes: o.Size - reserved}
 	}
 	return c, true, nil
 }

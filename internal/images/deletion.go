@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"calotype/internal/accounts"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -35,7 +36,7 @@ type deletedRow struct {
 
 // deleteRows deletes the rows of images and drafts that match where, and releases their usage. It is the
 // only place that deletes rows of images.
-func deleteRows(tx *Change, where string, args ...any) ([]deletedRow, error) {
+func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, error) {
 	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
 		RETURNING `+imageColumns+`, open, reserved`, args...)
 	if err != nil {
@@ -52,9 +53,9 @@ func deleteRows(tx *Change, where string, args ...any) ([]deletedRow, error) {
 		}
 		switch {
 		case !d.image.Draft:
-			tx.Release(d.account, Charge{Images: 1, Bytes: d.size})
+			tx.Release(d.account, accounts.Charge{Images: 1, Bytes: d.size})
 		case d.open:
-			tx.Release(d.account, Charge{Drafts: 1, Bytes: reserved})
+			tx.Release(d.account, accounts.Charge{Drafts: 1, Bytes: reserved})
 		}
 		return d, nil
 	})
@@ -65,7 +66,7 @@ func deleteRows(tx *Change, where string, args ...any) ([]deletedRow, error) {
 // erasure that they belong to, "" for none. After the commit it deletes the bytes; then purged says how
 // many.
 func (s *Service) deleteImages(
-	tx *Change, erasure, where string, args ...any,
+	tx *accounts.Change, erasure, where string, args ...any,
 ) (gone []deletedRow, purged *purgedBytes, err error) {
 	gone, err = s.deleteRowsOnly(tx, erasure, where, args...)
 	if err != nil {
@@ -73,8 +74,8 @@ func (s *Service) deleteImages(
 	}
 	purged = &purgedBytes{}
 	if len(gone) > 0 {
-		s.invalidate(tx)
-		s.scrubAfter(tx)
+		tx.Invalidate()
+		tx.Scrub()
 		tx.AfterCommit(func(ctx context.Context) { *purged = s.purge(ctx, gone) })
 	}
 	return gone, purged, nil
@@ -83,7 +84,7 @@ func (s *Service) deleteImages(
 // DropImage deletes the row of an image from a copy of the database that lacks the original. It deletes
 // no bytes.
 func (s *Service) DropImage(ctx context.Context, o OriginalRow) error {
-	return s.change(ctx, func(tx *Change) error {
+	return s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		_, err := s.deleteRowsOnly(tx, "", `account = ?1 AND id_sha256 = ?2`, o.Account, text.Hash(o.ID))
 		return err
 	})
@@ -91,7 +92,7 @@ func (s *Service) DropImage(ctx context.Context, o OriginalRow) error {
 
 // deleteRowsOnly is deleteImages for a copy of the database: it leaves the bytes.
 func (s *Service) deleteRowsOnly(
-	tx *Change, erasure, where string, args ...any,
+	tx *accounts.Change, erasure, where string, args ...any,
 ) (gone []deletedRow, err error) {
 	if gone, err = deleteRows(tx, where, args...); err != nil {
 		return nil, err
@@ -112,7 +113,7 @@ func (s *Service) deleteRowsOnly(
 		if err != nil {
 			return nil, fmt.Errorf("writing a tombstone: %w", err)
 		}
-		tx.Keep(d.account, tombstoneBytes*made)
+		tx.Keep(d.account, accounts.TombstoneBytes*made)
 	}
 	return gone, nil
 }
@@ -168,7 +169,7 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 		return nil
 	}
 	tried := sqldb.Micros(s.now())
-	noting := s.changeInReserve(context.WithoutCancel(ctx), func(tx *Change) error {
+	noting := s.Accounts.ChangeInReserve(context.WithoutCancel(ctx), func(tx *accounts.Change) error {
 		for i, t := range all {
 			_, err := tx.Exec(`UPDATE tombstones SET tried = ?2,
 				blob = CASE WHEN ?3 = 1 THEN NULL ELSE blob END WHERE key = ?1`,
@@ -212,14 +213,14 @@ func (s *Service) retryBlobDeletions(ctx context.Context) error {
 func (s *Service) forgetDeletions(ctx context.Context) error {
 	before := sqldb.Micros(s.now().Add(-deletionsKept))
 	// An erasure that its client left half-way has ended: what it deleted is scrubbed with the rest.
-	_, err := s.execInReserve(ctx, `UPDATE erasures SET ended = ?2 WHERE ended IS NULL AND mark < ?1`,
+	_, err := s.Accounts.ExecInReserve(ctx, `UPDATE erasures SET ended = ?2 WHERE ended IS NULL AND mark < ?1`,
 		before, sqldb.Micros(s.now()))
 	if err == nil {
-		err = s.forgetRows(ctx, tombstoneBytes, `tombstones WHERE key IN (SELECT key FROM tombstones
+		err = s.forgetRows(ctx, accounts.TombstoneBytes, `tombstones WHERE key IN (SELECT key FROM tombstones
 			WHERE deleted < ?1 AND blob IS NULL ORDER BY deleted LIMIT ?2)`, before)
 	}
 	if err == nil {
-		err = s.forgetRows(ctx, erasureBytes, `erasures WHERE key IN (SELECT key FROM erasures
+		err = s.forgetRows(ctx, accounts.ErasureBytes, `erasures WHERE key IN (SELECT key FROM erasures
 			WHERE mark < ?1 AND scrubbed = 1 LIMIT ?2)`, before)
 	}
 	if err != nil {
@@ -234,7 +235,7 @@ func (s *Service) forgetRows(ctx context.Context, each int64, which string, befo
 	const some = 1000
 	for {
 		gone := 0
-		err := s.changeInReserve(ctx, func(tx *Change) error {
+		err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 			rows, err := tx.Query(`DELETE FROM `+which+` RETURNING COALESCE(account, '')`, before, some)
 			if err != nil {
 				return err

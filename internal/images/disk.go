@@ -97,6 +97,9 @@ func (s *Service) WantRoom() error {
 
 // giveWay makes some room on a disk whose reserve is touched. It reports whether there is some.
 func (s *Service) giveWay() (bool, error) {
+	if s.config.Dir == "" {
+		return false, nil
+	}
 	free, _, err := s.space(s.config.Dir)
 	if err != nil || s.config.DiskReserve > 0 && free >= s.config.DiskReserve {
 		return false, err // then it is the disk of the database, which is another

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"calotype/internal/accounts"
 	"calotype/internal/blob"
 	"calotype/internal/errs"
 	"calotype/internal/images"
@@ -128,7 +129,7 @@ func TestInstallationsThatStartAtOnceShareNoStore(t *testing.T) {
 			if err := images.Migrate(t.Context(), core.DB); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := core.SetUpAccount(t.Context(), images.AccountSetup{}); err != nil {
+			if _, _, err := core.Accounts.SetUp(t.Context(), accounts.Setup{}); err != nil {
 				t.Fatal(err)
 			}
 			wait.Go(func() {
@@ -157,13 +158,13 @@ func TestATokenIsKeptBeforeItCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		full := errors.New("the disk is full")
-		setup := images.AccountSetup{Keep: func(string) error { return full }}
-		if _, _, err := core.SetUpAccount(t.Context(), setup); !errors.Is(err, full) {
+		setup := accounts.Setup{Keep: func(string) error { return full }}
+		if _, _, err := core.Accounts.SetUp(t.Context(), setup); !errors.Is(err, full) {
 			t.Fatalf("got %v", err)
 		}
 		kept := ""
 		setup.Keep = func(secret string) error { kept = secret; return nil }
-		_, secret, err := core.SetUpAccount(t.Context(), setup)
+		_, secret, err := core.Accounts.SetUp(t.Context(), setup)
 		if err != nil || secret == "" || secret != kept {
 			t.Errorf("got %q, %v, kept %q", secret, err, kept)
 		}

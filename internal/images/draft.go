@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
@@ -108,7 +109,7 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 // insertDraft inserts a draft. It replaces a draft of the same id only if that one's ticket is invalid. With a
 // ticket it inserts an open draft, and the caller charges the account for the draft. Without a ticket only this
 // transaction can claim it, and the account is charged for the image.
-func (s *Service) insertDraft(tx *Change, img Image, ticket string) error {
+func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) error {
 	if img.Custom {
 		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
 			AND (expires < ?3 OR refusals >= ?4)`,

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/batch"
 	"calotype/internal/errs"
 	"calotype/internal/limit"
@@ -49,7 +50,7 @@ func (s *Service) commitDraft(ctx context.Context, d *pendingDraft) error {
 		return errs.AtCapacity("The database takes too long to write", err)
 	}
 	if errors.Is(err, errRetryAlone) {
-		err = s.change(ctx, func(tx *Change) error { return s.insertPaid(tx, d) })
+		err = s.Accounts.Change(ctx, func(tx *accounts.Change) error { return s.insertPaid(tx, d) })
 	}
 	return err
 }
@@ -69,7 +70,7 @@ func (d *pendingDraft) result(err error) error {
 // commitDrafts writes the drafts of a batch in one transaction.
 func (s *Service) commitDrafts(ctx context.Context, next func() []*pendingDraft) error {
 	var drafts []*pendingDraft
-	return s.change(ctx, func(tx *Change) error {
+	return s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if drafts == nil { // else the transaction is retried
 			drafts = next() // with those that came while the transaction waited for its connection
 		}
@@ -84,7 +85,7 @@ func (s *Service) commitDrafts(ctx context.Context, next func() []*pendingDraft)
 }
 
 // insertPaid inserts one draft and charges its account.
-func (s *Service) insertPaid(tx *Change, d *pendingDraft) error {
+func (s *Service) insertPaid(tx *accounts.Change, d *pendingDraft) error {
 	if err := s.insertDraft(tx, d.img, d.ticket); err != nil {
 		return err
 	}
@@ -94,13 +95,13 @@ func (s *Service) insertPaid(tx *Change, d *pendingDraft) error {
 }
 
 // chargeOfDrafts returns the usage of n new drafts.
-func (s *Service) chargeOfDrafts(n int) Charge {
-	return Charge{Drafts: int64(n), Bytes: int64(n) * s.config.MaxUploadBytes, UploadURLs: int64(n), KeptTimes: 1}
+func (s *Service) chargeOfDrafts(n int) accounts.Charge {
+	return accounts.Charge{Drafts: int64(n), Bytes: int64(n) * s.config.MaxUploadBytes, UploadURLs: int64(n), KeptTimes: 1}
 }
 
 // insertBatch inserts drafts of one account, except those whose id is taken, and charges the account
 // for all of them. It sets err of each draft.
-func (s *Service) insertBatch(tx *Change, drafts []*pendingDraft) error {
+func (s *Service) insertBatch(tx *accounts.Change, drafts []*pendingDraft) error {
 	// By id, so that two nodes that insert the same ids do not deadlock.
 	slices.SortFunc(drafts, func(a, b *pendingDraft) int { return strings.Compare(a.img.ID, b.img.ID) })
 	inserted := map[string]bool{}

@@ -151,7 +151,7 @@ func TestAGroupOverALimit(t *testing.T) {
 				t.Errorf("the error is %v", m.err)
 			}
 		}
-		if err := core.SuspendAccount(t.Context(), account, true); err != nil {
+		if err := core.Accounts.Suspend(t.Context(), account, true); err != nil {
 			t.Fatal(err)
 		}
 		for i := range drafts {

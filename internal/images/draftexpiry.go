@@ -3,11 +3,17 @@ package images
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/sqldb"
 )
 
 // The end of unused drafts: their reservations are released, then their rows are deleted.
+
+// releaseAfter is the time after a draft's expiry at which its reservation is released. An upload that began in
+// time and takes longer is charged again.
+const releaseAfter = 10 * time.Minute
 
 // releaseExpiredDrafts releases the reservations of expired drafts, and records the events of their
 // end. Their rows are deleted after draftAfterlife.
@@ -15,7 +21,7 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
 		released := 0
-		err := s.change(ctx, func(tx *Change) error {
+		err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 			rows, err := tx.Query(`UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
 				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
 				ORDER BY expires LIMIT ?2) RETURNING `+imageColumns+`, reserved`,
@@ -26,7 +32,7 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 			all, err := sqldb.Collect(rows, func(r sqldb.Row) (img Image, err error) {
 				var reserved int64
 				img, err = scanImageAnd(r, &reserved)
-				tx.Release(img.Account, Charge{Drafts: 1, Bytes: reserved})
+				tx.Release(img.Account, accounts.Charge{Drafts: 1, Bytes: reserved})
 				return img, err
 			})
 			if released = len(all); err != nil {
@@ -52,7 +58,7 @@ func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
 		var gone []deletedRow
-		err := s.change(ctx, func(tx *Change) (err error) {
+		err := s.Accounts.Change(ctx, func(tx *accounts.Change) (err error) {
 			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
 				WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
 				sqldb.Micros(s.now().Add(-draftAfterlife)), some)

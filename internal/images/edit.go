@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
@@ -27,7 +28,7 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 	if err := s.WantRoom(); err != nil {
 		return Image{}, err
 	}
-	if err := s.mayKeep(ctx, account); err != nil {
+	if err := s.Accounts.CheckKept(ctx, account); err != nil {
 		return Image{}, err
 	}
 	if e.Creator != nil && *e.Creator != nil {
@@ -43,7 +44,7 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		e.Meta = &compact
 	}
 	var img Image
-	err := s.change(ctx, func(tx *Change) (err error) {
+	err := s.Accounts.Change(ctx, func(tx *accounts.Change) (err error) {
 		if e.Creator != nil && *e.Creator != nil {
 			// An erasure of that creator is committed before this, or sees its changes.
 			if err := lockCreator(tx, **e.Creator); err != nil {
@@ -60,8 +61,8 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		if err := s.record(tx, account, updated); err != nil {
 			return err
 		}
-		s.invalidate(tx)
-		tx.Charge(account, Charge{Edits: 1, KeptTimes: 1})
+		tx.Invalidate()
+		tx.Charge(account, accounts.Charge{Edits: 1, KeptTimes: 1})
 		return nil
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -76,7 +77,7 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 // editRow runs one conditional statement and reads its result. Error: sql.ErrNoRows if the image does
 // not exist, or has a custom id and would become private. Of two concurrent edits of an image the
 // second one edits the result of the first one. If that has a new id, the second one finds no row.
-func editRow(tx *Change, account, id string, e Edit) (Image, error) {
+func editRow(tx *accounts.Change, account, id string, e Edit) (Image, error) {
 	var meta, creator, private any
 	if e.Meta != nil {
 		meta = sqldb.Nullable(*e.Meta)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
@@ -116,7 +117,7 @@ func (s *Service) CountErasure(
 
 // orderErasure inserts the erasure's row, or continues one that has not ended.
 func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQuery) error {
-	return s.changeInReserve(ctx, func(tx *Change) error {
+	return s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		if q.Creator != "" {
 			if err := lockCreator(tx, q.Creator); err != nil {
 				return err
@@ -138,8 +139,8 @@ func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQue
 // payErasure charges the account for an erasure. An operator's erasure does not count for the rate. An
 // erasure that finds rows is always accepted; others are limited, so that they cannot fill the disk.
 // Errors: LimitReached, AccountSuspended.
-func (s *Service) payErasure(tx *Change, account string, q ErasureQuery, ordered bool) error {
-	var c Charge
+func (s *Service) payErasure(tx *accounts.Change, account string, q ErasureQuery, ordered bool) error {
+	var c accounts.Charge
 	if s.spool != nil {
 		c.Edits = 1
 	}
@@ -153,17 +154,17 @@ func (s *Service) payErasure(tx *Change, account string, q ErasureQuery, ordered
 			return err
 		}
 		if there == 0 && s.spool != nil {
-			c.KeptTimes = keptAtDeletion
+			c.KeptTimes = accounts.KeptAtDeletion
 		}
 	}
-	if c != (Charge{}) {
+	if c != (accounts.Charge{}) {
 		tx.Charge(account, c)
 	}
 	return tx.LockExisting(account)
 }
 
 // insertErasure inserts the erasure's row, or starts it again if it has ended. The account is locked.
-func (s *Service) insertErasure(tx *Change, account string, q ErasureQuery) error {
+func (s *Service) insertErasure(tx *accounts.Change, account string, q ErasureQuery) error {
 	var there int64
 	err := tx.QueryRow(`SELECT count(*) FROM erasures WHERE account = ?1 AND subject = ?2`,
 		account, q.subject()).Scan(&there)
@@ -185,7 +186,7 @@ func (s *Service) insertErasure(tx *Change, account string, q ErasureQuery) erro
 	if err != nil {
 		return err
 	}
-	tx.Keep(account, erasureBytes*(1-there))
+	tx.Keep(account, accounts.ErasureBytes*(1-there))
 	return nil
 }
 
@@ -197,7 +198,7 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 	var events int
 	var key string
 	condition, value := q.where()
-	err := s.changeInReserve(ctx, func(tx *Change) error {
+	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		// The row is locked first, so that two calls for one creator wait for each other.
 		err := tx.QueryRow(`UPDATE erasures SET mark = mark WHERE account = ?1 AND subject = ?2
 			RETURNING key`, account, q.subject()).Scan(&key)
@@ -216,7 +217,7 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 			return err
 		}
 		if events > 0 {
-			s.scrubAfter(tx)
+			tx.Scrub()
 		}
 		if err := s.record(tx, account, deletions(gone, true)...); err != nil {
 			return err
@@ -226,14 +227,14 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 	if err != nil || len(gone)+events == 0 {
 		return 0, err
 	}
-	_, err = s.execInReserve(ctx, `UPDATE erasures SET renditions = renditions + ?2,
+	_, err = s.Accounts.ExecInReserve(ctx, `UPDATE erasures SET renditions = renditions + ?2,
 		uploads = uploads + ?3 WHERE key = ?1`, key, purged.renditions, purged.uploads)
 	return len(gone) + events, err
 }
 
 // countErased adds deleted rows to the receipt, or records the end if no row is left.
 func (s *Service) countErased(
-	tx *Change, account string, q ErasureQuery, gone []deletedRow, events int,
+	tx *accounts.Change, account string, q ErasureQuery, gone []deletedRow, events int,
 ) error {
 	if len(gone)+events == 0 {
 		_, err := tx.Exec(`UPDATE erasures SET ended = ?3 WHERE account = ?1 AND subject = ?2`,
@@ -323,7 +324,7 @@ const creatorFences = 16
 
 // lockCreator locks the fence of a creator until the transaction ends. The following statements see all
 // changes of transactions that have locked it before.
-func lockCreator(tx *Change, creator string) error {
+func lockCreator(tx *accounts.Change, creator string) error {
 	slot := 0
 	for _, c := range []byte(creatorSubject(creator)[:8]) {
 		slot = (slot*31 + int(c)) % creatorFences
@@ -341,7 +342,7 @@ func lockCreator(tx *Change, creator string) error {
 // checkNotErased refuses an image whose creator was erased since its upload began. It must be the
 // first statement of the transaction that inserts the image. Drafts do not need it, because an
 // erasure deletes their row.
-func checkNotErased(tx *Change, img Image, began time.Time) error {
+func checkNotErased(tx *accounts.Change, img Image, began time.Time) error {
 	if img.Creator == nil {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
@@ -153,7 +154,7 @@ type subscriber struct {
 }
 
 // subscribers returns the subscribed webhooks of an account.
-func subscribers(tx *Change, account string) ([]subscriber, error) {
+func subscribers(tx *accounts.Change, account string) ([]subscriber, error) {
 	rows, err := tx.Query(`SELECT w.id, w.events, COALESCE(p.id, ''), COALESCE(p.name, '')
 		FROM webhooks w
 		LEFT JOIN notification_targets t ON t.webhook = w.id
@@ -175,7 +176,7 @@ func subscribers(tx *Change, account string) ([]subscriber, error) {
 
 // record inserts events of one account, and one outbox row for each subscribed webhook, in the
 // transaction that makes them happen. After its commit the notifier wakes.
-func (s *Service) record(tx *Change, account string, events ...Event) error {
+func (s *Service) record(tx *accounts.Change, account string, events ...Event) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -215,7 +216,7 @@ func (s *Service) record(tx *Change, account string, events ...Event) error {
 func newEventID() string { return "evt_" + text.NewKey() }
 
 // variantNames returns the names of the account's variants, in the order of every answer.
-func variantNames(tx *Change, account string) ([]string, error) {
+func variantNames(tx *accounts.Change, account string) ([]string, error) {
 	rows, err := tx.Query(`SELECT id FROM variants WHERE account = ?1`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the names of variants: %w", err)
@@ -226,7 +227,7 @@ func variantNames(tx *Change, account string) ([]string, error) {
 }
 
 // insertEvent inserts an event with its deliveries, and returns their bytes.
-func insertEvent(tx *Change, e Event, to []subscriber) (bytes int64, err error) {
+func insertEvent(tx *accounts.Change, e Event, to []subscriber) (bytes int64, err error) {
 	encoded, err := json.Marshal(e.facts())
 	if err != nil {
 		return 0, err
@@ -247,7 +248,7 @@ func insertEvent(tx *Change, e Event, to []subscriber) (bytes int64, err error) 
 			return 0, err
 		}
 	}
-	return eventBytes + int64(len(encoded)) + deliveryBytes*int64(len(to)), nil
+	return accounts.EventBytes + int64(len(encoded)) + accounts.DeliveryBytes*int64(len(to)), nil
 }
 
 // A factsError says that the facts of an event are not what this release writes.
@@ -317,7 +318,7 @@ func unreleased(gone []deletedRow) (drafts []Image) {
 }
 
 // recordByAccount records events of several accounts.
-func (s *Service) recordByAccount(tx *Change, events []Event) error {
+func (s *Service) recordByAccount(tx *accounts.Change, events []Event) error {
 	of := map[string][]Event{}
 	var accounts []string
 	for _, e := range events {
@@ -337,7 +338,7 @@ func (s *Service) recordByAccount(tx *Change, events []Event) error {
 // eraseEvents deletes at most erasureStep events about erased images, and returns their number: of
 // images that are being deleted, and of images that were deleted before. The account is locked.
 func eraseEvents(
-	tx *Change, account string, q ErasureQuery, gone []deletedRow,
+	tx *accounts.Change, account string, q ErasureQuery, gone []deletedRow,
 ) (erased int, err error) {
 	for _, d := range gone {
 		if _, err := deleteEvents(tx, `image = ?1`, d.key); err != nil {

@@ -171,7 +171,7 @@ func TestNoEventWithoutItsUpload(t *testing.T) {
 		if _, err := u.Write(imagestest.JPEG(t, 1)); err != nil {
 			t.Fatal(err)
 		}
-		if err := core.SuspendAccount(t.Context(), account, true); err != nil {
+		if err := core.Accounts.Suspend(t.Context(), account, true); err != nil {
 			t.Fatal(err)
 		}
 		_, err = u.Finish(t.Context(), "x.jpg")

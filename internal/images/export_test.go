@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/imagefile"
 	"calotype/internal/text"
 )
@@ -43,7 +44,7 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 	}
 	u := &Upload{s: s, began: s.now(), draft: draft}
 	img := u.claimed(&Original{Blob: blobKey(s.now())}, "picture.jpg")
-	return img, s.change(ctx, func(tx *Change) error {
+	return img, s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := s.insertDraft(tx, draft, ""); err != nil {
 			return err
 		}
@@ -67,7 +68,7 @@ func (s *Service) FinishDraft(ctx context.Context, draft Image) (Image, error) {
 
 // SetMeta replaces the metadata of an image.
 func (s *Service) SetMeta(ctx context.Context, key, meta string) error {
-	return s.change(ctx, func(tx *Change) error {
+	return s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if _, err := tx.Exec(`UPDATE images SET meta = ?2 WHERE key = ?1`, key, meta); err != nil {
 			return err
 		}
@@ -147,11 +148,8 @@ func (s *Service) ForgetEvents(ctx context.Context) error { return s.forgetEvent
 
 // RunJobs does a quick job and a slow one until ctx ends, as Run does its own.
 func (s *Service) RunJobs(ctx context.Context, quick, slow func(context.Context) error) {
-	do := func(fn func(context.Context) error) func(*Service, context.Context) error {
-		return func(_ *Service, ctx context.Context) error { return fn(ctx) }
-	}
 	s.runJobs(ctx, []job{
-		{name: "slow", slow: true, do: do(slow)}, {name: "quick", do: do(quick)},
+		{name: "slow", slow: true, do: slow}, {name: "quick", do: quick},
 	}, time.Millisecond)
 }
 
@@ -166,16 +164,12 @@ var RenderError = renderError
 // Rebuilds returns how often the database was rebuilt.
 func (s *Service) Rebuilds() int64 { return s.scrubber.rebuilds.Load() }
 
-// RecountKept, TrimKept and EndStreams let tests run the jobs by themselves.
-func (s *Service) RecountKept(ctx context.Context) error { return s.recountKept(ctx) }
-func (s *Service) TrimKept(ctx context.Context) error    { return s.trimKept(ctx) }
-func (s *Service) EndStreams(ctx context.Context) error  { return s.endStreams(ctx) }
+// TrimKept and EndStreams let tests run the jobs by themselves.
+func (s *Service) TrimKept(ctx context.Context) error   { return s.trimKept(ctx) }
+func (s *Service) EndStreams(ctx context.Context) error { return s.endStreams(ctx) }
 
 // MadeFormat is the format that is made of a picture when f is asked for.
 func (r Resolved) MadeFormat(f imagefile.Format) imagefile.Format { return r.format(f) }
-
-// Change runs fn as the core runs its transactions.
-func (s *Service) Change(ctx context.Context, fn func(*Change) error) error { return s.change(ctx, fn) }
 
 // ScrubDue reports whether the database has something to scrub.
 func (s *Service) ScrubDue() bool { return s.scrubber.due.Load() }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -48,7 +49,7 @@ func (s *Service) History(
 	if q.Before.IsZero() {
 		q.Before = s.now().Add(time.Hour)
 	}
-	a, err := s.Account(ctx, account)
+	a, err := s.Accounts.ByID(ctx, account)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -163,7 +164,7 @@ func (s *Service) endOfAttempts(
 // readHistory reads a limited number of attempts of a scan, up to a position, after a number of skipped
 // ones. It leaves out attempts whose event is deleted concurrently.
 func (s *Service) readHistory(
-	ctx context.Context, a Account, w attemptWalk, to *attemptPlace, most, skip int,
+	ctx context.Context, a accounts.Account, w attemptWalk, to *attemptPlace, most, skip int,
 ) ([]HistoryEntry, error) {
 	q := w.statement(`*`, to)
 	rows, err := s.db.Query(ctx, `SELECT a.event, a.webhook, a.attempt, a.began, a.took, a.status,
@@ -180,7 +181,7 @@ func (s *Service) readHistory(
 }
 
 // scanHistory scans a row of History; a is the account that it is of.
-func scanHistory(r sqldb.Row, a Account) (h HistoryEntry, err error) {
+func scanHistory(r sqldb.Row, a accounts.Account) (h HistoryEntry, err error) {
 	var (
 		began, took, created int64
 		due                  sql.NullInt64

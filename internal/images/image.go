@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
@@ -65,7 +66,7 @@ func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 // background job deletes bytes that could not be deleted. Errors: ImageNotFound, LimitReached,
 // AccountSuspended.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
-	err := s.changeInReserve(ctx, func(tx *Change) error {
+	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		gone, _, err := s.deleteImages(tx, "", `account = ?1 AND id_sha256 = ?2`, account, text.Hash(id))
 		if err == nil && len(gone) == 0 {
 			err = errs.Errorf(errs.ImageNotFound, "Image not found")
@@ -73,7 +74,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 		if err != nil {
 			return err
 		}
-		tx.Charge(account, Charge{Edits: 1})
+		tx.Charge(account, accounts.Charge{Edits: 1})
 		return s.record(tx, account, deletions(gone, false)...)
 	})
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/batch"
 	"calotype/internal/blob"
 	"calotype/internal/diskcache"
@@ -61,6 +62,8 @@ type Config struct {
 
 // Service is the core.
 type Service struct {
+	Accounts *accounts.Service
+
 	config       Config // with its defaults
 	db           *sqldb.DB
 	blobs        blob.Store
@@ -114,6 +117,15 @@ func New(c Config) *Service {
 		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: DiskSpace,
 		misses:  newMisses(c.MissRate),
 		replays: limit.NewRates(MaxReplays, ReplayWindow, replayAccounts)}
+	s.Accounts = accounts.New(c.DB, c.Now, accounts.Hooks{
+		Created: func(tx *accounts.Change, account string) error {
+			return insertVariant(tx, account, defaultVariant)
+		},
+		Invalidate: s.resolved.forget,
+		Scrub:      func() { s.scrubber.due.Store(true) },
+		CheckRoom:  s.WantRoom,
+		MakeRoom:   s.giveWay,
+	})
 	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
 		s.commitDrafts)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
@@ -118,7 +119,7 @@ func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
 	}
 	img := u.claimed(original, i.Filename)
 	img.Uploaded = i.Uploaded
-	err = u.s.change(ctx, func(tx *Change) error { return u.insertClaimed(tx, img) })
+	err = u.s.Accounts.Change(ctx, func(tx *accounts.Change) error { return u.insertClaimed(tx, img) })
 	return u.settle(ctx, img, original, err)
 }
 
@@ -129,7 +130,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 	if err != nil {
 		return err
 	}
-	err = s.change(ctx, func(tx *Change) error {
+	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if i.Creator != nil {
 			if err := lockCreator(tx, *i.Creator); err != nil {
 				return err
@@ -147,7 +148,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 		if err != nil {
 			return err
 		}
-		s.invalidate(tx)
+		tx.Invalidate()
 		return replaceMeta(tx, key)
 	})
 	if errors.Is(err, sql.ErrNoRows) {

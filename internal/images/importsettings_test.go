@@ -5,15 +5,15 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
-	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
 
 func TestImportSigningKey(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		before, err := core.SigningKeys(t.Context(), account)
+		before, err := core.Accounts.SigningKeys(t.Context(), account)
 		if err != nil || len(before) != 1 {
 			t.Fatalf("keys: %v, %v", before, err)
 		}
@@ -22,8 +22,8 @@ func TestImportSigningKey(t *testing.T) {
 		for range 4 {
 			for i := range 3 {
 				importers.Go(func() {
-					_, _, err := core.ImportSigningKey(t.Context(), account,
-						images.SigningKey{Name: "default", Value: fmt.Sprintf("value %d", i)})
+					_, _, err := core.Accounts.ImportSigningKey(t.Context(), account,
+						accounts.SigningKey{Name: "default", Value: fmt.Sprintf("value %d", i)})
 					if err != nil {
 						t.Error(err)
 					}
@@ -31,7 +31,7 @@ func TestImportSigningKey(t *testing.T) {
 			}
 		}
 		importers.Wait()
-		after, err := core.SigningKeys(t.Context(), account)
+		after, err := core.Accounts.SigningKeys(t.Context(), account)
 		if err != nil || len(after) != 4 {
 			t.Fatalf("keys: %v, %v", after, err)
 		}
@@ -43,30 +43,30 @@ func TestImportSigningKey(t *testing.T) {
 			!names["default-was"] || !names["default-was2"] || !names["default-was3"] {
 			t.Errorf("keys: %v", after)
 		}
-		long := images.SigningKey{Name: "abcdefghijklmnopqrst", Value: "long"}
+		long := accounts.SigningKey{Name: "abcdefghijklmnopqrst", Value: "long"}
 		for _, want := range []string{"", "abcdefghijklmnop-was"} {
-			made, renamed, err := core.ImportSigningKey(t.Context(), account, long)
+			made, renamed, err := core.Accounts.ImportSigningKey(t.Context(), account, long)
 			if err != nil || !made || renamed != want {
 				t.Errorf("made %v, renamed to %q, %v", made, renamed, err)
 			}
 			long.Value += "er"
 		}
-		for _, k := range []images.SigningKey{
+		for _, k := range []accounts.SigningKey{
 			{Name: "", Value: "x"}, {Name: "a b", Value: "x"}, {Name: "a", Value: ""},
 			{Name: "a", Value: "\x00"},
 		} {
-			_, _, err := core.ImportSigningKey(t.Context(), account, k)
+			_, _, err := core.Accounts.ImportSigningKey(t.Context(), account, k)
 			wantKind(t, err, errs.Invalid)
 		}
-		for i := len(after) + 2; i < images.MaxSigningKeys; i++ {
-			k := images.SigningKey{Name: fmt.Sprint(i), Value: fmt.Sprint("v", i)}
-			if _, _, err := core.ImportSigningKey(t.Context(), account, k); err != nil {
+		for i := len(after) + 2; i < accounts.MaxSigningKeys; i++ {
+			k := accounts.SigningKey{Name: fmt.Sprint(i), Value: fmt.Sprint("v", i)}
+			if _, _, err := core.Accounts.ImportSigningKey(t.Context(), account, k); err != nil {
 				t.Fatal(err)
 			}
 		}
-		_, _, err = core.ImportSigningKey(t.Context(), account, images.SigningKey{Name: "z", Value: "z"})
+		_, _, err = core.Accounts.ImportSigningKey(t.Context(), account, accounts.SigningKey{Name: "z", Value: "z"})
 		wantKind(t, err, errs.LimitReached)
-		_, _, err = core.ImportSigningKey(t.Context(), "no account", long)
+		_, _, err = core.Accounts.ImportSigningKey(t.Context(), "no account", long)
 		wantKind(t, err, errs.AccountUnknown)
 	})
 }

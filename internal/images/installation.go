@@ -56,7 +56,7 @@ func (s *Service) checkInstallation(ctx context.Context, mayMark bool) (id strin
 	if found != id {
 		return "", notOurs(found, id)
 	}
-	_, err = s.exec(ctx, `UPDATE installation SET marked = 1 WHERE marked = 0`)
+	_, err = s.Accounts.Exec(ctx, `UPDATE installation SET marked = 1 WHERE marked = 0`)
 	return id, err
 }
 

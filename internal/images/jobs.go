@@ -13,31 +13,33 @@ import (
 	"calotype/internal/text"
 )
 
-// jobs are the background jobs. Each node runs all of them, and each is idempotent. The first sweep of
+// jobs returns the background jobs. Each node runs all of them, and each is idempotent. The first sweep of
 // orphans is delayed, so that an operator has time to stop a bad restore.
-var jobs = []job{
-	{"release expired drafts", false, 0, time.Minute, (*Service).releaseExpiredDrafts},
-	{"delete batch tokens without a parent", false, time.Hour, time.Hour,
-		(*Service).deleteOrphanedBatchTokens},
-	{"follow deletions", false, 0, 10 * time.Second, (*Service).followDeletions},
-	{"forget old deletions", false, 10 * time.Minute, time.Hour, (*Service).forgetDeletions},
-	{"count what is kept again", false, 0, 10 * time.Minute, (*Service).recountKept},
-	{"delete what has ended of accounts that keep much", false, 0, 10 * time.Second,
-		(*Service).trimKept},
-	{"make the ballast", false, 0, time.Minute, (*Service).makeBallast},
-	{"delete streams without claims", false, 0, time.Minute, (*Service).endStreams},
-	{"forget old events", false, 10 * time.Minute, time.Hour, (*Service).forgetEvents},
-	{"delete originals left over", true, 0, time.Minute, (*Service).retryBlobDeletions},
-	{"scrub the database", true, 0, 10 * time.Second, (*Service).scrub},
-	{"delete expired drafts", true, 0, 10 * time.Minute, (*Service).deleteExpiredDrafts},
-	{"sweep orphaned originals", true, time.Hour, 6 * time.Hour, (*Service).sweepUnconfirmed},
+func (s *Service) jobs() []job {
+	return []job{
+		{"release expired drafts", false, 0, time.Minute, s.releaseExpiredDrafts},
+		{"delete batch tokens without a parent", false, time.Hour, time.Hour,
+			s.Accounts.DeleteOrphanedBatchTokens},
+		{"follow deletions", false, 0, 10 * time.Second, s.followDeletions},
+		{"forget old deletions", false, 10 * time.Minute, time.Hour, s.forgetDeletions},
+		{"count what is kept again", false, 0, 10 * time.Minute, s.Accounts.RecountKept},
+		{"delete what has ended of accounts that keep much", false, 0, 10 * time.Second,
+			s.trimKept},
+		{"make the ballast", false, 0, time.Minute, s.makeBallast},
+		{"delete streams without claims", false, 0, time.Minute, s.endStreams},
+		{"forget old events", false, 10 * time.Minute, time.Hour, s.forgetEvents},
+		{"delete originals left over", true, 0, time.Minute, s.retryBlobDeletions},
+		{"scrub the database", true, 0, 10 * time.Second, s.scrub},
+		{"delete expired drafts", true, 0, 10 * time.Minute, s.deleteExpiredDrafts},
+		{"sweep orphaned originals", true, time.Hour, 6 * time.Hour, s.sweepUnconfirmed},
+	}
 }
 
 type job struct {
 	name         string
 	slow         bool // may wait for the blob store or for writers; it does not delay quick jobs
 	first, every time.Duration
-	do           func(*Service, context.Context) error
+	do           func(context.Context) error
 }
 
 // jobTick is the interval of checking for due jobs.
@@ -47,7 +49,7 @@ const jobTick = 10 * time.Second
 func (s *Service) Run(ctx context.Context) error {
 	defer s.draftWaiters.Close()
 	defer context.AfterFunc(ctx, s.draftWaiters.Close)() // at once, also while jobs run
-	s.runJobs(ctx, jobs, jobTick)
+	s.runJobs(ctx, s.jobs(), jobTick)
 	return nil
 }
 
@@ -74,7 +76,7 @@ func (s *Service) runLoop(ctx context.Context, jobs []job, slow bool, every time
 			}
 			if now := time.Now(); !now.Before(next[i]) {
 				next[i] = now.Add(job.every)
-				if err := job.do(s, ctx); err != nil && ctx.Err() == nil {
+				if err := job.do(ctx); err != nil && ctx.Err() == nil {
 					s.log.Error("a background job failed", "job", job.name, "err", err)
 				}
 			}

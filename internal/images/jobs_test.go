@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -136,7 +137,7 @@ func TestTheStoreOfAnotherInstallationIsRefused(t *testing.T) {
 		if err := images.Migrate(t.Context(), other.DB); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := other.SetUpAccount(t.Context(), images.AccountSetup{}); err != nil {
+		if _, _, err := other.Accounts.SetUp(t.Context(), accounts.Setup{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := other.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "belongs to") {

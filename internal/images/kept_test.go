@@ -375,7 +375,7 @@ func TestRecount(t *testing.T) {
 		img, _ := draft(t, core, images.NewDraft{})
 		done := make(chan error)
 		for range 4 {
-			go func() { done <- core.RecountKept(t.Context()) }()
+			go func() { done <- core.Accounts.RecountKept(t.Context()) }()
 		}
 		for i := range 20 {
 			if err := editMeta(t, core, img.ID, i); err != nil {

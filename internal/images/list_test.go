@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -294,7 +295,7 @@ func TestTokensAreBound(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const other = "0123456789abcdef0123456789abcdef"
-		_, _, err := core.SetUpAccount(t.Context(), images.AccountSetup{ID: other, Token: "other"})
+		_, _, err := core.Accounts.SetUp(t.Context(), accounts.Setup{ID: other, Token: "other"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -150,7 +150,7 @@ func TestNamedListsAreOfOneAccount(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		other := strings.Repeat("b", 32)
-		if _, err := core.CreateAccount(t.Context(), other, ""); err != nil {
+		if _, err := core.Accounts.Create(t.Context(), other, ""); err != nil {
 			t.Fatal(err)
 		}
 		for _, of := range []string{account, other} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 )
 
@@ -31,7 +32,7 @@ func longIDBytes(id string) int {
 // checkURLs returns InvalidID if the URLs of an image, whose row was just written, exceed the limit.
 // The transaction must have locked the account, so that this one and one that adds a variant see each
 // other's rows.
-func checkURLs(tx *Change, account, id string) error {
+func checkURLs(tx *accounts.Change, account, id string) error {
 	long := longIDBytes(id)
 	if long == 0 {
 		return nil
@@ -59,7 +60,7 @@ const urlsWithinBound = `(SELECT COALESCE(MAX(long_id), 0) FROM images
 
 // tooLongFor returns an error that names an image whose URLs would exceed the limit with another variant; nil
 // if no image has a long id.
-func tooLongFor(tx *Change, account string) error {
+func tooLongFor(tx *accounts.Change, account string) error {
 	var id string
 	err := tx.QueryRow(`SELECT id FROM images WHERE account = ?1 AND long_id > 0
 		ORDER BY long_id DESC LIMIT 1`, account).Scan(&id)

@@ -82,7 +82,7 @@ func TestURLsAreBounded(t *testing.T) {
 				t.Errorf("the refusal does not name the variants: %v", err)
 			}
 		}
-		before, err := core.Account(ctx, account)
+		before, err := core.Accounts.ByID(ctx, account)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func TestURLsAreBounded(t *testing.T) {
 			_, err = u.Create(ctx, "a.jpg", images.NewDraft{ID: &long})
 		}
 		refused(err)
-		if usage, err := core.Account(ctx, account); err != nil || usage.Used != before.Used {
+		if usage, err := core.Accounts.ByID(ctx, account); err != nil || usage.Used != before.Used {
 			t.Errorf("after refusals the usage is %+v, %v", usage.Used, err)
 		}
 		// In a group with others it alone is refused.

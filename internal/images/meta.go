@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"calotype/internal/accounts"
 	"calotype/internal/sqldb"
 )
 
@@ -101,7 +102,7 @@ func isMetaName(s string) bool {
 // draft into one, or changes meta, account or uploaded calls it in the same transaction, after the statement
 // that wrote the row: that statement's lock excludes other transactions until the commit.
 // A draft has no rows, so that a one-time URL costs one INSERT. Deleting an image deletes its rows.
-func replaceMeta(tx *Change, key string) error {
+func replaceMeta(tx *accounts.Change, key string) error {
 	if _, err := tx.Exec(`DELETE FROM image_meta WHERE image = ?1`, key); err != nil {
 		return fmt.Errorf("deleting the rows of metadata: %w", err)
 	}
@@ -109,7 +110,7 @@ func replaceMeta(tx *Change, key string) error {
 }
 
 // insertMeta is replaceMeta for an image that has no rows yet.
-func insertMeta(tx *Change, key string) error {
+func insertMeta(tx *accounts.Change, key string) error {
 	var (
 		account  string
 		uploaded int64

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb"
@@ -110,7 +111,7 @@ func lister(tb testing.TB, dsn string) *imagestest.Core {
 	if err := images.Migrate(tb.Context(), db); err != nil {
 		tb.Fatal(err)
 	}
-	_, _, err = core.SetUpAccount(tb.Context(), images.AccountSetup{ID: account, Token: "token"})
+	_, _, err = core.Accounts.SetUp(tb.Context(), accounts.Setup{ID: account, Token: "token"})
 	if err != nil {
 		tb.Fatal(err)
 	}

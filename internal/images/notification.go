@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
@@ -52,7 +53,7 @@ func (s *Service) CreateNotificationPolicy(
 	if err := s.WantRoom(); err != nil {
 		return NotificationPolicy{}, err
 	}
-	err := s.change(ctx, func(tx *Change) error {
+	err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ func (s *Service) CreateNotificationPolicy(
 }
 
 // insert inserts a policy, up to the limit. The account must be locked. Error: LimitReached.
-func (p *NotificationPolicy) insert(tx *Change) error {
+func (p *NotificationPolicy) insert(tx *accounts.Change) error {
 	made, err := tx.Exec(`INSERT INTO notification_policies (id, account, name, description,
 		enabled, alert_interval, created, modified)
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
@@ -109,7 +110,7 @@ func (p *NotificationPolicy) change(c PolicyChange) error {
 }
 
 // writeTargets replaces the webhooks of the policy. The account must be locked.
-func (p *NotificationPolicy) writeTargets(tx *Change) error {
+func (p *NotificationPolicy) writeTargets(tx *accounts.Change) error {
 	_, err := tx.Exec(`DELETE FROM notification_targets WHERE policy = ?1`, p.ID)
 	if err != nil {
 		return err
@@ -145,7 +146,7 @@ func (s *Service) ChangeNotificationPolicy(
 	if !text.IsPlain(id) {
 		return p, errNoPolicy
 	}
-	err = s.change(ctx, func(tx *Change) error {
+	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
@@ -185,7 +186,7 @@ func (s *Service) ChangeNotificationPolicy(
 	return p, nil
 }
 
-func policyTargets(tx *Change, policy string) ([]string, error) {
+func policyTargets(tx *accounts.Change, policy string) ([]string, error) {
 	rows, err := tx.Query(`SELECT webhook FROM notification_targets WHERE policy = ?1
 		ORDER BY webhook`, policy)
 	if err != nil {
@@ -200,7 +201,7 @@ func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id stri
 	if !text.IsPlain(id) {
 		return errNoPolicy
 	}
-	err := s.changeInReserve(ctx, func(tx *Change) error {
+	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}

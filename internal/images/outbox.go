@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/sqldb"
 )
 
@@ -91,7 +92,7 @@ func retryDelay(stream bool, failures int) (time.Duration, bool) {
 type outbox struct{ wake chan struct{} }
 
 // wakeNotifier wakes the notifier after the commit.
-func (s *Service) wakeNotifier(tx *Change) { tx.OnceAfterCommit("notifier", s.outbox.signal) }
+func (s *Service) wakeNotifier(tx *accounts.Change) { tx.OnceAfterCommit("notifier", s.outbox.signal) }
 
 // signal says that there may be something due. It never waits.
 func (o outbox) signal() {
@@ -160,7 +161,7 @@ func (s *Service) ClaimDeliveries(
 ) ([]Delivery, error) {
 	var claimed []Delivery
 	now := s.now()
-	err := s.changeInReserve(ctx, func(tx *Change) error {
+	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		rows, err := tx.Query(claimSome,
 			webhook, sqldb.Micros(now), sqldb.Micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
 		if err != nil {
@@ -188,7 +189,7 @@ func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) err
 	claimed = slices.SortedFunc(slices.Values(claimed), func(a, b Delivery) int {
 		return strings.Compare(a.Event.ID, b.Event.ID)
 	})
-	err := s.changeInReserve(ctx, func(tx *Change) error {
+	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		for _, d := range claimed {
 			_, err := tx.Exec(`UPDATE deliveries SET due = ?4 WHERE event = ?1 AND webhook = ?2
 				AND attempt = ?3 AND outcome = 'pending'`, d.Event.ID, d.Webhook.ID, d.Attempt, now)
@@ -214,7 +215,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	if err != nil {
 		return nil, fmt.Errorf("reading a webhook: %w", err)
 	}
-	account, err := s.Account(ctx, w.Account)
+	account, err := s.Accounts.ByID(ctx, w.Account)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +318,7 @@ func (s *Service) forgetEvents(ctx context.Context) error {
 	before := sqldb.Micros(s.now().Add(-s.config.EventRetention))
 	for {
 		var gone deletedEvents
-		err := s.changeInReserve(ctx, func(tx *Change) error {
+		err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 			rows, err := tx.Query(`SELECT account FROM events WHERE created < ?1
 				ORDER BY created LIMIT ?2`, before, some)
 			if err != nil {

@@ -303,7 +303,7 @@ func TestASuspendedAccountIsNotTold(t *testing.T) {
 		w := webhook(t, core)
 		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		for _, suspended := range []bool{true, false} {
-			if err := core.SuspendAccount(t.Context(), account, suspended); err != nil {
+			if err := core.Accounts.Suspend(t.Context(), account, suspended); err != nil {
 				t.Fatal(err)
 			}
 			due, err := core.DueWebhooks(t.Context())
@@ -352,7 +352,7 @@ func TestReplay(t *testing.T) {
 				t.Errorf("%s: replayed %d, want %d, %v", test.name, n, test.want, err)
 			}
 		}
-		other, err := core.CreateAccount(t.Context(), "", "")
+		other, err := core.Accounts.Create(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

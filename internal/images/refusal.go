@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/render"
@@ -54,7 +55,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		sum = "" // too much time or memory: another try, or another node, may do better
 	}
 	var refused *Ticket
-	counting := u.s.change(context.WithoutCancel(ctx), func(tx *Change) (err error) {
+	counting := u.s.Accounts.Change(context.WithoutCancel(ctx), func(tx *accounts.Change) (err error) {
 		refused, err = u.countRefusal(tx, e, sum)
 		return err
 	})
@@ -71,7 +72,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 // countRefusal counts a refusal of the ticket, in an event too, and returns the ticket afterwards;
 // nil when it was counted before, another body was taken, or the draft was deleted. sum is the body's
 // SHA-256 in hex, "" for one that may be tried again.
-func (u *Upload) countRefusal(tx *Change, e *errs.Error, sum string) (*Ticket, error) {
+func (u *Upload) countRefusal(tx *accounts.Change, e *errs.Error, sum string) (*Ticket, error) {
 	draft, err := scanImage(tx.QueryRow(`UPDATE images
 		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3, refused_sha256 = ?4
 		WHERE key = ?1 AND draft = 1 AND (COALESCE(refused_sha256, '') <> ?4 OR ?4 = '')

@@ -21,7 +21,7 @@ import (
 
 func resolve(t *testing.T, core *imagestest.Core, id string) images.Resolved {
 	t.Helper()
-	a, err := core.Account(t.Context(), account)
+	a, err := core.Accounts.ByID(t.Context(), account)
 	if err != nil {
 		t.Fatal(err)
 	}

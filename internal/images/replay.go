@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
@@ -74,7 +75,7 @@ func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (re
 func (s *Service) payReplay(ctx context.Context, account string) error {
 	err := s.WantRoom()
 	if err == nil {
-		err = s.mayKeep(ctx, account)
+		err = s.Accounts.CheckKept(ctx, account)
 	}
 	if err != nil {
 		return fmt.Errorf("replaying deliveries: %w", err)
@@ -98,7 +99,7 @@ func (s *Service) replay(
 		var changed int64
 		var last *place
 		page := min(replayPage, most-replayed)
-		err := s.change(ctx, func(tx *Change) (err error) {
+		err := s.Accounts.Change(ctx, func(tx *accounts.Change) (err error) {
 			s.wakeNotifier(tx)
 			changed, last, err = replaySome(tx, which, page)
 			return err
@@ -171,7 +172,7 @@ func (s *Service) isLeft(ctx context.Context, w replayWhere) (bool, error) {
 }
 
 // replaySome replays at most most deliveries, and returns the position of the last one; nil at the end.
-func replaySome(tx *Change, w replayWhere, most int) (changed int64, last *place, err error) {
+func replaySome(tx *accounts.Change, w replayWhere, most int) (changed int64, last *place, err error) {
 	which, args := w.sql()
 	rows, err := tx.Query(`SELECT created, event, webhook FROM deliveries WHERE `+which+
 		` ORDER BY created, event, webhook LIMIT `+fmt.Sprint(most), args...)

@@ -6,15 +6,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 )
 
 // Resolved is all that a delivery needs to know, at most one second old.
 type Resolved struct {
-	Account Account
+	Account accounts.Account
 	Image   Image
 	Variant Variant
-	Keys    []SigningKey
+	Keys    []accounts.SigningKey
 }
 
 // Private reports whether this image in this variant needs a signature.
@@ -28,7 +29,7 @@ func (r Resolved) BrowserTTL() time.Duration {
 	if r.Variant.BrowserTTL > 0 {
 		return r.Variant.BrowserTTL
 	}
-	return r.Account.Config.BrowserTTL
+	return r.Account.Settings.BrowserTTL
 }
 
 // Resolve finds what a delivery URL names: AccountUnknown, AccountSuspended, ImageNotFound (unknown
@@ -62,11 +63,11 @@ func (s *Service) resolveCached(ctx context.Context, asked resolveKey) (Resolved
 }
 
 func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, err error) {
-	if r.Account, err = s.oneAccount(ctx, `hash`, asked.hash); err != nil {
+	if r.Account, err = s.Accounts.ByHash(ctx, asked.hash); err != nil {
 		return r, err
 	}
-	if r.Account.Suspended {
-		return r, suspendedError()
+	if err := r.Account.CheckActive(); err != nil {
+		return r, err
 	}
 	if r.Image, err = s.Image(ctx, r.Account.ID, asked.id); err != nil {
 		return r, err
@@ -74,7 +75,7 @@ func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, er
 	if r.Image.Draft {
 		return r, errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
-	if r.Keys, err = s.SigningKeys(ctx, r.Account.ID); err != nil {
+	if r.Keys, err = s.Accounts.SigningKeys(ctx, r.Account.ID); err != nil {
 		return r, err
 	}
 	if asked.variant != "" {
@@ -104,10 +105,6 @@ type resolvedAt struct {
 	generation int64
 	began      time.Time
 }
-
-// invalidate makes deliveries resolve their URLs again after the commit, before the answer: what the
-// transaction changes may show there.
-func (s *Service) invalidate(tx *Change) { tx.OnceAfterCommit("resolved", s.resolved.forget) }
 
 // forget invalidates all entries.
 func (c *resolveCache) forget() { c.generation.Add(1) }

@@ -38,11 +38,6 @@ type scrubber struct {
 	warned time.Time
 }
 
-// scrubAfter has the database scrubbed after the commit, which deletes something.
-func (s *Service) scrubAfter(tx *Change) {
-	tx.OnceAfterCommit("scrub", func() { s.scrubber.due.Store(true) })
-}
-
 // RebuildDue returns the first time of day after a moment at which the database may be rebuilt for
 // what was erased until then.
 func (s *Service) RebuildDue(after time.Time) time.Time {
@@ -184,7 +179,7 @@ func (s *Service) scrubAll(ctx context.Context, rebuild bool, size int64) error 
 		return err
 	}
 	if rebuild {
-		_, err = s.execInReserve(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, sqldb.Micros(began))
+		_, err = s.Accounts.ExecInReserve(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, sqldb.Micros(began))
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -16,7 +17,7 @@ import (
 // The vector was computed by other means from the documented rule.
 func TestSignIsTheDocumentedRule(t *testing.T) {
 	t.Parallel()
-	key := images.SigningKey{Value: "Oix0bbNaT8Rge9PuyxUBrjI6zrgnsyJ5="}
+	key := accounts.SigningKey{Value: "Oix0bbNaT8Rge9PuyxUBrjI6zrgnsyJ5="}
 	const path = "/cheeW4oKsx5ljh8e8BoL2A/bc27a117-9509-446b-8c69-c81bfeac0a01/mobile"
 	for target, want := range map[string]string{
 		path + "?exp=1631289275": "72411885ee02134d38662f3e70ac8ff694f408e9d14b05125f6b022c3f403efa",
@@ -31,7 +32,7 @@ func TestSignIsTheDocumentedRule(t *testing.T) {
 // keysOf returns the keys of the account, values by name.
 func keysOf(t *testing.T, core *imagestest.Core) map[string]string {
 	t.Helper()
-	all, err := core.SigningKeys(t.Context(), account)
+	all, err := core.Accounts.SigningKeys(t.Context(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,23 +54,23 @@ func TestSigningKeys(t *testing.T) {
 		if len(first) != 1 || first["default"] == "" {
 			t.Fatalf("a new account has %d keys", len(first))
 		}
-		if err := core.CreateSigningKey(ctx, account, "a-b_C9"); err != nil {
+		if err := core.Accounts.CreateSigningKey(ctx, account, "a-b_C9"); err != nil {
 			t.Fatal(err)
 		}
-		wantKind(t, core.CreateSigningKey(ctx, account, "a-b_C9"), errs.Exists)
+		wantKind(t, core.Accounts.CreateSigningKey(ctx, account, "a-b_C9"), errs.Exists)
 		for _, name := range []string{"", strings.Repeat("x", 21), "a b", "ä", "a/b", "a\x00", "\xff"} {
-			wantKind(t, core.CreateSigningKey(ctx, account, name), errs.Invalid)
-			wantKind(t, core.DeleteSigningKey(ctx, account, name), errs.KeyNotFound)
+			wantKind(t, core.Accounts.CreateSigningKey(ctx, account, name), errs.Invalid)
+			wantKind(t, core.Accounts.DeleteSigningKey(ctx, account, name), errs.KeyNotFound)
 		}
-		wantKind(t, core.CreateSigningKey(ctx, "unknown", "x"), errs.AccountUnknown)
-		wantKind(t, core.DeleteSigningKey(ctx, account, "unknown"), errs.KeyNotFound)
+		wantKind(t, core.Accounts.CreateSigningKey(ctx, "unknown", "x"), errs.AccountUnknown)
+		wantKind(t, core.Accounts.DeleteSigningKey(ctx, account, "unknown"), errs.KeyNotFound)
 		both := keysOf(t, core)
 		if len(both) != 2 || both["default"] != first["default"] || both["a-b_C9"] == first["default"] {
 			t.Error("a second key does not stand beside the first")
 		}
 		// The last one that is deleted makes a new default, even where it was the default.
 		for _, name := range []string{"default", "a-b_C9", "default"} {
-			if err := core.DeleteSigningKey(ctx, account, name); err != nil {
+			if err := core.Accounts.DeleteSigningKey(ctx, account, name); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -85,12 +86,12 @@ func TestNoMoreKeysThanAllowed(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		first := imagestest.Open(t, images.Config{}, dsn)
 		made := atOnce(t, dsn, func(core *imagestest.Core, node, i int) error {
-			return core.CreateSigningKey(t.Context(), account, fmt.Sprintf("k%d-%d", i, node/4))
+			return core.Accounts.CreateSigningKey(t.Context(), account, fmt.Sprintf("k%d-%d", i, node/4))
 		})
-		if n := len(keysOf(t, first)); n != images.MaxSigningKeys || made != n-1 {
+		if n := len(keysOf(t, first)); n != accounts.MaxSigningKeys || made != n-1 {
 			t.Errorf("%d keys, %d made", n, made)
 		}
-		wantKind(t, first.CreateSigningKey(t.Context(), account, "more"), errs.LimitReached)
+		wantKind(t, first.Accounts.CreateSigningKey(t.Context(), account, "more"), errs.LimitReached)
 	})
 }
 
@@ -102,7 +103,7 @@ func TestAnAccountIsNeverWithoutAKey(t *testing.T) {
 		for range 10 {
 			names := []string{"default", "one", "two", "three"}
 			for _, name := range names[1:] {
-				if err := first.CreateSigningKey(t.Context(), account, name); err != nil {
+				if err := first.Accounts.CreateSigningKey(t.Context(), account, name); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -111,7 +112,7 @@ func TestAnAccountIsNeverWithoutAKey(t *testing.T) {
 				core := imagestest.NewCore(images.Config{DB: sqldbtest.Open(t, dsn)})
 				wait.Go(func() {
 					defer core.Close()
-					if err := core.DeleteSigningKey(t.Context(), account, name); err != nil {
+					if err := core.Accounts.DeleteSigningKey(t.Context(), account, name); err != nil {
 						t.Error(err)
 					}
 				})

@@ -37,7 +37,7 @@ func spooled(t *testing.T, maxUpload, spool int64) (core *imagestest.Core, dir s
 func others(t *testing.T, core *imagestest.Core, n int) (ids []string) {
 	t.Helper()
 	for range n {
-		a, err := core.CreateAccount(t.Context(), "", "")
+		a, err := core.Accounts.Create(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/clientaddr"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
@@ -167,10 +168,12 @@ func (u *Upload) find(ctx context.Context, ticket string) error {
 		return fmt.Errorf("finding a draft by its ticket: %w", err)
 	}
 	u.draft = img
-	if account, err := u.s.Account(ctx, img.Account); err != nil {
+	account, err := u.s.Accounts.ByID(ctx, img.Account)
+	if err == nil {
+		err = account.CheckActive()
+	}
+	if err != nil {
 		return err
-	} else if account.Suspended {
-		return suspendedError()
 	}
 	err = u.state(img)
 	if errs.AsError(err).Kind == errs.TicketUsed {
@@ -306,10 +309,10 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	if u.draft, err = u.s.newDraft(u.draft.Account, d); err != nil {
 		return Image{}, err
 	}
-	account, err := u.s.Account(ctx, u.draft.Account)
+	account, err := u.s.Accounts.ByID(ctx, u.draft.Account)
 	if err == nil {
 		// What counts is asked at the end; this and the next spare the work for what cannot succeed.
-		err = account.wouldRefuse(Charge{Images: 1, Bytes: u.size, KeptTimes: keptAtDeletion})
+		err = account.WouldRefuse(accounts.Charge{Images: 1, Bytes: u.size, KeptTimes: accounts.KeptAtDeletion})
 	}
 	if err == nil && d.Creator != nil {
 		query, args := erasedSince(u.draft, u.began)
@@ -324,13 +327,13 @@ func (u *Upload) Create(ctx context.Context, filename string, d NewDraft) (Image
 	}
 	img := u.claimed(original, cleanFilename(filename))
 	began := time.Now()
-	err = u.s.change(ctx, func(tx *Change) error { return u.insertClaimed(tx, img) })
+	err = u.s.Accounts.Change(ctx, func(tx *accounts.Change) error { return u.insertClaimed(tx, img) })
 	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
 	return u.settle(ctx, img, original, err)
 }
 
 // insertClaimed inserts what u is for as an image at once.
-func (u *Upload) insertClaimed(tx *Change, img Image) error {
+func (u *Upload) insertClaimed(tx *accounts.Change, img Image) error {
 	if err := checkNotErased(tx, u.draft, u.began); err != nil {
 		return err
 	}
@@ -347,7 +350,7 @@ func (u *Upload) insertClaimed(tx *Change, img Image) error {
 	if err != nil {
 		return err
 	}
-	c.KeptTimes = keptAtDeletion
+	c.KeptTimes = accounts.KeptAtDeletion
 	tx.Charge(img.Account, c)
 	tx.Check(func() error { return checkURLs(tx, img.Account, img.ID) })
 	return nil

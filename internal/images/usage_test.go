@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -24,14 +25,14 @@ const largest = 10 << 20 // the default of MaxUploadBytes
 
 func limit(t *testing.T, core *imagestest.Core, name string, n int64) {
 	t.Helper()
-	if err := core.SetLimit(t.Context(), account, name, n); err != nil {
+	if err := core.Accounts.SetLimit(t.Context(), account, name, n); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func usage(t *testing.T, core *imagestest.Core) images.Usage {
+func usage(t *testing.T, core *imagestest.Core) accounts.Usage {
 	t.Helper()
-	a, err := core.Account(t.Context(), account)
+	a, err := core.Accounts.ByID(t.Context(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,13 +111,13 @@ func TestDraftsReserve(t *testing.T) {
 		body := imagestest.JPEG(t, 1)
 		size := int64(len(body))
 		_, ticket := draft(t, core, images.NewDraft{})
-		if got := usage(t, core); got != (images.Usage{Drafts: 1, Bytes: largest}) {
+		if got := usage(t, core); got != (accounts.Usage{Drafts: 1, Bytes: largest}) {
 			t.Errorf("a draft takes %+v", got)
 		}
 		if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body); err != nil {
 			t.Fatal(err)
 		}
-		if got := usage(t, core); got != (images.Usage{Images: 1, Bytes: size}) {
+		if got := usage(t, core); got != (accounts.Usage{Images: 1, Bytes: size}) {
 			t.Errorf("an image of %d bytes takes %+v", size, got)
 		}
 		_, late := draft(t, core, images.NewDraft{})
@@ -135,7 +136,7 @@ func TestDraftsReserve(t *testing.T) {
 		if err := core.ReleaseExpiredDrafts(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := usage(t, core); got != (images.Usage{Images: 1, Bytes: size}) {
+		if got := usage(t, core); got != (accounts.Usage{Images: 1, Bytes: size}) {
 			t.Errorf("an expired draft still takes something: %+v", got)
 		}
 		limit(t, core, "bytes", 2*size-1)
@@ -145,7 +146,7 @@ func TestDraftsReserve(t *testing.T) {
 		if _, err := u.Finish(t.Context(), "a.jpg"); err != nil {
 			t.Fatal(err)
 		}
-		if got := usage(t, core); got != (images.Usage{Images: 2, Bytes: 2 * size}) {
+		if got := usage(t, core); got != (accounts.Usage{Images: 2, Bytes: 2 * size}) {
 			t.Errorf("the late image makes it %+v", got)
 		}
 		if len(blobs(t, core)) != 2 {
@@ -180,15 +181,15 @@ func TestMintsCountByTheMinute(t *testing.T) {
 	if _, err := create(t, core, account, images.NewDraft{}, imagestest.JPEG(t, 1)); err != nil {
 		t.Error(err)
 	}
-	limit(t, core, "upload-urls", images.NoLimit)
+	limit(t, core, "upload-urls", accounts.NoLimit)
 	for range 5 {
 		if err := mint(); err != nil {
 			t.Error(err)
 		}
 	}
-	wantKind(t, core.SetLimit(t.Context(), account, "upload-urls", -2), errs.Invalid)
-	wantKind(t, core.SetLimit(t.Context(), account, "id", 1), errs.Invalid)
-	wantKind(t, core.SetLimit(t.Context(), "unknown", "upload-urls", 1), errs.AccountUnknown)
+	wantKind(t, core.Accounts.SetLimit(t.Context(), account, "upload-urls", -2), errs.Invalid)
+	wantKind(t, core.Accounts.SetLimit(t.Context(), account, "id", 1), errs.Invalid)
+	wantKind(t, core.Accounts.SetLimit(t.Context(), "unknown", "upload-urls", 1), errs.AccountUnknown)
 }
 
 // TestUsageIsARecount does all that changes an account's images, at once and at random.
@@ -200,11 +201,11 @@ func TestUsageIsARecount(t *testing.T) {
 		core := imagestest.Open(t, images.Config{
 			Now: func() time.Time { return time.UnixMicro(now.Load()).UTC() },
 		}, dsn)
-		other, err := core.CreateAccount(t.Context(), "", "")
+		other, err := core.Accounts.Create(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := core.SetLimit(t.Context(), other.ID, "images", 4); err != nil {
+		if err := core.Accounts.SetLimit(t.Context(), other.ID, "images", 4); err != nil {
 			t.Fatal(err)
 		}
 		limit(t, core, "kept", 200_000) // so that some is trimmed
@@ -220,7 +221,7 @@ func TestUsageIsARecount(t *testing.T) {
 		}
 		wait.Wait()
 		imagestest.CheckUsage(t, core)
-		if a, err := core.Account(t.Context(), account); err != nil || a.Used.Images == 0 {
+		if a, err := core.Accounts.ByID(t.Context(), account); err != nil || a.Used.Images == 0 {
 			t.Errorf("nothing was made: %+v, %v", a.Used, err)
 		}
 		if deleted, err := core.DeleteAccount(t.Context(), other.ID); err != nil {
@@ -312,7 +313,7 @@ func (m mix) stream() error {
 func (m mix) forget() error {
 	for _, job := range []func(context.Context) error{
 		m.core.TrimKept, m.core.ForgetEvents, m.core.ForgetDeletions, m.core.EndStreams,
-		m.core.RecountKept, m.core.Scrub,
+		m.core.Accounts.RecountKept, m.core.Scrub,
 	} {
 		if err := job(m.t.Context()); err != nil {
 			return err

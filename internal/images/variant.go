@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -39,6 +40,9 @@ var (
 	errNoVariant = errs.Errorf(errs.VariantNotFound, "This account has no variant of this name")
 )
 
+// IsDefault reports whether v is the variant of every new account.
+func (v Variant) IsDefault() bool { return v == defaultVariant }
+
 // check returns nil or an Invalid error that says what would be right. One side is enough: the
 // other then follows the picture's proportions.
 func (v Variant) check() error {
@@ -52,7 +56,7 @@ func (v Variant) check() error {
 		return errs.Errorf(errs.Invalid, "options must hold a width, a height or both")
 	}
 	if v.BrowserTTL != 0 {
-		return checkBrowserTTL(v.BrowserTTL)
+		return accounts.CheckBrowserTTL(v.BrowserTTL)
 	}
 	return nil
 }
@@ -65,7 +69,7 @@ func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) 
 	if err := s.WantRoom(); err != nil {
 		return err
 	}
-	err := s.change(ctx, func(tx *Change) error {
+	err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
@@ -82,7 +86,7 @@ func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) 
 }
 
 // whyNotMade says why a variant was not inserted, in an account that is held.
-func whyNotMade(tx *Change, account, id string) error {
+func whyNotMade(tx *accounts.Change, account, id string) error {
 	names, err := variantNames(tx, account)
 	switch {
 	case err != nil:
@@ -121,12 +125,12 @@ func (s *Service) ChangeVariant(
 	if c.NeverRequireSignedURLs != nil {
 		never = sqldb.BoolInt(*c.NeverRequireSignedURLs)
 	}
-	err = s.change(ctx, func(tx *Change) error {
-		s.invalidate(tx)
+	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+		tx.Invalidate()
 		v, err = scanVariant(tx.QueryRow(`UPDATE variants SET options = ?3, browser_ttl = ?4,
 			never_signed = COALESCE(CAST(?5 AS SMALLINT), never_signed)
 			WHERE account = ?1 AND id = ?2 RETURNING `+variantColumns,
-			account, id, c.Options.String(), seconds(c.BrowserTTL), never))
+			account, id, c.Options.String(), int64(c.BrowserTTL/time.Second), never))
 		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -143,8 +147,8 @@ func (s *Service) DeleteVariant(ctx context.Context, account, id string) error {
 	if !variantName.MatchString(id) {
 		return errNoVariant
 	}
-	err := s.changeInReserve(ctx, func(tx *Change) error {
-		s.invalidate(tx)
+	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+		tx.Invalidate()
 		gone, err := tx.Exec(`DELETE FROM variants WHERE account = ?1 AND id = ?2`, account, id)
 		if err == nil && gone == 0 {
 			err = errNoVariant
@@ -197,7 +201,7 @@ func (s *Service) VariantNames(ctx context.Context, account string) ([]string, e
 }
 
 // insertVariant adds the first variant of an account.
-func insertVariant(tx *Change, account string, v Variant) error {
+func insertVariant(tx *accounts.Change, account string, v Variant) error {
 	_, err := insertVariantBelow(tx, account, v, 1)
 	return err
 }
@@ -205,14 +209,14 @@ func insertVariant(tx *Change, account string, v Variant) error {
 // insertVariantBelow adds a variant, unless its name is taken, or the account, which must be held,
 // has most variants already or an image whose URLs would be too long.
 func insertVariantBelow(
-	tx *Change, account string, v Variant, most int,
+	tx *accounts.Change, account string, v Variant, most int,
 ) (made bool, err error) {
 	changed, err := tx.Exec(`INSERT INTO variants (account, id, options, never_signed, browser_ttl)
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS SMALLINT),
 			CAST(?5 AS BIGINT)
 		WHERE (SELECT count(*) FROM variants WHERE account = ?1) < CAST(?6 AS BIGINT)
 		AND `+urlsWithinBound+` ON CONFLICT DO NOTHING`, account, v.ID, v.Options.String(),
-		sqldb.BoolInt(v.NeverRequireSignedURLs), seconds(v.BrowserTTL), most, maxURLBytes)
+		sqldb.BoolInt(v.NeverRequireSignedURLs), int64(v.BrowserTTL/time.Second), most, maxURLBytes)
 	return changed > 0, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -80,7 +81,7 @@ func TestVariantRules(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	ok := images.Variant{ID: strings.Repeat("x", 99), Options: recipe(1, 12_000),
-		BrowserTTL: images.MaxBrowserTTL}
+		BrowserTTL: accounts.MaxBrowserTTL}
 	if err := core.CreateVariant(t.Context(), account, ok); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func TestVariantRules(t *testing.T) {
 		"no fit":          func(v *images.Variant) { v.Options.Fit = "squeeze" },
 		"no metadata":     func(v *images.Variant) { v.Options.Metadata = "some" },
 		"a short time":    func(v *images.Variant) { v.BrowserTTL = time.Hour - time.Second },
-		"a long time":     func(v *images.Variant) { v.BrowserTTL = images.MaxBrowserTTL + time.Second },
+		"a long time":     func(v *images.Variant) { v.BrowserTTL = accounts.MaxBrowserTTL + time.Second },
 		"half a second":   func(v *images.Variant) { v.BrowserTTL = time.Hour + time.Second/2 },
 	} {
 		v := ok
@@ -166,7 +167,7 @@ func TestVariantsTakeEffectAtOnce(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		owner, err := core.Account(ctx, account)
+		owner, err := core.Accounts.ByID(ctx, account)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,36 +210,36 @@ func TestAccountConfig(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		want := images.AccountConfig{BrowserTTL: 48 * time.Hour}
-		check := func(what string, got images.AccountConfig, err error) {
+		want := accounts.Settings{BrowserTTL: 48 * time.Hour}
+		check := func(what string, got accounts.Settings, err error) {
 			t.Helper()
-			owner, readErr := core.Account(ctx, account)
+			owner, readErr := core.Accounts.ByID(ctx, account)
 			r, resolveErr := core.ResolveImage(ctx, owner.Hash, img.ID)
 			if err != nil || readErr != nil || resolveErr != nil || got != want ||
-				owner.Config != want || r.Account.Config != want || r.BrowserTTL() != want.BrowserTTL {
-				t.Errorf("%s: got %+v, read %+v, resolved %+v: %v, %v, %v", what, got, owner.Config,
-					r.Account.Config, err, readErr, resolveErr)
+				owner.Settings != want || r.Account.Settings != want || r.BrowserTTL() != want.BrowserTTL {
+				t.Errorf("%s: got %+v, read %+v, resolved %+v: %v, %v, %v", what, got, owner.Settings,
+					r.Account.Settings, err, readErr, resolveErr)
 			}
 		}
-		got, err := core.ConfigureAccount(ctx, account, images.AccountConfigChange{})
+		got, err := core.Accounts.Configure(ctx, account, accounts.SettingsChange{})
 		check("nothing", got, err)
 		want.FlexibleVariants = true
-		got, err = core.ConfigureAccount(ctx, account,
-			images.AccountConfigChange{FlexibleVariants: ptr(true)})
+		got, err = core.Accounts.Configure(ctx, account,
+			accounts.SettingsChange{FlexibleVariants: ptr(true)})
 		check("flexible", got, err)
 		want.BrowserTTL = time.Hour
-		got, err = core.ConfigureAccount(ctx, account,
-			images.AccountConfigChange{BrowserTTL: ptr(time.Hour)})
+		got, err = core.Accounts.Configure(ctx, account,
+			accounts.SettingsChange{BrowserTTL: ptr(time.Hour)})
 		check("time", got, err)
-		_, err = core.ConfigureAccount(ctx, account, images.AccountConfigChange{
+		_, err = core.Accounts.Configure(ctx, account, accounts.SettingsChange{
 			FlexibleVariants: ptr(false), BrowserTTL: ptr(time.Minute)})
 		wantKind(t, err, errs.Invalid)
 		check("refused", want, nil)
 		want.FlexibleVariants = false
-		got, err = core.ConfigureAccount(ctx, account,
-			images.AccountConfigChange{FlexibleVariants: ptr(false)})
+		got, err = core.Accounts.Configure(ctx, account,
+			accounts.SettingsChange{FlexibleVariants: ptr(false)})
 		check("off", got, err)
-		_, err = core.ConfigureAccount(ctx, "unknown", images.AccountConfigChange{})
+		_, err = core.Accounts.Configure(ctx, "unknown", accounts.SettingsChange{})
 		wantKind(t, err, errs.AccountUnknown)
 	})
 }

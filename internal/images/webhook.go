@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
@@ -185,14 +186,14 @@ func webhookURL(address string) (*url.URL, error) {
 }
 
 func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
-	err := s.change(ctx, func(tx *Change) error {
+	err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(w.Account); err != nil {
 			return err
 		}
 		if err := w.insert(tx); err != nil {
 			return err
 		}
-		tx.Charge(w.Account, Charge{KeptTimes: 1, Coming: keptByOne})
+		tx.Charge(w.Account, accounts.Charge{KeptTimes: 1, Coming: accounts.KeptByOne})
 		return nil
 	})
 	if err != nil {
@@ -202,7 +203,7 @@ func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
 }
 
 // insert inserts a webhook or stream, up to the limit. The account must be locked. Error: LimitReached.
-func (w Webhook) insert(tx *Change) error {
+func (w Webhook) insert(tx *accounts.Change) error {
 	kind, most := "webhook", MaxWebhooks
 	if w.Stream {
 		kind, most = "stream", MaxStreams
@@ -255,7 +256,7 @@ func (s *Service) ChangeWebhook(
 	}
 	// The row must still have the URL and the secret that were checked. A pause that has begun since is
 	// unchanged, and failures of the old URL do not count for a new one.
-	changed, err := s.exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
+	changed, err := s.Accounts.Exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
 		paused = CASE WHEN ?7 = 1 THEN NULL ELSE paused END,
 		pause_reason = CASE WHEN ?7 = 1 THEN '' ELSE pause_reason END,
 		failing_since = CASE WHEN ?7 = 1 THEN NULL ELSE failing_since END
@@ -282,7 +283,7 @@ func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
 	if !text.IsPlain(id) {
 		return errNoWebhook
 	}
-	err := s.change(ctx, func(tx *Change) error {
+	err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		s.wakeNotifier(tx)
 		changed, err := tx.Exec(`UPDATE webhooks SET paused = NULL, pause_reason = '',
 			failing_since = NULL, last_success = ?3 WHERE account = ?1 AND id = ?2`,
@@ -304,7 +305,7 @@ func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Web
 	if !text.IsPlain(id) {
 		return Webhook{}, errNoWebhook
 	}
-	changed, err := s.exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
+	changed, err := s.Accounts.Exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
 		previous_until = ?3, signing_key = ?4 WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`,
 		account, id, sqldb.Micros(s.now().Add(keyOverlap)), newWebhookKey())
 	if err != nil {
@@ -337,7 +338,7 @@ func (s *Service) OpenStream(
 		return scanWebhook(s.db.QueryRow(ctx, selectWebhook+
 			` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.now())
 	}
-	changed, err := s.exec(ctx, `UPDATE webhooks SET seen = ?3, events = ?4
+	changed, err := s.Accounts.Exec(ctx, `UPDATE webhooks SET seen = ?3, events = ?4
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2`,
 		account, name, sqldb.Micros(s.now()), joinEvents(w.Events))
 	if err != nil {
@@ -372,7 +373,7 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	if !text.IsPlain(name) {
 		return Webhook{}, errNoStream
 	}
-	_, err := s.execInReserve(ctx, `UPDATE webhooks SET seen = ?3
+	_, err := s.Accounts.ExecInReserve(ctx, `UPDATE webhooks SET seen = ?3
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2 AND seen < ?4`,
 		account, name, sqldb.Micros(s.now()), sqldb.Micros(s.now().Add(-time.Minute)))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
@@ -41,9 +42,9 @@ func (s *Service) RemoveWebhook(ctx context.Context, account, id string) error {
 func (s *Service) deleteWebhook(
 	ctx context.Context, account, id string, policies bool, condition string, args ...any,
 ) error {
-	err := s.changeInReserve(ctx, func(tx *Change) error {
+	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		// So that no concurrent policy names it.
-		if err := tx.Lock(account); errors.Is(err, errNoAccount) {
+		if err := tx.Lock(account); errors.Is(err, accounts.ErrNotFound) {
 			return errNoWebhook
 		} else if err != nil {
 			return err
@@ -62,7 +63,7 @@ func (s *Service) deleteWebhook(
 		if err == nil {
 			_, err = tx.Exec(`DELETE FROM notification_targets WHERE webhook = ?1`, id)
 		}
-		s.scrubAfter(tx) // of its secrets
+		tx.Scrub() // of its secrets
 		return err
 	})
 	if err == nil {
@@ -90,8 +91,8 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 			if err != nil {
 				return fmt.Errorf("reading a webhook's deliveries: %w", err)
 			}
-			err = s.changeInReserve(ctx, func(tx *Change) error {
-				s.scrubAfter(tx) // of the answers of its receiver
+			err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+				tx.Scrub() // of the answers of its receiver
 				return forgetDeliveriesOf(tx, account, webhook, events)
 			})
 			if err != nil {
@@ -107,7 +108,7 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 
 // forgetDeliveriesOf deletes the deliveries of some events to a webhook. It also deletes events of
 // erasures without other pending deliveries, and other events without other deliveries.
-func forgetDeliveriesOf(tx *Change, account, webhook string, events []string) error {
+func forgetDeliveriesOf(tx *accounts.Change, account, webhook string, events []string) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -130,7 +131,7 @@ func forgetDeliveriesOf(tx *Change, account, webhook string, events []string) er
 	if err != nil {
 		return err
 	}
-	tx.Keep(account, -deliveryBytes*deliveries-attempts)
+	tx.Keep(account, -accounts.DeliveryBytes*deliveries-attempts)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/accounts"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -25,7 +26,7 @@ func (s *Service) AddWebhook(
 	if err != nil {
 		return Webhook{}, err
 	}
-	err = s.change(ctx, func(tx *Change) error {
+	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
@@ -35,7 +36,7 @@ func (s *Service) AddWebhook(
 		if err := subscribe(tx, w); err != nil {
 			return err
 		}
-		tx.Charge(account, Charge{KeptTimes: 1, Coming: keptByOne})
+		tx.Charge(account, accounts.Charge{KeptTimes: 1, Coming: accounts.KeptByOne})
 		return nil
 	})
 	if err != nil {
@@ -45,7 +46,7 @@ func (s *Service) AddWebhook(
 }
 
 // subscribe inserts a policy for one webhook. The account must be locked.
-func subscribe(tx *Change, w Webhook) error {
+func subscribe(tx *accounts.Change, w Webhook) error {
 	p := NotificationPolicy{
 		ID: text.NewHexID(), Account: w.Account, Name: w.Name, Enabled: true,
 		Webhooks: []string{w.ID}, Created: w.Created, Modified: w.Created,
@@ -68,7 +69,7 @@ func (s *Service) EnsureWebhook(
 		c.Secret = new(string)
 	}
 	id := text.Hash("webhook\x00" + account + "\x00" + name)[:32]
-	err = s.change(ctx, func(tx *Change) error {
+	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
@@ -106,7 +107,7 @@ func (s *Service) EnsureWebhook(
 }
 
 // configureWebhook updates a webhook for EnsureWebhook.
-func (s *Service) configureWebhook(tx *Change, w Webhook, c WebhookChange, key string) error {
+func (s *Service) configureWebhook(tx *accounts.Change, w Webhook, c WebhookChange, key string) error {
 	if err := w.change(c); err != nil {
 		return err
 	}

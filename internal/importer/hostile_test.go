@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/importer"
 )
@@ -86,14 +86,14 @@ func TestWhatCameAlongIsSaid(t *testing.T) {
 		}
 	}
 	other := imagestest.New(t)
-	before, err := other.SigningKeys(t.Context(), account)
+	before, err := other.Accounts.SigningKeys(t.Context(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := config(t, s, other)
 	c.NoKeys = true
 	report := bring(t, c, nil)
-	after, err := other.SigningKeys(t.Context(), account)
+	after, err := other.Accounts.SigningKeys(t.Context(), account)
 	if err != nil || !slices.Equal(before, after) || report.Settings["key"] != 0 ||
 		strings.Contains(strings.Join(report.Notes, ""), "signing key") {
 		t.Errorf("without keys: %v, %v; %+v", after, err, report)
@@ -105,7 +105,7 @@ func TestAHashHasItsForm(t *testing.T) {
 	t.Parallel()
 	for _, hash := range []string{"\x1b]0;x\a1234567890123456", "a b/c.d'e\"f$g;h(i)j&k~",
 		strings.Repeat("\u202e", 7) + "x", strings.Repeat("x", 21)} {
-		if images.IsAccountHash(hash) {
+		if accounts.IsHash(hash) {
 			t.Errorf("%q is taken for a hash", hash)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 )
@@ -32,8 +33,8 @@ const (
 
 // Config configures an import.
 type Config struct {
-	Core    *images.Service // started
-	Account images.Account  // the target
+	Core    *images.Service  // started
+	Account accounts.Account // the target
 	Source  Source
 	HTTP    *http.Client // must not follow redirects, which could send the token to another host
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/importer"
@@ -29,7 +30,7 @@ func config(t *testing.T, s *source, core *imagestest.Core) importer.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	here, err := core.Account(t.Context(), account)
+	here, err := core.Accounts.ByID(t.Context(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,13 +131,13 @@ func wantSettings(t *testing.T, core *imagestest.Core) {
 	if err != nil || thumb.Options.Width != 64 || !thumb.NeverRequireSignedURLs {
 		t.Errorf("thumb is %+v, %v", thumb, err)
 	}
-	set, err := core.ConfigureAccount(t.Context(), account, images.AccountConfigChange{})
+	set, err := core.Accounts.Configure(t.Context(), account, accounts.SettingsChange{})
 	if err != nil || !set.FlexibleVariants || set.BrowserTTL != 2*time.Hour {
 		t.Errorf("the configuration is %+v, %v", set, err)
 	}
-	keys, err := core.SigningKeys(t.Context(), account)
+	keys, err := core.Accounts.SigningKeys(t.Context(), account)
 	if err != nil || len(keys) != 2 || keys[0].Name != "default-was" ||
-		keys[1] != (images.SigningKey{Name: "default", Value: "Oix0bbNaT8Rge9PuyxUBrjI6zrgnsyJ5="}) {
+		keys[1] != (accounts.SigningKey{Name: "default", Value: "Oix0bbNaT8Rge9PuyxUBrjI6zrgnsyJ5="}) {
 		t.Errorf("keys: %v, %v", keys, err)
 	}
 }

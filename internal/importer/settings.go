@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 )
@@ -112,11 +113,11 @@ func (r *run) config(ctx context.Context) error {
 	if err := r.source.result(ctx, "/v1/config", &there); err != nil {
 		return err
 	}
-	here, err := r.Core.ConfigureAccount(ctx, r.Account.ID, images.AccountConfigChange{})
+	here, err := r.Core.Accounts.Configure(ctx, r.Account.ID, accounts.SettingsChange{})
 	if err != nil {
 		return err
 	}
-	var change images.AccountConfigChange
+	var change accounts.SettingsChange
 	outcome := Outcome("")
 	if f := there.FlexibleVariants; f != nil && *f != here.FlexibleVariants {
 		change.FlexibleVariants = f
@@ -128,13 +129,13 @@ func (r *run) config(ctx context.Context) error {
 		ttl := time.Duration(min(math.Abs(*seconds), 1e9)) * time.Second
 		if ttl != here.BrowserTTL {
 			change.BrowserTTL = &ttl
-			if here.BrowserTTL != images.DefaultBrowserTTL && !r.Update {
+			if here.BrowserTTL != accounts.DefaultBrowserTTL && !r.Update {
 				outcome = Differs
 			}
 		}
 	}
 	if outcome != Differs {
-		here, err = r.Core.ConfigureAccount(ctx, r.Account.ID, change)
+		here, err = r.Core.Accounts.Configure(ctx, r.Account.ID, change)
 	}
 	if f := there.FlexibleVariants; err == nil && here.FlexibleVariants && f != nil && *f {
 		r.report.note("as at the source, flexible variants are on: everyone can request public images " +
@@ -151,8 +152,8 @@ func (r *run) keys(ctx context.Context) error {
 	}
 	var names []string
 	for _, k := range there.Keys {
-		key := images.SigningKey{Name: k.Name, Value: k.Value}
-		_, renamed, err := r.Core.ImportSigningKey(ctx, r.Account.ID, key)
+		key := accounts.SigningKey{Name: k.Name, Value: k.Value}
+		_, renamed, err := r.Core.Accounts.ImportSigningKey(ctx, r.Account.ID, key)
 		if err == nil {
 			names = append(names, k.Name)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/render"
 )
@@ -89,7 +90,7 @@ func (i sourceImage) hash() string {
 	for _, url := range i.Variants {
 		before, _, found := strings.Cut(url, "/"+i.ID+"/")
 		hash := before[strings.LastIndexByte(before, '/')+1:]
-		if found && images.IsAccountHash(hash) {
+		if found && accounts.IsHash(hash) {
 			return hash
 		}
 	}

@@ -154,7 +154,7 @@ func ignore(string, io.Reader) error { return nil }
 // after that no step may fail.
 func (in *intake) variants(ctx context.Context, upload *images.Upload) ([]string, error) {
 	draft := upload.Draft()
-	account, err := in.Core.Account(ctx, draft.Account)
+	account, err := in.Core.Accounts.ByID(ctx, draft.Account)
 	if err != nil {
 		return nil, err
 	}

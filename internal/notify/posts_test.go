@@ -77,7 +77,7 @@ func TestPostsToOneHostAreBounded(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const hooks, events = 49, 20
-		other, err := core.CreateAccount(t.Context(), "", "")
+		other, err := core.Accounts.Create(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestHangingHostsLeaveRoom(t *testing.T) {
 	defer cancel()
 	var ids []string
 	for range 3 {
-		a, err := core.CreateAccount(ctx, "", "")
+		a, err := core.Accounts.Create(ctx, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 	n := newNotifier(core)
 	var others []string
 	for range 2 {
-		other, err := core.CreateAccount(t.Context(), "", "")
+		other, err := core.Accounts.Create(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ type site struct {
 func newSite(t *testing.T, try string, change func(*Config)) *site {
 	t.Helper()
 	core := imagestest.New(t)
-	account, err := core.Account(t.Context(), imagestest.AccountID)
+	account, err := core.Accounts.ByID(t.Context(), imagestest.AccountID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/v4"
 )
@@ -29,7 +30,7 @@ var sample []byte
 // Config is what the pages need.
 type Config struct {
 	Core    *images.Service
-	Account images.Account // for which the demo page acts
+	Account accounts.Account // for which the demo page acts
 	URLs    v4.URLs
 	Log     *slog.Logger
 

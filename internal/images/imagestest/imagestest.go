@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/render"
@@ -125,7 +126,7 @@ func Open(t *testing.T, c images.Config, dsn string) *Core {
 	}
 	core := NewCore(c)
 	t.Cleanup(core.Close)
-	_, _, err := core.SetUpAccount(t.Context(), images.AccountSetup{ID: AccountID, Token: Token})
+	_, _, err := core.Accounts.SetUp(t.Context(), accounts.Setup{ID: AccountID, Token: Token})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,19 +3,19 @@ package imagestest
 import (
 	"testing"
 
-	"calotype/internal/images"
+	"calotype/internal/accounts"
 )
 
 // CheckUsage compares the usage that each account's row keeps with a recount of its images and of
 // what else is kept for it. The sizes of the latter are written out here once more.
 func CheckUsage(t testing.TB, core *Core) {
 	t.Helper()
-	accounts, err := core.Accounts(t.Context())
+	all, err := core.Accounts.All(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range accounts {
-		var counted images.Usage
+	for _, a := range all {
+		var counted accounts.Usage
 		err := core.DB.QueryRow(t.Context(), `SELECT
 			COALESCE(SUM(CASE WHEN draft = 0 THEN 1 ELSE 0 END), 0),
 			COALESCE(SUM(CASE WHEN draft = 0 THEN size ELSE open * reserved END), 0),

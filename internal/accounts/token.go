@@ -1,4 +1,4 @@
-package images
+package accounts
 
 import (
 	"context"
@@ -116,7 +116,7 @@ func (s *Service) CreateToken(
 		return "", errs.Errorf(errs.Invalid, "the life %v is not valid: it is a second to 100 years, "+
 			"0 for ever", t.Life)
 	}
-	if _, err := s.Account(ctx, account); err != nil {
+	if _, err := s.ByID(ctx, account); err != nil {
 		return "", err // the reference to it must not fail inside the transaction
 	}
 	now := s.now()
@@ -125,7 +125,7 @@ func (s *Service) CreateToken(
 		expires = sqldb.Micros(now.Add(t.Life))
 	}
 	secret = "calo_" + rand.Text()
-	made, err := s.exec(ctx, insertToken,
+	made, err := s.Exec(ctx, insertToken,
 		text.NewKey(), account, t.Name, t.Scope, text.Hash(secret), sqldb.Micros(now), expires)
 	if err != nil {
 		return "", fmt.Errorf("making a token: %w", err)
@@ -139,7 +139,7 @@ func (s *Service) CreateToken(
 // RevokeToken deletes a token by its name, and its batch tokens.
 func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
 	var gone int64
-	err := s.changeInReserve(ctx, func(tx *Change) (err error) {
+	err := s.ChangeInReserve(ctx, func(tx *Change) (err error) {
 		// Those of a token that is gone are dead in any case: this only makes room.
 		_, err = tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (
 			SELECT key FROM tokens WHERE account = ?1 AND name = ?2)`, account, name)
@@ -192,10 +192,8 @@ func (s *Service) authenticate(
 		return t, fmt.Errorf("reading a token: %w", err)
 	case t.Expired(s.now()):
 		return Token{}, errs.Errorf(errs.Unauthenticated, "Authentication error: this token has expired")
-	case suspended:
-		return t, suspendedError()
 	}
-	return t, nil
+	return t, Account{Suspended: suspended}.CheckActive()
 }
 
 const (

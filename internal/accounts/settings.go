@@ -1,4 +1,4 @@
-package images
+package accounts
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// AccountConfig is the configuration of an account for all of its deliveries.
-type AccountConfig struct {
+// Settings are the settings of an account for all of its deliveries.
+type Settings struct {
 	FlexibleVariants bool          // delivery URLs may have options instead of a variant's name
 	BrowserTTL       time.Duration // time for which clients may cache a picture; whole seconds
 }
@@ -24,29 +24,29 @@ const (
 	DefaultBrowserTTL = 48 * time.Hour
 )
 
-// AccountConfigChange is a change of the configuration; nil fields are unchanged.
-type AccountConfigChange struct {
+// SettingsChange is a change of the settings; nil fields are unchanged.
+type SettingsChange struct {
 	FlexibleVariants *bool
 	BrowserTTL       *time.Duration
 }
 
-// ConfigureAccount changes an account's configuration and returns all of it. Errors: Invalid, AccountUnknown.
-func (s *Service) ConfigureAccount(
-	ctx context.Context, account string, c AccountConfigChange,
-) (config AccountConfig, err error) {
+// Configure changes an account's settings and returns all of them. Errors: Invalid, AccountUnknown.
+func (s *Service) Configure(
+	ctx context.Context, account string, c SettingsChange,
+) (config Settings, err error) {
 	var flexible, ttl any // nil is NULL
 	if c.FlexibleVariants != nil {
 		flexible = sqldb.BoolInt(*c.FlexibleVariants)
 	}
 	if c.BrowserTTL != nil {
-		if err := checkBrowserTTL(*c.BrowserTTL); err != nil {
+		if err := CheckBrowserTTL(*c.BrowserTTL); err != nil {
 			return config, err
 		}
 		ttl = seconds(*c.BrowserTTL)
 	}
 	var stored int64
-	err = s.change(ctx, func(tx *Change) error {
-		s.invalidate(tx)
+	err = s.Change(ctx, func(tx *Change) error {
+		tx.Invalidate()
 		return tx.QueryRow(`UPDATE accounts SET
 			flexible_variants = COALESCE(CAST(?2 AS SMALLINT), flexible_variants),
 			browser_ttl = COALESCE(CAST(?3 AS BIGINT), browser_ttl)
@@ -54,7 +54,7 @@ func (s *Service) ConfigureAccount(
 			account, flexible, ttl).Scan(&config.FlexibleVariants, &stored)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
-		return config, errNoAccount
+		return config, ErrNotFound
 	}
 	if err != nil {
 		return config, fmt.Errorf("configuring an account: %w", err)
@@ -63,9 +63,9 @@ func (s *Service) ConfigureAccount(
 	return config, nil
 }
 
-var errNoAccount = errs.Errorf(errs.AccountUnknown, "no such account")
+var ErrNotFound = errs.Errorf(errs.AccountUnknown, "no such account")
 
-func checkBrowserTTL(ttl time.Duration) error {
+func CheckBrowserTTL(ttl time.Duration) error {
 	if ttl < MinBrowserTTL || ttl > MaxBrowserTTL || ttl%time.Second != 0 {
 		return errs.Errorf(errs.Invalid, "browser_ttl must be a whole number of seconds from %d to %d",
 			seconds(MinBrowserTTL), seconds(MaxBrowserTTL))

@@ -1,4 +1,4 @@
-package images
+package accounts
 
 import (
 	"context"
@@ -43,8 +43,8 @@ type accountChange struct {
 	kept     int64 // bytes
 }
 
-// change runs fn in a transaction. If PostgreSQL ends it because of a deadlock, change runs it again.
-func (s *Service) change(ctx context.Context, fn func(*Change) error) error {
+// Change runs fn in a transaction. If PostgreSQL ends it because of a deadlock, Change runs it again.
+func (s *Service) Change(ctx context.Context, fn func(*Change) error) error {
 	var c *Change
 	err := s.db.RetryTx(ctx, func(tx *sqldb.Tx) error {
 		c = &Change{Tx: tx, service: s, owed: map[string]*accountChange{}}
@@ -65,35 +65,35 @@ func (s *Service) change(ctx context.Context, fn func(*Change) error) error {
 	return nil
 }
 
-// changeInReserve is change for what must be possible on a full disk, such as a deletion. On a full
-// disk it evicts renditions, then deletes the ballast, and tries once more.
-func (s *Service) changeInReserve(ctx context.Context, fn func(*Change) error) error {
-	err := s.change(ctx, fn)
-	if !sqldb.IsFull(err) || s.config.Dir == "" {
+// ChangeInReserve is Change for what must be possible on a full disk, such as a deletion. On a full
+// disk it has Hooks.MakeRoom free some bytes, and tries once more.
+func (s *Service) ChangeInReserve(ctx context.Context, fn func(*Change) error) error {
+	err := s.Change(ctx, fn)
+	if !sqldb.IsFull(err) {
 		return err
 	}
-	gave, giving := s.giveWay()
-	if giving != nil {
-		return errors.Join(err, giving)
+	freed, freeing := s.hooks.MakeRoom()
+	if freeing != nil {
+		return errors.Join(err, freeing)
 	}
-	if !gave {
+	if !freed {
 		return err
 	}
-	return s.change(ctx, fn)
+	return s.Change(ctx, fn)
 }
 
-// exec is change for one statement. It returns the number of rows that it changed.
-func (s *Service) exec(ctx context.Context, query string, args ...any) (changed int64, err error) {
-	err = s.change(ctx, func(c *Change) error {
+// Exec is Change for one statement. It returns the number of rows that it changed.
+func (s *Service) Exec(ctx context.Context, query string, args ...any) (changed int64, err error) {
+	err = s.Change(ctx, func(c *Change) error {
 		changed, err = c.Exec(query, args...)
 		return err
 	})
 	return changed, err
 }
 
-// execInReserve is changeInReserve for one statement. It returns the number of rows that it changed.
-func (s *Service) execInReserve(ctx context.Context, query string, args ...any) (changed int64, err error) {
-	err = s.changeInReserve(ctx, func(c *Change) error {
+// ExecInReserve is ChangeInReserve for one statement. It returns the number of rows that it changed.
+func (s *Service) ExecInReserve(ctx context.Context, query string, args ...any) (changed int64, err error) {
+	err = s.ChangeInReserve(ctx, func(c *Change) error {
 		changed, err = c.Exec(query, args...)
 		return err
 	})
@@ -135,7 +135,7 @@ func (c *Change) Lock(account string) error {
 		return fmt.Errorf("locking an account: %w", err)
 	}
 	if locked == 0 {
-		return errNoAccount
+		return ErrNotFound
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func (c *Change) Lock(account string) error {
 func (c *Change) LockExisting(accounts ...string) error {
 	accounts = slices.Sorted(slices.Values(accounts))
 	for _, account := range slices.Compact(accounts) {
-		if err := c.Lock(account); err != nil && !errors.Is(err, errNoAccount) {
+		if err := c.Lock(account); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}
@@ -166,6 +166,12 @@ func (c *Change) OnceAfterCommit(name string, fn func()) {
 	}
 	c.once[name] = fn
 }
+
+// Invalidate evicts after the commit what deliveries remember of accounts, variants and images.
+func (c *Change) Invalidate() { c.OnceAfterCommit("invalidate", c.service.hooks.Invalidate) }
+
+// Scrub has the database's files scrubbed of deleted rows after the commit.
+func (c *Change) Scrub() { c.OnceAfterCommit("scrub", c.service.hooks.Scrub) }
 
 // finish writes the rows of the accounts and runs the checks.
 func (c *Change) finish() error {

@@ -1,4 +1,4 @@
-package images
+package accounts
 
 import (
 	"context"
@@ -41,14 +41,14 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 		return errs.Errorf(errs.Invalid, "the name of a signing key must be 1 to 20 letters, digits, "+
 			"dashes and underscores")
 	}
-	if err := s.WantRoom(); err != nil {
+	if err := s.CheckRoom(); err != nil {
 		return err
 	}
-	err := s.change(ctx, func(tx *Change) error {
+	err := s.Change(ctx, func(tx *Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
-		s.invalidate(tx)
+		tx.Invalidate()
 		made, err := s.insertKeyBelow(tx, account, name, MaxSigningKeys)
 		if err != nil || made {
 			return err
@@ -78,11 +78,11 @@ func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) er
 	if !keyName.MatchString(name) {
 		return errNoKey
 	}
-	err := s.changeInReserve(ctx, func(tx *Change) error {
+	err := s.ChangeInReserve(ctx, func(tx *Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
-		s.invalidate(tx)
+		tx.Invalidate()
 		gone, err := tx.Exec(`DELETE FROM signing_keys WHERE account = ?1 AND name = ?2`,
 			account, name)
 		if err != nil {

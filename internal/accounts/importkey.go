@@ -1,4 +1,4 @@
-package images
+package accounts
 
 import (
 	"context"
@@ -13,9 +13,6 @@ import (
 // maxKeyBytes limits the value of an imported signing key.
 const maxKeyBytes = 1024
 
-// IsDefault reports whether v is the variant of every new account.
-func (v Variant) IsDefault() bool { return v == defaultVariant }
-
 // ImportSigningKey adds a key with the value that it has elsewhere, so that URLs which it has signed
 // stay valid: Invalid, LimitReached. It does nothing if the account already has the value. An existing
 // key of that name with another value is renamed, and still verifies; renamed is its new name, or "".
@@ -27,8 +24,8 @@ func (s *Service) ImportSigningKey(
 		return false, "", errs.Errorf(errs.Invalid, "a signing key has a name of 1 to 20 letters, digits, "+
 			"dashes and underscores, and a value of 1 to %d bytes of text", maxKeyBytes)
 	}
-	err = s.change(ctx, func(tx *Change) (err error) {
-		s.invalidate(tx)
+	err = s.Change(ctx, func(tx *Change) (err error) {
+		tx.Invalidate()
 		made, renamed, err = s.importSigningKey(tx, account, k)
 		return err
 	})

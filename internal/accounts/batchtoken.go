@@ -1,4 +1,4 @@
-package images
+package accounts
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func (s *Service) CreateBatchToken(
 	if !parent.Expires.IsZero() && parent.Expires.Before(expires) {
 		expires = parent.Expires
 	}
-	err = s.change(ctx, func(tx *Change) error {
+	err = s.Change(ctx, func(tx *Change) error {
 		dead, err := tx.Exec(`DELETE FROM batch_tokens WHERE parent = ?1 AND expires <= ?2`,
 			parent.Key, sqldb.Micros(now))
 		if err != nil {
@@ -74,10 +74,10 @@ func (s *Service) AuthenticateBatch(ctx context.Context, secret string) (Token, 
 		sqldb.Micros(s.now()))
 }
 
-// deleteOrphanedBatchTokens deletes batch tokens whose parent was deleted: their creation may have raced
+// DeleteOrphanedBatchTokens deletes batch tokens whose parent was deleted: their creation may have raced
 // with the deletion.
-func (s *Service) deleteOrphanedBatchTokens(ctx context.Context) error {
-	_, err := s.exec(ctx, `DELETE FROM batch_tokens WHERE NOT EXISTS (
+func (s *Service) DeleteOrphanedBatchTokens(ctx context.Context) error {
+	_, err := s.Exec(ctx, `DELETE FROM batch_tokens WHERE NOT EXISTS (
 		SELECT 1 FROM tokens WHERE key = parent)`)
 	if err != nil {
 		return fmt.Errorf("deleting batch tokens without a parent: %w", err)

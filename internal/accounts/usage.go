@@ -1,10 +1,9 @@
-package images
+package accounts
 
 import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"calotype/internal/errs"
 )
@@ -31,10 +30,6 @@ type Limits struct {
 const NoLimit = -1
 
 const defaultMaxDrafts = 100_000
-
-// releaseAfter is the time after a draft's expiry at which its reservation is released. An upload that began in
-// time and takes longer is charged again.
-const releaseAfter = 10 * time.Minute
 
 // A Charge is a change of what an account uses.
 type Charge struct {
@@ -94,7 +89,7 @@ func (c *Change) charge(account string, more Charge) error {
 		a.Used.Kept += reserved
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		return errNoAccount
+		return ErrNotFound
 	}
 	if err != nil {
 		return fmt.Errorf("reading why an account was not charged: %w", err)
@@ -104,21 +99,30 @@ func (c *Change) charge(account string, more Charge) error {
 
 // refusal says why a charge was refused.
 func (a Account) refusal(c Charge) error {
-	err := a.wouldRefuse(c)
+	err := a.WouldRefuse(c)
 	if err == nil { // it did a moment ago
 		err = errs.Errorf(errs.LimitReached, "The account has reached a service limit")
 	}
 	return err
 }
 
-// wouldRefuse returns the reason for which a charge would be refused, as far as the account's row
+// CheckActive returns AccountSuspended if the account is suspended.
+func (a Account) CheckActive() error {
+	if !a.Suspended {
+		return nil
+	}
+	return errs.Errorf(errs.AccountSuspended, "The account is suspended: ask the operator of this service")
+}
+
+// WouldRefuse returns the reason for which a charge would be refused, as far as the account's row
 // shows: it treats a limit on one-time URLs or edits as reached, because it does not know their number.
-func (a Account) wouldRefuse(c Charge) error {
+func (a Account) WouldRefuse(c Charge) error {
 	over := func(limit, used, more int64) bool { return more > 0 && limit >= 0 && used+more > limit }
+	if err := a.CheckActive(); err != nil {
+		return err
+	}
 	limit := ""
 	switch {
-	case a.Suspended:
-		return suspendedError()
 	case over(a.Limits.Images, a.Used.Images+a.Used.Drafts, c.Images+c.Drafts):
 		limit = fmt.Sprintf("%d images, open drafts included", a.Limits.Images)
 	case over(a.Limits.Bytes, a.Used.Bytes, c.Bytes):
@@ -140,10 +144,6 @@ func (a Account) wouldRefuse(c Charge) error {
 
 func limitReached(limit string) error {
 	return errs.Errorf(errs.LimitReached, "The account has reached its service limit of %s", limit)
-}
-
-func suspendedError() error {
-	return errs.Errorf(errs.AccountSuspended, "The account is suspended: ask the operator of this service")
 }
 
 // write writes what is owed to an account in its row. A charge comes last: it counts what the Change

@@ -1,4 +1,4 @@
-package images
+package accounts
 
 import (
 	"context"
@@ -21,7 +21,7 @@ type Account struct {
 	ID        string // 32 hex digits; in API paths
 	Hash      string // 22 base64url characters; in delivery and upload URLs
 	Created   time.Time
-	Config    AccountConfig
+	Settings  Settings
 	Suspended bool // all its requests are refused
 	Used      Usage
 	Limits    Limits
@@ -32,28 +32,28 @@ var (
 	accountHash = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
 )
 
-// IsAccountHash reports whether s has the form of an account's hash.
-func IsAccountHash(s string) bool { return accountHash.MatchString(s) }
+// IsHash reports whether s has the form of an account's hash.
+func IsHash(s string) bool { return accountHash.MatchString(s) }
 
-// AccountSetup is the account in the flags of a server. Empty fields were not given.
-type AccountSetup struct {
+// Setup is the account in the flags of a server. Empty fields were not given.
+type Setup struct {
 	ID, Hash, Token string
 	// Keep stores the secret of a new token before the token is valid, because no other place has it.
 	// Nil stores nothing.
 	Keep func(secret string) error
 }
 
-// SetUpAccount returns the account of this installation, and creates it at the first start. newToken is
+// SetUp returns the account of this installation, and creates it at the first start. newToken is
 // the secret of its new token, "" if a token exists or was given. Nodes that start concurrently create
 // one account and one token.
-func (s *Service) SetUpAccount(
-	ctx context.Context, setup AccountSetup,
+func (s *Service) SetUp(
+	ctx context.Context, setup Setup,
 ) (a Account, newToken string, err error) {
 	if err := checkAccountNames(setup.ID, setup.Hash); err != nil {
 		return a, "", err
 	}
 	secret, stored := "calo_"+rand.Text(), false
-	err = s.change(ctx, func(tx *Change) error {
+	err = s.Change(ctx, func(tx *Change) error {
 		if a.ID, err = s.installationAccount(tx, setup.ID); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func checkAccountNames(id, hash string) error {
 	if id != "" && !accountID.MatchString(id) {
 		return errors.New("the account id is not valid: it must be 32 lower-case hex digits")
 	}
-	if hash != "" && !IsAccountHash(hash) {
+	if hash != "" && !IsHash(hash) {
 		return errors.New("the account hash is not valid: it must be 22 characters of base64url")
 	}
 	return nil
@@ -130,7 +130,7 @@ func (s *Service) insertAccount(tx *Change, id, hash string) (a Account, made bo
 		return a, false, err
 	}
 	if inserted > 0 {
-		if err := insertVariant(tx, id, defaultVariant); err != nil {
+		if err := s.hooks.Created(tx, id); err != nil {
 			return a, false, err
 		}
 		if err := s.insertSigningKey(tx, id, defaultSigningKey); err != nil {
@@ -144,21 +144,21 @@ func (s *Service) insertAccount(tx *Change, id, hash string) (a Account, made bo
 	return a, inserted > 0, err
 }
 
-// Account returns the account of an ID. Error: AccountUnknown.
-func (s *Service) Account(ctx context.Context, id string) (Account, error) {
-	return s.oneAccount(ctx, `id`, id)
+// ByID returns the account of an ID. Error: AccountUnknown.
+func (s *Service) ByID(ctx context.Context, id string) (Account, error) {
+	return s.one(ctx, `id`, id)
 }
 
-// CreateAccount creates a further account. Either name may be "", for a random ID and for the hash that
+// Create creates a further account. Either name may be "", for a random ID and for the hash that
 // follows from the ID. Errors: Invalid, Exists.
-func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account, err error) {
+func (s *Service) Create(ctx context.Context, id, hash string) (a Account, err error) {
 	if err := checkAccountNames(id, hash); err != nil {
 		return a, errs.Errorf(errs.Invalid, "%v", err)
 	}
 	if id == "" {
 		id = text.NewHexID()
 	}
-	err = s.change(ctx, func(tx *Change) error {
+	err = s.Change(ctx, func(tx *Change) error {
 		var made bool
 		a, made, err = s.insertAccount(tx, id, hash)
 		if err == nil && !made {
@@ -172,8 +172,8 @@ func (s *Service) CreateAccount(ctx context.Context, id, hash string) (a Account
 	return a, nil
 }
 
-// Accounts returns all accounts, oldest first.
-func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
+// All returns all accounts, oldest first.
+func (s *Service) All(ctx context.Context) ([]Account, error) {
 	rows, err := s.db.Query(ctx, selectAccount+` ORDER BY created, id`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the accounts: %w", err)
@@ -181,9 +181,9 @@ func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
 	return sqldb.Collect(rows, scanAccount)
 }
 
-// SuspendAccount suspends or resumes an account. It deletes no data. Error: AccountUnknown.
-func (s *Service) SuspendAccount(ctx context.Context, id string, suspended bool) error {
-	return s.setAccount(ctx, id, `suspended`, int64(sqldb.BoolInt(suspended)))
+// Suspend suspends or resumes an account. It deletes no data. Error: AccountUnknown.
+func (s *Service) Suspend(ctx context.Context, id string, suspended bool) error {
+	return s.set(ctx, id, `suspended`, int64(sqldb.BoolInt(suspended)))
 }
 
 // limitColumns are the limits of an account by the names that operators use.
@@ -200,15 +200,15 @@ func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error
 		return errs.Errorf(errs.Invalid, "the limit %s=%d is not valid: it is a number of images, bytes, "+
 			"drafts, one-time URLs, kept bytes or edits, or %d for none", limit, n, NoLimit)
 	}
-	return s.setAccount(ctx, id, column, n)
+	return s.set(ctx, id, column, n)
 }
 
-func (s *Service) setAccount(ctx context.Context, id, column string, value int64) error {
-	err := s.changeInReserve(ctx, func(tx *Change) error {
-		s.invalidate(tx)
+func (s *Service) set(ctx context.Context, id, column string, value int64) error {
+	err := s.ChangeInReserve(ctx, func(tx *Change) error {
+		tx.Invalidate()
 		changed, err := tx.Exec(`UPDATE accounts SET `+column+` = ?2 WHERE id = ?1`, id, value)
 		if err == nil && changed == 0 {
-			err = errNoAccount
+			err = ErrNotFound
 		}
 		return err
 	})
@@ -218,8 +218,8 @@ func (s *Service) setAccount(ctx context.Context, id, column string, value int64
 	return nil
 }
 
-// FirstAccount returns the account of the first start. Error: AccountUnknown before it.
-func (s *Service) FirstAccount(ctx context.Context) (Account, error) {
+// First returns the account of the first start. Error: AccountUnknown before it.
+func (s *Service) First(ctx context.Context) (Account, error) {
 	a, err := scanAccount(s.db.QueryRow(ctx,
 		selectAccount+` WHERE id = (SELECT account FROM installation)`))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -228,16 +228,16 @@ func (s *Service) FirstAccount(ctx context.Context) (Account, error) {
 	return a, err
 }
 
-// AccountOfHash returns the account with a hash in its public URLs. Error: AccountUnknown.
-func (s *Service) AccountOfHash(ctx context.Context, hash string) (Account, error) {
-	return s.oneAccount(ctx, `hash`, hash)
+// ByHash returns the account with a hash in its public URLs. Error: AccountUnknown.
+func (s *Service) ByHash(ctx context.Context, hash string) (Account, error) {
+	return s.one(ctx, `hash`, hash)
 }
 
 // ErrSeveralAccounts says that the caller must name an account, because there are several.
 var ErrSeveralAccounts = errors.New("images: there are several accounts")
 
-// OnlyAccount returns the account of an installation with one account. Error: ErrSeveralAccounts.
-func (s *Service) OnlyAccount(ctx context.Context) (Account, error) {
+// Only returns the account of an installation with one account. Error: ErrSeveralAccounts.
+func (s *Service) Only(ctx context.Context) (Account, error) {
 	rows, err := s.db.Query(ctx, selectAccount+` LIMIT 2`)
 	if err != nil {
 		return Account{}, fmt.Errorf("reading accounts: %w", err)
@@ -254,7 +254,7 @@ func (s *Service) OnlyAccount(ctx context.Context) (Account, error) {
 	return all[0], nil
 }
 
-func (s *Service) oneAccount(ctx context.Context, column, value string) (Account, error) {
+func (s *Service) one(ctx context.Context, column, value string) (Account, error) {
 	a, err := scanAccount(s.db.QueryRow(ctx, selectAccount+` WHERE `+column+` = ?1`, value))
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, errs.Errorf(errs.AccountUnknown, "no such account")
@@ -271,10 +271,10 @@ const selectAccount = `SELECT id, hash, created, flexible_variants, browser_ttl,
 
 func scanAccount(r sqldb.Row) (a Account, err error) {
 	var created, ttl int64
-	err = r.Scan(&a.ID, &a.Hash, &created, &a.Config.FlexibleVariants, &ttl, &a.Suspended,
+	err = r.Scan(&a.ID, &a.Hash, &created, &a.Settings.FlexibleVariants, &ttl, &a.Suspended,
 		&a.Used.Images, &a.Used.Bytes, &a.Used.Drafts, &a.Used.Kept,
 		&a.Limits.Images, &a.Limits.Bytes, &a.Limits.Drafts, &a.Limits.UploadURLs,
 		&a.Limits.Kept, &a.Limits.Edits)
-	a.Created, a.Config.BrowserTTL = sqldb.FromMicros(created), accountTTL(ttl)
+	a.Created, a.Settings.BrowserTTL = sqldb.FromMicros(created), accountTTL(ttl)
 	return a, err
 }

@@ -1,0 +1,164 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"calotype/internal/accounts"
+	"calotype/internal/sqldb"
+)
+
+// trimKept deletes records of accounts above three quarters of their limit, down to half of it: events
+// whose deliveries have all ended, oldest first, and then attempts that are not the last of their
+// delivery. Pending deliveries are not deleted.
+func (s *Service) trimKept(ctx context.Context) error {
+	rows, err := s.db.Query(ctx, `SELECT id, kept_bytes - max_kept / 2 FROM accounts
+		WHERE max_kept >= 0 AND kept_bytes > max_kept / 4 * 3`)
+	if err != nil {
+		return fmt.Errorf("looking for accounts that keep much: %w", err)
+	}
+	excess := map[string]int64{}
+	_, err = sqldb.Collect(rows, func(r sqldb.Row) (account string, err error) {
+		var bytes int64
+		err = r.Scan(&account, &bytes)
+		excess[account] = bytes
+		return account, err
+	})
+	if err != nil {
+		return fmt.Errorf("looking for accounts that keep much: %w", err)
+	}
+	for _, account := range slices.Sorted(maps.Keys(excess)) {
+		if err := s.trimKeptBy(ctx, account, excess[account]); err != nil {
+			return fmt.Errorf("deleting what has ended: %w", err)
+		}
+	}
+	return nil
+}
+
+// trimStep returns the number of rows that one transaction deletes to free excess bytes.
+func trimStep(excess int64) int64 { return min(500, excess/3072+1) }
+
+// trimKeptBy deletes ended records of excess bytes, if there are enough.
+func (s *Service) trimKeptBy(ctx context.Context, account string, excess int64) error {
+	for _, trim := range []func(context.Context, string, int64) (int64, error){
+		s.trimEnded, s.trimAttempts,
+	} {
+		for excess > 0 {
+			freed, err := trim(ctx, account, trimStep(excess))
+			if err != nil {
+				return err
+			}
+			if freed == 0 {
+				break
+			}
+			excess -= freed
+		}
+	}
+	return nil
+}
+
+// trimEnded deletes some events of an account without pending deliveries, and returns their bytes.
+func (s *Service) trimEnded(
+	ctx context.Context, account string, most int64,
+) (freed int64, err error) {
+	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+		freed = 0
+		if err := tx.LockExisting(account); err != nil {
+			return err
+		}
+		gone, err := deleteEvents(tx, `id IN (SELECT event FROM (SELECT created, event
+			FROM deliveries d WHERE account = ?1 AND due IS NULL AND NOT EXISTS (SELECT 1
+				FROM deliveries o WHERE o.event = d.event AND o.due IS NOT NULL)
+			ORDER BY created, event LIMIT ?2) AS ended)`, account, most)
+		freed = gone.bytes
+		return err
+	})
+	return freed, err
+}
+
+// trimAttempts deletes some attempts of an account that are not the last of their delivery.
+func (s *Service) trimAttempts(
+	ctx context.Context, account string, most int64,
+) (freed int64, err error) {
+	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) (err error) {
+		freed = 0
+		if err := tx.LockExisting(account); err != nil {
+			return err
+		}
+		freed, err = deleteAttempts(tx, `(event, webhook, attempt) IN (SELECT event, webhook, attempt
+			FROM delivery_attempts a WHERE account = ?1 AND EXISTS (SELECT 1
+				FROM delivery_attempts n WHERE n.event = a.event AND n.webhook = a.webhook
+					AND n.attempt > a.attempt) LIMIT ?2)`, account, most)
+		if err != nil {
+			return err
+		}
+		tx.Keep(account, -freed)
+		return nil
+	})
+	return freed, err
+}
+
+// deletedEvents is the number of deleted events, and their bytes with deliveries and attempts.
+type deletedEvents struct {
+	events int
+	bytes  int64
+}
+
+// deleteEvents deletes events with their deliveries and attempts. Their accounts must be locked.
+func deleteEvents(tx *accounts.Change, where string, args ...any) (gone deletedEvents, err error) {
+	rows, err := tx.Query(`DELETE FROM events WHERE `+where+`
+		RETURNING id, account, `+accounts.EventCost, args...)
+	if err != nil {
+		return gone, fmt.Errorf("deleting events: %w", err)
+	}
+	freed, accountOf := map[string]int64{}, map[string]string{}
+	ids, err := sqldb.Collect(rows, func(r sqldb.Row) (id string, err error) {
+		var account string
+		var bytes int64
+		err = r.Scan(&id, &account, &bytes)
+		accountOf[id] = account
+		freed[account] -= bytes
+		return id, err
+	})
+	if err != nil {
+		return gone, fmt.Errorf("deleting events: %w", err)
+	}
+	for _, id := range ids {
+		deliveries, err := tx.Exec(`DELETE FROM deliveries WHERE event = ?1`, id)
+		if err != nil {
+			return gone, fmt.Errorf("deleting deliveries: %w", err)
+		}
+		attempts, err := deleteAttempts(tx, `event = ?1`, id)
+		if err != nil {
+			return gone, err
+		}
+		freed[accountOf[id]] -= accounts.DeliveryBytes*deliveries + attempts
+	}
+	for _, bytes := range freed {
+		gone.bytes -= bytes
+	}
+	gone.events = len(ids)
+	for account, bytes := range freed {
+		tx.Keep(account, bytes)
+	}
+	return gone, nil
+}
+
+// deleteAttempts deletes attempts and returns their bytes, which the caller must release.
+func deleteAttempts(tx *accounts.Change, where string, args ...any) (freed int64, err error) {
+	rows, err := tx.Query(`DELETE FROM delivery_attempts WHERE `+where+` RETURNING `+accounts.AttemptCost,
+		args...)
+	if err == nil {
+		_, err = sqldb.Collect(rows, func(r sqldb.Row) (bytes int64, err error) {
+			err = r.Scan(&bytes)
+			freed += bytes
+			return bytes, err
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("deleting attempts: %w", err)
+	}
+	return freed, nil
+}
