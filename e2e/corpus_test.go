@@ -17,9 +17,9 @@ import (
 	"calotype/internal/imagefile/imagefiletest"
 )
 
-// uploadTime is the longest that any file may take, however hostile. It is three times what a file
-// may cost a worker's processor, which internal/render tests: four share the machine here.
-const uploadTime = 30 * time.Second
+// uploadTime is the longest that any file may take, however hostile. It is many times what a file may cost a
+// worker's processor, which internal/render tests: other uploads and tests share the machine.
+const uploadTime = 2 * time.Minute
 
 // A tour uploads the whole corpus and checks the results.
 type tour struct {

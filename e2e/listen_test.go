@@ -98,9 +98,21 @@ func (l *listening) kill() {
 // interrupt is Ctrl-C, after which the program must end well.
 func (l *listening) interrupt() {
 	l.t.Helper()
+	l.signal()
+	l.awaitEnd()
+}
+
+// signal sends Ctrl-C.
+func (l *listening) signal() {
+	l.t.Helper()
 	if err := l.cmd.Process.Signal(os.Interrupt); err != nil {
 		l.t.Fatal(err)
 	}
+}
+
+// awaitEnd waits until the program has ended well.
+func (l *listening) awaitEnd() {
+	l.t.Helper()
 	select {
 	case <-l.gone:
 	case <-time.After(time.Minute):
@@ -195,14 +207,9 @@ func TestListenKilled(t *testing.T) {
 	case <-time.After(2 * time.Minute):
 		t.Fatalf("what the killed one had is lost:\n%s", l.log)
 	}
-	interrupted := make(chan struct{})
-	go func() {
-		defer close(interrupted)
-		time.Sleep(200 * time.Millisecond) // any time will do
-		answer <- struct{}{}
-	}()
-	l.interrupt()
-	<-interrupted
+	l.signal()
+	answer <- struct{}{}
+	l.awaitEnd()
 	l.await("image.upload.succeeded " + id + " 200 ")
 	wantIn(t, s.webhook("history").stdout, "status 200", "delivered")
 	if list := s.webhook("list").stdout; !strings.Contains(list, "pending 0") {

@@ -282,7 +282,7 @@ func busyTicket(t *testing.T) {
 	u := s.createUploadURL()
 	before, after := formFrame()
 	const first, step = 160 << 10, 32 << 10 // in time, and above the least rate
-	picture := string(photo(t, 2400, 1800, 10))
+	picture := string(photo(t, 3200, 2400, 10))
 	form := before + picture + after
 	length := len(form)
 	var slow []net.Conn
@@ -324,7 +324,7 @@ func busyTicket(t *testing.T) {
 				t.Error("Retry-After is not said")
 			}
 			waiting = false
-		case <-time.After(5 * time.Second):
+		case <-time.After(2 * time.Second):
 			steady(form[sent : sent+step])
 			sent += step
 		}

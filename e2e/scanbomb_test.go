@@ -10,8 +10,8 @@ import (
 )
 
 // TestScanBomb uploads a small, valid JPEG that is under every limit of size, but whose pixels are
-// refined in 2,646 scans: libjpeg needs about 17 s for it. Like any file it must be answered in
-// ten.
+// refined in 2,646 scans: libjpeg needs about 17 s for it. Like any file it must be answered after ten seconds of a
+// processor.
 func TestScanBomb(t *testing.T) {
 	s := newServer(t)
 	ctx, cancel := context.WithTimeout(t.Context(), uploadTime)

@@ -52,7 +52,7 @@ func TestTwoNodesNotify(t *testing.T) {
 	w.upload(60)
 	waitFor(t, func() bool { return r.holds() > 1 })
 	r.open()
-	w.await(r, 30*time.Second)
+	w.await(r, 2*time.Minute)
 	w.wantWrittenDown(len(w.all))
 	for id, received := range r.all() {
 		if received.times != 1 {

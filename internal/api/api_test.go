@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -8,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"calotype/internal/accounts"
@@ -221,9 +224,17 @@ func TestPanicAfterAnswer(t *testing.T) {
 func serve(t *testing.T, timeout time.Duration, fn func(*body) (any, error)) (
 	*httptest.Server, *bytes.Buffer) {
 	t.Helper()
+	handler, log := inFrame(timeout, fn)
+	srv := httptest.NewServer(handler)
+	t.Cleanup(srv.Close)
+	return srv, log
+}
+
+// inFrame is the handler of serve.
+func inFrame(timeout time.Duration, fn func(*body) (any, error)) (http.Handler, *bytes.Buffer) {
 	log := &bytes.Buffer{}
 	a := &api{Config: Config{Log: slog.New(slog.NewTextHandler(log, nil))}, bodyTimeout: timeout}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.frame(w, r, func(w http.ResponseWriter, r *http.Request, _ *logLine) (any, error) {
 			b, err := a.openBody(w, r)
 			if err != nil {
@@ -231,9 +242,7 @@ func serve(t *testing.T, timeout time.Duration, fn func(*body) (any, error)) (
 			}
 			return fn(b)
 		})
-	}))
-	t.Cleanup(srv.Close)
-	return srv, log
+	}), log
 }
 
 func post(t *testing.T, url, contentType string, body io.Reader, header http.Header) (int, answer) {
@@ -314,22 +323,54 @@ func TestSlowBody(t *testing.T) {
 // TestBodyInTime lets a handler work for longer than a body may take.
 func TestBodyInTime(t *testing.T) {
 	t.Parallel()
-	const timeout = time.Second
-	srv, _ := serve(t, timeout, func(b *body) (any, error) {
-		if _, err := b.read(); err != nil {
-			return nil, err
+	synctest.Test(t, func(t *testing.T) {
+		handler, _ := inFrame(bodyTimeout, func(b *body) (any, error) {
+			if _, err := b.read(); err != nil {
+				return nil, err
+			}
+			select {
+			case <-b.request.Context().Done():
+				return nil, b.request.Context().Err()
+			case <-time.After(2 * bodyTimeout):
+				return "done", nil
+			}
+		})
+		client, served := net.Pipe()
+		pipe := &pipeListener{conns: make(chan net.Conn, 1)}
+		pipe.conns <- served
+		server := &http.Server{Handler: handler}
+		go func() { _ = server.Serve(pipe) }()
+		defer server.Close()
+		r := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/json")
+		if err := r.Write(client); err != nil {
+			t.Fatal(err)
 		}
-		select {
-		case <-b.request.Context().Done():
-			return nil, b.request.Context().Err()
-		case <-time.After(timeout + timeout/2):
-			return "done", nil
+		response, err := http.ReadResponse(bufio.NewReader(client), r)
+		if err != nil || response.StatusCode != 200 {
+			t.Errorf("got %+v, %v, want status 200", response, err)
 		}
+		client.Close()
 	})
-	if status, a := post(t, srv.URL, "application/json", strings.NewReader("{}"), nil); status != 200 {
-		t.Errorf("%d %+v, want 200", status, a)
-	}
 }
+
+// A pipeListener accepts connections of net.Pipe, so that their time is that of synctest.
+type pipeListener struct{ conns chan net.Conn }
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	conn, ok := <-l.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (l *pipeListener) Close() error {
+	close(l.conns)
+	return nil
+}
+
+func (*pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // An original is said to have seven bytes, and may have fewer.
 type original struct{ *io.SectionReader }

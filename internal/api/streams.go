@@ -75,6 +75,9 @@ type claimedDelivery struct {
 	Body    string            `json:"body"`
 }
 
+// maxClaimWait limits how long a claim waits, in seconds.
+const maxClaimWait = 50
+
 // claimFromStream hands out what is due, and waits for something if it is asked to. What does not fit
 // an answer stays for the next claim.
 func (a *api) claimFromStream(c *call) (any, error) {
@@ -82,7 +85,7 @@ func (a *api) claimFromStream(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	wait, err := f.number("wait", 0, int(notify.MaxClaimWait/time.Second))
+	wait, err := f.number("wait", 0, maxClaimWait)
 	if err != nil {
 		return nil, err
 	}

@@ -172,10 +172,9 @@ func TestAClaimThatWaits(t *testing.T) {
 		}
 		second := asked()
 		f.eventually("the wait", func() bool { return f.notifier.Waiting() == 1 })
-		began := time.Now()
-		stop()
-		if got := <-second; len(got) != 0 || time.Since(began) > 30*time.Second {
-			t.Errorf("at the end: %+v after %v", got, time.Since(began))
+		stop() // notify.TestAClaimEndsWithRun shows that the claim does not wait longer
+		if got := <-second; len(got) != 0 {
+			t.Errorf("at the end: %+v", got)
 		}
 		busy := f.json("POST", streams+"/dev/claim", `{"wait": 50}`)
 		f.want(busy, 503, 5503)

@@ -211,14 +211,19 @@ func TestAWriteInOneGoWaitsForTheClient(t *testing.T) {
 func TestAWriteInOneGoEndsAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	data, _ := noise(t, 32<<20)
-	c, _ := tcpPair(t)
-	if err := c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
+	c, client := tcpPair(t)
 	c.gather()
 	if _, err := c.Write([]byte("head")); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		if _, err := io.ReadFull(client, make([]byte, 100)); err != nil {
+			t.Error(err)
+		}
+		if err := c.SetWriteDeadline(time.Now()); err != nil {
+			t.Error(err)
+		}
+	}()
 	n, err := c.Write(data)
 	if !errors.Is(err, os.ErrDeadlineExceeded) || n <= 0 || n >= len(data) {
 		t.Errorf("wrote %d of %d bytes, %v", n, len(data), err)

@@ -8,11 +8,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/sqldb/sqldbtest"
 )
 
 func used(t *testing.T, core *imagestest.Core) accounts.Usage {
@@ -161,11 +162,13 @@ func TestChangesOfManyAccounts(t *testing.T) {
 	})
 }
 
-// TestAChangeIsRetried: two Changes that lock two accounts in opposite orders deadlock on PostgreSQL. The one
-// that is ended is retried, and what follows a commit runs once for each.
+// TestAChangeIsRetried: two Changes that lock two accounts in opposite orders deadlock on PostgreSQL, where each
+// waits for the first lock of the other one. PostgreSQL ends one of them, which is retried, and what follows a
+// commit runs once for each. SQLite has one writer at a time.
 func TestAChangeIsRetried(t *testing.T) {
 	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+	sqldbtest.Each(t, func(t *testing.T, dsn string) {
+		core := imagestest.Open(t, images.Config{}, dsn)
 		other := strings.Repeat("b", 32)
 		if _, err := core.Accounts.Create(t.Context(), other, ""); err != nil {
 			t.Fatal(err)
@@ -173,16 +176,24 @@ func TestAChangeIsRetried(t *testing.T) {
 		const rounds = 5
 		var after atomic.Int32
 		for range rounds {
-			var wait sync.WaitGroup
+			var wait, locked sync.WaitGroup
+			if strings.HasPrefix(dsn, "postgres") {
+				locked.Add(2)
+			}
 			for _, order := range [][]string{{account, other}, {other, account}} {
 				wait.Go(func() {
+					attempts := 0
 					err := core.Accounts.Change(t.Context(), func(tx *accounts.Change) error {
-						for _, id := range order {
+						attempts++
+						for i, id := range order {
 							if err := tx.Lock(id); err != nil {
 								return err
 							}
 							tx.Charge(id, accounts.Charge{Images: 1})
-							time.Sleep(20 * time.Millisecond) // the other Change locks its first account
+							if i == 0 && attempts == 1 && strings.HasPrefix(dsn, "postgres") {
+								locked.Done()
+								locked.Wait()
+							}
 						}
 						tx.AfterCommit(func(context.Context) { after.Add(1) })
 						return nil

@@ -248,16 +248,20 @@ func TestFourBodiesAtOnce(t *testing.T) {
 		defer u.Close()
 		held = append(held, u)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err := core.BeginUpload(ctx, images.UploadRequest{Ticket: ticket, Size: -1})
-	wantKind(t, err, errs.Aborted)
-
 	received := make(chan error)
-	go func() {
-		_, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
+	fifth := func(ctx context.Context) {
+		_, err := core.BeginUpload(ctx, images.UploadRequest{Ticket: ticket, Size: -1})
 		received <- err
-	}()
+	}
+	waits := func() bool { return waitingAt(core, "ticket_bodies") == 1 }
+	ctx, cancel := context.WithCancel(t.Context())
+	go fifth(ctx)
+	until(t, waits)
+	cancel()
+	wantKind(t, <-received, errs.Aborted)
+
+	go fifth(t.Context())
+	until(t, waits)
 	if _, err := held[0].Write(imagestest.JPEG(t, 1)); err != nil {
 		t.Fatal(err)
 	}

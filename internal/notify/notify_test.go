@@ -413,16 +413,21 @@ func TestShutdown(t *testing.T) {
 		close(begun)
 		<-release
 	}
-	stop := run(t, newNotifier(core, loopback...))
+	n := newNotifier(core, loopback...)
+	stop := run(t, n)
 	hook(t, core, r.URL)
 	upload(t, core, images.NewDraft{}, 1)
 	<-begun
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); stop() }()
+	eventually(t, "the end of Run to begin", func() bool {
+		_, err := n.Claim(t.Context(), images.Webhook{}, 1, 0)
+		return kindOf(err) == errs.Busy
+	})
 	select {
 	case <-stopped:
 		t.Fatal("it did not wait for what was being sent")
-	case <-time.After(50 * time.Millisecond):
+	default:
 	}
 	close(release)
 	<-stopped

@@ -8,12 +8,7 @@ import (
 	"calotype/internal/images"
 )
 
-const (
-	// MaxClaimWait bounds how long Claim waits.
-	MaxClaimWait = 50 * time.Second
-
-	claimEvery = time.Second
-)
+const claimEvery = time.Second
 
 // Claim claims deliveries of a stream for its client, as Service.ClaimDeliveries does. If nothing is due,
 // it waits for at most wait, or until Run ends, and then returns none. Errors: Busy if too many claims
@@ -33,7 +28,7 @@ func (n *Notifier) Claim(
 		return nil, busy("Too many requests wait for events", err)
 	}
 	defer lease.Release()
-	timeout := time.NewTimer(min(wait, MaxClaimWait))
+	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	tick := time.NewTicker(claimEvery)
 	defer tick.Stop()

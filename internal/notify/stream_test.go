@@ -9,7 +9,6 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/notify"
 )
 
 func kindOf(err error) errs.Kind { return errs.AsError(err).Kind }
@@ -40,7 +39,7 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 	var waiting sync.WaitGroup
 	wait := func(w images.Webhook) {
 		waiting.Go(func() {
-			if _, err := n.Claim(ctx, w, 1, notify.MaxClaimWait); kindOf(err) != errs.Aborted {
+			if _, err := n.Claim(ctx, w, 1, time.Hour); kindOf(err) != errs.Aborted {
 				t.Errorf("a claim whose caller left: %v", err)
 			}
 		})
@@ -91,7 +90,7 @@ func TestClaimersShareAStream(t *testing.T) {
 	for range claimers {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				got, err := n.Claim(ctx, w, 2, notify.MaxClaimWait)
+				got, err := n.Claim(ctx, w, 2, time.Hour)
 				if err != nil && ctx.Err() == nil {
 					t.Error(err)
 					return
@@ -121,7 +120,7 @@ func TestClaimersShareAStream(t *testing.T) {
 	}
 }
 
-// TestAClaimEndsWithRun: waiting claims end with the server, and new ones are refused.
+// TestAClaimEndsWithRun: claims that would wait for an hour end with the server, and new ones are refused.
 func TestAClaimEndsWithRun(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
@@ -133,7 +132,7 @@ func TestAClaimEndsWithRun(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		got, err := n.Claim(t.Context(), w, 1, notify.MaxClaimWait)
+		got, err := n.Claim(t.Context(), w, 1, time.Hour)
 		if len(got) != 0 {
 			t.Errorf("claimed %d", len(got))
 		}

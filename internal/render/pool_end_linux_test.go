@@ -138,7 +138,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if left := children(t); len(left) > 0 {
 		t.Errorf("processes left: %v (idle ones were %v)", left, pids)
 	}
-	for range 500 {
+	for range 3000 {
 		if runtime.NumGoroutine() <= goroutines {
 			return
 		}

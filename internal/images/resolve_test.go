@@ -1,0 +1,35 @@
+package images
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestAResolutionIsUsedForASecond: a resolution is used for a second from the start of its read, and not after
+// a change of this node.
+func TestAResolutionIsUsedForASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var c resolveCache
+		key := resolveKey{hash: "a", id: "b"}
+		began := time.Now()
+		time.Sleep(300 * time.Millisecond) // the read
+		put := func() { c.put(key, Resolved{}, c.generation.Load(), began) }
+		want := func(want bool) {
+			t.Helper()
+			if _, ok := c.get(key); ok != want {
+				t.Errorf("used after %v: %v, want %v", time.Since(began), ok, want)
+			}
+		}
+		put()
+		want(true)
+		c.forget()
+		want(false)
+		put()
+		time.Sleep(700 * time.Millisecond)
+		want(true)
+		time.Sleep(time.Nanosecond)
+		want(false)
+	})
+}
