@@ -50,17 +50,13 @@ func (a *api) openBlob(c *call) (any, error) {
 
 // ownerImages returns Image objects for clients with a token; never nil.
 func (a *api) ownerImages(c *call, all ...images.Image) ([]v4.Image, error) {
-	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
-	if err != nil {
-		return nil, err
-	}
-	names, err := a.Core.VariantNames(c.Context(), c.account)
+	parts, err := a.Core.URLParts(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
 	shown := make([]v4.Image, 0, len(all))
 	for _, img := range all {
-		shown = append(shown, v4.OwnerImage(img, a.URLs.Variants(account.Hash, img.ID, names)))
+		shown = append(shown, v4.OwnerImage(img, a.URLs.Variants(parts.Hash, img.ID, parts.Variants)))
 	}
 	return shown, nil
 }

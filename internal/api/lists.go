@@ -105,40 +105,35 @@ const (
 type imagePage struct {
 	*page[images.Image]
 	urls  v4.URLs
-	hash  string   // of the account
-	names []string // of its variants, which have namesBytes together
+	parts images.URLParts
 
-	namesBytes int
+	namesBytes int // of the names of all variants
 	scale      v4.Scale
 	err        error // the error of an image that could not be encoded
 }
 
 // openImages opens a page of at most perPage images and at most most bytes of JSON.
 func (a *api) openImages(c *call, perPage int, most int64) (*imagePage, error) {
-	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
-	if err != nil {
-		return nil, err
-	}
-	names, err := a.Core.VariantNames(c.Context(), c.account)
+	parts, err := a.Core.URLParts(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
 	p, err := openPage[images.Image](c.Context(), a, c.account, most, int64(perPage),
 		maxImageRow, imageRow)
-	return &imagePage{page: p, urls: a.URLs, hash: account.Hash, names: names,
-		namesBytes: len(strings.Join(names, ""))}, err
+	return &imagePage{page: p, urls: a.URLs, parts: parts,
+		namesBytes: len(strings.Join(parts.Variants, ""))}, err
 }
 
 // fits adds an image, if it fits.
 func (p *imagePage) fits(img images.Image) bool {
 	json, err := p.scale.Weigh(v4.OwnerImage(img, nil))
 	p.err = errors.Join(p.err, err)
-	json += p.urls.VariantsSize(p.hash, img.ID, len(p.names), p.namesBytes)
+	json += p.urls.VariantsSize(p.parts.Hash, img.ID, len(p.parts.Variants), p.namesBytes)
 	return p.add(img, json, heldBy(img))
 }
 
 func (p *imagePage) item(img images.Image) any {
-	return v4.OwnerImage(img, p.urls.Variants(p.hash, img.ID, p.names))
+	return v4.OwnerImage(img, p.urls.Variants(p.parts.Hash, img.ID, p.parts.Variants))
 }
 
 // heldBy estimates the memory of an image, in bytes.

@@ -37,15 +37,13 @@ func (a *api) createImage(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown, err := a.ownerImages(c, img)
-	if err != nil {
-		return nil, err
-	}
-	return v4.WithInfo{Result: shown[0]}, nil
+	return v4.WithInfo{
+		Result: v4.OwnerImage(img.Image, a.URLs.Variants(img.Hash, img.ID, img.Variants)),
+	}, nil
 }
 
 // uploadImage takes a form that may have a file.
-func (a *api) uploadImage(c *call) (img images.Image, err error) {
+func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
 	if err := v4.CheckFileForm(c.Request); err != nil {
 		return img, err
 	}
@@ -90,33 +88,33 @@ func (a *api) uploadImage(c *call) (img images.Image, err error) {
 }
 
 // fetchImage takes what can hold no file.
-func (a *api) fetchImage(c *call) (images.Image, error) {
+func (a *api) fetchImage(c *call) (images.UploadedImage, error) {
 	notForm := v4.CheckFileForm(c.Request)
 	fields, err := c.body.form()
 	switch {
 	case errors.Is(err, errTooLarge): // a picture, under the type that curl gives it
-		return images.Image{}, notForm
+		return images.UploadedImage{}, notForm
 	case errs.AsError(err).Kind == errs.NotForm:
-		return images.Image{}, notForm
+		return images.UploadedImage{}, notForm
 	case err != nil:
-		return images.Image{}, err
+		return images.UploadedImage{}, err
 	}
 	from, err := fields.text("url")
 	if err == nil && from == nil {
 		err = notForm
 	}
 	if err != nil {
-		return images.Image{}, err
+		return images.UploadedImage{}, err
 	}
 	return a.fetch(c, *from, fields)
 }
 
 // fetch has the core fetch the picture. It ends with the caller, whose body was read to its end, so
 // that net/http notices when they leave.
-func (a *api) fetch(c *call, from string, fields form) (images.Image, error) {
+func (a *api) fetch(c *call, from string, fields form) (images.UploadedImage, error) {
 	wanted, err := newImage(fields)
 	if err != nil {
-		return images.Image{}, err
+		return images.UploadedImage{}, err
 	}
 	return a.Core.FetchImage(c.Context(), c.account, from, wanted)
 }

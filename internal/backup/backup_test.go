@@ -59,7 +59,7 @@ func upload(t *testing.T, core *imagestest.Core, d images.NewDraft, body []byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return img
+	return img.Image
 }
 
 // backupOf are the options of a backup of core to a folder.

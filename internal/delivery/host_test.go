@@ -99,7 +99,7 @@ func (h *host) upload(data []byte, id string, private bool) images.Image {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return img
+	return img.Image
 }
 
 // variant makes a variant of options in the form of a URL.

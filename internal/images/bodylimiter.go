@@ -126,13 +126,8 @@ func (b *admittedBody) release() {
 	b.leave()
 }
 
-// deleted is closed when the draft is deleted. It may be called on nil.
-func (b *admittedBody) deleted() <-chan struct{} {
-	if b == nil {
-		return nil
-	}
-	return b.ticket.deleted
-}
+// deleted is closed when the draft is deleted.
+func (b *admittedBody) deleted() <-chan struct{} { return b.ticket.deleted }
 
 // learn stores the refusals in the ticket's row.
 func (b *admittedBody) learn(t Ticket) {

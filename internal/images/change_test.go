@@ -116,8 +116,8 @@ func TestAChangeThatFails(t *testing.T) {
 			if now := used(t, core); now != before {
 				t.Errorf("%s: the account uses %+v, before it was %+v", name, now, before)
 			}
-			if names, err := core.VariantNames(t.Context(), account); err != nil || len(names) != 1 {
-				t.Errorf("%s: the account has the variants %q (%v), want one", name, names, err)
+			if urls, err := core.URLParts(t.Context(), account); err != nil || len(urls.Variants) != 1 {
+				t.Errorf("%s: the account has the variants %q (%v), want one", name, urls.Variants, err)
 			}
 		}
 	})

@@ -15,14 +15,13 @@ import (
 
 // claim uses the ticket. If another request with the same Idempotency-Key and the same bytes was first,
 // it returns that image.
-func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image, error) {
-	img := u.claimed(o, filename)
+func (u *Upload) claim(ctx context.Context, o *Original, filename string) (img Image, err error) {
 	var claimed bool
 	began := time.Now()
-	err := u.s.Accounts.Change(ctx, func(tx *accounts.Change) (err error) {
-		img = u.claimed(o, filename)
-		var c accounts.Charge
-		if c, claimed, err = u.claimRow(tx, img); err != nil || !claimed {
+	err = u.s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+		img = claimedImage(u.draft, o, filename, u.s.now())
+		c, won, err := claimRow(tx, img, u.idempotencyHash, u.began)
+		if claimed = won; err != nil || !claimed {
 			return err
 		}
 		// An edit may have changed the draft since the upload began.
@@ -43,26 +42,27 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (Image
 		return img, fmt.Errorf("claiming a ticket: %w", err)
 	}
 	if !claimed {
-		return u.lost(ctx, o.SHA256)
+		return u.explainLostClaim(ctx, o.SHA256)
 	}
 	u.s.bodies.end(u.draft.Key)
 	return img, nil
 }
 
-// claimed returns the image that the draft becomes.
-func (u *Upload) claimed(o *Original, filename string) Image {
-	img := u.draft
-	img.Draft, img.Ticket, img.Uploaded = false, nil, sqldb.FromMicros(sqldb.Micros(u.s.now()))
-	img.Filename, img.Original = &filename, o
-	return img
+// claimedImage returns the image that a draft becomes by an upload at a time.
+func claimedImage(draft Image, o *Original, filename string, at time.Time) Image {
+	draft.Draft, draft.Ticket, draft.Uploaded = false, nil, sqldb.FromMicros(sqldb.Micros(at))
+	draft.Filename, draft.Original = &filename, o
+	return draft
 }
 
-// claimRow is the only statement that uses a ticket: it changes one row or none. Then the account
-// is charged for an image instead of the draft's reservation.
-func (u *Upload) claimRow(tx *accounts.Change, img Image) (c accounts.Charge, claimed bool, err error) {
-	var claimer any
-	if u.claimer != "" {
-		claimer = u.claimer
+// claimRow is the only statement that uses a ticket: it changes one row or none. The ticket must be valid at
+// began. Then the account is charged for an image instead of the draft's reservation.
+func claimRow(
+	tx *accounts.Change, img Image, idempotencyHash string, began time.Time,
+) (c accounts.Charge, claimed bool, err error) {
+	var claimedBy any
+	if idempotencyHash != "" {
+		claimedBy = idempotencyHash
 	}
 	var open bool
 	var reserved int64
@@ -73,10 +73,10 @@ func (u *Upload) claimRow(tx *accounts.Change, img Image) (c accounts.Charge, cl
 		sha256 = ?15, thumbhash = ?16
 		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
 		RETURNING open, reserved`,
-		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, claimer, o.Blob, string(o.Header.Format),
+		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, claimedBy, o.Blob, string(o.Header.Format),
 		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
 		o.Header.Orientation, o.Header.Frames, sqldb.BoolInt(o.Alpha), o.Size, o.SHA256,
-		o.Thumbhash, sqldb.Micros(u.began), maxRefusals).Scan(&open, &reserved)
+		o.Thumbhash, sqldb.Micros(began), maxRefusals).Scan(&open, &reserved)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, false, nil
 	}
@@ -90,8 +90,9 @@ func (u *Upload) claimRow(tx *accounts.Change, img Image) (c accounts.Charge, cl
 	return c, true, nil
 }
 
-// lost says why a claim changed no row, or would change none.
-func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
+// explainLostClaim returns the reason why a claim changed no row, or would change none; or the image if this
+// request repeats the winner's.
+func (u *Upload) explainLostClaim(ctx context.Context, sum string) (Image, error) {
 	img, err := u.s.imageOfKey(ctx, u.draft.Key)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Image{}, errCancelled()
@@ -99,13 +100,13 @@ func (u *Upload) lost(ctx context.Context, sum string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("reading why a claim was lost: %w", err)
 	}
-	if err = u.state(img); errs.AsError(err).Kind == errs.TicketUsed {
+	if err = u.checkTicket(img); errs.AsError(err).Kind == errs.TicketUsed {
 		repeat, err := u.mayRepeat(ctx, img)
 		if err != nil {
 			return Image{}, err
 		}
 		if repeat {
-			return u.again(img, sum)
+			return u.replay(img, sum)
 		}
 	}
 	if err == nil {

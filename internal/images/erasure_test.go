@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -238,9 +239,15 @@ func TestUploadsRaceAnErasure(t *testing.T) {
 	})
 }
 
+// An openUpload is an Upload or a Body.
+type openUpload interface {
+	io.Writer
+	Close()
+}
+
 // finishRacing ends an upload, which may succeed only if the erasure took it.
 func finishRacing(
-	t *testing.T, begun *sync.WaitGroup, start <-chan struct{}, u *images.Upload, err error,
+	t *testing.T, begun *sync.WaitGroup, start <-chan struct{}, u openUpload, err error,
 	body []byte, finish func() error,
 ) {
 	begun.Done()

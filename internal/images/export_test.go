@@ -42,13 +42,12 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 	if err != nil {
 		return Image{}, err
 	}
-	u := &Upload{s: s, began: s.now(), draft: draft}
-	img := u.claimed(&Original{Blob: blobKey(s.now())}, "picture.jpg")
+	img := claimedImage(draft, &Original{Blob: blobKey(s.now())}, "picture.jpg", s.now())
 	return img, s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := s.insertDraft(tx, draft, ""); err != nil {
 			return err
 		}
-		c, _, err := u.claimRow(tx, img)
+		c, _, err := claimRow(tx, img, "", s.now())
 		if err == nil {
 			err = insertMeta(tx, img.Key)
 		}

@@ -14,44 +14,44 @@ import (
 // quotes the URL; TooLarge, Busy, NoSpace, Aborted.
 func (s *Service) FetchImage(
 	ctx context.Context, account, address string, d NewDraft,
-) (Image, error) {
+) (UploadedImage, error) {
 	// An invalid request needs no fetch.
 	if _, err := s.newDraft(account, d); err != nil {
-		return Image{}, err
+		return UploadedImage{}, err
 	}
 	// A slow origin occupies its slot for up to a minute.
 	lease, err := s.shares.fetches.TryAcquire(1, account)
 	if err != nil {
-		return Image{}, errs.AtCapacity("Too many pictures are being fetched from URLs at once", err)
+		return UploadedImage{}, errs.AtCapacity("Too many pictures are being fetched from URLs at once", err)
 	}
 	defer lease.Release()
-	u, err := s.BeginImage(account, -1)
+	b, err := s.BeginImage(account, -1)
 	if err != nil {
-		return Image{}, err
+		return UploadedImage{}, err
 	}
-	defer u.Close()
-	filename, err := u.fetch(ctx, address)
+	defer b.Close()
+	filename, err := b.fetch(ctx, address)
 	if err != nil {
-		return Image{}, err
+		return UploadedImage{}, err
 	}
-	return u.Create(ctx, filename, d)
+	return b.Create(ctx, filename, d)
 }
 
-// fetch writes the content at a URL to the upload and returns the file name in the URL.
-func (u *Upload) fetch(ctx context.Context, address string) (filename string, err error) {
-	answer, err := u.s.config.Outbound.Get(ctx, address, u.s.config.MaxUploadBytes)
+// fetch writes the content at a URL to the body and returns the file name in the URL.
+func (b *Body) fetch(ctx context.Context, address string) (filename string, err error) {
+	answer, err := b.s.config.Outbound.Get(ctx, address, b.s.config.MaxUploadBytes)
 	if err != nil {
-		return "", u.fetchError(ctx, err)
+		return "", b.fetchError(ctx, err)
 	}
 	defer answer.Body.Close()
-	if _, err := io.Copy(u, answer.Body); err != nil {
-		return "", u.fetchError(ctx, err)
+	if _, err := io.Copy(b, answer.Body); err != nil {
+		return "", b.fetchError(ctx, err)
 	}
 	return answer.Name, nil
 }
 
 // fetchError converts an error of package outbound.
-func (u *Upload) fetchError(ctx context.Context, err error) error {
+func (b *Body) fetchError(ctx context.Context, err error) error {
 	why := new(outbound.Error)
 	switch {
 	case ctx.Err() != nil:
@@ -59,7 +59,7 @@ func (u *Upload) fetchError(ctx context.Context, err error) error {
 	case errors.As(err, &why):
 		return errs.Errorf(errs.FetchFailed, "The picture could not be fetched: %s", why.Reason)
 	case errors.Is(err, outbound.ErrTooLarge):
-		return u.tooLarge()
+		return FileTooLarge(b.s.config.MaxUploadBytes)
 	}
 	return err // of the spool
 }

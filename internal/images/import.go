@@ -3,7 +3,6 @@ package images
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,37 +89,29 @@ func (i ImportedImage) Differs(img Image) (fields []string) {
 	return fields
 }
 
-// Import creates an image from the complete body, as Create does, with the id, the time and the fields
-// of its source. Errors: Invalid, InvalidID, Exists; Unsupported, Undecodable, OverLimits;
-// ErrIncomplete; Busy, NoSpace.
-func (u *Upload) Import(ctx context.Context, i ImportedImage) (Image, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+// Import creates an image from the complete body, as Create does, with the id, the time and the fields of its
+// source, which was listed at a time: an erasure since then refuses it. Errors: Invalid, InvalidID, Exists;
+// Unsupported, Undecodable, OverLimits; ErrIncomplete, ErrErased; Busy, NoSpace.
+func (b *Body) Import(ctx context.Context, i ImportedImage, listed time.Time) (Image, error) {
+	ctx, cancel := b.complete(ctx)
 	defer cancel()
 	i, _, err := i.Adapted()
 	if err != nil {
 		return Image{}, err
 	}
-	sum := hex.EncodeToString(u.sum.Sum(nil))
 	switch {
-	case i.Size != 0 && i.Size != u.size:
-		return Image{}, fmt.Errorf("%w: %d bytes instead of %d", ErrIncomplete, u.size, i.Size)
-	case i.SHA256 != "" && i.SHA256 != sum:
+	case i.Size != 0 && i.Size != b.size:
+		return Image{}, fmt.Errorf("%w: %d bytes instead of %d", ErrIncomplete, b.size, i.Size)
+	case i.SHA256 != "" && i.SHA256 != b.sha256():
 		return Image{}, fmt.Errorf("%w: the SHA-256 is another", ErrIncomplete)
 	}
-	now := sqldb.FromMicros(sqldb.Micros(u.s.now()))
-	u.draft = Image{
-		Key: text.NewKey(), Account: u.draft.Account, ID: i.ID, Custom: i.Custom(), Creator: i.Creator,
+	now := sqldb.FromMicros(sqldb.Micros(b.s.now()))
+	draft := Image{
+		Key: text.NewKey(), Account: b.account, ID: i.ID, Custom: i.Custom(), Creator: i.Creator,
 		Meta: i.Meta, RequireSignedURLs: i.RequireSignedURLs, Draft: true, Created: now,
 		Uploaded: now, Ticket: &Ticket{Expires: now.Add(defaultTicketLife)},
 	}
-	original, err := u.store(ctx, sum)
-	if err != nil {
-		return Image{}, err
-	}
-	img := u.claimed(original, i.Filename)
-	img.Uploaded = i.Uploaded
-	err = u.s.Accounts.Change(ctx, func(tx *accounts.Change) error { return u.insertClaimed(tx, img) })
-	return u.settle(ctx, img, original, err)
+	return b.insert(ctx, draft, i.Filename, i.Uploaded, listed)
 }
 
 // UpdateImported updates the fields of an image from its source, not its bytes. Error: ImageNotFound if

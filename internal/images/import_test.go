@@ -32,7 +32,7 @@ func bring(
 	if _, err := u.Write(body); err != nil {
 		t.Fatal(err)
 	}
-	return u.Import(t.Context(), i)
+	return u.Import(t.Context(), i, time.Now())
 }
 
 func imported(id string) images.ImportedImage {

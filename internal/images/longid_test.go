@@ -16,11 +16,11 @@ import (
 // addVariants makes variants up to n of an account, with names of 99 characters.
 func addVariants(t *testing.T, core *imagestest.Core, n int) {
 	t.Helper()
-	names, err := core.VariantNames(t.Context(), account)
+	urls, err := core.URLParts(t.Context(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := len(names); i < n; i++ {
+	for i := len(urls.Variants); i < n; i++ {
 		v := images.Variant{ID: fmt.Sprintf("v%098d", i), Options: recipe(1, 1)}
 		if err := core.CreateVariant(t.Context(), account, v); err != nil {
 			t.Fatalf("variant %d: %v", i, err)
@@ -160,11 +160,11 @@ func TestURLsAreBoundedInARace(t *testing.T) {
 				t.Fatalf("round %d: %d variants, an id of %d bytes: %d in all", round, variants, longest, bytes)
 			}
 			all = sync.WaitGroup{}
-			fresh, err := core.VariantNames(ctx, account)
+			fresh, err := core.URLParts(ctx, account)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range fresh {
+			for _, name := range fresh.Variants {
 				if err := core.DeleteVariant(ctx, account, name); err != nil {
 					t.Fatal(err)
 				}

@@ -71,7 +71,8 @@ func post(
 	if _, err := io.Copy(u, bytes.NewReader(body)); err != nil {
 		return images.Image{}, u.Refuse(ctx, err)
 	}
-	return u.Finish(ctx, "picture.jpg")
+	img, err := u.Finish(ctx, "picture.jpg")
+	return img.Image, err
 }
 
 // upload makes an image out of a picture.

@@ -3,7 +3,6 @@ package images
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -49,7 +48,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 	default:
 		return err
 	}
-	sum := hex.EncodeToString(u.sum.Sum(nil))
+	sum := u.body.sha256()
 	limit := new(imagefile.LimitError)
 	if errors.Is(err, render.ErrWorker) || errors.As(err, &limit) && limit.What == imagefile.LimitMemory {
 		sum = "" // too much time or memory: another try, or another node, may do better

@@ -320,7 +320,7 @@ func TestRacingCreates(t *testing.T) {
 				}
 				img, err := u.Create(t.Context(), "a.jpg", d)
 				if err == nil {
-					made <- img
+					made <- img.Image
 				} else if errs.AsError(err).Kind != errs.Exists {
 					t.Error(err)
 				}

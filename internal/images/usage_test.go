@@ -51,7 +51,8 @@ func create(
 	if _, err := u.Write(body); err != nil {
 		return images.Image{}, err
 	}
-	return u.Create(t.Context(), "a.jpg", d)
+	img, err := u.Create(t.Context(), "a.jpg", d)
+	return img.Image, err
 }
 
 // TestALimitHoldsAgainst64 has 64 askers at once for the 5 that a limit leaves.

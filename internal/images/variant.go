@@ -189,15 +189,29 @@ func (s *Service) Variants(ctx context.Context, account string) ([]Variant, erro
 	return all, err
 }
 
-// VariantNames returns the names of the account's variants in the order of Variants.
-func (s *Service) VariantNames(ctx context.Context, account string) ([]string, error) {
-	rows, err := s.db.Query(ctx, `SELECT id FROM variants WHERE account = ?1`, account)
+// URLParts are the parts that the delivery URLs of all images of an account have in common.
+type URLParts struct {
+	Hash     string   // of the account
+	Variants []string // their names, in the order of Service.Variants
+}
+
+// URLParts returns the parts of an account's URLs. Error: AccountUnknown.
+func (s *Service) URLParts(ctx context.Context, account string) (URLParts, error) {
+	a, err := s.Accounts.ByID(ctx, account)
 	if err != nil {
-		return nil, fmt.Errorf("reading the variants: %w", err)
+		return URLParts{}, err
+	}
+	return s.urlParts(ctx, a)
+}
+
+func (s *Service) urlParts(ctx context.Context, a accounts.Account) (URLParts, error) {
+	rows, err := s.db.Query(ctx, `SELECT id FROM variants WHERE account = ?1`, a.ID)
+	if err != nil {
+		return URLParts{}, fmt.Errorf("reading the variants: %w", err)
 	}
 	names, err := sqldb.Collect(rows, sqldb.ScanText)
 	slices.Sort(names)
-	return names, err
+	return URLParts{a.Hash, names}, err
 }
 
 // insertVariant adds the first variant of an account.

@@ -42,10 +42,10 @@ func TestVariants(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		names, err := core.VariantNames(ctx, account)
+		urls, err := core.URLParts(ctx, account)
 		if want := []string{"9", "Hero9", "hero9", "public"}; err != nil ||
-			!slices.Equal(names, want) {
-			t.Errorf("the names are %v, %v", names, err)
+			!slices.Equal(urls.Variants, want) {
+			t.Errorf("the names are %v, %v", urls.Variants, err)
 		}
 		all, err := core.Variants(ctx, account)
 		if err != nil || len(all) != 4 || all[1] != hero || all[3].ID != "public" {

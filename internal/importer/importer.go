@@ -258,7 +258,7 @@ func (r *run) attempt(ctx context.Context, i images.ImportedImage) (size int64, 
 	if most > r.Core.MaxUploadBytes() {
 		return 0, images.FileTooLarge(r.Core.MaxUploadBytes())
 	}
-	u, err := r.Core.BeginImport(r.Account.ID, most, r.began)
+	u, err := r.Core.BeginImage(r.Account.ID, most)
 	if err != nil {
 		return 0, err
 	}
@@ -266,7 +266,7 @@ func (r *run) attempt(ctx context.Context, i images.ImportedImage) (size int64, 
 	if size, err = r.source.blob(ctx, i.ID, u); err != nil {
 		return 0, err
 	}
-	_, err = u.Import(ctx, i)
+	_, err = u.Import(ctx, i, r.began)
 	return size, err
 }
 

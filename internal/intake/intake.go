@@ -19,7 +19,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/images"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // Prefix is the beginning of every path that is served here.
@@ -129,10 +129,6 @@ func (in *intake) post(r *http.Request, b *v4.Body, line *logLine) (any, error) 
 	}
 	defer upload.Close()
 	line.image = upload.Draft()
-	variants, err := in.variants(r.Context(), upload)
-	if err != nil {
-		return nil, err
-	}
 	if err := v4.CheckDeclaredSize(r, in.Core.MaxUploadBytes()); err != nil {
 		return nil, err
 	}
@@ -144,23 +140,8 @@ func (in *intake) post(r *http.Request, b *v4.Body, line *logLine) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	return v4.WithInfo{Result: v4.UploaderImage(img, variants)}, nil
+	return v4.WithInfo{Result: v4.UploaderImage(img.Image, in.URLs.Variants(img.Hash, img.ID, img.Variants))}, nil
 }
 
 // ignore passes over a field: only the file is taken, and nothing is ever fetched.
 func ignore(string, io.Reader) error { return nil }
-
-// variants returns the delivery URLs of the image to be. They are read before the ticket is used:
-// after that no step may fail.
-func (in *intake) variants(ctx context.Context, upload *images.Upload) ([]string, error) {
-	draft := upload.Draft()
-	account, err := in.Core.Accounts.ByID(ctx, draft.Account)
-	if err != nil {
-		return nil, err
-	}
-	names, err := in.Core.VariantNames(ctx, draft.Account)
-	if err != nil {
-		return nil, err
-	}
-	return in.URLs.Variants(account.Hash, draft.ID, names), nil
-}

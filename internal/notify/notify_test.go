@@ -134,7 +134,7 @@ func upload(t *testing.T, core *imagestest.Core, d images.NewDraft, seed int) im
 	if err != nil {
 		t.Fatal(err)
 	}
-	return img
+	return img.Image
 }
 
 // eventually waits for what must come; a test that fails here would wait for ever.

@@ -279,9 +279,9 @@ func (p *pages) image(ctx context.Context, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := p.Core.VariantNames(ctx, p.Account.ID)
+	parts, err := p.Core.URLParts(ctx, p.Account.ID)
 	if err != nil {
 		return nil, err
 	}
-	return v4.OwnerImage(img, p.URLs.Variants(p.Account.Hash, img.ID, names)), nil
+	return v4.OwnerImage(img, p.URLs.Variants(parts.Hash, img.ID, parts.Variants)), nil
 }

@@ -1,0 +1,197 @@
+package images
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"time"
+
+	"calotype/internal/clientaddr"
+	"calotype/internal/errs"
+	"calotype/internal/imagefile"
+	"calotype/internal/limit"
+	"calotype/internal/render"
+	"calotype/internal/sqldb"
+	"calotype/internal/text"
+)
+
+const (
+	finishTime  = 5 * time.Minute // for what follows a complete body
+	cleanUpTime = 30 * time.Second
+)
+
+// A Body receives the bytes of a picture that becomes an original: it hashes them and writes them to the
+// spool, within the limits. Every upload is received by a Body, whatever commits it: Create or Import, or
+// Upload.Finish for a ticket. Write the bytes to it, and Close it in any case. It is not safe for concurrent use.
+type Body struct {
+	s       *Service
+	account string
+	began   time.Time
+	slot    *limit.Lease
+	file    *spoolFile // nil if the bytes are hashed only
+	spooled time.Time  // began by the machine's clock
+	sum     hash.Hash
+	size    int64 // bytes so far
+	closed  bool
+}
+
+// BeginImage returns the Body of a new image of an account, before a byte is read. size is the declared one
+// in bytes, negative if not known. Errors: Busy, NoSpace.
+func (s *Service) BeginImage(account string, size int64) (*Body, error) {
+	return s.receive(size, true, account)
+}
+
+// receive admits a body, and refuses one early that would not fit into the spool. store says whether its bytes
+// are stored there. keys are those of the bytes in the spool, the account first.
+func (s *Service) receive(size int64, store bool, keys ...string) (*Body, error) {
+	b := &Body{s: s, account: keys[0], began: s.now(), spooled: time.Now(), sum: sha256.New()}
+	var err error
+	if b.slot, err = s.shares.bodies.TryAcquire(1, b.account); err != nil {
+		return nil, spoolFull(err)
+	}
+	if !store {
+		return b, nil
+	}
+	expected := s.config.MaxUploadBytes
+	if size >= 0 && size <= expected { // a larger one may have a file that is not
+		expected = size
+		if err := s.admits(s.spool, size, keys...); err != nil {
+			b.Close()
+			return nil, err
+		}
+	}
+	b.file = s.spoolFile(s.spool, expected, keys...)
+	return b, nil
+}
+
+// Write receives the next bytes. Errors: TooLarge if there are more than allowed; Busy if the spool or the
+// share of it is full; NoSpace.
+func (b *Body) Write(p []byte) (n int, err error) {
+	if most := b.s.config.MaxUploadBytes; b.size+int64(len(p)) > most {
+		// The hash is of a beginning that is longer than each body that is allowed: it recognizes a repeat.
+		b.sum.Write(p[:most-b.size+1])
+		return 0, FileTooLarge(most)
+	}
+	n = len(p)
+	if b.file != nil {
+		n, err = b.file.Write(p)
+	}
+	b.sum.Write(p[:n])
+	b.size += int64(n)
+	return n, err
+}
+
+// FileTooLarge refuses a file that is larger than limit, in bytes.
+func FileTooLarge(limit int64) error {
+	const mib = 1 << 20
+	if limit%mib == 0 {
+		return errs.Errorf(errs.TooLarge, "The file is larger than the %d MiB (%d bytes) allowed", limit/mib, limit)
+	}
+	return errs.Errorf(errs.TooLarge, "The file is larger than the %d bytes allowed", limit)
+}
+
+// Size returns how many bytes were received so far.
+func (b *Body) Size() int64 { return b.size }
+
+// sha256 returns the SHA-256 of the bytes so far, in hex.
+func (b *Body) sha256() string { return hex.EncodeToString(b.sum.Sum(nil)) }
+
+// Close releases what the body has reserved, and removes its file from the spool. Only the first call does so.
+func (b *Body) Close() {
+	if b.closed {
+		return
+	}
+	b.closed = true
+	if b.file != nil {
+		if err := b.file.Close(); err != nil {
+			b.s.log.Warn("closing a spool file", "err", err)
+		}
+	}
+	b.slot.Release()
+}
+
+// complete ends the reception. It returns the context of the commit, which a client that disconnects does not
+// cancel.
+func (b *Body) complete(ctx context.Context) (context.Context, context.CancelFunc) {
+	b.s.config.Timer.Since(render.Uploads, StageSpool, b.spooled)
+	return context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+}
+
+// store examines the complete body and stores it as an original that no row names yet. Errors: Unsupported,
+// Undecodable, OverLimits, Busy.
+func (b *Body) store(ctx context.Context) (*Original, error) {
+	original, err := b.examine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	original.SHA256, original.Blob = b.sha256(), blobKey(b.s.now())
+	began := time.Now()
+	err = b.s.blobs.Put(ctx, original.Blob, b.file.file, b.size)
+	b.s.config.Timer.Since(render.Uploads, StageStore, began)
+	if err != nil {
+		return nil, fmt.Errorf("storing an original: %w", err)
+	}
+	return original, nil
+}
+
+// examine has a worker decode the body, and describes it.
+func (b *Body) examine(ctx context.Context) (*Original, error) {
+	if b.size == 0 {
+		return nil, errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")
+	}
+	ctx = render.WithAsker(ctx, render.Asker{Account: b.account, Client: clientaddr.Of(ctx)})
+	file := b.file.file
+	header, err := imagefile.ReadHeader(file, b.size)
+	if err == nil {
+		err = imagefile.DefaultLimits.Check(header)
+	}
+	var facts render.Facts
+	if err == nil {
+		facts, err = b.s.config.Render.Examine(ctx, file, header)
+	}
+	if errors.Is(err, render.ErrWorker) && !errors.Is(err, render.ErrTime) &&
+		!errors.Is(err, render.ErrOutOfMemory) && !errors.Is(err, render.ErrBusy) {
+		// Another process may have killed the worker. A second failure decides.
+		facts, err = b.s.config.Render.Examine(ctx, file, header)
+	}
+	if err != nil {
+		return nil, renderError("examining an upload", err)
+	}
+	return &Original{
+		Header: header, Width: facts.Width, Height: facts.Height, Alpha: facts.Alpha,
+		Size: b.size, Thumbhash: base64.StdEncoding.EncodeToString(facts.Thumbhash),
+	}, nil
+}
+
+// cleanUp deletes the stored original o after a commit with the result img, err, unless a row names it or may
+// name it. It returns the result of the upload.
+func (s *Service) cleanUp(ctx context.Context, img Image, o *Original, err error) (Image, error) {
+	// The time for finishing may be over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer cancel()
+	if errors.Is(err, sqldb.ErrCommitUnknown) {
+		now, reading := s.imageOfKey(ctx, img.Key)
+		if reading == nil && now.Original != nil && now.Original.Blob == o.Blob {
+			return now, nil // the commit took place
+		}
+		return Image{}, err // the sweep deletes an orphan
+	}
+	if err != nil || img.Original.Blob != o.Blob {
+		if deleting := s.blobs.Delete(ctx, o.Blob); deleting != nil {
+			s.log.Warn("an original without a row is left to the sweep", "blob", o.Blob, "err", deleting)
+		}
+	}
+	if err != nil {
+		return Image{}, err
+	}
+	return img, nil
+}
+
+// blobKey returns a new key, which begins with the UTC day so that the sweep knows its age.
+func blobKey(now time.Time) string { return now.UTC().Format(blobDay) + "/" + text.NewKey() }
+
+const blobDay = "20060102"

@@ -1,0 +1,90 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"calotype/internal/accounts"
+	"calotype/internal/render"
+)
+
+// An UploadedImage is the result of an upload, with what the delivery URLs of the image need.
+type UploadedImage struct {
+	Image
+	URLParts
+}
+
+// Create makes an image of the complete body, under the rules of drafts but without a ticket. Errors:
+// Invalid, InvalidID, Exists; Unsupported, Undecodable, OverLimits; LimitReached, AccountSuspended; Busy.
+func (b *Body) Create(ctx context.Context, filename string, d NewDraft) (UploadedImage, error) {
+	ctx, cancel := b.complete(ctx)
+	defer cancel()
+	draft, err := b.s.newDraft(b.account, d)
+	if err != nil {
+		return UploadedImage{}, err
+	}
+	account, err := b.s.Accounts.ByID(ctx, b.account)
+	if err == nil {
+		// The commit decides; this check and the next spare the work for what cannot succeed.
+		err = account.WouldRefuse(accounts.Charge{Images: 1, Bytes: b.size, KeptTimes: accounts.KeptAtDeletion})
+	}
+	if err == nil && d.Creator != nil {
+		query, args := erasedSince(draft, b.began)
+		err = refuseErased(b.s.db.QueryRow(ctx, query, args...))
+	}
+	var urls URLParts
+	if err == nil {
+		urls, err = b.s.urlParts(ctx, account) // before the commit: no step after it may fail
+	}
+	if err != nil {
+		return UploadedImage{}, err
+	}
+	img, err := b.insert(ctx, draft, cleanFilename(filename), time.Time{}, b.began)
+	return UploadedImage{img, urls}, err
+}
+
+// insert stores the original and inserts its image, which draft describes. uploaded is the time of its upload,
+// zero for now. An erasure since began refuses the image.
+func (b *Body) insert(
+	ctx context.Context, draft Image, filename string, uploaded, began time.Time,
+) (Image, error) {
+	original, err := b.store(ctx)
+	if err != nil {
+		return Image{}, err
+	}
+	if uploaded.IsZero() {
+		uploaded = b.s.now()
+	}
+	img := claimedImage(draft, original, filename, uploaded)
+	start := time.Now()
+	err = b.s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+		return b.s.insertClaimed(tx, draft, img, began)
+	})
+	b.s.config.Timer.Since(render.Uploads, StageCommit, start)
+	return b.s.cleanUp(ctx, img, original, err)
+}
+
+// insertClaimed inserts a draft as the image img. An erasure since began refuses it.
+func (s *Service) insertClaimed(tx *accounts.Change, draft, img Image, began time.Time) error {
+	if err := checkNotErased(tx, draft, began); err != nil {
+		return err
+	}
+	if err := s.insertDraft(tx, draft, ""); err != nil {
+		return err
+	}
+	c, claimed, err := claimRow(tx, img, "", began)
+	if err == nil && !claimed {
+		err = errors.New("a draft made in this transaction could not be claimed in it")
+	}
+	if err == nil {
+		err = insertMeta(tx, img.Key)
+	}
+	if err != nil {
+		return err
+	}
+	c.KeptTimes = accounts.KeptAtDeletion
+	tx.Charge(img.Account, c)
+	tx.Check(func() error { return checkURLs(tx, img.Account, img.ID) })
+	return nil
+}
