@@ -67,7 +67,7 @@ func TestFlexibleVariants(t *testing.T) {
 			}
 		}
 		h.served("/cdn-cgi/imagedelivery"+base+"w=32", imagefile.WebP, "Accept", "image/webp")
-		// Equal recipes are one rendition, however they are spelt.
+		// Equal transforms are one rendition, however they are spelt.
 		a, b := h.served(base+"w=20,fit=scale-down", imagefile.JPEG), h.served(base+"width=20", imagefile.JPEG)
 		if a.Header.Get("ETag") != b.Header.Get("ETag") || !bytes.Equal(a.body, b.body) {
 			t.Error("w=20 and width=20 differ")

@@ -28,18 +28,18 @@ func serveWhole(w *httpframe.Response, r *http.Request, rendition images.Renditi
 	c := connOf(r.Context())
 	switch {
 	case rendition.Bytes == nil && c != nil:
-		c.gather()
+		c.cork()
 		w.Sending(sendFile(w, rendition))
-		w.Sending(c.send())
+		w.Sending(c.uncork())
 	case rendition.Bytes == nil:
 		n, err := io.Copy(w, rendition.Content)
 		if err == nil && n < rendition.Size {
 			w.Sending(io.ErrUnexpectedEOF)
 		}
-	case c != nil && len(rendition.Bytes) >= 2*firstSize: // less is one write to net/http too
-		c.gather()
+	case c != nil && len(rendition.Bytes) >= 2*bufferSize: // less is one write to net/http too
+		c.cork()
 		w.Write(rendition.Bytes) // w records the error
-		w.Sending(c.send())
+		w.Sending(c.uncork())
 	default:
 		w.Write(rendition.Bytes)
 	}

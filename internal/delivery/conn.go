@@ -10,7 +10,7 @@ import (
 )
 
 // newConn returns an accepted connection as the delivery uses it.
-func newConn(accepted net.Conn, s *slot) net.Conn {
+func newConn(accepted net.Conn, s *connSlot) net.Conn {
 	if plain, ok := accepted.(*net.TCPConn); ok {
 		return &conn{TCPConn: plain, slot: s}
 	}
@@ -20,7 +20,7 @@ func newConn(accepted net.Conn, s *slot) net.Conn {
 // An otherConn is a connection that is not of TCP, as in some tests.
 type otherConn struct {
 	net.Conn
-	slot *slot
+	slot *connSlot
 }
 
 // Close closes the connection first: its slot is for one that opens a file.
@@ -31,20 +31,20 @@ func (c *otherConn) Close() error {
 
 // A conn is a client's connection. net/http writes an answer that is larger than its buffer in
 // pieces: what fits with the header, then the rest. Each write costs the system and the client as
-// much as a whole small picture, so between gather and send the first write waits for the second.
+// much as a whole small picture, so between cork and uncork the first write is buffered until the second.
 // Only the goroutine that answers a request writes.
 type conn struct {
 	*net.TCPConn
-	slot      *slot
-	gathering bool
-	first     *[]byte // nil without a buffered header
+	slot     *connSlot
+	corked   bool
+	buffered *[]byte // nil without a buffered write
 }
 
-// firstSize is the buffer of net/http, in bytes.
-const firstSize = 4 << 10
+// bufferSize is the size of net/http's buffer, in bytes.
+const bufferSize = 4 << 10
 
-// firsts are buffers for writes that wait.
-var firsts = sync.Pool{New: func() any { b := make([]byte, 0, firstSize); return &b }}
+// headerPool has the buffers of corked connections.
+var headerPool = sync.Pool{New: func() any { b := make([]byte, 0, bufferSize); return &b }}
 
 // Close closes the connection first: its slot is for one that opens a file.
 func (c *conn) Close() error {
@@ -52,38 +52,38 @@ func (c *conn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// gather keeps the next write until the one after it, or until send.
-func (c *conn) gather() { c.gathering = true }
+// cork buffers the next write until the one after it, or until uncork.
+func (c *conn) cork() { c.corked = true }
 
-// send sends a write that still waits.
-func (c *conn) send() error {
-	c.gathering = false
-	if c.first == nil {
+// uncork sends the buffered write, if there is one.
+func (c *conn) uncork() error {
+	c.corked = false
+	if c.buffered == nil {
 		return nil
 	}
-	_, err := c.together(nil)
+	_, err := c.writev(nil)
 	return err
 }
 
 func (c *conn) Write(p []byte) (int, error) {
 	switch {
-	case c.gathering && c.first == nil && len(p) <= firstSize:
-		c.first = firsts.Get().(*[]byte)
-		*c.first = append((*c.first)[:0], p...)
+	case c.corked && c.buffered == nil && len(p) <= bufferSize:
+		c.buffered = headerPool.Get().(*[]byte)
+		*c.buffered = append((*c.buffered)[:0], p...)
 		return len(p), nil
-	case c.first != nil:
-		return c.together(p)
+	case c.buffered != nil:
+		return c.writev(p)
 	}
 	return c.TCPConn.Write(p)
 }
 
-// together sends the write that waits and p in one go, and returns how much of p went out.
-func (c *conn) together(p []byte) (int, error) {
-	first := c.first
-	c.gathering, c.first = false, nil
+// writev sends the buffered write and p in one system call, and returns how many bytes of p were sent.
+func (c *conn) writev(p []byte) (int, error) {
+	first := c.buffered
+	c.corked, c.buffered = false, nil
 	before := len(*first)
 	n, err := (&net.Buffers{*first, p}).WriteTo(c.TCPConn)
-	firsts.Put(first)
+	headerPool.Put(first)
 	return max(0, int(n)-before), err
 }
 
@@ -104,7 +104,7 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 	if part, ok := src.(*filePart); ok {
 		return c.sendPart(part)
 	}
-	if err := c.send(); err != nil {
+	if err := c.uncork(); err != nil {
 		return 0, err
 	}
 	return c.TCPConn.ReadFrom(src)
@@ -113,7 +113,7 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 // connOf returns the connection of a request, nil for another network than TCP. It is the one switch of this
 // file: with nil, net/http alone sends the response.
 func connOf(ctx context.Context) *conn {
-	s, _ := ctx.Value(connKey{}).(*slot)
+	s, _ := ctx.Value(connKey{}).(*connSlot)
 	if s == nil {
 		return nil
 	}

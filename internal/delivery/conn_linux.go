@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendPart sends the write that waits, if any, and then a part of a file, by sendfile. Unlike
+// sendPart sends the buffered write, if there is one, and then a part of a file, by sendfile. Unlike
 // the standard library it announces to the kernel that the file follows the header, so that both are sent
 // together, and it does not change the file's offset, because many answers read the same open file.
 func (c *conn) sendPart(p *filePart) (sent int64, err error) {
@@ -17,10 +17,10 @@ func (c *conn) sendPart(p *filePart) (sent int64, err error) {
 		return 0, err
 	}
 	var head []byte
-	if c.first != nil {
-		head = *c.first
-		defer firsts.Put(c.first)
-		c.gathering, c.first = false, nil
+	if c.buffered != nil {
+		head = *c.buffered
+		defer headerPool.Put(c.buffered)
+		c.corked, c.buffered = false, nil
 	}
 	file, offset := int(p.file.Fd()), p.offset
 	flags := unix.MSG_NOSIGNAL
@@ -36,7 +36,7 @@ func (c *conn) sendPart(p *filePart) (sent int64, err error) {
 				n, failed = unix.SendmsgN(int(fd), head, nil, nil, flags)
 				head = head[max(n, 0):]
 			} else {
-				n, failed = unix.Sendfile(int(fd), file, &offset, int(min(p.size-sent, sendMost)))
+				n, failed = unix.Sendfile(int(fd), file, &offset, int(min(p.size-sent, maxSendfile)))
 				sent += int64(max(n, 0))
 				if n == 0 && failed == nil {
 					failed = io.ErrUnexpectedEOF // another program truncated the file
@@ -61,5 +61,5 @@ func (c *conn) sendPart(p *filePart) (sent int64, err error) {
 	return sent, err
 }
 
-// sendMost bounds one system call, in bytes.
-const sendMost = 1 << 20
+// maxSendfile bounds one system call, in bytes.
+const maxSendfile = 1 << 20

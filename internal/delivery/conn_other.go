@@ -4,7 +4,7 @@ package delivery
 
 import "io"
 
-// sendPart sends the write that waits, if any, and then a part of a file.
+// sendPart sends the buffered write, if there is one, and then a part of a file.
 func (c *conn) sendPart(p *filePart) (int64, error) {
 	if err := c.send(); err != nil {
 		return 0, err

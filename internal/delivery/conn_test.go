@@ -66,8 +66,8 @@ func TestWholePicturesOnOneConnection(t *testing.T) {
 	const largest = 3 << 20
 	data, file := noise(t, largest)
 	sizes := map[string]int{
-		"/0": 0, "/1": 1, "/2": firstSize - 1, "/3": firstSize, "/4": 2*firstSize - 1,
-		"/5": 2 * firstSize, "/6": httpframe.ChunkSize, "/7": httpframe.ChunkSize + 1, "/8": 3*httpframe.ChunkSize + 5, "/9": largest,
+		"/0": 0, "/1": 1, "/2": bufferSize - 1, "/3": bufferSize, "/4": 2*bufferSize - 1,
+		"/5": 2 * bufferSize, "/6": httpframe.ChunkSize, "/7": httpframe.ChunkSize + 1, "/8": 3*httpframe.ChunkSize + 5, "/9": largest,
 	}
 	url, over := serving(t, limit.Readers, func(path string) images.Rendition {
 		size := sizes[path[2:]]
@@ -175,11 +175,11 @@ func tcpPair(t *testing.T) (*conn, net.Conn) {
 func TestAWriteInOneGoWaitsForTheClient(t *testing.T) {
 	t.Parallel()
 	data, _ := noise(t, 8<<20) // more than the buffers of a connection hold
-	for _, head := range []int{1, firstSize} {
+	for _, head := range []int{1, bufferSize} {
 		c, client := tcpPair(t)
 		written := make(chan error, 1)
 		go func() {
-			c.gather()
+			c.cork()
 			n, err := c.Write(data[:head])
 			if err == nil && n == head {
 				n, err = c.Write(data[head:])
@@ -187,7 +187,7 @@ func TestAWriteInOneGoWaitsForTheClient(t *testing.T) {
 			if err == nil && n != len(data)-head {
 				err = io.ErrShortWrite
 			}
-			written <- errors.Join(err, c.send(), c.Close())
+			written <- errors.Join(err, c.uncork(), c.Close())
 		}()
 		var got bytes.Buffer
 		bite := make([]byte, 100_000)
@@ -212,7 +212,7 @@ func TestAWriteInOneGoEndsAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	data, _ := noise(t, 32<<20)
 	c, client := tcpPair(t)
-	c.gather()
+	c.cork()
 	if _, err := c.Write([]byte("head")); err != nil {
 		t.Fatal(err)
 	}
@@ -248,12 +248,12 @@ func TestAGatheredWriteGoesFirst(t *testing.T) {
 		"a large write": func(c *conn) error { _, err := c.Write(make([]byte, 1<<16)); return err },
 	} {
 		c, client := tcpPair(t)
-		c.gather()
+		c.cork()
 		n, err := c.Write([]byte("head"))
 		if n != 4 || err != nil {
 			t.Fatalf("%s: %d, %v", name, n, err)
 		}
-		if err := errors.Join(behind(c), c.send()); err != nil {
+		if err := errors.Join(behind(c), c.uncork()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := c.Write([]byte("end")); err != nil { // no longer buffered

@@ -75,7 +75,7 @@ func (c *Connections) Accept() (net.Conn, error) {
 			}
 			return nil, err // net/http tries again if it may be better later
 		}
-		s := &slot{of: c, peer: c.clients.Peer(accepted.RemoteAddr())}
+		s := &connSlot{of: c, peer: c.clients.Peer(accepted.RemoteAddr())}
 		if !c.admit(s, accepted) {
 			_ = accepted.Close() // nothing was sent
 			continue
@@ -104,9 +104,9 @@ func (c *Connections) closeIdlest() bool {
 }
 
 // admit takes a slot for a connection that was accepted, and closes others for it.
-func (c *Connections) admit(s *slot, accepted net.Conn) bool {
-	var closing []*slot
-	evict := func(victim *slot) {
+func (c *Connections) admit(s *connSlot, accepted net.Conn) bool {
+	var closing []*connSlot
+	evict := func(victim *connSlot) {
 		c.leave(victim)
 		closing = append(closing, victim)
 	}
@@ -126,7 +126,7 @@ func (c *Connections) admit(s *slot, accepted net.Conn) bool {
 
 // thin closes idle connections before all are taken: a sixteenth stays free, so that the share of a
 // client that has none yet is not nothing. The caller holds mu.
-func (c *Connections) thin(evict func(*slot)) {
+func (c *Connections) thin(evict func(*connSlot)) {
 	now := c.now()
 	for range closedAtOnce {
 		s, used := c.idle.first, c.pool.Used()
@@ -140,7 +140,7 @@ func (c *Connections) thin(evict func(*slot)) {
 
 // take takes a connection for a client, or a spare one. A client that has its share makes room
 // itself. The caller holds mu.
-func (c *Connections) take(s *slot, evict func(*slot)) bool {
+func (c *Connections) take(s *connSlot, evict func(*connSlot)) bool {
 	key := clientKey{address: s.peer.Key}
 	if c.takeOf(c.pool, s, key, evict) {
 		return true
@@ -152,7 +152,7 @@ func (c *Connections) take(s *slot, evict func(*slot)) bool {
 	return c.takeOf(c.spare, s, key, evict)
 }
 
-func (c *Connections) takeOf(pool *limit.Pool, s *slot, key clientKey, evict func(*slot)) bool {
+func (c *Connections) takeOf(pool *limit.Pool, s *connSlot, key clientKey, evict func(*connSlot)) bool {
 	var keys []string
 	if key.address != "" {
 		keys = []string{key.address}
@@ -170,7 +170,7 @@ func (c *Connections) takeOf(pool *limit.Pool, s *slot, key clientKey, evict fun
 }
 
 // becomeIdle notes that a connection waits for its client. The caller holds mu.
-func (c *Connections) becomeIdle(s *slot) {
+func (c *Connections) becomeIdle(s *connSlot) {
 	s.idle, s.since = true, c.now()
 	if !s.key.spare {
 		c.idle.push(s)
@@ -184,7 +184,7 @@ func (c *Connections) becomeIdle(s *slot) {
 }
 
 // becomeBusy marks a connection as busy. The caller has locked mu.
-func (c *Connections) becomeBusy(s *slot) {
+func (c *Connections) becomeBusy(s *connSlot) {
 	if !s.idle {
 		return
 	}
@@ -199,7 +199,7 @@ func (c *Connections) becomeBusy(s *slot) {
 }
 
 // leave gives the slot of a connection back. The caller holds mu, and closes it.
-func (c *Connections) leave(s *slot) {
+func (c *Connections) leave(s *connSlot) {
 	c.becomeBusy(s)
 	s.lease.Release()
 	s.left = true
@@ -242,12 +242,12 @@ type connKey struct{}
 // asks for more than the health, nor one that was closed in the moment in which the request came,
 // so that nothing is done for a client that will not hear of it.
 func Serves(ctx context.Context, health bool) bool {
-	s, _ := ctx.Value(connKey{}).(*slot)
+	s, _ := ctx.Value(connKey{}).(*connSlot)
 	return s == nil || !s.late && (health || !s.key.spare)
 }
 
 // Spare reports whether the connection of a request must be closed after its answer.
 func Spare(ctx context.Context) bool {
-	s, _ := ctx.Value(connKey{}).(*slot)
+	s, _ := ctx.Value(connKey{}).(*connSlot)
 	return s != nil && s.key.spare
 }

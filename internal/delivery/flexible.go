@@ -22,8 +22,8 @@ const (
 	maxEnlarged     = 12_000_000 // pixels that are made of a smaller picture
 )
 
-// A recipe is what a flexible variant asks for.
-type recipe struct {
+// A transform is a parsed flexible variant.
+type transform struct {
 	options render.Options
 	format  imagefile.Format // "" for the one that suits the client
 }
@@ -45,7 +45,7 @@ func (d *delivery) resolveFlexible(
 		return r, "", errs.Errorf(errs.Forbidden,
 			"Flexible variants are not enabled for this account")
 	}
-	wanted, err := parseRecipe(t.variant)
+	wanted, err := parseTransform(t.variant)
 	if err != nil {
 		return r, "", &refusal{status: http.StatusBadRequest, code: codeOptions,
 			sentence: "Invalid options: " + err.Error()}
@@ -90,13 +90,13 @@ var formats = map[string]imagefile.Format{
 	"auto": "", "avif": imagefile.WebP, "webp": imagefile.WebP, "jpeg": imagefile.JPEG, "png": imagefile.PNG,
 }
 
-// parseRecipe reads options as they stand in a URL, decoded, such as "w=400,fit=cover". An error's
+// parseTransform reads options as they stand in a URL, decoded, such as "w=400,fit=cover". An error's
 // text says what would be right, and holds nothing of what was sent but the names of options.
-func parseRecipe(text string) (recipe, error) {
+func parseTransform(text string) (transform, error) {
 	if len(text) > maxFlexible {
-		return recipe{}, fmt.Errorf("they are longer than %d bytes", maxFlexible)
+		return transform{}, fmt.Errorf("they are longer than %d bytes", maxFlexible)
 	}
-	r := recipe{options: render.DefaultOptions()}
+	r := transform{options: render.DefaultOptions()}
 	density := 1.0
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(text, ",") {
@@ -105,7 +105,7 @@ func parseRecipe(text string) (recipe, error) {
 		}
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return recipe{}, errors.New("an option must have the form name=value")
+			return transform{}, errors.New("an option must have the form name=value")
 		}
 		if long := aliases[key]; long != "" {
 			key = long
@@ -127,15 +127,15 @@ func parseRecipe(text string) (recipe, error) {
 			}
 		}
 		if err != nil {
-			return recipe{}, err
+			return transform{}, err
 		}
 		if seen[key] {
-			return recipe{}, fmt.Errorf("%s is given twice", key)
+			return transform{}, fmt.Errorf("%s is given twice", key)
 		}
 		seen[key] = true
 	}
-	r.options.Width = dense(r.options.Width, density)
-	r.options.Height = dense(r.options.Height, density)
+	r.options.Width = scaleSide(r.options.Width, density)
+	r.options.Height = scaleSide(r.options.Height, density)
 	return r, r.options.Validate()
 }
 
@@ -157,8 +157,8 @@ func parseDensity(value string) (float64, error) {
 	return density, nil
 }
 
-// dense returns a side in pixels of the picture; one that is not given stays so.
-func dense(side int, density float64) int {
+// scaleSide returns the side in pixels of the picture; 0 if it is not given.
+func scaleSide(side int, density float64) int {
 	if side == 0 {
 		return 0
 	}

@@ -9,7 +9,7 @@ import (
 	"calotype/internal/render"
 )
 
-func TestParseRecipe(t *testing.T) {
+func TestParseTransform(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]struct {
 		options string
@@ -34,7 +34,7 @@ func TestParseRecipe(t *testing.T) {
 		"dpr=2,w=12000":           {"width=12000", ""},
 		"dpr=0.001,w=10":          {"width=1", ""},
 	} {
-		got, err := parseRecipe(text)
+		got, err := parseTransform(text)
 		if err != nil || got.options.String() != want.options || got.format != want.format {
 			t.Errorf("%s: got %q as %q, %v", text, got.options, got.format, err)
 		}
@@ -60,24 +60,24 @@ func TestParseRecipe(t *testing.T) {
 		"w=\xff,h=1":                        "width must be",
 		"width=1,slow-connection-quality=5": "slow-connection-quality is not supported",
 	} {
-		if got, err := parseRecipe(text); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := parseTransform(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80s: got %+v, %v; want %q", text, got, err, want)
 		}
 	}
 }
 
-// TestRecipes holds what the options in testdata/recipes.tsv are read as: their canonical string and the
+// TestTransforms holds what the options in testdata/transforms.tsv are read as: their canonical string and the
 // format that is asked for, or "refused" and the sentence. Pages hold such URLs, and caches the canonical
 // strings: those never change.
-func TestRecipes(t *testing.T) {
+func TestTransforms(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/recipes.tsv")
+	text, err := os.ReadFile("testdata/transforms.tsv")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		given, want, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		r, err := parseRecipe(given)
+		r, err := parseTransform(given)
 		got := r.options.String() + "\t" + string(r.format)
 		if err != nil {
 			got = "refused\t" + err.Error()
@@ -88,8 +88,8 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
-// FuzzRecipe: what is accepted is a valid recipe; what is refused is refused in a plain sentence.
-func FuzzRecipe(f *testing.F) {
+// FuzzTransform: what is accepted is a valid transform; what is refused is refused in a plain sentence.
+func FuzzTransform(f *testing.F) {
 	for _, text := range []string{
 		"w=400,fit=cover", "w=1,h=2,q=3,f=webp", "dpr=1.5,w=3", "background=%23fff,fit=pad", "=", ",",
 		"g=center", "anim=false,metadata=keep,quality=low", "w=1,w=1", "dpr=1e9", "\xff=\x00", "f=avif",
@@ -97,7 +97,7 @@ func FuzzRecipe(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := parseRecipe(text)
+		r, err := parseTransform(text)
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\x00\n\r\t") || len(err.Error()) > 300 {
 				t.Errorf("%q: the refusal is %q", text, err)
@@ -116,10 +116,10 @@ func FuzzRecipe(f *testing.F) {
 	})
 }
 
-func BenchmarkParseRecipe(b *testing.B) {
+func BenchmarkParseTransform(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := parseRecipe("w=400,h=300,fit=cover,q=75,f=auto,dpr=2"); err != nil {
+		if _, err := parseTransform("w=400,h=300,fit=cover,q=75,f=auto,dpr=2"); err != nil {
 			b.Fatal(err)
 		}
 	}

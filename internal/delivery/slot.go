@@ -8,8 +8,8 @@ import (
 	"calotype/internal/limit"
 )
 
-// A slot is what is known of a connection besides its bytes.
-type slot struct {
+// A connSlot is what is known of a connection besides its bytes.
+type connSlot struct {
 	of   *Connections
 	conn net.Conn
 	peer clientaddr.Peer
@@ -20,11 +20,11 @@ type slot struct {
 	since time.Time // idle
 	left  bool      // it is closed, or about to be
 	late  bool      // a request came after that; only the goroutine that serves it looks
-	links [2]struct{ before, after *slot }
+	links [2]struct{ before, after *connSlot }
 }
 
 // close gives the slot back when its connection is closed.
-func (s *slot) close() {
+func (s *connSlot) close() {
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
 	if !s.left {
@@ -33,7 +33,7 @@ func (s *slot) close() {
 }
 
 // slotOf returns the slot of a connection, nil if it is not one of Connections.
-func slotOf(c net.Conn) *slot {
+func slotOf(c net.Conn) *connSlot {
 	switch c := c.(type) {
 	case *conn:
 		return c.slot
@@ -47,10 +47,10 @@ func slotOf(c net.Conn) *slot {
 // list of each level.
 type idleList struct {
 	level       int
-	first, last *slot
+	first, last *connSlot
 }
 
-func (l *idleList) push(s *slot) {
+func (l *idleList) push(s *connSlot) {
 	s.links[l.level].before, s.links[l.level].after = l.last, nil
 	if l.last != nil {
 		l.last.links[l.level].after = s
@@ -60,7 +60,7 @@ func (l *idleList) push(s *slot) {
 	l.last = s
 }
 
-func (l *idleList) remove(s *slot) {
+func (l *idleList) remove(s *connSlot) {
 	before, after := s.links[l.level].before, s.links[l.level].after
 	if before != nil {
 		before.links[l.level].after = after
