@@ -113,7 +113,7 @@ func readWebhook(c *call, isNew bool) (change images.WebhookChange, err error) {
 	if change.URL, err = f.text("url"); err != nil {
 		return change, err
 	}
-	if change.Secret, err = f.emptyText("secret"); err != nil {
+	if change.Secret, err = f.textOrEmpty("secret"); err != nil {
 		return change, err
 	}
 	change.Events, err = f.events()
@@ -123,7 +123,7 @@ func readWebhook(c *call, isNew bool) (change images.WebhookChange, err error) {
 // setSigningSecret sets the signing secret of a new webhook, if the form names one. Only a new
 // webhook accepts one; the secret of others is rotated.
 func (f form) setSigningSecret(change *images.WebhookChange, isNew bool) error {
-	secret, err := f.emptyText("signing_secret")
+	secret, err := f.textOrEmpty("signing_secret")
 	switch {
 	case err != nil || secret == nil:
 		return err
@@ -134,8 +134,8 @@ func (f form) setSigningSecret(change *images.WebhookChange, isNew bool) error {
 	return notify.SetSigningSecret(change, *secret)
 }
 
-// emptyText is text, except that an empty value counts as given.
-func (f form) emptyText(name string) (*string, error) {
+// textOrEmpty is text, except that it returns "" for an empty field, not nil.
+func (f form) textOrEmpty(name string) (*string, error) {
 	v, err := f.one(name)
 	if err == nil && v != nil && v.json == nil && v.text == "" {
 		return new(string), nil

@@ -3,7 +3,7 @@
 // routes.go lists all routes. match matches a path, because ids may hold slashes, which net/http's
 // patterns cannot match. A handler is a function from the
 // request to a result or an error; only frame writes the envelope and the log
-// line and recovers panics, only handle authenticates. errors.go has the gateway's refusals; package v4 has
+// line and recovers panics, only dispatch authenticates. errors.go has the gateway's refusals; package v4 has
 // the table of the core's errors. form.go reads the body of every write
 // request, in every encoding that known clients use, and flatten.go joins metadata that
 // an SDK has split. The batch API has some of the same routes, without the account in their
@@ -91,9 +91,9 @@ type call struct {
 	writer  http.ResponseWriter // for the deadlines of a body with a picture
 }
 
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, a.handle) }
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, a.dispatch) }
 
-// frame answers one request with the result of handle, in the frame of httpframe.
+// frame answers one request with the result of handle, which is dispatch except in tests, in the frame of httpframe.
 func (a *api) frame(bare http.ResponseWriter, r *http.Request, handle handler) {
 	line := &logLine{}
 	httpframe.Frame{Message: "api", Log: a.Log}.Serve(bare, r, func(w *httpframe.Response) error {
@@ -119,9 +119,9 @@ func (a *api) frame(bare http.ResponseWriter, r *http.Request, handle handler) {
 // A handler returns the result of a request and adds properties to its log line.
 type handler func(w http.ResponseWriter, r *http.Request, line *logLine) (any, error)
 
-// handle finds the route, authenticates and runs the handler, in this order: without a
+// dispatch finds the route, authenticates and runs the handler, in this order: without a
 // token no answer depends on an account.
-func (a *api) handle(w http.ResponseWriter, r *http.Request, line *logLine) (any, error) {
+func (a *api) dispatch(w http.ResponseWriter, r *http.Request, line *logLine) (any, error) {
 	body, err := a.openBody(w, r)
 	if err != nil {
 		return nil, err

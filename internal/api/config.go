@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/text"
 )
 
 // accountConfig is the answer about the configuration of an account.
@@ -47,7 +48,7 @@ func (a *api) changeConfig(c *call) (any, error) {
 		return nil, err
 	}
 	if v != nil && v.value() != "" {
-		ttl, err := browserTTL(wholeNumber(v.value()))
+		ttl, err := browserTTL(text.WholeNumber(v.value()))
 		if err != nil {
 			return nil, err
 		}

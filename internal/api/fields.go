@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -51,15 +50,6 @@ func (v *field) value() string {
 		return string(v.json)
 	}
 	return v.text
-}
-
-// wholeNumber writes a number like 1e2 or 100.0 as 100, and leaves all else as it is.
-func wholeNumber(text string) string {
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n != float64(int64(n)) || n < -1e15 || n > 1e15 {
-		return text
-	}
-	return strconv.FormatInt(int64(n), 10)
 }
 
 // flag returns a boolean, false if absent.

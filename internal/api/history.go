@@ -8,6 +8,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/notify"
+	"calotype/internal/text"
 	"calotype/internal/v4"
 )
 
@@ -159,11 +160,11 @@ func historyQuery(raw string) (q images.HistoryQuery, page int, err error) {
 
 // number returns a parameter from 1 to most.
 func (p parameters) number(name string, otherwise, most int) (int, error) {
-	text := p.Get(name)
-	if text == "" {
+	given := p.Get(name)
+	if given == "" {
 		return otherwise, nil
 	}
-	n, err := strconv.Atoi(wholeNumber(text))
+	n, err := strconv.Atoi(text.WholeNumber(given))
 	if err != nil || n < 1 || n > most {
 		return 0, invalid("%s must be a number from 1 to %d.", name, most)
 	}

@@ -92,16 +92,16 @@ func readPolicy(c *call) (change images.PolicyChange, alertType *string, err err
 	if alertType != nil && *alertType != notify.AlertType {
 		return change, nil, noAlertType(*alertType)
 	}
-	if err := f.noFilters(); err != nil {
+	if err := f.refuseFilters(); err != nil {
 		return change, nil, err
 	}
 	if change.Name, err = f.text("name"); err != nil {
 		return change, nil, err
 	}
-	if change.Description, err = f.emptyText("description"); err != nil {
+	if change.Description, err = f.textOrEmpty("description"); err != nil {
 		return change, nil, err
 	}
-	if change.AlertInterval, err = f.emptyText("alert_interval"); err != nil {
+	if change.AlertInterval, err = f.textOrEmpty("alert_interval"); err != nil {
 		return change, nil, err
 	}
 	if change.Enabled, err = f.flagIfGiven("enabled"); err != nil {
@@ -120,7 +120,8 @@ func noAlertType(name string) error {
 		notify.AlertType)
 }
 
-func (f form) noFilters() error {
+// refuseFilters returns an error if a policy has filters.
+func (f form) refuseFilters() error {
 	whole, err := f.object("filters")
 	if err != nil || whole == nil {
 		return err
@@ -130,7 +131,7 @@ func (f form) noFilters() error {
 		return invalid("filters must be a JSON object.")
 	}
 	for _, name := range slices.Sorted(maps.Keys(filters)) {
-		if !isNothing(filters[name]) {
+		if !isNullOrEmpty(filters[name]) {
 			return invalid("filters.%.80s is not supported: an %s has no filters. Choose the events of "+
 				"each webhook destination by its field events.", name, notify.AlertType)
 		}
@@ -138,8 +139,8 @@ func (f form) noFilters() error {
 	return nil
 }
 
-// isNothing reports whether a JSON value is null or an empty list.
-func isNothing(value json.RawMessage) bool {
+// isNullOrEmpty reports whether a JSON value is null or an empty list.
+func isNullOrEmpty(value json.RawMessage) bool {
 	var list []json.RawMessage
 	return json.Unmarshal(value, &list) == nil && len(list) == 0
 }
@@ -156,7 +157,7 @@ func (f form) mechanisms() (*[]string, error) {
 		return nil, invalid(want)
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if name != "webhooks" && !isNothing(given[name]) {
+		if name != "webhooks" && !isNullOrEmpty(given[name]) {
 			return nil, invalid("mechanisms.%.80s is not supported: this server sends no mail and calls "+
 				"no pager. Name webhook destinations in mechanisms.webhooks.", name)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/notify"
+	"calotype/internal/text"
 	"calotype/internal/v4"
 )
 
@@ -158,7 +159,7 @@ func (f form) number(name string, least, most int) (int, error) {
 	if err != nil || v == nil || v.value() == "" {
 		return 0, err
 	}
-	n, err := strconv.Atoi(wholeNumber(v.value()))
+	n, err := strconv.Atoi(text.WholeNumber(v.value()))
 	if err != nil || n < least || n > most {
 		return 0, invalid("%s must be a whole number from %d to %d.", name, least, most)
 	}

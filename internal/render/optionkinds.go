@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
+
+	"calotype/internal/text"
 )
 
 // A kind is what all options with the same kind of value have in common.
@@ -148,15 +149,11 @@ func TextOfJSON(value json.RawMessage) (string, error) {
 	case value[0] == '{' || value[0] == '[':
 		return "", errors.New("must be a single value")
 	case value[0] == '"':
-		var text string
-		if err := json.Unmarshal(value, &text); err != nil {
+		var s string
+		if err := json.Unmarshal(value, &s); err != nil {
 			return "", errors.New("must be valid JSON")
 		}
-		return strings.TrimSpace(text), nil
+		return strings.TrimSpace(s), nil
 	}
-	n, err := strconv.ParseFloat(string(value), 64)
-	if err != nil || n != math.Trunc(n) || math.Abs(n) > 1e15 {
-		return string(value), nil
-	}
-	return strconv.FormatInt(int64(n), 10), nil
+	return text.WholeNumber(string(value)), nil
 }
