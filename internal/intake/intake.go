@@ -59,13 +59,13 @@ func New(c Config) http.Handler {
 // ServeHTTP answers one request in the frame of httpframe.
 func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	line := &logLine{}
-	var body *v4.Body
+	// Before the frame: a request that fails at any point has a body to drain.
+	body := v4.NewBody(bare, r, v4.BodyLimits{
+		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes() + v4.FormOverhead,
+	})
 	httpframe.Frame{Message: "upload", Log: in.Log}.Serve(bare, r, func(w *httpframe.Response) error {
 		v4.Prepare(w, r)
 		setHeaders(w.Header(), r)
-		body = v4.NewBody(w, r, v4.BodyLimits{
-			Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes() + v4.FormOverhead,
-		})
 		w.Observe = in.observe
 		w.Attrs = func() []slog.Attr { return line.attrs(body.BytesRead()) }
 		return in.serve(w, r, body, line)
