@@ -26,19 +26,19 @@ type Cache struct {
 
 	evicted atomic.Int64
 
-	mu  sync.Mutex
-	of  map[string]*cached // by key
-	lru *fairLRU[*cached]
-	hot memoryTier
+	mu     sync.Mutex
+	of     map[string]*cached // by key
+	lru    *fairLRU[*cached]
+	memory memoryTier
 }
 
 // A cached rendition is an entry of a Cache.
 type cached struct {
-	key  string
-	name string // of the file
-	size int64
-	lru  *lruItem[*cached]
-	hot  *lruItem[*memoryItem] // nil if the bytes are not in memory
+	key    string
+	name   string // of the file
+	size   int64
+	lru    *lruItem[*cached]
+	memory *lruItem[*memoryItem] // nil if the bytes are not in memory
 }
 
 // An Owner holds the account of a rendition, and the kind of its variant: Named or Flexible.
@@ -88,7 +88,7 @@ const unfinished = "unfinished-"
 // that opened the folder treats them as evicted.
 func New(dir string, budget int64) *Cache {
 	return &Cache{dir: dir, budget: budget, of: map[string]*cached{},
-		lru: newFairLRU[*cached](), hot: memoryTier{newFairLRU[*memoryItem]()}}
+		lru: newFairLRU[*cached](), memory: memoryTier{newFairLRU[*memoryItem]()}}
 }
 
 // Open creates the folder, or reads the files of an earlier run.
@@ -145,7 +145,7 @@ func (c *Cache) Open(key string, kind int) (Value, error) {
 		return Value{}, nil
 	}
 	c.lru.use(entry.lru, kind)
-	found := c.hot.use(entry, kind)
+	found := c.memory.use(entry, kind)
 	c.mu.Unlock()
 	if found.Content != nil {
 		return found, nil
@@ -170,22 +170,22 @@ func (c *Cache) Open(key string, kind int) (Value, error) {
 
 // promote promotes an entry's rendition to memory, unless it was evicted concurrently, and returns it.
 func (c *Cache) promote(entry *cached, f *os.File) (found Value, err error) {
-	hot := &memoryItem{of: entry}
-	if entry.size <= hotSize {
-		if hot.data, err = readAndClose(f, entry.size); err != nil {
+	item := &memoryItem{of: entry}
+	if entry.size <= maxMemoryItem {
+		if item.data, err = readAndClose(f, entry.size); err != nil {
 			return found, fmt.Errorf("reading a rendition: %w", err)
 		}
-		found = valueOf(hot.data)
+		found = valueOf(item.data)
 	} else {
-		hot.file = &sharedFile{file: f, users: 1}
-		found = hot.file.use(entry.size)
+		item.file = &sharedFile{file: f, users: 1}
+		found = item.file.use(entry.size)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of[entry.key] == entry {
-		c.hot.put(hot)
-	} else if hot.file != nil {
-		_ = hot.file.leave() // found still uses it
+		c.memory.put(item)
+	} else if item.file != nil {
+		_ = item.file.leave() // found still uses it
 	}
 	return found, nil
 }
@@ -256,7 +256,7 @@ func (c *Cache) add(e *cached, o Owner) (before *cached) {
 
 // forget removes an entry. The caller has locked mu and deletes the file.
 func (c *Cache) forget(entry *cached) {
-	c.hot.forget(entry)
+	c.memory.forget(entry)
 	c.lru.remove(entry.lru)
 	delete(c.of, entry.key)
 }
@@ -297,9 +297,9 @@ func (c *Cache) Shrink(bytes int64) (freed int64) {
 func (c *Cache) keysInMemory(prefix string) (keys []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for hot := range c.hot.lru.all() {
-		if strings.HasPrefix(hot.of.key, prefix) {
-			keys = append(keys, hot.of.key)
+	for item := range c.memory.lru.all() {
+		if strings.HasPrefix(item.of.key, prefix) {
+			keys = append(keys, item.of.key)
 		}
 	}
 	return keys

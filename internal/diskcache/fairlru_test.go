@@ -66,20 +66,20 @@ func TestFlexibleRenditionsDoNotFlushNamedOnes(t *testing.T) {
 			if r, err := c.Open(key, Flexible); err != nil || r.Content == nil {
 				t.Fatalf("what just came is not there: %v", err)
 			}
-			if c.lru.size > c.budget || c.hot.lru.size > hotBudget {
-				t.Fatalf("%d bytes on the disk, %d in memory", c.lru.size, c.hot.lru.size)
+			if c.lru.size > c.budget || c.memory.lru.size > memoryBudget {
+				t.Fatalf("%d bytes on the disk, %d in memory", c.lru.size, c.memory.lru.size)
 			}
 		}
 	}
 	flood(c, 10_000)
-	hot := 0
+	inMemory := 0
 	for _, key := range kept {
-		if e := c.of[key]; e != nil && e.hot != nil {
-			hot++
+		if e := c.of[key]; e != nil && e.memory != nil {
+			inMemory++
 		}
 	}
-	if hot != len(kept) {
-		t.Errorf("%d of %d Named renditions are in memory", hot, len(kept))
+	if inMemory != len(kept) {
+		t.Errorf("%d of %d Named renditions are in memory", inMemory, len(kept))
 	}
 	wantKept(t, c, "after the flood", kept)
 	if c, err = Open(dir, 940*cacheBlock); err != nil {
@@ -144,7 +144,7 @@ func TestARenditionIsOfTheVariantThatAsksForIt(t *testing.T) {
 			t.Errorf("after kind %d asked, %d of %d bytes are Flexible", step.kind, c.lru.flexible,
 				c.lru.size)
 		}
-		if Flexible := c.hot.lru.flexible > 0; Flexible != (step.want > 0) {
+		if Flexible := c.memory.lru.flexible > 0; Flexible != (step.want > 0) {
 			t.Errorf("after kind %d asked, it is Flexible in memory: %v", step.kind, Flexible)
 		}
 	}

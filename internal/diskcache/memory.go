@@ -19,16 +19,16 @@ type Value struct {
 }
 
 const (
-	// hotSize is the size of the largest rendition in memory, in bytes. Copying a larger one to a
+	// maxMemoryItem is the size of the largest rendition in memory, in bytes. Copying a larger one to a
 	// connection costs more than sendfile from its file.
-	hotSize = 64 << 10
-	// hotBudget limits the bytes of all of them, including the overhead of each.
-	hotBudget   = 16 << 20
-	hotOverhead = 512
-	// hotFiles limits the larger ones, whose files stay open. Each counts as a fixed size in the same
+	maxMemoryItem = 64 << 10
+	// memoryBudget limits the bytes of all of them, including the overhead of each.
+	memoryBudget = 16 << 20
+	itemOverhead = 512
+	// maxOpenFiles limits the larger ones, whose files stay open. Each counts as a fixed size in the same
 	// budget.
-	hotFiles    = 256
-	hotFileCost = hotBudget / hotFiles
+	maxOpenFiles = 256
+	openFileCost = memoryBudget / maxOpenFiles
 )
 
 // memoryTier is the memory tier of the cache: the bytes of small renditions, and the open files of
@@ -42,44 +42,44 @@ type memoryItem struct {
 	file *sharedFile // nil for bytes
 }
 
-func (h *memoryItem) cost() int64 {
-	if h.file != nil {
-		return hotFileCost
+func (i *memoryItem) cost() int64 {
+	if i.file != nil {
+		return openFileCost
 	}
-	return int64(cap(h.data)) + hotOverhead
+	return int64(cap(i.data)) + itemOverhead
 }
 
 // use returns an entry's rendition and marks it as recently used; its Content is nil if it is not in memory.
-func (h *memoryTier) use(e *cached, kind int) Value {
-	if e.hot == nil {
+func (m *memoryTier) use(e *cached, kind int) Value {
+	if e.memory == nil {
 		return Value{}
 	}
-	h.lru.use(e.hot, kind)
-	hot := e.hot.value
-	if hot.file != nil {
-		return hot.file.use(e.size)
+	m.lru.use(e.memory, kind)
+	item := e.memory.value
+	if item.file != nil {
+		return item.file.use(e.size)
 	}
-	return valueOf(hot.data)
+	return valueOf(item.data)
 }
 
-func (h *memoryTier) put(kept *memoryItem) {
+func (m *memoryTier) put(kept *memoryItem) {
 	e := kept.of
-	h.forget(e)
-	e.hot = h.lru.add(e.lru.account.name, e.lru.kind, kept.cost(), kept)
-	for h.lru.size > hotBudget {
-		h.forget(h.lru.next().value.of)
+	m.forget(e)
+	e.memory = m.lru.add(e.lru.account.name, e.lru.kind, kept.cost(), kept)
+	for m.lru.size > memoryBudget {
+		m.forget(m.lru.next().value.of)
 	}
 }
 
-func (h *memoryTier) forget(e *cached) {
-	if e.hot == nil {
+func (m *memoryTier) forget(e *cached) {
+	if e.memory == nil {
 		return
 	}
-	hot := e.hot.value
-	h.lru.remove(e.hot)
-	e.hot = nil
-	if hot.file != nil {
-		_ = hot.file.leave() // it was only read
+	item := e.memory.value
+	m.lru.remove(e.memory)
+	e.memory = nil
+	if item.file != nil {
+		_ = item.file.leave() // it was only read
 	}
 }
 

@@ -56,12 +56,12 @@ func readAll(t *testing.T, c *Cache, key string) []byte {
 	return data
 }
 
-func TestHotRenditionsAreBounded(t *testing.T) {
+func TestTheMemoryTierIsBounded(t *testing.T) {
 	t.Parallel()
 	c := newTestCache(t)
 	const small, large = 270, 270
 	want := func(i int) []byte {
-		size := hotSize
+		size := maxMemoryItem
 		if i >= small {
 			size++
 		}
@@ -85,8 +85,8 @@ func TestHotRenditionsAreBounded(t *testing.T) {
 					t.Fatalf("rendition %d is not what was kept", i)
 				}
 			}
-			if size := c.hot.lru.size; size > hotBudget || size == 0 {
-				t.Fatalf("%d bytes are at hand", c.hot.lru.size)
+			if size := c.memory.lru.size; size > memoryBudget || size == 0 {
+				t.Fatalf("%d bytes are at hand", c.memory.lru.size)
 			}
 		}
 	}
@@ -96,15 +96,15 @@ func TestHotRenditionsAreBounded(t *testing.T) {
 			t.Fatalf("rendition %d is served though it was dropped", i)
 		}
 	}
-	if c.hot.lru.size != 0 || len(c.hot.lru.accounts) != 0 {
-		t.Errorf("%d bytes and %d entries are left", c.hot.lru.size, len(c.hot.lru.accounts))
+	if c.memory.lru.size != 0 || len(c.memory.lru.accounts) != 0 {
+		t.Errorf("%d bytes and %d entries are left", c.memory.lru.size, len(c.memory.lru.accounts))
 	}
 }
 
 // A client that is being sent a file gets all of it, although it is evicted concurrently; then it is closed.
 func TestADroppedFileIsClosedByItsLastUser(t *testing.T) {
 	t.Parallel()
-	c, data := newTestCache(t), bytes.Repeat([]byte("picture "), hotSize)
+	c, data := newTestCache(t), bytes.Repeat([]byte("picture "), maxMemoryItem)
 	keepBytes(t, c, testKey(1), data)
 	var open []Value
 	for range 3 {
@@ -154,7 +154,7 @@ func TestNothingDroppedIsServedAgain(t *testing.T) {
 		t.Skip("slow: races readers of the rendition cache")
 	}
 	t.Parallel()
-	for _, size := range []int{1000, hotSize + 1000} {
+	for _, size := range []int{1000, maxMemoryItem + 1000} {
 		c, key := newTestCache(t), testKey(7)
 		stop := make(chan struct{})
 		var readers sync.WaitGroup
@@ -191,8 +191,8 @@ func TestNothingDroppedIsServedAgain(t *testing.T) {
 		}
 		close(stop)
 		readers.Wait()
-		if c.hot.lru.size != 0 {
-			t.Errorf("%d bytes are left", c.hot.lru.size)
+		if c.memory.lru.size != 0 {
+			t.Errorf("%d bytes are left", c.memory.lru.size)
 		}
 	}
 }
