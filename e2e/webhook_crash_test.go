@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/images"
 	"calotype/internal/sqldb/sqldbtest"
+	"calotype/internal/webhooks"
 )
 
 // A notifyingCrash is a crash of a server with a webhook.
@@ -202,7 +202,7 @@ func (c *notifyingCrash) settled(flights []*flight) {
 	c.wait("what was written down", func() bool {
 		written := 0
 		for _, h := range c.history() {
-			if h.Event == string(images.UploadSucceeded) && want[h.received().Data.ID] &&
+			if h.Event == string(webhooks.UploadSucceeded) && want[h.received().Data.ID] &&
 				h.Outcome == "delivered" {
 				written++
 			}
@@ -256,7 +256,7 @@ func (c *notifyingCrash) wantNotified() {
 		content[ticket.url.ID] = ticket
 	}
 	// The whole is longer than a lease and a retry: what begins last may have both before it.
-	for deadline := time.Now().Add(4 * images.DeliveryLease); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(4 * webhooks.DeliveryLease); ; time.Sleep(100 * time.Millisecond) {
 		missing := 0
 		for id := range content {
 			if len(c.receiver.about("image.upload.succeeded", id)) == 0 {
@@ -294,8 +294,8 @@ func (c *notifyingCrash) wantNoOthers(content map[string]*crashTicket) {
 	for id, received := range c.receiver.all() {
 		d := received.event.Data
 		switch {
-		case d.Event == string(images.UploadSucceeded) && content[d.ID] != nil:
-		case d.Event == string(images.UploadFailed) && refused[d.ID] == 1:
+		case d.Event == string(webhooks.UploadSucceeded) && content[d.ID] != nil:
+		case d.Event == string(webhooks.UploadFailed) && refused[d.ID] == 1:
 			if refused[d.ID]--; d.Error == nil || d.Error.Attempt != 1 || d.Error.Final {
 				c.t.Errorf("the event of the refusal of %s is %+v", d.ID, d.Error)
 			}
@@ -311,7 +311,7 @@ func (c *notifyingCrash) wantHistory() {
 	c.t.Helper()
 	var last, taken map[string]int
 	received := c.receiver.all()
-	for deadline := time.Now().Add(4 * images.DeliveryLease); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(4 * webhooks.DeliveryLease); ; time.Sleep(200 * time.Millisecond) {
 		last, taken = map[string]int{}, map[string]int{}
 		all := c.history()
 		if len(all) == 1000 {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/webhooks"
 )
 
 // twoNotifiers are two nodes, with the contents of their uploads by id.
@@ -71,7 +71,7 @@ func TestTwoNodesNotify(t *testing.T) {
 	nodes[0].kill()
 	r.open()
 	// What the node that was killed held is due when its lease ends.
-	w.await(r, 3*images.DeliveryLease)
+	w.await(r, 3*webhooks.DeliveryLease)
 	again := 0
 	for id, received := range r.all() {
 		if again += received.times - 1; received.times > 2 {

@@ -14,6 +14,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
+	"calotype/internal/webhooks"
 )
 
 const (
@@ -54,8 +55,8 @@ func (c *serveCommand) ensureWebhook(ctx context.Context, core *images.Service,
 		return nil
 	}
 	key, _ := notify.SigningKey(c.WebhookSigningSecret)
-	w, made, err := core.EnsureWebhook(ctx, account.ID, bootstrapWebhook,
-		images.WebhookChange{URL: &c.WebhookURL, Secret: &c.WebhookSecret}, key)
+	w, made, err := core.Webhooks.Ensure(ctx, account.ID, bootstrapWebhook,
+		webhooks.WebhookChange{URL: &c.WebhookURL, Secret: &c.WebhookSecret}, key)
 	if err != nil {
 		return fmt.Errorf("-webhook-url: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/text"
+	"calotype/internal/webhooks"
 )
 
 type imageShow struct {
@@ -111,12 +112,12 @@ const shownAttempts = 100
 // showDeliveries prints the webhook messages about an image, newest first, and the pending deliveries.
 func showDeliveries(ctx context.Context, w io.Writer, core *images.Service, account, id string,
 ) (any bool, err error) {
-	waiting, err := core.Unattempted(ctx, account, id)
+	waiting, err := core.Webhooks.Unattempted(ctx, account, id)
 	if err != nil {
 		return false, err
 	}
-	entries, total, err := core.History(ctx, account,
-		images.HistoryQuery{ImageID: id, Most: shownAttempts})
+	entries, total, err := core.Webhooks.History(ctx, account,
+		webhooks.HistoryQuery{ImageID: id, Most: shownAttempts})
 	if err != nil {
 		return false, err
 	}

@@ -14,6 +14,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
+	"calotype/internal/webhooks"
 )
 
 // The commands change the database, also while a server runs on it: the server sends the events, and
@@ -75,7 +76,7 @@ func (c *webhookAdd) Run(ctx context.Context) error {
 	if u, err := url.Parse(c.URL); name == "" && err == nil {
 		name = cmp.Or(u.Hostname(), c.URL)
 	}
-	change := images.WebhookChange{
+	change := webhooks.WebhookChange{
 		Name: &name, URL: &c.URL, Secret: &c.Secret, Events: eventTypes(c.Events),
 	}
 	if c.SigningSecret != "" {
@@ -84,7 +85,7 @@ func (c *webhookAdd) Run(ctx context.Context) error {
 		}
 	}
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
-		w, err := core.AddWebhook(ctx, account, change, tester.Test)
+		w, err := core.Webhooks.Add(ctx, account, change, tester.Test)
 		if errs.AsError(err).Kind == errs.WebhookRefused && c.SigningSecret == "" {
 			return fmt.Errorf("%w.\nA receiver that verifies signatures needs the secret first:\n\n"+
 				"  %s webhook add %s --signing-secret new\n\nsaves the webhook and prints the secret; "+
@@ -99,7 +100,7 @@ func (c *webhookAdd) Run(ctx context.Context) error {
 }
 
 // printAdded prints a new webhook with its signing secret, and the next step.
-func (c *webhookAdd) printAdded(w images.Webhook) {
+func (c *webhookAdd) printAdded(w webhooks.Webhook) {
 	secret := notify.SigningSecret(w.SigningKeys[0]) + "  (shown once)"
 	if c.SigningSecret != "" && !c.isNew() {
 		secret = "the one given"
@@ -130,14 +131,14 @@ func (c *webhookAdd) printAdded(w images.Webhook) {
 
 func (c *webhookAdd) isNew() bool { return c.SigningSecret == notify.NewSigningSecret }
 
-func eventTypes(names []string) (types []images.EventType) {
+func eventTypes(names []string) (types []webhooks.EventType) {
 	for _, name := range names {
-		types = append(types, images.EventType(strings.TrimSpace(name)))
+		types = append(types, webhooks.EventType(strings.TrimSpace(name)))
 	}
 	return types
 }
 
-func joinTypes(types []images.EventType) string {
+func joinTypes(types []webhooks.EventType) string {
 	names := make([]string, len(types))
 	for i, t := range types {
 		names[i] = string(t)
@@ -166,7 +167,7 @@ type namedWebhook struct {
 
 // withWebhook runs fn on the named webhook.
 func (c namedWebhook) withWebhook(
-	ctx context.Context, fn func(*images.Service, images.Webhook) error,
+	ctx context.Context, fn func(*images.Service, webhooks.Webhook) error,
 ) error {
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		w, err := findWebhook(ctx, core, account, c.ID)
@@ -180,24 +181,24 @@ func (c namedWebhook) withWebhook(
 // webhooksAndStreams returns the webhooks and streams of an account.
 func webhooksAndStreams(
 	ctx context.Context, core *images.Service, account string,
-) ([]images.Webhook, error) {
-	webhooks, err := core.Webhooks(ctx, account)
+) ([]webhooks.Webhook, error) {
+	webhooks, err := core.Webhooks.All(ctx, account)
 	if err != nil {
 		return nil, err
 	}
-	streams, err := core.Streams(ctx, account)
+	streams, err := core.Webhooks.Streams(ctx, account)
 	return append(webhooks, streams...), err
 }
 
 // findWebhook returns a webhook or stream by its id, or by a unique name.
 func findWebhook(
 	ctx context.Context, core *images.Service, account, named string,
-) (images.Webhook, error) {
+) (webhooks.Webhook, error) {
 	all, err := webhooksAndStreams(ctx, core, account)
 	if err != nil {
-		return images.Webhook{}, err
+		return webhooks.Webhook{}, err
 	}
-	var found []images.Webhook
+	var found []webhooks.Webhook
 	for _, w := range all {
 		if w.ID == named {
 			return w, nil
@@ -208,12 +209,12 @@ func findWebhook(
 	}
 	switch len(found) {
 	case 0:
-		return images.Webhook{}, fmt.Errorf("the account has no webhook of the id or name %q: "+
+		return webhooks.Webhook{}, fmt.Errorf("the account has no webhook of the id or name %q: "+
 			"calotype webhook list shows those that there are", named)
 	case 1:
 		return found[0], nil
 	}
-	return images.Webhook{}, fmt.Errorf("there are %d webhooks of the name %q: give the id of one, "+
+	return webhooks.Webhook{}, fmt.Errorf("there are %d webhooks of the name %q: give the id of one, "+
 		"which calotype webhook list shows", len(found), named)
 }
 
@@ -228,13 +229,13 @@ func (c *webhookList) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		pending, err := core.PendingDeliveries(ctx, account)
+		pending, err := core.Webhooks.PendingDeliveries(ctx, account)
 		if err != nil {
 			return err
 		}
 		for _, w := range all {
 			count := fmt.Sprint(pending[w.ID])
-			if pending[w.ID] == images.MaxPending {
+			if pending[w.ID] == webhooks.MaxPending {
 				count += " or more"
 			}
 			show(os.Stdout, "%s %s\n  to %s: %s\n  %s; last success %s, last failure %s; pending %s\n",
@@ -249,7 +250,7 @@ func (c *webhookList) Run(ctx context.Context) error {
 }
 
 // host returns the host of a webhook's URL; the rest of the URL may be a secret.
-func host(w images.Webhook) string {
+func host(w webhooks.Webhook) string {
 	if w.Stream {
 		return "calotype listen"
 	}
@@ -260,7 +261,7 @@ func host(w images.Webhook) string {
 	return u.Host
 }
 
-func state(w images.Webhook) string {
+func state(w webhooks.Webhook) string {
 	switch {
 	case !w.Paused.IsZero():
 		return "paused since " + w.Paused.Format(time.RFC3339) + ": " + w.PauseReason
@@ -283,7 +284,7 @@ type webhookTest struct {
 }
 
 func (c *webhookTest) Run(ctx context.Context) error {
-	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
+	return c.withWebhook(ctx, func(core *images.Service, w webhooks.Webhook) error {
 		if w.Stream {
 			return errIsStream
 		}
@@ -294,7 +295,7 @@ func (c *webhookTest) Run(ctx context.Context) error {
 		if err := tester.Test(ctx, w); err != nil {
 			return err
 		}
-		if err := core.ResumeWebhook(ctx, w.Account, w.ID); err != nil {
+		if err := core.Webhooks.Resume(ctx, w.Account, w.ID); err != nil {
 			return err
 		}
 		fmt.Println("The receiver took the test event.")
@@ -309,11 +310,11 @@ func (c *webhookTest) Run(ctx context.Context) error {
 type webhookRotate struct{ namedWebhook }
 
 func (c *webhookRotate) Run(ctx context.Context) error {
-	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
+	return c.withWebhook(ctx, func(core *images.Service, w webhooks.Webhook) error {
 		if w.Stream {
 			return errIsStream
 		}
-		w, err := core.RotateWebhookKey(ctx, w.Account, w.ID)
+		w, err := core.Webhooks.RotateKey(ctx, w.Account, w.ID)
 		if err != nil {
 			return err
 		}
@@ -331,8 +332,8 @@ func (c *webhookRotate) Run(ctx context.Context) error {
 type webhookDelete struct{ namedWebhook }
 
 func (c *webhookDelete) Run(ctx context.Context) error {
-	return c.withWebhook(ctx, func(core *images.Service, w images.Webhook) error {
-		if err := core.RemoveWebhook(ctx, w.Account, w.ID); err != nil {
+	return c.withWebhook(ctx, func(core *images.Service, w webhooks.Webhook) error {
+		if err := core.Webhooks.Remove(ctx, w.Account, w.ID); err != nil {
 			return err
 		}
 		showLine(os.Stdout, "deleted the webhook %s %s", w.ID, w.Name)
@@ -350,11 +351,11 @@ type webhookReplay struct {
 }
 
 func (c *webhookReplay) Run(ctx context.Context) error {
-	q := images.ReplayQuery{
+	q := webhooks.ReplayQuery{
 		Event: c.Event, From: c.From.Time, To: c.To.Time, Failed: c.Failed,
 	}
 	switch {
-	case c.Webhook == "" && q == (images.ReplayQuery{}):
+	case c.Webhook == "" && q == (webhooks.ReplayQuery{}):
 		return errors.New("nothing says what is to be sent again: give --event, --webhook, --from, " +
 			"--to or --failed, or several, which must then all be true of it")
 	case !q.To.IsZero() && !q.From.Before(q.To):
@@ -368,7 +369,7 @@ func (c *webhookReplay) Run(ctx context.Context) error {
 			}
 			q.Webhook = w.ID
 		}
-		n, err := core.Replay(ctx, account, q)
+		n, err := core.Webhooks.Replay(ctx, account, q)
 		if err != nil {
 			return fmt.Errorf("%w (%d will be sent again; run the command again to continue)", err, n)
 		}
@@ -407,11 +408,11 @@ type webhookHistory struct {
 }
 
 func (c *webhookHistory) Run(ctx context.Context) error {
-	if c.Limit < 1 || c.Limit > images.MaxHistory {
-		return fmt.Errorf("--limit must be from 1 to %d", images.MaxHistory)
+	if c.Limit < 1 || c.Limit > webhooks.MaxHistory {
+		return fmt.Errorf("--limit must be from 1 to %d", webhooks.MaxHistory)
 	}
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
-		q := images.HistoryQuery{Most: c.Limit}
+		q := webhooks.HistoryQuery{Most: c.Limit}
 		if c.Webhook != "" {
 			w, err := findWebhook(ctx, core, account, c.Webhook)
 			if err != nil {
@@ -419,7 +420,7 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 			}
 			q.Webhook = w.ID
 		}
-		entries, total, err := core.History(ctx, account, q)
+		entries, total, err := core.Webhooks.History(ctx, account, q)
 		if err != nil {
 			return err
 		}
@@ -435,7 +436,7 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 
 // historyLine returns an attempt as one line. An answer, and the error of a stream, which its client
 // reports, may hold any text: both are quoted. For the newest attempt it adds the next step.
-func historyLine(e images.HistoryEntry) string {
+func historyLine(e webhooks.HistoryEntry) string {
 	a, d := e.Attempt, e.Delivery
 	what := fmt.Sprintf("status %d", a.Status)
 	if a.Error != "" {
@@ -452,6 +453,6 @@ func historyLine(e images.HistoryEntry) string {
 		after = "; " + e.Outcome
 	}
 	return fmt.Sprintf("%s %s %s %q to %q, attempt %d: %s (%v)%s",
-		a.Began.Format("2006-01-02T15:04:05.000Z07:00"), a.EventID, d.Event.Type, d.Event.Image.ID,
+		a.Began.Format("2006-01-02T15:04:05.000Z07:00"), a.EventID, d.Event.Type, d.Event.Facts.ID,
 		d.Webhook.Name, a.Number, what, a.Took.Round(time.Millisecond), after)
 }

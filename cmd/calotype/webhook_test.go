@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/webhooks"
 )
 
 func TestPastDay(t *testing.T) {
@@ -35,9 +35,9 @@ func TestPastDay(t *testing.T) {
 func TestHistoryLine(t *testing.T) {
 	t.Parallel()
 	const bad = "\x1b]0;title\a\u009b2J\r\u202e"
-	for _, a := range []images.Attempt{{Error: bad}, {Status: 500, Answer: bad}} {
-		e := images.HistoryEntry{Attempt: a}
-		e.Delivery.Event.Image.ID, e.Delivery.Webhook.Name = bad, bad
+	for _, a := range []webhooks.Attempt{{Error: bad}, {Status: 500, Answer: bad}} {
+		e := webhooks.HistoryEntry{Attempt: a}
+		e.Delivery.Event.Facts.ID, e.Delivery.Webhook.Name = bad, bad
 		line := historyLine(e)
 		if !strings.Contains(line, "title") ||
 			strings.ContainsFunc(line, func(r rune) bool { return !strconv.IsPrint(r) }) {
@@ -51,17 +51,17 @@ func TestHistoryOfOneEvent(t *testing.T) {
 	t.Parallel()
 	next := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	for _, test := range []struct {
-		entry images.HistoryEntry
+		entry webhooks.HistoryEntry
 		want  string
 	}{
-		{images.HistoryEntry{Attempt: images.Attempt{Number: 1, Status: 500, Answer: "x"},
+		{webhooks.HistoryEntry{Attempt: webhooks.Attempt{Number: 1, Status: 500, Answer: "x"},
 			Outcome: "delivered", Attempts: 2}, `attempt 1: status 500 "x" (0s)`},
-		{images.HistoryEntry{Attempt: images.Attempt{Number: 2, Status: 204},
+		{webhooks.HistoryEntry{Attempt: webhooks.Attempt{Number: 2, Status: 204},
 			Outcome: "delivered", Attempts: 2}, `attempt 2: status 204 (0s); delivered`},
-		{images.HistoryEntry{Attempt: images.Attempt{Number: 2, Status: 500},
+		{webhooks.HistoryEntry{Attempt: webhooks.Attempt{Number: 2, Status: 500},
 			Outcome: "pending", Attempts: 2, Next: next},
 			`attempt 2: status 500 (0s); next 2026-11-25T12:00:00Z`},
-		{images.HistoryEntry{Attempt: images.Attempt{Number: 8, Error: "it is away"},
+		{webhooks.HistoryEntry{Attempt: webhooks.Attempt{Number: 8, Error: "it is away"},
 			Outcome: "failed", Attempts: 8}, `attempt 8: it is away (0s); failed`},
 	} {
 		if got := historyLine(test.entry); !strings.HasSuffix(got, test.want) {

@@ -98,21 +98,6 @@ func checkAccountNames(id, hash string) error {
 	return nil
 }
 
-// installationAccount returns the id of the first account, or given if it is set.
-func (s *Service) installationAccount(tx *Change, given string) (string, error) {
-	first := given
-	if first == "" {
-		first = text.NewHexID()
-	}
-	_, err := tx.Exec(`INSERT INTO installation (only_one, id, account, marked, created)
-		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, text.NewKey(), first, sqldb.Micros(s.now()))
-	if err != nil || given != "" {
-		return given, err
-	}
-	err = tx.QueryRow(`SELECT account FROM installation`).Scan(&first)
-	return first, err
-}
-
 // insertAccount makes the account with its first variant and key, unless there is one of the id; then
 // made is false. Exists if another account has the hash.
 func (s *Service) insertAccount(tx *Change, id, hash string) (a Account, made bool, err error) {

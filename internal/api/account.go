@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // batchToken is the answer to batch_token.

@@ -6,22 +6,22 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"calotype/internal/images"
 	"calotype/internal/notify"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
+	"calotype/internal/webhooks"
 )
 
 // destination is a webhook in an answer. It has neither its secret nor its signing secret.
 type destination struct {
-	ID          string             `json:"id"`
-	Name        string             `json:"name"`
-	Type        string             `json:"type"`
-	URL         string             `json:"url"`
-	CreatedAt   string             `json:"created_at"`
-	LastSuccess *string            `json:"last_success"` // null: never
-	LastFailure *string            `json:"last_failure"`
-	Events      []images.EventType `json:"events"`
-	Paused      *pause             `json:"paused,omitempty"`
+	ID          string               `json:"id"`
+	Name        string               `json:"name"`
+	Type        string               `json:"type"`
+	URL         string               `json:"url"`
+	CreatedAt   string               `json:"created_at"`
+	LastSuccess *string              `json:"last_success"` // null: never
+	LastFailure *string              `json:"last_failure"`
+	Events      []webhooks.EventType `json:"events"`
+	Paused      *pause               `json:"paused,omitempty"`
 }
 
 // pause holds the time and the reason of a webhook's pause.
@@ -30,7 +30,7 @@ type pause struct {
 	Reason string `json:"reason"`
 }
 
-func newDestination(w images.Webhook) destination {
+func newDestination(w webhooks.Webhook) destination {
 	d := destination{
 		ID: w.ID, Name: w.Name, Type: "generic", URL: w.URL, CreatedAt: timeText(w.Created),
 		LastSuccess: optionalTime(w.LastSuccess), LastFailure: optionalTime(w.LastFailure),
@@ -66,7 +66,7 @@ type createdWebhook struct {
 
 // listWebhooks answers with all webhooks.
 func (a *api) listWebhooks(c *call) (any, error) {
-	all, err := a.Core.Webhooks(c.Context(), c.account)
+	all, err := a.Core.Webhooks.All(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (a *api) createWebhook(c *call) (any, error) {
 	case change.URL == nil:
 		return nil, missing("url", "the URL of the receiver, such as https://example.com/hook")
 	}
-	w, err := a.Core.CreateWebhook(c.Context(), c.account, change, a.Notifier.Test)
+	w, err := a.Core.Webhooks.Create(c.Context(), c.account, change, a.Notifier.Test)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (a *api) createWebhook(c *call) (any, error) {
 func missing(name, what string) error { return invalid("missing field `%s`: %s.", name, what) }
 
 // readWebhook reads the fields of a new or changed webhook.
-func readWebhook(c *call, isNew bool) (change images.WebhookChange, err error) {
+func readWebhook(c *call, isNew bool) (change webhooks.WebhookChange, err error) {
 	f, err := c.body.form()
 	if err != nil {
 		return change, err
@@ -122,7 +122,7 @@ func readWebhook(c *call, isNew bool) (change images.WebhookChange, err error) {
 
 // setSigningSecret sets the signing secret of a new webhook, if the form names one. Only a new
 // webhook accepts one; the secret of others is rotated.
-func (f form) setSigningSecret(change *images.WebhookChange, isNew bool) error {
+func (f form) setSigningSecret(change *webhooks.WebhookChange, isNew bool) error {
 	secret, err := f.textOrEmpty("signing_secret")
 	switch {
 	case err != nil || secret == nil:
@@ -148,7 +148,7 @@ func (f form) textOrEmpty(name string) (*string, error) {
 
 // events returns the types of events in the form, nil if absent: in JSON a list, in a form
 // a list as JSON, names between commas, or the field several times as events[].
-func (f form) events() (types []images.EventType, err error) {
+func (f form) events() (types []webhooks.EventType, err error) {
 	v, err := f.one("events")
 	if err != nil {
 		return nil, err
@@ -164,9 +164,9 @@ func (f form) events() (types []images.EventType, err error) {
 	case v.json != nil || strings.HasPrefix(v.text, "["):
 		if err := json.Unmarshal([]byte(v.value()), &names); err != nil {
 			return nil, invalid("events must be a list of types of events, such as "+
-				`["%s","%s"].`, images.UploadSucceeded, images.UploadFailed)
+				`["%s","%s"].`, webhooks.UploadSucceeded, webhooks.UploadFailed)
 		}
-		types = []images.EventType{} // an empty list is refused, it is not an absent one
+		types = []webhooks.EventType{} // an empty list is refused, it is not an absent one
 	case v.text != "":
 		names = strings.Split(v.text, ",")
 	}
@@ -174,14 +174,14 @@ func (f form) events() (types []images.EventType, err error) {
 		if !utf8.ValidString(name) {
 			return nil, invalid("events must be UTF-8.")
 		}
-		types = append(types, images.EventType(strings.TrimSpace(name)))
+		types = append(types, webhooks.EventType(strings.TrimSpace(name)))
 	}
 	return types, nil
 }
 
 // showWebhook answers with one webhook.
 func (a *api) showWebhook(c *call) (any, error) {
-	w, err := a.Core.Webhook(c.Context(), c.account, c.name)
+	w, err := a.Core.Webhooks.ByID(c.Context(), c.account, c.name)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (a *api) changeWebhook(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := a.Core.ChangeWebhook(c.Context(), c.account, c.name, change, a.Notifier.Test)
+	w, err := a.Core.Webhooks.Update(c.Context(), c.account, c.name, change, a.Notifier.Test)
 	if err != nil {
 		return nil, err
 	}
@@ -204,22 +204,22 @@ func (a *api) changeWebhook(c *call) (any, error) {
 // deleteWebhook deletes a webhook. There is no result: the SDKs read the envelope.
 func (a *api) deleteWebhook(c *call) (any, error) {
 	// This route does not find streams.
-	if _, err := a.Core.Webhook(c.Context(), c.account, c.name); err != nil {
+	if _, err := a.Core.Webhooks.ByID(c.Context(), c.account, c.name); err != nil {
 		return nil, err
 	}
-	return nil, a.Core.DeleteWebhook(c.Context(), c.account, c.name)
+	return nil, a.Core.Webhooks.Delete(c.Context(), c.account, c.name)
 }
 
 // testWebhook sends a test event, and ends the pause of a webhook if its receiver accepts it.
 func (a *api) testWebhook(c *call) (any, error) {
-	w, err := a.Core.Webhook(c.Context(), c.account, c.name)
+	w, err := a.Core.Webhooks.ByID(c.Context(), c.account, c.name)
 	if err != nil {
 		return nil, err
 	}
 	if err := a.Notifier.Test(c.Context(), w); err != nil {
 		return nil, err
 	}
-	if err := a.Core.ResumeWebhook(c.Context(), c.account, c.name); err != nil {
+	if err := a.Core.Webhooks.Resume(c.Context(), c.account, c.name); err != nil {
 		return nil, err
 	}
 	return a.showWebhook(c)
@@ -227,7 +227,7 @@ func (a *api) testWebhook(c *call) (any, error) {
 
 // rotateSigningSecret generates a new signing secret of a webhook.
 func (a *api) rotateSigningSecret(c *call) (any, error) {
-	w, err := a.Core.RotateWebhookKey(c.Context(), c.account, c.name)
+	w, err := a.Core.Webhooks.RotateKey(c.Context(), c.account, c.name)
 	if err != nil {
 		return nil, err
 	}

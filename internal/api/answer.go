@@ -9,7 +9,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/limit"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // Answers use most of the API's memory, and a client may take minutes to read one. So their memory is a pool

@@ -29,7 +29,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/notify"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // Prefix is the prefix of every path of the API.

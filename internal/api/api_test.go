@@ -19,7 +19,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // answer is an envelope as a client reads it.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"calotype/internal/errs"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // maxBody limits the body of a request without a picture, in bytes.

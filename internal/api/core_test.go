@@ -17,7 +17,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // TestGuide makes the guide's calls.

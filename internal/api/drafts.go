@@ -2,7 +2,7 @@ package api
 
 import (
 	"calotype/internal/images"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // oneTimeURL is the answer to direct_upload.

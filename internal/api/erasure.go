@@ -2,7 +2,7 @@ package api
 
 import (
 	"calotype/internal/images"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // eraseCreator erases all images and drafts of a creator, and answers with a receipt.

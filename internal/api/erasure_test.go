@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"calotype/internal/images/imagestest"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 func TestEraseCreator(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"net/http"
 
 	"calotype/internal/errs"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // The gateway's refusals, which come before the core.

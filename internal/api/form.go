@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/errs"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // maxFields limits the fields of one request.

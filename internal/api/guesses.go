@@ -11,7 +11,7 @@ import (
 	"calotype/internal/clientaddr"
 	"calotype/internal/errs"
 	"calotype/internal/limit"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // The limit on wrong tokens, counted for the address of a client on each node separately.

@@ -9,7 +9,8 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/notify"
 	"calotype/internal/text"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
+	"calotype/internal/webhooks"
 )
 
 const (
@@ -29,20 +30,20 @@ type historyEntry struct {
 	PolicyID      string `json:"policy_id"`
 	Sent          string `json:"sent"`
 
-	EventID     string           `json:"event_id"`
-	Event       images.EventType `json:"event"`
-	Destination string           `json:"destination"` // name of the webhook or stream
-	Attempt     int              `json:"attempt"`
-	Status      int              `json:"status"` // 0: no answer
-	Error       string           `json:"error"`
-	DurationMS  int64            `json:"duration_ms"`
-	Answer      string           `json:"answer"`
-	Outcome     string           `json:"outcome"`
-	NextAttempt *string          `json:"next_attempt"`
+	EventID     string             `json:"event_id"`
+	Event       webhooks.EventType `json:"event"`
+	Destination string             `json:"destination"` // name of the webhook or stream
+	Attempt     int                `json:"attempt"`
+	Status      int                `json:"status"` // 0: no answer
+	Error       string             `json:"error"`
+	DurationMS  int64              `json:"duration_ms"`
+	Answer      string             `json:"answer"`
+	Outcome     string             `json:"outcome"`
+	NextAttempt *string            `json:"next_attempt"`
 }
 
 func (a *api) newHistoryEntry(
-	h images.HistoryEntry, descriptions map[string]string,
+	h webhooks.HistoryEntry, descriptions map[string]string,
 ) (historyEntry, error) {
 	at, d := h.Attempt, h.Delivery
 	body, err := a.Notifier.Body(d)
@@ -71,7 +72,7 @@ func (a *api) listHistory(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	policies, err := a.Core.NotificationPolicies(c.Context(), c.account)
+	policies, err := a.Core.Webhooks.Policies(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (a *api) listHistory(c *call) (any, error) {
 	for _, p := range policies {
 		descriptions[p.ID] = p.Description
 	}
-	p, err := openPage[images.HistoryEntry](c.Context(), a, c.account, a.bounds.numbered,
+	p, err := openPage[webhooks.HistoryEntry](c.Context(), a, c.account, a.bounds.numbered,
 		int64(query.Most), maxEventRow, eventRow)
 	if err != nil {
 		return nil, err
@@ -87,13 +88,13 @@ func (a *api) listHistory(c *call) (any, error) {
 	defer p.close()
 	var scale v4.Scale
 	var failed error
-	query.Fits = func(h images.HistoryEntry) bool {
+	query.Fits = func(h webhooks.HistoryEntry) bool {
 		entry, err := a.newHistoryEntry(h, descriptions)
 		json, weighed := scale.Weigh(entry)
 		failed = errors.Join(failed, err, weighed)
 		return p.add(h, json, heldByEvent(h.Delivery.Event)+int64(len(h.Attempt.Answer)))
 	}
-	_, total, err := a.Core.History(c.Context(), c.account, query)
+	_, total, err := a.Core.Webhooks.History(c.Context(), c.account, query)
 	switch {
 	case err != nil || failed != nil:
 		return nil, errors.Join(err, failed)
@@ -102,7 +103,7 @@ func (a *api) listHistory(c *call) (any, error) {
 	}
 	return p.answer(v4.WithInfo{
 		Result: v4.ItemsHere{}, Info: pageInfo{page, query.Most, len(p.rows), total},
-	}, func(h images.HistoryEntry) any {
+	}, func(h webhooks.HistoryEntry) any {
 		entry, err := a.newHistoryEntry(h, descriptions)
 		if err != nil {
 			return unwritten{err} // encoded without an error before
@@ -126,21 +127,21 @@ const (
 )
 
 // heldByEvent estimates the memory of an event, in bytes.
-func heldByEvent(e images.Event) int64 {
-	n := heldBy(e.Image) + eventRow - imageRow
-	for _, name := range e.Variants {
+func heldByEvent(e webhooks.Event) int64 {
+	n := heldBy(images.ImageOf(e)) + eventRow - imageRow
+	for _, name := range e.Facts.Variants {
 		n += int64(len(name))
 	}
 	return n
 }
 
 // historyQuery reads the parameters of the history; page is the number of the page.
-func historyQuery(raw string) (q images.HistoryQuery, page int, err error) {
+func historyQuery(raw string) (q webhooks.HistoryQuery, page int, err error) {
 	values, err := listParameters(raw, "page", "per_page", "since", "before", "webhook_id")
 	if err != nil {
 		return q, 0, err
 	}
-	if q.Most, err = values.number("per_page", historyPage, images.MaxHistory); err != nil {
+	if q.Most, err = values.number("per_page", historyPage, webhooks.MaxHistory); err != nil {
 		return q, 0, err
 	}
 	if page, err = values.number("page", 1, historySkip); err != nil {
@@ -195,7 +196,7 @@ func (a *api) replay(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	replayed, more, err := a.Core.LimitedReplay(c.Context(), c.account, query)
+	replayed, more, err := a.Core.Webhooks.LimitedReplay(c.Context(), c.account, query)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +209,7 @@ type replayResult struct {
 	More     bool `json:"more,omitempty"` // deliveries are left for a later replay
 }
 
-func replayQuery(f form) (q images.ReplayQuery, err error) {
+func replayQuery(f form) (q webhooks.ReplayQuery, err error) {
 	event, err := f.text("event_id")
 	if err != nil {
 		return q, err

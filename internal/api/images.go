@@ -2,7 +2,7 @@ package api
 
 import (
 	"calotype/internal/images"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // showImage answers with an image or draft; with wait, as soon as it is no longer a draft.

@@ -10,6 +10,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/webhooks"
 )
 
 // An attempt is a request with a token of another account for a victim's data: the last part of the path,
@@ -100,17 +101,17 @@ func (v victim) fill(text, image string) string {
 // listen gives the victim a webhook, its policy and a stream.
 func (v *victim) listen(t *testing.T, f *fixture) {
 	t.Helper()
-	w, err := f.core.CreateWebhook(t.Context(), v.id, images.WebhookChange{
+	w, err := f.core.Webhooks.Create(t.Context(), v.id, webhooks.WebhookChange{
 		Name: ptr(canary), URL: ptr("https://" + canary + ".example/hook"),
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := f.core.CreateNotificationPolicy(t.Context(), v.id, images.PolicyChange{
+	p, err := f.core.Webhooks.CreatePolicy(t.Context(), v.id, webhooks.PolicyChange{
 		Name: ptr(canary), Enabled: ptr(true), Webhooks: &[]string{w.ID},
 	})
 	if err == nil {
-		_, err = f.core.OpenStream(t.Context(), v.id, victimStream, nil)
+		_, err = f.core.Webhooks.OpenStream(t.Context(), v.id, victimStream, nil)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -121,12 +122,12 @@ func (v *victim) listen(t *testing.T, f *fixture) {
 // refuse has the victim's webhook refuse its one event, so that there is a history.
 func (v *victim) refuse(t *testing.T, f *fixture) {
 	t.Helper()
-	claimed, err := f.core.ClaimDeliveries(t.Context(), v.webhook, 1)
+	claimed, err := f.core.Webhooks.Claim(t.Context(), v.webhook, 1)
 	if err != nil || len(claimed) != 1 {
 		t.Fatalf("the victim's events: %d, %v", len(claimed), err)
 	}
 	v.event = claimed[0].Event.ID
-	_, err = f.core.CompleteDeliveries(t.Context(), []images.Attempt{{
+	_, err = f.core.Webhooks.Complete(t.Context(), []webhooks.Attempt{{
 		EventID: v.event, WebhookID: v.webhook, Number: 1, Began: f.core.Now(), Status: 500,
 	}})
 	if err != nil {

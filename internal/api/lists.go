@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/images"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // imageList is the answer to the v2 list; the token is null on the last page.

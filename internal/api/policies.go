@@ -5,8 +5,8 @@ import (
 	"maps"
 	"slices"
 
-	"calotype/internal/images"
 	"calotype/internal/notify"
+	"calotype/internal/webhooks"
 )
 
 // policy is a notification policy in an answer.
@@ -30,7 +30,7 @@ type policyMechanisms struct {
 	PagerDuty []onlyID `json:"pagerduty"`
 }
 
-func newPolicy(p images.NotificationPolicy) policy {
+func newPolicy(p webhooks.Policy) policy {
 	targets := make([]onlyID, 0, len(p.Webhooks))
 	for _, id := range p.Webhooks {
 		targets = append(targets, onlyID{id})
@@ -45,7 +45,7 @@ func newPolicy(p images.NotificationPolicy) policy {
 
 // listPolicies answers with all policies.
 func (a *api) listPolicies(c *call) (any, error) {
-	all, err := a.Core.NotificationPolicies(c.Context(), c.account)
+	all, err := a.Core.Webhooks.Policies(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (a *api) createPolicy(c *call) (any, error) {
 	case change.Webhooks == nil:
 		return nil, missing("mechanisms", `the webhooks to notify, such as {"webhooks":[{"id":"..."}]}`)
 	}
-	p, err := a.Core.CreateNotificationPolicy(c.Context(), c.account, change)
+	p, err := a.Core.Webhooks.CreatePolicy(c.Context(), c.account, change)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (a *api) createPolicy(c *call) (any, error) {
 
 // readPolicy reads the fields of a policy. A filter is refused: a policy with an ignored
 // filter would send too much.
-func readPolicy(c *call) (change images.PolicyChange, alertType *string, err error) {
+func readPolicy(c *call) (change webhooks.PolicyChange, alertType *string, err error) {
 	f, err := c.body.form()
 	if err != nil {
 		return change, nil, err
@@ -177,7 +177,7 @@ func (f form) mechanisms() (*[]string, error) {
 
 // showPolicy answers with one policy.
 func (a *api) showPolicy(c *call) (any, error) {
-	p, err := a.Core.NotificationPolicy(c.Context(), c.account, c.name)
+	p, err := a.Core.Webhooks.Policy(c.Context(), c.account, c.name)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (a *api) changePolicy(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.Core.ChangeNotificationPolicy(c.Context(), c.account, c.name, change)
+	p, err := a.Core.Webhooks.UpdatePolicy(c.Context(), c.account, c.name, change)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (a *api) changePolicy(c *call) (any, error) {
 
 // deletePolicy deletes a policy. There is no result: the SDKs read the envelope.
 func (a *api) deletePolicy(c *call) (any, error) {
-	return nil, a.Core.DeleteNotificationPolicy(c.Context(), c.account, c.name)
+	return nil, a.Core.Webhooks.DeletePolicy(c.Context(), c.account, c.name)
 }
 
 // alert is a type of alert for policies.

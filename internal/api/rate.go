@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"calotype/internal/limit"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // The limits on the number of requests, counted for a token on each node separately.

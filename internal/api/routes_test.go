@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/images"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 const testAccount = "023e105f4ecef8ad9ca31a8372d0c353"

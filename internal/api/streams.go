@@ -7,29 +7,29 @@ import (
 	"strings"
 	"time"
 
-	"calotype/internal/images"
 	"calotype/internal/notify"
 	"calotype/internal/text"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
+	"calotype/internal/webhooks"
 )
 
 // eventStream is a stream in an answer. Unlike a webhook's, its signing secret is in the answer of each
 // opening: a client that may open the stream gets all signed messages anyway.
 type eventStream struct {
-	ID            string             `json:"id"`
-	Name          string             `json:"name"`
-	Events        []images.EventType `json:"events"`
-	CreatedAt     string             `json:"created_at"`
-	SigningSecret string             `json:"signing_secret,omitempty"`
+	ID            string               `json:"id"`
+	Name          string               `json:"name"`
+	Events        []webhooks.EventType `json:"events"`
+	CreatedAt     string               `json:"created_at"`
+	SigningSecret string               `json:"signing_secret,omitempty"`
 }
 
-func newEventStream(w images.Webhook) eventStream {
+func newEventStream(w webhooks.Webhook) eventStream {
 	return eventStream{ID: w.ID, Name: w.Name, Events: w.Events, CreatedAt: timeText(w.Created)}
 }
 
 // listStreams answers with all streams.
 func (a *api) listStreams(c *call) (any, error) {
-	all, err := a.Core.Streams(c.Context(), c.account)
+	all, err := a.Core.Webhooks.Streams(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (a *api) openStream(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := a.Core.OpenStream(c.Context(), c.account, c.name, events)
+	w, err := a.Core.Webhooks.OpenStream(c.Context(), c.account, c.name, events)
 	if err != nil {
 		return nil, err
 	}
@@ -61,11 +61,11 @@ func (a *api) openStream(c *call) (any, error) {
 
 // deleteStream deletes a stream with its pending deliveries.
 func (a *api) deleteStream(c *call) (any, error) {
-	w, err := a.Core.Stream(c.Context(), c.account, c.name)
+	w, err := a.Core.Webhooks.Stream(c.Context(), c.account, c.name)
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.Core.DeleteWebhook(c.Context(), c.account, w.ID)
+	return nil, a.Core.Webhooks.Delete(c.Context(), c.account, w.ID)
 }
 
 // claimedDelivery is a message for a receiver, in the form of a webhook's message.
@@ -90,14 +90,14 @@ func (a *api) claimFromStream(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	most, err := f.number("limit", 1, images.ClaimAtOnce)
+	most, err := f.number("limit", 1, webhooks.ClaimAtOnce)
 	if err != nil {
 		return nil, err
 	}
 	if most == 0 {
-		most = images.ClaimAtOnce
+		most = webhooks.ClaimAtOnce
 	}
-	w, err := a.Core.Stream(c.Context(), c.account, c.name)
+	w, err := a.Core.Webhooks.Stream(c.Context(), c.account, c.name)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (a *api) claimFromStream(c *call) (any, error) {
 	if len(claimed) == 0 {
 		return map[string][]claimedDelivery{"deliveries": {}}, nil
 	}
-	p, err := openPage[images.Delivery](c.Context(), a, c.account, a.bounds.token, int64(len(claimed)),
+	p, err := openPage[webhooks.Delivery](c.Context(), a, c.account, a.bounds.token, int64(len(claimed)),
 		maxEventRow, eventRow)
 	if err != nil {
 		a.Notifier.Unclaim(c.Context(), claimed)
@@ -130,7 +130,7 @@ func (a *api) claimFromStream(c *call) (any, error) {
 			break
 		}
 	}
-	return p.answer(map[string]v4.ItemsHere{"deliveries": {}}, func(d images.Delivery) any {
+	return p.answer(map[string]v4.ItemsHere{"deliveries": {}}, func(d webhooks.Delivery) any {
 		shown, err := a.newClaimedDelivery(d)
 		if err != nil {
 			return unwritten{err}
@@ -139,7 +139,7 @@ func (a *api) claimFromStream(c *call) (any, error) {
 	}), nil
 }
 
-func (a *api) newClaimedDelivery(d images.Delivery) (claimedDelivery, error) {
+func (a *api) newClaimedDelivery(d webhooks.Delivery) (claimedDelivery, error) {
 	m, err := a.Notifier.Message(d)
 	return claimedDelivery{d.Event.ID, d.Attempt, plainHeaders(m.Header), string(m.Body)}, err
 }
@@ -211,22 +211,22 @@ func (a *api) settleStream(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := a.Core.Stream(c.Context(), c.account, c.name)
+	w, err := a.Core.Webhooks.Stream(c.Context(), c.account, c.name)
 	if err != nil {
 		return nil, err
 	}
-	attempts := make([]images.Attempt, 0, len(reported))
+	attempts := make([]webhooks.Attempt, 0, len(reported))
 	for _, r := range reported {
 		took := time.Duration(r.DurationMS) * time.Millisecond
 		if r.Status == 0 && r.Error == "" {
 			r.Error = "there was no answer"
 		}
-		attempts = append(attempts, images.Attempt{
+		attempts = append(attempts, webhooks.Attempt{
 			EventID: r.EventID, WebhookID: w.ID, Number: r.Attempt, Began: a.Core.Now().Add(-took),
 			Took: took, Status: r.Status, Error: r.Error, Answer: r.Answer,
 		})
 	}
-	settled, err := a.Core.CompleteDeliveries(c.Context(), attempts)
+	settled, err := a.Core.Webhooks.Complete(c.Context(), attempts)
 	if err != nil {
 		return nil, err
 	}
@@ -246,8 +246,8 @@ func (f form) attempts() (reported []reportedAttempt, err error) {
 		return nil, invalid(`attempts must be a list such as [{"event_id":"...","attempt":1,` +
 			`"status":200,"duration_ms":12}].`)
 	}
-	if len(reported) > images.ClaimAtOnce {
-		return nil, invalid("attempts must be at most %d at once.", images.ClaimAtOnce)
+	if len(reported) > webhooks.ClaimAtOnce {
+		return nil, invalid("attempts must be at most %d at once.", webhooks.ClaimAtOnce)
 	}
 	for _, r := range reported {
 		if err := r.check(); err != nil {

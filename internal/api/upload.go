@@ -8,7 +8,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/images"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 )
 
 // What a body that carries a picture may take.

@@ -2,18 +2,16 @@ package images
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/webhooks"
 )
 
-// accountTables are the tables with rows of accounts besides images, in the order of their deletion:
-// attempts are written under the lock of their delivery. A test compares the list with the schema.
-var accountTables = []string{"variants", "signing_keys", "tokens", "erasures",
-	"events", "deliveries", "delivery_attempts", "notification_targets", "notification_policies",
-	"webhooks"}
+// AccountTables are the tables of this package with rows of accounts besides images, in the order of their
+// deletion.
+var AccountTables = []string{"variants", "erasures"}
 
 // DeleteAccount deletes an account with all its data, permanently. It suspends the account first, so that
 // nothing is added concurrently. If it fails, a repeated call continues. It returns the number of images and
@@ -68,26 +66,16 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 	return len(gone), nil
 }
 
-// deleteAccountRows deletes an account without images, and its rows in accountTables.
+// deleteAccountRows deletes an account without images, and its rows in all tables.
 func deleteAccountRows(tx *accounts.Change, id string) error {
 	// In the order of all transactions that add rows of the account; another order could deadlock.
 	if err := tx.Lock(id); err != nil {
 		return err
 	}
-	_, err := tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (
-		SELECT key FROM tokens WHERE account = ?1)`, id)
-	if err != nil {
-		return err
-	}
-	for _, table := range accountTables {
-		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE account = ?1`, id); err != nil {
-			return fmt.Errorf("deleting from %s: %w", table, err)
+	for _, tables := range [][]string{AccountTables, webhooks.AccountTables} {
+		if err := tx.DeleteRows(id, tables...); err != nil {
+			return err
 		}
 	}
-	gone, err := tx.Exec(`DELETE FROM accounts WHERE id = ?1
-		AND NOT EXISTS (SELECT 1 FROM images WHERE account = ?1)`, id)
-	if err == nil && gone == 0 {
-		err = errors.New("it was deleted or has got an image concurrently")
-	}
-	return err
+	return tx.DeleteAccount(id)
 }

@@ -14,14 +14,15 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
+	"calotype/internal/webhooks"
 )
 
 func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		hash := resolve(t, core, img.ID).Account.Hash
-		_, ticket := draft(t, core, images.NewDraft{})
+		_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		request := images.UploadRequest{Ticket: ticket, Size: -1}
 		u, err := core.BeginUpload(t.Context(), request)
 		if err != nil {
@@ -38,7 +39,7 @@ func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 		_, refusals["an upload that was under way"] = u.Finish(t.Context(), "a.jpg")
 		_, refusals["an upload"] = core.BeginUpload(t.Context(), request)
 		_, _, refusals["a draft"] = core.CreateDraft(t.Context(), account, images.NewDraft{})
-		_, refusals["an upload by the API"] = create(t, core, account, images.NewDraft{},
+		_, refusals["an upload by the API"] = imagestest.Create(t, core, account, images.NewDraft{},
 			imagestest.JPEG(t, 3))
 		_, refusals["a delivery"] = core.Resolve(t.Context(), hash, img.ID, "public")
 		_, refusals["a request"] = core.Accounts.Authenticate(t.Context(), imagestest.Token)
@@ -64,7 +65,7 @@ func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 func TestDeleteAccount(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		kept := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		kept := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		doomed, err := core.Accounts.Create(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +83,7 @@ func TestDeleteAccount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img, err := create(t, core, doomed.ID, images.NewDraft{}, imagestest.JPEG(t, 2))
+		img, err := imagestest.Create(t, core, doomed.ID, images.NewDraft{}, imagestest.JPEG(t, 2))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,19 +107,19 @@ func TestDeleteAccount(t *testing.T) {
 			t.Fatalf("%d were deleted: %v", n, err)
 		}
 		_, err = core.Accounts.ByID(t.Context(), doomed.ID)
-		wantKind(t, err, errs.AccountUnknown)
+		imagestest.WantKind(t, err, errs.AccountUnknown)
 		_, err = core.Accounts.Authenticate(t.Context(), token)
-		wantKind(t, err, errs.Unauthenticated)
+		imagestest.WantKind(t, err, errs.Unauthenticated)
 		_, err = core.Accounts.AuthenticateBatch(t.Context(), batch)
-		wantKind(t, err, errs.Unauthenticated)
+		imagestest.WantKind(t, err, errs.Unauthenticated)
 		_, err = core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
-		wantKind(t, err, errs.TicketUnknown)
+		imagestest.WantKind(t, err, errs.TicketUnknown)
 		// What the server has at hand goes when it looks what others have deleted.
 		if err := core.FollowDeletions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		_, err = core.Rendition(t.Context(), r, "jpeg")
-		wantKind(t, err, errs.ImageNotFound)
+		imagestest.WantKind(t, err, errs.ImageNotFound)
 		if left := blobs(t, core); len(left) != 1 {
 			t.Errorf("%d originals are left, want the other account's", len(left))
 		}
@@ -127,9 +128,9 @@ func TestDeleteAccount(t *testing.T) {
 		}
 		resolve(t, core, kept.ID)
 		_, err = core.DeleteAccount(t.Context(), account)
-		wantKind(t, err, errs.Invalid)
+		imagestest.WantKind(t, err, errs.Invalid)
 		_, err = core.DeleteAccount(t.Context(), doomed.ID)
-		wantKind(t, err, errs.AccountUnknown)
+		imagestest.WantKind(t, err, errs.AccountUnknown)
 		resolve(t, core, kept.ID)
 		// Made again, it has nothing of the old one.
 		again, err := core.Accounts.Create(t.Context(), doomed.ID, "")
@@ -137,11 +138,11 @@ func TestDeleteAccount(t *testing.T) {
 			t.Errorf("%+v, %v", again, err)
 		}
 		_, err = core.Accounts.Create(t.Context(), doomed.ID, strings.Repeat("h", 22))
-		wantKind(t, err, errs.Exists)
+		imagestest.WantKind(t, err, errs.Exists)
 		_, err = core.Accounts.Create(t.Context(), "", doomed.Hash)
-		wantKind(t, err, errs.Exists)
+		imagestest.WantKind(t, err, errs.Exists)
 		_, err = core.Accounts.Create(t.Context(), "short", "")
-		wantKind(t, err, errs.Invalid)
+		imagestest.WantKind(t, err, errs.Invalid)
 	})
 }
 
@@ -155,7 +156,8 @@ func TestAccountTables(t *testing.T) {
 	table := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((.*?)\n\);`)
 	for _, found := range table.FindAllStringSubmatch(string(schema), -1) {
 		owned := regexp.MustCompile(`(?m)^ +account +TEXT`).MatchString(found[2])
-		listed := slices.Contains(images.AccountTables, found[1])
+		listed := slices.Contains(slices.Concat(images.AccountTables, webhooks.AccountTables,
+			accounts.AccountTables), found[1])
 		// The rows of image_meta die with their images'.
 		byHand := slices.Contains([]string{"images", "image_meta", "installation"}, found[1])
 		if owned != (listed || byHand) {

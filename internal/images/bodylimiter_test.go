@@ -46,14 +46,14 @@ func TestTenBodiesAreDecoded(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		core, decoded := decoders(t, dsn)
-		made, ticket := draft(t, core, images.NewDraft{})
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		kinds := map[errs.Kind]int{}
 		var mu sync.Mutex
 		var wait sync.WaitGroup
 		for i := range 200 {
 			body := imagestest.JPEG(t, i)
 			wait.Go(func() {
-				_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket},
+				_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket},
 					body[:len(body)-40])
 				mu.Lock()
 				defer mu.Unlock()
@@ -77,11 +77,11 @@ func TestTenBodiesAreDecoded(t *testing.T) {
 func TestTheLastRefusalIsHeldForOneBody(t *testing.T) {
 	t.Parallel()
 	core, decoded := decoders(t, filepath.Join(t.TempDir(), "calotype.db"))
-	_, ticket := draft(t, core, images.NewDraft{})
+	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	request := images.UploadRequest{Ticket: ticket, Size: -1}
 	for i := range 9 {
-		_, err := post(t.Context(), core, request, fmt.Appendf(nil, "no picture %d", i))
-		wantKind(t, err, errs.Unsupported)
+		_, err := imagestest.Post(t.Context(), core, request, fmt.Appendf(nil, "no picture %d", i))
+		imagestest.WantKind(t, err, errs.Unsupported)
 	}
 	var wait sync.WaitGroup
 	var taken, refused atomic.Int64
@@ -114,10 +114,10 @@ func TestTheLastRefusalIsHeldForOneBody(t *testing.T) {
 func TestARepeatIsNotKept(t *testing.T) {
 	t.Parallel()
 	core, dir := spooled(t, 1<<20, 4<<20)
-	_, ticket := draft(t, core, images.NewDraft{})
+	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	body := imagestest.JPEG(t, 1)
 	request := images.UploadRequest{Ticket: ticket, IdempotencyKey: "k"}
-	first, err := post(t.Context(), core, request, body)
+	first, err := imagestest.Post(t.Context(), core, request, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestARepeatIsNotKept(t *testing.T) {
 	}()
 	until(t, func() bool { return waitingAt(core, "ticket_bodies") == 1 })
 	cancel()
-	wantKind(t, <-cancelled, errs.Aborted)
+	imagestest.WantKind(t, <-cancelled, errs.Aborted)
 	for _, u := range repeats {
 		if img, err := u.Finish(t.Context(), ""); err != nil || img.Key != first.Key {
 			t.Errorf("a repeat got %v, %v", img.Key, err)
@@ -153,7 +153,7 @@ func TestARepeatIsNotKept(t *testing.T) {
 	}
 	u := begin(t, core, request)
 	_, err = u.Write(make([]byte, 1<<20+1))
-	wantKind(t, u.Refuse(t.Context(), err), errs.TooLarge)
+	imagestest.WantKind(t, u.Refuse(t.Context(), err), errs.TooLarge)
 }
 
 // waitingAt returns how many requests wait at a pool of a core.
@@ -197,7 +197,7 @@ func TestAWaitingBodyIsCheckedAgain(t *testing.T) {
 		t.Run(want.String(), func(t *testing.T) {
 			t.Parallel()
 			core := imagestest.New(t)
-			made, ticket := draft(t, core, images.NewDraft{})
+			made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 			request := images.UploadRequest{Ticket: ticket, Size: -1}
 			var held []*images.Upload
 			for range 4 {
@@ -216,7 +216,7 @@ func TestAWaitingBodyIsCheckedAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range waiters {
-				wantKind(t, <-answers, want)
+				imagestest.WantKind(t, <-answers, want)
 			}
 		})
 	}
@@ -226,7 +226,7 @@ func TestAWaitingBodyIsCheckedAgain(t *testing.T) {
 func TestATimeOutIsNoRefusal(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	made, ticket := draft(t, core, images.NewDraft{})
+	made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	u := begin(t, core, images.UploadRequest{Ticket: ticket, Size: -1})
 	for _, err := range []error{
 		render.ErrBusy, render.ErrNoWorker, context.DeadlineExceeded,
@@ -238,7 +238,7 @@ func TestATimeOutIsNoRefusal(t *testing.T) {
 		t.Errorf("%d refusals were counted, %v", img.Ticket.Refusals, err)
 	}
 	final := fmt.Errorf("%w: %w", render.ErrWorker, render.ErrTime)
-	wantKind(t, u.Refuse(t.Context(), images.RenderError("examining", final)), errs.Undecodable)
+	imagestest.WantKind(t, u.Refuse(t.Context(), images.RenderError("examining", final)), errs.Undecodable)
 	if img, err := core.Image(t.Context(), account, made.ID); err != nil || img.Ticket.Refusals != 1 {
 		t.Errorf("%d refusals were counted, %v", img.Ticket.Refusals, err)
 	}

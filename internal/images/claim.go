@@ -11,6 +11,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
+	"calotype/internal/webhooks"
 )
 
 // claim uses the ticket. If another request with the same Idempotency-Key and the same bytes was first,
@@ -31,7 +32,7 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (img I
 		if err := insertMeta(tx, img.Key); err != nil {
 			return err
 		}
-		if err := u.s.record(tx, img.Account, Event{Type: UploadSucceeded, Image: img}); err != nil {
+		if err := u.s.Webhooks.Record(tx, newEvent(webhooks.UploadSucceeded, img)); err != nil {
 			return err
 		}
 		tx.Charge(img.Account, c)

@@ -32,7 +32,7 @@ func TestTheReserveHoldsForAllUploadsTogether(t *testing.T) {
 	var stored atomic.Int64
 	var begun []*images.Upload
 	for range bodies {
-		_, ticket := draft(t, core, images.NewDraft{})
+		_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		// Each would fit.
 		begun = append(begun, begin(t, core, images.UploadRequest{Ticket: ticket, Size: body}))
 	}
@@ -51,9 +51,9 @@ func TestTheReserveHoldsForAllUploadsTogether(t *testing.T) {
 		t.Errorf("%d bodies were written, %d bytes are left; the reserve is %d", stored.Load(),
 			left(), reserve)
 	}
-	_, ticket := draft(t, core, images.NewDraft{})
+	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	_, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: 4 * body})
-	wantKind(t, err, errs.NoSpace)
+	imagestest.WantKind(t, err, errs.NoSpace)
 }
 
 // TestAWorkerThatCannotStartCostsNoRefusal takes the worker's program away under a running pool.
@@ -73,7 +73,7 @@ func TestAWorkerThatCannotStartCostsNoRefusal(t *testing.T) {
 		}
 	})
 	core := imagestest.Open(t, images.Config{Render: pool}, filepath.Join(t.TempDir(), "calotype.db"))
-	made, ticket := draft(t, core, images.NewDraft{})
+	made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	if err := os.Remove(program); err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +81,9 @@ func TestAWorkerThatCannotStartCostsNoRefusal(t *testing.T) {
 	var busy, done atomic.Int64
 	var wait sync.WaitGroup
 	for i := range 24 {
-		_, other := draft(t, core, images.NewDraft{})
+		_, other := imagestest.Draft(t, core, images.NewDraft{})
 		wait.Go(func() {
-			_, err := post(t.Context(), core, images.UploadRequest{Ticket: other}, imagestest.JPEG(t, i))
+			_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: other}, imagestest.JPEG(t, i))
 			switch {
 			case err == nil:
 				done.Add(1)
@@ -98,7 +98,7 @@ func TestAWorkerThatCannotStartCostsNoRefusal(t *testing.T) {
 	if busy.Load() == 0 || done.Load() == 0 {
 		t.Errorf("%d done, %d busy: want both", done.Load(), busy.Load())
 	}
-	if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 99)); err != nil {
+	if _, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 99)); err != nil {
 		t.Errorf("a ticket did not outlive it: %v", err)
 	}
 	if img, err := core.Image(t.Context(), account, made.ID); err != nil || img.Draft {

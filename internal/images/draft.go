@@ -115,7 +115,7 @@ func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) err
 			AND (expires < ?3 OR refusals >= ?4)`,
 			img.Account, text.Hash(img.ID), sqldb.Micros(img.Created), maxRefusals)
 		if err == nil {
-			err = s.record(tx, img.Account, expirations(unreleased(gone))...)
+			err = s.Webhooks.Record(tx, expirations(unreleased(gone))...)
 		}
 		if err != nil {
 			return err

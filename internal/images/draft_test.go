@@ -15,9 +15,9 @@ import (
 func TestRulesOfDrafts(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	clock := newClock()
-	core.SetNow(clock.now)
-	at := func(d time.Duration) *time.Time { return ptr(clock.now().Add(d)) }
+	clock := imagestest.NewClock()
+	core.SetNow(clock.Now)
+	at := func(d time.Duration) *time.Time { return imagestest.Ptr(clock.Now().Add(d)) }
 	meta := func(s string) images.NewDraft { return images.NewDraft{Meta: json.RawMessage(s)} }
 	id := func(s string) images.NewDraft { return images.NewDraft{ID: &s} }
 	const fine = errs.Kind(-1)
@@ -46,7 +46,7 @@ func TestRulesOfDrafts(t *testing.T) {
 		"reserved segment":      {id("keys/x"), errs.InvalidID},
 		"control character":     {id("a\x00b"), errs.InvalidID},
 		"bad UTF-8":             {id("a\xff"), errs.InvalidID},
-		"private custom":        {images.NewDraft{ID: ptr("mine"), RequireSignedURLs: true}, errs.Invalid},
+		"private custom":        {images.NewDraft{ID: imagestest.Ptr("mine"), RequireSignedURLs: true}, errs.Invalid},
 		"earliest":              {images.NewDraft{Expiry: at(2*time.Minute - 5*time.Second)}, fine},
 		"latest":                {images.NewDraft{Expiry: at(6*time.Hour + 5*time.Second)}, fine},
 		"too early":             {images.NewDraft{Expiry: at(114 * time.Second)}, errs.Invalid},
@@ -63,7 +63,7 @@ func TestRulesOfDrafts(t *testing.T) {
 		"metadata with NUL":     {meta(`{"a":"\u0000"}`), errs.Invalid},
 		"deep metadata":         {meta(`{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}`), fine},
 		"metadata in bad UTF-8": {meta("{\"a\":\"\xff\"}"), errs.Invalid},
-		"creator with NUL":      {images.NewDraft{Creator: ptr("a\x00")}, errs.Invalid},
+		"creator with NUL":      {images.NewDraft{Creator: imagestest.Ptr("a\x00")}, errs.Invalid},
 	} {
 		_, _, err := core.CreateDraft(t.Context(), account, c.d)
 		if c.want == fine && err != nil {
@@ -83,7 +83,7 @@ func TestACustomIDIsTakenOnce(t *testing.T) {
 		var wait sync.WaitGroup
 		for range askers {
 			wait.Go(func() {
-				_, ticket, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("mine")})
+				_, ticket, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: imagestest.Ptr("mine")})
 				if err == nil {
 					made <- ticket
 				} else if errs.AsError(err).Kind != errs.Exists {
@@ -101,24 +101,24 @@ func TestACustomIDIsTakenOnce(t *testing.T) {
 func TestADeadDraftGivesItsIDBack(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
-		_, old := draft(t, core, images.NewDraft{ID: ptr("mine")})
-		clock.forward(30 * time.Minute)
-		if _, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("mine")}); err == nil {
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
+		_, old := imagestest.Draft(t, core, images.NewDraft{ID: imagestest.Ptr("mine")})
+		clock.Forward(30 * time.Minute)
+		if _, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: imagestest.Ptr("mine")}); err == nil {
 			t.Fatal("a draft was replaced in the last moment of its life")
 		}
-		clock.forward(time.Microsecond)
+		clock.Forward(time.Microsecond)
 		if img, err := core.Image(t.Context(), account, "mine"); err != nil || !img.Draft {
 			t.Fatalf("an expired draft is not visible: %v", err)
 		}
-		_, fresh := draft(t, core, images.NewDraft{ID: ptr("mine")})
-		_, err := post(t.Context(), core, images.UploadRequest{Ticket: old}, imagestest.JPEG(t, 1))
-		wantKind(t, err, errs.TicketUnknown)
-		if _, err := post(t.Context(), core, images.UploadRequest{Ticket: fresh}, imagestest.JPEG(t, 1)); err != nil {
+		_, fresh := imagestest.Draft(t, core, images.NewDraft{ID: imagestest.Ptr("mine")})
+		_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: old}, imagestest.JPEG(t, 1))
+		imagestest.WantKind(t, err, errs.TicketUnknown)
+		if _, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: fresh}, imagestest.JPEG(t, 1)); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("mine")})
-		wantKind(t, err, errs.Exists)
+		_, _, err = core.CreateDraft(t.Context(), account, images.NewDraft{ID: imagestest.Ptr("mine")})
+		imagestest.WantKind(t, err, errs.Exists)
 	})
 }

@@ -124,7 +124,7 @@ func wantMade(t *testing.T, core *imagestest.Core, drafts []*pendingCall, want i
 func TestDraftsGoTogether(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		core.SetNow(newClock().now)
+		core.SetNow(imagestest.NewClock().Now)
 		release := held(t, core)
 		drafts := queue(t.Context(), t, core, make([]images.NewDraft, 100)...)
 		release()
@@ -140,7 +140,7 @@ func TestDraftsGoTogether(t *testing.T) {
 func TestAGroupOverALimit(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		core.SetNow(newClock().now)
+		core.SetNow(imagestest.NewClock().Now)
 		limit(t, core, "drafts", 5)
 		release := held(t, core)
 		drafts := queue(t.Context(), t, core, make([]images.NewDraft, 40)...)
@@ -159,7 +159,7 @@ func TestAGroupOverALimit(t *testing.T) {
 		}
 		for _, m := range drafts {
 			<-m.ended
-			wantKind(t, m.err, errs.AccountSuspended)
+			imagestest.WantKind(t, m.err, errs.AccountSuspended)
 		}
 	})
 }
@@ -168,11 +168,11 @@ func TestAGroupOverALimit(t *testing.T) {
 func TestConflictsInAGroup(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
-		dead, _ := draft(t, core, images.NewDraft{ID: ptr("dead")})
-		clock.forward(31 * time.Minute)
-		draft(t, core, images.NewDraft{ID: ptr("alive")})
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
+		dead, _ := imagestest.Draft(t, core, images.NewDraft{ID: imagestest.Ptr("dead")})
+		clock.Forward(31 * time.Minute)
+		imagestest.Draft(t, core, images.NewDraft{ID: imagestest.Ptr("alive")})
 		var all []images.NewDraft
 		for _, id := range []string{"twice", "alive", "", "dead", "", "twice", "fresh"} {
 			d := images.NewDraft{}
@@ -212,7 +212,7 @@ func TestConflictsInAGroup(t *testing.T) {
 func TestWhoLeavesAGroup(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		core.SetNow(newClock().now)
+		core.SetNow(imagestest.NewClock().Now)
 		release := held(t, core)
 		ctx, cancel := context.WithCancel(t.Context())
 		leaving := queue(ctx, t, core, make([]images.NewDraft, 10)...)
@@ -237,7 +237,7 @@ func TestWhoLeavesAGroup(t *testing.T) {
 func TestLeavingAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		core.SetNow(newClock().now)
+		core.SetNow(imagestest.NewClock().Now)
 		const askers, rounds = 24, 20
 		drafts := make([]*pendingCall, askers*rounds)
 		var made atomic.Int64
@@ -247,7 +247,7 @@ func TestLeavingAtAnyMoment(t *testing.T) {
 			wait.Go(func() {
 				for round := range rounds {
 					ctx, cancel := context.WithCancel(t.Context())
-					m := startDraft(ctx, core, images.NewDraft{ID: ptr("i" + strconv.Itoa(i*rounds+round))})
+					m := startDraft(ctx, core, images.NewDraft{ID: imagestest.Ptr("i" + strconv.Itoa(i*rounds+round))})
 					drafts[i*rounds+round] = m
 					if rnd.IntN(3) > 0 {
 						time.Sleep(time.Duration(rnd.IntN(4000)) * time.Microsecond)
@@ -279,7 +279,7 @@ func TestLeavingAtAnyMoment(t *testing.T) {
 func TestCloseWhileDraftsWait(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		core.SetNow(newClock().now)
+		core.SetNow(imagestest.NewClock().Now)
 		release := held(t, core)
 		drafts := queue(t.Context(), t, core, make([]images.NewDraft, 80)...)
 		core.Close()
@@ -291,11 +291,11 @@ func TestCloseWhileDraftsWait(t *testing.T) {
 func TestWaitingDraftsAreBounded(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		core.SetNow(newClock().now)
+		core.SetNow(imagestest.NewClock().Now)
 		release := held(t, core)
 		drafts := queue(t.Context(), t, core, make([]images.NewDraft, images.DraftsWaitingOfOne)...)
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
-		wantKind(t, err, errs.Busy)
+		imagestest.WantKind(t, err, errs.Busy)
 		release()
 		wantMade(t, core, drafts, images.DraftsWaitingOfOne+1)
 	})
@@ -314,7 +314,7 @@ func TestAFailingNeighbour(t *testing.T) {
 			WHEN (NEW.creator = 'poison') EXECUTE FUNCTION refuse()`},
 	}
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
-		core := imagestest.Open(t, images.Config{Now: newClock().now}, dsn)
+		core := imagestest.Open(t, images.Config{Now: imagestest.NewClock().Now}, dsn)
 		engine := "sqlite"
 		if isPostgres(t, core) {
 			engine = "postgres"
@@ -325,7 +325,7 @@ func TestAFailingNeighbour(t *testing.T) {
 			}
 		}
 		all := make([]images.NewDraft, 12)
-		all[7].Creator = ptr("poison")
+		all[7].Creator = imagestest.Ptr("poison")
 		release := held(t, core)
 		drafts := queue(t.Context(), t, core, all...)
 		release()
@@ -340,7 +340,7 @@ func TestAFailingNeighbour(t *testing.T) {
 // because it may have been committed.
 func TestAGroupWhoseCommitIsLost(t *testing.T) {
 	t.Parallel()
-	core := imagestest.Open(t, images.Config{Now: newClock().now}, sqldbtest.Postgres(t))
+	core := imagestest.Open(t, images.Config{Now: imagestest.NewClock().Now}, sqldbtest.Postgres(t))
 	for _, statement := range []string{
 		`CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$`,
@@ -352,7 +352,7 @@ func TestAGroupWhoseCommitIsLost(t *testing.T) {
 		}
 	}
 	all := make([]images.NewDraft, 12)
-	all[3].Creator = ptr("lost")
+	all[3].Creator = imagestest.Ptr("lost")
 	release := held(t, core)
 	drafts := queue(t.Context(), t, core, all...)
 	release()
@@ -362,5 +362,5 @@ func TestAGroupWhoseCommitIsLost(t *testing.T) {
 			t.Errorf("the error is %v", m.err)
 		}
 	}
-	draft(t, core, images.NewDraft{})
+	imagestest.Draft(t, core, images.NewDraft{})
 }

@@ -38,7 +38,7 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 			if released = len(all); err != nil {
 				return err
 			}
-			return s.recordByAccount(tx, expirations(all))
+			return s.Webhooks.Record(tx, expirations(all)...)
 		})
 		if err != nil {
 			return fmt.Errorf("releasing expired drafts: %w", err)

@@ -11,6 +11,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
+	"calotype/internal/webhooks"
 )
 
 // An Edit is a change of an image or draft. Fields that are not set are unchanged.
@@ -54,11 +55,11 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		if img, err = editRow(tx, account, id, e); err != nil {
 			return err
 		}
-		updated := Event{Type: ImageUpdated, Image: img}
+		updated := newEvent(webhooks.ImageUpdated, img)
 		if img.ID != id {
-			updated.PreviousID = id
+			updated.Facts.PreviousID = id
 		}
-		if err := s.record(tx, account, updated); err != nil {
+		if err := s.Webhooks.Record(tx, updated); err != nil {
 			return err
 		}
 		tx.Invalidate()

@@ -14,7 +14,7 @@ import (
 )
 
 func metaEdit(text string) images.Edit {
-	return images.Edit{Meta: ptr(json.RawMessage(text))}
+	return images.Edit{Meta: imagestest.Ptr(json.RawMessage(text))}
 }
 
 func edit(t *testing.T, core *imagestest.Core, id string, e images.Edit) images.Image {
@@ -29,8 +29,8 @@ func edit(t *testing.T, core *imagestest.Core, id string, e images.Edit) images.
 func TestEdit(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		img := upload(t, core, images.NewDraft{
-			Meta: json.RawMessage(`{"a":1,"b":2}`), Creator: ptr("me"),
+		img := imagestest.Upload(t, core, images.NewDraft{
+			Meta: json.RawMessage(`{"a":1,"b":2}`), Creator: imagestest.Ptr("me"),
 		}, imagestest.JPEG(t, 1))
 		want := func(got images.Image, meta, creator string) {
 			t.Helper()
@@ -53,23 +53,23 @@ func TestEdit(t *testing.T) {
 		}
 		want(edit(t, core, img.ID, images.Edit{}), `{"a":1,"b":2}`, "me")
 		want(edit(t, core, img.ID, metaEdit(` {"c": 3}`)), `{"c":3}`, "me") // replaced, not merged
-		want(edit(t, core, img.ID, images.Edit{Creator: ptr(ptr("you"))}), `{"c":3}`, "you")
-		want(edit(t, core, img.ID, images.Edit{Creator: ptr[*string](nil)}), `{"c":3}`, "none")
-		want(edit(t, core, img.ID, images.Edit{RequireSignedURLs: ptr(false)}), `{"c":3}`, "none")
+		want(edit(t, core, img.ID, images.Edit{Creator: imagestest.Ptr(imagestest.Ptr("you"))}), `{"c":3}`, "you")
+		want(edit(t, core, img.ID, images.Edit{Creator: imagestest.Ptr[*string](nil)}), `{"c":3}`, "none")
+		want(edit(t, core, img.ID, images.Edit{RequireSignedURLs: imagestest.Ptr(false)}), `{"c":3}`, "none")
 		both := metaEdit("")
-		both.Creator = ptr(ptr("they"))
+		both.Creator = imagestest.Ptr(imagestest.Ptr("they"))
 		want(edit(t, core, img.ID, both), "", "they")
 
 		for _, e := range []images.Edit{metaEdit(`[]`), metaEdit(`{"a":`),
-			{Creator: ptr(ptr("\x00"))}} {
+			{Creator: imagestest.Ptr(imagestest.Ptr("\x00"))}} {
 			_, err := core.EditImage(t.Context(), account, img.ID, e)
-			wantKind(t, err, errs.Invalid)
+			imagestest.WantKind(t, err, errs.Invalid)
 		}
 		want(edit(t, core, img.ID, images.Edit{}), "", "they")
 		_, err := core.EditImage(t.Context(), account, "unknown", images.Edit{})
-		wantKind(t, err, errs.ImageNotFound)
+		imagestest.WantKind(t, err, errs.ImageNotFound)
 		_, err = core.EditImage(t.Context(), "another", img.ID, metaEdit(`{}`))
-		wantKind(t, err, errs.ImageNotFound)
+		imagestest.WantKind(t, err, errs.ImageNotFound)
 	})
 }
 
@@ -77,7 +77,7 @@ func TestEdit(t *testing.T) {
 func TestEditPrivacy(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		hash := resolve(t, core, img.ID).Account.Hash
 		before := img
 		for _, private := range []bool{true, false} {
@@ -89,9 +89,9 @@ func TestEditPrivacy(t *testing.T) {
 			}
 			// At once, though it was resolved a moment ago.
 			_, err := core.Resolve(t.Context(), hash, before.ID, "public")
-			wantKind(t, err, errs.ImageNotFound)
+			imagestest.WantKind(t, err, errs.ImageNotFound)
 			_, err = core.Image(t.Context(), account, before.ID)
-			wantKind(t, err, errs.ImageNotFound)
+			imagestest.WantKind(t, err, errs.ImageNotFound)
 			if r := resolve(t, core, after.ID); r.Private() != private {
 				t.Errorf("private is %v", r.Private())
 			}
@@ -104,25 +104,25 @@ func TestEditPrivacy(t *testing.T) {
 			before = after
 		}
 
-		made, ticket := draft(t, core, images.NewDraft{})
-		changed := edit(t, core, made.ID, images.Edit{RequireSignedURLs: ptr(true)})
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{})
+		changed := edit(t, core, made.ID, images.Edit{RequireSignedURLs: imagestest.Ptr(true)})
 		if changed.ID != made.ID || !changed.Draft || !changed.RequireSignedURLs {
 			t.Errorf("the draft became %+v", changed)
 		}
-		done, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
+		done, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
 		if err != nil || done.ID != made.ID || !done.RequireSignedURLs {
 			t.Errorf("got %+v, %v", done, err)
 		}
 
-		for _, d := range []images.NewDraft{{ID: ptr("mine")}} {
-			custom := upload(t, core, d, imagestest.JPEG(t, 3))
-			waiting, _ := draft(t, core, images.NewDraft{ID: ptr("draft")})
+		for _, d := range []images.NewDraft{{ID: imagestest.Ptr("mine")}} {
+			custom := imagestest.Upload(t, core, d, imagestest.JPEG(t, 3))
+			waiting, _ := imagestest.Draft(t, core, images.NewDraft{ID: imagestest.Ptr("draft")})
 			for _, id := range []string{custom.ID, waiting.ID} {
 				e := metaEdit(`{"lost":1}`)
-				e.RequireSignedURLs = ptr(true)
+				e.RequireSignedURLs = imagestest.Ptr(true)
 				_, err := core.EditImage(t.Context(), account, id, e)
-				wantKind(t, err, errs.Invalid)
-				e.RequireSignedURLs = ptr(false)
+				imagestest.WantKind(t, err, errs.Invalid)
+				e.RequireSignedURLs = imagestest.Ptr(false)
 				if img := edit(t, core, id, e); img.ID != id {
 					t.Errorf("the custom id became %q", img.ID)
 				}
@@ -137,7 +137,7 @@ func TestEditsRace(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for round := range 10 {
-			img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, round))
+			img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, round))
 			var mu sync.Mutex
 			var wait sync.WaitGroup
 			var flipped []string
@@ -157,9 +157,9 @@ func TestEditsRace(t *testing.T) {
 				})
 			}
 			for i := range 4 {
-				try(fmt.Sprint("flip", i), images.Edit{RequireSignedURLs: ptr(true)})
+				try(fmt.Sprint("flip", i), images.Edit{RequireSignedURLs: imagestest.Ptr(true)})
 			}
-			try("creator", images.Edit{Creator: ptr(ptr("me"))})
+			try("creator", images.Edit{Creator: imagestest.Ptr(imagestest.Ptr("me"))})
 			try("meta", metaEdit(`{"a":1}`))
 			wait.Wait()
 			if len(flipped) != 1 {
@@ -187,17 +187,17 @@ func TestAnEditDuringAnUpload(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for i := range 10 {
-			made, ticket := draft(t, core, images.NewDraft{})
+			made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 			var wait sync.WaitGroup
 			var uploaded, edited images.Image
 			var err, failed error
 			wait.Go(func() {
-				uploaded, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket},
+				uploaded, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket},
 					imagestest.JPEG(t, i))
 			})
 			wait.Go(func() {
 				edited, failed = core.EditImage(t.Context(), account, made.ID,
-					images.Edit{RequireSignedURLs: ptr(true)})
+					images.Edit{RequireSignedURLs: imagestest.Ptr(true)})
 			})
 			wait.Wait()
 			if err := errors.Join(err, failed); err != nil {

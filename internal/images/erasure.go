@@ -12,6 +12,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
+	"calotype/internal/webhooks"
 )
 
 // An ErasureQuery selects the data to erase: all images and drafts of a creator, or one image. Exactly one
@@ -30,6 +31,15 @@ func (q ErasureQuery) subject() string {
 }
 
 func creatorSubject(creator string) string { return text.Hash("creator\x00" + creator) }
+
+// events selects the events about the data, and those of rows that are being deleted.
+func (q ErasureQuery) events(account string, gone []deletedRow) webhooks.Erased {
+	e := webhooks.Erased{Account: account, Creator: q.Creator, ID: q.ID}
+	for _, d := range gone {
+		e.Images = append(e.Images, d.key)
+	}
+	return e
+}
 
 // where returns the condition of the rows; its parameters are the account and the value. It names both
 // values of draft so that the index can be used.
@@ -213,13 +223,13 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 		if err := tx.LockExisting(account); err != nil {
 			return err
 		}
-		if events, err = eraseEvents(tx, account, q, gone); err != nil {
+		if events, err = webhooks.EraseEvents(tx, q.events(account, gone), erasureStep); err != nil {
 			return err
 		}
 		if events > 0 {
 			tx.Scrub()
 		}
-		if err := s.record(tx, account, deletions(gone, true)...); err != nil {
+		if err := s.Webhooks.Record(tx, deletions(gone, true)...); err != nil {
 			return err
 		}
 		return s.countErased(tx, account, q, gone, events)

@@ -19,15 +19,6 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-func erase(t *testing.T, core *imagestest.Core, q images.ErasureQuery) images.Receipt {
-	t.Helper()
-	r, err := core.Erase(t.Context(), account, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 // rendered makes a rendition of an image.
 func rendered(t *testing.T, core *imagestest.Core, id string) {
 	t.Helper()
@@ -45,21 +36,21 @@ func TestErase(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		var size int64
 		for i := range 3 {
-			img := upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, i))
+			img := imagestest.Upload(t, core, images.NewDraft{Creator: imagestest.Ptr("gone")}, imagestest.JPEG(t, i))
 			rendered(t, core, img.ID)
 			size += img.Original.Size
 		}
-		_, ticket := draft(t, core, images.NewDraft{Creator: ptr("gone")})
-		stays := upload(t, core, images.NewDraft{Creator: ptr("gon")}, imagestest.JPEG(t, 7))
-		nobodys := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 8))
+		_, ticket := imagestest.Draft(t, core, images.NewDraft{Creator: imagestest.Ptr("gone")})
+		stays := imagestest.Upload(t, core, images.NewDraft{Creator: imagestest.Ptr("gon")}, imagestest.JPEG(t, 7))
+		nobodys := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 8))
 
-		r := erase(t, core, images.ErasureQuery{Creator: "gone"})
+		r := imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone"})
 		if r.Images != 3 || r.Drafts != 1 || r.Bytes != size || r.Renditions != 3 ||
 			r.OriginalsDue != 0 || r.Ended.IsZero() || r.Scrubbed {
 			t.Errorf("the receipt is %+v", r)
 		}
-		_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 9))
-		wantKind(t, err, errs.TicketUnknown)
+		_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 9))
+		imagestest.WantKind(t, err, errs.TicketUnknown)
 		for _, id := range []string{stays.ID, nobodys.ID} {
 			stored(t, core, id)
 		}
@@ -77,20 +68,20 @@ func TestErase(t *testing.T) {
 			t.Errorf("the receipt became %+v, %v", again, err)
 		}
 		// Another erasure finds nothing, and has a separate receipt.
-		if r2 := erase(t, core, images.ErasureQuery{Creator: "gone"}); r2.Key == r.Key || r2.Images != 0 {
+		if r2 := imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone"}); r2.Key == r.Key || r2.Images != 0 {
 			t.Errorf("the second receipt is %+v", r2)
 		}
 		// The creator can upload again.
-		upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, 1))
+		imagestest.Upload(t, core, images.NewDraft{Creator: imagestest.Ptr("gone")}, imagestest.JPEG(t, 1))
 
-		if one := erase(t, core, images.ErasureQuery{ID: stays.ID}); one.Images != 1 {
+		if one := imagestest.Erase(t, core, images.ErasureQuery{ID: stays.ID}); one.Images != 1 {
 			t.Errorf("the receipt of one image is %+v", one)
 		}
 		_, err = core.Erase(t.Context(), account, images.ErasureQuery{ID: stays.ID})
-		wantKind(t, err, errs.ImageNotFound)
+		imagestest.WantKind(t, err, errs.ImageNotFound)
 		for _, q := range []images.ErasureQuery{{}, {ID: "x", Creator: "y"}} {
 			_, err := core.Erase(t.Context(), account, q)
-			wantKind(t, err, errs.Invalid)
+			imagestest.WantKind(t, err, errs.Invalid)
 		}
 	})
 }
@@ -115,11 +106,11 @@ func TestErasureInSteps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		first := erase(t, core, images.ErasureQuery{Creator: "gone"})
+		first := imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone"})
 		if !first.Ended.IsZero() || first.Drafts != images.EraseAtOnce {
 			t.Errorf("after one call the receipt is %+v", first)
 		}
-		second := erase(t, core, images.ErasureQuery{Creator: "gone"})
+		second := imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone"})
 		if second.Ended.IsZero() || second.Drafts != drafts || second.Key != first.Key {
 			t.Errorf("after two calls the receipt is %+v", second)
 		}
@@ -147,12 +138,12 @@ func TestAStoreThatRefusesToDelete(t *testing.T) {
 			t.Fatal(err)
 		}
 		store := stubbornStore{dir, &atomic.Bool{}}
-		clock := newClock()
-		core := imagestest.Open(t, images.Config{Blobs: store, Now: clock.now}, dsn)
-		erased := upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, 1))
-		deleted := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 2))
+		clock := imagestest.NewClock()
+		core := imagestest.Open(t, images.Config{Blobs: store, Now: clock.Now}, dsn)
+		erased := imagestest.Upload(t, core, images.NewDraft{Creator: imagestest.Ptr("gone")}, imagestest.JPEG(t, 1))
+		deleted := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 2))
 		store.refuse.Store(true)
-		r := erase(t, core, images.ErasureQuery{Creator: "gone"})
+		r := imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone"})
 		if r.Images != 1 || r.OriginalsDue != 1 || r.Ended.IsZero() {
 			t.Errorf("the receipt is %+v", r)
 		}
@@ -161,14 +152,14 @@ func TestAStoreThatRefusesToDelete(t *testing.T) {
 		}
 		for _, id := range []string{erased.ID, deleted.ID} {
 			_, err := core.Image(t.Context(), account, id)
-			wantKind(t, err, errs.ImageNotFound)
+			imagestest.WantKind(t, err, errs.ImageNotFound)
 		}
-		clock.forward(5 * time.Minute)
+		clock.Forward(5 * time.Minute)
 		if err := core.RetryBlobDeletions(t.Context()); err == nil {
 			t.Error("the refusal is not reported")
 		}
 		// It is not forgotten while it is due.
-		clock.forward(72 * time.Hour)
+		clock.Forward(72 * time.Hour)
 		if err := core.ForgetDeletions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -185,18 +176,10 @@ func TestAStoreThatRefusesToDelete(t *testing.T) {
 		if err := core.ForgetDeletions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := count(t, core, "tombstones") + count(t, core, "erasures"); n != 0 {
+		if n := imagestest.Count(t, core, "tombstones") + imagestest.Count(t, core, "erasures"); n != 0 {
 			t.Errorf("%d rows are kept for ever", n)
 		}
 	})
-}
-
-func count(t *testing.T, core *imagestest.Core, table string) (n int) {
-	t.Helper()
-	if err := core.DB.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 // TestUploadsRaceAnErasure: of what began before an erasure, nothing is left, by either way in.
@@ -210,7 +193,7 @@ func TestUploadsRaceAnErasure(t *testing.T) {
 			start := make(chan struct{})
 			for i := range each {
 				body := imagestest.JPEG(t, i)
-				_, ticket := draft(t, core, images.NewDraft{Creator: ptr("gone")})
+				_, ticket := imagestest.Draft(t, core, images.NewDraft{Creator: imagestest.Ptr("gone")})
 				ended.Go(func() {
 					u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
 					finishRacing(t, &begun, start, u, err, body, func() error {
@@ -221,7 +204,7 @@ func TestUploadsRaceAnErasure(t *testing.T) {
 				ended.Go(func() {
 					u, err := core.BeginImage(account, int64(len(body)))
 					finishRacing(t, &begun, start, u, err, body, func() error {
-						_, err := u.Create(t.Context(), "a.jpg", images.NewDraft{Creator: ptr("gone")})
+						_, err := u.Create(t.Context(), "a.jpg", images.NewDraft{Creator: imagestest.Ptr("gone")})
 						return err
 					})
 				})
@@ -230,9 +213,9 @@ func TestUploadsRaceAnErasure(t *testing.T) {
 			close(start)
 			// At moments all over the uploads' way.
 			time.Sleep(time.Duration(round) * 4 * time.Millisecond)
-			erase(t, core, images.ErasureQuery{Creator: "gone"})
+			imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone"})
 			ended.Wait()
-			if n, left := count(t, core, "images"), blobs(t, core); n != 0 || len(left) != 0 {
+			if n, left := imagestest.Count(t, core, "images"), blobs(t, core); n != 0 || len(left) != 0 {
 				t.Fatalf("round %d left %d rows and the originals %v", round, n, left)
 			}
 		}
@@ -270,25 +253,25 @@ func finishRacing(
 func TestOtherNodesFollow(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
-		clock := newClock()
-		one := imagestest.Open(t, images.Config{Now: clock.now}, dsn)
-		config := images.Config{Now: clock.now, Blobs: one.Blobs, DB: one.DB, Dir: t.TempDir()}
+		clock := imagestest.NewClock()
+		one := imagestest.Open(t, images.Config{Now: clock.Now}, dsn)
+		config := images.Config{Now: clock.Now, Blobs: one.Blobs, DB: one.DB, Dir: t.TempDir()}
 		two := imagestest.Open(t, config, dsn)
 		cached := func() int { return len(files(t, filepath.Join(two.Dir, "renditions"))) }
 
 		var all []images.Image
 		for i := range 3 {
 			creator := fmt.Sprint("creator ", i)
-			all = append(all, upload(t, one, images.NewDraft{Creator: &creator}, imagestest.JPEG(t, i)))
+			all = append(all, imagestest.Upload(t, one, images.NewDraft{Creator: &creator}, imagestest.JPEG(t, i)))
 			rendered(t, two, all[i].ID)
 		}
-		_, ticket := draft(t, one, images.NewDraft{Creator: ptr("creator 0")})
+		_, ticket := imagestest.Draft(t, one, images.NewDraft{Creator: imagestest.Ptr("creator 0")})
 		receiving, err := two.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer receiving.Close()
-		erase(t, one, images.ErasureQuery{Creator: "creator 0"})
+		imagestest.Erase(t, one, images.ErasureQuery{Creator: "creator 0"})
 		if err := one.DeleteImage(t.Context(), account, all[1].ID); err != nil {
 			t.Fatal(err)
 		}
@@ -304,11 +287,11 @@ func TestOtherNodesFollow(t *testing.T) {
 			}
 		}
 		_, err = receiving.Write([]byte("more of it"))
-		wantKind(t, err, errs.TicketUnknown)
+		imagestest.WantKind(t, err, errs.TicketUnknown)
 
 		// A node that was away for longer than deletions are kept does not trust its cache.
 		for _, away := range []time.Duration{time.Hour, 72 * time.Hour} {
-			clock.forward(away)
+			clock.Forward(away)
 			again := imagestest.Open(t, config, dsn)
 			if n := cached(); (n == 0) != (away > 48*time.Hour) {
 				t.Errorf("after %v there are %d renditions", away, n)

@@ -12,14 +12,8 @@ import (
 // DeleteExpiredDrafts lets tests run the job by itself.
 func (s *Service) DeleteExpiredDrafts(ctx context.Context) error { return s.deleteExpiredDrafts(ctx) }
 
-// ClaimSome is the statement of a claim of deliveries.
-const ClaimSome = claimSome
-
 // ReleaseExpiredDrafts lets tests run the job by itself.
 func (s *Service) ReleaseExpiredDrafts(ctx context.Context) error { return s.releaseExpiredDrafts(ctx) }
-
-// AccountTables are the tables that a deletion of an account goes through, besides its images.
-var AccountTables = accountTables
 
 // SetMaxUploadBytes sets the largest size of an original.
 func (s *Service) SetMaxUploadBytes(bytes int64) { s.config.MaxUploadBytes = bytes }
@@ -142,9 +136,6 @@ func (s *Service) ForgetDeletions(ctx context.Context) error { return s.forgetDe
 // Scrub rids the database of what was deleted.
 func (s *Service) Scrub(ctx context.Context) error { return s.scrub(ctx) }
 
-// ForgetEvents does the periodic job at once.
-func (s *Service) ForgetEvents(ctx context.Context) error { return s.forgetEvents(ctx) }
-
 // RunJobs does a quick job and a slow one until ctx ends, as Run does its own.
 func (s *Service) RunJobs(ctx context.Context, quick, slow func(context.Context) error) {
 	s.runJobs(ctx, []job{
@@ -162,10 +153,6 @@ var RenderError = renderError
 
 // Rebuilds returns how often the database was rebuilt.
 func (s *Service) Rebuilds() int64 { return s.scrubber.rebuilds.Load() }
-
-// TrimKept and EndStreams let tests run the jobs by themselves.
-func (s *Service) TrimKept(ctx context.Context) error   { return s.trimKept(ctx) }
-func (s *Service) EndStreams(ctx context.Context) error { return s.endStreams(ctx) }
 
 // MadeFormat is the format that is made of a picture when f is asked for.
 func (r Resolved) MadeFormat(f imagefile.Format) imagefile.Format { return r.format(f) }

@@ -52,7 +52,7 @@ func TestFetch(t *testing.T) {
 		t.Cleanup(s.Close)
 		from := strings.Replace(s.URL, "http://", "http://us:canary@", 1)
 		img, err := core.FetchImage(t.Context(), account, from+"/a/%D0%B6.jpg?x=y",
-			images.NewDraft{ID: ptr("mine"), Creator: ptr("me")})
+			images.NewDraft{ID: imagestest.Ptr("mine"), Creator: imagestest.Ptr("me")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,15 +64,15 @@ func TestFetch(t *testing.T) {
 			"/large": errs.TooLarge, "/text": errs.Unsupported, "/broken.jpg": errs.Undecodable,
 			"/none": errs.FetchFailed, "/a/%D0%B6.jpg": errs.Exists,
 		} {
-			_, err := core.FetchImage(t.Context(), account, from+path, images.NewDraft{ID: ptr("mine")})
-			wantKind(t, err, want)
+			_, err := core.FetchImage(t.Context(), account, from+path, images.NewDraft{ID: imagestest.Ptr("mine")})
+			imagestest.WantKind(t, err, want)
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("an error holds a secret: %v", err)
 			}
 		}
 		before := asked.Load()
-		for _, d := range []images.NewDraft{{ID: ptr("/")}, {Creator: ptr("\x00")},
-			{ID: ptr("x"), RequireSignedURLs: true}} {
+		for _, d := range []images.NewDraft{{ID: imagestest.Ptr("/")}, {Creator: imagestest.Ptr("\x00")},
+			{ID: imagestest.Ptr("x"), RequireSignedURLs: true}} {
 			if _, err := core.FetchImage(t.Context(), account, from+"/text", d); err == nil {
 				t.Errorf("%+v was not refused", d)
 			}
@@ -113,9 +113,9 @@ func TestFetchesAreBounded(t *testing.T) {
 		<-asked
 	}
 	_, err := core.FetchImage(t.Context(), account, s.URL, images.NewDraft{})
-	wantKind(t, err, errs.Busy)
+	imagestest.WantKind(t, err, errs.Busy)
 	const theirs = 8 // of what is left
-	ids := others(t, core, 2)
+	ids := imagestest.Accounts(t, core, 2)
 	for range theirs {
 		go func() {
 			_, err := core.FetchImage(ctx, ids[0], s.URL, images.NewDraft{})
@@ -124,16 +124,16 @@ func TestFetchesAreBounded(t *testing.T) {
 		<-asked
 	}
 	_, err = core.FetchImage(t.Context(), ids[0], s.URL, images.NewDraft{})
-	wantKind(t, err, errs.Busy)
+	imagestest.WantKind(t, err, errs.Busy)
 	_, err = core.FetchImage(t.Context(), ids[1], "http://[::1", images.NewDraft{})
-	wantKind(t, err, errs.FetchFailed) // it got in
+	imagestest.WantKind(t, err, errs.FetchFailed) // it got in
 	cancel()
 	for range most + theirs {
-		wantKind(t, <-ended, errs.Aborted)
+		imagestest.WantKind(t, <-ended, errs.Aborted)
 		<-left // the origin sees that the connection is gone
 	}
 	_, err = core.FetchImage(t.Context(), account, "http://[::1", images.NewDraft{})
-	wantKind(t, err, errs.FetchFailed)
+	imagestest.WantKind(t, err, errs.FetchFailed)
 	if spool := files(t, core.Dir+"/spool"); len(spool) != 0 {
 		t.Errorf("in the spool are left: %v", spool)
 	}
@@ -147,7 +147,7 @@ func TestNothingIsOpenAtFirst(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	_, err := imagestest.New(t).FetchImage(t.Context(), account, s.URL, images.NewDraft{})
-	wantKind(t, err, errs.FetchFailed)
+	imagestest.WantKind(t, err, errs.FetchFailed)
 	if !strings.Contains(err.Error(), "-outbound-allow") {
 		t.Errorf("the flag is not named: %v", err)
 	}

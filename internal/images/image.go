@@ -75,7 +75,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 			return err
 		}
 		tx.Charge(account, accounts.Charge{Edits: 1})
-		return s.record(tx, account, deletions(gone, false)...)
+		return s.Webhooks.Record(tx, deletions(gone, false)...)
 	})
 	if err != nil {
 		return fmt.Errorf("deleting an image: %w", err)

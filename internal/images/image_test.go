@@ -14,8 +14,8 @@ import (
 func TestADraftBecomesAnImage(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		made, ticket := draft(t, core, images.NewDraft{
-			Meta: json.RawMessage(` { "key" : "value" } `), Creator: ptr("someone"), RequireSignedURLs: true,
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{
+			Meta: json.RawMessage(` { "key" : "value" } `), Creator: imagestest.Ptr("someone"), RequireSignedURLs: true,
 		})
 		seen, err := core.Image(t.Context(), account, made.ID)
 		if err != nil {
@@ -30,7 +30,7 @@ func TestADraftBecomesAnImage(t *testing.T) {
 			t.Error("a draft has an original")
 		}
 		body := imagestest.JPEG(t, 1)
-		img, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
+		img, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,15 +51,15 @@ func TestADraftBecomesAnImage(t *testing.T) {
 		if !bytes.Equal(stored(t, core, made.ID), body) {
 			t.Error("the stored bytes are not those that came")
 		}
-		_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
-		wantKind(t, err, errs.TicketUsed)
+		_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
+		imagestest.WantKind(t, err, errs.TicketUsed)
 	})
 }
 
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		r := resolve(t, core, img.ID)
 		rendition, err := core.Rendition(t.Context(), r, "jpeg")
 		if err != nil {
@@ -73,8 +73,8 @@ func TestDelete(t *testing.T) {
 		}
 		// At once, though it was resolved a moment ago.
 		_, err = core.Resolve(t.Context(), r.Account.Hash, img.ID, "public")
-		wantKind(t, err, errs.ImageNotFound)
-		wantKind(t, core.DeleteImage(t.Context(), account, img.ID), errs.ImageNotFound)
+		imagestest.WantKind(t, err, errs.ImageNotFound)
+		imagestest.WantKind(t, core.DeleteImage(t.Context(), account, img.ID), errs.ImageNotFound)
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("originals are left: %v", left)
 		}
@@ -82,11 +82,11 @@ func TestDelete(t *testing.T) {
 			t.Errorf("renditions are left: %v", left)
 		}
 
-		cancelled, ticket := draft(t, core, images.NewDraft{})
+		cancelled, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		if err := core.DeleteImage(t.Context(), account, cancelled.ID); err != nil {
 			t.Fatal(err)
 		}
-		_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
-		wantKind(t, err, errs.TicketUnknown)
+		_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
+		imagestest.WantKind(t, err, errs.TicketUnknown)
 	})
 }

@@ -30,6 +30,7 @@ import (
 	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
+	"calotype/internal/webhooks"
 )
 
 //go:embed schema/*.sql
@@ -63,6 +64,7 @@ type Config struct {
 // Service is the core.
 type Service struct {
 	Accounts *accounts.Service
+	Webhooks *webhooks.Service
 
 	config       Config // with its defaults
 	db           *sqldb.DB
@@ -80,8 +82,6 @@ type Service struct {
 	misses       *limit.Rates // new renditions, by a client's address; nil: no limit
 	bodies       bodyLimiter
 	draftWaiters *limit.Poll
-	outbox       outbox
-	replays      *limit.Rates // deliveries that accounts have replayed
 	drafts       *batch.Group[*pendingDraft]
 	resolved     resolveCache
 	counters     counters
@@ -114,9 +114,8 @@ func New(c Config) *Service {
 	}
 	s := &Service{config: c, db: c.DB, blobs: c.Blobs, now: c.Now, log: c.Log,
 		maxLooked: maxLooked, listRows: listRows,
-		outbox: outbox{make(chan struct{}, 1)}, shares: newShares(c.SpoolBytes), space: DiskSpace,
-		misses:  newMisses(c.MissRate),
-		replays: limit.NewRates(MaxReplays, ReplayWindow, replayAccounts)}
+		shares: newShares(c.SpoolBytes), space: DiskSpace,
+		misses: newMisses(c.MissRate)}
 	s.Accounts = accounts.New(c.DB, c.Now, accounts.Hooks{
 		Created: func(tx *accounts.Change, account string) error {
 			return insertVariant(tx, account, defaultVariant)
@@ -125,6 +124,10 @@ func New(c Config) *Service {
 		Scrub:      func() { s.scrubber.due.Store(true) },
 		CheckRoom:  s.WantRoom,
 		MakeRoom:   s.giveWay,
+	})
+	s.Webhooks = webhooks.New(webhooks.Config{
+		DB: c.DB, Accounts: s.Accounts, Retention: c.EventRetention, Replays: s.shares.replays,
+		Variants: variantNames, Now: c.Now, Log: c.Log,
 	})
 	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},

@@ -39,7 +39,7 @@ func imported(id string) images.ImportedImage {
 	return images.ImportedImage{
 		ID: id, Uploaded: time.Date(2023, 2, 3, 4, 5, 6, 789_000_000, time.UTC),
 		Filename: "a cat.jpg", Meta: json.RawMessage(`{"key": "value", "a": {"b": 1.50}}`),
-		Creator: ptr("someone"),
+		Creator: imagestest.Ptr("someone"),
 	}
 }
 
@@ -76,12 +76,12 @@ func TestImportKeepsWhatTheSourceTells(t *testing.T) {
 				t.Error("the stored bytes are not those that came")
 			}
 			_, err = bring(t, core, i, body)
-			wantKind(t, err, errs.Exists)
+			imagestest.WantKind(t, err, errs.Exists)
 		}
 		if n := len(blobs(t, core)); n != 3 {
 			t.Errorf("%d originals are stored, want 3", n)
 		}
-		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: ptr("a/b.c/ü%2F.exe")})
+		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{ID: imagestest.Ptr("a/b.c/ü%2F.exe")})
 		if err == nil {
 			t.Error("a taken id is given away")
 		}
@@ -90,7 +90,7 @@ func TestImportKeepsWhatTheSourceTells(t *testing.T) {
 			t.Errorf("named: %v, %v", named, err)
 		}
 		_, err = core.ImagesNamed(t.Context(), account, make([]string, images.MaxNamed+1))
-		wantKind(t, err, errs.Invalid)
+		imagestest.WantKind(t, err, errs.Invalid)
 		none, err := core.ImagesNamed(t.Context(), strings.Repeat("0", 32), []string{sourceUUID})
 		if err != nil || len(none) != 0 {
 			t.Errorf("another account sees %v, %v", none, err)
@@ -110,15 +110,15 @@ func TestImportRefuses(t *testing.T) {
 			}
 		}
 		_, err := bring(t, core, imported("broken"), body[:len(body)/2])
-		wantKind(t, err, errs.Undecodable)
+		imagestest.WantKind(t, err, errs.Undecodable)
 		_, err = bring(t, core, imported("text"), []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"))
-		wantKind(t, err, errs.Unsupported)
+		imagestest.WantKind(t, err, errs.Unsupported)
 		for _, id := range []string{"", "/a", "a/", "a//b", "a/../b", "keys/a", "a\x00", "\xff"} {
 			_, err := bring(t, core, imported(id), body)
-			wantKind(t, err, errs.InvalidID)
+			imagestest.WantKind(t, err, errs.InvalidID)
 		}
 		_, err = bring(t, core, images.ImportedImage{ID: "timeless"}, body)
-		wantKind(t, err, errs.Invalid)
+		imagestest.WantKind(t, err, errs.Invalid)
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("originals are left: %v", left)
 		}
@@ -134,7 +134,7 @@ func TestImportLeavesOutWhatCannotBeHeld(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		i := imported("long")
 		i.Meta = json.RawMessage(`{"long":"` + strings.Repeat("x", 1024) + `"}`)
-		i.Creator, i.Filename = ptr("a\nb"), "folder/"+strings.Repeat("é", 200)
+		i.Creator, i.Filename = imagestest.Ptr("a\nb"), "folder/"+strings.Repeat("é", 200)
 		adapted, lost, err := i.Adapted()
 		if err != nil || len(lost) != 3 || adapted.Meta != nil || adapted.Creator != nil ||
 			len(adapted.Filename) != 255 {
@@ -159,7 +159,7 @@ func TestUpdateImported(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := imported(sourceUUID)
-		now.Meta, now.Creator, now.Filename = nil, ptr("another"), "dog.jpg"
+		now.Meta, now.Creator, now.Filename = nil, imagestest.Ptr("another"), "dog.jpg"
 		now.RequireSignedURLs = true
 		want := []string{"filename", "metadata", "creator", "requireSignedURLs"}
 		if d := now.Differs(before); !slices.Equal(d, want) {
@@ -181,8 +181,8 @@ func TestUpdateImported(t *testing.T) {
 			t.Errorf("a delivery sees the image as it was: %v", err)
 		}
 		now.SHA256 = strings.Repeat("0", 64)
-		wantKind(t, core.UpdateImported(t.Context(), account, now), errs.ImageNotFound)
-		wantKind(t, core.UpdateImported(t.Context(), account, imported("none")), errs.ImageNotFound)
+		imagestest.WantKind(t, core.UpdateImported(t.Context(), account, now), errs.ImageNotFound)
+		imagestest.WantKind(t, core.UpdateImported(t.Context(), account, imported("none")), errs.ImageNotFound)
 	})
 }
 
@@ -206,7 +206,7 @@ func TestImportsOfOneID(t *testing.T) {
 				made++
 				continue
 			}
-			wantKind(t, err, errs.Exists)
+			imagestest.WantKind(t, err, errs.Exists)
 		}
 		if left := blobs(t, core); made != 1 || len(left) != 1 {
 			t.Errorf("%d imports succeeded, %d originals are stored", made, len(left))

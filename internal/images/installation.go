@@ -2,7 +2,6 @@ package images
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -31,13 +30,9 @@ func (s *Service) Installation(ctx context.Context) (id string, err error) {
 // while it is empty: a server with a new or wrong database must never treat the originals of another
 // one as orphans.
 func (s *Service) checkInstallation(ctx context.Context, mayMark bool) (id string, err error) {
-	var marked bool
-	err = s.db.QueryRow(ctx, `SELECT id, marked FROM installation`).Scan(&id, &marked)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", errors.New("this database was never used: the first start of the server sets it up")
-	}
+	id, marked, err := s.Accounts.Installation(ctx)
 	if err != nil {
-		return "", fmt.Errorf("reading the installation's id: %w", err)
+		return "", err
 	}
 	found, err := s.storeID(ctx)
 	if errors.Is(err, blob.ErrNotExist) && !marked && mayMark {
@@ -56,8 +51,7 @@ func (s *Service) checkInstallation(ctx context.Context, mayMark bool) (id strin
 	if found != id {
 		return "", notOurs(found, id)
 	}
-	_, err = s.Accounts.Exec(ctx, `UPDATE installation SET marked = 1 WHERE marked = 0`)
-	return id, err
+	return id, s.Accounts.MarkInstallation(ctx)
 }
 
 func notOurs(found, id string) error {

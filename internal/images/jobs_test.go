@@ -58,10 +58,11 @@ func TestTheSweepTakesOldOrphansOnly(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		now := time.Now()
-		clock := &clock{at: now.Add(-72 * time.Hour)}
-		core.SetNow(clock.now)
-		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		clock.set(now)
+		clock := imagestest.NewClock()
+		clock.Set(now.Add(-72 * time.Hour))
+		core.SetNow(clock.Now)
+		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		clock.Set(now)
 		old, young := orphan(t, core, now.Add(-72*time.Hour), 1), orphan(t, core, now.Add(-24*time.Hour), 2)
 		foreign := "foreign/x.jpg"
 		put(t, core, foreign)
@@ -126,7 +127,7 @@ func TestTheStoreOfAnotherInstallationIsRefused(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		core := imagestest.Open(t, images.Config{}, dsn)
-		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 
 		// An empty database on our full store, and a second installation that shares it.
 		other := imagestest.NewCore(images.Config{
@@ -180,9 +181,9 @@ func TestAnOlderDatabase(t *testing.T) {
 	t.Parallel()
 	dsn := filepath.Join(t.TempDir(), "calotype.db")
 	core := imagestest.Open(t, images.Config{}, dsn)
-	clock := newClock()
-	core.SetNow(clock.now)
-	upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	clock := imagestest.NewClock()
+	core.SetNow(clock.Now)
+	imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	older := filepath.Join(t.TempDir(), "older.db")
 	rows, err := core.DB.Query(t.Context(), `VACUUM INTO ?1`, older)
 	if err != nil {
@@ -191,11 +192,11 @@ func TestAnOlderDatabase(t *testing.T) {
 	rows.Next()
 	rows.Close()
 	for i := range 5 {
-		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
+		imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
 	}
 	restored := imagestest.NewCore(images.Config{
 		DB: sqldbtest.Open(t, older), Blobs: core.Blobs, Dir: core.Dir,
-		Now: func() time.Time { return clock.now().Add(72 * time.Hour) },
+		Now: func() time.Time { return clock.Now().Add(72 * time.Hour) },
 	})
 	defer restored.Close()
 	report := sweep(t, restored, images.SweepOptions{})
@@ -210,11 +211,11 @@ func TestAnOlderDatabase(t *testing.T) {
 func TestExpiredDraftsAreDeletedADayLater(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
-		waiting, _ := draft(t, core, images.NewDraft{})
-		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		clock.forward(24*time.Hour + 30*time.Minute)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
+		waiting, _ := imagestest.Draft(t, core, images.NewDraft{})
+		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		clock.Forward(24*time.Hour + 30*time.Minute)
 		for _, gone := range []bool{false, true} {
 			if err := core.DeleteExpiredDrafts(t.Context()); err != nil {
 				t.Fatal(err)
@@ -222,7 +223,7 @@ func TestExpiredDraftsAreDeletedADayLater(t *testing.T) {
 			if _, err := core.Image(t.Context(), account, waiting.ID); (err != nil) != gone {
 				t.Errorf("gone %v: got %v", gone, err)
 			}
-			clock.forward(time.Second)
+			clock.Forward(time.Second)
 		}
 		if _, err := core.Image(t.Context(), account, img.ID); err != nil {
 			t.Errorf("the image went with the drafts: %v", err)

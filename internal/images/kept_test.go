@@ -10,13 +10,14 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/webhooks"
 )
 
 // openStreams opens streams without claims.
-func openStreams(t *testing.T, core *imagestest.Core, n int) (all []images.Webhook) {
+func openStreams(t *testing.T, core *imagestest.Core, n int) (all []webhooks.Webhook) {
 	t.Helper()
 	for i := range n {
-		w, err := core.OpenStream(t.Context(), account, fmt.Sprint("stream ", i), nil)
+		w, err := core.Webhooks.OpenStream(t.Context(), account, fmt.Sprint("stream ", i), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +38,7 @@ func refusedAfter(t *testing.T, most int, fn func(i int) error) (n int) {
 	t.Helper()
 	for i := range most {
 		if err := fn(i); err != nil {
-			wantKind(t, err, errs.LimitReached)
+			imagestest.WantKind(t, err, errs.LimitReached)
 			return i
 		}
 	}
@@ -53,13 +54,13 @@ func TestEditsEndAtTheKeptLimit(t *testing.T) {
 		const most = 100_000
 		limit(t, core, "kept", most)
 		streams := openStreams(t, core, 3)
-		kept := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		gone := upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, 2))
-		_, ticket := draft(t, core, images.NewDraft{})
-		_, refused := draft(t, core, images.NewDraft{})
-		events := count(t, core, "events")
+		kept := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		gone := imagestest.Upload(t, core, images.NewDraft{Creator: imagestest.Ptr("gone")}, imagestest.JPEG(t, 2))
+		_, ticket := imagestest.Draft(t, core, images.NewDraft{})
+		_, refused := imagestest.Draft(t, core, images.NewDraft{})
+		events := imagestest.Count(t, core, "events")
 		edits := refusedAfter(t, 100, func(i int) error { return editMeta(t, core, kept.ID, i) })
-		if n := count(t, core, "events"); n != events+edits || edits < 10 {
+		if n := imagestest.Count(t, core, "events"); n != events+edits || edits < 10 {
 			t.Errorf("%d edits, %d events after %d", edits, n, events)
 		}
 		if got := usage(t, core).Kept; got > most {
@@ -69,58 +70,58 @@ func TestEditsEndAtTheKeptLimit(t *testing.T) {
 		for range 2 { // what an open draft counts may be less than what an edit adds
 			_, _, err = core.CreateDraft(t.Context(), account, images.NewDraft{})
 		}
-		wantKind(t, err, errs.LimitReached)
+		imagestest.WantKind(t, err, errs.LimitReached)
 		if !strings.Contains(err.Error(), "100000 bytes of events") {
 			t.Errorf("it says %v", err)
 		}
-		_, err = core.Replay(t.Context(), account, images.ReplayQuery{})
-		wantKind(t, err, errs.LimitReached)
-		_, err = core.OpenStream(t.Context(), account, "one more", nil)
-		wantKind(t, err, errs.LimitReached)
-		address := ptr("https://example.com/")
+		_, err = core.Webhooks.Replay(t.Context(), account, webhooks.ReplayQuery{})
+		imagestest.WantKind(t, err, errs.LimitReached)
+		_, err = core.Webhooks.OpenStream(t.Context(), account, "one more", nil)
+		imagestest.WantKind(t, err, errs.LimitReached)
+		address := imagestest.Ptr("https://example.com/")
 		for _, add := range []func() error{
 			func() error {
-				_, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
-					Name: ptr("one more"), URL: address}, nil)
+				_, err := core.Webhooks.Create(t.Context(), account, webhooks.WebhookChange{
+					Name: imagestest.Ptr("one more"), URL: address}, nil)
 				return err
 			},
 			func() error {
-				_, err := core.AddWebhook(t.Context(), account, images.WebhookChange{
-					Name: ptr("one more"), URL: address}, nil)
+				_, err := core.Webhooks.Add(t.Context(), account, webhooks.WebhookChange{
+					Name: imagestest.Ptr("one more"), URL: address}, nil)
 				return err
 			},
 		} {
-			wantKind(t, add(), errs.LimitReached)
+			imagestest.WantKind(t, add(), errs.LimitReached)
 		}
 		// A receiver that comes back may take what waits for it.
 		openStreams(t, core, 1)
 
-		events = count(t, core, "events")
-		_, err = post(t.Context(), core, images.UploadRequest{Ticket: refused}, []byte("no picture"))
-		wantKind(t, err, errs.Unsupported)
-		made, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 3))
+		events = imagestest.Count(t, core, "events")
+		_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: refused}, []byte("no picture"))
+		imagestest.WantKind(t, err, errs.Unsupported)
+		made, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 3))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := core.DeleteImage(t.Context(), account, made.ID); err != nil {
 			t.Fatal(err)
 		}
-		if r := erase(t, core, images.ErasureQuery{Creator: "gone"}); r.Images != 1 {
+		if r := imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone"}); r.Images != 1 {
 			t.Errorf("the receipt is %+v", r)
 		}
-		if n := count(t, core, "events"); n != events+4-1 { // none of the erased image's upload
+		if n := imagestest.Count(t, core, "events"); n != events+4-1 { // none of the erased image's upload
 			t.Errorf("%d events after %d", n, events)
 		}
 		_, err = core.Image(t.Context(), account, gone.ID)
-		wantKind(t, err, errs.ImageNotFound)
+		imagestest.WantKind(t, err, errs.ImageNotFound)
 		imagestest.CheckUsage(t, core)
 
 		for _, w := range streams {
-			if err := core.DeleteWebhook(t.Context(), account, w.ID); err != nil {
+			if err := core.Webhooks.Delete(t.Context(), account, w.ID); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n := count(t, core, "events") + count(t, core, "deliveries"); n != 0 {
+		if n := imagestest.Count(t, core, "events") + imagestest.Count(t, core, "deliveries"); n != 0 {
 			t.Errorf("%d rows are left of the streams", n)
 		}
 		if err := editMeta(t, core, kept.ID, 0); err != nil {
@@ -136,14 +137,14 @@ func TestDraftsReserveTheirEvents(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		limit(t, core, "kept", 10*(2048+768))
 		for range 12 { // without subscribers
-			draft(t, core, images.NewDraft{})
+			imagestest.Draft(t, core, images.NewDraft{})
 		}
-		address := ptr("https://example.com/")
-		_, err := core.AddWebhook(t.Context(), account,
-			images.WebhookChange{Name: ptr("hook"), URL: address}, nil)
-		wantKind(t, err, errs.LimitReached)
+		address := imagestest.Ptr("https://example.com/")
+		_, err := core.Webhooks.Add(t.Context(), account,
+			webhooks.WebhookChange{Name: imagestest.Ptr("hook"), URL: address}, nil)
+		imagestest.WantKind(t, err, errs.LimitReached)
 		limit(t, core, "kept", 20*(2048+768))
-		webhook(t, core)
+		imagestest.Webhook(t, core)
 		if n := refusedAfter(t, 20, func(int) error {
 			_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
 			return err
@@ -170,12 +171,12 @@ func TestTombstonesAreBounded(t *testing.T) {
 			t.Errorf("%d drafts were made and deleted, want 11", n)
 		}
 		body := imagestest.JPEG(t, 1)
-		stays, err := create(t, core, account, images.NewDraft{Creator: ptr("known")}, body)
+		stays, err := imagestest.Create(t, core, account, images.NewDraft{Creator: imagestest.Ptr("known")}, body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n := refusedAfter(t, 30, func(i int) error {
-			img, err := create(t, core, account, images.NewDraft{}, body)
+			img, err := imagestest.Create(t, core, account, images.NewDraft{}, body)
 			if err != nil {
 				return err
 			}
@@ -187,12 +188,12 @@ func TestTombstonesAreBounded(t *testing.T) {
 			t.Error("an original of no row is left")
 		}
 		_, err = core.Erase(t.Context(), account, images.ErasureQuery{Creator: "unknown"})
-		wantKind(t, err, errs.LimitReached)
-		if r := erase(t, core, images.ErasureQuery{Creator: "known"}); r.Images != 1 {
+		imagestest.WantKind(t, err, errs.LimitReached)
+		if r := imagestest.Erase(t, core, images.ErasureQuery{Creator: "known"}); r.Images != 1 {
 			t.Errorf("the receipt is %+v", r)
 		}
 		_, err = core.Image(t.Context(), account, stays.ID)
-		wantKind(t, err, errs.ImageNotFound)
+		imagestest.WantKind(t, err, errs.ImageNotFound)
 		imagestest.CheckUsage(t, core)
 	})
 }
@@ -201,8 +202,8 @@ func TestTombstonesAreBounded(t *testing.T) {
 func TestErasuresOfNobodyAreBounded(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
 		limit(t, core, "kept", 10*512)
 		order := func(i int) error {
 			_, err := core.Erase(t.Context(), account,
@@ -215,7 +216,7 @@ func TestErasuresOfNobodyAreBounded(t *testing.T) {
 		if err := order(0); err != nil {
 			t.Errorf("an order that is known: %v", err)
 		}
-		clock.forward(49 * time.Hour)
+		clock.Forward(49 * time.Hour)
 		if err := core.ForgetDeletions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -231,22 +232,22 @@ func TestErasuresOfNobodyAreBounded(t *testing.T) {
 func TestEndedEventsMakeRoom(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
-		w := webhook(t, core)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
+		w := imagestest.Webhook(t, core)
 		for i := range 8 {
-			upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
-			clock.forward(time.Second)
+			imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
+			clock.Forward(time.Second)
 		}
-		all := claim(t, core, w)
+		all := imagestest.Claim(t, core, w)
 		waits := all[0]
-		settle(t, core, attempt(waits, 500))
+		imagestest.Complete(t, core, imagestest.Attempt(waits, 500))
 		for _, d := range all[1:] {
-			settle(t, core, attempt(d, 200))
+			imagestest.Complete(t, core, imagestest.Attempt(d, 200))
 		}
 		for range 3 {
-			clock.forward(3 * time.Hour)
-			settle(t, core, attempt(claim(t, core, w)[0], 500))
+			clock.Forward(3 * time.Hour)
+			imagestest.Complete(t, core, imagestest.Attempt(imagestest.Claim(t, core, w)[0], 500))
 		}
 		before := usage(t, core).Kept
 		for _, c := range []struct {
@@ -256,10 +257,10 @@ func TestEndedEventsMakeRoom(t *testing.T) {
 			{before * 3, 8, 11}, {before * 5 / 4, 5, 8}, {4096, 1, 1},
 		} {
 			limit(t, core, "kept", c.limit)
-			if err := core.TrimKept(t.Context()); err != nil {
+			if err := core.Webhooks.TrimKept(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			events, attempts := count(t, core, "events"), count(t, core, "delivery_attempts")
+			events, attempts := imagestest.Count(t, core, "events"), imagestest.Count(t, core, "delivery_attempts")
 			if c.events > 1 && (events > c.events || events < c.events-1) ||
 				c.events == 1 && (events != 1 || attempts != 1) {
 				t.Errorf("with the limit %d of %d bytes there are %d events and %d attempts, want %+v",
@@ -267,8 +268,8 @@ func TestEndedEventsMakeRoom(t *testing.T) {
 			}
 			imagestest.CheckUsage(t, core)
 		}
-		clock.forward(20 * time.Hour)
-		if all := claim(t, core, w); len(all) != 1 || all[0].Event.ID != waits.Event.ID {
+		clock.Forward(20 * time.Hour)
+		if all := imagestest.Claim(t, core, w); len(all) != 1 || all[0].Event.ID != waits.Event.ID {
 			t.Errorf("what waits is %+v", all)
 		}
 	})
@@ -279,36 +280,36 @@ func TestEndedEventsMakeRoom(t *testing.T) {
 func TestStreamsEnd(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
 		all := openStreams(t, core, 3)
-		fill(t, core, all[0], 10_001)
-		fill(t, core, all[1], 10_000)
+		imagestest.FillOutbox(t, core, all[0], 10_001)
+		imagestest.FillOutbox(t, core, all[1], 10_000)
 		there := func(want ...string) {
 			t.Helper()
-			if err := core.EndStreams(t.Context()); err != nil {
+			if err := core.Webhooks.EndStreams(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			left, err := core.Streams(t.Context(), account)
+			left, err := core.Webhooks.Streams(t.Context(), account)
 			if err != nil || len(left) != len(want) {
 				t.Fatalf("there are %+v, %v, want %q", left, err, want)
 			}
 		}
-		clock.forward(59 * time.Minute)
+		clock.Forward(59 * time.Minute)
 		there("stream 0", "stream 1", "stream 2")
-		clock.forward(2 * time.Minute)
+		clock.Forward(2 * time.Minute)
 		there("stream 1", "stream 2")
-		if n := count(t, core, "deliveries"); n != 10_000 {
+		if n := imagestest.Count(t, core, "deliveries"); n != 10_000 {
 			t.Errorf("%d deliveries are left", n)
 		}
-		if n := count(t, core, "events"); n != 10_000 {
+		if n := imagestest.Count(t, core, "events"); n != 10_000 {
 			t.Errorf("%d events are left", n)
 		}
-		if _, err := core.Stream(t.Context(), account, "stream 1"); err != nil {
+		if _, err := core.Webhooks.Stream(t.Context(), account, "stream 1"); err != nil {
 			t.Fatal(err)
 		}
-		clock.forward(7 * 24 * time.Hour)
-		if _, err := core.Stream(t.Context(), account, "stream 1"); err != nil {
+		clock.Forward(7 * 24 * time.Hour)
+		if _, err := core.Webhooks.Stream(t.Context(), account, "stream 1"); err != nil {
 			t.Fatal(err)
 		}
 		there("stream 1")
@@ -319,11 +320,11 @@ func TestStreamsEnd(t *testing.T) {
 func TestEditsCountByTheMinute(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
 		var ids []string
 		for range 6 {
-			img, _ := draft(t, core, images.NewDraft{})
+			img, _ := imagestest.Draft(t, core, images.NewDraft{})
 			ids = append(ids, img.ID)
 		}
 		limit(t, core, "edits", 3)
@@ -344,13 +345,13 @@ func TestEditsCountByTheMinute(t *testing.T) {
 			}, false},
 			{time.Second, func(id string) error { return core.DeleteImage(t.Context(), account, id) }, true},
 		} {
-			clock.forward(c.later)
+			clock.Forward(c.later)
 			err := c.do(ids[i])
 			if (err == nil) != c.fine {
 				t.Errorf("%d: %v", i, err)
 			}
 			if err != nil {
-				wantKind(t, err, errs.LimitReached)
+				imagestest.WantKind(t, err, errs.LimitReached)
 			}
 		}
 		// What was refused was not done.
@@ -364,15 +365,15 @@ func TestEditsCountByTheMinute(t *testing.T) {
 func TestRecount(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
 		w := openStreams(t, core, 1)[0]
-		fill(t, core, w, 50)
+		imagestest.FillOutbox(t, core, w, 50)
 		_, err := core.DB.Exec(t.Context(), `UPDATE accounts SET kept_counted = 0`)
 		if err != nil {
 			t.Fatal(err)
 		}
-		img, _ := draft(t, core, images.NewDraft{})
+		img, _ := imagestest.Draft(t, core, images.NewDraft{})
 		done := make(chan error)
 		for range 4 {
 			go func() { done <- core.Accounts.RecountKept(t.Context()) }()

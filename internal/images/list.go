@@ -3,8 +3,6 @@ package images
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
@@ -237,16 +235,4 @@ func (s *Service) ListPage(
 		last := byUpload(found[len(found)-1])
 		query, args = w.page(&last, nil, min(q.Limit-len(page.Images), s.listRows))
 	}
-}
-
-// A statement builds SQL with its arguments.
-type statement struct {
-	strings.Builder
-	args []any
-}
-
-// arg adds an argument and returns its placeholder.
-func (s *statement) arg(value any) string {
-	s.args = append(s.args, value)
-	return "?" + strconv.Itoa(len(s.args))
 }

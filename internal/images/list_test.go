@@ -169,14 +169,14 @@ func randomCondition(r *rand.Rand) condition {
 // makeImages makes images with metadata and creators by chance, some at the same moment.
 func makeImages(t *testing.T, core *imagestest.Core, r *rand.Rand, n int) (all []images.Image) {
 	t.Helper()
-	clock := newClock()
-	core.SetNow(clock.now)
+	clock := imagestest.NewClock()
+	core.SetNow(clock.Now)
 	for range n {
 		d := images.NewDraft{Meta: json.RawMessage(randomMeta(r))}
 		if creator := []string{"", "one", "two"}[r.IntN(3)]; creator != "" {
 			d.Creator = &creator
 		}
-		clock.forward(time.Duration(r.IntN(2)) * time.Microsecond)
+		clock.Forward(time.Duration(r.IntN(2)) * time.Microsecond)
 		img, err := core.MakeImage(t.Context(), account, d)
 		if err != nil {
 			t.Fatal(err)
@@ -194,7 +194,7 @@ func TestFiltersAreWhatTheySay(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		t.Logf("seed %d", seed)
 		all := makeImages(t, core, r, 200)
-		draft(t, core, images.NewDraft{Meta: json.RawMessage(`{"a":"a"}`)})
+		imagestest.Draft(t, core, images.NewDraft{Meta: json.RawMessage(`{"a":"a"}`)})
 		core.SetMaxLooked(40) // pages come to their bound
 		found, empty := 0, 0
 		for range 300 {
@@ -286,7 +286,7 @@ func TestFilterCases(t *testing.T) {
 		}
 		six := images.ListQuery{Limit: 9, Meta: append(five, five[0])}
 		_, err = core.ListImages(t.Context(), account, six)
-		wantKind(t, err, errs.Invalid)
+		imagestest.WantKind(t, err, errs.Invalid)
 	})
 }
 
@@ -301,7 +301,7 @@ func TestTokensAreBound(t *testing.T) {
 		}
 		ctx := context.Background()
 		for range 3 {
-			for _, creator := range []*string{nil, ptr("one")} {
+			for _, creator := range []*string{nil, imagestest.Ptr("one")} {
 				d := images.NewDraft{Meta: json.RawMessage(`{"a":"x","n":5}`), Creator: creator}
 				if _, err := core.MakeImage(ctx, account, d); err != nil {
 					t.Fatal(err)
@@ -310,9 +310,9 @@ func TestTokensAreBound(t *testing.T) {
 		}
 		x, y := condition{"a", "eq", "x"}.filter(t), condition{"a", "in", "x"}.filter(t)
 		n := condition{"n", "gt", "4"}.filter(t)
-		lists := []images.ListQuery{{}, {Ascending: true}, {Creator: ptr("")}, {Creator: ptr("one")},
+		lists := []images.ListQuery{{}, {Ascending: true}, {Creator: imagestest.Ptr("")}, {Creator: imagestest.Ptr("one")},
 			{Meta: []images.MetaFilter{x}}, {Meta: []images.MetaFilter{y}},
-			{Meta: []images.MetaFilter{x, n}}, {Meta: []images.MetaFilter{x}, Creator: ptr("one")},
+			{Meta: []images.MetaFilter{x, n}}, {Meta: []images.MetaFilter{x}, Creator: imagestest.Ptr("one")},
 			{Meta: []images.MetaFilter{condition{"n", "gte", "4"}.filter(t)}},
 			{Meta: []images.MetaFilter{n}, Ascending: true}}
 		for i, from := range lists {
@@ -327,7 +327,7 @@ func TestTokensAreBound(t *testing.T) {
 				if i == j && err != nil {
 					t.Errorf("%+v refuses its own token: %v", to, err)
 				} else if i != j {
-					wantKind(t, err, errs.Invalid)
+					imagestest.WantKind(t, err, errs.Invalid)
 				}
 			}
 			from.Token = page.Next
@@ -336,11 +336,11 @@ func TestTokensAreBound(t *testing.T) {
 				t.Errorf("%+v: %v", from, err)
 			}
 			_, err = core.ListImages(ctx, other, from)
-			wantKind(t, err, errs.Invalid)
+			imagestest.WantKind(t, err, errs.Invalid)
 			for _, broken := range []string{page.Next[1:], page.Next + "A", page.Next[:9], "!"} {
 				from.Token = broken
 				_, err := core.ListImages(ctx, account, from)
-				wantKind(t, err, errs.Invalid)
+				imagestest.WantKind(t, err, errs.Invalid)
 			}
 		}
 	})
@@ -349,20 +349,20 @@ func TestTokensAreBound(t *testing.T) {
 func TestList(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
 		var want []string
 		for i := range 7 {
 			d := images.NewDraft{}
 			if i%2 == 0 {
-				d.Creator = ptr("even")
+				d.Creator = imagestest.Ptr("even")
 			}
 			if i != 3 { // two at the same moment
-				clock.forward(time.Millisecond)
+				clock.Forward(time.Millisecond)
 			}
-			want = append(want, upload(t, core, d, imagestest.JPEG(t, i)).ID)
+			want = append(want, imagestest.Upload(t, core, d, imagestest.JPEG(t, i)).ID)
 		}
-		draft(t, core, images.NewDraft{})
+		imagestest.Draft(t, core, images.NewDraft{})
 		walk := func(q images.ListQuery) (ids []string) {
 			for {
 				page, err := core.ListImages(t.Context(), account, q)
@@ -386,15 +386,15 @@ func TestList(t *testing.T) {
 				t.Fatalf("descending is not the reverse: %v and %v", down, up)
 			}
 		}
-		if got := walk(images.ListQuery{Limit: 2, Creator: ptr("even")}); len(got) != 4 {
+		if got := walk(images.ListQuery{Limit: 2, Creator: imagestest.Ptr("even")}); len(got) != 4 {
 			t.Errorf("creator: got %d images, want 4", len(got))
 		}
-		if got := walk(images.ListQuery{Limit: 2, Creator: ptr("")}); len(got) != 3 {
+		if got := walk(images.ListQuery{Limit: 2, Creator: imagestest.Ptr("")}); len(got) != 3 {
 			t.Errorf("no creator: got %d images, want 3", len(got))
 		}
 		for _, q := range []images.ListQuery{{}, {Limit: 10_001}, {Limit: 1, Token: "x"}, {Limit: 1, Token: "MS54"}} {
 			_, err := core.ListImages(t.Context(), account, q)
-			wantKind(t, err, errs.Invalid)
+			imagestest.WantKind(t, err, errs.Invalid)
 		}
 		page, err := core.ListImages(t.Context(), strings.Repeat("0", 32), images.ListQuery{Limit: 9})
 		if err != nil || len(page.Images) != 0 {

@@ -29,8 +29,8 @@ func (b *budget) fits(img images.Image) bool {
 func TestPagesEndWhereTheyAreFull(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
 		var all []string
 		for i := range 60 {
 			id := fmt.Sprintf("%0*d", 36+i%7*3, i) // weighs 1 to 19
@@ -39,7 +39,7 @@ func TestPagesEndWhereTheyAreFull(t *testing.T) {
 				t.Fatal(err)
 			}
 			all = append(all, id)
-			clock.forward(time.Millisecond)
+			clock.Forward(time.Millisecond)
 		}
 		even := slices.Clone(all)
 		even = slices.DeleteFunc(even, func(id string) bool { return id[len(id)-1]%2 == 1 })
@@ -52,7 +52,7 @@ func TestPagesEndWhereTheyAreFull(t *testing.T) {
 				want []string
 			}{
 				"all": {images.ListQuery{Ascending: true}, all}, "no creator": {
-					images.ListQuery{Ascending: true, Creator: ptr("")}, all},
+					images.ListQuery{Ascending: true, Creator: imagestest.Ptr("")}, all},
 				"filter":  {images.ListQuery{Ascending: true, Meta: zero}, even},
 				"filters": {images.ListQuery{Ascending: true, Meta: not}, even},
 			} {
@@ -79,8 +79,8 @@ func TestPagesEndWhereTheyAreFull(t *testing.T) {
 func TestNumberedPagesAreRead(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
 		var all []string
 		for i := range 23 {
 			img, err := core.MakeImage(t.Context(), account, images.NewDraft{})
@@ -88,7 +88,7 @@ func TestNumberedPagesAreRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			all = append([]string{img.ID}, all...)
-			clock.forward(time.Duration(i%2) * time.Millisecond) // two at each moment
+			clock.Forward(time.Duration(i%2) * time.Millisecond) // two at each moment
 		}
 		var order []string
 		for _, rows := range []int{500, 1, 3, 23, 24} {
@@ -120,57 +120,6 @@ func TestNumberedPagesAreRead(t *testing.T) {
 				Fits: func(images.Image) bool { asked++; return asked < 8 }})
 			if err != nil || len(page.Images) != 7 || asked != 8 {
 				t.Errorf("%d images, %d were asked of, %v", len(page.Images), asked, err)
-			}
-		}
-	})
-}
-
-// TestHistoryIsRead in pieces of any size, up to what does not fit.
-func TestHistoryIsRead(t *testing.T) {
-	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		w := webhook(t, core)
-		for range 5 {
-			upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		}
-		for range 5 {
-			for _, d := range claim(t, core, w) {
-				settle(t, core, attempt(d, 200))
-			}
-			if _, err := core.Replay(t.Context(), account, images.ReplayQuery{Webhook: w.ID}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		key := func(h images.HistoryEntry) string {
-			return fmt.Sprint(h.Attempt.EventID, h.Attempt.Number)
-		}
-		var order []string
-		for _, rows := range []int{500, 5, 15, 125} {
-			core.SetListRows(rows)
-			for _, most := range []int{100, 1, 4, 25} {
-				var got []string
-				for len(got) < 25 {
-					all, total, err := core.History(t.Context(), account,
-						images.HistoryQuery{Most: most, Skip: len(got)})
-					if err != nil || total != 25 || len(all) == 0 || len(all) > most {
-						t.Fatalf("%d of %d, %v", len(all), total, err)
-					}
-					for _, h := range all {
-						got = append(got, key(h))
-					}
-				}
-				if order == nil {
-					order = got
-				}
-				if !slices.Equal(got, order) {
-					t.Errorf("%d rows at once, pages of %d: got %v\nwant %v", rows, most, got, order)
-				}
-			}
-			asked := 0
-			all, _, err := core.History(t.Context(), account, images.HistoryQuery{Most: 20,
-				Fits: func(images.HistoryEntry) bool { asked++; return asked < 8 }})
-			if err != nil || len(all) != 7 || asked != 8 {
-				t.Errorf("%d attempts, %d were asked of, %v", len(all), asked, err)
 			}
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/errs"
+	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
 
@@ -37,18 +38,18 @@ func (w *scanPlan) throughNames(q ListQuery) {
 	if q.Drafts {
 		draft = `m.draft = 1`
 	}
-	w.driving = append(w.driving, func(*statement) string { return draft })
+	w.driving = append(w.driving, func(*sqldb.Builder) string { return draft })
 	if q.Prefix == "" {
 		w.by, w.beginning = filenameOrder, q.Filename
 	} else {
 		w.by, w.beginning = idOrder, firstCharacters(q.Prefix)
 		if utf8.RuneCountInString(q.Prefix) > indexedCharacters {
-			w.residual = append(w.residual, func(s *statement) string {
+			w.residual = append(w.residual, func(s *sqldb.Builder) string {
 				return beginsWith(s, `m.id COLLATE BINARY`, q.Prefix)
 			})
 		}
 		if q.Filename != "" {
-			w.residual = append(w.residual, func(s *statement) string {
+			w.residual = append(w.residual, func(s *sqldb.Builder) string {
 				return beginsWith(s, filenameOrder, q.Filename)
 			})
 		}
@@ -56,37 +57,37 @@ func (w *scanPlan) throughNames(q ListQuery) {
 	if q.Creator != nil {
 		// As an expression, so that PostgreSQL does not use the index by creators, whose order is not the
 		// list's.
-		w.residual = append(w.residual, func(s *statement) string {
+		w.residual = append(w.residual, func(s *sqldb.Builder) string {
 			if *q.Creator == "" {
 				return `m.creator || '' IS NULL`
 			}
-			return `m.creator || '' = ` + s.arg(*q.Creator)
+			return `m.creator || '' = ` + s.Arg(*q.Creator)
 		})
 	}
 }
 
 // stretch is the condition on the names after a position. With two bounds on one side an engine may use
 // the wrong one and read all rows between them, so there is only one.
-func (w scanPlan) stretch(s *statement, from *position) string {
+func (w scanPlan) stretch(s *sqldb.Builder, from *position) string {
 	switch {
 	case from == nil:
 		return beginsWith(s, w.by, w.beginning)
 	case w.order == "DESC":
-		return w.by + ` >= ` + s.arg(w.beginning) + ` AND ` + w.by + ` <= ` + s.arg(from.name)
+		return w.by + ` >= ` + s.Arg(w.beginning) + ` AND ` + w.by + ` <= ` + s.Arg(from.name)
 	}
-	condition := w.by + ` >= ` + s.arg(from.name)
+	condition := w.by + ` >= ` + s.Arg(from.name)
 	if next := afterAll(w.beginning); next != "" {
-		condition += ` AND ` + w.by + ` < ` + s.arg(next)
+		condition += ` AND ` + w.by + ` < ` + s.Arg(next)
 	}
 	return condition
 }
 
 // beginsWith is the condition that a text, in byte order, has a prefix: it is between the prefix and
 // the next text without it.
-func beginsWith(s *statement, text, beginning string) string {
-	condition := text + ` >= ` + s.arg(beginning)
+func beginsWith(s *sqldb.Builder, text, beginning string) string {
+	condition := text + ` >= ` + s.Arg(beginning)
 	if next := afterAll(beginning); next != "" {
-		condition += ` AND ` + text + ` < ` + s.arg(next)
+		condition += ` AND ` + text + ` < ` + s.Arg(next)
 	}
 	return condition
 }

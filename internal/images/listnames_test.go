@@ -53,7 +53,7 @@ func TestPrefixFindsIDs(t *testing.T) {
 				}
 				d := images.NewDraft{ID: &id}
 				if i%2 == 0 {
-					d.Creator = ptr("even")
+					d.Creator = imagestest.Ptr("even")
 				}
 				if _, err := make(t.Context(), account, d); err != nil {
 					t.Fatalf("%q: %v", id, err)
@@ -94,8 +94,8 @@ func TestPrefixFindsIDs(t *testing.T) {
 				}
 			}
 		}
-		even := walkNames(t, core, account, images.ListQuery{Prefix: "a", Limit: 2, Creator: ptr("even")})
-		none := walkNames(t, core, account, images.ListQuery{Prefix: "a", Limit: 2, Creator: ptr("")})
+		even := walkNames(t, core, account, images.ListQuery{Prefix: "a", Limit: 2, Creator: imagestest.Ptr("even")})
+		none := walkNames(t, core, account, images.ListQuery{Prefix: "a", Limit: 2, Creator: imagestest.Ptr("")})
 		if len(even) != 4 || len(none) != 3 {
 			t.Errorf("of the creator: %q; of none: %q", even, none)
 		}
@@ -113,7 +113,7 @@ func TestFilenameFindsImages(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for i := range 30 {
-			made, ticket := draft(t, core, images.NewDraft{ID: ptr(fmt.Sprintf("i%02d", i))})
+			made, ticket := imagestest.Draft(t, core, images.NewDraft{ID: imagestest.Ptr(fmt.Sprintf("i%02d", i))})
 			u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
 			if err != nil {
 				t.Fatal(err)
@@ -155,8 +155,8 @@ func TestNamedListsAreOfOneAccount(t *testing.T) {
 		}
 		for _, of := range []string{account, other} {
 			for i := range 6 {
-				if _, err := core.MakeImage(t.Context(), of, images.NewDraft{ID: ptr(fmt.Sprintf("same-%d", i)),
-					Creator: ptr(of)}); err != nil {
+				if _, err := core.MakeImage(t.Context(), of, images.NewDraft{ID: imagestest.Ptr(fmt.Sprintf("same-%d", i)),
+					Creator: imagestest.Ptr(of)}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -208,6 +208,6 @@ func TestNamesThatAreRefused(t *testing.T) {
 	} {
 		q.Limit = 1
 		_, err := core.ListImages(t.Context(), account, q)
-		wantKind(t, err, errs.Invalid)
+		imagestest.WantKind(t, err, errs.Invalid)
 	}
 }

@@ -2,7 +2,6 @@ package images_test
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -40,7 +39,7 @@ func TestListsAreIndexed(t *testing.T) {
 				for _, ascending := range []bool{false, true} {
 					q.Limit, q.Ascending = 100, ascending
 					for _, s := range images.ListStatements(account, q, after) {
-						plan := explain(t, core.DB, postgres, s)
+						plan := sqldbtest.Explain(t, core.DB, postgres, s.SQL, s.Args...)
 						if problem := badPlan(plan); problem != "" {
 							t.Errorf("%s: %s in\n%s\n%s", name, problem, s.SQL, plan)
 						}
@@ -79,36 +78,6 @@ func analyze(db *sqldb.DB, t *testing.T) error {
 	}
 	rows.Next()
 	return errors.Join(rows.Err(), rows.Close())
-}
-
-func explain(t *testing.T, db *sqldb.DB, postgres bool, s images.ListStatement) (plan string) {
-	t.Helper()
-	words := `EXPLAIN QUERY PLAN `
-	if postgres {
-		words = `EXPLAIN `
-	}
-	rows, err := db.Query(t.Context(), words+s.SQL, s.Args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var line string
-		var ignored [3]any
-		if postgres {
-			err = rows.Scan(&line)
-		} else {
-			err = rows.Scan(&ignored[0], &ignored[1], &ignored[2], &line)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan += fmt.Sprintln(line)
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return plan
 }
 
 // Sorting what a page found is fine: it stands outside of the limit.

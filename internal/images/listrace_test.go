@@ -34,7 +34,7 @@ func (w *writer) run(ctx context.Context, seed uint64) error {
 	var own []images.Image
 	for ctx.Err() == nil {
 		meta := json.RawMessage(fmt.Sprintf(`{"kind":"walked","n":%d}`, r.IntN(10)))
-		d := images.NewDraft{Meta: meta, Creator: ptr("walker")}
+		d := images.NewDraft{Meta: meta, Creator: imagestest.Ptr("walker")}
 		inserted, err := core.MakeImage(context.Background(), account, d)
 		if err != nil {
 			return err
@@ -72,12 +72,12 @@ func TestWalksMissNothing(t *testing.T) {
 	}
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
-		w := &writer{core: core, start: clock.now()}
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
+		w := &writer{core: core, start: clock.Now()}
 		for i := range 100 {
-			clock.forward(time.Duration(i%2) * time.Millisecond) // two at each moment
-			d := images.NewDraft{Meta: json.RawMessage(`{"kind":"walked","n":1}`), Creator: ptr("walker")}
+			clock.Forward(time.Duration(i%2) * time.Millisecond) // two at each moment
+			d := images.NewDraft{Meta: json.RawMessage(`{"kind":"walked","n":1}`), Creator: imagestest.Ptr("walker")}
 			img, err := core.MakeImage(t.Context(), account, d)
 			if err != nil {
 				t.Fatal(err)
@@ -116,9 +116,9 @@ func every(n int) func(images.Image) bool {
 func (w *writer) walk(t *testing.T, i int) {
 	t.Helper()
 	kind, n := condition{"kind", "eq", "walked"}.filter(t), condition{"n", "gte", "0"}.filter(t)
-	q := [...]images.ListQuery{{}, {Creator: ptr("walker")}, {Meta: []images.MetaFilter{kind}},
+	q := [...]images.ListQuery{{}, {Creator: imagestest.Ptr("walker")}, {Meta: []images.MetaFilter{kind}},
 		{Meta: []images.MetaFilter{n}}, {Meta: []images.MetaFilter{kind, n}},
-		{Meta: []images.MetaFilter{kind}, Creator: ptr("walker")}}[i/2]
+		{Meta: []images.MetaFilter{kind}, Creator: imagestest.Ptr("walker")}}[i/2]
 	q.Limit, q.Ascending, q.Fits = 7, i%2 == 0, every(7)
 	listed, pages := walkList(t, w.core, q, func() {
 		// The writers must have had their turn between any two pages.

@@ -3,6 +3,8 @@ package images
 import (
 	"strconv"
 	"strings"
+
+	"calotype/internal/sqldb"
 )
 
 // A scanPlan scans rows in the order of lists, by an index that ends in (uploaded, key): the images of an
@@ -20,7 +22,7 @@ type scanPlan struct {
 }
 
 // A condition writes SQL about the row called m.
-type condition func(*statement) string
+type condition func(*sqldb.Builder) string
 
 // newScanPlan picks the index that is expected to scan the fewest rows: a creator has few images, and
 // one value of a path fewer than all values of it.
@@ -29,7 +31,7 @@ func newScanPlan(account string, q ListQuery) scanPlan {
 	if q.Ascending {
 		w.order = "ASC"
 	}
-	w.driving = append(w.driving, func(s *statement) string { return `m.account = ` + s.arg(account) })
+	w.driving = append(w.driving, func(s *sqldb.Builder) string { return `m.account = ` + s.Arg(account) })
 	filters := q.Meta
 	if q.named() {
 		w.throughNames(q)
@@ -51,7 +53,7 @@ func newScanPlan(account string, q ListQuery) scanPlan {
 func (w *scanPlan) residue(filters []MetaFilter) {
 	key := "m." + w.key
 	for _, f := range filters {
-		w.residual = append(w.residual, func(s *statement) string { return f.of(s, key) })
+		w.residual = append(w.residual, func(s *sqldb.Builder) string { return f.of(s, key) })
 	}
 }
 
@@ -62,15 +64,15 @@ func (w *scanPlan) throughImages(q ListQuery) {
 	if q.Drafts {
 		draft = `m.draft = 1`
 	}
-	w.driving = append(w.driving, func(*statement) string { return draft })
+	w.driving = append(w.driving, func(*sqldb.Builder) string { return draft })
 	switch {
 	case creator == nil:
 	case *creator == "":
-		w.driving = append(w.driving, func(*statement) string { return `m.creator IS NULL` })
+		w.driving = append(w.driving, func(*sqldb.Builder) string { return `m.creator IS NULL` })
 		w.leading = "creator" // PostgreSQL does not infer that all are equal
 	default:
-		w.driving = append(w.driving, func(s *statement) string {
-			return `m.creator = ` + s.arg(*creator)
+		w.driving = append(w.driving, func(s *sqldb.Builder) string {
+			return `m.creator = ` + s.Arg(*creator)
 		})
 	}
 }
@@ -86,17 +88,17 @@ func (w *scanPlan) throughMeta(filters []MetaFilter) (others []MetaFilter) {
 	}
 	f := filters[driver]
 	w.table, w.key = "image_meta", "image"
-	w.driving = append(w.driving, func(s *statement) string {
-		return `m.path = ` + s.arg(f.path) + ` AND m.kind = ` + s.arg(string(f.kind()))
+	w.driving = append(w.driving, func(s *sqldb.Builder) string {
+		return `m.path = ` + s.Arg(f.path) + ` AND m.kind = ` + s.Arg(string(f.kind()))
 	})
 	if f.compare == "=" {
-		w.driving = append(w.driving, func(s *statement) string {
+		w.driving = append(w.driving, func(s *sqldb.Builder) string {
 			v := f.values[0]
-			return `m.text = ` + s.arg(v.text) + ` AND m.number = ` + s.arg(v.number)
+			return `m.text = ` + s.Arg(v.text) + ` AND m.number = ` + s.Arg(v.number)
 		})
 	} else {
 		// As expressions, so that the planner does not use the index by values, whose order is not the list's.
-		w.residual = append(w.residual, func(s *statement) string {
+		w.residual = append(w.residual, func(s *sqldb.Builder) string {
 			return f.condition(s, `m.text || ''`, `m.number + 0`)
 		})
 	}
@@ -108,10 +110,10 @@ func creatorOf(creator *string) []condition {
 	if creator == nil {
 		return nil
 	}
-	return []condition{func(s *statement) string {
+	return []condition{func(s *sqldb.Builder) string {
 		is := ` IS NULL`
 		if *creator != "" {
-			is = ` = ` + s.arg(*creator)
+			is = ` = ` + s.Arg(*creator)
 		}
 		return `(SELECT c.creator FROM images c WHERE c.key = m.image)` + is
 	}}
@@ -119,7 +121,7 @@ func creatorOf(creator *string) []condition {
 
 // rows writes a statement for the positions of the rows after one position, up to another, that meet
 // conditions.
-func (w scanPlan) rows(s *statement, from, to *position, conditions ...[]condition) {
+func (w scanPlan) rows(s *sqldb.Builder, from, to *position, conditions ...[]condition) {
 	s.WriteString(`SELECT ` + w.by + ` AS moment, m.` + w.key + ` AS walked FROM ` + w.table + ` m`)
 	var where []string
 	for _, some := range conditions {
@@ -138,7 +140,7 @@ func (w scanPlan) rows(s *statement, from, to *position, conditions ...[]conditi
 				at = p.name
 			}
 			where = append(where, `(`+w.by+`, m.`+w.key+`) `+compare+
-				` (`+s.arg(at)+`, `+s.arg(p.key)+`)`)
+				` (`+s.Arg(at)+`, `+s.Arg(p.key)+`)`)
 		}
 	}
 	if w.named {
@@ -155,10 +157,10 @@ func (w scanPlan) rows(s *statement, from, to *position, conditions ...[]conditi
 
 // end returns a statement for the position of the last of rows rows after a position.
 func (w scanPlan) end(from *position, rows int) (string, []any) {
-	s := &statement{}
+	s := &sqldb.Builder{}
 	w.rows(s, from, nil, w.driving)
 	s.WriteString(` LIMIT 1 OFFSET ` + strconv.Itoa(rows-1))
-	return s.String(), s.args
+	return s.String(), s.Args
 }
 
 // page returns a statement for the images after one position, up to another, that meet all conditions.
@@ -173,16 +175,16 @@ func (w scanPlan) numbered(offset, limit int) (string, []any) {
 
 // images returns a statement for images. The scan uses the index only; rows of found images are read.
 func (w scanPlan) images(from, to *position, limit string) (string, []any) {
-	s := &statement{}
+	s := &sqldb.Builder{}
 	s.WriteString(selectImage + ` JOIN (`)
 	w.rows(s, from, to, w.driving, w.residual)
 	s.WriteString(limit + `) walk ON key = walked ORDER BY moment ` + w.order + `, walked ` + w.order)
-	return s.String(), s.args
+	return s.String(), s.Args
 }
 
 // count returns a statement for the number of rows to scan.
 func (w scanPlan) count() (string, []any) {
-	s := &statement{}
+	s := &sqldb.Builder{}
 	s.WriteString(`SELECT count(*) FROM ` + w.table + ` m WHERE `)
 	for i, c := range w.driving {
 		if i > 0 {
@@ -190,5 +192,5 @@ func (w scanPlan) count() (string, []any) {
 		}
 		s.WriteString(c(s))
 	}
-	return s.String(), s.args
+	return s.String(), s.Args
 }

@@ -61,13 +61,13 @@ func TestURLsAreBounded(t *testing.T) {
 		addVariants(t, core, 21)
 		v := images.Variant{ID: "more", Options: recipe(1, 1)}
 		err := core.CreateVariant(ctx, account, v)
-		wantKind(t, err, errs.LimitReached)
+		imagestest.WantKind(t, err, errs.LimitReached)
 		for _, part := range []string{"262144", "12288", emoji} {
 			if err != nil && !strings.Contains(err.Error(), part) {
 				t.Errorf("the refusal does not name %s: %v", part, err)
 			}
 		}
-		wantKind(t, core.CreateVariant(ctx, account, images.Variant{ID: "public", Options: recipe(1, 1)}),
+		imagestest.WantKind(t, core.CreateVariant(ctx, account, images.Variant{ID: "public", Options: recipe(1, 1)}),
 			errs.Exists)
 		if err := core.DeleteImage(ctx, account, long); err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func TestURLsAreBounded(t *testing.T) {
 		}
 		refused := func(err error) {
 			t.Helper()
-			wantKind(t, err, errs.InvalidID)
+			imagestest.WantKind(t, err, errs.InvalidID)
 			if err != nil && !strings.Contains(err.Error(), "22 variants") {
 				t.Errorf("the refusal does not name the variants: %v", err)
 			}

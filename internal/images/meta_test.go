@@ -86,9 +86,9 @@ func TestMetaRowsFollowTheImage(t *testing.T) {
 			}
 		}
 		d := images.NewDraft{Meta: json.RawMessage(`{"a":"x","b":[1,2]}`)}
-		made, ticket := draft(t, core, d)
+		made, ticket := imagestest.Draft(t, core, d)
 		rows(0)
-		img, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1))
+		img, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func TestMetaRowsFollowTheImage(t *testing.T) {
 		if page, err = core.ListImages(t.Context(), account, q); err != nil || len(page.Images) != 0 {
 			t.Errorf("found by what it was: %+v, %v", page, err)
 		}
-		waiting, _ := draft(t, core, d)
+		waiting, _ := imagestest.Draft(t, core, d)
 		if err := core.SetMeta(t.Context(), waiting.Key, `{"a":"x"}`); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestMetadataInEscapes(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	long := `{"a":"` + strings.Repeat(`\u00e9`, 500) + `\"\\"}`
-	img, _ := draft(t, core, images.NewDraft{Meta: json.RawMessage(long)})
+	img, _ := imagestest.Draft(t, core, images.NewDraft{Meta: json.RawMessage(long)})
 	if want := `{"a":"` + strings.Repeat("é", 500) + `\"\\"}`; string(img.Meta) != want {
 		t.Errorf("got %s", img.Meta)
 	}

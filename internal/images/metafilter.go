@@ -144,7 +144,7 @@ func sortedFilters(filters []MetaFilter) []MetaFilter {
 
 // condition returns SQL that compares the columns text and number, or the expression instead of the one
 // that the kind of the filter uses.
-func (f MetaFilter) condition(s *statement, text, number string) string {
+func (f MetaFilter) condition(s *sqldb.Builder, text, number string) string {
 	column := number
 	if f.kind() == metaString {
 		column = text
@@ -152,9 +152,9 @@ func (f MetaFilter) condition(s *statement, text, number string) string {
 	var marks []string
 	for _, v := range f.values {
 		if v.kind == metaString {
-			marks = append(marks, s.arg(v.text))
+			marks = append(marks, s.Arg(v.text))
 		} else {
-			marks = append(marks, s.arg(v.number))
+			marks = append(marks, s.Arg(v.number))
 		}
 	}
 	if f.compare == "in" {
@@ -165,10 +165,10 @@ func (f MetaFilter) condition(s *statement, text, number string) string {
 
 // of returns a SQL condition that the image of a key matches the filter. The subquery reads at most one row, by
 // the primary key of image_meta, independent of the planner.
-func (f MetaFilter) of(s *statement, key string) string {
+func (f MetaFilter) of(s *sqldb.Builder, key string) string {
 	value := func(column string) string {
 		return `(SELECT f.` + column + ` FROM image_meta f WHERE f.image = ` + key +
-			` AND f.path = ` + s.arg(f.path) + ` AND f.kind = ` + s.arg(string(f.kind())) + `)`
+			` AND f.path = ` + s.Arg(f.path) + ` AND f.kind = ` + s.Arg(string(f.kind())) + `)`
 	}
 	if f.kind() == metaString {
 		return f.condition(s, value("text"), "")

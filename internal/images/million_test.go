@@ -128,15 +128,15 @@ func queries(tb testing.TB) map[string]images.ListQuery {
 	}
 	status := condition{"status", "eq", "active"}
 	creator := meta(condition{"score", "gte", "0"})
-	creator.Creator = ptr("creator-7")
+	creator.Creator = imagestest.Ptr("creator-7")
 	unowned := meta(status)
-	unowned.Creator = ptr("")
+	unowned.Creator = imagestest.Ptr("")
 	names := meta(status)
 	names.Filename = "IMG_"
 	return map[string]images.ListQuery{
 		"all":                    {},
-		"creator":                {Creator: ptr("creator-7")},
-		"no creator":             {Creator: ptr("")},
+		"creator":                {Creator: imagestest.Ptr("creator-7")},
+		"no creator":             {Creator: imagestest.Ptr("")},
 		"value":                  meta(status),
 		"no value":               meta(condition{"status", "eq", "gone"}),
 		"range of nothing":       meta(condition{"score", "gt", "1000"}),
@@ -147,14 +147,14 @@ func queries(tb testing.TB) map[string]images.ListQuery {
 		"creator and range":      creator,
 		"value of none's images": unowned,
 		"drafts":                 {Drafts: true},
-		"drafts of a creator":    {Drafts: true, Creator: ptr("creator-7")},
+		"drafts of a creator":    {Drafts: true, Creator: imagestest.Ptr("creator-7")},
 		"all ids":                {Prefix: "a"},
 		"ids":                    {Prefix: "ab/c"},
 		"long ids":               {Prefix: strings.Repeat("a", 200)},
 		"file names":             {Filename: "IMG_00001"},
 		"all file names":         {Filename: "IMG_"},
 		"ids and file names":     {Prefix: "a", Filename: "IMG_000"},
-		"ids of a creator":       {Prefix: "a", Creator: ptr("creator-7")},
+		"ids of a creator":       {Prefix: "a", Creator: imagestest.Ptr("creator-7")},
 		"file names and a value": names,
 	}
 }

@@ -21,10 +21,10 @@ import (
 func TestTheSweepCountsMissingOriginals(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		whole := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		lost := upload(t, core, images.NewDraft{ID: ptr("lost/one")}, imagestest.JPEG(t, 2))
-		short := upload(t, core, images.NewDraft{ID: ptr("short")}, imagestest.JPEG(t, 3))
-		draft(t, core, images.NewDraft{})
+		whole := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		lost := imagestest.Upload(t, core, images.NewDraft{ID: imagestest.Ptr("lost/one")}, imagestest.JPEG(t, 2))
+		short := imagestest.Upload(t, core, images.NewDraft{ID: imagestest.Ptr("short")}, imagestest.JPEG(t, 3))
+		imagestest.Draft(t, core, images.NewDraft{})
 		if report := sweep(t, core, images.SweepOptions{}); report.Missing != 0 || report.Objects != 3 {
 			t.Errorf("of whole originals: %+v", report)
 		}
@@ -58,9 +58,9 @@ func TestTheSweepCountsMissingObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	core := imagestest.Open(t, images.Config{Blobs: bucket}, filepath.Join(t.TempDir(), "calotype.db"))
-	upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-	lost := upload(t, core, images.NewDraft{ID: ptr("lost")}, imagestest.JPEG(t, 2))
-	upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 3))
+	imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	lost := imagestest.Upload(t, core, images.NewDraft{ID: imagestest.Ptr("lost")}, imagestest.JPEG(t, 2))
+	imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 3))
 	if report := sweep(t, core, images.SweepOptions{}); report.Missing != 0 || report.Objects != 3 {
 		t.Errorf("of whole originals: %+v", report)
 	}
@@ -148,10 +148,10 @@ func (s busyStore) List(
 func TestNothingIsMissingMeanwhile(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		old := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		old := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		store := core.Blobs
 		core.Blobs = busyStore{store, func() {
-			upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 2))
+			imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 2))
 			if err := core.DeleteImage(t.Context(), account, old.ID); err != nil {
 				t.Error(err)
 			}

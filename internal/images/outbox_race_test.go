@@ -1,6 +1,7 @@
 package images_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/webhooks"
 )
 
 // TestTheOutboxUnderFire mixes all writers of the outbox: images that are created, changed and deleted,
@@ -26,7 +28,7 @@ func TestTheOutboxUnderFire(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		f := &fire{T: t, core: core, received: map[string]bool{}, done: make(chan struct{})}
 		core.SetNow(func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) })
-		f.stays = webhook(t, core, images.EventTypes...)
+		f.stays = imagestest.Webhook(t, core, webhooks.EventTypes...)
 		var group sync.WaitGroup
 		for range 2 {
 			group.Go(func() { f.repeat(f.receive) })
@@ -52,7 +54,7 @@ func TestTheOutboxUnderFire(t *testing.T) {
 type fire struct {
 	*testing.T
 	core  *imagestest.Core
-	stays images.Webhook
+	stays webhooks.Webhook
 	ahead atomic.Int64
 	done  chan struct{}
 
@@ -95,7 +97,7 @@ func (f *fire) makeImages(name string) {
 			return
 		}
 		for range 3 {
-			meta := rawJSON(fmt.Appendf(nil, `{"n":%d}`, rand.IntN(1000)))
+			meta := json.RawMessage(fmt.Appendf(nil, `{"n":%d}`, rand.IntN(1000)))
 			_, err = f.core.EditImage(f.Context(), account, img.ID, images.Edit{Meta: &meta})
 			f.ok(err)
 			f.ahead.Add(int64(2 * time.Minute))
@@ -116,32 +118,32 @@ func (f *fire) makeImages(name string) {
 
 // receive claims and reports as an unreliable claimer does.
 func (f *fire) receive() {
-	due, err := f.core.DueWebhooks(f.Context())
+	due, err := f.core.Webhooks.Due(f.Context())
 	f.ok(err)
 	for _, w := range due {
-		all, err := f.core.ClaimDeliveries(f.Context(), w.ID, 1+rand.IntN(32))
+		all, err := f.core.Webhooks.Claim(f.Context(), w.ID, 1+rand.IntN(32))
 		f.ok(err)
-		var attempts []images.Attempt
+		var attempts []webhooks.Attempt
 		for _, d := range all {
 			status := []int{200, 200, 200, 500}[rand.IntN(4)]
 			switch rand.IntN(20) {
 			case 0:
 				continue // its claimer was killed
 			case 1:
-				f.ok(f.core.ReleaseDeliveries(f.Context(), []images.Delivery{d}))
+				f.ok(f.core.Webhooks.Release(f.Context(), []webhooks.Delivery{d}))
 				continue
 			}
-			a := attempt(d, status)
-			a.Answer = fmt.Sprint(d.Event.Image.Creator)
+			a := imagestest.Attempt(d, status)
+			a.Answer = fmt.Sprint(d.Event.Facts.Creator)
 			attempts = append(attempts, a)
 			if w.ID == f.stays.ID && status == 200 {
 				f.mu.Lock()
-				f.received[d.Event.Image.ID] = true
+				f.received[d.Event.Facts.ID] = true
 				f.mu.Unlock()
 			}
 		}
 		for range 1 + rand.IntN(2) {
-			_, err = f.core.CompleteDeliveries(f.Context(), attempts)
+			_, err = f.core.Webhooks.Complete(f.Context(), attempts)
 			f.ok(err)
 		}
 	}
@@ -149,51 +151,51 @@ func (f *fire) receive() {
 
 // churnWebhooks creates a subscribed webhook, and deletes it while a policy is changed to name it.
 func (f *fire) churnWebhooks() {
-	c := images.WebhookChange{Name: ptr("comes and goes"), URL: ptr("https://example.com/"),
-		Events: images.EventTypes}
-	w, err := f.core.AddWebhook(f.Context(), account, c, nil)
+	c := webhooks.WebhookChange{Name: imagestest.Ptr("comes and goes"), URL: imagestest.Ptr("https://example.com/"),
+		Events: webhooks.EventTypes}
+	w, err := f.core.Webhooks.Add(f.Context(), account, c, nil)
 	if err != nil {
 		f.ok(err)
 		return
 	}
 	var both sync.WaitGroup
 	both.Go(func() {
-		p, err := f.core.CreateNotificationPolicy(f.Context(), account, images.PolicyChange{
-			Name: ptr("late"), Enabled: ptr(true), Webhooks: &[]string{w.ID}})
+		p, err := f.core.Webhooks.CreatePolicy(f.Context(), account, webhooks.PolicyChange{
+			Name: imagestest.Ptr("late"), Enabled: imagestest.Ptr(true), Webhooks: &[]string{w.ID}})
 		if err == nil {
 			// It may have gone with its webhook.
-			f.ok(f.core.DeleteNotificationPolicy(f.Context(), account, p.ID), errs.PolicyNotFound)
+			f.ok(f.core.Webhooks.DeletePolicy(f.Context(), account, p.ID), errs.PolicyNotFound)
 			return
 		}
 		f.ok(err, errs.Invalid)
 	})
-	_, err = f.core.RotateWebhookKey(f.Context(), account, w.ID)
+	_, err = f.core.Webhooks.RotateKey(f.Context(), account, w.ID)
 	f.ok(err)
-	f.ok(f.core.RemoveWebhook(f.Context(), account, w.ID))
+	f.ok(f.core.Webhooks.Remove(f.Context(), account, w.ID))
 	both.Wait()
 }
 
 func (f *fire) replay() {
-	_, err := f.core.Replay(f.Context(), account, images.ReplayQuery{Failed: rand.IntN(2) == 0})
+	_, err := f.core.Webhooks.Replay(f.Context(), account, webhooks.ReplayQuery{Failed: rand.IntN(2) == 0})
 	f.ok(err)
-	_, _, err = f.core.History(f.Context(), account, images.HistoryQuery{Most: 10})
+	_, _, err = f.core.Webhooks.History(f.Context(), account, webhooks.HistoryQuery{Most: 10})
 	f.ok(err)
-	_, err = f.core.OutboxCounts(f.Context())
+	_, err = f.core.Webhooks.Counts(f.Context())
 	f.ok(err)
 }
 
-func (f *fire) forget() { f.ok(f.core.ForgetEvents(f.Context())) }
+func (f *fire) forget() { f.ok(f.core.Webhooks.DeleteOldEvents(f.Context())) }
 
 // check delivers all pending events, and checks the remaining rows.
 func (f *fire) check() {
-	f.ok(f.core.ForgetEvents(f.Context()))
+	f.ok(f.core.Webhooks.DeleteOldEvents(f.Context()))
 	// There is more on a fast machine than on a slow one.
 	for left := -1; left != 0; {
 		f.ahead.Add(int64(time.Hour))
-		all := claim(f.T, f.core, f.stays)
+		all := imagestest.Claim(f.T, f.core, f.stays)
 		for _, d := range all {
-			settle(f.T, f.core, attempt(d, 200))
-			f.received[d.Event.Image.ID] = true
+			imagestest.Complete(f.T, f.core, imagestest.Attempt(d, 200))
+			f.received[d.Event.Facts.ID] = true
 		}
 		left = len(all)
 	}
@@ -216,7 +218,7 @@ func (f *fire) check() {
 			OR erasure = 1`,
 		"answers about the erased": `delivery_attempts WHERE answer LIKE '%erased%'`,
 	} {
-		if n := count(f.T, f.core, query); n != 0 {
+		if n := imagestest.Count(f.T, f.core, query); n != 0 {
 			f.Errorf("there are %d %s", n, what)
 		}
 	}
@@ -226,28 +228,28 @@ func (f *fire) check() {
 func TestADeletedWebhookIsInNoPolicy(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		stays := webhook(t, core)
-		p := policy(t, core, "all", stays.ID)
+		stays := imagestest.Webhook(t, core)
+		p := imagestest.Policy(t, core, "all", stays.ID)
 		for range 30 {
-			w, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
-				Name: ptr("goes"), URL: ptr("https://example.com/")}, nil)
+			w, err := core.Webhooks.Create(t.Context(), account, webhooks.WebhookChange{
+				Name: imagestest.Ptr("goes"), URL: imagestest.Ptr("https://example.com/")}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var both sync.WaitGroup
 			both.Go(func() {
-				_, err := core.ChangeNotificationPolicy(t.Context(), account, p.ID,
-					images.PolicyChange{Webhooks: &[]string{stays.ID, w.ID}})
+				_, err := core.Webhooks.UpdatePolicy(t.Context(), account, p.ID,
+					webhooks.PolicyChange{Webhooks: &[]string{stays.ID, w.ID}})
 				if err != nil && errs.AsError(err).Kind != errs.Invalid {
 					t.Error(err)
 				}
 			})
-			if err := core.DeleteWebhook(t.Context(), account, w.ID); err != nil {
+			if err := core.Webhooks.Delete(t.Context(), account, w.ID); err != nil {
 				t.Error(err)
 			}
 			both.Wait()
 		}
-		p, err := core.NotificationPolicy(t.Context(), account, p.ID)
+		p, err := core.Webhooks.Policy(t.Context(), account, p.ID)
 		if err != nil || len(p.Webhooks) != 1 {
 			t.Errorf("the policy is %+v, %v", p, err)
 		}
@@ -258,14 +260,14 @@ func TestADeletedWebhookIsInNoPolicy(t *testing.T) {
 func TestErasuresGoWithTheirWebhook(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		a, b := webhook(t, core, images.ImageDeleted), webhook(t, core, images.ImageDeleted)
-		upload(t, core, images.NewDraft{Creator: ptr("gone")}, imagestest.JPEG(t, 1))
-		erase(t, core, images.ErasureQuery{Creator: "gone"})
-		for i, w := range []images.Webhook{a, b} {
-			if err := core.DeleteWebhook(t.Context(), account, w.ID); err != nil {
+		a, b := imagestest.Webhook(t, core, webhooks.ImageDeleted), imagestest.Webhook(t, core, webhooks.ImageDeleted)
+		imagestest.Upload(t, core, images.NewDraft{Creator: imagestest.Ptr("gone")}, imagestest.JPEG(t, 1))
+		imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone"})
+		for i, w := range []webhooks.Webhook{a, b} {
+			if err := core.Webhooks.Delete(t.Context(), account, w.ID); err != nil {
 				t.Fatal(err)
 			}
-			if n := count(t, core, "events"); n != 1-i {
+			if n := imagestest.Count(t, core, "events"); n != 1-i {
 				t.Errorf("after %d webhooks were deleted there are %d events", i+1, n)
 			}
 		}
@@ -277,13 +279,13 @@ func TestErasuresGoWithTheirWebhook(t *testing.T) {
 func TestErasureOfAFormerID(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		w := webhook(t, core, images.EventTypes...)
+		w := imagestest.Webhook(t, core, webhooks.EventTypes...)
 		var former, now [2]string
 		for i := range former {
-			img := upload(t, core, images.NewDraft{Creator: ptr("other")}, imagestest.JPEG(t, i))
+			img := imagestest.Upload(t, core, images.NewDraft{Creator: imagestest.Ptr("other")}, imagestest.JPEG(t, i))
 			former[i] = img.ID
 			img, err := core.EditImage(t.Context(), account, img.ID,
-				images.Edit{RequireSignedURLs: ptr(true)})
+				images.Edit{RequireSignedURLs: imagestest.Ptr(true)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -292,11 +294,11 @@ func TestErasureOfAFormerID(t *testing.T) {
 		if err := core.DeleteImage(t.Context(), account, now[0]); err != nil {
 			t.Fatal(err)
 		}
-		erase(t, core, images.ErasureQuery{ID: now[0]})    // gone already
-		erase(t, core, images.ErasureQuery{ID: former[1]}) // lives on
-		all := claim(t, core, w)
-		if len(all) != 1 || all[0].Event.Image.ID != now[1] || all[0].Event.Type != images.ImageUpdated {
-			t.Errorf("left is %q: %+v", types(all), all)
+		imagestest.Erase(t, core, images.ErasureQuery{ID: now[0]})    // gone already
+		imagestest.Erase(t, core, images.ErasureQuery{ID: former[1]}) // lives on
+		all := imagestest.Claim(t, core, w)
+		if len(all) != 1 || all[0].Event.Facts.ID != now[1] || all[0].Event.Type != webhooks.ImageUpdated {
+			t.Errorf("left is %q: %+v", imagestest.Types(all), all)
 		}
 	})
 }

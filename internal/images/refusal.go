@@ -86,8 +86,7 @@ func (u *Upload) countRefusal(tx *accounts.Change, e *errs.Error, sum string) (*
 	if t.Refusals > maxRefusals { // bodies of other nodes that came at once with the last one
 		return t, nil
 	}
-	return t, u.s.record(tx, draft.Account, Event{Type: UploadFailed, Image: draft, Failure: &UploadFail{
-		Kind: e.Kind, Message: e.Msg, Attempt: t.Refusals, Final: t.Refusals == maxRefusals}})
+	return t, u.s.Webhooks.Record(tx, failed(draft, e.Kind, e.Msg, t.Refusals == maxRefusals))
 }
 
 // refusal returns the answer to a body of this SHA-256 when it was the last refused one, nil else. Of

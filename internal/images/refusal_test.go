@@ -10,11 +10,12 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/webhooks"
 )
 
 func makeStream(t *testing.T, core *imagestest.Core) {
 	t.Helper()
-	if _, err := core.OpenStream(t.Context(), account, "laptop", nil); err != nil {
+	if _, err := core.Webhooks.OpenStream(t.Context(), account, "laptop", nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -27,7 +28,7 @@ func countedRefusals(t *testing.T, core *imagestest.Core, id string) (refusals, 
 		t.Fatal(err)
 	}
 	err = core.DB.QueryRow(t.Context(), `SELECT COUNT(*) FROM events WHERE type = ?1`,
-		string(images.UploadFailed)).Scan(&events)
+		string(webhooks.UploadFailed)).Scan(&events)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		core.SetMaxUploadBytes(5000)
 		makeStream(t, core)
-		made, ticket := draft(t, core, images.NewDraft{})
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		request := images.UploadRequest{Ticket: ticket}
 		picture := imagestest.JPEG(t, 1)
 		for _, c := range []struct {
@@ -57,8 +58,8 @@ func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 		} {
 			var first string
 			for range 4 {
-				_, err := post(t.Context(), core, request, c.body)
-				wantKind(t, err, c.want)
+				_, err := imagestest.Post(t.Context(), core, request, c.body)
+				imagestest.WantKind(t, err, c.want)
 				if said := errs.AsError(err).Msg; first == "" {
 					first = said
 				} else if said != first {
@@ -69,7 +70,7 @@ func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 		if refusals, events := countedRefusals(t, core, made.ID); refusals != 5 || events != 5 {
 			t.Errorf("%d refusals and %d events, want 5 of each", refusals, events)
 		}
-		if _, err := post(t.Context(), core, request, picture); err != nil {
+		if _, err := imagestest.Post(t.Context(), core, request, picture); err != nil {
 			t.Errorf("the right picture is refused: %v", err)
 		}
 	})
@@ -81,7 +82,7 @@ func TestTooLittleMemoryIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for what, want := range map[string]int{imagefile.LimitMemory: 2, imagefile.LimitPixels: 1} {
-			made, ticket := draft(t, core, images.NewDraft{})
+			made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 			for range 2 {
 				u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
 				if err != nil {
@@ -106,11 +107,11 @@ func TestTooLittleMemoryIsNotRemembered(t *testing.T) {
 func TestARepeatIsNotDecodedAgain(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	_, ticket := draft(t, core, images.NewDraft{})
+	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	body := imagestest.JPEG(t, 1)[:300]
 	for range 20 {
-		_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
-		wantKind(t, err, errs.Undecodable)
+		_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
+		imagestest.WantKind(t, err, errs.Undecodable)
 		core.Render = nil // it would panic if a worker was asked again
 	}
 }
@@ -120,7 +121,7 @@ func TestARepeatIsNotDecodedAgain(t *testing.T) {
 func TestEqualBodiesAtOnceAreDecodedOnce(t *testing.T) {
 	t.Parallel()
 	core, decoded := decoders(t, filepath.Join(t.TempDir(), "calotype.db"))
-	_, ticket := draft(t, core, images.NewDraft{})
+	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	body := imagestest.JPEG(t, 1)
 	body = body[:len(body)-40]
 	var all []*images.Upload
@@ -150,11 +151,11 @@ func TestRacingRepeatsOfARefusal(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		makeStream(t, core)
-		made, ticket := draft(t, core, images.NewDraft{})
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		var wait sync.WaitGroup
 		for range 4 {
 			wait.Go(func() {
-				_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, []byte("text"))
+				_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, []byte("text"))
 				if errs.AsError(err).Kind != errs.Unsupported {
 					t.Errorf("got %v", err)
 				}

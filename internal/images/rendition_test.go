@@ -35,7 +35,7 @@ func resolve(t *testing.T, core *imagestest.Core, id string) images.Resolved {
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		img := upload(t, core, images.NewDraft{RequireSignedURLs: true}, imagestest.JPEG(t, 1))
+		img := imagestest.Upload(t, core, images.NewDraft{RequireSignedURLs: true}, imagestest.JPEG(t, 1))
 		r := resolve(t, core, img.ID)
 		if !r.Private() || len(r.Keys) != 1 || r.Keys[0].Name != "default" ||
 			r.Variant.Options.Width != 1366 || r.Variant.Options.Fit != render.ScaleDown {
@@ -44,13 +44,13 @@ func TestResolve(t *testing.T) {
 		if r.Variant.NeverRequireSignedURLs = true; r.Private() {
 			t.Error("a variant that never requires signatures does")
 		}
-		waiting, _ := draft(t, core, images.NewDraft{})
+		waiting, _ := imagestest.Draft(t, core, images.NewDraft{})
 		_, err := core.Resolve(t.Context(), r.Account.Hash, waiting.ID, "public")
-		wantKind(t, err, errs.ImageNotFound)
+		imagestest.WantKind(t, err, errs.ImageNotFound)
 		_, err = core.Resolve(t.Context(), "unknown", img.ID, "public")
-		wantKind(t, err, errs.AccountUnknown)
+		imagestest.WantKind(t, err, errs.AccountUnknown)
 		partly, err := core.Resolve(t.Context(), r.Account.Hash, img.ID, "none")
-		wantKind(t, err, errs.VariantNotFound)
+		imagestest.WantKind(t, err, errs.VariantNotFound)
 		if partly.Image.Key != img.Key || len(partly.Keys) != 1 {
 			t.Errorf("without the variant, got %+v", partly)
 		}
@@ -60,7 +60,7 @@ func TestResolve(t *testing.T) {
 func TestManyAskersCauseOneRender(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	r := resolve(t, core, img.ID)
 	var wait sync.WaitGroup
 	var mu sync.Mutex
@@ -112,7 +112,7 @@ func TestTheRenditionCacheIsBounded(t *testing.T) {
 		return n
 	}
 	for i := range 12 {
-		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
+		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
 		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), imagefile.JPEG)
 		if err != nil {
 			t.Fatal(err)
@@ -136,7 +136,7 @@ func TestTheRenditionCacheIsBounded(t *testing.T) {
 func TestHitsCostNoMisses(t *testing.T) {
 	t.Parallel()
 	core := imagestest.Open(t, images.Config{MissRate: 1}, filepath.Join(t.TempDir(), "calotype.db"))
-	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	r := resolve(t, core, img.ID)
 	ctx, cancel := context.WithCancel(clientaddr.With(t.Context(), clientaddr.Peer{Key: "a"}))
 	defer cancel()
@@ -160,7 +160,7 @@ func TestHitsCostNoMisses(t *testing.T) {
 	}
 	dead, end := context.WithCancel(ctx)
 	end()
-	wantKind(t, get(dead, 11), errs.Aborted)
+	imagestest.WantKind(t, get(dead, 11), errs.Aborted)
 	var wait sync.WaitGroup
 	var limited atomic.Int64
 	for width := 12; width < 100; width++ {

@@ -17,8 +17,8 @@ func TestErasuresInARowRebuildOnce(t *testing.T) {
 	}
 	t.Parallel()
 	core := imagestest.New(t)
-	clock := newClock() // at noon
-	core.SetNow(clock.now)
+	clock := imagestest.NewClock() // at noon
+	core.SetNow(clock.Now)
 	core.SetRebuildAt(3 * time.Hour)
 	scrub := func(want int64) {
 		t.Helper()
@@ -32,29 +32,29 @@ func TestErasuresInARowRebuildOnce(t *testing.T) {
 	var last images.ErasureQuery
 	for i := range 50 {
 		last = images.ErasureQuery{Creator: fmt.Sprint("gone ", i)}
-		draft(t, core, images.NewDraft{Creator: &last.Creator})
-		if r := erase(t, core, last); r.Drafts != 1 || r.Scrubbed {
+		imagestest.Draft(t, core, images.NewDraft{Creator: &last.Creator})
+		if r := imagestest.Erase(t, core, last); r.Drafts != 1 || r.Scrubbed {
 			t.Fatalf("the receipt is %+v", r)
 		}
 		scrub(0)
-		clock.forward(10 * time.Second)
+		clock.Forward(10 * time.Second)
 	}
 	night := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
 	again := func() images.Receipt {
 		t.Helper()
-		r := erase(t, core, images.ErasureQuery{Creator: "gone 49"})
+		r := imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone 49"})
 		return r
 	}
-	clock.set(night.Add(-time.Second))
+	clock.Set(night.Add(-time.Second))
 	scrub(0)
-	clock.set(night)
+	clock.Set(night)
 	scrub(1)
 	for range 50 {
-		draft(t, core, images.NewDraft{Creator: &last.Creator})
+		imagestest.Draft(t, core, images.NewDraft{Creator: &last.Creator})
 		if r := again(); r.Scrubbed || !r.Rebuild.Equal(night.Add(24*time.Hour)) {
 			t.Fatalf("the receipt is %+v", r)
 		}
-		clock.forward(10 * time.Second)
+		clock.Forward(10 * time.Second)
 		scrub(1)
 	}
 	// An operator need not wait.
@@ -62,7 +62,7 @@ func TestErasuresInARowRebuildOnce(t *testing.T) {
 		t.Fatalf("done %v, %v", done, err)
 	}
 	scrub(2)
-	clock.forward(24 * time.Hour)
+	clock.Forward(24 * time.Hour)
 	scrub(2)
 }
 
@@ -71,10 +71,10 @@ func TestErasuresInARowRebuildOnce(t *testing.T) {
 func TestErasuresAreKeptUntilScrubbed(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	clock := newClock()
-	core.SetNow(clock.now)
-	draft(t, core, images.NewDraft{Creator: ptr("gone")})
-	erase(t, core, images.ErasureQuery{Creator: "gone"})
+	clock := imagestest.NewClock()
+	core.SetNow(clock.Now)
+	imagestest.Draft(t, core, images.NewDraft{Creator: imagestest.Ptr("gone")})
+	imagestest.Erase(t, core, images.ErasureQuery{Creator: "gone"})
 	_, err := core.DB.Exec(t.Context(), `UPDATE erasures SET ended = NULL`)
 	if err != nil {
 		t.Fatal(err)
@@ -84,13 +84,13 @@ func TestErasuresAreKeptUntilScrubbed(t *testing.T) {
 		if err := core.ForgetDeletions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := count(t, core, "erasures"); n != want {
+		if n := imagestest.Count(t, core, "erasures"); n != want {
 			t.Fatalf("%d erasures are kept, want %d", n, want)
 		}
 	}
-	clock.forward(49 * time.Hour)
+	clock.Forward(49 * time.Hour)
 	forget(1)
-	clock.forward(24 * time.Hour)
+	clock.Forward(24 * time.Hour)
 	if err := core.Scrub(t.Context()); err != nil || core.Rebuilds() != 1 {
 		t.Fatalf("rebuilt %d times, %v", core.Rebuilds(), err)
 	}
@@ -109,21 +109,21 @@ func TestWhatOnlyEventsHoldIsScrubbed(t *testing.T) {
 			t.Fatalf("after a scrub another one is due: %v", err)
 		}
 	}
-	stream, err := core.OpenStream(t.Context(), account, "laptop", nil)
+	stream, err := core.Webhooks.OpenStream(t.Context(), account, "laptop", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	q := images.ErasureQuery{Creator: "gone"}
-	img, _ := draft(t, core, images.NewDraft{Creator: &q.Creator})
+	img, _ := imagestest.Draft(t, core, images.NewDraft{Creator: &q.Creator})
 	if err := core.DeleteImage(t.Context(), account, img.ID); err != nil {
 		t.Fatal(err)
 	}
 	scrub()
-	if r := erase(t, core, q); r.Images+r.Drafts != 0 || !core.ScrubDue() {
+	if r := imagestest.Erase(t, core, q); r.Images+r.Drafts != 0 || !core.ScrubDue() {
 		t.Errorf("after the erasure of events, with the receipt %+v, no scrub is due", r)
 	}
 	scrub()
-	if err := core.DeleteWebhook(t.Context(), account, stream.ID); err != nil || !core.ScrubDue() {
+	if err := core.Webhooks.Delete(t.Context(), account, stream.ID); err != nil || !core.ScrubDue() {
 		t.Errorf("after the deletion of a stream no scrub is due: %v", err)
 	}
 }

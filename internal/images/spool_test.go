@@ -33,19 +33,6 @@ func spooled(t *testing.T, maxUpload, spool int64) (core *imagestest.Core, dir s
 	return core, filepath.Join(core.Dir, "spool")
 }
 
-// others makes more accounts.
-func others(t *testing.T, core *imagestest.Core, n int) (ids []string) {
-	t.Helper()
-	for range n {
-		a, err := core.Accounts.Create(t.Context(), "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, a.ID)
-	}
-	return ids
-}
-
 // ticketOf makes a draft of an account and returns it with its ticket.
 func ticketOf(t *testing.T, core *imagestest.Core, account string) (images.Image, string) {
 	t.Helper()
@@ -73,7 +60,7 @@ func fillSpool(t *testing.T, core *imagestest.Core, account string, maxUpload in
 	for range 1000 {
 		u, err := core.BeginImage(account, -1)
 		if err != nil {
-			wantKind(t, err, errs.Busy)
+			imagestest.WantKind(t, err, errs.Busy)
 			return bytes
 		}
 		t.Cleanup(u.Close)
@@ -90,7 +77,7 @@ func fillSpool(t *testing.T, core *imagestest.Core, account string, maxUpload in
 
 func wantBusy(t *testing.T, err error) {
 	t.Helper()
-	wantKind(t, err, errs.Busy)
+	imagestest.WantKind(t, err, errs.Busy)
 	if errs.AsError(err).RetryAfter == 0 {
 		t.Error("the client gets no Retry-After")
 	}
@@ -104,7 +91,7 @@ func TestAPromiseHoldsNothing(t *testing.T) {
 	core, dir := spooled(t, maxUpload, 64<<20)
 	_, used := ticketOf(t, core, account)
 	request := images.UploadRequest{Ticket: used, IdempotencyKey: "k"}
-	if _, err := post(t.Context(), core, request, imagestest.JPEG(t, 1)); err != nil {
+	if _, err := imagestest.Post(t.Context(), core, request, imagestest.JPEG(t, 1)); err != nil {
 		t.Fatal(err)
 	}
 	request.Size = -1
@@ -130,9 +117,9 @@ func TestAPromiseHoldsNothing(t *testing.T) {
 	if n := len(files(t, dir)); n != 50 {
 		t.Errorf("there are %d files of 50 bodies that have begun", n)
 	}
-	for i, id := range append(others(t, core, 2), account) {
+	for i, id := range append(imagestest.Accounts(t, core, 2), account) {
 		_, ticket := ticketOf(t, core, id)
-		_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, i))
+		_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, i))
 		if err != nil {
 			t.Errorf("an upload beside them: %v", err)
 		}
@@ -144,14 +131,14 @@ func TestAccountsShareTheSpool(t *testing.T) {
 	t.Parallel()
 	const maxUpload, spool = 1 << 20, 32 << 20
 	core, dir := spooled(t, maxUpload, spool)
-	ids := others(t, core, 2)
+	ids := imagestest.Accounts(t, core, 2)
 	first, second := fillSpool(t, core, account, maxUpload), fillSpool(t, core, ids[0], maxUpload)
 	if first > spool/2 || first < spool/3 || second > spool/4 || second < spool/8 {
 		t.Errorf("one account got %d bytes, the next %d", first, second)
 	}
 	_, ticket := ticketOf(t, core, ids[1])
 	body := imagestest.JPEG(t, 1)
-	if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body); err != nil {
+	if _, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body); err != nil {
 		t.Errorf("a third account: %v", err)
 	}
 	stats, err := core.Stats()
@@ -182,13 +169,13 @@ func TestAFullSpoolIsNoRefusal(t *testing.T) {
 	if img, err := core.Image(t.Context(), account, made.ID); err != nil || img.Ticket.Refusals != 0 {
 		t.Errorf("the ticket has %d refusals, %v", img.Ticket.Refusals, err)
 	}
-	_, err = post(t.Context(), core, images.UploadRequest{Ticket: other}, imagestest.JPEG(t, 1))
+	_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: other}, imagestest.JPEG(t, 1))
 	if err != nil {
 		t.Errorf("another ticket of the account: %v", err)
 	}
 	u.Close()
 	second.Close()
-	_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1))
+	_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1))
 	if err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
@@ -216,7 +203,7 @@ func TestBodiesAreBounded(t *testing.T) {
 			n++
 		}
 	}
-	ids := others(t, core, 2)
+	ids := imagestest.Accounts(t, core, 2)
 	if first, second := count(account), count(ids[0]); first != 512 || second != 256 {
 		t.Errorf("one account got %d bodies, the next %d; want 512 and 256", first, second)
 	}
@@ -224,7 +211,7 @@ func TestBodiesAreBounded(t *testing.T) {
 		t.Errorf("%d files for bodies that have sent nothing", len(left))
 	}
 	_, ticket := ticketOf(t, core, ids[1])
-	_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1))
+	_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1))
 	if err != nil {
 		t.Errorf("a third account: %v", err)
 	}
@@ -238,7 +225,7 @@ func TestPoolsHoldNothingInTheEnd(t *testing.T) {
 		_, ticket := ticketOf(t, core, account)
 		request := images.UploadRequest{Ticket: ticket, IdempotencyKey: "k"}
 		for range 2 {
-			if _, err := post(t.Context(), core, request, body); (err == nil) != (i == 3) {
+			if _, err := imagestest.Post(t.Context(), core, request, body); (err == nil) != (i == 3) {
 				t.Errorf("body %d: %v", i, err)
 			}
 		}
@@ -248,7 +235,7 @@ func TestPoolsHoldNothingInTheEnd(t *testing.T) {
 		}
 		_, err = u.Write(body)
 		if err == nil {
-			_, err = u.Create(t.Context(), "a.jpg", images.NewDraft{ID: ptr(fmt.Sprint(i))})
+			_, err = u.Create(t.Context(), "a.jpg", images.NewDraft{ID: imagestest.Ptr(fmt.Sprint(i))})
 		}
 		if (err == nil) != (i == 3) {
 			t.Errorf("body %d by the API: %v", i, err)

@@ -30,8 +30,8 @@ func stats(t *testing.T, core *imagestest.Core) images.Stats {
 func TestTicketCounts(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
-		clock := newClock()
-		core := imagestest.Open(t, images.Config{Now: clock.now}, dsn)
+		clock := imagestest.NewClock()
+		core := imagestest.Open(t, images.Config{Now: clock.Now}, dsn)
 		want := func(what string, open, refused, expired int64) {
 			t.Helper()
 			got, err := core.TicketCounts(t.Context())
@@ -41,17 +41,17 @@ func TestTicketCounts(t *testing.T) {
 			}
 		}
 		want("none", 0, 0, 0)
-		draft(t, core, images.NewDraft{})
-		_, dead := draft(t, core, images.NewDraft{})
-		upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		imagestest.Draft(t, core, images.NewDraft{})
+		_, dead := imagestest.Draft(t, core, images.NewDraft{})
+		imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		want("two drafts and an image", 2, 0, 0)
 		for i := range 10 {
-			_, err := post(t.Context(), core, images.UploadRequest{Ticket: dead},
+			_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: dead},
 				fmt.Appendf(nil, "no picture %d", i))
-			wantKind(t, err, errs.Unsupported)
+			imagestest.WantKind(t, err, errs.Unsupported)
 		}
 		want("one refused", 1, 1, 0)
-		clock.forward(time.Hour)
+		clock.Forward(time.Hour)
 		want("both expired", 0, 0, 2)
 	})
 }
@@ -77,18 +77,18 @@ func TestCountUpload(t *testing.T) {
 func TestRepeatsAreCounted(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	_, ticket := draft(t, core, images.NewDraft{})
+	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	r := images.UploadRequest{Ticket: ticket, IdempotencyKey: "key"}
 	for want := range int64(3) {
-		if _, err := post(t.Context(), core, r, imagestest.JPEG(t, 1)); err != nil {
+		if _, err := imagestest.Post(t.Context(), core, r, imagestest.JPEG(t, 1)); err != nil {
 			t.Fatal(err)
 		}
 		if got := stats(t, core).Repeats; got != want {
 			t.Errorf("%d repeats, want %d", got, want)
 		}
 	}
-	_, err := post(t.Context(), core, r, imagestest.JPEG(t, 2))
-	wantKind(t, err, errs.TicketUsed)
+	_, err := imagestest.Post(t.Context(), core, r, imagestest.JPEG(t, 2))
+	imagestest.WantKind(t, err, errs.TicketUsed)
 	if got := stats(t, core).Repeats; got != 2 {
 		t.Errorf("%d repeats with another file", got)
 	}
@@ -124,7 +124,7 @@ func TestCacheStats(t *testing.T) {
 	}
 	var ids [3]string
 	for i := range ids {
-		ids[i] = upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i)).ID
+		ids[i] = imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i)).ID
 	}
 	want(0, 0, 0, 0)
 	ask(ids[0])
@@ -151,7 +151,7 @@ func TestStagesAreTimed(t *testing.T) {
 			got = append(got, pool+" "+stage)
 		},
 	}, filepath.Join(t.TempDir(), "calotype.db"))
-	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	for range 2 { // the second one is in the cache
 		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), imagefile.JPEG)
 		if err != nil {

@@ -33,7 +33,7 @@ func files(t *testing.T, dir string) (paths []string) {
 func TestOneOf64RacingBodiesWins(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		made, ticket := draft(t, core, images.NewDraft{})
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		const racers = 64
 		var won [][]byte
 		var mu sync.Mutex
@@ -44,7 +44,7 @@ func TestOneOf64RacingBodiesWins(t *testing.T) {
 			body := imagestest.JPEG(t, i)
 			wait.Go(func() {
 				<-start
-				_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
+				_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -78,7 +78,7 @@ func TestTheTenthRefusalKillsTheTicket(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		core.SetMaxUploadBytes(5000)
-		made, ticket := draft(t, core, images.NewDraft{})
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		request := images.UploadRequest{Ticket: ticket}
 		bodies := []struct {
 			body []byte
@@ -91,18 +91,18 @@ func TestTheTenthRefusalKillsTheTicket(t *testing.T) {
 		}
 		for i := range 9 {
 			c := bodies[i%len(bodies)]
-			_, err := post(t.Context(), core, request, c.body)
-			wantKind(t, err, c.want)
+			_, err := imagestest.Post(t.Context(), core, request, c.body)
+			imagestest.WantKind(t, err, c.want)
 		}
 		img, err := core.Image(t.Context(), account, made.ID)
 		if err != nil || img.Ticket.Refusals != 9 || img.Ticket.LastKind != errs.Unsupported ||
 			img.Ticket.LastMessage == "" {
 			t.Fatalf("the draft says %+v, %v; want 9 refusals and the last reason", img.Ticket, err)
 		}
-		_, err = post(t.Context(), core, request, []byte("the tenth"))
-		wantKind(t, err, errs.Unsupported)
-		_, err = post(t.Context(), core, request, imagestest.JPEG(t, 1))
-		wantKind(t, err, errs.TicketInvalid)
+		_, err = imagestest.Post(t.Context(), core, request, []byte("the tenth"))
+		imagestest.WantKind(t, err, errs.Unsupported)
+		_, err = imagestest.Post(t.Context(), core, request, imagestest.JPEG(t, 1))
+		imagestest.WantKind(t, err, errs.TicketInvalid)
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("refused bodies were stored: %v", left)
 		}
@@ -112,53 +112,53 @@ func TestTheTenthRefusalKillsTheTicket(t *testing.T) {
 func TestExpiryCountsFromTheRequestsBegin(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
-		_, ticket := draft(t, core, images.NewDraft{})
-		clock.forward(30 * time.Minute) // the bound itself is inside
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
+		_, ticket := imagestest.Draft(t, core, images.NewDraft{})
+		clock.Forward(30 * time.Minute) // the bound itself is inside
 		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer u.Close()
-		clock.forward(time.Hour)
+		clock.Forward(time.Hour)
 		if _, err := u.Write(imagestest.JPEG(t, 1)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := u.Finish(t.Context(), "late.jpg"); err != nil {
 			t.Errorf("an upload that began in time was refused: %v", err)
 		}
-		_, late := draft(t, core, images.NewDraft{})
-		clock.forward(30*time.Minute + time.Microsecond)
-		_, err = post(t.Context(), core, images.UploadRequest{Ticket: late}, imagestest.JPEG(t, 1))
-		wantKind(t, err, errs.TicketInvalid)
+		_, late := imagestest.Draft(t, core, images.NewDraft{})
+		clock.Forward(30*time.Minute + time.Microsecond)
+		_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: late}, imagestest.JPEG(t, 1))
+		imagestest.WantKind(t, err, errs.TicketInvalid)
 	})
 }
 
 func TestALostAnswerIsGivenAgain(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
-		_, ticket := draft(t, core, images.NewDraft{})
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
+		_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		request := images.UploadRequest{Ticket: ticket, IdempotencyKey: "k"}
 		body := imagestest.JPEG(t, 1)
-		first, err := post(t.Context(), core, request, body)
+		first, err := imagestest.Post(t.Context(), core, request, body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock.forward(time.Hour)
-		again, err := post(t.Context(), core, request, body)
+		clock.Forward(time.Hour)
+		again, err := imagestest.Post(t.Context(), core, request, body)
 		if err != nil || again.Key != first.Key || !again.Uploaded.Equal(first.Uploaded) {
 			t.Fatalf("got %+v, %v; want the first answer again", again, err)
 		}
-		_, err = post(t.Context(), core, request, imagestest.JPEG(t, 2))
-		wantKind(t, err, errs.TicketUsed)
-		_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket, IdempotencyKey: "other"}, body)
-		wantKind(t, err, errs.TicketUsed)
-		clock.forward(time.Second)
-		_, err = post(t.Context(), core, request, body)
-		wantKind(t, err, errs.TicketUsed)
+		_, err = imagestest.Post(t.Context(), core, request, imagestest.JPEG(t, 2))
+		imagestest.WantKind(t, err, errs.TicketUsed)
+		_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket, IdempotencyKey: "other"}, body)
+		imagestest.WantKind(t, err, errs.TicketUsed)
+		clock.Forward(time.Second)
+		_, err = imagestest.Post(t.Context(), core, request, body)
+		imagestest.WantKind(t, err, errs.TicketUsed)
 		if left := blobs(t, core); len(left) != 1 {
 			t.Errorf("%d originals are stored, want 1", len(left))
 		}
@@ -169,12 +169,12 @@ func TestALostAnswerIsGivenAgain(t *testing.T) {
 func TestRacingRepeats(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		made, ticket := draft(t, core, images.NewDraft{})
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		body := imagestest.JPEG(t, 1)
 		var wait sync.WaitGroup
 		for range 16 {
 			wait.Go(func() {
-				img, err := post(t.Context(), core,
+				img, err := imagestest.Post(t.Context(), core,
 					images.UploadRequest{Ticket: ticket, IdempotencyKey: "k"}, body)
 				if err != nil || img.Key != made.Key {
 					t.Errorf("got %v, %v", img.Key, err)
@@ -194,10 +194,10 @@ func TestADeleteDuringAnUpload(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for i := range 20 {
-			made, ticket := draft(t, core, images.NewDraft{})
+			made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 			var wait sync.WaitGroup
 			wait.Go(func() {
-				_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, i))
+				_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, i))
 				if err != nil && errs.AsError(err).Kind != errs.TicketUnknown {
 					t.Error(err)
 				}
@@ -219,16 +219,16 @@ func TestADeleteDuringAnUpload(t *testing.T) {
 func TestNearTheReserveUploadsAreRefused(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), "jpeg")
 	if err != nil {
 		t.Fatal(err)
 	}
 	rendition.Content.Close()
 	core.SetDiskReserve(1 << 60)
-	_, ticket := draft(t, core, images.NewDraft{})
-	_, err = post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
-	wantKind(t, err, errs.NoSpace)
+	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
+	_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
+	imagestest.WantKind(t, err, errs.NoSpace)
 	if left := files(t, filepath.Join(core.Dir, "renditions")); len(left) != 0 {
 		t.Errorf("the renditions did not go first: %v", left)
 	}
@@ -238,7 +238,7 @@ func TestNearTheReserveUploadsAreRefused(t *testing.T) {
 func TestFourBodiesAtOnce(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	_, ticket := draft(t, core, images.NewDraft{})
+	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	var held []*images.Upload
 	for range 4 {
 		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
@@ -258,7 +258,7 @@ func TestFourBodiesAtOnce(t *testing.T) {
 	go fifth(ctx)
 	until(t, waits)
 	cancel()
-	wantKind(t, <-received, errs.Aborted)
+	imagestest.WantKind(t, <-received, errs.Aborted)
 
 	go fifth(t.Context())
 	until(t, waits)
@@ -268,7 +268,7 @@ func TestFourBodiesAtOnce(t *testing.T) {
 	if _, err := held[0].Finish(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, <-received, errs.TicketUsed)
+	imagestest.WantKind(t, <-received, errs.TicketUsed)
 }
 
 func TestFilenames(t *testing.T) {
@@ -282,7 +282,7 @@ func TestFilenames(t *testing.T) {
 		"a\x00\n\u202egpj.exe": "agpj.exe", "bad\xffutf8": "badutf8", "": "",
 		long + "ж": long, "emoji 🦊 + & # %20.png": "emoji 🦊 + & # %20.png",
 	} {
-		_, ticket := draft(t, core, images.NewDraft{})
+		_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
 		if err != nil {
 			t.Fatal(err)
@@ -303,7 +303,7 @@ func TestFilenames(t *testing.T) {
 func TestRacingCreates(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		d := images.NewDraft{ID: ptr("mine")}
+		d := images.NewDraft{ID: imagestest.Ptr("mine")}
 		made := make(chan images.Image, 20)
 		var wait sync.WaitGroup
 		for i := range 16 {

@@ -19,6 +19,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb/sqldbtest"
+	"calotype/internal/webhooks"
 )
 
 const largest = 10 << 20 // the default of MaxUploadBytes
@@ -39,22 +40,6 @@ func usage(t *testing.T, core *imagestest.Core) accounts.Usage {
 	return a.Used
 }
 
-// create makes an image as the API does.
-func create(
-	t *testing.T, core *imagestest.Core, account string, d images.NewDraft, body []byte,
-) (images.Image, error) {
-	u, err := core.BeginImage(account, int64(len(body)))
-	if err != nil {
-		return images.Image{}, err
-	}
-	defer u.Close()
-	if _, err := u.Write(body); err != nil {
-		return images.Image{}, err
-	}
-	img, err := u.Create(t.Context(), "a.jpg", d)
-	return img.Image, err
-}
-
 // TestALimitHoldsAgainst64 has 64 askers at once for the 5 that a limit leaves.
 func TestALimitHoldsAgainst64(t *testing.T) {
 	t.Parallel()
@@ -71,7 +56,7 @@ func TestALimitHoldsAgainst64(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-				core.SetNow(newClock().now)
+				core.SetNow(imagestest.NewClock().Now)
 				limit(t, core, c.limit, c.n)
 				var made atomic.Int64
 				var wait sync.WaitGroup
@@ -79,7 +64,7 @@ func TestALimitHoldsAgainst64(t *testing.T) {
 					wait.Go(func() {
 						var err error
 						if c.api {
-							_, err = create(t, core, account, images.NewDraft{}, imagestest.JPEG(t, 0))
+							_, err = imagestest.Create(t, core, account, images.NewDraft{}, imagestest.JPEG(t, 0))
 						} else {
 							_, _, err = core.CreateDraft(t.Context(), account, images.NewDraft{})
 						}
@@ -106,24 +91,24 @@ func TestALimitHoldsAgainst64(t *testing.T) {
 func TestDraftsReserve(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		clock := newClock()
-		core.SetNow(clock.now)
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
 		limit(t, core, "bytes", 2*largest)
 		body := imagestest.JPEG(t, 1)
 		size := int64(len(body))
-		_, ticket := draft(t, core, images.NewDraft{})
+		_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		if got := usage(t, core); got != (accounts.Usage{Drafts: 1, Bytes: largest}) {
 			t.Errorf("a draft takes %+v", got)
 		}
-		if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body); err != nil {
+		if _, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body); err != nil {
 			t.Fatal(err)
 		}
 		if got := usage(t, core); got != (accounts.Usage{Images: 1, Bytes: size}) {
 			t.Errorf("an image of %d bytes takes %+v", size, got)
 		}
-		_, late := draft(t, core, images.NewDraft{})
+		_, late := imagestest.Draft(t, core, images.NewDraft{})
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
-		wantKind(t, err, errs.LimitReached)
+		imagestest.WantKind(t, err, errs.LimitReached)
 		// An upload that begins in time and ends long after is charged again, or refused.
 		u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: late, Size: size})
 		if err != nil {
@@ -133,7 +118,7 @@ func TestDraftsReserve(t *testing.T) {
 		if _, err := u.Write(body); err != nil {
 			t.Fatal(err)
 		}
-		clock.forward(41 * time.Minute)
+		clock.Forward(41 * time.Minute)
 		if err := core.ReleaseExpiredDrafts(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +127,7 @@ func TestDraftsReserve(t *testing.T) {
 		}
 		limit(t, core, "bytes", 2*size-1)
 		_, err = u.Finish(t.Context(), "a.jpg")
-		wantKind(t, err, errs.LimitReached)
+		imagestest.WantKind(t, err, errs.LimitReached)
 		limit(t, core, "bytes", 2*size)
 		if _, err := u.Finish(t.Context(), "a.jpg"); err != nil {
 			t.Fatal(err)
@@ -159,8 +144,8 @@ func TestDraftsReserve(t *testing.T) {
 func TestMintsCountByTheMinute(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	clock := newClock()
-	core.SetNow(clock.now)
+	clock := imagestest.NewClock()
+	core.SetNow(clock.Now)
 	limit(t, core, "upload-urls", 2)
 	mint := func() error {
 		_, _, err := core.CreateDraft(t.Context(), account, images.NewDraft{})
@@ -174,12 +159,12 @@ func TestMintsCountByTheMinute(t *testing.T) {
 		{0, false}, {-time.Second, false}, // by the clock of another node
 		{-time.Hour, true}, {time.Hour, true},
 	} {
-		clock.forward(c.later)
+		clock.Forward(c.later)
 		if err := mint(); (err == nil) != c.fine {
 			t.Errorf("draft %d: %v", i, err)
 		}
 	}
-	if _, err := create(t, core, account, images.NewDraft{}, imagestest.JPEG(t, 1)); err != nil {
+	if _, err := imagestest.Create(t, core, account, images.NewDraft{}, imagestest.JPEG(t, 1)); err != nil {
 		t.Error(err)
 	}
 	limit(t, core, "upload-urls", accounts.NoLimit)
@@ -188,9 +173,9 @@ func TestMintsCountByTheMinute(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	wantKind(t, core.Accounts.SetLimit(t.Context(), account, "upload-urls", -2), errs.Invalid)
-	wantKind(t, core.Accounts.SetLimit(t.Context(), account, "id", 1), errs.Invalid)
-	wantKind(t, core.Accounts.SetLimit(t.Context(), "unknown", "upload-urls", 1), errs.AccountUnknown)
+	imagestest.WantKind(t, core.Accounts.SetLimit(t.Context(), account, "upload-urls", -2), errs.Invalid)
+	imagestest.WantKind(t, core.Accounts.SetLimit(t.Context(), account, "id", 1), errs.Invalid)
+	imagestest.WantKind(t, core.Accounts.SetLimit(t.Context(), "unknown", "upload-urls", 1), errs.AccountUnknown)
 }
 
 // TestUsageIsARecount does all that changes an account's images, at once and at random.
@@ -198,7 +183,7 @@ func TestUsageIsARecount(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		var now atomic.Int64 // microseconds
-		now.Store(newClock().now().UnixMicro())
+		now.Store(imagestest.NewClock().Now().UnixMicro())
 		core := imagestest.Open(t, images.Config{
 			Now: func() time.Time { return time.UnixMicro(now.Load()).UTC() },
 		}, dsn)
@@ -252,11 +237,11 @@ func (m mix) do(seed int, now *atomic.Int64) {
 		var ticket string
 		_, ticket, err = m.core.CreateDraft(m.t.Context(), m.account, d)
 		if err == nil && m.rnd.IntN(3) > 0 {
-			_, err = post(m.t.Context(), m.core, images.UploadRequest{Ticket: ticket},
+			_, err = imagestest.Post(m.t.Context(), m.core, images.UploadRequest{Ticket: ticket},
 				imagestest.JPEG(m.t, seed))
 		}
 	case 3:
-		_, err = create(m.t, m.core, m.account, d, imagestest.JPEG(m.t, seed))
+		_, err = imagestest.Create(m.t, m.core, m.account, d, imagestest.JPEG(m.t, seed))
 	case 4, 5:
 		err = m.core.DeleteImage(m.t.Context(), m.account, id)
 	case 6:
@@ -286,24 +271,24 @@ func (m mix) do(seed int, now *atomic.Int64) {
 
 // stream opens a stream, claims some of its events, reports most of the results, and may delete the stream.
 func (m mix) stream() error {
-	w, err := m.core.OpenStream(m.t.Context(), m.account, "stream-"+strconv.Itoa(m.rnd.IntN(2)), nil)
+	w, err := m.core.Webhooks.OpenStream(m.t.Context(), m.account, "stream-"+strconv.Itoa(m.rnd.IntN(2)), nil)
 	if err != nil {
 		return err
 	}
-	claimed, err := m.core.ClaimDeliveries(m.t.Context(), w.ID, 8)
+	claimed, err := m.core.Webhooks.Claim(m.t.Context(), w.ID, 8)
 	if err != nil {
 		return err
 	}
-	var attempts []images.Attempt
+	var attempts []webhooks.Attempt
 	for _, d := range claimed {
 		if m.rnd.IntN(4) > 0 {
-			attempts = append(attempts, attempt(d, []int{200, 500}[m.rnd.IntN(2)]))
+			attempts = append(attempts, imagestest.Attempt(d, []int{200, 500}[m.rnd.IntN(2)]))
 		}
 	}
-	if _, err = m.core.CompleteDeliveries(m.t.Context(), attempts); err != nil || m.rnd.IntN(4) > 0 {
+	if _, err = m.core.Webhooks.Complete(m.t.Context(), attempts); err != nil || m.rnd.IntN(4) > 0 {
 		return err
 	}
-	err = m.core.DeleteWebhook(m.t.Context(), m.account, w.ID)
+	err = m.core.Webhooks.Delete(m.t.Context(), m.account, w.ID)
 	if errs.AsError(err).Kind == errs.WebhookNotFound {
 		err = nil // another worker has
 	}
@@ -313,7 +298,7 @@ func (m mix) stream() error {
 // forget does the jobs that delete what is kept.
 func (m mix) forget() error {
 	for _, job := range []func(context.Context) error{
-		m.core.TrimKept, m.core.ForgetEvents, m.core.ForgetDeletions, m.core.EndStreams,
+		m.core.Webhooks.TrimKept, m.core.Webhooks.DeleteOldEvents, m.core.ForgetDeletions, m.core.Webhooks.EndStreams,
 		m.core.Accounts.RecountKept, m.core.Scrub,
 	} {
 		if err := job(m.t.Context()); err != nil {

@@ -205,13 +205,24 @@ func (s *Service) URLParts(ctx context.Context, account string) (URLParts, error
 }
 
 func (s *Service) urlParts(ctx context.Context, a accounts.Account) (URLParts, error) {
-	rows, err := s.db.Query(ctx, `SELECT id FROM variants WHERE account = ?1`, a.ID)
+	names, err := collectNames(s.db.Query(ctx, selectVariantNames, a.ID))
+	return URLParts{Hash: a.Hash, Variants: names}, err
+}
+
+const selectVariantNames = `SELECT id FROM variants WHERE account = ?1`
+
+// variantNames returns the names of the account's variants in the order of Service.Variants.
+func variantNames(tx *accounts.Change, account string) ([]string, error) {
+	return collectNames(tx.Query(selectVariantNames, account))
+}
+
+func collectNames(rows *sql.Rows, err error) ([]string, error) {
 	if err != nil {
-		return URLParts{}, fmt.Errorf("reading the variants: %w", err)
+		return nil, fmt.Errorf("reading the names of variants: %w", err)
 	}
 	names, err := sqldb.Collect(rows, sqldb.ScanText)
 	slices.Sort(names)
-	return URLParts{a.Hash, names}, err
+	return names, err
 }
 
 // insertVariant adds the first variant of an account.

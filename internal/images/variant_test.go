@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -34,7 +33,7 @@ func TestVariants(t *testing.T) {
 		if got, err := core.Variant(ctx, account, "Hero9"); err != nil || got != hero {
 			t.Fatalf("got %+v, %v, want %+v", got, err, hero)
 		}
-		wantKind(t, core.CreateVariant(ctx, account, hero), errs.Exists)
+		imagestest.WantKind(t, core.CreateVariant(ctx, account, hero), errs.Exists)
 		// Names differ by case, and stand in the order of their bytes.
 		for _, id := range []string{"hero9", "9"} {
 			v := images.Variant{ID: id, Options: recipe(0, 5)}
@@ -60,7 +59,7 @@ func TestVariants(t *testing.T) {
 		}
 		want.NeverRequireSignedURLs = false
 		got, err = core.ChangeVariant(ctx, account, "Hero9", images.VariantChange{
-			Options: recipe(0, 7), NeverRequireSignedURLs: ptr(false)})
+			Options: recipe(0, 7), NeverRequireSignedURLs: imagestest.Ptr(false)})
 		if read, _ := core.Variant(ctx, account, "Hero9"); err != nil || got != want || read != want {
 			t.Errorf("changed to %+v, %v, read as %+v", got, err, read)
 		}
@@ -69,10 +68,10 @@ func TestVariants(t *testing.T) {
 		}
 		for _, id := range []string{"Hero9", "", "a\x00", "\xff", "a b", strings.Repeat("x", 100)} {
 			_, err := core.Variant(ctx, account, id)
-			wantKind(t, err, errs.VariantNotFound)
-			wantKind(t, core.DeleteVariant(ctx, account, id), errs.VariantNotFound)
+			imagestest.WantKind(t, err, errs.VariantNotFound)
+			imagestest.WantKind(t, core.DeleteVariant(ctx, account, id), errs.VariantNotFound)
 			_, err = core.ChangeVariant(ctx, account, id, images.VariantChange{Options: recipe(1, 1)})
-			wantKind(t, err, errs.VariantNotFound)
+			imagestest.WantKind(t, err, errs.VariantNotFound)
 		}
 	})
 }
@@ -108,7 +107,7 @@ func TestVariantRules(t *testing.T) {
 		}
 	}
 	v := images.Variant{ID: "x", Options: recipe(1, 1)}
-	wantKind(t, core.CreateVariant(t.Context(), "unknown", v), errs.AccountUnknown)
+	imagestest.WantKind(t, core.CreateVariant(t.Context(), "unknown", v), errs.AccountUnknown)
 }
 
 // Eight nodes make variants at once: not one too many, and none twice.
@@ -116,7 +115,7 @@ func TestNoMoreVariantsThanAllowed(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		first := imagestest.Open(t, images.Config{}, dsn)
-		made := atOnce(t, dsn, func(core *imagestest.Core, node, i int) error {
+		made := imagestest.OnNodes(t, dsn, func(core *imagestest.Core, node, i int) error {
 			return core.CreateVariant(t.Context(), account,
 				images.Variant{ID: fmt.Sprintf("v%dx%d", i, node/2), Options: recipe(1, 1)})
 		})
@@ -125,40 +124,10 @@ func TestNoMoreVariantsThanAllowed(t *testing.T) {
 			t.Errorf("%d variants, %d made, %v", len(all), made, err)
 		}
 		full := images.Variant{ID: "more", Options: recipe(1, 1)}
-		wantKind(t, first.CreateVariant(t.Context(), account, full), errs.LimitReached)
+		imagestest.WantKind(t, first.CreateVariant(t.Context(), account, full), errs.LimitReached)
 		full.ID = "public"
-		wantKind(t, first.CreateVariant(t.Context(), account, full), errs.Exists)
+		imagestest.WantKind(t, first.CreateVariant(t.Context(), account, full), errs.Exists)
 	})
-}
-
-// atOnce calls fn from eight nodes with i from 0 to 39, and returns how many calls made something.
-// All others must have been refused as Exists or LimitReached.
-func atOnce(
-	t *testing.T, dsn string, fn func(core *imagestest.Core, node, i int) error,
-) (made int) {
-	t.Helper()
-	var mu sync.Mutex
-	var wait sync.WaitGroup
-	for node := range 8 {
-		core := imagestest.NewCore(images.Config{DB: sqldbtest.Open(t, dsn)})
-		wait.Go(func() {
-			defer core.Close()
-			for i := range 40 {
-				err := fn(core, node, i)
-				kind := errs.AsError(err).Kind
-				mu.Lock()
-				switch {
-				case err == nil:
-					made++
-				case kind != errs.Exists && kind != errs.LimitReached:
-					t.Error(err)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	wait.Wait()
-	return made
 }
 
 // A change counts at this node from the very next request on.
@@ -166,7 +135,7 @@ func TestVariantsTakeEffectAtOnce(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
-		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		owner, err := core.Accounts.ByID(ctx, account)
 		if err != nil {
 			t.Fatal(err)
@@ -175,7 +144,7 @@ func TestVariantsTakeEffectAtOnce(t *testing.T) {
 			return core.Resolve(ctx, owner.Hash, img.ID, "hero")
 		}
 		_, err = resolve()
-		wantKind(t, err, errs.VariantNotFound)
+		imagestest.WantKind(t, err, errs.VariantNotFound)
 		v := images.Variant{ID: "hero", Options: recipe(10, 10)}
 		if err := core.CreateVariant(ctx, account, v); err != nil {
 			t.Fatal(err)
@@ -198,7 +167,7 @@ func TestVariantsTakeEffectAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		r, err := resolve()
-		wantKind(t, err, errs.VariantNotFound)
+		imagestest.WantKind(t, err, errs.VariantNotFound)
 		if r.Image.ID != img.ID || r.Account.ID != account {
 			t.Errorf("without a variant: %+v", r)
 		}
@@ -209,7 +178,7 @@ func TestAccountConfig(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
-		img := upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		want := accounts.Settings{BrowserTTL: 48 * time.Hour}
 		check := func(what string, got accounts.Settings, err error) {
 			t.Helper()
@@ -225,21 +194,21 @@ func TestAccountConfig(t *testing.T) {
 		check("nothing", got, err)
 		want.FlexibleVariants = true
 		got, err = core.Accounts.Configure(ctx, account,
-			accounts.SettingsChange{FlexibleVariants: ptr(true)})
+			accounts.SettingsChange{FlexibleVariants: imagestest.Ptr(true)})
 		check("flexible", got, err)
 		want.BrowserTTL = time.Hour
 		got, err = core.Accounts.Configure(ctx, account,
-			accounts.SettingsChange{BrowserTTL: ptr(time.Hour)})
+			accounts.SettingsChange{BrowserTTL: imagestest.Ptr(time.Hour)})
 		check("time", got, err)
 		_, err = core.Accounts.Configure(ctx, account, accounts.SettingsChange{
-			FlexibleVariants: ptr(false), BrowserTTL: ptr(time.Minute)})
-		wantKind(t, err, errs.Invalid)
+			FlexibleVariants: imagestest.Ptr(false), BrowserTTL: imagestest.Ptr(time.Minute)})
+		imagestest.WantKind(t, err, errs.Invalid)
 		check("refused", want, nil)
 		want.FlexibleVariants = false
 		got, err = core.Accounts.Configure(ctx, account,
-			accounts.SettingsChange{FlexibleVariants: ptr(false)})
+			accounts.SettingsChange{FlexibleVariants: imagestest.Ptr(false)})
 		check("off", got, err)
 		_, err = core.Accounts.Configure(ctx, "unknown", accounts.SettingsChange{})
-		wantKind(t, err, errs.AccountUnknown)
+		imagestest.WantKind(t, err, errs.AccountUnknown)
 	})
 }

@@ -41,9 +41,9 @@ func TestWait(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const long = time.Hour // longer than the test may take
-		made, ticket := draft(t, core, images.NewDraft{})
-		cancelled, _ := draft(t, core, images.NewDraft{})
-		still, _ := draft(t, core, images.NewDraft{})
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{})
+		cancelled, _ := imagestest.Draft(t, core, images.NewDraft{})
+		still, _ := imagestest.Draft(t, core, images.NewDraft{})
 		ctx, leave := context.WithCancel(t.Context())
 		first := wait(t.Context(), core, made.ID, long)
 		second := wait(t.Context(), core, made.ID, long)
@@ -55,12 +55,12 @@ func TestWait(t *testing.T) {
 			t.Errorf("after the time: %+v, %v", got, err)
 		}
 		leave()
-		wantKind(t, (<-left).err, errs.Aborted)
+		imagestest.WantKind(t, (<-left).err, errs.Aborted)
 		if err := core.DeleteImage(t.Context(), account, cancelled.ID); err != nil {
 			t.Fatal(err)
 		}
-		wantKind(t, (<-gone).err, errs.ImageNotFound)
-		if _, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket},
+		imagestest.WantKind(t, (<-gone).err, errs.ImageNotFound)
+		if _, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket},
 			imagestest.JPEG(t, 1)); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func TestWait(t *testing.T) {
 			t.Errorf("an image: %+v, %v", got, err)
 		}
 		_, err := core.WaitImage(t.Context(), account, "unknown", long)
-		wantKind(t, err, errs.ImageNotFound)
+		imagestest.WantKind(t, err, errs.ImageNotFound)
 	})
 }
 
@@ -87,7 +87,7 @@ func TestWaitersAreBounded(t *testing.T) {
 	core := imagestest.New(t)
 	var drafts []images.Image
 	for range 10 {
-		made, _ := draft(t, core, images.NewDraft{})
+		made, _ := imagestest.Draft(t, core, images.NewDraft{})
 		drafts = append(drafts, made)
 	}
 	var waiting []chan waitedFor
@@ -96,12 +96,12 @@ func TestWaitersAreBounded(t *testing.T) {
 	}
 	until(t, func() bool { return core.Waiting() == 500 })
 	_, err := core.WaitImage(t.Context(), account, drafts[0].ID, time.Hour)
-	wantKind(t, err, errs.Busy)
+	imagestest.WantKind(t, err, errs.Busy)
 	if errs.AsError(err).RetryAfter == 0 {
 		t.Error("it is not said when to come again")
 	}
 	// Another account takes what it gets; a third one still waits for its own.
-	ids := others(t, core, 2)
+	ids := imagestest.Accounts(t, core, 2)
 	greedy, _ := ticketOf(t, core, ids[0])
 	ctx, leave := context.WithCancel(t.Context())
 	var rest sync.WaitGroup
@@ -115,7 +115,7 @@ func TestWaitersAreBounded(t *testing.T) {
 	}
 	until(t, func() bool { return core.Waiting() == 750 })
 	_, err = core.WaitImage(t.Context(), ids[0], greedy.ID, time.Hour)
-	wantKind(t, err, errs.Busy)
+	imagestest.WantKind(t, err, errs.Busy)
 	third, _ := ticketOf(t, core, ids[1])
 	if img, err := core.WaitImage(t.Context(), ids[1], third.ID, time.Millisecond); err != nil || !img.Draft {
 		t.Errorf("a third account: %+v, %v", img, err)
@@ -145,15 +145,15 @@ func TestWaitersAreBounded(t *testing.T) {
 func TestWaitFollowsAnotherID(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		made, ticket := draft(t, core, images.NewDraft{})
+		made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		ended := wait(t.Context(), core, made.ID, time.Hour)
 		until(t, func() bool { return core.Waiting() == 1 })
-		_, err := post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1))
+		_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
 		edited, err := core.EditImage(t.Context(), account, made.ID,
-			images.Edit{RequireSignedURLs: ptr(true)})
+			images.Edit{RequireSignedURLs: imagestest.Ptr(true)})
 		if err != nil {
 			t.Fatal(err)
 		}

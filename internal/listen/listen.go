@@ -17,14 +17,14 @@ import (
 	"sync"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/webhooks"
 )
 
 const (
 	forwardsAtOnce = 16
 	forwardTime    = 10 * time.Second // as long as the server waits for a webhook
 	// reportTime is less than the server's lease, after which another client may claim the event.
-	reportTime  = images.DeliveryLease - 10*time.Second
+	reportTime  = webhooks.DeliveryLease - 10*time.Second
 	lastReports = 3 // tries after Ctrl-C
 	retryFirst  = 500 * time.Millisecond
 	retryMost   = 15 * time.Second
@@ -236,7 +236,7 @@ func (l *listener) post(ctx context.Context, d claimedEvent) (status int, answer
 		return 0, "", withoutURL(err)
 	}
 	defer response.Body.Close()
-	first, err := io.ReadAll(io.LimitReader(response.Body, images.MaxAnswer))
+	first, err := io.ReadAll(io.LimitReader(response.Body, webhooks.MaxAnswer))
 	if err != nil {
 		return 0, "", fmt.Errorf("reading the answer: %w", err)
 	}

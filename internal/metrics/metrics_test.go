@@ -20,6 +20,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/sqldb/sqldbtest"
+	"calotype/internal/webhooks"
 )
 
 func TestMain(m *testing.M) { imagestest.Main(m) }
@@ -200,8 +201,8 @@ func TestWebhooks(t *testing.T) {
 	observe("of no list", time.Hour)
 	name, url := "backend", "https://example.com/hook"
 	ctx := t.Context()
-	_, err := core.AddWebhook(ctx, imagestest.AccountID, images.WebhookChange{
-		Name: &name, URL: &url, Events: images.EventTypes,
+	_, err := core.Webhooks.Add(ctx, imagestest.AccountID, webhooks.WebhookChange{
+		Name: &name, URL: &url, Events: webhooks.EventTypes,
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

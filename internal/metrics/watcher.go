@@ -11,6 +11,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/render"
+	"calotype/internal/webhooks"
 )
 
 // The minimal interval and the maximal duration of reading the database.
@@ -37,7 +38,7 @@ type watcher struct {
 	mu      sync.Mutex // locked while the database is read, so that concurrent scrapes read it once
 	asked   time.Time
 	tickets images.TicketCounts
-	outbox  images.OutboxCounts
+	outbox  webhooks.OutboxCounts
 	err     error // of the last reading
 }
 
@@ -225,6 +226,6 @@ func (w *watcher) askDatabase() {
 	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
 	defer cancel()
 	if w.tickets, w.err = w.core.TicketCounts(ctx); w.err == nil {
-		w.outbox, w.err = w.core.OutboxCounts(ctx)
+		w.outbox, w.err = w.core.Webhooks.Counts(ctx)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/webhooks"
 )
 
 // TestGuard: no receiver is on this machine or in its cloud unless it may be, however it is written
@@ -26,7 +27,7 @@ func TestGuard(t *testing.T) {
 		"http://[::ffff:7f00:1]" + port, "http://169.254.169.254/latest/meta-data",
 		"http://[::1]" + port, "http://0.0.0.0" + port, "http://10.0.0.1/",
 	} {
-		err := closed.Test(t.Context(), images.Webhook{Name: "n", URL: url})
+		err := closed.Test(t.Context(), webhooks.Webhook{Name: "n", URL: url})
 		e := new(errs.Error)
 		if !errors.As(err, &e) || e.Kind != errs.WebhookRefused || !strings.Contains(e.Msg, "-outbound-allow") {
 			t.Errorf("at save, %s: %v", url, err)
@@ -38,7 +39,7 @@ func TestGuard(t *testing.T) {
 		http.Redirect(w, r, "http://169.254.169.254/", http.StatusTemporaryRedirect)
 	}
 	open := newNotifier(core, loopback...)
-	err := open.Test(t.Context(), images.Webhook{Name: "n", URL: redirect.URL})
+	err := open.Test(t.Context(), webhooks.Webhook{Name: "n", URL: redirect.URL})
 	if errs.AsError(err).Kind != errs.WebhookRefused || !strings.Contains(err.Error(), "307") {
 		t.Errorf("a redirect: %v", err)
 	}
@@ -64,7 +65,7 @@ func TestTest(t *testing.T) {
 	core := imagestest.New(t)
 	r := newReceiver(t)
 	n := newNotifier(core, loopback...)
-	w := images.Webhook{Name: "n", URL: r.URL, Secret: "s", Account: account,
+	w := webhooks.Webhook{Name: "n", URL: r.URL, Secret: "s", Account: account,
 		SigningKeys: []string{strings.Repeat("A", 43) + "="}}
 	if err := n.Test(t.Context(), w); err != nil {
 		t.Fatal(err)

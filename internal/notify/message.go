@@ -16,6 +16,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/v4"
+	"calotype/internal/webhooks"
 )
 
 const (
@@ -47,7 +48,7 @@ const NewSigningSecret = "new"
 
 // SetSigningSecret sets the signing secret of a new webhook from a client's text: NewSigningSecret, or a
 // secret that its receiver already has. Error: Invalid.
-func SetSigningSecret(c *images.WebhookChange, secret string) error {
+func SetSigningSecret(c *webhooks.WebhookChange, secret string) error {
 	if secret == NewSigningSecret {
 		c.Untested = true
 		return nil
@@ -110,7 +111,7 @@ type failure struct {
 }
 
 // Message returns the message of a delivery, signed with the present time and keys.
-func (n *Notifier) Message(d images.Delivery) (Message, error) {
+func (n *Notifier) Message(d webhooks.Delivery) (Message, error) {
 	content, err := n.Body(d)
 	if err != nil {
 		return Message{}, err
@@ -120,7 +121,7 @@ func (n *Notifier) Message(d images.Delivery) (Message, error) {
 
 // Body returns the body of a delivery's messages. It depends only on the event, the policy and the public
 // base URLs.
-func (n *Notifier) Body(d images.Delivery) ([]byte, error) {
+func (n *Notifier) Body(d webhooks.Delivery) ([]byte, error) {
 	e := d.Event
 	name := d.PolicyName
 	if name == "" {
@@ -129,7 +130,7 @@ func (n *Notifier) Body(d images.Delivery) ([]byte, error) {
 	content, err := json.Marshal(body{
 		Name: name, Text: text(e), Data: n.data(d), TS: e.At.Unix(), AccountID: e.Account,
 		PolicyID: d.PolicyID, PolicyName: d.PolicyName, AlertType: AlertType,
-		AlertCorrelation: correlation(e.Image.Key), AlertEvent: eventStart,
+		AlertCorrelation: correlation(e.Image), AlertEvent: eventStart,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("writing the message of event %s: %w", e.ID, err)
@@ -137,23 +138,24 @@ func (n *Notifier) Body(d images.Delivery) ([]byte, error) {
 	return content, nil
 }
 
-func (n *Notifier) data(d images.Delivery) any {
+func (n *Notifier) data(d webhooks.Delivery) any {
 	e := d.Event
-	if e.Erased() {
-		return erased{string(e.Type), e.Image.ID}
+	if e.Erasure {
+		return erased{string(e.Type), e.Facts.ID}
 	}
 	var variants []string
-	if !e.Image.Draft && e.Type != images.ImageDeleted {
-		variants = n.URLs.Variants(d.AccountHash, e.Image.ID, e.Variants)
+	if e.Facts.Draft == nil && e.Type != webhooks.ImageDeleted {
+		variants = n.URLs.Variants(d.AccountHash, e.Facts.ID, e.Facts.Variants)
 	}
-	told := data{
-		Event: string(e.Type), Image: v4.OwnerImage(e.Image, variants), PreviousID: e.PreviousID,
+	content := data{
+		Event: string(e.Type), Image: v4.OwnerImage(images.ImageOf(e), variants),
+		PreviousID: e.Facts.PreviousID,
 	}
-	if f := e.Failure; f != nil {
-		wire := v4.Refusal(&errs.Error{Kind: f.Kind, Msg: f.Message})
-		told.Error = &failure{wire.Code, wire.Message, f.Kind.String(), f.Attempt, f.Final}
+	if f := e.Facts.Failure; f != nil {
+		wire := v4.Refusal(&errs.Error{Kind: errs.KindNamed(f.Kind), Msg: f.Message})
+		content.Error = &failure{wire.Code, wire.Message, f.Kind, f.Attempt, f.Final}
 	}
-	return told
+	return content
 }
 
 // correlation is the same for all events of one image, also after its id has changed.
@@ -163,28 +165,28 @@ func correlation(key string) string {
 }
 
 // text describes an event in a sentence, for receivers that are chats.
-func text(e images.Event) string {
-	id := e.Image.ID
+func text(e webhooks.Event) string {
+	id := e.Facts.ID
 	switch e.Type {
-	case images.UploadSucceeded:
+	case webhooks.UploadSucceeded:
 		return "Image " + id + " was uploaded"
-	case images.UploadFailed:
-		return "The upload of image " + id + " failed: " + e.Failure.Message
-	case images.DraftExpired:
+	case webhooks.UploadFailed:
+		return "The upload of image " + id + " failed: " + e.Facts.Failure.Message
+	case webhooks.DraftExpired:
 		return "The one-time URL of image " + id + " expired without an upload"
-	case images.ImageDeleted:
-		if e.Image.Draft {
+	case webhooks.ImageDeleted:
+		if e.Facts.Draft != nil {
 			return "The draft " + id + " was cancelled"
 		}
 		return "Image " + id + " was deleted"
-	case images.ImageUpdated:
+	case webhooks.ImageUpdated:
 		return "Image " + id + " was changed"
 	}
 	return string(e.Type) + " " + id
 }
 
 // testBody is the body of a test event.
-func testBody(w images.Webhook, now time.Time) ([]byte, error) {
+func testBody(w webhooks.Webhook, now time.Time) ([]byte, error) {
 	content, err := json.Marshal(body{
 		Name: w.Name, Text: "This is a test of the webhook " + w.Name + ". No image is behind it.",
 		Data: map[string]string{"event": "test"}, TS: now.Unix(), AccountID: w.Account,
@@ -198,7 +200,7 @@ func testBody(w images.Webhook, now time.Time) ([]byte, error) {
 
 // sign returns a message with its headers: the secret, unchanged, and the signature of Standard Webhooks
 // by each key that is valid now.
-func sign(w images.Webhook, id string, content []byte, now time.Time) (Message, error) {
+func sign(w webhooks.Webhook, id string, content []byte, now time.Time) (Message, error) {
 	header := http.Header{}
 	header.Set("Content-Type", "application/json")
 	if w.Secret != "" {

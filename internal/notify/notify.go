@@ -26,6 +26,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/v4"
+	"calotype/internal/webhooks"
 )
 
 const (
@@ -80,7 +81,7 @@ type Notifier struct {
 
 // A worker sends to one webhook. It holds a slot from its start to its end.
 type worker struct {
-	images.DueWebhook
+	webhooks.DueWebhook
 	first   *slot
 	failing *limit.Lease // nil if the webhook is healthy
 }
@@ -118,7 +119,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case <-timer.C:
-		case <-n.Core.OutboxWake():
+		case <-n.Core.Webhooks.Wake():
 		case <-n.again:
 		}
 		timer.Stop()
@@ -129,7 +130,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 func (n *Notifier) poll(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	due, err := n.Core.DueWebhooks(limited)
+	due, err := n.Core.Webhooks.Due(limited)
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,7 @@ func (n *Notifier) poll(ctx context.Context) error {
 }
 
 // enter returns a new worker; nil if the webhook has one, or no slot is free.
-func (n *Notifier) enter(w images.DueWebhook) *worker {
+func (n *Notifier) enter(w webhooks.DueWebhook) *worker {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.running[w.ID] {
@@ -197,7 +198,7 @@ func (n *Notifier) round(ctx context.Context, l *worker) bool {
 		slots = n.shares.slots(l.DueWebhook, concurrency-1)
 		most = workerRounds * (1 + len(slots))
 	}
-	claimed, err := n.Core.ClaimDeliveries(ctx, l.ID, most)
+	claimed, err := n.Core.Webhooks.Claim(ctx, l.ID, most)
 	if needed := max(0, len(claimed)-1); needed < len(slots) {
 		release(slots[needed:])
 		slots = slots[:needed]
@@ -214,7 +215,7 @@ func (n *Notifier) round(ctx context.Context, l *worker) bool {
 		return false
 	}
 	// The results of sent messages are recorded also during a shutdown.
-	if _, err := n.Core.CompleteDeliveries(context.WithoutCancel(ctx), attempts); err != nil {
+	if _, err := n.Core.Webhooks.Complete(context.WithoutCancel(ctx), attempts); err != nil {
 		n.Log.Error("the results of deliveries could not be recorded: they will be sent again",
 			"webhook", l.ID, "err", err)
 		return false
@@ -230,9 +231,9 @@ func (n *Notifier) round(ctx context.Context, l *worker) bool {
 // sendAll sends claimed deliveries, one for each slot at a time. At a shutdown it releases the claims
 // of deliveries that it has not begun.
 func (n *Notifier) sendAll(
-	ctx context.Context, claimed []images.Delivery, width int,
-) []images.Attempt {
-	sent := make([]images.Attempt, len(claimed))
+	ctx context.Context, claimed []webhooks.Delivery, width int,
+) []webhooks.Attempt {
+	sent := make([]webhooks.Attempt, len(claimed))
 	var group errgroup.Group
 	group.SetLimit(width)
 	for i, d := range claimed {
@@ -244,7 +245,7 @@ func (n *Notifier) sendAll(
 		})
 	}
 	_ = group.Wait()
-	var left []images.Delivery
+	var left []webhooks.Delivery
 	begun := sent[:0]
 	for i, a := range sent {
 		if a.EventID == "" {
@@ -258,23 +259,23 @@ func (n *Notifier) sendAll(
 }
 
 // release releases the claims of deliveries that were not begun. If that fails, their lease expires.
-func (n *Notifier) release(ctx context.Context, left []images.Delivery) {
+func (n *Notifier) release(ctx context.Context, left []webhooks.Delivery) {
 	if len(left) == 0 {
 		return
 	}
-	if err := n.Core.ReleaseDeliveries(context.WithoutCancel(ctx), left); err != nil {
+	if err := n.Core.Webhooks.Release(context.WithoutCancel(ctx), left); err != nil {
 		n.Log.Warn("claims of deliveries could not be released: their leases will expire", "err", err)
 	}
 }
 
 // send makes one attempt; the poster limits its time.
-func (n *Notifier) send(ctx context.Context, d images.Delivery) images.Attempt {
-	a := images.Attempt{EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt, Began: n.Now()}
+func (n *Notifier) send(ctx context.Context, d webhooks.Delivery) webhooks.Attempt {
+	a := webhooks.Attempt{EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt, Began: n.Now()}
 	start := time.Now()
 	m, err := n.Message(d)
 	if err == nil {
 		var answer []byte
-		a.Status, answer, err = n.poster.Post(ctx, d.Webhook.URL, m.Header, m.Body, images.MaxAnswer)
+		a.Status, answer, err = n.poster.Post(ctx, d.Webhook.URL, m.Header, m.Body, webhooks.MaxAnswer)
 		a.Answer = string(answer)
 	}
 	a.Took = time.Since(start)
@@ -305,7 +306,7 @@ func why(err error) string {
 
 // Test sends a test event to a webhook, stored or not. Errors: WebhookRefused with the reason if the
 // receiver does not accept it, Busy if too many tests are in progress.
-func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
+func (n *Notifier) Test(ctx context.Context, w webhooks.Webhook) error {
 	lease, err := n.shares.tests.TryAcquire(1, w.Account)
 	if err != nil {
 		return busy("Too many webhooks are being tested", err)
@@ -325,7 +326,7 @@ func (n *Notifier) Test(ctx context.Context, w images.Webhook) error {
 	if err != nil {
 		return err
 	}
-	status, _, err := n.poster.Post(ctx, w.URL, m.Header, m.Body, images.MaxAnswer)
+	status, _, err := n.poster.Post(ctx, w.URL, m.Header, m.Body, webhooks.MaxAnswer)
 	switch {
 	case ctx.Err() != nil:
 		return errs.ClientAborted(nil)

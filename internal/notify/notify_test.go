@@ -22,6 +22,7 @@ import (
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
 	v4 "calotype/internal/v4"
+	"calotype/internal/webhooks"
 )
 
 func TestMain(m *testing.M) { imagestest.Main(m) }
@@ -101,14 +102,14 @@ func (r *receiver) messages() []message {
 }
 
 // hook adds a webhook for a URL with a policy.
-func hook(t *testing.T, core *imagestest.Core, url string, events ...images.EventType) images.Webhook {
+func hook(t *testing.T, core *imagestest.Core, url string, events ...webhooks.EventType) webhooks.Webhook {
 	t.Helper()
-	w, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
+	w, err := core.Webhooks.Create(t.Context(), account, webhooks.WebhookChange{
 		Name: ptr("hook"), URL: &url, Secret: ptr("s3cret"), Events: events}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = core.CreateNotificationPolicy(t.Context(), account, images.PolicyChange{
+	_, err = core.Webhooks.CreatePolicy(t.Context(), account, webhooks.PolicyChange{
 		Name: ptr("uploads"), Enabled: ptr(true), Webhooks: &[]string{w.ID}})
 	if err != nil {
 		t.Fatal(err)
@@ -147,9 +148,9 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-func history(t *testing.T, core *imagestest.Core) []images.HistoryEntry {
+func history(t *testing.T, core *imagestest.Core) []webhooks.HistoryEntry {
 	t.Helper()
-	entries, _, err := core.History(t.Context(), account, images.HistoryQuery{Most: 1000})
+	entries, _, err := core.Webhooks.History(t.Context(), account, webhooks.HistoryQuery{Most: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,9 +337,9 @@ func TestAHangingReceiverDelaysNobody(t *testing.T) {
 		defer stop()
 		defer close(release)
 		for range 20 {
-			hook(t, core, hanging.URL, images.ImageUpdated)
+			hook(t, core, hanging.URL, webhooks.ImageUpdated)
 		}
-		hook(t, core, well.URL, images.ImageUpdated)
+		hook(t, core, well.URL, webhooks.ImageUpdated)
 		img := upload(t, core, images.NewDraft{}, 1)
 		for i := range events {
 			meta := json.RawMessage(fmt.Sprintf(`{"n":%d}`, i))
@@ -375,7 +376,7 @@ func TestTestsAreBounded(t *testing.T) {
 	release := make(chan struct{})
 	r.answer = func(int, http.ResponseWriter, *http.Request) { <-release }
 	n := newNotifier(core, loopback...)
-	w := images.Webhook{Name: "n", URL: r.URL, Account: account}
+	w := webhooks.Webhook{Name: "n", URL: r.URL, Account: account}
 	var group sync.WaitGroup
 	const most = 16
 	for range most {
@@ -421,7 +422,7 @@ func TestShutdown(t *testing.T) {
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); stop() }()
 	eventually(t, "the end of Run to begin", func() bool {
-		_, err := n.Claim(t.Context(), images.Webhook{}, 1, 0)
+		_, err := n.Claim(t.Context(), webhooks.Webhook{}, 1, 0)
 		return kindOf(err) == errs.Busy
 	})
 	select {

@@ -4,9 +4,9 @@ import (
 	"time"
 
 	"calotype/internal/errs"
-	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
+	"calotype/internal/webhooks"
 )
 
 const (
@@ -51,7 +51,7 @@ func (n *Notifier) Pools() []*limit.Pool {
 type slot struct{ post, host *limit.Lease }
 
 // slot takes a slot; nil if none is free.
-func (p *shares) slot(w images.DueWebhook) *slot {
+func (p *shares) slot(w webhooks.DueWebhook) *slot {
 	post, err := p.posts.TryAcquire(1, w.Account, w.ID)
 	if err != nil {
 		return nil
@@ -65,7 +65,7 @@ func (p *shares) slot(w images.DueWebhook) *slot {
 }
 
 // slots takes the free slots, at most most.
-func (p *shares) slots(w images.DueWebhook, most int) (taken []*slot) {
+func (p *shares) slots(w webhooks.DueWebhook, most int) (taken []*slot) {
 	for len(taken) < most {
 		one := p.slot(w)
 		if one == nil {

@@ -12,6 +12,7 @@ import (
 	"calotype/internal/images/imagestest"
 	"calotype/internal/limit"
 	"calotype/internal/notify"
+	"calotype/internal/webhooks"
 )
 
 // hooksOf adds webhooks of an account for a URL.
@@ -19,14 +20,14 @@ func hooksOf(t *testing.T, core *imagestest.Core, account, url string, n int) {
 	t.Helper()
 	var ids []string
 	for range n {
-		w, err := core.CreateWebhook(t.Context(), account, images.WebhookChange{
-			Name: ptr("hook"), URL: &url, Events: []images.EventType{images.ImageUpdated}}, nil)
+		w, err := core.Webhooks.Create(t.Context(), account, webhooks.WebhookChange{
+			Name: ptr("hook"), URL: &url, Events: []webhooks.EventType{webhooks.ImageUpdated}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, w.ID)
 	}
-	_, err := core.CreateNotificationPolicy(t.Context(), account, images.PolicyChange{
+	_, err := core.Webhooks.CreatePolicy(t.Context(), account, webhooks.PolicyChange{
 		Name: ptr("all"), Enabled: ptr(true), Webhooks: &ids})
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/errs"
-	"calotype/internal/images"
+	"calotype/internal/webhooks"
 )
 
 const claimEvery = time.Second
@@ -14,8 +14,8 @@ const claimEvery = time.Second
 // it waits for at most wait, or until Run ends, and then returns none. Errors: Busy if too many claims
 // wait or Run has ended, Aborted if ctx ends.
 func (n *Notifier) Claim(
-	ctx context.Context, w images.Webhook, most int, wait time.Duration,
-) ([]images.Delivery, error) {
+	ctx context.Context, w webhooks.Webhook, most int, wait time.Duration,
+) ([]webhooks.Delivery, error) {
 	if n.closing.Err() != nil {
 		return nil, busy("The server is shutting down", nil)
 	}
@@ -52,16 +52,16 @@ func (n *Notifier) Claim(
 // claim claims deliveries, and releases them if the caller has disconnected. It first polls with a read, so
 // that claims without due deliveries do not block writers.
 func (n *Notifier) claim(
-	ctx context.Context, w images.Webhook, most int,
-) ([]images.Delivery, error) {
-	due, err := n.Core.IsDue(ctx, w.ID)
+	ctx context.Context, w webhooks.Webhook, most int,
+) ([]webhooks.Delivery, error) {
+	due, err := n.Core.Webhooks.IsDue(ctx, w.ID)
 	if ctx.Err() != nil {
 		return nil, errs.ClientAborted(nil)
 	}
 	if err != nil || !due {
 		return nil, err
 	}
-	claimed, err := n.Core.ClaimDeliveries(context.WithoutCancel(ctx), w.ID, most)
+	claimed, err := n.Core.Webhooks.Claim(context.WithoutCancel(ctx), w.ID, most)
 	if err == nil && ctx.Err() != nil {
 		n.release(ctx, claimed)
 		return nil, errs.ClientAborted(nil)
@@ -70,7 +70,7 @@ func (n *Notifier) claim(
 }
 
 // Unclaim releases claimed deliveries: they are due at once, for the next claim.
-func (n *Notifier) Unclaim(ctx context.Context, claimed []images.Delivery) { n.release(ctx, claimed) }
+func (n *Notifier) Unclaim(ctx context.Context, claimed []webhooks.Delivery) { n.release(ctx, claimed) }
 
 // Waiting returns the number of waiting claims.
 func (n *Notifier) Waiting() int { return int(n.shares.claims.Stats().Used) }

@@ -9,6 +9,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/webhooks"
 )
 
 func kindOf(err error) errs.Kind { return errs.AsError(err).Kind }
@@ -26,9 +27,9 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 		}
 		others = append(others, other.ID)
 	}
-	open := func(account string) images.Webhook {
+	open := func(account string) webhooks.Webhook {
 		t.Helper()
-		w, err := core.OpenStream(t.Context(), account, "dev", nil)
+		w, err := core.Webhooks.OpenStream(t.Context(), account, "dev", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +38,7 @@ func TestClaimsThatWaitAreBounded(t *testing.T) {
 	ours, theirs, third := open(account), open(others[0]), open(others[1])
 	ctx, cancel := context.WithCancel(t.Context())
 	var waiting sync.WaitGroup
-	wait := func(w images.Webhook) {
+	wait := func(w webhooks.Webhook) {
 		waiting.Go(func() {
 			if _, err := n.Claim(ctx, w, 1, time.Hour); kindOf(err) != errs.Aborted {
 				t.Errorf("a claim whose caller left: %v", err)
@@ -78,7 +79,7 @@ func TestClaimersShareAStream(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	n := newNotifier(core)
-	w, err := core.OpenStream(t.Context(), account, "dev", nil)
+	w, err := core.Webhooks.OpenStream(t.Context(), account, "dev", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,7 @@ func TestAClaimEndsWithRun(t *testing.T) {
 	core := imagestest.New(t)
 	n := newNotifier(core)
 	stop := run(t, n)
-	w, err := core.OpenStream(t.Context(), account, "dev", nil)
+	w, err := core.Webhooks.OpenStream(t.Context(), account, "dev", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +149,7 @@ func TestAClaimEndsWithRun(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 	// The delivery is released for the next claim.
-	if got, err := core.ClaimDeliveries(t.Context(), w.ID, 1); err != nil || len(got) != 1 {
+	if got, err := core.Webhooks.Claim(t.Context(), w.ID, 1); err != nil || len(got) != 1 {
 		t.Errorf("left are %d, %v", len(got), err)
 	}
 }

@@ -4,6 +4,7 @@ package sqldbtest
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -87,4 +88,35 @@ func exec(t testing.TB, db *sqldb.DB, statement string) {
 	if err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
+}
+
+// Explain returns the plan of a query.
+func Explain(t testing.TB, db *sqldb.DB, postgres bool, query string, args ...any) (plan string) {
+	t.Helper()
+	words := `EXPLAIN QUERY PLAN `
+	if postgres {
+		words = `EXPLAIN `
+	}
+	rows, err := db.Query(t.Context(), words+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		var ignored [3]any
+		if postgres {
+			err = rows.Scan(&line)
+		} else {
+			err = rows.Scan(&ignored[0], &ignored[1], &ignored[2], &line)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan += fmt.Sprintln(line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
 }

@@ -1,4 +1,4 @@
-package images
+package webhooks
 
 import (
 	"cmp"
@@ -15,11 +15,11 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// CompleteDeliveries records the results of claimed deliveries, each separately: delivered, to be
+// Complete records the results of claimed deliveries, each separately: delivered, to be
 // retried, or failed permanently. A delivery that another sender has claimed since keeps its state, and the
 // attempt is recorded nevertheless. An attempt counts once, however often a client reports it.
-// CompleteDeliveries returns the number of deliveries whose state changed.
-func (s *Service) CompleteDeliveries(ctx context.Context, attempts []Attempt) (settled int, err error) {
+// Complete returns the number of deliveries whose state changed.
+func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int, err error) {
 	of := map[string][]Attempt{}
 	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
 		if a.Number >= 1 { // otherwise it was never claimed
@@ -29,7 +29,7 @@ func (s *Service) CompleteDeliveries(ctx context.Context, attempts []Attempt) (s
 	for webhook, all := range of {
 		of[webhook] = slices.CompactFunc(all, func(a, b Attempt) bool { return byEvent(a, b) == 0 })
 	}
-	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+	err = s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		settled = 0
 		if err := lockOwners(tx, attempts); err != nil {
 			return err

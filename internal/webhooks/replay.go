@@ -1,4 +1,4 @@
-package images
+package webhooks
 
 import (
 	"context"
@@ -37,7 +37,7 @@ type ReplayQuery struct {
 func (s *Service) LimitedReplay(
 	ctx context.Context, account string, q ReplayQuery,
 ) (replayed int, more bool, err error) {
-	lease, err := s.shares.replays.TryAcquire(1, account)
+	lease, err := s.config.Replays.TryAcquire(1, account)
 	if err != nil {
 		return 0, false, errs.AtCapacity("The account has another replay, or the server has too many", err)
 	}
@@ -73,9 +73,9 @@ func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (re
 
 // payReplay refuses a replay of an account that keeps too much, or on a full disk.
 func (s *Service) payReplay(ctx context.Context, account string) error {
-	err := s.WantRoom()
+	err := s.accounts.CheckRoom()
 	if err == nil {
-		err = s.Accounts.CheckKept(ctx, account)
+		err = s.accounts.CheckKept(ctx, account)
 	}
 	if err != nil {
 		return fmt.Errorf("replaying deliveries: %w", err)
@@ -99,7 +99,7 @@ func (s *Service) replay(
 		var changed int64
 		var last *place
 		page := min(replayPage, most-replayed)
-		err := s.Accounts.Change(ctx, func(tx *accounts.Change) (err error) {
+		err := s.accounts.Change(ctx, func(tx *accounts.Change) (err error) {
 			s.wakeNotifier(tx)
 			changed, last, err = replaySome(tx, which, page)
 			return err

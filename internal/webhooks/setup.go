@@ -1,4 +1,4 @@
-package images
+package webhooks
 
 import (
 	"cmp"
@@ -14,19 +14,19 @@ import (
 
 // The creation of a webhook together with the policy that subscribes it.
 
-// AddWebhook adds a webhook as CreateWebhook does, and a policy of the same name for it. Errors:
+// Add adds a webhook as CreateWebhook does, and a policy of the same name for it. Errors:
 // Invalid, LimitReached, and the test's.
-func (s *Service) AddWebhook(
-	ctx context.Context, account string, c WebhookChange, test WebhookTest,
+func (s *Service) Add(
+	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
-	if err := s.WantRoom(); err != nil {
+	if err := s.accounts.CheckRoom(); err != nil {
 		return Webhook{}, err
 	}
 	w, err := s.newWebhook(ctx, account, c, test)
 	if err != nil {
 		return Webhook{}, err
 	}
-	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+	err = s.accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
@@ -47,14 +47,14 @@ func (s *Service) AddWebhook(
 
 // subscribe inserts a policy for one webhook. The account must be locked.
 func subscribe(tx *accounts.Change, w Webhook) error {
-	p := NotificationPolicy{
+	p := Policy{
 		ID: text.NewHexID(), Account: w.Account, Name: w.Name, Enabled: true,
 		Webhooks: []string{w.ID}, Created: w.Created, Modified: w.Created,
 	}
 	return p.insert(tx)
 }
 
-// EnsureWebhook creates the webhook in the server's configuration, and its policy, both named name, or updates
+// Ensure creates the webhook in the server's configuration, and its policy, both named name, or updates
 // the URL, secret and key of the existing one. key is a signing key as in Webhook.SigningKeys; "" for a random
 // one, or for the existing one. After a change of the key the previous one signs too for a day. The receiver is
 // not tested, because it may start later. A change of the URL ends a pause. made says that the webhook is new.
@@ -62,14 +62,14 @@ func subscribe(tx *accounts.Change, w Webhook) error {
 //
 // The id follows from the account and the name, and the account is locked: any number of concurrent
 // nodes create one webhook. Webhooks of clients are not changed, whatever their names.
-func (s *Service) EnsureWebhook(
+func (s *Service) Ensure(
 	ctx context.Context, account, name string, c WebhookChange, key string,
 ) (w Webhook, made bool, err error) {
 	if c.Secret == nil {
 		c.Secret = new(string)
 	}
 	id := text.Hash("webhook\x00" + account + "\x00" + name)[:32]
-	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+	err = s.accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}

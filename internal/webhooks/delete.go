@@ -1,4 +1,4 @@
-package images
+package webhooks
 
 import (
 	"context"
@@ -12,6 +12,11 @@ import (
 	"calotype/internal/text"
 )
 
+// AccountTables are the tables of this package with rows of accounts, in the order of their deletion: attempts
+// are written under the lock of their delivery.
+var AccountTables = []string{"events", "deliveries", "delivery_attempts", "notification_targets",
+	"notification_policies", "webhooks"}
+
 // The times after which a stream without claims is deleted: in any case, and if more than streamBacklog
 // events wait.
 const (
@@ -20,29 +25,29 @@ const (
 	streamBacklog = 10_000
 )
 
-// DeleteWebhook deletes a webhook or a stream, with its deliveries. Error: WebhookNotFound.
-func (s *Service) DeleteWebhook(ctx context.Context, account, id string) error {
+// Delete deletes a webhook or a stream, with its deliveries. Error: WebhookNotFound.
+func (s *Service) Delete(ctx context.Context, account, id string) error {
 	if !text.IsPlain(id) {
 		return errNoWebhook
 	}
-	return s.deleteWebhook(ctx, account, id, false, `1 = 1`)
+	return s.delete(ctx, account, id, false, `1 = 1`)
 }
 
-// RemoveWebhook deletes a webhook or stream like DeleteWebhook, and the policies that have no other
+// Remove deletes a webhook or stream like DeleteWebhook, and the policies that have no other
 // target: WebhookNotFound.
-func (s *Service) RemoveWebhook(ctx context.Context, account, id string) error {
+func (s *Service) Remove(ctx context.Context, account, id string) error {
 	if !text.IsPlain(id) {
 		return errNoWebhook
 	}
-	return s.deleteWebhook(ctx, account, id, true, `1 = 1`)
+	return s.delete(ctx, account, id, true, `1 = 1`)
 }
 
-// deleteWebhook deletes a webhook or stream that fulfils a condition: WebhookNotFound. policies says
+// delete deletes a webhook or stream that fulfils a condition: WebhookNotFound. policies says
 // that it deletes those policies too that have no other target.
-func (s *Service) deleteWebhook(
+func (s *Service) delete(
 	ctx context.Context, account, id string, policies bool, condition string, args ...any,
 ) error {
-	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+	err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		// So that no concurrent policy names it.
 		if err := tx.Lock(account); errors.Is(err, accounts.ErrNotFound) {
 			return errNoWebhook
@@ -91,7 +96,7 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 			if err != nil {
 				return fmt.Errorf("reading a webhook's deliveries: %w", err)
 			}
-			err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+			err = s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 				tx.Scrub() // of the answers of its receiver
 				return forgetDeliveriesOf(tx, account, webhook, events)
 			})
@@ -155,9 +160,9 @@ func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
 	return nil
 }
 
-// endStreams deletes streams without claims: after a week, or after an hour if more than streamBacklog
+// EndStreams deletes streams without claims: after a week, or after an hour if more than streamBacklog
 // events wait.
-func (s *Service) endStreams(ctx context.Context) error {
+func (s *Service) EndStreams(ctx context.Context) error {
 	idle, dead := sqldb.Micros(s.now().Add(-streamIdle)), sqldb.Micros(s.now().Add(-streamLife))
 	rows, err := s.db.Query(ctx, `SELECT id, account FROM webhooks WHERE `+endedStream(1, 2),
 		dead, idle)
@@ -169,7 +174,7 @@ func (s *Service) endStreams(ctx context.Context) error {
 		return fmt.Errorf("looking for streams without claims: %w", err)
 	}
 	for _, w := range streams {
-		err := s.deleteWebhook(ctx, w[1], w[0], false, endedStream(3, 4), dead, idle)
+		err := s.delete(ctx, w[1], w[0], false, endedStream(3, 4), dead, idle)
 		if err != nil && errs.AsError(err).Kind != errs.WebhookNotFound { // it was claimed concurrently
 			return err
 		}

@@ -1,4 +1,4 @@
-package images
+package webhooks
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"calotype/internal/text"
 )
 
-// A NotificationPolicy subscribes webhooks to events.
-type NotificationPolicy struct {
+// A Policy subscribes webhooks to events.
+type Policy struct {
 	ID            string // 32 hex digits
 	Account       string
 	Name          string
@@ -28,7 +28,7 @@ type NotificationPolicy struct {
 }
 
 // MaxNotificationPolicies bounds those of an account, and the webhooks of each.
-const MaxNotificationPolicies = 100
+const MaxPolicies = 100
 
 const maxDescription = 1024 // characters
 
@@ -41,32 +41,32 @@ type PolicyChange struct {
 	Webhooks                         *[]string
 }
 
-// CreateNotificationPolicy adds a policy: Invalid, LimitReached, NoSpace.
-func (s *Service) CreateNotificationPolicy(
+// CreatePolicy adds a policy: Invalid, LimitReached, NoSpace.
+func (s *Service) CreatePolicy(
 	ctx context.Context, account string, c PolicyChange,
-) (NotificationPolicy, error) {
+) (Policy, error) {
 	now := sqldb.FromMicros(sqldb.Micros(s.now()))
-	p := NotificationPolicy{ID: text.NewHexID(), Account: account, Created: now, Modified: now}
+	p := Policy{ID: text.NewHexID(), Account: account, Created: now, Modified: now}
 	if err := p.change(c); err != nil {
-		return NotificationPolicy{}, err
+		return Policy{}, err
 	}
-	if err := s.WantRoom(); err != nil {
-		return NotificationPolicy{}, err
+	if err := s.accounts.CheckRoom(); err != nil {
+		return Policy{}, err
 	}
-	err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+	err := s.accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
 		return p.insert(tx)
 	})
 	if err != nil {
-		return NotificationPolicy{}, fmt.Errorf("making a notification policy: %w", err)
+		return Policy{}, fmt.Errorf("making a notification policy: %w", err)
 	}
 	return p, nil
 }
 
 // insert inserts a policy, up to the limit. The account must be locked. Error: LimitReached.
-func (p *NotificationPolicy) insert(tx *accounts.Change) error {
+func (p *Policy) insert(tx *accounts.Change) error {
 	made, err := tx.Exec(`INSERT INTO notification_policies (id, account, name, description,
 		enabled, alert_interval, created, modified)
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT),
@@ -74,10 +74,10 @@ func (p *NotificationPolicy) insert(tx *accounts.Change) error {
 		WHERE (SELECT count(*) FROM notification_policies WHERE account = ?2)
 			< CAST(?8 AS BIGINT)`,
 		p.ID, p.Account, p.Name, p.Description, sqldb.BoolInt(p.Enabled), p.AlertInterval,
-		sqldb.Micros(p.Created), MaxNotificationPolicies)
+		sqldb.Micros(p.Created), MaxPolicies)
 	if err == nil && made == 0 {
 		err = errs.Errorf(errs.LimitReached, "The account has %d notification policies already, which is "+
-			"the limit: delete one first", MaxNotificationPolicies)
+			"the limit: delete one first", MaxPolicies)
 	}
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (p *NotificationPolicy) insert(tx *accounts.Change) error {
 }
 
 // change applies the given fields, and checks the result.
-func (p *NotificationPolicy) change(c PolicyChange) error {
+func (p *Policy) change(c PolicyChange) error {
 	set(&p.Name, c.Name)
 	set(&p.Description, c.Description)
 	set(&p.AlertInterval, c.AlertInterval)
@@ -102,15 +102,15 @@ func (p *NotificationPolicy) change(c PolicyChange) error {
 		return errs.Errorf(errs.Invalid, "alert_interval must be like 30m")
 	case len(p.Webhooks) == 0:
 		return errs.Errorf(errs.Invalid, "mechanisms.webhooks must name one webhook destination or more")
-	case len(p.Webhooks) > MaxNotificationPolicies:
+	case len(p.Webhooks) > MaxPolicies:
 		return errs.Errorf(errs.Invalid, "mechanisms.webhooks must name at most %d destinations",
-			MaxNotificationPolicies)
+			MaxPolicies)
 	}
 	return nil
 }
 
 // writeTargets replaces the webhooks of the policy. The account must be locked.
-func (p *NotificationPolicy) writeTargets(tx *accounts.Change) error {
+func (p *Policy) writeTargets(tx *accounts.Change) error {
 	_, err := tx.Exec(`DELETE FROM notification_targets WHERE policy = ?1`, p.ID)
 	if err != nil {
 		return err
@@ -139,14 +139,14 @@ func (p *NotificationPolicy) writeTargets(tx *accounts.Change) error {
 	return nil
 }
 
-// ChangeNotificationPolicy changes a policy: PolicyNotFound, Invalid.
-func (s *Service) ChangeNotificationPolicy(
+// UpdatePolicy changes a policy: PolicyNotFound, Invalid.
+func (s *Service) UpdatePolicy(
 	ctx context.Context, account, id string, c PolicyChange,
-) (p NotificationPolicy, err error) {
+) (p Policy, err error) {
 	if !text.IsPlain(id) {
 		return p, errNoPolicy
 	}
-	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+	err = s.accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (s *Service) ChangeNotificationPolicy(
 		return p.writeTargets(tx)
 	})
 	if err != nil {
-		return NotificationPolicy{}, fmt.Errorf("changing a notification policy: %w", err)
+		return Policy{}, fmt.Errorf("changing a notification policy: %w", err)
 	}
 	return p, nil
 }
@@ -195,13 +195,13 @@ func policyTargets(tx *accounts.Change, policy string) ([]string, error) {
 	return sqldb.Collect(rows, sqldb.ScanText)
 }
 
-// DeleteNotificationPolicy deletes a policy. Pending deliveries of earlier events are still sent. Error:
+// DeletePolicy deletes a policy. Pending deliveries of earlier events are still sent. Error:
 // PolicyNotFound.
-func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id string) error {
+func (s *Service) DeletePolicy(ctx context.Context, account, id string) error {
 	if !text.IsPlain(id) {
 		return errNoPolicy
 	}
-	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+	err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
@@ -221,33 +221,33 @@ func (s *Service) DeleteNotificationPolicy(ctx context.Context, account, id stri
 	return nil
 }
 
-// NotificationPolicy returns a policy; PolicyNotFound.
-func (s *Service) NotificationPolicy(
+// Policy returns a policy; PolicyNotFound.
+func (s *Service) Policy(
 	ctx context.Context, account, id string,
-) (NotificationPolicy, error) {
+) (Policy, error) {
 	if !text.IsPlain(id) {
-		return NotificationPolicy{}, errNoPolicy
+		return Policy{}, errNoPolicy
 	}
 	found, err := s.policies(ctx, ` WHERE account = ?1 AND id = ?2`, account, id)
 	if err == nil && len(found) == 0 {
 		err = errNoPolicy
 	}
 	if err != nil {
-		return NotificationPolicy{}, err
+		return Policy{}, err
 	}
 	return found[0], nil
 }
 
-// NotificationPolicies returns the policies of an account, oldest first.
-func (s *Service) NotificationPolicies(
+// Policies returns the policies of an account, oldest first.
+func (s *Service) Policies(
 	ctx context.Context, account string,
-) ([]NotificationPolicy, error) {
+) ([]Policy, error) {
 	return s.policies(ctx, ` WHERE account = ?1 ORDER BY created, id`, account)
 }
 
 func (s *Service) policies(
 	ctx context.Context, where string, args ...any,
-) ([]NotificationPolicy, error) {
+) ([]Policy, error) {
 	rows, err := s.db.Query(ctx, selectPolicy+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading notification policies: %w", err)
@@ -277,7 +277,7 @@ func (s *Service) policies(
 const selectPolicy = `SELECT id, account, name, description, enabled, alert_interval, created,
 	modified FROM notification_policies`
 
-func scanPolicy(r sqldb.Row) (p NotificationPolicy, err error) {
+func scanPolicy(r sqldb.Row) (p Policy, err error) {
 	var created, modified int64
 	err = r.Scan(&p.ID, &p.Account, &p.Name, &p.Description, &p.Enabled, &p.AlertInterval,
 		&created, &modified)

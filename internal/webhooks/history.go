@@ -1,4 +1,4 @@
-package images
+package webhooks
 
 import (
 	"context"
@@ -49,7 +49,7 @@ func (s *Service) History(
 	if q.Before.IsZero() {
 		q.Before = s.now().Add(time.Hour)
 	}
-	a, err := s.Accounts.ByID(ctx, account)
+	a, err := s.accounts.ByID(ctx, account)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -67,7 +67,7 @@ func (s *Service) History(
 		return nil, 0, fmt.Errorf("counting attempts: %w", err)
 	}
 	// An attempt is larger than an image: it has the facts of its event.
-	most, atOnce := min(q.Most, MaxHistory), max(s.listRows/5, 1)
+	most, atOnce := min(q.Most, MaxHistory), s.historyRows
 	for walk := (attemptWalk{which: which, args: args}); most > 0; most -= atOnce {
 		rows := min(most, atOnce)
 		end, err := s.endOfAttempts(ctx, walk, q.Skip+rows)
@@ -79,7 +79,7 @@ func (s *Service) History(
 			return nil, 0, fmt.Errorf("reading attempts: %w", err)
 		}
 		for _, h := range found {
-			if !fits(q.Fits, h) {
+			if q.Fits != nil && !q.Fits(h) {
 				return entries, total, nil
 			}
 			entries = append(entries, h)
@@ -131,14 +131,14 @@ type attemptPlace struct {
 const attemptOrder = ` ORDER BY a.began DESC, a.event DESC, a.webhook DESC, a.attempt DESC`
 
 // statement begins one with the conditions of the walk, up to a place, or to its end.
-func (w attemptWalk) statement(columns string, to *attemptPlace) *statement {
-	s := &statement{args: slices.Clone(w.args)}
+func (w attemptWalk) statement(columns string, to *attemptPlace) *sqldb.Builder {
+	s := &sqldb.Builder{Args: slices.Clone(w.args)}
 	s.WriteString(`SELECT ` + columns + w.which)
 	bound := func(compare string, p *attemptPlace) {
 		if p != nil {
 			s.WriteString(` AND (a.began, a.event, a.webhook, a.attempt) ` + compare + ` (` +
-				s.arg(p.began) + `, ` + s.arg(p.event) + `, ` + s.arg(p.webhook) + `, ` +
-				s.arg(p.number) + `)`)
+				s.Arg(p.began) + `, ` + s.Arg(p.event) + `, ` + s.Arg(p.webhook) + `, ` +
+				s.Arg(p.number) + `)`)
 		}
 	}
 	bound(`<`, w.behind)
@@ -154,7 +154,7 @@ func (s *Service) endOfAttempts(
 	q := w.statement(`a.began, a.event, a.webhook, a.attempt`, nil)
 	q.WriteString(` LIMIT 1 OFFSET ` + strconv.Itoa(n-1))
 	var p attemptPlace
-	err := s.db.QueryRow(ctx, q.String(), q.args...).Scan(&p.began, &p.event, &p.webhook, &p.number)
+	err := s.db.QueryRow(ctx, q.String(), q.Args...).Scan(&p.began, &p.event, &p.webhook, &p.number)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -173,7 +173,7 @@ func (s *Service) readHistory(
 		FROM (`+q.String()+` LIMIT `+strconv.Itoa(most)+` OFFSET `+strconv.Itoa(skip)+`) a
 		JOIN deliveries d ON d.event = a.event AND d.webhook = a.webhook
 		JOIN events e ON e.id = a.event
-		JOIN webhooks w ON w.id = a.webhook`+attemptOrder, q.args...)
+		JOIN webhooks w ON w.id = a.webhook`+attemptOrder, q.Args...)
 	if err != nil {
 		return nil, err
 	}
@@ -186,23 +186,21 @@ func scanHistory(r sqldb.Row, a accounts.Account) (h HistoryEntry, err error) {
 		began, took, created int64
 		due                  sql.NullInt64
 		kind                 string
-		f                    facts
-		text                 string
+		facts                string
 		e                    = Event{Account: a.ID}
 		w                    = Webhook{Account: a.ID}
 	)
 	err = r.Scan(&e.ID, &w.ID, &h.Attempt.Number, &began, &took, &h.Attempt.Status,
 		&h.Attempt.Error, &h.Attempt.Answer, &h.Delivery.PolicyID, &h.Delivery.PolicyName,
-		&h.Outcome, &h.Attempts, &due, &e.Type, &e.Image.Key, &created, &e.erasure,
-		&text, &kind, &w.Name)
+		&h.Outcome, &h.Attempts, &due, &e.Type, &e.Image, &created, &e.Erasure,
+		&facts, &kind, &w.Name)
 	if err == nil {
-		err = json.Unmarshal([]byte(text), &f)
+		err = json.Unmarshal([]byte(facts), &e.Facts)
 	}
 	if err != nil {
 		return h, err
 	}
 	e.At = sqldb.FromMicros(created)
-	e.read(f)
 	w.Stream = kind == "stream"
 	h.Attempt.EventID, h.Attempt.WebhookID = e.ID, w.ID
 	h.Attempt.Began = sqldb.FromMicros(began)

@@ -1,4 +1,4 @@
-package images_test
+package accounts_test
 
 import (
 	"path/filepath"
@@ -58,11 +58,11 @@ func TestTokens(t *testing.T) {
 			t.Fatalf("got %+v, %v", token, err)
 		}
 		_, err = core.Accounts.CreateToken(t.Context(), account, accounts.NewToken{Name: "ci", Scope: accounts.Read})
-		wantKind(t, err, errs.Exists)
+		imagestest.WantKind(t, err, errs.Exists)
 		_, err = core.Accounts.CreateToken(t.Context(), account, accounts.NewToken{Name: "a b", Scope: accounts.Read})
-		wantKind(t, err, errs.Invalid)
+		imagestest.WantKind(t, err, errs.Invalid)
 		_, err = core.Accounts.CreateToken(t.Context(), account, accounts.NewToken{Name: "x", Scope: "root"})
-		wantKind(t, err, errs.Invalid)
+		imagestest.WantKind(t, err, errs.Invalid)
 		if all, err := core.Accounts.Tokens(t.Context(), account); err != nil || len(all) != 2 {
 			t.Errorf("got %d tokens, %v; want ci and env", len(all), err)
 		}
@@ -70,7 +70,7 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = core.Accounts.Authenticate(t.Context(), secret)
-		wantKind(t, err, errs.Unauthenticated)
+		imagestest.WantKind(t, err, errs.Unauthenticated)
 
 		// A changed -api-token replaces the one before.
 		setup := accounts.Setup{ID: account, Token: "another"}
@@ -78,7 +78,7 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = core.Accounts.Authenticate(t.Context(), imagestest.Token)
-		wantKind(t, err, errs.Unauthenticated)
+		imagestest.WantKind(t, err, errs.Unauthenticated)
 		if token, err := core.Accounts.Authenticate(t.Context(), "another"); err != nil || token.Scope != accounts.Admin {
 			t.Errorf("got %+v, %v", token, err)
 		}

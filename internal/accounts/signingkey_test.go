@@ -1,4 +1,4 @@
-package images_test
+package accounts_test
 
 import (
 	"encoding/base64"
@@ -57,13 +57,13 @@ func TestSigningKeys(t *testing.T) {
 		if err := core.Accounts.CreateSigningKey(ctx, account, "a-b_C9"); err != nil {
 			t.Fatal(err)
 		}
-		wantKind(t, core.Accounts.CreateSigningKey(ctx, account, "a-b_C9"), errs.Exists)
+		imagestest.WantKind(t, core.Accounts.CreateSigningKey(ctx, account, "a-b_C9"), errs.Exists)
 		for _, name := range []string{"", strings.Repeat("x", 21), "a b", "ä", "a/b", "a\x00", "\xff"} {
-			wantKind(t, core.Accounts.CreateSigningKey(ctx, account, name), errs.Invalid)
-			wantKind(t, core.Accounts.DeleteSigningKey(ctx, account, name), errs.KeyNotFound)
+			imagestest.WantKind(t, core.Accounts.CreateSigningKey(ctx, account, name), errs.Invalid)
+			imagestest.WantKind(t, core.Accounts.DeleteSigningKey(ctx, account, name), errs.KeyNotFound)
 		}
-		wantKind(t, core.Accounts.CreateSigningKey(ctx, "unknown", "x"), errs.AccountUnknown)
-		wantKind(t, core.Accounts.DeleteSigningKey(ctx, account, "unknown"), errs.KeyNotFound)
+		imagestest.WantKind(t, core.Accounts.CreateSigningKey(ctx, "unknown", "x"), errs.AccountUnknown)
+		imagestest.WantKind(t, core.Accounts.DeleteSigningKey(ctx, account, "unknown"), errs.KeyNotFound)
 		both := keysOf(t, core)
 		if len(both) != 2 || both["default"] != first["default"] || both["a-b_C9"] == first["default"] {
 			t.Error("a second key does not stand beside the first")
@@ -85,13 +85,13 @@ func TestNoMoreKeysThanAllowed(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
 		first := imagestest.Open(t, images.Config{}, dsn)
-		made := atOnce(t, dsn, func(core *imagestest.Core, node, i int) error {
+		made := imagestest.OnNodes(t, dsn, func(core *imagestest.Core, node, i int) error {
 			return core.Accounts.CreateSigningKey(t.Context(), account, fmt.Sprintf("k%d-%d", i, node/4))
 		})
 		if n := len(keysOf(t, first)); n != accounts.MaxSigningKeys || made != n-1 {
 			t.Errorf("%d keys, %d made", n, made)
 		}
-		wantKind(t, first.Accounts.CreateSigningKey(t.Context(), account, "more"), errs.LimitReached)
+		imagestest.WantKind(t, first.Accounts.CreateSigningKey(t.Context(), account, "more"), errs.LimitReached)
 	})
 }
 

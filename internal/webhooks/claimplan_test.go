@@ -1,11 +1,12 @@
-package images_test
+package webhooks_test
 
 import (
 	"strings"
 	"testing"
 
-	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/sqldb/sqldbtest"
+	"calotype/internal/webhooks"
 )
 
 // TestAClaimLooksAtFew asks both engines how they would claim some deliveries among many that are
@@ -13,7 +14,7 @@ import (
 func TestAClaimLooksAtFew(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		w := webhook(t, core)
+		w := imagestest.Webhook(t, core)
 		_, err := core.DB.Exec(t.Context(), `WITH RECURSIVE n(i) AS
 			(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
 			INSERT INTO deliveries (event, webhook, account, created, policy, policy_name, due, attempt,
@@ -29,8 +30,8 @@ func TestAClaimLooksAtFew(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		plan := explain(t, core.DB, postgres, images.ListStatement{SQL: images.ClaimSome,
-			Args: []any{w.ID, 100_000, 200_000, 32}})
+		plan := sqldbtest.Explain(t, core.DB, postgres, webhooks.ClaimSome,
+			w.ID, 100_000, 200_000, 32)
 		// SQLite names the primary key so, PostgreSQL otherwise.
 		key := "sqlite_autoindex_deliveries_1 (event=? AND webhook=?)"
 		if postgres {

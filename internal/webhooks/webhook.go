@@ -1,4 +1,4 @@
-package images
+package webhooks
 
 import (
 	"cmp"
@@ -77,15 +77,15 @@ type WebhookChange struct {
 // untestedReason is the reason of the pause of an untested webhook.
 const untestedReason = "its receiver has not accepted a test event yet"
 
-// A WebhookTest sends a test event to a webhook before it is stored. After an error it is not stored.
-type WebhookTest func(context.Context, Webhook) error
+// A Test sends a test event to a webhook before it is stored. After an error it is not stored.
+type Test func(context.Context, Webhook) error
 
-// CreateWebhook adds a webhook, if its receiver passes the test or c is Untested: Invalid,
+// Create adds a webhook, if its receiver passes the test or c is Untested: Invalid,
 // LimitReached, AccountSuspended, NoSpace, and the test's errors. A nil test is passed.
-func (s *Service) CreateWebhook(
-	ctx context.Context, account string, c WebhookChange, test WebhookTest,
+func (s *Service) Create(
+	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
-	if err := s.WantRoom(); err != nil {
+	if err := s.accounts.CheckRoom(); err != nil {
 		return Webhook{}, err
 	}
 	w, err := s.newWebhook(ctx, account, c, test)
@@ -100,7 +100,7 @@ func (s *Service) CreateWebhook(
 
 // newWebhook returns a webhook for insertion, after the test if it is not nil.
 func (s *Service) newWebhook(
-	ctx context.Context, account string, c WebhookChange, test WebhookTest,
+	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
 	w := Webhook{
 		ID: text.NewHexID(), Account: account, Created: sqldb.FromMicros(sqldb.Micros(s.now())),
@@ -186,7 +186,7 @@ func webhookURL(address string) (*url.URL, error) {
 }
 
 func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
-	err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+	err := s.accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(w.Account); err != nil {
 			return err
 		}
@@ -225,14 +225,14 @@ func (w Webhook) insert(tx *accounts.Change) error {
 	return err
 }
 
-// ChangeWebhook changes a webhook. If the URL changes, or the webhook is paused, its receiver must pass the
+// Update changes a webhook. If the URL changes, or the webhook is paused, its receiver must pass the
 // test, after which it is no longer paused. A secret is never sent to a host for which it was not given: a
 // change of the host needs the secret again, or an empty one. In other changes an empty secret counts as not
 // given, because some clients send one with every change. Errors: WebhookNotFound, Invalid, the test's.
-func (s *Service) ChangeWebhook(
-	ctx context.Context, account, id string, c WebhookChange, test WebhookTest,
+func (s *Service) Update(
+	ctx context.Context, account, id string, c WebhookChange, test Test,
 ) (Webhook, error) {
-	old, err := s.Webhook(ctx, account, id)
+	old, err := s.ByID(ctx, account, id)
 	if err != nil {
 		return Webhook{}, err
 	}
@@ -256,7 +256,7 @@ func (s *Service) ChangeWebhook(
 	}
 	// The row must still have the URL and the secret that were checked. A pause that has begun since is
 	// unchanged, and failures of the old URL do not count for a new one.
-	changed, err := s.Accounts.Exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
+	changed, err := s.accounts.Exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
 		paused = CASE WHEN ?7 = 1 THEN NULL ELSE paused END,
 		pause_reason = CASE WHEN ?7 = 1 THEN '' ELSE pause_reason END,
 		failing_since = CASE WHEN ?7 = 1 THEN NULL ELSE failing_since END
@@ -277,13 +277,13 @@ func sameHost(a, b string) bool {
 	return ua != nil && ub != nil && ua.Scheme == ub.Scheme && strings.EqualFold(ua.Host, ub.Host)
 }
 
-// ResumeWebhook ends the pause of a webhook whose receiver has passed a test; pending deliveries are
+// Resume ends the pause of a webhook whose receiver has passed a test; pending deliveries are
 // sent. Error: WebhookNotFound.
-func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
+func (s *Service) Resume(ctx context.Context, account, id string) error {
 	if !text.IsPlain(id) {
 		return errNoWebhook
 	}
-	err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+	err := s.accounts.Change(ctx, func(tx *accounts.Change) error {
 		s.wakeNotifier(tx)
 		changed, err := tx.Exec(`UPDATE webhooks SET paused = NULL, pause_reason = '',
 			failing_since = NULL, last_success = ?3 WHERE account = ?1 AND id = ?2`,
@@ -299,13 +299,13 @@ func (s *Service) ResumeWebhook(ctx context.Context, account, id string) error {
 	return nil
 }
 
-// RotateWebhookKey generates a new signing key of a webhook. For a day the previous key signs messages
+// RotateKey generates a new signing key of a webhook. For a day the previous key signs messages
 // too. Error: WebhookNotFound.
-func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Webhook, error) {
+func (s *Service) RotateKey(ctx context.Context, account, id string) (Webhook, error) {
 	if !text.IsPlain(id) {
 		return Webhook{}, errNoWebhook
 	}
-	changed, err := s.Accounts.Exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
+	changed, err := s.accounts.Exec(ctx, `UPDATE webhooks SET previous_key = signing_key,
 		previous_until = ?3, signing_key = ?4 WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`,
 		account, id, sqldb.Micros(s.now().Add(keyOverlap)), newWebhookKey())
 	if err != nil {
@@ -314,7 +314,7 @@ func (s *Service) RotateWebhookKey(ctx context.Context, account, id string) (Web
 	if changed == 0 {
 		return Webhook{}, errNoWebhook
 	}
-	return s.Webhook(ctx, account, id)
+	return s.ByID(ctx, account, id)
 }
 
 // OpenStream returns the stream of a name, and creates it if it does not exist. The stream gets events from
@@ -338,14 +338,14 @@ func (s *Service) OpenStream(
 		return scanWebhook(s.db.QueryRow(ctx, selectWebhook+
 			` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.now())
 	}
-	changed, err := s.Accounts.Exec(ctx, `UPDATE webhooks SET seen = ?3, events = ?4
+	changed, err := s.accounts.Exec(ctx, `UPDATE webhooks SET seen = ?3, events = ?4
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2`,
 		account, name, sqldb.Micros(s.now()), joinEvents(w.Events))
 	if err != nil {
 		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
 	}
 	if changed == 0 {
-		err := s.WantRoom()
+		err := s.accounts.CheckRoom()
 		if err == nil {
 			err = s.insertWebhook(ctx, w)
 		}
@@ -373,7 +373,7 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	if !text.IsPlain(name) {
 		return Webhook{}, errNoStream
 	}
-	_, err := s.Accounts.ExecInReserve(ctx, `UPDATE webhooks SET seen = ?3
+	_, err := s.accounts.ExecInReserve(ctx, `UPDATE webhooks SET seen = ?3
 		WHERE account = ?1 AND kind = 'stream' AND name = ?2 AND seen < ?4`,
 		account, name, sqldb.Micros(s.now()), sqldb.Micros(s.now().Add(-time.Minute)))
 	if err != nil {
@@ -390,8 +390,8 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	return w, nil
 }
 
-// Webhook returns a webhook that is not a stream. Error: WebhookNotFound.
-func (s *Service) Webhook(ctx context.Context, account, id string) (Webhook, error) {
+// ByID returns a webhook that is not a stream. Error: WebhookNotFound.
+func (s *Service) ByID(ctx context.Context, account, id string) (Webhook, error) {
 	if !text.IsPlain(id) {
 		return Webhook{}, errNoWebhook
 	}
@@ -406,8 +406,8 @@ func (s *Service) Webhook(ctx context.Context, account, id string) (Webhook, err
 	return w, nil
 }
 
-// Webhooks returns the webhooks of an account that are not streams, oldest first.
-func (s *Service) Webhooks(ctx context.Context, account string) ([]Webhook, error) {
+// All returns the webhooks of an account that are not streams, oldest first.
+func (s *Service) All(ctx context.Context, account string) ([]Webhook, error) {
 	return s.webhooksOf(ctx, account, "webhook")
 }
 

@@ -1,4 +1,4 @@
-package images_test
+package accounts_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package images
+package webhooks
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// trimKept deletes records of accounts above three quarters of their limit, down to half of it: events
+// TrimKept deletes records of accounts above three quarters of their limit, down to half of it: events
 // whose deliveries have all ended, oldest first, and then attempts that are not the last of their
 // delivery. Pending deliveries are not deleted.
-func (s *Service) trimKept(ctx context.Context) error {
+func (s *Service) TrimKept(ctx context.Context) error {
 	rows, err := s.db.Query(ctx, `SELECT id, kept_bytes - max_kept / 2 FROM accounts
 		WHERE max_kept >= 0 AND kept_bytes > max_kept / 4 * 3`)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *Service) trimKeptBy(ctx context.Context, account string, excess int64) 
 func (s *Service) trimEnded(
 	ctx context.Context, account string, most int64,
 ) (freed int64, err error) {
-	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+	err = s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		freed = 0
 		if err := tx.LockExisting(account); err != nil {
 			return err
@@ -82,7 +82,7 @@ func (s *Service) trimEnded(
 func (s *Service) trimAttempts(
 	ctx context.Context, account string, most int64,
 ) (freed int64, err error) {
-	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) (err error) {
+	err = s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) (err error) {
 		freed = 0
 		if err := tx.LockExisting(account); err != nil {
 			return err

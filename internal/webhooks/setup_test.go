@@ -1,4 +1,4 @@
-package images_test
+package webhooks_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/sqldb/sqldbtest"
+	"calotype/internal/webhooks"
 )
 
 // signingKeyOf returns a signing key of one byte, repeated.
@@ -22,7 +23,7 @@ func signingKeyOf(b byte) string {
 }
 
 // webhookTo is a change that leads to a URL.
-func webhookTo(url string) images.WebhookChange { return images.WebhookChange{URL: &url} }
+func webhookTo(url string) webhooks.WebhookChange { return webhooks.WebhookChange{URL: &url} }
 
 // TestEnsureWebhookAtOnce: nodes that start concurrently, each with a separate database handle, create
 // one webhook and one policy together, and one of them reports it as new.
@@ -53,7 +54,7 @@ func ensureAtOnce(t *testing.T, nodes []*imagestest.Core) {
 	for i := range 4 * len(nodes) {
 		all.Go(func() {
 			<-begin
-			w, made, err := nodes[i%len(nodes)].EnsureWebhook(t.Context(), imagestest.AccountID, "env",
+			w, made, err := nodes[i%len(nodes)].Webhooks.Ensure(t.Context(), imagestest.AccountID, "env",
 				webhookTo("https://example.com/hook"), "")
 			mu.Lock()
 			defer mu.Unlock()
@@ -69,8 +70,8 @@ func ensureAtOnce(t *testing.T, nodes []*imagestest.Core) {
 	}
 	close(begin)
 	all.Wait()
-	webhooks, err := nodes[0].Webhooks(t.Context(), imagestest.AccountID)
-	policies, err2 := nodes[0].NotificationPolicies(t.Context(), imagestest.AccountID)
+	webhooks, err := nodes[0].Webhooks.All(t.Context(), imagestest.AccountID)
+	policies, err2 := nodes[0].Webhooks.Policies(t.Context(), imagestest.AccountID)
 	if err = errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
@@ -79,10 +80,10 @@ func ensureAtOnce(t *testing.T, nodes []*imagestest.Core) {
 		t.Fatalf("%d webhooks, %d policies, %d new, %d keys", len(webhooks), len(policies), news,
 			len(keys))
 	}
-	if err := nodes[1].RemoveWebhook(t.Context(), imagestest.AccountID, webhooks[0].ID); err != nil {
+	if err := nodes[1].Webhooks.Remove(t.Context(), imagestest.AccountID, webhooks[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := nodes[0].NotificationPolicies(t.Context(), imagestest.AccountID); err != nil ||
+	if left, err := nodes[0].Webhooks.Policies(t.Context(), imagestest.AccountID); err != nil ||
 		len(left) != 0 {
 		t.Fatalf("policies without a webhook: %v, %v", left, err)
 	}
@@ -97,20 +98,20 @@ func TestEnsureWebhookAgain(t *testing.T) {
 		name, secret := "env", "canary"
 		byClient := webhookTo("https://example.org/")
 		byClient.Name = &name
-		other, err := core.AddWebhook(ctx, account, byClient, nil)
+		other, err := core.Webhooks.Add(ctx, account, byClient, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ensure := func(url, key string, secret *string) images.Webhook {
+		ensure := func(url, key string, secret *string) webhooks.Webhook {
 			c := webhookTo(url)
 			c.Secret = secret
-			w, made, err := core.EnsureWebhook(ctx, account, name, c, key)
+			w, made, err := core.Webhooks.Ensure(ctx, account, name, c, key)
 			if err != nil || made {
 				t.Fatalf("made %v, %v", made, err)
 			}
 			return w
 		}
-		first, made, err := core.EnsureWebhook(ctx, account, name, webhookTo("http://a.example/"), "")
+		first, made, err := core.Webhooks.Ensure(ctx, account, name, webhookTo("http://a.example/"), "")
 		if err != nil || !made || first.ID == other.ID {
 			t.Fatalf("made %v of %s, %v", made, first.ID, err)
 		}
@@ -130,16 +131,16 @@ func TestEnsureWebhookAgain(t *testing.T) {
 		if w := ensure("http://b.example/", "", nil); w.SigningKeys[0] != key {
 			t.Error("a start without a key changed it")
 		}
-		all, err := core.Webhooks(ctx, account)
+		all, err := core.Webhooks.All(ctx, account)
 		if err != nil || len(all) != 2 {
 			t.Fatalf("%d webhooks, %v", len(all), err)
 		}
-		if left, err := core.Webhook(ctx, account, other.ID); err != nil ||
+		if left, err := core.Webhooks.ByID(ctx, account, other.ID); err != nil ||
 			left.URL != "https://example.org/" {
 			t.Errorf("the client's own webhook leads to %s, %v", left.URL, err)
 		}
-		_, _, err = core.EnsureWebhook(ctx, account, name, webhookTo("ftp://x"), "")
-		wantKind(t, err, errs.Invalid)
+		_, _, err = core.Webhooks.Ensure(ctx, account, name, webhookTo("ftp://x"), "")
+		imagestest.WantKind(t, err, errs.Invalid)
 	})
 }
 
@@ -148,25 +149,25 @@ func TestEnsureWebhookPaused(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx, account := t.Context(), imagestest.AccountID
-		w, _, err := core.EnsureWebhook(ctx, account, "env", webhookTo("http://a.example/"), "")
+		w, _, err := core.Webhooks.Ensure(ctx, account, "env", webhookTo("http://a.example/"), "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		settleOne(t, core, w, 410)
-		w, _, err = core.EnsureWebhook(ctx, account, "env", webhookTo("http://a.example/"), "")
+		w, _, err = core.Webhooks.Ensure(ctx, account, "env", webhookTo("http://a.example/"), "")
 		if err != nil || w.Paused.IsZero() {
 			t.Errorf("after a start with the same URL: %+v, %v", w, err)
 		}
-		counts, err := core.OutboxCounts(ctx)
+		counts, err := core.Webhooks.Counts(ctx)
 		if err != nil || counts.Paused != 1 || counts.Well != 0 || counts.Pending != 0 {
 			t.Errorf("counts %+v, %v", counts, err)
 		}
-		w, _, err = core.EnsureWebhook(ctx, account, "env", webhookTo("http://b.example/"), "")
+		w, _, err = core.Webhooks.Ensure(ctx, account, "env", webhookTo("http://b.example/"), "")
 		if err != nil || !w.Paused.IsZero() || w.PauseReason != "" || w.Failing {
 			t.Errorf("after a start with another URL: %+v, %v", w, err)
 		}
-		pending, err := core.PendingDeliveries(ctx, account)
-		counts, err2 := core.OutboxCounts(ctx)
+		pending, err := core.Webhooks.PendingDeliveries(ctx, account)
+		counts, err2 := core.Webhooks.Counts(ctx)
 		if err = errors.Join(err, err2); err != nil || pending[w.ID] != 1 || counts.Pending != 1 ||
 			counts.Well != 1 || time.Since(counts.Oldest) > time.Hour {
 			t.Errorf("pending %v, counts %+v, %v", pending, counts, err)
@@ -175,11 +176,11 @@ func TestEnsureWebhookPaused(t *testing.T) {
 }
 
 // settleOne makes an event and has the webhook answer it with a status.
-func settleOne(t *testing.T, core *imagestest.Core, w images.Webhook, status int) {
+func settleOne(t *testing.T, core *imagestest.Core, w webhooks.Webhook, status int) {
 	t.Helper()
 	ctx := t.Context()
-	everything := images.WebhookChange{Events: images.EventTypes}
-	if _, err := core.ChangeWebhook(ctx, w.Account, w.ID, everything, nil); err != nil {
+	everything := webhooks.WebhookChange{Events: webhooks.EventTypes}
+	if _, err := core.Webhooks.Update(ctx, w.Account, w.ID, everything, nil); err != nil {
 		t.Fatal(err)
 	}
 	draft, _, err := core.CreateDraft(ctx, w.Account, images.NewDraft{})
@@ -189,11 +190,11 @@ func settleOne(t *testing.T, core *imagestest.Core, w images.Webhook, status int
 	if err := core.DeleteImage(ctx, w.Account, draft.ID); err != nil {
 		t.Fatal(err)
 	}
-	claimed, err := core.ClaimDeliveries(ctx, w.ID, 10)
+	claimed, err := core.Webhooks.Claim(ctx, w.ID, 10)
 	if err != nil || len(claimed) != 1 {
 		t.Fatalf("%d claimed, %v", len(claimed), err)
 	}
-	_, err = core.CompleteDeliveries(ctx, []images.Attempt{{
+	_, err = core.Webhooks.Complete(ctx, []webhooks.Attempt{{
 		EventID: claimed[0].Event.ID, WebhookID: w.ID, Number: claimed[0].Attempt,
 		Began: time.Now(), Status: status,
 	}})
@@ -211,25 +212,25 @@ func TestAddWebhook(t *testing.T) {
 	c := webhookTo("https://example.com/hook")
 	c.Name = &name
 	refused := errs.Errorf(errs.WebhookRefused, "no")
-	_, err := core.AddWebhook(ctx, account, c, func(context.Context, images.Webhook) error {
+	_, err := core.Webhooks.Add(ctx, account, c, func(context.Context, webhooks.Webhook) error {
 		return refused
 	})
 	if !errors.Is(err, refused) {
 		t.Errorf("a refused test: %v", err)
 	}
-	w, err := core.AddWebhook(ctx, account, c, nil)
+	w, err := core.Webhooks.Add(ctx, account, c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	targets, enabled := []string{w.ID}, true
 	for err == nil {
-		_, err = core.CreateNotificationPolicy(ctx, account,
-			images.PolicyChange{Name: &name, Enabled: &enabled, Webhooks: &targets})
+		_, err = core.Webhooks.CreatePolicy(ctx, account,
+			webhooks.PolicyChange{Name: &name, Enabled: &enabled, Webhooks: &targets})
 	}
-	wantKind(t, err, errs.LimitReached)
-	_, err = core.AddWebhook(ctx, account, c, nil)
-	wantKind(t, err, errs.LimitReached)
-	if all, err := core.Webhooks(ctx, account); err != nil || len(all) != 1 {
+	imagestest.WantKind(t, err, errs.LimitReached)
+	_, err = core.Webhooks.Add(ctx, account, c, nil)
+	imagestest.WantKind(t, err, errs.LimitReached)
+	if all, err := core.Webhooks.All(ctx, account); err != nil || len(all) != 1 {
 		t.Errorf("%d webhooks, %v", len(all), err)
 	}
 }

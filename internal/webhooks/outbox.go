@@ -1,4 +1,4 @@
-package images
+package webhooks
 
 import (
 	"context"
@@ -92,7 +92,9 @@ func retryDelay(stream bool, failures int) (time.Duration, bool) {
 type outbox struct{ wake chan struct{} }
 
 // wakeNotifier wakes the notifier after the commit.
-func (s *Service) wakeNotifier(tx *accounts.Change) { tx.OnceAfterCommit("notifier", s.outbox.signal) }
+func (s *Service) wakeNotifier(tx *accounts.Change) {
+	tx.OnceAfterCommit("notifier", s.outbox.signal)
+}
 
 // signal says that there may be something due. It never waits.
 func (o outbox) signal() {
@@ -102,9 +104,9 @@ func (o outbox) signal() {
 	}
 }
 
-// OutboxWake receives when this node has written something to the outbox. What other nodes have
+// Wake receives when this node has written something to the outbox. What other nodes have
 // written, and what is due again, must be looked for.
-func (s *Service) OutboxWake() <-chan struct{} { return s.outbox.wake }
+func (s *Service) Wake() <-chan struct{} { return s.outbox.wake }
 
 // A DueWebhook is a webhook with deliveries that are due.
 type DueWebhook struct {
@@ -114,9 +116,9 @@ type DueWebhook struct {
 	Failing bool // its last attempt failed: one attempt at a time is enough
 }
 
-// DueWebhooks returns the webhooks, no streams, that have deliveries due. Each costs one look into
+// Due returns the webhooks, no streams, that have deliveries due. Each costs one look into
 // an index, however much is due. Suspended accounts have none: what they are owed waits.
-func (s *Service) DueWebhooks(ctx context.Context) ([]DueWebhook, error) {
+func (s *Service) Due(ctx context.Context) ([]DueWebhook, error) {
 	rows, err := s.db.Query(ctx, `SELECT w.id, w.account, w.url, w.failing_since IS NOT NULL
 		FROM webhooks w
 		JOIN accounts a ON a.id = w.account AND a.suspended = 0
@@ -153,15 +155,15 @@ const claimSome = `UPDATE deliveries SET attempt = attempt + 1, due = ?3
 		WHERE w.id = ?1 AND w.paused IS NULL AND a.suspended = 0)
 	RETURNING event, policy, policy_name, attempt`
 
-// ClaimDeliveries claims due deliveries of a webhook or stream, at most ClaimAtOnce, the longest due
+// Claim claims due deliveries of a webhook or stream, at most ClaimAtOnce, the longest due
 // first. They are the caller's for the time of DeliveryLease. Paused webhooks and suspended accounts
 // have none.
-func (s *Service) ClaimDeliveries(
+func (s *Service) Claim(
 	ctx context.Context, webhook string, most int,
 ) ([]Delivery, error) {
 	var claimed []Delivery
 	now := s.now()
-	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+	err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		rows, err := tx.Query(claimSome,
 			webhook, sqldb.Micros(now), sqldb.Micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
 		if err != nil {
@@ -182,14 +184,14 @@ func (s *Service) ClaimDeliveries(
 	return s.describe(ctx, webhook, claimed)
 }
 
-// ReleaseDeliveries gives back claimed deliveries that were not begun: they are due at once, for
+// Release gives back claimed deliveries that were not begun: they are due at once, for
 // anybody.
-func (s *Service) ReleaseDeliveries(ctx context.Context, claimed []Delivery) error {
+func (s *Service) Release(ctx context.Context, claimed []Delivery) error {
 	now := sqldb.Micros(s.now())
 	claimed = slices.SortedFunc(slices.Values(claimed), func(a, b Delivery) int {
 		return strings.Compare(a.Event.ID, b.Event.ID)
 	})
-	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+	err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		for _, d := range claimed {
 			_, err := tx.Exec(`UPDATE deliveries SET due = ?4 WHERE event = ?1 AND webhook = ?2
 				AND attempt = ?3 AND outcome = 'pending'`, d.Event.ID, d.Webhook.ID, d.Attempt, now)
@@ -215,7 +217,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	if err != nil {
 		return nil, fmt.Errorf("reading a webhook: %w", err)
 	}
-	account, err := s.Accounts.ByID(ctx, w.Account)
+	account, err := s.accounts.ByID(ctx, w.Account)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +233,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	_, err = sqldb.Collect(rows, func(r sqldb.Row) (e Event, err error) {
 		e, err = scanEvent(r)
 		if broken := new(factsError); errors.As(err, &broken) {
-			s.log.Error("an event cannot be read: a newer release may have written it", "err", err)
+			s.config.Log.Error("an event cannot be read: a newer release may have written it", "err", err)
 			return e, nil
 		}
 		events[e.ID] = e
@@ -252,7 +254,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	return claimed, nil
 }
 
-// OutboxCounts are what waits to be sent, and the webhooks that it goes to. Streams are left out,
+// Counts are what waits to be sent, and the webhooks that it goes to. Streams are left out,
 // whose receivers may stay away, and so is what waits for the end of a pause or suspension.
 type OutboxCounts struct {
 	Pending int64     // deliveries that have not ended, counted up to 100,000
@@ -261,8 +263,8 @@ type OutboxCounts struct {
 	Well, Failing, Paused int64 // webhooks
 }
 
-// OutboxCounts asks the database.
-func (s *Service) OutboxCounts(ctx context.Context) (c OutboxCounts, err error) {
+// Counts asks the database.
+func (s *Service) Counts(ctx context.Context) (c OutboxCounts, err error) {
 	var oldest int64
 	err = s.db.QueryRow(ctx, `SELECT count(*), COALESCE(MIN(created), 0) FROM (
 		SELECT d.created FROM webhooks w JOIN accounts a ON a.id = w.account AND a.suspended = 0
@@ -311,14 +313,14 @@ func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[st
 	return pending, nil
 }
 
-// forgetEvents deletes events that are older than EventRetention, delivered or not, with their deliveries and
+// DeleteOldEvents deletes events that are older than EventRetention, delivered or not, with their deliveries and
 // attempts, and the deliveries of deleted webhooks.
-func (s *Service) forgetEvents(ctx context.Context) error {
+func (s *Service) DeleteOldEvents(ctx context.Context) error {
 	const some = 500
-	before := sqldb.Micros(s.now().Add(-s.config.EventRetention))
+	before := sqldb.Micros(s.now().Add(-s.config.Retention))
 	for {
 		var gone deletedEvents
-		err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+		err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 			rows, err := tx.Query(`SELECT account FROM events WHERE created < ?1
 				ORDER BY created LIMIT ?2`, before, some)
 			if err != nil {

@@ -1,4 +1,4 @@
-package images_test
+package accounts_test
 
 import (
 	"fmt"
@@ -56,7 +56,7 @@ func TestImportSigningKey(t *testing.T) {
 			{Name: "a", Value: "\x00"},
 		} {
 			_, _, err := core.Accounts.ImportSigningKey(t.Context(), account, k)
-			wantKind(t, err, errs.Invalid)
+			imagestest.WantKind(t, err, errs.Invalid)
 		}
 		for i := len(after) + 2; i < accounts.MaxSigningKeys; i++ {
 			k := accounts.SigningKey{Name: fmt.Sprint(i), Value: fmt.Sprint("v", i)}
@@ -65,8 +65,8 @@ func TestImportSigningKey(t *testing.T) {
 			}
 		}
 		_, _, err = core.Accounts.ImportSigningKey(t.Context(), account, accounts.SigningKey{Name: "z", Value: "z"})
-		wantKind(t, err, errs.LimitReached)
+		imagestest.WantKind(t, err, errs.LimitReached)
 		_, _, err = core.Accounts.ImportSigningKey(t.Context(), "no account", long)
-		wantKind(t, err, errs.AccountUnknown)
+		imagestest.WantKind(t, err, errs.AccountUnknown)
 	})
 }

@@ -1,0 +1,11 @@
+package accounts_test
+
+import (
+	"testing"
+
+	"calotype/internal/images/imagestest"
+)
+
+func TestMain(m *testing.M) { imagestest.Main(m) }
+
+const account = imagestest.AccountID
