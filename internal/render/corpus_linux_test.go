@@ -62,7 +62,7 @@ func openOriginal(t testing.TB, file, name, expected string) original {
 // newVipsPool starts a Pool of real workers.
 func newVipsPool(t testing.TB) *render.Pool {
 	t.Helper()
-	p, err := render.NewPool(render.PoolConfig{Command: []string{os.Args[0], "worker"}})
+	p, err := render.NewPool(render.PoolConfig{Command: realWorker(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,9 +79,10 @@ func newVipsPool(t testing.TB) *render.Pool {
 // file costs a worker, or 10 s of its processor: the clock on the wall would also count what else a
 // machine has to do.
 func TestCorpus(t *testing.T) {
+	all := originals(t)
 	p := newVipsPool(t)
 	counts := map[string]int{}
-	for _, o := range originals(t) {
+	for _, o := range all {
 		before := processorTime(t, p)
 		facts, err := render.Facts{}, o.err
 		if err == nil {
@@ -204,7 +205,7 @@ func TestStampede(t *testing.T) {
 	}
 	const budget = 320 << 20
 	p, err := render.NewPool(render.PoolConfig{
-		Command: []string{os.Args[0], "worker"}, Workers: 2, Memory: budget,
+		Command: realWorker(t), Workers: 2, Memory: budget,
 	})
 	if err != nil {
 		t.Fatal(err)

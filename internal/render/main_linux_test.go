@@ -4,17 +4,22 @@ import (
 	"os"
 	"testing"
 
-	"calotype/internal/render"
-	"calotype/internal/render/vips"
+	"calotype/internal/programtest"
 )
 
-// TestMain is also the worker: a Pool under test re-executes this binary with arguments.
+// TestMain is also the fake worker: a Pool under test re-executes this binary with arguments. The binary does not
+// link libvips, whose libraries take most of the time in which a worker starts.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "worker" {
-		if len(os.Args) > 2 {
-			os.Exit(fakeWorker(os.Args[2]))
-		}
-		os.Exit(render.WorkerMain(vips.New))
+	if len(os.Args) > 2 && os.Args[1] == "worker" {
+		os.Exit(fakeWorker(os.Args[2]))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	programtest.Remove()
+	os.Exit(code)
+}
+
+// realWorker returns the command of the real program's workers, which need libvips.
+func realWorker(t testing.TB) []string {
+	t.Helper()
+	return []string{programtest.Binary(t), "worker"}
 }

@@ -250,8 +250,8 @@ func TestWallTime(t *testing.T) {
 func running(t *testing.T, p *render.Pool, run, wait int) {
 	t.Helper()
 	for range 3000 {
-		// A job counts as running while its worker starts.
-		if s := p.Status().Renditions; s.Running == run && s.Waiting == wait && len(render.PIDs(p)) >= run {
+		// A job counts as running while its worker starts, which Workers does not count.
+		if s := p.Status().Renditions; s.Running == run && s.Waiting == wait && s.Workers >= run {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
