@@ -120,11 +120,14 @@ func mostData(memory int64) int64 { return usualIdleData + dataSlack + min(memor
 // this and all later workers have no namespaces.
 func startProcess(ctx context.Context, s *spawner, c PoolConfig) (*process, error) {
 	p, err := s.startProcess(ctx, c)
-	if err == nil || !s.isolate || s.tried || ctx.Err() != nil {
-		s.tried = true
+	if s.tried {
 		return p, err
 	}
-	s.tried, s.isolate = true, false
+	s.tried = true // by newPool, before workers start concurrently
+	if err == nil || !s.isolate || ctx.Err() != nil {
+		return p, err
+	}
+	s.isolate = false
 	p, again := s.startProcess(ctx, c)
 	if again != nil {
 		return nil, again
