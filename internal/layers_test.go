@@ -41,6 +41,7 @@ var ranks = map[string]int{
 
 	"internal/images":   5, // the core
 	"internal/webhooks": 4, // below it: events, and their way to subscribers
+	"internal/disk":     3, // the disk of a data folder: reserve, ballast, spools
 	"internal/accounts": 3, // below these: who owns all else, and every transaction
 
 	"internal/errs":        2, // what the core returns and the surfaces answer with

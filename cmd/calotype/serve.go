@@ -348,7 +348,7 @@ func readiness(
 		if err := db.Ping(ctx); err != nil {
 			return "", err
 		}
-		if err := core.WantRoom(); err != nil {
+		if err := core.CheckRoom(); err != nil {
 			return "", err
 		}
 		if sandbox := pool.Status().Sandbox; !sandbox.Complete {

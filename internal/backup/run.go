@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"calotype/internal/blob"
+	"calotype/internal/disk"
 	"calotype/internal/images"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
@@ -86,7 +87,7 @@ func (r *run) findReserve() error {
 		return err
 	}
 	if r.reserve = r.Reserve; r.reserve == 0 {
-		r.reserve, err = images.DefaultDiskReserve(r.Dir)
+		r.reserve, err = disk.DefaultReserve(r.Dir)
 	}
 	return err
 }
@@ -96,7 +97,7 @@ func (r *run) room(size int64) error {
 	if r.reserve == 0 {
 		return nil
 	}
-	free, _, err := images.DiskSpace(r.to.dir)
+	free, _, err := disk.Space(r.to.dir)
 	if err == nil && free < size+r.reserve {
 		err = fmt.Errorf("the disk is full except for the %d bytes that the server needs beside its "+
 			"database: back up to another disk, or lower -disk-reserve", r.reserve)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"calotype/internal/clientaddr"
+	"calotype/internal/disk"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/limit"
@@ -32,7 +33,7 @@ type Body struct {
 	account string
 	began   time.Time
 	slot    *limit.Lease
-	file    *spoolFile // nil if the bytes are hashed only
+	file    *disk.File // nil if the bytes are hashed only
 	spooled time.Time  // began by the machine's clock
 	sum     hash.Hash
 	size    int64 // bytes so far
@@ -51,7 +52,7 @@ func (s *Service) receive(size int64, store bool, keys ...string) (*Body, error)
 	b := &Body{s: s, account: keys[0], began: s.now(), spooled: time.Now(), sum: sha256.New()}
 	var err error
 	if b.slot, err = s.shares.bodies.TryAcquire(1, b.account); err != nil {
-		return nil, spoolFull(err)
+		return nil, disk.Full(err)
 	}
 	if !store {
 		return b, nil
@@ -59,12 +60,12 @@ func (s *Service) receive(size int64, store bool, keys ...string) (*Body, error)
 	expected := s.config.MaxUploadBytes
 	if size >= 0 && size <= expected { // a larger one may have a file that is not
 		expected = size
-		if err := s.admits(s.spool, size, keys...); err != nil {
+		if err := s.spool.Admit(size, keys...); err != nil {
 			b.Close()
 			return nil, err
 		}
 	}
-	b.file = s.spoolFile(s.spool, expected, keys...)
+	b.file = s.spool.File(expected, keys...)
 	return b, nil
 }
 
@@ -130,7 +131,7 @@ func (b *Body) store(ctx context.Context) (*Original, error) {
 	}
 	original.SHA256, original.Blob = b.sha256(), blobKey(b.s.now())
 	began := time.Now()
-	err = b.s.blobs.Put(ctx, original.Blob, b.file.file, b.size)
+	err = b.s.blobs.Put(ctx, original.Blob, b.file.OS(), b.size)
 	b.s.config.Timer.Since(render.Uploads, StageStore, began)
 	if err != nil {
 		return nil, fmt.Errorf("storing an original: %w", err)
@@ -144,7 +145,7 @@ func (b *Body) examine(ctx context.Context) (*Original, error) {
 		return nil, errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")
 	}
 	ctx = render.WithAsker(ctx, render.Asker{Account: b.account, Client: clientaddr.Of(ctx)})
-	file := b.file.file
+	file := b.file.OS()
 	header, err := imagefile.ReadHeader(file, b.size)
 	if err == nil {
 		err = imagefile.DefaultLimits.Check(header)

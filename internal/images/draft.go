@@ -49,7 +49,7 @@ const (
 func (s *Service) CreateDraft(
 	ctx context.Context, account string, d NewDraft,
 ) (img Image, ticket string, err error) {
-	if err := s.WantRoom(); err != nil {
+	if err := s.disk.CheckRoom(); err != nil {
 		return Image{}, "", err
 	}
 	img, err = s.newDraft(account, d)

@@ -19,7 +19,7 @@ func (s *Service) ReleaseExpiredDrafts(ctx context.Context) error { return s.rel
 func (s *Service) SetMaxUploadBytes(bytes int64) { s.config.MaxUploadBytes = bytes }
 
 // SetDiskReserve sets the bytes of the disk that stay free.
-func (s *Service) SetDiskReserve(bytes int64) { s.config.DiskReserve = bytes }
+func (s *Service) SetDiskReserve(bytes int64) { s.disk.Reserve = bytes }
 
 // SetRebuildAt sets the time of day of a rebuild.
 func (s *Service) SetRebuildAt(at time.Duration) { s.config.RebuildAt = at }
@@ -145,7 +145,7 @@ func (s *Service) RunJobs(ctx context.Context, quick, slow func(context.Context)
 
 // SetDisk lets tests say how many bytes of the disk are free.
 func (s *Service) SetDisk(free func() int64) {
-	s.space = func(string) (int64, int64, error) { return free(), 1 << 40, nil }
+	s.disk.Space = func(string) (int64, int64, error) { return free(), 1 << 40, nil }
 }
 
 // RenderError lets tests see what an error of package render becomes.

@@ -25,6 +25,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/batch"
 	"calotype/internal/blob"
+	"calotype/internal/disk"
 	"calotype/internal/diskcache"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
@@ -72,11 +73,9 @@ type Service struct {
 	now          func() time.Time
 	log          *slog.Logger
 	shares       shares
-	space        func(dir string) (free, all int64, err error) // DiskSpace
-	disk         diskState
-	room         sync.Mutex // locked while a file reserves bytes of the disk
-	spool        *spool     // of uploads in progress
-	fetched      *spool     // of originals that are fetched from a remote store
+	disk         *disk.Disk
+	spool        *disk.Spool // of uploads in progress
+	fetched      *disk.Spool // of originals that are fetched from a remote store
 	renditions   *diskcache.Cache
 	renders      *renders
 	misses       *limit.Rates // new renditions, by a client's address; nil: no limit
@@ -114,16 +113,18 @@ func New(c Config) *Service {
 	}
 	s := &Service{config: c, db: c.DB, blobs: c.Blobs, now: c.Now, log: c.Log,
 		maxLooked: maxLooked, listRows: listRows,
-		shares: newShares(c.SpoolBytes), space: DiskSpace,
+		shares: newShares(c.SpoolBytes),
 		misses: newMisses(c.MissRate)}
+	s.disk = &disk.Disk{Dir: c.Dir, Reserve: c.DiskReserve, Space: disk.Space, Log: c.Log,
+		Evict: func(bytes int64) int64 { return s.renditionsHere().Shrink(bytes) }}
 	s.Accounts = accounts.New(c.DB, c.Now, accounts.Hooks{
 		Created: func(tx *accounts.Change, account string) error {
 			return insertVariant(tx, account, defaultVariant)
 		},
 		Invalidate: s.resolved.forget,
 		Scrub:      func() { s.scrubber.due.Store(true) },
-		CheckRoom:  s.WantRoom,
-		MakeRoom:   s.giveWay,
+		CheckRoom:  s.CheckRoom,
+		MakeRoom:   s.disk.UseReserve,
 	})
 	s.Webhooks = webhooks.New(webhooks.Config{
 		DB: c.DB, Accounts: s.Accounts, Retention: c.EventRetention, Replays: s.shares.replays,
@@ -143,6 +144,18 @@ func (s *Service) Now() time.Time { return s.now() }
 
 // MaxUploadBytes returns the largest size of an original.
 func (s *Service) MaxUploadBytes() int64 { return s.config.MaxUploadBytes }
+
+// LeastSpool returns the minimum of Config.SpoolBytes: without other uploads, a body for a one-time URL
+// gets a quarter of the spool.
+func LeastSpool(maxUploadBytes int64) int64 { return 4 * maxUploadBytes }
+
+// CheckRoom refuses what adds rows while the disk is full. Error: NoSpace.
+func (s *Service) CheckRoom() error { return s.disk.CheckRoom() }
+
+// MakeRoomToStart frees the space that a start needs on a full disk. No other process may use dir.
+func MakeRoomToStart(dir string, log *slog.Logger) error {
+	return disk.MakeRoomToStart(dir, renditionsDir, log)
+}
 
 func setDefault(n *int64, value int64) {
 	if *n == 0 {
@@ -182,16 +195,10 @@ func Schema(ctx context.Context, db *sqldb.DB) (database, program int64, err err
 // rendition cache.
 func (s *Service) Start(ctx context.Context) error {
 	var err error
-	if s.config.DiskReserve == 0 {
-		if s.config.DiskReserve, err = DefaultDiskReserve(s.config.Dir); err != nil {
-			return err
-		}
-	}
-	if s.spool, err = openSpool(filepath.Join(s.config.Dir, "spool"), s.shares.spool); err != nil {
+	if s.spool, err = s.disk.OpenSpool("spool", s.shares.spool); err != nil {
 		return err
 	}
-	s.fetched, err = openSpool(filepath.Join(s.config.Dir, "fetched"), s.shares.fetched)
-	if err != nil {
+	if s.fetched, err = s.disk.OpenSpool("fetched", s.shares.fetched); err != nil {
 		return err
 	}
 	s.renditions, err = diskcache.Open(filepath.Join(s.config.Dir, renditionsDir), s.config.CacheBytes)
@@ -201,7 +208,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.beginToFollow(); err != nil {
 		return err
 	}
-	if err := s.makeBallast(ctx); err != nil {
+	if err := s.disk.Start(); err != nil {
 		return err
 	}
 	s.scrubber.due.Store(true) // a killed process may have left deleted rows

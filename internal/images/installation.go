@@ -103,7 +103,7 @@ func (s *Service) markStore(ctx context.Context, id string) (err error) {
 // putText puts a small object.
 func (s *Service) putText(ctx context.Context, key, content string) error {
 	// Without the limits of the spool, because a server also starts on a full disk.
-	f, err := os.OpenFile(filepath.Join(s.spool.dir, text.NewKey()),
+	f, err := os.OpenFile(filepath.Join(s.spool.Dir, text.NewKey()),
 		os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("marking the blob store: %w", err)

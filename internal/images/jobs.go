@@ -25,7 +25,7 @@ func (s *Service) jobs() []job {
 		{"count what is kept again", false, 0, 10 * time.Minute, s.Accounts.RecountKept},
 		{"delete what has ended of accounts that keep much", false, 0, 10 * time.Second,
 			s.Webhooks.TrimKept},
-		{"make the ballast", false, 0, time.Minute, s.makeBallast},
+		{"make the ballast", false, 0, time.Minute, func(context.Context) error { return s.disk.MakeBallast() }},
 		{"delete streams without claims", false, 0, time.Minute, s.Webhooks.EndStreams},
 		{"forget old events", false, 10 * time.Minute, time.Hour, s.Webhooks.DeleteOldEvents},
 		{"delete originals left over", true, 0, time.Minute, s.retryBlobDeletions},

@@ -107,7 +107,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 		return fmt.Errorf("opening the original of image %s: %w", r.Image.Key, err)
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	if err := s.makeRoom(0); err != nil {
+	if err := s.disk.MakeRoom(0); err != nil {
 		return err
 	}
 	out, err := s.renditions.Create()
@@ -194,16 +194,16 @@ func (s *Service) originalFile(ctx context.Context, account string, o *Original)
 	if f, ok := r.(*os.File); ok {
 		return originalFile{f, f.Close}, nil
 	}
-	copied := s.spoolFile(s.fetched, o.Size, account)
-	err = copied.reserve(o.Size)
+	copied := s.fetched.File(o.Size, account)
+	err = copied.Reserve(o.Size)
 	if err == nil {
 		_, err = io.Copy(copied, io.LimitReader(r, o.Size+1))
 	}
-	if err == nil && copied.written != o.Size {
+	if err == nil && copied.Written() != o.Size {
 		err = fmt.Errorf("the blob has not the %d bytes that its row says", o.Size)
 	}
 	if err = errors.Join(err, r.Close()); err != nil {
 		return originalFile{}, errors.Join(err, copied.Close())
 	}
-	return originalFile{copied.file, copied.Close}, nil
+	return originalFile{copied.OS(), copied.Close}, nil
 }

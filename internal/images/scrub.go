@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"calotype/internal/disk"
 	"calotype/internal/sqldb"
 )
 
@@ -142,11 +143,11 @@ func (s *Service) mayRebuild(size int64) (bool, error) {
 	if estimate > rebuildTime {
 		return wait("All writers would wait", "estimate", estimate, "bytes", size)
 	}
-	free, _, err := DiskSpace(s.config.Dir)
+	free, _, err := disk.Space(s.config.Dir)
 	if err != nil {
 		return false, err
 	}
-	if free-s.config.DiskReserve < 2*size { // a copy, and the write-ahead log
+	if free-s.disk.Reserve < 2*size { // a copy, and the write-ahead log
 		return wait("There is too little room on the disk", "free", free, "bytes", size)
 	}
 	return true, nil

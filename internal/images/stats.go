@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"calotype/internal/disk"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
@@ -66,14 +67,14 @@ func (s *Service) Stats() (Stats, error) {
 		CacheHits: c.hits.Load(), CacheMisses: c.misses.Load(),
 		CacheFiles: cache.Files, CacheSize: cache.Bytes, CacheLimit: cache.Limit, CacheEvictions: cache.Evictions,
 		SpoolReserved: s.shares.spool.Stats().Used, SpoolLimit: s.config.SpoolBytes,
-		DiskReserve: s.config.DiskReserve,
+		DiskReserve: s.disk.Reserve,
 	}
 	stats.Accepted = c.accepted.Load()
 	for kind := range c.refused {
 		stats.Refused[errs.Kind(kind)] = c.refused[kind].Load()
 	}
 	var err error
-	stats.DiskFree, stats.DiskSize, err = DiskSpace(s.config.Dir)
+	stats.DiskFree, stats.DiskSize, err = disk.Space(s.config.Dir)
 	return stats, err
 }
 

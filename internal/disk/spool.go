@@ -1,4 +1,4 @@
-package images
+package disk
 
 import (
 	"errors"
@@ -16,25 +16,20 @@ import (
 // spoolStep is the step in which a file of the spool reserves received bytes.
 const spoolStep = 256 << 10
 
-// LeastSpool returns the minimum of Config.SpoolBytes: without other uploads, a body for a one-time URL
-// gets a quarter of the spool.
-func LeastSpool(maxUploadBytes int64) int64 { return 4 * maxUploadBytes }
-
-// A spool is the folder for uploads in progress and for originals that are fetched from a remote blob
+// A Spool is the folder for uploads in progress and for originals that are fetched from a remote blob
 // store. A file reserves received bytes only, so a client that declares a large size and sends little
 // reserves little. The pool limits the reservations of all files together, and of each account.
-type spool struct {
-	dir       string
+type Spool struct {
+	Dir       string
+	disk      *Disk
 	pool      *limit.Pool
 	unwritten atomic.Int64 // reserved bytes that are not written to the disk yet
 }
 
-// A spoolFile is a file in the spool, made with its first byte; Close removes it, unless it was
-// moved away. It is not safe for concurrent use.
-type spoolFile struct {
+// A File is a file in a spool. Its first byte creates it. Close removes it, unless it was moved away. It is not safe for concurrent use.
+type File struct {
 	file     *os.File // nil before the first byte
-	s        *Service
-	spool    *spool
+	spool    *Spool
 	keys     []string
 	lease    *limit.Lease // nil before the first byte
 	expected int64        // final size of the file in bytes, as far as known
@@ -42,8 +37,10 @@ type spoolFile struct {
 	written  int64
 }
 
-// openSpool creates or empties the folder: files that a crash left there were never acknowledged.
-func openSpool(dir string, pool *limit.Pool) (*spool, error) {
+// OpenSpool creates or empties a folder of the data folder: files that a crash left there were never
+// acknowledged.
+func (d *Disk) OpenSpool(name string, pool *limit.Pool) (*Spool, error) {
+	dir := filepath.Join(d.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the spool: %w", err)
 	}
@@ -56,44 +53,52 @@ func openSpool(dir string, pool *limit.Pool) (*spool, error) {
 			return nil, fmt.Errorf("emptying the spool: %w", err)
 		}
 	}
-	return &spool{dir: dir, pool: pool}, nil
+	s := &Spool{Dir: dir, disk: d, pool: pool}
+	d.spools = append(d.spools, s)
+	return s, nil
 }
 
-// admits returns an error if a file of bytes bytes would not fit now. It reserves nothing.
-func (s *Service) admits(sp *spool, bytes int64, keys ...string) error {
-	lease, err := sp.pool.TryAcquire(bytes, keys...)
+// Admit returns an error if a file of some bytes would not fit now: Busy, NoSpace. It reserves nothing.
+func (s *Spool) Admit(bytes int64, keys ...string) error {
+	lease, err := s.pool.TryAcquire(bytes, keys...)
 	if err != nil {
-		return spoolFull(err)
+		return Full(err)
 	}
 	defer lease.Release()
-	s.room.Lock()
-	defer s.room.Unlock()
-	return s.makeRoom(bytes + s.unwritten())
+	s.disk.room.Lock()
+	defer s.disk.room.Unlock()
+	return s.disk.MakeRoom(bytes + s.disk.unwritten())
 }
 
-// spoolFile returns a file that holds nothing yet. expected is how many bytes it has in the end.
-func (s *Service) spoolFile(sp *spool, expected int64, keys ...string) *spoolFile {
-	return &spoolFile{s: s, spool: sp, keys: keys, expected: expected}
+// File returns an empty file. expected is its final size in bytes, as far as known. keys are its keys in the
+// pool of the spool.
+func (s *Spool) File(expected int64, keys ...string) *File {
+	return &File{spool: s, keys: keys, expected: expected}
 }
 
-// unwritten returns how many bytes the files of all spools may still take of the disk.
-func (s *Service) unwritten() int64 { return s.spool.unwritten.Load() + s.fetched.unwritten.Load() }
+// unwritten returns the reserved bytes of all spools that are not written yet.
+func (d *Disk) unwritten() (bytes int64) {
+	for _, s := range d.spools {
+		bytes += s.unwritten.Load()
+	}
+	return bytes
+}
 
 // Write appends to the file: Busy when the spool or the keys' share of it is full, NoSpace when the
 // disk is.
-func (f *spoolFile) Write(p []byte) (int, error) {
+func (f *File) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	if to := f.written + int64(len(p)); to > f.reserved {
-		if err := f.reserve(max(to, min(f.reserved+spoolStep, f.expected))); err != nil {
+		if err := f.Reserve(max(to, min(f.reserved+spoolStep, f.expected))); err != nil {
 			return 0, err
 		}
 	}
 	if f.file == nil {
 		var err error
 		// The random name is new: O_EXCL says so.
-		f.file, err = os.OpenFile(filepath.Join(f.spool.dir, text.NewKey()),
+		f.file, err = os.OpenFile(filepath.Join(f.spool.Dir, text.NewKey()),
 			os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return 0, fmt.Errorf("making a spool file: %w", err)
@@ -108,8 +113,14 @@ func (f *spoolFile) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// reserve lets the file grow to a size.
-func (f *spoolFile) reserve(to int64) (err error) {
+// OS returns the open file, nil before the first byte.
+func (f *File) OS() *os.File { return f.file }
+
+// Written returns the bytes of the file.
+func (f *File) Written() int64 { return f.written }
+
+// Reserve lets the file grow to a size: Busy, NoSpace.
+func (f *File) Reserve(to int64) (err error) {
 	more := to - f.reserved
 	if f.lease == nil {
 		f.lease, err = f.spool.pool.TryAcquire(more, f.keys...)
@@ -117,17 +128,18 @@ func (f *spoolFile) reserve(to int64) (err error) {
 		err = f.lease.Grow(more)
 	}
 	if err != nil {
-		return spoolFull(err)
+		return Full(err)
 	}
 	f.reserved = to
-	f.s.room.Lock()
-	defer f.s.room.Unlock()
+	d := f.spool.disk
+	d.room.Lock()
+	defer d.room.Unlock()
 	f.spool.unwritten.Add(more)
-	return f.s.makeRoom(f.s.unwritten())
+	return d.MakeRoom(d.unwritten())
 }
 
 // Close closes and removes the file, and gives back what it has reserved.
-func (f *spoolFile) Close() error {
+func (f *File) Close() error {
 	defer func() {
 		f.lease.Release()
 		f.spool.unwritten.Add(f.written - f.reserved)
@@ -142,4 +154,5 @@ func (f *spoolFile) Close() error {
 	return errors.Join(err, f.file.Close())
 }
 
-func spoolFull(err error) error { return errs.AtCapacity("Too many uploads at once", err) }
+// Full returns the error of a pool of uploads that is full: Busy.
+func Full(err error) error { return errs.AtCapacity("Too many uploads at once", err) }

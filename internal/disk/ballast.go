@@ -1,7 +1,6 @@
-package images
+package disk
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,15 +22,15 @@ const (
 	minRoom     = 1 << 20  // free bytes that a start needs
 )
 
-// makeBallast writes the ballast, if it does not exist and fits beside the reserve.
-func (s *Service) makeBallast(context.Context) error {
-	path := filepath.Join(s.config.Dir, ballastFile)
+// MakeBallast writes the ballast, if it does not exist and fits beside the reserve.
+func (d *Disk) MakeBallast() error {
+	path := filepath.Join(d.Dir, ballastFile)
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	size := min(maxBallast, s.config.DiskReserve/4)
-	free, _, err := DiskSpace(s.config.Dir)
-	if err != nil || free < s.config.DiskReserve+size || size == 0 {
+	size := min(maxBallast, d.Reserve/4)
+	free, _, err := Space(d.Dir)
+	if err != nil || free < d.Reserve+size || size == 0 {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -75,10 +74,10 @@ func dropBallast(dir string) (bool, error) {
 }
 
 // MakeRoomToStart frees the space that a start needs on a full disk: it deletes renditions, which can
-// be rendered again, and then the ballast. No other process may use dir.
-func MakeRoomToStart(dir string, log *slog.Logger) error {
+// be rendered again, in the folder cache of dir, and then the ballast. No other process may use dir.
+func MakeRoomToStart(dir, cache string, log *slog.Logger) error {
 	lacking := func() (bool, error) {
-		free, _, err := DiskSpace(dir)
+		free, _, err := Space(dir)
 		return free < minRoom, err
 	}
 	lacks, err := lacking()
@@ -86,7 +85,7 @@ func MakeRoomToStart(dir string, log *slog.Logger) error {
 		return err
 	}
 	log.Error("out of disk: freeing space to start", "dir", dir)
-	err = filepath.WalkDir(filepath.Join(dir, renditionsDir),
+	err = filepath.WalkDir(filepath.Join(dir, cache),
 		func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err
