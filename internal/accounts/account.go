@@ -35,17 +35,17 @@ var (
 // IsHash reports whether s has the form of an account's hash.
 func IsHash(s string) bool { return accountHash.MatchString(s) }
 
-// Setup is the account in the flags of a server. Empty fields were not given.
+// Setup is the account in the flags of a server. An empty field means that the flag was not given.
 type Setup struct {
 	ID, Hash, Token string
-	// Keep stores the secret of a new token before the token is valid, because no other place has it.
-	// Nil stores nothing.
+	// Keep writes the secret of a new token to a file before the token is valid, because the database has
+	// only its hash. Nil: the secret is only returned.
 	Keep func(secret string) error
 }
 
 // SetUp returns the account of this installation, and creates it at the first start. newToken is
-// the secret of its new token, "" if a token exists or was given. Nodes that start concurrently create
-// one account and one token.
+// the secret of its new token, "" if the account has a token or setup gives one. Nodes that start concurrently
+// create one account and one token. Its errors have no Kind, except Exists for a hash of another account.
 func (s *Service) SetUp(
 	ctx context.Context, setup Setup,
 ) (a Account, newToken string, err error) {
@@ -87,7 +87,7 @@ func (s *Service) SetUp(
 	return a, newToken, nil
 }
 
-// checkAccountNames checks an ID and a hash, either of which may be "".
+// checkAccountNames returns an error if an ID or a hash has the wrong form. Either may be "".
 func checkAccountNames(id, hash string) error {
 	if id != "" && !accountID.MatchString(id) {
 		return errors.New("the account id is not valid: it must be 32 lower-case hex digits")
@@ -98,8 +98,8 @@ func checkAccountNames(id, hash string) error {
 	return nil
 }
 
-// insertAccount makes the account with its first variant and key, unless there is one of the id; then
-// made is false. Exists if another account has the hash.
+// insertAccount inserts an account with its first signing key, and runs Hooks.Created. If the id exists, it
+// only reads the account, and made is false. Error: Exists if another account has the hash.
 func (s *Service) insertAccount(tx *Change, id, hash string) (a Account, made bool, err error) {
 	if hash == "" {
 		sum := sha256.Sum256([]byte(id))
@@ -129,13 +129,13 @@ func (s *Service) insertAccount(tx *Change, id, hash string) (a Account, made bo
 	return a, inserted > 0, err
 }
 
-// ByID returns the account of an ID. Error: AccountUnknown.
+// ByID returns the account with an ID. Error: AccountUnknown.
 func (s *Service) ByID(ctx context.Context, id string) (Account, error) {
 	return s.one(ctx, `id`, id)
 }
 
-// Create creates a further account. Either name may be "", for a random ID and for the hash that
-// follows from the ID. Errors: Invalid, Exists.
+// Create creates a further account. An empty id means a random one, an empty hash the one that is computed from
+// the ID. Errors: Invalid, Exists.
 func (s *Service) Create(ctx context.Context, id, hash string) (a Account, err error) {
 	if err := checkAccountNames(id, hash); err != nil {
 		return a, errs.Errorf(errs.Invalid, "%v", err)
@@ -166,7 +166,7 @@ func (s *Service) All(ctx context.Context) ([]Account, error) {
 	return sqldb.Collect(rows, scanAccount)
 }
 
-// Suspend suspends or resumes an account. It deletes no data. Error: AccountUnknown.
+// Suspend suspends an account, or resumes it if suspended is false. It deletes no data. Error: AccountUnknown.
 func (s *Service) Suspend(ctx context.Context, id string, suspended bool) error {
 	return s.set(ctx, id, `suspended`, int64(sqldb.BoolInt(suspended)))
 }
@@ -178,7 +178,8 @@ var limitColumns = map[string]string{
 }
 
 // SetLimit sets a limit of an account, "images", "bytes", "drafts", "upload-urls", "kept" or "edits", to a
-// number or to NoLimit. It deletes nothing that is over the new limit. Errors: AccountUnknown, Invalid.
+// number or to NoLimit. It deletes no rows of an account that is over the new limit. Errors: AccountUnknown,
+// Invalid.
 func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error {
 	column, ok := limitColumns[limit]
 	if !ok || n < NoLimit {
@@ -203,7 +204,7 @@ func (s *Service) set(ctx context.Context, id, column string, value int64) error
 	return nil
 }
 
-// First returns the account of the first start. Error: AccountUnknown before it.
+// First returns the account that the first start created. Error: AccountUnknown before the first start.
 func (s *Service) First(ctx context.Context) (Account, error) {
 	a, err := scanAccount(s.db.QueryRow(ctx,
 		selectAccount+` WHERE id = (SELECT account FROM installation)`))
@@ -218,10 +219,11 @@ func (s *Service) ByHash(ctx context.Context, hash string) (Account, error) {
 	return s.one(ctx, `hash`, hash)
 }
 
-// ErrSeveralAccounts says that the caller must name an account, because there are several.
-var ErrSeveralAccounts = errors.New("images: there are several accounts")
+// ErrSeveralAccounts says that the caller must name an account, because the installation has several.
+var ErrSeveralAccounts = errors.New("accounts: there are several accounts")
 
-// Only returns the account of an installation with one account. Error: ErrSeveralAccounts.
+// Only returns the account of an installation with one account. Errors: ErrSeveralAccounts; AccountUnknown before
+// the first start.
 func (s *Service) Only(ctx context.Context) (Account, error) {
 	rows, err := s.db.Query(ctx, selectAccount+` LIMIT 2`)
 	if err != nil {

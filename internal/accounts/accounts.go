@@ -1,7 +1,8 @@
 // Package accounts owns the accounts with their settings, limits, usage, API tokens and signing keys, and the
 // transactions of the core: each writing transaction is a Change, which charges accounts for what it adds.
 //
-// The packages above, webhooks and images, keep what belongs to an account. They add their rules by Hooks.
+// The packages above, webhooks and images, write the other tables with rows of accounts. They run their statements
+// in a Change, and package images passes Hooks to New. Change.Keep counts the rows in the account's row: kept.go.
 package accounts
 
 import (
@@ -10,21 +11,21 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// Hooks are what the packages above add to the rules of accounts.
+// Hooks are functions of the package above that a Service calls. All must be set.
 type Hooks struct {
-	// Created runs in the transaction that inserts an account.
+	// Created runs in the transaction that inserts an account, after the account's row.
 	Created func(tx *Change, account string) error
 	// Invalidate runs after the commit of a Change that calls Change.Invalidate, and does not block.
 	Invalidate func()
 	// Scrub runs after the commit of a Change that calls Change.Scrub, and does not block.
 	Scrub func()
-	// CheckRoom refuses what adds rows while the disk is full. Error: NoSpace.
+	// CheckRoom returns NoSpace while the disk is full.
 	CheckRoom func() error
-	// MakeRoom frees some bytes of a full disk, and reports whether it could.
+	// MakeRoom frees some bytes of a full disk, and reports whether bytes are free now.
 	MakeRoom func() (bool, error)
 }
 
-// A Service keeps the accounts of a database.
+// A Service reads and writes the accounts of a database. It is safe for concurrent use.
 type Service struct {
 	db    *sqldb.DB
 	now   func() time.Time
@@ -36,5 +37,5 @@ func New(db *sqldb.DB, now func() time.Time, hooks Hooks) *Service {
 	return &Service{db: db, now: now, hooks: hooks}
 }
 
-// CheckRoom refuses what adds rows while the disk is full. Error: NoSpace.
+// CheckRoom returns NoSpace while the disk is full. A method that adds rows calls it before its Change.
 func (s *Service) CheckRoom() error { return s.hooks.CheckRoom() }

@@ -11,15 +11,15 @@ import (
 	"calotype/internal/text"
 )
 
-// A batch token is a short-lived right to use the batch API, with the present account and scope of its
-// parent. It is invalid without its parent.
+// A batch token is a short-lived right to use the batch API. It has the present account and scope of its parent, a
+// Token, and is invalid after the deletion of its parent.
 const (
 	batchTokenLife = time.Hour
 	maxBatchTokens = 1000 // unexpired ones of a parent
 )
 
 // CreateBatchToken creates a batch token of a token and returns its secret, which is not stored.
-// Errors: LimitReached if the parent has too many, Unauthenticated if it was revoked.
+// Errors: LimitReached if the parent has too many, Unauthenticated if the parent was revoked.
 func (s *Service) CreateBatchToken(
 	ctx context.Context, parent Token,
 ) (secret string, expires time.Time, err error) {
@@ -35,7 +35,7 @@ func (s *Service) CreateBatchToken(
 		if err != nil {
 			return err
 		}
-		// Concurrent calls wait here for each other.
+		// This locks the row of the parent, so that concurrent calls do not exceed the bound together.
 		counted, err := tx.Exec(`UPDATE tokens SET batches = batches - CAST(?2 AS BIGINT) + 1
 			WHERE key = ?1 AND batches - CAST(?2 AS BIGINT) < ?3`, parent.Key, dead, maxBatchTokens)
 		if err != nil {
@@ -54,6 +54,7 @@ func (s *Service) CreateBatchToken(
 	return secret, expires, nil
 }
 
+// whyNoBatchToken returns the reason why a token cannot get another batch token.
 func whyNoBatchToken(tx *Change, parent string) error {
 	var there int
 	err := tx.QueryRow(`SELECT count(*) FROM tokens WHERE key = ?1`, parent).Scan(&there)
@@ -74,8 +75,8 @@ func (s *Service) AuthenticateBatch(ctx context.Context, secret string) (Token, 
 		sqldb.Micros(s.now()))
 }
 
-// DeleteOrphanedBatchTokens deletes batch tokens whose parent was deleted: their creation may have raced
-// with the deletion.
+// DeleteOrphanedBatchTokens deletes batch tokens whose parent was deleted. A batch token that is created
+// concurrently with the deletion of its parent may remain.
 func (s *Service) DeleteOrphanedBatchTokens(ctx context.Context) error {
 	_, err := s.Exec(ctx, `DELETE FROM batch_tokens WHERE NOT EXISTS (
 		SELECT 1 FROM tokens WHERE key = parent)`)

@@ -13,16 +13,17 @@ import (
 // A Change is one writing transaction, with the work that its commit requires. Its function runs statements and
 // registers this work; the Change does it:
 //
-//   - Charge, Release and Keep add to what an account uses. The Change writes the rows of accounts
+//   - Charge, Release and Keep change the usage of an account. The Change writes the rows of accounts
 //     after all other statements, in the order of their ids. All writers of an account wait for its
 //     row, so it is locked for the shortest time.
 //   - Check adds a statement that needs the accounts locked, such as one that counts rows.
-//   - AfterCommit adds what may happen only after the commit, such as the deletion of bytes, and
-//     OnceAfterCommit what many functions add: a cache forgets, the notifier wakes. They do not run if the
-//     transaction fails, nor if the result of its commit is unknown.
+//   - AfterCommit adds a function that must run after the commit, such as the deletion of bytes.
+//     OnceAfterCommit adds a short function that many callers add, such as the wake of the notifier. Invalidate
+//     and Scrub add one hook each. None of them runs if the transaction fails, or if the result of its commit is
+//     unknown.
 //
-// Transactions lock rows in one order, or two could wait for each other: the row of a creator (see
-// lockCreator), the row of an erasure, rows of images, rows of accounts, all other rows. A function
+// All transactions lock rows in one order, because otherwise two could wait for each other: the row of a creator
+// (images.lockCreator), the row of an erasure, rows of images, rows of accounts, all other rows. A function
 // that must lock an account earlier than at the end, because it deletes events or counts rows that
 // another transaction may insert, calls Lock after its statements on images.
 //
@@ -30,20 +31,22 @@ import (
 type Change struct {
 	*sqldb.Tx
 	service *Service
-	owed    map[string]*accountChange // by account
+	owed    map[string]*accountChange // by the account's ID
 	checks  []func() error
 	once    map[string]func()
 	after   []func(context.Context)
 }
 
-// An accountChange is what a Change owes one account.
+// An accountChange has the changes of one account's usage that a Change must write.
 type accountChange struct {
 	charges  []Charge
 	released Charge
 	kept     int64 // bytes
 }
 
-// Change runs fn in a transaction. If PostgreSQL ends it because of a deadlock, Change runs it again.
+// Change runs fn in a transaction, and after its commit the functions that fn has added. If PostgreSQL ends the
+// transaction because of a deadlock, Change retries it. Errors: those of fn, of Change.Charge and of the functions
+// that Change.Check has added; sqldb.ErrCommitUnknown.
 func (s *Service) Change(ctx context.Context, fn func(*Change) error) error {
 	var c *Change
 	err := s.db.RetryTx(ctx, func(tx *sqldb.Tx) error {
@@ -65,8 +68,8 @@ func (s *Service) Change(ctx context.Context, fn func(*Change) error) error {
 	return nil
 }
 
-// ChangeInReserve is Change for what must be possible on a full disk, such as a deletion. On a full
-// disk it has Hooks.MakeRoom free some bytes, and tries once more.
+// ChangeInReserve is Change for writes that must be possible on a full disk, such as a deletion. If the disk is
+// full, it calls Hooks.MakeRoom and retries once.
 func (s *Service) ChangeInReserve(ctx context.Context, fn func(*Change) error) error {
 	err := s.Change(ctx, fn)
 	if !sqldb.IsFull(err) {
@@ -100,14 +103,14 @@ func (s *Service) ExecInReserve(ctx context.Context, query string, args ...any) 
 	return changed, err
 }
 
-// Charge adds to what an account uses. The Change fails if that passes a limit, or if the account is
-// suspended: LimitReached, AccountSuspended, AccountUnknown.
+// Charge adds to the usage of an account. The Change fails with LimitReached if the usage would exceed a limit,
+// with AccountSuspended, or with AccountUnknown.
 func (c *Change) Charge(account string, more Charge) {
 	of := c.of(account)
 	of.charges = append(of.charges, more)
 }
 
-// Release subtracts from what an account uses. It never fails for a limit.
+// Release subtracts the images, bytes and drafts of less from the usage of an account. No limit refuses it.
 func (c *Change) Release(account string, less Charge) {
 	of := c.of(account)
 	of.released.Images += less.Images
@@ -115,8 +118,8 @@ func (c *Change) Release(account string, less Charge) {
 	of.released.Drafts += less.Drafts
 }
 
-// Keep adds to the bytes that the records of an account take: events and the like. Fewer are negative.
-// It never fails for a limit; Charge with Kept does.
+// Keep adds the bytes of inserted kept records to the usage of an account; deleted records are negative. No limit
+// refuses it: a Charge with KeptTimes checks the limit.
 func (c *Change) Keep(account string, bytes int64) { c.of(account).kept += bytes }
 
 func (c *Change) of(account string) *accountChange {
@@ -126,9 +129,9 @@ func (c *Change) of(account string) *accountChange {
 	return c.owed[account]
 }
 
-// Lock locks the row of an account until the transaction ends: AccountUnknown. A function that counts
-// rows of an account, to keep their number within a bound, locks it first: PostgreSQL runs transactions
-// side by side, and none sees what another is about to insert.
+// Lock locks the row of an account until the transaction ends. Error: AccountUnknown. A function that counts
+// rows of an account to bound their number locks it first: PostgreSQL runs transactions concurrently, and none
+// sees the rows of another before its commit.
 func (c *Change) Lock(account string) error {
 	locked, err := c.Exec(`UPDATE accounts SET created = created WHERE id = ?1`, account)
 	if err != nil {
@@ -140,7 +143,7 @@ func (c *Change) Lock(account string) error {
 	return nil
 }
 
-// LockExisting locks those of the accounts that exist, in the order of their ids.
+// LockExisting locks the rows of the accounts that exist, in the order of their ids, and ignores the others.
 func (c *Change) LockExisting(accounts ...string) error {
 	accounts = slices.Sorted(slices.Values(accounts))
 	for _, account := range slices.Compact(accounts) {
@@ -151,15 +154,15 @@ func (c *Change) LockExisting(accounts ...string) error {
 	return nil
 }
 
-// Check adds a function that runs when the accounts are charged, and so are locked. Its error fails
+// Check adds a function that runs after the accounts are charged, while their rows are locked. Its error fails
 // the Change.
 func (c *Change) Check(fn func() error) { c.checks = append(c.checks, fn) }
 
 // AfterCommit adds a function that runs after the commit. Its context may be cancelled.
 func (c *Change) AfterCommit(fn func(context.Context)) { c.after = append(c.after, fn) }
 
-// OnceAfterCommit adds a function that runs once, however often it is added under its name. It runs before
-// those of AfterCommit, and does not block.
+// OnceAfterCommit adds a function that runs once after the commit, even if it is added repeatedly under its name.
+// It runs before the functions of AfterCommit, and must not block.
 func (c *Change) OnceAfterCommit(name string, fn func()) {
 	if c.once == nil {
 		c.once = map[string]func(){}
@@ -167,10 +170,10 @@ func (c *Change) OnceAfterCommit(name string, fn func()) {
 	c.once[name] = fn
 }
 
-// Invalidate evicts after the commit what deliveries remember of accounts, variants and images.
+// Invalidate has Hooks.Invalidate evict the cached accounts, variants and images of deliveries after the commit.
 func (c *Change) Invalidate() { c.OnceAfterCommit("invalidate", c.service.hooks.Invalidate) }
 
-// Scrub has the database's files scrubbed of deleted rows after the commit.
+// Scrub calls Hooks.Scrub after the commit, which has deleted rows scrubbed from the database's files.
 func (c *Change) Scrub() { c.OnceAfterCommit("scrub", c.service.hooks.Scrub) }
 
 // finish writes the rows of the accounts and runs the checks.

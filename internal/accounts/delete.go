@@ -5,10 +5,11 @@ import (
 	"fmt"
 )
 
-// AccountTables are the tables of this package with rows of accounts, in the order of their deletion.
+// AccountTables are the tables of this package with a column account, in the order of their deletion. Package
+// images deletes the rows of an account from them and from the AccountTables of webhooks and images.
 var AccountTables = []string{"signing_keys", "tokens"}
 
-// DeleteRows deletes the rows of an account in some tables. The account must be locked.
+// DeleteRows deletes the rows of an account from the tables. The account must be locked.
 func (c *Change) DeleteRows(account string, tables ...string) error {
 	for _, table := range tables {
 		if _, err := c.Exec(`DELETE FROM `+table+` WHERE account = ?1`, account); err != nil {
@@ -18,7 +19,8 @@ func (c *Change) DeleteRows(account string, tables ...string) error {
 	return nil
 }
 
-// DeleteAccount deletes an account that has no images, with its tokens and keys. The account must be locked.
+// DeleteAccount deletes an account without images, with its tokens, batch tokens and signing keys. The account must
+// be locked. It fails if the account has an image.
 func (c *Change) DeleteAccount(id string) error {
 	_, err := c.Exec(`DELETE FROM batch_tokens WHERE parent IN (
 		SELECT key FROM tokens WHERE account = ?1)`, id)

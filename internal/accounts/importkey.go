@@ -13,9 +13,10 @@ import (
 // maxKeyBytes limits the value of an imported signing key.
 const maxKeyBytes = 1024
 
-// ImportSigningKey adds a key with the value that it has elsewhere, so that URLs which it has signed
-// stay valid: Invalid, LimitReached. It does nothing if the account already has the value. An existing
-// key of that name with another value is renamed, and still verifies; renamed is its new name, or "".
+// ImportSigningKey adds a key with the value that it has at the source of an import, so that the URLs that it has
+// signed stay valid. If the account has the value already, it adds no key, and made is false. If the account has a
+// key of that name with another value, it renames that key, which still verifies; renamed is the new name, or "".
+// Errors: Invalid, LimitReached, AccountUnknown.
 func (s *Service) ImportSigningKey(
 	ctx context.Context, account string, k SigningKey,
 ) (made bool, renamed string, err error) {
@@ -72,7 +73,7 @@ func (s *Service) importSigningKey(
 	changed, err := tx.Exec(`INSERT INTO signing_keys (account, name, value, created)
 		VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING`, account, k.Name, k.Value, sqldb.Micros(s.now()))
 	if err == nil && changed == 0 {
-		err = fmt.Errorf("the name %q is taken in an account that is held", k.Name)
+		err = fmt.Errorf("the name %q is taken in an account that is locked", k.Name)
 	}
 	return err == nil, renamed, err
 }

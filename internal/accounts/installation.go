@@ -10,9 +10,10 @@ import (
 	"calotype/internal/text"
 )
 
-// The row of the installation: a database has one. It names the account of the first start.
+// The table installation has one row: the id of the installation, and the account of the first start.
 
-// installationAccount returns the id of the first account, or given if it is set.
+// installationAccount returns given if it is set, else the ID of the first account. It inserts the row of the
+// installation if the database has none.
 func (s *Service) installationAccount(tx *Change, given string) (string, error) {
 	first := given
 	if first == "" {
@@ -27,7 +28,8 @@ func (s *Service) installationAccount(tx *Change, given string) (string, error) 
 	return first, err
 }
 
-// Installation returns the id of the installation, and whether its blob store has the mark.
+// Installation returns the id of the installation. marked reports whether its blob store was marked with the id:
+// see images.Service.Installation. The error has no Kind if the database has no installation yet.
 func (s *Service) Installation(ctx context.Context) (id string, marked bool, err error) {
 	err = s.db.QueryRow(ctx, `SELECT id, marked FROM installation`).Scan(&id, &marked)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -39,7 +41,7 @@ func (s *Service) Installation(ctx context.Context) (id string, marked bool, err
 	return id, marked, nil
 }
 
-// MarkInstallation records that the blob store has the mark of the installation.
+// MarkInstallation records that the blob store is marked with the id of the installation.
 func (s *Service) MarkInstallation(ctx context.Context) error {
 	_, err := s.Exec(ctx, `UPDATE installation SET marked = 1 WHERE marked = 0`)
 	return err

@@ -10,20 +10,20 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// Kept rows are the records of an account besides its images: events, deliveries, attempts, tombstones
-// and erasures. kept_bytes in the account's row counts their bytes. Each transaction that inserts or
-// deletes some of them calls Change.Keep.
+// A kept record is a row of an account in the table events, deliveries, delivery_attempts, tombstones or erasures.
+// The column kept_bytes in the account's row has the sum of their bytes. A transaction that inserts or deletes
+// kept records calls Change.Keep.
 //
-// Over its limit an account cannot create drafts, edits, replays, webhooks or streams. Uploads by
-// one-time URL are never refused because of it: an open draft counts as the event of its upload, see
-// keptReserved. Deletions and erasures always work. Ended records are deleted first: see trimKept.
+// An account over its limit cannot create drafts, edits, replays, webhooks or streams. The limit never refuses an
+// upload by a one-time URL, because the open draft reserves the bytes of its event: see keptReserved. It never
+// refuses a deletion or an erasure. webhooks.TrimKept deletes ended records before an account reaches its limit.
 
-// Bytes of the rows, with their entries in indexes: measured in SQLite, rounded up, without the texts
-// of events and attempts. The SQL and the Go code must agree.
+// The bytes of one row of each table, with its entries in indexes, without the texts of events and attempts:
+// measured in SQLite and rounded up. EventCost and AttemptCost are SQL for the bytes of a row with its texts. The
+// numbers in SQL and in Go must agree.
 const (
 	EventBytes     = 1024
 	DeliveryBytes  = 768
-	attemptBytes   = 512
 	TombstoneBytes = 512
 	ErasureBytes   = 512
 
@@ -31,8 +31,8 @@ const (
 	AttemptCost = `512 + octet_length(error) + octet_length(answer)`
 )
 
-// keptReserved is SQL for the bytes that the open drafts of an account, ?1, and some more will add at
-// least: one event for each, with a delivery to every webhook.
+// keptReserved returns SQL for the least number of bytes that the uploads of open drafts will add to an account,
+// ?1: one event for each draft, with a delivery for each webhook. more is SQL for a number of further drafts.
 func keptReserved(more string) string {
 	return `(used_drafts + ` + more + `) * (SELECT CASE WHEN count(*) = 0 THEN 0
 		ELSE 2048 + 768 * count(*) END FROM webhooks WHERE account = ?1)`
@@ -42,12 +42,12 @@ const (
 	defaultMaxKept  = 64 << 20
 	defaultMaxEdits = 12_000
 
-	// keptByOne is the free part of the limit that an edit, a replay or a new webhook needs: for an event,
-	// or some attempts.
+	// KeptByOne is the number of bytes of the limit that must be free for an edit, a replay or a new webhook:
+	// enough for an event, or for some attempts.
 	KeptByOne = 4096
 
-	// keptAtDeletion is the multiple of the limit for images by the API and for erasures without rows, which
-	// write no event themselves.
+	// KeptAtDeletion is the KeptTimes of images that the API creates and of erasures that match no row. These
+	// write no event, but the deletion of such an image does.
 	KeptAtDeletion = 2
 )
 
@@ -57,14 +57,14 @@ func keptLimit(bytes int64) string {
 		"those whose receiver is gone", bytes)
 }
 
-// CheckKept returns LimitReached if an account is at its limit of records. It only reads, so that
-// repeated refusals do not block writers.
+// CheckKept returns LimitReached if fewer than KeptByOne bytes of an account's limit of kept records are free. It
+// only reads, so that repeated refusals do not block writers.
 func (s *Service) CheckKept(ctx context.Context, account string) error {
 	var kept, limit int64
 	err := s.db.QueryRow(ctx, `SELECT kept_bytes + `+keptReserved(`0`)+`, max_kept FROM accounts
 		WHERE id = ?1`, account).Scan(&kept, &limit)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // it has nothing to edit or to replay
+		return nil // an unknown account has no rows to edit or to replay
 	}
 	if err != nil {
 		return fmt.Errorf("reading what is kept for an account: %w", err)
@@ -75,18 +75,18 @@ func (s *Service) CheckKept(ctx context.Context, account string) error {
 	return nil
 }
 
-// keptBy is SQL for the bytes of an account's records, ?1.
+// keptBy is SQL for the bytes of all kept records of an account, ?1.
 const keptBy = `(SELECT COALESCE(SUM(` + EventCost + `), 0) FROM events WHERE account = ?1)
 	+ (SELECT 768 * count(*) FROM deliveries WHERE account = ?1)
 	+ (SELECT COALESCE(SUM(` + AttemptCost + `), 0) FROM delivery_attempts WHERE account = ?1)
 	+ (SELECT 512 * count(*) FROM tombstones WHERE account = ?1)
 	+ (SELECT 512 * count(*) FROM erasures WHERE account = ?1)`
 
-// keptRecount is the interval of recounting an account's records.
+// keptRecount is the interval at which the kept records of an account are counted.
 const keptRecount = 24 * time.Hour
 
-// RecountKept corrects kept_bytes of accounts that were not recounted for a day: an older release may
-// have written rows without counting them.
+// RecountKept counts the kept records of each account that was not recounted for a day, and corrects kept_bytes:
+// a node of an older release may have written rows without counting them.
 func (s *Service) RecountKept(ctx context.Context) error {
 	rows, err := s.db.Query(ctx, `SELECT id FROM accounts WHERE kept_counted < ?1`,
 		sqldb.Micros(s.now().Add(-keptRecount)))
@@ -105,7 +105,7 @@ func (s *Service) RecountKept(ctx context.Context) error {
 	return nil
 }
 
-// recountKeptBy reads the difference between the records of an account and kept_bytes in one snapshot. Other
+// recountKeptBy reads the difference between an account's kept records and kept_bytes in one snapshot. Other
 // transactions do not change the difference, so it is added without locking the account during the read. Of two
 // concurrent recounts only one takes effect.
 func (s *Service) recountKeptBy(ctx context.Context, account string) error {

@@ -24,7 +24,7 @@ const (
 	DefaultBrowserTTL = 48 * time.Hour
 )
 
-// SettingsChange is a change of the settings; nil fields are unchanged.
+// SettingsChange is a client's change of the settings. A nil field is unchanged.
 type SettingsChange struct {
 	FlexibleVariants *bool
 	BrowserTTL       *time.Duration
@@ -63,8 +63,10 @@ func (s *Service) Configure(
 	return config, nil
 }
 
+// ErrNotFound is the error AccountUnknown.
 var ErrNotFound = errs.Errorf(errs.AccountUnknown, "no such account")
 
+// CheckBrowserTTL returns Invalid unless ttl is a whole number of seconds from MinBrowserTTL to MaxBrowserTTL.
 func CheckBrowserTTL(ttl time.Duration) error {
 	if ttl < MinBrowserTTL || ttl > MaxBrowserTTL || ttl%time.Second != 0 {
 		return errs.Errorf(errs.Invalid, "browser_ttl must be a whole number of seconds from %d to %d",
@@ -75,7 +77,7 @@ func CheckBrowserTTL(ttl time.Duration) error {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// accountTTL converts a browser TTL from the database.
+// accountTTL converts a browser TTL from the database, in seconds; 0 is the default.
 func accountTTL(stored int64) time.Duration {
 	if stored == 0 {
 		return DefaultBrowserTTL

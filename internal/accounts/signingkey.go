@@ -17,17 +17,17 @@ import (
 // A SigningKey signs delivery URLs. Its value is used as raw text, never decoded.
 type SigningKey struct{ Name, Value string }
 
-// Sign returns the signature of an escaped path, with its query if it has one: HMAC-SHA-256, hex.
+// Sign returns the signature of an escaped path with its query, if it has one: its HMAC-SHA-256 in hex.
 func (k SigningKey) Sign(target string) string {
 	mac := hmac.New(sha256.New, []byte(k.Value))
 	mac.Write([]byte(target))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// MaxSigningKeys bounds the keys of an account: each is tried on a signature that is wrong.
+// MaxSigningKeys bounds the keys of an account, because a delivery checks a wrong signature with each of them.
 const MaxSigningKeys = 50
 
-// defaultSigningKey is the name of the key that an account gets when it has none.
+// defaultSigningKey is the name of the key that is created when an account has no key.
 const defaultSigningKey = "default"
 
 var (
@@ -35,7 +35,8 @@ var (
 	errNoKey = errs.Errorf(errs.KeyNotFound, "Signing key not found: the account has none of this name")
 )
 
-// CreateSigningKey adds a key with a random value: Invalid, Exists, LimitReached, NoSpace.
+// CreateSigningKey adds a key with a random value. Errors: Invalid, Exists, LimitReached, NoSpace,
+// AccountUnknown.
 func (s *Service) CreateSigningKey(ctx context.Context, account, name string) error {
 	if !keyName.MatchString(name) {
 		return errs.Errorf(errs.Invalid, "the name of a signing key must be 1 to 20 letters, digits, "+
@@ -72,8 +73,9 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 	return nil
 }
 
-// DeleteSigningKey deletes a key, whose signatures are refused from the next request on. An account
-// always has a key: deleting the last one creates a new default. Error: KeyNotFound.
+// DeleteSigningKey deletes a key. This node refuses its signatures from the next request on, other nodes within a
+// second. An account always has a key: the deletion of the last one creates a new default key. Errors:
+// KeyNotFound, AccountUnknown.
 func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) error {
 	if !keyName.MatchString(name) {
 		return errNoKey
@@ -99,14 +101,14 @@ func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) er
 	return nil
 }
 
-// insertSigningKey adds a key to an account that has none.
+// insertSigningKey adds a key, unless the account has one.
 func (s *Service) insertSigningKey(tx *Change, account, name string) error {
 	_, err := s.insertKeyBelow(tx, account, name, 1)
 	return err
 }
 
-// insertKeyBelow adds a key, unless its name is taken or the account, which must be held, has most
-// keys already.
+// insertKeyBelow adds a key with a random value, unless the account has a key of this name, or most keys already;
+// made reports which. The account must be locked.
 func (s *Service) insertKeyBelow(
 	tx *Change, account, name string, most int,
 ) (made bool, err error) {

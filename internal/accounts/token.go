@@ -14,10 +14,10 @@ import (
 	"calotype/internal/text"
 )
 
-// A Scope is what a Token may do.
+// A Scope is a set of rights of a Token.
 type Scope string
 
-// The scopes, each allowing all that the one before it allows.
+// The scopes. Each includes the rights of the one before it.
 const (
 	Read  Scope = "read"
 	Write Scope = "write"
@@ -26,12 +26,12 @@ const (
 
 var scopeRank = map[Scope]int{Read: 1, Write: 2, Admin: 3}
 
-// Allows reports whether a token of scope s may do what needs scope need.
+// Allows reports whether scope s includes the rights of scope need.
 func (s Scope) Allows(need Scope) bool {
 	return scopeRank[s] >= scopeRank[need] && scopeRank[need] > 0
 }
 
-// A Token is the right to use the API of an Account. Only the SHA-256 of its secret is kept.
+// A Token is the right to use the API of an Account. Its row has only the SHA-256 of its secret.
 type Token struct {
 	Key     string
 	Account string // the account's ID
@@ -40,26 +40,26 @@ type Token struct {
 	Created time.Time
 	Expires time.Time // zero: never
 
-	AccountHash string // in public URLs; "" but from Authenticate and AuthenticateBatch
+	AccountHash string // in public URLs; set by Authenticate and AuthenticateBatch only
 }
 
-// Expired reports whether the token's time is over.
+// Expired reports whether the token has expired at a time.
 func (t Token) Expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
-// NewToken is a token to be made.
+// NewToken describes a token that CreateToken creates.
 type NewToken struct {
-	Name  string        // to revoke it by, one of the account's
-	Scope Scope         //
-	Life  time.Duration // from now; 0: for ever
+	Name  string // unique in the account; RevokeToken takes it
+	Scope Scope
+	Life  time.Duration // from now, 1 s to 100 years; 0: it never expires
 }
 
-// A token lives for at least a second, the least that its wire form can say, and for 100 years.
+// The bounds of a token's life. The wire form of an expiry has whole seconds.
 const (
 	minTokenLife = time.Second
 	maxTokenLife = 100 * 365 * 24 * time.Hour
 )
 
-// The token that -api-token names, and the one that the first start makes.
+// The names of the token that -api-token sets, and of the token that the first start creates.
 const (
 	envToken   = "env"
 	firstToken = "first"
@@ -67,6 +67,8 @@ const (
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
+// replaceToken inserts a token with a given secret, and deletes the previous one of its name. It fails if the
+// secret is that of another account's token, of one without the scope, or of one that expires.
 func (s *Service) replaceToken(
 	tx *Change, account, name string, scope Scope, secret string,
 ) error {
@@ -91,7 +93,7 @@ func (s *Service) replaceToken(
 	return err
 }
 
-// insertFirstToken makes the first token of an account that has none.
+// insertFirstToken inserts the first token of an account, unless the account has a token; made reports which.
 func (s *Service) insertFirstToken(tx *Change, account, secret string) (made bool, err error) {
 	changed, err := tx.Exec(`INSERT INTO tokens (key, account, name, scope, sha256, created, batches)
 		SELECT ?1, CAST(?2 AS TEXT), ?3, ?4, ?5, CAST(?6 AS BIGINT), 0
@@ -101,7 +103,7 @@ func (s *Service) insertFirstToken(tx *Change, account, secret string) (made boo
 	return changed > 0, err
 }
 
-// CreateToken makes a token and returns its secret, which is kept nowhere: Invalid, Exists,
+// CreateToken creates a token and returns its secret, which is not stored. Errors: Invalid, Exists,
 // AccountUnknown.
 func (s *Service) CreateToken(
 	ctx context.Context, account string, t NewToken,
@@ -117,7 +119,7 @@ func (s *Service) CreateToken(
 			"0 for ever", t.Life)
 	}
 	if _, err := s.ByID(ctx, account); err != nil {
-		return "", err // the reference to it must not fail inside the transaction
+		return "", err // a foreign key must not fail inside the transaction
 	}
 	now := s.now()
 	var expires any
@@ -136,11 +138,11 @@ func (s *Service) CreateToken(
 	return secret, nil
 }
 
-// RevokeToken deletes a token by its name, and its batch tokens.
+// RevokeToken deletes the token with a name, and its batch tokens. Error: Invalid if the account has no such token.
 func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
 	var gone int64
 	err := s.ChangeInReserve(ctx, func(tx *Change) (err error) {
-		// Those of a token that is gone are dead in any case: this only makes room.
+		// Batch tokens are invalid without their parent: this only frees their rows.
 		_, err = tx.Exec(`DELETE FROM batch_tokens WHERE parent IN (
 			SELECT key FROM tokens WHERE account = ?1 AND name = ?2)`, account, name)
 		if err != nil {
@@ -158,7 +160,7 @@ func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
 	return nil
 }
 
-// Tokens returns the tokens of an account by name.
+// Tokens returns the tokens of an account in the order of their names.
 func (s *Service) Tokens(ctx context.Context, account string) ([]Token, error) {
 	rows, err := s.db.Query(ctx, selectToken+` WHERE account = ?1 ORDER BY name`, account)
 	if err != nil {
@@ -167,14 +169,14 @@ func (s *Service) Tokens(ctx context.Context, account string) ([]Token, error) {
 	return sqldb.Collect(rows, scanToken)
 }
 
-// Authenticate returns the Token of a secret. Errors: Unauthenticated if it is unknown or has expired;
-// AccountSuspended, together with the Token.
+// Authenticate returns the Token with a secret. Errors: Unauthenticated if the secret is unknown or the token has
+// expired; AccountSuspended, together with the Token.
 func (s *Service) Authenticate(ctx context.Context, secret string) (Token, error) {
 	return s.authenticate(ctx, secret, ` WHERE t.sha256 = ?1`)
 }
 
-// authenticate returns the token that where finds by the hash of a secret, ?1, and perhaps by the
-// time, ?2.
+// authenticate returns the token that meets the condition where, whose parameters are the hash of a secret, ?1,
+// and optionally the time, ?2.
 func (s *Service) authenticate(
 	ctx context.Context, secret, where string, now ...any,
 ) (t Token, err error) {
@@ -213,7 +215,7 @@ func scanToken(r sqldb.Row) (t Token, err error) {
 	return t, err
 }
 
-// also is a row with one column more than its noun has.
+// also is a row with further columns after those of a noun; more are their destinations.
 type also struct {
 	sqldb.Row
 	more []any

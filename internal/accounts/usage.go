@@ -8,22 +8,22 @@ import (
 	"calotype/internal/errs"
 )
 
-// Usage is what an account holds.
+// Usage counts the rows and bytes of an account. It is stored in the account's row.
 type Usage struct {
-	Images int64
-	Bytes  int64 // of originals, and what open drafts reserve
-	Drafts int64 // open ones: those that expired some minutes ago do not count
-	Kept   int64 // bytes of what else is kept for it: events and the like
+	Images int64 // without drafts
+	Bytes  int64 // of originals, and the reservations of open drafts
+	Drafts int64 // open drafts; a draft is released some minutes after its expiry
+	Kept   int64 // bytes of kept records: see kept.go
 }
 
 // Limits are the limits of an account; NoLimit means no limit.
 type Limits struct {
-	Images     int64 // open drafts count, for each may become one
-	Bytes      int64 // an open draft counts as the largest upload allowed
-	Drafts     int64 // open ones
-	UploadURLs int64 // one-time URLs created in a minute
-	Kept       int64 // bytes of events and the like
-	Edits      int64 // edits, deletions and erasures made a minute
+	Images     int64 // images and open drafts, because each draft may become an image
+	Bytes      int64 // of originals; an open draft counts as the largest upload allowed
+	Drafts     int64 // open drafts
+	UploadURLs int64 // one-time URLs created per minute
+	Kept       int64 // bytes of kept records: see kept.go
+	Edits      int64 // edits, deletions and erasures per minute
 }
 
 // NoLimit is the absence of a limit.
@@ -31,17 +31,17 @@ const NoLimit = -1
 
 const defaultMaxDrafts = 100_000
 
-// A Charge is a change of what an account uses.
+// A Charge is a change of an account's usage. A negative number releases.
 type Charge struct {
 	Images, Bytes, Drafts int64
 	UploadURLs, Edits     int64 // of this minute; never negative
 
-	// KeptTimes is the number of times its limit that the account may keep, with what this
-	// transaction adds and the Coming bytes that will follow; 0 for no bound.
+	// KeptTimes bounds the kept records: the account's kept bytes after this transaction, and Coming bytes that
+	// later transactions will add, are at most KeptTimes times Limits.Kept. 0: no bound.
 	KeptTimes, Coming int64
 }
 
-// charge charges an account, or refuses: AccountSuspended, LimitReached, AccountUnknown.
+// charge adds more to the usage of an account. Errors: AccountSuspended, LimitReached, AccountUnknown.
 func (c *Change) charge(account string, more Charge) error {
 	const (
 		minted = `CASE WHEN mint_minute BETWEEN CAST(?6 AS BIGINT) AND CAST(?6 AS BIGINT) + 1
@@ -82,7 +82,7 @@ func (c *Change) charge(account string, more Charge) error {
 		return nil
 	}
 	a, err := scanAccount(c.QueryRow(selectAccount+` WHERE id = ?1`, account))
-	if err == nil && more.KeptTimes > 0 { // its drafts will add to what it keeps
+	if err == nil && more.KeptTimes > 0 { // open drafts reserve kept bytes
 		var reserved int64
 		err = c.QueryRow(`SELECT `+keptReserved(`CAST(?2 AS BIGINT)`)+` FROM accounts
 			WHERE id = ?1`, account, more.Drafts).Scan(&reserved)
@@ -97,10 +97,10 @@ func (c *Change) charge(account string, more Charge) error {
 	return a.refusal(more)
 }
 
-// refusal says why a charge was refused.
+// refusal returns the error of a charge that was refused, for an account that was read after the refusal.
 func (a Account) refusal(c Charge) error {
 	err := a.WouldRefuse(c)
-	if err == nil { // it did a moment ago
+	if err == nil { // a concurrent transaction has released since
 		err = errs.Errorf(errs.LimitReached, "The account has reached a service limit")
 	}
 	return err
@@ -114,8 +114,8 @@ func (a Account) CheckActive() error {
 	return errs.Errorf(errs.AccountSuspended, "The account is suspended: ask the operator of this service")
 }
 
-// WouldRefuse returns the reason for which a charge would be refused, as far as the account's row
-// shows: it treats a limit on one-time URLs or edits as reached, because it does not know their number.
+// WouldRefuse returns the error of a charge that the account's row would refuse, or nil: AccountSuspended or
+// LimitReached. An Account has no count of one-time URLs and edits, so WouldRefuse treats their limits as reached.
 func (a Account) WouldRefuse(c Charge) error {
 	over := func(limit, used, more int64) bool { return more > 0 && limit >= 0 && used+more > limit }
 	if err := a.CheckActive(); err != nil {
@@ -146,8 +146,8 @@ func limitReached(limit string) error {
 	return errs.Errorf(errs.LimitReached, "The account has reached its service limit of %s", limit)
 }
 
-// write writes what is owed to an account in its row. A charge comes last: it counts what the Change
-// releases and keeps.
+// write writes the releases, the kept bytes and the charges to the row of an account. The charges come last,
+// because their limits count the releases and the kept bytes of the same Change.
 func (o *accountChange) write(c *Change, account string) error {
 	if o.released != (Charge{}) || o.kept != 0 {
 		_, err := c.Exec(`UPDATE accounts SET used_images = used_images - CAST(?2 AS BIGINT),

@@ -15,10 +15,11 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// Complete records the results of claimed deliveries, each separately: delivered, to be
-// retried, or failed permanently. A delivery that another sender has claimed since keeps its state, and the
-// attempt is recorded nevertheless. An attempt counts once, however often a client reports it.
-// Complete returns the number of deliveries whose state changed.
+// Complete records attempts of claimed deliveries, and the new state of each delivery: delivered, due for a retry,
+// or failed. If another sender has claimed a delivery since, its state does not change, but the attempt is
+// recorded. An attempt that is reported repeatedly counts once. An attempt of a delivery that does not exist is
+// ignored. settled is the number of deliveries whose state changed. Complete also pauses a webhook after an answer
+// 410, or after a week of failures.
 func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int, err error) {
 	of := map[string][]Attempt{}
 	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
@@ -52,8 +53,8 @@ func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int
 	return settled, nil
 }
 
-// lockOwners locks the accounts of attempts, before any delivery is locked. It finds them by their
-// events, since a webhook may be deleted already while its deliveries are being deleted.
+// lockOwners locks the accounts of attempts, before any delivery is locked. It finds the accounts by the events,
+// because the webhook may be deleted while its deliveries are still being deleted.
 func lockOwners(tx *accounts.Change, attempts []Attempt) error {
 	const some = 500 // in a statement
 	var accounts []string
@@ -76,19 +77,19 @@ func lockOwners(tx *accounts.Change, attempts []Attempt) error {
 	return tx.LockExisting(accounts...)
 }
 
-// byEvent is the order in which all transactions lock rows.
+// byEvent compares attempts by event and number: all transactions lock deliveries in the order of their events.
 func byEvent(a, b Attempt) int {
 	return cmp.Or(strings.Compare(a.EventID, b.EventID), cmp.Compare(a.Number, b.Number))
 }
 
-// awaitingResult is true of deliveries with no recorded result for the newest attempt. A client that did
-// not get its answer reports the same attempt again, maybe after a replay.
+// awaitingResult is SQL for pending deliveries without a recorded result of the newest attempt. A client that did
+// not receive an answer reports the same attempt repeatedly, possibly after a replay.
 const awaitingResult = `outcome = 'pending' AND NOT EXISTS (SELECT 1 FROM delivery_attempts a
 	WHERE a.event = deliveries.event AND a.webhook = deliveries.webhook
 		AND a.attempt = deliveries.attempt)`
 
-// settle records the results of deliveries of one webhook, and deletes events of erasures that have no
-// pending delivery left.
+// settle records attempts of one webhook, and deletes the events of erasures without another pending delivery. done
+// is the number of deliveries whose state changed.
 func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (done int, err error) {
 	settled, err := recordDelivered(tx, webhook, all)
 	if err != nil {
@@ -130,8 +131,9 @@ func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (do
 	return done, err
 }
 
-// recordDelivered completes delivered deliveries whose lease was not taken over, with one statement for
-// each number of attempts. It returns the events with their accounts.
+// recordDelivered sets the outcome of the deliveries with a delivered attempt, unless another sender has claimed
+// them since, with one statement for each number of an attempt. It returns the accounts of these deliveries by
+// event.
 func recordDelivered(tx *accounts.Change, webhook string, all []Attempt) (map[string]string, error) {
 	events := map[int][]string{} // by the number of the attempt
 	for _, a := range all {
@@ -161,11 +163,13 @@ func recordDelivered(tx *accounts.Change, webhook string, all []Attempt) (map[st
 	return settled, nil
 }
 
-// recordFailure records an attempt that failed. If another sender has claimed the delivery since, its
-// state stays. changed reports whether the row was updated, last whether the delivery has ended.
-// sql.ErrNoRows: there is no such delivery, or it has no attempt of that number.
+// recordFailure sets the next attempt of a delivery whose attempt has failed, or its outcome failed after the last
+// attempt. If the attempt was delivered, or another sender has claimed the delivery since, the state does not
+// change. changed reports whether the state changed, last whether the delivery has failed. Error: sql.ErrNoRows
+// if the delivery does not exist, or was never claimed with this number.
 func (s *Service) recordFailure(tx *accounts.Change, a Attempt) (account string, changed, last bool, err error) {
-	// The row is locked, so that the attempt is deleted together with it.
+	// The UPDATE locks the row until the attempt is inserted, so that a deletion of the delivery also deletes the
+	// attempt.
 	var failures int
 	var stream bool
 	err = tx.QueryRow(`UPDATE deliveries SET attempt = attempt
@@ -187,7 +191,7 @@ func (s *Service) recordFailure(tx *accounts.Change, a Attempt) (account string,
 	return account, n > 0, n > 0 && due == nil, err
 }
 
-// insertAttempts inserts attempts of one account.
+// insertAttempts inserts attempts of one account, except those that exist, and calls Change.Keep.
 func insertAttempts(tx *accounts.Change, account string, all []Attempt) error {
 	if len(all) == 0 {
 		return nil
@@ -220,7 +224,8 @@ func insertAttempts(tx *accounts.Change, account string, all []Attempt) error {
 	return nil
 }
 
-// noteWebhook records the answers of a webhook, and pauses it after a 410 or a week of failures.
+// noteWebhook records the time of a webhook's last success or failure, and pauses the webhook after an answer 410
+// or a week of failures. A stream is never paused.
 func (s *Service) noteWebhook(tx *accounts.Change, id string, all []Attempt) error {
 	last := slices.MaxFunc(all, func(a, b Attempt) int { return a.end().Compare(b.end()) })
 	answeredGone := slices.ContainsFunc(all, func(a Attempt) bool { return a.Status == statusGone })
@@ -248,7 +253,8 @@ func (s *Service) noteWebhook(tx *accounts.Change, id string, all []Attempt) err
 	return err
 }
 
-// cutText returns the beginning of foreign bytes as text that a database can store.
+// cutText returns at most the first most bytes of text in a form that the database can store: invalid UTF-8 and NUL
+// are replaced.
 func cutText(text string, most int) string {
 	if len(text) > most {
 		text = text[:most]

@@ -12,13 +12,14 @@ import (
 	"calotype/internal/text"
 )
 
-// AccountTables are the tables of this package with rows of accounts, in the order of their deletion: attempts
-// are written under the lock of their delivery.
+// AccountTables are the tables of this package with a column account, in the order in which the deletion of an
+// account deletes their rows. Deliveries come before attempts, because a writer of an attempt has locked its
+// delivery.
 var AccountTables = []string{"events", "deliveries", "delivery_attempts", "notification_targets",
 	"notification_policies", "webhooks"}
 
-// The times after which a stream without claims is deleted: in any case, and if more than streamBacklog
-// events wait.
+// A stream without claims is deleted after streamLife, or after streamIdle if it has more than streamBacklog
+// pending deliveries.
 const (
 	streamLife    = 7 * 24 * time.Hour
 	streamIdle    = time.Hour
@@ -33,8 +34,8 @@ func (s *Service) Delete(ctx context.Context, account, id string) error {
 	return s.delete(ctx, account, id, false, `1 = 1`)
 }
 
-// Remove deletes a webhook or stream like DeleteWebhook, and the policies that have no other
-// target: WebhookNotFound.
+// Remove deletes a webhook or a stream as Delete does, and the policies without another webhook. Error:
+// WebhookNotFound.
 func (s *Service) Remove(ctx context.Context, account, id string) error {
 	if !text.IsPlain(id) {
 		return errNoWebhook
@@ -42,13 +43,13 @@ func (s *Service) Remove(ctx context.Context, account, id string) error {
 	return s.delete(ctx, account, id, true, `1 = 1`)
 }
 
-// delete deletes a webhook or stream that fulfils a condition: WebhookNotFound. policies says
-// that it deletes those policies too that have no other target.
+// delete deletes a webhook or stream that meets a condition, and then its deliveries. If policies is true, it also
+// deletes the policies without another webhook. Error: WebhookNotFound.
 func (s *Service) delete(
 	ctx context.Context, account, id string, policies bool, condition string, args ...any,
 ) error {
 	err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-		// So that no concurrent policy names it.
+		// The lock prevents that a concurrent transaction adds the webhook to a policy.
 		if err := tx.Lock(account); errors.Is(err, accounts.ErrNotFound) {
 			return errNoWebhook
 		} else if err != nil {
@@ -68,7 +69,7 @@ func (s *Service) delete(
 		if err == nil {
 			_, err = tx.Exec(`DELETE FROM notification_targets WHERE webhook = ?1`, id)
 		}
-		tx.Scrub() // of its secrets
+		tx.Scrub() // the deleted row has secrets
 		return err
 	})
 	if err == nil {
@@ -97,7 +98,7 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 				return fmt.Errorf("reading a webhook's deliveries: %w", err)
 			}
 			err = s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-				tx.Scrub() // of the answers of its receiver
+				tx.Scrub() // the deleted attempts have answers of the receiver
 				return forgetDeliveriesOf(tx, account, webhook, events)
 			})
 			if err != nil {
@@ -111,8 +112,9 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 	return nil
 }
 
-// forgetDeliveriesOf deletes the deliveries of some events to a webhook. It also deletes events of
-// erasures without other pending deliveries, and other events without other deliveries.
+// forgetDeliveriesOf deletes the deliveries of the given events to a webhook, with their attempts. It also deletes
+// the events that no other delivery needs: of an erasure without another pending delivery, else without another
+// delivery.
 func forgetDeliveriesOf(tx *accounts.Change, account, webhook string, events []string) error {
 	if len(events) == 0 {
 		return nil
@@ -140,8 +142,8 @@ func forgetDeliveriesOf(tx *accounts.Change, account, webhook string, events []s
 	return nil
 }
 
-// forgetOrphanedDeliveries deletes remaining rows of deleted webhooks: they were written concurrently,
-// or the server was killed.
+// forgetOrphanedDeliveries deletes the remaining deliveries of deleted webhooks. They remain if a transaction wrote
+// them concurrently with the deletion, or if the server was killed.
 func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
 	rows, err := s.db.Query(ctx, `SELECT webhook, MIN(account) FROM deliveries WHERE NOT EXISTS
 		(SELECT 1 FROM webhooks WHERE id = deliveries.webhook) GROUP BY webhook`)
@@ -160,8 +162,8 @@ func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
 	return nil
 }
 
-// EndStreams deletes streams without claims: after a week, or after an hour if more than streamBacklog
-// events wait.
+// EndStreams deletes the streams without claims: after streamLife, or after streamIdle if a stream has more than
+// streamBacklog pending deliveries.
 func (s *Service) EndStreams(ctx context.Context) error {
 	idle, dead := sqldb.Micros(s.now().Add(-streamIdle)), sqldb.Micros(s.now().Add(-streamLife))
 	rows, err := s.db.Query(ctx, `SELECT id, account FROM webhooks WHERE `+endedStream(1, 2),
@@ -182,9 +184,9 @@ func (s *Service) EndStreams(ctx context.Context) error {
 	return nil
 }
 
-// endedStream is the condition of a stream to delete: its last claim is before one time, or before
-// another time and more than streamBacklog events wait. Its arguments are the numbers of the two
-// parameters.
+// endedStream returns SQL for the condition that a stream is deleted. dead and idle are the numbers of two
+// parameters: the time before which the last claim must be in any case, and the time before which it must be if
+// more than streamBacklog deliveries are pending.
 func endedStream(dead, idle int) string {
 	return fmt.Sprintf(`kind = 'stream' AND (seen < ?%d OR seen < ?%d AND (SELECT count(*) FROM
 		(SELECT 1 FROM deliveries d WHERE d.webhook = webhooks.id AND d.due IS NOT NULL

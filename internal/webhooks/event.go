@@ -26,7 +26,7 @@ const (
 	ImageUpdated    EventType = "image.updated"
 )
 
-// EventTypes are all types. DefaultEvents are the types of a webhook without explicit ones.
+// EventTypes are all types. DefaultEvents are the types of a webhook whose client names no types.
 var (
 	EventTypes    = []EventType{UploadSucceeded, UploadFailed, DraftExpired, ImageDeleted, ImageUpdated}
 	DefaultEvents = []EventType{UploadSucceeded, UploadFailed}
@@ -40,11 +40,12 @@ type Event struct {
 	At      time.Time
 	Image   string // its internal key
 	Facts   Facts
-	Erasure bool // of an erased image, so Facts has its id only; the event is deleted after its delivery
+	Erasure bool // the image was erased: Facts has its ID only, and the event is deleted after its delivery
 }
 
-// Facts are the state after an event, or before a deletion, as JSON in the database. Its names never change,
-// because rows of older releases are read. Times are microseconds since 1970.
+// Facts are the state of an image or draft after an event, or before its deletion. They are stored as JSON, whose
+// names never change, because the database has rows of older releases. Times are microseconds since 1970. Package
+// images writes them, and images.ImageOf returns them as an Image.
 type Facts struct {
 	ID            string          `json:"id"`
 	Custom        bool            `json:"custom,omitempty"`
@@ -56,17 +57,17 @@ type Facts struct {
 	Uploaded      int64           `json:"uploaded,omitempty"`
 	Draft         *DraftFacts     `json:"draft,omitempty"`
 	Original      *OriginalFacts  `json:"original,omitempty"`
-	PreviousID    string          `json:"previousId,omitempty"` // of ImageUpdated: the old id, "" if it is unchanged
-	Variants      []string        `json:"variants,omitempty"`   // names of the account's variants; nil for a draft and a deletion
-	Failure       *UploadFail     `json:"failure,omitempty"`    // of UploadFailed
+	PreviousID    string          `json:"previousId,omitempty"` // of ImageUpdated: the old id; "" if it is unchanged
+	Variants      []string        `json:"variants,omitempty"`   // names of the account's variants; set by Record
+	Failure       *UploadFail     `json:"failure,omitempty"`    // of UploadFailed only
 }
 
-// DraftFacts are the facts of a draft.
+// DraftFacts are the facts of a draft and its one-time URL.
 type DraftFacts struct {
 	Expires  int64  `json:"expires"`
-	Refusals int    `json:"refusals,omitempty"`
-	Kind     string `json:"kind,omitempty"`    // of the last refusal
-	Message  string `json:"message,omitempty"` // of the last refusal
+	Refusals int    `json:"refusals,omitempty"` // the number of refused bodies
+	Kind     string `json:"kind,omitempty"`     // name of the last refusal's errs.Kind
+	Message  string `json:"message,omitempty"`  // of the last refusal
 }
 
 // OriginalFacts are the facts of an original.
@@ -88,13 +89,13 @@ type UploadFail struct {
 	Final   bool   `json:"final"`   // the one-time URL accepts no further upload
 }
 
-// A subscriber is a webhook that is matched by an enabled policy.
+// A subscriber is a stream, or a webhook with an enabled policy. policy is "" for a stream.
 type subscriber struct {
 	webhook, policy, policyName string
 	events                      []EventType
 }
 
-// subscribers returns the subscribed webhooks of an account.
+// subscribers returns the subscribed webhooks and streams of an account, each once.
 func subscribers(tx *accounts.Change, account string) ([]subscriber, error) {
 	rows, err := tx.Query(`SELECT w.id, w.events, COALESCE(p.id, ''), COALESCE(p.name, '')
 		FROM webhooks w
@@ -115,8 +116,9 @@ func subscribers(tx *accounts.Change, account string) ([]subscriber, error) {
 	return slices.CompactFunc(all, func(a, b subscriber) bool { return a.webhook == b.webhook }), err
 }
 
-// Record inserts events, and one outbox row for each subscribed webhook, in the transaction that makes them
-// happen. It sets their ID, At and Facts.Variants. After the commit the notifier wakes.
+// Record inserts events, each with one delivery for each of its subscribers, in the Change that makes the events
+// happen. It stores no event without a subscriber. It sets ID and At of the stored events, and Facts.Variants,
+// except of a draft or deletion. It calls Change.Keep, and wakes the notifier after the commit.
 func (s *Service) Record(tx *accounts.Change, events ...Event) error {
 	of := map[string][]Event{}
 	var order []string
@@ -171,7 +173,8 @@ func (s *Service) record(tx *accounts.Change, account string, events []Event) er
 
 func newEventID() string { return "evt_" + text.NewKey() }
 
-// insertEvent inserts an event with its deliveries, and returns their bytes.
+// insertEvent inserts an event with one delivery for each subscriber, and returns the bytes of the rows, for
+// Change.Keep.
 func insertEvent(tx *accounts.Change, e Event, to []subscriber) (bytes int64, err error) {
 	encoded, err := json.Marshal(e.Facts)
 	if err != nil {
@@ -196,7 +199,7 @@ func insertEvent(tx *accounts.Change, e Event, to []subscriber) (bytes int64, er
 	return accounts.EventBytes + int64(len(encoded)) + accounts.DeliveryBytes*int64(len(to)), nil
 }
 
-// A factsError says that the facts of an event are not what this release writes.
+// A factsError says that this release cannot read the JSON in the column facts of an event.
 type factsError struct {
 	event string
 	err   error
@@ -224,16 +227,18 @@ func scanEvent(r sqldb.Row) (e Event, err error) {
 	return e, nil
 }
 
-// An Erased selects the events of erased images: those of a creator, or those under an id.
+// An Erased selects the events of erased images: the events of Images, and the events of a Creator or of the
+// image with an ID.
 type Erased struct {
 	Account string
-	Images  []string // internal keys of images that are being deleted
-	Creator string   // or
-	ID      string
+	Images  []string // internal keys of images that the same transaction deletes
+	Creator string   // "" if ID is set
+	ID      string   // "" if Creator is set
 }
 
-// EraseEvents deletes at most most events about erased images, besides those of Images, and returns their
-// number: for an id also the events of a deleted image under an earlier id. The account must be locked.
+// EraseEvents deletes all events of q.Images, and at most most of the other events that q selects. It returns the
+// number of the others. For an ID it also deletes the events that a deleted image had under an earlier id. The
+// account must be locked.
 func EraseEvents(tx *accounts.Change, q Erased, most int) (erased int, err error) {
 	for _, key := range q.Images {
 		if _, err := deleteEvents(tx, `image = ?1`, key); err != nil {
@@ -261,6 +266,7 @@ func EraseEvents(tx *accounts.Change, q Erased, most int) (erased int, err error
 	return before.events + named.events, err
 }
 
+// joinEvents returns the stored form of event types: sorted, without repeats, separated by spaces.
 func joinEvents(types []EventType) string {
 	all := make([]string, len(types))
 	for i, t := range types {
@@ -270,6 +276,7 @@ func joinEvents(types []EventType) string {
 	return strings.Join(slices.Compact(all), " ")
 }
 
+// splitEvents returns the event types of their stored form.
 func splitEvents(text string) (types []EventType) {
 	for _, t := range strings.Fields(text) {
 		types = append(types, EventType(t))

@@ -15,14 +15,14 @@ import (
 	"calotype/internal/text"
 )
 
-// A HistoryQuery selects attempts. Zero fields do not filter.
+// A HistoryQuery selects attempts. Since, Before, Webhook and ImageID do not filter if they are zero.
 type HistoryQuery struct {
-	Since, Before time.Time // when the attempt began; Before is excluded
-	Webhook       string
-	ImageID       string // the id of the image at the time of the event
-	Skip, Most    int    // Most at most MaxHistory
-	// Fits is called for each entry in order. Entries after the first one that does not fit are not read.
-	// nil: all fit.
+	Since, Before time.Time // bounds of the attempt's begin; Before is excluded
+	Webhook       string    // ID of a webhook or stream
+	ImageID       string    // public id of the image at the time of the event
+	Skip, Most    int       // the number of entries to skip, and the largest number to return, up to MaxHistory
+	// Fits is called for each entry in order, and reports whether the entry fits into the answer. History ends
+	// before the first entry that does not fit. Nil: all entries fit.
 	Fits func(HistoryEntry) bool
 }
 
@@ -33,13 +33,13 @@ const MaxHistory = 1000
 type HistoryEntry struct {
 	Attempt  Attempt
 	Delivery Delivery  // without the signing keys and the secret of its webhook
-	Outcome  string    // present outcome of the delivery: pending, delivered or failed
-	Attempts int       // present number of the delivery's attempts
-	Next     time.Time // of a pending delivery: its next attempt
+	Outcome  string    // the delivery's present outcome: pending, delivered or failed
+	Attempts int       // the delivery's present number of attempts
+	Next     time.Time // the time of a pending delivery's next attempt; else zero
 }
 
-// History returns attempts of an account, the newest first, and their total number, counted up
-// to 100,000.
+// History returns attempts of an account, the newest first. total is the number of attempts that the query selects
+// without Skip, Most and Fits, counted up to 100,000. Error: AccountUnknown.
 func (s *Service) History(
 	ctx context.Context, account string, q HistoryQuery,
 ) (entries []HistoryEntry, total int, err error) {
@@ -92,11 +92,12 @@ func (s *Service) History(
 	return entries, total, nil
 }
 
-// maxUnattempted bounds the answer of Unattempted.
+// maxUnattempted bounds the number of entries that Unattempted returns.
 const maxUnattempted = 100
 
-// Unattempted returns the deliveries about an image that wait for their first attempt, the oldest
-// first. They are not in the history.
+// Unattempted returns the pending deliveries without an attempt of the events of an image, the oldest first, at
+// most 100. History has no entry for them. Of a HistoryEntry it sets the type and time of the event, the name of
+// the webhook, Outcome and Next. id is the public id of the image at the time of the event.
 func (s *Service) Unattempted(ctx context.Context, account, id string) ([]HistoryEntry, error) {
 	rows, err := s.db.Query(ctx, `SELECT e.type, e.created, d.due, w.name FROM events e
 		JOIN deliveries d ON d.event = e.id JOIN webhooks w ON w.id = d.webhook
@@ -114,11 +115,11 @@ func (s *Service) Unattempted(ctx context.Context, account, id string) ([]Histor
 	})
 }
 
-// An attemptWalk scans the attempts that meet conditions, the newest first.
+// An attemptWalk is a scan of the attempts that meet conditions, the newest first.
 type attemptWalk struct {
-	which  string // FROM and WHERE of attempts called a
+	which  string // FROM and WHERE; the alias of the attempts is a
 	args   []any
-	behind *attemptPlace // nil at the beginning
+	behind *attemptPlace // the scan continues after it; nil at the beginning
 }
 
 // An attemptPlace is a position in the order of the history.
@@ -130,7 +131,7 @@ type attemptPlace struct {
 
 const attemptOrder = ` ORDER BY a.began DESC, a.event DESC, a.webhook DESC, a.attempt DESC`
 
-// statement begins one with the conditions of the walk, up to a place, or to its end.
+// statement returns the SELECT of columns of the attempts after w.behind, up to a position; nil is the end.
 func (w attemptWalk) statement(columns string, to *attemptPlace) *sqldb.Builder {
 	s := &sqldb.Builder{Args: slices.Clone(w.args)}
 	s.WriteString(`SELECT ` + columns + w.which)
@@ -147,7 +148,7 @@ func (w attemptWalk) statement(columns string, to *attemptPlace) *sqldb.Builder 
 	return s
 }
 
-// endOfAttempts returns the position of the last of a number of attempts, nil if there are fewer.
+// endOfAttempts returns the position of the n-th attempt of a scan; nil if the scan has fewer.
 func (s *Service) endOfAttempts(
 	ctx context.Context, w attemptWalk, n int,
 ) (*attemptPlace, error) {
@@ -161,8 +162,8 @@ func (s *Service) endOfAttempts(
 	return &p, err
 }
 
-// readHistory reads a limited number of attempts of a scan, up to a position, after a number of skipped
-// ones. It leaves out attempts whose event is deleted concurrently.
+// readHistory reads at most most attempts of a scan after the first skip ones, up to a position. It leaves out
+// attempts whose event is deleted concurrently.
 func (s *Service) readHistory(
 	ctx context.Context, a accounts.Account, w attemptWalk, to *attemptPlace, most, skip int,
 ) ([]HistoryEntry, error) {
@@ -180,7 +181,7 @@ func (s *Service) readHistory(
 	return sqldb.Collect(rows, func(r sqldb.Row) (HistoryEntry, error) { return scanHistory(r, a) })
 }
 
-// scanHistory scans a row of History; a is the account that it is of.
+// scanHistory scans a row of History about the account a.
 func scanHistory(r sqldb.Row, a accounts.Account) (h HistoryEntry, err error) {
 	var (
 		began, took, created int64

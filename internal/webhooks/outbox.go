@@ -14,19 +14,18 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// The outbox holds the pending webhook deliveries, one row for each event and webhook. A sender claims
-// rows with a lease, sends them, and records the result of each. If the sender is killed, the row is
-// due again when its lease ends. So each event is delivered at least once, with the same id each time,
-// in no particular order.
+// The outbox is the table deliveries: one row for each event and webhook. A sender claims pending deliveries with a
+// lease, sends them, and records the result of each. If the sender is killed, its deliveries are due again when
+// the lease ends. So each event is delivered at least once, with the same id each time, in no particular order.
 
-// A Delivery is an event on its way to one webhook, as claimed.
+// A Delivery is a claimed delivery of an event to one webhook.
 type Delivery struct {
 	Event       Event
-	AccountHash string // of its account, for URLs
+	AccountHash string // of the event's account, for public URLs
 	Webhook     Webhook
-	PolicyID    string // "" at a stream
-	PolicyName  string
-	Attempt     int // number of this attempt, from 1 on
+	PolicyID    string // "" for a stream
+	PolicyName  string // "" for a stream
+	Attempt     int    // number of this attempt, from 1 on
 }
 
 // An Attempt is the result of one attempt of a delivery.
@@ -35,26 +34,26 @@ type Attempt struct {
 	Number             int
 	Began              time.Time
 	Took               time.Duration
-	Status             int    // of the answer; 0 when there was none
-	Error              string // why there was none, or why it does not count
-	Answer             string // the first of its bytes
+	Status             int    // HTTP status of the answer; 0 without an answer
+	Error              string // the reason why there is no answer, or why the answer does not count; else ""
+	Answer             string // the first bytes of the answer's body; at most MaxAnswer are stored
 }
 
-// Delivered reports whether the attempt is the last one needed.
+// Delivered reports whether the receiver accepted the event: status 2xx and no Error.
 func (a Attempt) Delivered() bool { return a.Error == "" && a.Status >= 200 && a.Status < 300 }
 
 func (a Attempt) end() time.Time { return a.Began.Add(a.Took) }
 
 const (
-	// DeliveryLease is the time that a claimer has to settle what it claimed.
+	// DeliveryLease is the time from the claim of a delivery until it is due again without a result.
 	DeliveryLease = time.Minute
 	// ClaimAtOnce bounds the deliveries of one claim.
 	ClaimAtOnce = 64
-	// MaxAnswer is how many bytes of an answer are kept.
+	// MaxAnswer bounds the bytes of an answer that are stored.
 	MaxAnswer = 1024
 
-	pauseAfter     = 7 * 24 * time.Hour // of failures only
-	maxAttemptText = 500                // bytes of why there was no answer
+	pauseAfter     = 7 * 24 * time.Hour // the time of failures without a success after which a webhook is paused
+	maxAttemptText = 500                // bytes of Attempt.Error that are stored
 	statusGone     = 410
 )
 
@@ -65,17 +64,17 @@ var retryDelays = []time.Duration{
 	10 * time.Hour, 10 * time.Hour,
 }
 
-// streamDelays are those of a stream: its receiver is a developer's, which is away for some seconds
-// every few minutes.
+// streamDelays are the retryDelays of a stream. Its receiver is a program in development, which restarts every few
+// minutes.
 var streamDelays = []time.Duration{
 	5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute,
 	2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 5 * time.Hour, 10 * time.Hour,
 	10 * time.Hour,
 }
 
-// retryDelay returns the time before the next attempt after a number of failures, with a random addition of up
-// to a fifth, so that deliveries that failed together are not retried together; false if there is no further
-// attempt.
+// retryDelay returns the time before the next attempt after a number of failures, or false if there is no further
+// attempt. It adds a random time of up to a fifth, so that deliveries that failed together are not retried
+// together.
 func retryDelay(stream bool, failures int) (time.Duration, bool) {
 	delays := retryDelays
 	if stream {
@@ -88,15 +87,15 @@ func retryDelay(stream bool, failures int) (time.Duration, bool) {
 	return delay + time.Duration(rand.Int64N(int64(delay)/5)), true
 }
 
-// outbox wakes who sends, when this node has written something to send.
+// outbox wakes the notifier of this node. wake has a buffer of 1.
 type outbox struct{ wake chan struct{} }
 
-// wakeNotifier wakes the notifier after the commit.
+// wakeNotifier wakes the notifier after the commit of tx.
 func (s *Service) wakeNotifier(tx *accounts.Change) {
 	tx.OnceAfterCommit("notifier", s.outbox.signal)
 }
 
-// signal says that there may be something due. It never waits.
+// signal wakes the notifier, because deliveries may be due. It does not block.
 func (o outbox) signal() {
 	select {
 	case o.wake <- struct{}{}:
@@ -104,20 +103,20 @@ func (o outbox) signal() {
 	}
 }
 
-// Wake receives when this node has written something to the outbox. What other nodes have
-// written, and what is due again, must be looked for.
+// Wake returns the channel that receives after this node has written deliveries. It does not receive for the
+// deliveries of other nodes, nor when a retry is due: the notifier must poll Due for these.
 func (s *Service) Wake() <-chan struct{} { return s.outbox.wake }
 
-// A DueWebhook is a webhook with deliveries that are due.
+// A DueWebhook is a webhook with due deliveries.
 type DueWebhook struct {
 	ID      string
 	Account string
 	URL     string
-	Failing bool // its last attempt failed: one attempt at a time is enough
+	Failing bool // the last attempt failed, so the notifier sends one message at a time
 }
 
-// Due returns the webhooks, no streams, that have deliveries due. Each costs one look into
-// an index, however much is due. Suspended accounts have none: what they are owed waits.
+// Due returns the webhooks with due deliveries, without streams, paused webhooks and webhooks of suspended
+// accounts. The query costs one look-up in an index for each webhook, independent of the number of due deliveries.
 func (s *Service) Due(ctx context.Context) ([]DueWebhook, error) {
 	rows, err := s.db.Query(ctx, `SELECT w.id, w.account, w.url, w.failing_since IS NOT NULL
 		FROM webhooks w
@@ -133,7 +132,7 @@ func (s *Service) Due(ctx context.Context) ([]DueWebhook, error) {
 	})
 }
 
-// IsDue reports whether a webhook or stream has deliveries that are due: one look into an index.
+// IsDue reports whether a webhook or stream has due deliveries, by one look-up in an index.
 func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
 	var due int
 	err := s.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries
@@ -145,9 +144,9 @@ func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
 	return due > 0, nil
 }
 
-// claimSome claims the longest due deliveries of a webhook. PostgreSQL evaluates the outer condition again for
-// rows that another sender had locked. Its plus keeps SQLite from using an index for it, which would scan all
-// due rows instead of the few.
+// claimSome claims the due deliveries of a webhook that are due for the longest time. PostgreSQL evaluates the outer
+// condition again for rows that another sender had locked. The plus in that condition prevents SQLite from using
+// an index for it, which would scan all due rows instead of the few selected ones.
 const claimSome = `UPDATE deliveries SET attempt = attempt + 1, due = ?3
 	WHERE webhook = ?1 AND +due <= ?2 AND event IN (SELECT event FROM deliveries
 		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due LIMIT ?4)
@@ -155,9 +154,9 @@ const claimSome = `UPDATE deliveries SET attempt = attempt + 1, due = ?3
 		WHERE w.id = ?1 AND w.paused IS NULL AND a.suspended = 0)
 	RETURNING event, policy, policy_name, attempt`
 
-// Claim claims due deliveries of a webhook or stream, at most ClaimAtOnce, the longest due
-// first. They are the caller's for the time of DeliveryLease. Paused webhooks and suspended accounts
-// have none.
+// Claim claims at most most due deliveries of a webhook or stream, and never more than ClaimAtOnce: those that are
+// due for the longest time. No other sender can claim them for DeliveryLease. Claim returns them with their
+// events, the oldest event first. It returns none for a paused webhook or a suspended account.
 func (s *Service) Claim(
 	ctx context.Context, webhook string, most int,
 ) ([]Delivery, error) {
@@ -184,8 +183,7 @@ func (s *Service) Claim(
 	return s.describe(ctx, webhook, claimed)
 }
 
-// Release gives back claimed deliveries that were not begun: they are due at once, for
-// anybody.
+// Release ends the lease of claimed deliveries that were not sent: they are due at once, for any sender.
 func (s *Service) Release(ctx context.Context, claimed []Delivery) error {
 	now := sqldb.Micros(s.now())
 	claimed = slices.SortedFunc(slices.Values(claimed), func(a, b Delivery) int {
@@ -207,12 +205,12 @@ func (s *Service) Release(ctx context.Context, claimed []Delivery) error {
 	return nil
 }
 
-// describe reads what claimed deliveries are about. Of events that are gone by now there is nothing
-// to send. One that cannot be read holds up no other; it is tried again when its lease ends.
+// describe reads the webhook, the account and the events of claimed deliveries. It leaves out deliveries whose
+// event was deleted concurrently, and those whose event it cannot read, which are due again when their lease ends.
 func (s *Service) describe(ctx context.Context, webhook string, claimed []Delivery) ([]Delivery, error) {
 	w, err := scanWebhook(s.db.QueryRow(ctx, selectWebhook+` WHERE id = ?1`, webhook), s.now())
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil // it was deleted in this moment
+		return nil, nil // the webhook was deleted concurrently
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a webhook: %w", err)
@@ -254,16 +252,16 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	return claimed, nil
 }
 
-// Counts are what waits to be sent, and the webhooks that it goes to. Streams are left out,
-// whose receivers may stay away, and so is what waits for the end of a pause or suspension.
+// OutboxCounts counts the pending deliveries and the webhooks of all accounts. Streams do not count, because their
+// clients may be away for days. Deliveries of paused webhooks and of suspended accounts do not count.
 type OutboxCounts struct {
-	Pending int64     // deliveries that have not ended, counted up to 100,000
-	Oldest  time.Time // the time of the oldest of their events; zero without deliveries
+	Pending int64     // pending deliveries, counted up to 100,000
+	Oldest  time.Time // the time of the oldest event of these; zero without deliveries
 
-	Well, Failing, Paused int64 // webhooks
+	Well, Failing, Paused int64 // webhooks that are healthy, failing or paused
 }
 
-// Counts asks the database.
+// Counts reads the present counts from the database.
 func (s *Service) Counts(ctx context.Context) (c OutboxCounts, err error) {
 	var oldest int64
 	err = s.db.QueryRow(ctx, `SELECT count(*), COALESCE(MIN(created), 0) FROM (
@@ -288,11 +286,11 @@ func (s *Service) Counts(ctx context.Context) (c OutboxCounts, err error) {
 	return c, nil
 }
 
-// MaxPending is how far PendingDeliveries counts.
+// MaxPending is the number up to which PendingDeliveries counts.
 const MaxPending = 10_000
 
-// PendingDeliveries returns how many deliveries of each webhook or stream of an account have not
-// ended, counted up to MaxPending.
+// PendingDeliveries returns the number of pending deliveries by the id of the webhook or stream, for each of an
+// account, counted up to MaxPending.
 func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[string]int, error) {
 	rows, err := s.db.Query(ctx, `SELECT w.id, (SELECT count(*) FROM (SELECT 1 FROM deliveries d
 			WHERE d.webhook = w.id AND d.due IS NOT NULL LIMIT ?2) AS pending)
@@ -313,8 +311,8 @@ func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[st
 	return pending, nil
 }
 
-// DeleteOldEvents deletes events that are older than EventRetention, delivered or not, with their deliveries and
-// attempts, and the deliveries of deleted webhooks.
+// DeleteOldEvents deletes the events that are older than Config.Retention, delivered or not, with their deliveries
+// and attempts. It also deletes the remaining deliveries of deleted webhooks.
 func (s *Service) DeleteOldEvents(ctx context.Context) error {
 	const some = 500
 	before := sqldb.Micros(s.now().Add(-s.config.Retention))

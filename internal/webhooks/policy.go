@@ -27,21 +27,21 @@ type Policy struct {
 	Modified      time.Time
 }
 
-// MaxNotificationPolicies bounds those of an account, and the webhooks of each.
+// MaxPolicies bounds the policies of an account, and the webhooks of a policy.
 const MaxPolicies = 100
 
 const maxDescription = 1024 // characters
 
 var errNoPolicy = errs.Errorf(errs.PolicyNotFound, "Notification policy not found")
 
-// A PolicyChange is a client's change of a policy. Nil fields were not given.
+// A PolicyChange has a client's fields of a new or changed policy. A nil field was not given.
 type PolicyChange struct {
 	Name, Description, AlertInterval *string
 	Enabled                          *bool
 	Webhooks                         *[]string
 }
 
-// CreatePolicy adds a policy: Invalid, LimitReached, NoSpace.
+// CreatePolicy adds a policy. Errors: Invalid, LimitReached, NoSpace, AccountUnknown.
 func (s *Service) CreatePolicy(
 	ctx context.Context, account string, c PolicyChange,
 ) (Policy, error) {
@@ -65,7 +65,8 @@ func (s *Service) CreatePolicy(
 	return p, nil
 }
 
-// insert inserts a policy, up to the limit. The account must be locked. Error: LimitReached.
+// insert inserts a policy with its webhooks. The account must be locked. Errors: LimitReached at MaxPolicies;
+// Invalid if a webhook does not exist.
 func (p *Policy) insert(tx *accounts.Change) error {
 	made, err := tx.Exec(`INSERT INTO notification_policies (id, account, name, description,
 		enabled, alert_interval, created, modified)
@@ -85,7 +86,7 @@ func (p *Policy) insert(tx *accounts.Change) error {
 	return p.writeTargets(tx)
 }
 
-// change applies the given fields, and checks the result.
+// change applies the given fields and checks the result. Error: Invalid.
 func (p *Policy) change(c PolicyChange) error {
 	set(&p.Name, c.Name)
 	set(&p.Description, c.Description)
@@ -109,7 +110,8 @@ func (p *Policy) change(c PolicyChange) error {
 	return nil
 }
 
-// writeTargets replaces the webhooks of the policy. The account must be locked.
+// writeTargets replaces the rows of the policy's webhooks. The account must be locked. Error: Invalid if a webhook
+// does not exist.
 func (p *Policy) writeTargets(tx *accounts.Change) error {
 	_, err := tx.Exec(`DELETE FROM notification_targets WHERE policy = ?1`, p.ID)
 	if err != nil {
@@ -139,7 +141,7 @@ func (p *Policy) writeTargets(tx *accounts.Change) error {
 	return nil
 }
 
-// UpdatePolicy changes a policy: PolicyNotFound, Invalid.
+// UpdatePolicy changes a policy and returns it. Errors: PolicyNotFound, Invalid, AccountUnknown.
 func (s *Service) UpdatePolicy(
 	ctx context.Context, account, id string, c PolicyChange,
 ) (p Policy, err error) {
@@ -160,7 +162,7 @@ func (s *Service) UpdatePolicy(
 		if p.Webhooks, err = policyTargets(tx, id); err != nil {
 			return err
 		}
-		// Its webhooks may all have been deleted: then a change need not name one.
+		// If all webhooks of the policy were deleted, a change of other fields need not name one.
 		targets := c.Webhooks != nil || len(p.Webhooks) > 0
 		if !targets {
 			p.Webhooks = []string{""}
@@ -186,6 +188,7 @@ func (s *Service) UpdatePolicy(
 	return p, nil
 }
 
+// policyTargets returns the IDs of a policy's webhooks in their order.
 func policyTargets(tx *accounts.Change, policy string) ([]string, error) {
 	rows, err := tx.Query(`SELECT webhook FROM notification_targets WHERE policy = ?1
 		ORDER BY webhook`, policy)
@@ -195,8 +198,8 @@ func policyTargets(tx *accounts.Change, policy string) ([]string, error) {
 	return sqldb.Collect(rows, sqldb.ScanText)
 }
 
-// DeletePolicy deletes a policy. Pending deliveries of earlier events are still sent. Error:
-// PolicyNotFound.
+// DeletePolicy deletes a policy. The pending deliveries of earlier events are still sent. Errors: PolicyNotFound,
+// AccountUnknown.
 func (s *Service) DeletePolicy(ctx context.Context, account, id string) error {
 	if !text.IsPlain(id) {
 		return errNoPolicy
@@ -221,7 +224,7 @@ func (s *Service) DeletePolicy(ctx context.Context, account, id string) error {
 	return nil
 }
 
-// Policy returns a policy; PolicyNotFound.
+// Policy returns the policy with an ID. Error: PolicyNotFound.
 func (s *Service) Policy(
 	ctx context.Context, account, id string,
 ) (Policy, error) {
@@ -245,6 +248,7 @@ func (s *Service) Policies(
 	return s.policies(ctx, ` WHERE account = ?1 ORDER BY created, id`, account)
 }
 
+// policies returns the policies of one account that meet a condition, with their webhooks.
 func (s *Service) policies(
 	ctx context.Context, where string, args ...any,
 ) ([]Policy, error) {

@@ -13,27 +13,27 @@ import (
 )
 
 const (
-	// MaxReplays bounds the deliveries that an account has replayed in a ReplayWindow, on a node.
+	// MaxReplays bounds the deliveries that LimitedReplay replays for an account within a ReplayWindow on one node.
 	MaxReplays   = 1000
 	ReplayWindow = time.Hour
 
-	replayAccounts = 10_000 // whose replays are remembered
+	replayAccounts = 10_000 // the number of accounts whose replays are counted
 	replayPage     = 1000   // deliveries of one transaction
 )
 
-// A ReplayQuery names deliveries that are to be sent again. Zero fields narrow nothing.
+// A ReplayQuery selects deliveries to replay. A zero field does not filter.
 type ReplayQuery struct {
-	Event    string
-	Webhook  string
-	From, To time.Time // of the event; To is excluded
-	Failed   bool      // only those that have failed, or wait after a failure
+	Event    string    // ID of an event
+	Webhook  string    // ID of a webhook or stream
+	From, To time.Time // bounds of the event's time; To is excluded
+	Failed   bool      // only deliveries that have failed, or wait for a retry
 }
 
-// LimitedReplay is Replay within the limit MaxReplays. more says that deliveries are left over. Errors:
-// RateLimited if the limit is used up, Busy during another replay of the account.
+// LimitedReplay is Replay with the limit MaxReplays. more reports whether selected deliveries remain. Errors: those
+// of Replay; RateLimited if the limit is reached, Busy during another replay of the account.
 //
-// Each node counts the limit in memory, like the limits of posts: it limits the load on receivers, and needs no
-// row. So a second node, and a restart, allow MaxReplays again.
+// Each node counts in memory: the limit bounds the load on receivers, and needs no row. So a second node, or a node
+// after its restart, allows MaxReplays too.
 func (s *Service) LimitedReplay(
 	ctx context.Context, account string, q ReplayQuery,
 ) (replayed int, more bool, err error) {
@@ -59,10 +59,10 @@ func (s *Service) LimitedReplay(
 	return replayed, more, err
 }
 
-// Replay makes deliveries of an account due again, with all their attempts before them, and returns
-// how many: LimitReached, AccountSuspended, NoSpace. It takes those that have ended, and those that
-// wait for their next attempt; what is being sent now is left alone. Webhooks that are paused get
-// them once they are resumed.
+// Replay makes the selected deliveries of an account due, with all their attempts before them, and returns their
+// number. It replays deliveries that have ended, and deliveries that wait for a retry after more than
+// DeliveryLease: a delivery with a valid lease may be in flight. A paused webhook gets the replayed deliveries
+// after its resumption. Errors: LimitReached, NoSpace.
 func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (replayed int, err error) {
 	if err := s.payReplay(ctx, account); err != nil {
 		return 0, err
@@ -71,7 +71,7 @@ func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (re
 	return replayed, err
 }
 
-// payReplay refuses a replay of an account that keeps too much, or on a full disk.
+// payReplay returns NoSpace on a full disk, and LimitReached for an account at its limit of kept records.
 func (s *Service) payReplay(ctx context.Context, account string) error {
 	err := s.accounts.CheckRoom()
 	if err == nil {
@@ -83,8 +83,8 @@ func (s *Service) payReplay(ctx context.Context, account string) error {
 	return nil
 }
 
-// replay replays at most most deliveries, those of the oldest events first. more says that there were further
-// ones.
+// replay replays at most most deliveries, the oldest events first, in transactions of replayPage. more reports
+// whether selected deliveries remain.
 func (s *Service) replay(
 	ctx context.Context, account string, q ReplayQuery, most int,
 ) (replayed int, more bool, err error) {
@@ -122,14 +122,14 @@ func (s *Service) replay(
 	return replayed, more, ctx.Err()
 }
 
-// A place is the position of a replay in the order of deliveries_account. The next transaction continues from
-// it: deliveries that were made due may have been sent since, and would otherwise be replayed again.
+// A place is the position of a replay in the order of the index deliveries_account. The next transaction starts
+// after it: deliveries that an earlier transaction made due may have been sent since, and would be replayed twice.
 type place struct {
 	created        int64
 	event, webhook string
 }
 
-// replayWhere says which deliveries are left of a replay.
+// A replayWhere is the condition of the remaining deliveries of a replay: those after from.
 type replayWhere struct {
 	account string
 	q       ReplayQuery
@@ -137,7 +137,7 @@ type replayWhere struct {
 	from    place
 }
 
-// sql returns the condition, and its arguments from ?1 on.
+// sql returns the SQL of the condition and its arguments, which are numbered from ?1.
 func (w replayWhere) sql() (which string, args []any) {
 	which = `account = ?1 AND (created, event, webhook) > (?2, ?3, ?4) AND created < ?5
 		AND (due IS NULL OR due > ?6)`
@@ -159,7 +159,7 @@ func (w replayWhere) sql() (which string, args []any) {
 	return which, args
 }
 
-// isLeft reports whether any delivery is left.
+// isLeft reports whether a delivery of a replay remains.
 func (s *Service) isLeft(ctx context.Context, w replayWhere) (bool, error) {
 	which, args := w.sql()
 	var left int
@@ -171,7 +171,8 @@ func (s *Service) isLeft(ctx context.Context, w replayWhere) (bool, error) {
 	return left > 0, nil
 }
 
-// replaySome replays at most most deliveries, and returns the position of the last one; nil at the end.
+// replaySome replays at most most deliveries in one transaction. It returns their number, and the position of the
+// last one, or nil if no delivery remains.
 func replaySome(tx *accounts.Change, w replayWhere, most int) (changed int64, last *place, err error) {
 	which, args := w.sql()
 	rows, err := tx.Query(`SELECT created, event, webhook FROM deliveries WHERE `+which+

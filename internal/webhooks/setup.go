@@ -12,10 +12,10 @@ import (
 	"calotype/internal/text"
 )
 
-// The creation of a webhook together with the policy that subscribes it.
+// This file creates webhooks together with the policy that subscribes them.
 
-// Add adds a webhook as CreateWebhook does, and a policy of the same name for it. Errors:
-// Invalid, LimitReached, and the test's.
+// Add creates a webhook as Create does, and a policy of the same name for it, in one transaction. Errors: those of
+// Create.
 func (s *Service) Add(
 	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
@@ -54,14 +54,14 @@ func subscribe(tx *accounts.Change, w Webhook) error {
 	return p.insert(tx)
 }
 
-// Ensure creates the webhook in the server's configuration, and its policy, both named name, or updates
-// the URL, secret and key of the existing one. key is a signing key as in Webhook.SigningKeys; "" for a random
-// one, or for the existing one. After a change of the key the previous one signs too for a day. The receiver is
-// not tested, because it may start later. A change of the URL ends a pause. made says that the webhook is new.
-// Errors: Invalid, LimitReached.
+// Ensure creates the webhook of the server's configuration with its policy, both with this name. If the webhook
+// exists, Ensure updates its URL, secret, events and signing key, and made is false. key is a signing key as in
+// Webhook.SigningKeys; "" means a random key for a new webhook, and the present key for an existing one. After a
+// change of the key the previous key signs too for a day. A change of the URL ends a pause. Ensure sends no test
+// event, because the receiver may start later. Errors: Invalid, LimitReached, AccountUnknown.
 //
-// The id follows from the account and the name, and the account is locked: any number of concurrent
-// nodes create one webhook. Webhooks of clients are not changed, whatever their names.
+// The id of the webhook is a hash of the account and the name, and Ensure locks the account: concurrent nodes
+// create one webhook. A client's webhook of the same name has another id and is not changed.
 func (s *Service) Ensure(
 	ctx context.Context, account, name string, c WebhookChange, key string,
 ) (w Webhook, made bool, err error) {
@@ -106,7 +106,7 @@ func (s *Service) Ensure(
 	return w, made, nil
 }
 
-// configureWebhook updates a webhook for EnsureWebhook.
+// configureWebhook updates an existing webhook for Ensure.
 func (s *Service) configureWebhook(tx *accounts.Change, w Webhook, c WebhookChange, key string) error {
 	if err := w.change(c); err != nil {
 		return err

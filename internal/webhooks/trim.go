@@ -10,9 +10,9 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// TrimKept deletes records of accounts above three quarters of their limit, down to half of it: events
-// whose deliveries have all ended, oldest first, and then attempts that are not the last of their
-// delivery. Pending deliveries are not deleted.
+// TrimKept deletes kept records (see accounts.Change.Keep) of each account above three quarters of its limit, down
+// to half of the limit: first events whose deliveries have all ended, the oldest first, and then attempts that are
+// not the last of their delivery. It deletes no pending delivery.
 func (s *Service) TrimKept(ctx context.Context) error {
 	rows, err := s.db.Query(ctx, `SELECT id, kept_bytes - max_kept / 2 FROM accounts
 		WHERE max_kept >= 0 AND kept_bytes > max_kept / 4 * 3`)
@@ -40,7 +40,7 @@ func (s *Service) TrimKept(ctx context.Context) error {
 // trimStep returns the number of rows that one transaction deletes to free excess bytes.
 func trimStep(excess int64) int64 { return min(500, excess/3072+1) }
 
-// trimKeptBy deletes ended records of excess bytes, if there are enough.
+// trimKeptBy deletes ended records of an account until it has freed excess bytes or no ended record remains.
 func (s *Service) trimKeptBy(ctx context.Context, account string, excess int64) error {
 	for _, trim := range []func(context.Context, string, int64) (int64, error){
 		s.trimEnded, s.trimAttempts,
@@ -59,7 +59,7 @@ func (s *Service) trimKeptBy(ctx context.Context, account string, excess int64) 
 	return nil
 }
 
-// trimEnded deletes some events of an account without pending deliveries, and returns their bytes.
+// trimEnded deletes at most most events of an account without pending deliveries, and returns the freed bytes.
 func (s *Service) trimEnded(
 	ctx context.Context, account string, most int64,
 ) (freed int64, err error) {
@@ -78,7 +78,8 @@ func (s *Service) trimEnded(
 	return freed, err
 }
 
-// trimAttempts deletes some attempts of an account that are not the last of their delivery.
+// trimAttempts deletes at most most attempts of an account that are not the last of their delivery, and returns
+// the freed bytes.
 func (s *Service) trimAttempts(
 	ctx context.Context, account string, most int64,
 ) (freed int64, err error) {
@@ -100,13 +101,14 @@ func (s *Service) trimAttempts(
 	return freed, err
 }
 
-// deletedEvents is the number of deleted events, and their bytes with deliveries and attempts.
+// deletedEvents has the number of deleted events, and the bytes of their rows, deliveries and attempts.
 type deletedEvents struct {
 	events int
 	bytes  int64
 }
 
-// deleteEvents deletes events with their deliveries and attempts. Their accounts must be locked.
+// deleteEvents deletes the events that meet a condition, with their deliveries and attempts, and calls Change.Keep
+// for their accounts, which must be locked.
 func deleteEvents(tx *accounts.Change, where string, args ...any) (gone deletedEvents, err error) {
 	rows, err := tx.Query(`DELETE FROM events WHERE `+where+`
 		RETURNING id, account, `+accounts.EventCost, args...)
@@ -146,7 +148,8 @@ func deleteEvents(tx *accounts.Change, where string, args ...any) (gone deletedE
 	return gone, nil
 }
 
-// deleteAttempts deletes attempts and returns their bytes, which the caller must release.
+// deleteAttempts deletes the attempts that meet a condition, and returns their bytes, which the caller must give to
+// Change.Keep.
 func deleteAttempts(tx *accounts.Change, where string, args ...any) (freed int64, err error) {
 	rows, err := tx.Query(`DELETE FROM delivery_attempts WHERE `+where+` RETURNING `+accounts.AttemptCost,
 		args...)

@@ -29,12 +29,12 @@ type Webhook struct {
 	Stream  bool
 	Name    string
 	URL     string      // "" of a stream
-	Secret  string      // sent unchanged; "" for none
+	Secret  string      // sent unchanged in a header; "" for none
 	Events  []EventType // the subscribed types
 	Created time.Time
 
-	// SigningKeys are the keys that sign messages, each 32 bytes in base64: the newest first, and after a
-	// rotation the previous one for a day.
+	// SigningKeys are the keys that sign messages, in base64: the present key, and for a day after its change
+	// the previous one.
 	SigningKeys []string
 
 	LastSuccess, LastFailure time.Time // zero: never
@@ -44,7 +44,7 @@ type Webhook struct {
 }
 
 const (
-	// MaxWebhooks bounds the webhooks of an account, MaxStreams its streams.
+	// MaxWebhooks bounds the webhooks of an account that are not streams, MaxStreams its streams.
 	MaxWebhooks = 50
 	MaxStreams  = 10
 
@@ -53,7 +53,7 @@ const (
 	maxWebhookURL    = 2048
 	maxWebhookSecret = 1024
 
-	keyOverlap = 24 * time.Hour // for which two signing keys are valid
+	keyOverlap = 24 * time.Hour // the time for which the previous signing key signs too
 )
 
 var (
@@ -61,7 +61,7 @@ var (
 	errNoStream  = errs.Errorf(errs.WebhookNotFound, "Stream not found: open it first")
 )
 
-// A WebhookChange is a client's change of a webhook. Nil fields were not given.
+// A WebhookChange has a client's fields of a new or changed webhook. A nil field was not given.
 type WebhookChange struct {
 	Name, URL *string
 	Secret    *string // "" for none
@@ -77,11 +77,11 @@ type WebhookChange struct {
 // untestedReason is the reason of the pause of an untested webhook.
 const untestedReason = "its receiver has not accepted a test event yet"
 
-// A Test sends a test event to a webhook before it is stored. After an error it is not stored.
+// A Test sends a test event to a webhook. If it returns an error, the caller does not store the webhook.
 type Test func(context.Context, Webhook) error
 
-// Create adds a webhook, if its receiver passes the test or c is Untested: Invalid,
-// LimitReached, AccountSuspended, NoSpace, and the test's errors. A nil test is passed.
+// Create adds a webhook after its receiver has passed the test. It skips the test if test is nil or c is Untested.
+// Errors: Invalid, LimitReached, AccountSuspended, AccountUnknown, NoSpace, and those of the test.
 func (s *Service) Create(
 	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
@@ -98,7 +98,7 @@ func (s *Service) Create(
 	return w, nil
 }
 
-// newWebhook returns a webhook for insertion, after the test if it is not nil.
+// newWebhook returns a valid webhook with new ids and keys, after its test.
 func (s *Service) newWebhook(
 	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
@@ -125,7 +125,7 @@ func newWebhookKey() string {
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// change applies the given fields, and checks the result.
+// change applies the given fields and checks the result. Error: Invalid.
 func (w *Webhook) change(c WebhookChange) error {
 	set(&w.Name, c.Name)
 	set(&w.Secret, c.Secret)
@@ -158,6 +158,7 @@ func (w *Webhook) change(c WebhookChange) error {
 	return err
 }
 
+// set sets *to to *value, unless value is nil.
 func set[T any](to *T, value *T) {
 	if value != nil {
 		*to = *value
@@ -185,6 +186,7 @@ func webhookURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
+// insertWebhook inserts a webhook or stream within the limits of its account, in one transaction.
 func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
 	err := s.accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(w.Account); err != nil {
@@ -202,7 +204,7 @@ func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
 	return nil
 }
 
-// insert inserts a webhook or stream, up to the limit. The account must be locked. Error: LimitReached.
+// insert inserts a webhook or stream. The account must be locked. Error: LimitReached at MaxWebhooks or MaxStreams.
 func (w Webhook) insert(tx *accounts.Change) error {
 	kind, most := "webhook", MaxWebhooks
 	if w.Stream {
@@ -225,10 +227,11 @@ func (w Webhook) insert(tx *accounts.Change) error {
 	return err
 }
 
-// Update changes a webhook. If the URL changes, or the webhook is paused, its receiver must pass the
-// test, after which it is no longer paused. A secret is never sent to a host for which it was not given: a
-// change of the host needs the secret again, or an empty one. In other changes an empty secret counts as not
-// given, because some clients send one with every change. Errors: WebhookNotFound, Invalid, the test's.
+// Update changes a webhook. If the URL changes or the webhook is paused, its receiver must pass the test, and the
+// pause ends; a nil test is skipped, and the pause continues. A secret is never sent to a host for which the client
+// did not give it: a change of the host must include the secret, or an empty one. In other changes an empty secret
+// counts as not given, because some clients send one with every change. Errors: WebhookNotFound, Invalid, and those
+// of the test.
 func (s *Service) Update(
 	ctx context.Context, account, id string, c WebhookChange, test Test,
 ) (Webhook, error) {
@@ -254,8 +257,8 @@ func (s *Service) Update(
 		}
 		w.Paused, w.PauseReason, w.Failing = time.Time{}, "", false
 	}
-	// The row must still have the URL and the secret that were checked. A pause that has begun since is
-	// unchanged, and failures of the old URL do not count for a new one.
+	// The row must still have the URL and the secret that were checked. Without a test a pause that has begun
+	// concurrently is unchanged. After a test the failures of the old URL do not count for the new one.
 	changed, err := s.accounts.Exec(ctx, `UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, events = ?6,
 		paused = CASE WHEN ?7 = 1 THEN NULL ELSE paused END,
 		pause_reason = CASE WHEN ?7 = 1 THEN '' ELSE pause_reason END,
@@ -277,8 +280,8 @@ func sameHost(a, b string) bool {
 	return ua != nil && ub != nil && ua.Scheme == ub.Scheme && strings.EqualFold(ua.Host, ub.Host)
 }
 
-// Resume ends the pause of a webhook whose receiver has passed a test; pending deliveries are
-// sent. Error: WebhookNotFound.
+// Resume ends the pause of a webhook and wakes the notifier, which sends the pending deliveries. The caller has
+// tested the receiver. Error: WebhookNotFound.
 func (s *Service) Resume(ctx context.Context, account, id string) error {
 	if !text.IsPlain(id) {
 		return errNoWebhook
@@ -299,8 +302,8 @@ func (s *Service) Resume(ctx context.Context, account, id string) error {
 	return nil
 }
 
-// RotateKey generates a new signing key of a webhook. For a day the previous key signs messages
-// too. Error: WebhookNotFound.
+// RotateKey replaces the signing key of a webhook by a random one, and returns the webhook. For a day the previous
+// key signs messages too. Error: WebhookNotFound.
 func (s *Service) RotateKey(ctx context.Context, account, id string) (Webhook, error) {
 	if !text.IsPlain(id) {
 		return Webhook{}, errNoWebhook
@@ -317,10 +320,11 @@ func (s *Service) RotateKey(ctx context.Context, account, id string) (Webhook, e
 	return s.ByID(ctx, account, id)
 }
 
-// OpenStream returns the stream of a name, and creates it if it does not exist. The stream gets events from
-// then on. It is deleted after a week without claims, or after an hour if more than 10,000 events wait. Opening
-// an existing stream makes its failed deliveries and pending retries due. Errors: Invalid, LimitReached,
-// AccountSuspended, NoSpace.
+// OpenStream returns the stream with a name, and creates it if it does not exist. The stream gets the events that
+// are recorded after its creation. EndStreams deletes it after a week without claims, or after an hour without
+// claims if more than 10,000 deliveries are pending. OpenStream of an existing stream sets its event types, and
+// makes its failed deliveries and pending retries due. A nil events means all types. Errors: Invalid,
+// LimitReached, AccountSuspended, AccountUnknown, NoSpace.
 func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
 ) (Webhook, error) {
@@ -368,7 +372,8 @@ func (s *Service) OpenStream(
 	return found, nil
 }
 
-// Stream returns the stream of a name, and records the time of this claim. Error: WebhookNotFound.
+// Stream returns the stream with a name for a claim, and records the time of the claim, to a minute. Error:
+// WebhookNotFound.
 func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, error) {
 	if !text.IsPlain(name) {
 		return Webhook{}, errNoStream

@@ -14,30 +14,31 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// Config configures a Service. All fields are needed.
+// Config configures a Service. All fields must be set.
 type Config struct {
 	DB        *sqldb.DB
 	Accounts  *accounts.Service
-	Retention time.Duration // of events, delivered or not
-	Replays   *limit.Pool   // by account
-	// Variants returns the names of an account's variants, in the order of every answer.
+	Retention time.Duration // after which events are deleted, delivered or not
+	Replays   *limit.Pool   // of concurrent replays, by account
+	// Variants returns the names of an account's variants in byte order, for Facts.Variants.
 	Variants func(tx *accounts.Change, account string) ([]string, error)
 	Now      func() time.Time
 	Log      *slog.Logger
 }
 
-// A Service has the webhooks of a database.
+// A Service reads and writes the webhooks of a database. It is safe for concurrent use.
 type Service struct {
 	config      Config
 	db          *sqldb.DB
 	accounts    *accounts.Service
 	now         func() time.Time
 	outbox      outbox
-	replays     *limit.Rates // deliveries that accounts have replayed
-	historyRows int          // rows that History reads at once
+	replays     *limit.Rates // of replayed deliveries, by account
+	historyRows int          // the number of rows that History reads at once
 }
 
-// historyRows bounds the rows that History reads at once, so that few rows that do not fit are read.
+// historyRows bounds the rows that History reads at once, so that it reads few rows after the last one that fits
+// into an answer.
 const historyRows = 100
 
 // New returns a Service on a migrated database.
