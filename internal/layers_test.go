@@ -41,6 +41,7 @@ var ranks = map[string]int{
 
 	"internal/images":   5, // the core
 	"internal/webhooks": 4, // below it: events, and their way to subscribers
+	"internal/fields":   3, // the rules for what clients say of an image
 	"internal/disk":     3, // the disk of a data folder: reserve, ballast, spools
 	"internal/accounts": 3, // below these: who owns all else, and every transaction
 

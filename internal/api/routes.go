@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"calotype/internal/accounts"
-	"calotype/internal/images"
+	"calotype/internal/fields"
 )
 
 // A route is one line of the API. In a pattern, {account} and {name} stand for one path segment and
@@ -146,7 +146,7 @@ func match(pattern, path string) (params, bool) {
 		case "{id...}":
 			after := want[i+1:]
 			end := len(have) - len(after)
-			if end <= i || slices.Contains(images.ReservedSegments, have[i]) || !slices.Equal(have[end:], after) {
+			if end <= i || slices.Contains(fields.ReservedSegments, have[i]) || !slices.Equal(have[end:], after) {
 				return params{}, false
 			}
 			p.id, ok = unescape(strings.Join(have[i:end], "/"))

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"calotype/internal/images"
+	"calotype/internal/fields"
 	v4 "calotype/internal/v4"
 )
 
@@ -170,12 +170,12 @@ func FuzzSplitPath(f *testing.F) {
 		}
 		// As an id that a client escapes, with slashes as %2F: always found, whatever it holds.
 		checkID(t, routes, under+url.PathEscape(id), "images/v1/{id...}", id,
-			!slices.Contains(images.ReservedSegments, id))
+			!slices.Contains(fields.ReservedSegments, id))
 		checkID(t, routes, under+url.PathEscape(id)+"/blob", "images/v1/{id...}/blob", id,
-			!slices.Contains(images.ReservedSegments, id))
+			!slices.Contains(fields.ReservedSegments, id))
 		// With bare slashes: found unless it begins or ends like another route.
 		first, _, _ := strings.Cut(id, "/")
-		bare := !slices.Contains(images.ReservedSegments, first) && !strings.HasSuffix(id, "/blob")
+		bare := !slices.Contains(fields.ReservedSegments, first) && !strings.HasSuffix(id, "/blob")
 		if bare {
 			checkID(t, routes, under+v4.EscapeID(id), "images/v1/{id...}", id, true)
 		}

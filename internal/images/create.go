@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/fields"
 	"calotype/internal/render"
 )
 
@@ -40,7 +41,7 @@ func (b *Body) Create(ctx context.Context, filename string, d NewDraft) (Uploade
 	if err != nil {
 		return UploadedImage{}, err
 	}
-	img, err := b.insert(ctx, draft, cleanFilename(filename), time.Time{}, b.began)
+	img, err := b.insert(ctx, draft, fields.CleanFilename(filename), time.Time{}, b.began)
 	return UploadedImage{img, urls}, err
 }
 

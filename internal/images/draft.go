@@ -11,6 +11,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/fields"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -77,7 +78,7 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 		img.ID = newUUID()
 	} else {
 		img.ID, img.Custom = *d.ID, true
-		if err := checkCustomID(img.ID); err != nil {
+		if err := fields.CheckCustomID(img.ID); err != nil {
 			return Image{}, err
 		}
 		if d.RequireSignedURLs {
@@ -86,11 +87,11 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 		}
 	}
 	if d.Creator != nil {
-		if err := checkCreator(*d.Creator); err != nil {
+		if err := fields.CheckCreator(*d.Creator); err != nil {
 			return Image{}, err
 		}
 	}
-	if img.Meta, err = compactMeta(d.Meta); err != nil {
+	if img.Meta, err = fields.CompactMeta(d.Meta); err != nil {
 		return Image{}, err
 	}
 	if d.Expiry != nil {

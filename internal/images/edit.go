@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/fields"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 	"calotype/internal/webhooks"
@@ -33,12 +34,12 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		return Image{}, err
 	}
 	if e.Creator != nil && *e.Creator != nil {
-		if err := checkCreator(**e.Creator); err != nil {
+		if err := fields.CheckCreator(**e.Creator); err != nil {
 			return Image{}, err
 		}
 	}
 	if e.Meta != nil {
-		compact, err := compactMeta(*e.Meta)
+		compact, err := fields.CompactMeta(*e.Meta)
 		if err != nil {
 			return Image{}, err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/fields"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -36,7 +37,7 @@ var ErrIncomplete = errors.New("images: the bytes differ from the source's size 
 // Custom reports whether the id counts as chosen by a client. Sources do not report that. A client cannot
 // choose a UUID, nor an id for a private image.
 func (i ImportedImage) Custom() bool {
-	return !i.RequireSignedURLs && !uuidShape.MatchString(i.ID)
+	return !i.RequireSignedURLs && !fields.UUID.MatchString(i.ID)
 }
 
 // Adapted returns the image without parts that are not valid here, and a sentence on each removed part:
@@ -45,7 +46,7 @@ func (i ImportedImage) Custom() bool {
 //
 // The rule on foreign file extensions is for new ids only: the source has this one already.
 func (i ImportedImage) Adapted() (adapted ImportedImage, lost []string, err error) {
-	if err := checkID(i.ID); err != nil {
+	if err := fields.CheckID(i.ID); err != nil {
 		return i, nil, err
 	}
 	if i.Uploaded.IsZero() {
@@ -53,14 +54,14 @@ func (i ImportedImage) Adapted() (adapted ImportedImage, lost []string, err erro
 	}
 	i.Uploaded = sqldb.FromMicros(sqldb.Micros(i.Uploaded))
 	if i.Creator != nil {
-		if err := checkCreator(*i.Creator); err != nil {
+		if err := fields.CheckCreator(*i.Creator); err != nil {
 			i.Creator, lost = nil, append(lost, errs.AsError(err).Msg)
 		}
 	}
-	if i.Meta, err = compactMeta(i.Meta); err != nil {
+	if i.Meta, err = fields.CompactMeta(i.Meta); err != nil {
 		i.Meta, lost = nil, append(lost, errs.AsError(err).Msg)
 	}
-	if clean := cleanFilename(i.Filename); clean != i.Filename {
+	if clean := fields.CleanFilename(i.Filename); clean != i.Filename {
 		lost = append(lost, fmt.Sprintf("the filename is shortened to %q", clean))
 		i.Filename = clean
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"calotype/internal/errs"
+	"calotype/internal/fields"
 	"calotype/internal/sqldb"
 )
 
@@ -59,7 +60,7 @@ func (s *Service) ListImages(ctx context.Context, account string, q ListQuery) (
 			"draft=true or the filters")
 	}
 	if q.Creator != nil {
-		if err := checkCreator(*q.Creator); err != nil {
+		if err := fields.CheckCreator(*q.Creator); err != nil {
 			return ListPage{}, err
 		}
 	}
@@ -207,7 +208,7 @@ func (s *Service) ListPage(
 			1<<31/q.Limit)
 	}
 	if q.Creator != nil {
-		if err := checkCreator(*q.Creator); err != nil {
+		if err := fields.CheckCreator(*q.Creator); err != nil {
 			return page, err
 		}
 	}

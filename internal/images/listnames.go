@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/errs"
+	"calotype/internal/fields"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -21,12 +22,12 @@ const (
 // checkNames checks the prefixes in the query.
 func (q ListQuery) checkNames() error {
 	switch {
-	case utf8.RuneCountInString(q.Prefix) > maxIDRunes || !text.IsPlain(q.Prefix):
+	case utf8.RuneCountInString(q.Prefix) > fields.MaxIDRunes || !text.IsPlain(q.Prefix):
 		return errs.Errorf(errs.Invalid, "prefix is not valid: it is the beginning of an id, with at most %d "+
-			"characters and no control characters", maxIDRunes)
-	case len(q.Filename) > maxFilenameBytes || !text.IsPlain(q.Filename):
+			"characters and no control characters", fields.MaxIDRunes)
+	case len(q.Filename) > fields.MaxFilenameBytes || !text.IsPlain(q.Filename):
 		return errs.Errorf(errs.Invalid, "filename is not valid: it is the beginning of a file name, with at most "+
-			"%d bytes and no control characters", maxFilenameBytes)
+			"%d bytes and no control characters", fields.MaxFilenameBytes)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/fields"
 )
 
 // An Image object has a URL for each variant, and each URL holds its id and the variant's name.
@@ -23,7 +24,7 @@ const (
 
 // longIDBytes returns the bytes of an id in a URL if they may exceed the limit, else 0.
 func longIDBytes(id string) int {
-	if n := EscapedBytes(id); n > longID {
+	if n := fields.EscapedBytes(id); n > longID {
 		return n
 	}
 	return 0
@@ -44,7 +45,7 @@ func checkURLs(tx *accounts.Change, account, id string) error {
 		return fmt.Errorf("measuring the URLs of an image: %w", err)
 	}
 	if bytes += variants * long; bytes > maxURLBytes {
-		return refusedID(fmt.Sprintf("it takes %d bytes in a URL, and in the URLs of the account's %d "+
+		return fields.RefusedID(fmt.Sprintf("it takes %d bytes in a URL, and in the URLs of the account's %d "+
 			"variants the ids and names would have %d bytes together, of which %d are allowed: choose a "+
 			"shorter id, or delete variants", long, variants, bytes, maxURLBytes))
 	}
@@ -72,5 +73,5 @@ func tooLongFor(tx *accounts.Change, account string) error {
 	}
 	return errs.Errorf(errs.LimitReached, "With one more variant the ids and names in the URLs of the image "+
 		"%.60q... would have more than %d bytes together: its id takes %d in each. Delete a variant, or "+
-		"images with ids that long", id, maxURLBytes, EscapedBytes(id))
+		"images with ids that long", id, maxURLBytes, fields.EscapedBytes(id))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"calotype/internal/errs"
+	"calotype/internal/fields"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -97,8 +98,8 @@ var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9
 // parseMetaValue returns a value, or the problem with it, "" for none.
 func parseMetaValue(kind metaKind, given string) (value metaValue, problem string) {
 	value.kind = kind
-	if len(given) > maxMetaBytes {
-		return value, fmt.Sprintf("its value is longer than %d bytes", maxMetaBytes)
+	if len(given) > fields.MaxMetaBytes {
+		return value, fmt.Sprintf("its value is longer than %d bytes", fields.MaxMetaBytes)
 	}
 	switch kind {
 	case metaString:

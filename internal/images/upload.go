@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/fields"
 	"calotype/internal/text"
 )
 
@@ -189,7 +190,7 @@ func (u *Upload) Close() {
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)
 	defer cancel()
-	img, err := u.finish(ctx, cleanFilename(filename))
+	img, err := u.finish(ctx, fields.CleanFilename(filename))
 	return UploadedImage{img, u.urls}, err
 }
 

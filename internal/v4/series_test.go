@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/fields"
 	"calotype/internal/images"
 )
 
@@ -107,7 +108,7 @@ func TestScale(t *testing.T) {
 		if want := lengths[3] - lengths[2]; weight != want {
 			t.Errorf("%q weighs %d, want %d", id, weight, want)
 		}
-		if n := images.EscapedBytes(id); n != len(EscapeID(id)) {
+		if n := fields.EscapedBytes(id); n != len(EscapeID(id)) {
 			t.Errorf("%q is %d bytes in a URL, not %d", id, len(EscapeID(id)), n)
 		}
 	}

@@ -1,4 +1,5 @@
-package images
+// Package fields has the rules for what clients say of an image: its id, creator, metadata and file name.
+package fields
 
 import (
 	"bytes"
@@ -15,16 +16,17 @@ import (
 	"calotype/internal/text"
 )
 
-// The rules for text from clients. PostgreSQL could not store other text.
-
+// The bounds of fields.
 const (
-	maxIDRunes       = 1024
-	maxMetaBytes     = 1024
-	maxCreatorBytes  = 1024
-	maxFilenameBytes = 255
+	MaxIDRunes       = 1024
+	MaxMetaBytes     = 1024
+	MaxFilenameBytes = 255
+
+	maxCreatorBytes = 1024
 )
 
-var uuidShape = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+// UUID is the form of generated ids.
+var UUID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
 // ReservedSegments are the first segments of paths that the API reserves.
 var ReservedSegments = []string{"stats", "keys", "variants", "config", "batch_token",
@@ -37,39 +39,39 @@ var foreignExtensions = strings.Fields(`asp aspx bat bin bz2 cgi class cmd com c
 	pdf phar php phtml pl ppt pptx ps1 py rar rb rtf sh shtml sql sqlite svg svgz swf tar tgz ttf txt
 	vbs wasm wav webm woff woff2 wsf xht xhtml xls xlsx xml xsl xslt yaml yml zip 7z`)
 
-// checkCustomID returns the reason why a client's id is not valid.
-func checkCustomID(id string) error {
-	if uuidShape.MatchString(id) {
-		return refusedID("Must not be UUID")
+// CheckCustomID refuses an id that a client may not choose. Error: InvalidID.
+func CheckCustomID(id string) error {
+	if UUID.MatchString(id) {
+		return RefusedID("Must not be UUID")
 	}
 	last := id[strings.LastIndexByte(id, '/')+1:]
 	if dot := strings.LastIndexByte(last, '.'); dot >= 0 &&
 		slices.Contains(foreignExtensions, strings.ToLower(last[dot+1:])) {
-		return refusedID("Must not use a non-image file name extension")
+		return RefusedID("Must not use a non-image file name extension")
 	}
-	return checkID(id)
+	return CheckID(id)
 }
 
-// checkID refuses an id that no path could name, generated or custom.
-func checkID(id string) error {
+// CheckID refuses an id that no path could name, generated or custom. Error: InvalidID.
+func CheckID(id string) error {
 	switch {
 	case !text.IsPlain(id):
-		return refusedID("it must be UTF-8 without control characters")
+		return RefusedID("it must be UTF-8 without control characters")
 	case id == "":
-		return refusedID("it is empty")
-	case utf8.RuneCountInString(id) > maxIDRunes:
-		return refusedID("it is too long")
+		return RefusedID("it is empty")
+	case utf8.RuneCountInString(id) > MaxIDRunes:
+		return RefusedID("it is too long")
 	case strings.HasPrefix(id, "/") || strings.HasSuffix(id, "/"):
-		return refusedID("it must not begin or end with a slash")
+		return RefusedID("it must not begin or end with a slash")
 	}
 	segments := strings.Split(id, "/")
 	for _, segment := range segments {
 		if segment == "" || segment == "." || segment == ".." {
-			return refusedID(`it must not hold an empty, "." or ".." segment`)
+			return RefusedID(`it must not hold an empty, "." or ".." segment`)
 		}
 	}
 	if slices.Contains(ReservedSegments, segments[0]) {
-		return refusedID(`it must not begin with the segment "` + segments[0] +
+		return RefusedID(`it must not begin with the segment "` + segments[0] +
 			`", which the API keeps for itself`)
 	}
 	return nil
@@ -80,12 +82,14 @@ func EscapedBytes(id string) int {
 	return len(url.PathEscape(id)) - strings.Count(id, "/")*(len("%2F")-len("/"))
 }
 
-func refusedID(reason string) error {
+// RefusedID returns an InvalidID error with a reason.
+func RefusedID(reason string) error {
 	return errs.Errorf(errs.InvalidID, "The custom id is not valid: %s. A custom id has at most %d "+
-		"characters of UTF-8 and may hold any number of subpaths", reason, maxIDRunes)
+		"characters of UTF-8 and may hold any number of subpaths", reason, MaxIDRunes)
 }
 
-func checkCreator(creator string) error {
+// CheckCreator refuses a creator that is too long or not plain text. Error: Invalid.
+func CheckCreator(creator string) error {
 	if !text.IsPlain(creator) || len(creator) > maxCreatorBytes {
 		return errs.Errorf(errs.Invalid, "creator is not valid: it must be UTF-8 without control "+
 			"characters, %d bytes at most", maxCreatorBytes)
@@ -93,8 +97,8 @@ func checkCreator(creator string) error {
 	return nil
 }
 
-// compactMeta returns metadata as compact JSON, nil for none.
-func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
+// CompactMeta returns metadata as compact JSON, nil for none. Error: Invalid.
+func CompactMeta(meta json.RawMessage) (json.RawMessage, error) {
 	if len(meta) == 0 {
 		return nil, nil
 	}
@@ -106,13 +110,13 @@ func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
 	if !utf8.Valid(meta) || json.Compact(&compact, meta) != nil {
 		return refuse("it is not JSON in UTF-8")
 	}
-	if compact.Len() > maxMetaBytes {
+	if compact.Len() > MaxMetaBytes {
 		var err error
 		if compact, err = unescaped(compact.Bytes()); err != nil {
 			return refuse("it is not JSON in UTF-8")
 		}
 	}
-	if compact.Len() > maxMetaBytes {
+	if compact.Len() > MaxMetaBytes {
 		return refuse("it is longer than 1024 bytes")
 	}
 	if compact.Bytes()[0] != '{' {
@@ -178,10 +182,10 @@ func hasControls(value any) bool {
 	return false
 }
 
-// cleanFilename returns the part of a declared file name that may be stored: folders and name, in
+// CleanFilename returns the part of a declared file name that may be stored: folders and name, in
 // UTF-8, without control and bidirectional formatting characters, 255 bytes at most. Of a path with
 // backslashes, which is one of the client's disk, only the name is kept. No segment is "..".
-func cleanFilename(name string) string {
+func CleanFilename(name string) string {
 	name = name[strings.LastIndexByte(name, '\\')+1:]
 	name = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError {
@@ -190,10 +194,10 @@ func cleanFilename(name string) string {
 		return r
 	}, name)
 	name = withoutDots(name)
-	if len(name) <= maxFilenameBytes {
+	if len(name) <= MaxFilenameBytes {
 		return name
 	}
-	cut := maxFilenameBytes
+	cut := MaxFilenameBytes
 	for !utf8.RuneStart(name[cut]) {
 		cut--
 	}
