@@ -74,6 +74,7 @@ var support = []string{
 	"internal/api/openapitest",
 	"internal/images/imagestest",
 	"internal/programtest",
+	"internal/render/rendertest",
 	"internal/sqldb/sqldbtest",
 }
 

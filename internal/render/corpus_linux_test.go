@@ -62,7 +62,7 @@ func openOriginal(t testing.TB, file, name, expected string) original {
 // newVipsPool starts a Pool of real workers.
 func newVipsPool(t testing.TB) *render.Pool {
 	t.Helper()
-	p, err := render.NewPool(render.PoolConfig{Command: realWorker(t)})
+	p, err := render.NewPool(render.PoolConfig{Command: vipsWorker(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestStampede(t *testing.T) {
 	}
 	const budget = 320 << 20
 	p, err := render.NewPool(render.PoolConfig{
-		Command: realWorker(t), Workers: 2, Memory: budget,
+		Command: vipsWorker(t), Workers: 2, Memory: budget,
 	})
 	if err != nil {
 		t.Fatal(err)

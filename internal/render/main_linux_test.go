@@ -1,10 +1,12 @@
 package render_test
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
 	"testing"
-
-	"calotype/internal/programtest"
 )
 
 // TestMain is also the fake worker: a Pool under test re-executes this binary with arguments. The binary does not
@@ -14,12 +16,32 @@ func TestMain(m *testing.M) {
 		os.Exit(fakeWorker(os.Args[2]))
 	}
 	code := m.Run()
-	programtest.Remove()
+	if vipsWorkerDir != "" {
+		os.RemoveAll(vipsWorkerDir)
+	}
 	os.Exit(code)
 }
 
-// realWorker returns the command of the real program's workers, which need libvips.
-func realWorker(t testing.TB) []string {
+// vipsWorker returns the command of a worker with libvips.
+func vipsWorker(t testing.TB) []string {
 	t.Helper()
-	return []string{programtest.Binary(t), "worker"}
+	path, err := buildVipsWorker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{path}
 }
+
+var vipsWorkerDir string // "" before the first use
+
+var buildVipsWorker = sync.OnceValues(func() (path string, err error) {
+	if vipsWorkerDir, err = os.MkdirTemp("", "calotype-test-"); err != nil {
+		return "", err
+	}
+	path = filepath.Join(vipsWorkerDir, "worker")
+	out, err := exec.Command("go", "build", "-o", path, "calotype/internal/render/rendertest").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building a worker: %w\n%s", err, out)
+	}
+	return path, nil
+})

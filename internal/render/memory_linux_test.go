@@ -39,7 +39,7 @@ func peaks(t *testing.T, pid int) (resident, mapped int64) {
 func wantWithin(t *testing.T, what string, estimate render.Memory, job func(*render.Pool) error) {
 	t.Helper()
 	p, err := render.NewPool(render.KeepWorn(render.PoolConfig{
-		Command: realWorker(t), Memory: 16 << 30,
+		Command: vipsWorker(t), Memory: 16 << 30,
 	}))
 	if err != nil {
 		t.Fatal(err)
