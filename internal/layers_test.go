@@ -1,4 +1,4 @@
-// Package internal holds only the import rule, as a test.
+// Package internal holds only tests of the sources: the import rule, who may write SQL, the words.
 package internal
 
 import (

@@ -1,5 +1,6 @@
-// Package images is the core: it owns the nouns of Calotype, their rules and their SQL. Each noun
-// has a file: its type, then its rules, then its statements.
+// Package images is the top of the core: it owns images, drafts, variants, renditions and erasures, their rules and
+// their SQL. Each noun has a file: its type, then its rules, then its statements. Below it package webhooks has the
+// events, and package accounts the accounts and the transactions; New makes the services of all three.
 //
 // The life of a picture: CreateDraft creates a draft, an image that waits for its upload, with a ticket,
 // the secret of its one-time upload URL. BeginUpload looks up the draft by the ticket and spools the body.

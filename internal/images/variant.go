@@ -85,7 +85,7 @@ func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) 
 	return nil
 }
 
-// whyNotMade says why a variant was not inserted, in an account that is held.
+// whyNotMade returns the reason why a variant was not inserted. The account must be locked.
 func whyNotMade(tx *accounts.Change, account, id string) error {
 	names, err := variantNames(tx, account)
 	switch {
@@ -231,8 +231,8 @@ func insertVariant(tx *accounts.Change, account string, v Variant) error {
 	return err
 }
 
-// insertVariantBelow adds a variant, unless its name is taken, or the account, which must be held,
-// has most variants already or an image whose URLs would be too long.
+// insertVariantBelow adds a variant, unless the account has a variant of this name, most variants already, or an
+// image whose URLs would be too long; made reports which. The account must be locked.
 func insertVariantBelow(
 	tx *accounts.Change, account string, v Variant, most int,
 ) (made bool, err error) {

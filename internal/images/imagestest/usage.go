@@ -7,7 +7,7 @@ import (
 )
 
 // CheckUsage compares the usage that each account's row keeps with a recount of its images and of
-// what else is kept for it. The sizes of the latter are written out here once more.
+// the kept records. The sizes of these are written out here again, independently of package accounts.
 func CheckUsage(t testing.TB, core *Core) {
 	t.Helper()
 	all, err := core.Accounts.All(t.Context())
