@@ -272,7 +272,7 @@ func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, watch *metri
 		return nil, err
 	}
 	return notify.New(notify.Config{
-		Core: core, URLs: urls, Log: log,
+		Webhooks: core.Webhooks, URLs: urls, Log: log,
 		Outbound: outbound.Config{Allow: allow, Own: urls.Hosts()},
 		Observe:  watch.webhooks(),
 	}), nil

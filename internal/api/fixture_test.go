@@ -51,7 +51,7 @@ func newNotifier(t *testing.T, c Config, allow string) *notify.Notifier {
 		t.Fatal(err)
 	}
 	return notify.New(notify.Config{
-		Core: c.Core, URLs: c.URLs, Log: c.Log, Now: c.Core.Now,
+		Webhooks: c.Core.Webhooks, URLs: c.URLs, Log: c.Log, Now: c.Core.Now,
 		Outbound: outbound.Config{Allow: networks},
 	})
 }

@@ -3,7 +3,6 @@ package backup_test
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -119,24 +118,9 @@ func originals(t *testing.T, core *imagestest.Core) map[string]string {
 	}
 	all := map[string]string{}
 	for _, img := range page.Images {
-		all[img.ID] = string(original(t, core, img.ID))
+		all[img.ID] = string(imagestest.Stored(t, core, img.ID))
 	}
 	return all
-}
-
-// original returns the original of an image.
-func original(t *testing.T, core *imagestest.Core, id string) []byte {
-	t.Helper()
-	_, r, err := core.OpenOriginal(t.Context(), account, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // blobs returns the keys of all originals.

@@ -98,7 +98,7 @@ func TestEditPrivacy(t *testing.T) {
 			if same := edit(t, core, after.ID, e); same.ID != after.ID {
 				t.Error("the same value changed the id")
 			}
-			if got := stored(t, core, after.ID); string(got) != string(imagestest.JPEG(t, 1)) {
+			if got := imagestest.Stored(t, core, after.ID); string(got) != string(imagestest.JPEG(t, 1)) {
 				t.Error("the original is another")
 			}
 			before = after

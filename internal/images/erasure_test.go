@@ -52,7 +52,7 @@ func TestErase(t *testing.T) {
 		_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 9))
 		imagestest.WantKind(t, err, errs.TicketUnknown)
 		for _, id := range []string{stays.ID, nobodys.ID} {
-			stored(t, core, id)
+			imagestest.Stored(t, core, id)
 		}
 		if left := blobs(t, core); len(left) != 2 {
 			t.Errorf("%d originals are left, want 2", len(left))

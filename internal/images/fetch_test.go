@@ -57,7 +57,7 @@ func TestFetch(t *testing.T) {
 			t.Fatal(err)
 		}
 		if img.Draft || img.ID != "mine" || *img.Filename != "ж.jpg" || *img.Creator != "me" ||
-			string(stored(t, core, "mine")) != string(picture) {
+			string(imagestest.Stored(t, core, "mine")) != string(picture) {
 			t.Errorf("got %+v", img)
 		}
 		for path, want := range map[string]errs.Kind{

@@ -48,7 +48,7 @@ func TestADraftBecomesAnImage(t *testing.T) {
 			o.Height != 48 || o.Header.Format != "jpeg" || o.Size != int64(len(body)) || o.Thumbhash == "" {
 			t.Errorf("the image is %+v, %+v", again, o)
 		}
-		if !bytes.Equal(stored(t, core, made.ID), body) {
+		if !bytes.Equal(imagestest.Stored(t, core, made.ID), body) {
 			t.Error("the stored bytes are not those that came")
 		}
 		_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)

@@ -72,7 +72,7 @@ func TestImportKeepsWhatTheSourceTells(t *testing.T) {
 			if want := i.ID == "a/b.c/ü%2F.exe"; img.Custom != want {
 				t.Errorf("%s: custom is %v", i.ID, img.Custom)
 			}
-			if !bytes.Equal(stored(t, core, i.ID), body) {
+			if !bytes.Equal(imagestest.Stored(t, core, i.ID), body) {
 				t.Error("the stored bytes are not those that came")
 			}
 			_, err = bring(t, core, i, body)

@@ -81,7 +81,7 @@ func TestTheSweepTakesOldOrphansOnly(t *testing.T) {
 		if strings.Contains(left, old) || !strings.Contains(left, young) || !strings.Contains(left, foreign) {
 			t.Errorf("left are %s", left)
 		}
-		stored(t, core, img.ID)
+		imagestest.Stored(t, core, img.ID)
 	})
 }
 

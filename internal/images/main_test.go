@@ -1,7 +1,6 @@
 package images_test
 
 import (
-	"io"
 	"strings"
 	"testing"
 
@@ -12,21 +11,6 @@ import (
 func TestMain(m *testing.M) { imagestest.Main(m) }
 
 const account = imagestest.AccountID
-
-// stored returns an image's original.
-func stored(t *testing.T, core *imagestest.Core, id string) []byte {
-	t.Helper()
-	_, r, err := core.OpenOriginal(t.Context(), account, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // blobs returns the keys of all originals in the store.
 func blobs(t *testing.T, core *imagestest.Core) (keys []string) {

@@ -62,7 +62,7 @@ func TestOneOf64RacingBodiesWins(t *testing.T) {
 		if len(won) != 1 || used != racers-1 {
 			t.Fatalf("%d racers won and %d got TicketUsed, want 1 and %d", len(won), used, racers-1)
 		}
-		if !bytes.Equal(stored(t, core, made.ID), won[0]) {
+		if !bytes.Equal(imagestest.Stored(t, core, made.ID), won[0]) {
 			t.Error("the stored bytes are not the winner's")
 		}
 		if left := blobs(t, core); len(left) != 1 {

@@ -15,7 +15,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/images"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 	"calotype/internal/webhooks"
 )
 

@@ -22,10 +22,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"calotype/internal/errs"
-	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
-	"calotype/internal/v4"
+	v4 "calotype/internal/v4"
 	"calotype/internal/webhooks"
 )
 
@@ -54,7 +53,7 @@ var Outcomes = []string{Delivered, Rejected, NoAnswer}
 
 // Config configures a Notifier. URLs are the base URLs in messages.
 type Config struct {
-	Core     *images.Service
+	Webhooks *webhooks.Service
 	URLs     v4.URLs
 	Outbound outbound.Config // the addresses to which it may post
 	Log      *slog.Logger
@@ -119,7 +118,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case <-timer.C:
-		case <-n.Core.Webhooks.Wake():
+		case <-n.Webhooks.Wake():
 		case <-n.again:
 		}
 		timer.Stop()
@@ -130,7 +129,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 func (n *Notifier) poll(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	due, err := n.Core.Webhooks.Due(limited)
+	due, err := n.Webhooks.Due(limited)
 	if err != nil {
 		return err
 	}
@@ -198,7 +197,7 @@ func (n *Notifier) round(ctx context.Context, l *worker) bool {
 		slots = n.shares.slots(l.DueWebhook, concurrency-1)
 		most = workerRounds * (1 + len(slots))
 	}
-	claimed, err := n.Core.Webhooks.Claim(ctx, l.ID, most)
+	claimed, err := n.Webhooks.Claim(ctx, l.ID, most)
 	if needed := max(0, len(claimed)-1); needed < len(slots) {
 		release(slots[needed:])
 		slots = slots[:needed]
@@ -215,7 +214,7 @@ func (n *Notifier) round(ctx context.Context, l *worker) bool {
 		return false
 	}
 	// The results of sent messages are recorded also during a shutdown.
-	if _, err := n.Core.Webhooks.Complete(context.WithoutCancel(ctx), attempts); err != nil {
+	if _, err := n.Webhooks.Complete(context.WithoutCancel(ctx), attempts); err != nil {
 		n.Log.Error("the results of deliveries could not be recorded: they will be sent again",
 			"webhook", l.ID, "err", err)
 		return false
@@ -263,7 +262,7 @@ func (n *Notifier) release(ctx context.Context, left []webhooks.Delivery) {
 	if len(left) == 0 {
 		return
 	}
-	if err := n.Core.Webhooks.Release(context.WithoutCancel(ctx), left); err != nil {
+	if err := n.Webhooks.Release(context.WithoutCancel(ctx), left); err != nil {
 		n.Log.Warn("claims of deliveries could not be released: their leases will expire", "err", err)
 	}
 }

@@ -38,7 +38,7 @@ var loopback = []netip.Prefix{
 // newNotifier returns a Notifier that reaches this machine only if it may.
 func newNotifier(core *imagestest.Core, allow ...netip.Prefix) *notify.Notifier {
 	return notify.New(notify.Config{
-		Core: core.Service, Outbound: outbound.Config{Allow: allow, Time: time.Minute},
+		Webhooks: core.Webhooks, Outbound: outbound.Config{Allow: allow, Time: time.Minute},
 		URLs: v4.URLs{Delivery: "https://img.example.com"},
 	})
 }
@@ -249,7 +249,7 @@ func TestDownThenFailingThenWell(t *testing.T) {
 		}
 		var observed sync.Map
 		n := notify.New(notify.Config{
-			Core: core.Service, Outbound: outbound.Config{Allow: loopback},
+			Webhooks: core.Webhooks, Outbound: outbound.Config{Allow: loopback},
 			Observe: func(outcome string, _ time.Duration) {
 				count, _ := observed.LoadOrStore(outcome, new(atomic.Int64))
 				count.(*atomic.Int64).Add(1)

@@ -54,14 +54,14 @@ func (n *Notifier) Claim(
 func (n *Notifier) claim(
 	ctx context.Context, w webhooks.Webhook, most int,
 ) ([]webhooks.Delivery, error) {
-	due, err := n.Core.Webhooks.IsDue(ctx, w.ID)
+	due, err := n.Webhooks.IsDue(ctx, w.ID)
 	if ctx.Err() != nil {
 		return nil, errs.ClientAborted(nil)
 	}
 	if err != nil || !due {
 		return nil, err
 	}
-	claimed, err := n.Core.Webhooks.Claim(context.WithoutCancel(ctx), w.ID, most)
+	claimed, err := n.Webhooks.Claim(context.WithoutCancel(ctx), w.ID, most)
 	if err == nil && ctx.Err() != nil {
 		n.release(ctx, claimed)
 		return nil, errs.ClientAborted(nil)

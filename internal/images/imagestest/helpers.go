@@ -273,3 +273,18 @@ func Types(all []webhooks.Delivery) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// Stored returns an image's original.
+func Stored(t *testing.T, core *Core, id string) []byte {
+	t.Helper()
+	_, r, err := core.OpenOriginal(t.Context(), AccountID, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
