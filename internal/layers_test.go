@@ -32,7 +32,7 @@ var ranks = map[string]int{
 
 	"internal/metrics": 6, // what it shows of the core; the surfaces know nothing of it
 
-	"internal/v4": 6, // the wire that two surfaces speak
+	"internal/cfapi": 6, // the wire that two surfaces speak
 
 	"internal/notify": 7, // sends webhooks, in that wire format
 
@@ -233,8 +233,8 @@ func TestViolations(t *testing.T) {
 		{"cmd/calotype/serve.go", "calotype/internal/api", ""},
 		{"cmd/calotype/serve.go", "calotype/internal/blob", ""},
 		{"cmd/calotype/worker.go", "calotype/internal/render/vips", ""},
-		{"internal/api/api.go", "calotype/internal/v4", ""},
-		{"internal/v4/v4.go", "calotype/internal/images", ""},
+		{"internal/api/api.go", "calotype/internal/cfapi", ""},
+		{"internal/cfapi/cfapi.go", "calotype/internal/images", ""},
 		{"internal/images/images.go", "calotype/internal/sqldb", ""},
 		{"internal/images/images.go", "database/sql", ""},
 		{"internal/render/vips/vips.go", "calotype/internal/render", ""},

@@ -14,9 +14,9 @@ import (
 
 	"calotype/internal/backup"
 	"calotype/internal/blob"
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
 	"calotype/internal/sqldb"
-	"calotype/internal/v4"
 )
 
 // Config is the whole configuration of a server; the help of its fields is the manual. Each flag
@@ -120,7 +120,7 @@ func (s StateFlags) blobs() string {
 
 // urls returns the public bases of the roles. guessed says that -listen names no host that
 // other machines could reach, and that -url is empty.
-func (c Config) urls() (urls v4.URLs, guessed bool, err error) {
+func (c Config) urls() (urls cfapi.URLs, guessed bool, err error) {
 	base := c.URL
 	if base == "" {
 		host, port, err := net.SplitHostPort(c.Listen)
@@ -133,7 +133,7 @@ func (c Config) urls() (urls v4.URLs, guessed bool, err error) {
 		}
 		base = "http://" + net.JoinHostPort(host, port)
 	}
-	urls = v4.URLs{API: base, Upload: c.UploadURL, Delivery: c.DeliveryURL,
+	urls = cfapi.URLs{API: base, Upload: c.UploadURL, Delivery: c.DeliveryURL,
 		Batch: c.BatchURL}
 	for _, one := range []*string{&urls.API, &urls.Upload, &urls.Delivery, &urls.Batch} {
 		if *one == "" {

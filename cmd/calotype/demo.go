@@ -15,9 +15,9 @@ import (
 	"strings"
 
 	"calotype/internal/accounts"
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
 	"calotype/internal/pages"
-	"calotype/internal/v4"
 )
 
 // demoKeyFile holds the key of the demo page, so that a link to it remains valid after a restart.
@@ -27,7 +27,7 @@ var demoKey = regexp.MustCompile(`^[A-Za-z0-9_-]{20,100}$`)
 
 // pages returns the handler of pages for browsers, and the link that opens the demo page, with its key;
 // "" if no address of this server serves it.
-func (c *serveCommand) pages(core *images.Service, account accounts.Account, urls v4.URLs,
+func (c *serveCommand) pages(core *images.Service, account accounts.Account, urls cfapi.URLs,
 	notFound http.Handler, watch *metricsServer, log *slog.Logger,
 ) (handler http.Handler, link string, err error) {
 	hosts, err := pages.ParseDemoHosts(c.Demo)
@@ -74,7 +74,7 @@ func readDemoKey(path string) (string, error) {
 
 // demoBase returns the address under which a browser may open the demo page: the public one, else
 // this machine's. If the roles have separate hosts, only the public one serves the page.
-func (c *serveCommand) demoBase(urls v4.URLs, hosts pages.DemoHosts) string {
+func (c *serveCommand) demoBase(urls cfapi.URLs, hosts pages.DemoHosts) string {
 	if u, err := url.Parse(urls.API); err == nil && hosts.Answers(u.Host) {
 		return urls.API
 	}

@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"calotype/internal/accounts"
+	"calotype/internal/cfapi"
 	"calotype/internal/pages"
-	"calotype/internal/v4"
 )
 
 // firstTokenFile holds the token of the first start if there was no terminal to print it to.
@@ -30,7 +30,7 @@ func (c *serveCommand) keepToken(secret string) error {
 
 // printFirstSteps prints the addresses of the server and the next steps. A new token is printed to a terminal
 // only; otherwise it is written to a file that only its owner can read.
-func (c *serveCommand) printFirstSteps(account accounts.Account, newToken, demoLink string, urls v4.URLs,
+func (c *serveCommand) printFirstSteps(account accounts.Account, newToken, demoLink string, urls cfapi.URLs,
 	log *slog.Logger) error {
 	terminal := isTerminal(os.Stdout)
 	path := filepath.Join(c.Data, firstTokenFile)
@@ -82,7 +82,7 @@ func (c *serveCommand) printDemo(link string, terminal bool, log *slog.Logger) {
 
 // sampleLine returns a shell command that creates a one-time URL, posts the sample to it and prints the
 // delivery URL.
-func sampleLine(account, token string, urls v4.URLs) string {
+func sampleLine(account, token string, urls cfapi.URLs) string {
 	return fmt.Sprintf(`curl -sS %[1]s%[2]s | curl -sS -F 'file=@-;filename=sample.jpg' `+
 		`"$(curl -sS -X POST -H "Authorization: Bearer %[3]s" `+
 		`%[1]s/client/v4/accounts/%[4]s/images/v2/direct_upload | `+

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
-	"calotype/internal/v4"
 )
 
 type imageCommands struct {
@@ -55,7 +55,7 @@ func (c *imageDelete) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		text, err := json.MarshalIndent(v4.NewReceipt(receipt, time.Now()), "", "  ")
+		text, err := json.MarshalIndent(cfapi.NewReceipt(receipt, time.Now()), "", "  ")
 		if err != nil {
 			return err
 		}

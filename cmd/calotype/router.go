@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"calotype/internal/api"
+	"calotype/internal/cfapi"
 	"calotype/internal/delivery"
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/intake"
 	"calotype/internal/pages"
-	"calotype/internal/v4"
 )
 
 // The paths of the health checks.
@@ -30,7 +30,7 @@ const (
 type router struct {
 	api                     api.Handler
 	intake, delivery, pages http.Handler
-	hosts                   v4.URLs                           // hosts of the base URLs
+	hosts                   cfapi.URLs                        // hosts of the base URLs
 	identify                func(*http.Request) *http.Request // finds the client
 	ready                   func(context.Context) (string, error)
 	log                     *slog.Logger
@@ -39,7 +39,7 @@ type router struct {
 }
 
 // setHosts makes each host serve its role only, if the hosts differ.
-func (h *router) setHosts(urls v4.URLs) {
+func (h *router) setHosts(urls cfapi.URLs) {
 	host := func(base string) string {
 		u, err := url.Parse(base)
 		if err != nil {
@@ -47,7 +47,7 @@ func (h *router) setHosts(urls v4.URLs) {
 		}
 		return plainHost(u.Host)
 	}
-	hosts := v4.URLs{API: host(urls.API), Upload: host(urls.Upload),
+	hosts := cfapi.URLs{API: host(urls.API), Upload: host(urls.Upload),
 		Delivery: host(urls.Delivery), Batch: host(urls.Batch)}
 	if hosts.API != hosts.Upload || hosts.API != hosts.Delivery || hosts.API != hosts.Batch {
 		h.hosts = hosts

@@ -18,6 +18,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/api"
+	"calotype/internal/cfapi"
 	"calotype/internal/delivery"
 	"calotype/internal/images"
 	"calotype/internal/intake"
@@ -25,7 +26,6 @@ import (
 	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
-	"calotype/internal/v4"
 )
 
 // Settings of the garbage collector; GOGC and GOMEMLIMIT take precedence.
@@ -109,7 +109,7 @@ func setCollector() {
 
 // A node holds what Run has opened.
 type node struct {
-	urls        v4.URLs
+	urls        cfapi.URLs
 	logs        logs
 	connections *delivery.Connections
 	watch       *metricsServer
@@ -212,7 +212,7 @@ func (c *serveCommand) listen() (*delivery.Connections, error) {
 }
 
 // check refuses an invalid configuration, and returns the public URLs.
-func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
+func (c *serveCommand) check(log *slog.Logger) (cfapi.URLs, error) {
 	urls, guessed, err := c.urls()
 	switch {
 	case err != nil:
@@ -243,7 +243,7 @@ func (c *serveCommand) check(log *slog.Logger) (v4.URLs, error) {
 }
 
 // core returns the core on its stores.
-func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool, urls v4.URLs,
+func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool, urls cfapi.URLs,
 	watch *metricsServer, log *slog.Logger) (*images.Service, error) {
 	blobs, err := c.openBlobs(ctx)
 	if err != nil {
@@ -265,7 +265,7 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 }
 
 // notifier makes the Notifier.
-func (c *serveCommand) notifier(core *images.Service, urls v4.URLs, watch *metricsServer,
+func (c *serveCommand) notifier(core *images.Service, urls cfapi.URLs, watch *metricsServer,
 	log *slog.Logger) (*notify.Notifier, error) {
 	allow, err := outbound.ParseNetworks(c.OutboundAllow)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
-	v4 "calotype/internal/v4"
+	"calotype/internal/cfapi"
 )
 
 // batchToken is the answer to batch_token.
@@ -39,7 +39,7 @@ func (a *api) verifyToken(c *call) (any, error) {
 	if !c.token.Expires.IsZero() {
 		shown.ExpiresOn = c.token.Expires.UTC().Format(time.RFC3339)
 	}
-	return v4.WithMessage{
+	return cfapi.WithMessage{
 		Result: shown, Code: codeTokenActive, Message: "This API Token is valid and active",
 	}, nil
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/notify"
-	v4 "calotype/internal/v4"
 	"calotype/internal/webhooks"
 )
 
@@ -42,7 +42,7 @@ func newDestination(w webhooks.Webhook) destination {
 	return d
 }
 
-func timeText(t time.Time) string { return t.UTC().Format(v4.TimeFormat) }
+func timeText(t time.Time) string { return t.UTC().Format(cfapi.TimeFormat) }
 
 // optionalTime is nil for the zero time.
 func optionalTime(t time.Time) *string {
@@ -93,7 +93,7 @@ func (a *api) createWebhook(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v4.Created{Result: createdWebhook{w.ID, notify.SigningSecret(w.SigningKeys[0])}}, nil
+	return cfapi.Created{Result: createdWebhook{w.ID, notify.SigningSecret(w.SigningKeys[0])}}, nil
 }
 
 func missing(name, what string) error { return invalid("missing field `%s`: %s.", name, what) }

@@ -6,10 +6,10 @@ import (
 	"net/http"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/limit"
-	v4 "calotype/internal/v4"
 )
 
 // Answers use most of the API's memory, and a client may take minutes to read one. So their memory is a pool
@@ -107,7 +107,7 @@ func (p *page[T]) answer(result any, item func(T) any) *listAnswer {
 	lease := p.lease
 	lease.Shrink(unused)
 	p.lease = nil
-	return &listAnswer{lease, v4.Series{Result: result, Items: func(yield func(any) bool) {
+	return &listAnswer{lease, cfapi.Series{Result: result, Items: func(yield func(any) bool) {
 		for i, r := range p.rows {
 			if !yield(item(r.of)) {
 				return
@@ -126,13 +126,13 @@ type sendable interface {
 // A listAnswer is written item by item.
 type listAnswer struct {
 	lease *limit.Lease
-	v4.Series
+	cfapi.Series
 }
 
 func (l *listAnswer) send(w *httpframe.Response, _ *http.Request) error {
 	defer l.lease.Release()
-	err := v4.WriteSeries(w, l.Series)
-	w.Broken = errors.Is(err, v4.ErrCut)
+	err := cfapi.WriteSeries(w, l.Series)
+	w.Broken = errors.Is(err, cfapi.ErrCut)
 	return err
 }
 
@@ -145,7 +145,7 @@ type wholeAnswer struct {
 
 func (a *wholeAnswer) send(w *httpframe.Response, _ *http.Request) error {
 	defer a.lease.Release()
-	return v4.Write(w, a.status, a.body)
+	return cfapi.Write(w, a.status, a.body)
 }
 
 // sendable makes a sendable of a handler's result. The answer to a write is never refused, so only reads may
@@ -154,7 +154,7 @@ func (a *api) sendable(r *http.Request, account string, result any) (sendable, e
 	if ready, ok := result.(sendable); ok {
 		return ready, nil
 	}
-	status, body, err := v4.EncodeResult(result)
+	status, body, err := cfapi.EncodeResult(result)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,7 @@
 // routes.go lists all routes. match matches a path, because ids may hold slashes, which net/http's
 // patterns cannot match. A handler is a function from the
 // request to a result or an error; only frame writes the envelope and the log
-// line and recovers panics, only dispatch authenticates. errors.go has the gateway's refusals; package v4 has
+// line and recovers panics, only dispatch authenticates. errors.go has the gateway's refusals; package cfapi has
 // the table of the core's errors. form.go reads the body of every write
 // request, in every encoding that known clients use, and flatten.go joins metadata that
 // an SDK has split. The batch API has some of the same routes, without the account in their
@@ -24,12 +24,12 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/cfapi"
 	"calotype/internal/httpframe"
 	"calotype/internal/httprange"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/notify"
-	v4 "calotype/internal/v4"
 )
 
 // Prefix is the prefix of every path of the API.
@@ -42,7 +42,7 @@ const bodyTimeout = 30 * time.Second
 type Config struct {
 	Core     *images.Service
 	Notifier *notify.Notifier // sends test events, and makes messages for the history
-	URLs     v4.URLs
+	URLs     cfapi.URLs
 	Log      *slog.Logger
 	Rate     int // requests of a token in 5 minutes; 0 for no limit
 	// Observe returns the observer of the answers on a route; nil for none.
@@ -99,7 +99,7 @@ func (a *api) frame(bare http.ResponseWriter, r *http.Request, handle handler) {
 	httpframe.Frame{Message: "api", Log: a.Log}.Serve(bare, r, func(w *httpframe.Response) error {
 		w.Attrs = line.attrs
 		w.Observe = func(status int, took time.Duration) { a.observers.call(line, status, took) }
-		v4.Prepare(w, r)
+		cfapi.Prepare(w, r)
 		result, err := handle(w, r, line)
 		var out sendable
 		if err == nil {
@@ -169,7 +169,7 @@ func (a *api) refuse(w *httpframe.Response, r *http.Request, err error) {
 	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	w.Note(v4.WriteError(w, e))
+	w.Note(cfapi.WriteError(w, e))
 }
 
 // A stream is a result that is sent without an envelope, completely or in ranges.

@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
-	v4 "calotype/internal/v4"
 )
 
 // answer is an envelope as a client reads it.
@@ -138,7 +138,7 @@ func TestAuthorize(t *testing.T) {
 func TestGateway(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	h := New(Config{URLs: v4.URLs{}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	h := New(Config{URLs: cfapi.URLs{}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	const under = Prefix + "accounts/" + testAccount + "/"
 
 	w, a := do(t, h, httptest.NewRequest("GET", under+"nothing?ticket=CANARY", nil))

@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
-	v4 "calotype/internal/v4"
 )
 
 // maxBody limits the body of a request without a picture, in bytes.
@@ -36,7 +36,7 @@ func (a *api) openBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 
 // form reads the body as a form.
 func (b *body) form() (form, error) {
-	if !v4.IsPlain(b.request.Header.Get("Content-Encoding")) {
+	if !cfapi.IsPlain(b.request.Header.Get("Content-Encoding")) {
 		return nil, errs.Errorf(errs.NotForm,
 			"Content-Encoding is not supported: send the body as it is.")
 	}

@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	v4 "calotype/internal/v4"
 )
 
 // TestGuide makes the guide's calls.
@@ -72,7 +72,7 @@ $`)
 		} {
 			id := f.ask("POST", "/images/v2/direct_upload", c[0], c[1]).image(t).ID
 			img := f.ask("GET", "/images/v1/"+id, "", "").image(t)
-			if want := expiry.Format(v4.TimeFormat); img.Upload["expires"] != want {
+			if want := expiry.Format(cfapi.TimeFormat); img.Upload["expires"] != want {
 				t.Errorf("expires %v, want %s", img.Upload["expires"], want)
 			}
 		}
@@ -152,14 +152,14 @@ func TestIDs(t *testing.T) {
 		} {
 			made := f.ask("POST", "/images/v2/direct_upload", urlencoded, "id="+url.QueryEscape(id))
 			if got := made.image(t); got.ID != id ||
-				!strings.HasPrefix(got.UploadURL, uploadBase+"/upload/"+f.hash+"/"+v4.EscapeID(id)+"?") {
+				!strings.HasPrefix(got.UploadURL, uploadBase+"/upload/"+f.hash+"/"+cfapi.EscapeID(id)+"?") {
 				t.Errorf("%q: %+v", id, got)
 			}
 			content := imagestest.JPEG(t, i)
 			f.upload(made.image(t), "cat.jpg", content)
-			for _, escaped := range []string{v4.EscapeID(id), url.PathEscape(id)} {
+			for _, escaped := range []string{cfapi.EscapeID(id), url.PathEscape(id)} {
 				got := f.ask("GET", "/images/v1/"+escaped, "", "").image(t)
-				want := "https://img.example/" + f.hash + "/" + v4.EscapeID(id) + "/public"
+				want := "https://img.example/" + f.hash + "/" + cfapi.EscapeID(id) + "/public"
 				if got.ID != id || len(got.Variants) != 1 || got.Variants[0] != want {
 					t.Errorf("%s: %+v", escaped, got)
 				}
@@ -169,7 +169,7 @@ func TestIDs(t *testing.T) {
 				}
 			}
 			f.want(f.ask("DELETE", "/images/v1/"+url.PathEscape(id), "", ""), 200, 0)
-			f.want(f.ask("GET", "/images/v1/"+v4.EscapeID(id), "", ""), 404, 5404)
+			f.want(f.ask("GET", "/images/v1/"+cfapi.EscapeID(id), "", ""), 404, 5404)
 		}
 		for _, path := range []string{"%FF", "a%00b", "a//b", "..", "a/", "%2F",
 			strings.Repeat("x", 4000)} {
@@ -199,7 +199,7 @@ func TestImage(t *testing.T) {
 			t.Errorf("original %v, want %v", img.Original, want)
 		}
 		if strings.Contains(got.body, `"draft"`) || strings.Contains(got.body, `"upload"`) ||
-			img.Filename != "cat.jpg" || img.Uploaded != at.UTC().Format(v4.TimeFormat) ||
+			img.Filename != "cat.jpg" || img.Uploaded != at.UTC().Format(cfapi.TimeFormat) ||
 			img.Creator == nil || *img.Creator != "user-1" {
 			t.Errorf("%s", got.body)
 		}

@@ -1,8 +1,8 @@
 package api
 
 import (
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
-	v4 "calotype/internal/v4"
 )
 
 // oneTimeURL is the answer to direct_upload.
@@ -26,7 +26,7 @@ func (a *api) createDraft(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v4.WithInfo{Result: oneTimeURL{
+	return cfapi.WithInfo{Result: oneTimeURL{
 		ID: img.ID, UploadURL: a.URLs.UploadURL(c.token.AccountHash, img.ID, ticket),
 	}}, nil
 }

@@ -1,8 +1,8 @@
 package api
 
 import (
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
-	v4 "calotype/internal/v4"
 )
 
 // eraseCreator erases all images and drafts of a creator, and answers with a receipt.
@@ -15,7 +15,7 @@ func (a *api) eraseCreator(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v4.NewReceipt(receipt, a.Core.Now()), nil
+	return cfapi.NewReceipt(receipt, a.Core.Now()), nil
 }
 
 func erasureQuery(raw string) (q images.ErasureQuery, err error) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/images/imagestest"
-	v4 "calotype/internal/v4"
 )
 
 func TestEraseCreator(t *testing.T) {
@@ -31,7 +31,7 @@ func TestEraseCreator(t *testing.T) {
 		}
 		r := f.ask("DELETE", "/images/v2?creator="+url.QueryEscape(creator), "", "")
 		f.want(r, 200, 0)
-		var got v4.Receipt
+		var got cfapi.Receipt
 		if err := json.Unmarshal(r.Result, &got); err != nil {
 			t.Fatal(err)
 		}

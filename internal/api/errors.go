@@ -6,23 +6,23 @@ import (
 	"fmt"
 	"net/http"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
-	v4 "calotype/internal/v4"
 )
 
 // The gateway's refusals, which come before the core.
 var (
-	errNoRoute = &v4.Error{Status: http.StatusNotFound, Code: 7003, Final: true,
+	errNoRoute = &cfapi.Error{Status: http.StatusNotFound, Code: 7003, Final: true,
 		Message: "Could not route this path: perhaps an identifier in it is missing or invalid."}
-	errNoCredentials = &v4.Error{Status: http.StatusBadRequest, Code: 9106, Final: true,
+	errNoCredentials = &cfapi.Error{Status: http.StatusBadRequest, Code: 9106, Final: true,
 		Message: `Missing credentials: send the header "Authorization: Bearer <token>", ` +
 			`or "X-Auth-Key: <token>".`}
-	errTooLarge = &v4.Error{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Final: true,
+	errTooLarge = &cfapi.Error{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Final: true,
 		Message: fmt.Sprintf("Request entity is too large: this request takes at most %d bytes.",
 			maxBody)}
-	errRange = &v4.Error{Status: http.StatusRequestedRangeNotSatisfiable, Code: codeCondition,
+	errRange = &cfapi.Error{Status: http.StatusRequestedRangeNotSatisfiable, Code: codeCondition,
 		Message: "Bad request: the range is not within the original.", Final: true}
-	errPrecondition = &v4.Error{Status: http.StatusPreconditionFailed, Code: codeCondition,
+	errPrecondition = &cfapi.Error{Status: http.StatusPreconditionFailed, Code: codeCondition,
 		Message: "Bad request: the original is not the one that If-Match names.", Final: true}
 )
 
@@ -40,10 +40,10 @@ const (
 )
 
 // wireError returns the wire form of err for the client.
-func wireError(r *http.Request, err error) *v4.Error {
+func wireError(r *http.Request, err error) *cfapi.Error {
 	var method *methodError
 	if errors.As(err, &method) {
-		return &v4.Error{Status: http.StatusMethodNotAllowed, Code: codeMethod, Final: true,
+		return &cfapi.Error{Status: http.StatusMethodNotAllowed, Code: codeMethod, Final: true,
 			Message: fmt.Sprintf("The method %.20q is not available for this path.", r.Method)}
 	}
 	switch kind := errs.AsError(err).Kind; {
@@ -52,5 +52,5 @@ func wireError(r *http.Request, err error) *v4.Error {
 	case kind == errs.AccountUnknown: // same answer as for another's account
 		err = errs.Errorf(errs.AccountUnknown, authentication)
 	}
-	return v4.Refusal(err)
+	return cfapi.Refusal(err)
 }

@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
 	"calotype/internal/sqldb/sqldbtest"
-	v4 "calotype/internal/v4"
 )
 
 // The tests with a fixture ask the API over HTTP, with the real core on a real database.
@@ -112,7 +112,7 @@ func newServer(t *testing.T, core *imagestest.Core, c Config) *fixture {
 	}
 	f := &fixture{t: t, log: &syncBuffer{}, core: core, hash: account.Hash}
 	c.Core, c.Log = core.Service, slog.New(slog.NewTextHandler(f.log, nil))
-	c.URLs = v4.URLs{Upload: uploadBase, Delivery: "https://img.example"}
+	c.URLs = cfapi.URLs{Upload: uploadBase, Delivery: "https://img.example"}
 	if c.Notifier == nil {
 		c.Notifier = newNotifier(t, c, "127.0.0.0/8")
 	}

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
-	v4 "calotype/internal/v4"
 )
 
 // maxFields limits the fields of one request.
@@ -46,7 +46,7 @@ func decodeForm(contentType string, body []byte) (form, error) {
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
 		media = ""
 	}
-	boundary, isForm := v4.FormBoundary(contentType)
+	boundary, isForm := cfapi.FormBoundary(contentType)
 	isJSON := media == "application/json" || strings.HasSuffix(media, "+json")
 	switch {
 	case isForm:
@@ -81,7 +81,7 @@ func decodeMultipart(boundary string, body []byte) (form, error) {
 		if len(f) == maxFields {
 			return nil, tooManyFields()
 		}
-		name := v4.PartName(part)
+		name := cfapi.PartName(part)
 		if name == "" {
 			return nil, invalid(`A part of the multipart body has no name: it needs the header ` +
 				`Content-Disposition: form-data; name="...".`)

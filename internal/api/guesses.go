@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/cfapi"
 	"calotype/internal/clientaddr"
 	"calotype/internal/errs"
 	"calotype/internal/limit"
-	v4 "calotype/internal/v4"
 )
 
 // The limit on wrong tokens, counted for the address of a client on each node separately.
@@ -61,7 +61,7 @@ func (g *guesses) check(r *http.Request, secret string, now time.Time,
 }
 
 func tooManyGuesses(wait time.Duration) error {
-	return &v4.Error{Status: http.StatusTooManyRequests, Code: codeRate,
+	return &cfapi.Error{Status: http.StatusTooManyRequests, Code: codeRate,
 		RetryAfter: max(wait, time.Second),
 		Message: fmt.Sprintf("Please wait: your address has sent more than %d wrong tokens in %v.",
 			maxGuesses, guessWindow)}

@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
 	"calotype/internal/notify"
 	"calotype/internal/text"
-	v4 "calotype/internal/v4"
 	"calotype/internal/webhooks"
 )
 
@@ -86,7 +86,7 @@ func (a *api) listHistory(c *call) (any, error) {
 		return nil, err
 	}
 	defer p.close()
-	var scale v4.Scale
+	var scale cfapi.Scale
 	var failed error
 	query.Fits = func(h webhooks.HistoryEntry) bool {
 		entry, err := a.newHistoryEntry(h, descriptions)
@@ -101,8 +101,8 @@ func (a *api) listHistory(c *call) (any, error) {
 	case p.full:
 		return nil, p.tooMuch(", or for a time by since and before")
 	}
-	return p.answer(v4.WithInfo{
-		Result: v4.ItemsHere{}, Info: pageInfo{page, query.Most, len(p.rows), total},
+	return p.answer(cfapi.WithInfo{
+		Result: cfapi.ItemsHere{}, Info: pageInfo{page, query.Most, len(p.rows), total},
 	}, func(h webhooks.HistoryEntry) any {
 		entry, err := a.newHistoryEntry(h, descriptions)
 		if err != nil {

@@ -1,8 +1,8 @@
 package api
 
 import (
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
-	v4 "calotype/internal/v4"
 )
 
 // showImage answers with an image or draft; with wait, as soon as it is no longer a draft.
@@ -49,14 +49,14 @@ func (a *api) openBlob(c *call) (any, error) {
 }
 
 // ownerImages returns Image objects for clients with a token; never nil.
-func (a *api) ownerImages(c *call, all ...images.Image) ([]v4.Image, error) {
+func (a *api) ownerImages(c *call, all ...images.Image) ([]cfapi.Image, error) {
 	parts, err := a.Core.URLParts(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
-	shown := make([]v4.Image, 0, len(all))
+	shown := make([]cfapi.Image, 0, len(all))
 	for _, img := range all {
-		shown = append(shown, v4.OwnerImage(img, a.URLs.Variants(parts.Hash, img.ID, parts.Variants)))
+		shown = append(shown, cfapi.OwnerImage(img, a.URLs.Variants(parts.Hash, img.ID, parts.Variants)))
 	}
 	return shown, nil
 }

@@ -10,14 +10,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
-	v4 "calotype/internal/v4"
 )
 
 // imageList is the answer to the v2 list; the token is null on the last page.
 type imageList struct {
-	Images            v4.ItemsHere `json:"images"`
-	ContinuationToken *string      `json:"continuation_token"`
+	Images            cfapi.ItemsHere `json:"images"`
+	ContinuationToken *string         `json:"continuation_token"`
 }
 
 // listImages answers with a page of images.
@@ -81,8 +81,8 @@ func (a *api) listPage(c *call) (any, error) {
 	case p.full:
 		return nil, p.tooMuch(", or use the list images/v2")
 	}
-	return p.answer(v4.WithInfo{
-		Result: map[string]v4.ItemsHere{"images": {}},
+	return p.answer(cfapi.WithInfo{
+		Result: map[string]cfapi.ItemsHere{"images": {}},
 		Info:   pageInfo{query.Page, query.Limit, len(p.rows), found.Total},
 	}, p.item), nil
 }
@@ -104,11 +104,11 @@ const (
 // An imagePage is a page of images.
 type imagePage struct {
 	*page[images.Image]
-	urls  v4.URLs
+	urls  cfapi.URLs
 	parts images.URLParts
 
 	namesBytes int // of the names of all variants
-	scale      v4.Scale
+	scale      cfapi.Scale
 	err        error // the error of an image that could not be encoded
 }
 
@@ -126,14 +126,14 @@ func (a *api) openImages(c *call, perPage int, most int64) (*imagePage, error) {
 
 // fits adds an image, if it fits.
 func (p *imagePage) fits(img images.Image) bool {
-	json, err := p.scale.Weigh(v4.OwnerImage(img, nil))
+	json, err := p.scale.Weigh(cfapi.OwnerImage(img, nil))
 	p.err = errors.Join(p.err, err)
 	json += p.urls.VariantsSize(p.parts.Hash, img.ID, len(p.parts.Variants), p.namesBytes)
 	return p.add(img, json, heldBy(img))
 }
 
 func (p *imagePage) item(img images.Image) any {
-	return v4.OwnerImage(img, p.urls.Variants(p.parts.Hash, img.ID, p.parts.Variants))
+	return cfapi.OwnerImage(img, p.urls.Variants(p.parts.Hash, img.ID, p.parts.Variants))
 }
 
 // heldBy estimates the memory of an image, in bytes.

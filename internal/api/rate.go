@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/limit"
-	v4 "calotype/internal/v4"
 )
 
 // The limits on the number of requests, counted for a token on each node separately.
@@ -51,7 +51,7 @@ func (l limited) take(h http.Header, now time.Time) error {
 		return nil
 	}
 	wait := time.Duration((1 - left) / float64(l.Limit()) * float64(time.Second))
-	return &v4.Error{Status: http.StatusTooManyRequests, Code: codeRate, RetryAfter: max(1, wait),
+	return &cfapi.Error{Status: http.StatusTooManyRequests, Code: codeRate, RetryAfter: max(1, wait),
 		Message: fmt.Sprintf("Please wait and consider throttling your request speed: this token may "+
 			"send %d requests in %v.", quota, l.window)}
 }

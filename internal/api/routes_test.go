@@ -8,8 +8,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/fields"
-	v4 "calotype/internal/v4"
 )
 
 const testAccount = "023e105f4ecef8ad9ca31a8372d0c353"
@@ -177,12 +177,12 @@ func FuzzSplitPath(f *testing.F) {
 		first, _, _ := strings.Cut(id, "/")
 		bare := !slices.Contains(fields.ReservedSegments, first) && !strings.HasSuffix(id, "/blob")
 		if bare {
-			checkID(t, routes, under+v4.EscapeID(id), "images/v1/{id...}", id, true)
+			checkID(t, routes, under+cfapi.EscapeID(id), "images/v1/{id...}", id, true)
 		}
 		// The parser that net/http uses hands the path on as it came.
-		if u, err := url.ParseRequestURI(under + v4.EscapeID(id)); err != nil {
+		if u, err := url.ParseRequestURI(under + cfapi.EscapeID(id)); err != nil {
 			t.Errorf("%q escapes to no path: %v", id, err)
-		} else if u.EscapedPath() != under+v4.EscapeID(id) && utf8.ValidString(id) {
+		} else if u.EscapedPath() != under+cfapi.EscapeID(id) && utf8.ValidString(id) {
 			t.Errorf("%q arrives as %s", id, u.EscapedPath())
 		}
 	})

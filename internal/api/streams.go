@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/notify"
 	"calotype/internal/text"
-	v4 "calotype/internal/v4"
 	"calotype/internal/webhooks"
 )
 
@@ -115,7 +115,7 @@ func (a *api) claimFromStream(c *call) (any, error) {
 		return nil, err
 	}
 	defer p.close()
-	var scale v4.Scale
+	var scale cfapi.Scale
 	for i, d := range claimed {
 		shown, err := a.newClaimedDelivery(d)
 		if err != nil {
@@ -130,7 +130,7 @@ func (a *api) claimFromStream(c *call) (any, error) {
 			break
 		}
 	}
-	return p.answer(map[string]v4.ItemsHere{"deliveries": {}}, func(d webhooks.Delivery) any {
+	return p.answer(map[string]cfapi.ItemsHere{"deliveries": {}}, func(d webhooks.Delivery) any {
 		shown, err := a.newClaimedDelivery(d)
 		if err != nil {
 			return unwritten{err}

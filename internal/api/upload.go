@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/images"
-	v4 "calotype/internal/v4"
 )
 
 // What a body that carries a picture may take.
@@ -30,25 +30,25 @@ func (a *api) counted(handler func(*call) (any, error)) func(*call) (any, error)
 // field url.
 func (a *api) createImage(c *call) (any, error) {
 	create := a.fetchImage
-	if _, isForm := v4.FormBoundary(c.Request.Header.Get("Content-Type")); isForm {
+	if _, isForm := cfapi.FormBoundary(c.Request.Header.Get("Content-Type")); isForm {
 		create = a.uploadImage
 	}
 	img, err := create(c)
 	if err != nil {
 		return nil, err
 	}
-	return v4.WithInfo{
-		Result: v4.OwnerImage(img.Image, a.URLs.Variants(img.Hash, img.ID, img.Variants)),
+	return cfapi.WithInfo{
+		Result: cfapi.OwnerImage(img.Image, a.URLs.Variants(img.Hash, img.ID, img.Variants)),
 	}, nil
 }
 
 // uploadImage takes a form that may have a file.
 func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
-	if err := v4.CheckFileForm(c.Request); err != nil {
+	if err := cfapi.CheckFileForm(c.Request); err != nil {
 		return img, err
 	}
-	body := v4.NewBody(c.writer, c.Request, v4.BodyLimits{
-		Idle: pictureIdle, Time: pictureTime, Bytes: a.Core.MaxUploadBytes() + v4.FormOverhead,
+	body := cfapi.NewBody(c.writer, c.Request, cfapi.BodyLimits{
+		Idle: pictureIdle, Time: pictureTime, Bytes: a.Core.MaxUploadBytes() + cfapi.FormOverhead,
 	})
 	defer func() {
 		if err != nil {
@@ -60,12 +60,12 @@ func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
 		return img, err
 	}
 	defer upload.Close()
-	if err := v4.CheckDeclaredSize(c.Request, a.Core.MaxUploadBytes()); err != nil {
+	if err := cfapi.CheckDeclaredSize(c.Request, a.Core.MaxUploadBytes()); err != nil {
 		return img, err
 	}
 	var fields form
-	filename, err := v4.ReadFileForm(c.Request, body, upload, fields.add)
-	if err != nil && !errors.Is(err, v4.ErrNoFile) && !errors.Is(err, v4.ErrNothingChosen) {
+	filename, err := cfapi.ReadFileForm(c.Request, body, upload, fields.add)
+	if err != nil && !errors.Is(err, cfapi.ErrNoFile) && !errors.Is(err, cfapi.ErrNothingChosen) {
 		return img, err
 	}
 	from, wrong := fields.text("url")
@@ -89,7 +89,7 @@ func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
 
 // fetchImage takes what can hold no file.
 func (a *api) fetchImage(c *call) (images.UploadedImage, error) {
-	notForm := v4.CheckFileForm(c.Request)
+	notForm := cfapi.CheckFileForm(c.Request)
 	fields, err := c.body.form()
 	switch {
 	case errors.Is(err, errTooLarge): // a picture, under the type that curl gives it

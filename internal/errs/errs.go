@@ -12,7 +12,7 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// A Kind says what went wrong, in the core's own terms. Package v4 and package delivery have one
+// A Kind says what went wrong, in the core's own terms. Package cfapi and package delivery have one
 // table each from Kind to its wire form, and a test that walks it.
 type Kind int
 

@@ -16,10 +16,10 @@ import (
 	"net/http"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/images"
-	v4 "calotype/internal/v4"
 )
 
 // Prefix is the beginning of every path that is served here.
@@ -28,7 +28,7 @@ const Prefix = "/upload/"
 // Config is what the intake needs.
 type Config struct {
 	Core *images.Service
-	URLs v4.URLs
+	URLs cfapi.URLs
 	Log  *slog.Logger
 	Idle time.Duration // without a byte of a body; 0 for 30 s
 	Time time.Duration // for a whole body; 0 for an hour
@@ -60,11 +60,11 @@ func New(c Config) http.Handler {
 func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	line := &logLine{}
 	// Before the frame: a request that fails at any point has a body to drain.
-	body := v4.NewBody(bare, r, v4.BodyLimits{
-		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes() + v4.FormOverhead,
+	body := cfapi.NewBody(bare, r, cfapi.BodyLimits{
+		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes() + cfapi.FormOverhead,
 	})
 	httpframe.Frame{Message: "upload", Log: in.Log}.Serve(bare, r, func(w *httpframe.Response) error {
-		v4.Prepare(w, r)
+		cfapi.Prepare(w, r)
 		setHeaders(w.Header(), r)
 		w.Observe = in.observe
 		w.Attrs = func() []slog.Attr { return line.attrs(body.BytesRead()) }
@@ -73,7 +73,7 @@ func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 }
 
 // serve answers a request that is not refused.
-func (in *intake) serve(w *httpframe.Response, r *http.Request, body *v4.Body, line *logLine) error {
+func (in *intake) serve(w *httpframe.Response, r *http.Request, body *cfapi.Body, line *logLine) error {
 	switch r.Method {
 	case http.MethodOptions:
 		setPreflightHeaders(w.Header(), r)
@@ -85,21 +85,21 @@ func (in *intake) serve(w *httpframe.Response, r *http.Request, body *v4.Body, l
 			return err
 		}
 		in.Core.CountUpload(nil)
-		w.Note(v4.WriteResult(w, result))
+		w.Note(cfapi.WriteResult(w, result))
 		return nil
 	}
 	return errMethod
 }
 
 // refuse answers with err. The rest of the body is drained before.
-func (in *intake) refuse(w *httpframe.Response, r *http.Request, err error, body *v4.Body, line *logLine) {
+func (in *intake) refuse(w *httpframe.Response, r *http.Request, err error, body *cfapi.Body, line *logLine) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		err = errs.ClientAborted(nil)
 	}
 	if r.Method == http.MethodPost {
 		in.Core.CountUpload(err)
 	}
-	refusal := v4.Refusal(err)
+	refusal := cfapi.Refusal(err)
 	w.Code, line.reason = refusal.Code, refusal.Message
 	body.Drain()
 	if errors.Is(err, errMethod) {
@@ -108,12 +108,12 @@ func (in *intake) refuse(w *httpframe.Response, r *http.Request, err error, body
 	if refusal.Status >= http.StatusInternalServerError {
 		w.Note(err)
 	}
-	w.Note(v4.WriteError(w, refusal))
+	w.Note(cfapi.WriteError(w, refusal))
 }
 
 // post receives a form and turns the draft into an image.
-func (in *intake) post(r *http.Request, b *v4.Body, line *logLine) (any, error) {
-	if err := v4.CheckFileForm(r); err != nil {
+func (in *intake) post(r *http.Request, b *cfapi.Body, line *logLine) (any, error) {
+	if err := cfapi.CheckFileForm(r); err != nil {
 		return nil, err
 	}
 	upload, err := in.Core.BeginUpload(r.Context(), images.UploadRequest{
@@ -129,10 +129,10 @@ func (in *intake) post(r *http.Request, b *v4.Body, line *logLine) (any, error) 
 	}
 	defer upload.Close()
 	line.image = upload.Draft()
-	if err := v4.CheckDeclaredSize(r, in.Core.MaxUploadBytes()); err != nil {
+	if err := cfapi.CheckDeclaredSize(r, in.Core.MaxUploadBytes()); err != nil {
 		return nil, err
 	}
-	filename, err := v4.ReadFileForm(r, b, upload, ignore)
+	filename, err := cfapi.ReadFileForm(r, b, upload, ignore)
 	if err != nil {
 		return nil, upload.Refuse(r.Context(), err)
 	}
@@ -140,7 +140,7 @@ func (in *intake) post(r *http.Request, b *v4.Body, line *logLine) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	return v4.WithInfo{Result: v4.UploaderImage(img.Image, in.URLs.Variants(img.Hash, img.ID, img.Variants))}, nil
+	return cfapi.WithInfo{Result: cfapi.UploaderImage(img.Image, in.URLs.Variants(img.Hash, img.ID, img.Variants))}, nil
 }
 
 // ignore passes over a field: only the file is taken, and nothing is ever fetched.

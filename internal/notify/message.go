@@ -13,9 +13,9 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/images"
-	v4 "calotype/internal/v4"
 	"calotype/internal/webhooks"
 )
 
@@ -90,7 +90,7 @@ const eventStart = "ALERT_STATE_EVENT_START"
 // fields of the event.
 type data struct {
 	Event string `json:"event"`
-	v4.Image
+	cfapi.Image
 	PreviousID string   `json:"previous_id,omitempty"`
 	Error      *failure `json:"error,omitempty"`
 }
@@ -148,11 +148,11 @@ func (n *Notifier) data(d webhooks.Delivery) any {
 		variants = n.URLs.Variants(d.AccountHash, e.Facts.ID, e.Facts.Variants)
 	}
 	content := data{
-		Event: string(e.Type), Image: v4.OwnerImage(images.ImageOf(e), variants),
+		Event: string(e.Type), Image: cfapi.OwnerImage(images.ImageOf(e), variants),
 		PreviousID: e.Facts.PreviousID,
 	}
 	if f := e.Facts.Failure; f != nil {
-		wire := v4.Refusal(&errs.Error{Kind: errs.KindNamed(f.Kind), Msg: f.Message})
+		wire := cfapi.Refusal(&errs.Error{Kind: errs.KindNamed(f.Kind), Msg: f.Message})
 		content.Error = &failure{wire.Code, wire.Message, f.Kind, f.Attempt, f.Final}
 	}
 	return content

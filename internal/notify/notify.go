@@ -21,10 +21,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
-	v4 "calotype/internal/v4"
 	"calotype/internal/webhooks"
 )
 
@@ -54,7 +54,7 @@ var Outcomes = []string{Delivered, Rejected, NoAnswer}
 // Config configures a Notifier. URLs are the base URLs in messages.
 type Config struct {
 	Webhooks *webhooks.Service
-	URLs     v4.URLs
+	URLs     cfapi.URLs
 	Outbound outbound.Config // the addresses to which it may post
 	Log      *slog.Logger
 	Now      func() time.Time // nil for time.Now

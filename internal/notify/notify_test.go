@@ -16,12 +16,12 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
-	v4 "calotype/internal/v4"
 	"calotype/internal/webhooks"
 )
 
@@ -39,7 +39,7 @@ var loopback = []netip.Prefix{
 func newNotifier(core *imagestest.Core, allow ...netip.Prefix) *notify.Notifier {
 	return notify.New(notify.Config{
 		Webhooks: core.Webhooks, Outbound: outbound.Config{Allow: allow, Time: time.Minute},
-		URLs: v4.URLs{Delivery: "https://img.example.com"},
+		URLs: cfapi.URLs{Delivery: "https://img.example.com"},
 	})
 }
 

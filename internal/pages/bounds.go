@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"calotype/internal/v4"
+	"calotype/internal/cfapi"
 )
 
 // A limiter permits a burst, and then a number of requests a second.
@@ -33,7 +33,7 @@ func (l *limiter) take() error {
 	l.last = now
 	if l.left < 1 {
 		wait := time.Duration((1 - l.left) / l.rate * float64(time.Second))
-		return &v4.Error{Status: http.StatusTooManyRequests, Code: 5429, RetryAfter: wait,
+		return &cfapi.Error{Status: http.StatusTooManyRequests, Code: 5429, RetryAfter: wait,
 			Message: "This page has asked too often: wait a few seconds."}
 	}
 	l.left--

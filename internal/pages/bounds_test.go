@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/v4"
+	"calotype/internal/cfapi"
 )
 
 func TestLimiter(t *testing.T) {
@@ -29,7 +29,7 @@ func TestLimiter(t *testing.T) {
 			t.Errorf("after %v: %d were let through, want %d", tt.after, got, tt.want)
 		}
 	}
-	var refusal *v4.Error
+	var refusal *cfapi.Error
 	if err := l.take(); !errors.As(err, &refusal) || refusal.RetryAfter != time.Second/2 {
 		t.Errorf("refused with %+v", err)
 	}

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/images"
-	"calotype/internal/v4"
 )
 
 // DemoPath is where the demo page is; all that belongs to it is below.
@@ -82,7 +82,7 @@ func (p *pages) observe(path string) func(status int, took time.Duration) {
 }
 
 // contentPolicy lets the page load what is ours, and pictures that it was given by its user.
-func contentPolicy(urls v4.URLs) string {
+func contentPolicy(urls cfapi.URLs) string {
 	return fmt.Sprintf("default-src 'none'; script-src 'self'; style-src 'self'; "+
 		"img-src 'self' blob: %[2]s; connect-src 'self' %[1]s %[2]s; "+
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", urls.Upload, urls.Delivery)
@@ -116,12 +116,12 @@ func (p *pages) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 
 // refuse answers with err in the wire of the API.
 func refuse(w *httpframe.Response, err error) {
-	refusal := v4.Refusal(err)
+	refusal := cfapi.Refusal(err)
 	w.Code = refusal.Code
 	if refusal.Status >= http.StatusInternalServerError {
 		w.Note(err)
 	}
-	w.Note(v4.WriteError(w, refusal))
+	w.Note(cfapi.WriteError(w, refusal))
 }
 
 // find returns the page of a request, nil for NotFound.
@@ -211,10 +211,10 @@ func (p *pages) file(name string) *page {
 // result returns a page that answers with the result of fn in the wire of the API.
 func result(route string, fn func(*http.Request) (any, error)) *page {
 	return &page{route, func(w *httpframe.Response, r *http.Request) error {
-		v4.Prepare(w, r)
+		cfapi.Prepare(w, r)
 		result, err := fn(r)
 		if err == nil {
-			w.Note(v4.WriteResult(w, result))
+			w.Note(cfapi.WriteResult(w, result))
 		}
 		return err
 	}}
@@ -237,7 +237,7 @@ func (p *pages) about(*http.Request) (any, error) {
 }
 
 // errOrigin refuses what another page has sent with our cookie.
-var errOrigin error = &v4.Error{Status: http.StatusForbidden, Code: 5403, Final: true,
+var errOrigin error = &cfapi.Error{Status: http.StatusForbidden, Code: 5403, Final: true,
 	Message: "The Origin of this request is not this server's own: open the page under the " +
 		"address that the server has printed, or name the host with -demo."}
 
@@ -254,7 +254,7 @@ func (p *pages) makeDraft(r *http.Request) (any, error) {
 		return nil, err
 	}
 	p.drafts.add(img.ID)
-	return v4.WithInfo{Result: struct {
+	return cfapi.WithInfo{Result: struct {
 		ID        string `json:"id"`
 		UploadURL string `json:"uploadURL"`
 	}{img.ID, p.URLs.UploadURL(p.Account.Hash, img.ID, ticket)}}, nil
@@ -283,5 +283,5 @@ func (p *pages) image(ctx context.Context, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v4.OwnerImage(img, p.URLs.Variants(parts.Hash, img.ID, parts.Variants)), nil
+	return cfapi.OwnerImage(img, p.URLs.Variants(parts.Hash, img.ID, parts.Variants)), nil
 }

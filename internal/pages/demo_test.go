@@ -12,9 +12,9 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	v4 "calotype/internal/v4"
 )
 
 func TestMain(m *testing.M) { imagestest.Main(m) }
@@ -48,7 +48,7 @@ func newSite(t *testing.T, try string, change func(*Config)) *site {
 	s := &site{t: t}
 	base := "http://localhost:8080"
 	c := Config{
-		Core: core.Service, Account: account, URLs: v4.URLs{API: base, Upload: base, Delivery: base},
+		Core: core.Service, Account: account, URLs: cfapi.URLs{API: base, Upload: base, Delivery: base},
 		Log: slog.New(slog.NewTextHandler(&s.log, nil)), DemoKey: key, DemoHosts: hosts,
 		NotFound: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "nothing", http.StatusTeapot)
@@ -141,7 +141,7 @@ func TestKeyAndCookie(t *testing.T) {
 func TestCookieAndHeaders(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "images.example.com", func(c *Config) {
-		c.URLs = v4.URLs{API: "https://images.example.com", Upload: "https://up.example.com",
+		c.URLs = cfapi.URLs{API: "https://images.example.com", Upload: "https://up.example.com",
 			Delivery: "https://cdn.example.com"}
 	})
 	for host, secure := range map[string]bool{"localhost:8080": false, "images.example.com": true} {

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/cfapi"
 	"calotype/internal/images"
-	"calotype/internal/v4"
 )
 
 // SamplePath is where the sample picture is, for first steps without a picture at hand.
@@ -31,7 +31,7 @@ var sample []byte
 type Config struct {
 	Core    *images.Service
 	Account accounts.Account // for which the demo page acts
-	URLs    v4.URLs
+	URLs    cfapi.URLs
 	Log     *slog.Logger
 
 	DemoKey   string // opens the demo page; "" for no such page
