@@ -3,6 +3,7 @@ package images_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -149,9 +150,17 @@ func TestDeleteAccount(t *testing.T) {
 // TestAccountTables: a new table of an account's things must be deleted with it.
 func TestAccountTables(t *testing.T) {
 	t.Parallel()
-	schema, err := os.ReadFile("schema/0001_init.sql")
+	names, err := filepath.Glob("schema/*.sql")
 	if err != nil {
 		t.Fatal(err)
+	}
+	var schema []byte
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema = append(schema, text...)
 	}
 	table := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((.*?)\n\);`)
 	for _, found := range table.FindAllStringSubmatch(string(schema), -1) {
