@@ -167,6 +167,9 @@ func TestS3PutRequest(t *testing.T) {
 
 // TestS3Retries: failed requests are retried, with the whole body, but not for ever.
 func TestS3Retries(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: waits between the attempts")
+	}
 	var requests, bytes atomic.Int64
 	s := fakeS3(t, func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
