@@ -20,16 +20,9 @@ func (u *Upload) claim(ctx context.Context, o *Original, filename string) (img I
 	var claimed bool
 	began := time.Now()
 	err = u.s.Accounts.Change(ctx, func(tx *accounts.Change) error {
-		img = claimedImage(u.draft, o, filename, u.s.now())
-		c, won, err := claimRow(tx, img, u.idempotencyHash, u.began)
-		if claimed = won; err != nil || !claimed {
-			return err
-		}
-		// An edit may have changed the draft since the upload began.
-		if img, err = scanImage(tx.QueryRow(selectImage+` WHERE key = ?1`, img.Key)); err != nil {
-			return err
-		}
-		if err := insertMeta(tx, img.Key); err != nil {
+		won, c, err := claimRow(tx, claimedImage(u.draft, o, filename, u.s.now()), u.idempotencyHash, u.began)
+		img, claimed = won, won.Key != ""
+		if err != nil || !claimed {
 			return err
 		}
 		if err := u.s.Webhooks.Record(tx, newEvent(webhooks.UploadSucceeded, img)); err != nil {
@@ -56,11 +49,12 @@ func claimedImage(draft Image, o *Original, filename string, at time.Time) Image
 	return draft
 }
 
-// claimRow is the only statement that uses a ticket: it changes one row or none. The ticket must be valid at
-// began. Then the account is charged for an image instead of the draft's reservation.
+// claimRow has the only statement that uses a ticket: it changes one row or none. The ticket must be valid at
+// began. It returns the image of the row, since an edit may have changed the draft, or none, and the charge of an
+// image instead of the draft's reservation.
 func claimRow(
 	tx *accounts.Change, img Image, idempotencyHash string, began time.Time,
-) (c accounts.Charge, claimed bool, err error) {
+) (claimed Image, c accounts.Charge, err error) {
 	var claimedBy any
 	if idempotencyHash != "" {
 		claimedBy = idempotencyHash
@@ -68,27 +62,27 @@ func claimRow(
 	var open bool
 	var reserved int64
 	o := img.Original
-	err = tx.QueryRow(`UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
+	claimed, err = scanImageAnd(tx.QueryRow(`UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
 		claimed_by = ?4, blob = ?5, format = ?6, stored_width = ?7, stored_height = ?8,
 		max_pixels = ?9, scans = ?10, orientation = ?11, frames = ?12, alpha = ?13, size = ?14,
 		sha256 = ?15, thumbhash = ?16
 		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
-		RETURNING open, reserved`,
+		RETURNING `+imageColumns+`, open, reserved`,
 		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, claimedBy, o.Blob, string(o.Header.Format),
 		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
 		o.Header.Orientation, o.Header.Frames, sqldb.BoolInt(o.Alpha), o.Size, o.SHA256,
-		o.Thumbhash, sqldb.Micros(began), maxRefusals).Scan(&open, &reserved)
+		o.Thumbhash, sqldb.Micros(began), maxRefusals), &open, &reserved)
 	if errors.Is(err, sql.ErrNoRows) {
-		return c, false, nil
+		return Image{}, c, nil
 	}
 	if err != nil {
-		return c, false, err
+		return Image{}, c, err
 	}
 	c = accounts.Charge{Images: 1, Bytes: o.Size}
 	if open {
 		c = accounts.Charge{Images: 1, Drafts: -1, Bytes: o.Size - reserved}
 	}
-	return c, true, nil
+	return claimed, c, insertMeta(tx, img.Key)
 }
 
 // explainLostClaim returns the reason why a claim changed no row, or would change none; or the image if this

@@ -74,12 +74,9 @@ func (s *Service) insertClaimed(tx *accounts.Change, draft, img Image, began tim
 	if err := s.insertDraft(tx, draft, ""); err != nil {
 		return err
 	}
-	c, claimed, err := claimRow(tx, img, "", began)
-	if err == nil && !claimed {
+	claimed, c, err := claimRow(tx, img, "", began)
+	if err == nil && claimed.Key == "" {
 		err = errors.New("a draft made in this transaction could not be claimed in it")
-	}
-	if err == nil {
-		err = insertMeta(tx, img.Key)
 	}
 	if err != nil {
 		return err

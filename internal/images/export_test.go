@@ -41,10 +41,7 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 		if err := s.insertDraft(tx, draft, ""); err != nil {
 			return err
 		}
-		c, _, err := claimRow(tx, img, "", s.now())
-		if err == nil {
-			err = insertMeta(tx, img.Key)
-		}
+		_, c, err := claimRow(tx, img, "", s.now())
 		if err != nil {
 			return err
 		}
