@@ -208,6 +208,7 @@ func TestListenKilled(t *testing.T) {
 		t.Fatalf("what the killed one had is lost:\n%s", l.log)
 	}
 	l.signal()
+	time.Sleep(200 * time.Millisecond) // so that the answer comes after the signal; the result is the same before it
 	answer <- struct{}{}
 	l.awaitEnd()
 	l.await("image.upload.succeeded " + id + " 200 ")

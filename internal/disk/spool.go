@@ -26,7 +26,8 @@ type Spool struct {
 	unwritten atomic.Int64 // reserved bytes that are not written to the disk yet
 }
 
-// A File is a file in a spool. Its first byte creates it. Close removes it, unless it was moved away. It is not safe for concurrent use.
+// A File is a file in a spool. Its first byte creates it. Close removes it, unless it was moved away. It is not
+// safe for concurrent use.
 type File struct {
 	file     *os.File // nil before the first byte
 	spool    *Spool

@@ -165,7 +165,7 @@ func unescaped(compact []byte) (out bytes.Buffer, err error) {
 	return out, nil
 }
 
-// hasControls reports whether a JSON value of at most maxMetaBytes holds control characters.
+// hasControls reports whether a JSON value of at most MaxMetaBytes holds control characters.
 func hasControls(value any) bool {
 	switch value := value.(type) {
 	case map[string]any:

@@ -139,8 +139,9 @@ func (b *admittedBody) learn(t Ticket) {
 }
 
 // beginDecoding waits while running decodings may use up all remaining refusals, and while an equal body, by
-// its SHA-256, is decoded. After success the caller must call endDecoding, after a refusal is counted. Errors: the earlier refusal for the last refused body; TicketInvalid after
-// the last refusal; TicketBusy if ctx ends; errTicketEnded if the ticket was used or cancelled.
+// its SHA-256, is decoded. After success the caller must call endDecoding, after a refusal is counted. Errors:
+// the earlier refusal for the last refused body; TicketInvalid after the last refusal; TicketBusy if ctx ends;
+// errTicketEnded if the ticket was used or cancelled.
 func (b *admittedBody) beginDecoding(ctx context.Context, sum string) error {
 	for {
 		next, err := b.tryDecoding(sum)

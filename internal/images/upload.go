@@ -32,6 +32,7 @@ type Upload struct {
 	idempotencyHash string        // SHA-256 of the Idempotency-Key, hex; "" for none
 	repeat          bool          // the ticket was used by a request with this key: the body is only compared
 	admitted        *admittedBody // by the ticket
+	closed          bool
 	body            *Body
 	urls            URLParts // of the account
 }
@@ -176,11 +177,14 @@ func (u *Upload) Write(p []byte) (n int, err error) {
 
 // Close closes the Body and has the ticket admit the next one. Only the first call does so.
 func (u *Upload) Close() {
+	if u.closed {
+		return
+	}
+	u.closed = true
 	if u.body != nil {
 		u.body.Close()
 	}
 	u.admitted.release()
-	u.admitted = nil
 }
 
 // Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and

@@ -152,8 +152,9 @@ func (n *Notifier) data(d webhooks.Delivery) any {
 		PreviousID: e.Facts.PreviousID,
 	}
 	if f := e.Facts.Failure; f != nil {
-		wire := cfapi.Refusal(&errs.Error{Kind: errs.KindNamed(f.Kind), Msg: f.Message})
-		content.Error = &failure{wire.Code, wire.Message, f.Kind, f.Attempt, f.Final}
+		kind := errs.KindNamed(f.Kind)
+		wire := cfapi.Refusal(&errs.Error{Kind: kind, Msg: f.Message})
+		content.Error = &failure{wire.Code, wire.Message, kind.String(), f.Attempt, f.Final}
 	}
 	return content
 }

@@ -11,7 +11,7 @@ import (
 const claimEvery = time.Second
 
 // Claim claims deliveries of a stream for its client, as webhooks.Service.Claim does. If nothing is due,
-// it waits for at most wait, or until Run ends, and then returns none. Errors: Busy if too many claims
+// it waits for at most wait, which the caller bounds, or until Run ends, and then returns none. Errors: Busy if too many claims
 // wait or Run has ended, Aborted if ctx ends.
 func (n *Notifier) Claim(
 	ctx context.Context, w webhooks.Webhook, most int, wait time.Duration,
