@@ -21,8 +21,8 @@ type Hooks struct {
 	Scrub func()
 	// CheckRoom returns NoSpace while the disk is full.
 	CheckRoom func() error
-	// MakeRoom frees some bytes of a full disk, and reports whether bytes are free now.
-	MakeRoom func() (bool, error)
+	// UseReserve frees some bytes of a full disk, and reports whether bytes are free now.
+	UseReserve func() (bool, error)
 }
 
 // A Service reads and writes the accounts of a database. It is safe for concurrent use.

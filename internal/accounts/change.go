@@ -69,13 +69,13 @@ func (s *Service) Change(ctx context.Context, fn func(*Change) error) error {
 }
 
 // ChangeInReserve is Change for writes that must be possible on a full disk, such as a deletion. If the disk is
-// full, it calls Hooks.MakeRoom and retries once.
+// full, it calls Hooks.UseReserve and retries once.
 func (s *Service) ChangeInReserve(ctx context.Context, fn func(*Change) error) error {
 	err := s.Change(ctx, fn)
 	if !sqldb.IsFull(err) {
 		return err
 	}
-	freed, freeing := s.hooks.MakeRoom()
+	freed, freeing := s.hooks.UseReserve()
 	if freeing != nil {
 		return errors.Join(err, freeing)
 	}

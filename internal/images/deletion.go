@@ -34,8 +34,8 @@ type deletedRow struct {
 	open         bool   // a draft that counted as open
 }
 
-// deleteRows deletes the rows of images and drafts that match where, and releases their usage. It is the
-// only place that deletes rows of images.
+// deleteRows deletes the rows of images and drafts that match where, releases their usage and has the database
+// scrubbed of them. It is the only place that deletes rows of images. Images also need what deleteImages does.
 func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, error) {
 	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
 		RETURNING `+imageColumns+`, open, reserved`, args...)
@@ -59,6 +59,9 @@ func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, e
 		}
 		return d, nil
 	})
+	if len(gone) > 0 {
+		tx.Scrub()
+	}
 	return gone, err
 }
 
@@ -75,7 +78,6 @@ func (s *Service) deleteImages(
 	purged = &purgedBytes{}
 	if len(gone) > 0 {
 		tx.Invalidate()
-		tx.Scrub()
 		tx.AfterCommit(func(ctx context.Context) { *purged = s.purge(ctx, gone) })
 	}
 	return gone, purged, nil

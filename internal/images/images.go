@@ -125,7 +125,7 @@ func New(c Config) *Service {
 		Invalidate: s.resolved.forget,
 		Scrub:      func() { s.scrubber.due.Store(true) },
 		CheckRoom:  s.CheckRoom,
-		MakeRoom:   s.disk.UseReserve,
+		UseReserve: s.disk.UseReserve,
 	})
 	s.Webhooks = webhooks.New(webhooks.Config{
 		DB: c.DB, Accounts: s.Accounts, Retention: c.EventRetention, Replays: s.shares.replays,

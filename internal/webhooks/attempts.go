@@ -7,13 +7,50 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"calotype/internal/accounts"
 	"calotype/internal/sqldb"
 )
+
+const (
+	pauseAfter = 7 * 24 * time.Hour // the time of failures without a success after which a webhook is paused
+	statusGone = 410
+)
+
+// retryDelays are the times between the attempts of a delivery, without jitter; after the last attempt the
+// delivery has failed.
+var retryDelays = []time.Duration{
+	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
+	10 * time.Hour, 10 * time.Hour,
+}
+
+// streamDelays are the retryDelays of a stream. Its receiver is a program in development, which restarts every few
+// minutes.
+var streamDelays = []time.Duration{
+	5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute,
+	2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 5 * time.Hour, 10 * time.Hour,
+	10 * time.Hour,
+}
+
+// retryDelay returns the time before the next attempt after a number of failures, or false if there is no further
+// attempt. It adds a random time of up to a fifth, so that deliveries that failed together are not retried
+// together.
+func retryDelay(stream bool, failures int) (time.Duration, bool) {
+	delays := retryDelays
+	if stream {
+		delays = streamDelays
+	}
+	if failures > len(delays) {
+		return 0, false
+	}
+	delay := delays[failures-1]
+	return delay + time.Duration(rand.Int64N(int64(delay)/5)), true
+}
 
 // Complete records attempts of claimed deliveries, and the new state of each delivery: delivered, due for a retry,
 // or failed. If another sender has claimed a delivery since, its state does not change, but the attempt is

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -52,40 +51,8 @@ const (
 	// MaxAnswer bounds the bytes of an answer that are stored.
 	MaxAnswer = 1024
 
-	pauseAfter     = 7 * 24 * time.Hour // the time of failures without a success after which a webhook is paused
-	maxAttemptText = 500                // bytes of Attempt.Error that are stored
-	statusGone     = 410
+	maxAttemptText = 500 // bytes of Attempt.Error that are stored
 )
-
-// retryDelays are the times between the attempts of a delivery, without jitter; after the last attempt the
-// delivery has failed.
-var retryDelays = []time.Duration{
-	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
-	10 * time.Hour, 10 * time.Hour,
-}
-
-// streamDelays are the retryDelays of a stream. Its receiver is a program in development, which restarts every few
-// minutes.
-var streamDelays = []time.Duration{
-	5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute,
-	2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 5 * time.Hour, 10 * time.Hour,
-	10 * time.Hour,
-}
-
-// retryDelay returns the time before the next attempt after a number of failures, or false if there is no further
-// attempt. It adds a random time of up to a fifth, so that deliveries that failed together are not retried
-// together.
-func retryDelay(stream bool, failures int) (time.Duration, bool) {
-	delays := retryDelays
-	if stream {
-		delays = streamDelays
-	}
-	if failures > len(delays) {
-		return 0, false
-	}
-	delay := delays[failures-1]
-	return delay + time.Duration(rand.Int64N(int64(delay)/5)), true
-}
 
 // outbox wakes the notifier of this node. wake has a buffer of 1.
 type outbox struct{ wake chan struct{} }
@@ -309,38 +276,4 @@ func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[st
 		return nil, fmt.Errorf("counting pending deliveries: %w", err)
 	}
 	return pending, nil
-}
-
-// DeleteOldEvents deletes the events that are older than Config.Retention, delivered or not, with their deliveries
-// and attempts. It also deletes the remaining deliveries of deleted webhooks.
-func (s *Service) DeleteOldEvents(ctx context.Context) error {
-	const some = 500
-	before := sqldb.Micros(s.now().Add(-s.config.Retention))
-	for {
-		var gone deletedEvents
-		err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-			rows, err := tx.Query(`SELECT account FROM events WHERE created < ?1
-				ORDER BY created LIMIT ?2`, before, some)
-			if err != nil {
-				return fmt.Errorf("looking for old events: %w", err)
-			}
-			accounts, err := sqldb.Collect(rows, sqldb.ScanText)
-			if err != nil {
-				return fmt.Errorf("looking for old events: %w", err)
-			}
-			if err := tx.LockExisting(accounts...); err != nil {
-				return err
-			}
-			gone, err = deleteEvents(tx, `id IN (SELECT id FROM events WHERE created < ?1
-				ORDER BY created LIMIT ?2)`, before, some)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if gone.events < some {
-			break
-		}
-	}
-	return s.forgetOrphanedDeliveries(ctx)
 }

@@ -165,3 +165,37 @@ func deleteAttempts(tx *accounts.Change, where string, args ...any) (freed int64
 	}
 	return freed, nil
 }
+
+// DeleteOldEvents deletes the events that are older than Config.Retention, delivered or not, with their deliveries
+// and attempts. It also deletes the remaining deliveries of deleted webhooks.
+func (s *Service) DeleteOldEvents(ctx context.Context) error {
+	const some = 500
+	before := sqldb.Micros(s.now().Add(-s.config.Retention))
+	for {
+		var gone deletedEvents
+		err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+			rows, err := tx.Query(`SELECT account FROM events WHERE created < ?1
+				ORDER BY created LIMIT ?2`, before, some)
+			if err != nil {
+				return fmt.Errorf("looking for old events: %w", err)
+			}
+			accounts, err := sqldb.Collect(rows, sqldb.ScanText)
+			if err != nil {
+				return fmt.Errorf("looking for old events: %w", err)
+			}
+			if err := tx.LockExisting(accounts...); err != nil {
+				return err
+			}
+			gone, err = deleteEvents(tx, `id IN (SELECT id FROM events WHERE created < ?1
+				ORDER BY created LIMIT ?2)`, before, some)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if gone.events < some {
+			break
+		}
+	}
+	return s.forgetOrphanedDeliveries(ctx)
+}
