@@ -85,6 +85,7 @@ func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) er
 			return err
 		}
 		tx.Invalidate()
+		tx.Scrub() // of its value
 		gone, err := tx.Exec(`DELETE FROM signing_keys WHERE account = ?1 AND name = ?2`,
 			account, name)
 		if err != nil {

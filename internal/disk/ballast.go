@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"calotype/internal/errs"
-
 	"golang.org/x/sys/unix"
+
+	"calotype/internal/errs"
 )
 
 // The ballast is an empty file that occupies some of the disk. If other programs have filled the disk

@@ -40,6 +40,7 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 	}
 	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		tx.Invalidate()
+		tx.Scrub() // of its keys, and the secrets of its webhooks
 		return deleteAccountRows(tx, id)
 	})
 	if err != nil {

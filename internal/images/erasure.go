@@ -226,9 +226,6 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 		if events, err = webhooks.EraseEvents(tx, q.events(account, gone), erasureStep); err != nil {
 			return err
 		}
-		if events > 0 {
-			tx.Scrub()
-		}
 		if err := s.Webhooks.Record(tx, deletions(gone, true)...); err != nil {
 			return err
 		}

@@ -127,3 +127,45 @@ func TestWhatOnlyEventsHoldIsScrubbed(t *testing.T) {
 		t.Errorf("after the deletion of a stream no scrub is due: %v", err)
 	}
 }
+
+// TestDeletionsAreScrubbed: whatever deletes rows with secrets or personal data has the database scrubbed.
+func TestDeletionsAreScrubbed(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	clock := imagestest.NewClock()
+	core.SetNow(clock.Now)
+	other := imagestest.Accounts(t, core, 1)[0]
+	if _, err := core.Webhooks.OpenStream(t.Context(), account, "laptop", nil); err != nil {
+		t.Fatal(err)
+	}
+	imagestest.Draft(t, core, images.NewDraft{Creator: imagestest.Ptr("someone")})
+	clock.Forward(24 * time.Hour)
+	for _, c := range []struct {
+		what string
+		do   func() error
+	}{
+		{"a signing key", func() error { return core.Accounts.DeleteSigningKey(t.Context(), account, "default") }},
+		{"an account without images", func() error {
+			_, err := core.DeleteAccount(t.Context(), other)
+			return err
+		}},
+		{"expired drafts", func() error {
+			if err := core.ReleaseExpiredDrafts(t.Context()); err != nil {
+				return err
+			}
+			clock.Forward(48 * time.Hour)
+			return core.DeleteExpiredDrafts(t.Context())
+		}},
+		{"old events", func() error {
+			clock.Forward(31 * 24 * time.Hour)
+			return core.Webhooks.DeleteOldEvents(t.Context())
+		}},
+	} {
+		if err := core.Scrub(t.Context()); err != nil || core.ScrubDue() {
+			t.Fatalf("after a scrub another one is due: %v", err)
+		}
+		if err := c.do(); err != nil || !core.ScrubDue() {
+			t.Errorf("after the deletion of %s no scrub is due: %v", c.what, err)
+		}
+	}
+}

@@ -159,12 +159,9 @@ func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (do
 	if err := insertAttempts(tx, account, there); err != nil || len(ended) == 0 {
 		return done, err
 	}
-	erased, err := deleteEvents(tx, `erasure = 1 AND id IN (`+sqldb.Placeholders(1, len(ended))+`)
+	_, err = deleteEvents(tx, `erasure = 1 AND id IN (`+sqldb.Placeholders(1, len(ended))+`)
 		AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND due IS NOT NULL)`,
 		sqldb.Args(ended)...)
-	if erased.events > 0 {
-		tx.Scrub()
-	}
 	return done, err
 }
 

@@ -19,30 +19,12 @@ import (
 func (s *Service) Add(
 	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
-	if err := s.accounts.CheckRoom(); err != nil {
-		return Webhook{}, err
-	}
-	w, err := s.newWebhook(ctx, account, c, test)
-	if err != nil {
-		return Webhook{}, err
-	}
-	err = s.accounts.Change(ctx, func(tx *accounts.Change) error {
-		if err := tx.Lock(account); err != nil {
-			return err
-		}
+	return s.create(ctx, account, c, test, func(w Webhook, tx *accounts.Change) error {
 		if err := w.insert(tx); err != nil {
 			return err
 		}
-		if err := subscribe(tx, w); err != nil {
-			return err
-		}
-		tx.Charge(account, accounts.Charge{KeptTimes: 1, Coming: accounts.KeptByOne})
-		return nil
+		return subscribe(tx, w)
 	})
-	if err != nil {
-		return Webhook{}, fmt.Errorf("making a webhook and its policy: %w", err)
-	}
-	return w, nil
 }
 
 // subscribe inserts a policy for one webhook. The account must be locked.

@@ -141,7 +141,9 @@ func deleteEvents(tx *accounts.Change, where string, args ...any) (gone deletedE
 	for _, bytes := range freed {
 		gone.bytes -= bytes
 	}
-	gone.events = len(ids)
+	if gone.events = len(ids); gone.events > 0 {
+		tx.Scrub() // of creators and metadata
+	}
 	for account, bytes := range freed {
 		tx.Keep(account, bytes)
 	}

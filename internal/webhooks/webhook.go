@@ -85,6 +85,14 @@ type Test func(context.Context, Webhook) error
 func (s *Service) Create(
 	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
+	return s.create(ctx, account, c, test, Webhook.insert)
+}
+
+// create creates a webhook, which insert inserts into the locked account.
+func (s *Service) create(
+	ctx context.Context, account string, c WebhookChange, test Test,
+	insert func(Webhook, *accounts.Change) error,
+) (Webhook, error) {
 	if err := s.accounts.CheckRoom(); err != nil {
 		return Webhook{}, err
 	}
@@ -92,7 +100,7 @@ func (s *Service) Create(
 	if err != nil {
 		return Webhook{}, err
 	}
-	if err := s.insertWebhook(ctx, w); err != nil {
+	if err := s.insertWebhook(ctx, w, insert); err != nil {
 		return Webhook{}, err
 	}
 	return w, nil
@@ -186,13 +194,15 @@ func webhookURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// insertWebhook inserts a webhook or stream within the limits of its account, in one transaction.
-func (s *Service) insertWebhook(ctx context.Context, w Webhook) error {
+// insertWebhook inserts a webhook or stream by insert, within the limits of its account, in one transaction.
+func (s *Service) insertWebhook(
+	ctx context.Context, w Webhook, insert func(Webhook, *accounts.Change) error,
+) error {
 	err := s.accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(w.Account); err != nil {
 			return err
 		}
-		if err := w.insert(tx); err != nil {
+		if err := insert(w, tx); err != nil {
 			return err
 		}
 		tx.Charge(w.Account, accounts.Charge{KeptTimes: 1, Coming: accounts.KeptByOne})
@@ -351,7 +361,7 @@ func (s *Service) OpenStream(
 	if changed == 0 {
 		err := s.accounts.CheckRoom()
 		if err == nil {
-			err = s.insertWebhook(ctx, w)
+			err = s.insertWebhook(ctx, w, Webhook.insert)
 		}
 		if err != nil {
 			// Another call may have created it concurrently.
