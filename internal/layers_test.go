@@ -38,6 +38,7 @@ var ranks = map[string]int{
 
 	"internal/importer": 6, // moves an account in, through the core
 	"internal/backup":   6, // copies an installation and restores it
+	"internal/listing":  6, // lists images: reads their tables
 
 	"internal/images":   5, // the core
 	"internal/webhooks": 4, // below it: events, and their way to subscribers

@@ -22,6 +22,7 @@ import (
 	"calotype/internal/delivery"
 	"calotype/internal/images"
 	"calotype/internal/intake"
+	"calotype/internal/listing"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
 	"calotype/internal/render"
@@ -176,7 +177,7 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 	log := n.logs.immediate
 	handler := &router{
 		api: api.New(api.Config{
-			Core: n.core, Notifier: notifier, URLs: n.urls, Log: log, Rate: c.APIRate,
+			Core: n.core, Lists: listing.New(n.db), Notifier: notifier, URLs: n.urls, Log: log, Rate: c.APIRate,
 			Observe: n.watch.surface("api"),
 		}),
 		intake: intake.New(intake.Config{

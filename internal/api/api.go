@@ -29,6 +29,7 @@ import (
 	"calotype/internal/httprange"
 	"calotype/internal/images"
 	"calotype/internal/limit"
+	"calotype/internal/listing"
 	"calotype/internal/notify"
 )
 
@@ -41,6 +42,7 @@ const bodyTimeout = 30 * time.Second
 // Config configures the API. All fields except Rate and Observe must be set.
 type Config struct {
 	Core     *images.Service
+	Lists    *listing.Lister
 	Notifier *notify.Notifier // sends test events, and makes messages for the history
 	URLs     cfapi.URLs
 	Log      *slog.Logger

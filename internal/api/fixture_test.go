@@ -111,7 +111,7 @@ func newServer(t *testing.T, core *imagestest.Core, c Config) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, log: &syncBuffer{}, core: core, hash: account.Hash}
-	c.Core, c.Log = core.Service, slog.New(slog.NewTextHandler(f.log, nil))
+	c.Core, c.Lists, c.Log = core.Service, core.Lists, slog.New(slog.NewTextHandler(f.log, nil))
 	c.URLs = cfapi.URLs{Upload: uploadBase, Delivery: "https://img.example"}
 	if c.Notifier == nil {
 		c.Notifier = newNotifier(t, c, "127.0.0.0/8")

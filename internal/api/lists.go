@@ -12,6 +12,7 @@ import (
 
 	"calotype/internal/cfapi"
 	"calotype/internal/images"
+	"calotype/internal/listing"
 )
 
 // imageList is the answer to the v2 list; the token is null on the last page.
@@ -32,7 +33,7 @@ func (a *api) listImages(c *call) (any, error) {
 	}
 	defer p.close()
 	query.Fits = p.fits
-	found, err := a.Core.ListImages(c.Context(), c.account, query)
+	found, err := a.Lists.Images(c.Context(), c.account, query)
 	if err != nil || p.err != nil {
 		return nil, errors.Join(err, p.err)
 	}
@@ -58,7 +59,7 @@ func (a *api) listPage(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	query := images.PageQuery{Page: 1}
+	query := listing.PageQuery{Page: 1}
 	if query.Limit, err = values.limit(); err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func (a *api) listPage(c *call) (any, error) {
 	}
 	defer p.close()
 	query.Fits = p.fits
-	found, err := a.Core.ListPage(c.Context(), c.account, query)
+	found, err := a.Lists.Numbered(c.Context(), c.account, query)
 	switch {
 	case err != nil || p.err != nil:
 		return nil, errors.Join(err, p.err)
@@ -153,7 +154,7 @@ const perPage = 1000
 // parameters are the query parameters of a list.
 type parameters struct {
 	url.Values
-	filters []images.MetaFilter
+	filters []listing.Filter
 }
 
 // metaParameters is a placeholder for the names of filters in parameters.
@@ -231,7 +232,7 @@ func takes(handle func(*call) (any, error), names ...string) func(*call) (any, e
 
 // metaFilters reads the filters of one parameter, whose name is meta.<path>[<operator>]. Each of
 // its values is a filter; filters that contradict each other are not an error.
-func metaFilters(name string, values []string) ([]images.MetaFilter, error) {
+func metaFilters(name string, values []string) ([]listing.Filter, error) {
 	path, dotted := strings.CutPrefix(name, "meta.")
 	path, operator, opened := strings.Cut(path, "[")
 	operator, closed := strings.CutSuffix(operator, "]")
@@ -239,9 +240,9 @@ func metaFilters(name string, values []string) ([]images.MetaFilter, error) {
 		return nil, invalid("The filter %.80q is not valid: filters on metadata are like "+
 			"meta.status[eq]=active or meta.region.size[gte:number]=5.", name)
 	}
-	var filters []images.MetaFilter
+	var filters []listing.Filter
 	for _, value := range values {
-		filter, err := images.NewMetaFilter(path, operator, value)
+		filter, err := listing.NewFilter(path, operator, value)
 		if err != nil {
 			return nil, err
 		}
@@ -257,8 +258,8 @@ func (p parameters) limit() (int, error) {
 		return perPage, nil
 	}
 	limit, err := strconv.Atoi(text)
-	if err != nil || limit < 1 || limit > images.MaxListLimit {
-		return 0, invalid("per_page must be a number from 1 to %d.", images.MaxListLimit)
+	if err != nil || limit < 1 || limit > listing.MaxLimit {
+		return 0, invalid("per_page must be a number from 1 to %d.", listing.MaxLimit)
 	}
 	return limit, nil
 }
@@ -273,7 +274,7 @@ func (p parameters) creator() *string {
 }
 
 // listQuery reads the parameters of the v2 list.
-func listQuery(raw string) (q images.ListQuery, err error) {
+func listQuery(raw string) (q listing.Query, err error) {
 	values, err := listParameters(raw, "per_page", "sort_order", "continuation_token", "creator",
 		"draft", "prefix", "filename", metaParameters)
 	if err != nil {

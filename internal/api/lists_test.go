@@ -9,14 +9,14 @@ import (
 	"testing"
 
 	"calotype/internal/errs"
-	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 )
 
 func TestListQuery(t *testing.T) {
 	t.Parallel()
 	empty, name := "", "a b"
-	for raw, want := range map[string]images.ListQuery{
+	for raw, want := range map[string]listing.Query{
 		"":           {Limit: 1000},
 		"per_page=1": {Limit: 1},
 		"per_page=10000&sort_order=asc&continuation_token=abc": {
@@ -61,9 +61,9 @@ func TestListQuery(t *testing.T) {
 }
 
 // filter is a filter on metadata that is known to be valid.
-func filter(t testing.TB, path, operator, value string) images.MetaFilter {
+func filter(t testing.TB, path, operator, value string) listing.Filter {
 	t.Helper()
-	f, err := images.NewMetaFilter(path, operator, value)
+	f, err := listing.NewFilter(path, operator, value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func filter(t testing.TB, path, operator, value string) images.MetaFilter {
 
 func TestFilterParameters(t *testing.T) {
 	t.Parallel()
-	for raw, want := range map[string][]images.MetaFilter{
+	for raw, want := range map[string][]listing.Filter{
 		"meta.status%5Beq%5D=x":              {filter(t, "status", "eq", "x")},
 		"meta.status[eq:string]=x":           {filter(t, "status", "eq", "x")},
 		"meta%2Ea.b_1%5Beq%3Anumber%5D=5":    {filter(t, "a.b_1", "eq:number", "5")},
@@ -85,7 +85,7 @@ func TestFilterParameters(t *testing.T) {
 		"meta.a[eq]=x&meta.a[eq]=y&per_page": {filter(t, "a", "eq", "x"), filter(t, "a", "eq", "y")},
 	} {
 		got, err := listQuery(raw)
-		if err != nil || !reflect.DeepEqual(got, images.ListQuery{Limit: 1000, Meta: want}) {
+		if err != nil || !reflect.DeepEqual(got, listing.Query{Limit: 1000, Meta: want}) {
 			t.Errorf("%s: %+v (%v), want %+v", raw, got, err, want)
 		}
 	}
@@ -179,7 +179,7 @@ func FuzzFilter(f *testing.F) {
 			return
 		}
 		path, operator, _ := strings.Cut(strings.TrimPrefix(name, "meta."), "[")
-		again, err := images.NewMetaFilter(path, strings.TrimSuffix(operator, "]"), value)
+		again, err := listing.NewFilter(path, strings.TrimSuffix(operator, "]"), value)
 		if err != nil || !reflect.DeepEqual(got.Meta[0], again) || len(path) > 100 ||
 			strings.Count(path, ".") > 4 || strings.Trim(path, "._0123456789"+
 			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {

@@ -20,7 +20,7 @@ func TestObserve(t *testing.T) {
 	var asked, got []string
 	f := newFixture(t, filepath.Join(t.TempDir(), "calotype.db"))
 	log := slog.New(slog.DiscardHandler)
-	h := New(Config{Core: f.core.Service, Log: log, Observe: func(route string) func(int, time.Duration) {
+	h := New(Config{Core: f.core.Service, Lists: f.core.Lists, Log: log, Observe: func(route string) func(int, time.Duration) {
 		asked = append(asked, route)
 		return func(status int, took time.Duration) {
 			got = append(got, fmt.Sprint(route, " ", status))

@@ -13,6 +13,7 @@ import (
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 )
 
 func TestMain(m *testing.M) { imagestest.Main(m) }
@@ -112,7 +113,7 @@ func restored(t *testing.T, from string) *imagestest.Core {
 // originals returns the originals of all images of a core by id. None may be missing.
 func originals(t *testing.T, core *imagestest.Core) map[string]string {
 	t.Helper()
-	page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 1000})
+	page, err := core.Lists.Images(t.Context(), account, listing.Query{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

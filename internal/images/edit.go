@@ -113,7 +113,7 @@ func editRow(tx *accounts.Change, account, id string, e Edit) (Image, error) {
 			return Image{}, err
 		}
 	}
-	return scanImage(tx.QueryRow(selectImage+` WHERE key = ?1`, key))
+	return ScanImage(tx.QueryRow(SelectImage+` WHERE key = ?1`, key))
 }
 
 // whyNotEdited returns the error of an edit that found no row.

@@ -11,6 +11,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 )
 
 func metaEdit(text string) images.Edit {
@@ -174,7 +175,7 @@ func TestEditsRace(t *testing.T) {
 				t.Errorf("answered were %v, but stored is %+v", kept, got)
 			}
 		}
-		page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 100})
+		page, err := core.Lists.Images(t.Context(), account, listing.Query{Limit: 100})
 		if err != nil || len(page.Images) != 10 {
 			t.Errorf("%d images are listed, %v", len(page.Images), err)
 		}
@@ -212,7 +213,7 @@ func TestAnEditDuringAnUpload(t *testing.T) {
 			}
 		}
 		ids := map[string]bool{}
-		page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 100})
+		page, err := core.Lists.Images(t.Context(), account, listing.Query{Limit: 100})
 		for _, img := range page.Images {
 			ids[img.ID] = true
 		}

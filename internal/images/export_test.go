@@ -6,7 +6,6 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/imagefile"
-	"calotype/internal/text"
 )
 
 // DeleteExpiredDrafts lets tests run the job by itself.
@@ -23,12 +22,6 @@ func (s *Service) SetDiskReserve(bytes int64) { s.disk.Reserve = bytes }
 
 // SetRebuildAt sets the time of day of a rebuild.
 func (s *Service) SetRebuildAt(at time.Duration) { s.config.RebuildAt = at }
-
-// SetMaxLooked lets tests bound how many rows a page of a list looks at.
-func (s *Service) SetMaxLooked(rows int) { s.maxLooked = rows }
-
-// SetListRows bounds the rows that a list reads at once.
-func (s *Service) SetListRows(rows int) { s.listRows = rows }
 
 // MakeImage writes the rows of an image as an upload does, without bytes and without a worker.
 func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Image, error) {
@@ -64,45 +57,6 @@ func (s *Service) SetMeta(ctx context.Context, key, meta string) error {
 		}
 		return replaceMeta(tx, key)
 	})
-}
-
-// MetaRows returns the paths that filters find in metadata.
-func MetaRows(meta string) (paths []string, err error) {
-	rows, err := metaRows([]byte(meta))
-	for _, row := range rows {
-		paths = append(paths, row.path)
-	}
-	return paths, err
-}
-
-// A ListStatement is a statement that a list sends to the database.
-type ListStatement struct {
-	SQL  string
-	Args []any
-}
-
-// ListStatements returns the statements of a page behind an image, for EXPLAIN.
-func ListStatements(account string, q ListQuery, after *Image) (all []ListStatement) {
-	q.Meta = sortedFilters(q.Meta)
-	w := newScanPlan(account, q)
-	var from, to *position
-	if after != nil {
-		p := q.position(*after)
-		from = &p
-	}
-	add := func(sql string, args []any) { all = append(all, ListStatement{sql, args}) }
-	if len(w.residual) > 0 {
-		to = &position{key: text.NewKey()}
-		if q.Ascending {
-			to.uploaded, to.name = 1<<60, "\U0010FFFF"
-		}
-		add(w.end(from, 1000))
-	}
-	add(w.page(from, to, q.Limit+1))
-	if q.Meta == nil && !q.named() && !q.Ascending && after == nil {
-		add(w.numbered(1000, q.Limit))
-	}
-	return all
 }
 
 // Waiting returns the number of callers that wait for a draft.

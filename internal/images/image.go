@@ -34,8 +34,8 @@ type Image struct {
 
 // Image returns an image or draft. Error: ImageNotFound.
 func (s *Service) Image(ctx context.Context, account, id string) (Image, error) {
-	img, err := scanImage(s.db.QueryRow(ctx,
-		selectImage+` WHERE account = ?1 AND id_sha256 = ?2`, account, text.Hash(id)))
+	img, err := ScanImage(s.db.QueryRow(ctx,
+		SelectImage+` WHERE account = ?1 AND id_sha256 = ?2`, account, text.Hash(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return img, errs.Errorf(errs.ImageNotFound, "Image not found")
 	}
@@ -47,7 +47,7 @@ func (s *Service) Image(ctx context.Context, account, id string) (Image, error) 
 
 // imageOfKey returns an image or draft by its internal key. Error: sql.ErrNoRows.
 func (s *Service) imageOfKey(ctx context.Context, key string) (Image, error) {
-	return scanImage(s.db.QueryRow(ctx, selectImage+` WHERE key = ?1`, key))
+	return ScanImage(s.db.QueryRow(ctx, SelectImage+` WHERE key = ?1`, key))
 }
 
 // ImageByKey returns an image or draft of any account by its internal key: ImageNotFound.
@@ -88,9 +88,11 @@ const imageColumns = `key, account, id, custom, creator, meta, filename, require
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
 	size, sha256, thumbhash`
 
-const selectImage = `SELECT ` + imageColumns + ` FROM images`
+// SelectImage is the beginning of a statement that reads images, which ScanImage scans.
+const SelectImage = `SELECT ` + imageColumns + ` FROM images`
 
-func scanImage(r sqldb.Row) (Image, error) { return scanImageAnd(r) }
+// ScanImage scans a row of SelectImage.
+func ScanImage(r sqldb.Row) (Image, error) { return scanImageAnd(r) }
 
 // scanImageAnd scans imageColumns and further columns.
 func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {

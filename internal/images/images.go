@@ -88,8 +88,6 @@ type Service struct {
 	follower     follower
 	scrubber     scrubber
 	work         sync.WaitGroup // of goroutines that outlive their request
-	maxLooked    int            // rows that a page of a list scans
-	listRows     int            // rows that a list reads at once
 	closing      context.Context
 	close        context.CancelFunc
 }
@@ -113,7 +111,6 @@ func New(c Config) *Service {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
 	s := &Service{config: c, db: c.DB, blobs: c.Blobs, now: c.Now, log: c.Log,
-		maxLooked: maxLooked, listRows: listRows,
 		shares: newShares(c.SpoolBytes),
 		misses: newMisses(c.MissRate)}
 	s.disk = &disk.Disk{Dir: c.Dir, Reserve: c.DiskReserve, Space: disk.Space, Log: c.Log,

@@ -171,12 +171,12 @@ func (s *Service) ImagesNamed(
 		args = append(args, text.Hash(id))
 		places = append(places, "?"+strconv.Itoa(len(args)))
 	}
-	rows, err := s.db.Query(ctx, selectImage+` WHERE account = ?1 AND id_sha256 IN (`+
+	rows, err := s.db.Query(ctx, SelectImage+` WHERE account = ?1 AND id_sha256 IN (`+
 		strings.Join(places, ", ")+`)`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading images by their ids: %w", err)
 	}
-	all, err := sqldb.Collect(rows, scanImage)
+	all, err := sqldb.Collect(rows, ScanImage)
 	if err != nil {
 		return nil, fmt.Errorf("reading images by their ids: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 )
 
 const sourceUUID = "9a5c41e0-bbd2-4243-1b0b-f9ac7aa20700" // not of RFC 4122, as recorded
@@ -122,7 +123,7 @@ func TestImportRefuses(t *testing.T) {
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("originals are left: %v", left)
 		}
-		page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 10})
+		page, err := core.Lists.Images(t.Context(), account, listing.Query{Limit: 10})
 		if err != nil || len(page.Images) != 0 {
 			t.Errorf("images are left: %v, %v", page.Images, err)
 		}

@@ -2,76 +2,16 @@ package images_test
 
 import (
 	"encoding/json"
-	"fmt"
+	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
+	"calotype/internal/sqldb/sqldbtest"
 )
-
-func TestMetaRows(t *testing.T) {
-	t.Parallel()
-	name := func(n int) string { return strings.Repeat("x", n) }
-	for meta, want := range map[string][]string{
-		``: nil, `{}`: nil, `{"a":null,"b":{},"c":[]}`: nil,
-		`{"b":1,"a":"x"}`:                                       {"a", "b"},
-		`{"a":[true,{"b":1}],"c_1":""}`:                         {"a.0", "a.1.b", "c_1"},
-		`{"a-b":1,"a b":1,"é":1,"":1,"a.b":1,"x":{"":1,"y":1}}`: {"x.y"},
-		`{"a":{"a":{"a":{"a":{"a":1}}}}}`:                       {"a.a.a.a.a"},
-		`{"a":{"a":{"a":{"a":{"a":{"a":1},"b":[1]}}}},"b":1}`:   {"b"},
-		`{"` + name(100) + `":1,"` + name(101) + `":1}`:         {name(100)},
-		`{"` + name(50) + `":{"` + name(49) + `":1,"b":1,"c-":1}}`: {
-			name(50) + ".b", name(50) + "." + name(49)},
-		`{"` + name(50) + `":{"` + name(50) + `":1},"a":1,"a":"2"}`: {"a"},
-	} {
-		got, err := images.MetaRows(meta)
-		slices.Sort(want)
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%s: %v (%v), want %v", meta, got, err, want)
-		}
-	}
-	var many []string
-	for i := range 100 {
-		many = append(many, fmt.Sprintf(`"k%02d":%d`, 99-i, i))
-	}
-	got, err := images.MetaRows("{" + strings.Join(many, ",") + "}")
-	if err != nil || len(got) != 64 || got[0] != "k00" || got[63] != "k63" {
-		t.Errorf("of 100 values: %v (%v)", got, err)
-	}
-}
-
-// FuzzMetaRows makes rows of any metadata that is accepted, and looks each of them up again.
-func FuzzMetaRows(f *testing.F) {
-	f.Add(`{"a":"x","b":[1,{"c":true}],"d":null}`)
-	f.Add(`{"a":{"b":{"c":{"d":{"e":1,"f":{}}}}},"A-b":1,"":2}`)
-	f.Add(`{"a":1,"a":{"0":"x"},"b":["x"]}`)
-	f.Fuzz(func(t *testing.T, meta string) {
-		var object map[string]any
-		if json.Unmarshal([]byte(meta), &object) != nil {
-			return
-		}
-		paths, err := images.MetaRows(meta)
-		if err != nil {
-			t.Fatal(err)
-		}
-		unique := slices.Compact(slices.Clone(paths))
-		if len(paths) > 64 || !slices.IsSorted(paths) || len(unique) != len(paths) {
-			t.Errorf("the paths %q", paths)
-		}
-		for _, path := range paths {
-			// Whatever has a row can be named by a filter.
-			if _, err := images.NewMetaFilter(path, "eq", ""); err != nil {
-				t.Error(err)
-			}
-		}
-		if again, err := images.MetaRows(meta); err != nil || !reflect.DeepEqual(paths, again) {
-			t.Errorf("%q, then %q (%v)", paths, again, err)
-		}
-	})
-}
 
 // TestMetaRowsFollowTheImage looks at image_meta through an image's life.
 func TestMetaRowsFollowTheImage(t *testing.T) {
@@ -93,8 +33,12 @@ func TestMetaRowsFollowTheImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		rows(3)
-		q := images.ListQuery{Limit: 9, Meta: []images.MetaFilter{condition{"a", "eq", "x"}.filter(t)}}
-		page, err := core.ListImages(t.Context(), account, q)
+		filter, err := listing.NewFilter("a", "eq", "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := listing.Query{Limit: 9, Meta: []listing.Filter{filter}}
+		page, err := core.Lists.Images(t.Context(), account, q)
 		if err != nil || len(page.Images) != 1 ||
 			!reflect.DeepEqual(page.Images[0].Original, img.Original) {
 			t.Errorf("%+v, %v", page, err)
@@ -103,7 +47,7 @@ func TestMetaRowsFollowTheImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		rows(1)
-		if page, err = core.ListImages(t.Context(), account, q); err != nil || len(page.Images) != 0 {
+		if page, err = core.Lists.Images(t.Context(), account, q); err != nil || len(page.Images) != 0 {
 			t.Errorf("found by what it was: %+v, %v", page, err)
 		}
 		waiting, _ := imagestest.Draft(t, core, d)
@@ -156,4 +100,32 @@ func TestMetadataInEscapes(t *testing.T) {
 			t.Errorf("%.40s: got %v, want %q", meta, err, says)
 		}
 	}
+}
+
+// BenchmarkMetadata makes drafts, and images of drafts, with and without metadata.
+func BenchmarkMetadata(b *testing.B) {
+	const five = `{"status":"active","score":5,"flag":true,"region":{"name":"eu"},"tags":["x"]}`
+	run := func(b *testing.B, core *imagestest.Core) {
+		for name, meta := range map[string]string{"none": "", "five": five} {
+			d := images.NewDraft{Meta: []byte(meta)}
+			b.Run("draft/"+name, func(b *testing.B) {
+				for b.Loop() {
+					if _, _, err := core.CreateDraft(b.Context(), account, d); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			b.Run("image/"+name, func(b *testing.B) {
+				for b.Loop() {
+					if _, err := core.MakeImage(b.Context(), account, d); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+	b.Run("sqlite", func(b *testing.B) {
+		run(b, imagestest.Open(b, images.Config{}, filepath.Join(b.TempDir(), "calotype.db")))
+	})
+	b.Run("postgres", func(b *testing.B) { run(b, imagestest.Open(b, images.Config{}, sqldbtest.Postgres(b))) })
 }

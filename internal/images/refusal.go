@@ -72,7 +72,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 // nil when it was counted before, another body was taken, or the draft was deleted. sum is the body's
 // SHA-256 in hex, "" for one that may be tried again.
 func (u *Upload) countRefusal(tx *accounts.Change, e *errs.Error, sum string) (*Ticket, error) {
-	draft, err := scanImage(tx.QueryRow(`UPDATE images
+	draft, err := ScanImage(tx.QueryRow(`UPDATE images
 		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3, refused_sha256 = ?4
 		WHERE key = ?1 AND draft = 1 AND (COALESCE(refused_sha256, '') <> ?4 OR ?4 = '')
 		RETURNING `+imageColumns, u.draft.Key, e.Kind.String(), e.Msg, sum))

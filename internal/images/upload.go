@@ -108,7 +108,7 @@ func (u *Upload) Draft() Image { return u.draft }
 
 // loadTicket reads the draft of a ticket with its account. The error says why it takes no upload.
 func (u *Upload) loadTicket(ctx context.Context, ticket string) (account accounts.Account, err error) {
-	img, err := scanImage(u.s.db.QueryRow(ctx, selectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
+	img, err := ScanImage(u.s.db.QueryRow(ctx, SelectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return account, errs.Errorf(errs.TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
 	}

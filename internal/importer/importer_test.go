@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
-	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/importer"
+	"calotype/internal/listing"
 	"calotype/internal/outbound"
 )
 
@@ -170,7 +170,7 @@ func TestImportGoesOn(t *testing.T) {
 			t.Errorf("%d before, then %+v", before, report.Images)
 		}
 		s.want(t, core)
-		page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 100})
+		page, err := core.Lists.Images(t.Context(), account, listing.Query{Limit: 100})
 		if err != nil || len(page.Images) != 30 {
 			t.Errorf("%d images are here, %v", len(page.Images), err)
 		}

@@ -193,7 +193,7 @@ func Erase(t *testing.T, core *Core, q images.ErasureQuery) images.Receipt {
 
 // Create makes an image as the API does.
 func Create(
-	t *testing.T, core *Core, account string, d images.NewDraft, body []byte,
+	t testing.TB, core *Core, account string, d images.NewDraft, body []byte,
 ) (images.Image, error) {
 	u, err := core.BeginImage(account, int64(len(body)))
 	if err != nil {

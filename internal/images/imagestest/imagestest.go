@@ -18,6 +18,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/blob"
 	"calotype/internal/images"
+	"calotype/internal/listing"
 	"calotype/internal/render"
 	"calotype/internal/render/vips"
 	"calotype/internal/sqldb"
@@ -65,6 +66,7 @@ func Pool(t testing.TB) *render.Pool {
 // A Core is a core with what tests look at behind it.
 type Core struct {
 	*images.Service
+	Lists  *listing.Lister
 	DB     *sqldb.DB
 	Blobs  blob.Store
 	Render *render.Pool
@@ -75,7 +77,7 @@ type Core struct {
 
 // NewCore returns a core that is not started. Its clock is that of c, until SetNow.
 func NewCore(c images.Config) *Core {
-	core := &Core{DB: c.DB, Blobs: c.Blobs, Render: c.Render, Dir: c.Dir}
+	core := &Core{Lists: listing.New(c.DB), DB: c.DB, Blobs: c.Blobs, Render: c.Render, Dir: c.Dir}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -100,7 +102,7 @@ func New(t *testing.T) *Core {
 }
 
 // Open returns a started core with the account of AccountID on dsn; what is not in c is filled in.
-func Open(t *testing.T, c images.Config, dsn string) *Core {
+func Open(t testing.TB, c images.Config, dsn string) *Core {
 	t.Helper()
 	if c.DB == nil {
 		c.DB = sqldbtest.Open(t, dsn)

@@ -1,4 +1,4 @@
-package images_test
+package listing_test
 
 import (
 	"crypto/sha256"
@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 	"calotype/internal/sqldb"
 	"calotype/internal/sqldb/sqldbtest"
 )
@@ -94,33 +94,9 @@ func randomKey(r *rand.Rand) string {
 	return string(key)
 }
 
-// lister is a core that can do no more than list.
-func lister(tb testing.TB, dsn string) *imagestest.Core {
-	tb.Helper()
-	db, err := sqldb.Open(tb.Context(), dsn)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	core := imagestest.NewCore(images.Config{DB: db})
-	tb.Cleanup(func() {
-		core.Close()
-		if err := db.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
-	if err := images.Migrate(tb.Context(), db); err != nil {
-		tb.Fatal(err)
-	}
-	_, _, err = core.Accounts.SetUp(tb.Context(), accounts.Setup{ID: account, Token: "token"})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return core
-}
-
 // queries are lists of the images that fillImages makes, with the number of rows that a page scans.
-func queries(tb testing.TB) map[string]images.ListQuery {
-	meta := func(all ...condition) (q images.ListQuery) {
+func queries(tb testing.TB) map[string]listing.Query {
+	meta := func(all ...condition) (q listing.Query) {
 		for _, c := range all {
 			q.Meta = append(q.Meta, c.filter(tb))
 		}
@@ -133,7 +109,7 @@ func queries(tb testing.TB) map[string]images.ListQuery {
 	unowned.Creator = imagestest.Ptr("")
 	names := meta(status)
 	names.Filename = "IMG_"
-	return map[string]images.ListQuery{
+	return map[string]listing.Query{
 		"all":                    {},
 		"creator":                {Creator: imagestest.Ptr("creator-7")},
 		"no creator":             {Creator: imagestest.Ptr("")},
@@ -167,10 +143,10 @@ func BenchmarkAMillionImages(b *testing.B) {
 		n = 100_000
 	}
 	b.Run("sqlite", func(b *testing.B) {
-		benchmarkLists(b, lister(b, filepath.Join(b.TempDir(), "calotype.db")), n)
+		benchmarkLists(b, imagestest.Open(b, images.Config{}, filepath.Join(b.TempDir(), "calotype.db")), n)
 	})
 	b.Run("postgres", func(b *testing.B) {
-		benchmarkLists(b, lister(b, sqldbtest.Postgres(b)), n)
+		benchmarkLists(b, imagestest.Open(b, images.Config{}, sqldbtest.Postgres(b)), n)
 	})
 }
 
@@ -178,14 +154,14 @@ func benchmarkLists(b *testing.B, core *imagestest.Core, n int) {
 	began := time.Now()
 	fillImages(b, core.DB, n)
 	b.Logf("%d images inserted in %v", n, time.Since(began).Round(time.Second))
-	list := func(b *testing.B, q images.ListQuery) images.ListPage {
-		page, err := core.ListImages(b.Context(), account, q)
+	list := func(b *testing.B, q listing.Query) listing.Page {
+		page, err := core.Lists.Images(b.Context(), account, q)
 		if err != nil {
 			b.Fatal(err)
 		}
 		return page
 	}
-	pages := func(name string, q images.ListQuery, looked int) {
+	pages := func(name string, q listing.Query, looked int) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				list(b, q)
@@ -194,7 +170,7 @@ func benchmarkLists(b *testing.B, core *imagestest.Core, n int) {
 		})
 	}
 	// A walk to page 1000, and to the end of what there is.
-	last, found := images.ListQuery{Limit: n / 1000}, 0
+	last, found := listing.Query{Limit: n / 1000}, 0
 	for i := range 1000 {
 		page := list(b, last)
 		if found += len(page.Images); i < 999 {
@@ -204,17 +180,17 @@ func benchmarkLists(b *testing.B, core *imagestest.Core, n int) {
 		}
 	}
 	limit := n / 1000
-	names := images.ListQuery{Limit: limit, Filename: "IMG_", Ascending: true}
+	names := listing.Query{Limit: limit, Filename: "IMG_", Ascending: true}
 	for range 999 {
 		names.Token = list(b, names).Next
 	}
 	pages("file_names_page=1000", names, limit)
-	ids := images.ListQuery{Limit: limit, Prefix: "a", Ascending: true} // of which there are n/32
+	ids := listing.Query{Limit: limit, Prefix: "a", Ascending: true} // of which there are n/32
 	for range 29 {
 		ids.Token = list(b, ids).Next
 	}
 	pages("ids_page=30", ids, limit)
-	pages("page=1", images.ListQuery{Limit: limit}, limit)
+	pages("page=1", listing.Query{Limit: limit}, limit)
 	pages("page=1000", last, limit)
 	for name, q := range queries(b) {
 		q.Limit = limit
@@ -230,32 +206,4 @@ func benchmarkLists(b *testing.B, core *imagestest.Core, n int) {
 		}
 		pages(strings.ReplaceAll(name, " ", "_"), q, looked)
 	}
-}
-
-// BenchmarkMetadata makes drafts, and images of drafts, with and without metadata.
-func BenchmarkMetadata(b *testing.B) {
-	const five = `{"status":"active","score":5,"flag":true,"region":{"name":"eu"},"tags":["x"]}`
-	run := func(b *testing.B, core *imagestest.Core) {
-		for name, meta := range map[string]string{"none": "", "five": five} {
-			d := images.NewDraft{Meta: []byte(meta)}
-			b.Run("draft/"+name, func(b *testing.B) {
-				for b.Loop() {
-					if _, _, err := core.CreateDraft(b.Context(), account, d); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-			b.Run("image/"+name, func(b *testing.B) {
-				for b.Loop() {
-					if _, err := core.MakeImage(b.Context(), account, d); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-	}
-	b.Run("sqlite", func(b *testing.B) {
-		run(b, lister(b, filepath.Join(b.TempDir(), "calotype.db")))
-	})
-	b.Run("postgres", func(b *testing.B) { run(b, lister(b, sqldbtest.Postgres(b))) })
 }

@@ -1,4 +1,4 @@
-package images
+package listing
 
 import (
 	"unicode/utf8"
@@ -20,7 +20,7 @@ const (
 )
 
 // checkNames checks the prefixes in the query.
-func (q ListQuery) checkNames() error {
+func (q Query) checkNames() error {
 	switch {
 	case utf8.RuneCountInString(q.Prefix) > fields.MaxIDRunes || !text.IsPlain(q.Prefix):
 		return errs.Errorf(errs.Invalid, "prefix is not valid: it is the beginning of an id, with at most %d "+
@@ -33,7 +33,7 @@ func (q ListQuery) checkNames() error {
 }
 
 // throughNames scans images or drafts by their ids, or images by their file names.
-func (w *scanPlan) throughNames(q ListQuery) {
+func (w *scanPlan) throughNames(q Query) {
 	w.table, w.key, w.named = "images", "key", true
 	draft := `m.draft = 0`
 	if q.Drafts {

@@ -1,4 +1,4 @@
-package images
+package listing
 
 import (
 	"encoding/base64"
@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/errs"
+	"calotype/internal/images"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -20,12 +21,12 @@ type position struct {
 }
 
 // byUpload is the position of an image in the lists that are in the order of uploads.
-func byUpload(img Image) position {
+func byUpload(img images.Image) position {
 	return position{uploaded: sqldb.Micros(img.Uploaded), key: img.Key}
 }
 
 // position is the position of an image in the list.
-func (q ListQuery) position(img Image) position {
+func (q Query) position(img images.Image) position {
 	switch {
 	case q.Prefix != "":
 		return position{name: firstCharacters(img.ID), key: img.Key}
@@ -36,11 +37,11 @@ func (q ListQuery) position(img Image) position {
 }
 
 // named reports whether the list is in the order of names.
-func (q ListQuery) named() bool { return q.Prefix != "" || q.Filename != "" }
+func (q Query) named() bool { return q.Prefix != "" || q.Filename != "" }
 
 // listName identifies a list: its account, order and filters. A token is refused in another list, where its
 // position would skip images, or list them twice.
-func (q ListQuery) listName(account string) string {
+func (q Query) listName(account string) string {
 	creator := "any"
 	if q.Creator != nil {
 		creator = strconv.Quote(*q.Creator)
@@ -59,7 +60,7 @@ func (q ListQuery) listName(account string) string {
 }
 
 // token returns the continuation token of the page after a position.
-func (q ListQuery) token(account string, last position) string {
+func (q Query) token(account string, last position) string {
 	at := strconv.FormatInt(last.uploaded, 10)
 	if q.named() {
 		at = base64.RawURLEncoding.EncodeToString([]byte(last.name))
@@ -68,7 +69,7 @@ func (q ListQuery) token(account string, last position) string {
 }
 
 // begin returns the position after which the page begins, nil at the beginning.
-func (q ListQuery) begin(account string) (*position, error) {
+func (q Query) begin(account string) (*position, error) {
 	if q.Token == "" {
 		return nil, nil
 	}

@@ -1,4 +1,4 @@
-package images_test
+package listing_test
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 	"calotype/internal/sqldb"
 	"calotype/internal/sqldb/sqldbtest"
 )
@@ -20,12 +21,12 @@ func TestListsAreIndexed(t *testing.T) {
 	}
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {
-		core := lister(t, dsn)
+		core := imagestest.Open(t, images.Config{}, dsn)
 		fillImages(t, core.DB, 20_000)
 		if err := analyze(core.DB, t); err != nil {
 			t.Fatal(err)
 		}
-		page, err := core.ListImages(t.Context(), account, images.ListQuery{Limit: 3000})
+		page, err := core.Lists.Images(t.Context(), account, listing.Query{Limit: 3000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +39,7 @@ func TestListsAreIndexed(t *testing.T) {
 			for _, after := range []*images.Image{nil, behind} {
 				for _, ascending := range []bool{false, true} {
 					q.Limit, q.Ascending = 100, ascending
-					for _, s := range images.ListStatements(account, q, after) {
+					for _, s := range listing.Statements(account, q, after) {
 						plan := sqldbtest.Explain(t, core.DB, postgres, s.SQL, s.Args...)
 						if problem := badPlan(plan); problem != "" {
 							t.Errorf("%s: %s in\n%s\n%s", name, problem, s.SQL, plan)
@@ -51,10 +52,10 @@ func TestListsAreIndexed(t *testing.T) {
 }
 
 // lastOf returns the last of the first images of a list, nil if the list is empty.
-func lastOf(t *testing.T, core *imagestest.Core, q images.ListQuery) *images.Image {
+func lastOf(t *testing.T, core *imagestest.Core, q listing.Query) *images.Image {
 	t.Helper()
 	q.Limit = 10
-	page, err := core.ListImages(t.Context(), account, q)
+	page, err := core.Lists.Images(t.Context(), account, q)
 	if err != nil {
 		t.Fatal(err)
 	}

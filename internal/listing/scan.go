@@ -1,9 +1,11 @@
-package images
+package listing
 
 import (
 	"strconv"
 	"strings"
 
+	"calotype/internal/fields"
+	"calotype/internal/images"
 	"calotype/internal/sqldb"
 )
 
@@ -26,7 +28,7 @@ type condition func(*sqldb.Builder) string
 
 // newScanPlan picks the index that is expected to scan the fewest rows: a creator has few images, and
 // one value of a path fewer than all values of it.
-func newScanPlan(account string, q ListQuery) scanPlan {
+func newScanPlan(account string, q Query) scanPlan {
 	w := scanPlan{order: "DESC", by: "m.uploaded"}
 	if q.Ascending {
 		w.order = "ASC"
@@ -50,7 +52,7 @@ func newScanPlan(account string, q ListQuery) scanPlan {
 }
 
 // residue adds filters that are evaluated for each row.
-func (w *scanPlan) residue(filters []MetaFilter) {
+func (w *scanPlan) residue(filters []Filter) {
 	key := "m." + w.key
 	for _, f := range filters {
 		w.residual = append(w.residual, func(s *sqldb.Builder) string { return f.of(s, key) })
@@ -58,7 +60,7 @@ func (w *scanPlan) residue(filters []MetaFilter) {
 }
 
 // throughImages scans images or drafts, of a creator if one is given.
-func (w *scanPlan) throughImages(q ListQuery) {
+func (w *scanPlan) throughImages(q Query) {
 	w.table, w.key = "images", "key"
 	draft, creator := `m.draft = 0`, q.Creator
 	if q.Drafts {
@@ -78,11 +80,11 @@ func (w *scanPlan) throughImages(q ListQuery) {
 }
 
 // throughMeta scans the rows of one filter's path, and returns the other filters.
-func (w *scanPlan) throughMeta(filters []MetaFilter) (others []MetaFilter) {
+func (w *scanPlan) throughMeta(filters []Filter) (others []Filter) {
 	driver := 0
 	for i, f := range filters {
 		// Booleans are not selective.
-		if f.compare == "=" && (filters[driver].compare != "=" || f.kind() != metaBoolean) {
+		if f.compare == "=" && (filters[driver].compare != "=" || f.kind() != fields.MetaBoolean) {
 			driver = i
 		}
 	}
@@ -94,7 +96,7 @@ func (w *scanPlan) throughMeta(filters []MetaFilter) (others []MetaFilter) {
 	if f.compare == "=" {
 		w.driving = append(w.driving, func(s *sqldb.Builder) string {
 			v := f.values[0]
-			return `m.text = ` + s.Arg(v.text) + ` AND m.number = ` + s.Arg(v.number)
+			return `m.text = ` + s.Arg(v.Text) + ` AND m.number = ` + s.Arg(v.Number)
 		})
 	} else {
 		// As expressions, so that the planner does not use the index by values, whose order is not the list's.
@@ -176,7 +178,7 @@ func (w scanPlan) numbered(offset, limit int) (string, []any) {
 // images returns a statement for images. The scan uses the index only; rows of found images are read.
 func (w scanPlan) images(from, to *position, limit string) (string, []any) {
 	s := &sqldb.Builder{}
-	s.WriteString(selectImage + ` JOIN (`)
+	s.WriteString(images.SelectImage + ` JOIN (`)
 	w.rows(s, from, to, w.driving, w.residual)
 	s.WriteString(limit + `) walk ON key = walked ORDER BY moment ` + w.order + `, walked ` + w.order)
 	return s.String(), s.Args

@@ -1,4 +1,4 @@
-package images_test
+package listing_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 )
 
 // writer makes changes beside the images of a listing as fast as it can: it inserts images with times before,
@@ -20,43 +21,38 @@ import (
 type writer struct {
 	core   *imagestest.Core
 	walked []images.Image
-	start  time.Time
 	rounds atomic.Int64
 }
 
-func (w *writer) run(ctx context.Context, seed uint64) error {
+func (w *writer) run(ctx context.Context, t *testing.T, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 1))
-	// A separate service on the same database: only its clock differs.
-	core := imagestest.NewCore(images.Config{DB: w.core.DB, Now: func() time.Time {
-		return w.start.Add(time.Duration(r.IntN(300)-100) * time.Millisecond)
-	}})
-	defer core.Close()
 	var own []images.Image
 	for ctx.Err() == nil {
 		meta := json.RawMessage(fmt.Sprintf(`{"kind":"walked","n":%d}`, r.IntN(10)))
 		d := images.NewDraft{Meta: meta, Creator: imagestest.Ptr("walker")}
-		inserted, err := core.MakeImage(context.Background(), account, d)
+		inserted, err := upload(t, w.core, account, d)
 		if err != nil {
 			return err
 		}
-		draft, _, err := core.CreateDraft(context.Background(), account, d)
+		_, ticket, err := w.core.CreateDraft(t.Context(), account, d)
 		if err != nil {
 			return err
 		}
-		finished, err := core.FinishDraft(context.Background(), draft)
+		finished, err := imagestest.Post(t.Context(), w.core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
 		if err != nil {
 			return err
 		}
 		own = append(own, inserted, finished)
 		if len(own) > 40 {
 			i := r.IntN(len(own))
-			if err := w.core.DeleteImage(context.Background(), account, own[i].ID); err != nil {
+			if err := w.core.DeleteImage(t.Context(), account, own[i].ID); err != nil {
 				return err
 			}
 			own = slices.Delete(own, i, i+1)
 		}
-		key := w.walked[r.IntN(len(w.walked))].Key
-		if err := core.SetMeta(context.Background(), key, string(meta)); err != nil {
+		edit := images.Edit{Meta: &meta}
+		if _, err := w.core.EditImage(t.Context(), account,
+			w.walked[r.IntN(len(w.walked))].ID, edit); err != nil {
 			return err
 		}
 		w.rounds.Add(1)
@@ -74,22 +70,26 @@ func TestWalksMissNothing(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		clock := imagestest.NewClock()
 		core.SetNow(clock.Now)
-		w := &writer{core: core, start: clock.Now()}
+		start := clock.Now()
+		w := &writer{core: core}
 		for i := range 100 {
 			clock.Forward(time.Duration(i%2) * time.Millisecond) // two at each moment
 			d := images.NewDraft{Meta: json.RawMessage(`{"kind":"walked","n":1}`), Creator: imagestest.Ptr("walker")}
-			img, err := core.MakeImage(t.Context(), account, d)
+			img, err := upload(t, core, account, d)
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.walked = append(w.walked, img)
 		}
-		core.SetMaxLooked(15)
-		core.SetListRows(5)
+		core.Lists.SetScanned(15)
+		core.Lists.SetRead(5)
+		core.SetNow(func() time.Time {
+			return start.Add(time.Duration(rand.IntN(300)-100) * time.Millisecond)
+		})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 2)
 		for i := range cap(ended) {
-			go func() { ended <- w.run(ctx, uint64(i)) }()
+			go func() { ended <- w.run(ctx, t, uint64(i)) }()
 		}
 		for i := range 12 {
 			w.walk(t, i)
@@ -116,9 +116,9 @@ func every(n int) func(images.Image) bool {
 func (w *writer) walk(t *testing.T, i int) {
 	t.Helper()
 	kind, n := condition{"kind", "eq", "walked"}.filter(t), condition{"n", "gte", "0"}.filter(t)
-	q := [...]images.ListQuery{{}, {Creator: imagestest.Ptr("walker")}, {Meta: []images.MetaFilter{kind}},
-		{Meta: []images.MetaFilter{n}}, {Meta: []images.MetaFilter{kind, n}},
-		{Meta: []images.MetaFilter{kind}, Creator: imagestest.Ptr("walker")}}[i/2]
+	q := [...]listing.Query{{}, {Creator: imagestest.Ptr("walker")}, {Meta: []listing.Filter{kind}},
+		{Meta: []listing.Filter{n}}, {Meta: []listing.Filter{kind, n}},
+		{Meta: []listing.Filter{kind}, Creator: imagestest.Ptr("walker")}}[i/2]
 	q.Limit, q.Ascending, q.Fits = 7, i%2 == 0, every(7)
 	listed, pages := walkList(t, w.core, q, func() {
 		// The writers must have had their turn between any two pages.
@@ -143,11 +143,11 @@ func TestAPageLooksAtSoManyRows(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		for i := range 100 {
 			meta := json.RawMessage(fmt.Sprintf(`{"n":%d,"even":%v}`, i, i%2 == 0))
-			if _, err := core.MakeImage(t.Context(), account, images.NewDraft{Meta: meta}); err != nil {
+			if _, err := upload(t, core, account, images.NewDraft{Meta: meta}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		core.SetMaxLooked(20)
+		core.Lists.SetScanned(20)
 		for _, c := range []struct {
 			filters      []condition
 			found, pages int
@@ -161,7 +161,7 @@ func TestAPageLooksAtSoManyRows(t *testing.T) {
 			{[]condition{{"n", "gte", "0"}}, 100, 6},
 		} {
 			for _, ascending := range []bool{false, true} {
-				q := images.ListQuery{Limit: 1000, Ascending: ascending}
+				q := listing.Query{Limit: 1000, Ascending: ascending}
 				for _, f := range c.filters {
 					q.Meta = append(q.Meta, f.filter(t))
 				}

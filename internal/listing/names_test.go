@@ -1,7 +1,6 @@
-package images_test
+package listing_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,13 +9,14 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 )
 
 // walkNames returns the ids of all pages of a list.
-func walkNames(t *testing.T, core *imagestest.Core, account string, q images.ListQuery) (ids []string) {
+func walkNames(t *testing.T, core *imagestest.Core, account string, q listing.Query) (ids []string) {
 	t.Helper()
 	for {
-		page, err := core.ListImages(t.Context(), account, q)
+		page, err := core.Lists.Images(t.Context(), account, q)
 		if err != nil {
 			t.Fatalf("%+v: %v", q, err)
 		}
@@ -39,10 +39,10 @@ func TestPrefixFindsIDs(t *testing.T) {
 		ids := []string{"a", "a/b", "a/b/c", "A/b", "a%b", "a_b", "aab", "a\\b", "ä", "äb", "z", "é/1", "e\u0301/1",
 			"\ud7ff1", "\ue0001", "\U0010ffff1", "日本/一", "日本/二", "日", "🙂",
 			long, long + "x", long + "xa", long + "xb", long + "ya", long + "é1", long + "é2"}
-		makers := map[bool]func(context.Context, string, images.NewDraft) (images.Image, error){
-			false: core.MakeImage,
-			true: func(ctx context.Context, account string, d images.NewDraft) (images.Image, error) {
-				made, _, err := core.CreateDraft(ctx, account, d)
+		makers := map[bool]func(images.NewDraft) (images.Image, error){
+			false: func(d images.NewDraft) (images.Image, error) { return upload(t, core, account, d) },
+			true: func(d images.NewDraft) (images.Image, error) {
+				made, _, err := core.CreateDraft(t.Context(), account, d)
 				return made, err
 			},
 		}
@@ -55,7 +55,7 @@ func TestPrefixFindsIDs(t *testing.T) {
 				if i%2 == 0 {
 					d.Creator = imagestest.Ptr("even")
 				}
-				if _, err := make(t.Context(), account, d); err != nil {
+				if _, err := make(d); err != nil {
 					t.Fatalf("%q: %v", id, err)
 				}
 			}
@@ -81,9 +81,9 @@ func TestPrefixFindsIDs(t *testing.T) {
 					}
 				}
 				for _, limit := range []int{1, 3, 100} {
-					got := walkNames(t, core, account, images.ListQuery{
+					got := walkNames(t, core, account, listing.Query{
 						Prefix: beginning, Limit: limit, Ascending: true, Drafts: drafts})
-					back := walkNames(t, core, account, images.ListQuery{
+					back := walkNames(t, core, account, listing.Query{
 						Prefix: beginning, Limit: limit, Drafts: drafts})
 					slices.Reverse(back)
 					// Ids that are equal for 128 characters are in the order of their keys.
@@ -94,8 +94,8 @@ func TestPrefixFindsIDs(t *testing.T) {
 				}
 			}
 		}
-		even := walkNames(t, core, account, images.ListQuery{Prefix: "a", Limit: 2, Creator: imagestest.Ptr("even")})
-		none := walkNames(t, core, account, images.ListQuery{Prefix: "a", Limit: 2, Creator: imagestest.Ptr("")})
+		even := walkNames(t, core, account, listing.Query{Prefix: "a", Limit: 2, Creator: imagestest.Ptr("even")})
+		none := walkNames(t, core, account, listing.Query{Prefix: "a", Limit: 2, Creator: imagestest.Ptr("")})
 		if len(even) != 4 || len(none) != 3 {
 			t.Errorf("of the creator: %q; of none: %q", even, none)
 		}
@@ -132,14 +132,14 @@ func TestFilenameFindsImages(t *testing.T) {
 		}
 		for beginning, want := range map[string]int{"IMG_": 12, "IMG_1.jpg": 6, "i": 6, "2026/": 6, "IMG%": 0} {
 			for _, ascending := range []bool{false, true} {
-				got := walkNames(t, core, account, images.ListQuery{
+				got := walkNames(t, core, account, listing.Query{
 					Filename: beginning, Limit: 4, Ascending: ascending})
 				if len(got) != want || len(slices.Compact(sorted(got))) != want {
 					t.Errorf("%q: %q, want %d", beginning, got, want)
 				}
 			}
 		}
-		if got := walkNames(t, core, account, images.ListQuery{Filename: "IMG_", Prefix: "i1", Limit: 1}); len(got) != 4 {
+		if got := walkNames(t, core, account, listing.Query{Filename: "IMG_", Prefix: "i1", Limit: 1}); len(got) != 4 {
 			t.Errorf("with a prefix: %q", got)
 		}
 	})
@@ -155,15 +155,15 @@ func TestNamedListsAreOfOneAccount(t *testing.T) {
 		}
 		for _, of := range []string{account, other} {
 			for i := range 6 {
-				if _, err := core.MakeImage(t.Context(), of, images.NewDraft{ID: imagestest.Ptr(fmt.Sprintf("same-%d", i)),
+				if _, err := upload(t, core, of, images.NewDraft{ID: imagestest.Ptr(fmt.Sprintf("same-%d", i)),
 					Creator: imagestest.Ptr(of)}); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		for _, q := range []images.ListQuery{{Prefix: "same"}, {Filename: "picture"}, {}, {Drafts: true}} {
+		for _, q := range []listing.Query{{Prefix: "same"}, {Filename: "picture"}, {}, {Drafts: true}} {
 			q.Limit = 2
-			page, err := core.ListImages(t.Context(), account, q)
+			page, err := core.Lists.Images(t.Context(), account, q)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,19 +173,19 @@ func TestNamedListsAreOfOneAccount(t *testing.T) {
 				}
 			}
 			for _, of := range []string{account, other} {
-				for _, wrong := range []images.ListQuery{
+				for _, wrong := range []listing.Query{
 					{Prefix: "same-"}, {Filename: "pict"}, {Ascending: true}, {Drafts: true, Prefix: "same"},
 					{Prefix: "same", Filename: "picture"},
 				} {
 					wrong.Limit, wrong.Token = 2, page.Next
-					if _, err := core.ListImages(t.Context(), of, wrong); page.Next != "" &&
+					if _, err := core.Lists.Images(t.Context(), of, wrong); page.Next != "" &&
 						errs.AsError(err).Kind != errs.Invalid {
 						t.Errorf("the token of %+v is taken for %+v: %v", q, wrong, err)
 					}
 				}
 			}
 			q.Token = page.Next
-			if _, err := core.ListImages(t.Context(), other, q); q.Token != "" &&
+			if _, err := core.Lists.Images(t.Context(), other, q); q.Token != "" &&
 				errs.AsError(err).Kind != errs.Invalid {
 				t.Errorf("the token of another account is taken: %v", err)
 			}
@@ -197,17 +197,17 @@ func TestNamedListsAreOfOneAccount(t *testing.T) {
 func TestNamesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
-	filter, err := images.NewMetaFilter("a", "eq", "x")
+	filter, err := listing.NewFilter("a", "eq", "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []images.ListQuery{
+	for _, q := range []listing.Query{
 		{Prefix: strings.Repeat("x", 1025)}, {Prefix: "a\x00"}, {Prefix: "\xff"},
 		{Filename: strings.Repeat("x", 256)}, {Filename: "\n"},
-		{Drafts: true, Meta: []images.MetaFilter{filter}},
+		{Drafts: true, Meta: []listing.Filter{filter}},
 	} {
 		q.Limit = 1
-		_, err := core.ListImages(t.Context(), account, q)
+		_, err := core.Lists.Images(t.Context(), account, q)
 		imagestest.WantKind(t, err, errs.Invalid)
 	}
 }

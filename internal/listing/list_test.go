@@ -1,4 +1,4 @@
-package images_test
+package listing_test
 
 import (
 	"context"
@@ -15,16 +15,17 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 )
 
 // walkList returns the ids of all pages, and fails when a page is too long or an image comes twice.
 func walkList(
-	t *testing.T, core *imagestest.Core, q images.ListQuery, between func(),
+	t *testing.T, core *imagestest.Core, q listing.Query, between func(),
 ) (ids []string, pages int) {
 	t.Helper()
 	seen := map[string]bool{}
 	for q.Token = ""; ; between() {
-		page, err := core.ListImages(t.Context(), account, q)
+		page, err := core.Lists.Images(t.Context(), account, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,9 +51,9 @@ func nothing() {}
 // condition is a filter as it is written, and what it means.
 type condition struct{ path, operator, value string }
 
-func (c condition) filter(t testing.TB) images.MetaFilter {
+func (c condition) filter(t testing.TB) listing.Filter {
 	t.Helper()
-	f, err := images.NewMetaFilter(c.path, c.operator, c.value)
+	f, err := listing.NewFilter(c.path, c.operator, c.value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +178,7 @@ func makeImages(t *testing.T, core *imagestest.Core, r *rand.Rand, n int) (all [
 			d.Creator = &creator
 		}
 		clock.Forward(time.Duration(r.IntN(2)) * time.Microsecond)
-		img, err := core.MakeImage(t.Context(), account, d)
+		img, err := upload(t, core, account, d)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,11 +196,11 @@ func TestFiltersAreWhatTheySay(t *testing.T) {
 		t.Logf("seed %d", seed)
 		all := makeImages(t, core, r, 200)
 		imagestest.Draft(t, core, images.NewDraft{Meta: json.RawMessage(`{"a":"a"}`)})
-		core.SetMaxLooked(40) // pages come to their bound
+		core.Lists.SetScanned(40) // pages come to their bound
 		found, empty := 0, 0
 		for range 300 {
 			var conditions []condition
-			q := images.ListQuery{Limit: 1 + r.IntN(60), Ascending: r.IntN(2) == 0}
+			q := listing.Query{Limit: 1 + r.IntN(60), Ascending: r.IntN(2) == 0}
 			for range r.IntN(4) {
 				c := randomCondition(r)
 				conditions, q.Meta = append(conditions, c), append(q.Meta, c.filter(t))
@@ -238,7 +239,7 @@ func TestFiltersAreWhatTheySay(t *testing.T) {
 func TestFilterCases(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		_, err := core.MakeImage(t.Context(), account, images.NewDraft{Meta: json.RawMessage(`{
+		_, err := upload(t, core, account, images.NewDraft{Meta: json.RawMessage(`{
 			"s":"active","n":5,"f":-1.5,"t":true,"digits":"5","word":"true","none":null,"empty":"",
 			"list":["x",7],"region":{"name":"eu|west"},"l1":{"l2":{"l3":{"l4":{"l5":1,"o":{"l6":1}}}}}}`)})
 		if err != nil {
@@ -268,24 +269,24 @@ func TestFilterCases(t *testing.T) {
 			{"l1.l2.l3.l4.l5", "eq:number", "1", 1}, {"S", "eq", "active", 0},
 		} {
 			f := condition{c.path, c.operator, c.value}.filter(t)
-			ids, _ := walkList(t, core, images.ListQuery{Limit: 9, Meta: []images.MetaFilter{f}}, nothing)
+			ids, _ := walkList(t, core, listing.Query{Limit: 9, Meta: []listing.Filter{f}}, nothing)
 			if len(ids) != c.want {
 				t.Errorf("%s[%s]=%s: %d images, want %d", c.path, c.operator, c.value, len(ids), c.want)
 			}
 		}
-		contradiction := []images.MetaFilter{condition{"n", "eq:number", "5"}.filter(t),
+		contradiction := []listing.Filter{condition{"n", "eq:number", "5"}.filter(t),
 			condition{"n", "lte:number", "3"}.filter(t)}
-		ids, pages := walkList(t, core, images.ListQuery{Limit: 9, Meta: contradiction}, nothing)
+		ids, pages := walkList(t, core, listing.Query{Limit: 9, Meta: contradiction}, nothing)
 		if len(ids) != 0 || pages != 1 {
 			t.Errorf("a contradiction finds %v", ids)
 		}
-		five := slices.Repeat([]images.MetaFilter{condition{"n", "gt", "1"}.filter(t)}, 5)
-		ids, _ = walkList(t, core, images.ListQuery{Limit: 9, Meta: five}, nothing)
+		five := slices.Repeat([]listing.Filter{condition{"n", "gt", "1"}.filter(t)}, 5)
+		ids, _ = walkList(t, core, listing.Query{Limit: 9, Meta: five}, nothing)
 		if len(ids) != 1 {
 			t.Errorf("five filters find %v", ids)
 		}
-		six := images.ListQuery{Limit: 9, Meta: append(five, five[0])}
-		_, err = core.ListImages(t.Context(), account, six)
+		six := listing.Query{Limit: 9, Meta: append(five, five[0])}
+		_, err = core.Lists.Images(t.Context(), account, six)
 		imagestest.WantKind(t, err, errs.Invalid)
 	})
 }
@@ -303,27 +304,27 @@ func TestTokensAreBound(t *testing.T) {
 		for range 3 {
 			for _, creator := range []*string{nil, imagestest.Ptr("one")} {
 				d := images.NewDraft{Meta: json.RawMessage(`{"a":"x","n":5}`), Creator: creator}
-				if _, err := core.MakeImage(ctx, account, d); err != nil {
+				if _, err := upload(t, core, account, d); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
 		x, y := condition{"a", "eq", "x"}.filter(t), condition{"a", "in", "x"}.filter(t)
 		n := condition{"n", "gt", "4"}.filter(t)
-		lists := []images.ListQuery{{}, {Ascending: true}, {Creator: imagestest.Ptr("")}, {Creator: imagestest.Ptr("one")},
-			{Meta: []images.MetaFilter{x}}, {Meta: []images.MetaFilter{y}},
-			{Meta: []images.MetaFilter{x, n}}, {Meta: []images.MetaFilter{x}, Creator: imagestest.Ptr("one")},
-			{Meta: []images.MetaFilter{condition{"n", "gte", "4"}.filter(t)}},
-			{Meta: []images.MetaFilter{n}, Ascending: true}}
+		lists := []listing.Query{{}, {Ascending: true}, {Creator: imagestest.Ptr("")}, {Creator: imagestest.Ptr("one")},
+			{Meta: []listing.Filter{x}}, {Meta: []listing.Filter{y}},
+			{Meta: []listing.Filter{x, n}}, {Meta: []listing.Filter{x}, Creator: imagestest.Ptr("one")},
+			{Meta: []listing.Filter{condition{"n", "gte", "4"}.filter(t)}},
+			{Meta: []listing.Filter{n}, Ascending: true}}
 		for i, from := range lists {
 			from.Limit = 2
-			page, err := core.ListImages(ctx, account, from)
+			page, err := core.Lists.Images(ctx, account, from)
 			if err != nil || page.Next == "" {
 				t.Fatalf("%+v: no token, %v", from, err)
 			}
 			for j, to := range lists {
 				to.Limit, to.Token = 1, page.Next
-				_, err := core.ListImages(ctx, account, to)
+				_, err := core.Lists.Images(ctx, account, to)
 				if i == j && err != nil {
 					t.Errorf("%+v refuses its own token: %v", to, err)
 				} else if i != j {
@@ -332,14 +333,14 @@ func TestTokensAreBound(t *testing.T) {
 			}
 			from.Token = page.Next
 			slices.Reverse(from.Meta) // the order of filters means nothing
-			if _, err := core.ListImages(ctx, account, from); err != nil {
+			if _, err := core.Lists.Images(ctx, account, from); err != nil {
 				t.Errorf("%+v: %v", from, err)
 			}
-			_, err = core.ListImages(ctx, other, from)
+			_, err = core.Lists.Images(ctx, other, from)
 			imagestest.WantKind(t, err, errs.Invalid)
 			for _, broken := range []string{page.Next[1:], page.Next + "A", page.Next[:9], "!"} {
 				from.Token = broken
-				_, err := core.ListImages(ctx, account, from)
+				_, err := core.Lists.Images(ctx, account, from)
 				imagestest.WantKind(t, err, errs.Invalid)
 			}
 		}
@@ -363,9 +364,9 @@ func TestList(t *testing.T) {
 			want = append(want, imagestest.Upload(t, core, d, imagestest.JPEG(t, i)).ID)
 		}
 		imagestest.Draft(t, core, images.NewDraft{})
-		walk := func(q images.ListQuery) (ids []string) {
+		walk := func(q listing.Query) (ids []string) {
 			for {
-				page, err := core.ListImages(t.Context(), account, q)
+				page, err := core.Lists.Images(t.Context(), account, q)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -377,7 +378,7 @@ func TestList(t *testing.T) {
 				}
 			}
 		}
-		up, down := walk(images.ListQuery{Limit: 2, Ascending: true}), walk(images.ListQuery{Limit: 3})
+		up, down := walk(listing.Query{Limit: 2, Ascending: true}), walk(listing.Query{Limit: 3})
 		if len(up) != 7 || up[0] != want[0] || up[6] != want[6] {
 			t.Errorf("ascending: got %v, want %v", up, want)
 		}
@@ -386,17 +387,17 @@ func TestList(t *testing.T) {
 				t.Fatalf("descending is not the reverse: %v and %v", down, up)
 			}
 		}
-		if got := walk(images.ListQuery{Limit: 2, Creator: imagestest.Ptr("even")}); len(got) != 4 {
+		if got := walk(listing.Query{Limit: 2, Creator: imagestest.Ptr("even")}); len(got) != 4 {
 			t.Errorf("creator: got %d images, want 4", len(got))
 		}
-		if got := walk(images.ListQuery{Limit: 2, Creator: imagestest.Ptr("")}); len(got) != 3 {
+		if got := walk(listing.Query{Limit: 2, Creator: imagestest.Ptr("")}); len(got) != 3 {
 			t.Errorf("no creator: got %d images, want 3", len(got))
 		}
-		for _, q := range []images.ListQuery{{}, {Limit: 10_001}, {Limit: 1, Token: "x"}, {Limit: 1, Token: "MS54"}} {
-			_, err := core.ListImages(t.Context(), account, q)
+		for _, q := range []listing.Query{{}, {Limit: 10_001}, {Limit: 1, Token: "x"}, {Limit: 1, Token: "MS54"}} {
+			_, err := core.Lists.Images(t.Context(), account, q)
 			imagestest.WantKind(t, err, errs.Invalid)
 		}
-		page, err := core.ListImages(t.Context(), strings.Repeat("0", 32), images.ListQuery{Limit: 9})
+		page, err := core.Lists.Images(t.Context(), strings.Repeat("0", 32), listing.Query{Limit: 9})
 		if err != nil || len(page.Images) != 0 {
 			t.Errorf("another account sees %d images, %v", len(page.Images), err)
 		}

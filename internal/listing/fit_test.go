@@ -1,7 +1,6 @@
-package images_test
+package listing_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/listing"
 )
 
 // budget is a question that is answered with yes until weights have passed a bound; a new page begins
@@ -35,7 +35,7 @@ func TestPagesEndWhereTheyAreFull(t *testing.T) {
 		for i := range 60 {
 			id := fmt.Sprintf("%0*d", 36+i%7*3, i) // weighs 1 to 19
 			d := images.NewDraft{ID: &id, Meta: json.RawMessage(fmt.Sprintf(`{"n":%d}`, i%2))}
-			if _, err := core.MakeImage(context.Background(), account, d); err != nil {
+			if _, err := upload(t, core, account, d); err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, id)
@@ -43,18 +43,18 @@ func TestPagesEndWhereTheyAreFull(t *testing.T) {
 		}
 		even := slices.Clone(all)
 		even = slices.DeleteFunc(even, func(id string) bool { return id[len(id)-1]%2 == 1 })
-		zero := []images.MetaFilter{condition{"n", "eq:number", "0"}.filter(t)}
-		not := []images.MetaFilter{zero[0], condition{"n", "lt", "1"}.filter(t)}
+		zero := []listing.Filter{condition{"n", "eq:number", "0"}.filter(t)}
+		not := []listing.Filter{zero[0], condition{"n", "lt", "1"}.filter(t)}
 		for _, rows := range []int{1, 2, 7, 500} {
-			core.SetListRows(rows)
+			core.Lists.SetRead(rows)
 			for name, c := range map[string]struct {
-				q    images.ListQuery
+				q    listing.Query
 				want []string
 			}{
-				"all": {images.ListQuery{Ascending: true}, all}, "no creator": {
-					images.ListQuery{Ascending: true, Creator: imagestest.Ptr("")}, all},
-				"filter":  {images.ListQuery{Ascending: true, Meta: zero}, even},
-				"filters": {images.ListQuery{Ascending: true, Meta: not}, even},
+				"all": {listing.Query{Ascending: true}, all}, "no creator": {
+					listing.Query{Ascending: true, Creator: imagestest.Ptr("")}, all},
+				"filter":  {listing.Query{Ascending: true, Meta: zero}, even},
+				"filters": {listing.Query{Ascending: true, Meta: not}, even},
 			} {
 				var b budget
 				c.q.Limit, c.q.Fits = 9, b.fits
@@ -83,7 +83,7 @@ func TestNumberedPagesAreRead(t *testing.T) {
 		core.SetNow(clock.Now)
 		var all []string
 		for i := range 23 {
-			img, err := core.MakeImage(t.Context(), account, images.NewDraft{})
+			img, err := upload(t, core, account, images.NewDraft{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,12 +92,12 @@ func TestNumberedPagesAreRead(t *testing.T) {
 		}
 		var order []string
 		for _, rows := range []int{500, 1, 3, 23, 24} {
-			core.SetListRows(rows)
+			core.Lists.SetRead(rows)
 			for _, limit := range []int{23, 1, 5, 100} {
 				var got []string
 				for number := 1; len(got) < len(all); number++ {
-					page, err := core.ListPage(t.Context(), account,
-						images.PageQuery{Page: number, Limit: limit})
+					page, err := core.Lists.Numbered(t.Context(), account,
+						listing.PageQuery{Page: number, Limit: limit})
 					if err != nil || page.Total != len(all) || len(page.Images) > limit {
 						t.Fatalf("%d of %d, %v", len(page.Images), page.Total, err)
 					}
@@ -116,7 +116,7 @@ func TestNumberedPagesAreRead(t *testing.T) {
 				}
 			}
 			asked := 0
-			page, err := core.ListPage(t.Context(), account, images.PageQuery{Page: 1, Limit: 20,
+			page, err := core.Lists.Numbered(t.Context(), account, listing.PageQuery{Page: 1, Limit: 20,
 				Fits: func(images.Image) bool { asked++; return asked < 8 }})
 			if err != nil || len(page.Images) != 7 || asked != 8 {
 				t.Errorf("%d images, %d were asked of, %v", len(page.Images), asked, err)
