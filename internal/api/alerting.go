@@ -32,25 +32,22 @@ type pause struct {
 
 func newDestination(w webhooks.Webhook) destination {
 	d := destination{
-		ID: w.ID, Name: w.Name, Type: "generic", URL: w.URL, CreatedAt: timeText(w.Created),
+		ID: w.ID, Name: w.Name, Type: "generic", URL: w.URL, CreatedAt: cfapi.FormatTime(w.Created),
 		LastSuccess: optionalTime(w.LastSuccess), LastFailure: optionalTime(w.LastFailure),
 		Events: w.Events,
 	}
 	if !w.Paused.IsZero() {
-		d.Paused = &pause{timeText(w.Paused), w.PauseReason}
+		d.Paused = &pause{cfapi.FormatTime(w.Paused), w.PauseReason}
 	}
 	return d
 }
-
-func timeText(t time.Time) string { return t.UTC().Format(cfapi.TimeFormat) }
 
 // optionalTime is nil for the zero time.
 func optionalTime(t time.Time) *string {
 	if t.IsZero() {
 		return nil
 	}
-	text := timeText(t)
-	return &text
+	return new(cfapi.FormatTime(t))
 }
 
 // onlyID is the answer of requests whose result is an id only.
@@ -67,27 +64,14 @@ type createdWebhook struct {
 // listWebhooks answers with all webhooks.
 func (a *api) listWebhooks(c *call) (any, error) {
 	all, err := a.Core.Webhooks.All(c.Context(), c.account)
-	if err != nil {
-		return nil, err
-	}
-	shown := make([]destination, 0, len(all))
-	for _, w := range all {
-		shown = append(shown, newDestination(w))
-	}
-	return shown, nil
+	return listOf(all, newDestination), err
 }
 
 // createWebhook adds a webhook whose receiver accepts the test event, or one that is paused until it does.
 func (a *api) createWebhook(c *call) (any, error) {
-	change, err := readWebhook(c, true)
+	change, err := readForm(c, readNewWebhook)
 	if err != nil {
 		return nil, err
-	}
-	switch {
-	case change.Name == nil:
-		return nil, missing("name", "what the destination is called")
-	case change.URL == nil:
-		return nil, missing("url", "the URL of the receiver, such as https://example.com/hook")
 	}
 	w, err := a.Core.Webhooks.Create(c.Context(), c.account, change, a.Notifier.Test)
 	if err != nil {
@@ -98,40 +82,42 @@ func (a *api) createWebhook(c *call) (any, error) {
 
 func missing(name, what string) error { return invalid("missing field `%s`: %s.", name, what) }
 
-// readWebhook reads the fields of a new or changed webhook.
-func readWebhook(c *call, isNew bool) (change webhooks.WebhookChange, err error) {
-	f, err := c.body.form()
-	if err != nil {
-		return change, err
+// readNewWebhook reads the fields of a new webhook. Only a new webhook accepts a signing secret; the secret
+// of others is rotated.
+func readNewWebhook(f form) (change webhooks.WebhookChange, err error) {
+	secret, err := f.textOrEmpty("signing_secret")
+	if err == nil && secret != nil {
+		err = notify.SetSigningSecret(&change, *secret)
 	}
-	if err := f.setSigningSecret(&change, isNew); err != nil {
+	f.setWebhook(&change, &err)
+	switch {
+	case err != nil:
 		return change, err
+	case change.Name == nil:
+		return change, missing("name", "what the destination is called")
+	case change.URL == nil:
+		return change, missing("url", "the URL of the receiver, such as https://example.com/hook")
 	}
-	if change.Name, err = f.text("name"); err != nil {
-		return change, err
+	return change, nil
+}
+
+// readWebhook reads the fields of a changed webhook.
+func readWebhook(f form) (change webhooks.WebhookChange, err error) {
+	secret, err := f.textOrEmpty("signing_secret")
+	if err == nil && secret != nil {
+		err = invalid("signing_secret cannot be changed here: POST to the destination's " +
+			"signing_secret makes a new one.")
 	}
-	if change.URL, err = f.text("url"); err != nil {
-		return change, err
-	}
-	if change.Secret, err = f.textOrEmpty("secret"); err != nil {
-		return change, err
-	}
-	change.Events, err = f.events()
+	f.setWebhook(&change, &err)
 	return change, err
 }
 
-// setSigningSecret sets the signing secret of a new webhook, if the form names one. Only a new
-// webhook accepts one; the secret of others is rotated.
-func (f form) setSigningSecret(change *webhooks.WebhookChange, isNew bool) error {
-	secret, err := f.textOrEmpty("signing_secret")
-	switch {
-	case err != nil || secret == nil:
-		return err
-	case !isNew:
-		return invalid("signing_secret cannot be changed here: POST to the destination's " +
-			"signing_secret makes a new one.")
-	}
-	return notify.SetSigningSecret(change, *secret)
+// setWebhook sets the fields that new and changed webhooks have.
+func (f form) setWebhook(change *webhooks.WebhookChange, err *error) {
+	set(&change.Name, f.text, "name", err)
+	set(&change.URL, f.text, "url", err)
+	set(&change.Secret, f.textOrEmpty, "secret", err)
+	set(&change.Events, f.events, "events", err)
 }
 
 // textOrEmpty is text, except that it returns "" for an empty field, not nil.
@@ -146,10 +132,10 @@ func (f form) textOrEmpty(name string) (*string, error) {
 	return f.text(name)
 }
 
-// events returns the types of events in the form, nil if absent: in JSON a list, in a form
+// events returns the types of events in a field, nil if absent: in JSON a list, in a form
 // a list as JSON, names between commas, or the field several times as events[].
-func (f form) events() (types []webhooks.EventType, err error) {
-	v, err := f.one("events")
+func (f form) events(name string) (types []webhooks.EventType, err error) {
+	v, err := f.one(name)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +143,7 @@ func (f form) events() (types []webhooks.EventType, err error) {
 	switch {
 	case v == nil:
 		for _, v := range f {
-			if v.name == "events[]" {
+			if v.name == name+"[]" {
 				names = append(names, v.value())
 			}
 		}
@@ -182,23 +168,17 @@ func (f form) events() (types []webhooks.EventType, err error) {
 // showWebhook answers with one webhook.
 func (a *api) showWebhook(c *call) (any, error) {
 	w, err := a.Core.Webhooks.ByID(c.Context(), c.account, c.name)
-	if err != nil {
-		return nil, err
-	}
-	return newDestination(w), nil
+	return newDestination(w), err
 }
 
 // changeWebhook changes the given fields of a webhook.
 func (a *api) changeWebhook(c *call) (any, error) {
-	change, err := readWebhook(c, false)
+	change, err := readForm(c, readWebhook)
 	if err != nil {
 		return nil, err
 	}
 	w, err := a.Core.Webhooks.Update(c.Context(), c.account, c.name, change, a.Notifier.Test)
-	if err != nil {
-		return nil, err
-	}
-	return onlyID{w.ID}, nil
+	return onlyID{w.ID}, err
 }
 
 // deleteWebhook deletes a webhook. There is no result: the SDKs read the envelope.

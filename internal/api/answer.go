@@ -63,7 +63,9 @@ type page[T any] struct {
 	reserved int64
 	most     int64 // bytes of JSON; the first row may exceed it
 	json     int64
-	full     bool // a row did not fit
+	full     bool  // a row did not fit
+	err      error // of a row that could not be encoded
+	scale    cfapi.Scale
 	rows     []row[T]
 }
 
@@ -87,8 +89,12 @@ type row[T any] struct {
 	held int64
 }
 
-// add adds a row, unless its JSON does not fit. held are the bytes of the row itself.
-func (p *page[T]) add(one T, json, held int64) bool {
+// add adds a row, unless its JSON does not fit: that of value and more bytes. held are the bytes of the row
+// itself. An error of the value is kept in p.err.
+func (p *page[T]) add(one T, value any, more, held int64) bool {
+	json, err := p.scale.Weigh(value)
+	p.err = errors.Join(p.err, err)
+	json += more
 	if p.json > 0 && p.json+json > p.most {
 		p.full = true
 		return false
@@ -98,8 +104,14 @@ func (p *page[T]) add(one T, json, held int64) bool {
 	return true
 }
 
+// unwritten is an item of a list that could not be encoded: the answer ends before it.
+type unwritten struct{ error }
+
+// MarshalJSON fails.
+func (u unwritten) MarshalJSON() ([]byte, error) { return nil, u.error }
+
 // answer returns the page as a result; item makes the JSON value of a row.
-func (p *page[T]) answer(result any, item func(T) any) *listAnswer {
+func (p *page[T]) answer(result any, item func(T) (any, error)) *listAnswer {
 	unused := p.reserved
 	for _, r := range p.rows {
 		unused -= r.held
@@ -109,13 +121,26 @@ func (p *page[T]) answer(result any, item func(T) any) *listAnswer {
 	p.lease = nil
 	return &listAnswer{lease, cfapi.Series{Result: result, Items: func(yield func(any) bool) {
 		for i, r := range p.rows {
-			if !yield(item(r.of)) {
+			value, err := item(r.of)
+			if err != nil {
+				value = unwritten{err} // it was made without an error before
+			}
+			if !yield(value) {
 				return
 			}
 			p.rows[i] = row[T]{}
 			lease.Shrink(r.held)
 		}
 	}}}
+}
+
+// listOf returns the list of a result, never nil, with the item of each value.
+func listOf[T, Item any](all []T, item func(T) Item) []Item {
+	items := make([]Item, len(all))
+	for i, one := range all {
+		items[i] = item(one)
+	}
+	return items
 }
 
 // A sendable is a handler's result in a form that can be sent; then it releases its memory.

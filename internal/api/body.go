@@ -47,6 +47,15 @@ func (b *body) form() (form, error) {
 	return decodeForm(b.request.Header.Get("Content-Type"), content)
 }
 
+// readForm reads the body of a request as a form, and its fields by fields.
+func readForm[T any](c *call, fields func(form) (T, error)) (v T, err error) {
+	f, err := c.body.form()
+	if err != nil {
+		return v, err
+	}
+	return fields(f)
+}
+
 // read reads the body to its end. Errors: TooLarge, TooSlow, Aborted.
 func (b *body) read() ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(b.request.Body, maxBody+1))

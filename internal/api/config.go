@@ -21,44 +21,35 @@ func newAccountConfig(c accounts.Settings) accountConfig {
 // showConfig answers with the configuration of the account.
 func (a *api) showConfig(c *call) (any, error) {
 	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
-	if err != nil {
-		return nil, err
-	}
-	return newAccountConfig(account.Settings), nil
+	return newAccountConfig(account.Settings), err
 }
 
 // changeConfig changes the given fields of the configuration.
 func (a *api) changeConfig(c *call) (any, error) {
-	f, err := c.body.form()
+	change, err := readForm(c, readConfig)
 	if err != nil {
 		return nil, err
-	}
-	var change accounts.SettingsChange
-	if change.FlexibleVariants, err = f.flagIfGiven("flexible_variants"); err != nil {
-		return nil, err
-	}
-	if keep, err := f.flagIfGiven("preserve_content_credentials"); err != nil {
-		return nil, err
-	} else if keep != nil && *keep {
-		return nil, invalid("preserve_content_credentials cannot be true: renditions hold no content " +
-			"credentials here. Send false or leave it out.")
-	}
-	v, err := f.one("browser_ttl")
-	if err != nil {
-		return nil, err
-	}
-	if v != nil && v.value() != "" {
-		ttl, err := browserTTL(text.WholeNumber(v.value()))
-		if err != nil {
-			return nil, err
-		}
-		change.BrowserTTL = &ttl
 	}
 	config, err := a.Core.Accounts.Configure(c.Context(), c.account, change)
-	if err != nil {
-		return nil, err
+	return newAccountConfig(config), err
+}
+
+// readConfig reads the fields of a changed configuration.
+func readConfig(f form) (change accounts.SettingsChange, err error) {
+	var credentials bool
+	var ttl *field
+	set(&change.FlexibleVariants, f.flagIfGiven, "flexible_variants", &err)
+	set(&credentials, f.flag, "preserve_content_credentials", &err)
+	if credentials {
+		return change, invalid("preserve_content_credentials cannot be true: renditions hold no content " +
+			"credentials here. Send false or leave it out.")
 	}
-	return newAccountConfig(config), nil
+	set(&ttl, f.one, "browser_ttl", &err)
+	if ttl != nil && ttl.value() != "" {
+		change.BrowserTTL = new(time.Duration)
+		*change.BrowserTTL, err = browserTTL(text.WholeNumber(ttl.value()))
+	}
+	return change, err
 }
 
 // browserTTL reads seconds.

@@ -14,11 +14,7 @@ type oneTimeURL struct {
 // createDraft makes a draft and answers with its one-time URL. For clients v1 and v2 are
 // the same, because the URL is opaque.
 func (a *api) createDraft(c *call) (any, error) {
-	f, err := c.body.form()
-	if err != nil {
-		return nil, err
-	}
-	wanted, err := newDraft(f)
+	wanted, err := readForm(c, newDraft)
 	if err != nil {
 		return nil, err
 	}
@@ -33,28 +29,18 @@ func (a *api) createDraft(c *call) (any, error) {
 
 // newDraft reads the fields of direct_upload.
 func newDraft(f form) (d images.NewDraft, err error) {
-	if d, err = newImage(f); err != nil {
-		return d, err
-	}
-	d.Expiry, err = f.time("expiry")
+	d, err = newImage(f)
+	set(&d.Expiry, f.time, "expiry", &err)
 	return d, err
 }
 
 // newImage reads the fields of a new image. Others are ignored, as Cloudflare does,
 // except a policy, which would not be enforced.
 func newImage(f form) (d images.NewDraft, err error) {
-	if err := f.refuse("policy"); err != nil {
-		return d, err
-	}
-	if d.ID, err = f.text("id"); err != nil {
-		return d, err
-	}
-	if d.Meta, err = f.object("metadata"); err != nil {
-		return d, err
-	}
-	if d.Creator, err = f.text("creator"); err != nil {
-		return d, err
-	}
-	d.RequireSignedURLs, err = f.flag("requireSignedURLs")
+	err = f.refuse("policy")
+	set(&d.ID, f.text, "id", &err)
+	set(&d.Meta, f.object, "metadata", &err)
+	set(&d.Creator, f.text, "creator", &err)
+	set(&d.RequireSignedURLs, f.flag, "requireSignedURLs", &err)
 	return d, err
 }

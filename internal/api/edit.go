@@ -11,11 +11,7 @@ import (
 
 // editImage changes an image or draft and answers with the result, which may have a new id.
 func (a *api) editImage(c *call) (any, error) {
-	f, err := c.body.form()
-	if err != nil {
-		return nil, err
-	}
-	edit, err := newEdit(f)
+	edit, err := readForm(c, newEdit)
 	if err != nil {
 		return nil, err
 	}
@@ -23,46 +19,24 @@ func (a *api) editImage(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown, err := a.ownerImages(c, img)
-	if err != nil {
-		return nil, err
-	}
-	return shown[0], nil
+	return a.ownerImage(c, img)
 }
 
 // newEdit reads the fields of an edit. An absent field is unchanged; a null or empty one is removed, except
 // requireSignedURLs, which always has a value and is unchanged then too. Terraform sends all fields of the
 // creation, also id and url, which are ignored.
 func newEdit(f form) (e images.Edit, err error) {
-	if err := f.refuse("policy"); err != nil {
-		return e, err
-	}
+	err = f.refuse("policy")
 	if f.names("metadata") {
-		var meta json.RawMessage
-		if meta, err = f.object("metadata"); err != nil {
-			return e, err
-		}
-		e.Meta = &meta
+		e.Meta = new(json.RawMessage)
+		set(e.Meta, f.object, "metadata", &err)
 	}
 	if f.names("creator") {
-		var creator *string
-		if creator, err = f.text("creator"); err != nil {
-			return e, err
-		}
-		e.Creator = &creator
+		e.Creator = new(*string)
+		set(e.Creator, f.text, "creator", &err)
 	}
-	v, err := f.one("requireSignedURLs")
-	if err != nil {
-		return e, err
-	}
-	if v != nil && (v.text != "" || v.json != nil) {
-		var private bool
-		if private, err = f.flag("requireSignedURLs"); err != nil {
-			return e, err
-		}
-		e.RequireSignedURLs = &private
-	}
-	return e, nil
+	set(&e.RequireSignedURLs, f.flagIfGiven, "requireSignedURLs", &err)
+	return e, err
 }
 
 // names reports whether there is a field of that name, whole or in parts, also null or empty.

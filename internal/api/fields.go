@@ -28,6 +28,13 @@ func (f form) find(name string, is func(given string) bool) (*field, error) {
 	return found, nil
 }
 
+// set sets a value to the field of a name, which read reads, unless an earlier field has set err.
+func set[T any](value *T, read func(name string) (T, error), name string, err *error) {
+	if *err == nil {
+		*value, *err = read(name)
+	}
+}
+
 // text returns a text, nil if absent or empty: forms send their fields also if they are not filled in.
 func (f form) text(name string) (*string, error) {
 	v, err := f.one(name)

@@ -59,7 +59,7 @@ func (a *api) newHistoryEntry(
 		AlertBody: string(body), AlertType: notify.AlertType,
 		Description: descriptions[d.PolicyID], Mechanism: at.WebhookID,
 		MechanismType: webhookMechanism, Name: name, PolicyID: d.PolicyID,
-		Sent: timeText(at.Began), EventID: at.EventID, Event: d.Event.Type,
+		Sent: cfapi.FormatTime(at.Began), EventID: at.EventID, Event: d.Event.Type,
 		Destination: d.Webhook.Name, Attempt: at.Number, Status: at.Status, Error: at.Error,
 		DurationMS: at.Took.Milliseconds(), Answer: at.Answer, Outcome: h.Outcome,
 		NextAttempt: optionalTime(h.Next),
@@ -86,37 +86,23 @@ func (a *api) listHistory(c *call) (any, error) {
 		return nil, err
 	}
 	defer p.close()
-	var scale cfapi.Scale
-	var failed error
+	entry := func(h webhooks.HistoryEntry) (any, error) { return a.newHistoryEntry(h, descriptions) }
 	query.Fits = func(h webhooks.HistoryEntry) bool {
-		entry, err := a.newHistoryEntry(h, descriptions)
-		json, weighed := scale.Weigh(entry)
-		failed = errors.Join(failed, err, weighed)
-		return p.add(h, json, heldByEvent(h.Delivery.Event)+int64(len(h.Attempt.Answer)))
+		value, err := entry(h)
+		p.err = errors.Join(p.err, err)
+		return p.add(h, value, 0, heldByEvent(h.Delivery.Event)+int64(len(h.Attempt.Answer)))
 	}
 	_, total, err := a.Core.Webhooks.History(c.Context(), c.account, query)
 	switch {
-	case err != nil || failed != nil:
-		return nil, errors.Join(err, failed)
+	case err != nil || p.err != nil:
+		return nil, errors.Join(err, p.err)
 	case p.full:
 		return nil, p.tooMuch(", or for a time by since and before")
 	}
 	return p.answer(cfapi.WithInfo{
 		Result: cfapi.ItemsHere{}, Info: pageInfo{page, query.Most, len(p.rows), total},
-	}, func(h webhooks.HistoryEntry) any {
-		entry, err := a.newHistoryEntry(h, descriptions)
-		if err != nil {
-			return unwritten{err} // encoded without an error before
-		}
-		return entry
-	}), nil
+	}, entry), nil
 }
-
-// unwritten is an item of a list that could not be encoded: the answer ends before it.
-type unwritten struct{ error }
-
-// MarshalJSON fails.
-func (u unwritten) MarshalJSON() ([]byte, error) { return nil, u.error }
 
 const (
 	// maxEventRow is an upper bound of an event's memory: the names of 100 variants, the image's text and
@@ -151,10 +137,8 @@ func historyQuery(raw string) (q webhooks.HistoryQuery, page int, err error) {
 		return q, 0, invalid("page: pages may lie behind at most %d entries. Ask for what is older by "+
 			"before.", historySkip)
 	}
-	if q.Since, err = values.time("since"); err != nil {
-		return q, 0, err
-	}
-	q.Before, err = values.time("before")
+	set(&q.Since, values.time, "since", &err)
+	set(&q.Before, values.time, "before", &err)
 	q.Webhook = values.Get("webhook_id")
 	return q, page, err
 }
@@ -188,19 +172,12 @@ func (p parameters) time(name string) (time.Time, error) {
 
 // replay sends deliveries again that match all of the fields.
 func (a *api) replay(c *call) (any, error) {
-	f, err := c.body.form()
-	if err != nil {
-		return nil, err
-	}
-	query, err := replayQuery(f)
+	query, err := readForm(c, replayQuery)
 	if err != nil {
 		return nil, err
 	}
 	replayed, more, err := a.Core.Webhooks.LimitedReplay(c.Context(), c.account, query)
-	if err != nil {
-		return nil, err
-	}
-	return replayResult{replayed, more}, nil
+	return replayResult{replayed, more}, err
 }
 
 // A replayResult is the result of a replay.
@@ -210,32 +187,20 @@ type replayResult struct {
 }
 
 func replayQuery(f form) (q webhooks.ReplayQuery, err error) {
-	event, err := f.text("event_id")
-	if err != nil {
-		return q, err
-	}
-	webhook, err := f.text("webhook_id")
-	if err != nil {
-		return q, err
-	}
-	from, err := f.time("from")
-	if err != nil {
-		return q, err
-	}
-	to, err := f.time("to")
-	if err != nil {
-		return q, err
-	}
-	if q.Failed, err = f.flag("failed"); err != nil {
-		return q, err
-	}
-	if event == nil && webhook == nil && from == nil && to == nil && !q.Failed {
-		return q, invalid("Say what to replay: event_id, webhook_id, from, to, or \"failed\": true. " +
+	var event, webhook *string
+	var from, to *time.Time
+	set(&event, f.text, "event_id", &err)
+	set(&webhook, f.text, "webhook_id", &err)
+	set(&from, f.time, "from", &err)
+	set(&to, f.time, "to", &err)
+	set(&q.Failed, f.flag, "failed", &err)
+	if err == nil && event == nil && webhook == nil && from == nil && to == nil && !q.Failed {
+		err = invalid("Say what to replay: event_id, webhook_id, from, to, or \"failed\": true. " +
 			"What fits all that is given is sent again.")
 	}
 	q.Event, q.Webhook = deref(event), deref(webhook)
 	q.From, q.To = deref(from), deref(to)
-	return q, nil
+	return q, err
 }
 
 // deref returns the zero value for nil.

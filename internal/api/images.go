@@ -20,19 +20,12 @@ func (a *api) showImage(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown, err := a.ownerImages(c, img)
-	if err != nil {
-		return nil, err
-	}
-	return shown[0], nil
+	return a.ownerImage(c, img)
 }
 
 // deleteImage deletes an image, or cancels a draft.
 func (a *api) deleteImage(c *call) (any, error) {
-	if err := a.Core.DeleteImage(c.Context(), c.account, c.image); err != nil {
-		return nil, err
-	}
-	return struct{}{}, nil
+	return struct{}{}, a.Core.DeleteImage(c.Context(), c.account, c.image)
 }
 
 // openBlob answers with the unchanged original, or with ranges of it. The Content-Type follows from its
@@ -48,15 +41,30 @@ func (a *api) openBlob(c *call) (any, error) {
 	}, nil
 }
 
-// ownerImages returns Image objects for clients with a token; never nil.
-func (a *api) ownerImages(c *call, all ...images.Image) ([]cfapi.Image, error) {
+// ownerImage returns the Image object for clients with a token.
+func (a *api) ownerImage(c *call, img images.Image) (cfapi.Image, error) {
 	parts, err := a.Core.URLParts(c.Context(), c.account)
+	return cfapi.OwnerImage(img, a.URLs.Variants(parts.Hash, img.ID, parts.Variants)), err
+}
+
+// eraseCreator erases all images and drafts of a creator, and answers with a receipt.
+func (a *api) eraseCreator(c *call) (any, error) {
+	query, err := erasureQuery(c.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
-	shown := make([]cfapi.Image, 0, len(all))
-	for _, img := range all {
-		shown = append(shown, cfapi.OwnerImage(img, a.URLs.Variants(parts.Hash, img.ID, parts.Variants)))
+	receipt, err := a.Core.Erase(c.Context(), c.account, query)
+	return cfapi.NewReceipt(receipt, a.Core.Now()), err
+}
+
+func erasureQuery(raw string) (q images.ErasureQuery, err error) {
+	values, err := listParameters(raw, "creator")
+	if err != nil {
+		return q, err
 	}
-	return shown, nil
+	if values.Get("creator") == "" {
+		return q, invalid("creator must be given and not be empty: all images and drafts of that " +
+			"creator are deleted.")
+	}
+	return images.ErasureQuery{Creator: values.Get("creator")}, nil
 }

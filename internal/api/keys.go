@@ -1,5 +1,7 @@
 package api
 
+import "calotype/internal/accounts"
+
 // signingKey is a signing key in an answer. Its value is a secret, so the list needs the
 // scope write: otherwise a client with the scope read could sign URLs of private images.
 type signingKey struct {
@@ -10,14 +12,9 @@ type signingKey struct {
 // listKeys answers with all signing keys, as all requests about them do.
 func (a *api) listKeys(c *call) (any, error) {
 	all, err := a.Core.Accounts.SigningKeys(c.Context(), c.account)
-	if err != nil {
-		return nil, err
-	}
-	shown := make([]signingKey, 0, len(all))
-	for _, k := range all {
-		shown = append(shown, signingKey{k.Name, k.Value})
-	}
-	return map[string][]signingKey{"keys": shown}, nil
+	return map[string][]signingKey{"keys": listOf(all, func(k accounts.SigningKey) signingKey {
+		return signingKey{k.Name, k.Value}
+	})}, err
 }
 
 // createKey creates a signing key. It takes no body; SDKs send a Content-Type nevertheless.

@@ -7,12 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"calotype/internal/cfapi"
 	"calotype/internal/images"
 	"calotype/internal/listing"
+	"calotype/internal/text"
 )
 
 // imageList is the answer to the v2 list; the token is null on the last page.
@@ -109,8 +108,6 @@ type imagePage struct {
 	parts images.URLParts
 
 	namesBytes int // of the names of all variants
-	scale      cfapi.Scale
-	err        error // the error of an image that could not be encoded
 }
 
 // openImages opens a page of at most perPage images and at most most bytes of JSON.
@@ -127,14 +124,12 @@ func (a *api) openImages(c *call, perPage int, most int64) (*imagePage, error) {
 
 // fits adds an image, if it fits.
 func (p *imagePage) fits(img images.Image) bool {
-	json, err := p.scale.Weigh(cfapi.OwnerImage(img, nil))
-	p.err = errors.Join(p.err, err)
-	json += p.urls.VariantsSize(p.parts.Hash, img.ID, len(p.parts.Variants), p.namesBytes)
-	return p.add(img, json, heldBy(img))
+	variants := p.urls.VariantsSize(p.parts.Hash, img.ID, len(p.parts.Variants), p.namesBytes)
+	return p.add(img, cfapi.OwnerImage(img, nil), variants, heldBy(img))
 }
 
-func (p *imagePage) item(img images.Image) any {
-	return cfapi.OwnerImage(img, p.urls.Variants(p.parts.Hash, img.ID, p.parts.Variants))
+func (p *imagePage) item(img images.Image) (any, error) {
+	return cfapi.OwnerImage(img, p.urls.Variants(p.parts.Hash, img.ID, p.parts.Variants)), nil
 }
 
 // heldBy estimates the memory of an image, in bytes.
@@ -185,7 +180,7 @@ func listParameters(raw string, names ...string) (parameters, error) {
 		if len(all) > 1 {
 			return parameters{}, invalid("%s is given twice: send it once.", name)
 		}
-		if !utf8.ValidString(all[0]) || strings.ContainsFunc(all[0], unicode.IsControl) {
+		if !text.IsPlain(all[0]) {
 			return parameters{}, invalid("%s must be UTF-8 without control characters.", name)
 		}
 	}
@@ -269,8 +264,7 @@ func (p parameters) creator() *string {
 	if !p.Has("creator") {
 		return nil
 	}
-	creator := p.Get("creator")
-	return &creator
+	return new(p.Get("creator"))
 }
 
 // listQuery reads the parameters of the v2 list.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/notify"
 	"calotype/internal/webhooks"
 )
@@ -31,84 +32,67 @@ type policyMechanisms struct {
 }
 
 func newPolicy(p webhooks.Policy) policy {
-	targets := make([]onlyID, 0, len(p.Webhooks))
-	for _, id := range p.Webhooks {
-		targets = append(targets, onlyID{id})
-	}
+	targets := listOf(p.Webhooks, func(id string) onlyID { return onlyID{id} })
 	return policy{
 		ID: p.ID, Name: p.Name, Description: p.Description, AlertType: notify.AlertType,
 		Enabled: p.Enabled, AlertInterval: p.AlertInterval,
 		Mechanisms: policyMechanisms{targets, []onlyID{}, []onlyID{}},
-		Created:    timeText(p.Created), Modified: timeText(p.Modified),
+		Created:    cfapi.FormatTime(p.Created), Modified: cfapi.FormatTime(p.Modified),
 	}
 }
 
 // listPolicies answers with all policies.
 func (a *api) listPolicies(c *call) (any, error) {
 	all, err := a.Core.Webhooks.Policies(c.Context(), c.account)
-	if err != nil {
-		return nil, err
-	}
-	shown := make([]policy, 0, len(all))
-	for _, p := range all {
-		shown = append(shown, newPolicy(p))
-	}
-	return shown, nil
+	return listOf(all, newPolicy), err
 }
 
 // createPolicy adds a policy.
 func (a *api) createPolicy(c *call) (any, error) {
-	change, alertType, err := readPolicy(c)
+	change, err := readForm(c, readNewPolicy)
 	if err != nil {
 		return nil, err
-	}
-	switch {
-	case change.Name == nil:
-		return nil, missing("name", "what the policy is called")
-	case alertType == nil:
-		return nil, missing("alert_type", "here always "+notify.AlertType)
-	case change.Enabled == nil:
-		return nil, missing("enabled", "true or false")
-	case change.Webhooks == nil:
-		return nil, missing("mechanisms", `the webhooks to notify, such as {"webhooks":[{"id":"..."}]}`)
 	}
 	p, err := a.Core.Webhooks.CreatePolicy(c.Context(), c.account, change)
-	if err != nil {
-		return nil, err
+	return onlyID{p.ID}, err
+}
+
+// readNewPolicy reads the fields of a new policy.
+func readNewPolicy(f form) (change webhooks.PolicyChange, err error) {
+	if change, err = readPolicy(f); err != nil {
+		return change, err
 	}
-	return onlyID{p.ID}, nil
+	alertType, err := f.text("alert_type")
+	switch {
+	case change.Name == nil:
+		return change, missing("name", "what the policy is called")
+	case alertType == nil:
+		return change, missing("alert_type", "here always "+notify.AlertType)
+	case change.Enabled == nil:
+		return change, missing("enabled", "true or false")
+	case change.Webhooks == nil:
+		return change, missing("mechanisms", `the webhooks to notify, such as {"webhooks":[{"id":"..."}]}`)
+	}
+	return change, err
 }
 
 // readPolicy reads the fields of a policy. A filter is refused: a policy with an ignored
 // filter would send too much.
-func readPolicy(c *call) (change webhooks.PolicyChange, alertType *string, err error) {
-	f, err := c.body.form()
+func readPolicy(f form) (change webhooks.PolicyChange, err error) {
+	alertType, err := f.text("alert_type")
 	if err != nil {
-		return change, nil, err
-	}
-	if alertType, err = f.text("alert_type"); err != nil {
-		return change, nil, err
+		return change, err
 	}
 	if alertType != nil && *alertType != notify.AlertType {
-		return change, nil, noAlertType(*alertType)
+		return change, noAlertType(*alertType)
 	}
-	if err := f.refuseFilters(); err != nil {
-		return change, nil, err
-	}
-	if change.Name, err = f.text("name"); err != nil {
-		return change, nil, err
-	}
-	if change.Description, err = f.textOrEmpty("description"); err != nil {
-		return change, nil, err
-	}
-	if change.AlertInterval, err = f.textOrEmpty("alert_interval"); err != nil {
-		return change, nil, err
-	}
-	if change.Enabled, err = f.flagIfGiven("enabled"); err != nil {
-		return change, nil, err
-	}
-	change.Webhooks, err = f.mechanisms()
-	return change, alertType, err
+	err = f.refuseFilters()
+	set(&change.Name, f.text, "name", &err)
+	set(&change.Description, f.textOrEmpty, "description", &err)
+	set(&change.AlertInterval, f.textOrEmpty, "alert_interval", &err)
+	set(&change.Enabled, f.flagIfGiven, "enabled", &err)
+	set(&change.Webhooks, f.webhooks, "mechanisms", &err)
+	return change, err
 }
 
 func noAlertType(name string) error {
@@ -145,9 +129,9 @@ func isNullOrEmpty(value json.RawMessage) bool {
 	return json.Unmarshal(value, &list) == nil && len(list) == 0
 }
 
-// mechanisms returns the ids of a policy's webhooks, nil if the field is absent.
-func (f form) mechanisms() (*[]string, error) {
-	whole, err := f.object("mechanisms")
+// webhooks returns the ids of a policy's webhooks in a field, nil if the field is absent.
+func (f form) webhooks(name string) (*[]string, error) {
+	whole, err := f.object(name)
 	if err != nil || whole == nil {
 		return nil, err
 	}
@@ -178,23 +162,17 @@ func (f form) mechanisms() (*[]string, error) {
 // showPolicy answers with one policy.
 func (a *api) showPolicy(c *call) (any, error) {
 	p, err := a.Core.Webhooks.Policy(c.Context(), c.account, c.name)
-	if err != nil {
-		return nil, err
-	}
-	return newPolicy(p), nil
+	return newPolicy(p), err
 }
 
 // changePolicy changes the given fields of a policy.
 func (a *api) changePolicy(c *call) (any, error) {
-	change, _, err := readPolicy(c)
+	change, err := readForm(c, readPolicy)
 	if err != nil {
 		return nil, err
 	}
 	p, err := a.Core.Webhooks.UpdatePolicy(c.Context(), c.account, c.name, change)
-	if err != nil {
-		return nil, err
-	}
-	return onlyID{p.ID}, nil
+	return onlyID{p.ID}, err
 }
 
 // deletePolicy deletes a policy. There is no result: the SDKs read the envelope.

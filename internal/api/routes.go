@@ -16,7 +16,7 @@ type route struct {
 	method  string
 	pattern string // below Prefix
 	scope   accounts.Scope
-	handler func(*call) (any, error)
+	handler func(*call) (any, error) // with an error the result is ignored
 }
 
 // ofToken reports whether the route's path has no account: it uses the token's.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,29 +25,18 @@ type eventStream struct {
 }
 
 func newEventStream(w webhooks.Webhook) eventStream {
-	return eventStream{ID: w.ID, Name: w.Name, Events: w.Events, CreatedAt: timeText(w.Created)}
+	return eventStream{ID: w.ID, Name: w.Name, Events: w.Events, CreatedAt: cfapi.FormatTime(w.Created)}
 }
 
 // listStreams answers with all streams.
 func (a *api) listStreams(c *call) (any, error) {
 	all, err := a.Core.Webhooks.Streams(c.Context(), c.account)
-	if err != nil {
-		return nil, err
-	}
-	shown := make([]eventStream, 0, len(all))
-	for _, w := range all {
-		shown = append(shown, newEventStream(w))
-	}
-	return shown, nil
+	return listOf(all, newEventStream), err
 }
 
 // openStream makes a stream, or finds the one there is.
 func (a *api) openStream(c *call) (any, error) {
-	f, err := c.body.form()
-	if err != nil {
-		return nil, err
-	}
-	events, err := f.events()
+	events, err := readForm(c, func(f form) ([]webhooks.EventType, error) { return f.events("events") })
 	if err != nil {
 		return nil, err
 	}
@@ -115,31 +105,22 @@ func (a *api) claimFromStream(c *call) (any, error) {
 		return nil, err
 	}
 	defer p.close()
-	var scale cfapi.Scale
 	for i, d := range claimed {
 		shown, err := a.newClaimedDelivery(d)
-		if err != nil {
+		fits := p.add(d, shown, 0, heldByEvent(d.Event))
+		if err := errors.Join(err, p.err); err != nil {
 			return nil, err
 		}
-		json, err := scale.Weigh(shown)
-		if err != nil {
-			return nil, err
-		}
-		if !p.add(d, json, heldByEvent(d.Event)) {
+		if !fits {
 			a.Notifier.Unclaim(c.Context(), claimed[i:])
 			break
 		}
 	}
-	return p.answer(map[string]cfapi.ItemsHere{"deliveries": {}}, func(d webhooks.Delivery) any {
-		shown, err := a.newClaimedDelivery(d)
-		if err != nil {
-			return unwritten{err}
-		}
-		return shown
-	}), nil
+	return p.answer(map[string]cfapi.ItemsHere{"deliveries": {}}, a.newClaimedDelivery), nil
 }
 
-func (a *api) newClaimedDelivery(d webhooks.Delivery) (claimedDelivery, error) {
+// newClaimedDelivery returns a claimedDelivery.
+func (a *api) newClaimedDelivery(d webhooks.Delivery) (any, error) {
 	m, err := a.Notifier.Message(d)
 	return claimedDelivery{d.Event.ID, d.Attempt, plainHeaders(m.Header), string(m.Body)}, err
 }
@@ -203,11 +184,7 @@ func isEventID(s string) bool {
 
 // settleStream records the results of claimed deliveries.
 func (a *api) settleStream(c *call) (any, error) {
-	f, err := c.body.form()
-	if err != nil {
-		return nil, err
-	}
-	reported, err := f.attempts()
+	reported, err := readForm(c, form.attempts)
 	if err != nil {
 		return nil, err
 	}
@@ -227,10 +204,7 @@ func (a *api) settleStream(c *call) (any, error) {
 		})
 	}
 	settled, err := a.Core.Webhooks.Complete(c.Context(), attempts)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]int{"settled": settled}, nil
+	return map[string]int{"settled": settled}, err
 }
 
 // attempts reads what a client reports.

@@ -54,76 +54,56 @@ func newOneVariant(v images.Variant) oneVariant { return oneVariant{v.ID, newVar
 
 // createVariant makes a variant.
 func (a *api) createVariant(c *call) (any, error) {
-	f, err := c.body.form()
+	v, err := readForm(c, newVariantOf)
 	if err != nil {
 		return nil, err
 	}
+	return newOneVariant(v), a.Core.CreateVariant(c.Context(), c.account, v)
+}
+
+// newVariantOf reads the fields of a new variant.
+func newVariantOf(f form) (v images.Variant, err error) {
 	id, err := f.text("id")
 	if err != nil {
-		return nil, err
+		return v, err
 	}
 	if id == nil {
-		return nil, invalid("missing field `id`: the name of the variant.")
+		return v, missing("id", "the name of the variant")
 	}
 	change, err := readVariant(f)
-	if err != nil {
-		return nil, err
-	}
-	v := images.Variant{ID: *id, Options: change.Options, BrowserTTL: change.BrowserTTL}
-	if never := change.NeverRequireSignedURLs; never != nil {
-		v.NeverRequireSignedURLs = *never
-	}
-	if err := a.Core.CreateVariant(c.Context(), c.account, v); err != nil {
-		return nil, err
-	}
-	return newOneVariant(v), nil
+	return images.Variant{ID: *id, Options: change.Options, BrowserTTL: change.BrowserTTL,
+		NeverRequireSignedURLs: deref(change.NeverRequireSignedURLs)}, err
 }
 
 // changeVariant gives a variant another recipe.
 func (a *api) changeVariant(c *call) (any, error) {
-	f, err := c.body.form()
-	if err != nil {
-		return nil, err
-	}
-	change, err := readVariant(f)
+	change, err := readForm(c, readVariant)
 	if err != nil {
 		return nil, err
 	}
 	v, err := a.Core.ChangeVariant(c.Context(), c.account, c.name, change)
-	if err != nil {
-		return nil, err
-	}
-	return newOneVariant(v), nil
+	return newOneVariant(v), err
 }
 
 // listVariants answers with a map from names to variants.
 func (a *api) listVariants(c *call) (any, error) {
 	all, err := a.Core.Variants(c.Context(), c.account)
-	if err != nil {
-		return nil, err
-	}
 	shown := make(map[string]variant, len(all))
 	for _, v := range all {
 		shown[v.ID] = newVariant(v)
 	}
-	return map[string]map[string]variant{"variants": shown}, nil
+	return map[string]map[string]variant{"variants": shown}, err
 }
 
 // showVariant answers with one variant.
 func (a *api) showVariant(c *call) (any, error) {
 	v, err := a.Core.Variant(c.Context(), c.account, c.name)
-	if err != nil {
-		return nil, err
-	}
-	return newOneVariant(v), nil
+	return newOneVariant(v), err
 }
 
 // deleteVariant deletes a variant.
 func (a *api) deleteVariant(c *call) (any, error) {
-	if err := a.Core.DeleteVariant(c.Context(), c.account, c.name); err != nil {
-		return nil, err
-	}
-	return struct{}{}, nil
+	return struct{}{}, a.Core.DeleteVariant(c.Context(), c.account, c.name)
 }
 
 // readVariant reads the fields of a variant but its id. Of options nothing is ignored: a picture

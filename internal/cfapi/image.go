@@ -69,7 +69,7 @@ func UploaderImage(img images.Image, variants []string) Image {
 	v := Image{
 		ID:                img.ID,
 		Filename:          img.Filename,
-		Uploaded:          formatTime(img.Uploaded),
+		Uploaded:          FormatTime(img.Uploaded),
 		RequireSignedURLs: img.RequireSignedURLs,
 		Variants:          variants,
 		Draft:             img.Draft,
@@ -87,11 +87,12 @@ func UploaderImage(img images.Image, variants []string) Image {
 }
 
 func newUpload(t images.Ticket) *Upload {
-	u := &Upload{Expires: formatTime(t.Expires), Attempts: t.Refusals}
+	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals}
 	if t.LastMessage != "" {
 		u.LastError = &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
 	}
 	return u
 }
 
-func formatTime(t time.Time) string { return t.UTC().Format(TimeFormat) }
+// FormatTime returns a time in the format of answers.
+func FormatTime(t time.Time) string { return t.UTC().Format(TimeFormat) }
