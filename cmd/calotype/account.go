@@ -125,32 +125,30 @@ func (l *limitValue) UnmarshalText(text []byte) error {
 	return nil
 }
 
-type accountSuspend struct {
+// A namedAccount names one account.
+type namedAccount struct {
 	StateFlags
 	ID string `arg:"" help:"Id of the account."`
 }
 
-func (c *accountSuspend) Run(ctx context.Context) error {
+// suspend suspends the account, or ends its suspension.
+func (c namedAccount) suspend(ctx context.Context, suspended bool) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		return core.Accounts.Suspend(ctx, c.ID, true)
+		return core.Accounts.Suspend(ctx, c.ID, suspended)
 	})
 }
 
-type accountResume struct {
-	StateFlags
-	ID string `arg:"" help:"Id of the account."`
-}
+type accountSuspend struct{ namedAccount }
 
-func (c *accountResume) Run(ctx context.Context) error {
-	return c.withCore(ctx, false, func(core *images.Service) error {
-		return core.Accounts.Suspend(ctx, c.ID, false)
-	})
-}
+func (c *accountSuspend) Run(ctx context.Context) error { return c.suspend(ctx, true) }
+
+type accountResume struct{ namedAccount }
+
+func (c *accountResume) Run(ctx context.Context) error { return c.suspend(ctx, false) }
 
 type accountDelete struct {
-	StateFlags
-	ID      string `arg:"" help:"Id of the account."`
-	Confirm bool   `help:"Confirm the deletion, which cannot be undone." env:"-"`
+	namedAccount
+	Confirm bool `help:"Confirm the deletion, which cannot be undone." env:"-"`
 }
 
 func (c *accountDelete) Run(ctx context.Context) error {

@@ -71,9 +71,20 @@ func (s StateFlags) account(ctx context.Context, core *images.Service) (accounts
 	return core.Accounts.First(ctx)
 }
 
-type envCommand struct {
-	Config
+// withAccount runs fn on a core without blobs, and the ID of the account of a command.
+func (s StateFlags) withAccount(
+	ctx context.Context, fn func(core *images.Service, account string) error,
+) error {
+	return s.withCore(ctx, false, func(core *images.Service) error {
+		account, err := s.account(ctx, core)
+		if err != nil {
+			return err
+		}
+		return fn(core, account.ID)
+	})
 }
+
+type envCommand struct{ Config }
 
 // Run prints shell exports. Secrets of tokens are not stored, so without one in a flag or file it creates a new
 // token.
@@ -82,36 +93,31 @@ func (c *envCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := c.account(ctx, core)
-		if err != nil {
-			return err
-		}
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		token, err := c.token(ctx, core, account)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("export CLOUDFLARE_BASE_URL=%s\nexport CLOUDFLARE_ACCOUNT_ID=%s\n"+
 			"export CLOUDFLARE_API_TOKEN=%s\n",
-			shellQuote(urls.API+"/client/v4"), shellQuote(account.ID), shellQuote(token))
+			shellQuote(urls.API+"/client/v4"), shellQuote(account), shellQuote(token))
 		return nil
 	})
 }
 
-func (c *envCommand) token(ctx context.Context, core *images.Service,
-	account accounts.Account) (string, error) {
+func (c *envCommand) token(ctx context.Context, core *images.Service, account string) (string, error) {
 	if c.APIToken != "" {
 		return c.APIToken, nil
 	}
 	first, err := os.ReadFile(filepath.Join(c.Data, firstTokenFile))
 	if err == nil {
 		secret := strings.TrimSpace(string(first))
-		if token, err := core.Accounts.Authenticate(ctx, secret); err == nil && token.Account == account.ID {
+		if token, err := core.Accounts.Authenticate(ctx, secret); err == nil && token.Account == account {
 			return secret, nil
 		}
 	}
 	name := "env-" + strings.ToLower(rand.Text()[:8])
-	secret, err := core.Accounts.CreateToken(ctx, account.ID, accounts.NewToken{Name: name, Scope: accounts.Write})
+	secret, err := core.Accounts.CreateToken(ctx, account, accounts.NewToken{Name: name, Scope: accounts.Write})
 	if err == nil {
 		fmt.Fprintf(os.Stderr, "made the token %[1]s; %[2]s token revoke %[1]s ends it\n",
 			name, os.Args[0])
@@ -133,12 +139,8 @@ func (c *signCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("%q is not a delivery URL: it should be like https://host/hash/id/variant",
 			c.URL)
 	}
-	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := c.account(ctx, core)
-		if err != nil {
-			return err
-		}
-		keys, err := core.Accounts.SigningKeys(ctx, account.ID)
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
+		keys, err := core.Accounts.SigningKeys(ctx, account)
 		if err != nil {
 			return err
 		}
@@ -148,16 +150,13 @@ func (c *signCommand) Run(ctx context.Context) error {
 		if i < 0 {
 			return fmt.Errorf("the account has no signing key %q", c.Key)
 		}
-		query := ""
+		query, separator := "", "?"
 		if c.Expires > 0 {
 			query = "?exp=" + strconv.FormatInt(time.Now().Add(c.Expires).Unix(), 10)
-		}
-		signed := target.Scheme + "://" + target.Host + target.EscapedPath() + query
-		separator := "?"
-		if query != "" {
 			separator = "&"
 		}
-		fmt.Println(signed + separator + "sig=" + keys[i].Sign(target.EscapedPath()+query))
+		signed := target.EscapedPath() + query
+		fmt.Println(target.Scheme + "://" + target.Host + signed + separator + "sig=" + keys[i].Sign(signed))
 		return nil
 	})
 }
@@ -230,7 +229,7 @@ func (c *healthcheckCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", c.Listen)
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	if isAnyHost(host) {
 		host = "127.0.0.1" // a container may not resolve localhost
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -128,7 +128,7 @@ func (c Config) urls() (urls cfapi.URLs, guessed bool, err error) {
 			return urls, false, fmt.Errorf("-listen %q is not valid: it should be like localhost:8080: %w",
 				c.Listen, err)
 		}
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if isAnyHost(host) {
 			host, guessed = "localhost", true
 		}
 		base = "http://" + net.JoinHostPort(host, port)
@@ -144,6 +144,12 @@ func (c Config) urls() (urls cfapi.URLs, guessed bool, err error) {
 		}
 	}
 	return urls, guessed, nil
+}
+
+// isAnyHost reports whether the host of an address to listen on means every address of this machine.
+func isAnyHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 func checkBase(base string) (string, error) {

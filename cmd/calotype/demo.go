@@ -36,7 +36,7 @@ func (c *serveCommand) pages(core *images.Service, account accounts.Account, url
 	}
 	config := pages.Config{
 		Core: core, Account: account, URLs: urls, Log: log, DemoHosts: hosts, NotFound: notFound,
-		Observe: watch.surface("pages"),
+		Observe: watch.Surface("pages"),
 	}
 	if hosts.Off() {
 		return pages.New(config), "", nil
@@ -82,7 +82,7 @@ func (c *serveCommand) demoBase(urls cfapi.URLs, hosts pages.DemoHosts) string {
 	if err != nil || urls.Upload != urls.API || urls.Delivery != urls.API {
 		return ""
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	if isAnyHost(host) {
 		host = "localhost"
 	}
 	if !hosts.Answers(host) {

@@ -11,14 +11,10 @@ import (
 
 	"golang.org/x/net/netutil"
 
-	"calotype/internal/images"
-	"calotype/internal/limit"
 	"calotype/internal/metrics"
-	"calotype/internal/notify"
-	"calotype/internal/render"
 )
 
-// A metricsServer serves the metrics on a separate address. Without -metrics-listen it has no Metrics, and
+// A metricsServer serves the metrics on a separate address. Without -metrics-listen its Metrics are nil, and it
 // does nothing.
 type metricsServer struct {
 	*metrics.Metrics
@@ -50,39 +46,6 @@ func (c *serveCommand) listenMetrics(log *slog.Logger) (*metricsServer, error) {
 
 // maxScrapers limits the connections of scrapers.
 const maxScrapers = 16
-
-// surface returns the Observe of a surface's configuration.
-func (m *metricsServer) surface(name string) func(string) func(int, time.Duration) {
-	if m.Metrics == nil {
-		return nil
-	}
-	return m.Surface(name)
-}
-
-// timer returns the Timer of the pool and the core.
-func (m *metricsServer) timer() func(pool, stage string, took time.Duration) {
-	if m.Metrics == nil {
-		return nil
-	}
-	return m.Timer
-}
-
-// webhooks returns the Observe of the notifier.
-func (m *metricsServer) webhooks() func(outcome string, took time.Duration) {
-	if m.Metrics == nil {
-		return nil
-	}
-	return m.Webhooks(notify.Outcomes)
-}
-
-// begin adds the metrics of the core, which has started.
-func (m *metricsServer) begin(core *images.Service, pool *render.Pool,
-	pools []*limit.Pool) error {
-	if m.Metrics == nil {
-		return nil
-	}
-	return m.Watch(core, pool, pools, version)
-}
 
 // serve serves until shutDown or close.
 func (m *metricsServer) serve() error {

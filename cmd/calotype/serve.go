@@ -146,7 +146,7 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	}
 	pools := slices.Concat(n.core.Pools(), notifier.Pools(), n.pool.Pools(), handler.api.Pools(),
 		n.connections.Pools())
-	if err := n.watch.begin(n.core, n.pool, pools); err != nil {
+	if err := n.watch.Watch(n.core, n.pool, pools, version); err != nil {
 		return err
 	}
 	if err := c.printFirstSteps(account, newToken, demoLink, n.urls, log); err != nil {
@@ -161,7 +161,7 @@ func (c *serveCommand) pool(watch *metricsServer, log *slog.Logger) (*render.Poo
 		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
 		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
 		WorkerPerAccount: c.WorkerPerAccount,
-		Timer:            watch.timer(),
+		Timer:            watch.Timer,
 	})
 	if err != nil {
 		return nil, err
@@ -178,14 +178,14 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 	handler := &router{
 		api: api.New(api.Config{
 			Core: n.core, Lists: listing.New(n.db), Notifier: notifier, URLs: n.urls, Log: log, Rate: c.APIRate,
-			Observe: n.watch.surface("api"),
+			Observe: n.watch.Surface("api"),
 		}),
 		intake: intake.New(intake.Config{
-			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.surface("intake"),
+			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.Surface("intake"),
 		}),
 		delivery: delivery.New(delivery.Config{
 			Core: n.core, Log: n.logs.buffered, Negotiate: c.Negotiate,
-			Observe: n.watch.surface("delivery"),
+			Observe: n.watch.Surface("delivery"),
 		}),
 		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
 		log: log,
@@ -261,7 +261,7 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
 		EventRetention: c.EventRetention, MissRate: c.MissRate,
 		RebuildAt: time.Duration(c.RebuildAt),
-		Timer:     watch.timer(),
+		Timer:     watch.Timer,
 	}), nil
 }
 
@@ -275,7 +275,7 @@ func (c *serveCommand) notifier(core *images.Service, urls cfapi.URLs, watch *me
 	return notify.New(notify.Config{
 		Webhooks: core.Webhooks, URLs: urls, Log: log,
 		Outbound: outbound.Config{Allow: allow, Own: urls.Hosts()},
-		Observe:  watch.webhooks(),
+		Observe:  watch.Webhooks(notify.Outcomes),
 	}), nil
 }
 

@@ -25,12 +25,8 @@ type tokenCreate struct {
 }
 
 func (c *tokenCreate) Run(ctx context.Context) error {
-	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := c.account(ctx, core)
-		if err != nil {
-			return err
-		}
-		secret, err := core.Accounts.CreateToken(ctx, account.ID,
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
+		secret, err := core.Accounts.CreateToken(ctx, account,
 			accounts.NewToken{Name: c.Name, Scope: c.Scope, Life: c.Life})
 		if err != nil {
 			return err
@@ -43,12 +39,8 @@ func (c *tokenCreate) Run(ctx context.Context) error {
 type tokenList struct{ StateFlags }
 
 func (c *tokenList) Run(ctx context.Context) error {
-	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := c.account(ctx, core)
-		if err != nil {
-			return err
-		}
-		tokens, err := core.Accounts.Tokens(ctx, account.ID)
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
+		tokens, err := core.Accounts.Tokens(ctx, account)
 		for _, t := range tokens {
 			showLine(os.Stdout, "%-24s %-6s made %s, %s", t.Name, t.Scope, t.Created.Format(time.RFC3339),
 				expiry(t, time.Now()))
@@ -75,11 +67,7 @@ type tokenRevoke struct {
 }
 
 func (c *tokenRevoke) Run(ctx context.Context) error {
-	return c.withCore(ctx, false, func(core *images.Service) error {
-		account, err := c.account(ctx, core)
-		if err != nil {
-			return err
-		}
-		return core.Accounts.RevokeToken(ctx, account.ID, c.Name)
+	return c.withAccount(ctx, func(core *images.Service, account string) error {
+		return core.Accounts.RevokeToken(ctx, account, c.Name)
 	})
 }

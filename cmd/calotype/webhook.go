@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,19 +147,6 @@ func joinTypes(types []webhooks.EventType) string {
 	return strings.Join(names, ", ")
 }
 
-// withAccount runs fn on the core and the account of the command.
-func (s StateFlags) withAccount(
-	ctx context.Context, fn func(core *images.Service, account string) error,
-) error {
-	return s.withCore(ctx, false, func(core *images.Service) error {
-		account, err := s.account(ctx, core)
-		if err != nil {
-			return err
-		}
-		return fn(core, account.ID)
-	})
-}
-
 // A namedWebhook names one webhook of the account.
 type namedWebhook struct {
 	StateFlags
@@ -198,15 +186,11 @@ func findWebhook(
 	if err != nil {
 		return webhooks.Webhook{}, err
 	}
-	var found []webhooks.Webhook
-	for _, w := range all {
-		if w.ID == named {
-			return w, nil
-		}
-		if w.Name == named {
-			found = append(found, w)
-		}
+	byID := slices.IndexFunc(all, func(w webhooks.Webhook) bool { return w.ID == named })
+	if byID >= 0 {
+		return all[byID], nil
 	}
+	found := slices.DeleteFunc(all, func(w webhooks.Webhook) bool { return w.Name != named })
 	switch len(found) {
 	case 0:
 		return webhooks.Webhook{}, fmt.Errorf("the account has no webhook of the id or name %q: "+

@@ -33,7 +33,7 @@ var buckets = []float64{
 	.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120,
 }
 
-// Metrics holds the metrics of one server.
+// Metrics holds the metrics of one server. A nil Metrics measures nothing.
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -93,6 +93,9 @@ func New() *Metrics {
 
 // Timer is for the pool and the core.
 func (m *Metrics) Timer(pool, name string, took time.Duration) {
+	if m == nil {
+		return
+	}
 	if timer := m.timers[stage{pool, name}]; timer != nil {
 		timer.Observe(took.Seconds())
 	}
@@ -100,6 +103,9 @@ func (m *Metrics) Timer(pool, name string, took time.Duration) {
 
 // Webhooks returns the Observe of the notifier. outcomes are all outcomes, which are exported from 0 on.
 func (m *Metrics) Webhooks(outcomes []string) func(outcome string, took time.Duration) {
+	if m == nil {
+		return nil
+	}
 	counters := make(map[string]prometheus.Counter, len(outcomes))
 	for _, o := range outcomes {
 		counters[o] = m.attempts.WithLabelValues(o)
@@ -114,6 +120,9 @@ func (m *Metrics) Webhooks(outcomes []string) func(outcome string, took time.Dur
 
 // Surface returns the Observe of a surface's Config. The label of a missing status is "none".
 func (m *Metrics) Surface(surface string) func(route string) func(int, time.Duration) {
+	if m == nil {
+		return nil
+	}
 	return func(route string) func(int, time.Duration) {
 		for _, status := range []string{"200", "500", "503"} {
 			m.requests.WithLabelValues(surface, route, status) // exported from 0 on, so that rates include the first one
@@ -138,6 +147,9 @@ func statusLabel(status int) string {
 // on.
 func (m *Metrics) Watch(core *images.Service, pool *render.Pool, pools []*limit.Pool,
 	version string) error {
+	if m == nil {
+		return nil
+	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "calotype_build_info",
 		Help: "1; the labels name the program, its Go and its picture pipeline.",
