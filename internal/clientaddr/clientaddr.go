@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -23,12 +24,7 @@ type Proxies []netip.Prefix
 
 // trusts reports whether an address, as plain returns it, is a trusted proxy's.
 func (p Proxies) trusts(addr netip.Addr) bool {
-	for _, network := range p {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
 // A Peer is the other end of a connection.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -60,12 +61,7 @@ func (g *ssrfGuard) controlOwn(_, address string, _ syscall.RawConn) error {
 
 func (g *ssrfGuard) isOpen(addr netip.Addr) bool {
 	addr = addr.WithZone("").Unmap()
-	for _, network := range g.open {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.open, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
 // ParseNetworks parses the value of AllowFlag; see ParseFlag.

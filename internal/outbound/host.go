@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"time"
@@ -14,15 +15,10 @@ const idleTime = time.Minute
 // a token to another host. A refusal of the guard is an *Error, which no retry changes; other errors are
 // those of net/http. At most connections idle connections are kept. The caller limits time and bytes.
 func ForHost(c Config, connections int) *http.Client {
+	transport := c.transport()
+	transport.MaxIdleConnsPerHost, transport.IdleConnTimeout = connections, idleTime
 	return &http.Client{
-		Transport: guarded{&http.Transport{
-			DialContext:            c.dial(),
-			TLSHandshakeTimeout:    dialTime,
-			MaxIdleConnsPerHost:    connections,
-			IdleConnTimeout:        idleTime,
-			DisableCompression:     true, // the limits apply to the received bytes
-			MaxResponseHeaderBytes: maxHeaderBytes,
-		}},
+		Transport:     guarded{transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -37,4 +33,8 @@ func (g guarded) RoundTrip(r *http.Request) (*http.Response, error) {
 		err = reason(r.URL.Hostname(), err)
 	}
 	return response, err
+}
+
+func isCertificate(err error) bool {
+	return errors.As(err, new(*tls.CertificateVerificationError))
 }

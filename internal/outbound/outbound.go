@@ -10,6 +10,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -57,6 +58,17 @@ func (c Config) dial() func(ctx context.Context, network, address string) (net.C
 	}
 }
 
+// transport returns a transport whose connections are guarded. It has no proxy, and does not decompress, because
+// the limits apply to the received bytes.
+func (c Config) transport() *http.Transport {
+	return &http.Transport{
+		DialContext:            c.dial(),
+		TLSHandshakeTimeout:    dialTime,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	}
+}
+
 // owns reports whether a host is one of Own.
 func (c Config) owns(host string) bool {
 	return slices.ContainsFunc(c.Own, func(own string) bool {
@@ -72,17 +84,8 @@ type Client struct {
 
 // New returns a Client. It has no idle connections, so it needs no Close.
 func New(c Config) *Client {
-	client := &Client{time: c.Time, transport: &http.Transport{
-		Proxy:                  nil,
-		DialContext:            c.dial(),
-		TLSHandshakeTimeout:    dialTime,
-		DisableKeepAlives:      true, // the next request is for another host
-		DisableCompression:     true, // bytes count as they come
-		MaxResponseHeaderBytes: maxHeaderBytes,
-	}}
-	if client.time == 0 {
-		client.time = defaultTime
-	}
+	client := &Client{time: cmp.Or(c.Time, defaultTime), transport: c.transport()}
+	client.transport.DisableKeepAlives = true // the next request is for another host
 	return client
 }
 
@@ -109,15 +112,7 @@ func (c *Client) Get(ctx context.Context, address string, most int64) (*Answer, 
 		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, c.time)
-	why := func(host string, err error) error {
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case limited.Err() != nil:
-			return &Error{fmt.Sprintf("the host %.100q took longer than %v", host, c.time)}
-		}
-		return reason(host, err)
-	}
+	why := func(err error) error { return cause(ctx, limited, to.Hostname(), c.time, err) }
 	name := lastSegment(to.URL)
 	response, err := c.follow(limited, &to)
 	if err == nil && response.ContentLength > most {
@@ -129,14 +124,11 @@ func (c *Client) Get(ctx context.Context, address string, most int64) (*Answer, 
 		}
 	}
 	if err != nil {
-		err = why(to.Hostname(), err)
+		err = why(err)
 		cancel()
 		return nil, err
 	}
-	return &Answer{Name: name, Body: &body{
-		ReadCloser: response.Body, left: most, cancel: cancel,
-		why: func(err error) error { return why(to.Hostname(), err) },
-	}}, nil
+	return &Answer{Name: name, Body: &body{response.Body, most, cancel, why}}, nil
 }
 
 // A target is a URL without its userinfo, which login holds for its origin.
@@ -197,11 +189,12 @@ func Destination(address string) string {
 
 // origin returns scheme, host and port of a URL; a login is sent to one origin only.
 func origin(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), portOf(u))
+}
+
+// portOf returns the port of a URL, or that of its scheme.
+func portOf(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 // follow sends the request and follows redirects; to is then the target of the last one.
@@ -262,6 +255,18 @@ func (c *Client) send(ctx context.Context, to target) (*http.Response, error) {
 		request.Header.Set("Authorization", to.login)
 	}
 	return c.transport.RoundTrip(request)
+}
+
+// cause returns the error of a request to a host: that of ctx, an *Error if its time within ctx has ended, else the
+// reason of err.
+func cause(ctx, limited context.Context, host string, time time.Duration, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case limited.Err() != nil:
+		return &Error{fmt.Sprintf("the host %.100q took longer than %v", host, time)}
+	}
+	return reason(host, err)
 }
 
 // reason converts an error to an *Error for the client that named the URL. It omits details of the

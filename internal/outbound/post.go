@@ -2,9 +2,9 @@ package outbound
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -25,20 +25,10 @@ type Poster struct {
 
 // NewPoster returns a Poster; Config.Time limits a whole request, 0 for ten seconds.
 func NewPoster(c Config) *Poster {
-	p := &Poster{time: c.Time, transport: &http.Transport{
-		Proxy:                  nil,
-		DialContext:            c.dial(),
-		TLSHandshakeTimeout:    dialTime,
-		MaxIdleConns:           idlePosts,
-		MaxIdleConnsPerHost:    idlePostsOfHost,
-		IdleConnTimeout:        idleTime,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-	}}
-	if p.time == 0 {
-		p.time = postTime
-	}
-	return p
+	transport := c.transport()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = idlePosts, idlePostsOfHost
+	transport.IdleConnTimeout = idleTime
+	return &Poster{time: cmp.Or(c.Time, postTime), transport: transport}
 }
 
 // Post sends a body and returns the status of the answer with at most most of its bytes. Redirects
@@ -53,15 +43,7 @@ func (p *Poster) Post(
 	}
 	limited, cancel := context.WithTimeout(ctx, p.time)
 	defer cancel()
-	why := func(err error) error {
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case limited.Err() != nil:
-			return &Error{fmt.Sprintf("the host %.100q took longer than %v", to.Hostname(), p.time)}
-		}
-		return reason(to.Hostname(), err)
-	}
+	why := func(err error) error { return cause(ctx, limited, to.Hostname(), p.time, err) }
 	request, err := http.NewRequestWithContext(limited, http.MethodPost, to.String(),
 		bytes.NewReader(body))
 	if err != nil {

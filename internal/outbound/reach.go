@@ -14,10 +14,7 @@ func Check(c Config, address string) error {
 	if err != nil {
 		return err
 	}
-	host, port := to.Hostname(), to.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[to.Scheme]
-	}
+	host, port := to.Hostname(), portOf(to.URL)
 	g := newGuard(c.Allow)
 	switch addr, notAddr := netip.ParseAddr(host); {
 	case notAddr == nil:
