@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,8 +63,8 @@ type run struct {
 	source  *source
 	report  *report
 	round   int
-	began   time.Time // erasures after this time win over the import
-	known   *known
+	began   time.Time    // erasures after this time win over the import
+	known   *known       // ids of images that are here
 	failing atomic.Int32 // images that failed since one succeeded
 }
 
@@ -163,12 +164,12 @@ func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err er
 		i, removed, err := l.imported().Adapted()
 		switch {
 		case err != nil:
-			r.report.refuse(i.ID, err)
+			r.report.set(i.ID, Refused, errs.AsError(err).Msg)
 			continue
 		case r.report.refused(i.ID):
 			continue // in an earlier round, because of its content
 		case len(removed) > 0:
-			r.report.reduce(i.ID, removed)
+			r.report.set(i.ID, Reduced, strings.Join(removed, "; "))
 		}
 		wanted, ids = append(wanted, i), append(ids, i.ID)
 	}
@@ -204,20 +205,20 @@ func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err er
 
 // isDone reports whether there is nothing to do for an existing image.
 func (r *run) isDone(i images.ImportedImage, img images.Image) bool {
-	fields := i.Differs(img)
+	fields, reason := i.Differs(img), ""
 	switch {
 	case len(fields) == 0:
 		r.report.exists(i.ID)
 		return true
 	case fields[0] == "sha256" || fields[0] == "uploaded":
-		r.report.differ(i.ID, "a different picture has this id here: delete one of them", fields)
-		return true
+		reason = "a different picture has this id here: delete one of them"
 	case !r.Update:
-		r.report.differ(i.ID, "it was changed here or there since its import: "+
-			"-update takes the source's fields", fields)
-		return true
+		reason = "it was changed here or there since its import: -update takes the source's fields"
+	default:
+		return false
 	}
-	return false
+	r.report.set(i.ID, Differs, reason+" ("+strings.Join(fields, ", ")+")")
+	return true
 }
 
 // checkHash notes once if the account hash of the source is another one.
@@ -292,17 +293,17 @@ func (r *run) classifyError(ctx context.Context, id string, err error) error {
 			return err
 		}
 	case errors.Is(err, images.ErrErased):
-		r.report.refuse(id, err)
+		r.report.set(id, Refused, errs.AsError(err).Msg)
 		return nil
 	case errors.As(err, &refusal):
 		switch refusal.Kind {
 		case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.TooLarge,
 			errs.Invalid, errs.InvalidID:
 			r.failing.Store(0)
-			r.report.refuse(id, err)
+			r.report.set(id, Refused, errs.AsError(err).Msg)
 			return nil
 		case errs.Exists, errs.ImageNotFound: // the image was created or deleted concurrently
-			r.report.fail(id, err)
+			r.report.set(id, Failed, err.Error())
 			return nil
 		case errs.Busy:
 		default:
@@ -311,7 +312,7 @@ func (r *run) classifyError(ctx context.Context, id string, err error) error {
 	case !errors.As(err, new(brokenError)) && !errors.Is(err, images.ErrIncomplete):
 		return err
 	}
-	r.report.fail(id, err)
+	r.report.set(id, Failed, err.Error())
 	if answer.status == http.StatusNotFound {
 		return nil // deleted since it was listed, or the next round finds it
 	}
@@ -321,24 +322,24 @@ func (r *run) classifyError(ctx context.Context, id string, err error) error {
 	return nil
 }
 
-// known holds the ids that a run has found here, as hashes, because there may be millions.
+// A known is a set of texts that a run has seen, as hashes, because there may be millions.
 type known struct {
-	mu   sync.Mutex
-	seed maphash.Seed
-	ids  map[uint64]struct{}
+	mu     sync.Mutex
+	seed   maphash.Seed
+	hashes map[uint64]struct{}
 }
 
-func newKnown() *known { return &known{seed: maphash.MakeSeed(), ids: map[uint64]struct{}{}} }
+func newKnown() *known { return &known{seed: maphash.MakeSeed(), hashes: map[uint64]struct{}{}} }
 
-func (k *known) add(id string) {
+func (k *known) add(text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.ids[maphash.String(k.seed, id)] = struct{}{}
+	k.hashes[maphash.String(k.seed, text)] = struct{}{}
 }
 
-func (k *known) has(id string) bool {
+func (k *known) has(text string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	_, ok := k.ids[maphash.String(k.seed, id)]
+	_, ok := k.hashes[maphash.String(k.seed, text)]
 	return ok
 }

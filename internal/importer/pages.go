@@ -3,7 +3,6 @@ package importer
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"time"
 )
 
@@ -15,15 +14,14 @@ const (
 // pages checks that the list of a source ends. Sources may list the newest or the oldest image first, but
 // the order must not change.
 type pages struct {
-	seed  maphash.Seed
-	seen  map[uint64]struct{} // continuation tokens, as hashes
-	empty int                 // pages in a row
+	seen  *known // continuation tokens
+	empty int    // pages in a row
 
 	first         time.Time // of the last page with a time
 	forward, back bool      // the directions in which first has moved so far
 }
 
-func newPages() *pages { return &pages{seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}} }
+func newPages() *pages { return &pages{seen: newKnown()} }
 
 // next returns the token of the page after p, "" if p is the last page.
 func (w *pages) next(p page) (token string, err error) {
@@ -33,12 +31,11 @@ func (w *pages) next(p page) (token string, err error) {
 	if p.Next == nil || *p.Next == "" {
 		return "", nil
 	}
-	sum := maphash.String(w.seed, *p.Next)
-	if _, again := w.seen[sum]; again {
+	if w.seen.has(*p.Next) {
 		return "", errors.New("the list of the source does not end: it repeats a continuation token")
 	}
-	w.seen[sum] = struct{}{}
-	if len(w.seen) >= maxPages {
+	w.seen.add(*p.Next)
+	if len(w.seen.hashes) >= maxPages {
 		return "", fmt.Errorf("the list of the source does not end: it has more than %d pages", maxPages)
 	}
 	return *p.Next, nil

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -118,6 +117,8 @@ func (r *report) begin(round int) {
 
 // set records or updates the problem of an image. The first maxProblems are listed.
 func (r *report) set(id string, outcome Outcome, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if p := r.images[id]; p != nil {
 		p.Outcome, p.Reason, p.round = outcome, reason, r.round
 		return
@@ -127,12 +128,6 @@ func (r *report) set(id string, outcome Outcome, reason string) {
 		return
 	}
 	r.images[id] = &imageProblem{Problem{"image", id, outcome, reason}, r.round}
-}
-
-func (r *report) refuse(id string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.set(id, Refused, errs.AsError(err).Msg)
 }
 
 // refused reports whether the image was refused because of its content before.
@@ -145,24 +140,6 @@ func (r *report) refused(id string) bool {
 	}
 	p.round = r.round
 	return true
-}
-
-func (r *report) reduce(id string, removed []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.set(id, Reduced, strings.Join(removed, "; "))
-}
-
-func (r *report) differ(id, reason string, fields []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.set(id, Differs, reason+" ("+strings.Join(fields, ", ")+")")
-}
-
-func (r *report) fail(id string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.set(id, Failed, err.Error())
 }
 
 // ok deletes an image's problem, unless the problem is Reduced.
