@@ -41,6 +41,10 @@ type intake struct {
 	observe func(status int, took time.Duration)
 }
 
+// errMethod refuses a method.
+var errMethod error = &cfapi.Error{Status: http.StatusMethodNotAllowed, Code: 5400, Final: true,
+	Message: "Method not allowed: POST a form with the picture in the field file"}
+
 // New returns the handler of everything under Prefix.
 func New(c Config) http.Handler {
 	if c.Idle == 0 {
@@ -145,3 +149,24 @@ func (in *intake) post(r *http.Request, b *cfapi.Body, line *logLine) (any, erro
 
 // ignore passes over a field: only the file is taken, and nothing is ever fetched.
 func ignore(string, io.Reader) error { return nil }
+
+// A logLine holds what the log has of one request besides the attributes of httpframe: no ticket, no
+// metadata and no file name.
+type logLine struct {
+	image  images.Image // the draft; zero when it was not found
+	reason string       // in the response; "" without a refusal
+}
+
+func (l *logLine) attrs(bodyBytes int64) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("account", l.image.Account), slog.String("image", l.image.ID),
+		slog.String("key", l.image.Key), slog.Int64("bytes", bodyBytes),
+	}
+	if l.image.Creator != nil {
+		attrs = append(attrs, slog.String("creator", *l.image.Creator))
+	}
+	if l.reason != "" {
+		attrs = append(attrs, slog.String("reason", l.reason))
+	}
+	return attrs
+}

@@ -1,43 +1,36 @@
 package pages
 
 import (
-	"math"
 	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"calotype/internal/cfapi"
 )
 
 // A limiter permits a burst, and then a number of requests a second.
 type limiter struct {
-	mu          sync.Mutex
-	rate, burst float64
-	left        float64
-	last        time.Time
-	now         func() time.Time
+	*rate.Limiter
+	now func() time.Time
 }
 
-func newLimiter(perSecond, burst float64) *limiter {
-	return &limiter{rate: perSecond, burst: burst, left: burst, now: time.Now}
+func newLimiter(perSecond rate.Limit, burst int) *limiter {
+	return &limiter{rate.NewLimiter(perSecond, burst), time.Now}
 }
 
 // take refuses what is too much, and says when to come again.
 func (l *limiter) take() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	now := l.now()
-	if !l.last.IsZero() {
-		l.left = math.Min(l.burst, l.left+now.Sub(l.last).Seconds()*l.rate)
+	request := l.ReserveN(now, 1)
+	wait := request.DelayFrom(now)
+	if wait == 0 {
+		return nil
 	}
-	l.last = now
-	if l.left < 1 {
-		wait := time.Duration((1 - l.left) / l.rate * float64(time.Second))
-		return &cfapi.Error{Status: http.StatusTooManyRequests, Code: 5429, RetryAfter: wait,
-			Message: "This page has asked too often: wait a few seconds."}
-	}
-	l.left--
-	return nil
+	request.CancelAt(now)
+	return &cfapi.Error{Status: http.StatusTooManyRequests, Code: 5429, RetryAfter: wait,
+		Message: "This page has asked too often: wait a few seconds."}
 }
 
 // maxRecent bounds the ids that are remembered.
