@@ -59,14 +59,8 @@ func (w *process) assign(account string, dear bool) {
 // another worker is about to start.
 func (p *Pool) makeWay(l lane) {
 	p.mu.Lock()
-	count := 0
-	for _, of := range p.all {
-		if of == l {
-			count++
-		}
-	}
 	var w *process
-	if len(p.idle[l]) > 0 && int64(count) >= p.admission.slots[l].Stats().Size {
+	if len(p.idle[l]) > 0 && int64(p.workers(l)) >= p.admission.slots[l].Stats().Size {
 		w = p.idle[l][0]
 		p.idle[l] = p.idle[l][1:]
 		p.ended[endIdle]++

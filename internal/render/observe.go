@@ -26,37 +26,27 @@ const (
 	StageWork = "work" // in the worker, its start included if need be
 )
 
-// A reason is why a worker ended.
-type reason int
-
+// Why a worker ended: the keys of Status.Ended.
 const (
-	endGone reason = iota
-	endCrashed
-	endTime
-	endMemory
-	endFailed
-	endCancelled
-	endRecycled
-	endIdle
-	endBusy
-	reasons
+	endGone      = "gone"          // it was dead before it got a job
+	endCrashed   = "crashed"       // in a job, or killed by another process
+	endTime      = "timeout"       // killed, as its job took too long
+	endMemory    = "out-of-memory" // its job passed the limit of its process
+	endFailed    = "failed"        // it broke the protocol, or its output is not as it said
+	endCancelled = "cancelled"     // killed, because the caller of its job has left
+	endRecycled  = "recycled"      // in good order, after enough jobs or as it grew
+	endIdle      = "idle"          // in good order, for want of work
+	endBusy      = "busy-idle"     // it used the CPU without a job
 )
 
-// reasonNames are the names in Status.
-var reasonNames = [reasons]string{
-	endGone:      "gone",          // it was dead before it got a job
-	endCrashed:   "crashed",       // in a job, or killed by another process
-	endTime:      "timeout",       // killed, as its job took too long
-	endMemory:    "out-of-memory", // its job passed the limit of its process
-	endFailed:    "failed",        // it broke the protocol, or what it made is not as it said
-	endCancelled: "cancelled",     // killed, because the caller of its job has left
-	endRecycled:  "recycled",      // in good order, after enough jobs or as it grew
-	endIdle:      "idle",          // in good order, for want of work
-	endBusy:      "busy-idle",     // it used the CPU without a job
+// noneEnded returns the number of ended workers of each reason, 0.
+func noneEnded() map[string]int64 {
+	return map[string]int64{endGone: 0, endCrashed: 0, endTime: 0, endMemory: 0, endFailed: 0,
+		endCancelled: 0, endRecycled: 0, endIdle: 0, endBusy: 0}
 }
 
 // lossReason returns the reason behind the error that a worker was lost with.
-func lossReason(why error) reason {
+func lossReason(why error) string {
 	switch {
 	case errors.Is(why, errGone):
 		return endGone

@@ -115,20 +115,14 @@ func flag(normal bool, field func(*Options) *bool) kind {
 	}
 }
 
-// list writes values for people: "a, b or c".
+// list writes two or more values for people: "a, b or c".
 func list[T ~string](values []T, last string) string {
-	var b strings.Builder
+	words := make([]string, len(values))
 	for i, v := range values {
-		switch {
-		case i == 0:
-		case i == len(values)-1:
-			b.WriteString(" " + last + " ")
-		default:
-			b.WriteString(", ")
-		}
-		b.WriteString(string(v))
+		words[i] = string(v)
 	}
-	return b.String()
+	end := len(words) - 1
+	return strings.Join(words[:end], ", ") + " " + last + " " + words[end]
 }
 
 // unlessZero returns v, nil for its zero.

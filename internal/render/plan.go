@@ -121,8 +121,9 @@ func planCover(src, box area) Plan {
 	return p
 }
 
-// middle returns how much of the middle of a side is needed where the box shows a part of the
-// scaled side. It is odd where the side is, so that its middle is the same.
+// middle returns how many pixels of a side stay, around its middle, if the box shows only the middle of the scaled
+// side: those that the box shows, and cutMargin at each end. It is odd if the side is odd, so that both have the
+// same middle.
 func middle(side, box, scaled int64) int64 {
 	n := (side*box+scaled-1)/scaled + 2*cutMargin
 	return min(side, n+(side-n)&1)

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -128,7 +129,7 @@ type Pool struct {
 	all      map[*process]lane // every worker, idle or not
 	lost     int64
 	recycled int64
-	ended    [reasons]int64
+	ended    map[string]int64 // by reason
 }
 
 // errClosed is the error of jobs in a closed Pool.
@@ -144,7 +145,7 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 	}
 	c.fill()
 	p := &Pool{c: c, room: roomOf(c.Memory), idleTime: idle, spawner: newSpawner(c),
-		all: map[*process]lane{}}
+		all: map[*process]lane{}, ended: noneEnded()}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.admission = newAdmission(c)
 	for l := range lanes {
@@ -212,27 +213,29 @@ func (p *Pool) Status() Status {
 	a := p.admission
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var workers [lanes]int
-	for _, l := range p.all {
-		workers[l]++
-	}
 	of := func(l lane) LaneStatus {
 		s, dear := a.slots[l].Stats(), a.dear[l].Stats()
 		return LaneStatus{
-			Workers: workers[l], Running: int(s.Used), Waiting: s.Waiting + dear.Waiting,
+			Workers: p.workers(l), Running: int(s.Used), Waiting: s.Waiting + dear.Waiting,
 			Limit: int(s.Size),
 		}
 	}
-	ended := make(map[string]int64, reasons)
-	for r, n := range p.ended {
-		ended[reasonNames[r]] = n
-	}
 	return Status{
 		Uploads: of(uploads), Renditions: of(renditions), Lost: p.lost, Recycled: p.recycled,
-		Ended: ended, Memory: p.c.Memory,
+		Ended: maps.Clone(p.ended), Memory: p.c.Memory,
 		MemoryInUse: a.shared.Stats().Used + a.reserve.Stats().Used + int64(len(p.all))*idleCost,
 		Sandbox:     p.sandbox, Timeout: p.c.Timeout,
 	}
+}
+
+// workers returns the number of workers of a lane, idle or not. The caller has locked mu.
+func (p *Pool) workers(l lane) (n int) {
+	for _, of := range p.all {
+		if of == l {
+			n++
+		}
+	}
+	return n
 }
 
 // Pools returns the pools that accounts share.

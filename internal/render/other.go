@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
+	"time"
 )
 
 // openReadOnly opens f a second time, for reading only, where the system can.
@@ -23,7 +25,6 @@ func openReadOnly(f *os.File) (*os.File, error) {
 	return again, nil
 }
 
-// newScratch makes the file that a worker writes to.
 func newScratch() (*os.File, error) {
 	f, err := os.CreateTemp("", "calotype-rendition-")
 	if err != nil {
@@ -33,8 +34,35 @@ func newScratch() (*os.File, error) {
 	return f, nil
 }
 
-// machineMemory is not known here.
+// machineMemory returns 0: it is not known.
 func machineMemory() int64 { return 0 }
 
-// pollable opens the description of f again as a file whose reader waits without a thread.
 func pollable(f *os.File) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func cpuTime(int) (time.Duration, error) { return 0, errors.ErrUnsupported }
+
+func (p *process) setMemory(int64) error { return errors.ErrUnsupported }
+
+func (p *process) boundSpace() error { return errors.ErrUnsupported }
+
+func superviseThreads(_, _ *os.File) {}
+
+func lowerPriority(int) {}
+
+// A sandbox does nothing outside Linux.
+type sandbox struct {
+	state    SandboxState
+	requests *os.File
+}
+
+const newestLandlock = 0
+
+func enterSandbox() *sandbox { return &sandbox{} }
+
+func (b *sandbox) seal() { b.state.note(partSeccomp, 0, errors.New("not on Linux")) }
+
+func processAttributes(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+func restrictSpawner(int, string) string { return "not on Linux" }
+
+func (p *process) dieFirst() error { return errors.ErrUnsupported }
