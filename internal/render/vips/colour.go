@@ -122,13 +122,13 @@ func (r *rendering) widen() error {
 		table[i] = uint16(min(max(wide, 0), n-1))
 	}
 	if n > 1<<8 {
-		return r.im.mapShorts(table)
+		return mapValues(r.im, table, C.VIPS_FORMAT_USHORT)
 	}
 	narrow := make([]byte, n)
 	for i, v := range table {
 		narrow[i] = byte(v)
 	}
-	return r.im.mapBytes(narrow)
+	return mapValues(r.im, narrow, C.VIPS_FORMAT_UCHAR)
 }
 
 // byDescription converts by the file's colour information other than a profile.
@@ -146,9 +146,9 @@ func (r *rendering) byDescription() error {
 		m = matrix{1, 0, 0, 0, 1, 0, 0, 0, 1}
 	}
 	if !bright(r.described) && (r.im.bands() < 3 || m[0] == 1) {
-		return r.im.mapBytes(srgbBytes(table))
+		return mapValues(r.im, srgbBytes(table), C.VIPS_FORMAT_UCHAR)
 	}
-	if err := r.im.mapFloats(table); err != nil {
+	if err := mapValues(r.im, table, C.VIPS_FORMAT_FLOAT); err != nil {
 		return err
 	}
 	if bright(r.described) {

@@ -47,7 +47,7 @@ func wholePNG(in *os.File) error {
 }
 
 func (e *engine) examine(in *os.File, h imagefile.Header, strict bool) (render.Facts, error) {
-	runtime.LockOSThread() // as in render
+	runtime.LockOSThread() // as in Render
 	defer runtime.UnlockOSThread()
 	r, err := start(in, nil, render.Job{Header: h}, thumbPlan(h), strict)
 	if err != nil {

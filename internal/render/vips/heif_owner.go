@@ -12,7 +12,7 @@ func oneOwner(meta []byte) (patched []byte, changed bool) {
 	primary := uint32(0)
 	boxes(meta[4:], func(kind string, content []byte) {
 		if kind == "pitm" && len(content) >= 4 {
-			primary, _ = itemID(content[4:], content[0] > 0)
+			primary = itemID(content[4:], content[0] > 0)
 		}
 	})
 	patched = append(patched, meta[:4]...)
@@ -45,7 +45,7 @@ func oneOwnerEach(refs []byte, wide bool, primary uint32) (patched []byte, chang
 			list := content[size+2:]
 			owner := list[:size]
 			for i := range n {
-				if id, _ := itemID(list[i*size:], wide); id == primary {
+				if itemID(list[i*size:], wide) == primary {
 					owner = list[i*size : (i+1)*size]
 				}
 			}
@@ -68,13 +68,13 @@ func owners(content []byte, size int) int {
 	return n
 }
 
-// itemID reads the number of an item, of 16 or 32 bits.
-func itemID(b []byte, wide bool) (uint32, bool) {
+// itemID reads the number of an item, of 16 or 32 bits; 0 if b is too short.
+func itemID(b []byte, wide bool) uint32 {
 	switch {
 	case wide && len(b) >= 4:
-		return binary.BigEndian.Uint32(b), true
+		return binary.BigEndian.Uint32(b)
 	case !wide && len(b) >= 2:
-		return uint32(binary.BigEndian.Uint16(b)), true
+		return uint32(binary.BigEndian.Uint16(b))
 	}
-	return 0, false
+	return 0
 }

@@ -102,20 +102,9 @@ func (im *vipsImage) putAlpha(alpha *vipsImage) error {
 	return im.become(C.shim_join_bands(im.c, alpha.c))
 }
 
-// mapBytes replaces each value by its byte in a table of 256 or 65,536 bytes.
-func (im *vipsImage) mapBytes(table []byte) error {
-	return im.become(C.shim_table(im.c, unsafe.Pointer(&table[0]), C.int(len(table)),
-		C.VIPS_FORMAT_UCHAR))
-}
-
-func (im *vipsImage) mapShorts(table []uint16) error {
-	return im.become(C.shim_table(im.c, unsafe.Pointer(&table[0]), C.int(len(table)),
-		C.VIPS_FORMAT_USHORT))
-}
-
-func (im *vipsImage) mapFloats(table []float32) error {
-	return im.become(C.shim_table(im.c, unsafe.Pointer(&table[0]), C.int(len(table)),
-		C.VIPS_FORMAT_FLOAT))
+// mapValues replaces each value by its entry in a table of 256 or 65,536 entries of a format.
+func mapValues[T byte | uint16 | float32](im *vipsImage, table []T, f C.VipsBandFormat) error {
+	return im.become(C.shim_table(im.c, unsafe.Pointer(&table[0]), C.int(len(table)), f))
 }
 
 // spread makes three bands of one.
@@ -227,11 +216,7 @@ type loading struct {
 }
 
 func (s source) load(kind C.Kind, l loading) (*vipsImage, error) {
-	strict := 0
-	if l.strict {
-		strict = 1
-	}
 	im := &vipsImage{}
 	return im, im.become(C.shim_load(s.c, kind, C.int(max(1, l.shrink)), C.double(l.scale),
-		C.int(l.pages), C.int(strict)))
+		C.int(l.pages), flag(l.strict)))
 }

@@ -88,10 +88,6 @@ func start(in, out *os.File, j render.Job, plan render.Plan, strict bool) (*rend
 	if err != nil {
 		return nil, err
 	}
-	if plan == (render.Plan{}) {
-		w, h := j.Header.Shown()
-		plan = render.Plan{ScaleW: w, ScaleH: h, CropW: w, CropH: h, CanvasW: w, CanvasH: h}
-	}
 	return &rendering{
 		job: j, in: in, out: out, strict: strict, plan: plan, source: src, frames: 1, shrunk: 1,
 	}, nil
@@ -135,8 +131,8 @@ func (r *rendering) blame(s step, err error) error {
 	return fmt.Errorf("%w: %s: %w", kind, s.name, err)
 }
 
-// run does the whole pipeline up to the given end.
-func (r *rendering) run(end when) error {
+// run does the whole pipeline.
+func (r *rendering) run() error {
 	if err := r.do(before); err != nil {
 		return err
 	}
@@ -147,9 +143,6 @@ func (r *rendering) run(end when) error {
 		if err := r.do(each); err != nil {
 			return err
 		}
-	}
-	if end == each {
-		return nil
 	}
 	return r.do(after)
 }
@@ -171,18 +164,14 @@ func (r *rendering) next() error {
 
 // Render writes one rendition.
 func (e *engine) Render(in, out *os.File, j render.Job) (render.Output, error) {
-	return e.render(in, out, j, j.Options.Plan(j.Header.Shown()))
-}
-
-func (e *engine) render(in, out *os.File, j render.Job, plan render.Plan) (render.Output, error) {
 	runtime.LockOSThread() // libvips ties what reads frames to the thread that made it
 	defer runtime.UnlockOSThread()
-	r, err := start(in, out, j, plan, false)
+	r, err := start(in, out, j, j.Options.Plan(j.Header.Shown()), false)
 	if err != nil {
 		return render.Output{}, err
 	}
 	defer r.close()
-	if err := r.run(after); err != nil {
+	if err := r.run(); err != nil {
 		return render.Output{}, err
 	}
 	info, err := out.Stat()
