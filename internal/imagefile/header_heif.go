@@ -238,10 +238,8 @@ func (t *heifTables) grid(it *heifItem) (f Format, w, h uint32, err error) {
 // properties exist.
 func (t *heifTables) transformed(it *heifItem) bool {
 	for _, i := range it.properties {
-		if i == 0 {
-			continue
-		}
-		switch t.properties[i-1].kind {
+		p, _ := t.propertyAt(i)
+		switch p.kind {
 		case "irot", "imir", "clap":
 			return true
 		}
@@ -260,31 +258,36 @@ type heifGrid struct {
 	width, height uint32
 }
 
-// gridShape reads the data of a grid: version, flags, rows-1, columns-1 (8 bits each), width,
-// height (16 bits each, or 32 when the lowest flag is set).
+// gridShape reads the data of a grid: version, flags, rows-1, columns-1 (8 bits each), and the size.
 func (t *heifTables) gridShape(it *heifItem) (heifGrid, error) {
-	const head = 4
-	b, err := t.data(it, head+4)
+	b, w, h, err := t.shape(it, "a grid", 4)
 	if err != nil {
 		return heifGrid{}, err
 	}
-	g := heifGrid{rows: int(b[2]) + 1, columns: int(b[3]) + 1}
+	return heifGrid{rows: int(b[2]) + 1, columns: int(b[3]) + 1, width: w, height: h}, nil
+}
+
+// shape reads the data of a derived picture: a head that begins with version and flags (8 bits each), then width
+// and height (16 bits each, or 32 when the lowest flag is set). It returns the data, valid until the next read.
+func (t *heifTables) shape(it *heifItem, name string, head int) (b []byte, w, h uint32, err error) {
+	if b, err = t.data(it, head+4); err != nil {
+		return nil, 0, 0, err
+	}
 	if b[0] != 0 {
-		return heifGrid{}, malformed("a grid has an unknown version")
+		return nil, 0, 0, malformed("%s has an unknown version", name)
 	}
 	if wide := b[1]&1 != 0; !wide {
-		g.width = uint32(binary.BigEndian.Uint16(b[head:]))
-		g.height = uint32(binary.BigEndian.Uint16(b[head+2:]))
-		return g, nil
+		w, h = uint32(binary.BigEndian.Uint16(b[head:])), uint32(binary.BigEndian.Uint16(b[head+2:]))
+		return b, w, h, nil
 	}
 	if b, err = t.data(it, head+8); err != nil {
-		return heifGrid{}, err
+		return nil, 0, 0, err
 	}
-	g.width, g.height = binary.BigEndian.Uint32(b[head:]), binary.BigEndian.Uint32(b[head+4:])
-	if g.width > math.MaxInt32 || g.height > math.MaxInt32 {
-		return heifGrid{}, malformed("a side of the picture is over 2,147,483,647 pixels")
+	w, h = binary.BigEndian.Uint32(b[head:]), binary.BigEndian.Uint32(b[head+4:])
+	if w > math.MaxInt32 || h > math.MaxInt32 {
+		return nil, 0, 0, malformed("a side of the picture is over 2,147,483,647 pixels")
 	}
-	return g, nil
+	return b, w, h, nil
 }
 
 // place returns the part of the file to which the offsets of an item's data are relative.

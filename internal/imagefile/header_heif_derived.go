@@ -1,9 +1,6 @@
 package imagefile
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "math"
 
 // maxOverlaid limits the parts of derived pictures in a file: each is decoded once for each reference.
 const maxOverlaid = 64
@@ -45,27 +42,8 @@ func (t *heifTables) part(id uint32, depth int) (f Format, w, h uint32, err erro
 	return f, w, h, err
 }
 
-// overlayShape reads the size of the canvas of an overlay: version, flags, colour in 4 x 16 bits,
-// width, height (16 bits each, or 32 when the lowest flag is set).
+// overlayShape reads the size of the canvas of an overlay: version, flags, colour in 4 x 16 bits, and the size.
 func (t *heifTables) overlayShape(it *heifItem) (w, h uint32, err error) {
-	const head = 10
-	b, err := t.data(it, head+4)
-	if err != nil {
-		return 0, 0, err
-	}
-	if b[0] != 0 {
-		return 0, 0, malformed("an overlay has an unknown version")
-	}
-	if wide := b[1]&1 != 0; !wide {
-		return uint32(binary.BigEndian.Uint16(b[head:])),
-			uint32(binary.BigEndian.Uint16(b[head+2:])), nil
-	}
-	if b, err = t.data(it, head+8); err != nil {
-		return 0, 0, err
-	}
-	w, h = binary.BigEndian.Uint32(b[head:]), binary.BigEndian.Uint32(b[head+4:])
-	if w > math.MaxInt32 || h > math.MaxInt32 {
-		return 0, 0, malformed("a side of the picture is over 2,147,483,647 pixels")
-	}
-	return w, h, nil
+	_, w, h, err = t.shape(it, "an overlay", 10)
+	return w, h, err
 }

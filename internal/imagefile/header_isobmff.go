@@ -166,12 +166,15 @@ func (t *heifTables) item(id uint32) (*heifItem, error) {
 	return it, nil
 }
 
-// link counts n more links.
-func (t *heifTables) link(n int) error {
-	if t.links += n; t.links > maxHEIFLinks {
-		return malformed("the file has more than %d references", maxHEIFLinks)
+// linked returns the item with an id and counts its n links, unless reading them from f has failed.
+func (t *heifTables) linked(f *heifFields, id uint32, n int) (*heifItem, error) {
+	if f.err != nil {
+		return nil, f.err
 	}
-	return nil
+	if t.links += n; t.links > maxHEIFLinks {
+		return nil, malformed("the file has more than %d references", maxHEIFLinks)
+	}
+	return t.item(id)
 }
 
 // meta reads the meta box: the children may stand in any order.
@@ -264,13 +267,7 @@ func (t *heifTables) iref(b heifBox) error {
 // dimg lists the items that an item is made of.
 func (t *heifTables) dimg(f *heifFields) error {
 	from, count := f.id(1), int(f.uint(2))
-	if f.err != nil {
-		return f.err
-	}
-	if err := t.link(count); err != nil {
-		return err
-	}
-	it, err := t.item(from)
+	it, err := t.linked(f, from, count)
 	if err != nil {
 		return err
 	}
@@ -316,13 +313,7 @@ func (t *heifTables) location(f *heifFields, l heifLocation) error {
 	external := f.uint(2) != 0
 	base := f.long(l.base)
 	extents := int(f.uint(2))
-	if f.err != nil {
-		return f.err
-	}
-	if err := t.link(extents); err != nil {
-		return err
-	}
-	it, err := t.item(id)
+	it, err := t.linked(f, id, extents)
 	if err != nil {
 		return err
 	}

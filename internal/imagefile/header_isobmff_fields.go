@@ -130,13 +130,7 @@ func (t *heifTables) ipma(b heifBox) error {
 	entries := f.uint(4)
 	for range entries {
 		id, count := f.id(1), int(f.uint(1))
-		if f.err != nil {
-			return f.err
-		}
-		if err := t.link(count); err != nil {
-			return err
-		}
-		it, err := t.item(id)
+		it, err := t.linked(f, id, count)
 		if err != nil {
 			return err
 		}

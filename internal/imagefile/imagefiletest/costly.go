@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// A CostlyPicture is a large one, of a kind that costs its decoder most memory.
 // Flags of the VP8X chunk.
 const (
 	webpAnimation = 0x02
 	webpAlpha     = 0x10
 )
 
+// A CostlyPicture is a large one, of a kind that costs its decoder most memory.
 type CostlyPicture struct {
 	Name    string
 	Content []byte
