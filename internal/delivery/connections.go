@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"net"
@@ -40,8 +41,8 @@ type Connections struct {
 
 	mu   sync.Mutex
 	most int64
-	idle idleList                // all but the spare ones
-	of   map[clientKey]*idleList // that have idle connections
+	idle list.List                // of *connSlot, all except the spare ones; the one that was idle longest first
+	of   map[clientKey]*list.List // those of a client, in the same order; of clients that have idle connections
 	now  func() time.Time
 }
 
@@ -58,7 +59,7 @@ func NewConnections(listener net.Listener, most int, clients clientaddr.Proxies)
 		Listener: listener, clients: clients, most: int64(most),
 		pool:  limit.NewFair("connections", int64(most)),
 		spare: limit.NewFair("health", spareConnections),
-		idle:  idleList{level: 0}, of: map[clientKey]*idleList{}, now: time.Now,
+		of:    map[clientKey]*list.List{}, now: time.Now,
 	}
 }
 
@@ -92,7 +93,7 @@ func tooManyFiles(err error) bool {
 // closeIdlest closes the connection that was idle longest, and reports whether there was one.
 func (c *Connections) closeIdlest() bool {
 	c.mu.Lock()
-	s := c.idle.first
+	s := longestIdle(&c.idle)
 	if s != nil {
 		c.leave(s)
 	}
@@ -129,7 +130,7 @@ func (c *Connections) admit(s *connSlot, accepted net.Conn) bool {
 func (c *Connections) thin(evict func(*connSlot)) {
 	now := c.now()
 	for range closedAtOnce {
-		s, used := c.idle.first, c.pool.Used()
+		s, used := longestIdle(&c.idle), c.pool.Used()
 		nearlyFull := used > c.most-max(1, c.most/16)
 		if s == nil || !nearlyFull && (used <= c.most/2 || now.Sub(s.since) < idleUnderLoad) {
 			return
@@ -159,7 +160,7 @@ func (c *Connections) takeOf(pool *limit.Pool, s *connSlot, key clientKey, evict
 	}
 	lease, err := pool.TryAcquire(1, keys...)
 	if own := c.of[key]; err != nil && own != nil {
-		evict(own.first)
+		evict(longestIdle(own))
 		lease, err = pool.TryAcquire(1, keys...)
 	}
 	if err != nil {
@@ -173,14 +174,14 @@ func (c *Connections) takeOf(pool *limit.Pool, s *connSlot, key clientKey, evict
 func (c *Connections) becomeIdle(s *connSlot) {
 	s.idle, s.since = true, c.now()
 	if !s.key.spare {
-		c.idle.push(s)
+		s.inAll = c.idle.PushBack(s)
 	}
 	own := c.of[s.key]
 	if own == nil {
-		own = &idleList{level: 1}
+		own = list.New()
 		c.of[s.key] = own
 	}
-	own.push(s)
+	s.inOwn = own.PushBack(s)
 }
 
 // becomeBusy marks a connection as busy. The caller has locked mu.
@@ -190,10 +191,10 @@ func (c *Connections) becomeBusy(s *connSlot) {
 	}
 	s.idle = false
 	if !s.key.spare {
-		c.idle.remove(s)
+		c.idle.Remove(s.inAll)
 	}
 	own := c.of[s.key]
-	if own.remove(s); own.first == nil {
+	if own.Remove(s.inOwn); own.Len() == 0 {
 		delete(c.of, s.key)
 	}
 }

@@ -147,9 +147,9 @@ func (h *hall) awaitIdle(v *visitor) {
 func (h *hall) marked(v *visitor) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, list := range h.of {
-		for s := list.first; s != nil; s = s.links[list.level].after {
-			if s.conn.RemoteAddr().String() == v.LocalAddr().String() {
+	for _, idle := range h.of {
+		for e := idle.Front(); e != nil; e = e.Next() {
+			if e.Value.(*connSlot).conn.RemoteAddr().String() == v.LocalAddr().String() {
 				return true
 			}
 		}
@@ -391,7 +391,7 @@ func TestARequestOnAClosedConnectionIsNotBegun(t *testing.T) {
 		t.Error("a request on a closed connection is served")
 	}
 	if err := served.Close(); err == nil || c.pool.Used() != 0 || len(c.of) != 0 ||
-		c.idle.first != nil {
+		c.idle.Len() != 0 {
 		t.Errorf("at the end %d connections are open", c.pool.Used())
 	}
 	if s := c.Pools(); s[0].Name() != "connections" || s[1].Name() != "health" {

@@ -31,9 +31,9 @@ type target struct {
 // flexible reports whether the variant is spelt out as options. No name holds a "=".
 func (t target) flexible() bool { return strings.Contains(t.variant, "=") }
 
-// receivedPath returns the escaped path as the client sent it. EscapedPath alone would escape
-// again a path that holds a character like "|" or a bare UTF-8 byte, turning its every %2F into a
-// slash and its signature into that of another string.
+// receivedPath returns the escaped path as the client sent it, which is what a signature signs. If the path holds
+// a character that should be escaped and is not, such as "|", EscapedPath does not return it: it escapes the
+// decoded path, in which a %2F of an id has become a slash.
 func receivedPath(u *url.URL) string {
 	if plain, err := url.PathUnescape(u.RawPath); err == nil && plain == u.Path {
 		return u.RawPath
@@ -41,10 +41,9 @@ func receivedPath(u *url.URL) string {
 	return u.EscapedPath()
 }
 
-// splitPath splits an escaped path. The first segment is the account's hash and the last one the
-// variant; all between is the id, in which a slash may be bare or escaped. Errors: when the first
-// segment has not the shape of a hash, AccountUnknown, or ImageNotFound for a path too short for a
-// picture's, such as a browser's /favicon.ico; else Invalid, saying what would be right.
+// splitPath splits an escaped path. The first segment is the hash of the account, the last one is the variant, and
+// all segments between them are the id. Errors: Invalid; AccountUnknown if the first segment has not the form of a
+// hash; ImageNotFound if in addition the path has too few segments, such as a browser's /favicon.ico.
 func splitPath(escaped string) (target, error) {
 	if len(escaped) > maxPath {
 		return target{}, errs.Errorf(errs.Invalid,

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"container/list"
 	"net"
 	"time"
 
@@ -20,7 +21,8 @@ type connSlot struct {
 	since time.Time // idle
 	left  bool      // it is closed, or about to be
 	late  bool      // a request came after that; only the goroutine that serves it looks
-	links [2]struct{ before, after *connSlot }
+
+	inAll, inOwn *list.Element // in Connections.idle and in the list of its key, while it is idle
 }
 
 // close gives the slot back when its connection is closed.
@@ -43,34 +45,10 @@ func slotOf(c net.Conn) *connSlot {
 	return nil
 }
 
-// An idleList holds idle connections, the one that was idle longest first. A connection is in one
-// list of each level.
-type idleList struct {
-	level       int
-	first, last *connSlot
-}
-
-func (l *idleList) push(s *connSlot) {
-	s.links[l.level].before, s.links[l.level].after = l.last, nil
-	if l.last != nil {
-		l.last.links[l.level].after = s
-	} else {
-		l.first = s
+// longestIdle returns the first connection of a list, nil if the list is empty.
+func longestIdle(idle *list.List) *connSlot {
+	if first := idle.Front(); first != nil {
+		return first.Value.(*connSlot)
 	}
-	l.last = s
-}
-
-func (l *idleList) remove(s *connSlot) {
-	before, after := s.links[l.level].before, s.links[l.level].after
-	if before != nil {
-		before.links[l.level].after = after
-	} else {
-		l.first = after
-	}
-	if after != nil {
-		after.links[l.level].before = before
-	} else {
-		l.last = before
-	}
-	s.links[l.level].before, s.links[l.level].after = nil, nil
+	return nil
 }
