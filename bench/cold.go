@@ -104,16 +104,9 @@ func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisec
 
 // renderAll asks for pictures that were never asked for, two at once.
 func renderAll(s *server, paths []string, accept string) (time.Duration, error) {
-	l, err := newLoad(s.address, 2)
-	if err != nil {
-		return 0, err
-	}
-	defer l.close()
-	return cpuOf(s.process, func() error {
-		_, err := l.run(len(paths), http.StatusOK,
-			func(i int) request { return pictureRequest(s.address, paths[i], accept) }, nil)
-		return err
-	})
+	cpu, _, err := s.send(2, len(paths), http.StatusOK,
+		func(i int) request { return pictureRequest(s.address, paths[i], accept) }, nil)
+	return cpu, err
 }
 
 // thumbnails runs one vipsthumbnail that makes n thumbnails of a file and returns its CPU time.

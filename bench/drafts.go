@@ -48,7 +48,7 @@ func (b *bench) draftsOn(engine, database string) error {
 	defer rows.db.Close()
 	n := b.scaled(3000)
 	ours := func() ([]float64, error) {
-		cpu, took, err := draftLoad(s, n)
+		cpu, took, err := s.sendDrafts(n)
 		return []float64{float64(n) / took.Seconds(), micros(cpu) / float64(n)}, err
 	}
 	theirs := func() ([]float64, error) {
@@ -67,22 +67,14 @@ func (b *bench) draftsOn(engine, database string) error {
 		return err
 	}
 	return b.profiled(s, "drafts-"+engine, func() error {
-		_, _, err := draftLoad(s, 2*n)
+		_, _, err := s.sendDrafts(2 * n)
 		return err
 	})
 }
 
-func draftLoad(s *server, n int) (cpu, took time.Duration, err error) {
-	l, err := newLoad(s.address, draftConnections)
-	if err != nil {
-		return 0, 0, err
-	}
+func (s *server) sendDrafts(n int) (cpu, took time.Duration, err error) {
 	asked := s.draftRequest()
-	cpu, err = cpuOf(s.process, func() (err error) {
-		took, err = l.run(n, http.StatusOK, func(int) request { return asked }, nil)
-		return err
-	})
-	return cpu, took, errors.Join(err, l.close())
+	return s.send(draftConnections, n, http.StatusOK, func(int) request { return asked }, nil)
 }
 
 // bareRows are rows of about the size of a draft, in a separate table.

@@ -61,7 +61,6 @@ func (s *server) renditionOf(size, width int) (path string, body []byte, err err
 		len(body))
 }
 
-// hit measures one rendition.
 func (b *bench) hit(s *server, kb int, path string, picture []byte, n int, aim float64) error {
 	name := fmt.Sprintf("hit, %d KB", kb)
 	n = max(n, 100)
@@ -70,45 +69,31 @@ func (b *bench) hit(s *server, kb int, path string, picture []byte, n int, aim f
 		return err
 	}
 	defer nginx.stop()
-	of := func(p *process, address, path string) func() ([]float64, error) {
+	of := func(p *process, path string) func() ([]float64, error) {
 		return func() ([]float64, error) {
-			cpu, took, err := hitLoad(p, address, path, n)
+			cpu, took, err := p.sendHits(path, n)
 			return []float64{micros(cpu) / float64(n), float64(n) / took.Seconds()}, err
 		}
 	}
 	err = b.inTurn([]row{
 		{name: name + ", CPU of a request", unit: "us", peer: "nginx", aim: aim},
 		{name: name + ", rate", unit: "1/s", peer: "nginx"},
-	}, of(s.process, s.address, path), of(nginx.process, nginx.address, "/picture.webp"))
+	}, of(s.process, path), of(nginx, "/picture.webp"))
 	if err != nil {
 		return err
 	}
 	return b.profiled(s, fmt.Sprintf("hit-%d", kb), func() error {
-		_, _, err := hitLoad(s.process, s.address, path, 3*n)
+		_, _, err := s.sendHits(path, 3*n)
 		return err
 	})
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// hitLoad asks for the same picture n times.
-func hitLoad(p *process, address, path string, n int) (cpu, took time.Duration, err error) {
-	l, err := newLoad(address, hitConnections)
-	if err != nil {
-		return 0, 0, err
-	}
-	asked := pictureRequest(address, path, acceptWebP)
-	cpu, err = cpuOf(p, func() (err error) {
-		took, err = l.run(n, http.StatusOK, func(int) request { return asked }, nil)
-		return err
-	})
-	return cpu, took, errors.Join(err, l.close())
-}
-
-// A web is an nginx that serves one folder.
-type web struct {
-	*process
-	address string
+// sendHits asks for the same picture n times.
+func (p *process) sendHits(path string, n int) (cpu, took time.Duration, err error) {
+	asked := pictureRequest(p.address, path, acceptWebP)
+	return p.send(hitConnections, n, http.StatusOK, func(int) request { return asked }, nil)
 }
 
 // nginxConfig is what Debian's package comes with, where it bears on serving a file: sendfile, a
@@ -136,7 +121,7 @@ http {
 `
 
 // startNginx serves a picture from a file.
-func (b *bench) startNginx(name string, picture []byte) (*web, error) {
+func (b *bench) startNginx(name string, picture []byte) (*process, error) {
 	folder := filepath.Join(b.scratch, name)
 	address, err := freeAddress()
 	if err != nil {
@@ -154,15 +139,6 @@ func (b *bench) startNginx(name string, picture []byte) (*web, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &web{address: address}
-	w.process, err = startProcess(filepath.Join(folder, "log"), nil, b.nginx,
+	return startProcess(address, "/picture.webp", filepath.Join(folder, "log"), nil, b.nginx,
 		"-c", config, "-p", folder, "-e", filepath.Join(folder, "error.log"))
-	if err != nil {
-		return nil, err
-	}
-	if err := w.awaitHTTP("http://" + address + "/picture.webp"); err != nil {
-		w.stop()
-		return nil, err
-	}
-	return w, nil
 }

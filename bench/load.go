@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/textproto"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,9 +22,9 @@ type request struct {
 
 // An answer of HTTP/1.1. The body is only kept where it is asked for.
 type answer struct {
-	status int
-	header textproto.MIMEHeader
-	body   []byte
+	status   int
+	location string
+	body     []byte
 }
 
 // A load sends requests on some connections that stay open, each waiting for its answer.
@@ -54,6 +53,22 @@ func (l *load) close() error {
 		errs = append(errs, conn.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// send opens connections to the server, sends n requests on them as run does, and returns the CPU time of the
+// server's tree and the time that both took.
+func (p *process) send(
+	connections, n, want int, of func(i int) request, each func(i int, a answer) error,
+) (cpu, took time.Duration, err error) {
+	l, err := newLoad(p.address, connections)
+	if err != nil {
+		return 0, 0, err
+	}
+	cpu, err = cpuOf(p, func() (err error) {
+		took, err = l.run(n, want, of, each)
+		return err
+	})
+	return cpu, took, errors.Join(err, l.close())
 }
 
 // run sends n requests and returns the time that it took. All must be answered with the status
@@ -113,7 +128,7 @@ func (l *load) exchange(c int, r request, keep bool) (a answer, err error) {
 	if a.status, err = strconv.Atoi(fields[1]); err != nil {
 		return a, err
 	}
-	length, err := l.readHeader(in, &a, keep)
+	length, err := readHeader(in, &a)
 	if err != nil {
 		return a, err
 	}
@@ -126,31 +141,25 @@ func (l *load) exchange(c int, r request, keep bool) (a answer, err error) {
 	return a, err
 }
 
-var contentLength = []byte("content-length:")
+var contentLength, location = []byte("content-length"), []byte("location")
 
 // readHeader reads to the end of the header and returns the length of the body.
-func (l *load) readHeader(in *bufio.Reader, a *answer, keep bool) (length int, err error) {
-	if keep {
-		if a.header, err = textproto.NewReader(in).ReadMIMEHeader(); err != nil {
-			return 0, err
-		}
-		if text := a.header.Get("Content-Length"); text != "" {
-			return strconv.Atoi(text)
-		}
-		return 0, nil
-	}
+func readHeader(in *bufio.Reader, a *answer) (length int, err error) {
 	for {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
 			return 0, err
 		}
-		if len(line) <= 2 {
+		name, value, more := bytes.Cut(line, []byte(":"))
+		switch {
+		case !more:
 			return length, nil
-		}
-		if n := len(contentLength); len(line) > n && bytes.EqualFold(line[:n], contentLength) {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[n:]))); err != nil {
+		case bytes.EqualFold(name, contentLength):
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return 0, err
 			}
+		case bytes.EqualFold(name, location):
+			a.location = string(bytes.TrimSpace(value))
 		}
 	}
 }

@@ -72,18 +72,14 @@ func (s *server) uploadTogether(picture []byte, n int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLoad(s.address, uploadsAtOnce)
-	if err != nil {
-		return nil, err
-	}
 	paths := make([]string, n)
-	_, err = l.run(n, http.StatusOK,
+	_, _, err = s.send(uploadsAtOnce, n, http.StatusOK,
 		func(i int) request { return s.uploadRequest(drafts[i], f) },
 		func(i int, a answer) (err error) {
 			paths[i], err = s.variantOf(a.body)
 			return err
 		})
-	return paths, errors.Join(err, l.close())
+	return paths, err
 }
 
 // peakMemory returns the most that a tree takes while work runs, as seen 50 times a second.

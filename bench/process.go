@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"net"
@@ -9,21 +8,23 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // A process is a server that was started here, with whatever it starts.
 type process struct {
-	cmd  *exec.Cmd
-	gone chan struct{}
-	log  string // the file of what it prints
+	cmd     *exec.Cmd
+	gone    chan struct{}
+	address string
+	log     string // the file of what it prints
 }
 
-// startProcess starts a server. It ends with this program at the latest.
-func startProcess(log string, env []string, name string, args ...string) (*process, error) {
+// startProcess starts a server, which is to listen on an address, and waits until it answers a GET of path there with
+// whatever status. It ends with this program at the latest.
+func startProcess(address, path, log string, env []string, name string, args ...string) (*process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", filepath.Base(name), err)
@@ -36,18 +37,23 @@ func startProcess(log string, env []string, name string, args ...string) (*proce
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", filepath.Base(name), err)
 	}
-	p := &process{cmd: cmd, gone: make(chan struct{}), log: log}
+	p := &process{cmd: cmd, gone: make(chan struct{}), address: address, log: log}
 	go func() { // ends with the process
 		_ = cmd.Wait()
 		close(p.gone)
 	}()
+	if err := p.awaitAnswer(path); err != nil {
+		p.stop()
+		return nil, err
+	}
 	return p, nil
 }
 
-// awaitHTTP waits until the server answers a GET of url with whatever status.
-func (p *process) awaitHTTP(url string) error {
+func (p *process) base() string { return "http://" + p.address }
+
+func (p *process) awaitAnswer(path string) error {
 	for range 600 {
-		if answer, err := http.Get(url); err == nil {
+		if answer, err := http.Get(p.base() + path); err == nil {
 			return answer.Body.Close()
 		}
 		select {
@@ -62,9 +68,6 @@ func (p *process) awaitHTTP(url string) error {
 
 // stop ends the server in good order, or else at once.
 func (p *process) stop() {
-	if p == nil {
-		return
-	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it is gone
 	select {
 	case <-p.gone:
@@ -74,95 +77,59 @@ func (p *process) stop() {
 	}
 }
 
-// A stat is what the kernel says of one process.
-type stat struct {
-	parent int
-	cpu    time.Duration // user and system, of all threads, ended ones too
-	reaped time.Duration // the same of children that ended
-}
-
 // tick is the unit of /proc/PID/stat. The counter is exact except for rounding.
 const tick = 10 * time.Millisecond
 
-// readStats reads all processes of the machine.
-func readStats() (map[int]stat, error) {
-	files, err := filepath.Glob("/proc/[0-9]*/stat")
+// tree returns the state of the process and of all below it.
+func (p *process) tree() ([]procfs.ProcStat, error) {
+	processes, err := procfs.AllProcs()
 	if err != nil {
 		return nil, err
 	}
-	all := map[int]stat{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // ended concurrently
-		}
-		pid, err := strconv.Atoi(strings.Split(file, "/")[2])
-		if err != nil {
-			return nil, err
-		}
-		// The name before the ")" may hold anything.
-		f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		var n [17]int64
-		for _, i := range []int{1, 11, 12, 13, 14} {
-			if n[i], err = strconv.ParseInt(f[i], 10, 64); err != nil {
-				return nil, fmt.Errorf("reading %s: %w", file, err)
-			}
-		}
-		all[pid] = stat{int(n[1]), time.Duration(n[11]+n[12]) * tick, time.Duration(n[13]+n[14]) * tick}
-	}
-	return all, nil
-}
-
-// tree returns the process and all below it.
-func (p *process) tree(all map[int]stat) []int {
-	pids := []int{p.cmd.Process.Pid}
-	for i := 0; i < len(pids); i++ {
-		for pid, s := range all {
-			if s.parent == pids[i] {
-				pids = append(pids, pid)
-			}
+	children := map[int][]procfs.ProcStat{} // by parent
+	var tree []procfs.ProcStat
+	for _, one := range processes {
+		stat, err := one.Stat()
+		switch {
+		case err != nil: // ended concurrently
+		case stat.PID == p.cmd.Process.Pid:
+			tree = append(tree, stat)
+		default:
+			children[stat.PPID] = append(children[stat.PPID], stat)
 		}
 	}
-	return pids
+	for i := 0; i < len(tree); i++ {
+		tree = append(tree, children[tree[i].PID]...)
+	}
+	return tree, nil
 }
 
 // cpu returns the CPU time that the process and all below it have used, ended ones included.
 func (p *process) cpu() (time.Duration, error) {
-	all, err := readStats()
-	if err != nil {
-		return 0, err
+	tree, err := p.tree()
+	var ticks int
+	for _, s := range tree {
+		ticks += int(s.UTime+s.STime) + s.CUTime + s.CSTime
 	}
-	var sum time.Duration
-	for _, pid := range p.tree(all) {
-		sum += all[pid].cpu + all[pid].reaped
-	}
-	return sum, nil
+	return time.Duration(ticks) * tick, err
 }
 
 // memory returns what the process and all below it take of the machine, in bytes: each page
 // divided by the number of processes that share it.
 func (p *process) memory() (int64, error) {
-	all, err := readStats()
+	tree, err := p.tree()
 	if err != nil {
 		return 0, err
 	}
 	var sum int64
-	for _, pid := range p.tree(all) {
-		f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	for _, s := range tree {
+		one, err := procfs.NewProc(s.PID)
 		if err != nil {
 			continue // ended concurrently
 		}
-		lines := bufio.NewScanner(f)
-		for lines.Scan() {
-			if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == "Pss:" {
-				kib, err := strconv.ParseInt(fields[1], 10, 64)
-				if err != nil {
-					return 0, errors.Join(err, f.Close())
-				}
-				sum += kib << 10
-			}
+		if pages, err := one.ProcSMapsRollup(); err == nil { // as above
+			sum += int64(pages.Pss)
 		}
-		f.Close() // read only
 	}
 	return sum, nil
 }

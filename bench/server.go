@@ -23,7 +23,6 @@ const (
 // A server is a Calotype on a separate folder.
 type server struct {
 	*process
-	address string
 	profile string // the file that a profile of it is written to
 }
 
@@ -34,26 +33,17 @@ func (b *bench) startServer(name, database string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{address: address, profile: filepath.Join(b.scratch, name+".profile")}
+	s := &server{profile: filepath.Join(b.scratch, name+".profile")}
 	env := []string{
 		"CALOTYPE_ACCOUNT_ID=" + accountID,
 		"CALOTYPE_API_TOKEN=" + apiToken, "CALOTYPE_DB=" + database,
 		"CALOTYPE_DISK_RESERVE=256MiB", "CALOTYPE_OUTBOUND_ALLOW=127.0.0.0/8",
 		"CALOTYPE_PROFILE=" + s.profile,
 	}
-	s.process, err = startProcess(filepath.Join(b.scratch, name+".log"), env, b.calotype,
+	s.process, err = startProcess(address, "/readyz", filepath.Join(b.scratch, name+".log"), env, b.calotype,
 		"serve", "-listen", address, "-data", filepath.Join(b.scratch, name))
-	if err != nil {
-		return nil, err
-	}
-	if err := s.awaitHTTP(s.base() + "/readyz"); err != nil {
-		s.stop()
-		return nil, err
-	}
-	return s, nil
+	return s, err
 }
-
-func (s *server) base() string { return "http://" + s.address }
 
 // draftRequest asks for a one-time URL.
 func (s *server) draftRequest() request {
@@ -65,12 +55,8 @@ func (s *server) draftRequest() request {
 
 // drafts asks for n one-time URLs and returns their paths with the query.
 func (s *server) drafts(n int) ([]string, error) {
-	l, err := newLoad(s.address, 4)
-	if err != nil {
-		return nil, err
-	}
 	paths := make([]string, n)
-	_, err = l.run(n, http.StatusOK, func(int) request { return s.draftRequest() },
+	_, _, err := s.send(4, n, http.StatusOK, func(int) request { return s.draftRequest() },
 		func(i int, a answer) error {
 			var e struct{ Result struct{ UploadURL string } }
 			if err := json.Unmarshal(a.body, &e); err != nil {
@@ -83,7 +69,7 @@ func (s *server) drafts(n int) ([]string, error) {
 			paths[i] = path
 			return nil
 		})
-	return paths, errors.Join(err, l.close())
+	return paths, err
 }
 
 // A form is a multipart body with one file in it.
@@ -166,15 +152,11 @@ const (
 
 // get fetches a picture once.
 func (s *server) get(path, accept string) ([]byte, error) {
-	l, err := newLoad(s.address, 1)
-	if err != nil {
-		return nil, err
-	}
 	var body []byte
-	_, err = l.run(1, http.StatusOK,
+	_, _, err := s.send(1, 1, http.StatusOK,
 		func(int) request { return pictureRequest(s.address, path, accept) },
 		func(_ int, a answer) error { body = a.body; return nil })
-	return body, errors.Join(err, l.close())
+	return body, err
 }
 
 // profiled runs work while the server writes a CPU profile of itself, kept under a name.

@@ -165,7 +165,7 @@ func (b *bench) validate(files []string) (cpu time.Duration, err error) {
 // A tusd is an upload server to measure beside.
 type tusd struct {
 	*process
-	address, folder string
+	folder string
 }
 
 func (b *bench) startTusd() (*tusd, error) {
@@ -173,28 +173,18 @@ func (b *bench) startTusd() (*tusd, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tusd{address: address, folder: filepath.Join(b.scratch, "tusd")}
+	t := &tusd{folder: filepath.Join(b.scratch, "tusd")}
 	if err := os.Mkdir(t.folder, 0o700); err != nil {
 		return nil, err
 	}
-	t.process, err = startProcess(filepath.Join(b.scratch, "tusd.log"), nil, b.tusd, address, t.folder)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.awaitHTTP("http://" + address + "/files/none"); err != nil {
-		t.stop()
-		return nil, err
-	}
-	return t, nil
+	t.process, err = startProcess(address, "/files/none", filepath.Join(b.scratch, "tusd.log"), nil,
+		b.tusd, address, t.folder)
+	return t, err
 }
 
 // upload uploads a picture n times, each by one request that makes the upload and has its bytes,
 // and returns the files that they are in.
 func (t *tusd) upload(picture []byte, n int) (cpu, took time.Duration, files []string, err error) {
-	l, err := newLoad(t.address, uploadsAtOnce)
-	if err != nil {
-		return 0, 0, nil, err
-	}
 	asked := request{
 		head: fmt.Sprintf("POST /files/ HTTP/1.1\r\nHost: %s\r\nTus-Resumable: 1.0.0\r\n"+
 			"Upload-Length: %[2]d\r\nContent-Type: application/offset+octet-stream\r\n"+
@@ -202,15 +192,12 @@ func (t *tusd) upload(picture []byte, n int) (cpu, took time.Duration, files []s
 		body: picture,
 	}
 	files = make([]string, n)
-	cpu, err = cpuOf(t.process, func() (err error) {
-		took, err = l.run(n, http.StatusCreated, func(int) request { return asked },
-			func(i int, a answer) error {
-				files[i] = filepath.Join(t.folder, path.Base(a.header.Get("Location")))
-				return nil
-			})
-		return err
-	})
-	return cpu, took, files, errors.Join(err, l.close())
+	cpu, took, err = t.send(uploadsAtOnce, n, http.StatusCreated, func(int) request { return asked },
+		func(i int, a answer) error {
+			files[i] = filepath.Join(t.folder, path.Base(a.location))
+			return nil
+		})
+	return cpu, took, files, err
 }
 
 // empty removes what was uploaded.

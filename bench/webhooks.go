@@ -111,12 +111,7 @@ func (o *outboxBench) prepare() (err error) {
 	if err := o.pause(); err != nil {
 		return err
 	}
-	l, err := newLoad(o.s.address, 4)
-	if err != nil {
-		return err
-	}
-	_, err = l.run(o.n, http.StatusOK, o.edit, nil)
-	if err := errors.Join(err, l.close()); err != nil {
+	if _, _, err := o.s.send(4, o.n, http.StatusOK, o.edit, nil); err != nil {
 		return err
 	}
 	o.receiver.expect(o.n, true)
@@ -147,12 +142,8 @@ func (o *outboxBench) edit(i int) request {
 func (o *outboxBench) pause() error {
 	o.receiver.refuse(true)
 	defer o.receiver.refuse(false)
-	l, err := newLoad(o.s.address, 1)
+	_, _, err := o.s.send(1, 1, http.StatusOK, func(int) request { return o.edit(-1) }, nil)
 	if err != nil {
-		return err
-	}
-	_, err = l.run(1, http.StatusOK, func(int) request { return o.edit(-1) }, nil)
-	if err := errors.Join(err, l.close()); err != nil {
 		return err
 	}
 	for range 3000 {
