@@ -325,7 +325,7 @@ func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
 // some.
 func (c *serveCommand) openDBToServe(ctx context.Context, log *slog.Logger) (*sqldb.DB, error) {
 	for {
-		if err := images.MakeRoomToStart(c.Data, log); err != nil {
+		if err := images.MakeSpaceToStart(c.Data, log); err != nil {
 			return nil, err
 		}
 		db, err := c.openDB(ctx)
@@ -349,7 +349,7 @@ func readiness(
 		if err := db.Ping(ctx); err != nil {
 			return "", err
 		}
-		if err := core.CheckRoom(); err != nil {
+		if err := core.CheckSpace(); err != nil {
 			return "", err
 		}
 		if sandbox := pool.Status().Sandbox; !sandbox.Complete {

@@ -19,8 +19,8 @@ type Hooks struct {
 	Invalidate func()
 	// Scrub runs after the commit of a Change that calls Change.Scrub, and does not block.
 	Scrub func()
-	// CheckRoom returns NoSpace while the disk is full.
-	CheckRoom func() error
+	// CheckSpace returns NoSpace while the disk is full.
+	CheckSpace func() error
 	// UseReserve frees some bytes of a full disk, and reports whether bytes are free now.
 	UseReserve func() (bool, error)
 }
@@ -37,5 +37,5 @@ func New(db *sqldb.DB, now func() time.Time, hooks Hooks) *Service {
 	return &Service{db: db, now: now, hooks: hooks}
 }
 
-// CheckRoom returns NoSpace while the disk is full. A method that adds rows calls it before its Change.
-func (s *Service) CheckRoom() error { return s.hooks.CheckRoom() }
+// CheckSpace returns NoSpace while the disk is full. A method that adds rows calls it before its Change.
+func (s *Service) CheckSpace() error { return s.hooks.CheckSpace() }

@@ -42,7 +42,7 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 		return errs.Errorf(errs.Invalid, "the name of a signing key must be 1 to 20 letters, digits, "+
 			"dashes and underscores")
 	}
-	if err := s.CheckRoom(); err != nil {
+	if err := s.CheckSpace(); err != nil {
 		return err
 	}
 	err := s.Change(ctx, func(tx *Change) error {

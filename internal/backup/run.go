@@ -92,8 +92,8 @@ func (r *run) findReserve() error {
 	return err
 }
 
-// room returns an error if a write would use the reserve.
-func (r *run) room(size int64) error {
+// checkSpace returns an error if a write would use the reserve.
+func (r *run) checkSpace(size int64) error {
 	if r.reserve == 0 {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (r *run) room(size int64) error {
 func (r *run) takeSnapshot(ctx context.Context, state string) error {
 	info, err := os.Stat(filepath.Join(r.Dir, DatabaseFile))
 	if err == nil {
-		err = r.room(info.Size())
+		err = r.checkSpace(info.Size())
 	}
 	if err == nil {
 		err = r.DB.Snapshot(ctx, filepath.Join(r.to.dir, state, DatabaseFile))
@@ -162,7 +162,7 @@ func (r *run) copy(ctx context.Context, o images.OriginalRow) error {
 	if kept {
 		r.report.Kept++
 	} else {
-		if err := r.room(o.Size); err != nil {
+		if err := r.checkSpace(o.Size); err != nil {
 			return err
 		}
 		err := copyOriginal(ctx, r.Blobs, r.to.blobs, o)

@@ -19,7 +19,7 @@ import (
 const (
 	ballastFile = "ballast"
 	maxBallast  = 16 << 20 // bytes; a quarter of a small reserve
-	minRoom     = 1 << 20  // free bytes that a start needs
+	minSpace    = 1 << 20  // free bytes that a start needs
 )
 
 // MakeBallast writes the ballast, if it does not exist and fits beside the reserve.
@@ -73,12 +73,12 @@ func dropBallast(dir string) (bool, error) {
 	return true, nil
 }
 
-// MakeRoomToStart frees the space that a start needs on a full disk: it deletes renditions, which can
+// MakeSpaceToStart frees the space that a start needs on a full disk: it deletes renditions, which can
 // be rendered again, in the folder cache of dir, and then the ballast. No other process may use dir.
-func MakeRoomToStart(dir, cache string, log *slog.Logger) error {
+func MakeSpaceToStart(dir, cache string, log *slog.Logger) error {
 	lacking := func() (bool, error) {
 		free, _, err := Space(dir)
-		return free < minRoom, err
+		return free < minSpace, err
 	}
 	lacks, err := lacking()
 	if err != nil || !lacks {

@@ -38,7 +38,7 @@ type Disk struct {
 	Log   *slog.Logger
 
 	started bool
-	room    sync.Mutex // locked while a file reserves bytes
+	reserve sync.Mutex // locked while a file reserves bytes
 	spools  []*Spool
 	state   state
 }
@@ -54,9 +54,9 @@ func (d *Disk) Start() (err error) {
 	return d.MakeBallast()
 }
 
-// MakeRoom evicts cached files until bytes can be written without touching the reserve. Error: NoSpace if that
+// MakeSpace evicts cached files until bytes can be written without touching the reserve. Error: NoSpace if that
 // is not enough.
-func (d *Disk) MakeRoom(bytes int64) error {
+func (d *Disk) MakeSpace(bytes int64) error {
 	free, _, err := d.Space(d.Dir)
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ const (
 type state struct {
 	mu     sync.Mutex
 	looked time.Time
-	err    error // nil: there is room
+	err    error // nil: there is space
 	logged time.Time
 }
 
@@ -95,10 +95,10 @@ func (d *state) log(log *slog.Logger, args ...any) {
 	}
 }
 
-// CheckRoom returns NoSpace while less than the reserve is free; callers that add rows call it. It reads the
+// CheckSpace returns NoSpace while less than the reserve is free; callers that add rows call it. It reads the
 // disk once a second, and evicts cached files first. Deletions, erasures and results of deliveries do not call
 // it: the reserve is for them. Before Start it returns nil.
-func (d *Disk) CheckRoom() error {
+func (d *Disk) CheckSpace() error {
 	if !d.started {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (d *Disk) CheckRoom() error {
 	if fresh {
 		return err
 	}
-	err = d.MakeRoom(0)
+	err = d.MakeSpace(0)
 	s.mu.Lock()
 	before := s.err
 	s.err = err
@@ -137,5 +137,5 @@ func (d *Disk) UseReserve() (bool, error) {
 		return true, nil
 	}
 	dropped, err := dropBallast(d.Dir)
-	return dropped || free >= minRoom, err
+	return dropped || free >= minSpace, err
 }

@@ -66,9 +66,9 @@ func (s *Spool) Admit(bytes int64, keys ...string) error {
 		return Full(err)
 	}
 	defer lease.Release()
-	s.disk.room.Lock()
-	defer s.disk.room.Unlock()
-	return s.disk.MakeRoom(bytes + s.disk.unwritten())
+	s.disk.reserve.Lock()
+	defer s.disk.reserve.Unlock()
+	return s.disk.MakeSpace(bytes + s.disk.unwritten())
 }
 
 // File returns an empty file. expected is its final size in bytes, as far as known. keys are its keys in the
@@ -133,10 +133,10 @@ func (f *File) Reserve(to int64) (err error) {
 	}
 	f.reserved = to
 	d := f.spool.disk
-	d.room.Lock()
-	defer d.room.Unlock()
+	d.reserve.Lock()
+	defer d.reserve.Unlock()
 	f.spool.unwritten.Add(more)
-	return d.MakeRoom(d.unwritten())
+	return d.MakeSpace(d.unwritten())
 }
 
 // Close closes and removes the file, and gives back what it has reserved.

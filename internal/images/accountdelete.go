@@ -57,7 +57,7 @@ func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error)
 	}
 	var gone []deletedRow
 	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) (err error) {
-		gone, _, err = s.deleteImages(tx, "",
+		gone, _, err = s.deleteRowsAndBytes(tx, "",
 			`key IN (SELECT key FROM images WHERE account = ?1 LIMIT ?2)`, account, some)
 		return err
 	})

@@ -16,14 +16,10 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/limit"
 	"calotype/internal/render"
-	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
 
-const (
-	finishTime  = 5 * time.Minute // for what follows a complete body
-	cleanUpTime = 30 * time.Second
-)
+const finishTime = 5 * time.Minute // for what follows a complete body
 
 // A Body receives the bytes of a picture that becomes an original: it hashes them and writes them to the
 // spool, within the limits. Every upload is received by a Body, whatever commits it: Create or Import, or
@@ -166,30 +162,6 @@ func (b *Body) examine(ctx context.Context) (*Original, error) {
 		Header: header, Width: facts.Width, Height: facts.Height, Alpha: facts.Alpha,
 		Size: b.size, Thumbhash: base64.StdEncoding.EncodeToString(facts.Thumbhash),
 	}, nil
-}
-
-// cleanUp deletes the stored original o after a commit with the result img, err, unless a row names it or may
-// name it. It returns the result of the upload.
-func (s *Service) cleanUp(ctx context.Context, img Image, o *Original, err error) (Image, error) {
-	// The time for finishing may be over.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
-	defer cancel()
-	if errors.Is(err, sqldb.ErrCommitUnknown) {
-		now, reading := s.imageOfKey(ctx, img.Key)
-		if reading == nil && now.Original != nil && now.Original.Blob == o.Blob {
-			return now, nil // the commit took place
-		}
-		return Image{}, err // the sweep deletes an orphan
-	}
-	if err != nil || img.Original.Blob != o.Blob {
-		if deleting := s.blobs.Delete(ctx, o.Blob); deleting != nil {
-			s.log.Warn("an original without a row is left to the sweep", "blob", o.Blob, "err", deleting)
-		}
-	}
-	if err != nil {
-		return Image{}, err
-	}
-	return img, nil
 }
 
 // blobKey returns a new key, which begins with the UTC day so that the sweep knows its age.

@@ -18,9 +18,12 @@ const (
 // errTicketEnded says that the ticket was used, is invalid or was cancelled; its row shows which.
 var errTicketEnded = errors.New("the ticket was used, refused too often or cancelled")
 
-// A bodyLimiter admits a few concurrent bodies for each ticket; the others wait unread, because the first
-// accepted body invalidates the ticket. It also limits the decodings of a ticket: a decoding may end
-// as a refusal, so running decodings count as refusals.
+// A bodyLimiter limits the concurrent bodies of each ticket. It admits bodiesPerTicket of them; further bodies
+// are not read until one of these has ended. Most of them are never read, because the first accepted body uses
+// the ticket.
+//
+// A bodyLimiter also limits the concurrent decodings of a ticket, because each of them may end as a refusal: the
+// refusals and the running decodings together are at most maxRefusals.
 type bodyLimiter struct {
 	pool *limit.Pool // of bodies; by account and ticket
 

@@ -57,26 +57,26 @@ func (b *Body) insert(
 	if uploaded.IsZero() {
 		uploaded = b.s.now()
 	}
-	img := claimedImage(draft, original, filename, uploaded)
+	img := imageOfUpload(draft, original, filename, uploaded)
 	start := time.Now()
 	err = b.s.Accounts.Change(ctx, func(tx *accounts.Change) error {
-		return b.s.insertClaimed(tx, draft, img, began)
+		return b.s.insertUploaded(tx, draft, img, began)
 	})
 	b.s.config.Timer.Since(render.Uploads, StageCommit, start)
 	return b.s.cleanUp(ctx, img, original, err)
 }
 
-// insertClaimed inserts a draft as the image img. An erasure since began refuses it.
-func (s *Service) insertClaimed(tx *accounts.Change, draft, img Image, began time.Time) error {
+// insertUploaded inserts a draft as the image img. An erasure since began refuses it.
+func (s *Service) insertUploaded(tx *accounts.Change, draft, img Image, began time.Time) error {
 	if err := checkNotErased(tx, draft, began); err != nil {
 		return err
 	}
 	if err := s.insertDraft(tx, draft, ""); err != nil {
 		return err
 	}
-	claimed, c, err := claimRow(tx, img, "", began)
-	if err == nil && claimed.Key == "" {
-		err = errors.New("a draft made in this transaction could not be claimed in it")
+	redeemed, c, err := redeemTicket(tx, img, "", began)
+	if err == nil && redeemed.Key == "" {
+		err = errors.New("a draft made in this transaction could not be redeemed in it")
 	}
 	if err != nil {
 		return err

@@ -35,7 +35,8 @@ type deletedRow struct {
 }
 
 // deleteRows deletes the rows of images and drafts that match where, releases their usage and has the database
-// scrubbed of them. It is the only place that deletes rows of images. Images also need what deleteImages does.
+// scrubbed of them. It is the only place that deletes rows of images. Rows of images
+// also need tombstones: see deleteRowsWithTombstones.
 func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, error) {
 	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
 		RETURNING `+imageColumns+`, open, reserved`, args...)
@@ -65,13 +66,12 @@ func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, e
 	return gone, err
 }
 
-// deleteImages deletes the rows that match where, and writes their tombstones. erasure is the key of the
-// erasure that they belong to, "" for none. After the commit it deletes the bytes; then purged says how
-// many.
-func (s *Service) deleteImages(
+// deleteRowsAndBytes deletes the rows that match where, writes their tombstones, and after the commit deletes
+// their bytes; then purged says how many. erasure is the key of the erasure that they belong to, "" for none.
+func (s *Service) deleteRowsAndBytes(
 	tx *accounts.Change, erasure, where string, args ...any,
 ) (gone []deletedRow, purged *purgedBytes, err error) {
-	gone, err = s.deleteRowsOnly(tx, erasure, where, args...)
+	gone, err = s.deleteRowsWithTombstones(tx, erasure, where, args...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,13 +87,13 @@ func (s *Service) deleteImages(
 // no bytes.
 func (s *Service) DropImage(ctx context.Context, o OriginalRow) error {
 	return s.Accounts.Change(ctx, func(tx *accounts.Change) error {
-		_, err := s.deleteRowsOnly(tx, "", `account = ?1 AND id_sha256 = ?2`, o.Account, text.Hash(o.ID))
+		_, err := s.deleteRowsWithTombstones(tx, "", `account = ?1 AND id_sha256 = ?2`, o.Account, text.Hash(o.ID))
 		return err
 	})
 }
 
-// deleteRowsOnly is deleteImages for a copy of the database: it leaves the bytes.
-func (s *Service) deleteRowsOnly(
+// deleteRowsWithTombstones deletes the rows that match where, and writes their tombstones. It leaves the bytes.
+func (s *Service) deleteRowsWithTombstones(
 	tx *accounts.Change, erasure, where string, args ...any,
 ) (gone []deletedRow, err error) {
 	if gone, err = deleteRows(tx, where, args...); err != nil {

@@ -50,7 +50,7 @@ const (
 func (s *Service) CreateDraft(
 	ctx context.Context, account string, d NewDraft,
 ) (img Image, ticket string, err error) {
-	if err := s.disk.CheckRoom(); err != nil {
+	if err := s.disk.CheckSpace(); err != nil {
 		return Image{}, "", err
 	}
 	img, err = s.newDraft(account, d)
@@ -109,7 +109,7 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 
 // insertDraft inserts a draft. It replaces a draft of the same id only if that one's ticket is invalid. With a
 // ticket it inserts an open draft, and the caller charges the account for the draft. Without a ticket only this
-// transaction can claim it, and the account is charged for the image.
+// transaction can redeem it, and the account is charged for the image.
 func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) error {
 	if img.Custom {
 		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1

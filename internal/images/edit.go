@@ -27,7 +27,7 @@ type Edit struct {
 // Errors: ImageNotFound, also if the id has just changed; Invalid, also for making an image with a custom id
 // private; LimitReached, AccountSuspended, NoSpace.
 func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Image, error) {
-	if err := s.disk.CheckRoom(); err != nil {
+	if err := s.disk.CheckSpace(); err != nil {
 		return Image{}, err
 	}
 	if err := s.Accounts.CheckKept(ctx, account); err != nil {

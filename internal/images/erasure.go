@@ -215,7 +215,7 @@ func (s *Service) eraseSome(ctx context.Context, account string, q ErasureQuery)
 		if err != nil {
 			return err
 		}
-		gone, purged, err = s.deleteImages(tx, key, condition+` AND key IN (SELECT key FROM images
+		gone, purged, err = s.deleteRowsAndBytes(tx, key, condition+` AND key IN (SELECT key FROM images
 			WHERE `+condition+` LIMIT `+strconv.Itoa(erasureStep)+`)`, account, value)
 		if err != nil {
 			return err

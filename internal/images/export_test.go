@@ -29,12 +29,12 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 	if err != nil {
 		return Image{}, err
 	}
-	img := claimedImage(draft, &Original{Blob: blobKey(s.now())}, "picture.jpg", s.now())
+	img := imageOfUpload(draft, &Original{Blob: blobKey(s.now())}, "picture.jpg", s.now())
 	return img, s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := s.insertDraft(tx, draft, ""); err != nil {
 			return err
 		}
-		_, c, err := claimRow(tx, img, "", s.now())
+		_, c, err := redeemTicket(tx, img, "", s.now())
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 // FinishDraft makes a draft an image, likewise.
 func (s *Service) FinishDraft(ctx context.Context, draft Image) (Image, error) {
 	u := &Upload{s: s, began: s.now(), draft: draft}
-	return u.claim(ctx, &Original{Blob: blobKey(s.now())}, "picture.jpg")
+	return u.redeem(ctx, &Original{Blob: blobKey(s.now())}, "picture.jpg", nil)
 }
 
 // SetMeta replaces the metadata of an image.

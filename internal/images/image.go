@@ -67,7 +67,7 @@ func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 // AccountSuspended.
 func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-		gone, _, err := s.deleteImages(tx, "", `account = ?1 AND id_sha256 = ?2`, account, text.Hash(id))
+		gone, _, err := s.deleteRowsAndBytes(tx, "", `account = ?1 AND id_sha256 = ?2`, account, text.Hash(id))
 		if err == nil && len(gone) == 0 {
 			err = errs.Errorf(errs.ImageNotFound, "Image not found")
 		}

@@ -4,7 +4,7 @@
 //
 // The life of a picture: CreateDraft creates a draft, an image that waits for its upload, with a ticket,
 // the secret of its one-time upload URL. BeginUpload looks up the draft by the ticket and spools the body.
-// Finish has a worker decode the body, stores the original in the blob store, and then claims the ticket:
+// Finish has a worker decode the body, stores the original in the blob store, and then redeems the ticket:
 // one UPDATE turns the draft into an image. Resolve looks up the image and variant of a delivery URL, and
 // Rendition renders the original, once for all concurrent requests.
 //
@@ -121,7 +121,7 @@ func New(c Config) *Service {
 		},
 		Invalidate: s.resolved.forget,
 		Scrub:      func() { s.scrubber.due.Store(true) },
-		CheckRoom:  s.CheckRoom,
+		CheckSpace: s.CheckSpace,
 		UseReserve: s.disk.UseReserve,
 	})
 	s.Webhooks = webhooks.New(webhooks.Config{
@@ -147,12 +147,12 @@ func (s *Service) MaxUploadBytes() int64 { return s.config.MaxUploadBytes }
 // gets a quarter of the spool.
 func LeastSpool(maxUploadBytes int64) int64 { return 4 * maxUploadBytes }
 
-// CheckRoom refuses what adds rows while the disk is full. Error: NoSpace.
-func (s *Service) CheckRoom() error { return s.disk.CheckRoom() }
+// CheckSpace refuses what adds rows while the disk is full. Error: NoSpace.
+func (s *Service) CheckSpace() error { return s.disk.CheckSpace() }
 
-// MakeRoomToStart frees the space that a start needs on a full disk. No other process may use dir.
-func MakeRoomToStart(dir string, log *slog.Logger) error {
-	return disk.MakeRoomToStart(dir, renditionsDir, log)
+// MakeSpaceToStart frees the space that a start needs on a full disk. No other process may use dir.
+func MakeSpaceToStart(dir string, log *slog.Logger) error {
+	return disk.MakeSpaceToStart(dir, renditionsDir, log)
 }
 
 func setDefault(n *int64, value int64) {

@@ -17,9 +17,9 @@ import (
 // installationKey is the only object in the blob store that is not an original. It holds the installation's id.
 const installationKey = "calotype-installation"
 
-// claimPrefix is the prefix of the objects by which installations that start concurrently on an empty
+// startPrefix is the prefix of the objects by which installations that start concurrently on an empty
 // store detect each other.
-const claimPrefix = "calotype-claim/"
+const startPrefix = "calotype-claim/"
 
 // Installation returns the id of the installation, and refuses a blob store of another one or without its mark.
 func (s *Service) Installation(ctx context.Context) (id string, err error) {
@@ -71,20 +71,20 @@ func (s *Service) storeID(ctx context.Context) (string, error) {
 
 // markStore writes our id into an empty store. A store cannot put an object on the
 // condition that it does not exist. So each of several installations that start concurrently first puts a
-// separate claim and then looks for others: at most one finds no other claim. A claim is deleted after the
-// mark is written, so an installation that finds no other claim looks for the mark last.
+// separate object and then looks for others: at most one finds no other object. The object is deleted after the
+// mark is written, so an installation that finds no other object looks for the mark last.
 func (s *Service) markStore(ctx context.Context, id string) (err error) {
-	claim := claimPrefix + id
-	if err := s.putText(ctx, claim, id); err != nil {
+	start := startPrefix + id
+	if err := s.putText(ctx, start, id); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.blobs.Delete(ctx, claim)) }()
+	defer func() { err = errors.Join(err, s.blobs.Delete(ctx, start)) }()
 	there, _, err := s.blobs.List(ctx, "", "")
 	if err != nil {
 		return fmt.Errorf("looking whether the blob store is empty: %w", err)
 	}
 	for _, object := range there {
-		if object.Key != claim && object.Key != installationKey {
+		if object.Key != start && object.Key != installationKey {
 			return fmt.Errorf("the blob store holds objects (%s is one), but no object %s that "+
 				"says whose they are, and the database is new. Give -blobs an empty folder, bucket "+
 				"or prefix, or -db the database that belongs to it", object.Key, installationKey)

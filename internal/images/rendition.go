@@ -107,7 +107,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 		return fmt.Errorf("opening the original of image %s: %w", r.Image.Key, err)
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	if err := s.disk.MakeRoom(0); err != nil {
+	if err := s.disk.MakeSpace(0); err != nil {
 		return err
 	}
 	out, err := s.renditions.Create()

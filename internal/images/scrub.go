@@ -22,7 +22,7 @@ const (
 	rebuildTime = 10 * time.Second
 	// rebuildSpeed is assumed, in bytes a second, until this process has rebuilt once.
 	rebuildSpeed = 64 << 20
-	// rebuildRetry is the time before a rebuild that failed, or had no room, is tried again.
+	// rebuildRetry is the time before a rebuild that failed, or had no space, is tried again.
 	rebuildRetry = time.Hour
 	// rebuildWarn is how often it is said that an operator must do it.
 	rebuildWarn = 24 * time.Hour
@@ -148,7 +148,7 @@ func (s *Service) mayRebuild(size int64) (bool, error) {
 		return false, err
 	}
 	if free-s.disk.Reserve < 2*size { // a copy, and the write-ahead log
-		return wait("There is too little room on the disk", "free", free, "bytes", size)
+		return wait("There is too little space on the disk", "free", free, "bytes", size)
 	}
 	return true, nil
 }

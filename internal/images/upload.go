@@ -27,14 +27,14 @@ type UploadRequest struct {
 // not safe for concurrent use.
 type Upload struct {
 	s               *Service
-	draft           Image         // the image itself if repeat
+	draft           Image // the image itself if repeat
+	account         accounts.Account
 	began           time.Time     // compared with the ticket's expiry
 	idempotencyHash string        // SHA-256 of the Idempotency-Key, hex; "" for none
 	repeat          bool          // the ticket was used by a request with this key: the body is only compared
 	admitted        *admittedBody // by the ticket
 	closed          bool
 	body            *Body
-	urls            URLParts // of the account
 }
 
 // A DraftError is the reason why a ticket takes no body, with its draft, or the image that the draft has
@@ -60,12 +60,9 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	if r.IdempotencyKey != "" {
 		u.idempotencyHash = text.Hash(r.IdempotencyKey)
 	}
-	account, err := u.enter(ctx, r.Ticket)
+	err := u.enter(ctx, r.Ticket)
 	if err == nil {
 		u.body, err = s.receive(r.Size, !u.repeat, u.draft.Account, u.draft.Key)
-	}
-	if err == nil {
-		u.urls, err = s.urlParts(ctx, account) // before the ticket is used: no step after that may fail
 	}
 	if err != nil {
 		u.Close()
@@ -77,50 +74,49 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	return u, nil
 }
 
-// enter finds the draft of a ticket and waits until the body is admitted. It returns the draft's account.
-func (u *Upload) enter(ctx context.Context, ticket string) (accounts.Account, error) {
+// enter finds the draft of a ticket and waits until the body is admitted.
+func (u *Upload) enter(ctx context.Context, ticket string) error {
 	refusals := u.s.bodies.refusals()
-	account, err := u.loadTicket(ctx, ticket)
-	if err != nil {
-		return account, err
+	if err := u.loadTicket(ctx, ticket); err != nil {
+		return err
 	}
 	for u.admitted == nil {
 		admitted, stale, err := u.s.bodies.admit(ctx, u.draft, refusals)
 		if err != nil && !errors.Is(err, errTicketEnded) {
-			return account, err
+			return err
 		}
 		u.admitted = admitted
 		if stale || err != nil {
 			// After the end of its ticket only a repeat of the winner's request is admitted.
-			if account, err = u.loadTicket(ctx, ticket); err != nil {
-				return account, err
+			if err := u.loadTicket(ctx, ticket); err != nil {
+				return err
 			}
 		}
 	}
 	if !u.repeat {
 		u.admitted.learn(*u.draft.Ticket)
 	}
-	return account, nil
+	return nil
 }
 
 // Draft returns the draft that the upload is for.
 func (u *Upload) Draft() Image { return u.draft }
 
 // loadTicket reads the draft of a ticket with its account. The error says why it takes no upload.
-func (u *Upload) loadTicket(ctx context.Context, ticket string) (account accounts.Account, err error) {
+func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 	img, err := ScanImage(u.s.db.QueryRow(ctx, SelectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
 	if errors.Is(err, sql.ErrNoRows) {
-		return account, errs.Errorf(errs.TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
+		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
 	}
 	if err != nil {
-		return account, fmt.Errorf("finding a draft by its ticket: %w", err)
+		return fmt.Errorf("finding a draft by its ticket: %w", err)
 	}
 	u.draft = img
-	if account, err = u.s.Accounts.ByID(ctx, img.Account); err == nil {
-		err = account.CheckActive()
+	if u.account, err = u.s.Accounts.ByID(ctx, img.Account); err == nil {
+		err = u.account.CheckActive()
 	}
 	if err != nil {
-		return account, err
+		return err
 	}
 	err = u.checkTicket(img)
 	if errs.AsError(err).Kind == errs.TicketUsed {
@@ -128,7 +124,7 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) (account account
 			err = u.checkTicket(img)
 		}
 	}
-	return account, err
+	return err
 }
 
 // checkTicket returns nil if the ticket of img takes an upload, otherwise TicketUsed or TicketInvalid.
@@ -155,13 +151,13 @@ func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
 	if u.idempotencyHash == "" || u.began.Sub(img.Uploaded) > repeatTime {
 		return false, nil
 	}
-	var claimedBy sql.NullString
+	var usedBy sql.NullString
 	err := u.s.db.QueryRow(ctx, `SELECT claimed_by FROM images WHERE key = ?1`, img.Key).
-		Scan(&claimedBy)
+		Scan(&usedBy)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, fmt.Errorf("reading who used a ticket: %w", err)
 	}
-	return claimedBy.String == u.idempotencyHash, nil
+	return usedBy.String == u.idempotencyHash, nil
 }
 
 // Write receives the next bytes of the body. Errors: those of Body.Write; TicketUnknown if the draft was
@@ -188,23 +184,27 @@ func (u *Upload) Close() {
 }
 
 // Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and
-// only then the ticket is claimed. A client that disconnects does not cancel it. Errors: Unsupported,
+// only then the ticket is redeemed. A client that disconnects does not cancel it. Errors: Unsupported,
 // Undecodable, OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
 // LimitReached, AccountSuspended; Busy.
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)
 	defer cancel()
-	img, err := u.finish(ctx, fields.CleanFilename(filename))
-	return UploadedImage{img, u.urls}, err
+	urls, err := u.s.urlParts(ctx, u.account) // before the ticket is used: no step after that may fail
+	if err != nil {
+		return UploadedImage{}, err
+	}
+	img, err := u.finish(ctx, fields.CleanFilename(filename), urls.Variants)
+	return UploadedImage{img, urls}, err
 }
 
-func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
+func (u *Upload) finish(ctx context.Context, filename string, variants []string) (Image, error) {
 	sum := u.body.sha256()
 	if u.repeat {
 		return u.replay(u.draft, sum)
 	}
 	if err := u.admitted.beginDecoding(ctx, sum); errors.Is(err, errTicketEnded) {
-		return u.explainLostClaim(ctx, sum)
+		return u.whyNotRedeemed(ctx, sum)
 	} else if err != nil {
 		return Image{}, err
 	}
@@ -213,7 +213,7 @@ func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 	if err != nil {
 		return Image{}, u.Refuse(ctx, err)
 	}
-	img, err := u.claim(ctx, original, filename)
+	img, err := u.redeem(ctx, original, filename, variants)
 	return u.s.cleanUp(ctx, img, original, err)
 }
 

@@ -66,7 +66,7 @@ func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) 
 	if err := v.check(); err != nil {
 		return err
 	}
-	if err := s.disk.CheckRoom(); err != nil {
+	if err := s.disk.CheckSpace(); err != nil {
 		return err
 	}
 	err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {

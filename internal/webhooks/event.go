@@ -58,7 +58,7 @@ type Facts struct {
 	Draft         *DraftFacts     `json:"draft,omitempty"`
 	Original      *OriginalFacts  `json:"original,omitempty"`
 	PreviousID    string          `json:"previousId,omitempty"` // of ImageUpdated: the old id; "" if it is unchanged
-	Variants      []string        `json:"variants,omitempty"`   // names of the account's variants; set by Record
+	Variants      []string        `json:"variants,omitempty"`   // names of the account's variants; nil: Record reads them
 	Failure       *UploadFail     `json:"failure,omitempty"`    // of UploadFailed only
 }
 
@@ -117,8 +117,8 @@ func subscribers(tx *accounts.Change, account string) ([]subscriber, error) {
 }
 
 // Record inserts events, each with one delivery for each of its subscribers, in the Change that makes the events
-// happen. It stores no event without a subscriber. It sets ID and At of the stored events, and Facts.Variants,
-// except of a draft or deletion. It calls Change.Keep, and wakes the notifier after the commit.
+// happen. It stores no event without a subscriber. It sets ID and At of the stored events, and nil
+// Facts.Variants, except of a draft or deletion. It calls Change.Keep, and wakes the notifier after the commit.
 func (s *Service) Record(tx *accounts.Change, events ...Event) error {
 	of := map[string][]Event{}
 	var order []string
@@ -152,7 +152,7 @@ func (s *Service) record(tx *accounts.Change, account string, events []Event) er
 			continue
 		}
 		e.ID, e.At = newEventID(), s.now()
-		if e.Facts.Draft == nil && e.Type != ImageDeleted {
+		if e.Facts.Draft == nil && e.Type != ImageDeleted && e.Facts.Variants == nil {
 			if variants == nil {
 				if variants, err = s.config.Variants(tx, account); err != nil {
 					return err

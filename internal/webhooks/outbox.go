@@ -175,16 +175,14 @@ func (s *Service) Release(ctx context.Context, claimed []Delivery) error {
 // describe reads the webhook, the account and the events of claimed deliveries. It leaves out deliveries whose
 // event was deleted concurrently, and those whose event it cannot read, which are due again when their lease ends.
 func (s *Service) describe(ctx context.Context, webhook string, claimed []Delivery) ([]Delivery, error) {
-	w, err := scanWebhook(s.db.QueryRow(ctx, selectWebhook+` WHERE id = ?1`, webhook), s.now())
+	var hash string
+	w, err := scanWebhook(s.db.QueryRow(ctx, `SELECT `+webhookColumns+`,
+		(SELECT hash FROM accounts WHERE id = webhooks.account) FROM webhooks WHERE id = ?1`, webhook), s.now(), &hash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil // the webhook was deleted concurrently
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a webhook: %w", err)
-	}
-	account, err := s.accounts.ByID(ctx, w.Account)
-	if err != nil {
-		return nil, err
 	}
 	ids := make([]any, len(claimed))
 	for i, d := range claimed {
@@ -213,7 +211,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	})
 	for i := range claimed {
 		d := &claimed[i]
-		d.Event, d.Webhook, d.AccountHash = events[d.Event.ID], w, account.Hash
+		d.Event, d.Webhook, d.AccountHash = events[d.Event.ID], w, hash
 	}
 	slices.SortFunc(claimed, func(a, b Delivery) int { return a.Event.At.Compare(b.Event.At) })
 	return claimed, nil

@@ -50,7 +50,7 @@ func (s *Service) CreatePolicy(
 	if err := p.change(c); err != nil {
 		return Policy{}, err
 	}
-	if err := s.accounts.CheckRoom(); err != nil {
+	if err := s.accounts.CheckSpace(); err != nil {
 		return Policy{}, err
 	}
 	err := s.accounts.Change(ctx, func(tx *accounts.Change) error {

@@ -73,7 +73,7 @@ func (s *Service) Replay(ctx context.Context, account string, q ReplayQuery) (re
 
 // payReplay returns NoSpace on a full disk, and LimitReached for an account at its limit of kept records.
 func (s *Service) payReplay(ctx context.Context, account string) error {
-	err := s.accounts.CheckRoom()
+	err := s.accounts.CheckSpace()
 	if err == nil {
 		err = s.accounts.CheckKept(ctx, account)
 	}

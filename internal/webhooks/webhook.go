@@ -93,7 +93,7 @@ func (s *Service) create(
 	ctx context.Context, account string, c WebhookChange, test Test,
 	insert func(Webhook, *accounts.Change) error,
 ) (Webhook, error) {
-	if err := s.accounts.CheckRoom(); err != nil {
+	if err := s.accounts.CheckSpace(); err != nil {
 		return Webhook{}, err
 	}
 	w, err := s.newWebhook(ctx, account, c, test)
@@ -359,7 +359,7 @@ func (s *Service) OpenStream(
 		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
 	}
 	if changed == 0 {
-		err := s.accounts.CheckRoom()
+		err := s.accounts.CheckSpace()
 		if err == nil {
 			err = s.insertWebhook(ctx, w, Webhook.insert)
 		}
@@ -441,18 +441,21 @@ func (s *Service) webhooksOf(ctx context.Context, account, kind string) ([]Webho
 	return sqldb.Collect(rows, func(r sqldb.Row) (Webhook, error) { return scanWebhook(r, now) })
 }
 
-const selectWebhook = `SELECT id, account, kind, name, url, secret, events, signing_key,
-	previous_key, previous_until, created, last_success, last_failure, failing_since, paused,
-	pause_reason FROM webhooks`
+const (
+	webhookColumns = `id, account, kind, name, url, secret, events, signing_key, previous_key, previous_until,
+		created, last_success, last_failure, failing_since, paused, pause_reason`
+	selectWebhook = `SELECT ` + webhookColumns + ` FROM webhooks`
+)
 
-func scanWebhook(r sqldb.Row, now time.Time) (w Webhook, err error) {
+// scanWebhook scans webhookColumns and further columns.
+func scanWebhook(r sqldb.Row, now time.Time, more ...any) (w Webhook, err error) {
 	var (
 		kind, events, key, previous        string
 		until, created                     int64
 		success, failure, failing, pausing sql.NullInt64
 	)
-	err = r.Scan(&w.ID, &w.Account, &kind, &w.Name, &w.URL, &w.Secret, &events, &key, &previous,
-		&until, &created, &success, &failure, &failing, &pausing, &w.PauseReason)
+	err = r.Scan(append([]any{&w.ID, &w.Account, &kind, &w.Name, &w.URL, &w.Secret, &events, &key, &previous,
+		&until, &created, &success, &failure, &failing, &pausing, &w.PauseReason}, more...)...)
 	if err != nil {
 		return Webhook{}, err
 	}

@@ -1,0 +1,145 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"calotype/internal/accounts"
+	"calotype/internal/errs"
+	"calotype/internal/render"
+	"calotype/internal/sqldb"
+	"calotype/internal/webhooks"
+)
+
+// redeem uses the ticket. variants are the names of the account's variants. If another request with the same
+// Idempotency-Key and the same bytes was first, redeem returns that image.
+func (u *Upload) redeem(
+	ctx context.Context, o *Original, filename string, variants []string,
+) (img Image, err error) {
+	began := time.Now()
+	err = u.s.Accounts.Change(ctx, func(tx *accounts.Change) error {
+		var c accounts.Charge
+		img, c, err = redeemTicket(tx, imageOfUpload(u.draft, o, filename, u.s.now()), u.idempotencyHash, u.began)
+		if err != nil || img.Key == "" {
+			return err
+		}
+		uploaded := newEvent(webhooks.UploadSucceeded, img)
+		uploaded.Facts.Variants = variants
+		if err := u.s.Webhooks.Record(tx, uploaded); err != nil {
+			return err
+		}
+		tx.Charge(img.Account, c)
+		return nil
+	})
+	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
+	if err != nil {
+		return img, fmt.Errorf("redeeming a ticket: %w", err)
+	}
+	if img.Key == "" {
+		return u.whyNotRedeemed(ctx, o.SHA256)
+	}
+	u.s.bodies.end(u.draft.Key)
+	return img, nil
+}
+
+// imageOfUpload returns the image that a draft becomes by an upload at a time.
+func imageOfUpload(draft Image, o *Original, filename string, at time.Time) Image {
+	draft.Draft, draft.Ticket, draft.Uploaded = false, nil, sqldb.FromMicros(sqldb.Micros(at))
+	draft.Filename, draft.Original = &filename, o
+	return draft
+}
+
+// redeemTicket has the only statement that uses a ticket: it changes one row or none. The ticket must be valid at
+// began. It returns the image of the row, since an edit may have changed the draft, or none, and the charge of an
+// image instead of the draft's reservation.
+func redeemTicket(
+	tx *accounts.Change, img Image, idempotencyHash string, began time.Time,
+) (redeemed Image, c accounts.Charge, err error) {
+	var usedBy any
+	if idempotencyHash != "" {
+		usedBy = idempotencyHash
+	}
+	var open bool
+	var reserved int64
+	o := img.Original
+	redeemed, err = scanImageAnd(tx.QueryRow(`UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
+		claimed_by = ?4, blob = ?5, format = ?6, stored_width = ?7, stored_height = ?8,
+		max_pixels = ?9, scans = ?10, orientation = ?11, frames = ?12, alpha = ?13, size = ?14,
+		sha256 = ?15, thumbhash = ?16
+		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
+		RETURNING `+imageColumns+`, open, reserved`,
+		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, usedBy, o.Blob, string(o.Header.Format),
+		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
+		o.Header.Orientation, o.Header.Frames, sqldb.BoolInt(o.Alpha), o.Size, o.SHA256,
+		o.Thumbhash, sqldb.Micros(began), maxRefusals), &open, &reserved)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Image{}, c, nil
+	}
+	if err != nil {
+		return Image{}, c, err
+	}
+	c = accounts.Charge{Images: 1, Bytes: o.Size}
+	if open {
+		c = accounts.Charge{Images: 1, Drafts: -1, Bytes: o.Size - reserved}
+	}
+	return redeemed, c, insertMeta(tx, img.Key)
+}
+
+// cleanUpTime bounds cleanUp.
+const cleanUpTime = 30 * time.Second
+
+// cleanUp deletes the stored original o after a commit with the result img, err, unless a row names it or may
+// name it. It returns the result of the upload.
+func (s *Service) cleanUp(ctx context.Context, img Image, o *Original, err error) (Image, error) {
+	// The time for finishing may be over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer cancel()
+	if errors.Is(err, sqldb.ErrCommitUnknown) {
+		now, reading := s.imageOfKey(ctx, img.Key)
+		if reading == nil && now.Original != nil && now.Original.Blob == o.Blob {
+			return now, nil // the commit took place
+		}
+		return Image{}, err // the sweep deletes an orphan
+	}
+	if err != nil || img.Original.Blob != o.Blob {
+		if deleting := s.blobs.Delete(ctx, o.Blob); deleting != nil {
+			s.log.Warn("an original without a row is left to the sweep", "blob", o.Blob, "err", deleting)
+		}
+	}
+	if err != nil {
+		return Image{}, err
+	}
+	return img, nil
+}
+
+// whyNotRedeemed returns the reason why redeemTicket changed no row, or would change none; or the image if this
+// request repeats the winner's.
+func (u *Upload) whyNotRedeemed(ctx context.Context, sum string) (Image, error) {
+	img, err := u.s.imageOfKey(ctx, u.draft.Key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Image{}, errCancelled()
+	}
+	if err != nil {
+		return Image{}, fmt.Errorf("reading why a ticket was not redeemed: %w", err)
+	}
+	if err = u.checkTicket(img); errs.AsError(err).Kind == errs.TicketUsed {
+		repeat, err := u.mayRepeat(ctx, img)
+		if err != nil {
+			return Image{}, err
+		}
+		if repeat {
+			return u.replay(img, sum)
+		}
+	}
+	if err == nil {
+		err = errors.New("a valid ticket was not redeemed")
+	}
+	return Image{}, err
+}
+
+func errCancelled() error {
+	return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it was cancelled or replaced")
+}
