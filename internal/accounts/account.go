@@ -159,11 +159,11 @@ func (s *Service) Create(ctx context.Context, id, hash string) (a Account, err e
 
 // All returns all accounts, oldest first.
 func (s *Service) All(ctx context.Context) ([]Account, error) {
-	rows, err := s.db.Query(ctx, selectAccount+` ORDER BY created, id`)
+	all, err := sqldb.Select(s.db.Reader(ctx), scanAccount, selectAccount+` ORDER BY created, id`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the accounts: %w", err)
 	}
-	return sqldb.Collect(rows, scanAccount)
+	return all, nil
 }
 
 // Suspend suspends an account, or resumes it if suspended is false. It deletes no data. Error: AccountUnknown.
@@ -208,10 +208,7 @@ func (s *Service) set(ctx context.Context, id, column string, value int64) error
 func (s *Service) First(ctx context.Context) (Account, error) {
 	a, err := scanAccount(s.db.QueryRow(ctx,
 		selectAccount+` WHERE id = (SELECT account FROM installation)`))
-	if errors.Is(err, sql.ErrNoRows) {
-		return a, errs.Errorf(errs.AccountUnknown, "there is no account yet: the first start makes one")
-	}
-	return a, err
+	return a, sqldb.RowError("reading the first account", err, errNoAccount)
 }
 
 // ByHash returns the account with a hash in its public URLs. Error: AccountUnknown.
@@ -219,37 +216,30 @@ func (s *Service) ByHash(ctx context.Context, hash string) (Account, error) {
 	return s.one(ctx, `hash`, hash)
 }
 
+// errNoAccount says that the installation has no account.
+var errNoAccount = errs.Errorf(errs.AccountUnknown, "there is no account yet: the first start makes one")
+
 // ErrSeveralAccounts says that the caller must name an account, because the installation has several.
 var ErrSeveralAccounts = errors.New("accounts: there are several accounts")
 
 // Only returns the account of an installation with one account. Errors: ErrSeveralAccounts; AccountUnknown before
 // the first start.
 func (s *Service) Only(ctx context.Context) (Account, error) {
-	rows, err := s.db.Query(ctx, selectAccount+` LIMIT 2`)
-	if err != nil {
-		return Account{}, fmt.Errorf("reading accounts: %w", err)
-	}
-	all, err := sqldb.Collect(rows, scanAccount)
+	all, err := sqldb.Select(s.db.Reader(ctx), scanAccount, selectAccount+` LIMIT 2`)
 	switch {
 	case err != nil:
 		return Account{}, fmt.Errorf("reading accounts: %w", err)
 	case len(all) > 1:
 		return Account{}, ErrSeveralAccounts
 	case len(all) == 0:
-		return Account{}, errs.Errorf(errs.AccountUnknown, "there is no account yet: the first start makes one")
+		return Account{}, errNoAccount
 	}
 	return all[0], nil
 }
 
 func (s *Service) one(ctx context.Context, column, value string) (Account, error) {
 	a, err := scanAccount(s.db.QueryRow(ctx, selectAccount+` WHERE `+column+` = ?1`, value))
-	if errors.Is(err, sql.ErrNoRows) {
-		return a, errs.Errorf(errs.AccountUnknown, "no such account")
-	}
-	if err != nil {
-		return a, fmt.Errorf("reading an account: %w", err)
-	}
-	return a, nil
+	return a, sqldb.RowError("reading an account", err, ErrNotFound)
 }
 
 const selectAccount = `SELECT id, hash, created, flexible_variants, browser_ttl, suspended,

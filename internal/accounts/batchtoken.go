@@ -56,9 +56,8 @@ func (s *Service) CreateBatchToken(
 
 // whyNoBatchToken returns the reason why a token cannot get another batch token.
 func whyNoBatchToken(tx *Change, parent string) error {
-	var there int
-	err := tx.QueryRow(`SELECT count(*) FROM tokens WHERE key = ?1`, parent).Scan(&there)
-	if err == nil && there == 0 {
+	exists, err := sqldb.Exists(tx, `tokens WHERE key = ?1`, parent)
+	if err == nil && !exists {
 		return errs.Errorf(errs.Unauthenticated, "Authentication error")
 	}
 	if err != nil {

@@ -42,14 +42,7 @@ func (s *Service) importSigningKey(
 	if err := tx.Lock(account); err != nil {
 		return false, "", err
 	}
-	rows, err := tx.Query(`SELECT name, value FROM signing_keys WHERE account = ?1`, account)
-	if err != nil {
-		return false, "", err
-	}
-	there, err := sqldb.Collect(rows, func(r sqldb.Row) (k SigningKey, err error) {
-		err = r.Scan(&k.Name, &k.Value)
-		return k, err
-	})
+	there, err := signingKeys(tx, account)
 	if err != nil {
 		return false, "", err
 	}

@@ -88,12 +88,8 @@ const keptRecount = 24 * time.Hour
 // RecountKept counts the kept records of each account that was not recounted for a day, and corrects kept_bytes:
 // a node of an older release may have written rows without counting them.
 func (s *Service) RecountKept(ctx context.Context) error {
-	rows, err := s.db.Query(ctx, `SELECT id FROM accounts WHERE kept_counted < ?1`,
-		sqldb.Micros(s.now().Add(-keptRecount)))
-	if err != nil {
-		return fmt.Errorf("looking for accounts to recount: %w", err)
-	}
-	accounts, err := sqldb.Collect(rows, sqldb.ScanText)
+	accounts, err := sqldb.Select(s.db.Reader(ctx), sqldb.ScanOne[string],
+		`SELECT id FROM accounts WHERE kept_counted < ?1`, sqldb.Micros(s.now().Add(-keptRecount)))
 	if err != nil {
 		return fmt.Errorf("looking for accounts to recount: %w", err)
 	}

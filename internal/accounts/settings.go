@@ -2,9 +2,6 @@ package accounts
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"time"
 
 	"calotype/internal/errs"
@@ -53,14 +50,8 @@ func (s *Service) Configure(
 			WHERE id = ?1 RETURNING flexible_variants, browser_ttl`,
 			account, flexible, ttl).Scan(&config.FlexibleVariants, &stored)
 	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return config, ErrNotFound
-	}
-	if err != nil {
-		return config, fmt.Errorf("configuring an account: %w", err)
-	}
 	config.BrowserTTL = accountTTL(stored)
-	return config, nil
+	return config, sqldb.RowError("configuring an account", err, ErrNotFound)
 }
 
 // ErrNotFound is the error AccountUnknown.

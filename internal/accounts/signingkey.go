@@ -54,13 +54,11 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 		if err != nil || made {
 			return err
 		}
-		var there int
-		err = tx.QueryRow(`SELECT count(*) FROM signing_keys WHERE account = ?1 AND name = ?2`,
-			account, name).Scan(&there)
+		exists, err := sqldb.Exists(tx, `signing_keys WHERE account = ?1 AND name = ?2`, account, name)
 		switch {
 		case err != nil:
 			return err
-		case there > 0:
+		case exists:
 			return errs.Errorf(errs.Exists, "Resource already exists: there is a signing key of this name. "+
 				"For a new value, delete it first")
 		}
@@ -125,13 +123,16 @@ func (s *Service) insertKeyBelow(
 
 // SigningKeys returns the keys of an account, oldest first.
 func (s *Service) SigningKeys(ctx context.Context, account string) ([]SigningKey, error) {
-	rows, err := s.db.Query(ctx, `SELECT name, value FROM signing_keys
-		WHERE account = ?1 ORDER BY created, name`, account)
+	return signingKeys(s.db.Reader(ctx), account)
+}
+
+func signingKeys(from sqldb.Reader, account string) ([]SigningKey, error) {
+	keys, err := sqldb.Select(from, func(r sqldb.Row) (k SigningKey, err error) {
+		err = r.Scan(&k.Name, &k.Value)
+		return k, err
+	}, `SELECT name, value FROM signing_keys WHERE account = ?1 ORDER BY created, name`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the signing keys: %w", err)
 	}
-	return sqldb.Collect(rows, func(r sqldb.Row) (k SigningKey, err error) {
-		err = r.Scan(&k.Name, &k.Value)
-		return k, err
-	})
+	return keys, nil
 }

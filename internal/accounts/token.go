@@ -162,11 +162,11 @@ func (s *Service) RevokeToken(ctx context.Context, account, name string) error {
 
 // Tokens returns the tokens of an account in the order of their names.
 func (s *Service) Tokens(ctx context.Context, account string) ([]Token, error) {
-	rows, err := s.db.Query(ctx, selectToken+` WHERE account = ?1 ORDER BY name`, account)
+	all, err := sqldb.Select(s.db.Reader(ctx), scanToken, selectToken+` WHERE account = ?1 ORDER BY name`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the tokens: %w", err)
 	}
-	return sqldb.Collect(rows, scanToken)
+	return all, nil
 }
 
 // Authenticate returns the Token with a secret. Errors: Unauthenticated if the secret is unknown or the token has
@@ -185,7 +185,7 @@ func (s *Service) authenticate(
 	r := s.db.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires,
 		a.hash, a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
 		append([]any{text.Hash(secret)}, now...)...)
-	t, err = scanToken(also{r, []any{&hash, &suspended}})
+	t, err = scanTokenAnd(r, &hash, &suspended)
 	t.AccountHash = hash
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -204,21 +204,13 @@ const (
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0) ON CONFLICT DO NOTHING`
 )
 
-func scanToken(r sqldb.Row) (t Token, err error) {
+func scanToken(r sqldb.Row) (Token, error) { return scanTokenAnd(r) }
+
+// scanTokenAnd scans the columns of selectToken and further columns.
+func scanTokenAnd(r sqldb.Row, more ...any) (t Token, err error) {
 	var created int64
 	var expires sql.NullInt64
-	err = r.Scan(&t.Key, &t.Account, &t.Name, &t.Scope, &created, &expires)
-	t.Created = sqldb.FromMicros(created)
-	if expires.Valid {
-		t.Expires = sqldb.FromMicros(expires.Int64)
-	}
+	err = r.Scan(append([]any{&t.Key, &t.Account, &t.Name, &t.Scope, &created, &expires}, more...)...)
+	t.Created, t.Expires = sqldb.FromMicros(created), sqldb.OptionalTime(expires)
 	return t, err
 }
-
-// also is a row with further columns after those of a noun; more are their destinations.
-type also struct {
-	sqldb.Row
-	more []any
-}
-
-func (a also) Scan(dest ...any) error { return a.Row.Scan(append(dest, a.more...)...) }

@@ -31,8 +31,7 @@ func (b *Body) Create(ctx context.Context, filename string, d NewDraft) (Uploade
 		err = account.WouldRefuse(accounts.Charge{Images: 1, Bytes: b.size, KeptTimes: accounts.KeptAtDeletion})
 	}
 	if err == nil && d.Creator != nil {
-		query, args := erasedSince(draft, b.began)
-		err = refuseErased(b.s.db.QueryRow(ctx, query, args...))
+		err = refuseErased(b.s.db.Reader(ctx), draft, b.began)
 	}
 	var urls URLParts
 	if err == nil {

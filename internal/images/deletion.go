@@ -25,41 +25,29 @@ const (
 	leftOverWait  = time.Minute      // before a blob is tried again
 )
 
-// A deletedRow is what is left of the row of an image or draft.
+// A deletedRow is the image or draft of a deleted row.
 type deletedRow struct {
-	key, account string
-	blob         string // of the original; "" of a draft
-	size         int64  // bytes of it
-	image        Image  // as it was
-	open         bool   // a draft that counted as open
+	Image
+	open bool // a draft that counted as open
 }
 
 // deleteRows deletes the rows of images and drafts that match where, releases their usage and has the database
 // scrubbed of them. It is the only place that deletes rows of images. Rows of images
 // also need tombstones: see deleteRowsWithTombstones.
 func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, error) {
-	rows, err := tx.Query(`DELETE FROM images WHERE `+where+`
-		RETURNING `+imageColumns+`, open, reserved`, args...)
-	if err != nil {
-		return nil, err
-	}
-	gone, err := sqldb.Collect(rows, func(r sqldb.Row) (d deletedRow, err error) {
+	gone, err := sqldb.Select(tx, func(r sqldb.Row) (d deletedRow, err error) {
 		var reserved int64
-		if d.image, err = scanImageAnd(r, &d.open, &reserved); err != nil {
-			return d, err
-		}
-		d.key, d.account = d.image.Key, d.image.Account
-		if o := d.image.Original; o != nil {
-			d.blob, d.size = o.Blob, o.Size
-		}
+		d.Image, err = scanImageAnd(r, &d.open, &reserved)
 		switch {
-		case !d.image.Draft:
-			tx.Release(d.account, accounts.Charge{Images: 1, Bytes: d.size})
+		case err != nil:
+			return d, err
+		case !d.Draft:
+			tx.Release(d.Account, accounts.Charge{Images: 1, Bytes: d.Original.Size})
 		case d.open:
-			tx.Release(d.account, accounts.Charge{Drafts: 1, Bytes: reserved})
+			tx.Release(d.Account, accounts.Charge{Drafts: 1, Bytes: reserved})
 		}
 		return d, nil
-	})
+	}, `DELETE FROM images WHERE `+where+` RETURNING `+imageColumns+`, open, reserved`, args...)
 	if len(gone) > 0 {
 		tx.Scrub()
 	}
@@ -101,21 +89,18 @@ func (s *Service) deleteRowsWithTombstones(
 	}
 	now := sqldb.Micros(s.now())
 	for _, d := range gone {
-		var blob, order any
+		var blob any
 		prefix := ""
-		if d.blob != "" {
-			blob, prefix = d.blob, renditionPrefix(d.blob)
-		}
-		if erasure != "" {
-			order = erasure
+		if !d.Draft {
+			blob, prefix = d.Original.Blob, renditionPrefix(d.Original.Blob)
 		}
 		made, err := tx.Exec(`INSERT INTO tombstones (key, blob, renditions, deleted, tried, erasure,
 			account) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6) ON CONFLICT DO NOTHING`,
-			d.key, blob, prefix, now, order, d.account)
+			d.Key, blob, prefix, now, sqldb.NullText(erasure), d.Account)
 		if err != nil {
 			return nil, fmt.Errorf("writing a tombstone: %w", err)
 		}
-		tx.Keep(d.account, accounts.TombstoneBytes*made)
+		tx.Keep(d.Account, accounts.TombstoneBytes*made)
 	}
 	return gone, nil
 }
@@ -132,12 +117,12 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 	cache := s.renditionsHere()
 	var blobs []tombstone
 	for _, d := range gone {
-		r.uploads += s.bodies.cancel(d.key)
-		if d.blob == "" {
+		r.uploads += s.bodies.cancel(d.Key)
+		if d.Draft {
 			continue
 		}
-		blobs = append(blobs, tombstone{key: d.key, blob: d.blob})
-		n, err := cache.RemovePrefix(renditionPrefix(d.blob))
+		blobs = append(blobs, tombstone{key: d.Key, blob: d.Original.Blob})
+		n, err := cache.RemovePrefix(renditionPrefix(d.Original.Blob))
 		if err != nil {
 			s.log.Warn("renditions of a deleted image are left to a background job", "err", err)
 		}
@@ -190,21 +175,17 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 func (s *Service) retryBlobDeletions(ctx context.Context) error {
 	const some = 500
 	for {
-		rows, err := s.db.Query(ctx, `SELECT key, blob FROM tombstones
-			WHERE blob IS NOT NULL AND tried <= ?1 ORDER BY tried LIMIT ?2`,
+		due, err := sqldb.Select(s.db.Reader(ctx), func(r sqldb.Row) (t tombstone, err error) {
+			err = r.Scan(&t.key, &t.blob)
+			return t, err
+		}, `SELECT key, blob FROM tombstones WHERE blob IS NOT NULL AND tried <= ?1 ORDER BY tried LIMIT ?2`,
 			sqldb.Micros(s.now().Add(-leftOverWait)), some)
 		if err != nil {
 			return fmt.Errorf("looking for originals left over: %w", err)
 		}
-		due, err := sqldb.Collect(rows, func(r sqldb.Row) (t tombstone, err error) {
-			err = r.Scan(&t.key, &t.blob)
-			return t, err
-		})
-		if err == nil {
-			some, cancel := context.WithTimeout(ctx, blobsTime) // a store may hang
-			err = s.deleteBlobs(some, due)
-			cancel()
-		}
+		limited, cancel := context.WithTimeout(ctx, blobsTime) // a store may hang
+		err = s.deleteBlobs(limited, due)
+		cancel()
 		if err != nil || len(due) < some {
 			return err
 		}
@@ -238,21 +219,15 @@ func (s *Service) forgetRows(ctx context.Context, each int64, which string, befo
 	for {
 		gone := 0
 		err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-			rows, err := tx.Query(`DELETE FROM `+which+` RETURNING COALESCE(account, '')`, before, some)
-			if err != nil {
-				return err
-			}
-			accounts, err := sqldb.Collect(rows, sqldb.ScanText)
-			if err != nil {
-				return err
-			}
-			gone = len(accounts)
+			accounts, err := sqldb.Select(tx, sqldb.ScanOne[string],
+				`DELETE FROM `+which+` RETURNING COALESCE(account, '')`, before, some)
 			for _, account := range accounts {
 				if account != "" { // else an older release wrote the row, and did not count it
 					tx.Keep(account, -each)
 				}
 			}
-			return nil
+			gone = len(accounts)
+			return err
 		})
 		if err != nil || gone < some {
 			return err

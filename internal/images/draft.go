@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -135,36 +134,27 @@ const draftColumns = 14
 
 // insertDrafts is the statement that inserts n drafts, but those whose id is taken.
 func insertDrafts(n int) string {
-	var sql strings.Builder
-	sql.WriteString(`INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, ticket, expires, open, reserved, long_id, uploaded, draft, refusals,
-		last_kind, last_message) VALUES `)
-	for i := range n {
-		if i > 0 {
-			sql.WriteString(", ")
-		}
-		sql.WriteByte('(')
-		for column := range draftColumns {
-			sql.WriteString("?" + strconv.Itoa(i*draftColumns+column+1) + ", ")
-		}
-		// The time of its upload is that of its creation.
-		sql.WriteString("?" + strconv.Itoa(i*draftColumns+9) + ", 1, 0, '', '')")
+	rows := make([]string, n)
+	for i := range rows {
+		first := i*draftColumns + 1
+		created := first + 8 // also the time of its upload
+		rows[i] = fmt.Sprintf("(%s, ?%d, 1, 0, '', '')", sqldb.Placeholders(first, draftColumns), created)
 	}
-	sql.WriteString(` ON CONFLICT DO NOTHING`)
-	return sql.String()
+	return `INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
+		require_signed, created, ticket, expires, open, reserved, long_id, uploaded, draft, refusals,
+		last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
 }
 
 // draftRow returns the parameters of a draft's row; without a ticket it is not open.
 func (s *Service) draftRow(img Image, ticket string) []any {
-	var secret any
-	var reserved int64
+	secret, reserved := "", int64(0)
 	if ticket != "" {
 		secret, reserved = text.Hash(ticket), s.config.MaxUploadBytes
 	}
 	return []any{
 		img.Key, img.Account, img.ID, text.Hash(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
 		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
-		secret, sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""), reserved, longIDBytes(img.ID),
+		sqldb.NullText(secret), sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""), reserved, longIDBytes(img.ID),
 	}
 }
 

@@ -115,17 +115,12 @@ func (s *Service) insertBatch(tx *accounts.Change, drafts []*pendingDraft) error
 		for _, d := range rest[:n] {
 			args = append(args, s.draftRow(d.img, d.ticket)...)
 		}
-		rows, err := tx.Query(insertDrafts(n)+` RETURNING key`, args...)
+		keys, err := sqldb.Select(tx, sqldb.ScanOne[string], insertDrafts(n)+` RETURNING key`, args...)
 		if err != nil {
 			return fmt.Errorf("inserting drafts: %w", err)
 		}
-		_, err = sqldb.Collect(rows, func(r sqldb.Row) (key string, err error) {
-			err = r.Scan(&key)
+		for _, key := range keys {
 			inserted[key] = true
-			return key, err
-		})
-		if err != nil {
-			return fmt.Errorf("inserting drafts: %w", err)
 		}
 		rest = rest[n:]
 	}

@@ -22,19 +22,15 @@ func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 	for {
 		released := 0
 		err := s.Accounts.Change(ctx, func(tx *accounts.Change) error {
-			rows, err := tx.Query(`UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
-				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
-				ORDER BY expires LIMIT ?2) RETURNING `+imageColumns+`, reserved`,
-				sqldb.Micros(s.now().Add(-releaseAfter)), some)
-			if err != nil {
-				return err
-			}
-			all, err := sqldb.Collect(rows, func(r sqldb.Row) (img Image, err error) {
+			all, err := sqldb.Select(tx, func(r sqldb.Row) (img Image, err error) {
 				var reserved int64
 				img, err = scanImageAnd(r, &reserved)
 				tx.Release(img.Account, accounts.Charge{Drafts: 1, Bytes: reserved})
 				return img, err
-			})
+			}, `UPDATE images SET open = 0 WHERE draft = 1 AND open = 1 AND key IN (
+				SELECT key FROM images WHERE draft = 1 AND open = 1 AND expires < ?1
+				ORDER BY expires LIMIT ?2) RETURNING `+imageColumns+`, reserved`,
+				sqldb.Micros(s.now().Add(-releaseAfter)), some)
 			if released = len(all); err != nil {
 				return err
 			}

@@ -36,7 +36,7 @@ func creatorSubject(creator string) string { return text.Hash("creator\x00" + cr
 func (q ErasureQuery) events(account string, gone []deletedRow) webhooks.Erased {
 	e := webhooks.Erased{Account: account, Creator: q.Creator, ID: q.ID}
 	for _, d := range gone {
-		e.Images = append(e.Images, d.key)
+		e.Images = append(e.Images, d.Key)
 	}
 	return e
 }
@@ -105,7 +105,7 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 	}
 	receipt, err := s.receipt(ctx, account, q)
 	if err == nil && q.ID != "" && receipt.Images+receipt.Drafts == 0 && taken == 0 {
-		err = errs.Errorf(errs.ImageNotFound, "Image not found")
+		err = errNoImage
 	}
 	return receipt, err
 }
@@ -156,14 +156,14 @@ func (s *Service) payErasure(tx *accounts.Change, account string, q ErasureQuery
 	}
 	if !ordered {
 		condition, value := q.where()
-		var there int
-		err := tx.QueryRow(`SELECT count(*) WHERE EXISTS (SELECT 1 FROM images WHERE `+condition+`)
-			OR EXISTS (SELECT 1 FROM events WHERE account = ?1 AND creator = ?2)`,
-			account, value).Scan(&there)
+		found, err := sqldb.Exists(tx, `images WHERE `+condition, account, value)
+		if err == nil && !found {
+			found, err = sqldb.Exists(tx, `events WHERE account = ?1 AND creator = ?2`, account, value)
+		}
 		if err != nil {
 			return err
 		}
-		if there == 0 && s.spool != nil {
+		if !found && s.spool != nil {
 			c.KeptTimes = accounts.KeptAtDeletion
 		}
 	}
@@ -250,11 +250,11 @@ func (s *Service) countErased(
 	}
 	var images, drafts, bytes int64
 	for _, d := range gone {
-		if d.blob == "" {
+		if d.Draft {
 			drafts++
 			continue
 		}
-		images, bytes = images+1, bytes+d.size
+		images, bytes = images+1, bytes+d.Original.Size
 	}
 	_, err := tx.Exec(`UPDATE erasures SET images = images + ?3, drafts = drafts + ?4,
 		bytes = bytes + ?5, scrubbed = 0 WHERE account = ?1 AND subject = ?2`,
@@ -356,26 +356,20 @@ func checkNotErased(tx *accounts.Change, img Image, began time.Time) error {
 	if err := lockCreator(tx, *img.Creator); err != nil {
 		return err
 	}
-	query, args := erasedSince(img, began)
-	return refuseErased(tx.QueryRow(query, args...))
-}
-
-// erasedSince returns a query for the number of erasures of an image's creator since a time.
-func erasedSince(img Image, began time.Time) (query string, args []any) {
-	return `SELECT count(*) FROM erasures WHERE account = ?1 AND subject = ?2 AND mark >= ?3`,
-		[]any{img.Account, creatorSubject(*img.Creator), sqldb.Micros(began)}
+	return refuseErased(tx, img, began)
 }
 
 // ErrErased says that an image's creator was erased since its upload or import began.
 var ErrErased = errors.New("images: the creator was erased during the upload")
 
-// refuseErased returns ErrErased if the query of erasedSince finds an erasure.
-func refuseErased(asked *sql.Row) error {
-	var erased int
-	if err := asked.Scan(&erased); err != nil {
+// refuseErased returns ErrErased if an image's creator was erased since a time.
+func refuseErased(from sqldb.Reader, img Image, began time.Time) error {
+	erased, err := sqldb.Exists(from, `erasures WHERE account = ?1 AND subject = ?2 AND mark >= ?3`,
+		img.Account, creatorSubject(*img.Creator), sqldb.Micros(began))
+	if err != nil {
 		return fmt.Errorf("asking whether a creator was erased: %w", err)
 	}
-	if erased > 0 {
+	if erased {
 		return &errs.Error{Kind: errs.ImageNotFound, Err: ErrErased,
 			Msg: "The images of this creator were erased while this one was being uploaded"}
 	}

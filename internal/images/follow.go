@@ -132,14 +132,13 @@ type deletion struct {
 func (s *Service) deletionsAfter(
 	ctx context.Context, deleted int64, key string,
 ) ([]deletion, error) {
-	rows, err := s.db.Query(ctx, `SELECT key, renditions, deleted FROM tombstones
-		WHERE (deleted, key) > (?1, ?2) ORDER BY deleted, key LIMIT ?3`,
-		deleted, key, originalsPage)
+	page, err := sqldb.Select(s.db.Reader(ctx), func(r sqldb.Row) (d deletion, err error) {
+		err = r.Scan(&d.key, &d.renditions, &d.deleted)
+		return d, err
+	}, `SELECT key, renditions, deleted FROM tombstones
+		WHERE (deleted, key) > (?1, ?2) ORDER BY deleted, key LIMIT ?3`, deleted, key, originalsPage)
 	if err != nil {
 		return nil, fmt.Errorf("reading deletions: %w", err)
 	}
-	return sqldb.Collect(rows, func(r sqldb.Row) (d deletion, err error) {
-		err = r.Scan(&d.key, &d.renditions, &d.deleted)
-		return d, err
-	})
+	return page, nil
 }

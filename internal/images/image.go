@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -32,17 +31,13 @@ type Image struct {
 	Ticket            *Ticket   // nil unless a draft
 }
 
+var errNoImage = errs.Errorf(errs.ImageNotFound, "Image not found")
+
 // Image returns an image or draft. Error: ImageNotFound.
 func (s *Service) Image(ctx context.Context, account, id string) (Image, error) {
 	img, err := ScanImage(s.db.QueryRow(ctx,
 		SelectImage+` WHERE account = ?1 AND id_sha256 = ?2`, account, text.Hash(id)))
-	if errors.Is(err, sql.ErrNoRows) {
-		return img, errs.Errorf(errs.ImageNotFound, "Image not found")
-	}
-	if err != nil {
-		return img, fmt.Errorf("reading an image: %w", err)
-	}
-	return img, nil
+	return img, sqldb.RowError("reading an image", err, errNoImage)
 }
 
 // imageOfKey returns an image or draft by its internal key. Error: sql.ErrNoRows.
@@ -53,13 +48,7 @@ func (s *Service) imageOfKey(ctx context.Context, key string) (Image, error) {
 // ImageByKey returns an image or draft of any account by its internal key: ImageNotFound.
 func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 	img, err := s.imageOfKey(ctx, key)
-	if errors.Is(err, sql.ErrNoRows) {
-		return img, errs.Errorf(errs.ImageNotFound, "Image not found")
-	}
-	if err != nil {
-		return img, fmt.Errorf("reading an image by its key: %w", err)
-	}
-	return img, nil
+	return img, sqldb.RowError("reading an image by its key", err, errNoImage)
 }
 
 // DeleteImage deletes an image or draft; the ticket of a deleted draft is invalid. It deletes the row first. A
@@ -69,7 +58,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		gone, _, err := s.deleteRowsAndBytes(tx, "", `account = ?1 AND id_sha256 = ?2`, account, text.Hash(id))
 		if err == nil && len(gone) == 0 {
-			err = errs.Errorf(errs.ImageNotFound, "Image not found")
+			err = errNoImage
 		}
 		if err != nil {
 			return err

@@ -61,9 +61,9 @@ func ImageOf(e webhooks.Event) Image {
 // deletions returns the events of deleted rows. Those of an erasure hold the id only.
 func deletions(gone []deletedRow, erasure bool) (events []webhooks.Event) {
 	for _, d := range gone {
-		e := newEvent(webhooks.ImageDeleted, d.image)
+		e := newEvent(webhooks.ImageDeleted, d.Image)
 		if erasure {
-			e.Erasure, e.Facts = true, webhooks.Facts{ID: d.image.ID}
+			e.Erasure, e.Facts = true, webhooks.Facts{ID: d.ID}
 		}
 		events = append(events, e)
 	}
@@ -87,7 +87,7 @@ func expirations(drafts []Image) (events []webhooks.Event) {
 func unreleased(gone []deletedRow) (drafts []Image) {
 	for _, d := range gone {
 		if d.open {
-			drafts = append(drafts, d.image)
+			drafts = append(drafts, d.Image)
 		}
 	}
 	return drafts

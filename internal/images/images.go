@@ -16,7 +16,6 @@ package images
 import (
 	"context"
 	"embed"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
@@ -161,32 +160,29 @@ func setDefault(n *int64, value int64) {
 	}
 }
 
-// Migrate migrates the database's schema to this program's version.
-func Migrate(ctx context.Context, db *sqldb.DB) error {
+// schema returns the numbered files of the schema.
+func schema() fs.FS {
 	files, err := fs.Sub(schemaFiles, "schema")
 	if err != nil {
-		return fmt.Errorf("images: reading the schema: %w", err)
+		panic(err) // the name of the folder is not valid
 	}
-	return db.Migrate(ctx, files)
+	return files
+}
+
+// Migrate migrates the database's schema to this program's version.
+func Migrate(ctx context.Context, db *sqldb.DB) error {
+	return db.Migrate(ctx, schema())
 }
 
 // CheckSchema refuses a SQLite database that differs from the schema of its version. It creates and
 // deletes a folder in dir. Error: *sqldb.ForeignSchemaError.
 func CheckSchema(ctx context.Context, db *sqldb.DB, dir string) error {
-	files, err := fs.Sub(schemaFiles, "schema")
-	if err != nil {
-		return fmt.Errorf("images: reading the schema: %w", err)
-	}
-	return db.CheckSchema(ctx, files, dir)
+	return db.CheckSchema(ctx, schema(), dir)
 }
 
 // Schema returns the version of the schema that the database has, and the one that this program writes.
 func Schema(ctx context.Context, db *sqldb.DB) (database, program int64, err error) {
-	files, err := fs.Sub(schemaFiles, "schema")
-	if err != nil {
-		return 0, 0, fmt.Errorf("images: reading the schema: %w", err)
-	}
-	return db.Schema(ctx, files)
+	return db.Schema(ctx, schema())
 }
 
 // Start checks that the blob store belongs to the installation, empties the spool and reads the

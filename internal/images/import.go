@@ -2,12 +2,9 @@ package images
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"calotype/internal/accounts"
@@ -143,13 +140,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 		tx.Invalidate()
 		return replaceMeta(tx, key)
 	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return errs.Errorf(errs.ImageNotFound, "Image not found")
-	}
-	if err != nil {
-		return fmt.Errorf("updating an imported image: %w", err)
-	}
-	return nil
+	return sqldb.RowError("updating an imported image", err, errNoImage)
 }
 
 // MaxNamed limits the ids of a call of ImagesNamed.
@@ -166,17 +157,12 @@ func (s *Service) ImagesNamed(
 	if len(ids) == 0 {
 		return found, nil
 	}
-	args, places := []any{account}, []string{}
+	args := []any{account}
 	for _, id := range ids {
 		args = append(args, text.Hash(id))
-		places = append(places, "?"+strconv.Itoa(len(args)))
 	}
-	rows, err := s.db.Query(ctx, SelectImage+` WHERE account = ?1 AND id_sha256 IN (`+
-		strings.Join(places, ", ")+`)`, args...)
-	if err != nil {
-		return nil, fmt.Errorf("reading images by their ids: %w", err)
-	}
-	all, err := sqldb.Collect(rows, ScanImage)
+	all, err := sqldb.Select(s.db.Reader(ctx), ScanImage, SelectImage+` WHERE account = ?1
+		AND id_sha256 IN (`+sqldb.Placeholders(2, len(ids))+`)`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading images by their ids: %w", err)
 	}

@@ -127,15 +127,15 @@ func (o OriginalRow) String() string {
 // originalsAfter returns the originals whose keys come after one, in the database's order of keys.
 // Columns of the first schema are enough.
 func (s *Service) originalsAfter(ctx context.Context, after string) ([]OriginalRow, error) {
-	rows, err := s.db.Query(ctx, `SELECT account, id, blob, size, sha256 FROM images
+	page, err := sqldb.Select(s.db.Reader(ctx), func(r sqldb.Row) (o OriginalRow, err error) {
+		err = r.Scan(&o.Account, &o.ID, &o.Blob, &o.Size, &o.SHA256)
+		return o, err
+	}, `SELECT account, id, blob, size, sha256 FROM images
 		WHERE blob > ?1 ORDER BY blob LIMIT ?2`, after, originalsPage)
 	if err != nil {
 		return nil, fmt.Errorf("reading originals: %w", err)
 	}
-	return sqldb.Collect(rows, func(r sqldb.Row) (o OriginalRow, err error) {
-		err = r.Scan(&o.Account, &o.ID, &o.Blob, &o.Size, &o.SHA256)
-		return o, err
-	})
+	return page, nil
 }
 
 // EachOriginal calls fn with the row of each original, by key, and returns fn's first error. fn may delete the

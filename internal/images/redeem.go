@@ -58,10 +58,6 @@ func imageOfUpload(draft Image, o *Original, filename string, at time.Time) Imag
 func redeemTicket(
 	tx *accounts.Change, img Image, idempotencyHash string, began time.Time,
 ) (redeemed Image, c accounts.Charge, err error) {
-	var usedBy any
-	if idempotencyHash != "" {
-		usedBy = idempotencyHash
-	}
 	var open bool
 	var reserved int64
 	o := img.Original
@@ -71,7 +67,7 @@ func redeemTicket(
 		sha256 = ?15, thumbhash = ?16
 		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
 		RETURNING `+imageColumns+`, open, reserved`,
-		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, usedBy, o.Blob, string(o.Header.Format),
+		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, sqldb.NullText(idempotencyHash), o.Blob, string(o.Header.Format),
 		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
 		o.Header.Orientation, o.Header.Frames, sqldb.BoolInt(o.Alpha), o.Size, o.SHA256,
 		o.Thumbhash, sqldb.Micros(began), maxRefusals), &open, &reserved)

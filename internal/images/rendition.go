@@ -100,7 +100,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	if errors.Is(err, blob.ErrNotExist) {
 		// The image may have been deleted since it was resolved.
 		if _, gone := s.imageOfKey(ctx, r.Image.Key); errors.Is(gone, sql.ErrNoRows) {
-			return errs.Errorf(errs.ImageNotFound, "Image not found")
+			return errNoImage
 		}
 	}
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	// A concurrent deletion of the image has not seen this rendition.
 	if _, err := s.imageOfKey(ctx, r.Image.Key); errors.Is(err, sql.ErrNoRows) {
 		s.renditions.Remove(key)
-		return errs.Errorf(errs.ImageNotFound, "Image not found")
+		return errNoImage
 	}
 	return nil
 }

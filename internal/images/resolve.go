@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
-	"calotype/internal/errs"
 )
 
 // Resolved is all that a delivery needs to know, at most one second old.
@@ -73,7 +72,7 @@ func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, er
 		return r, err
 	}
 	if r.Image.Draft {
-		return r, errs.Errorf(errs.ImageNotFound, "Image not found")
+		return r, errNoImage
 	}
 	if r.Keys, err = s.Accounts.SigningKeys(ctx, r.Account.ID); err != nil {
 		return r, err

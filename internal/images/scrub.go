@@ -109,13 +109,11 @@ func (s *Service) ScrubNow(ctx context.Context) (done bool, err error) {
 // erasedBefore reports whether an erasure has ended before a moment and left something in the
 // database's files.
 func (s *Service) erasedBefore(ctx context.Context, before time.Time) (bool, error) {
-	var erased int
-	err := s.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM erasures
-		WHERE ended < ?1 AND scrubbed = 0 LIMIT 1) AS erased`, sqldb.Micros(before)).Scan(&erased)
+	erased, err := sqldb.Exists(s.db.Reader(ctx), `erasures WHERE ended < ?1 AND scrubbed = 0`, sqldb.Micros(before))
 	if err != nil {
 		return false, fmt.Errorf("looking for erasures: %w", err)
 	}
-	return erased > 0, nil
+	return erased, nil
 }
 
 // mayRebuild reports whether a database of size bytes may be rebuilt without an operator's command. The caller

@@ -3,7 +3,6 @@ package images
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -158,25 +157,15 @@ func blobDayOf(key string) (time.Time, bool) {
 
 // namedBlobs returns the keys that rows name.
 func (s *Service) namedBlobs(ctx context.Context, keys []string) (map[string]bool, error) {
-	named := make(map[string]bool, len(keys))
 	if len(keys) == 0 {
-		return named, nil
+		return nil, nil
 	}
-	args := make([]any, len(keys))
-	marks := make([]string, len(keys))
-	for i, key := range keys {
-		args[i], marks[i] = key, "?"+strconv.Itoa(i+1)
-	}
-	rows, err := s.db.Query(ctx,
-		`SELECT blob FROM images WHERE blob IN (`+strings.Join(marks, ",")+`)`, args...)
+	named, err := sqldb.SelectMap[string, bool](s.db.Reader(ctx), `SELECT blob, TRUE FROM images
+		WHERE blob IN (`+sqldb.Placeholders(1, len(keys))+`)`, sqldb.Args(keys)...)
 	if err != nil {
 		return nil, fmt.Errorf("looking up originals: %w", err)
 	}
-	found, err := sqldb.Collect(rows, sqldb.ScanText)
-	for _, key := range found {
-		named[key] = true
-	}
-	return named, err
+	return named, nil
 }
 
 // deleteOrphan checks for a row again before it deletes.

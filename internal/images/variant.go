@@ -2,8 +2,6 @@ package images
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -133,13 +131,7 @@ func (s *Service) ChangeVariant(
 			account, id, c.Options.String(), int64(c.BrowserTTL/time.Second), never))
 		return err
 	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return v, errNoVariant
-	}
-	if err != nil {
-		return v, fmt.Errorf("changing a variant: %w", err)
-	}
-	return v, nil
+	return v, sqldb.RowError("changing a variant", err, errNoVariant)
 }
 
 // DeleteVariant deletes a variant, which counts from the next request on: VariantNotFound.
@@ -168,25 +160,18 @@ func (s *Service) Variant(ctx context.Context, account, id string) (Variant, err
 	}
 	v, err := scanVariant(s.db.QueryRow(ctx,
 		selectVariant+` WHERE account = ?1 AND id = ?2`, account, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return Variant{}, errNoVariant
-	}
-	if err != nil {
-		return Variant{}, fmt.Errorf("reading a variant: %w", err)
-	}
-	return v, nil
+	return v, sqldb.RowError("reading a variant", err, errNoVariant)
 }
 
 // Variants returns the account's variants in the order of their names, byte by byte: the order of
 // a database would depend on its locale.
 func (s *Service) Variants(ctx context.Context, account string) ([]Variant, error) {
-	rows, err := s.db.Query(ctx, selectVariant+` WHERE account = ?1`, account)
+	all, err := sqldb.Select(s.db.Reader(ctx), scanVariant, selectVariant+` WHERE account = ?1`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the variants: %w", err)
 	}
-	all, err := sqldb.Collect(rows, scanVariant)
 	slices.SortFunc(all, func(a, b Variant) int { return strings.Compare(a.ID, b.ID) })
-	return all, err
+	return all, nil
 }
 
 // URLParts are the parts that the delivery URLs of all images of an account have in common.
@@ -205,24 +190,18 @@ func (s *Service) URLParts(ctx context.Context, account string) (URLParts, error
 }
 
 func (s *Service) urlParts(ctx context.Context, a accounts.Account) (URLParts, error) {
-	names, err := collectNames(s.db.Query(ctx, selectVariantNames, a.ID))
+	names, err := variantNames(s.db.Reader(ctx), a.ID)
 	return URLParts{Hash: a.Hash, Variants: names}, err
 }
 
-const selectVariantNames = `SELECT id FROM variants WHERE account = ?1`
-
 // variantNames returns the names of the account's variants in the order of Service.Variants.
-func variantNames(tx *accounts.Change, account string) ([]string, error) {
-	return collectNames(tx.Query(selectVariantNames, account))
-}
-
-func collectNames(rows *sql.Rows, err error) ([]string, error) {
+func variantNames(from sqldb.Reader, account string) ([]string, error) {
+	names, err := sqldb.Select(from, sqldb.ScanOne[string], `SELECT id FROM variants WHERE account = ?1`, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading the names of variants: %w", err)
 	}
-	names, err := sqldb.Collect(rows, sqldb.ScanText)
 	slices.Sort(names)
-	return names, err
+	return names, nil
 }
 
 // insertVariant adds the first variant of an account.

@@ -2,7 +2,6 @@ package images
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -34,11 +33,7 @@ func (s *Service) WaitImage(
 		return Image{}, errs.ClientAborted(nil)
 	}
 	// By its key: an edit may have given it another id.
-	img, err = s.imageOfKey(ctx, img.Key)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = errs.Errorf(errs.ImageNotFound, "Image not found")
-	}
-	return img, err
+	return s.ImageByKey(ctx, img.Key)
 }
 
 // newDraftWaiters returns the calls of WaitImage, which end when their drafts have become images or were
@@ -53,15 +48,10 @@ func (s *Service) newDraftWaiters() *limit.Poll {
 
 // stillDrafts returns the keys that are still drafts.
 func (s *Service) stillDrafts(ctx context.Context, keys []string) (map[string]bool, error) {
-	rows, err := s.db.Query(ctx, `SELECT key FROM images
+	drafts, err := sqldb.SelectMap[string, bool](s.db.Reader(ctx), `SELECT key, TRUE FROM images
 		WHERE draft = 1 AND key IN (`+sqldb.Placeholders(1, len(keys))+`)`, sqldb.Args(keys)...)
 	if err != nil {
 		return nil, fmt.Errorf("asking which images are drafts: %w", err)
 	}
-	found, err := sqldb.Collect(rows, sqldb.ScanText)
-	drafts := make(map[string]bool, len(found))
-	for _, key := range found {
-		drafts[key] = true
-	}
-	return drafts, err
+	return drafts, nil
 }

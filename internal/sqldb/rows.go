@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -11,10 +12,70 @@ import (
 // A Row is a *sql.Row or the current one of *sql.Rows.
 type Row interface{ Scan(dest ...any) error }
 
-// ScanText scans a row of one text.
-func ScanText(r Row) (text string, err error) {
-	err = r.Scan(&text)
-	return text, err
+// ScanOne scans a row of one value.
+func ScanOne[T any](r Row) (value T, err error) {
+	err = r.Scan(&value)
+	return value, err
+}
+
+// A Reader runs queries: a Tx, or a DB outside of a transaction, as DB.Reader returns it.
+type Reader interface {
+	Query(query string, args ...any) (*sql.Rows, error)
+	QueryRow(query string, args ...any) *sql.Row
+}
+
+// Reader returns a Reader of the database until ctx ends.
+func (db *DB) Reader(ctx context.Context) Reader { return dbReader{ctx, db} }
+
+type dbReader struct {
+	ctx context.Context
+	db  *DB
+}
+
+func (r dbReader) Query(query string, args ...any) (*sql.Rows, error) {
+	return r.db.Query(r.ctx, query, args...)
+}
+
+func (r dbReader) QueryRow(query string, args ...any) *sql.Row {
+	return r.db.QueryRow(r.ctx, query, args...)
+}
+
+// Select runs a statement and scans all rows that it returns.
+func Select[T any](from Reader, scan func(Row) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := from.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return Collect(rows, scan)
+}
+
+// SelectMap runs a statement that returns rows of a key and a value.
+func SelectMap[K comparable, V any](from Reader, query string, args ...any) (map[K]V, error) {
+	values := map[K]V{}
+	_, err := Select(from, func(r Row) (key K, err error) {
+		var value V
+		err = r.Scan(&key, &value)
+		values[key] = value
+		return key, err
+	}, query, args...)
+	return values, err
+}
+
+// Exists reports whether there is a row of rows: a table with its WHERE.
+func Exists(from Reader, rows string, args ...any) (exists bool, err error) {
+	err = from.QueryRow(`SELECT EXISTS (SELECT 1 FROM `+rows+`)`, args...).Scan(&exists)
+	return exists, err
+}
+
+// RowError returns the error of a read of one row: missing if there is no row, else err with what the read was for.
+func RowError(doing string, err, missing error) error {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return missing
+	case err != nil:
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
 }
 
 // Collect scans all rows into values and closes them.
@@ -51,6 +112,9 @@ func Nullable(text []byte) any {
 	}
 	return string(text)
 }
+
+// NullText returns a text, or NULL for "".
+func NullText(text string) sql.NullString { return sql.NullString{String: text, Valid: text != ""} }
 
 // Placeholders returns n placeholders from ?first on, with commas between.
 func Placeholders(first, n int) string {

@@ -100,12 +100,8 @@ func lockOwners(tx *accounts.Change, attempts []Attempt) error {
 		for _, a := range part {
 			events = append(events, a.EventID)
 		}
-		rows, err := tx.Query(`SELECT DISTINCT account FROM events
+		found, err := sqldb.Select(tx, sqldb.ScanOne[string], `SELECT DISTINCT account FROM events
 			WHERE id IN (`+sqldb.Placeholders(1, len(events))+`)`, events...)
-		if err != nil {
-			return fmt.Errorf("reading the accounts of events: %w", err)
-		}
-		found, err := sqldb.Collect(rows, sqldb.ScanText)
 		if err != nil {
 			return fmt.Errorf("reading the accounts of events: %w", err)
 		}
@@ -177,22 +173,14 @@ func recordDelivered(tx *accounts.Change, webhook string, all []Attempt) (map[st
 	}
 	settled := map[string]string{}
 	for _, number := range slices.Sorted(maps.Keys(events)) {
-		rows, err := tx.Query(`UPDATE deliveries SET due = NULL, outcome = 'delivered'
+		delivered, err := sqldb.SelectMap[string, string](tx, `UPDATE deliveries SET due = NULL, outcome = 'delivered'
 			WHERE webhook = ?1 AND attempt = ?2 AND `+awaitingResult+`
 			AND event IN (`+sqldb.Placeholders(3, len(events[number]))+`) RETURNING event, account`,
 			append([]any{webhook, number}, sqldb.Args(events[number])...)...)
 		if err != nil {
 			return nil, err
 		}
-		_, err = sqldb.Collect(rows, func(r sqldb.Row) (event string, err error) {
-			var account string
-			err = r.Scan(&event, &account)
-			settled[event] = account
-			return event, err
-		})
-		if err != nil {
-			return nil, err
-		}
+		maps.Copy(settled, delivered)
 	}
 	return settled, nil
 }
@@ -239,23 +227,13 @@ func insertAttempts(tx *accounts.Change, account string, all []Attempt) error {
 			a.Took.Microseconds(), a.Status, cutText(a.Error, maxAttemptText),
 			cutText(a.Answer, MaxAnswer))
 	}
-	rows, err := tx.Query(`INSERT INTO delivery_attempts (event, webhook, attempt, account, began,
-		took, status, error, answer) VALUES `+strings.Join(values, ", ")+`
+	written, err := sqldb.Select(tx, sqldb.ScanOne[int64], `INSERT INTO delivery_attempts (event, webhook, attempt,
+		account, began, took, status, error, answer) VALUES `+strings.Join(values, ", ")+`
 		ON CONFLICT DO NOTHING RETURNING `+accounts.AttemptCost, args...)
-	if err != nil {
-		return err
+	for _, bytes := range written {
+		tx.Keep(account, bytes)
 	}
-	var written int64
-	_, err = sqldb.Collect(rows, func(r sqldb.Row) (bytes int64, err error) {
-		err = r.Scan(&bytes)
-		written += bytes
-		return bytes, err
-	})
-	if err != nil {
-		return err
-	}
-	tx.Keep(account, written)
-	return nil
+	return err
 }
 
 // noteWebhook records the time of a webhook's last success or failure, and pauses the webhook after an answer 410

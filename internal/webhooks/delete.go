@@ -28,18 +28,12 @@ const (
 
 // Delete deletes a webhook or a stream, with its deliveries. Error: WebhookNotFound.
 func (s *Service) Delete(ctx context.Context, account, id string) error {
-	if !text.IsPlain(id) {
-		return errNoWebhook
-	}
 	return s.delete(ctx, account, id, false, `1 = 1`)
 }
 
 // Remove deletes a webhook or a stream as Delete does, and the policies without another webhook. Error:
 // WebhookNotFound.
 func (s *Service) Remove(ctx context.Context, account, id string) error {
-	if !text.IsPlain(id) {
-		return errNoWebhook
-	}
 	return s.delete(ctx, account, id, true, `1 = 1`)
 }
 
@@ -48,6 +42,9 @@ func (s *Service) Remove(ctx context.Context, account, id string) error {
 func (s *Service) delete(
 	ctx context.Context, account, id string, policies bool, condition string, args ...any,
 ) error {
+	if !text.IsPlain(id) {
+		return errNoWebhook
+	}
 	err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		// The lock prevents that a concurrent transaction adds the webhook to a policy.
 		if err := tx.Lock(account); errors.Is(err, accounts.ErrNotFound) {
@@ -88,12 +85,8 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 	// Pending and ended deliveries are in two indexes.
 	for _, which := range []string{`due IS NOT NULL`, `due IS NULL`} {
 		for {
-			rows, err := s.db.Query(ctx, `SELECT event FROM deliveries
+			events, err := sqldb.Select(s.db.Reader(ctx), sqldb.ScanOne[string], `SELECT event FROM deliveries
 				WHERE webhook = ?1 AND `+which+` LIMIT ?2`, webhook, some)
-			if err != nil {
-				return fmt.Errorf("reading a webhook's deliveries: %w", err)
-			}
-			events, err := sqldb.Collect(rows, sqldb.ScanText)
 			if err != nil {
 				return fmt.Errorf("reading a webhook's deliveries: %w", err)
 			}
@@ -145,17 +138,13 @@ func forgetDeliveriesOf(tx *accounts.Change, account, webhook string, events []s
 // forgetOrphanedDeliveries deletes the remaining deliveries of deleted webhooks. They remain if a transaction wrote
 // them concurrently with the deletion, or if the server was killed.
 func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
-	rows, err := s.db.Query(ctx, `SELECT webhook, MIN(account) FROM deliveries WHERE NOT EXISTS
-		(SELECT 1 FROM webhooks WHERE id = deliveries.webhook) GROUP BY webhook`)
+	accountOf, err := sqldb.SelectMap[string, string](s.db.Reader(ctx), `SELECT webhook, MIN(account)
+		FROM deliveries WHERE NOT EXISTS (SELECT 1 FROM webhooks WHERE id = deliveries.webhook) GROUP BY webhook`)
 	if err != nil {
 		return fmt.Errorf("looking for deliveries to deleted webhooks: %w", err)
 	}
-	orphans, err := sqldb.Collect(rows, scanPair)
-	if err != nil {
-		return fmt.Errorf("looking for deliveries to deleted webhooks: %w", err)
-	}
-	for _, o := range orphans {
-		if err := s.forgetDeliveries(ctx, o[1], o[0]); err != nil {
+	for webhook, account := range accountOf {
+		if err := s.forgetDeliveries(ctx, account, webhook); err != nil {
 			return err
 		}
 	}
@@ -166,17 +155,13 @@ func (s *Service) forgetOrphanedDeliveries(ctx context.Context) error {
 // streamBacklog pending deliveries.
 func (s *Service) EndStreams(ctx context.Context) error {
 	idle, dead := sqldb.Micros(s.now().Add(-streamIdle)), sqldb.Micros(s.now().Add(-streamLife))
-	rows, err := s.db.Query(ctx, `SELECT id, account FROM webhooks WHERE `+endedStream(1, 2),
-		dead, idle)
+	accountOf, err := sqldb.SelectMap[string, string](s.db.Reader(ctx),
+		`SELECT id, account FROM webhooks WHERE `+endedStream(1, 2), dead, idle)
 	if err != nil {
 		return fmt.Errorf("looking for streams without claims: %w", err)
 	}
-	streams, err := sqldb.Collect(rows, scanPair)
-	if err != nil {
-		return fmt.Errorf("looking for streams without claims: %w", err)
-	}
-	for _, w := range streams {
-		err := s.delete(ctx, w[1], w[0], false, endedStream(3, 4), dead, idle)
+	for stream, account := range accountOf {
+		err := s.delete(ctx, account, stream, false, endedStream(3, 4), dead, idle)
 		if err != nil && errs.AsError(err).Kind != errs.WebhookNotFound { // it was claimed concurrently
 			return err
 		}
@@ -191,10 +176,4 @@ func endedStream(dead, idle int) string {
 	return fmt.Sprintf(`kind = 'stream' AND (seen < ?%d OR seen < ?%d AND (SELECT count(*) FROM
 		(SELECT 1 FROM deliveries d WHERE d.webhook = webhooks.id AND d.due IS NOT NULL
 		LIMIT %d) AS waiting) > %d)`, dead, idle, streamBacklog+1, streamBacklog)
-}
-
-// scanPair scans a row of two texts.
-func scanPair(r sqldb.Row) (pair [2]string, err error) {
-	err = r.Scan(&pair[0], &pair[1])
-	return pair, err
 }

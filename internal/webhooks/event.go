@@ -97,7 +97,7 @@ type subscriber struct {
 
 // subscribers returns the subscribed webhooks and streams of an account, each once.
 func subscribers(tx *accounts.Change, account string) ([]subscriber, error) {
-	rows, err := tx.Query(`SELECT w.id, w.events, COALESCE(p.id, ''), COALESCE(p.name, '')
+	all, err := sqldb.Select(tx, scanSubscriber, `SELECT w.id, w.events, COALESCE(p.id, ''), COALESCE(p.name, '')
 		FROM webhooks w
 		LEFT JOIN notification_targets t ON t.webhook = w.id
 		LEFT JOIN notification_policies p ON p.id = t.policy AND p.enabled = 1
@@ -106,14 +106,15 @@ func subscribers(tx *accounts.Change, account string) ([]subscriber, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the subscribed webhooks: %w", err)
 	}
-	all, err := sqldb.Collect(rows, func(r sqldb.Row) (s subscriber, err error) {
-		var events string
-		err = r.Scan(&s.webhook, &events, &s.policy, &s.policyName)
-		s.events = splitEvents(events)
-		return s, err
-	})
 	// If several policies name one webhook, it gets one message, named after the oldest policy.
-	return slices.CompactFunc(all, func(a, b subscriber) bool { return a.webhook == b.webhook }), err
+	return slices.CompactFunc(all, func(a, b subscriber) bool { return a.webhook == b.webhook }), nil
+}
+
+func scanSubscriber(r sqldb.Row) (s subscriber, err error) {
+	var events string
+	err = r.Scan(&s.webhook, &events, &s.policy, &s.policyName)
+	s.events = splitEvents(events)
+	return s, err
 }
 
 // Record inserts events, each with one delivery for each of its subscribers, in the Change that makes the events

@@ -99,20 +99,20 @@ const maxUnattempted = 100
 // most 100. History has no entry for them. Of a HistoryEntry it sets the type and time of the event, the name of
 // the webhook, Outcome and Next. id is the public id of the image at the time of the event.
 func (s *Service) Unattempted(ctx context.Context, account, id string) ([]HistoryEntry, error) {
-	rows, err := s.db.Query(ctx, `SELECT e.type, e.created, d.due, w.name FROM events e
+	entries, err := sqldb.Select(s.db.Reader(ctx), func(r sqldb.Row) (h HistoryEntry, err error) {
+		var created int64
+		var due sql.NullInt64
+		err = r.Scan(&h.Delivery.Event.Type, &created, &due, &h.Delivery.Webhook.Name)
+		h.Delivery.Event.At, h.Next, h.Outcome = sqldb.FromMicros(created), sqldb.OptionalTime(due), "pending"
+		return h, err
+	}, `SELECT e.type, e.created, d.due, w.name FROM events e
 		JOIN deliveries d ON d.event = e.id JOIN webhooks w ON w.id = d.webhook
 		WHERE e.account = ?1 AND e.id_sha256 = ?2 AND d.attempt = 0 AND d.due IS NOT NULL
 		ORDER BY e.created, e.id LIMIT `+strconv.Itoa(maxUnattempted), account, text.Hash(id))
 	if err != nil {
 		return nil, fmt.Errorf("reading deliveries of an image: %w", err)
 	}
-	return sqldb.Collect(rows, func(r sqldb.Row) (h HistoryEntry, err error) {
-		var created int64
-		var due sql.NullInt64
-		err = r.Scan(&h.Delivery.Event.Type, &created, &due, &h.Delivery.Webhook.Name)
-		h.Delivery.Event.At, h.Next, h.Outcome = sqldb.FromMicros(created), sqldb.OptionalTime(due), "pending"
-		return h, err
-	})
+	return entries, nil
 }
 
 // An attemptWalk is a scan of the attempts that meet conditions, the newest first.
@@ -168,17 +168,14 @@ func (s *Service) readHistory(
 	ctx context.Context, a accounts.Account, w attemptWalk, to *attemptPlace, most, skip int,
 ) ([]HistoryEntry, error) {
 	q := w.statement(`*`, to)
-	rows, err := s.db.Query(ctx, `SELECT a.event, a.webhook, a.attempt, a.began, a.took, a.status,
+	scan := func(r sqldb.Row) (HistoryEntry, error) { return scanHistory(r, a) }
+	return sqldb.Select(s.db.Reader(ctx), scan, `SELECT a.event, a.webhook, a.attempt, a.began, a.took, a.status,
 		a.error, a.answer, d.policy, d.policy_name, d.outcome, d.attempt, d.due,
 		e.type, e.image, e.created, e.erasure, e.facts, w.kind, w.name
 		FROM (`+q.String()+` LIMIT `+strconv.Itoa(most)+` OFFSET `+strconv.Itoa(skip)+`) a
 		JOIN deliveries d ON d.event = a.event AND d.webhook = a.webhook
 		JOIN events e ON e.id = a.event
 		JOIN webhooks w ON w.id = a.webhook`+attemptOrder, q.Args...)
-	if err != nil {
-		return nil, err
-	}
-	return sqldb.Collect(rows, func(r sqldb.Row) (HistoryEntry, error) { return scanHistory(r, a) })
 }
 
 // scanHistory scans a row of History about the account a.

@@ -54,25 +54,19 @@ const (
 	maxAttemptText = 500 // bytes of Attempt.Error that are stored
 )
 
-// outbox wakes the notifier of this node. wake has a buffer of 1.
-type outbox struct{ wake chan struct{} }
-
-// wakeNotifier wakes the notifier after the commit of tx.
+// wakeNotifier wakes the notifier after the commit of tx, because deliveries may be due.
 func (s *Service) wakeNotifier(tx *accounts.Change) {
-	tx.OnceAfterCommit("notifier", s.outbox.signal)
-}
-
-// signal wakes the notifier, because deliveries may be due. It does not block.
-func (o outbox) signal() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
+	tx.OnceAfterCommit("notifier", func() {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	})
 }
 
 // Wake returns the channel that receives after this node has written deliveries. It does not receive for the
 // deliveries of other nodes, nor when a retry is due: the notifier must poll Due for these.
-func (s *Service) Wake() <-chan struct{} { return s.outbox.wake }
+func (s *Service) Wake() <-chan struct{} { return s.wake }
 
 // A DueWebhook is a webhook with due deliveries.
 type DueWebhook struct {
@@ -85,7 +79,10 @@ type DueWebhook struct {
 // Due returns the webhooks with due deliveries, without streams, paused webhooks and webhooks of suspended
 // accounts. The query costs one look-up in an index for each webhook, independent of the number of due deliveries.
 func (s *Service) Due(ctx context.Context) ([]DueWebhook, error) {
-	rows, err := s.db.Query(ctx, `SELECT w.id, w.account, w.url, w.failing_since IS NOT NULL
+	all, err := sqldb.Select(s.db.Reader(ctx), func(r sqldb.Row) (w DueWebhook, err error) {
+		err = r.Scan(&w.ID, &w.Account, &w.URL, &w.Failing)
+		return w, err
+	}, `SELECT w.id, w.account, w.url, w.failing_since IS NOT NULL
 		FROM webhooks w
 		JOIN accounts a ON a.id = w.account AND a.suspended = 0
 		WHERE w.kind = 'webhook' AND w.paused IS NULL AND EXISTS (SELECT 1 FROM deliveries d
@@ -93,22 +90,17 @@ func (s *Service) Due(ctx context.Context) ([]DueWebhook, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for due deliveries: %w", err)
 	}
-	return sqldb.Collect(rows, func(r sqldb.Row) (w DueWebhook, err error) {
-		err = r.Scan(&w.ID, &w.Account, &w.URL, &w.Failing)
-		return w, err
-	})
+	return all, nil
 }
 
 // IsDue reports whether a webhook or stream has due deliveries, by one look-up in an index.
 func (s *Service) IsDue(ctx context.Context, webhook string) (bool, error) {
-	var due int
-	err := s.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries
-		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2 LIMIT 1) AS due`,
-		webhook, sqldb.Micros(s.now())).Scan(&due)
+	due, err := sqldb.Exists(s.db.Reader(ctx), `deliveries
+		WHERE webhook = ?1 AND due IS NOT NULL AND due <= ?2`, webhook, sqldb.Micros(s.now()))
 	if err != nil {
 		return false, fmt.Errorf("looking for due deliveries: %w", err)
 	}
-	return due > 0, nil
+	return due, nil
 }
 
 // claimSome claims the due deliveries of a webhook that are due for the longest time. PostgreSQL evaluates the outer
@@ -129,16 +121,11 @@ func (s *Service) Claim(
 ) ([]Delivery, error) {
 	var claimed []Delivery
 	now := s.now()
-	err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-		rows, err := tx.Query(claimSome,
-			webhook, sqldb.Micros(now), sqldb.Micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
-		if err != nil {
-			return err
-		}
-		claimed, err = sqldb.Collect(rows, func(r sqldb.Row) (d Delivery, err error) {
+	err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) (err error) {
+		claimed, err = sqldb.Select(tx, func(r sqldb.Row) (d Delivery, err error) {
 			err = r.Scan(&d.Event.ID, &d.PolicyID, &d.PolicyName, &d.Attempt)
 			return d, err
-		})
+		}, claimSome, webhook, sqldb.Micros(now), sqldb.Micros(now.Add(DeliveryLease)), min(most, ClaimAtOnce))
 		return err
 	})
 	if err != nil {
@@ -188,12 +175,8 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 	for i, d := range claimed {
 		ids[i] = d.Event.ID
 	}
-	rows, err := s.db.Query(ctx, selectEvent+` WHERE id IN (`+sqldb.Placeholders(1, len(ids))+`)`, ids...)
-	if err != nil {
-		return nil, fmt.Errorf("reading events: %w", err)
-	}
 	events := make(map[string]Event, len(claimed))
-	_, err = sqldb.Collect(rows, func(r sqldb.Row) (e Event, err error) {
+	_, err = sqldb.Select(s.db.Reader(ctx), func(r sqldb.Row) (e Event, err error) {
 		e, err = scanEvent(r)
 		if broken := new(factsError); errors.As(err, &broken) {
 			s.config.Log.Error("an event cannot be read: a newer release may have written it", "err", err)
@@ -201,7 +184,7 @@ func (s *Service) describe(ctx context.Context, webhook string, claimed []Delive
 		}
 		events[e.ID] = e
 		return e, err
-	})
+	}, selectEvent+` WHERE id IN (`+sqldb.Placeholders(1, len(ids))+`)`, ids...)
 	if err != nil {
 		return nil, fmt.Errorf("reading events: %w", err)
 	}
@@ -257,19 +240,9 @@ const MaxPending = 10_000
 // PendingDeliveries returns the number of pending deliveries by the id of the webhook or stream, for each of an
 // account, counted up to MaxPending.
 func (s *Service) PendingDeliveries(ctx context.Context, account string) (map[string]int, error) {
-	rows, err := s.db.Query(ctx, `SELECT w.id, (SELECT count(*) FROM (SELECT 1 FROM deliveries d
-			WHERE d.webhook = w.id AND d.due IS NOT NULL LIMIT ?2) AS pending)
+	pending, err := sqldb.SelectMap[string, int](s.db.Reader(ctx), `SELECT w.id, (SELECT count(*) FROM
+			(SELECT 1 FROM deliveries d WHERE d.webhook = w.id AND d.due IS NOT NULL LIMIT ?2) AS pending)
 		FROM webhooks w WHERE w.account = ?1`, account, MaxPending)
-	if err != nil {
-		return nil, fmt.Errorf("counting pending deliveries: %w", err)
-	}
-	pending := map[string]int{}
-	_, err = sqldb.Collect(rows, func(r sqldb.Row) (id string, err error) {
-		var n int
-		err = r.Scan(&id, &n)
-		pending[id] = n
-		return id, err
-	})
 	if err != nil {
 		return nil, fmt.Errorf("counting pending deliveries: %w", err)
 	}

@@ -2,8 +2,6 @@ package webhooks
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -118,14 +116,12 @@ func (p *Policy) writeTargets(tx *accounts.Change) error {
 		return err
 	}
 	for _, webhook := range p.Webhooks {
-		if !text.IsPlain(webhook) {
-			return errs.Errorf(errs.Invalid, "mechanisms.webhooks: there is no webhook destination of the id "+
-				"%.80q", webhook)
+		exists := text.IsPlain(webhook)
+		if exists {
+			exists, err = sqldb.Exists(tx, `webhooks WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`,
+				p.Account, webhook)
 		}
-		var there int
-		err := tx.QueryRow(`SELECT count(*) FROM webhooks
-			WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`, p.Account, webhook).Scan(&there)
-		if err == nil && there == 0 {
+		if err == nil && !exists {
 			err = errs.Errorf(errs.Invalid, "mechanisms.webhooks: there is no webhook destination of the id "+
 				"%.80q", webhook)
 		}
@@ -153,10 +149,7 @@ func (s *Service) UpdatePolicy(
 			return err
 		}
 		p, err = scanPolicy(tx.QueryRow(selectPolicy+` WHERE account = ?1 AND id = ?2`, account, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return errNoPolicy
-		}
-		if err != nil {
+		if err = sqldb.RowError("reading a notification policy", err, errNoPolicy); err != nil {
 			return err
 		}
 		if p.Webhooks, err = policyTargets(tx, id); err != nil {
@@ -190,12 +183,8 @@ func (s *Service) UpdatePolicy(
 
 // policyTargets returns the IDs of a policy's webhooks in their order.
 func policyTargets(tx *accounts.Change, policy string) ([]string, error) {
-	rows, err := tx.Query(`SELECT webhook FROM notification_targets WHERE policy = ?1
-		ORDER BY webhook`, policy)
-	if err != nil {
-		return nil, err
-	}
-	return sqldb.Collect(rows, sqldb.ScanText)
+	return sqldb.Select(tx, sqldb.ScanOne[string],
+		`SELECT webhook FROM notification_targets WHERE policy = ?1 ORDER BY webhook`, policy)
 }
 
 // DeletePolicy deletes a policy. The pending deliveries of earlier events are still sent. Errors: PolicyNotFound,
@@ -252,30 +241,27 @@ func (s *Service) Policies(
 func (s *Service) policies(
 	ctx context.Context, where string, args ...any,
 ) ([]Policy, error) {
-	rows, err := s.db.Query(ctx, selectPolicy+where, args...)
+	all, err := sqldb.Select(s.db.Reader(ctx), scanPolicy, selectPolicy+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading notification policies: %w", err)
 	}
-	all, err := sqldb.Collect(rows, scanPolicy)
-	if err != nil || len(all) == 0 {
-		return nil, err
-	}
-	rows, err = s.db.Query(ctx, `SELECT policy, webhook FROM notification_targets
-		WHERE account = ?1 ORDER BY policy, webhook`, all[0].Account)
-	if err != nil {
-		return nil, fmt.Errorf("reading the targets of notification policies: %w", err)
+	if len(all) == 0 {
+		return nil, nil
 	}
 	targets := map[string][]string{}
-	_, err = sqldb.Collect(rows, func(r sqldb.Row) (policy string, err error) {
+	_, err = sqldb.Select(s.db.Reader(ctx), func(r sqldb.Row) (policy string, err error) {
 		var webhook string
 		err = r.Scan(&policy, &webhook)
 		targets[policy] = append(targets[policy], webhook)
 		return policy, err
-	})
+	}, `SELECT policy, webhook FROM notification_targets WHERE account = ?1 ORDER BY policy, webhook`, all[0].Account)
+	if err != nil {
+		return nil, fmt.Errorf("reading the targets of notification policies: %w", err)
+	}
 	for i := range all {
 		all[i].Webhooks = targets[all[i].ID]
 	}
-	return all, err
+	return all, nil
 }
 
 const selectPolicy = `SELECT id, account, name, description, enabled, alert_interval, created,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"calotype/internal/accounts"
@@ -162,28 +163,22 @@ func (w replayWhere) sql() (which string, args []any) {
 // isLeft reports whether a delivery of a replay remains.
 func (s *Service) isLeft(ctx context.Context, w replayWhere) (bool, error) {
 	which, args := w.sql()
-	var left int
-	err := s.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE `+which+
-		` LIMIT 1) AS rest`, args...).Scan(&left)
+	left, err := sqldb.Exists(s.db.Reader(ctx), `deliveries WHERE `+which, args...)
 	if err != nil {
 		return false, fmt.Errorf("looking for what is left of a replay: %w", err)
 	}
-	return left > 0, nil
+	return left, nil
 }
 
 // replaySome replays at most most deliveries in one transaction. It returns their number, and the position of the
 // last one, or nil if no delivery remains.
 func replaySome(tx *accounts.Change, w replayWhere, most int) (changed int64, last *place, err error) {
 	which, args := w.sql()
-	rows, err := tx.Query(`SELECT created, event, webhook FROM deliveries WHERE `+which+
-		` ORDER BY created, event, webhook LIMIT `+fmt.Sprint(most), args...)
-	if err != nil {
-		return 0, nil, err
-	}
-	all, err := sqldb.Collect(rows, func(r sqldb.Row) (p place, err error) {
+	all, err := sqldb.Select(tx, func(r sqldb.Row) (p place, err error) {
 		err = r.Scan(&p.created, &p.event, &p.webhook)
 		return p, err
-	})
+	}, `SELECT created, event, webhook FROM deliveries WHERE `+which+
+		` ORDER BY created, event, webhook LIMIT `+strconv.Itoa(most), args...)
 	if err != nil || len(all) == 0 {
 		return 0, nil, err
 	}

@@ -74,10 +74,8 @@ func (s *Service) Ensure(
 		if w, err = there(); err != nil {
 			return err
 		}
-		var policies int
-		err := tx.QueryRow(`SELECT count(*) FROM notification_targets WHERE webhook = ?1`, id).
-			Scan(&policies)
-		if err == nil && policies == 0 {
+		subscribed, err := sqldb.Exists(tx, `notification_targets WHERE webhook = ?1`, id)
+		if err == nil && !subscribed {
 			err = subscribe(tx, w)
 		}
 		return err

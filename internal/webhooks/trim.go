@@ -14,18 +14,8 @@ import (
 // to half of the limit: first events whose deliveries have all ended, the oldest first, and then attempts that are
 // not the last of their delivery. It deletes no pending delivery.
 func (s *Service) TrimKept(ctx context.Context) error {
-	rows, err := s.db.Query(ctx, `SELECT id, kept_bytes - max_kept / 2 FROM accounts
-		WHERE max_kept >= 0 AND kept_bytes > max_kept / 4 * 3`)
-	if err != nil {
-		return fmt.Errorf("looking for accounts that keep much: %w", err)
-	}
-	excess := map[string]int64{}
-	_, err = sqldb.Collect(rows, func(r sqldb.Row) (account string, err error) {
-		var bytes int64
-		err = r.Scan(&account, &bytes)
-		excess[account] = bytes
-		return account, err
-	})
+	excess, err := sqldb.SelectMap[string, int64](s.db.Reader(ctx), `SELECT id, kept_bytes - max_kept / 2
+		FROM accounts WHERE max_kept >= 0 AND kept_bytes > max_kept / 4 * 3`)
 	if err != nil {
 		return fmt.Errorf("looking for accounts that keep much: %w", err)
 	}
@@ -110,60 +100,45 @@ type deletedEvents struct {
 // deleteEvents deletes the events that meet a condition, with their deliveries and attempts, and calls Change.Keep
 // for their accounts, which must be locked.
 func deleteEvents(tx *accounts.Change, where string, args ...any) (gone deletedEvents, err error) {
-	rows, err := tx.Query(`DELETE FROM events WHERE `+where+`
-		RETURNING id, account, `+accounts.EventCost, args...)
+	type deleted struct {
+		id, account string
+		bytes       int64
+	}
+	events, err := sqldb.Select(tx, func(r sqldb.Row) (e deleted, err error) {
+		err = r.Scan(&e.id, &e.account, &e.bytes)
+		return e, err
+	}, `DELETE FROM events WHERE `+where+` RETURNING id, account, `+accounts.EventCost, args...)
 	if err != nil {
 		return gone, fmt.Errorf("deleting events: %w", err)
 	}
-	freed, accountOf := map[string]int64{}, map[string]string{}
-	ids, err := sqldb.Collect(rows, func(r sqldb.Row) (id string, err error) {
-		var account string
-		var bytes int64
-		err = r.Scan(&id, &account, &bytes)
-		accountOf[id] = account
-		freed[account] -= bytes
-		return id, err
-	})
-	if err != nil {
-		return gone, fmt.Errorf("deleting events: %w", err)
-	}
-	for _, id := range ids {
-		deliveries, err := tx.Exec(`DELETE FROM deliveries WHERE event = ?1`, id)
+	for _, e := range events {
+		tx.Scrub() // of creators and metadata
+		deliveries, err := tx.Exec(`DELETE FROM deliveries WHERE event = ?1`, e.id)
 		if err != nil {
 			return gone, fmt.Errorf("deleting deliveries: %w", err)
 		}
-		attempts, err := deleteAttempts(tx, `event = ?1`, id)
+		attempts, err := deleteAttempts(tx, `event = ?1`, e.id)
 		if err != nil {
 			return gone, err
 		}
-		freed[accountOf[id]] -= accounts.DeliveryBytes*deliveries + attempts
+		freed := e.bytes + accounts.DeliveryBytes*deliveries + attempts
+		tx.Keep(e.account, -freed)
+		gone.bytes += freed
 	}
-	for _, bytes := range freed {
-		gone.bytes -= bytes
-	}
-	if gone.events = len(ids); gone.events > 0 {
-		tx.Scrub() // of creators and metadata
-	}
-	for account, bytes := range freed {
-		tx.Keep(account, bytes)
-	}
+	gone.events = len(events)
 	return gone, nil
 }
 
 // deleteAttempts deletes the attempts that meet a condition, and returns their bytes, which the caller must give to
 // Change.Keep.
 func deleteAttempts(tx *accounts.Change, where string, args ...any) (freed int64, err error) {
-	rows, err := tx.Query(`DELETE FROM delivery_attempts WHERE `+where+` RETURNING `+accounts.AttemptCost,
-		args...)
-	if err == nil {
-		_, err = sqldb.Collect(rows, func(r sqldb.Row) (bytes int64, err error) {
-			err = r.Scan(&bytes)
-			freed += bytes
-			return bytes, err
-		})
-	}
+	deleted, err := sqldb.Select(tx, sqldb.ScanOne[int64], `DELETE FROM delivery_attempts
+		WHERE `+where+` RETURNING `+accounts.AttemptCost, args...)
 	if err != nil {
 		return 0, fmt.Errorf("deleting attempts: %w", err)
+	}
+	for _, bytes := range deleted {
+		freed += bytes
 	}
 	return freed, nil
 }
@@ -176,12 +151,8 @@ func (s *Service) DeleteOldEvents(ctx context.Context) error {
 	for {
 		var gone deletedEvents
 		err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-			rows, err := tx.Query(`SELECT account FROM events WHERE created < ?1
-				ORDER BY created LIMIT ?2`, before, some)
-			if err != nil {
-				return fmt.Errorf("looking for old events: %w", err)
-			}
-			accounts, err := sqldb.Collect(rows, sqldb.ScanText)
+			accounts, err := sqldb.Select(tx, sqldb.ScanOne[string], `SELECT account FROM events
+				WHERE created < ?1 ORDER BY created LIMIT ?2`, before, some)
 			if err != nil {
 				return fmt.Errorf("looking for old events: %w", err)
 			}

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"math"
 	"net/url"
@@ -396,13 +395,7 @@ func (s *Service) Stream(ctx context.Context, account, name string) (Webhook, er
 	}
 	w, err := scanWebhook(s.db.QueryRow(ctx, selectWebhook+
 		` WHERE account = ?1 AND kind = 'stream' AND name = ?2`, account, name), s.now())
-	if errors.Is(err, sql.ErrNoRows) {
-		return w, errNoStream
-	}
-	if err != nil {
-		return w, fmt.Errorf("reading a stream: %w", err)
-	}
-	return w, nil
+	return w, sqldb.RowError("reading a stream", err, errNoStream)
 }
 
 // ByID returns a webhook that is not a stream. Error: WebhookNotFound.
@@ -412,13 +405,7 @@ func (s *Service) ByID(ctx context.Context, account, id string) (Webhook, error)
 	}
 	w, err := scanWebhook(s.db.QueryRow(ctx, selectWebhook+
 		` WHERE account = ?1 AND id = ?2 AND kind = 'webhook'`, account, id), s.now())
-	if errors.Is(err, sql.ErrNoRows) {
-		return w, errNoWebhook
-	}
-	if err != nil {
-		return w, fmt.Errorf("reading a webhook: %w", err)
-	}
-	return w, nil
+	return w, sqldb.RowError("reading a webhook", err, errNoWebhook)
 }
 
 // All returns the webhooks of an account that are not streams, oldest first.
@@ -432,13 +419,13 @@ func (s *Service) Streams(ctx context.Context, account string) ([]Webhook, error
 }
 
 func (s *Service) webhooksOf(ctx context.Context, account, kind string) ([]Webhook, error) {
-	rows, err := s.db.Query(ctx, selectWebhook+` WHERE account = ?1 AND kind = ?2
+	scan := func(r sqldb.Row) (Webhook, error) { return scanWebhook(r, s.now()) }
+	all, err := sqldb.Select(s.db.Reader(ctx), scan, selectWebhook+` WHERE account = ?1 AND kind = ?2
 		ORDER BY created, id`, account, kind)
 	if err != nil {
 		return nil, fmt.Errorf("reading the webhooks: %w", err)
 	}
-	now := s.now()
-	return sqldb.Collect(rows, func(r sqldb.Row) (Webhook, error) { return scanWebhook(r, now) })
+	return all, nil
 }
 
 const (

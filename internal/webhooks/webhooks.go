@@ -21,7 +21,7 @@ type Config struct {
 	Retention time.Duration // after which events are deleted, delivered or not
 	Replays   *limit.Pool   // of concurrent replays, by account
 	// Variants returns the names of an account's variants in byte order, for Facts.Variants.
-	Variants func(tx *accounts.Change, account string) ([]string, error)
+	Variants func(from sqldb.Reader, account string) ([]string, error)
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -32,9 +32,9 @@ type Service struct {
 	db          *sqldb.DB
 	accounts    *accounts.Service
 	now         func() time.Time
-	outbox      outbox
-	replays     *limit.Rates // of replayed deliveries, by account
-	historyRows int          // the number of rows that History reads at once
+	wake        chan struct{} // wakes the notifier of this node; has a buffer of 1
+	replays     *limit.Rates  // of replayed deliveries, by account
+	historyRows int           // the number of rows that History reads at once
 }
 
 // historyRows bounds the rows that History reads at once, so that it reads few rows after the last one that fits
@@ -45,7 +45,7 @@ const historyRows = 100
 func New(c Config) *Service {
 	return &Service{
 		config: c, db: c.DB, accounts: c.Accounts, now: c.Now,
-		outbox: outbox{make(chan struct{}, 1)}, historyRows: historyRows,
+		wake: make(chan struct{}, 1), historyRows: historyRows,
 		replays: limit.NewRates(MaxReplays, ReplayWindow, replayAccounts),
 	}
 }
