@@ -5,12 +5,6 @@ import (
 	"calotype/internal/images"
 )
 
-// oneTimeURL is the answer to direct_upload.
-type oneTimeURL struct {
-	ID        string `json:"id"`
-	UploadURL string `json:"uploadURL"`
-}
-
 // createDraft makes a draft and answers with its one-time URL. For clients v1 and v2 are
 // the same, because the URL is opaque.
 func (a *api) createDraft(c *call) (any, error) {
@@ -22,9 +16,7 @@ func (a *api) createDraft(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cfapi.WithInfo{Result: oneTimeURL{
-		ID: img.ID, UploadURL: a.URLs.UploadURL(c.token.AccountHash, img.ID, ticket),
-	}}, nil
+	return cfapi.WithInfo{Result: a.URLs.OneTimeURL(c.token.AccountHash, img.ID, ticket)}, nil
 }
 
 // newDraft reads the fields of direct_upload.

@@ -138,6 +138,7 @@ func TestEditRefusals(t *testing.T) {
 		}{
 			{jsonType, `{"requireSignedURLs":true}`, 400, 5400}, // a custom id
 			{jsonType, `{"requireSignedURLs":"maybe"}`, 400, 5400},
+			{jsonType, `{"requireSignedUrls":"maybe"}`, 400, 5400}, // its name in any case
 			{jsonType, `{"requireSignedURLs":[]}`, 400, 5400},
 			{jsonType, `{"metadata":[1]}`, 400, 5400},
 			{jsonType, `{"metadata":"x"}`, 400, 5400},

@@ -67,6 +67,7 @@ func decodeMultipart(boundary string, body []byte) (form, error) {
 		return nil, invalid("The Content-Type multipart/form-data lacks its boundary: " +
 			"let the HTTP client set this header.")
 	}
+	incomplete := invalid("The body is an incomplete multipart stream: it must end with its final boundary.")
 	parts := multipart.NewReader(bytes.NewReader(body), boundary)
 	var f form
 	for {
@@ -75,8 +76,7 @@ func decodeMultipart(boundary string, body []byte) (form, error) {
 			return f, nil
 		}
 		if err != nil {
-			return nil, invalid("The body is an incomplete multipart stream: it must end with " +
-				"its final boundary.")
+			return nil, incomplete
 		}
 		if len(f) == maxFields {
 			return nil, tooManyFields()
@@ -88,8 +88,7 @@ func decodeMultipart(boundary string, body []byte) (form, error) {
 		}
 		text, err := io.ReadAll(part)
 		if err != nil {
-			return nil, invalid("The body is an incomplete multipart stream: it must end with " +
-				"its final boundary.")
+			return nil, incomplete
 		}
 		f = append(f, field{name: name, text: string(text)})
 	}

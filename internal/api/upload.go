@@ -91,15 +91,11 @@ func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
 func (a *api) fetchImage(c *call) (images.UploadedImage, error) {
 	notForm := cfapi.CheckFileForm(c.Request)
 	fields, err := c.body.form()
-	switch {
-	case errors.Is(err, errTooLarge): // a picture, under the type that curl gives it
-		return images.UploadedImage{}, notForm
-	case errs.AsError(err).Kind == errs.NotForm:
-		return images.UploadedImage{}, notForm
-	case err != nil:
-		return images.UploadedImage{}, err
+	if errors.Is(err, errTooLarge) || errs.AsError(err).Kind == errs.NotForm {
+		err = notForm // too large is a picture, under the type that curl gives it
 	}
-	from, err := fields.text("url")
+	var from *string
+	set(&from, fields.text, "url", &err)
 	if err == nil && from == nil {
 		err = notForm
 	}

@@ -194,7 +194,7 @@ func TestURLs(t *testing.T) {
 		"grüße/日本":                             "gr%C3%BC%C3%9Fe/%E6%97%A5%E6%9C%AC",
 		"what?#;":                              "what%3F%23%3B",
 	} {
-		up := u.UploadURL(hash, id, "TICKET")
+		up := u.OneTimeURL(hash, id, "TICKET").UploadURL
 		if want := "https://u.example/upload/" + hash + "/" + escaped + "?ticket=TICKET"; up != want {
 			t.Errorf("upload URL of %q: %s, want %s", id, up, want)
 		}

@@ -41,18 +41,10 @@ type WithMessage struct {
 // Created is a result that is answered with the status 201.
 type Created struct{ Result any }
 
+// An envelope has its keys in the recorded order.
 type envelope struct {
 	Result   any    `json:"result"`
-	Success  bool   `json:"success"`
-	Errors   []item `json:"errors"`
-	Messages []item `json:"messages"`
-}
-
-// envelopeWithInfo repeats the keys of envelope, since result_info has its recorded place among
-// them and may be null.
-type envelopeWithInfo struct {
-	Result   any    `json:"result"`
-	Info     any    `json:"result_info"`
+	Info     *any   `json:"result_info,omitempty"` // nil: no such key; a nil value: null
 	Success  bool   `json:"success"`
 	Errors   []item `json:"errors"`
 	Messages []item `json:"messages"`
@@ -97,16 +89,17 @@ func EncodeResult(result any) (status int, body []byte, err error) {
 }
 
 // enveloped returns the status and the envelope of a result.
-func enveloped(result any) (status int, e any) {
+func enveloped(result any) (status int, e envelope) {
+	status, e = http.StatusOK, envelope{Result: result, Success: true, Errors: []item{}, Messages: []item{}}
 	switch r := result.(type) {
 	case WithInfo:
-		return http.StatusOK, envelopeWithInfo{r.Result, r.Info, true, []item{}, []item{}}
+		e.Result, e.Info = r.Result, &r.Info
 	case Created:
-		return http.StatusCreated, envelope{r.Result, true, []item{}, []item{}}
+		status, e.Result = http.StatusCreated, r.Result
 	case WithMessage:
-		return http.StatusOK, envelope{r.Result, true, []item{}, []item{{r.Code, r.Message}}}
+		e.Result, e.Messages = r.Result, []item{{r.Code, r.Message}}
 	}
-	return http.StatusOK, envelope{result, true, []item{}, []item{}}
+	return status, e
 }
 
 // unencoded answers 500 instead of a result without a JSON form, and returns the error for the log.
@@ -131,7 +124,7 @@ func WriteError(w http.ResponseWriter, e *Error) error {
 	if id := h.Get(requestid.Header); e.Code == codeUnforeseen && id != "" {
 		message += "; the request's id is " + id // to find its lines in the log
 	}
-	body, err := encode(envelope{nil, false, []item{{e.Code, message}}, []item{}})
+	body, err := encode(envelope{Errors: []item{{e.Code, message}}, Messages: []item{}})
 	if err != nil {
 		return fmt.Errorf("encoding a refusal: %w", err)
 	}

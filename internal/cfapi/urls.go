@@ -21,9 +21,16 @@ func (u URLs) Hosts() (hosts []string) {
 	return hosts
 }
 
-// UploadURL returns the one-time URL of a draft; hash is its account's.
-func (u URLs) UploadURL(hash, id, ticket string) string {
-	return u.Upload + "/upload/" + hash + "/" + EscapeID(id) + "?ticket=" + url.QueryEscape(ticket)
+// A OneTimeURL is the answer to direct_upload.
+type OneTimeURL struct {
+	ID        string `json:"id"`
+	UploadURL string `json:"uploadURL"`
+}
+
+// OneTimeURL returns the one-time URL of a draft; hash is its account's.
+func (u URLs) OneTimeURL(hash, id, ticket string) OneTimeURL {
+	path := "/upload/" + hash + "/" + EscapeID(id) + "?ticket=" + url.QueryEscape(ticket)
+	return OneTimeURL{ID: id, UploadURL: u.Upload + path}
 }
 
 // Variants returns the delivery URL of an image in each of the named variants; never nil.

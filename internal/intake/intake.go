@@ -9,6 +9,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -47,12 +48,7 @@ var errMethod error = &cfapi.Error{Status: http.StatusMethodNotAllowed, Code: 54
 
 // New returns the handler of everything under Prefix.
 func New(c Config) http.Handler {
-	if c.Idle == 0 {
-		c.Idle = 30 * time.Second
-	}
-	if c.Time == 0 {
-		c.Time = time.Hour
-	}
+	c.Idle, c.Time = cmp.Or(c.Idle, 30*time.Second), cmp.Or(c.Time, time.Hour)
 	in := &intake{Config: c}
 	if c.Observe != nil {
 		in.observe = c.Observe("upload")

@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"context"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -254,10 +253,7 @@ func (p *pages) makeDraft(r *http.Request) (any, error) {
 		return nil, err
 	}
 	p.drafts.add(img.ID)
-	return cfapi.WithInfo{Result: struct {
-		ID        string `json:"id"`
-		UploadURL string `json:"uploadURL"`
-	}{img.ID, p.URLs.UploadURL(p.Account.Hash, img.ID, ticket)}}, nil
+	return cfapi.WithInfo{Result: p.URLs.OneTimeURL(p.Account.Hash, img.ID, ticket)}, nil
 }
 
 // showImage answers as the API does, for images that the page has created only: it needs no others, and
@@ -271,17 +267,10 @@ func (p *pages) showImage(r *http.Request) (any, error) {
 	if err := p.looks.take(); err != nil {
 		return nil, err
 	}
-	return p.image(r.Context(), id)
-}
-
-func (p *pages) image(ctx context.Context, id string) (any, error) {
-	img, err := p.Core.Image(ctx, p.Account.ID, id)
+	img, err := p.Core.Image(r.Context(), p.Account.ID, id)
 	if err != nil {
 		return nil, err
 	}
-	parts, err := p.Core.URLParts(ctx, p.Account.ID)
-	if err != nil {
-		return nil, err
-	}
-	return cfapi.OwnerImage(img, p.URLs.Variants(parts.Hash, img.ID, parts.Variants)), nil
+	parts, err := p.Core.URLParts(r.Context(), p.Account.ID)
+	return cfapi.OwnerImage(img, p.URLs.Variants(parts.Hash, img.ID, parts.Variants)), err
 }
