@@ -9,7 +9,6 @@ package metrics
 import (
 	"log/slog"
 	"net/http"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -55,26 +54,17 @@ func New() *Metrics {
 			Name: "calotype_http_requests_total",
 			Help: "Answered requests by surface, route and status.",
 		}, []string{"surface", "route", "status"}),
-		times: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "calotype_http_request_duration_seconds",
-			Help:    "Time from a request's header to the end of its answer.",
-			Buckets: buckets,
-		}, []string{"surface", "route"}),
-		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "calotype_stage_duration_seconds",
-			Help:    "Time of the stages of uploads and renditions.",
-			Buckets: buckets,
-		}, []string{"pool", "stage"}),
+		times: prometheus.NewHistogramVec(durations("calotype_http_request_duration_seconds",
+			"Time from a request's header to the end of its answer."), []string{"surface", "route"}),
+		stages: prometheus.NewHistogramVec(durations("calotype_stage_duration_seconds",
+			"Time of the stages of uploads and renditions."), []string{"pool", "stage"}),
 		timers: map[stage]prometheus.Observer{},
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "calotype_webhook_attempts_total",
 			Help: "Attempts to deliver an event to a webhook, by outcome.",
 		}, []string{"outcome"}),
-		attemptTimes: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "calotype_webhook_attempt_duration_seconds",
-			Help:    "Time of an attempt, to the end of the receiver's answer.",
-			Buckets: buckets,
-		}),
+		attemptTimes: prometheus.NewHistogram(durations("calotype_webhook_attempt_duration_seconds",
+			"Time of an attempt, to the end of the receiver's answer.")),
 	}
 	for _, s := range []stage{
 		{render.Uploads, images.StageSpool}, {render.Uploads, render.StageWait},
@@ -89,6 +79,10 @@ func New() *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+func durations(name, help string) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}
 }
 
 // Timer is for the pool and the core.
@@ -150,18 +144,7 @@ func (m *Metrics) Watch(core *images.Service, pool *render.Pool, pools []*limit.
 	if m == nil {
 		return nil
 	}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "calotype_build_info",
-		Help: "1; the labels name the program, its Go and its picture pipeline.",
-		ConstLabels: prometheus.Labels{
-			"version": version, "goversion": runtime.Version(), "pipeline": pool.Version(),
-		},
-	})
-	build.Set(1)
-	if err := m.registry.Register(build); err != nil {
-		return err
-	}
-	return m.registry.Register(&watcher{core: core, pool: pool, pools: pools})
+	return m.registry.Register(&watcher{core: core, pool: pool, pools: pools, version: version})
 }
 
 // Handler serves Path, and no other path.

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -32,9 +33,10 @@ var uploadKinds = []errs.Kind{
 
 // A watcher collects the state of the core and the pool at each scrape.
 type watcher struct {
-	core  *images.Service
-	pool  *render.Pool
-	pools []*limit.Pool
+	core    *images.Service
+	pool    *render.Pool
+	pools   []*limit.Pool
+	version string // of the program
 
 	mu      sync.Mutex // locked while the database is read, so that concurrent scrapes read it once
 	asked   time.Time
@@ -69,6 +71,8 @@ func (s sender) counter(name, help string, v float64, labels ...string) {
 // Collect reads the core, the pool and the database.
 func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	to := sender(ch)
+	to.gauge("build_info", "1; the labels name the program, its Go and its picture pipeline.", 1,
+		"version", w.version, "goversion", runtime.Version(), "pipeline", w.pool.Version())
 	w.sendDatabase(to)
 	w.sendPool(to)
 	w.sendShared(to)
