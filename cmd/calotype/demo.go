@@ -56,10 +56,7 @@ func readDemoKey(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		key := rand.Text()
-		if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
-			return "", fmt.Errorf("keeping the key of the demo page: %w", err)
-		}
-		return key, nil
+		return key, writeSecret(path, key, "the key of the demo page")
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading the key of the demo page: %w", err)

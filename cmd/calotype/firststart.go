@@ -21,9 +21,13 @@ const firstTokenFile = "first-token"
 // keepToken writes a new token to a file before the database has it, so that a start that fails later
 // does not lose it.
 func (c *serveCommand) keepToken(secret string) error {
-	path := filepath.Join(c.Data, firstTokenFile)
+	return writeSecret(filepath.Join(c.Data, firstTokenFile), secret, "the first token")
+}
+
+// writeSecret writes a secret, which what describes, to a file that only its owner can read.
+func writeSecret(path, secret, what string) error {
 	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
-		return fmt.Errorf("keeping the first token: %w", err)
+		return fmt.Errorf("keeping %s: %w", what, err)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/text"
@@ -71,24 +72,23 @@ func showImage(w io.Writer, img images.Image) {
 	line := func(name, format string, args ...any) {
 		showLine(w, "%-10s %s", name, fmt.Sprintf(format, args...))
 	}
-	at := func(t time.Time) string { return t.Format("2006-01-02T15:04:05.000Z07:00") }
 	line("account", "%s", img.Account)
 	line("id", "%s", img.ID)
 	line("key", "%s", img.Key)
-	line("created", "%s", at(img.Created))
+	line("created", "%s", cfapi.FormatTime(img.Created))
 	if t := img.Ticket; t != nil {
 		state := "waits for its upload"
 		if t.Expires.Before(time.Now()) {
 			state = "was not uploaded in time"
 		}
-		line("draft", "%s, expires %s", state, at(t.Expires))
+		line("draft", "%s, expires %s", state, cfapi.FormatTime(t.Expires))
 		line("refusals", "%d", t.Refusals)
 		if t.LastMessage != "" {
 			line("last", "%s: %s", t.LastKind, t.LastMessage)
 		}
 	}
 	if o := img.Original; o != nil {
-		line("uploaded", "%s", at(img.Uploaded))
+		line("uploaded", "%s", cfapi.FormatTime(img.Uploaded))
 		line("original", "%s, %d x %d pixels, frames: %d, %d bytes", o.Header.Format, o.Width,
 			o.Height, max(o.Header.Frames, 1), o.Size)
 		line("sha256", "%s", o.SHA256)

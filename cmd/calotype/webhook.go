@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/notify"
@@ -437,6 +438,6 @@ func historyLine(e webhooks.HistoryEntry) string {
 		after = "; " + e.Outcome
 	}
 	return fmt.Sprintf("%s %s %s %q to %q, attempt %d: %s (%v)%s",
-		a.Began.Format("2006-01-02T15:04:05.000Z07:00"), a.EventID, d.Event.Type, d.Event.Facts.ID,
+		cfapi.FormatTime(a.Began), a.EventID, d.Event.Type, d.Event.Facts.ID,
 		d.Webhook.Name, a.Number, what, a.Took.Round(time.Millisecond), after)
 }

@@ -9,6 +9,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,12 +72,7 @@ type run struct {
 // Run imports variants, configuration, signing keys and images. The report is valid also with an error,
 // which is ErrIncomplete, ErrNotAllImported, or the error that has stopped the import.
 func Run(ctx context.Context, c Config) (Report, error) {
-	if c.Backoff == 0 {
-		c.Backoff = time.Second
-	}
-	if c.Every == 0 {
-		c.Every = 10 * time.Second
-	}
+	c.Backoff, c.Every = cmp.Or(c.Backoff, time.Second), cmp.Or(c.Every, 10*time.Second)
 	from, err := newSource(c)
 	if err != nil {
 		return Report{}, err

@@ -189,27 +189,24 @@ func (l *listener) forward(ctx context.Context, d claimedEvent) streamAttempt {
 	status, answer, err := l.post(context.WithoutCancel(ctx), d)
 	took := time.Since(began)
 	a.Status, a.Answer, a.DurationMS = status, answer, took.Milliseconds()
-	result := fmt.Sprint(status)
-	switch {
-	case err != nil:
+	result, failed := fmt.Sprint(status), status < 200 || status > 299 // a missing status is 0
+	if line := firstLine(answer); failed && line != "" {
+		result += " " + line
+	}
+	if err != nil {
 		a.Error = err.Error()
 		result = "no answer: " + a.Error
-	case status < 200 || status > 299:
-		if line := firstLine(answer); line != "" {
-			result += " " + line
-		}
 	}
 	var about struct {
 		Data struct{ Event, ID string }
 	}
 	// Of what is no such JSON the line lacks the names; it was forwarded all the same.
 	_ = json.Unmarshal([]byte(d.Body), &about)
-	if err != nil || status < 200 || status > 299 {
-		l.Say("%s %s %s %v; %s will be tried again", about.Data.Event, about.Data.ID, result,
-			took.Round(time.Millisecond), d.EventID)
-		return a
+	line := fmt.Sprintf("%s %s %s %v", about.Data.Event, about.Data.ID, result, took.Round(time.Millisecond))
+	if failed {
+		line += "; " + d.EventID + " will be tried again"
 	}
-	l.Say("%s %s %s %v", about.Data.Event, about.Data.ID, result, took.Round(time.Millisecond))
+	l.Say("%s", line)
 	return a
 }
 
