@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,10 +83,7 @@ type StateFlags struct {
 
 // dsn returns the data source name for sqldb.Open.
 func (s StateFlags) dsn() string {
-	if s.DB == "" {
-		return filepath.Join(s.Data, backup.DatabaseFile)
-	}
-	return s.DB
+	return cmp.Or(s.DB, filepath.Join(s.Data, backup.DatabaseFile))
 }
 
 // openDB opens the database and migrates its schema.
@@ -112,10 +110,7 @@ func (s StateFlags) openBlobs(ctx context.Context) (blob.Store, error) {
 
 // blobs returns the location of the originals: an address, or a folder.
 func (s StateFlags) blobs() string {
-	if s.Blobs == "" {
-		return filepath.Join(s.Data, "blobs")
-	}
-	return s.Blobs
+	return cmp.Or(s.Blobs, filepath.Join(s.Data, "blobs"))
 }
 
 // urls returns the public bases of the roles. guessed says that -listen names no host that

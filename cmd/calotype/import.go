@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -141,10 +142,7 @@ func (c *importCommand) core(
 // finish writes the report to its file, prints its most important entries, and returns the error of the
 // command.
 func (c *importCommand) finish(report importer.Report, outcome error) error {
-	path := c.Report
-	if path == "" {
-		path = filepath.Join(c.Data, "import-report.json")
-	}
+	path := cmp.Or(c.Report, filepath.Join(c.Data, "import-report.json"))
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err == nil { // it may be read on a terminal
 		err = os.WriteFile(path, []byte(visibleLines(string(text))+"\n"), 0o600)

@@ -80,7 +80,7 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		// net/http reads an unread body before it answers. The API and the intake, which read bodies, set
 		// other deadlines.
-		shortReadDeadline(bare)
+		_ = http.NewResponseController(bare).SetReadDeadline(time.Now().Add(unwantedBodyTime))
 	}
 	switch path {
 	case healthPath:
@@ -149,11 +149,6 @@ func (h *router) logReady(err error) {
 
 // unwantedBodyTime limits the reading of a body that no surface reads.
 const unwantedBodyTime = 5 * time.Second
-
-// shortReadDeadline sets the deadline of an unwanted body.
-func shortReadDeadline(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unwantedBodyTime))
-}
 
 func answerText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

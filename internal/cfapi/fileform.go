@@ -141,10 +141,6 @@ func (b *headerBound) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func broken() error {
-	return errs.Errorf(errs.Invalid, "Bad request: Error parsing form fields")
-}
-
 // formError returns the error of a form that could not be read: the body's error if the body is
 // incomplete, else the form's. An error of the consumer of a field is returned unchanged.
 func formError(body *Body, err error) error {
@@ -157,7 +153,7 @@ func formError(body *Body, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errs.Errorf(errs.Invalid, "Bad request: incomplete multipart stream")
 	}
-	return broken()
+	return errs.Errorf(errs.Invalid, "Bad request: Error parsing form fields")
 }
 
 // copyPart copies a part to a writer, and distinguishes errors of reading and of writing.

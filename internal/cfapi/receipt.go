@@ -65,8 +65,7 @@ func NewReceipt(r images.Receipt, now time.Time) Receipt {
 	if !wire.Complete {
 		return wire
 	}
-	ended := r.Ended.Format(TimeFormat)
-	wire.Ended = &ended
+	wire.Ended = new(r.Ended.Format(TimeFormat))
 	by := r.Ended.Add(dueTime)
 	if r.OriginalsDue > 0 {
 		wire.Due = append(wire.Due, Due{"originals that the blob store refused to delete; they are " +

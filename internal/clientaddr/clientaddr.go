@@ -52,9 +52,12 @@ func (p Proxies) Peer(remote net.Addr) Peer {
 // plain returns an address without zone, and IPv4 addresses in their short form, for comparisons.
 func plain(addr netip.Addr) netip.Addr { return addr.WithZone("").Unmap() }
 
-// key returns the key of an address.
+// key returns the key of an address; "" for the zero address.
 func key(addr netip.Addr) string {
-	if addr.Is6() {
+	switch {
+	case !addr.IsValid():
+		return ""
+	case addr.Is6():
 		return netip.PrefixFrom(addr, 64).Masked().String()
 	}
 	return addr.String()
@@ -90,7 +93,9 @@ func (p Proxies) forwarded(h http.Header) string {
 	if len(hops) == 0 {
 		hops, parse = h.Values("Forwarded"), parseForwarded
 	}
-	var nearest netip.Addr // the address nearest to the client so far
+	// The address nearest to the client so far. It is the client's if all addresses up to the end, or up to an
+	// invalid one, belong to proxies.
+	var nearest netip.Addr
 	for i := len(hops) - 1; i >= 0; i-- {
 		line := hops[i]
 		for more := true; more; {
@@ -101,22 +106,14 @@ func (p Proxies) forwarded(h http.Header) string {
 			}
 			addr, ok := parse(hop)
 			if !ok {
-				return nearestKey(nearest)
+				return key(nearest)
 			}
 			if nearest = addr; !p.trusts(addr) {
 				return key(addr)
 			}
 		}
 	}
-	return nearestKey(nearest)
-}
-
-// nearestKey is the key if all addresses up to the end, or up to an invalid one, belong to proxies.
-func nearestKey(addr netip.Addr) string {
-	if !addr.IsValid() {
-		return ""
-	}
-	return key(addr)
+	return key(nearest)
 }
 
 // lastElement splits a list at its last comma outside of quotes. more says that an element is left.

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"net/http"
 
 	"calotype/internal/requestid"
@@ -26,16 +27,10 @@ func setHeaders(h http.Header, r *http.Request) {
 // a refusal, and would be shown a network error in its place. A star would be no wildcard for a
 // request with credentials.
 func setPreflightHeaders(h http.Header, r *http.Request) {
-	methods := "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-	if asked := r.Header.Get("Access-Control-Request-Method"); asked != "" {
-		methods = asked
-	}
-	headers := "*, Authorization"
-	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
-		headers = asked
-	}
-	h.Set("Access-Control-Allow-Methods", methods)
-	h.Set("Access-Control-Allow-Headers", headers)
+	h.Set("Access-Control-Allow-Methods", cmp.Or(r.Header.Get("Access-Control-Request-Method"),
+		"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+	h.Set("Access-Control-Allow-Headers", cmp.Or(r.Header.Get("Access-Control-Request-Headers"),
+		"*, Authorization"))
 	h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
 	h.Set("Access-Control-Max-Age", "7200")
 }
