@@ -72,11 +72,11 @@ var kindsOfOtherSurfaces = []errs.Kind{
 func TestEveryKindHasAWireForm(t *testing.T) {
 	t.Parallel()
 	for kind := range errorTable {
-		if !slices.Contains(errs.Kinds(), kind) {
+		if kind < 0 || kind >= errs.KindCount {
 			t.Errorf("the table has a row for the kind %d, which does not exist", kind)
 		}
 	}
-	for _, kind := range errs.Kinds() {
+	for kind := range errs.KindCount {
 		w, known := errorTable[kind]
 		if known == slices.Contains(kindsOfOtherSurfaces, kind) {
 			t.Errorf("%v: its row in the table: %v; give it one, or name it in kindsOfOtherSurfaces",

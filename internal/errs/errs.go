@@ -53,15 +53,6 @@ const (
 	KindCount        // the number of kinds, not a kind
 )
 
-// Kinds returns all kinds, for tests that walk the tables.
-func Kinds() []Kind {
-	all := make([]Kind, KindCount)
-	for i := range all {
-		all[i] = Kind(i)
-	}
-	return all
-}
-
 // An Error is a refusal by the core. Msg is one sentence that may be shown to the client; Err, if
 // any, is for the log only.
 type Error struct {

@@ -34,7 +34,7 @@ func blobs(t *testing.T, core *imagestest.Core) (keys []string) {
 func TestKindsHaveNames(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, k := range errs.Kinds() {
+	for k := range errs.KindCount {
 		if k.String() == "" || seen[k.String()] {
 			t.Errorf("kind %d has no unique name", k)
 		}

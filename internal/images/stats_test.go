@@ -68,7 +68,7 @@ func TestCountUpload(t *testing.T) {
 	s := stats(t, core)
 	if s.Accepted != 2 || s.Refused[errs.TicketUsed] != 1 || s.Refused[errs.Internal] != 1 ||
 		s.Refused[errs.Busy] != 1 || s.Refused[errs.Undecodable] != 0 ||
-		len(s.Refused) != len(errs.Kinds()) {
+		len(s.Refused) != int(errs.KindCount) {
 		t.Errorf("%+v", s)
 	}
 }
