@@ -90,7 +90,6 @@ func (b *bench) hit(s *server, kb int, path string, picture []byte, n int, aim f
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// sendHits asks for the same picture n times.
 func (p *process) sendHits(path string, n int) (cpu, took time.Duration, err error) {
 	asked := pictureRequest(p.address, path, acceptWebP)
 	return p.send(hitConnections, n, http.StatusOK, func(int) request { return asked }, nil)

@@ -103,7 +103,6 @@ func (l *load) run(
 	return time.Since(began), errors.Join(errs...)
 }
 
-// exchange sends a request on connection c and reads the answer.
 func (l *load) exchange(c int, r request, keep bool) (a answer, err error) {
 	if err := l.conns[c].SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		return a, err

@@ -35,7 +35,6 @@ type receiver struct {
 	all     chan struct{}      // closed when there are as many as wanted
 }
 
-// A message is a post to a receiver.
 type message struct {
 	Header http.Header
 	Body   []byte
@@ -208,7 +207,6 @@ func openBareOutbox(dsn string, n int) (*bareOutbox, error) {
 	return &bareOutbox{db: db, n: n}, nil
 }
 
-// run claims and settles all rows.
 func (o *bareOutbox) run() (time.Duration, error) {
 	ctx := context.Background()
 	if _, err := o.db.Exec(ctx, `UPDATE bare_outbox SET due = 1, outcome = 'pending'`); err != nil {

@@ -45,7 +45,6 @@ func (b *bench) startServer(name, database string) (*server, error) {
 	return s, err
 }
 
-// draftRequest asks for a one-time URL.
 func (s *server) draftRequest() request {
 	path := "/client/v4/accounts/" + accountID +
 		"/images/v2/direct_upload"
@@ -92,7 +91,6 @@ func newForm(picture []byte) (form, error) {
 	return form{w.FormDataContentType(), body.Bytes()}, err
 }
 
-// uploadRequest posts a form to a one-time URL.
 func (s *server) uploadRequest(path string, f form) request {
 	return request{
 		head: fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n"+
@@ -150,7 +148,6 @@ const (
 	acceptJPEG = "image/*,*/*;q=0.8"
 )
 
-// get fetches a picture once.
 func (s *server) get(path, accept string) ([]byte, error) {
 	var body []byte
 	_, _, err := s.send(1, 1, http.StatusOK,

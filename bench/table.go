@@ -40,7 +40,6 @@ func (r row) ratios() []float64 {
 	return out
 }
 
-// printTable prints all rows as a table in Markdown.
 func printTable(w io.Writer, rows []row) {
 	fmt.Fprintln(w, "| what | unit | ours | beside | theirs | ratio | noise | aim |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|")

@@ -200,7 +200,6 @@ func (t *tusd) upload(picture []byte, n int) (cpu, took time.Duration, files []s
 	return cpu, took, files, err
 }
 
-// empty removes what was uploaded.
 func (t *tusd) empty() error {
 	entries, err := os.ReadDir(t.folder)
 	if err != nil {

@@ -285,7 +285,6 @@ func (s *server) addWebhook(url, event string) (string, error) {
 	}, nil)
 }
 
-// ask asks the API of notifications.
 func (s *server) ask(method, path string, fields, result any) error {
 	body, err := json.Marshal(fields)
 	if err != nil {

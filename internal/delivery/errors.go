@@ -90,7 +90,6 @@ func wireError(ctx context.Context, err error, requestID string) *refusal {
 	return sent
 }
 
-// refuse answers with err.
 func (d *delivery) refuse(w *httpframe.Response, r *http.Request, err error, line *logLine) {
 	e := wireError(r.Context(), err, w.RequestID)
 	line.refusal, w.Code = e, e.code

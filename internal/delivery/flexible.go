@@ -46,11 +46,10 @@ func (d *delivery) resolveFlexible(
 			"Flexible variants are not enabled for this account")
 	}
 	wanted, err := parseTransform(t.variant)
-	if err != nil {
-		return r, "", &refusal{status: http.StatusBadRequest, code: codeOptions,
-			sentence: "Invalid options: " + err.Error()}
+	if err == nil {
+		err = checkEnlarged(wanted.options, r.Image.Original)
 	}
-	if err := checkEnlarged(wanted.options, r.Image.Original); err != nil {
+	if err != nil {
 		return r, "", &refusal{status: http.StatusBadRequest, code: codeOptions,
 			sentence: "Invalid options: " + err.Error()}
 	}

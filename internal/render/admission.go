@@ -106,7 +106,6 @@ func jobPool(name string, size int64, queue int) *limit.Pool {
 	})
 }
 
-// pools returns all pools.
 func (a *admission) pools() []*limit.Pool {
 	return []*limit.Pool{
 		a.slots[uploads], a.slots[renditions], a.dear[uploads], a.dear[renditions],

@@ -244,5 +244,4 @@ func find(name string) *Option {
 	return nil
 }
 
-// refusal returns the error for a value that is wrong.
 func (o *Option) refusal() error { return fmt.Errorf("%s must be %s", o.Name, o.must) }

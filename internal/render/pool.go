@@ -162,7 +162,6 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 	return p, nil
 }
 
-// fill sets defaults.
 func (c *PoolConfig) fill() {
 	if c.Memory <= 0 {
 		c.Memory = defaultMemory()

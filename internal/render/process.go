@@ -49,7 +49,6 @@ func newSpawner(c PoolConfig) *spawner {
 	return s
 }
 
-// do calls f on the thread.
 func (s *spawner) do(f func()) {
 	done := make(chan struct{})
 	s.calls <- func() {

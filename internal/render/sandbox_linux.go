@@ -73,7 +73,6 @@ func (b *sandbox) seal() {
 
 func (b *sandbox) note(part string, err error) { b.state.note(part, 1, err) }
 
-// setLimits sets the resource limits.
 func setLimits() error {
 	limits := map[int]uint64{
 		unix.RLIMIT_CORE:   0,

@@ -93,7 +93,6 @@ func serve(conn *net.UnixConn, engine Engine) error {
 	}
 }
 
-// do does one job.
 func do(engine Engine, r request, files []*os.File) answer {
 	var a answer
 	var err error

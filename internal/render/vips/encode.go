@@ -35,7 +35,6 @@ const (
 	gifEffort = 1
 )
 
-// encode writes the rendition.
 func (r *rendering) encode() error {
 	if _, err := r.out.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("%w: rewinding the output: %w", render.ErrEncode, err)
@@ -64,7 +63,6 @@ func (r *rendering) encode() error {
 	return nil
 }
 
-// rewrite replaces the encoded output.
 func (r *rendering) rewrite(change func([]byte) ([]byte, error)) error {
 	info, err := r.out.Stat()
 	if err != nil {

@@ -58,7 +58,6 @@ func (im *vipsImage) copyField(from *vipsImage, name string) {
 	withName(name, func(c *C.char) any { C.shim_copy_field(im.c, from.c, c); return nil })
 }
 
-// fields lists the names of all fields.
 func (im *vipsImage) fields() []string {
 	list := C.shim_fields(im.c)
 	defer C.shim_free_fields(list)

@@ -53,7 +53,6 @@ func (r *rendering) patchHEIF(size int64) error {
 	return r.replace(file)
 }
 
-// appendBox appends a box to b.
 func appendBox(b []byte, kind string, content []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(8+len(content)))
 	return append(append(b, kind...), content...)

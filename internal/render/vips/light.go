@@ -72,7 +72,6 @@ func srgbByte(l float64) byte {
 	return byte(math.Round(255 * l))
 }
 
-// srgbBytes is srgbByte for a table.
 func srgbBytes(table []float32) []byte {
 	out := make([]byte, len(table))
 	for i, l := range table {

@@ -51,7 +51,6 @@ func (r *rendering) rule() render.Metadata {
 	return r.job.Options.Metadata
 }
 
-// keeps reports whether a field is kept.
 func (r *rendering) keeps(name string) bool {
 	if animationFields[name] {
 		return r.rows != nil

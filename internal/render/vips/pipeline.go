@@ -131,7 +131,6 @@ func (r *rendering) blame(s step, err error) error {
 	return fmt.Errorf("%w: %s: %w", kind, s.name, err)
 }
 
-// run does the whole pipeline.
 func (r *rendering) run() error {
 	if err := r.do(before); err != nil {
 		return err
