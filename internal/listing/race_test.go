@@ -19,9 +19,9 @@ import (
 // between and after theirs, like overtaking commits and imports, completes drafts, deletes images, and rewrites
 // the metadata of the listed images.
 type writer struct {
-	core   *imagestest.Core
-	walked []images.Image
-	rounds atomic.Int64
+	core    *imagestest.Core
+	walked  []images.Image
+	commits atomic.Int64
 }
 
 func (w *writer) run(ctx context.Context, t *testing.T, seed uint64) error {
@@ -34,6 +34,7 @@ func (w *writer) run(ctx context.Context, t *testing.T, seed uint64) error {
 		if err != nil {
 			return err
 		}
+		w.commits.Add(1)
 		_, ticket, err := w.core.CreateDraft(t.Context(), account, d)
 		if err != nil {
 			return err
@@ -42,12 +43,14 @@ func (w *writer) run(ctx context.Context, t *testing.T, seed uint64) error {
 		if err != nil {
 			return err
 		}
+		w.commits.Add(1)
 		own = append(own, inserted, finished)
 		if len(own) > 40 {
 			i := r.IntN(len(own))
 			if err := w.core.DeleteImage(t.Context(), account, own[i].ID); err != nil {
 				return err
 			}
+			w.commits.Add(1)
 			own = slices.Delete(own, i, i+1)
 		}
 		edit := images.Edit{Meta: &meta}
@@ -55,7 +58,7 @@ func (w *writer) run(ctx context.Context, t *testing.T, seed uint64) error {
 			w.walked[r.IntN(len(w.walked))].ID, edit); err != nil {
 			return err
 		}
-		w.rounds.Add(1)
+		w.commits.Add(1)
 	}
 	return nil
 }
@@ -121,8 +124,8 @@ func (w *writer) walk(t *testing.T, i int) {
 		{Meta: []listing.Filter{kind}, Creator: imagestest.Ptr("walker")}}[i/2]
 	q.Limit, q.Ascending, q.Fits = 7, i%2 == 0, every(7)
 	listed, pages := walkList(t, w.core, q, func() {
-		// The writers must have had their turn between any two pages.
-		for before := w.rounds.Load(); w.rounds.Load() == before; {
+		// A writer commits between any two pages.
+		for before := w.commits.Load(); w.commits.Load() == before; {
 			time.Sleep(time.Millisecond)
 			if t.Context().Err() != nil {
 				return
