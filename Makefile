@@ -21,7 +21,7 @@ WEB = internal/pages/dist/index.html
 WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*')
 
 GOTEST = CALOTYPE_BIN='$(CURDIR)/bin/calotype' scripts/with-postgres \
-	.tools/bin/gotestsum --format pkgname -- -count=1 -timeout=30m
+	.tools/bin/gotestsum --format pkgname -- -count=1 -timeout=60m
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
