@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -140,9 +141,7 @@ func (s *Service) Create(ctx context.Context, id, hash string) (a Account, err e
 	if err := checkAccountNames(id, hash); err != nil {
 		return a, errs.Errorf(errs.Invalid, "%v", err)
 	}
-	if id == "" {
-		id = text.NewHexID()
-	}
+	id = cmp.Or(id, text.NewHexID())
 	err = s.Change(ctx, func(tx *Change) error {
 		var made bool
 		a, made, err = s.insertAccount(tx, id, hash)

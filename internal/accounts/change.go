@@ -85,6 +85,23 @@ func (s *Service) ChangeInReserve(ctx context.Context, fn func(*Change) error) e
 	return s.Change(ctx, fn)
 }
 
+// ChangeInSteps repeats fn in transactions of ChangeInReserve until it changes no row, and returns the number of rows
+// that all of them have changed. fn changes a bounded number, because other writers wait for each transaction.
+func (s *Service) ChangeInSteps(ctx context.Context, fn func(*Change) (int, error)) (total int, err error) {
+	for ctx.Err() == nil {
+		changed := 0
+		err := s.ChangeInReserve(ctx, func(tx *Change) (err error) {
+			changed, err = fn(tx)
+			return err
+		})
+		if err != nil || changed == 0 {
+			return total, err
+		}
+		total += changed
+	}
+	return total, ctx.Err()
+}
+
 // Exec is Change for one statement. It returns the number of rows that it changed.
 func (s *Service) Exec(ctx context.Context, query string, args ...any) (changed int64, err error) {
 	err = s.Change(ctx, func(c *Change) error {

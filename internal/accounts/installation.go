@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -15,10 +16,7 @@ import (
 // installationAccount returns given if it is set, else the ID of the first account. It inserts the row of the
 // installation if the database has none.
 func (s *Service) installationAccount(tx *Change, given string) (string, error) {
-	first := given
-	if first == "" {
-		first = text.NewHexID()
-	}
+	first := cmp.Or(given, text.NewHexID())
 	_, err := tx.Exec(`INSERT INTO installation (only_one, id, account, marked, created)
 		VALUES (1, ?1, ?2, 0, ?3) ON CONFLICT DO NOTHING`, text.NewKey(), first, sqldb.Micros(s.now()))
 	if err != nil || given != "" {

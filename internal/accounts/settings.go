@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -70,8 +71,5 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // accountTTL converts a browser TTL from the database, in seconds; 0 is the default.
 func accountTTL(stored int64) time.Duration {
-	if stored == 0 {
-		return DefaultBrowserTTL
-	}
-	return time.Duration(stored) * time.Second
+	return cmp.Or(time.Duration(stored)*time.Second, DefaultBrowserTTL)
 }

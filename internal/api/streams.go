@@ -101,7 +101,7 @@ func (a *api) claimFromStream(c *call) (any, error) {
 	p, err := openPage[webhooks.Delivery](c.Context(), a, c.account, a.bounds.token, int64(len(claimed)),
 		maxEventRow, eventRow)
 	if err != nil {
-		a.Notifier.Unclaim(c.Context(), claimed)
+		a.Notifier.Release(c.Context(), claimed)
 		return nil, err
 	}
 	defer p.close()
@@ -112,7 +112,7 @@ func (a *api) claimFromStream(c *call) (any, error) {
 			return nil, err
 		}
 		if !fits {
-			a.Notifier.Unclaim(c.Context(), claimed[i:])
+			a.Notifier.Release(c.Context(), claimed[i:])
 			break
 		}
 	}

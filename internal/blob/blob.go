@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -81,34 +82,19 @@ func checkPrefix(prefix string) error {
 	if len(prefix) > maxKey {
 		return fmt.Errorf("blob: a key of %d bytes; at most %d are allowed", len(prefix), maxKey)
 	}
-	rest := prefix
-	for rest != "" {
-		segment, after, slash := strings.Cut(rest, "/")
-		if !isSegment(segment) {
+	if prefix == "" {
+		return nil
+	}
+	for s := range strings.SplitSeq(strings.TrimSuffix(prefix, "/"), "/") {
+		if !isSegment(s) {
 			return fmt.Errorf("blob: bad segment %q in key %q; a segment is 1 to %d of the "+
-				"characters a-z A-Z 0-9 . _ - and does not begin with a dot",
-				segment, prefix, maxSegment)
+				"characters a-z A-Z 0-9 . _ - and does not begin with a dot", s, prefix, maxSegment)
 		}
-		if !slash {
-			break
-		}
-		rest = after
 	}
 	return nil
 }
 
+var segment = regexp.MustCompile(`^[a-zA-Z0-9_-][a-zA-Z0-9._-]*$`)
+
 // isSegment reports whether s may stand between the slashes of a key.
-func isSegment(s string) bool {
-	if s == "" || len(s) > maxSegment || s[0] == '.' {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '.', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
-}
+func isSegment(s string) bool { return len(s) <= maxSegment && segment.MatchString(s) }

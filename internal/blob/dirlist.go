@@ -1,7 +1,6 @@
 package blob
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +16,8 @@ import (
 const readBatch = 1024
 
 // List implements Store. It walks the directory in the order of keys, and not into folders that
-// are outside prefix or before cursor. It holds one page and at most PageSize+1 names of each
-// folder on the path; larger folders are read again for each of their pages.
+// are outside prefix or before cursor. It holds one page, and at most PageSize+1 names of each
+// folder on the path and readBatch further ones; larger folders are read again for each of their pages.
 func (d *Dir) List(ctx context.Context, prefix, cursor string) ([]Info, string, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, "", err
@@ -85,7 +84,7 @@ func (w *dirWalk) next(ctx context.Context, folder, after string) (_ []string, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	var keys largestFirst
+	var keys []string
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -93,11 +92,12 @@ func (w *dirWalk) next(ctx context.Context, folder, after string) (_ []string, e
 		entries, err := f.ReadDir(readBatch)
 		for _, e := range entries {
 			if key := w.wanted(folder, e); key > after {
-				keys.keep(key, PageSize+1)
+				keys = append(keys, key)
 			}
 		}
+		slices.Sort(keys)
+		keys = keys[:min(len(keys), PageSize+1)]
 		if errors.Is(err, io.EOF) || isGone(err) {
-			slices.Sort(keys)
 			return keys, nil
 		}
 		if err != nil {
@@ -143,28 +143,4 @@ func (w *dirWalk) add(key string) error {
 // isGone reports whether a name, or a folder on the way to it, does not exist.
 func isGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
-}
-
-// largestFirst is a heap of keys with the largest on top, to keep the n smallest of a stream.
-type largestFirst []string
-
-func (h largestFirst) Len() int           { return len(h) }
-func (h largestFirst) Less(i, j int) bool { return h[i] > h[j] }
-func (h largestFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *largestFirst) Push(x any)        { *h = append(*h, x.(string)) }
-func (h *largestFirst) Pop() any {
-	last := len(*h) - 1
-	x := (*h)[last]
-	*h = (*h)[:last]
-	return x
-}
-
-// keep adds key if it is among the n smallest.
-func (h *largestFirst) keep(key string, n int) {
-	if h.Len() < n {
-		heap.Push(h, key)
-	} else if key < (*h)[0] {
-		(*h)[0] = key
-		heap.Fix(h, 0)
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -56,33 +55,22 @@ func parseS3(uri string) (S3Config, error) {
 }
 
 // setQuery sets the fields that the query of an s3:// address names.
-func (c *S3Config) setQuery(query url.Values) error {
-	set := map[string]func(value string) error{
-		"endpoint": func(value string) error { c.Endpoint = value; return nil },
-		"region":   func(value string) error { c.Region = value; return nil },
-		"path_style": func(value string) (err error) {
-			if c.PathStyle, err = strconv.ParseBool(value); err != nil {
+func (c *S3Config) setQuery(query url.Values) (err error) {
+	for key, values := range query {
+		switch key {
+		case "endpoint":
+			c.Endpoint = values[0]
+		case "region":
+			c.Region = values[0]
+		case "path_style":
+			if c.PathStyle, err = strconv.ParseBool(values[0]); err != nil {
 				return errors.New("blob: path_style in the s3:// address is true or false")
 			}
-			return nil
-		},
-	}
-	for key, values := range query {
-		field, ok := set[key]
-		if !ok {
-			known := make([]string, 0, len(set))
-			for k := range set {
-				known = append(known, k)
-			}
-			slices.Sort(known)
-			return fmt.Errorf("blob: unknown key %q in the s3:// address; known are %s",
-				key, strings.Join(known, ", "))
+		default:
+			return fmt.Errorf("blob: unknown key %q in the s3:// address; known are endpoint, path_style, region", key)
 		}
 		if len(values) != 1 {
 			return fmt.Errorf("blob: %s stands twice in the s3:// address", key)
-		}
-		if err := field(values[0]); err != nil {
-			return err
 		}
 	}
 	return nil

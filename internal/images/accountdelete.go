@@ -28,15 +28,13 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 	if err := s.Accounts.Suspend(ctx, id, true); err != nil {
 		return 0, err
 	}
-	for {
-		gone, err := s.deleteSomeOf(ctx, id)
-		if err != nil {
-			return deleted, fmt.Errorf("deleting the images of an account: %w", err)
-		}
-		if gone == 0 {
-			break
-		}
-		deleted += gone
+	deleted, err = s.Accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
+		gone, _, err := s.deleteRowsAndBytes(tx, "",
+			`key IN (SELECT key FROM images WHERE account = ?1 LIMIT 500)`, id)
+		return len(gone), err
+	})
+	if err != nil {
+		return deleted, fmt.Errorf("deleting the images of an account: %w", err)
 	}
 	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		tx.Invalidate()
@@ -47,24 +45,6 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 		return deleted, fmt.Errorf("deleting an account: %w", err)
 	}
 	return deleted, nil
-}
-
-// deleteSomeOf deletes some images and drafts of an account, with their bytes.
-func (s *Service) deleteSomeOf(ctx context.Context, account string) (int, error) {
-	const some = 500
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	var gone []deletedRow
-	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) (err error) {
-		gone, _, err = s.deleteRowsAndBytes(tx, "",
-			`key IN (SELECT key FROM images WHERE account = ?1 LIMIT ?2)`, account, some)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	return len(gone), nil
 }
 
 // deleteAccountRows deletes an account without images, and its rows in all tables.

@@ -139,6 +139,18 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 // A tombstone is a deleted image whose original may still be in the blob store.
 type tombstone struct{ key, blob string }
 
+// tombstones returns the tombstones that meet a condition and whose originals may still be in the blob store.
+func (s *Service) tombstones(ctx context.Context, where string, args ...any) ([]tombstone, error) {
+	due, err := sqldb.Select(s.db.Reader(ctx), func(r sqldb.Row) (t tombstone, err error) {
+		err = r.Scan(&t.key, &t.blob)
+		return t, err
+	}, `SELECT key, blob FROM tombstones WHERE blob IS NOT NULL AND `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("looking for originals left over: %w", err)
+	}
+	return due, nil
+}
+
 // deleteBlobs deletes originals of no row, and notes on the tombstones which are gone. It returns
 // the errors of those that are not.
 func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
@@ -175,13 +187,10 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 func (s *Service) retryBlobDeletions(ctx context.Context) error {
 	const some = 500
 	for {
-		due, err := sqldb.Select(s.db.Reader(ctx), func(r sqldb.Row) (t tombstone, err error) {
-			err = r.Scan(&t.key, &t.blob)
-			return t, err
-		}, `SELECT key, blob FROM tombstones WHERE blob IS NOT NULL AND tried <= ?1 ORDER BY tried LIMIT ?2`,
+		due, err := s.tombstones(ctx, `tried <= ?1 ORDER BY tried LIMIT ?2`,
 			sqldb.Micros(s.now().Add(-leftOverWait)), some)
 		if err != nil {
-			return fmt.Errorf("looking for originals left over: %w", err)
+			return err
 		}
 		limited, cancel := context.WithTimeout(ctx, blobsTime) // a store may hang
 		err = s.deleteBlobs(limited, due)
@@ -216,21 +225,15 @@ func (s *Service) forgetDeletions(ctx context.Context) error {
 // each bytes of its account.
 func (s *Service) forgetRows(ctx context.Context, each int64, which string, before int64) error {
 	const some = 1000
-	for {
-		gone := 0
-		err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-			accounts, err := sqldb.Select(tx, sqldb.ScanOne[string],
-				`DELETE FROM `+which+` RETURNING COALESCE(account, '')`, before, some)
-			for _, account := range accounts {
-				if account != "" { // else an older release wrote the row, and did not count it
-					tx.Keep(account, -each)
-				}
+	_, err := s.Accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
+		accounts, err := sqldb.Select(tx, sqldb.ScanOne[string],
+			`DELETE FROM `+which+` RETURNING COALESCE(account, '')`, before, some)
+		for _, account := range accounts {
+			if account != "" { // else an older release wrote the row, and did not count it
+				tx.Keep(account, -each)
 			}
-			gone = len(accounts)
-			return err
-		})
-		if err != nil || gone < some {
-			return err
 		}
-	}
+		return len(accounts), err
+	})
+	return err
 }

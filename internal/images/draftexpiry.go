@@ -52,19 +52,14 @@ func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 		return err
 	}
 	const some = 1000
-	for {
-		var gone []deletedRow
-		err := s.Accounts.Change(ctx, func(tx *accounts.Change) (err error) {
-			gone, err = deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
-				WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
-				sqldb.Micros(s.now().Add(-draftAfterlife)), some)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("deleting expired drafts: %w", err)
-		}
-		if len(gone) < some {
-			return nil
-		}
+	_, err := s.Accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
+		gone, err := deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
+			WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
+			sqldb.Micros(s.now().Add(-draftAfterlife)), some)
+		return len(gone), err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting expired drafts: %w", err)
 	}
+	return nil
 }

@@ -304,16 +304,8 @@ func (s *Service) FinishErasure(
 // deleteOriginalsOf retries the originals of an erasure: an earlier call may have been killed between a
 // row and its bytes.
 func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q ErasureQuery) error {
-	rows, err := s.db.Query(ctx, `SELECT key, blob FROM tombstones WHERE blob IS NOT NULL
-		AND erasure = (SELECT key FROM erasures WHERE account = ?1 AND subject = ?2)`,
+	due, err := s.tombstones(ctx, `erasure = (SELECT key FROM erasures WHERE account = ?1 AND subject = ?2)`,
 		account, q.subject())
-	if err != nil {
-		return err
-	}
-	due, err := sqldb.Collect(rows, func(r sqldb.Row) (t tombstone, err error) {
-		err = r.Scan(&t.key, &t.blob)
-		return t, err
-	})
 	if err != nil {
 		return err
 	}

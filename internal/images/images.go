@@ -14,6 +14,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"io/fs"
@@ -94,17 +95,13 @@ type Service struct {
 // New returns a Service on a migrated database, for calls that need no local disk. Uploads and deliveries need
 // Start first.
 func New(c Config) *Service {
-	setDefault(&c.MaxUploadBytes, 10<<20)
-	setDefault(&c.SpoolBytes, 4<<30)
-	setDefault(&c.CacheBytes, 10<<30)
-	if c.EventRetention == 0 {
-		c.EventRetention = 30 * 24 * time.Hour
-	}
+	c.MaxUploadBytes = cmp.Or(c.MaxUploadBytes, 10<<20)
+	c.SpoolBytes = cmp.Or(c.SpoolBytes, 4<<30)
+	c.CacheBytes = cmp.Or(c.CacheBytes, 10<<30)
+	c.EventRetention = cmp.Or(c.EventRetention, 30*24*time.Hour)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Now == nil {
 		c.Now = time.Now
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
@@ -152,12 +149,6 @@ func (s *Service) CheckSpace() error { return s.disk.CheckSpace() }
 // MakeSpaceToStart frees the space that a start needs on a full disk. No other process may use dir.
 func MakeSpaceToStart(dir string, log *slog.Logger) error {
 	return disk.MakeSpaceToStart(dir, renditionsDir, log)
-}
-
-func setDefault(n *int64, value int64) {
-	if *n == 0 {
-		*n = value
-	}
 }
 
 // schema returns the numbered files of the schema.

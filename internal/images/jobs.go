@@ -60,8 +60,7 @@ func (s *Service) runLoop(ctx context.Context, jobs []job, slow bool, every time
 	for i, job := range jobs {
 		next[i] = time.Now().Add(job.first)
 	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	tick := time.Tick(every)
 	for {
 		for i, job := range jobs {
 			if job.slow != slow {
@@ -77,7 +76,7 @@ func (s *Service) runLoop(ctx context.Context, jobs []job, slow bool, every time
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-tick:
 		}
 	}
 }

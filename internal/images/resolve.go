@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -25,10 +26,7 @@ func (r Resolved) Private() bool {
 // BrowserTTL is how long a client may keep this image in this variant: the variant's time, else
 // the account's.
 func (r Resolved) BrowserTTL() time.Duration {
-	if r.Variant.BrowserTTL > 0 {
-		return r.Variant.BrowserTTL
-	}
-	return r.Account.Settings.BrowserTTL
+	return cmp.Or(r.Variant.BrowserTTL, r.Account.Settings.BrowserTTL)
 }
 
 // Resolve finds what a delivery URL names: AccountUnknown, AccountSuspended, ImageNotFound (unknown

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -124,10 +125,6 @@ func (s *Service) mayRebuild(size int64) (bool, error) {
 	if now.Before(b.notTil) {
 		return false, nil
 	}
-	speed := b.speed
-	if speed == 0 {
-		speed = rebuildSpeed
-	}
 	wait := func(why string, args ...any) (bool, error) {
 		b.notTil = now.Add(rebuildRetry)
 		if now.Sub(b.warned) >= rebuildWarn {
@@ -137,7 +134,7 @@ func (s *Service) mayRebuild(size int64) (bool, error) {
 		}
 		return false, nil
 	}
-	estimate := time.Duration(float64(size) / float64(speed) * float64(time.Second))
+	estimate := time.Duration(float64(size) / float64(cmp.Or(b.speed, rebuildSpeed)) * float64(time.Second))
 	if estimate > rebuildTime {
 		return wait("All writers would wait", "estimate", estimate, "bytes", size)
 	}

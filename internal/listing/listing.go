@@ -162,11 +162,7 @@ func (l *Lister) fill(
 func fits[T any](ask func(T) bool, one T) bool { return ask == nil || ask(one) }
 
 func (l *Lister) readImages(ctx context.Context, query string, args []any) ([]images.Image, error) {
-	rows, err := l.db.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	return sqldb.Collect(rows, images.ScanImage)
+	return sqldb.Select(l.db.Reader(ctx), images.ScanImage, query, args...)
 }
 
 // endOfStretch returns the position of the last of a number of rows, nil if there are fewer.
@@ -174,20 +170,19 @@ func (l *Lister) endOfStretch(
 	ctx context.Context, w scanPlan, from *position, rows int,
 ) (*position, error) {
 	query, args := w.end(from, rows)
-	found, err := l.db.Query(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("finding the end of a stretch: %w", err)
-	}
-	all, err := sqldb.Collect(found, func(r sqldb.Row) (p position, err error) {
+	all, err := sqldb.Select(l.db.Reader(ctx), func(r sqldb.Row) (p position, err error) {
 		if w.named {
 			err = r.Scan(&p.name, &p.key)
 		} else {
 			err = r.Scan(&p.uploaded, &p.key)
 		}
 		return p, err
-	})
-	if err != nil || len(all) == 0 {
-		return nil, err
+	}, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("finding the end of a stretch: %w", err)
+	}
+	if len(all) == 0 {
+		return nil, nil
 	}
 	return &all[0], nil
 }

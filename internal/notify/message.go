@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -123,12 +124,8 @@ func (n *Notifier) Message(d webhooks.Delivery) (Message, error) {
 // base URLs.
 func (n *Notifier) Body(d webhooks.Delivery) ([]byte, error) {
 	e := d.Event
-	name := d.PolicyName
-	if name == "" {
-		name = d.Webhook.Name
-	}
 	content, err := json.Marshal(body{
-		Name: name, Text: text(e), Data: n.data(d), TS: e.At.Unix(), AccountID: e.Account,
+		Name: cmp.Or(d.PolicyName, d.Webhook.Name), Text: text(e), Data: n.data(d), TS: e.At.Unix(), AccountID: e.Account,
 		PolicyID: d.PolicyID, PolicyName: d.PolicyName, AlertType: AlertType,
 		AlertCorrelation: correlation(e.Image), AlertEvent: eventStart,
 	})

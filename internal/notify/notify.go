@@ -10,11 +10,13 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -90,9 +92,7 @@ func New(c Config) *Notifier {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	closing, end := context.WithCancel(context.Background())
 	return &Notifier{
 		Config: c, poster: outbound.NewPoster(c.Outbound),
@@ -112,16 +112,13 @@ func (n *Notifier) Run(ctx context.Context) error {
 			n.Log.Warn("reading the due webhooks failed; it will be retried", "err", err)
 			wait = retryInterval
 		}
-		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-n.Webhooks.Wake():
 		case <-n.again:
 		}
-		timer.Stop()
 	}
 }
 
@@ -219,12 +216,8 @@ func (n *Notifier) round(ctx context.Context, l *worker) bool {
 			"webhook", l.ID, "err", err)
 		return false
 	}
-	for _, a := range attempts {
-		if !a.Delivered() {
-			return false
-		}
-	}
-	return !l.Failing && len(claimed) == most
+	failed := slices.ContainsFunc(attempts, func(a webhooks.Attempt) bool { return !a.Delivered() })
+	return !failed && !l.Failing && len(claimed) == most
 }
 
 // sendAll sends claimed deliveries, one for each slot at a time. At a shutdown it releases the claims
@@ -253,12 +246,13 @@ func (n *Notifier) sendAll(
 			begun = append(begun, a)
 		}
 	}
-	n.release(ctx, left)
+	n.Release(ctx, left)
 	return begun
 }
 
-// release releases the claims of deliveries that were not begun. If that fails, their lease expires.
-func (n *Notifier) release(ctx context.Context, left []webhooks.Delivery) {
+// Release releases claimed deliveries that were not sent: they are due at once, for the next claim. If that fails,
+// their lease expires.
+func (n *Notifier) Release(ctx context.Context, left []webhooks.Delivery) {
 	if len(left) == 0 {
 		return
 	}

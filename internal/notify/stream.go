@@ -11,8 +11,8 @@ import (
 const claimEvery = time.Second
 
 // Claim claims deliveries of a stream for its client, as webhooks.Service.Claim does. If nothing is due,
-// it waits for at most wait, which the caller bounds, or until Run ends, and then returns none. Errors: Busy if too many claims
-// wait or Run has ended, Aborted if ctx ends.
+// it waits for at most wait, which the caller bounds, or until Run ends, and then returns none. Errors: Busy if
+// too many claims wait or Run has ended, Aborted if ctx ends.
 func (n *Notifier) Claim(
 	ctx context.Context, w webhooks.Webhook, most int, wait time.Duration,
 ) ([]webhooks.Delivery, error) {
@@ -28,19 +28,16 @@ func (n *Notifier) Claim(
 		return nil, busy("Too many requests wait for events", err)
 	}
 	defer lease.Release()
-	timeout := time.NewTimer(wait)
-	defer timeout.Stop()
-	tick := time.NewTicker(claimEvery)
-	defer tick.Stop()
+	timeout, tick := time.After(wait), time.Tick(claimEvery)
 	for {
 		select {
 		case <-n.closing.Done():
 			return nil, nil
-		case <-timeout.C:
+		case <-timeout:
 			return nil, nil
 		case <-ctx.Done():
 			return nil, errs.ClientAborted(nil)
-		case <-tick.C:
+		case <-tick:
 		}
 		claimed, err := n.claim(ctx, w, most)
 		if err != nil || len(claimed) > 0 {
@@ -63,14 +60,11 @@ func (n *Notifier) claim(
 	}
 	claimed, err := n.Webhooks.Claim(context.WithoutCancel(ctx), w.ID, most)
 	if err == nil && ctx.Err() != nil {
-		n.release(ctx, claimed)
+		n.Release(ctx, claimed)
 		return nil, errs.ClientAborted(nil)
 	}
 	return claimed, err
 }
-
-// Unclaim releases claimed deliveries: they are due at once, for the next claim.
-func (n *Notifier) Unclaim(ctx context.Context, claimed []webhooks.Delivery) { n.release(ctx, claimed) }
 
 // Waiting returns the number of waiting claims.
 func (n *Notifier) Waiting() int { return int(n.shares.claims.Stats().Used) }

@@ -41,12 +41,20 @@ func (r dbReader) QueryRow(query string, args ...any) *sql.Row {
 }
 
 // Select runs a statement and scans all rows that it returns.
-func Select[T any](from Reader, scan func(Row) (T, error), query string, args ...any) ([]T, error) {
+func Select[T any](from Reader, scan func(Row) (T, error), query string, args ...any) (all []T, err error) {
 	rows, err := from.Query(query, args...)
 	if err != nil {
 		return nil, err
 	}
-	return Collect(rows, scan)
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("reading a row: %w", err)
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
 }
 
 // SelectMap runs a statement that returns rows of a key and a value.
@@ -76,19 +84,6 @@ func RowError(doing string, err, missing error) error {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil
-}
-
-// Collect scans all rows into values and closes them.
-func Collect[T any](rows *sql.Rows, scan func(Row) (T, error)) (all []T, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("reading a row: %w", err)
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
 }
 
 // Micros returns a time as the database stores it: microseconds since 1970, UTC.

@@ -90,23 +90,16 @@ var statistics = regexp.MustCompile(`^table sqlite_stat[134]$`)
 // objects returns the objects of a SQLite database by type and name: the table and the text of each,
 // without comments and spaces.
 func (db *DB) objects(ctx context.Context) (map[string]string, error) {
-	rows, err := db.Query(ctx, `SELECT type || ' ' || name, tbl_name, COALESCE(sql, '')
-		FROM sqlite_master`)
+	objects, err := SelectMap[string, string](db.Reader(ctx), `SELECT type || ' ' || name,
+		tbl_name || ' ' || COALESCE(sql, '') FROM sqlite_master`)
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: reading the schema: %w", err)
 	}
-	defer rows.Close()
-	objects := map[string]string{}
-	for rows.Next() {
-		var name, table, text string
-		if err := rows.Scan(&name, &table, &text); err != nil {
-			return nil, fmt.Errorf("sqldb: reading the schema: %w", err)
-		}
-		if !statistics.MatchString(name) {
-			objects[name] = table + " " + plainSQL(text)
-		}
+	maps.DeleteFunc(objects, func(name, _ string) bool { return statistics.MatchString(name) })
+	for name, text := range objects {
+		objects[name] = plainSQL(text)
 	}
-	return objects, rows.Err()
+	return objects, nil
 }
 
 var sqlComment = regexp.MustCompile(`--[^\n]*`)

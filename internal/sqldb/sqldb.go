@@ -126,11 +126,10 @@ func openSQLite(path string) (*DB, error) {
 
 // Ping reports whether the database answers. The writer goes first: it makes a new SQLite file.
 func (db *DB) Ping(ctx context.Context) error {
-	if err := db.writer.PingContext(ctx); err != nil {
-		return fmt.Errorf("sqldb: reaching the database: %w", err)
-	}
-	if err := db.reader.PingContext(ctx); err != nil {
-		return fmt.Errorf("sqldb: reaching the database: %w", err)
+	for _, pool := range []*sql.DB{db.writer, db.reader} {
+		if err := pool.PingContext(ctx); err != nil {
+			return fmt.Errorf("sqldb: reaching the database: %w", err)
+		}
 	}
 	return nil
 }

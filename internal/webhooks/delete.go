@@ -81,25 +81,19 @@ func (s *Service) delete(
 // forgetDeliveries deletes the deliveries of a deleted webhook, in several transactions, and the events
 // without other deliveries.
 func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string) error {
-	const some = 500
 	// Pending and ended deliveries are in two indexes.
 	for _, which := range []string{`due IS NOT NULL`, `due IS NULL`} {
-		for {
-			events, err := sqldb.Select(s.db.Reader(ctx), sqldb.ScanOne[string], `SELECT event FROM deliveries
-				WHERE webhook = ?1 AND `+which+` LIMIT ?2`, webhook, some)
-			if err != nil {
-				return fmt.Errorf("reading a webhook's deliveries: %w", err)
+		_, err := s.accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
+			events, err := sqldb.Select(tx, sqldb.ScanOne[string], `SELECT event FROM deliveries
+				WHERE webhook = ?1 AND `+which+` LIMIT 500`, webhook)
+			if err != nil || len(events) == 0 {
+				return 0, err
 			}
-			err = s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-				tx.Scrub() // the deleted attempts have answers of the receiver
-				return forgetDeliveriesOf(tx, account, webhook, events)
-			})
-			if err != nil {
-				return fmt.Errorf("deleting a webhook's deliveries: %w", err)
-			}
-			if len(events) < some {
-				break
-			}
+			tx.Scrub() // the deleted attempts have answers of the receiver
+			return len(events), forgetDeliveriesOf(tx, account, webhook, events)
+		})
+		if err != nil {
+			return fmt.Errorf("deleting a webhook's deliveries: %w", err)
 		}
 	}
 	return nil
@@ -109,9 +103,6 @@ func (s *Service) forgetDeliveries(ctx context.Context, account, webhook string)
 // the events that no other delivery needs: of an erasure without another pending delivery, else without another
 // delivery.
 func forgetDeliveriesOf(tx *accounts.Change, account, webhook string, events []string) error {
-	if len(events) == 0 {
-		return nil
-	}
 	if err := tx.LockExisting(account); err != nil {
 		return err
 	}

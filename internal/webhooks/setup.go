@@ -19,12 +19,7 @@ import (
 func (s *Service) Add(
 	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
-	return s.create(ctx, account, c, test, func(w Webhook, tx *accounts.Change) error {
-		if err := w.insert(tx); err != nil {
-			return err
-		}
-		return subscribe(tx, w)
-	})
+	return s.create(ctx, account, c, test, true)
 }
 
 // subscribe inserts a policy for one webhook. The account must be locked.

@@ -148,27 +148,21 @@ func deleteAttempts(tx *accounts.Change, where string, args ...any) (freed int64
 func (s *Service) DeleteOldEvents(ctx context.Context) error {
 	const some = 500
 	before := sqldb.Micros(s.now().Add(-s.config.Retention))
-	for {
-		var gone deletedEvents
-		err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-			accounts, err := sqldb.Select(tx, sqldb.ScanOne[string], `SELECT account FROM events
-				WHERE created < ?1 ORDER BY created LIMIT ?2`, before, some)
-			if err != nil {
-				return fmt.Errorf("looking for old events: %w", err)
-			}
-			if err := tx.LockExisting(accounts...); err != nil {
-				return err
-			}
-			gone, err = deleteEvents(tx, `id IN (SELECT id FROM events WHERE created < ?1
-				ORDER BY created LIMIT ?2)`, before, some)
-			return err
-		})
+	_, err := s.accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
+		accounts, err := sqldb.Select(tx, sqldb.ScanOne[string], `SELECT account FROM events
+			WHERE created < ?1 ORDER BY created LIMIT ?2`, before, some)
 		if err != nil {
-			return err
+			return 0, fmt.Errorf("looking for old events: %w", err)
 		}
-		if gone.events < some {
-			break
+		if err := tx.LockExisting(accounts...); err != nil {
+			return 0, err
 		}
+		gone, err := deleteEvents(tx, `id IN (SELECT id FROM events WHERE created < ?1
+			ORDER BY created LIMIT ?2)`, before, some)
+		return gone.events, err
+	})
+	if err != nil {
+		return err
 	}
 	return s.forgetOrphanedDeliveries(ctx)
 }

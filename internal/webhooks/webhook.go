@@ -84,13 +84,12 @@ type Test func(context.Context, Webhook) error
 func (s *Service) Create(
 	ctx context.Context, account string, c WebhookChange, test Test,
 ) (Webhook, error) {
-	return s.create(ctx, account, c, test, Webhook.insert)
+	return s.create(ctx, account, c, test, false)
 }
 
-// create creates a webhook, which insert inserts into the locked account.
+// create creates a webhook, and a policy of the same name for it if subscribed is true.
 func (s *Service) create(
-	ctx context.Context, account string, c WebhookChange, test Test,
-	insert func(Webhook, *accounts.Change) error,
+	ctx context.Context, account string, c WebhookChange, test Test, subscribed bool,
 ) (Webhook, error) {
 	if err := s.accounts.CheckSpace(); err != nil {
 		return Webhook{}, err
@@ -99,7 +98,7 @@ func (s *Service) create(
 	if err != nil {
 		return Webhook{}, err
 	}
-	if err := s.insertWebhook(ctx, w, insert); err != nil {
+	if err := s.insertWebhook(ctx, w, subscribed); err != nil {
 		return Webhook{}, err
 	}
 	return w, nil
@@ -193,16 +192,19 @@ func webhookURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// insertWebhook inserts a webhook or stream by insert, within the limits of its account, in one transaction.
-func (s *Service) insertWebhook(
-	ctx context.Context, w Webhook, insert func(Webhook, *accounts.Change) error,
-) error {
+// insertWebhook inserts a webhook or stream within the limits of its account, and its policy if subscribed is true.
+func (s *Service) insertWebhook(ctx context.Context, w Webhook, subscribed bool) error {
 	err := s.accounts.Change(ctx, func(tx *accounts.Change) error {
 		if err := tx.Lock(w.Account); err != nil {
 			return err
 		}
-		if err := insert(w, tx); err != nil {
+		if err := w.insert(tx); err != nil {
 			return err
+		}
+		if subscribed {
+			if err := subscribe(tx, w); err != nil {
+				return err
+			}
 		}
 		tx.Charge(w.Account, accounts.Charge{KeptTimes: 1, Coming: accounts.KeptByOne})
 		return nil
@@ -360,7 +362,7 @@ func (s *Service) OpenStream(
 	if changed == 0 {
 		err := s.accounts.CheckSpace()
 		if err == nil {
-			err = s.insertWebhook(ctx, w, Webhook.insert)
+			err = s.insertWebhook(ctx, w, false)
 		}
 		if err != nil {
 			// Another call may have created it concurrently.
