@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -127,9 +128,13 @@ func (p *process) memory() (int64, error) {
 		if err != nil {
 			continue // ended concurrently
 		}
-		if pages, err := one.ProcSMapsRollup(); err == nil { // as above
-			sum += int64(pages.Pss)
+		pages, err := one.ProcSMapsRollup()
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH): // as above
+		case err != nil:
+			return 0, fmt.Errorf("reading the memory of a process: %w", err)
 		}
+		sum += int64(pages.Pss)
 	}
 	return sum, nil
 }

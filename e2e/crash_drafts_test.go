@@ -15,7 +15,7 @@ import (
 
 const (
 	mintKills   = 8
-	mintAskers  = 16
+	mintClients  = 16
 	mintingTime = 300 * time.Millisecond // at most, from the hundredth answer to the kill
 )
 
@@ -41,7 +41,7 @@ func killMinting(t *testing.T, s *server, dsn string) {
 	for range mintKills {
 		answered := make(chan string, 10_000)
 		var wait sync.WaitGroup
-		for range mintAskers {
+		for range mintClients {
 			wait.Go(func() { mintUntilKilled(s, answered) })
 		}
 		go func() { wait.Wait(); close(answered) }()
@@ -65,7 +65,7 @@ func killMinting(t *testing.T, s *server, dsn string) {
 			t.Errorf("%s was answered and is lost", id)
 		}
 	}
-	if most := len(acknowledged) + mintKills*mintAskers; len(there) > most {
+	if most := len(acknowledged) + mintKills*mintClients; len(there) > most {
 		t.Errorf("%d drafts are there, of %d asked for at most", len(there), most)
 	}
 	wantUsage(t, dsn)

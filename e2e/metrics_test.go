@@ -140,7 +140,7 @@ func TestMetricsCount(t *testing.T) {
 		stageCount("renditions", "fetch"): 1,
 		stageCount("renditions", "wait"):  1,
 		stageCount("renditions", "work"):  1,
-		stageCount("renditions", "keep"):  1,
+		stageCount("renditions", "insert"):  1,
 	}
 	// An answer may be here before it is counted.
 	awaitMetric(t, address, requests("api", "none", 404), func(v float64) bool { return v == 1 })

@@ -25,7 +25,7 @@ var readers = []string{"internal/listing"}
 
 var (
 	comment  = regexp.MustCompile(`(?m)//.*$`)
-	sqlText  = regexp.MustCompile("`\\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM)\\s")
+	sqlText  = regexp.MustCompile("`\\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM)\\s|sqldb\\.Exists\\(")
 	sqlWrite = regexp.MustCompile(`\b(?:INSERT INTO|UPDATE|DELETE FROM)\s+([a-z_]+)\b`)
 	rawTx    = regexp.MustCompile(`\.(Tx|RetryTx)\(|\b[dD][bB]\.Exec\(|\*sqldb\.Tx\b`)
 	composed = regexp.MustCompile("(INSERT INTO|UPDATE|DELETE FROM) `\\s*\\+")

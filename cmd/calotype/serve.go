@@ -123,7 +123,7 @@ type node struct {
 func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	log := n.logs.immediate
 	account, newToken, err := n.core.Accounts.SetUp(ctx, accounts.Setup{
-		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken, Keep: c.keepToken,
+		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken, Store: c.keepToken,
 	})
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ type webhookAdd struct {
 	Secret string   `help:"Secret in the header cf-webhook-auth." env:"CALOTYPE_WEBHOOK_SECRET"`
 	Events []string `help:"Types of events: a,b; default: those of uploads." env:"-"`
 
-	SigningSecret string `help:"new: print one and test later; or the receiver's: whsec_..." env:"CALOTYPE_SIGNING_SECRET"`
+	SigningSecret string `help:"new: print one, test later; or the receiver's: whsec_..." env:"CALOTYPE_SIGNING_SECRET"`
 }
 
 func (c *webhookAdd) Run(ctx context.Context) error {

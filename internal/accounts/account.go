@@ -39,9 +39,9 @@ func IsHash(s string) bool { return accountHash.MatchString(s) }
 // Setup is the account in the flags of a server. An empty field means that the flag was not given.
 type Setup struct {
 	ID, Hash, Token string
-	// Keep writes the secret of a new token to a file before the token is valid, because the database has
+	// Store writes the secret of a new token to a file before the token is valid, because the database has
 	// only its hash. Nil: the secret is only returned.
-	Keep func(secret string) error
+	Store func(secret string) error
 }
 
 // SetUp returns the account of this installation, and creates it at the first start. newToken is
@@ -68,8 +68,8 @@ func (s *Service) SetUp(
 		made, err := s.insertFirstToken(tx, a.ID, secret)
 		if err == nil && made {
 			newToken = secret
-			if setup.Keep != nil {
-				stored, err = true, setup.Keep(secret)
+			if setup.Store != nil {
+				stored, err = true, setup.Store(secret)
 			}
 		}
 		return err

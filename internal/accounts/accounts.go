@@ -2,7 +2,7 @@
 // transactions of the core: each writing transaction is a Change, which charges accounts for what it adds.
 //
 // The packages above, webhooks and images, write the other tables with rows of accounts. They run their statements
-// in a Change, and package images passes Hooks to New. Change.Keep counts the rows in the account's row: kept.go.
+// in a Change, and package images passes Hooks to New. Change.CountKept counts the rows in the account's row: kept.go.
 package accounts
 
 import (

@@ -13,7 +13,7 @@ import (
 // A Change is one writing transaction, with the work that its commit requires. Its function runs statements and
 // registers this work; the Change does it:
 //
-//   - Charge, Release and Keep change the usage of an account. The Change writes the rows of accounts
+//   - Charge, Release and CountKept change the usage of an account. The Change writes the rows of accounts
 //     after all other statements, in the order of their ids. All writers of an account wait for its
 //     row, so it is locked for the shortest time.
 //   - Check adds a statement that needs the accounts locked, such as one that counts rows.
@@ -22,10 +22,12 @@ import (
 //     and Scrub add one hook each. None of them runs if the transaction fails, or if the result of its commit is
 //     unknown.
 //
-// All transactions lock rows in one order, because otherwise two could wait for each other: the row of a creator
-// (images.lockCreator), the row of an erasure, rows of images, rows of accounts, all other rows. A function
-// that must lock an account earlier than at the end, because it deletes events or counts rows that
-// another transaction may insert, calls Lock after its statements on images.
+// All transactions lock existing rows in one order, because otherwise two could wait for each other: the row of a
+// creator (images.lockCreator), the row of an erasure, rows of images, rows of accounts, all other rows. A row
+// that the transaction inserts is not in this order: no other transaction can lock it before the commit. A
+// deletion of an image, for example, locks the row of the image, inserts a tombstone and an event, and locks the
+// row of the account at its end. A function that deletes or updates other rows, such as events, or counts rows
+// that another transaction may insert, calls Lock after its statements on images, and so locks the account first.
 //
 // A function may run more than once: it must set its results in each run.
 type Change struct {
@@ -135,9 +137,9 @@ func (c *Change) Release(account string, less Charge) {
 	of.released.Drafts += less.Drafts
 }
 
-// Keep adds the bytes of inserted kept records to the usage of an account; deleted records are negative. No limit
+// CountKept adds the bytes of inserted kept records to the usage of an account; deleted records are negative. No limit
 // refuses it: a Charge with KeptTimes checks the limit.
-func (c *Change) Keep(account string, bytes int64) { c.of(account).kept += bytes }
+func (c *Change) CountKept(account string, bytes int64) { c.of(account).kept += bytes }
 
 func (c *Change) of(account string) *accountChange {
 	if c.owed[account] == nil {

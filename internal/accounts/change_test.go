@@ -48,8 +48,8 @@ func TestAChangePays(t *testing.T) {
 			tx.Charge(account, accounts.Charge{Images: 4})
 			tx.Charge(account, accounts.Charge{Images: 5})
 			tx.Release(account, accounts.Charge{Images: 2})
-			tx.Keep(account, 100)
-			tx.Keep(account, -30)
+			tx.CountKept(account, 100)
+			tx.CountKept(account, -30)
 			tx.Check(func() error {
 				var images, kept int64
 				err := tx.QueryRow(`SELECT used_images, kept_bytes FROM accounts WHERE id = ?1`,
@@ -103,7 +103,7 @@ func TestAChangeThatFails(t *testing.T) {
 			err := core.Accounts.Change(t.Context(), func(tx *accounts.Change) error {
 				tx.AfterCommit(func(context.Context) { t.Errorf("%s: the change was committed", name) })
 				tx.OnceAfterCommit("x", func() { t.Errorf("%s: the change was committed", name) })
-				tx.Keep(account, 1000)
+				tx.CountKept(account, 1000)
 				tx.Charge(account, accounts.Charge{Images: 1, Bytes: 10})
 				if _, err := tx.Exec(`DELETE FROM variants WHERE account = ?1`, account); err != nil {
 					return err
@@ -140,7 +140,7 @@ func TestChangesOfManyAccounts(t *testing.T) {
 					for range each {
 						err := core.Accounts.Change(t.Context(), func(tx *accounts.Change) error {
 							for _, id := range order {
-								tx.Keep(id, 1)
+								tx.CountKept(id, 1)
 								tx.Charge(id, accounts.Charge{Bytes: 1})
 							}
 							return nil

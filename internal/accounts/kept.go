@@ -12,7 +12,7 @@ import (
 
 // A kept record is a row of an account in the table events, deliveries, delivery_attempts, tombstones or erasures.
 // The column kept_bytes in the account's row has the sum of their bytes. A transaction that inserts or deletes
-// kept records calls Change.Keep.
+// kept records calls Change.CountKept.
 //
 // An account over its limit cannot create drafts, edits, replays, webhooks or streams. The limit never refuses an
 // upload by a one-time URL, because the open draft reserves the bytes of its event: see keptReserved. It never

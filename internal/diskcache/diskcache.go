@@ -1,6 +1,6 @@
 // Package diskcache stores renditions as files in a local folder, and the most used ones in memory.
 //
-// Create, write and Keep insert a file; Open returns it. Any file may be missing at any time: the cache evicts
+// Create, write and Insert insert a file; Open returns it. Any file may be missing at any time: the cache evicts
 // in the order of fairLRU, so that one account cannot evict the renditions of all others, and another
 // process may delete files. A kill or a power loss leaves no incomplete rendition.
 package diskcache
@@ -190,7 +190,7 @@ func (c *Cache) promote(entry *cached, f *os.File) (found Value, err error) {
 	return found, nil
 }
 
-// A Temp is an unfinished file; the caller must call Keep or Discard.
+// A Temp is an unfinished file; the caller must call Insert or Discard.
 type Temp struct {
 	*os.File
 	cache *Cache
@@ -205,9 +205,9 @@ func (c *Cache) Create() (*Temp, error) {
 	return &Temp{f, c}, nil
 }
 
-// Keep inserts the finished file into the cache. It syncs the file first: a power loss may lose a
+// Insert inserts the finished file into the cache. It syncs the file first: a power loss may lose a
 // rendition, but must not leave an incomplete one.
-func (n *Temp) Keep(key string, owner Owner) error {
+func (n *Temp) Insert(key string, owner Owner) error {
 	info, err := n.Stat()
 	if err == nil {
 		err = n.Sync()

@@ -173,7 +173,7 @@ func TestFilesOfAReleaseBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Keep(key, testOwner(1, Named)); err != nil {
+	if err := n.Insert(key, testOwner(1, Named)); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Discard(); err != nil {

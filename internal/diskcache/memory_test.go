@@ -29,7 +29,7 @@ func keepBytes(t *testing.T, c *Cache, key string, data []byte) {
 		_, err = n.Write(data)
 	}
 	if err == nil {
-		err = n.Keep(key, Owner{})
+		err = n.Insert(key, Owner{})
 	}
 	if err := errors.Join(err, n.Discard()); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ const (
 	maxMetaRows      = 64  // of an image
 )
 
-// A metaKind is the type of a value in metadata, as image_meta names it. Nulls have no row.
+// A MetaKind is the type of a value in metadata, as image_meta names it. Nulls have no row.
 type MetaKind string
 
 const (
@@ -24,7 +24,7 @@ const (
 	MetaBoolean MetaKind = "boolean"
 )
 
-// A metaValue is a value of one of the kinds. Fields that a kind does not use are zero, so that
+// A MetaValue is a value of one of the kinds. Fields that a kind does not use are zero, so that
 // values can be compared. Numbers are JavaScript's.
 type MetaValue struct {
 	Kind   MetaKind
@@ -32,14 +32,14 @@ type MetaValue struct {
 	Number float64 // of a boolean 0 or 1
 }
 
-// A metaRow is a value with its path: the names that lead to it, joined by dots. Elements of an
+// A MetaRow is a value with its path: the names that lead to it, joined by dots. Elements of an
 // array are named by their index from 0.
 type MetaRow struct {
 	Path string
 	MetaValue
 }
 
-// metaRows returns the rows of metadata in the order of their paths, no path twice. It returns at most
+// MetaRows returns the rows of metadata in the order of their paths, no path twice. It returns at most
 // maxMetaRows, and leaves out the last ones.
 func MetaRows(meta json.RawMessage) ([]MetaRow, error) {
 	if len(meta) == 0 {
@@ -87,7 +87,7 @@ func collectMeta(value any, path string, levels int, add func(MetaRow)) {
 	}
 }
 
-// metaBool returns the value of a boolean.
+// MetaBool returns the value of a boolean.
 func MetaBool(value bool) MetaValue {
 	v := MetaValue{Kind: MetaBoolean}
 	if value {
@@ -96,7 +96,7 @@ func MetaBool(value bool) MetaValue {
 	return v
 }
 
-// isMetaName reports whether filters can name s: letters, digits and underscores of ASCII.
+// IsMetaName reports whether filters can name s: letters, digits and underscores of ASCII.
 func IsMetaName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')

@@ -140,13 +140,13 @@ func (b *Body) examine(ctx context.Context) (*Original, error) {
 	if b.size == 0 {
 		return nil, errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")
 	}
-	ctx = render.WithAsker(ctx, render.Asker{Account: b.account, Client: clientaddr.Of(ctx)})
+	ctx = render.WithRequester(ctx, render.Requester{Account: b.account, Client: clientaddr.Of(ctx)})
 	file := b.file.OS()
 	header, err := imagefile.ReadHeader(file, b.size)
 	if err == nil {
 		err = imagefile.DefaultLimits.Check(header)
 	}
-	var facts render.Facts
+	var facts render.Properties
 	if err == nil {
 		facts, err = b.s.config.Render.Examine(ctx, file, header)
 	}

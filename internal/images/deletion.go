@@ -100,7 +100,7 @@ func (s *Service) deleteRowsWithTombstones(
 		if err != nil {
 			return nil, fmt.Errorf("writing a tombstone: %w", err)
 		}
-		tx.Keep(d.Account, accounts.TombstoneBytes*made)
+		tx.CountKept(d.Account, accounts.TombstoneBytes*made)
 	}
 	return gone, nil
 }
@@ -230,7 +230,7 @@ func (s *Service) forgetRows(ctx context.Context, each int64, which string, befo
 			`DELETE FROM `+which+` RETURNING COALESCE(account, '')`, before, some)
 		for _, account := range accounts {
 			if account != "" { // else an older release wrote the row, and did not count it
-				tx.Keep(account, -each)
+				tx.CountKept(account, -each)
 			}
 		}
 		return len(accounts), err

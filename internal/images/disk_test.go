@@ -158,12 +158,12 @@ func TestATokenIsKeptBeforeItCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		full := errors.New("the disk is full")
-		setup := accounts.Setup{Keep: func(string) error { return full }}
+		setup := accounts.Setup{Store: func(string) error { return full }}
 		if _, _, err := core.Accounts.SetUp(t.Context(), setup); !errors.Is(err, full) {
 			t.Fatalf("got %v", err)
 		}
 		kept := ""
-		setup.Keep = func(secret string) error { kept = secret; return nil }
+		setup.Store = func(secret string) error { kept = secret; return nil }
 		_, secret, err := core.Accounts.SetUp(t.Context(), setup)
 		if err != nil || secret == "" || secret != kept {
 			t.Errorf("got %q, %v, kept %q", secret, err, kept)

@@ -154,7 +154,8 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 	return []any{
 		img.Key, img.Account, img.ID, text.Hash(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
 		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
-		sqldb.NullText(secret), sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""), reserved, longIDBytes(img.ID),
+		sqldb.NullText(secret), sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""),
+		reserved, longIDBytes(img.ID),
 	}
 }
 

@@ -96,7 +96,8 @@ func (s *Service) insertPaid(tx *accounts.Change, d *pendingDraft) error {
 
 // chargeOfDrafts returns the usage of n new drafts.
 func (s *Service) chargeOfDrafts(n int) accounts.Charge {
-	return accounts.Charge{Drafts: int64(n), Bytes: int64(n) * s.config.MaxUploadBytes, UploadURLs: int64(n), KeptTimes: 1}
+	return accounts.Charge{Drafts: int64(n), Bytes: int64(n) * s.config.MaxUploadBytes,
+		UploadURLs: int64(n), KeptTimes: 1}
 }
 
 // insertBatch inserts drafts of one account, except those whose id is taken, and charges the account

@@ -196,7 +196,7 @@ func (s *Service) insertErasure(tx *accounts.Change, account string, q ErasureQu
 	if err != nil {
 		return err
 	}
-	tx.Keep(account, accounts.ErasureBytes*(1-there))
+	tx.CountKept(account, accounts.ErasureBytes*(1-there))
 	return nil
 }
 

@@ -46,7 +46,7 @@ func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Im
 // FinishDraft makes a draft an image, likewise.
 func (s *Service) FinishDraft(ctx context.Context, draft Image) (Image, error) {
 	u := &Upload{s: s, began: s.now(), draft: draft}
-	return u.redeem(ctx, &Original{Blob: blobKey(s.now())}, "picture.jpg", nil)
+	return u.redeem(ctx, &Original{Blob: blobKey(s.now())}, "picture.jpg")
 }
 
 // SetMeta replaces the metadata of an image.

@@ -15,8 +15,8 @@ func (s *Service) jobs() []job {
 			s.Accounts.DeleteOrphanedBatchTokens},
 		{"follow deletions", false, 0, 10 * time.Second, s.followDeletions},
 		{"forget old deletions", false, 10 * time.Minute, time.Hour, s.forgetDeletions},
-		{"count what is kept again", false, 0, 10 * time.Minute, s.Accounts.RecountKept},
-		{"delete what has ended of accounts that keep much", false, 0, 10 * time.Second,
+		{"recount kept records", false, 0, 10 * time.Minute, s.Accounts.RecountKept},
+		{"delete ended records of accounts near their limit", false, 0, 10 * time.Second,
 			s.Webhooks.TrimKept},
 		{"make the ballast", false, 0, time.Minute, func(context.Context) error { return s.disk.MakeBallast() }},
 		{"delete streams without claims", false, 0, time.Minute, s.Webhooks.EndStreams},
@@ -30,7 +30,7 @@ func (s *Service) jobs() []job {
 
 type job struct {
 	name         string
-	slow         bool // may wait for the blob store or for writers; it does not delay quick jobs
+	slow         bool // it may wait for the blob store or for other writers; slow jobs have a separate loop
 	first, every time.Duration
 	do           func(context.Context) error
 }

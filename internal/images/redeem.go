@@ -14,10 +14,10 @@ import (
 	"calotype/internal/webhooks"
 )
 
-// redeem uses the ticket. variants are the names of the account's variants. If another request with the same
-// Idempotency-Key and the same bytes was first, redeem returns that image.
+// redeem uses the ticket, and sets u.variants in the same transaction, because after its commit no step may fail.
+// If another request with the same Idempotency-Key and the same bytes was first, redeem returns that image.
 func (u *Upload) redeem(
-	ctx context.Context, o *Original, filename string, variants []string,
+	ctx context.Context, o *Original, filename string,
 ) (img Image, err error) {
 	began := time.Now()
 	err = u.s.Accounts.Change(ctx, func(tx *accounts.Change) error {
@@ -26,8 +26,13 @@ func (u *Upload) redeem(
 		if err != nil || img.Key == "" {
 			return err
 		}
+		names, err := variantNames(tx, img.Account)
+		if err != nil {
+			return err
+		}
+		u.variants = append([]string{}, names...)
 		uploaded := newEvent(webhooks.UploadSucceeded, img)
-		uploaded.Facts.Variants = variants
+		uploaded.Facts.Variants = names
 		if err := u.s.Webhooks.Record(tx, uploaded); err != nil {
 			return err
 		}
@@ -67,7 +72,8 @@ func redeemTicket(
 		sha256 = ?15, thumbhash = ?16
 		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
 		RETURNING `+imageColumns+`, open, reserved`,
-		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, sqldb.NullText(idempotencyHash), o.Blob, string(o.Header.Format),
+		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, sqldb.NullText(idempotencyHash),
+		o.Blob, string(o.Header.Format),
 		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
 		o.Header.Orientation, o.Header.Frames, sqldb.BoolInt(o.Alpha), o.Size, o.SHA256,
 		o.Thumbhash, sqldb.Micros(began), maxRefusals), &open, &reserved)

@@ -49,7 +49,7 @@ func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f imag
 			return err
 		}
 	}
-	who := render.Asker{Account: r.Image.Account, Client: clientaddr.Of(ctx)}
+	who := render.Requester{Account: r.Image.Account, Client: clientaddr.Of(ctx)}
 	one, err := s.startRender(key, who, func(ctx context.Context) error {
 		return s.render(ctx, key, r, f)
 	})
@@ -85,7 +85,7 @@ func (rs *renders) find(key string) *rendering {
 
 // startRender starts the rendering of key, unless there is one. Errors: Busy.
 func (s *Service) startRender(
-	key string, who render.Asker, work func(context.Context) error,
+	key string, who render.Requester, work func(context.Context) error,
 ) (*rendering, error) {
 	rs := s.renders
 	rs.mu.Lock()
@@ -104,7 +104,7 @@ func (s *Service) startRender(
 		ctx, cancel := context.WithTimeout(s.closing, renderTime)
 		defer cancel()
 		defer lease.Release()
-		one.err = recovered(render.WithAsker(ctx, who), work)
+		one.err = recovered(render.WithRequester(ctx, who), work)
 		rs.end(key, one)
 	})
 	return one, nil

@@ -124,8 +124,8 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 		return renderError("rendering image "+r.Image.Key, err)
 	}
 	began = time.Now()
-	err = out.Keep(key, r.owner())
-	s.config.Timer.Since(render.Renditions, StageKeep, began)
+	err = out.Insert(key, r.owner())
+	s.config.Timer.Since(render.Renditions, StageInsert, began)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func TestResolve(t *testing.T) {
 	})
 }
 
-func TestManyAskersCauseOneRender(t *testing.T) {
+func TestManyRequestsCauseOneRender(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))

@@ -175,7 +175,8 @@ func (s *Service) scrubAll(ctx context.Context, rebuild bool, size int64) error 
 		return err
 	}
 	if rebuild {
-		_, err = s.Accounts.ExecInReserve(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`, sqldb.Micros(began))
+		_, err = s.Accounts.ExecInReserve(ctx, `UPDATE erasures SET scrubbed = 1 WHERE ended <= ?1`,
+			sqldb.Micros(began))
 	}
 	return err
 }

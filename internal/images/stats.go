@@ -30,7 +30,7 @@ const (
 	StageStore  = "store"  // its original goes into the blob store
 	StageCommit = "commit" // its row into the database
 	StageFetch  = "fetch"  // a rendition's original comes from the blob store
-	StageKeep   = "keep"   // it goes into the cache
+	StageInsert = "insert" // the rendition is inserted into the cache
 )
 
 // counters are the counters in Stats.

@@ -35,6 +35,7 @@ type Upload struct {
 	admitted        *admittedBody // by the ticket
 	closed          bool
 	body            *Body
+	variants        []string // the names of the account's variants, once the ticket is redeemed
 }
 
 // A DraftError is the reason why a ticket takes no body, with its draft, or the image that the draft has
@@ -190,15 +191,17 @@ func (u *Upload) Close() {
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)
 	defer cancel()
-	urls, err := u.s.urlParts(ctx, u.account) // before the ticket is used: no step after that may fail
+	img, err := u.finish(ctx, fields.CleanFilename(filename))
 	if err != nil {
 		return UploadedImage{}, err
 	}
-	img, err := u.finish(ctx, fields.CleanFilename(filename), urls.Variants)
-	return UploadedImage{img, urls}, err
+	if u.variants == nil { // a repeat: nothing was redeemed
+		u.variants, err = variantNames(u.s.db.Reader(ctx), u.account.ID)
+	}
+	return UploadedImage{img, URLParts{Hash: u.account.Hash, Variants: u.variants}}, err
 }
 
-func (u *Upload) finish(ctx context.Context, filename string, variants []string) (Image, error) {
+func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 	sum := u.body.sha256()
 	if u.repeat {
 		return u.replay(u.draft, sum)
@@ -213,7 +216,7 @@ func (u *Upload) finish(ctx context.Context, filename string, variants []string)
 	if err != nil {
 		return Image{}, u.Refuse(ctx, err)
 	}
-	img, err := u.redeem(ctx, original, filename, variants)
+	img, err := u.redeem(ctx, original, filename)
 	return u.s.cleanUp(ctx, img, original, err)
 }
 

@@ -28,13 +28,13 @@ type Share int64
 const (
 	// None: only the pool bounds the key. Its requests still wait their turn.
 	None Share = 0
-	// Half: the key may hold as much as is free in the pool, or in the room of the key above it.
+	// Half: the key may hold as much as is free in the pool, or in the space of the key above it.
 	Half Share = -1
 )
 
 var (
-	// ErrFull: the pool or its queue has no room for the request, or its key has its share.
-	ErrFull = errors.New("no room")
+	// ErrFull: the pool or its queue has no space for the request, or its key has its share.
+	ErrFull = errors.New("no space")
 	// ErrTimeout: the request waited for QueueTime.
 	ErrTimeout = errors.New("waited too long")
 )
@@ -100,7 +100,7 @@ func NewFair(name string, size int64) *Pool {
 // Name returns the name of the pool.
 func (p *Pool) Name() string { return p.c.Name }
 
-// Acquire takes units, or waits for them. It fails with ErrFull at once when there is no room to
+// Acquire takes units, or waits for them. It fails with ErrFull at once when there is no space to
 // wait in or the request could never fit, with ErrTimeout, or with the cause of the context.
 // On success the caller must Release the Lease.
 func (p *Pool) Acquire(ctx context.Context, r Request) (*Lease, error) {
@@ -238,7 +238,7 @@ func (p *Pool) leave(at *node) {
 
 // take takes units at once, if they are free and within all shares.
 func (p *Pool) take(at *node, n int64) error {
-	switch p.room(at, n) {
+	switch p.space(at, n) {
 	case noPool:
 		return p.full("in all")
 	case noShare:
@@ -254,15 +254,15 @@ func (p *Pool) full(what string) error {
 	return fmt.Errorf("%s: %w %s", p.c.Name, ErrFull, what)
 }
 
-// What room says.
+// Results of space.
 const (
 	fits    = iota
 	noShare // a key has its share: others may fit
 	noPool  // the pool is too full
 )
 
-// room reports whether n more units fit.
-func (p *Pool) room(at *node, n int64) int {
+// space reports whether n more units fit.
+func (p *Pool) space(at *node, n int64) int {
 	free := int64(math.MaxInt64 / 2)
 	if p.c.Size > 0 {
 		free = p.c.Size - p.root.held

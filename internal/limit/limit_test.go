@@ -164,8 +164,8 @@ func TestTurnByCost(t *testing.T) {
 		time.Sleep(1100 * time.Second)
 		cancel()
 		time.Sleep(time.Minute)
-		if dear, cheap := turns[0].Load(), turns[1].Load(); dear < 90 || dear > 110 {
-			t.Errorf("%d dear turns and %d cheap ones, want about 100 and 1000", dear, cheap)
+		if expensive, cheap := turns[0].Load(), turns[1].Load(); expensive < 90 || expensive > 110 {
+			t.Errorf("%d expensive turns and %d cheap ones, want about 100 and 1000", expensive, cheap)
 		}
 	})
 }

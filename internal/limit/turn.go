@@ -26,7 +26,7 @@ func (p *Pool) dispatch() {
 // is too full for the request whose turn it is.
 func (p *Pool) next(at *node) (w *waiter, full bool) {
 	if len(at.queue) > 0 {
-		switch p.room(at, at.queue[0].n) {
+		switch p.space(at, at.queue[0].n) {
 		case fits:
 			return at.queue[0], false
 		case noPool:

@@ -53,7 +53,7 @@ func Run(ctx context.Context, c Config) error {
 			Timeout: forwardTime, Transport: &http.Transport{MaxIdleConnsPerHost: forwardsAtOnce},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		room: make(chan struct{}, forwardsAtOnce),
+		slots: make(chan struct{}, forwardsAtOnce),
 	}
 	defer l.client.CloseIdleConnections()
 	defer l.inFlight.Wait()
@@ -79,7 +79,7 @@ type listener struct {
 	api    *streamClient
 	client *http.Client // of the program that is forwarded to
 
-	room     chan struct{} // one in it for each delivery that is claimed or may be by the next claim
+	slots    chan struct{} // one in it for each delivery that is claimed or may be by the next claim
 	inFlight sync.WaitGroup
 	secret   string // as it was printed
 }
@@ -91,15 +91,15 @@ func (l *listener) run(ctx context.Context) error {
 	}
 	wait := backOff{say: l.Say}
 	for ctx.Err() == nil {
-		n := l.takeRoom(ctx)
+		n := l.takeSlots(ctx)
 		claimed, err := l.api.claim(ctx, n)
 		at := time.Now()
 		for range n - len(claimed) {
-			<-l.room
+			<-l.slots
 		}
 		for _, d := range claimed {
 			l.inFlight.Go(func() {
-				defer func() { <-l.room }()
+				defer func() { <-l.slots }()
 				l.report(ctx, at, l.forward(ctx, d))
 			})
 		}
@@ -124,17 +124,17 @@ func (l *listener) run(ctx context.Context) error {
 	return nil
 }
 
-// takeRoom waits for room for one delivery, and takes what there is.
-func (l *listener) takeRoom(ctx context.Context) (n int) {
+// takeSlots waits for one slot, and takes all free ones.
+func (l *listener) takeSlots(ctx context.Context) (n int) {
 	select {
-	case l.room <- struct{}{}:
+	case l.slots <- struct{}{}:
 		n++
 	case <-ctx.Done():
 		return 0
 	}
 	for ; n < forwardsAtOnce; n++ {
 		select {
-		case l.room <- struct{}{}:
+		case l.slots <- struct{}{}:
 		default:
 			return n
 		}

@@ -71,7 +71,7 @@ func New() *Metrics {
 		{render.Uploads, render.StageWork}, {render.Uploads, images.StageStore},
 		{render.Uploads, images.StageCommit},
 		{render.Renditions, images.StageFetch}, {render.Renditions, render.StageWait},
-		{render.Renditions, render.StageWork}, {render.Renditions, images.StageKeep},
+		{render.Renditions, render.StageWork}, {render.Renditions, images.StageInsert},
 	} {
 		m.timers[s] = m.stages.WithLabelValues(s.pool, s.name)
 	}
@@ -119,7 +119,8 @@ func (m *Metrics) Surface(surface string) func(route string) func(int, time.Dura
 	}
 	return func(route string) func(int, time.Duration) {
 		for _, status := range []string{"200", "500", "503"} {
-			m.requests.WithLabelValues(surface, route, status) // exported from 0 on, so that rates include the first one
+			// Exported from 0 on, so that rates include the first one.
+			m.requests.WithLabelValues(surface, route, status)
 		}
 		times := m.times.WithLabelValues(surface, route)
 		return func(status int, took time.Duration) {

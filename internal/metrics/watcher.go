@@ -112,7 +112,7 @@ func sendUploads(to sender, stats images.Stats) {
 func sendCache(to sender, stats images.Stats) {
 	to.counter("rendition_cache_hits_total", "Renditions that were in the cache.", float64(stats.CacheHits))
 	to.counter("rendition_cache_misses_total", "Renditions that were not.", float64(stats.CacheMisses))
-	to.counter("rendition_cache_evictions_total", "Renditions that went to make room.",
+	to.counter("rendition_cache_evictions_total", "Renditions that were evicted for space.",
 		float64(stats.CacheEvictions))
 	to.gauge("rendition_cache_files", "Renditions in the cache.", stats.CacheFiles)
 	to.gauge("rendition_cache_bytes", "Size of the rendition cache.", stats.CacheSize)
@@ -161,7 +161,7 @@ func (w *watcher) sendShared(to sender) {
 		to.gauge("pool_largest_share", "Units that the largest of these holds.", s.Largest, pool...)
 		to.gauge("pool_waiting", "Requests in the queue of the pool.", int64(s.Waiting), pool...)
 		to.counter("pool_refused_total",
-			"Requests that the pool or its queue had no room for, or whose key had its share.",
+			"Requests that the pool or its queue had no space for, or whose key had its share.",
 			float64(s.Refused), pool...)
 		to.counter("pool_timeouts_total", "Requests that waited too long.", float64(s.TimedOut), pool...)
 		to.counter("pool_waited_seconds_total", "Time that all requests waited.", s.Waited.Seconds(), pool...)

@@ -125,7 +125,8 @@ func (n *Notifier) Message(d webhooks.Delivery) (Message, error) {
 func (n *Notifier) Body(d webhooks.Delivery) ([]byte, error) {
 	e := d.Event
 	content, err := json.Marshal(body{
-		Name: cmp.Or(d.PolicyName, d.Webhook.Name), Text: text(e), Data: n.data(d), TS: e.At.Unix(), AccountID: e.Account,
+		Name: cmp.Or(d.PolicyName, d.Webhook.Name), Text: text(e), Data: n.data(d),
+		TS: e.At.Unix(), AccountID: e.Account,
 		PolicyID: d.PolicyID, PolicyName: d.PolicyName, AlertType: AlertType,
 		AlertCorrelation: correlation(e.Image), AlertEvent: eventStart,
 	})

@@ -20,15 +20,14 @@ func newLimiter(perSecond rate.Limit, burst int) *limiter {
 	return &limiter{rate.NewLimiter(perSecond, burst), time.Now}
 }
 
-// take refuses what is too much, and says when to come again.
+// take takes a request, or refuses it with the time after which the next one is permitted. A refused request
+// takes nothing.
 func (l *limiter) take() error {
 	now := l.now()
-	request := l.ReserveN(now, 1)
-	wait := request.DelayFrom(now)
-	if wait == 0 {
+	if l.AllowN(now, 1) {
 		return nil
 	}
-	request.CancelAt(now)
+	wait := time.Duration((1 - l.TokensAt(now)) / float64(l.Limit()) * float64(time.Second))
 	return &cfapi.Error{Status: http.StatusTooManyRequests, Code: 5429, RetryAfter: wait,
 		Message: "This page has asked too often: wait a few seconds."}
 }

@@ -13,7 +13,8 @@ import (
 // style is that of the plain pages. It has the colours of the demo page.
 const style = `:root{color-scheme:light dark;--paper:#f5efe4;--ink:#2a2119;--sepia:#74431b}
 @media(prefers-color-scheme:dark){:root{--paper:#16120e;--ink:#efe5d6;--sepia:#dea66c}}
-body{margin:0 auto;max-width:40rem;padding:3rem 1rem;font:1rem/1.6 system-ui,sans-serif;background:var(--paper);color:var(--ink)}
+body{margin:0 auto;max-width:40rem;padding:3rem 1rem;font:1rem/1.6 system-ui,sans-serif;
+background:var(--paper);color:var(--ink)}
 h1{font:400 2rem/1.2 Georgia,serif}a{color:var(--sepia)}li{margin:.5rem 0}code{overflow-wrap:anywhere}
 input,button{font:inherit;padding:.5rem;min-height:2.75rem;box-sizing:border-box}
 input{width:100%;max-width:22rem}:focus-visible{outline:3px solid var(--sepia);outline-offset:2px}`

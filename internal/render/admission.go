@@ -22,59 +22,59 @@ const (
 
 func (l lane) String() string { return [lanes]string{Uploads, Renditions}[l] }
 
-// An Asker identifies the requester of a job: the lanes are shared fairly among accounts, and the share of
+// A Requester identifies the requester of a job: the lanes are shared fairly among accounts, and the share of
 // an account among the clients that request its pictures.
-type Asker struct {
+type Requester struct {
 	Account string
 	Client  string // "" if not known
 }
 
-type askerKey struct{}
+type requesterKey struct{}
 
-// WithAsker returns a context whose jobs count for who. It does not affect the results.
-func WithAsker(ctx context.Context, who Asker) context.Context {
-	return context.WithValue(ctx, askerKey{}, who)
+// WithRequester returns a context whose jobs count for who. It does not affect the results.
+func WithRequester(ctx context.Context, who Requester) context.Context {
+	return context.WithValue(ctx, requesterKey{}, who)
 }
 
-func askerOf(ctx context.Context) Asker {
-	who, _ := ctx.Value(askerKey{}).(Asker)
+func requesterOf(ctx context.Context) Requester {
+	who, _ := ctx.Value(requesterKey{}).(Requester)
 	return who
 }
 
-func (a Asker) keys() []string {
+func (a Requester) keys() []string {
 	if a.Client == "" {
 		return []string{a.Account}
 	}
 	return []string{a.Account, a.Client}
 }
 
-// dearTime is the estimated CPU time from which a job is dear, that is, expensive: a picture from a
+// expensiveTime is the estimated CPU time from which a job is expensive, that is, expensive: a picture from a
 // camera takes less.
-const dearTime = 500 * time.Millisecond
+const expensiveTime = 500 * time.Millisecond
 
 // A demand holds the estimated needs of a job.
 type demand struct {
-	lane  lane
-	asker Asker
-	need  memory        // beyond an idle worker
-	cost  time.Duration // estimated CPU time
+	lane      lane
+	requester Requester
+	need      memory        // beyond an idle worker
+	cost      time.Duration // estimated CPU time
 }
 
-func (d demand) dear() bool { return d.cost > dearTime }
+func (d demand) expensive() bool { return d.cost > expensiveTime }
 
 // An admission decides which job may start. With W workers a lane has 2W+1 slots. A single account may hold
-// W+1 of them, so a job of another account starts at once and shares the CPU. At most 2W-1 jobs are dear, and
-// at most W dear jobs of one account, so a cheap job of another account, and one of the same account, can
+// W+1 of them, so a job of another account starts at once and shares the CPU. At most 2W-1 jobs are expensive, and
+// at most W expensive jobs of one account, so a cheap job of another account, and one of the same account, can
 // always start. Beyond that accounts take turns, and within an account its clients; a turn costs the
 // estimated time of its job.
 //
 // Memory is in two pools: one that both lanes share, and a reserve that uploads use first, so that
 // renditions cannot starve them.
 type admission struct {
-	slots, dear [lanes]*limit.Pool // jobs
-	shared      *limit.Pool        // bytes
-	reserve     *limit.Pool        // bytes, of uploads
-	largest     int64              // bytes that one job may hold of shared
+	slots, expensive [lanes]*limit.Pool // jobs
+	shared           *limit.Pool        // bytes
+	reserve          *limit.Pool        // bytes, of uploads
+	largest          int64              // bytes that one job may hold of shared
 }
 
 // newAdmission divides the memory and slots of a Pool. It first subtracts the memory of the workers themselves.
@@ -88,7 +88,7 @@ func newAdmission(c PoolConfig) *admission {
 	a := &admission{}
 	for l := range lanes {
 		a.slots[l] = jobPool(l.String(), slots, c.Queue)
-		a.dear[l] = jobPool("dear_"+l.String(), slots-2, c.Queue)
+		a.expensive[l] = jobPool("expensive_"+l.String(), slots-2, c.Queue)
 	}
 	shared := total - total/4
 	a.largest = shared - shared/4
@@ -108,14 +108,14 @@ func jobPool(name string, size int64, queue int) *limit.Pool {
 
 func (a *admission) pools() []*limit.Pool {
 	return []*limit.Pool{
-		a.slots[uploads], a.slots[renditions], a.dear[uploads], a.dear[renditions],
+		a.slots[uploads], a.slots[renditions], a.expensive[uploads], a.expensive[renditions],
 		a.shared, a.reserve,
 	}
 }
 
 // An admitted job holds its slots and memory until it leaves.
 type admitted struct {
-	leases [3]*limit.Lease // dear slot, slot, memory; in the order in which they are taken
+	leases [3]*limit.Lease // expensive slot, slot, memory; in the order in which they are taken
 }
 
 func (j *admitted) leave() {
@@ -125,13 +125,13 @@ func (j *admitted) leave() {
 }
 
 // enter waits until a job may start. After success the caller must call leave. Errors: ErrBusy at once if the
-// queue is full or the asker's share of it is used up, or the context's error.
+// queue is full or the requester's share of it is used up, or the context's error.
 func (a *admission) enter(ctx context.Context, d demand) (*admitted, error) {
 	j := &admitted{}
-	slot := limit.Request{Keys: d.asker.keys(), N: 1, Cost: max(1, d.cost.Microseconds())}
+	slot := limit.Request{Keys: d.requester.keys(), N: 1, Cost: max(1, d.cost.Microseconds())}
 	var err error
-	if d.dear() {
-		j.leases[0], err = a.dear[d.lane].Acquire(ctx, slot)
+	if d.expensive() {
+		j.leases[0], err = a.expensive[d.lane].Acquire(ctx, slot)
 	}
 	if err == nil {
 		j.leases[1], err = a.slots[d.lane].Acquire(ctx, slot)
@@ -153,11 +153,11 @@ func (a *admission) enter(ctx context.Context, d demand) (*admitted, error) {
 // are free; a quarter stays for the others.
 func (a *admission) memory(ctx context.Context, d demand) (*limit.Lease, error) {
 	if d.lane == uploads {
-		if lease, err := a.reserve.TryAcquire(d.need.resident, d.asker.Account); err == nil {
+		if lease, err := a.reserve.TryAcquire(d.need.resident, d.requester.Account); err == nil {
 			return lease, nil
 		}
 	}
 	return a.shared.Acquire(ctx, limit.Request{
-		Keys: []string{d.asker.Account}, N: min(d.need.resident, a.largest),
+		Keys: []string{d.requester.Account}, N: min(d.need.resident, a.largest),
 	})
 }

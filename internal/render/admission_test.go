@@ -41,7 +41,7 @@ func TestAccountsShareALane(t *testing.T) {
 		for l := range lanes {
 			a := newTestAdmission(2, 4<<30, 100)
 			job := func(account string) demand {
-				return demand{lane: l, asker: Asker{Account: account}, need: written(mib), cost: time.Millisecond}
+				return demand{lane: l, requester: Requester{Account: account}, need: written(mib), cost: time.Millisecond}
 			}
 			var running []func() *admitted
 			for i := range 10 {
@@ -70,8 +70,8 @@ func TestAccountsShareALane(t *testing.T) {
 	})
 }
 
-// TestDearJobsLeaveASlot: whatever dear jobs of many accounts there are, a cheap one starts.
-func TestDearJobsLeaveASlot(t *testing.T) {
+// TestExpensiveJobsLeaveASlot: whatever expensive jobs of many accounts there are, a cheap one starts.
+func TestExpensiveJobsLeaveASlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for l := range lanes {
@@ -80,16 +80,16 @@ func TestDearJobsLeaveASlot(t *testing.T) {
 			admittedAtOnce := 0
 			for i := range 40 {
 				j, atOnce := enters(t, a, demand{lane: l, need: written(mib), cost: time.Second,
-					asker: Asker{Account: fmt.Sprint(i)}})
+					requester: Requester{Account: fmt.Sprint(i)}})
 				if atOnce {
 					admittedAtOnce++
 				}
 				running = append(running, j)
 			}
 			j, atOnce := enters(t, a, demand{lane: l, need: written(mib), cost: time.Millisecond,
-				asker: Asker{Account: "cheap"}})
+				requester: Requester{Account: "cheap"}})
 			if !atOnce || admittedAtOnce != 3 {
-				t.Errorf("%s: beside %d dear jobs a cheap one was admitted: %v", l, admittedAtOnce, atOnce)
+				t.Errorf("%s: beside %d expensive jobs a cheap one was admitted: %v", l, admittedAtOnce, atOnce)
 			}
 			j().leave()
 			for _, j := range running {
@@ -99,26 +99,26 @@ func TestDearJobsLeaveASlot(t *testing.T) {
 	})
 }
 
-// TestDearJobsOfTheSameAccount: one account alone runs as many dear jobs as there are CPUs, and a cheap
+// TestExpensiveJobsOfTheSameAccount: one account alone runs as many expensive jobs as there are CPUs, and a cheap
 // one of it starts beside them.
-func TestDearJobsOfTheSameAccount(t *testing.T) {
+func TestExpensiveJobsOfTheSameAccount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for workers := 1; workers <= 8; workers++ {
 			a := newTestAdmission(workers, 16<<30, 100)
-			job := demand{lane: uploads, asker: Asker{Account: "a"}, need: written(mib), cost: time.Second}
+			job := demand{lane: uploads, requester: Requester{Account: "a"}, need: written(mib), cost: time.Second}
 			var running []func() *admitted
 			for i := range 10 {
 				j, atOnce := enters(t, a, job)
 				if atOnce != (i < workers) {
-					t.Errorf("%d workers: dear job %d was admitted: %v", workers, i, atOnce)
+					t.Errorf("%d workers: expensive job %d was admitted: %v", workers, i, atOnce)
 				}
 				running = append(running, j)
 			}
 			job.cost = time.Millisecond
 			cheap, atOnce := enters(t, a, job)
 			if !atOnce {
-				t.Errorf("%d workers: a cheap job waits for dear ones of its account", workers)
+				t.Errorf("%d workers: a cheap job waits for expensive ones of its account", workers)
 			}
 			for _, j := range append([]func() *admitted{cheap}, running...) {
 				j().leave()
@@ -134,7 +134,7 @@ func TestClientsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAdmission(1, 4<<30, 100)
 		ask := func(client string) func() *admitted {
-			j, _ := enters(t, a, demand{lane: renditions, asker: Asker{"a", client}, need: written(mib), cost: 1000})
+			j, _ := enters(t, a, demand{lane: renditions, requester: Requester{"a", client}, need: written(mib), cost: 1000})
 			return j
 		}
 		running := []func() *admitted{ask("greedy"), ask("greedy")} // the share of the account
@@ -163,7 +163,7 @@ func TestAdmissionKeepsAReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAdmission(2, 4<<30, 100)
 		rendition := func(account string, need int64) demand {
-			return demand{lane: renditions, asker: Asker{Account: account}, need: written(need), cost: 1}
+			return demand{lane: renditions, requester: Requester{Account: account}, need: written(need), cost: 1}
 		}
 		giant, atOnce := enters(t, a, rendition("a", 1<<40))
 		left := a.shared.Stats().Size - a.shared.Stats().Used
@@ -178,7 +178,7 @@ func TestAdmissionKeepsAReserve(t *testing.T) {
 		if atOnce {
 			t.Error("memory was given twice")
 		}
-		upload := demand{lane: uploads, asker: Asker{Account: "a"}, need: written(a.reserve.Stats().Size), cost: 1}
+		upload := demand{lane: uploads, requester: Requester{Account: "a"}, need: written(a.reserve.Stats().Size), cost: 1}
 		first, atOnce := enters(t, a, upload)
 		if !atOnce {
 			t.Error("an upload waits though there is a reserve")
@@ -238,8 +238,8 @@ func TestCosts(t *testing.T) {
 			MaxPixels: int64(w) * int64(h)}
 	}
 	for name, c := range map[string]struct {
-		took time.Duration
-		dear bool
+		took      time.Duration
+		expensive bool
 	}{
 		"a phone's JPEG":           {examineTime(still(imagefile.JPEG, 4032, 3024, 1)), false},
 		"a progressive one":        {examineTime(still(imagefile.JPEG, 4032, 3024, 10)), false},
@@ -250,7 +250,7 @@ func TestCosts(t *testing.T) {
 		"a thumbnail of a photo":   {renderTime(Job{Header: still(imagefile.JPEG, 4032, 3024, 1), Format: imagefile.WebP, Options: Options{Width: 800, Height: 600, Fit: ScaleDown}}), false},
 		"a small picture blown up": {renderTime(Job{Header: still(imagefile.JPEG, 16, 16, 1), Format: imagefile.WebP, Options: Options{Width: 5000, Height: 5000, Fit: Cover}}), true},
 	} {
-		if (demand{cost: c.took}).dear() != c.dear {
+		if (demand{cost: c.took}).expensive() != c.expensive {
 			t.Errorf("%s is estimated at %v", name, c.took)
 		}
 	}

@@ -10,7 +10,9 @@ import (
 const maxThumbhash = 25
 
 // maxSides are the maximal sides of the output formats, in pixels.
-var maxSides = map[imagefile.Format]int{imagefile.JPEG: 65_535, imagefile.PNG: 65_535, imagefile.GIF: 65_535, imagefile.WebP: 16_383}
+var maxSides = map[imagefile.Format]int{
+	imagefile.JPEG: 65_535, imagefile.PNG: 65_535, imagefile.GIF: 65_535, imagefile.WebP: 16_383,
+}
 
 // expected returns the size of a rendition in pixels and its maximal number of frames. The size is zero if the
 // Plan does not determine it.
@@ -54,8 +56,8 @@ func checkJob(j Job) error {
 	return nil
 }
 
-// checkFacts compares a worker's Facts with the header, which the server has read.
-func checkFacts(f Facts, h imagefile.Header) error {
+// checkProperties compares a worker's Properties with the header, which the server has read.
+func checkProperties(f Properties, h imagefile.Header) error {
 	width, height := h.Shown()
 	switch {
 	case f.Width != width || f.Height != height:

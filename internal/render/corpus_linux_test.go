@@ -84,7 +84,7 @@ func TestCorpus(t *testing.T) {
 	counts := map[string]int{}
 	for _, o := range all {
 		before := processorTime(t, p)
-		facts, err := render.Facts{}, o.err
+		facts, err := render.Properties{}, o.err
 		if err == nil {
 			facts, err = p.Examine(t.Context(), o.file, o.header)
 		}
@@ -135,7 +135,7 @@ func processorTime(t *testing.T, p *render.Pool) time.Duration {
 }
 
 // renderAll makes the default variant of one original in every format.
-func renderAll(t *testing.T, p *render.Pool, o original, facts render.Facts) {
+func renderAll(t *testing.T, p *render.Pool, o original, facts render.Properties) {
 	t.Helper()
 	options := render.Options{
 		Width: 1366, Height: 768, Fit: render.ScaleDown, Metadata: render.MetadataNone,

@@ -21,8 +21,13 @@ import (
 // turn. For photographs in the corpus they are wrong by a factor of three at most. For pictures of a single
 // colour they are too high.
 var (
-	decodeTime = map[imagefile.Format]float64{imagefile.JPEG: 5, imagefile.PNG: 25, imagefile.WebP: 30, imagefile.GIF: 12, imagefile.HEIC: 80, imagefile.AVIF: 75}
-	encodeTime = map[imagefile.Format]float64{imagefile.JPEG: 50, imagefile.PNG: 120, imagefile.WebP: 90, imagefile.GIF: 60}
+	decodeTime = map[imagefile.Format]float64{
+		imagefile.JPEG: 5, imagefile.PNG: 25, imagefile.WebP: 30, imagefile.GIF: 12,
+		imagefile.HEIC: 80, imagefile.AVIF: 75,
+	}
+	encodeTime = map[imagefile.Format]float64{
+		imagefile.JPEG: 50, imagefile.PNG: 120, imagefile.WebP: 90, imagefile.GIF: 60,
+	}
 )
 
 // scanTime is what each scan of a progressive JPEG takes, in nanoseconds a pixel.

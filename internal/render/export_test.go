@@ -19,7 +19,7 @@ func (m memory) Mapped() int64   { return m.mapped }
 
 // CheckMemory returns the result of a Pool with poolMemory bytes for an original.
 func CheckMemory(poolMemory int64, h imagefile.Header) error {
-	p := Pool{room: roomOf(poolMemory)}
+	p := Pool{jobMemory: maxJobMemory(poolMemory)}
 	return p.checkMemory(h, 0)
 }
 
@@ -80,5 +80,5 @@ func KeepWorn(c PoolConfig) PoolConfig {
 	return c
 }
 
-// DearNice is the niceness of workers that do dear jobs.
-const DearNice = dearNice
+// ExpensiveNice is the niceness of workers that do expensive jobs.
+const ExpensiveNice = expensiveNice

@@ -85,8 +85,8 @@ type fakeEngine struct{}
 
 func (fakeEngine) Version() string { return "fake-1" }
 
-func (fakeEngine) Examine(in *os.File, h imagefile.Header) (render.Facts, error) {
-	facts := render.Facts{Frames: 1, Thumbhash: []byte("thumb")}
+func (fakeEngine) Examine(in *os.File, h imagefile.Header) (render.Properties, error) {
+	facts := render.Properties{Frames: 1, Thumbhash: []byte("thumb")}
 	facts.Width, facts.Height = h.Shown()
 	text, err := io.ReadAll(io.NewSectionReader(in, 0, 1<<20))
 	if err != nil {

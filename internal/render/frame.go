@@ -49,10 +49,10 @@ type request struct {
 
 // An answer is the result of one job.
 type answer struct {
-	Kind   string `json:"kind"`
-	Reason string `json:"reason"`
-	Facts  Facts  `json:"facts"`
-	Output Output `json:"output"`
+	Kind       string     `json:"kind"`
+	Reason     string     `json:"reason"`
+	Properties Properties `json:"properties"`
+	Output     Output     `json:"output"`
 }
 
 // writeFrame sends v as one frame with open files attached to its first byte.

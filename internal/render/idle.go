@@ -7,12 +7,12 @@ import "time"
 // account; with PoolConfig.WorkerPerAccount never the last.
 
 // pop takes the idle worker of a lane that suits a job best; nil if no worker is idle.
-func (p *Pool) pop(l lane, account string, dear bool) *process {
+func (p *Pool) pop(l lane, account string, expensive bool) *process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	best, rank := -1, 0
 	for i, w := range p.idle[l] {
-		if r := p.rank(w, account, dear); r > 0 && r >= rank { // of equal ones the most recently used one
+		if r := p.rank(w, account, expensive); r > 0 && r >= rank { // of equal ones the most recently used one
 			best, rank = i, r
 		}
 	}
@@ -25,9 +25,9 @@ func (p *Pool) pop(l lane, account string, dear bool) *process {
 }
 
 // rank returns how well a worker suits a job; 0: not at all.
-func (p *Pool) rank(w *process, account string, dear bool) int {
+func (p *Pool) rank(w *process, account string, expensive bool) int {
 	switch {
-	case w.jobs > 0 && w.dear != dear: // its priority differs from the job's
+	case w.jobs > 0 && w.expensive != expensive: // its priority differs from the job's
 		return 0
 	case w.jobs > 0 && w.account == account:
 		return 3
@@ -41,18 +41,18 @@ func (p *Pool) rank(w *process, account string, dear bool) int {
 
 // An assignment describes the last use of a worker.
 type assignment struct {
-	account string
-	dear    bool          // it runs at a lower priority
-	since   time.Time     // idle since
-	cpu     time.Duration // CPU time used at that time
+	account   string
+	expensive bool          // it runs at a lower priority
+	since     time.Time     // idle since
+	cpu       time.Duration // CPU time used at that time
 }
 
 // assign prepares a worker for a job of an account.
-func (w *process) assign(account string, dear bool) {
-	if dear && !w.dear {
+func (w *process) assign(account string, expensive bool) {
+	if expensive && !w.expensive {
 		lowerPriority(w.cmd.Process.Pid)
 	}
-	w.account, w.dear = account, dear
+	w.account, w.expensive = account, expensive
 }
 
 // makeWay stops the least recently used idle worker of a lane if the lane has a worker for each slot, because
@@ -72,16 +72,16 @@ func (p *Pool) makeWay(l lane) {
 }
 
 // keepSpare starts a worker for later jobs, so that they need not wait for a start: with
-// PoolConfig.WorkerPerAccount one without an account, and at the start of a dear job one of the usual priority
+// PoolConfig.WorkerPerAccount one without an account, and at the start of a expensive job one of the usual priority
 // if none is idle.
-func (p *Pool) keepSpare(l lane, dear bool) {
+func (p *Pool) keepSpare(l lane, expensive bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.c.WorkerPerAccount && !dear || p.closed || p.spare[l] {
+	if !p.c.WorkerPerAccount && !expensive || p.closed || p.spare[l] {
 		return
 	}
 	for _, w := range p.idle[l] {
-		if w.jobs == 0 || !p.c.WorkerPerAccount && !w.dear {
+		if w.jobs == 0 || !p.c.WorkerPerAccount && !w.expensive {
 			return
 		}
 	}

@@ -19,7 +19,7 @@ import (
 
 // as returns a context whose jobs are those of an account.
 func as(t *testing.T, account string) context.Context {
-	return render.WithAsker(t.Context(), render.Asker{Account: account})
+	return render.WithRequester(t.Context(), render.Requester{Account: account})
 }
 
 // kept runs a job of an account in a worker that keeps its input open, and returns the earlier inputs that
@@ -118,14 +118,14 @@ func TestBusyIdleWorkerEnds(t *testing.T) {
 	t.Errorf("ended: %v", p.Status().Ended)
 }
 
-// TestPriorityOfDearJobs: dear jobs run in workers of a lower priority, the others never do.
-func TestPriorityOfDearJobs(t *testing.T) {
+// TestPriorityOfExpensiveJobs: expensive jobs run in workers of a lower priority, the others never do.
+func TestPriorityOfExpensiveJobs(t *testing.T) {
 	t.Parallel()
 	p := newFakePool(t, "engine", render.PoolConfig{Workers: 2})
-	dear := pngHeader
-	dear.Width, dear.Height = 10_000, 10_000
+	expensive := pngHeader
+	expensive.Width, expensive.Height = 10_000, 10_000
 	for range 3 {
-		for _, h := range []imagefile.Header{pngHeader, dear} {
+		for _, h := range []imagefile.Header{pngHeader, expensive} {
 			if _, err := p.Examine(t.Context(), command(t, "ok"), h); err != nil {
 				t.Fatal(err)
 			}
@@ -144,8 +144,8 @@ func TestPriorityOfDearJobs(t *testing.T) {
 			workers[n]++
 		}
 	}
-	// One in each lane did not have a dear job; of the uploads' there is one more.
-	if len(workers) != 2 || workers[0] != 2 || workers[render.DearNice] != 1 {
+	// One in each lane did not have a expensive job; of the uploads' there is one more.
+	if len(workers) != 2 || workers[0] != 2 || workers[render.ExpensiveNice] != 1 {
 		t.Errorf("workers by niceness: %v", workers)
 	}
 }

@@ -29,9 +29,12 @@ func written(n int64) memory { return memory{n, n} }
 // lossless, so the worst case counts.
 var (
 	decodeCost = map[imagefile.Format]memory{
-		imagefile.JPEG: {9, 9}, imagefile.PNG: {9, 9}, imagefile.WebP: {10, 21}, imagefile.GIF: {9, 10}, imagefile.HEIC: {16, 16}, imagefile.AVIF: {16, 16},
+		imagefile.JPEG: {9, 9}, imagefile.PNG: {9, 9}, imagefile.WebP: {10, 21}, imagefile.GIF: {9, 10},
+		imagefile.HEIC: {16, 16}, imagefile.AVIF: {16, 16},
 	}
-	encodeCost = map[imagefile.Format]memory{imagefile.JPEG: {4, 4}, imagefile.PNG: {2, 2}, imagefile.WebP: {7, 7}, imagefile.GIF: {13, 14}}
+	encodeCost = map[imagefile.Format]memory{
+		imagefile.JPEG: {4, 4}, imagefile.PNG: {2, 2}, imagefile.WebP: {7, 7}, imagefile.GIF: {13, 14},
+	}
 
 	baselineCost     = memory{1, 1}   // decoding a JPEG of one scan
 	progressiveCost  = memory{6, 6}   // encoding a progressive JPEG, which is never large
@@ -112,16 +115,16 @@ func (m memory) withFile(size int64) memory { return m.plus(written(fileCost * s
 // by the memory of this server. A large WebP may be impossible where JPEG, PNG or GIF, which need less
 // memory, are not.
 func (p *Pool) Makes(j Job, size int64) bool {
-	return checkJob(j) == nil && renderCost(j).withFile(size).mapped <= p.room
+	return checkJob(j) == nil && renderCost(j).withFile(size).mapped <= p.jobMemory
 }
 
-// usualRoom is the estimate that is accepted for any -memory, in bytes. Estimates are for the worst case of a
+// usualJobMemory is the estimate that is accepted for any -memory, in bytes. Estimates are for the worst case of a
 // format: a phone's pictures of 12 megapixels need less, and small servers accept them too. The limit of a
 // worker follows -memory nevertheless.
-const usualRoom = 512 * mib
+const usualJobMemory = 512 * mib
 
-// roomOf returns the largest accepted estimate of mapped memory, in bytes. memory is the Pool's.
-func roomOf(memory int64) int64 { return max(min(memory, maxJob), usualRoom) }
+// maxJobMemory returns the largest accepted estimate of mapped memory, in bytes. memory is the Pool's.
+func maxJobMemory(memory int64) int64 { return max(min(memory, maxJob), usualJobMemory) }
 
 // checkMemory refuses an original of which no rendition could be made at its full size in the format
 // that all clients get, or that could not be examined. So accepted originals can be delivered.
@@ -134,14 +137,14 @@ func (p *Pool) checkMemory(h imagefile.Header, size int64) error {
 		}
 		need = max(need, renderCost(j).mapped)
 	}
-	return p.checkRoom(written(need).withFile(size))
+	return p.checkJobMemory(written(need).withFile(size))
 }
 
-// checkRoom returns a *LimitError if the estimate is above the server's memory for a job.
-func (p *Pool) checkRoom(need memory) error {
-	if need.mapped > p.room {
+// checkJobMemory returns a *LimitError if the estimate is above the server's memory for a job.
+func (p *Pool) checkJobMemory(need memory) error {
+	if need.mapped > p.jobMemory {
 		return &imagefile.LimitError{What: imagefile.LimitMemory,
-			Measured: (need.mapped + mib - 1) / mib, Allowed: p.room / mib}
+			Measured: (need.mapped + mib - 1) / mib, Allowed: p.jobMemory / mib}
 	}
 	return nil
 }

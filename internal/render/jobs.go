@@ -15,31 +15,31 @@ import (
 // maxOutput bounds one rendition, in bytes. The worker's RLIMIT_FSIZE is the same.
 const maxOutput = 128 * mib
 
-// Examine decodes all frames of an original strictly, and returns its Facts. h is the result of
+// Examine decodes all frames of an original strictly, and returns its Properties. h is the result of
 // ReadHeader, within the Limits. in must be readable; its offset is neither used nor moved. Errors:
 // those of a job; a *LimitError if this server has too little memory for the picture.
-func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Facts, error) {
+func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Properties, error) {
 	source, err := openReadOnly(in)
 	if err != nil {
-		return Facts{}, err
+		return Properties{}, err
 	}
 	defer source.Close()
 	size, err := sizeOfOriginal(in)
 	if err != nil {
-		return Facts{}, err
+		return Properties{}, err
 	}
 	if err := p.checkMemory(h, size); err != nil {
-		return Facts{}, err
+		return Properties{}, err
 	}
 	r := request{Op: opExamine, Job: Job{Header: h}}
-	var facts Facts
-	d := demand{uploads, askerOf(ctx), examineCost(h).withFile(size), examineTime(h)}
+	var facts Properties
+	d := demand{uploads, requesterOf(ctx), examineCost(h).withFile(size), examineTime(h)}
 	err = p.run(ctx, d, r, func(a answer) error {
-		facts = a.Facts
-		return checkFacts(a.Facts, h)
+		facts = a.Properties
+		return checkProperties(a.Properties, h)
 	}, source)
 	if err != nil {
-		return Facts{}, err
+		return Properties{}, err
 	}
 	return facts, nil
 }
@@ -66,12 +66,12 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 		return Output{}, err
 	}
 	need := renderCost(j).withFile(size)
-	if err := p.checkRoom(need); err != nil {
+	if err := p.checkJobMemory(need); err != nil {
 		return Output{}, err
 	}
 	var made Output
 	r := request{Op: opRender, Job: j}
-	d := demand{renditions, askerOf(ctx), need, renderTime(j)}
+	d := demand{renditions, requesterOf(ctx), need, renderTime(j)}
 	err = p.run(ctx, d, r, func(answer) error {
 		made, err = deliver(scratch, out, j)
 		return err
@@ -197,12 +197,12 @@ func (p *Pool) take(ctx context.Context, d demand) (w *process, err error) {
 	l := d.lane
 	defer func() {
 		if err == nil {
-			w.assign(d.asker.Account, d.dear())
-			p.keepSpare(l, d.dear())
+			w.assign(d.requester.Account, d.expensive())
+			p.keepSpare(l, d.expensive())
 		}
 	}()
 	for {
-		w := p.pop(l, d.asker.Account, d.dear())
+		w := p.pop(l, d.requester.Account, d.expensive())
 		if w == nil {
 			break
 		}

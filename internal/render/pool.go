@@ -51,7 +51,7 @@ type PoolConfig struct {
 	// needs more than it, and more than 512 MiB, is refused.
 	Memory  int64
 	Timeout time.Duration // CPU time of a job; 0 for 30 s. Uploads have less: see examineTimeout
-	Queue   int           // jobs that may wait, per lane; 0 for a default
+	Queue   int           // jobs that may wait for a slot of a lane, and expensive ones before; 0 for a default
 	// WorkerPerAccount never uses a worker for two accounts: a decoder that one account's picture has
 	// taken over never gets another's pictures. Each change of the account costs a start.
 	WorkerPerAccount bool
@@ -66,8 +66,8 @@ type PoolConfig struct {
 	keepWorn     bool // workers are not replaced after a number of jobs
 }
 
-// Facts are the properties that a worker found by decoding an original.
-type Facts struct {
+// Properties are the properties that a worker found by decoding an original.
+type Properties struct {
 	Width, Height int // as shown, after orientation
 	Frames        int
 	Alpha         bool
@@ -111,7 +111,7 @@ const (
 // for concurrent use.
 type Pool struct {
 	c         PoolConfig
-	room      int64 // bytes: the largest estimate of an accepted job
+	jobMemory int64 // bytes: the largest estimate of an accepted job
 	idleTime  time.Duration
 	version   string
 	sandbox   SandboxState
@@ -144,7 +144,7 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 		return nil, errors.New("render: PoolConfig.Command is empty; it names the worker's program")
 	}
 	c.fill()
-	p := &Pool{c: c, room: roomOf(c.Memory), idleTime: idle, spawner: newSpawner(c),
+	p := &Pool{c: c, jobMemory: maxJobMemory(c.Memory), idleTime: idle, spawner: newSpawner(c),
 		all: map[*process]lane{}, ended: noneEnded()}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.admission = newAdmission(c)
@@ -213,9 +213,9 @@ func (p *Pool) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of := func(l lane) LaneStatus {
-		s, dear := a.slots[l].Stats(), a.dear[l].Stats()
+		s, expensive := a.slots[l].Stats(), a.expensive[l].Stats()
 		return LaneStatus{
-			Workers: p.workers(l), Running: int(s.Used), Waiting: s.Waiting + dear.Waiting,
+			Workers: p.workers(l), Running: int(s.Used), Waiting: s.Waiting + expensive.Waiting,
 			Limit: int(s.Size),
 		}
 	}
@@ -286,7 +286,7 @@ func (p *Pool) retired(l lane) []*process {
 	defer p.mu.Unlock()
 	last := -1
 	for i, w := range p.idle[l] {
-		if !w.dear && w.alive() && !w.busyIdle() {
+		if !w.expensive && w.alive() && !w.busyIdle() {
 			last = i
 		}
 	}

@@ -285,7 +285,7 @@ func TestQueue(t *testing.T) {
 	if !errors.Is(err, render.ErrBusy) {
 		t.Errorf("the third in the queue got %v", err)
 	}
-	other := render.WithAsker(t.Context(), render.Asker{Account: "other"})
+	other := render.WithRequester(t.Context(), render.Requester{Account: "other"})
 	if _, err := p.Render(other, command(t, "ok"), command(t, ""), pngJob); err != nil {
 		t.Errorf("a rendition of another account while those of one are stuck: %v", err)
 	}

@@ -86,9 +86,9 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// dearNice is the niceness of workers that do dear jobs: beside other work they get a tenth of a
+// expensiveNice is the niceness of workers that do expensive jobs: beside other work they get a tenth of a
 // CPU, without it all of it.
-const dearNice = 10
+const expensiveNice = 10
 
 // lowerPriority lowers the priority of all threads of a worker. Later threads inherit it.
 func lowerPriority(pid int) {
@@ -99,7 +99,7 @@ func lowerPriority(pid int) {
 	for _, task := range tasks {
 		if tid, err := strconv.Atoi(task.Name()); err == nil {
 			// A thread may have ended by now.
-			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, dearNice)
+			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, expensiveNice)
 		}
 	}
 }

@@ -19,7 +19,7 @@ type Engine interface {
 	// may differ.
 	Version() string
 	// Examine decodes all of in strictly. h is the result of ReadHeader.
-	Examine(in *os.File, h imagefile.Header) (Facts, error)
+	Examine(in *os.File, h imagefile.Header) (Properties, error)
 	// Render writes the rendition of in to out, an empty file.
 	Render(in, out *os.File, j Job) (Output, error)
 }
@@ -98,7 +98,7 @@ func do(engine Engine, r request, files []*os.File) answer {
 	var err error
 	switch {
 	case r.Op == opExamine && len(files) == 1:
-		a.Facts, err = engine.Examine(files[0], r.Job.Header)
+		a.Properties, err = engine.Examine(files[0], r.Job.Header)
 	case r.Op == opRender && len(files) == 2:
 		a.Output, err = engine.Render(files[0], files[1], r.Job)
 	default:

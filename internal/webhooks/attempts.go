@@ -213,7 +213,7 @@ func (s *Service) recordFailure(tx *accounts.Change, a Attempt) (account string,
 	return account, n > 0, n > 0 && due == nil, err
 }
 
-// insertAttempts inserts attempts of one account, except those that exist, and calls Change.Keep.
+// insertAttempts inserts attempts of one account, except those that exist, and calls Change.CountKept.
 func insertAttempts(tx *accounts.Change, account string, all []Attempt) error {
 	if len(all) == 0 {
 		return nil
@@ -231,7 +231,7 @@ func insertAttempts(tx *accounts.Change, account string, all []Attempt) error {
 		account, began, took, status, error, answer) VALUES `+strings.Join(values, ", ")+`
 		ON CONFLICT DO NOTHING RETURNING `+accounts.AttemptCost, args...)
 	for _, bytes := range written {
-		tx.Keep(account, bytes)
+		tx.CountKept(account, bytes)
 	}
 	return err
 }

@@ -122,7 +122,7 @@ func forgetDeliveriesOf(tx *accounts.Change, account, webhook string, events []s
 	if err != nil {
 		return err
 	}
-	tx.Keep(account, -accounts.DeliveryBytes*deliveries-attempts)
+	tx.CountKept(account, -accounts.DeliveryBytes*deliveries-attempts)
 	return nil
 }
 

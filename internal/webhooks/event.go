@@ -58,7 +58,7 @@ type Facts struct {
 	Draft         *DraftFacts     `json:"draft,omitempty"`
 	Original      *OriginalFacts  `json:"original,omitempty"`
 	PreviousID    string          `json:"previousId,omitempty"` // of ImageUpdated: the old id; "" if it is unchanged
-	Variants      []string        `json:"variants,omitempty"`   // names of the account's variants; nil: Record reads them
+	Variants      []string        `json:"variants,omitempty"`   // names of the variants; nil: Record reads them
 	Failure       *UploadFail     `json:"failure,omitempty"`    // of UploadFailed only
 }
 
@@ -119,7 +119,7 @@ func scanSubscriber(r sqldb.Row) (s subscriber, err error) {
 
 // Record inserts events, each with one delivery for each of its subscribers, in the Change that makes the events
 // happen. It stores no event without a subscriber. It sets ID and At of the stored events, and nil
-// Facts.Variants, except of a draft or deletion. It calls Change.Keep, and wakes the notifier after the commit.
+// Facts.Variants, except of a draft or deletion. It calls Change.CountKept, and wakes the notifier after the commit.
 func (s *Service) Record(tx *accounts.Change, events ...Event) error {
 	of := map[string][]Event{}
 	var order []string
@@ -167,7 +167,7 @@ func (s *Service) record(tx *accounts.Change, account string, events []Event) er
 		}
 		bytes += written
 	}
-	tx.Keep(account, bytes)
+	tx.CountKept(account, bytes)
 	s.wakeNotifier(tx)
 	return nil
 }
@@ -175,7 +175,7 @@ func (s *Service) record(tx *accounts.Change, account string, events []Event) er
 func newEventID() string { return "evt_" + text.NewKey() }
 
 // insertEvent inserts an event with one delivery for each subscriber, and returns the bytes of the rows, for
-// Change.Keep.
+// Change.CountKept.
 func insertEvent(tx *accounts.Change, e Event, to []subscriber) (bytes int64, err error) {
 	encoded, err := json.Marshal(e.Facts)
 	if err != nil {

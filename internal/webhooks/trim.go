@@ -10,14 +10,14 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// TrimKept deletes kept records (see accounts.Change.Keep) of each account above three quarters of its limit, down
+// TrimKept deletes kept records (see accounts.Change.CountKept) of each account above three quarters of its limit, down
 // to half of the limit: first events whose deliveries have all ended, the oldest first, and then attempts that are
 // not the last of their delivery. It deletes no pending delivery.
 func (s *Service) TrimKept(ctx context.Context) error {
 	excess, err := sqldb.SelectMap[string, int64](s.db.Reader(ctx), `SELECT id, kept_bytes - max_kept / 2
 		FROM accounts WHERE max_kept >= 0 AND kept_bytes > max_kept / 4 * 3`)
 	if err != nil {
-		return fmt.Errorf("looking for accounts that keep much: %w", err)
+		return fmt.Errorf("looking for accounts near their limit of kept records: %w", err)
 	}
 	for _, account := range slices.Sorted(maps.Keys(excess)) {
 		if err := s.trimKeptBy(ctx, account, excess[account]); err != nil {
@@ -85,7 +85,7 @@ func (s *Service) trimAttempts(
 		if err != nil {
 			return err
 		}
-		tx.Keep(account, -freed)
+		tx.CountKept(account, -freed)
 		return nil
 	})
 	return freed, err
@@ -97,7 +97,7 @@ type deletedEvents struct {
 	bytes  int64
 }
 
-// deleteEvents deletes the events that meet a condition, with their deliveries and attempts, and calls Change.Keep
+// deleteEvents deletes the events that meet a condition, with their deliveries and attempts, and calls Change.CountKept
 // for their accounts, which must be locked.
 func deleteEvents(tx *accounts.Change, where string, args ...any) (gone deletedEvents, err error) {
 	type deleted struct {
@@ -122,7 +122,7 @@ func deleteEvents(tx *accounts.Change, where string, args ...any) (gone deletedE
 			return gone, err
 		}
 		freed := e.bytes + accounts.DeliveryBytes*deliveries + attempts
-		tx.Keep(e.account, -freed)
+		tx.CountKept(e.account, -freed)
 		gone.bytes += freed
 	}
 	gone.events = len(events)
@@ -130,7 +130,7 @@ func deleteEvents(tx *accounts.Change, where string, args ...any) (gone deletedE
 }
 
 // deleteAttempts deletes the attempts that meet a condition, and returns their bytes, which the caller must give to
-// Change.Keep.
+// Change.CountKept.
 func deleteAttempts(tx *accounts.Change, where string, args ...any) (freed int64, err error) {
 	deleted, err := sqldb.Select(tx, sqldb.ScanOne[int64], `DELETE FROM delivery_attempts
 		WHERE `+where+` RETURNING `+accounts.AttemptCost, args...)

@@ -280,7 +280,8 @@ func (s *Service) Update(
 		return Webhook{}, fmt.Errorf("changing a webhook: %w", err)
 	}
 	if changed == 0 {
-		return Webhook{}, errs.Errorf(errs.WebhookNotFound, "Webhook destination not found: it was changed by another request")
+		return Webhook{}, errs.Errorf(errs.WebhookNotFound, "Webhook destination not found: it was changed "+
+			"by another request")
 	}
 	return w, nil
 }

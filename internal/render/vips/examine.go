@@ -14,11 +14,11 @@ import (
 // thumbSide is the longer side of a thumbhash's thumbnail, in pixels.
 const thumbSide = 100
 
-// Examine decodes a whole original strictly and returns its Facts.
+// Examine decodes a whole original strictly and returns its Properties.
 //
 // libvips refuses a picture at every warning of libjpeg and libpng. If no pixel of such a picture is missing or
 // damaged, Examine accepts it.
-func (e *engine) Examine(in *os.File, h imagefile.Header) (render.Facts, error) {
+func (e *engine) Examine(in *os.File, h imagefile.Header) (render.Properties, error) {
 	facts, err := e.examine(in, h, true)
 	if !errors.Is(err, render.ErrUndecodable) {
 		return facts, err
@@ -33,7 +33,7 @@ func (e *engine) Examine(in *os.File, h imagefile.Header) (render.Facts, error) 
 		return facts, err
 	}
 	if whole != nil {
-		return render.Facts{}, fmt.Errorf("%w (%w)", err, whole)
+		return render.Properties{}, fmt.Errorf("%w (%w)", err, whole)
 	}
 	return e.examine(in, h, false)
 }
@@ -46,31 +46,31 @@ func wholePNG(in *os.File) error {
 	return imagefile.WholePNG(in, info.Size())
 }
 
-func (e *engine) examine(in *os.File, h imagefile.Header, strict bool) (render.Facts, error) {
+func (e *engine) examine(in *os.File, h imagefile.Header, strict bool) (render.Properties, error) {
 	runtime.LockOSThread() // as in Render
 	defer runtime.UnlockOSThread()
 	r, err := start(in, nil, render.Job{Header: h}, thumbPlan(h), strict)
 	if err != nil {
-		return render.Facts{}, err
+		return render.Properties{}, err
 	}
 	defer r.close()
 	if err := r.do(before); err != nil {
-		return render.Facts{}, err
+		return render.Properties{}, err
 	}
-	facts := render.Facts{Frames: r.frames}
+	facts := render.Properties{Frames: r.frames}
 	facts.Width, facts.Height = h.Shown()
 	for r.frame = 0; r.frame < r.frames; r.frame++ {
 		if err := r.next(); err != nil {
-			return render.Facts{}, err
+			return render.Properties{}, err
 		}
 		if r.frame > 0 {
 			continue // read, and so decoded
 		}
 		if err := r.do(each); err != nil {
-			return render.Facts{}, err
+			return render.Properties{}, err
 		}
 		if facts.Thumbhash, err = r.thumbhash(); err != nil {
-			return render.Facts{}, err
+			return render.Properties{}, err
 		}
 	}
 	facts.Alpha = r.alpha

@@ -158,7 +158,7 @@ func pictureOf(t testing.TB, data []byte, o render.Options) *image.NRGBA {
 }
 
 // examined examines a file.
-func examined(t testing.TB, data []byte) (render.Facts, error) {
+func examined(t testing.TB, data []byte) (render.Properties, error) {
 	t.Helper()
 	in, h := fileOf(t, data)
 	return newEngine(t).Examine(in, h)
