@@ -18,7 +18,7 @@ import (
 // Drafts of one account are committed in batches. A batch charges the row of the account once, for
 // which single transactions would queue until each COMMIT.
 //
-// If a batch fails because of one row (a taken id, a limit that the sum passes), each of its drafts is
+// If a batch fails because of one draft, for example because the sum exceeds a limit, each of its drafts is
 // retried in a separate transaction. So no draft fails because of another one.
 
 const (
