@@ -171,7 +171,7 @@ func TestStagesAreTimed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"uploads spool", "uploads store", "uploads commit", "renditions fetch", "renditions keep",
+		"uploads spool", "uploads store", "uploads commit", "renditions fetch", "renditions insert",
 		"uploads spool", "uploads store", "uploads commit",
 	}
 	mu.Lock()
