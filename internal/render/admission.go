@@ -31,7 +31,7 @@ type Requester struct {
 
 type requesterKey struct{}
 
-// WithRequester returns a context whose jobs count for who. It does not affect the results.
+// WithRequester returns a context that names the Requester of its jobs. It does not affect the results.
 func WithRequester(ctx context.Context, who Requester) context.Context {
 	return context.WithValue(ctx, requesterKey{}, who)
 }
@@ -48,8 +48,7 @@ func (a Requester) keys() []string {
 	return []string{a.Account, a.Client}
 }
 
-// expensiveTime is the estimated CPU time from which a job is expensive, that is, expensive: a picture from a
-// camera takes less.
+// expensiveTime is the estimated CPU time above which a job is expensive. A camera's picture takes less.
 const expensiveTime = 500 * time.Millisecond
 
 // A demand holds the estimated needs of a job.

@@ -71,9 +71,8 @@ func (p *Pool) makeWay(l lane) {
 	}
 }
 
-// keepSpare starts a worker for later jobs, so that they need not wait for a start: with
-// PoolConfig.WorkerPerAccount one without an account, and at the start of a expensive job one of the usual priority
-// if none is idle.
+// keepSpare starts a worker for later jobs, so that they need not wait for a start: with PoolConfig.WorkerPerAccount
+// one without an account, and at the start of an expensive job one of the usual priority if none is idle.
 func (p *Pool) keepSpare(l lane, expensive bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -111,9 +111,8 @@ func renderCost(j Job) memory {
 // withFile adds the memory of the file itself to an estimate; size is in bytes.
 func (m memory) withFile(size int64) memory { return m.plus(written(fileCost * size)) }
 
-// Makes reports whether a rendition of a file of size bytes can be made, by the limits of its format and
-// by the memory of this server. A large WebP may be impossible where JPEG, PNG or GIF, which need less
-// memory, are not.
+// Makes reports whether a rendition of a file of size bytes is within the limits of its format and the memory of
+// this server. A large WebP may need too much memory where JPEG, PNG or GIF do not.
 func (p *Pool) Makes(j Job, size int64) bool {
 	return checkJob(j) == nil && renderCost(j).withFile(size).mapped <= p.jobMemory
 }

@@ -15,9 +15,9 @@ import (
 // maxOutput bounds one rendition, in bytes. The worker's RLIMIT_FSIZE is the same.
 const maxOutput = 128 * mib
 
-// Examine decodes all frames of an original strictly, and returns its Properties. h is the result of
-// ReadHeader, within the Limits. in must be readable; its offset is neither used nor moved. Errors:
-// those of a job; a *LimitError if this server has too little memory for the picture.
+// Examine decodes all frames of an original strictly, and returns its Properties. h is the result of ReadHeader,
+// within the Limits. in must be readable; its offset is neither used nor moved. Errors: those of package render; a
+// *LimitError if this server has too little memory for the picture.
 func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Properties, error) {
 	source, err := openReadOnly(in)
 	if err != nil {
@@ -44,9 +44,9 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Pr
 	return facts, nil
 }
 
-// Render renders in and writes the rendition to out, a file that it overwrites from the start. in must
-// be readable; its offset is neither used nor moved. Errors: those of a job; a *LimitError if the
-// rendition would be too large.
+// Render renders in and writes the rendition to out, a file that it overwrites from the start. in must be readable;
+// its offset is neither used nor moved. Errors: those of package render; a *LimitError if the rendition would be too
+// large.
 func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, error) {
 	if err := checkJob(j); err != nil {
 		return Output{}, err

@@ -85,8 +85,7 @@ func readLimit(file string) int64 {
 	return n
 }
 
-// openStat opens a file in /proc of a process, such as "statm", for repeated reading;
-// nil where it says nothing.
+// openStat opens a file in /proc of a process, such as "statm", for repeated reading; nil if it cannot be opened.
 func openStat(pid int, name string) *os.File {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name))
 	if err != nil {
@@ -95,15 +94,14 @@ func openStat(pid int, name string) *os.File {
 	return f
 }
 
-// A memoryUsage is what a process has of memory, in bytes.
+// A memoryUsage is the memory of a process, in bytes.
 type memoryUsage struct {
 	space    int64 // address space
 	resident int64
 	data     int64 // writable and private
 }
 
-// usage returns what the worker has of memory; nothing where the system does not say, and when it
-// is gone.
+// usage returns the memory of the worker; zero if the system does not report it, or the worker has ended.
 func (p *process) usage() memoryUsage { return memoryOf(p.statm) }
 
 // memoryOf reads the statm of a process.

@@ -22,11 +22,11 @@ const (
 	Uploads    = "uploads"
 	Renditions = "renditions"
 
-	StageWait = "wait" // for a worker and for memory
-	StageWork = "work" // in the worker, its start included if need be
+	StageWait = "wait" // time that a job waits for a worker and for memory
+	StageWork = "work" // time in the worker, with the worker's start if needed
 )
 
-// Why a worker ended: the keys of Status.Ended.
+// The reasons why a worker ended: the keys of Status.Ended.
 const (
 	endGone      = "gone"          // it was dead before it got a job
 	endCrashed   = "crashed"       // in a job, or killed by another process
@@ -45,7 +45,7 @@ func noneEnded() map[string]int64 {
 		endCancelled: 0, endRecycled: 0, endIdle: 0, endBusy: 0}
 }
 
-// lossReason returns the reason behind the error that a worker was lost with.
+// lossReason returns the reason for the error of a lost worker.
 func lossReason(why error) string {
 	switch {
 	case errors.Is(why, errGone):

@@ -11,7 +11,7 @@ import (
 	"calotype/internal/text"
 )
 
-// A kind is what all options with the same kind of value have in common.
+// A kind holds the functions that all options with the same kind of value share.
 type kind struct {
 	must  string                             // what a value must be, for a client, after "must be"
 	read  func(o *Options, text string) bool // sets the field from a URL's text; false if it is wrong
@@ -20,7 +20,7 @@ type kind struct {
 	json  func(o *Options) any               // in JSON; nil for what is not given
 }
 
-// number is a whole number from 1 to most, 0 when it is not given. names stand for some numbers.
+// number is a whole number from 1 to most; 0 for an absent option. names are texts for some numbers.
 func number(most int, names map[string]int, field func(*Options) *int) kind {
 	return kind{
 		must: fmt.Sprintf("a whole number from 1 to %d", most),
@@ -45,7 +45,7 @@ func number(most int, names map[string]int, field func(*Options) *int) kind {
 	}
 }
 
-// word is one of some values. Validate checks it, not Set.
+// word is one of some values; normal is the default. Validate checks it, not Set.
 func word[T ~string](values []T, normal T, field func(*Options) *T) kind {
 	return kind{
 		must: "one of " + list(values, "or"),
@@ -66,7 +66,7 @@ func word[T ~string](values []T, normal T, field func(*Options) *T) kind {
 	}
 }
 
-// colour is a CSS colour, kept as #rrggbb in lower case, "" when it is not given.
+// colour is a CSS colour, stored as #rrggbb in lower case; "" for an absent option.
 func colour(field func(*Options) *string) kind {
 	return kind{
 		must: "a colour of the form #rrggbb or #rgb, # written as %23 in a URL",
@@ -91,7 +91,7 @@ func isColour(s string) bool {
 	return len(s) == 7 && s[0] == '#' && strings.Trim(s[1:], "0123456789abcdefABCDEF") == ""
 }
 
-// flag is true or false, normal when it is not given. The field says that it is the other.
+// flag is true or false; normal is the default. The field is true for the other value.
 func flag(normal bool, field func(*Options) *bool) kind {
 	return kind{
 		must: "true or false",
@@ -115,7 +115,7 @@ func flag(normal bool, field func(*Options) *bool) kind {
 	}
 }
 
-// list writes two or more values for people: "a, b or c".
+// list returns two or more values in text for people: "a, b or c".
 func list[T ~string](values []T, last string) string {
 	words := make([]string, len(values))
 	for i, v := range values {
@@ -134,8 +134,8 @@ func unlessZero[T comparable](v T) any {
 	return v
 }
 
-// TextOfJSON returns a JSON value as a URL has it: 100, 1e2 and "100" are "100". null and what is
-// missing are "". An object or a list is an error, whose text begins with "must be".
+// TextOfJSON returns a JSON value in the form of a URL's value: 100, 1e2 and "100" are "100". null and an absent
+// value are "". An object or a list is an error, whose text begins with "must be".
 func TextOfJSON(value json.RawMessage) (string, error) {
 	switch {
 	case len(value) == 0 || string(value) == "null":

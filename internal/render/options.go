@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// A Fit says how a picture is brought into a box of width x height.
+// A Fit is the way in which a picture is fitted into a box of width x height.
 type Fit string
 
 // The fits, as Cloudflare names them.
@@ -19,12 +19,12 @@ const (
 	Contain   Fit = "contain"    // inside the box, enlarged if need be
 	Cover     Fit = "cover"      // fills the box, the overflow cut from both sides
 	Crop      Fit = "crop"       // as Cover, but never enlarged
-	Pad       Fit = "pad"        // as Contain, the rest filled with the background
+	Pad       Fit = "pad"        // as Contain, and the background fills the rest of the box
 )
 
 var fits = []Fit{ScaleDown, Contain, Cover, Crop, Pad}
 
-// Metadata says what a rendition keeps of the original's metadata.
+// A Metadata is a rule for the metadata that a rendition copies from its original.
 type Metadata string
 
 // The metadata rules, as Cloudflare names them.
@@ -36,24 +36,23 @@ const (
 
 var metadataRules = []Metadata{MetadataNone, MetadataCopyright, MetadataKeep}
 
-// The defaults are those that Cloudflare documents for its URL options. A metadata rule touches
-// JPEG output only: in other formats nothing is ever kept.
+// The defaults are those that Cloudflare documents for its URL options. A metadata rule has an effect on JPEG output
+// only: other formats have no metadata.
 const (
 	DefaultFit      = ScaleDown
 	DefaultMetadata = MetadataCopyright
 )
 
-// MaxOptionSide bounds the width and height that can be asked for, in pixels.
+// MaxOptionSide bounds the options width and height, in pixels.
 const MaxOptionSide = 12_000
 
-// qualities are the names that stand for a quality, with the numbers that Cloudflare's own local
-// simulator gives them.
+// qualities are the names of qualities, with the numbers of Cloudflare's local simulator.
 var qualities = map[string]int{"high": 90, "medium-high": 70, "medium-low": 50, "low": 35}
 
-// Options say what to do to the pixels. The canonical string is their identity: two Options with
-// equal strings make the same picture. Each field has a row in table.
+// Options are the parameters of a rendition: size, fit, metadata, background, quality and animation. Two Options
+// with equal canonical strings produce the same bytes. Each field has a row in table.
 type Options struct {
-	Width, Height int // pixels; 0 is "not given"
+	Width, Height int // pixels; 0 if absent
 	Fit           Fit
 	Metadata      Metadata
 	Background    string // CSS colour under transparency and around a pad: "" or "#rrggbb"
@@ -61,12 +60,10 @@ type Options struct {
 	Still         bool   // only the first frame of an animation
 }
 
-// DefaultOptions returns the Options of which none is given. Of the fields that are not named here
-// the default is zero.
+// DefaultOptions returns the Options without any option: the default Fit and Metadata, and zero in all other fields.
 func DefaultOptions() Options { return Options{Fit: DefaultFit, Metadata: DefaultMetadata} }
 
-// An Option is a row of the table of options. All that reads, checks or writes options goes through
-// the table.
+// An Option is a row of table. All code that parses, checks or writes Options uses table.
 type Option struct {
 	Name  string // in URLs, in JSON and in the canonical string
 	Alias string // the short name in URLs; "" for none
@@ -85,7 +82,7 @@ var table = []Option{
 	{"anim", "", flag(true, func(o *Options) *bool { return &o.Still })},
 }
 
-// documented are the options that Cloudflare documents. One without a row is refused by its name.
+// documented are the options that Cloudflare documents. The error for one without a row in table names it.
 var documented = []string{"anim", "background", "blur", "border", "brightness", "compression",
 	"contrast", "dpr", "draw", "face-zoom", "fit", "flip", "format", "gamma", "gravity", "height",
 	"metadata", "onerror", "origin-auth", "quality", "rotate", "saturation", "segment", "sharpen",
@@ -96,13 +93,13 @@ var canonical = slices.SortedFunc(slices.Values(table), func(a, b Option) int {
 	return strings.Compare(a.Name, b.Name)
 })
 
-// optionNames names all options for a client.
+// optionNames are the names of all options, for error messages.
 var optionNames = OptionNames()
 
-// AllOptions returns the table of options.
+// AllOptions returns a copy of table.
 func AllOptions() []Option { return slices.Clone(table) }
 
-// OptionNames writes the names of all options and some more for a client, sorted: "anim, fit and width".
+// OptionNames returns the names of all options, and of more, in text for people, sorted: "anim, fit and width".
 func OptionNames(more ...string) string {
 	for _, row := range table {
 		more = append(more, row.Name)
@@ -111,8 +108,8 @@ func OptionNames(more ...string) string {
 	return list(more, "and")
 }
 
-// Validate returns nil or an error whose text says to a client what would be right. It wants
-// every field set but those whose zero is documented above.
+// Validate returns nil, or an error whose text names the valid values for the client. Fit and Metadata must be set;
+// a zero in another field is its default.
 func (o *Options) Validate() error {
 	for i := range table {
 		if row := &table[i]; !row.valid(o) {
@@ -122,9 +119,8 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// String returns the canonical string: the URL form of the options, sorted, defaults left out,
-// such as "fit=cover,height=200,width=300". All defaults make "". An empty Fit or Metadata is its
-// default, as in Plan.
+// String returns the canonical string: the options that differ from their defaults, in the form of a URL, sorted by
+// name, such as "fit=cover,height=200,width=300". An empty Fit or Metadata is its default, as in Plan.
 func (o Options) String() string {
 	var b strings.Builder
 	for i := range canonical {
@@ -145,8 +141,7 @@ func (o Options) String() string {
 	return b.String()
 }
 
-// Fields yields the name and the JSON value of each option that is given, and of fit and metadata
-// always.
+// Fields yields the name and the JSON value of each option that is not zero, in the order of table.
 func (o Options) Fields() iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
 		for i := range table {
@@ -158,14 +153,13 @@ func (o Options) Fields() iter.Seq2[string, any] {
 }
 
 const (
-	// maxOptionsText bounds what ParseOptions reads, in bytes. A canonical string is shorter by far.
+	// maxOptionsText bounds the text of ParseOptions, in bytes. A canonical string is much shorter.
 	maxOptionsText   = 256
 	usualOptionsText = 64 // most canonical strings are shorter, in bytes
 )
 
-// ParseOptions reads the canonical string of Options. Any order will do, and defaults may be
-// spelt out; an unknown, repeated or invalid option is an error whose text says to a client what
-// would be right. The Options that it returns are valid.
+// ParseOptions parses options in the form of the canonical string, in any order; defaults may be present. The result
+// is valid. An unknown, repeated or invalid option is an error whose text names the valid values for the client.
 func ParseOptions(s string) (Options, error) {
 	o := DefaultOptions()
 	if len(s) > maxOptionsText {
@@ -194,10 +188,9 @@ func ParseOptions(s string) (Options, error) {
 	return o, nil
 }
 
-// OptionsOfJSON reads the values of a JSON object, such as {"width": 300, "fit": "cover"}. A number or
-// a boolean may also be a string; null and "" leave an option at its default. An error begins with the
-// name of the option and says to a client what would be right. What depends on several options is left
-// to Validate.
+// OptionsOfJSON reads the values of a JSON object, such as {"width": 300, "fit": "cover"}. A number or a boolean may
+// also be a string; null and "" mean the default. The text of an error begins with the name of the option, and names
+// the valid values for the client. The caller must call Validate, which checks fit and metadata.
 func OptionsOfJSON(given map[string]json.RawMessage) (Options, error) {
 	o := DefaultOptions()
 	for _, name := range slices.Sorted(maps.Keys(given)) {
@@ -215,11 +208,11 @@ func OptionsOfJSON(given map[string]json.RawMessage) (Options, error) {
 	return o, nil
 }
 
-// ErrNoOption says that there is no option of a name.
+// ErrNoOption: there is no option with this name.
 var ErrNoOption = errors.New("there is no option")
 
-// Set sets the option of a name from the text that a URL has for its value. The error's text says to a
-// client what would be right. Words, and what depends on several options, are left to Validate.
+// Set sets the option with a name from the text of its value in a URL. The text of an error names the valid values
+// for the client. The caller must call Validate, which checks fit and metadata.
 func (o *Options) Set(name, value string) error {
 	if row := find(name); row != nil {
 		if !row.read(o, value) {
@@ -234,7 +227,7 @@ func (o *Options) Set(name, value string) error {
 	return fmt.Errorf("%w %.40q; the options are %s", ErrNoOption, name, optionNames)
 }
 
-// find returns the row of a name, nil if it does not exist.
+// find returns the row with a name, nil if there is no such row.
 func find(name string) *Option {
 	for i := range table {
 		if table[i].Name == name {

@@ -2,40 +2,36 @@ package render
 
 import "math"
 
-// The bounds of what is made, whatever is asked for.
+// The bounds of renditions, for all Options.
 const (
-	// MaxOutputSide and MaxOutputPixels bound a rendition. Where a fit would pass them, the
-	// rendition is made smaller in its own proportions: a large square picture contained in 12000 x
-	// 12000 comes out at 10000 x 10000.
+	// MaxOutputSide and MaxOutputPixels bound a rendition. A fit that would exceed them produces a smaller rendition
+	// of the same proportions: a large square picture with Contain in 12000 x 12000 has 10000 x 10000 pixels.
 	MaxOutputSide   = 12_000
 	MaxOutputPixels = 100_000_000
 
-	// MaxWebPPixels bounds a still WebP: its encoder needs five times the memory of the others.
-	// Where it would be larger, clients get a JPEG or PNG.
+	// MaxWebPPixels bounds a still WebP, because its encoder needs five times the memory of other encoders. Instead
+	// of a larger WebP, clients get a JPEG or PNG.
 	MaxWebPPixels = 40_000_000
 
-	// MaxEnlargedPixels bounds a rendition that has more pixels than its original, likewise: pixels
-	// that are made up cost as much as others.
+	// MaxEnlargedPixels bounds a rendition that has more pixels than its original, in the same way: the pixels that
+	// an enlargement adds cost as much as others.
 	MaxEnlargedPixels = 25_000_000
 
-	// maxScaledSide bounds the picture that a crop is cut from, which is never whole in memory
-	// but whose coordinates a pixel engine must be able to count. Only lines of a few pixels that
-	// are blown up to cover a box across them come near it: of these, what is cut off for sure is
-	// cut off before.
+	// maxScaledSide bounds the side of a scaled picture before its crop. The engine never has the scaled picture in
+	// memory, but must be able to count its coordinates. Only lines of a few pixels that cover a box across them
+	// reach this size; cut has removed most of such a line before.
 	maxScaledSide = 1_000_000
 
-	// cutMargin is how many pixels stay on each side of what is scaled after a cut. A resize looks
-	// at 3.
+	// cutMargin is the number of pixels that a cut leaves beyond the visible ones at each end. A resize reads 3.
 	cutMargin = 4
 )
 
-// A Plan is the geometry of one rendition, in pixels of the upright picture: take its middle of CutW
-// x CutH, all of it when these are zero; scale that to ScaleW x ScaleH, cut CropW x CropH out of that
-// at (CropX, CropY), and put the result at (PadX, PadY) on a canvas of CanvasW x CanvasH. The
-// rendition's size is the canvas.
+// A Plan is the geometry of one rendition, in pixels of the upright picture. The steps: cut the middle of CutW x
+// CutH (the whole picture if both are zero); scale it to ScaleW x ScaleH; crop CropW x CropH at (CropX, CropY); draw
+// the result at (PadX, PadY) on a canvas of CanvasW x CanvasH, which is the size of the rendition.
 //
-// The cut is inside the scaled picture and lies inside the canvas; no side is ever zero, and the
-// canvas keeps to MaxOutputSide and MaxOutputPixels.
+// The crop is inside the scaled picture and fits into the canvas. No side of the canvas is zero. The canvas is
+// within MaxOutputSide and MaxOutputPixels.
 type Plan struct {
 	CutW, CutH                 int
 	ScaleW, ScaleH             int
@@ -46,10 +42,9 @@ type Plan struct {
 
 // Plan returns the geometry for an upright picture of w x h pixels, both at least 1.
 //
-// Where one dimension is given, the other follows the picture's proportions, and Cover and Pad
-// do as Contain; where none is given, the picture keeps its size. Crop does as Cover when the
-// picture is at least as large as the box both ways, else as ScaleDown. The middle of the
-// picture is what is kept and what is centred.
+// With one dimension, the other one follows the picture's proportions, and Cover and Pad mean Contain. Without
+// dimensions the size does not change. Crop means Cover if neither side of the picture is shorter than the box, else
+// ScaleDown. Crops and pads are centred.
 func (o Options) Plan(w, h int) Plan {
 	const most = 1 << 30 // keeps products within 64 bits
 	src := area{int64(min(max(w, 1), most)), int64(min(max(h, 1), most))}
@@ -83,7 +78,7 @@ func (o Options) Plan(w, h int) Plan {
 	return planWhole(src.into(box).bounded(src))
 }
 
-// withoutBox returns what a fit comes down to when a dimension, or both, are not given.
+// withoutBox returns the fit that applies if one or both dimensions are absent.
 func withoutBox(f Fit, box area) Fit {
 	if box.w == 0 && box.h == 0 {
 		return ScaleDown
@@ -95,13 +90,13 @@ func withoutBox(f Fit, box area) Fit {
 	return ScaleDown
 }
 
-// planWhole only scales.
+// planWhole returns a Plan that only scales.
 func planWhole(a area) Plan {
 	w, h := int(a.w), int(a.h)
 	return Plan{ScaleW: w, ScaleH: h, CropW: w, CropH: h, CanvasW: w, CanvasH: h}
 }
 
-// planCover scales src until it covers box, and cuts the overflow from both sides alike.
+// planCover scales src until it covers box, and crops the same number of pixels from opposite sides.
 func planCover(src, box area) Plan {
 	cut := src
 	scaled := src.over(box)
@@ -121,9 +116,9 @@ func planCover(src, box area) Plan {
 	return p
 }
 
-// middle returns how many pixels of a side stay, around its middle, if the box shows only the middle of the scaled
-// side: those that the box shows, and cutMargin at each end. It is odd if the side is odd, so that both have the
-// same middle.
+// middle returns the number of pixels of a side, around its middle, that a cut leaves if the box shows only the
+// middle of the scaled side: the visible ones, and cutMargin at each end. It is odd if the side is odd, so that both
+// have the same middle.
 func middle(side, box, scaled int64) int64 {
 	n := (side*box+scaled-1)/scaled + 2*cutMargin
 	return min(side, n+(side-n)&1)
@@ -151,8 +146,8 @@ func (a area) over(box area) area {
 // follow returns side x num / den, rounded, at least 1.
 func follow(side, num, den int64) int64 { return max(1, (2*side*num+den)/(2*den)) }
 
-// bounded returns a within MaxOutputSide, and within the pixels that may be made of a picture of the
-// size src, in its proportions.
+// bounded returns the largest size of a's proportions within MaxOutputSide and within the bound on pixels of a
+// rendition of a picture of the size src.
 func (a area) bounded(src area) area {
 	most := min(MaxOutputPixels, max(MaxEnlargedPixels, src.w*src.h))
 	if a.w > MaxOutputSide || a.h > MaxOutputSide {

@@ -27,12 +27,11 @@ import (
 var (
 	// ErrUndecodable: the decoder refused the picture; the text has the reason.
 	ErrUndecodable = errors.New("render: undecodable picture")
-	// ErrBusy: the queue is full, or the machine gave the job too little processor time; retry
-	// later.
+	// ErrBusy: the queue is full, or the system gave the job too little CPU time; retry later.
 	ErrBusy = errors.New("render: too busy")
-	// ErrWorker: the worker crashed, ran out of memory or time, or broke the protocol.
+	// ErrWorker: the worker crashed, used too much memory or time, or broke the protocol.
 	ErrWorker = errors.New("render: worker failed")
-	// ErrTime comes with ErrWorker if the job has used up its processor time.
+	// ErrTime comes with ErrWorker if the job has used all of its CPU time.
 	ErrTime = errors.New("render: out of time")
 	// ErrNoWorker: no worker could be started. The picture has no fault; retry later.
 	ErrNoWorker = errors.New("render: no worker")
@@ -51,7 +50,7 @@ type PoolConfig struct {
 	// needs more than it, and more than 512 MiB, is refused.
 	Memory  int64
 	Timeout time.Duration // CPU time of a job; 0 for 30 s. Uploads have less: see examineTimeout
-	Queue   int           // jobs that may wait for a slot of a lane, and expensive ones before; 0 for a default
+	Queue   int           // waiting jobs of a lane, and waiting expensive jobs of a lane; 0 for 512
 	// WorkerPerAccount never uses a worker for two accounts: a decoder that one account's picture has
 	// taken over never gets another's pictures. Each change of the account costs a start.
 	WorkerPerAccount bool
@@ -79,7 +78,7 @@ type Job struct {
 	Header  imagefile.Header
 	Alpha   bool
 	Options Options
-	Format  imagefile.Format // of the output
+	Format  imagefile.Format // of the rendition
 }
 
 // Output describes a rendition; the Pool has checked its type and size.
@@ -91,9 +90,9 @@ type Output struct {
 
 const (
 	defaultTimeout = 30 * time.Second
-	// examineTimeout and examinePatience limit an examination, which is part of a request and the first
-	// decoding of hostile files: in CPU time, and in multiples of the estimate. The largest allowed
-	// pictures take 11 s, and up to 4.3 times their estimate.
+	// examineTimeout is the CPU time of an examination, which is part of a request and the first decoding of hostile
+	// files; examinePatience limits the CPU time in multiples of the estimate. The largest allowed pictures take 11
+	// s, and up to 4.3 times their estimate.
 	examineTimeout  = 8 * time.Second
 	examinePatience = 6
 	defaultQueue    = 512 // of which a single account may have half
@@ -135,8 +134,8 @@ type Pool struct {
 // errClosed is the error of jobs in a closed Pool.
 var errClosed = fmt.Errorf("%w: the pool is closed", ErrBusy)
 
-// NewPool starts a Pool with one worker in each lane. It fails if these cannot be started, or,
-// with RequireSandbox, if their sandbox is not complete. Otherwise it logs an incomplete sandbox.
+// NewPool starts a Pool with one worker in each lane. It returns an error if a worker cannot be started, or, with
+// RequireSandbox, if a sandbox is not complete. Otherwise it logs an incomplete sandbox.
 func NewPool(c PoolConfig) (*Pool, error) { return newPool(c, idleTime) }
 
 func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
@@ -199,9 +198,9 @@ type Status struct {
 	Timeout             time.Duration
 }
 
-// LaneStatus is the state of the workers for one kind of job.
+// LaneStatus is the state of the workers of a lane.
 type LaneStatus struct {
-	Workers int // processes alive
+	Workers int // living processes
 	Running int // running jobs
 	Waiting int // jobs in the queue
 	Limit   int // maximal number of concurrent jobs
@@ -237,7 +236,7 @@ func (p *Pool) workers(l lane) (n int) {
 	return n
 }
 
-// Pools returns the pools that accounts share.
+// Pools returns the pools of memory and slots that accounts share, for metrics.
 func (p *Pool) Pools() []*limit.Pool { return p.admission.pools() }
 
 // Close ends all jobs and workers, and waits for them.

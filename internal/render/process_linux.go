@@ -35,13 +35,12 @@ func inNamespaces() error {
 	return nil
 }
 
-// spaceSlack is by how much the address space of a worker may grow beyond what it may write to, in
-// bytes: what glibc and Go reserve, and files that are mapped. It bounds what the kernel keeps of
-// mappings that are only read.
+// spaceSlack is the number of bytes by which the address space of a worker may exceed its limit of writable memory:
+// reservations of glibc and Go, and mapped files. It bounds the kernel's memory for read-only mappings.
 const spaceSlack = 1 << 30
 
-// setMemory sets the limit of writable memory of a worker, in bytes. The worker cannot raise it:
-// its filter forbids that. A limit below what it has already forbids more.
+// setMemory sets the limit of writable memory of a worker, in bytes. The worker's filter forbids the worker to raise
+// it. A limit below the present use forbids every further allocation.
 func (p *process) setMemory(n int64) error {
 	if raceDetector {
 		return nil // the race detector needs additional memory
@@ -75,8 +74,7 @@ func (p *process) dieFirst() error {
 	return nil
 }
 
-// cpuTime returns the time that all threads of a process, ended ones too, have used of processors.
-// It fails when the process is gone.
+// cpuTime returns the CPU time of all threads of a process, including ended threads. Error: the process has ended.
 func cpuTime(pid int) (time.Duration, error) {
 	const sched = 2 // CPUCLOCK_SCHED: user and system time, exact
 	var t unix.Timespec

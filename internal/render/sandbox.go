@@ -7,7 +7,7 @@ import (
 
 // A SandboxState is the state of a worker's sandbox.
 type SandboxState struct {
-	Complete bool           `json:"complete"` // see complete
+	Complete bool           `json:"complete"` // the result of the function complete
 	Detail   string         `json:"detail"`   // the parts, such as "limits, landlock 7, seccomp"
 	Parts    map[string]int `json:"parts"`    // by name; see SandboxParts
 }

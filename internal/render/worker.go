@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// An Engine decodes and encodes pictures. It runs in a worker process only; its errors wrap
-// ErrUndecodable, ErrEncode or ErrOutOfMemory.
+// An Engine decodes and encodes pictures. It runs in a worker process only. Its errors wrap ErrUndecodable,
+// ErrEncode or ErrOutOfMemory.
 type Engine interface {
 	// Version returns the version of the pipeline and its libraries. Renditions of different versions
 	// may differ.

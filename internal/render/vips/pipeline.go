@@ -14,9 +14,8 @@ import (
 	"calotype/internal/render"
 )
 
-// pipeline is everything that happens between an original and a rendition, in order. A step that
-// has nothing to do leaves the image alone: a plain photograph is loaded small, resized, stripped
-// and encoded.
+// pipeline has all steps between an original and a rendition, in order. A step without work does not change the
+// image: a plain photograph is loaded small, resized, stripped and encoded.
 var pipeline = []step{
 	{"load", before, (*rendering).load},
 
@@ -44,7 +43,7 @@ type step struct {
 	run  func(*rendering) error
 }
 
-// when says how often a step runs.
+// when is the number of times that a step runs.
 type when int
 
 const (
@@ -53,7 +52,7 @@ const (
 	after              // once, when the frames are done
 )
 
-// A rendering is one job on its way through the pipeline.
+// A rendering is the state of one job.
 type rendering struct {
 	job    render.Job
 	in     *os.File
@@ -115,8 +114,8 @@ func (r *rendering) do(when when) error {
 	return nil
 }
 
-// blame classifies a failure. libvips computes pixels as late as it can, so a decoder's error may
-// come out of any step until the pixels are in memory.
+// blame classifies a failure. libvips computes pixels as late as possible, so any step before the pixels are in
+// memory may return a decoder's error.
 func (r *rendering) blame(s step, err error) error {
 	for _, known := range []error{render.ErrOutOfMemory, render.ErrUndecodable, render.ErrEncode} {
 		if errors.Is(err, known) {
@@ -146,7 +145,7 @@ func (r *rendering) run() error {
 	return r.do(after)
 }
 
-// next takes the next frame in hand.
+// next reads the next frame.
 func (r *rendering) next() error {
 	if r.rows == nil {
 		r.im, r.loaded = r.loaded, nil

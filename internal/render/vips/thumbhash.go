@@ -6,10 +6,9 @@ import (
 	"sync"
 )
 
-// thumbhash makes a ThumbHash (evanw.github.io/thumbhash) of at most 100x100 straight RGBA pixels:
-// a handful of cosine coefficients of brightness, two colour differences and, if any pixel is not
-// opaque, opacity. A page can show a blurred preview made of these 25 bytes or fewer while the
-// picture itself is on its way.
+// thumbhash returns the ThumbHash (evanw.github.io/thumbhash) of at most 100x100 straight RGBA pixels: a few cosine
+// coefficients of brightness, of two colour differences and, if any pixel is not opaque, of opacity. A page can show
+// a blurred preview of these 25 bytes or fewer while the picture loads.
 func thumbhash(w, h int, rgba []byte) []byte {
 	floats := planesPool.Get().(*[]float64)
 	defer planesPool.Put(floats)
@@ -63,14 +62,14 @@ func appendNibbles(hash []byte, channels []channel) []byte {
 	return hash
 }
 
-// bits scales f to an integer of 0 to about most.
+// bits scales f to an integer from 0 to about most.
 func bits(most, f float64) int { return int(math.Round(most * f)) }
 
-// planesPool keeps the planes of one thumbnail for the next: they are most of the garbage of a job.
+// planesPool reuses the planes of thumbnails, because they are most of the garbage of a job.
 var planesPool = sync.Pool{New: func() any { return new([]float64) }}
 
-// planes splits pixels, laid on their own average colour, into brightness, yellow against blue, red
-// against green, and opacity, which are parts of all: a float for each byte.
+// planes blends pixels with their average colour and splits them into brightness, yellow against blue, red against
+// green, and opacity: slices of all, with a float for each byte.
 func planes(rgba []byte, all []float64) (l, p, q, a []float64, opaque bool) {
 	n := len(rgba) / 4
 	l, p, q, a = all[:n], all[n:2*n], all[2*n:3*n], all[3*n:]

@@ -1,11 +1,10 @@
-// Package vips is the engine of the render workers: libvips behind a small C shim of our own, and
-// on top of it the pipeline as one visible list of steps.
+// Package vips is the engine of the render workers: libvips behind a small C shim, and the pipeline as a list of
+// steps.
 //
-// It is meant to run inside the sandbox of render.WorkerMain only; the server process links it and
-// never calls it, and nothing of libvips starts before New. One engine works on one job at a time.
-// Of libvips' many loaders and savers only those of the served formats are reachable; its operation
-// cache is off and its thread pool has one thread, since the workers themselves are what runs side
-// by side.
+// It must run inside the sandbox of render.WorkerMain only. The server process links it and never calls it; libvips
+// starts in New. One engine does one job at a time. Of the loaders and savers of libvips only those of the served
+// formats can be reached. The operation cache of libvips is off and its thread pool has one thread, because workers
+// run concurrently.
 package vips
 
 /*
@@ -24,12 +23,12 @@ import (
 	"calotype/internal/render"
 )
 
-// pipelineVersion is raised whenever the same job makes other pixels than before.
+// pipelineVersion is raised whenever the same job produces other pixels than before.
 const pipelineVersion = 2
 
 type engine struct{ version string }
 
-// New starts libvips in this process. It fails when libvips lacks one of the formats.
+// New starts libvips in this process. Error: libvips lacks one of the formats.
 func New() (render.Engine, error) {
 	if C.shim_init() != 0 {
 		return nil, fmt.Errorf("starting libvips: %w", takeError())
@@ -44,8 +43,8 @@ func New() (render.Engine, error) {
 	return &engine{version: PipelineVersion()}, nil
 }
 
-// PipelineVersion names this pipeline and the libvips that it runs on, such as "1-8.14.1".
-// Renditions made by different versions may differ.
+// PipelineVersion returns the version of this pipeline and of libvips, such as "1-8.14.1". Renditions of different
+// versions may differ.
 func PipelineVersion() string {
 	version, _, _ := strings.Cut(C.GoString(C.shim_version()), "-")
 	return fmt.Sprintf("%d-%s", pipelineVersion, version)
@@ -53,8 +52,8 @@ func PipelineVersion() string {
 
 func (e *engine) Version() string { return e.version }
 
-// warmUp makes every codec load what it loads lazily, such as libheif its plug-ins, while files can
-// still be opened. There is nothing to decode, so failure is what is expected.
+// warmUp makes each codec load its lazy parts, such as the plug-ins of libheif, while files can still be opened. The
+// input is no picture, so the decoders fail.
 func warmUp() error {
 	for _, k := range []C.Kind{C.KIND_JPEG, C.KIND_PNG, C.KIND_GIF, C.KIND_WEBP, C.KIND_HEIF} {
 		r, w, err := os.Pipe()
@@ -78,10 +77,10 @@ func warmUp() error {
 	return nil
 }
 
-// warmUpBytes begins like a HEIC and goes no further.
+// warmUpBytes begins like a HEIC and is cut short.
 const warmUpBytes = "\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
 
-// takeError returns what libvips has to say, and whether memory was the reason.
+// takeError returns the error text of libvips, and whether memory was the reason.
 func takeError() error {
 	var buf [512]C.char
 	C.shim_take_error(&buf[0], C.size_t(len(buf)))
