@@ -91,13 +91,13 @@ func FileTooLarge(limit int64) error {
 	return errs.Errorf(errs.TooLarge, "The file is larger than the %d bytes allowed", limit)
 }
 
-// Size returns how many bytes were received so far.
+// Size returns the number of received bytes.
 func (b *Body) Size() int64 { return b.size }
 
-// sha256 returns the SHA-256 of the bytes so far, in hex.
+// sha256 returns the SHA-256 of the received bytes, in hex.
 func (b *Body) sha256() string { return hex.EncodeToString(b.sum.Sum(nil)) }
 
-// Close releases what the body has reserved, and removes its file from the spool. Only the first call does so.
+// Close releases the resources of the body, and removes its file from the spool. Only the first call has an effect.
 func (b *Body) Close() {
 	if b.closed {
 		return
@@ -135,7 +135,7 @@ func (b *Body) store(ctx context.Context) (*Original, error) {
 	return original, nil
 }
 
-// examine has a worker decode the body, and describes it.
+// examine has a worker decode the body, and returns the Original.
 func (b *Body) examine(ctx context.Context) (*Original, error) {
 	if b.size == 0 {
 		return nil, errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")

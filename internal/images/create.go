@@ -10,7 +10,7 @@ import (
 	"calotype/internal/render"
 )
 
-// An UploadedImage is the result of an upload, with what the delivery URLs of the image need.
+// An UploadedImage is an image with the account's parts of its delivery URLs.
 type UploadedImage struct {
 	Image
 	URLParts

@@ -13,16 +13,16 @@ import (
 	"calotype/internal/text"
 )
 
-// A deletion goes row first. In the same transaction a tombstone is written, which knows what is
-// left to do: the original, that the blob store may refuse to delete now, and the renditions on the
-// disks of other nodes. The node that deletes does at once what it can; retryBlobDeletions does the
-// rest, and every node follows the tombstones. So a kill at any moment loses nothing of it.
+// A deletion deletes the row first, and writes a tombstone in the same transaction. The tombstone names the
+// remaining work: the deletion of the original from the blob store, and of the renditions on the disks of other
+// nodes. After the commit the node deletes the bytes. retryBlobDeletions retries failed deletions, and every node
+// reads the tombstones. So the remaining work survives a kill of the server.
 
 const (
-	deletionsKept = 48 * time.Hour   // as tombstones; a node that was away for longer starts empty
-	blobsAtOnce   = 8                // deleted from the store by one deletion
-	blobsTime     = 30 * time.Second // for those of one transaction
-	leftOverWait  = time.Minute      // before a blob is tried again
+	deletionsKept = 48 * time.Hour   // age of deleted tombstones; a node that was stopped for longer starts empty
+	blobsAtOnce   = 8                // concurrent deletions in the store by one call
+	blobsTime     = 30 * time.Second // for the originals of one transaction
+	leftOverWait  = time.Minute      // before the retry of a deletion
 )
 
 // A deletedRow is the image or draft of a deleted row.
@@ -32,8 +32,8 @@ type deletedRow struct {
 }
 
 // deleteRows deletes the rows of images and drafts that match where, releases their usage and has the database
-// scrubbed of them. It is the only place that deletes rows of images. Rows of images
-// also need tombstones: see deleteRowsWithTombstones.
+// scrubbed of them. No other function deletes rows of images. The caller must write tombstones: see
+// deleteRowsWithTombstones.
 func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, error) {
 	gone, err := sqldb.Select(tx, func(r sqldb.Row) (d deletedRow, err error) {
 		var reserved int64
@@ -54,8 +54,9 @@ func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, e
 	return gone, err
 }
 
-// deleteRowsAndBytes deletes the rows that match where, writes their tombstones, and after the commit deletes
-// their bytes; then purged says how many. erasure is the key of the erasure that they belong to, "" for none.
+// deleteRowsAndBytes deletes the rows that match where, writes their tombstones, and deletes their bytes after the
+// commit. gone are the deleted rows; purged has the numbers of deleted bytes after the commit. erasure is the key of
+// the erasure, "" for none.
 func (s *Service) deleteRowsAndBytes(
 	tx *accounts.Change, erasure, where string, args ...any,
 ) (gone []deletedRow, purged *purgedBytes, err error) {
@@ -80,7 +81,7 @@ func (s *Service) DropImage(ctx context.Context, o OriginalRow) error {
 	})
 }
 
-// deleteRowsWithTombstones deletes the rows that match where, and writes their tombstones. It leaves the bytes.
+// deleteRowsWithTombstones deletes the rows that match where, and writes their tombstones. It deletes no bytes.
 func (s *Service) deleteRowsWithTombstones(
 	tx *accounts.Change, erasure, where string, args ...any,
 ) (gone []deletedRow, err error) {
@@ -105,14 +106,14 @@ func (s *Service) deleteRowsWithTombstones(
 	return gone, nil
 }
 
-// purgedBytes is what a deletion found on this node.
+// purgedBytes has the numbers of renditions and uploads that a deletion removed on this node.
 type purgedBytes struct {
 	renditions int
 	uploads    int // bodies being received that were stopped
 }
 
-// purge deletes the bytes of deleted rows: originals, and what this node has of them. The background
-// jobs retry what fails.
+// purge deletes the bytes of deleted rows: their originals, and their renditions and uploads on this node. The
+// background jobs retry failed deletions.
 func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) {
 	cache := s.renditionsHere()
 	var blobs []tombstone
@@ -151,8 +152,8 @@ func (s *Service) tombstones(ctx context.Context, where string, args ...any) ([]
 	return due, nil
 }
 
-// deleteBlobs deletes originals of no row, and notes on the tombstones which are gone. It returns
-// the errors of those that are not.
+// deleteBlobs deletes the originals of tombstones, and marks the tombstones of deleted originals. It returns the
+// errors of failed deletions.
 func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 	failed := make([]error, len(all))
 	var group errgroup.Group
@@ -182,8 +183,8 @@ func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
 	return errors.Join(errors.Join(failed...), noting)
 }
 
-// retryBlobDeletions deletes the originals of deleted images that are still in the store: it refused,
-// or the server was killed.
+// retryBlobDeletions retries the deletion of originals that are still in the store, because the store refused the
+// deletion or the server was killed.
 func (s *Service) retryBlobDeletions(ctx context.Context) error {
 	const some = 500
 	for {

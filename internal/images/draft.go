@@ -18,13 +18,13 @@ import (
 // A Ticket holds the public properties of a one-time upload URL's secret.
 type Ticket struct {
 	Expires     time.Time
-	Refusals    int       // complete bodies refused for their content; repeats of the last are one
+	Refusals    int       // complete bodies refused for their content; a repeat of the last body counts once
 	LastKind    errs.Kind // of the last refusal
-	LastMessage string    // "" when there was none
+	LastMessage string    // "" without a refusal
 	refused     string    // SHA-256 of the last refused body, hex; "" if it may be tried again
 }
 
-// NewDraft is what a client asks for with a one-time URL. Nil fields were not given.
+// NewDraft has the client's fields of a draft. A nil field was not given.
 type NewDraft struct {
 	ID                *string // custom id
 	Expiry            *time.Time
@@ -43,9 +43,8 @@ const (
 	draftAfterlife    = 24 * time.Hour // the time for which an expired draft can still be read
 )
 
-// CreateDraft makes a draft and returns it with the secret of its one-time URL. Exists when the
-// custom id is taken by an image or by a draft whose ticket is alive. LimitReached,
-// AccountSuspended, NoSpace.
+// CreateDraft creates a draft and returns it with the secret of its one-time URL. Errors: Invalid, InvalidID; Exists
+// if an image, or a draft with a valid ticket, has the custom id; LimitReached, AccountSuspended, NoSpace.
 func (s *Service) CreateDraft(
 	ctx context.Context, account string, d NewDraft,
 ) (img Image, ticket string, err error) {
@@ -64,7 +63,7 @@ func (s *Service) CreateDraft(
 	return img, ticket, nil
 }
 
-// newDraft checks the rules.
+// newDraft checks the fields and returns the draft.
 func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 	now := sqldb.FromMicros(sqldb.Micros(s.now()))
 	img := Image{
@@ -132,7 +131,7 @@ func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) err
 // draftColumns is the number of parameters of a draft's row.
 const draftColumns = 14
 
-// insertDrafts is the statement that inserts n drafts, but those whose id is taken.
+// insertDrafts is the statement that inserts n drafts, except those whose id exists.
 func insertDrafts(n int) string {
 	rows := make([]string, n)
 	for i := range rows {

@@ -19,8 +19,8 @@ import (
 const (
 	// followedFile in the folder of a Service holds the time up to which its node has applied deletions.
 	followedFile = "deletions-followed"
-	// followWindow is read again each time, because of long transactions, renditions in progress and
-	// different clocks.
+	// followWindow is the time before the followed time that is read in each run, because of long transactions,
+	// renditions in progress and different clocks.
 	followWindow = 10 * time.Minute
 	followedKept = 100_000 // stored keys of the window
 )

@@ -63,7 +63,7 @@ type Config struct {
 	Timer render.Timer // of the stages named Stage...; nil for none
 }
 
-// Service is the core.
+// A Service is the core.
 type Service struct {
 	Accounts *accounts.Service
 	Webhooks *webhooks.Service
@@ -133,20 +133,20 @@ func New(c Config) *Service {
 	return s
 }
 
-// Now returns the time by the clock of the core.
+// Now returns the time of the core's clock.
 func (s *Service) Now() time.Time { return s.now() }
 
-// MaxUploadBytes returns the largest size of an original.
+// MaxUploadBytes returns the largest size of an original, in bytes.
 func (s *Service) MaxUploadBytes() int64 { return s.config.MaxUploadBytes }
 
-// LeastSpool returns the minimum of Config.SpoolBytes: without other uploads, a body for a one-time URL
-// gets a quarter of the spool.
+// LeastSpool returns the minimum of Config.SpoolBytes: a body for a one-time URL must fit into a quarter of the
+// spool if there is no other upload.
 func LeastSpool(maxUploadBytes int64) int64 { return 4 * maxUploadBytes }
 
-// CheckSpace refuses what adds rows while the disk is full. Error: NoSpace.
+// CheckSpace returns NoSpace while the disk is full.
 func (s *Service) CheckSpace() error { return s.disk.CheckSpace() }
 
-// MakeSpaceToStart frees the space that a start needs on a full disk. No other process may use dir.
+// MakeSpaceToStart frees the disk space that a start needs. No other process may use dir.
 func MakeSpaceToStart(dir string, log *slog.Logger) error {
 	return disk.MakeSpaceToStart(dir, renditionsDir, log)
 }
@@ -171,7 +171,7 @@ func CheckSchema(ctx context.Context, db *sqldb.DB, dir string) error {
 	return db.CheckSchema(ctx, schema(), dir)
 }
 
-// Schema returns the version of the schema that the database has, and the one that this program writes.
+// Schema returns the version of the database's schema, and the version that this program writes.
 func Schema(ctx context.Context, db *sqldb.DB) (database, program int64, err error) {
 	return db.Schema(ctx, schema())
 }

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	// missBurst determines the burst of new renditions for a client's address: this time at
+	// missBurst determines the burst of new renditions for a client's address: the renditions of missBurst at
 	// Config.MissRate.
 	missBurst = 10 * time.Second
-	// missTime is the time that a client waits for its turn. It also limits its waiting requests.
+	// missTime is the maximal wait of a client for its turn. It also limits the client's waiting requests.
 	missTime = 10 * time.Second
-	// missClients is the number of addresses that are counted.
+	// missClients is the number of addresses with a counter.
 	missClients = 100_000
 )
 

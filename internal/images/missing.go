@@ -11,13 +11,12 @@ import (
 // firstFew is the number of images that a report of the sweep names; it counts all of them.
 const firstFew = 10
 
-// A missingScan goes through all rows beside a listing of the blob store and finds those whose
-// original is not there, or is there in part. It holds a page of each.
+// A missingScan compares all rows with a listing of the blob store, and finds the rows whose original is missing or
+// truncated. It has one page of rows and one page of the listing in memory.
 //
-// Both go by key, so a row mostly meets its original in the page at hand. A row that does not is
-// only suspected: it may be younger than the listing, and PostgreSQL may order keys by the rules of
-// a language. The store itself is asked about it, and then the database again, since a deleted
-// image loses its row first.
+// Rows and listing are ordered by key, so a row is usually in the same page as its original. Another row is only
+// suspected: the row may be newer than the listing, and PostgreSQL may order keys by the rules of a language.
+// confirm checks a suspected row in the store, and then in the database, because a deletion deletes the row first.
 type missingScan struct {
 	s         *Service
 	rows      []OriginalRow // read and not yet compared
@@ -26,8 +25,8 @@ type missingScan struct {
 	suspected []OriginalRow
 }
 
-// compare compares the rows up to next, which begins the listing's next page, with a page; at the
-// end of the listing, where next is "", all that are left.
+// compare compares a page of the listing with the rows up to next, the first key of the next page. next is "" for
+// the last page: then compare reads all remaining rows.
 func (w *missingScan) compare(
 	ctx context.Context, page []blob.Info, next string, report *SweepReport,
 ) error {
@@ -70,7 +69,7 @@ func (w *missingScan) read(ctx context.Context) (err error) {
 	return nil
 }
 
-// confirm counts those suspects whose original is missing and whose row is there all the same.
+// confirm counts the suspected rows whose original is missing or truncated and whose row still exists.
 func (w *missingScan) confirm(ctx context.Context, report *SweepReport) error {
 	var lacking []string
 	for _, o := range w.suspected {

@@ -49,8 +49,8 @@ func (s *Service) OpenOriginal(
 	return img, r, nil
 }
 
-// An OriginalReader reads the stored bytes of one original, from any position. It is not
-// safe for concurrent use. After a seek the next Read sends a new request to a remote store.
+// An OriginalReader reads the stored bytes of one original, from any position. It is not safe for concurrent use.
+// After a seek the next Read sends a new request to a remote store.
 type OriginalReader struct {
 	open    func(from int64) (io.ReadCloser, error)
 	content io.ReadCloser // whose next byte is at opened; nil if closed
@@ -59,7 +59,7 @@ type OriginalReader struct {
 	size    int64
 }
 
-// Read implements io.Reader; io.ErrUnexpectedEOF if the store has fewer bytes than it should.
+// Read implements io.Reader. Error: io.ErrUnexpectedEOF if the store has fewer bytes than the row states.
 func (r *OriginalReader) Read(p []byte) (int, error) {
 	if r.at >= r.size {
 		return 0, io.EOF

@@ -12,7 +12,7 @@ import (
 	"calotype/internal/render"
 )
 
-// renderError turns an error of package render into one of ours.
+// renderError converts an error of package render to an *errs.Error, or wraps it with doing if it has no Kind.
 func renderError(doing string, err error) error {
 	overLimit := new(imagefile.LimitError)
 	kind, msg := errs.Internal, ""
@@ -38,9 +38,9 @@ func renderError(doing string, err error) error {
 	return &errs.Error{Kind: kind, Msg: msg, Err: fmt.Errorf("%s: %w", doing, err)}
 }
 
-// Refuse counts err as a refusal of the ticket if it is about the content of a body, and returns
-// err. The tenth kills the ticket. A body that was also the last refused one is not counted again:
-// several upload widgets repeat by themselves whatever is refused.
+// Refuse counts err as a refusal of the ticket if the content of a body causes err, and returns err. The tenth
+// refusal makes the ticket invalid. A body that equals the last refused one is not counted, because several upload
+// widgets repeat refused uploads automatically.
 func (u *Upload) Refuse(ctx context.Context, err error) error {
 	e := errs.AsError(err)
 	switch e.Kind {
@@ -68,9 +68,9 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// countRefusal counts a refusal of the ticket, in an event too, and returns the ticket afterwards;
-// nil when it was counted before, another body was taken, or the draft was deleted. sum is the body's
-// SHA-256 in hex, "" for one that may be tried again.
+// countRefusal counts a refusal of the ticket, records its event, and returns the ticket afterwards. It returns nil
+// if the refusal is already counted, another body was accepted, or the draft was deleted. sum is the body's SHA-256
+// in hex, "" for a body that may be retried.
 func (u *Upload) countRefusal(tx *accounts.Change, e *errs.Error, sum string) (*Ticket, error) {
 	draft, err := ScanImage(tx.QueryRow(`UPDATE images
 		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3, refused_sha256 = ?4
@@ -89,8 +89,8 @@ func (u *Upload) countRefusal(tx *accounts.Change, e *errs.Error, sum string) (*
 	return t, u.s.Webhooks.Record(tx, failed(draft, e.Kind, e.Msg, t.Refusals == maxRefusals))
 }
 
-// refusal returns the answer to a body of this SHA-256 when it was the last refused one, nil else. Of
-// one that was too large only the beginning is known.
+// refusal returns the refusal of a body with this SHA-256 if it equals the last refused one, else nil. Only the
+// beginning of a body that was too large is known.
 func (t Ticket) refusal(sum string) error {
 	if t.refused == "" || t.refused != sum || t.LastKind == errs.TooLarge {
 		return nil

@@ -64,7 +64,7 @@ func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f imag
 	}
 }
 
-// has reports whether a request for key needs no rendering: one is in flight, or its failure is cached.
+// has reports whether a request for key needs no new rendering: one is in flight, or a failure is cached.
 func (rs *renders) has(key string) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

@@ -137,7 +137,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	return nil
 }
 
-// renditionsDir is the cache's folder in that of a Service.
+// renditionsDir is the folder of the cache in the folder of a Service.
 const renditionsDir = "renditions"
 
 // renditionsHere returns the cache of a started Service. For a Service that was not started it has no

@@ -10,7 +10,7 @@ import (
 	"calotype/internal/accounts"
 )
 
-// Resolved is all that a delivery needs to know, at most one second old.
+// A Resolved has the rows that a delivery needs, at most one second old.
 type Resolved struct {
 	Account accounts.Account
 	Image   Image
@@ -18,19 +18,19 @@ type Resolved struct {
 	Keys    []accounts.SigningKey
 }
 
-// Private reports whether this image in this variant needs a signature.
+// Private reports whether a delivery of the image in the variant needs a signature.
 func (r Resolved) Private() bool {
 	return r.Image.RequireSignedURLs && !r.Variant.NeverRequireSignedURLs
 }
 
-// BrowserTTL is how long a client may keep this image in this variant: the variant's time, else
-// the account's.
+// BrowserTTL returns the time for which a client may cache the image in the variant: the variant's, else the
+// account's.
 func (r Resolved) BrowserTTL() time.Duration {
 	return cmp.Or(r.Variant.BrowserTTL, r.Account.Settings.BrowserTTL)
 }
 
-// Resolve finds what a delivery URL names: AccountUnknown, AccountSuspended, ImageNotFound (unknown
-// or a draft), VariantNotFound; with the last one Resolved holds all but the Variant.
+// Resolve returns the rows that a delivery URL names. Errors: AccountUnknown, AccountSuspended; ImageNotFound, also
+// for a draft; VariantNotFound, with all fields of Resolved except Variant.
 func (s *Service) Resolve(ctx context.Context, hash, id, variant string) (Resolved, error) {
 	if !variantName.MatchString(variant) { // not every database takes every string
 		r, err := s.ResolveImage(ctx, hash, id)
@@ -42,7 +42,7 @@ func (s *Service) Resolve(ctx context.Context, hash, id, variant string) (Resolv
 	return s.resolveCached(ctx, resolveKey{hash, id, variant})
 }
 
-// ResolveImage is Resolve without a variant, for a URL that spells out its options.
+// ResolveImage is Resolve without a variant, for a URL with options. Errors: those of Resolve.
 func (s *Service) ResolveImage(ctx context.Context, hash, id string) (Resolved, error) {
 	return s.resolveCached(ctx, resolveKey{hash: hash, id: id})
 }
@@ -88,9 +88,9 @@ const (
 
 type resolveKey struct{ hash, id, variant string } // variant is "" for none
 
-// resolveCache keeps what was found for a second, so that a change takes effect at other nodes
-// within that time. At this node it takes effect at once: forget raises the generation, and what
-// was read under an older one is not used. What was not found is not kept.
+// resolveCache caches results for a second, so that a change takes effect at other nodes within that time. At this
+// node a change takes effect at once: forget raises the generation, and results of an older generation are not used.
+// Errors are not cached.
 type resolveCache struct {
 	generation atomic.Int64
 	mu         sync.Mutex

@@ -19,17 +19,17 @@ import (
 // ScrubNow. The receipt of an erasure says when: see RebuildDue.
 
 const (
-	// rebuildTime bounds a rebuild, by estimate: a third of what a transaction waits for.
+	// rebuildTime bounds the estimated time of a rebuild: a third of the time that a transaction waits.
 	rebuildTime = 10 * time.Second
-	// rebuildSpeed is assumed, in bytes a second, until this process has rebuilt once.
+	// rebuildSpeed is the estimated speed in bytes a second, until this process has rebuilt once.
 	rebuildSpeed = 64 << 20
-	// rebuildRetry is the time before a rebuild that failed, or had no space, is tried again.
+	// rebuildRetry is the time before the retry of a rebuild that failed or had no space.
 	rebuildRetry = time.Hour
-	// rebuildWarn is how often it is said that an operator must do it.
+	// rebuildWarn is the interval of the warning that an operator must rebuild.
 	rebuildWarn = 24 * time.Hour
 )
 
-// A scrubber is what a Service knows of its scrubbing.
+// A scrubber is the state of the scrubbing of a Service.
 type scrubber struct {
 	due      atomic.Bool  // something was deleted since the database was scrubbed
 	rebuilds atomic.Int64 // since the start
@@ -40,8 +40,8 @@ type scrubber struct {
 	warned time.Time
 }
 
-// RebuildDue returns the first time of day after a moment at which the database may be rebuilt for
-// what was erased until then.
+// RebuildDue returns the first time of day after a time at which the database may be rebuilt for the erasures until
+// that time.
 func (s *Service) RebuildDue(after time.Time) time.Time {
 	day := after.UTC().Truncate(24 * time.Hour)
 	due := day.Add(s.config.RebuildAt)
@@ -51,8 +51,8 @@ func (s *Service) RebuildDue(after time.Time) time.Time {
 	return due
 }
 
-// scrub rids the database's files of what was deleted, if anything was, and rebuilds the database if
-// it is time. A reader may hold it up; then it is tried again.
+// scrub removes deleted rows from the database's files, and rebuilds the database if that is due. If a reader blocks
+// the scrub, the next call retries it.
 func (s *Service) scrub(ctx context.Context) error {
 	s.scrubber.mu.Lock()
 	defer s.scrubber.mu.Unlock()
@@ -77,8 +77,8 @@ func (s *Service) scrub(ctx context.Context) error {
 	return s.scrubAll(ctx, rebuild, size)
 }
 
-// ScrubNow rids the database's files of all that was deleted, for an operator: writers wait for as
-// long as it takes. done is false when a reader was in the way all the time.
+// ScrubNow removes all deleted rows from the database's files, for an operator. Writers wait until it returns. done
+// is false if readers have blocked all attempts. Errors have no Kind.
 func (s *Service) ScrubNow(ctx context.Context) (done bool, err error) {
 	s.scrubber.mu.Lock()
 	defer s.scrubber.mu.Unlock()
@@ -107,8 +107,7 @@ func (s *Service) ScrubNow(ctx context.Context) (done bool, err error) {
 	return false, nil
 }
 
-// erasedBefore reports whether an erasure has ended before a moment and left something in the
-// database's files.
+// erasedBefore reports whether an erasure that ended before a time is not scrubbed yet.
 func (s *Service) erasedBefore(ctx context.Context, before time.Time) (bool, error) {
 	erased, err := sqldb.Exists(s.db.Reader(ctx), `erasures WHERE ended < ?1 AND scrubbed = 0`, sqldb.Micros(before))
 	if err != nil {
@@ -148,8 +147,8 @@ func (s *Service) mayRebuild(size int64) (bool, error) {
 	return true, nil
 }
 
-// scrubAll rebuilds the database if it is to be, and cuts its log if anything was deleted. Receipts
-// say so. mu is held.
+// scrubAll rebuilds the database if rebuild is true, truncates its log if rows were deleted, and marks the receipts.
+// The caller has locked mu.
 func (s *Service) scrubAll(ctx context.Context, rebuild bool, size int64) error {
 	b := &s.scrubber
 	began := s.now()

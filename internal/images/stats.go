@@ -10,26 +10,26 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// Stats is what a Service has counted since it was made, and what it holds now. Sizes are bytes.
+// Stats are the counters of a Service since its creation, and its present state. Sizes are bytes.
 type Stats struct {
-	Accepted int64               // uploads that were answered with an image, repeats included
-	Repeats  int64               // of these, answers given again to the same Idempotency-Key
+	Accepted int64               // uploads that were answered with an image, including repeats
+	Repeats  int64               // repeated answers to the same Idempotency-Key, a part of Accepted
 	Refused  map[errs.Kind]int64 // refused uploads, by the kind of the refusal
 
 	CacheHits, CacheMisses, CacheEvictions int64
 	CacheFiles                             int64
 	CacheSize, CacheLimit                  int64
 
-	SpoolReserved, SpoolLimit       int64 // what bodies being received have taken, in steps
-	DiskFree, DiskSize, DiskReserve int64 // of the file system that holds Dir
+	SpoolReserved, SpoolLimit       int64 // bytes that uploads in progress have reserved
+	DiskFree, DiskSize, DiskReserve int64 // of the file system of Dir
 }
 
 // The stages for which a Service calls its Timer, in addition to those of the render.Pool.
 const (
-	StageSpool  = "spool"  // an upload's body comes in
-	StageStore  = "store"  // its original goes into the blob store
-	StageCommit = "commit" // its row into the database
-	StageFetch  = "fetch"  // a rendition's original comes from the blob store
+	StageSpool  = "spool"  // the body of an upload is received
+	StageStore  = "store"  // the original of an upload is stored in the blob store
+	StageCommit = "commit" // the row of an upload is committed
+	StageFetch  = "fetch"  // the original of a rendition is fetched from the blob store
 	StageInsert = "insert" // the rendition is inserted into the cache
 )
 
@@ -40,7 +40,7 @@ type counters struct {
 	hits, misses      atomic.Int64 // of the rendition cache
 }
 
-// looked counts a look into the rendition cache.
+// looked counts a look-up in the rendition cache.
 func (c *counters) looked(hit bool) {
 	if hit {
 		c.hits.Add(1)
@@ -49,7 +49,7 @@ func (c *counters) looked(hit bool) {
 	}
 }
 
-// CountUpload counts an upload by its result: err is the client's refusal, nil for an image. The surfaces call
+// CountUpload counts an upload by its result: err is the refusal for the client, nil for an image. The surfaces call
 // it, because many uploads are refused before an Upload begins.
 func (s *Service) CountUpload(err error) {
 	if err == nil {
@@ -59,7 +59,7 @@ func (s *Service) CountUpload(err error) {
 	s.counters.refused[errs.AsError(err).Kind].Add(1)
 }
 
-// Stats returns the counts and sizes of a Service that was started.
+// Stats returns the counters and sizes of a started Service. The error has no Kind.
 func (s *Service) Stats() (Stats, error) {
 	c, cache := &s.counters, s.renditions.Stats()
 	stats := Stats{
@@ -85,10 +85,10 @@ type TicketCounts struct {
 	Expired int64 // not deleted yet
 }
 
-// MaxCounted limits the counting of tickets, which is done often.
+// MaxCounted limits the counting of tickets, which each scrape of the metrics repeats.
 const MaxCounted = 100_000
 
-// TicketCounts reads the numbers of tickets.
+// TicketCounts returns the present numbers of tickets. The error has no Kind.
 func (s *Service) TicketCounts(ctx context.Context) (TicketCounts, error) {
 	var c TicketCounts
 	now := sqldb.Micros(s.now())

@@ -137,7 +137,7 @@ func (s *Service) orphansIn(
 	return orphans, err
 }
 
-// Orphans returns those of keys that have the form of an original's key and that no row names.
+// Orphans returns those of the keys that have the form of an original's key and that no row names.
 func (s *Service) Orphans(ctx context.Context, keys []string) (orphans []string, err error) {
 	named, err := s.namedBlobs(ctx, keys)
 	for _, key := range keys {

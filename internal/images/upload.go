@@ -16,11 +16,11 @@ import (
 // repeatTime is the time for which a request may be repeated with its Idempotency-Key.
 const repeatTime = time.Hour
 
-// UploadRequest is what a client says before its body is read.
+// An UploadRequest has the fields of a request that are known before its body is read.
 type UploadRequest struct {
 	Ticket         string
-	IdempotencyKey string // "" when none was sent
-	Size           int64  // declared bytes of the body; negative when not known
+	IdempotencyKey string // "" if the request has none
+	Size           int64  // declared size of the body in bytes; negative if unknown
 }
 
 // An Upload is a Body for the draft of a ticket. Write the bytes to it, then Finish; Close it in any case. It is
@@ -38,8 +38,8 @@ type Upload struct {
 	variants        []string // the names of the account's variants, once the ticket is redeemed
 }
 
-// A DraftError is the reason why a ticket takes no body, with its draft, or the image that the draft has
-// become. Its message is that of the reason.
+// A DraftError is the reason why a ticket accepts no body, with its draft, or with the image that the draft has
+// become. Its message is the message of the reason.
 type DraftError struct {
 	Draft  Image
 	Reason error
@@ -49,9 +49,8 @@ func (e *DraftError) Error() string { return e.Reason.Error() }
 
 func (e *DraftError) Unwrap() error { return e.Reason }
 
-// BeginUpload finds the draft of a ticket and admits a body for it, before a byte is read. Errors:
-// TicketUnknown; in a DraftError TicketUsed, TicketInvalid, TicketBusy, AccountSuspended, Busy, NoSpace,
-// Aborted.
+// BeginUpload looks up the draft of a ticket and admits a body for it, before a byte is read. Errors: TicketUnknown;
+// in a DraftError TicketUsed, TicketInvalid, TicketBusy, AccountSuspended, Busy, NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
 	if r.Ticket == "" {
 		return nil, errs.Errorf(errs.TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
@@ -75,7 +74,7 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	return u, nil
 }
 
-// enter finds the draft of a ticket and waits until the body is admitted.
+// enter looks up the draft of a ticket and waits until the body is admitted.
 func (u *Upload) enter(ctx context.Context, ticket string) error {
 	refusals := u.s.bodies.refusals()
 	if err := u.loadTicket(ctx, ticket); err != nil {
@@ -100,10 +99,10 @@ func (u *Upload) enter(ctx context.Context, ticket string) error {
 	return nil
 }
 
-// Draft returns the draft that the upload is for.
+// Draft returns the draft of the upload.
 func (u *Upload) Draft() Image { return u.draft }
 
-// loadTicket reads the draft of a ticket with its account. The error says why it takes no upload.
+// loadTicket reads the draft of a ticket with its account. The error is the reason why the ticket accepts no upload.
 func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 	img, err := ScanImage(u.s.db.QueryRow(ctx, SelectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -128,7 +127,7 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 	return err
 }
 
-// checkTicket returns nil if the ticket of img takes an upload, otherwise TicketUsed or TicketInvalid.
+// checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
 func (u *Upload) checkTicket(img Image) error {
 	switch {
 	case !img.Draft:
@@ -172,7 +171,7 @@ func (u *Upload) Write(p []byte) (n int, err error) {
 	}
 }
 
-// Close closes the Body and has the ticket admit the next one. Only the first call does so.
+// Close closes the Body and has the ticket admit the next one. Only the first call has an effect.
 func (u *Upload) Close() {
 	if u.closed {
 		return

@@ -15,12 +15,12 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// A Variant is a named recipe.
+// A Variant is a named set of options for renditions.
 type Variant struct {
 	ID                     string
 	Options                render.Options
-	NeverRequireSignedURLs bool          // anyone may see a private image in this variant
-	BrowserTTL             time.Duration // how long clients may keep it; 0 is the account's time
+	NeverRequireSignedURLs bool          // clients may see private images in this variant without a signature
+	BrowserTTL             time.Duration // time for which clients may cache a picture; 0 for the account's time
 }
 
 // MaxVariants bounds the variants of an account.
@@ -28,7 +28,7 @@ const MaxVariants = 100
 
 const maxVariantName = 99 // characters
 
-// defaultVariant is what a new account of Cloudflare's has, as recorded.
+// defaultVariant is the variant of a new account, as recorded from Cloudflare.
 var defaultVariant = Variant{ID: "public", Options: render.Options{
 	Fit: render.ScaleDown, Width: 1366, Height: 768, Metadata: render.MetadataNone,
 }}
@@ -38,11 +38,11 @@ var (
 	errNoVariant = errs.Errorf(errs.VariantNotFound, "This account has no variant of this name")
 )
 
-// IsDefault reports whether v is the variant of every new account.
+// IsDefault reports whether v is the default variant of new accounts.
 func (v Variant) IsDefault() bool { return v == defaultVariant }
 
-// check returns nil or an Invalid error that says what would be right. One side is enough: the
-// other then follows the picture's proportions.
+// check returns nil or an Invalid error that names the valid values. One of width and height is enough: the other
+// one follows the picture's proportions.
 func (v Variant) check() error {
 	if !variantName.MatchString(v.ID) {
 		return errs.Errorf(errs.Invalid, "the id of a variant must be 1 to 99 letters and digits")
@@ -59,7 +59,7 @@ func (v Variant) check() error {
 	return nil
 }
 
-// CreateVariant adds a variant: Invalid, Exists, LimitReached, NoSpace.
+// CreateVariant adds a variant. Errors: Invalid, Exists, LimitReached, NoSpace, AccountUnknown.
 func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) error {
 	if err := v.check(); err != nil {
 		return err
@@ -100,14 +100,14 @@ func whyNotMade(tx *accounts.Change, account, id string) error {
 		"delete one first", MaxVariants)
 }
 
-// A VariantChange is a variant's new recipe. Options and BrowserTTL replace the old ones whole.
+// A VariantChange is a client's change of a variant. Options and BrowserTTL replace all previous ones.
 type VariantChange struct {
 	Options                render.Options
 	BrowserTTL             time.Duration
-	NeverRequireSignedURLs *bool // nil leaves it
+	NeverRequireSignedURLs *bool // nil: unchanged
 }
 
-// ChangeVariant gives a variant another recipe, which counts from the next request on: Invalid,
+// ChangeVariant changes a variant and returns it. The change applies to the next request. Errors: Invalid,
 // VariantNotFound.
 func (s *Service) ChangeVariant(
 	ctx context.Context, account, id string, c VariantChange,
@@ -134,7 +134,7 @@ func (s *Service) ChangeVariant(
 	return v, sqldb.RowError("changing a variant", err, errNoVariant)
 }
 
-// DeleteVariant deletes a variant, which counts from the next request on: VariantNotFound.
+// DeleteVariant deletes a variant. The next request cannot use it. Error: VariantNotFound.
 func (s *Service) DeleteVariant(ctx context.Context, account, id string) error {
 	if !variantName.MatchString(id) {
 		return errNoVariant
@@ -163,8 +163,8 @@ func (s *Service) Variant(ctx context.Context, account, id string) (Variant, err
 	return v, sqldb.RowError("reading a variant", err, errNoVariant)
 }
 
-// Variants returns the account's variants in the order of their names, byte by byte: the order of
-// a database would depend on its locale.
+// Variants returns the account's variants in the byte order of their names: the order of a database would depend on
+// its locale.
 func (s *Service) Variants(ctx context.Context, account string) ([]Variant, error) {
 	all, err := sqldb.Select(s.db.Reader(ctx), scanVariant, selectVariant+` WHERE account = ?1`, account)
 	if err != nil {

@@ -21,7 +21,7 @@ type Clock struct {
 	at time.Time
 }
 
-// NewClock returns a clock at a time of which no unit is zero.
+// NewClock returns a clock at 2026-11-23 12:00:00.123456 UTC.
 func NewClock() *Clock {
 	return &Clock{at: time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)}
 }
@@ -47,7 +47,7 @@ func (c *Clock) Forward(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// Draft makes a draft and returns it with its ticket.
+// Draft creates a draft and returns it with its ticket.
 func Draft(t *testing.T, core *Core, d images.NewDraft) (images.Image, string) {
 	t.Helper()
 	img, ticket, err := core.CreateDraft(t.Context(), AccountID, d)
@@ -57,7 +57,7 @@ func Draft(t *testing.T, core *Core, d images.NewDraft) (images.Image, string) {
 	return img, ticket
 }
 
-// Post sends a body to a ticket as the intake does.
+// Post uploads a body to a ticket as package intake does.
 func Post(
 	ctx context.Context, core *Core, r images.UploadRequest, body []byte,
 ) (images.Image, error) {
@@ -76,7 +76,7 @@ func Post(
 	return img.Image, err
 }
 
-// Upload makes an image out of a picture.
+// Upload creates a draft, uploads a picture to it and returns the image.
 func Upload(t *testing.T, core *Core, d images.NewDraft, body []byte) images.Image {
 	t.Helper()
 	_, ticket := Draft(t, core, d)
@@ -87,7 +87,7 @@ func Upload(t *testing.T, core *Core, d images.NewDraft, body []byte) images.Ima
 	return img
 }
 
-// WantKind fails the test unless err has a kind.
+// WantKind fails the test unless err has the kind.
 func WantKind(t *testing.T, err error, want errs.Kind) {
 	t.Helper()
 	if err == nil || errs.AsError(err).Kind != want {
@@ -98,7 +98,7 @@ func WantKind(t *testing.T, err error, want errs.Kind) {
 // Ptr returns a pointer to v.
 func Ptr[T any](v T) *T { return &v }
 
-// Claim claims all that is due for a webhook, in the order of the events.
+// Claim claims all due deliveries of a webhook, in the order of their events.
 func Claim(t *testing.T, core *Core, w webhooks.Webhook) (all []webhooks.Delivery) {
 	t.Helper()
 	for {
@@ -112,7 +112,7 @@ func Claim(t *testing.T, core *Core, w webhooks.Webhook) (all []webhooks.Deliver
 	}
 }
 
-// Complete completes deliveries with attempts, all of which must count.
+// Complete completes deliveries with attempts, and fails the test unless all of them are settled.
 func Complete(t *testing.T, core *Core, attempts ...webhooks.Attempt) {
 	t.Helper()
 	n, err := core.Webhooks.Complete(context.WithoutCancel(t.Context()), attempts)
@@ -121,13 +121,13 @@ func Complete(t *testing.T, core *Core, attempts ...webhooks.Attempt) {
 	}
 }
 
-// Attempt returns an attempt of a delivery that ended with a status.
+// Attempt returns an attempt of a delivery with a status.
 func Attempt(d webhooks.Delivery, status int) webhooks.Attempt {
 	return webhooks.Attempt{EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt,
 		Began: d.Event.At, Took: time.Millisecond, Status: status, Answer: "an answer"}
 }
 
-// Webhook adds a webhook and a policy that subscribes it, and returns the webhook.
+// Webhook creates a webhook and a policy that subscribes it, and returns the webhook.
 func Webhook(t *testing.T, core *Core, events ...webhooks.EventType) webhooks.Webhook {
 	t.Helper()
 	w, err := core.Webhooks.Create(t.Context(), AccountID, webhooks.WebhookChange{
@@ -139,7 +139,7 @@ func Webhook(t *testing.T, core *Core, events ...webhooks.EventType) webhooks.We
 	return w
 }
 
-// Policy adds a policy that subscribes webhooks.
+// Policy creates a policy that subscribes webhooks.
 func Policy(t *testing.T, core *Core, name string, ids ...string) webhooks.Policy {
 	t.Helper()
 	p, err := core.Webhooks.CreatePolicy(t.Context(), AccountID, webhooks.PolicyChange{
@@ -172,7 +172,7 @@ func FillOutbox(t testing.TB, core *Core, w webhooks.Webhook, events int) {
 	}
 }
 
-// Count counts the rows of a table, which may have a WHERE.
+// Count returns the number of rows of a table, which may include a WHERE.
 func Count(t *testing.T, core *Core, table string) (n int) {
 	t.Helper()
 	if err := core.DB.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil {
@@ -191,7 +191,7 @@ func Erase(t *testing.T, core *Core, q images.ErasureQuery) images.Receipt {
 	return r
 }
 
-// Create makes an image as the API does.
+// Create creates an image as package api does.
 func Create(
 	t testing.TB, core *Core, account string, d images.NewDraft, body []byte,
 ) (images.Image, error) {
@@ -207,7 +207,7 @@ func Create(
 	return img.Image, err
 }
 
-// Accounts makes more accounts.
+// Accounts creates more accounts.
 func Accounts(t *testing.T, core *Core, n int) (ids []string) {
 	t.Helper()
 	for range n {
@@ -220,8 +220,8 @@ func Accounts(t *testing.T, core *Core, n int) (ids []string) {
 	return ids
 }
 
-// OnNodes calls fn from eight nodes with i from 0 to 39, and returns how many calls made something.
-// All others must have been refused as Exists or LimitReached.
+// OnNodes calls fn from eight concurrent nodes, with i from 0 to 39, and returns the number of successful calls. The
+// errors of all other calls must be Exists or LimitReached.
 func OnNodes(
 	t *testing.T, dsn string, fn func(core *Core, node, i int) error,
 ) (made int) {
@@ -250,7 +250,7 @@ func OnNodes(
 	return made
 }
 
-// Attempts returns attempts of all deliveries.
+// Attempts returns the attempts of all deliveries.
 func Attempts(all []webhooks.Delivery, status int) (attempts []webhooks.Attempt) {
 	for _, d := range all {
 		attempts = append(attempts, Attempt(d, status))
@@ -258,7 +258,7 @@ func Attempts(all []webhooks.Delivery, status int) (attempts []webhooks.Attempt)
 	return attempts
 }
 
-// Types are the Types of what was claimed, with the attempt at the one-time URL and its end.
+// Types returns the event types of claimed deliveries, with the attempt at the one-time URL and its end.
 func Types(all []webhooks.Delivery) string {
 	var names []string
 	for _, d := range all {
@@ -274,7 +274,7 @@ func Types(all []webhooks.Delivery) string {
 	return strings.Join(names, ", ")
 }
 
-// Stored returns an image's original.
+// Stored returns the bytes of an image's original.
 func Stored(t *testing.T, core *Core, id string) []byte {
 	t.Helper()
 	_, r, err := core.OpenOriginal(t.Context(), AccountID, id)

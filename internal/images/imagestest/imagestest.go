@@ -1,5 +1,4 @@
-// Package imagestest gives tests a whole core: a database of each engine, a blob folder, and real
-// workers.
+// Package imagestest gives tests a complete core: a database of each engine, a blob folder, and real workers.
 package imagestest
 
 import (
@@ -25,7 +24,7 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-// WorkerArg makes a test binary a worker; see Main.
+// WorkerArg is the argument that makes a test binary a worker; see Main.
 const WorkerArg = "calotype-test-worker"
 
 var (
@@ -34,7 +33,7 @@ var (
 	poolErr  error
 )
 
-// Main is the TestMain of packages that use New: workers are the test's own binary.
+// Main is the TestMain of packages that use New: the test binary is the program of the workers.
 func Main(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == WorkerArg {
 		os.Exit(render.WorkerMain(vips.New))
@@ -63,7 +62,7 @@ func Pool(t testing.TB) *render.Pool {
 	return pool
 }
 
-// A Core is a core with what tests look at behind it.
+// Core is an images.Service with its database, blob store and render pool, for tests.
 type Core struct {
 	*images.Service
 	Lists  *listing.Lister
@@ -75,7 +74,7 @@ type Core struct {
 	clock atomic.Pointer[func() time.Time]
 }
 
-// NewCore returns a core that is not started. Its clock is that of c, until SetNow.
+// NewCore returns a Core that is not started. Its clock is the clock of c until SetNow.
 func NewCore(c images.Config) *Core {
 	core := &Core{Lists: listing.New(c.DB), DB: c.DB, Blobs: c.Blobs, Render: c.Render, Dir: c.Dir}
 	if c.Now == nil {
@@ -90,18 +89,18 @@ func NewCore(c images.Config) *Core {
 // SetNow sets the clock of the core.
 func (c *Core) SetNow(now func() time.Time) { c.clock.Store(&now) }
 
-// Each runs fn with a core on each database engine.
+// Each runs fn with a Core on each database engine.
 func Each(t *testing.T, fn func(t *testing.T, core *Core)) {
 	sqldbtest.Each(t, func(t *testing.T, dsn string) { fn(t, Open(t, images.Config{}, dsn)) })
 }
 
-// New returns a started core on SQLite.
+// New returns a started Core on SQLite.
 func New(t *testing.T) *Core {
 	t.Helper()
 	return Open(t, images.Config{}, filepath.Join(t.TempDir(), "calotype.db"))
 }
 
-// Open returns a started core with the account of AccountID on dsn; what is not in c is filled in.
+// Open returns a started Core on the database dsn, with the account AccountID. A zero field of c gets a default.
 func Open(t testing.TB, c images.Config, dsn string) *Core {
 	t.Helper()
 	if c.DB == nil {
@@ -138,13 +137,13 @@ func Open(t testing.TB, c images.Config, dsn string) *Core {
 	return core
 }
 
-// The account of the cores made here, and its token.
+// The account that Open creates, and its token.
 const (
 	AccountID = "023e105f4ecef8ad9ca31a8372d0c353"
 	Token     = "canary-token-of-the-tests"
 )
 
-// JPEG returns a small picture; different seeds give different bytes.
+// JPEG returns a small picture; the bytes differ for each seed.
 func JPEG(t testing.TB, seed int) []byte {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, 64, 48))

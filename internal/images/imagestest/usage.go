@@ -6,8 +6,8 @@ import (
 	"calotype/internal/accounts"
 )
 
-// CheckUsage compares the usage that each account's row keeps with a recount of its images and of
-// the kept records. The sizes of these are written out here again, independently of package accounts.
+// CheckUsage fails the test unless the usage in each account's row equals a recount of the account's images and kept
+// records. The sizes of the records are constants here too, independent of package accounts.
 func CheckUsage(t testing.TB, core *Core) {
 	t.Helper()
 	all, err := core.Accounts.All(t.Context())
