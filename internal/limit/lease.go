@@ -9,7 +9,7 @@ type Lease struct {
 	n  int64 // guarded by p.mu; negative once released
 }
 
-// Grow takes n units more, at once: ErrFull when they are not free or the key has its share.
+// Grow takes n more units without a wait. Error: ErrFull if they are not free or exceed the share of a key.
 func (l *Lease) Grow(n int64) error {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
@@ -21,7 +21,7 @@ func (l *Lease) Grow(n int64) error {
 	return nil
 }
 
-// Shrink gives n units back, at most all.
+// Shrink releases n units, at most all.
 func (l *Lease) Shrink(n int64) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
@@ -33,7 +33,7 @@ func (l *Lease) Shrink(n int64) {
 	l.p.dispatch()
 }
 
-// Release gives all units back. It may be called more than once, and on nil.
+// Release releases all units. It may be called more than once, and on nil.
 func (l *Lease) Release() {
 	if l == nil {
 		return
@@ -49,7 +49,7 @@ func (l *Lease) Release() {
 	l.p.dispatch()
 }
 
-// Used returns how many units are held.
+// Used returns the number of units that all leases hold.
 func (p *Pool) Used() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,12 +61,12 @@ type Stats struct {
 	Name       string
 	Size, Used int64 // units
 	Waiting    int   // requests
-	Keys       int   // of the widest level that hold or wait
-	Largest    int64 // units that the largest of these holds
+	Keys       int   // number of the widest keys that hold or wait
+	Largest    int64 // the most units that one of these keys holds
 
 	// Since the start.
 	Refused, TimedOut int64         // requests
-	Waited            time.Duration // of all requests together
+	Waited            time.Duration // total time of all requests in the queue
 }
 
 // Stats returns the state of the pool.

@@ -22,18 +22,18 @@ import (
 	"time"
 )
 
-// A Share bounds what one key of a level may hold: a number of units, or one of the two below.
+// A Share bounds the units that one key of a level may hold: a number, None or Half.
 type Share int64
 
 const (
-	// None: only the pool bounds the key. Its requests still wait their turn.
+	// None: the key has no bound except the pool. Its requests wait their turn.
 	None Share = 0
-	// Half: the key may hold as much as is free in the pool, or in the space of the key above it.
+	// Half: the key may hold as many units as are free in the pool, or below the next wider key.
 	Half Share = -1
 )
 
 var (
-	// ErrFull: the pool or its queue has no space for the request, or its key has its share.
+	// ErrFull: the units, or a place in the queue, are not free or exceed the share of a key.
 	ErrFull = errors.New("no space")
 	// ErrTimeout: the request waited for QueueTime.
 	ErrTimeout = errors.New("waited too long")
@@ -41,22 +41,22 @@ var (
 
 // Config describes a Pool.
 type Config struct {
-	Name   string  // of its metrics: a word
-	Size   int64   // units; 0: not bounded, only the keys are
-	Shares []Share // by level, the widest first; None if missing
+	Name   string  // label of its metrics: one word
+	Size   int64   // units; 0: the pool is unbounded, and only the shares limit its keys
+	Shares []Share // one for each level, the widest first; None for missing ones
 
-	Queue     int           // requests that may wait; 0: a request that does not fit is refused
-	QueueTime time.Duration // for which a request may wait; 0: until its context ends
+	Queue     int           // number of waiting requests; 0: a request that does not fit is refused
+	QueueTime time.Duration // maximal wait of a request; 0: until its context ends
 }
 
-// A Request asks for units of a Pool.
+// A Request requests units of a Pool.
 type Request struct {
 	Keys []string // from the widest to the narrowest
 	N    int64    // units
-	Cost int64    // of the turn, in any unit that is the same for all requests; 0: N
+	Cost int64    // of the turn, in a unit that all requests of the pool share; 0: N
 }
 
-// A Pool is a bounded amount of something that many keys share. It is safe for concurrent use.
+// A Pool is a bounded number of units that many keys share. It is safe for concurrent use.
 type Pool struct {
 	c Config
 
@@ -68,7 +68,7 @@ type Pool struct {
 	waited            time.Duration
 }
 
-// A node holds what is held and what waits under a key, or under the keys below it.
+// A node holds the held units and the waiting requests of a key and of the keys below it.
 type node struct {
 	parent   *node
 	key      string
@@ -100,9 +100,8 @@ func NewFair(name string, size int64) *Pool {
 // Name returns the name of the pool.
 func (p *Pool) Name() string { return p.c.Name }
 
-// Acquire takes units, or waits for them. It fails with ErrFull at once when there is no space to
-// wait in or the request could never fit, with ErrTimeout, or with the cause of the context.
-// On success the caller must Release the Lease.
+// Acquire takes units, or waits for them. The caller must Release the Lease. Errors: ErrFull at once if the queue is
+// full or the request can never fit; ErrTimeout; the cause of ctx.
 func (p *Pool) Acquire(ctx context.Context, r Request) (*Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
@@ -122,7 +121,7 @@ func (p *Pool) Acquire(ctx context.Context, r Request) (*Lease, error) {
 	return &Lease{p: p, at: at, n: r.N}, nil
 }
 
-// TryAcquire is Acquire for a caller that does not wait.
+// TryAcquire is Acquire without a wait. Error: ErrFull.
 func (p *Pool) TryAcquire(n int64, keys ...string) (*Lease, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -228,7 +227,7 @@ func (p *Pool) enter(keys []string) *node {
 	return at
 }
 
-// leave forgets the nodes that hold nothing, from at upward.
+// leave removes the nodes without units and requests, from at upward.
 func (p *Pool) leave(at *node) {
 	for at.parent != nil && at.held == 0 && at.waiting == 0 && len(at.children) == 0 {
 		delete(at.parent.children, at.key)
@@ -326,7 +325,7 @@ func (at *node) path() []*node {
 	return append(at.parent.path(), at)
 }
 
-// give gives units back.
+// give releases units.
 func (p *Pool) give(at *node, n int64) {
 	for ; at != nil; at = at.parent {
 		at.held -= n

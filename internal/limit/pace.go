@@ -11,8 +11,8 @@ type Pace struct {
 	Rate  int64         // bytes a second of the whole beyond that
 }
 
-// Deadline returns when a write must have ended that begins now; sent are the bytes of the answer up
-// to the end of this write, began is when the answer began.
+// Deadline returns the deadline of a write that begins now. began is the time at which the answer began; sent are
+// the bytes of the answer up to the end of this write.
 func (p Pace) Deadline(began, now time.Time, sent int64) time.Time {
 	// In microseconds, so that no file is too large for the product.
 	end := began.Add(p.Grace + time.Duration(sent*1e6/p.Rate)*time.Microsecond)
@@ -22,6 +22,6 @@ func (p Pace) Deadline(began, now time.Time, sent int64) time.Time {
 	return end
 }
 
-// Readers is the pace that all readers of answers must keep. A line of 32 KiB/s is slower than any
-// on which one would look at pictures; a short answer has its minute on a worse one too.
+// Readers is the Pace of all readers of answers. A connection of 32 KiB/s is too slow to view pictures; a short
+// answer has a minute on a slower one too.
 var Readers = Pace{Piece: 30 * time.Second, Grace: time.Minute, Rate: 32 << 10}

@@ -44,8 +44,8 @@ func NewPoll(c PollConfig) *Poll {
 	return p
 }
 
-// Wait waits until key is not pending, for at most atMost, or until Close; then it returns nil. owner is the
-// key of the Pool. Errors: ErrFull; ErrClosed at once, if the Poll is closed; the cause of ctx.
+// Wait waits until key is not pending, for at most atMost, or until Close; then it returns nil. owner is the key in
+// the Pool. Errors: ErrFull; ErrClosed at once, if the Poll is closed; the cause of ctx.
 func (p *Poll) Wait(ctx context.Context, owner, key string, atMost time.Duration) error {
 	lease, err := p.c.Pool.TryAcquire(1, owner)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A Rates is a token bucket for each of many keys. It is safe for concurrent use.
+// Rates are token buckets, one for each of many keys. They are safe for concurrent use.
 type Rates struct {
 	limit rate.Limit
 	burst int
@@ -36,7 +36,7 @@ func NewRates(burst int, window time.Duration, keys int) *Rates {
 // Burst returns the units of a full bucket.
 func (r *Rates) Burst() int { return r.burst }
 
-// Limit returns how many units a second fill a bucket.
+// Limit returns the rate at which a bucket is filled, in units a second.
 func (r *Rates) Limit() rate.Limit { return r.limit }
 
 // Bucket returns the bucket of a key.
@@ -56,13 +56,13 @@ func (r *Rates) Bucket(key string) *rate.Limiter {
 	return one.Limiter
 }
 
-// Allow takes n units of a key's bucket, if it holds them.
+// Allow takes n units of a key's bucket if the bucket has n units, and reports whether it did.
 func (r *Rates) Allow(key string, now time.Time, n int) bool {
 	return r.Bucket(key).AllowN(now, n)
 }
 
-// Wait takes a unit of a key's bucket, or waits for it for at most atMost. Errors: ErrTimeout, at once if it
-// would take longer; the cause of ctx. Without a unit, it takes nothing.
+// Wait takes a unit of a key's bucket, or waits for a unit for at most atMost. On an error it takes no unit. Errors:
+// ErrTimeout, at once if the wait would be longer; the cause of ctx.
 func (r *Rates) Wait(ctx context.Context, key string, atMost time.Duration) error {
 	bucket := r.Bucket(key)
 	if bucket.Allow() {

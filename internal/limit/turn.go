@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// dispatch grants all requests whose turn it is and that fit. It stops at one that the pool is too
-// full for, so that small requests do not pass a large one for ever; a key over its share is passed.
+// dispatch grants the requests that fit, in the order of their turns. It stops at a request for which the pool is
+// too full, so that small requests do not overtake a large one for ever. It skips a key over its share.
 func (p *Pool) dispatch() {
 	for p.root.waiting > 0 {
 		w, _ := p.next(&p.root)
@@ -22,8 +22,8 @@ func (p *Pool) dispatch() {
 	}
 }
 
-// next returns the request under at whose turn it is, nil when none fits. full says that the pool
-// is too full for the request whose turn it is.
+// next returns the request under at whose turn it is, nil if no request fits. full reports that the pool is too full
+// for that request.
 func (p *Pool) next(at *node) (w *waiter, full bool) {
 	if len(at.queue) > 0 {
 		switch p.space(at, at.queue[0].n) {
@@ -50,7 +50,7 @@ func (p *Pool) next(at *node) (w *waiter, full bool) {
 	return nil, false
 }
 
-// first returns when the oldest request under a node arrived.
+// first returns the arrival of the oldest request under a node.
 func (at *node) first() uint64 {
 	first := ^uint64(0)
 	if len(at.queue) > 0 {
@@ -64,7 +64,7 @@ func (at *node) first() uint64 {
 	return first
 }
 
-// charge lets each key of a node pay for a turn.
+// charge adds the cost of a turn to each key of a node.
 func (p *Pool) charge(at *node, cost float64) {
 	for ; at.parent != nil; at = at.parent {
 		start := max(at.turn, at.parent.clock)
@@ -73,7 +73,7 @@ func (p *Pool) charge(at *node, cost float64) {
 	}
 }
 
-// unqueue takes a request out of the queue.
+// unqueue removes a request from the queue.
 func (p *Pool) unqueue(w *waiter) {
 	w.at.queue = slices.DeleteFunc(w.at.queue, func(o *waiter) bool { return o == w })
 	for at := w.at; at != nil; at = at.parent {
