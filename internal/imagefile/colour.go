@@ -10,12 +10,12 @@ type Colour struct {
 	// Primaries are the chromaticities x, y of red, green, blue and white. All zero: those of sRGB.
 	Primaries [8]float64
 	Transfer  Transfer
-	// Gamma is the exponent from numbers to light when Transfer is TransferGamma.
+	// Gamma is the exponent from values to light; used with TransferGamma only.
 	Gamma float64
-	// Narrow says that the values of a grey picture are from 16 to 235 instead of 0 to 255. Decoders
-	// widen colour pictures themselves.
+	// Narrow: the values of a grey picture are from 16 to 235 instead of 0 to 255. Decoders widen colour pictures
+	// themselves.
 	Narrow bool
-	// Coded says that this Colour takes precedence over a profile.
+	// Coded: this Colour takes precedence over a profile.
 	Coded bool
 }
 
@@ -30,8 +30,8 @@ const (
 	TransferHLG
 )
 
-// ReadColour reads the Colour of a picture, of which ReadHeader found the format. Invalid
-// information is ignored: it is not a reason to refuse a picture. An error is always one of r.
+// ReadColour reads the Colour of a picture whose format ReadHeader has found. It ignores invalid information,
+// because the picture is shown without it. Errors are those of r.
 func ReadColour(r io.ReaderAt, size int64, f Format) (Colour, error) {
 	var c Colour
 	var err error

@@ -33,10 +33,10 @@ type Header struct {
 	Scans int
 }
 
-// ErrUnsupported says that the bytes are not of a listed format.
+// ErrUnsupported: the bytes have no listed format.
 var ErrUnsupported = errors.New("imagefile: not a supported picture format")
 
-// ErrMalformed says that a file begins like a listed format but its structure is broken.
+// ErrMalformed: a file begins like a listed format, but its structure is broken.
 var ErrMalformed = errors.New("imagefile: malformed picture")
 
 // errCutShort is the most frequent error.

@@ -2,14 +2,14 @@ package imagefile
 
 import "fmt"
 
-// Limits bound the pictures that are taken in. At a limit is accepted.
+// Limits bound the accepted pictures. A picture at a limit is accepted.
 type Limits struct {
 	Side            int   // pixels a side
-	Pixels          int64 // width x height of a still picture
+	Pixels          int64 // Width x Height of a still picture
 	HEIFPixels      int64 // the same for HEIC and AVIF, whose decoders need far more memory
 	AnimationPixels int64 // canvas x frames
 	Frames          int
-	ScanPixels      int64 // pixels x scans of a JPEG: what a decoder goes over
+	ScanPixels      int64 // pixels x scans of a JPEG
 }
 
 // DefaultLimits are the documented limits of the service.
@@ -22,23 +22,23 @@ var DefaultLimits = Limits{
 	ScanPixels: 2_000_000_000,
 }
 
-// MaxTransformPixels is the size, over all frames, up to which an animation is transformed. A
-// larger one is only rewritten, by Strip.
+// MaxTransformPixels is the largest number of pixels, over all frames, of an animation that is transformed. Strip
+// copies a larger one.
 const MaxTransformPixels = 50_000_000
 
-// What a LimitError can be about.
+// The values of LimitError.What.
 const (
 	LimitWidth           = "width"
 	LimitHeight          = "height"
 	LimitPixels          = "pixels"
-	LimitHiddenPixels    = "hidden pixels" // of the largest picture in the file, when not shown
+	LimitHiddenPixels    = "hidden pixels" // of the largest picture in the file, if it is not shown
 	LimitFrames          = "frames"
 	LimitAnimationPixels = "animation pixels" // canvas x frames
 	LimitScans           = "scans"
 	LimitMemory          = "memory" // of this server, in MiB
 )
 
-// limitSentences say what a limit is about, given the measured and the allowed figure.
+// limitSentences have the text of each limit, for the measured and the allowed number.
 var limitSentences = map[string]string{
 	LimitWidth:        "the picture is %d pixels wide; at most %d are allowed",
 	LimitHeight:       "the picture is %d pixels high; at most %d are allowed",
@@ -52,10 +52,10 @@ var limitSentences = map[string]string{
 	LimitScans: "the picture is refined in %d scans; at most %d are allowed for its size",
 }
 
-// A LimitError says which limit a picture passes, with the measured and the allowed figure. Its
-// text is a sentence for the client.
+// A LimitError names the limit that a picture exceeds, with the measured and the allowed number. Its text is a
+// sentence for the client.
 type LimitError struct {
-	What              string // LimitWidth and so on
+	What              string // one of the Limit constants
 	Measured, Allowed int64
 }
 
@@ -67,9 +67,8 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf(sentence, e.Measured, e.Allowed)
 }
 
-// Check returns nil when h is within all limits, a *LimitError for the first limit that it
-// passes, and an ErrMalformed when a side is zero or there is no frame. Limits must all be set:
-// a zero allows nothing.
+// Check returns nil if h is within all limits, a *LimitError for the first limit that it exceeds, and an
+// ErrMalformed if a side is zero or there is no frame. All Limits must be set: a zero allows no picture.
 func (l Limits) Check(h Header) error {
 	if h.Width < 1 || h.Height < 1 || h.Frames < 1 {
 		return malformed("the picture is empty")

@@ -7,9 +7,9 @@ import (
 	"io"
 )
 
-// WholePNG returns nil when all pixels of a PNG are in its file, else an ErrMalformed. It is for a
-// PNG that a decoder refuses: that may be for want of the checksum behind the pixels, which browsers
-// do not miss. It inflates all pixels.
+// WholePNG returns nil if a PNG file has all of its pixels, else an ErrMalformed. It is for a PNG that a decoder
+// refuses: the decoder may only miss the checksum behind the pixels, which browsers do not need. It inflates all
+// pixels.
 func WholePNG(r io.ReaderAt, size int64) error {
 	w := newWindow(r, size)
 	need, err := pngDataSize(w)

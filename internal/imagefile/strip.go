@@ -7,17 +7,16 @@ import (
 	"io"
 )
 
-// Strip copies the GIF or WebP in the first size bytes of r to out without its metadata, its
-// pixels unchanged. It is for animations that are too large to transform: they too are never delivered
-// unchanged.
+// Strip copies the GIF or WebP in the first size bytes of r to out without its metadata; its pixels are unchanged.
+// It is for animations that are too large to transform, because no original is delivered unchanged.
 //
-// The copy has only the parts that show the picture: the header, colour tables and profile, timing, loop
-// count and frames. Comments, text, EXIF, XMP, unknown parts and bytes after the end are left out. An
-// EXIF orientation other than 1 is kept, as the only entry of a new EXIF block. ReadHeader returns the
-// same for the copy, and a copy of the copy is equal to the copy.
+// The copy has only the parts that show the picture: the header, colour tables and profile, timing, loop count and
+// frames. Comments, text, EXIF, XMP, unknown parts and bytes after the end are left out. An EXIF orientation other
+// than 1 is copied, as the only entry of a new EXIF block. ReadHeader returns the same for the copy, and a copy of
+// the copy is equal to the copy.
 //
-// r is read twice, in small pieces. An error wraps ErrMalformed if the structure is invalid, and
-// ErrUnsupported for another format than f; then the output is incomplete.
+// r is read twice, in small pieces. An error wraps ErrMalformed if the structure is invalid, and ErrUnsupported if
+// the format is not f; then the output is incomplete.
 func Strip(out io.Writer, r io.ReaderAt, size int64, f Format) error {
 	if f != GIF && f != WebP {
 		return fmt.Errorf("%w: only GIF and WebP can be rewritten", ErrUnsupported)
@@ -44,8 +43,8 @@ func Strip(out io.Writer, r io.ReaderAt, size int64, f Format) error {
 	return nil
 }
 
-// A copier writes pieces of a file, and new pieces, one after the other. After an error it writes
-// nothing; the caller checks err at the end.
+// A copier writes pieces of a file, and new pieces, in sequence. After an error it writes no bytes; the caller
+// checks err at the end.
 type copier struct {
 	w     *window
 	out   *bufio.Writer

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// A CorpusFile is a row of the manifest of the corpus. A number that a row does not state is 0.
+// A CorpusFile is a row of the manifest of the corpus. A number that is missing in the row is 0.
 type CorpusFile struct {
-	Path, Category, Expected, Format string // the path is relative to the corpus
-	Width, Height, Frames            int    // stored
-	Orientation                      string // EXIF, or "xmp:3" and the like
+	Path, Category, Expected, Format string // relative to the folder of the corpus
+	Width, Height, Frames            int    // of the stored pixels
+	Orientation                      string // EXIF orientation, or "xmp:3" and similar
 }
 
 // Corpus returns the folder of real and hostile pictures, which CALOTYPE_CORPUS names. Without it the

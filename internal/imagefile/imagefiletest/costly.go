@@ -15,14 +15,14 @@ const (
 	webpAlpha     = 0x10
 )
 
-// A CostlyPicture is a large one, of a kind that costs its decoder most memory.
+// A CostlyPicture is a large picture whose decoder needs most memory.
 type CostlyPicture struct {
 	Name    string
 	Content []byte
 	Alpha   bool
 }
 
-// CostlyPictures makes one of each kind that can be made without its codec.
+// CostlyPictures returns one picture of each such kind that needs no codec to be built.
 func CostlyPictures(t testing.TB) []CostlyPicture {
 	const still, moving = 5_000, 2_500 // pixels a side
 	return []CostlyPicture{
