@@ -12,53 +12,53 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// A Kind says what went wrong, in the core's own terms. Package cfapi and package delivery have one
-// table each from Kind to its wire form, and a test that walks it.
+// A Kind is the kind of an error, without an HTTP status. Package cfapi and package delivery each have a table from
+// Kinds to wire forms, and a test that reads it.
 type Kind int
 
 // The kinds.
 const (
-	Internal Kind = iota // unforeseen; its text is for the log only
+	Internal Kind = iota // unexpected error; its text is for the log only
 	Unauthenticated
-	Forbidden        // known, but not allowed
+	Forbidden        // valid, but the account or token does not permit it
 	AccountUnknown   // no account of that ID or hash
-	Invalid          // a field is wrong; the text says what would be right
+	Invalid          // a field is wrong; the text names a valid value
 	InvalidID        // a custom id is wrong
 	ImageNotFound    //
 	VariantNotFound  //
 	KeyNotFound      // no signing key of that name
 	WebhookNotFound  // no webhook or stream of that id or name
 	PolicyNotFound   // no notification policy of that id
-	WebhookRefused   // the receiver did not take the test event; the text says its status
-	Exists           // the id is taken
-	TicketUnknown    // no draft has that ticket
-	TicketUsed       // the ticket has become an image
-	TicketInvalid    // the ticket has expired or was refused too often
-	TicketBusy       // too many bodies for one ticket
+	WebhookRefused   // the receiver did not accept the test event; the text has its status
+	Exists           // an object with this id or name exists
+	TicketUnknown    // no draft has this ticket
+	TicketUsed       // the draft of the ticket has become an image
+	TicketInvalid    // the ticket has expired or has too many refusals
+	TicketBusy       // too many concurrent bodies for one ticket
 	NotForm          // the body is not multipart/form-data
 	TooLarge         // more bytes than allowed
-	TooSlow          // the body came too slowly
-	Aborted          // the client went away
+	TooSlow          // the body arrived too slowly
+	Aborted          // the client disconnected
 	Unsupported      // not an accepted picture format
 	Undecodable      // a picture that cannot be decoded
 	OverLimits       // too many pixels, too long a side, too large an animation
-	FetchFailed      // the picture could not be fetched from the URL given
+	FetchFailed      // the picture could not be fetched from the client's URL
 	SignatureRefused // the delivery URL's signature is missing, wrong or expired
-	RenditionFailed  // decoded, but the output could not be made
-	LimitReached     // a limit of the account
-	AccountSuspended // by the operator
-	RateLimited      // done too often; ask again after RetryAfter
-	Busy             // too much to do; ask again after RetryAfter
-	NoSpace          // out of disk
+	RenditionFailed  // the picture was decoded, but the output could not be encoded
+	LimitReached     // a limit of the account is reached
+	AccountSuspended // the operator has suspended the account
+	RateLimited      // too many requests; retry after RetryAfter
+	Busy             // the server is at capacity; retry after RetryAfter
+	NoSpace          // the disk is full
 	KindCount        // the number of kinds, not a kind
 )
 
-// An Error is a refusal by the core. Msg is one sentence that may be shown to the client; Err, if
-// any, is for the log only.
+// An Error is a refusal by the core. Msg is one sentence that may be shown to the client. Err is for the log only,
+// and may be nil.
 type Error struct {
 	Kind       Kind
 	Msg        string
-	RetryAfter time.Duration // with Busy, TicketBusy and the like; 0 when pointless
+	RetryAfter time.Duration // of Busy, TicketBusy and RateLimited; 0 if a retry does not help
 	Err        error
 }
 
@@ -71,7 +71,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf makes an *Error whose message may be shown to the client.
+// Errorf returns an *Error whose message may be shown to the client.
 func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Msg: fmt.Sprintf(format, args...)}
 }
@@ -95,7 +95,7 @@ func AsError(err error) *Error {
 	return &Error{Kind: Internal, Err: err}
 }
 
-// AtCapacity returns a Busy error that asks the client to try again in a few seconds; cause may be nil.
+// AtCapacity returns a Busy error whose message requests a retry after a few seconds; cause may be nil.
 func AtCapacity(msg string, cause error) *Error {
 	return &Error{Kind: Busy, Msg: msg + "; try again in a few seconds", Err: cause,
 		RetryAfter: 5 * time.Second}
@@ -111,7 +111,7 @@ func OutOfSpace(cause error) *Error {
 	return &Error{Kind: NoSpace, Msg: "The server is out of disk space", Err: cause}
 }
 
-// IsNoSpace reports whether err comes from a full disk, that of the database included.
+// IsNoSpace reports whether err comes from a full disk, or from the full disk of the database.
 func IsNoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || sqldb.IsFull(err)
 }
@@ -121,7 +121,7 @@ func exhausted(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// kindNames are what the database keeps: the numbers may change with a release, these may not.
+// kindNames are the names that the database stores: a release may change the numbers, but not the names.
 var kindNames = [KindCount]string{
 	Internal: "internal", Unauthenticated: "unauthenticated", Forbidden: "forbidden",
 	AccountUnknown: "account-unknown", Invalid: "invalid", InvalidID: "invalid-id",
