@@ -11,7 +11,7 @@ import (
 	"calotype/internal/sqldb"
 )
 
-// Hooks are functions of the package above that a Service calls. All must be set.
+// Hooks are callbacks that package images passes to New; the Service calls them. All must be set.
 type Hooks struct {
 	// Created runs in the transaction that inserts an account, after the account's row.
 	Created func(tx *Change, account string) error

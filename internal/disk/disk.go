@@ -22,7 +22,7 @@ func Space(dir string) (free, all int64, err error) {
 	return int64(stat.Bavail) * int64(stat.Bsize), int64(stat.Blocks) * int64(stat.Bsize), nil
 }
 
-// DefaultReserve returns the bytes of the disk of dir that stay free: the larger of 1 GiB and 5 %.
+// DefaultReserve returns the default of Disk.Reserve for the disk of dir, in bytes: the larger of 1 GiB and 5 %.
 func DefaultReserve(dir string) (int64, error) {
 	_, all, err := Space(dir)
 	return max(1<<30, all/20), err
@@ -30,20 +30,20 @@ func DefaultReserve(dir string) (int64, error) {
 
 // A Disk is the disk of a data folder.
 type Disk struct {
-	Dir     string // "" for none
+	Dir     string // path of the folder
 	Reserve int64  // bytes that stay free; 0 for DefaultReserve, which Start sets
 	// Evict deletes cached files of at least some bytes, and returns the bytes of the deleted ones.
 	Evict func(bytes int64) int64
-	Space func(dir string) (free, all int64, err error) // Space, except in tests
+	Space func(dir string) (free, all int64, err error) // the function Space, except in tests
 	Log   *slog.Logger
 
 	started bool
-	reserve sync.Mutex // locked while a file reserves bytes
+	reserve sync.Mutex // guards the reservations of spool files, not the field Reserve
 	spools  []*Spool
 	state   state
 }
 
-// Start begins to keep the reserve free, and writes the ballast.
+// Start sets the default of Reserve, enables CheckSpace and writes the ballast.
 func (d *Disk) Start() (err error) {
 	if d.Reserve == 0 {
 		if d.Reserve, err = DefaultReserve(d.Dir); err != nil {

@@ -59,7 +59,7 @@ func (d *Disk) OpenSpool(name string, pool *limit.Pool) (*Spool, error) {
 	return s, nil
 }
 
-// Admit returns an error if a file of some bytes would not fit now: Busy, NoSpace. It reserves nothing.
+// Admit returns an error if a file of some bytes does not fit now. It reserves no bytes. Errors: Busy, NoSpace.
 func (s *Spool) Admit(bytes int64, keys ...string) error {
 	lease, err := s.pool.TryAcquire(bytes, keys...)
 	if err != nil {
@@ -85,8 +85,8 @@ func (d *Disk) unwritten() (bytes int64) {
 	return bytes
 }
 
-// Write appends to the file: Busy when the spool or the keys' share of it is full, NoSpace when the
-// disk is.
+// Write appends to the file. Errors: Busy if the spool, or the share of a key in it, is full; NoSpace if the disk is
+// full.
 func (f *File) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -117,10 +117,10 @@ func (f *File) Write(p []byte) (int, error) {
 // OS returns the open file, nil before the first byte.
 func (f *File) OS() *os.File { return f.file }
 
-// Written returns the bytes of the file.
+// Written returns the size of the file, in bytes.
 func (f *File) Written() int64 { return f.written }
 
-// Reserve lets the file grow to a size: Busy, NoSpace.
+// Reserve reserves the space of a file of to bytes. Errors: Busy, NoSpace.
 func (f *File) Reserve(to int64) (err error) {
 	more := to - f.reserved
 	if f.lease == nil {
@@ -139,7 +139,7 @@ func (f *File) Reserve(to int64) (err error) {
 	return d.MakeSpace(d.unwritten())
 }
 
-// Close closes and removes the file, and gives back what it has reserved.
+// Close closes and removes the file, and releases its reserved bytes.
 func (f *File) Close() error {
 	defer func() {
 		f.lease.Release()
@@ -155,5 +155,5 @@ func (f *File) Close() error {
 	return errors.Join(err, f.file.Close())
 }
 
-// Full returns the error of a pool of uploads that is full: Busy.
+// Full returns a Busy error for a full pool of uploads.
 func Full(err error) error { return errs.AtCapacity("Too many uploads at once", err) }

@@ -47,8 +47,8 @@ const SigningSecretForm = "whsec_ and the base64 of 24 to 64 random bytes, as " 
 // secret first, has accepted a test event.
 const NewSigningSecret = "new"
 
-// SetSigningSecret sets the signing secret of a new webhook from a client's text: NewSigningSecret, or a
-// secret that its receiver already has. Error: Invalid.
+// SetSigningSecret sets the signing secret of a new webhook from a client's text. For NewSigningSecret it marks the
+// webhook as untested; else it stores the client's secret. Error: Invalid.
 func SetSigningSecret(c *webhooks.WebhookChange, secret string) error {
 	if secret == NewSigningSecret {
 		c.Untested = true

@@ -64,11 +64,11 @@ func (g *ssrfGuard) isOpen(addr netip.Addr) bool {
 	return slices.ContainsFunc(g.open, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
-// ParseNetworks parses the value of AllowFlag; see ParseFlag.
+// ParseNetworks is ParseFlag for the flag AllowFlag.
 func ParseNetworks(list string) ([]netip.Prefix, error) { return ParseFlag(AllowFlag, list) }
 
-// ParseFlag parses a flag's list of networks, such as "10.1.0.0/16,fd00::/8"; a single
-// address is a network of one.
+// ParseFlag parses a list of networks with commas between them, such as "10.1.0.0/16,fd00::/8"; an address is a
+// network of one address. flag is the name of the flag for the message of the error, which has no Kind.
 func ParseFlag(flag, list string) ([]netip.Prefix, error) {
 	var networks []netip.Prefix
 	for text := range strings.SplitSeq(list, ",") {

@@ -10,10 +10,10 @@ import (
 // idleTime is the time after which an idle connection to a host is closed.
 const idleTime = time.Minute
 
-// ForHost returns a client for many requests to one host that the operator has named. Its
-// connections are guarded as a Client's are; it does not follow redirects, because they could send
-// a token to another host. A refusal of the guard is an *Error, which no retry changes; other errors are
-// those of net/http. At most connections idle connections are kept. The caller limits time and bytes.
+// ForHost returns a client for many requests to one host that the operator has named. Its connections are guarded as
+// a Client's are. It does not follow redirects, because a redirect could send a token to another host. A refusal of
+// the guard is an *Error, which no retry changes; other errors are those of net/http. The client has at most
+// connections idle connections. The caller limits time and bytes.
 func ForHost(c Config, connections int) *http.Client {
 	transport := c.transport()
 	transport.MaxIdleConnsPerHost, transport.IdleConnTimeout = connections, idleTime

@@ -37,7 +37,7 @@ const (
 
 // Config configures a Client. With the zero value it connects to public addresses only.
 type Config struct {
-	Allow    []netip.Prefix // further networks that it may connect to, at any port
+	Allow    []netip.Prefix // further networks to which it may connect, at any port
 	Time     time.Duration  // limit of a request, its redirects and its answer; 0 for a minute
 	Resolver *net.Resolver  // nil for the system's
 	// Own are the names of this server's public hosts, without ports. Connections to them are
@@ -99,7 +99,7 @@ var ErrTooLarge = errors.New("outbound: the answer is larger than allowed")
 
 // An Answer is the content at a URL.
 type Answer struct {
-	Name string // the last segment of the URL's path, unescaped; may be empty, and holds anything
+	Name string // the last segment of the URL's path, unescaped; may be empty or hold any bytes
 	Body io.ReadCloser
 }
 
