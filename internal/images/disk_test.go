@@ -170,3 +170,42 @@ func TestATokenIsKeptBeforeItCounts(t *testing.T) {
 		}
 	})
 }
+
+// TestCheckMark: the check without a write refuses what a start refuses.
+func TestCheckMark(t *testing.T) {
+	t.Parallel()
+	open := func(files map[string]string) blob.Store {
+		dir := t.TempDir()
+		for name, content := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		store, err := blob.OpenDirToRead(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	const mark = "calotype-installation"
+	for name, test := range map[string]struct {
+		files  map[string]string
+		id     string
+		marked bool
+		isNew  bool
+		err    string
+	}{
+		"both new":       {nil, "", false, true, ""},
+		"new store":      {nil, "a", false, true, ""},
+		"ours":           {map[string]string{mark: "a", "x": ""}, "a", true, false, ""},
+		"mark is gone":   {nil, "a", true, false, "not the one"},
+		"of another":     {map[string]string{mark: "b"}, "a", true, false, "belongs to the installation b"},
+		"new database":   {map[string]string{mark: "b"}, "", false, false, "the database is new"},
+		"without a mark": {map[string]string{"x": ""}, "a", false, true, "holds objects"},
+	} {
+		isNew, err := images.CheckMark(t.Context(), open(test.files), test.id, test.marked)
+		if isNew != test.isNew || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: %v, %v", name, isNew, err)
+		}
+	}
+}
