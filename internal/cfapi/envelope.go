@@ -15,11 +15,11 @@ import (
 // An Error is a refusal in its wire form.
 type Error struct {
 	Status     int
-	Code       int    // of Cloudflare's tables where they have one
+	Code       int    // Cloudflare's code if it has one
 	Message    string // one sentence, shown to the client
 	RetryAfter time.Duration
-	// Final says that the same request would fail again. The official SDKs retry 408, 409, 429
-	// and 5xx unless x-should-retry is false, and a repeated upload is expensive.
+	// Final: a repeated request fails too. The official SDKs retry 408, 409, 429 and 5xx unless x-should-retry is
+	// false, and a repeated upload is expensive.
 	Final bool
 }
 
@@ -55,8 +55,7 @@ type item struct {
 	Message string `json:"message"`
 }
 
-// Prepare sets the request id of the answer, which it returns, and the headers of every answer in this
-// wire format.
+// Prepare sets the request id and the common headers of the answer, and returns the request id.
 func Prepare(w http.ResponseWriter, r *http.Request) (requestID string) {
 	requestID = requestid.Give(w, r)
 	h := w.Header()
@@ -78,7 +77,7 @@ func WriteResult(w http.ResponseWriter, result any) error {
 	return Write(w, status, body)
 }
 
-// EncodeResult returns what WriteResult answers; an error when result has no JSON form.
+// EncodeResult returns the body that WriteResult sends. Error: result has no JSON form.
 func EncodeResult(result any) (status int, body []byte, err error) {
 	status, e := enveloped(result)
 	body, err = encode(e)
@@ -109,8 +108,8 @@ func unencoded(w http.ResponseWriter, err error) error {
 	}))
 }
 
-// WriteError answers with a refusal. The caller sets special headers, such as Allow, before. The error
-// is for the log only.
+// WriteError answers with a refusal. The caller sets special headers, such as Allow, before. The error is for the
+// log only.
 func WriteError(w http.ResponseWriter, e *Error) error {
 	h := w.Header()
 	if e.Final {
@@ -131,7 +130,7 @@ func WriteError(w http.ResponseWriter, e *Error) error {
 	return Write(w, e.Status, body)
 }
 
-// Write sends a whole answer. To HEAD net/http sends the headers only; the length is the body's.
+// Write sends a complete answer. For HEAD net/http sends the headers only, with the length of the body.
 func Write(w http.ResponseWriter, status int, body []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)

@@ -13,9 +13,9 @@ const (
 	unforeseen     = "Internal Server Error"
 )
 
-// refusals is the only table from kinds of errors to statuses and codes in this wire format. Codes are
-// Cloudflare's if it has one; 5410 and 5429 are ours. With final, the same request would fail again. The
-// table also has the kinds that only deliveries use, so that every kind has a row.
+// refusals is the table of the API and of the one-time upload URL from kinds of errors to statuses and codes. Codes
+// are Cloudflare's if it has one; 5410 and 5429 are ours. final: a repeated request fails too. The table also has
+// the kinds that only deliveries use; deliveries have a separate table, delivery.errorTable.
 var refusals = [...]struct {
 	status int
 	code   int
@@ -55,8 +55,8 @@ var refusals = [...]struct {
 	errs.NoSpace:          {http.StatusInsufficientStorage, 5540, true},
 }
 
-// Refusal returns the wire form of err for the client: an *Error unchanged, an *errs.Error by the
-// table. All other errors become an internal error without details.
+// Refusal returns the wire form of err for the client: an *Error unchanged, an *errs.Error by the table refusals.
+// Any other error becomes an internal error without details.
 func Refusal(err error) *Error {
 	if wire := new(Error); errors.As(err, &wire) {
 		return wire

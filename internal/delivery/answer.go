@@ -60,8 +60,8 @@ func sendFile(w *httpframe.Response, rendition images.Rendition) error {
 	return err
 }
 
-// conditions are the headers by which a client asks for less than the whole, or under a condition
-// other than If-None-Match, which was answered before.
+// conditions are the headers of requests for a part, or under a condition other than If-None-Match, which was
+// evaluated before.
 var conditions = []string{
 	"Range", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since",
 }
@@ -71,8 +71,8 @@ var acceptRanges = []string{"bytes"}
 // maxRanges limits the ranges of an answer: each has a separate header.
 const maxRanges = 10
 
-// serveContent sends content, or the ranges of it that are asked for. A refusal by net/http, of a
-// range outside of the picture or of a precondition, is returned in our own form.
+// serveContent sends content, or its requested ranges. It returns a refusal by net/http, of a range outside of the
+// picture or of a precondition, in the wire form of deliveries.
 func serveContent(w *httpframe.Response, r *http.Request, content io.ReadSeeker) error {
 	switch refused := httprange.Serve(w, r, content); refused {
 	case 0:

@@ -87,8 +87,8 @@ func (c *conn) writev(p []byte) (int, error) {
 	return max(0, int(n)-before), err
 }
 
-// A filePart is a part of a file that many read at once. As a reader it is nothing but a name for
-// conn.ReadFrom, to which net/http hands it on.
+// A filePart is a part of a file that many answers read concurrently. net/http passes it to conn.ReadFrom as a
+// reader.
 type filePart struct {
 	file         *os.File
 	offset, size int64

@@ -15,24 +15,24 @@ import (
 )
 
 const (
-	// spareConnections are kept for health checks while all others are busy. Those from this
-	// machine have a share of them.
+	// spareConnections is the number of connections for health checks while all others are busy. Connections from
+	// this machine have a share of them.
 	spareConnections = 32
 
-	// idleUnderLoad is how long a connection may be idle while more than half of them are taken.
+	// idleUnderLoad is the maximal idle time of a connection while more than half of the connections are in use.
 	idleUnderLoad = 15 * time.Second
-	// closedAtOnce bounds the connections that one new connection has closed.
+	// closedAtOnce bounds the connections that thin closes for one new connection.
 	closedAtOnce = 32
 )
 
-// Connections is a listener that accepts all clients' connections, and closes the connection that was idle
-// longest if there would be too many. A connection is idle if it has not sent a complete header: a new one,
-// and one between two requests. A busy one is never closed. A client's address has a share of the
-// connections; a connection without an address, see package clientaddr, has no share. If all are busy, a new
-// connection may only request the server's health.
+// Connections is a listener that accepts the connections of all clients, and closes the connection that was idle
+// longest if there would be too many. A connection is idle if the client has not sent a complete header: a new
+// connection, and one between two requests. A busy connection is never closed. The address of a client has a share
+// of the connections; a connection without an address (see package clientaddr) has no share. If all connections are
+// busy, a new connection may only request the server's health.
 //
-// Its connections support sendfile of net/http, and can send a header and the picture after it in one write:
-// see conn.
+// The connections support sendfile of net/http, and can send a header and the picture after it in one write: see
+// conn.
 type Connections struct {
 	net.Listener
 	clients clientaddr.Proxies
@@ -46,14 +46,14 @@ type Connections struct {
 	now  func() time.Time
 }
 
-// A clientKey names the client of a connection. All clients without an address are one.
+// A clientKey names the client of a connection. All clients without an address have one key.
 type clientKey struct {
 	address string
 	spare   bool
 }
 
-// NewConnections returns the connections that listener, which must be a TCP listener, accepts, at
-// most most and some spare ones. The http.Server needs ConnContext and ConnState too.
+// NewConnections returns the Connections of a TCP listener: at most most, and spareConnections. The http.Server must
+// call ConnContext and ConnState.
 func NewConnections(listener net.Listener, most int, clients clientaddr.Proxies) *Connections {
 	return &Connections{
 		Listener: listener, clients: clients, most: int64(most),
@@ -63,10 +63,11 @@ func NewConnections(listener net.Listener, most int, clients clientaddr.Proxies)
 	}
 }
 
-// Pools returns what the connections are taken of.
+// Pools returns the pools of the connections, for metrics.
 func (c *Connections) Pools() []*limit.Pool { return []*limit.Pool{c.pool, c.spare} }
 
-// Accept returns the next connection that may stay.
+// Accept returns the next admitted connection. It closes connections that are not admitted. Errors: those of the
+// listener.
 func (c *Connections) Accept() (net.Conn, error) {
 	for {
 		accepted, err := c.Listener.Accept()
@@ -104,7 +105,7 @@ func (c *Connections) closeIdlest() bool {
 	return s != nil
 }
 
-// admit takes a slot for a connection that was accepted, and closes others for it.
+// admit reserves a slot for an accepted connection, and closes other connections for it.
 func (c *Connections) admit(s *connSlot, accepted net.Conn) bool {
 	var closing []*connSlot
 	evict := func(victim *connSlot) {
@@ -125,8 +126,8 @@ func (c *Connections) admit(s *connSlot, accepted net.Conn) bool {
 	return admitted
 }
 
-// thin closes idle connections before all are taken: a sixteenth stays free, so that the share of a
-// client that has none yet is not nothing. The caller holds mu.
+// thin closes idle connections before all slots are in use: a sixteenth stays free, so that a new client has a
+// share. The caller has locked mu.
 func (c *Connections) thin(evict func(*connSlot)) {
 	now := c.now()
 	for range closedAtOnce {
@@ -139,8 +140,8 @@ func (c *Connections) thin(evict func(*connSlot)) {
 	}
 }
 
-// take takes a connection for a client, or a spare one. A client that has its share makes room
-// itself. The caller holds mu.
+// take reserves a slot for the connection of a client, or a spare one. If the client has its share, take evicts the
+// client's longest idle connection. The caller has locked mu.
 func (c *Connections) take(s *connSlot, evict func(*connSlot)) bool {
 	key := clientKey{address: s.peer.Key}
 	if c.takeOf(c.pool, s, key, evict) {
@@ -170,7 +171,7 @@ func (c *Connections) takeOf(pool *limit.Pool, s *connSlot, key clientKey, evict
 	return true
 }
 
-// becomeIdle notes that a connection waits for its client. The caller holds mu.
+// becomeIdle marks a connection as idle. The caller has locked mu.
 func (c *Connections) becomeIdle(s *connSlot) {
 	s.idle, s.since = true, c.now()
 	if !s.key.spare {
@@ -199,14 +200,14 @@ func (c *Connections) becomeBusy(s *connSlot) {
 	}
 }
 
-// leave gives the slot of a connection back. The caller holds mu, and closes it.
+// leave releases the slot of a connection. The caller has locked mu, and closes the connection.
 func (c *Connections) leave(s *connSlot) {
 	c.becomeBusy(s)
 	s.lease.Release()
 	s.left = true
 }
 
-// ConnState is the http.Server's ConnState: it marks connections as idle or busy.
+// ConnState is the ConnState of the http.Server: it marks connections as idle or busy.
 func (c *Connections) ConnState(conn net.Conn, state http.ConnState) {
 	s := slotOf(conn)
 	if s == nil || state != http.StateActive && state != http.StateIdle {
@@ -224,8 +225,8 @@ func (c *Connections) ConnState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// ConnContext is the http.Server's: it lets the delivery find its connection, Serves the slot, and
-// package clientaddr the client.
+// ConnContext is the ConnContext of the http.Server: it adds the slot, for Serves and Spare, and the client of the
+// connection, for package clientaddr, to the context.
 func (c *Connections) ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	s := slotOf(conn)
 	if s == nil {
@@ -239,21 +240,20 @@ func (c *Connections) Identify(r *http.Request) *http.Request { return c.clients
 
 type connKey struct{}
 
-// Serves reports whether the connection of a request may have it answered: not a spare one that
-// asks for more than the health, nor one that was closed in the moment in which the request came,
-// so that nothing is done for a client that will not hear of it.
+// Serves reports whether the connection of the request in ctx may have an answer. It may not if it is a spare one
+// and the request is not for the health, or if it was closed when the request arrived.
 func Serves(ctx context.Context, health bool) bool {
 	s, _ := ctx.Value(connKey{}).(*connSlot)
 	return s == nil || !s.late && (health || !s.key.spare)
 }
 
-// Spare reports whether the connection of a request must be closed after its answer.
+// Spare reports whether the connection of the request in ctx must be closed after the answer.
 func Spare(ctx context.Context) bool {
 	s, _ := ctx.Value(connKey{}).(*connSlot)
 	return s != nil && s.key.spare
 }
 
-// A connSlot is what is known of a connection besides its bytes.
+// A connSlot is the state of a connection.
 type connSlot struct {
 	of   *Connections
 	conn net.Conn
@@ -269,7 +269,7 @@ type connSlot struct {
 	inAll, inOwn *list.Element // in Connections.idle and in the list of its key, while it is idle
 }
 
-// close gives the slot back when its connection is closed.
+// close releases the slot of a connection when the connection is closed.
 func (s *connSlot) close() {
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()

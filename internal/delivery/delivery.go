@@ -1,15 +1,13 @@
-// Package delivery serves pictures to everyone: GET and HEAD of an image in a variant, under
+// Package delivery serves pictures to all clients: GET and HEAD of an image in a variant, under
 //
 //	/{hash}/{image id}/{variant}
 //	/cdn-cgi/imagedelivery/{hash}/{image id}/{variant}
 //
-// A variant is a name, or options such as w=400,fit=cover where the account allows it, which
-// flexible.go reads. path.go splits the URL. The core resolves what it names. signature.go holds the
-// rule for private images: without a valid signature the answer is a refusal. negotiate.go chooses the
-// format, and headers.go sets the caching. The entity tag is known before the bytes, so a picture that
-// the client already has is neither rendered nor read again. errors.go is the one table from the core's
-// refusals to their wire form, and answer.go the response that the bytes go through: it counts them for
-// the log and cuts off readers that stand still.
+// A variant is a name, or options such as w=400,fit=cover if the account permits options: flexible.go. path.go
+// splits the URL. images.Service.Resolve reads the rows. signature.go has the rule for private images: without a
+// valid signature the answer is a refusal. negotiate.go selects the format, and headers.go sets the caching. The
+// entity tag is known before the bytes, so a picture that the client has cached is neither rendered nor read.
+// errors.go has the table of deliveries from kinds of errors to their wire form. answer.go sends the bytes.
 package delivery
 
 import (
@@ -26,12 +24,12 @@ import (
 	"calotype/internal/limit"
 )
 
-// Config is what the delivery needs.
+// Config configures the delivery. All fields except Negotiate, Now and Observe must be set.
 type Config struct {
 	Core *images.Service
 	Log  *slog.Logger
-	// Negotiate lets the Accept header choose the kind of file. Off is for caches in front of us
-	// that ignore Vary: all clients then get the kind that every client knows.
+	// Negotiate selects the format by the Accept header. Without it, for caches that ignore Vary, all clients get
+	// the fallback format.
 	Negotiate bool
 	Now       func() time.Time // nil for time.Now
 	// Observe returns the observer of the answers on a route; nil for none.
@@ -44,8 +42,8 @@ type delivery struct {
 	observe func(status int, took time.Duration)
 }
 
-// New returns the handler of all delivery URLs. It must see paths as they came: ServeMux would
-// redirect those that hold "//" or "..", which in an id need not mean what it means in a path.
+// New returns the handler of all delivery URLs. It must get unchanged paths: ServeMux would redirect paths with "//"
+// or "..", which may be parts of an id.
 func New(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -72,7 +70,7 @@ func (d *delivery) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	}, func(w *httpframe.Response, err error) { d.refuse(w, r, err, line) })
 }
 
-// serve answers a request, or returns why it is refused, in which case nothing has been sent.
+// serve answers a request, or returns the reason of a refusal before the header is sent.
 func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -114,8 +112,7 @@ func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) 
 
 var varyAccept = []string{"Accept"}
 
-// send answers with the picture, or says that the client has it already. format is "" unless the
-// URL asks for one.
+// send answers with the picture, or with 304 if the client has it. format is "" unless the URL names a format.
 func (d *delivery) send(
 	w *httpframe.Response, r *http.Request, resolved images.Resolved, format imagefile.Format, caching string,
 ) (err error) {

@@ -15,18 +15,18 @@ import (
 // codeRequest is Cloudflare's code for parameters of HTTP itself that cannot be served.
 const codeRequest = 9424
 
-// An errorRow is the wire form of a kind of error. The sentence is used for an error without a message.
+// An errorRow is the wire form of a kind of error. sentence is the message of an error without a message.
 type errorRow struct {
 	status, code int
 	sentence     string
 }
 
-// defaultRow is the row of the kinds that are not in errorTable: those that only other surfaces answer
-// with. The message of such an error is logged, not sent.
+// defaultRow is the row of the kinds that are not in errorTable, because only other surfaces answer with them. The
+// message of such an error is logged, not sent.
 var defaultRow = errorRow{http.StatusInternalServerError, 9523, "Internal server error"}
 
-// errorTable is the one table of refusals; all codes are Cloudflare's. Forbidden is made only here, for
-// flexible variants.
+// errorTable is the table of deliveries from kinds of errors to statuses and codes, all Cloudflare's. The API and
+// the upload URL have a separate table, cfapi.refusals. Of Forbidden, deliveries have one case: flexible variants.
 var errorTable = map[errs.Kind]errorRow{
 	errs.Forbidden:        {http.StatusForbidden, 9429, "This is not enabled for the account"},
 	errs.AccountUnknown:   {http.StatusForbidden, 9427, "There is no account of this hash"},
@@ -46,8 +46,7 @@ var errorTable = map[errs.Kind]errorRow{
 	errs.NoSpace:          {http.StatusServiceUnavailable, 9529, "The server is out of space"},
 }
 
-// A refusal is an error in its wire form. Those of HTTP itself, which the core knows nothing of,
-// are made as such.
+// A refusal is an error in its wire form. Refusals of HTTP itself, which have no Kind, are created in this form.
 type refusal struct {
 	status, code int
 	sentence     string

@@ -57,7 +57,7 @@ func (d *delivery) resolveFlexible(
 	return r, wanted.format, nil
 }
 
-// checkEnlarged refuses options that blow a picture up beyond what anybody may ask for by a URL.
+// checkEnlarged refuses options that enlarge a picture beyond the limit for URLs.
 func checkEnlarged(o render.Options, from *images.Original) error {
 	w, h := from.Header.Shown()
 	plan := o.Plan(w, h)
@@ -80,17 +80,17 @@ var aliases = func() map[string]string {
 	return all
 }()
 
-// optionNames lists all options of a flexible variant for people.
+// optionNames has the names of all options of a flexible variant, for error messages.
 var optionNames = render.OptionNames("dpr", "format", "gravity")
 
-// formats are the values of the option format. AVIF falls back to WebP, which every client that
-// shows AVIF shows too, as Cloudflare's does for pictures that would take it too long.
+// formats are the values of the option format. AVIF falls back to WebP, which every client with AVIF supports;
+// Cloudflare does so for pictures that would take too long as AVIF.
 var formats = map[string]imagefile.Format{
 	"auto": "", "avif": imagefile.WebP, "webp": imagefile.WebP, "jpeg": imagefile.JPEG, "png": imagefile.PNG,
 }
 
-// parseTransform reads options as they stand in a URL, decoded, such as "w=400,fit=cover". An error's
-// text says what would be right, and holds nothing of what was sent but the names of options.
+// parseTransform parses the decoded options of a URL, such as "w=400,fit=cover". The text of an error names the
+// valid values, and quotes only the names of options.
 func parseTransform(text string) (transform, error) {
 	if len(text) > maxFlexible {
 		return transform{}, fmt.Errorf("they are longer than %d bytes", maxFlexible)
@@ -146,7 +146,7 @@ func parseFormat(value string) (imagefile.Format, error) {
 	return format, nil
 }
 
-// parseDensity reads how many pixels of the picture one pixel of the page has.
+// parseDensity parses the number of pixels of the picture for one pixel of the page.
 func parseDensity(value string) (float64, error) {
 	density, err := strconv.ParseFloat(value, 64)
 	if err != nil || strings.Trim(value, ".0123456789") != "" || density <= 0 ||
@@ -156,7 +156,7 @@ func parseDensity(value string) (float64, error) {
 	return density, nil
 }
 
-// scaleSide returns the side in pixels of the picture; 0 if it is not given.
+// scaleSide returns the side in pixels of the picture; 0 if the side is absent.
 func scaleSide(side int, density float64) int {
 	if side == 0 {
 		return 0

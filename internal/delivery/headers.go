@@ -17,8 +17,8 @@ func publicCaching(ttl time.Duration) string {
 	return fmt.Sprintf("public, max-age=%d, stale-while-revalidate=7200", ttl/time.Second)
 }
 
-// privateCaching returns the Cache-Control of a private picture: only the browser keeps it, and
-// not for longer than its URL is good. s must have been good at now.
+// privateCaching returns the Cache-Control of a private picture: only the browser may cache it, and not after the
+// expiry of its URL. s must be valid at now.
 func privateCaching(ttl time.Duration, s signature, now time.Time) string {
 	age := int64(ttl / time.Second)
 	if s.expires {
@@ -27,9 +27,9 @@ func privateCaching(ttl time.Duration, s signature, now time.Time) string {
 	return fmt.Sprintf("private, max-age=%d", age)
 }
 
-// commonHeaders are what every answer carries, refusals included: any page may read it, and a
-// browser that opens it treats it as its Content-Type only. Names are in
-// the form that http.Header keeps, and values are shared by all answers: they must not be changed.
+// commonHeaders are the headers of every answer, including refusals: any page may read the answer, and a browser
+// treats it as its Content-Type only. Names are in the canonical form of http.Header. All answers share the values,
+// which must not be changed.
 var commonHeaders = []struct {
 	name  string
 	value []string
@@ -51,7 +51,7 @@ func setCommonHeaders(h http.Header) {
 	}
 }
 
-// setPreflightHeaders lets any page ask with any header.
+// setPreflightHeaders permits requests of any page with any header.
 func setPreflightHeaders(h http.Header) {
 	h.Set("Access-Control-Allow-Methods", allowedMethods)
 	// The star does not cover Authorization, which some clients send to every host.
@@ -59,12 +59,12 @@ func setPreflightHeaders(h http.Header) {
 	h.Set("Access-Control-Max-Age", "86400")
 }
 
-// pictureHeaders are those of setPictureHeaders that must not stay on a refusal.
+// pictureHeaders are the headers of setPictureHeaders that a refusal must not have.
 var pictureHeaders = []string{"Cache-Tag", "ETag", "Surrogate-Key", "Vary"}
 
-// setPictureHeaders sets what a 200, 206 and 304 have in common. There is no Last-Modified: the
-// time of upload says nothing of a rendition, which also changes with its variant and with how we
-// make it, so an If-Modified-Since would keep stale bytes alive. The ETag names the bytes.
+// setPictureHeaders sets the common headers of 200, 206 and 304. There is no Last-Modified: a rendition changes with
+// its variant and the pipeline, not only at the upload, so an If-Modified-Since would keep old bytes in caches. The
+// ETag identifies the bytes.
 func setPictureHeaders(h http.Header, r images.Resolved, etag, caching string) {
 	tags := cacheTags(r)
 	h.Set("Cache-Control", caching)

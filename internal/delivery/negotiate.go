@@ -7,11 +7,11 @@ import (
 	"calotype/internal/images"
 )
 
-// preferred are the kinds of file that only those get whose Accept header names them, best first.
-// A kind that is added here (AVIF, once it is made) is negotiated.
+// preferred are the formats for clients whose Accept header names them, best first. A format that is added here is
+// negotiated.
 var preferred = []imagefile.Format{imagefile.WebP}
 
-// negotiate returns the best kind that the lines of an Accept header name, else the fallback.
+// negotiate returns the best format that the lines of an Accept header name, else the fallback.
 func negotiate(accept []string, fallback imagefile.Format) imagefile.Format {
 	for _, format := range preferred {
 		if acceptNames(accept, format.MIME()) {
@@ -21,9 +21,8 @@ func negotiate(accept []string, fallback imagefile.Format) imagefile.Format {
 	return fallback
 }
 
-// fallback returns the kind of file for clients of which nothing is known: one that all of them
-// can show, and that keeps what the picture has, be it motion or transparency. still says that the
-// variant stops an animation at its first frame.
+// fallback returns a format that all clients support and that preserves animation and transparency. still: the
+// variant has only the first frame of an animation.
 func fallback(o *images.Original, still bool) imagefile.Format {
 	switch {
 	case o.Animated() && !still:
@@ -35,12 +34,11 @@ func fallback(o *images.Original, still bool) imagefile.Format {
 	}
 }
 
-// maxAccept bounds an Accept header in bytes. A longer one counts as none.
+// maxAccept bounds an Accept header, in bytes. A longer one is ignored.
 const maxAccept = 4096
 
-// acceptNames reports whether the lines of an Accept header name a media type with a weight above
-// zero. Ranges like image/* and */* do not count: clients send them for any picture that they may
-// try to show, among them such as cannot show what is new.
+// acceptNames reports whether the lines of an Accept header name a media type with a weight above zero. Ranges like
+// image/* and */* do not count: clients also send them for formats that they do not support.
 func acceptNames(lines []string, mime string) bool {
 	accept := strings.Join(lines, ",")
 	if len(accept) > maxAccept {

@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	// prefix may stand before a delivery path: it is where a customer's own domain has it.
+	// prefix is the optional prefix of a delivery path: Cloudflare has it in the URLs of a customer's domain.
 	prefix = "/cdn-cgi/imagedelivery"
 
-	// transformPrefix is where Cloudflare transforms pictures of any site.
+	// transformPrefix is the prefix of Cloudflare's URLs that transform pictures of any site.
 	transformPrefix = "/cdn-cgi/image/"
 
 	hashLength = 22 // base64url characters
@@ -20,7 +20,7 @@ const (
 	maxPath = 1024*4*3 + 1024
 )
 
-// A target is what a delivery path names.
+// A target has the parts of a delivery path.
 type target struct {
 	hash    string // of the account: 22 base64url characters
 	id      string // of the image, decoded
@@ -28,7 +28,7 @@ type target struct {
 	path    string // as received, without the prefix: what a signature signs
 }
 
-// flexible reports whether the variant is spelt out as options. No name holds a "=".
+// flexible reports whether the variant is options. No name of a variant has a "=".
 func (t target) flexible() bool { return strings.Contains(t.variant, "=") }
 
 // receivedPath returns the escaped path as the client sent it, which is what a signature signs. If the path holds

@@ -25,7 +25,7 @@ var (
 	errExpired = errs.Errorf(errs.SignatureRefused, "Image access denied: the URL has expired")
 )
 
-// A signature is what the query of a signed URL says.
+// A signature is the parsed query of a signed URL.
 type signature struct {
 	sum     string // sig as given, meant to be lowercase hex of HMAC-SHA256
 	signed  string // the part of the query that was signed, with its "?"; "" without a query
@@ -35,8 +35,7 @@ type signature struct {
 
 var errMalformed = errors.New("delivery: malformed signature")
 
-// parseSignature reads a raw query. What was signed is the pairs but sig, in the order received and
-// as they are written.
+// parseSignature parses a raw query. The signed text is the pairs except sig, unchanged and in the received order.
 func parseSignature(rawQuery string) (signature, error) {
 	if len(rawQuery) > maxQuery {
 		return signature{}, errMalformed
@@ -70,13 +69,13 @@ func parseSignature(rawQuery string) (signature, error) {
 	return s, nil
 }
 
-// isReserved reports whether key means exp or sig: here that is a second one or a disguised one.
+// isReserved reports whether key means exp or sig: a second one, or one in another spelling.
 func isReserved(key string) bool {
 	plain, err := url.QueryUnescape(key)
 	return err != nil || plain == "exp" || plain == "sig"
 }
 
-// parseExpiry reads Unix seconds: digits alone, so that there is one way to write a moment.
+// parseExpiry parses Unix seconds: digits only, so that a time has one form.
 func parseExpiry(value string) (int64, error) {
 	if value == "" || strings.Trim(value, "0123456789") != "" {
 		return 0, errMalformed
@@ -88,9 +87,8 @@ func parseExpiry(value string) (int64, error) {
 	return exp, nil
 }
 
-// checkSignature checks the signature of a private image's URL. path is as received, without the
-// prefix: a URL may have been signed with it or without, since a proxy may add or remove it. Any
-// of the account's keys will do.
+// checkSignature checks the signature of a private image's URL. path is as received, without the prefix. The signed
+// path may have the prefix or not, because a proxy may add or remove it. Any key of the account is valid.
 func checkSignature(
 	path, rawQuery string, keys []accounts.SigningKey, now time.Time,
 ) (signature, error) {

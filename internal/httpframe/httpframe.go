@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// ChunkSize is how many bytes of a body share one write deadline.
+	// ChunkSize is the number of bytes of a body that share one write deadline.
 	ChunkSize = 64 << 10
 	// MaxMethod bounds the method in the log, in bytes: a client may send any text.
 	MaxMethod = 16
@@ -27,7 +27,7 @@ const (
 
 // A Frame is the frame of one surface.
 type Frame struct {
-	Message string // of its log lines
+	Message string // message of its log lines
 	Log     *slog.Logger
 	// Quiet logs failed requests only.
 	Quiet bool
