@@ -43,7 +43,7 @@ const bodyTimeout = 30 * time.Second
 type Config struct {
 	Core     *images.Service
 	Lists    *listing.Lister
-	Notifier *notify.Notifier // sends test events, and makes messages for the history
+	Notifier *notify.Notifier // sends test events, and builds the messages in the history
 	URLs     cfapi.URLs
 	Log      *slog.Logger
 	Rate     int // requests of a token in 5 minutes; 0 for no limit
@@ -62,7 +62,7 @@ type api struct {
 	bounds          pageBounds
 }
 
-// A Handler serves the API, and returns the pools of its requests.
+// A Handler serves the API. Pools returns the pools of its requests, for metrics.
 type Handler interface {
 	http.Handler
 	Pools() []*limit.Pool

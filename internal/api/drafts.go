@@ -5,8 +5,8 @@ import (
 	"calotype/internal/images"
 )
 
-// createDraft makes a draft and answers with its one-time URL. For clients v1 and v2 are
-// the same, because the URL is opaque.
+// createDraft creates a draft and answers with its one-time URL. v1 and v2 are the same for clients, because the URL
+// is opaque.
 func (a *api) createDraft(c *call) (any, error) {
 	wanted, err := readForm(c, newDraft)
 	if err != nil {

@@ -49,7 +49,7 @@ func (f form) names(name string) bool {
 	return false
 }
 
-// waitOf returns the time to wait for a draft's upload; 0 for none.
+// waitOf returns the time to wait for a draft's upload; 0 for no wait.
 func waitOf(raw string) (time.Duration, error) {
 	// Errors of url.ParseQuery are ignored, because earlier releases ignored any query.
 	given := (&url.URL{RawQuery: raw}).Query()["wait"]

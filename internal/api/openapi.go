@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// OpenAPIPath is the path of the API's description, which needs no token because it holds no secrets.
+// OpenAPIPath is the path of the API's description. A request for it needs no token, because it has no secrets.
 const OpenAPIPath = "/openapi.json"
 
 // openAPI describes this version's answers in OpenAPI 3.1. Tests compare it with the list of routes and
@@ -14,7 +14,7 @@ const OpenAPIPath = "/openapi.json"
 //go:embed openapi.json
 var openAPI []byte
 
-// ServeOpenAPI answers with the description.
+// ServeOpenAPI answers with the description of the API in OpenAPI.
 func ServeOpenAPI(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")

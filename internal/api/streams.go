@@ -14,8 +14,8 @@ import (
 	"calotype/internal/webhooks"
 )
 
-// eventStream is a stream in an answer. Unlike a webhook's, its signing secret is in the answer of each
-// opening: a client that may open the stream gets all signed messages anyway.
+// eventStream is a stream in an answer. Unlike the signing secret of a webhook, its secret is in the answer of each
+// opening, because a client that may open the stream gets all signed messages.
 type eventStream struct {
 	ID            string               `json:"id"`
 	Name          string               `json:"name"`
@@ -34,7 +34,7 @@ func (a *api) listStreams(c *call) (any, error) {
 	return listOf(all, newEventStream), err
 }
 
-// openStream makes a stream, or finds the one there is.
+// openStream creates a stream, or opens the existing one.
 func (a *api) openStream(c *call) (any, error) {
 	events, err := readForm(c, func(f form) ([]webhooks.EventType, error) { return f.events("events") })
 	if err != nil {
@@ -66,11 +66,11 @@ type claimedDelivery struct {
 	Body    string            `json:"body"`
 }
 
-// maxClaimWait limits how long a claim waits, in seconds.
+// maxClaimWait limits the wait of a claim, in seconds.
 const maxClaimWait = 50
 
-// claimFromStream hands out what is due, and waits for something if it is asked to. What does not fit
-// an answer stays for the next claim.
+// claimFromStream claims due deliveries, and waits for a delivery if the client requests it. It releases deliveries
+// that do not fit into the answer.
 func (a *api) claimFromStream(c *call) (any, error) {
 	f, err := c.body.form()
 	if err != nil {
@@ -125,7 +125,7 @@ func (a *api) newClaimedDelivery(d webhooks.Delivery) (any, error) {
 	return claimedDelivery{d.Event.ID, d.Attempt, plainHeaders(m.Header), string(m.Body)}, err
 }
 
-// plainHeaders are headers of one value each, by their names in small letters.
+// plainHeaders returns headers with one value each, by their names in lower case.
 func plainHeaders(h http.Header) map[string]string {
 	plain := make(map[string]string, len(h))
 	for name := range h {
@@ -134,7 +134,7 @@ func plainHeaders(h http.Header) map[string]string {
 	return plain
 }
 
-// number is a whole number from least to most; 0 when it was not given.
+// number returns a whole number from least to most; 0 if the field is absent.
 func (f form) number(name string, least, most int) (int, error) {
 	v, err := f.one(name)
 	if err != nil || v == nil || v.value() == "" {
@@ -157,7 +157,7 @@ type reportedAttempt struct {
 	Answer     string `json:"answer"`
 }
 
-// maxStatus is the highest of HTTP.
+// maxStatus is the largest valid status.
 const maxStatus = 999
 
 func (r reportedAttempt) check() error {
@@ -207,7 +207,7 @@ func (a *api) settleStream(c *call) (any, error) {
 	return map[string]int{"settled": settled}, err
 }
 
-// attempts reads what a client reports.
+// attempts reads the attempts that a client reports.
 func (f form) attempts() (reported []reportedAttempt, err error) {
 	v, err := f.one("attempts")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"calotype/internal/images"
 )
 
-// What a body that carries a picture may take.
+// The limits of time of a body with a picture.
 const (
 	pictureIdle = 30 * time.Second
 	pictureTime = time.Hour
@@ -26,8 +26,7 @@ func (a *api) counted(handler func(*call) (any, error)) func(*call) (any, error)
 	}
 }
 
-// createImage makes an image out of the picture in the form's field file, or at the URL in its
-// field url.
+// createImage creates an image from the picture in the form's field file, or at the URL in its field url.
 func (a *api) createImage(c *call) (any, error) {
 	create := a.fetchImage
 	if _, isForm := cfapi.FormBoundary(c.Request.Header.Get("Content-Type")); isForm {
@@ -42,7 +41,7 @@ func (a *api) createImage(c *call) (any, error) {
 	}, nil
 }
 
-// uploadImage takes a form that may have a file.
+// uploadImage reads a form that may have a file.
 func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
 	if err := cfapi.CheckFileForm(c.Request); err != nil {
 		return img, err
@@ -87,7 +86,7 @@ func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
 	return upload.Create(c.Context(), filename, wanted)
 }
 
-// fetchImage takes what can hold no file.
+// fetchImage reads a body that has no file.
 func (a *api) fetchImage(c *call) (images.UploadedImage, error) {
 	notForm := cfapi.CheckFileForm(c.Request)
 	fields, err := c.body.form()
@@ -105,8 +104,8 @@ func (a *api) fetchImage(c *call) (images.UploadedImage, error) {
 	return a.fetch(c, *from, fields)
 }
 
-// fetch has the core fetch the picture. It ends with the caller, whose body was read to its end, so
-// that net/http notices when they leave.
+// fetch has the core fetch the picture. The fetch ends if the client disconnects: the body was read to its end, so
+// that net/http detects that.
 func (a *api) fetch(c *call, from string, fields form) (images.UploadedImage, error) {
 	wanted, err := newImage(fields)
 	if err != nil {
@@ -115,7 +114,7 @@ func (a *api) fetch(c *call, from string, fields form) (images.UploadedImage, er
 	return a.Core.FetchImage(c.Context(), c.account, from, wanted)
 }
 
-// imageFields are what newImage reads, and url.
+// imageFields are the fields of newImage, and url.
 var imageFields = []string{"id", "metadata", "creator", "requireSignedURLs", "policy", "url"}
 
 // add reads a field of a form beside its file.

@@ -17,7 +17,7 @@ type variant struct {
 	NeverRequireSignedURLs bool           `json:"neverRequireSignedURLs"`
 }
 
-// variantOptions are what a variant does to a picture; what is not set is absent.
+// variantOptions are the options of a variant; an option without a value is absent.
 type variantOptions struct {
 	render.Options
 	browserTTL time.Duration
@@ -43,8 +43,8 @@ func newVariant(v images.Variant) variant {
 	return variant{v.ID, variantOptions{v.Options, v.BrowserTTL}, v.NeverRequireSignedURLs}
 }
 
-// oneVariant is the answer about one variant. Its id is also beside it: Terraform reads it
-// there, and without it would create the variant again at every run.
+// oneVariant is the answer about one variant. Terraform reads the id beside the variant, and without it would create
+// the variant again at every run.
 type oneVariant struct {
 	ID      string  `json:"id"`
 	Variant variant `json:"variant"`
@@ -52,7 +52,7 @@ type oneVariant struct {
 
 func newOneVariant(v images.Variant) oneVariant { return oneVariant{v.ID, newVariant(v)} }
 
-// createVariant makes a variant.
+// createVariant creates a variant.
 func (a *api) createVariant(c *call) (any, error) {
 	v, err := readForm(c, newVariantOf)
 	if err != nil {
@@ -75,7 +75,7 @@ func newVariantOf(f form) (v images.Variant, err error) {
 		NeverRequireSignedURLs: deref(change.NeverRequireSignedURLs)}, err
 }
 
-// changeVariant gives a variant another recipe.
+// changeVariant replaces the options of a variant.
 func (a *api) changeVariant(c *call) (any, error) {
 	change, err := readForm(c, readVariant)
 	if err != nil {
@@ -106,8 +106,8 @@ func (a *api) deleteVariant(c *call) (any, error) {
 	return struct{}{}, a.Core.DeleteVariant(c.Context(), c.account, c.name)
 }
 
-// readVariant reads the fields of a variant but its id. Of options nothing is ignored: a picture
-// that is not what was asked for would be seen by others first.
+// readVariant reads the fields of a variant except its id. It ignores no option: other people would see the wrong
+// picture first.
 func readVariant(f form) (c images.VariantChange, err error) {
 	whole, err := f.object("options")
 	if err != nil {

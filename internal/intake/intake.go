@@ -26,7 +26,7 @@ import (
 // Prefix is the beginning of every path that is served here.
 const Prefix = "/upload/"
 
-// Config is what the intake needs.
+// Config configures the intake. Core, URLs and Log must be set.
 type Config struct {
 	Core *images.Service
 	URLs cfapi.URLs

@@ -21,7 +21,7 @@ const (
 	maxCallBytes = 32 << 20         // of an answer
 )
 
-// A streamClient speaks the API about one stream of an account.
+// A streamClient sends the API requests about one stream of an account.
 type streamClient struct {
 	address, token string
 	client         *http.Client
@@ -62,14 +62,14 @@ func (e *apiError) Error() string {
 
 var errOtherAPI = errors.New("what answers at the base URL is not this API")
 
-// isFinal reports whether it is pointless to try again.
+// isFinal reports whether a retry cannot succeed.
 func isFinal(err error) bool {
 	refused := new(apiError)
 	return errors.As(err, &refused) && refused.status < 500 &&
 		refused.status != http.StatusTooManyRequests && refused.status != http.StatusRequestTimeout
 }
 
-// open makes the stream, if it is not there, and returns its signing secret.
+// open creates or opens the stream, and returns its signing secret.
 func (c *streamClient) open(ctx context.Context, events []string) (secret string, err error) {
 	var opened struct {
 		SigningSecret string `json:"signing_secret"`
@@ -85,7 +85,7 @@ func (c *streamClient) open(ctx context.Context, events []string) (secret string
 	return opened.SigningSecret, err
 }
 
-// A claimedEvent is what a webhook would be sent.
+// A claimedEvent is a claimed message, equal to the message of a webhook.
 type claimedEvent struct {
 	EventID string            `json:"event_id"`
 	Attempt int               `json:"attempt"`
@@ -93,7 +93,7 @@ type claimedEvent struct {
 	Body    string            `json:"body"`
 }
 
-// claim waits for events, and returns at most most.
+// claim waits for events, and returns at most most of them.
 func (c *streamClient) claim(ctx context.Context, most int) ([]claimedEvent, error) {
 	if most == 0 {
 		return nil, ctx.Err()
@@ -124,7 +124,7 @@ func (c *streamClient) report(ctx context.Context, a streamAttempt) error {
 		map[string][]streamAttempt{"attempts": {a}}, &struct{}{})
 }
 
-// call sends a request and reads the result out of the envelope. Refusals are *apiError.
+// call sends a request and returns the result in the envelope. Refusals are *apiError.
 func (c *streamClient) call(ctx context.Context, method, path string, most time.Duration,
 	body, result any) error {
 	content, err := json.Marshal(body)

@@ -1,4 +1,4 @@
-// Package listen forwards the events of a stream, by the API, to a program on this machine.
+// Package listen forwards the events of a stream from the API to a program on this machine.
 package listen
 
 import (
@@ -30,10 +30,10 @@ const (
 	retryMost   = 15 * time.Second
 )
 
-// Config is what Run needs. All fields but Events must be set.
+// Config configures Run. All fields except Events must be set.
 type Config struct {
 	BaseURL   string   // of the API
-	Token     string   // may write
+	Token     string   // a token with the scope write
 	Account   string   // the ID
 	Stream    string   // the name; Run creates a missing stream
 	Events    []string // types of events; empty for all
@@ -142,7 +142,7 @@ func (l *listener) takeSlots(ctx context.Context) (n int) {
 	return n
 }
 
-// open opens the stream, as often as it takes, and says how to verify what comes.
+// open opens the stream, with retries, and prints how to verify the messages.
 func (l *listener) open(ctx context.Context) error {
 	for wait := (backOff{say: l.Say}); ; {
 		secret, err := l.api.open(ctx, l.Events)
@@ -160,13 +160,13 @@ func (l *listener) open(ctx context.Context) error {
 	}
 }
 
-// A backOff makes the times between tries longer, and says why there are any.
+// A backOff increases the times between retries, and prints their reason.
 type backOff struct {
 	next time.Duration
 	say  func(format string, args ...any)
 }
 
-// end says that a try succeeded, and reports whether others had failed.
+// end ends a series of retries after a success, and reports whether there were failures.
 func (b *backOff) end() (failed bool) {
 	failed = b.next > 0
 	b.next = 0

@@ -16,7 +16,7 @@ import (
 	"calotype/internal/images"
 )
 
-// DemoPath is where the demo page is; all that belongs to it is below.
+// DemoPath is the path of the demo page; the paths of its files and requests are below it.
 const DemoPath = "/try"
 
 // built holds the page if it was built before the program was; else only a note that says so.
@@ -24,7 +24,7 @@ const DemoPath = "/try"
 //go:embed all:dist
 var built embed.FS
 
-// embedded is the folder with the built page in it.
+// embedded returns the folder with the built page.
 func embedded() fs.FS {
 	dist, err := fs.Sub(built, "dist")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// DemoHosts says under which hosts the demo page answers. The zero value is this machine only.
+// DemoHosts are the hosts under which the demo page answers. The zero value means this machine only.
 type DemoHosts struct {
 	off, all bool
 	names    []string
@@ -23,8 +23,8 @@ type DemoHosts struct {
 // hostName is a name or an address, of either kind.
 var hostName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$|^[0-9a-f:.]*:[0-9a-f:.]*$`)
 
-// ParseDemoHosts reads "localhost", for this machine only, "on" for every host, "off", or the names
-// of hosts, with commas between them, which are added to this machine's.
+// ParseDemoHosts parses "localhost", for this machine only, "on" for every host, "off", or names of hosts with
+// commas between them, which are added to this machine's. The error names the valid forms; it has no Kind.
 func ParseDemoHosts(text string) (h DemoHosts, err error) {
 	switch strings.TrimSpace(text) {
 	case "off":
@@ -43,10 +43,10 @@ func ParseDemoHosts(text string) (h DemoHosts, err error) {
 	return h, nil
 }
 
-// Off reports whether there is no demo page at all.
+// Off reports whether the demo page is switched off.
 func (h DemoHosts) Off() bool { return h.off }
 
-// Answers reports whether the page may be opened directly under a host, which may have a port.
+// Answers reports whether the page may be opened directly under a host; host may have a port.
 func (h DemoHosts) Answers(host string) bool {
 	return h.named(host) || !h.off && loopback(bareHost(host))
 }

@@ -21,13 +21,13 @@ import (
 	"calotype/internal/images"
 )
 
-// SamplePath is where the sample picture is, for first steps without a picture at hand.
+// SamplePath is the path of the sample picture, for first steps without a picture.
 const SamplePath = "/sample.jpg"
 
 //go:embed sample.jpg
 var sample []byte
 
-// Config is what the pages need.
+// Config configures the pages. All fields except DemoKey, DemoHosts and Observe must be set.
 type Config struct {
 	Core    *images.Service
 	Account accounts.Account // for which the demo page acts
@@ -36,12 +36,12 @@ type Config struct {
 
 	DemoKey   string // opens the demo page; "" for no such page
 	DemoHosts DemoHosts
-	NotFound  http.Handler // answers what is not here, as everything else that is not there
+	NotFound  http.Handler // answers the paths that no page has
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
 }
 
-// Serves reports whether the path is one of ours.
+// Serves reports whether a path is /, SamplePath, DemoPath or below DemoPath.
 func Serves(path string) bool {
 	return path == "/" || path == SamplePath || path == DemoPath ||
 		strings.HasPrefix(path, DemoPath+"/")

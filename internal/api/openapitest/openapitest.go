@@ -1,4 +1,4 @@
-// Package openapitest holds answers of the API against its own description, for tests.
+// Package openapitest compares answers of the API with its OpenAPI description, for tests.
 package openapitest
 
 import (
@@ -15,12 +15,12 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// An Operation is a method and a path of the description.
+// An Operation is a method and a path of a Description.
 type Operation struct {
 	Method string
-	Path   string // with its server's, such as "/client/v4/accounts/{account}/images/v2"
-	// Answers names the component that describes each answer, by "200", "201" and "default". A component
-	// is empty where the answer is no JSON.
+	Path   string // includes the path of its server: "/client/v4/accounts/{account}/images/v2"
+	// Answers has the name of the component of each answer, by "200", "201" and "default". The name is "" if the
+	// answer is not JSON.
 	Answers map[string]string
 
 	matches *regexp.Regexp
@@ -28,9 +28,9 @@ type Operation struct {
 
 func (o *Operation) String() string { return o.Method + " " + o.Path }
 
-// A Description is an OpenAPI 3.1 document whose JSON answers all stand in its components.
+// A Description is an OpenAPI 3.1 document in which each JSON answer refers to a component.
 type Description struct {
-	Operations []*Operation // those with fewer parameters first
+	Operations []*Operation // in ascending order of the number of parameters
 
 	mu       sync.Mutex // the compiler is for one at a time
 	compiler *jsonschema.Compiler
@@ -55,7 +55,7 @@ const (
 	components = "#/components/responses/"
 )
 
-// Read reads a description.
+// Read parses an OpenAPI description in JSON.
 func Read(text []byte) (*Description, error) {
 	var doc document
 	if err := json.Unmarshal(text, &doc); err != nil {
@@ -121,7 +121,7 @@ func (d *Description) addPath(
 
 var parameter = regexp.MustCompile(`\\\{[a-z]+\\\}`)
 
-// pattern is what fits a path as it is sent. An id may hold slashes.
+// pattern returns a pattern of the escaped paths of a path. An id may have slashes.
 func pattern(path string) *regexp.Regexp {
 	text := parameter.ReplaceAllStringFunc(regexp.QuoteMeta(path), func(p string) string {
 		if p == `\{id\}` {
@@ -132,7 +132,7 @@ func pattern(path string) *regexp.Regexp {
 	return regexp.MustCompile("^" + text + "$")
 }
 
-// Find returns the operation of a request, nil if the description has none.
+// Find returns the operation of a request, nil if the description has no such operation.
 func (d *Description) Find(method, escapedPath string) *Operation {
 	for _, o := range d.Operations {
 		if o.Method == method && o.matches.MatchString(escapedPath) {
@@ -142,7 +142,7 @@ func (d *Description) Find(method, escapedPath string) *Operation {
 	return nil
 }
 
-// Check says what is wrong with an answer in JSON.
+// Check returns an error unless body is valid JSON of the component for the status of the operation.
 func (d *Description) Check(o *Operation, status int, body []byte) error {
 	key := "default"
 	if status < http.StatusMultipleChoices {
