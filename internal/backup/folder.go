@@ -30,10 +30,10 @@ const blobsFolder = "blobs"
 //	calotype-backup.json  the manifest: the valid state and its files
 //	state-<key>/          calotype.db, a snapshot of the rows, and small files of the data folder
 //	blobs/                the originals that the rows name, and the mark of the blob store
-//	lock                  locked by who uses the folder
+//	lock                  locked by the process that uses the folder
 //
-// The manifest is replaced last, by a rename. Until then the previous state is complete: only files
-// that no manifest names are deleted.
+// The manifest is replaced last, by a rename. Until then the previous state is complete: only files that no manifest
+// names are deleted.
 type Folder struct {
 	dir      string
 	root     *os.Root

@@ -45,9 +45,8 @@ func (b *Folder) CheckTarget(o RestoreOptions) error {
 	return errors.Join(wantEmpty(o.Dir, why, LockFile), wantEmpty(o.Blobs, why))
 }
 
-// Restore makes a data folder of the backup. It compares each copied file with its size and SHA-256. It
-// renames the database last, so a server can start on the folder only when it is complete. The caller
-// has the folder's lock.
+// Restore writes the backup to a data folder. It compares each copied file with its size and SHA-256. It renames the
+// database last, so a server can start on the folder only when it is complete. The caller has the folder's lock.
 func (b *Folder) Restore(
 	ctx context.Context, o RestoreOptions,
 ) (report RestoreReport, err error) {

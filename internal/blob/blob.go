@@ -36,10 +36,10 @@ type Info struct {
 	Modified time.Time // by the store's clock
 }
 
-// A Store keeps objects. Keys are non-empty slash-separated paths of the characters
-// [a-z0-9A-Z._-], of at most 512 bytes, without empty segments or segments that begin with a dot,
-// none longer than 255 bytes. Other keys are refused with an error, never cleaned. No key may be
-// another key plus a slash and more ("a" and "a/b"), because a directory cannot hold both.
+// A Store stores objects. Keys are non-empty slash-separated paths of the characters [a-z0-9A-Z._-], of at most 512
+// bytes, without empty segments or segments that begin with a dot, none longer than 255 bytes. A store refuses other
+// keys with an error. No key may be another key plus a slash and more ("a" and "a/b"), because a directory cannot
+// have both.
 //
 // All methods are safe for concurrent use.
 type Store interface {
@@ -48,13 +48,13 @@ type Store interface {
 	// A key is put once; the result of a second Put is not defined. After an error the object
 	// is absent or, rarely, complete; never incomplete.
 	Put(ctx context.Context, key string, f *os.File, size int64) error
-	// Open returns the object's bytes from the position from, in bytes, which is less than the
-	// object's size or 0; ErrNotExist when there is no object. The directory's reader is an
-	// *os.File. Reading stops when ctx ends, in stores behind a network.
+	// Open returns the object's bytes from the position from, in bytes, which is less than the object's size or 0.
+	// Error: ErrNotExist. The reader of a Dir is an *os.File. In a store behind a network, reading stops when ctx
+	// ends.
 	Open(ctx context.Context, key string, from int64) (io.ReadCloser, error)
-	// Stat returns ErrNotExist when there is no object.
+	// Stat returns the Info of an object. Error: ErrNotExist.
 	Stat(ctx context.Context, key string) (Info, error)
-	// Delete removes the object. If there is no object, Delete returns nil.
+	// Delete deletes the object. If there is no object, Delete returns nil.
 	Delete(ctx context.Context, key string) error
 	// List returns objects whose keys begin with prefix in ascending order of key (of its
 	// bytes), after cursor ("" is the beginning; any string is valid), at most PageSize,

@@ -23,7 +23,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Bounds of the talk with an S3 service.
+// Bounds of the requests to an S3 service.
 const (
 	s3Attempts       = 5                // in all, of one request
 	s3Backoff        = 2 * time.Second  // the longest pause between two tries
@@ -38,10 +38,10 @@ const (
 // retried. The second one is versitygw's on a file system, if a Delete removes the folder of a Put.
 var s3Conflicts = []string{"OperationAborted", "ExistingObjectIsDirectory"}
 
-// S3Config says where the objects of an S3 store are.
+// S3Config has the location of an S3 store.
 type S3Config struct {
 	Bucket    string
-	Prefix    string // stands with a slash before every key; "" for no prefix
+	Prefix    string // prefix of every key, with a slash between; "" for no prefix
 	Endpoint  string // http or https URL; "" for AWS, or for AWS_ENDPOINT_URL_S3
 	Region    string // "" for AWS_REGION or the profile, us-east-1 with an Endpoint
 	PathStyle bool   // the bucket is in the path, not in the host name

@@ -19,7 +19,7 @@ import (
 	"strings"
 )
 
-// Proxies are the networks of trusted proxies, whose headers name their clients.
+// Proxies are the networks of trusted proxies, whose headers name the clients.
 type Proxies []netip.Prefix
 
 // trusts reports whether an address, as plain returns it, is a trusted proxy's.
@@ -30,7 +30,7 @@ func (p Proxies) trusts(addr netip.Addr) bool {
 // A Peer is the other end of a connection.
 type Peer struct {
 	Key      string // of the client, "" for none
-	Proxy    bool   // trusted: each request may have another client
+	Proxy    bool   // a trusted proxy: each request may have another client
 	Loopback bool
 }
 

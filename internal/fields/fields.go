@@ -1,4 +1,4 @@
-// Package fields has the rules for what clients say of an image: its id, creator, metadata and file name.
+// Package fields has the rules for the fields of an image that clients set: id, creator, metadata and file name.
 package fields
 
 import (

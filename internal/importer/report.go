@@ -63,7 +63,7 @@ type Report struct {
 	Omitted  int            `json:"omitted"` // further problems
 }
 
-// String is a line for a human.
+// String returns the report as a line for people.
 func (r Report) String() string {
 	c := r.Images
 	text := fmt.Sprintf("%d images exist here, %d of them imported now (%d MB)", c.Exists, c.Imported,

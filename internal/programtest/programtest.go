@@ -1,4 +1,4 @@
-// Package programtest gives tests the real binary.
+// Package programtest gives tests the path of the real binary.
 package programtest
 
 import (
