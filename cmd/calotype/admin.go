@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,34 +225,43 @@ type healthcheckCommand struct {
 }
 
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	status, text, err := readyz(ctx, c.Listen)
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("the server is not well: %s", text)
-	}
-	return err
-}
-
-// readyz requests /readyz of the server on this machine that listens on an address.
-func readyz(ctx context.Context, listen string) (status int, text string, err error) {
-	host, port, err := net.SplitHostPort(listen)
+	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return 0, "", fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", listen)
+		return fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", c.Listen)
 	}
 	if isAnyHost(host) {
 		host = "127.0.0.1" // a container may not resolve localhost
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	target := "http://" + net.JoinHostPort(host, port) + readyPath
+	target := "http://" + net.JoinHostPort(host, port) + "/readyz"
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
-		return 0, "", err
+		return err
 	}
 	// No proxy: the server is on this machine.
 	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request)
 	if err != nil {
-		return 0, "", fmt.Errorf("asking the server: %w", err)
+		return fmt.Errorf("asking the server: %w", err)
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1024))
-	return response.StatusCode, strings.TrimSpace(string(body)), errors.Join(err, response.Body.Close())
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1024))
+	err = errors.Join(err, response.Body.Close())
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the server is not well: %s", strings.TrimSpace(string(text)))
+	}
+	return err
+}
+
+// version is set by the build.
+var version = "development"
+
+type versionCommand struct{}
+
+func (versionCommand) Run() error {
+	goVersion := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		goVersion = " (" + info.GoVersion + ")"
+	}
+	fmt.Println("calotype " + version + goVersion)
+	return nil
 }

@@ -61,17 +61,3 @@ func lockData(ctx context.Context, dir string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// lockHolder returns the process that has locked the data folder, or "". It creates no file.
-func lockHolder(dir string) string {
-	f, err := os.Open(filepath.Join(dir, backup.LockFile))
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	if !errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK) {
-		return ""
-	}
-	holder, _ := io.ReadAll(io.LimitReader(f, 20))
-	return strings.TrimSpace(string(holder))
-}

@@ -30,8 +30,7 @@ type commands struct {
 	Scrub       scrubCommand       `cmd:"" help:"Remove remains of erased images from the database, now."`
 	Migrate     migrateCommand     `cmd:"" help:"Migrate the database's schema."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Request /readyz of the running server."`
-	Doctor      doctorCommand      `cmd:"" help:"Check what this machine and the state allow a server."`
-	Version     versionCommand     `cmd:"" help:"Print the versions of program, engine and codecs."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
 	Worker      workerCommand      `cmd:"" hidden:"" help:"Decode pictures; started by a server."`
 }
 
@@ -74,9 +73,6 @@ func run(args []string) error {
 	}
 	command, err := parser.Parse(doubleDashes(args))
 	if err != nil {
-		if parse := new(kong.ParseError); errors.As(err, &parse) && isDoctor(parse.Context) {
-			return exitError{doctorBadFlags, err}
-		}
 		return err
 	}
 	return command.Run()

@@ -29,14 +29,6 @@ func Open(ctx context.Context, uri string) (Store, error) {
 	return OpenS3(ctx, c)
 }
 
-// OpenToRead is Open for a caller that does not write: it neither creates nor changes a directory.
-func OpenToRead(ctx context.Context, uri string) (Store, error) {
-	if uri == "" || strings.Contains(uri, "://") {
-		return Open(ctx, uri)
-	}
-	return OpenDirToRead(uri)
-}
-
 // parseS3 reads an s3:// address. Its errors do not repeat the address: someone may have written
 // a secret into it.
 func parseS3(uri string) (S3Config, error) {

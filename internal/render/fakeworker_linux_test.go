@@ -85,10 +85,6 @@ type fakeEngine struct{}
 
 func (fakeEngine) Version() string { return "fake-1" }
 
-func (fakeEngine) Libraries() map[imagefile.Format]string {
-	return map[imagefile.Format]string{imagefile.JPEG: "libfake\n 1"}
-}
-
 func (fakeEngine) Examine(in *os.File, h imagefile.Header) (render.Properties, error) {
 	facts := render.Properties{Frames: 1, Thumbhash: []byte("thumb")}
 	facts.Width, facts.Height = h.Shown()

@@ -11,8 +11,6 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
-
-	"calotype/internal/imagefile"
 )
 
 // maxFrame limits one message of the protocol, in bytes. Pictures are never sent in frames.
@@ -41,8 +39,6 @@ type hello struct {
 	Version  string       `json:"version"`
 	Sandbox  SandboxState `json:"sandbox"`
 	Error    string       `json:"error"` // why the worker cannot work; "" if it can
-	// Libraries are those of each format, with their versions.
-	Libraries map[imagefile.Format]string `json:"libraries"`
 }
 
 // A request is one job. Its files are attached: the input, and the output of a rendition.

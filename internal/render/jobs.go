@@ -239,7 +239,7 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.version == "" {
-		p.version, p.sandbox, p.libraries = w.hello.Version, w.hello.Sandbox, w.hello.Libraries
+		p.version, p.sandbox = w.hello.Version, w.hello.Sandbox
 	}
 	switch got := w.hello; {
 	case got.Version != p.version:

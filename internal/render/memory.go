@@ -19,11 +19,8 @@ const workerShare = 384 * mib
 // idleCost is the estimated memory of an idle worker, in bytes: 34 MiB measured.
 const idleCost = 40 * mib
 
-// defaultMemory returns 60 % of MemoryLimit.
-func defaultMemory() int64 { return MemoryLimit() / 10 * 6 }
-
-// MemoryLimit returns the memory that this process may use, in bytes: that of the cgroup or the machine.
-func MemoryLimit() int64 {
+// defaultMemory returns 60 % of the memory that this process may use, in bytes.
+func defaultMemory() int64 {
 	limit := machineMemory()
 	cg := cgroupMemory("/proc/self/cgroup", "/sys/fs/cgroup")
 	if cg > 0 && (limit <= 0 || cg < limit) {
@@ -32,7 +29,7 @@ func MemoryLimit() int64 {
 	if limit <= 0 {
 		limit = 2 << 30 // unknown: assume a small machine
 	}
-	return limit
+	return limit / 10 * 6
 }
 
 // defaultWorkers returns the default number of concurrent jobs. GOMAXPROCS follows the machine and the

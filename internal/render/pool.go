@@ -113,7 +113,6 @@ type Pool struct {
 	jobMemory int64 // bytes: the largest estimate of an accepted job
 	idleTime  time.Duration
 	version   string
-	libraries map[imagefile.Format]string
 	sandbox   SandboxState
 	spawner   *spawner
 	admission *admission
@@ -186,9 +185,6 @@ func (c *PoolConfig) fill() {
 // Version returns the version of the workers' pipeline and its libraries. Renditions of different versions may
 // differ.
 func (p *Pool) Version() string { return p.version }
-
-// Libraries returns the libraries of each format: see Engine.
-func (p *Pool) Libraries() map[imagefile.Format]string { return p.libraries }
 
 // Status is the state of a Pool at a point in time.
 type Status struct {

@@ -199,9 +199,6 @@ func (p *process) greet(ctx context.Context) error {
 		return fmt.Errorf("worker speaks protocol %d, not %d", h.Protocol, protocol)
 	}
 	p.hello.Version = sanitise(p.hello.Version)
-	for format, library := range p.hello.Libraries {
-		p.hello.Libraries[format] = sanitise(library)
-	}
 	p.hello.Sandbox.Detail = sanitiseTo(p.hello.Sandbox.Detail, maxDetail)
 	p.idleData = p.usage().data
 	p.hello.Sandbox.note(partJobMemory, 1,

@@ -18,8 +18,6 @@ type Engine interface {
 	// Version returns the version of the pipeline and its libraries. Renditions of different versions
 	// may differ.
 	Version() string
-	// Libraries returns the libraries of each format with their versions, as far as they are known.
-	Libraries() map[imagefile.Format]string
 	// Examine decodes all of in strictly. h is the result of ReadHeader.
 	Examine(in *os.File, h imagefile.Header) (Properties, error)
 	// Render writes the rendition of in to out, an empty file.
@@ -51,7 +49,7 @@ func WorkerMain(newEngine func() (Engine, error)) int {
 	if err != nil {
 		return report(writeFrame(conn, hello{Protocol: protocol, Error: sanitise(err.Error())}))
 	}
-	h := hello{Protocol: protocol, Version: engine.Version(), Libraries: engine.Libraries()}
+	h := hello{Protocol: protocol, Version: engine.Version()}
 	if err := sealAndGreet(conn, box, h); err != nil {
 		return report(err)
 	}

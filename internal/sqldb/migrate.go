@@ -61,18 +61,6 @@ func (db *DB) migrate(ctx context.Context, fsys fs.FS) error {
 func (db *DB) schema(ctx context.Context, fsys fs.FS) (
 	provider *goose.Provider, current, newest int64, err error,
 ) {
-	provider, newest, err = db.migrations(fsys)
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	if current, err = provider.GetDBVersion(ctx); err != nil {
-		return nil, 0, 0, fmt.Errorf("sqldb: reading the schema's version: %w", err)
-	}
-	return provider, current, newest, nil
-}
-
-// migrations returns the provider of migrations, and the newest of fsys. It does not use the database.
-func (db *DB) migrations(fsys fs.FS) (provider *goose.Provider, newest int64, err error) {
 	dialect := goose.DialectSQLite3
 	if db.postgres {
 		dialect = goose.DialectPostgres
@@ -80,10 +68,14 @@ func (db *DB) migrations(fsys fs.FS) (provider *goose.Provider, newest int64, er
 	}
 	provider, err = goose.NewProvider(dialect, db.writer, fsys)
 	if err != nil {
-		return nil, 0, fmt.Errorf("sqldb: reading the migrations: %w", err)
+		return nil, 0, 0, fmt.Errorf("sqldb: reading the migrations: %w", err)
 	}
 	sources := provider.ListSources()
-	return provider, sources[len(sources)-1].Version, nil
+	newest = sources[len(sources)-1].Version
+	if current, err = provider.GetDBVersion(ctx); err != nil {
+		return nil, 0, 0, fmt.Errorf("sqldb: reading the schema's version: %w", err)
+	}
+	return provider, current, newest, nil
 }
 
 // A postgresFS is a folder of migrations, written for both databases, as PostgreSQL reads it.

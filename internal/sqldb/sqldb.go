@@ -59,14 +59,10 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 }
 
 func open(dsn string) (*DB, error) {
-	if isPostgres(dsn) {
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
 		return openPostgres(dsn)
 	}
 	return openSQLite(dsn)
-}
-
-func isPostgres(dsn string) bool {
-	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }
 
 func openPostgres(dsn string) (*DB, error) {
@@ -109,25 +105,23 @@ func openSQLite(path string) (*DB, error) {
 			return nil, fmt.Errorf("sqldb: naming the folder of temporary files: %w", err)
 		}
 	}
-	reader, err := sql.Open("sqlite3", sqliteURL(path, options))
+	file := &url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
+	file.RawQuery = options.Encode()
+	reader, err := sql.Open("sqlite3", file.String())
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: opening the readers of %s: %w", path, err)
 	}
 	reader.SetMaxOpenConns(8)
 	reader.SetMaxIdleConns(8)
 	options.Set("_txlock", "immediate")
-	writer, err := sql.Open("sqlite3", sqliteURL(path, options))
+	file.RawQuery = options.Encode()
+	writer, err := sql.Open("sqlite3", file.String())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqldb: opening the writer of %s: %w", path, err),
 			reader.Close())
 	}
 	writer.SetMaxOpenConns(1)
 	return &DB{writer: writer, reader: reader}, nil
-}
-
-func sqliteURL(path string, options url.Values) string {
-	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: options.Encode()}
-	return file.String()
 }
 
 // Ping reports whether the database answers. The writer goes first: it makes a new SQLite file.
