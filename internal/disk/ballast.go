@@ -13,7 +13,7 @@ import (
 	"calotype/internal/errs"
 )
 
-// The ballast is an empty file that occupies some of the disk. If other programs have filled the disk
+// The ballast is a file without data that occupies some of the disk. If other programs have filled the disk
 // completely, a start, which opens the database, and deletions, which first need some space, delete it.
 // It is written again when there is space.
 const (

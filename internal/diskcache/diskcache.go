@@ -234,7 +234,7 @@ func (n *Temp) Insert(key string, owner Owner) error {
 	return nil
 }
 
-// Discard closes the file and deletes it, unless it was kept.
+// Discard closes the file, and deletes it unless Insert has put it into the cache.
 func (n *Temp) Discard() error {
 	err := os.Remove(n.Name())
 	if errors.Is(err, fs.ErrNotExist) {

@@ -46,7 +46,8 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// runJobs runs jobs until ctx ends: quick jobs one after another, and slow jobs concurrently.
+// runJobs runs jobs until ctx ends: quick jobs and slow jobs in two concurrent loops, the jobs of a loop one after
+// another. The loops check for due jobs at an interval.
 func (s *Service) runJobs(ctx context.Context, jobs []job, every time.Duration) {
 	var loops sync.WaitGroup
 	for _, slow := range []bool{false, true} {
@@ -67,7 +68,7 @@ func (s *Service) runLoop(ctx context.Context, jobs []job, slow bool, every time
 				continue
 			}
 			if now := time.Now(); !now.Before(next[i]) {
-				next[i] = now.Add(job.every)
+				next[i] = now.Add(job.every - every/2) // so that a job as frequent as the checks is not late by one
 				if err := job.do(ctx); err != nil && ctx.Err() == nil {
 					s.log.Error("a background job failed", "job", job.name, "err", err)
 				}

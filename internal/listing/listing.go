@@ -57,9 +57,11 @@ const (
 // creation; with a Prefix or a Filename by these, in byte order.
 //
 // A page begins after the last position that the previous page has scanned. A position is the time of an
-// image's upload, or its name, and its key, which never change. So an image that exists during a whole
+// image's upload, or its name, and its key. Time and key never change. So an image that exists during a whole
 // listing is listed once, whatever is inserted, finished or deleted concurrently. An image that is inserted
-// during the listing may be committed before or after the cursor, and is listed once or not at all.
+// during the listing may be committed before or after the cursor, and is listed once or not at all. In a list by
+// names the same holds for an image whose id or file name changes during the listing, but it may also be listed
+// twice, by the old and the new name.
 func (l *Lister) Images(ctx context.Context, account string, q Query) (Page, error) {
 	if q.Limit < 1 || q.Limit > MaxLimit {
 		return Page{}, errs.Errorf(errs.Invalid, "per_page must be between 1 and %d", MaxLimit)

@@ -144,7 +144,7 @@ func TestPriorityOfExpensiveJobs(t *testing.T) {
 			workers[n]++
 		}
 	}
-	// One in each lane did not have a expensive job; of the uploads' there is one more.
+	// One in each lane did not have an expensive job; of the uploads' there is one more.
 	if len(workers) != 2 || workers[0] != 2 || workers[render.ExpensiveNice] != 1 {
 		t.Errorf("workers by niceness: %v", workers)
 	}
