@@ -15,7 +15,7 @@ import (
 
 const (
 	mintKills   = 8
-	mintClients  = 16
+	mintClients = 16
 	mintingTime = 300 * time.Millisecond // at most, from the hundredth answer to the kill
 )
 

@@ -132,15 +132,15 @@ func TestMetricsCount(t *testing.T) {
 		"calotype_rendition_cache_hits_total":                3,
 		"calotype_rendition_cache_misses_total":              1,
 		// The repeat is received, but neither decoded nor stored; nor is what is no picture.
-		stageCount("uploads", "spool"):    4,
-		stageCount("uploads", "wait"):     2,
-		stageCount("uploads", "work"):     2,
-		stageCount("uploads", "store"):    2,
-		stageCount("uploads", "commit"):   2,
-		stageCount("renditions", "fetch"): 1,
-		stageCount("renditions", "wait"):  1,
-		stageCount("renditions", "work"):  1,
-		stageCount("renditions", "insert"):  1,
+		stageCount("uploads", "spool"):     4,
+		stageCount("uploads", "wait"):      2,
+		stageCount("uploads", "work"):      2,
+		stageCount("uploads", "store"):     2,
+		stageCount("uploads", "commit"):    2,
+		stageCount("renditions", "fetch"):  1,
+		stageCount("renditions", "wait"):   1,
+		stageCount("renditions", "work"):   1,
+		stageCount("renditions", "insert"): 1,
 	}
 	// An answer may be here before it is counted.
 	awaitMetric(t, address, requests("api", "none", 404), func(v float64) bool { return v == 1 })

@@ -146,21 +146,21 @@ func (b *Body) examine(ctx context.Context) (*Original, error) {
 	if err == nil {
 		err = imagefile.DefaultLimits.Check(header)
 	}
-	var facts render.Properties
+	var properties render.Properties
 	if err == nil {
-		facts, err = b.s.config.Render.Examine(ctx, file, header)
+		properties, err = b.s.config.Render.Examine(ctx, file, header)
 	}
 	if errors.Is(err, render.ErrWorker) && !errors.Is(err, render.ErrTime) &&
 		!errors.Is(err, render.ErrOutOfMemory) && !errors.Is(err, render.ErrBusy) {
 		// Another process may have killed the worker. A second failure decides.
-		facts, err = b.s.config.Render.Examine(ctx, file, header)
+		properties, err = b.s.config.Render.Examine(ctx, file, header)
 	}
 	if err != nil {
 		return nil, renderError("examining an upload", err)
 	}
 	return &Original{
-		Header: header, Width: facts.Width, Height: facts.Height, Alpha: facts.Alpha,
-		Size: b.size, Thumbhash: base64.StdEncoding.EncodeToString(facts.Thumbhash),
+		Header: header, Width: properties.Width, Height: properties.Height, Alpha: properties.Alpha,
+		Size: b.size, Thumbhash: base64.StdEncoding.EncodeToString(properties.Thumbhash),
 	}, nil
 }
 

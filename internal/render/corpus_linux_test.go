@@ -84,9 +84,9 @@ func TestCorpus(t *testing.T) {
 	counts := map[string]int{}
 	for _, o := range all {
 		before := processorTime(t, p)
-		facts, err := render.Properties{}, o.err
+		properties, err := render.Properties{}, o.err
 		if err == nil {
-			facts, err = p.Examine(t.Context(), o.file, o.header)
+			properties, err = p.Examine(t.Context(), o.file, o.header)
 		}
 		if took := processorTime(t, p) - before; took > 10*time.Second {
 			t.Errorf("%s took %s of a processor", o.path, took)
@@ -103,7 +103,7 @@ func TestCorpus(t *testing.T) {
 			t.Errorf("%s: %v", o.path, err)
 		}
 		if err == nil {
-			renderAll(t, p, o, facts)
+			renderAll(t, p, o, properties)
 		}
 	}
 	t.Logf("%v, %+v", counts, p.Status())
@@ -135,14 +135,14 @@ func processorTime(t *testing.T, p *render.Pool) time.Duration {
 }
 
 // renderAll makes the default variant of one original in every format.
-func renderAll(t *testing.T, p *render.Pool, o original, facts render.Properties) {
+func renderAll(t *testing.T, p *render.Pool, o original, properties render.Properties) {
 	t.Helper()
 	options := render.Options{
 		Width: 1366, Height: 768, Fit: render.ScaleDown, Metadata: render.MetadataNone,
 	}
 	for _, f := range []imagefile.Format{imagefile.JPEG, imagefile.PNG, imagefile.WebP} {
 		out := tempFile(t)
-		job := render.Job{Header: o.header, Alpha: facts.Alpha, Options: options, Format: f}
+		job := render.Job{Header: o.header, Alpha: properties.Alpha, Options: options, Format: f}
 		before := processorTime(t, p)
 		got, err := p.Render(t.Context(), o.file, out, job)
 		if took := processorTime(t, p) - before; took > 10*time.Second {

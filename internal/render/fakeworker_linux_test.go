@@ -86,32 +86,32 @@ type fakeEngine struct{}
 func (fakeEngine) Version() string { return "fake-1" }
 
 func (fakeEngine) Examine(in *os.File, h imagefile.Header) (render.Properties, error) {
-	facts := render.Properties{Frames: 1, Thumbhash: []byte("thumb")}
-	facts.Width, facts.Height = h.Shown()
+	properties := render.Properties{Frames: 1, Thumbhash: []byte("thumb")}
+	properties.Width, properties.Height = h.Shown()
 	text, err := io.ReadAll(io.NewSectionReader(in, 0, 1<<20))
 	if err != nil {
-		return facts, err
+		return properties, err
 	}
 	command, argument, _ := strings.Cut(string(text), " ")
 	switch command {
 	case "wide":
-		facts.Width++
+		properties.Width++
 	case "frames":
-		facts.Frames = 7
+		properties.Frames = 7
 	case "hashless":
-		facts.Thumbhash = nil
+		properties.Thumbhash = nil
 	case "trick":
-		return facts, fmt.Errorf("%w: %s", render.ErrUndecodable, trick(argument))
+		return properties, fmt.Errorf("%w: %s", render.ErrUndecodable, trick(argument))
 	case "keep":
-		return facts, fmt.Errorf("%w: %s", render.ErrUndecodable, keepInput(in))
+		return properties, fmt.Errorf("%w: %s", render.ErrUndecodable, keepInput(in))
 	case "burn-later":
 		go burn()
 	case "try":
-		return facts, fmt.Errorf("%w: %s", render.ErrUndecodable, try(argument))
+		return properties, fmt.Errorf("%w: %s", render.ErrUndecodable, try(argument))
 	default:
-		return facts, behave(command, argument)
+		return properties, behave(command, argument)
 	}
-	return facts, nil
+	return properties, nil
 }
 
 // behave executes the commands that both kinds of jobs have.

@@ -56,7 +56,7 @@ func FuzzReadFrame(f *testing.F) {
 	for _, s := range []string{
 		"", "\x00", "\x00\x00\x00\x02{}", "\xff\xff\xff\xff{}", "\x00\x00\x00\x04{}{}",
 		"\x00\x00\x00\x0d{\"kind\":\"ok\"}", "\x00\x00\x00\x09{\"a\":123}", "\x00\x01\x00\x01",
-		"\x00\x00\x00\x1f{\"facts\":{\"Thumbhash\":\"AAAA\"}}",
+		"\x00\x00\x00\x23{\"properties\":{\"Thumbhash\":\"AAAA\"}}",
 	} {
 		f.Add([]byte(s))
 	}

@@ -32,16 +32,16 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Pr
 		return Properties{}, err
 	}
 	r := request{Op: opExamine, Job: Job{Header: h}}
-	var facts Properties
+	var properties Properties
 	d := demand{uploads, requesterOf(ctx), examineCost(h).withFile(size), examineTime(h)}
 	err = p.run(ctx, d, r, func(a answer) error {
-		facts = a.Properties
+		properties = a.Properties
 		return checkProperties(a.Properties, h)
 	}, source)
 	if err != nil {
 		return Properties{}, err
 	}
-	return facts, nil
+	return properties, nil
 }
 
 // Render renders in and writes the rendition to out, a file that it overwrites from the start. in must be readable;

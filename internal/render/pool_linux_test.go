@@ -69,9 +69,9 @@ func TestPoolWorks(t *testing.T) {
 	if _, err := in.Seek(1, 0); err != nil {
 		t.Fatal(err)
 	}
-	facts, err := p.Examine(t.Context(), in, pngHeader)
-	if err != nil || facts.Width != 40 || facts.Height != 30 || string(facts.Thumbhash) != "thumb" {
-		t.Errorf("got %+v, %v", facts, err)
+	properties, err := p.Examine(t.Context(), in, pngHeader)
+	if err != nil || properties.Width != 40 || properties.Height != 30 || string(properties.Thumbhash) != "thumb" {
+		t.Errorf("got %+v, %v", properties, err)
 	}
 	out := command(t, strings.Repeat("old content ", 1000))
 	got, err := p.Render(t.Context(), in, out, pngJob)

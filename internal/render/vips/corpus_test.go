@@ -145,7 +145,7 @@ func BenchmarkRender(b *testing.B) {
 	}
 }
 
-// BenchmarkExamine takes the facts of large originals.
+// BenchmarkExamine takes the properties of large originals.
 func BenchmarkExamine(b *testing.B) {
 	for _, name := range []string{
 		"image__test.jpg", "bimg__vertical.jpg", "transformimgs__big-jpeg.jpg", "coil__large.png",

@@ -204,9 +204,9 @@ func TestOrientation(t *testing.T) {
 		wantAt(t, m, 26, 3, green, 3)
 		wantAt(t, m, 3, 16, blue, 3)
 		wantAt(t, m, 26, 16, grey, 3)
-		facts, err := newEngine(t).Examine(in, header)
-		if err != nil || facts.Width != w || facts.Height != h {
-			t.Errorf("orientation %d: %+v, %v", o, facts, err)
+		properties, err := newEngine(t).Examine(in, header)
+		if err != nil || properties.Width != w || properties.Height != h {
+			t.Errorf("orientation %d: %+v, %v", o, properties, err)
 		}
 	}
 }
@@ -233,9 +233,9 @@ func TestTransparency(t *testing.T) {
 		wantAt(t, m, 45, 5, c.want, 12)
 		wantAt(t, m, 5, 5, red, 12)
 	}
-	facts, err := newEngine(t).Examine(in, h)
-	if err != nil || !facts.Alpha || len(facts.Thumbhash) < 6 {
-		t.Errorf("facts %+v, %v", facts, err)
+	properties, err := newEngine(t).Examine(in, h)
+	if err != nil || !properties.Alpha || len(properties.Thumbhash) < 6 {
+		t.Errorf("properties %+v, %v", properties, err)
 	}
 }
 
@@ -300,9 +300,9 @@ func TestAnimation(t *testing.T) {
 	if h.Frames != 3 || h.Width != 60 {
 		t.Fatalf("header %+v", h)
 	}
-	facts, err := newEngine(t).Examine(in, h)
-	if err != nil || facts.Frames != 3 || facts.Width != 60 || facts.Height != 40 || !facts.Alpha {
-		t.Errorf("facts %+v, %v", facts, err)
+	properties, err := newEngine(t).Examine(in, h)
+	if err != nil || properties.Frames != 3 || properties.Width != 60 || properties.Height != 40 || !properties.Alpha {
+		t.Errorf("properties %+v, %v", properties, err)
 	}
 	o := render.Options{Width: 30, Height: 30, Fit: render.Pad, Background: "#808080"}
 	g, err := gif.DecodeAll(bytes.NewReader(made(t, in,

@@ -19,9 +19,9 @@ const thumbSide = 100
 // libvips refuses a picture at every warning of libjpeg and libpng. If no pixel of such a picture is missing or
 // damaged, Examine accepts it.
 func (e *engine) Examine(in *os.File, h imagefile.Header) (render.Properties, error) {
-	facts, err := e.examine(in, h, true)
+	properties, err := e.examine(in, h, true)
 	if !errors.Is(err, render.ErrUndecodable) {
-		return facts, err
+		return properties, err
 	}
 	var whole error
 	switch h.Format {
@@ -30,7 +30,7 @@ func (e *engine) Examine(in *os.File, h imagefile.Header) (render.Properties, er
 	case imagefile.PNG:
 		whole = wholePNG(in)
 	default:
-		return facts, err
+		return properties, err
 	}
 	if whole != nil {
 		return render.Properties{}, fmt.Errorf("%w (%w)", err, whole)
@@ -57,8 +57,8 @@ func (e *engine) examine(in *os.File, h imagefile.Header, strict bool) (render.P
 	if err := r.do(before); err != nil {
 		return render.Properties{}, err
 	}
-	facts := render.Properties{Frames: r.frames}
-	facts.Width, facts.Height = h.Shown()
+	properties := render.Properties{Frames: r.frames}
+	properties.Width, properties.Height = h.Shown()
 	for r.frame = 0; r.frame < r.frames; r.frame++ {
 		if err := r.next(); err != nil {
 			return render.Properties{}, err
@@ -69,12 +69,12 @@ func (e *engine) examine(in *os.File, h imagefile.Header, strict bool) (render.P
 		if err := r.do(each); err != nil {
 			return render.Properties{}, err
 		}
-		if facts.Thumbhash, err = r.thumbhash(); err != nil {
+		if properties.Thumbhash, err = r.thumbhash(); err != nil {
 			return render.Properties{}, err
 		}
 	}
-	facts.Alpha = r.alpha
-	return facts, nil
+	properties.Alpha = r.alpha
+	return properties, nil
 }
 
 // thumbPlan scales a picture down to its thumbnail.

@@ -51,7 +51,7 @@ func TestUncovered(t *testing.T) {
 	wantAt(t, m, 5, 5, nothing, 0)
 	wantAt(t, m, 50, 50, red, 0)
 	if f, err := examined(t, still); err != nil || !f.Alpha {
-		t.Errorf("facts %+v, %v", f, err)
+		t.Errorf("properties %+v, %v", f, err)
 	}
 	many := make(color.Palette, 256)
 	for i := range many {
@@ -133,7 +133,7 @@ func TestCanvas(t *testing.T) {
 		in, h := fileOf(t, data)
 		f, err := newEngine(t).Examine(in, h)
 		if err != nil || f.Width != c.w || f.Height != c.h || f.Frames != len(c.frames) {
-			t.Errorf("%+v: facts %+v, %v", c, f, err)
+			t.Errorf("%+v: properties %+v, %v", c, f, err)
 		}
 		got, err := gif.DecodeAll(bytes.NewReader(made(t, in,
 			render.Job{Header: h, Format: imagefile.GIF})))
