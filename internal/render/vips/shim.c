@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <gmodule.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,17 +15,20 @@ static void drop_log(const gchar *domain, GLogLevelFlags level, const gchar *tex
 {
 }
 
-/* libvips would load all its modules: ImageMagick, Poppler and OpenSlide among them. We keep them
- * out of the process (VIPSHOME points nowhere) and load the one with the HEIF loader ourselves. */
+/* A libvips of the system keeps the HEIF loader in a module. It would load all its modules, ImageMagick, Poppler
+ * and OpenSlide among them: VIPSHOME points to no folder, and this function loads the one module. The libvips that
+ * the program brings has the loader inside, has no modules and does not export g_module_open. */
 static void load_heif_module(void)
 {
+	void *(*open_module)(const char *, int) = dlsym(RTLD_DEFAULT, "g_module_open");
 	Dl_info where;
-	if (dladdr((void *) &vips_init, &where) == 0 || where.dli_fname == NULL)
+	if (!open_module || dladdr((void *) &vips_init, &where) == 0 || where.dli_fname == NULL)
 		return;
 	char *dir = g_path_get_dirname(where.dli_fname);
 	char *name = g_strdup_printf("vips-modules-%d.%d", vips_version(0), vips_version(1));
-	char *path = g_build_filename(dir, name, "vips-heif." G_MODULE_SUFFIX, NULL);
-	g_module_open(path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+	char *path = g_build_filename(dir, name, "vips-heif.so", NULL);
+	const int lazy = 1, local = 2; /* GModuleFlags */
+	open_module(path, lazy | local);
 	g_free(path);
 	g_free(name);
 	g_free(dir);

@@ -8,7 +8,7 @@
 package vips
 
 /*
-#cgo pkg-config: vips gmodule-2.0 libjpeg
+#cgo pkg-config: vips libjpeg
 #cgo CFLAGS: -std=gnu11 -O2
 #include "shim.h"
 */
