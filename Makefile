@@ -8,8 +8,16 @@ PACKAGES ?= ./...
 TESTFLAGS ?=
 FUZZTIME ?= 20s
 
+# The libvips to build with: npm is the pinned one that scripts/engine fetches, for Linux with glibc; system is the
+# one that pkg-config finds.
+VIPS ?= $(if $(filter Linux,$(shell uname -s)),npm,system)
+export VIPS
+
 # One setting for build and tests, so that they share what they compile.
 export GOFLAGS := $(strip $(shell go env GOFLAGS 2>/dev/null) -trimpath)
+ifeq ($(VIPS),npm)
+export PKG_CONFIG_PATH := $(CURDIR)/.tools/engine/$(shell go env GOARCH 2>/dev/null)/pkgconfig
+endif
 # Go's build cache does not see that another PKG_CONFIG_PATH finds another libvips; it sees this.
 ifdef PKG_CONFIG_PATH
 LIBRARIES := $(shell echo '$(PKG_CONFIG_PATH)' | cksum | cut -d' ' -f1)
@@ -44,9 +52,14 @@ $(WEB): $(WEB_SOURCES)
 quick: ## Run the quick unit tests, on SQLite: no kill -9, S3, browser, PostgreSQL or corpus
 	@env -u CI -u CALOTYPE_CORPUS go test -short $(TESTFLAGS) ./internal/... ./cmd/...
 
+# All packages include the render workers on the system's libvips, which stays a choice.
 test: ## Install what is missing and run all tests, with a real PostgreSQL, S3 gateway and browser
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
+ifeq ($(PACKAGES) $(VIPS),./... npm)
+	@echo "the render workers on the system's libvips:"
+	@env -u PKG_CONFIG_PATH -u CGO_CPPFLAGS VIPS=system $(GOTEST) $(TESTFLAGS) ./internal/render/...
+endif
 	@$(GOTEST) $(TESTFLAGS) $(PACKAGES)
 
 check: ## What a change must pass: gofmt, vet, staticcheck, govulncheck, tests with -race

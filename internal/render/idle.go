@@ -4,15 +4,16 @@ import "time"
 
 // The choice of an idle worker for a job. A worker that a hostile picture has taken over may read and forge its
 // next jobs. So a job gets a worker that worked for its account before, else an unused one, else one of another
-// account; with PoolConfig.WorkerPerAccount never the last.
+// account; with PoolConfig.WorkerPerAccount never the last. The first decoding of a format in examinedAlone gets an
+// unused worker only.
 
-// pop takes the idle worker of a lane that suits a job best; nil if no worker is idle.
-func (p *Pool) pop(l lane, account string, expensive bool) *process {
+// pop takes the idle worker of a lane that suits a job best; nil if no idle worker does.
+func (p *Pool) pop(d demand) *process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	best, rank := -1, 0
+	l, best, rank := d.lane, -1, 0
 	for i, w := range p.idle[l] {
-		if r := p.rank(w, account, expensive); r > 0 && r >= rank { // of equal ones the most recently used one
+		if r := p.rank(w, d); r > 0 && r >= rank { // of equal ones the most recently used one
 			best, rank = i, r
 		}
 	}
@@ -25,14 +26,16 @@ func (p *Pool) pop(l lane, account string, expensive bool) *process {
 }
 
 // rank returns how well a worker suits a job; 0: not at all.
-func (p *Pool) rank(w *process, account string, expensive bool) int {
+func (p *Pool) rank(w *process, d demand) int {
 	switch {
-	case w.jobs > 0 && w.expensive != expensive: // its priority differs from the job's
-		return 0
-	case w.jobs > 0 && w.account == account:
-		return 3
 	case w.jobs == 0:
 		return 2
+	case w.expensive != d.expensive(): // its priority differs from the job's
+		return 0
+	case d.alone:
+		return 0
+	case w.account == d.requester.Account:
+		return 3
 	case p.c.WorkerPerAccount:
 		return 0
 	}
@@ -72,15 +75,17 @@ func (p *Pool) makeWay(l lane) {
 }
 
 // keepSpare starts a worker for later jobs, so that they need not wait for a start: with PoolConfig.WorkerPerAccount
-// one without an account, and at the start of an expensive job one of the usual priority if none is idle.
-func (p *Pool) keepSpare(l lane, expensive bool) {
+// and for a job that has its worker alone an unused one, and at the start of an expensive job one of the usual
+// priority if none is idle.
+func (p *Pool) keepSpare(d demand) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.c.WorkerPerAccount && !expensive || p.closed || p.spare[l] {
+	l, unused := d.lane, p.c.WorkerPerAccount || d.alone
+	if !unused && !d.expensive() || p.closed || p.spare[l] {
 		return
 	}
 	for _, w := range p.idle[l] {
-		if w.jobs == 0 || !p.c.WorkerPerAccount && !w.expensive {
+		if w.jobs == 0 || !unused && !w.expensive {
 			return
 		}
 	}

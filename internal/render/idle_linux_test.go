@@ -68,6 +68,39 @@ func TestWorkerPerAccount(t *testing.T) {
 	}
 }
 
+// TestFirstDecodingIsAlone: the first decoding of a HEIC or an AVIF never shares a worker with another job, of its
+// own account neither, while a PNG's does.
+func TestFirstDecodingIsAlone(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1})
+	shared := 0
+	for i, f := range []imagefile.Format{imagefile.PNG, imagefile.PNG, imagefile.HEIC, imagefile.PNG,
+		imagefile.AVIF, imagefile.AVIF, imagefile.HEIC, imagefile.PNG, imagefile.PNG} {
+		h := pngHeader
+		h.Format = f
+		_, err := p.Examine(as(t, "a"), command(t, fmt.Sprintf("keep %s-%d", f, i)), h)
+		if !errors.Is(err, render.ErrUndecodable) {
+			t.Fatal(err)
+		}
+		has := err.Error()
+		alone := strings.Count(has, "heic-") + strings.Count(has, "avif-")
+		if f == imagefile.PNG {
+			shared += strings.Count(has, "png-") - 1
+		} else {
+			alone += strings.Count(has, "png-") - 1 // its own
+		}
+		if alone != 0 {
+			t.Errorf("job %d, a %s, got a worker with %s", i, f, has)
+		}
+	}
+	if shared == 0 {
+		t.Error("no worker was used again for a PNG: this test would see nothing")
+	}
+	if s := p.Status(); s.Ended["recycled"] != 4 || int64(s.Uploads.Workers) > int64(s.Uploads.Limit)+1 {
+		t.Errorf("ended %v; %d workers for %d slots", s.Ended, s.Uploads.Workers, s.Uploads.Limit)
+	}
+}
+
 // TestAccountsKeepTheirWorkers: also without the flag an account gets its own worker back.
 func TestAccountsKeepTheirWorkers(t *testing.T) {
 	t.Parallel()

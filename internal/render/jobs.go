@@ -12,6 +12,10 @@ import (
 	"calotype/internal/limit"
 )
 
+// examinedAlone has the formats whose first decoding is done by a worker that has decoded no picture before and
+// decodes none after. Their decoders are the largest ones and have had the most memory errors.
+var examinedAlone = map[imagefile.Format]bool{imagefile.HEIC: true, imagefile.AVIF: true}
+
 // maxOutput bounds one rendition, in bytes. The worker's RLIMIT_FSIZE is the same.
 const maxOutput = 128 * mib
 
@@ -33,7 +37,8 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Pr
 	}
 	r := request{Op: opExamine, Job: Job{Header: h}}
 	var properties Properties
-	d := demand{uploads, requesterOf(ctx), examineCost(h).withFile(size), examineTime(h)}
+	d := demand{lane: uploads, requester: requesterOf(ctx), need: examineCost(h).withFile(size),
+		cost: examineTime(h), alone: examinedAlone[h.Format]}
 	err = p.run(ctx, d, r, func(a answer) error {
 		properties = a.Properties
 		return checkProperties(a.Properties, h)
@@ -71,7 +76,7 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 	}
 	var made Output
 	r := request{Op: opRender, Job: j}
-	d := demand{renditions, requesterOf(ctx), need, renderTime(j)}
+	d := demand{lane: renditions, requester: requesterOf(ctx), need: need, cost: renderTime(j)}
 	err = p.run(ctx, d, r, func(answer) error {
 		made, err = deliver(scratch, out, j)
 		return err
@@ -118,9 +123,12 @@ func (p *Pool) run(ctx context.Context, d demand, r request,
 	if err == nil {
 		err = accept(a)
 	}
-	if errors.Is(err, ErrWorker) {
+	switch {
+	case errors.Is(err, ErrWorker):
 		p.discard(l, w, err)
-	} else {
+	case d.alone:
+		p.retire(w)
+	default:
 		p.release(l, w)
 	}
 	return err
@@ -198,11 +206,11 @@ func (p *Pool) take(ctx context.Context, d demand) (w *process, err error) {
 	defer func() {
 		if err == nil {
 			w.assign(d.requester.Account, d.expensive())
-			p.keepSpare(l, d.expensive())
+			p.keepSpare(d)
 		}
 	}()
 	for {
-		w := p.pop(l, d.requester.Account, d.expensive())
+		w := p.pop(d)
 		if w == nil {
 			break
 		}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"bufio"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -91,13 +92,13 @@ func createRuleset(version int) (int, error) {
 }
 
 // allowLibraries adds rules for the files that a worker reads: its program, the libraries that this
-// process, the same program, has loaded, and those that it may load.
+// process has loaded, and the folders from which the worker may load others.
 func allowLibraries(ruleset int, program string) error {
 	rules := map[string]uint64{program: readFile, "/etc/ld.so.cache": readFile}
 	for _, file := range loadedFiles() {
 		rules[file] = readFile
 	}
-	dirs := []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"}
+	dirs := append(runPath(program), "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 	for _, dir := range filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")) {
 		if filepath.IsAbs(dir) {
 			dirs = append(dirs, dir)
@@ -112,6 +113,32 @@ func allowLibraries(ruleset int, program string) error {
 		}
 	}
 	return nil
+}
+
+// runPath returns the folders that a program names for its own libraries, such as $ORIGIN/lib, the folder lib
+// beside it. It returns none if the program cannot be read.
+func runPath(program string) []string {
+	if real, err := filepath.EvalSymlinks(program); err == nil {
+		program = real
+	}
+	file, err := elf.Open(program)
+	if err != nil {
+		return nil // the usual folders remain
+	}
+	defer file.Close()
+	var dirs []string
+	for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
+		lists, _ := file.DynString(tag)
+		for _, list := range lists {
+			for _, dir := range filepath.SplitList(list) {
+				dir = strings.NewReplacer("$ORIGIN", filepath.Dir(program), "${ORIGIN}", filepath.Dir(program)).Replace(dir)
+				if filepath.IsAbs(dir) {
+					dirs = append(dirs, dir)
+				}
+			}
+		}
+	}
+	return dirs
 }
 
 // allowPath adds a rule for a file, or for a folder and its contents. A path that does not exist is skipped.
