@@ -1,6 +1,6 @@
 # Each target has a help line; make alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help run build quick test check fuzz bench image clean
+.PHONY: help run build engine env quick test check fuzz bench image clean
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 PACKAGES ?= ./...
@@ -16,6 +16,7 @@ export VIPS
 # One setting for build and tests, so that they share what they compile.
 export GOFLAGS := $(strip $(shell go env GOFLAGS 2>/dev/null) -trimpath)
 ifeq ($(VIPS),npm)
+ENGINE = engine
 export PKG_CONFIG_PATH := $(CURDIR)/.tools/engine/$(shell go env GOARCH 2>/dev/null)/pkgconfig
 endif
 # Go's build cache does not see that another PKG_CONFIG_PATH finds another libvips; it sees this.
@@ -40,16 +41,22 @@ run: ## Install what is missing, build and start the server: make run ARGS='-lis
 	@exec bin/calotype serve $(ARGS)
 
 # The binary is replaced in one step: another make may be running it.
-build: $(WEB) ## Build bin/calotype
+build: $(WEB) $(ENGINE) ## Build bin/calotype
 	@mkdir -p bin
 	go build -ldflags '-X main.version=$(VERSION)' -o bin/new.$$$$ ./cmd/calotype && \
 		mv -f bin/new.$$$$ bin/calotype
+
+engine:
+	@scripts/engine
+
+env: ## Print what go build needs to find the libvips that make uses: eval "$(make env)"
+	@echo "export VIPS='$(VIPS)' GOFLAGS='$(GOFLAGS)' PKG_CONFIG_PATH='$(PKG_CONFIG_PATH)' CGO_CPPFLAGS='$(CGO_CPPFLAGS)'"
 
 $(WEB): $(WEB_SOURCES)
 	scripts/build-web
 
 # Without a corpus and -count=1: what did not change is not run again.
-quick: ## Run the quick unit tests, on SQLite: no kill -9, S3, browser, PostgreSQL or corpus
+quick: $(ENGINE) ## Run the quick unit tests, on SQLite: no kill -9, S3, browser, PostgreSQL or corpus
 	@env -u CI -u CALOTYPE_CORPUS go test -short $(TESTFLAGS) ./internal/... ./cmd/...
 
 # All packages include the render workers on the system's libvips, which stays a choice.

@@ -57,8 +57,8 @@ type demand struct {
 	requester Requester
 	need      memory        // beyond an idle worker
 	cost      time.Duration // estimated CPU time
-	// alone: the job gets an unused worker, which ends with the job.
-	alone bool
+	// dedicated: the job gets an unused worker, which ends after the job.
+	dedicated bool
 }
 
 func (d demand) expensive() bool { return d.cost > expensiveTime }

@@ -4,7 +4,7 @@ import "time"
 
 // The choice of an idle worker for a job. A worker that a hostile picture has taken over may read and forge its
 // next jobs. So a job gets a worker that worked for its account before, else an unused one, else one of another
-// account; with PoolConfig.WorkerPerAccount never the last. The first decoding of a format in examinedAlone gets an
+// account; with PoolConfig.WorkerPerAccount never the last. The first decoding of a format in dedicatedWorker gets an
 // unused worker only.
 
 // pop takes the idle worker of a lane that suits a job best; nil if no idle worker does.
@@ -32,7 +32,7 @@ func (p *Pool) rank(w *process, d demand) int {
 		return 2
 	case w.expensive != d.expensive(): // its priority differs from the job's
 		return 0
-	case d.alone:
+	case d.dedicated:
 		return 0
 	case w.account == d.requester.Account:
 		return 3
@@ -75,12 +75,12 @@ func (p *Pool) makeWay(l lane) {
 }
 
 // keepSpare starts a worker for later jobs, so that they need not wait for a start: with PoolConfig.WorkerPerAccount
-// and for a job that has its worker alone an unused one, and at the start of an expensive job one of the usual
+// and for a job with a dedicated worker an unused one, and at the start of an expensive job one of the usual
 // priority if none is idle.
 func (p *Pool) keepSpare(d demand) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l, unused := d.lane, p.c.WorkerPerAccount || d.alone
+	l, unused := d.lane, p.c.WorkerPerAccount || d.dedicated
 	if !unused && !d.expensive() || p.closed || p.spare[l] {
 		return
 	}

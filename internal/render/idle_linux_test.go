@@ -68,9 +68,9 @@ func TestWorkerPerAccount(t *testing.T) {
 	}
 }
 
-// TestFirstDecodingIsAlone: the first decoding of a HEIC or an AVIF never shares a worker with another job, of its
-// own account neither, while a PNG's does.
-func TestFirstDecodingIsAlone(t *testing.T) {
+// TestDedicatedWorker: the first decoding of a HEIC or an AVIF never shares a worker with another job, not even
+// with one of its account; that of a PNG does.
+func TestDedicatedWorker(t *testing.T) {
 	t.Parallel()
 	p := newFakePool(t, "engine", render.PoolConfig{Workers: 1})
 	shared := 0
@@ -83,13 +83,13 @@ func TestFirstDecodingIsAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		has := err.Error()
-		alone := strings.Count(has, "heic-") + strings.Count(has, "avif-")
+		others := strings.Count(has, "heic-") + strings.Count(has, "avif-")
 		if f == imagefile.PNG {
 			shared += strings.Count(has, "png-") - 1
 		} else {
-			alone += strings.Count(has, "png-") - 1 // its own
+			others += strings.Count(has, "png-") - 1 // its own
 		}
-		if alone != 0 {
+		if others != 0 {
 			t.Errorf("job %d, a %s, got a worker with %s", i, f, has)
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	"calotype/internal/limit"
 )
 
-// examinedAlone has the formats whose first decoding is done by a worker that has decoded no picture before and
+// dedicatedWorker has the formats whose first decoding gets a dedicated worker: it has decoded no picture before and
 // decodes none after. Their decoders are the largest ones and have had the most memory errors.
-var examinedAlone = map[imagefile.Format]bool{imagefile.HEIC: true, imagefile.AVIF: true}
+var dedicatedWorker = map[imagefile.Format]bool{imagefile.HEIC: true, imagefile.AVIF: true}
 
 // maxOutput bounds one rendition, in bytes. The worker's RLIMIT_FSIZE is the same.
 const maxOutput = 128 * mib
@@ -38,7 +38,7 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Pr
 	r := request{Op: opExamine, Job: Job{Header: h}}
 	var properties Properties
 	d := demand{lane: uploads, requester: requesterOf(ctx), need: examineCost(h).withFile(size),
-		cost: examineTime(h), alone: examinedAlone[h.Format]}
+		cost: examineTime(h), dedicated: dedicatedWorker[h.Format]}
 	err = p.run(ctx, d, r, func(a answer) error {
 		properties = a.Properties
 		return checkProperties(a.Properties, h)
@@ -126,7 +126,7 @@ func (p *Pool) run(ctx context.Context, d demand, r request,
 	switch {
 	case errors.Is(err, ErrWorker):
 		p.discard(l, w, err)
-	case d.alone:
+	case d.dedicated:
 		p.retire(w)
 	default:
 		p.release(l, w)

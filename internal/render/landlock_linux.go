@@ -126,13 +126,13 @@ func runPath(program string) []string {
 		return nil // the usual folders remain
 	}
 	defer file.Close()
+	beside := strings.NewReplacer("$ORIGIN", filepath.Dir(program), "${ORIGIN}", filepath.Dir(program))
 	var dirs []string
 	for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
 		lists, _ := file.DynString(tag)
 		for _, list := range lists {
 			for _, dir := range filepath.SplitList(list) {
-				dir = strings.NewReplacer("$ORIGIN", filepath.Dir(program), "${ORIGIN}", filepath.Dir(program)).Replace(dir)
-				if filepath.IsAbs(dir) {
+				if dir = beside.Replace(dir); filepath.IsAbs(dir) {
 					dirs = append(dirs, dir)
 				}
 			}

@@ -34,7 +34,7 @@ const (
 	endMemory    = "out-of-memory" // its job passed the limit of its process
 	endFailed    = "failed"        // it broke the protocol, or its output is not as it said
 	endCancelled = "cancelled"     // killed, because the caller of its job has left
-	endRecycled  = "recycled"      // in good order: after enough jobs, as it grew, or after a job alone
+	endRecycled  = "recycled"      // in good order: after enough jobs, as it grew, or as it was dedicated
 	endIdle      = "idle"          // in good order, for want of work
 	endBusy      = "busy-idle"     // it used the CPU without a job
 )
