@@ -14,7 +14,7 @@ import (
 
 // renderError converts an error of package render to an *errs.Error, or wraps it with doing if it has no Kind.
 func renderError(doing string, err error) error {
-	overLimit := new(imagefile.LimitError)
+	overLimit, noDecoder := new(imagefile.LimitError), new(render.NoDecoderError)
 	kind, msg := errs.Internal, ""
 	switch {
 	// First: a job that was out of time by the wall clock alone says nothing of the picture.
@@ -26,6 +26,8 @@ func renderError(doing string, err error) error {
 	case errors.Is(err, imagefile.ErrUnsupported):
 		kind, msg = errs.Unsupported, "Uploaded image must have image/jpeg, image/png, image/webp, "+
 			"image/gif, image/avif or image/heic content"
+	case errors.As(err, &noDecoder):
+		kind, msg = errs.Unsupported, "This server has no decoder of "+noDecoder.Format.MIME()
 	case errors.Is(err, imagefile.ErrMalformed), errors.Is(err, render.ErrUndecodable):
 		kind, msg = errs.Undecodable, "error during decoding: the file may be incomplete or damaged"
 	case errors.Is(err, render.ErrWorker):
@@ -49,9 +51,8 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		return err
 	}
 	sum := u.body.sha256()
-	limit := new(imagefile.LimitError)
-	if errors.Is(err, render.ErrWorker) || errors.As(err, &limit) && limit.What == imagefile.LimitMemory {
-		sum = "" // too much time or memory: another try, or another node, may do better
+	if mayPass(err) {
+		sum = ""
 	}
 	var refused *Ticket
 	counting := u.s.Accounts.Change(context.WithoutCancel(ctx), func(tx *accounts.Change) (err error) {
@@ -66,6 +67,14 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		u.admitted.refuse(refused)
 	}
 	return err
+}
+
+// mayPass reports whether a later try, or another node, may accept the same body: it took too much time or memory
+// here, or a decoder is missing.
+func mayPass(err error) bool {
+	limit, noDecoder := new(imagefile.LimitError), new(render.NoDecoderError)
+	return errors.Is(err, render.ErrWorker) || errors.As(err, &noDecoder) ||
+		errors.As(err, &limit) && limit.What == imagefile.LimitMemory
 }
 
 // countRefusal counts a refusal of the ticket, records its event, and returns the ticket afterwards. It returns nil

@@ -30,6 +30,14 @@ func moves(j Job) bool {
 	return j.Header.Frames > 1 && !j.Options.Still && (j.Format == imagefile.GIF || j.Format == imagefile.WebP)
 }
 
+// checkDecoder refuses a format that no worker can decode.
+func (p *Pool) checkDecoder(f imagefile.Format) error {
+	if why, missing := p.missing[f]; missing {
+		return &NoDecoderError{Format: f, Reason: why}
+	}
+	return nil
+}
+
 // checkJob refuses invalid and forbidden jobs before a worker gets them.
 func checkJob(j Job) error {
 	side, ok := maxSides[j.Format]

@@ -85,6 +85,8 @@ type fakeEngine struct{}
 
 func (fakeEngine) Version() string { return "fake-1" }
 
+func (fakeEngine) Missing() map[imagefile.Format]string { return nil }
+
 func (fakeEngine) Examine(in *os.File, h imagefile.Header) (render.Properties, error) {
 	properties := render.Properties{Frames: 1, Thumbhash: []byte("thumb")}
 	properties.Width, properties.Height = h.Shown()

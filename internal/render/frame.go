@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"calotype/internal/imagefile"
 )
 
 // maxFrame limits one message of the protocol, in bytes. Pictures are never sent in frames.
@@ -39,6 +41,8 @@ type hello struct {
 	Version  string       `json:"version"`
 	Sandbox  SandboxState `json:"sandbox"`
 	Error    string       `json:"error"` // why the worker cannot work; "" if it can
+	// Missing holds the formats that the worker cannot decode, with the reasons.
+	Missing map[imagefile.Format]string `json:"missing"`
 }
 
 // A request is one job. Its files are attached: the input, and the output of a rendition.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"time"
 
@@ -23,6 +24,9 @@ const maxOutput = 128 * mib
 // within the Limits. in must be readable; its offset is neither used nor moved. Errors: those of package render; a
 // *LimitError if this server has too little memory for the picture.
 func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Properties, error) {
+	if err := p.checkDecoder(h.Format); err != nil {
+		return Properties{}, err
+	}
 	source, err := openReadOnly(in)
 	if err != nil {
 		return Properties{}, err
@@ -53,7 +57,7 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Pr
 // its offset is neither used nor moved. Errors: those of package render; a *LimitError if the rendition would be too
 // large.
 func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, error) {
-	if err := checkJob(j); err != nil {
+	if err := errors.Join(checkJob(j), p.checkDecoder(j.Header.Format)); err != nil {
 		return Output{}, err
 	}
 	source, err := openReadOnly(in)
@@ -247,12 +251,15 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.version == "" {
-		p.version, p.sandbox = w.hello.Version, w.hello.Sandbox
+		p.version, p.missing, p.sandbox = w.hello.Version, w.hello.Missing, w.hello.Sandbox
 	}
 	switch got := w.hello; {
 	case got.Version != p.version:
 		err = fmt.Errorf("the worker is version %q, this server began with %q: restart the server",
 			got.Version, p.version)
+	case !maps.Equal(got.Missing, p.missing):
+		err = fmt.Errorf("the worker cannot decode %v, this server began with %v: restart the server",
+			got.Missing, p.missing)
 	case p.c.RequireSandbox && !got.Sandbox.Complete:
 		err = fmt.Errorf("the sandbox is required but incomplete: %s", got.Sandbox.Detail)
 	}

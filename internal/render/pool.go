@@ -23,7 +23,7 @@ import (
 	"calotype/internal/limit"
 )
 
-// The errors of a job, besides a *LimitError and the error of its context.
+// The errors of a job, besides a *LimitError, a *NoDecoderError and the error of its context.
 var (
 	// ErrUndecodable: the decoder refused the picture; the text has the reason.
 	ErrUndecodable = errors.New("render: undecodable picture")
@@ -41,6 +41,16 @@ var (
 	// together with ErrWorker.
 	ErrOutOfMemory = errors.New("render: out of memory")
 )
+
+// A NoDecoderError refuses an original because a library that decodes its format is missing on this server.
+type NoDecoderError struct {
+	Format imagefile.Format
+	Reason string
+}
+
+func (e *NoDecoderError) Error() string {
+	return fmt.Sprintf("render: no decoder of %s: %s", e.Format.MIME(), e.Reason)
+}
 
 // PoolConfig configures a Pool.
 type PoolConfig struct {
@@ -113,6 +123,7 @@ type Pool struct {
 	jobMemory int64 // bytes: the largest estimate of an accepted job
 	idleTime  time.Duration
 	version   string
+	missing   map[imagefile.Format]string
 	sandbox   SandboxState
 	spawner   *spawner
 	admission *admission
@@ -156,6 +167,9 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 	}
 	if !p.sandbox.Complete {
 		c.Log.Warn("the render workers' sandbox is incomplete", "sandbox", p.sandbox.Detail)
+	}
+	for format, why := range p.missing {
+		c.Log.Warn("originals of a format are refused, because they cannot be decoded", "format", format, "reason", why)
 	}
 	p.owned.Go(p.janitor)
 	return p, nil

@@ -199,6 +199,9 @@ func (p *process) greet(ctx context.Context) error {
 		return fmt.Errorf("worker speaks protocol %d, not %d", h.Protocol, protocol)
 	}
 	p.hello.Version = sanitise(p.hello.Version)
+	for format, why := range p.hello.Missing {
+		p.hello.Missing[format] = sanitise(why)
+	}
 	p.hello.Sandbox.Detail = sanitiseTo(p.hello.Sandbox.Detail, maxDetail)
 	p.idleData = p.usage().data
 	p.hello.Sandbox.note(partJobMemory, 1,

@@ -18,6 +18,9 @@ type Engine interface {
 	// Version returns the version of the pipeline and its libraries. Renditions of different versions
 	// may differ.
 	Version() string
+	// Missing returns the formats of originals that cannot be decoded, because a library is missing, with
+	// the reasons.
+	Missing() map[imagefile.Format]string
 	// Examine decodes all of in strictly. h is the result of ReadHeader.
 	Examine(in *os.File, h imagefile.Header) (Properties, error)
 	// Render writes the rendition of in to out, an empty file.
@@ -49,7 +52,7 @@ func WorkerMain(newEngine func() (Engine, error)) int {
 	if err != nil {
 		return report(writeFrame(conn, hello{Protocol: protocol, Error: sanitise(err.Error())}))
 	}
-	h := hello{Protocol: protocol, Version: engine.Version()}
+	h := hello{Protocol: protocol, Version: engine.Version(), Missing: engine.Missing()}
 	if err := sealAndGreet(conn, box, h); err != nil {
 		return report(err)
 	}

@@ -13,18 +13,31 @@ import (
 
 var kinds = map[imagefile.Format]C.Kind{
 	imagefile.JPEG: C.KIND_JPEG, imagefile.PNG: C.KIND_PNG, imagefile.GIF: C.KIND_GIF,
-	imagefile.WebP: C.KIND_WEBP, imagefile.AVIF: C.KIND_HEIF, imagefile.HEIC: C.KIND_HEIF,
+	imagefile.WebP: C.KIND_WEBP, imagefile.AVIF: C.KIND_HEIF,
 }
 
 // load opens the file, reduced by the decoder if it supports that.
 func (r *rendering) load() error {
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	if r.job.Header.Format == imagefile.HEIC {
+		im, err := r.loadHEIC()
+		if err != nil {
+			return err
+		}
+		r.loaded, r.alpha = im, im.alpha()
+		return nil
+	}
+	return r.loadByVips()
+}
+
+// loadByVips opens a file that libvips reads.
+func (r *rendering) loadByVips() error {
 	f := r.job.Header.Format
 	kind, ok := kinds[f]
 	if !ok {
 		return fmt.Errorf("no loader for %q", f)
-	}
-	if err := r.prepare(); err != nil {
-		return err
 	}
 	l := loading{strict: r.strict, scale: 1, pages: 1}
 	if f == imagefile.JPEG {

@@ -93,6 +93,7 @@ func TestWholePNG(t *testing.T) {
 
 // TestOverlay: a HEIC whose main picture is an overlay is shown.
 func TestOverlay(t *testing.T) {
+	needsHEIC(t)
 	data := testdata(t, "overlay.heic")
 	f, err := examined(t, data)
 	if err != nil || f.Width < 1 {

@@ -20,13 +20,17 @@ import (
 	"os"
 	"strings"
 
+	"calotype/internal/imagefile"
 	"calotype/internal/render"
 )
 
 // pipelineVersion is raised whenever the same job produces other pixels than before.
 const pipelineVersion = 2
 
-type engine struct{ version string }
+type engine struct {
+	version string
+	missing map[imagefile.Format]string
+}
 
 // New starts libvips in this process. Error: libvips lacks one of the formats.
 func New() (render.Engine, error) {
@@ -40,7 +44,11 @@ func New() (render.Engine, error) {
 	if err := warmUp(); err != nil {
 		return nil, err
 	}
-	return &engine{version: PipelineVersion()}, nil
+	e := &engine{version: PipelineVersion(), missing: map[imagefile.Format]string{}}
+	if why := openHEIC(heicLibrary); why != "" {
+		e.missing[imagefile.HEIC] = why
+	}
+	return e, nil
 }
 
 // PipelineVersion returns the version of this pipeline and of libvips, such as "1-8.14.1". Renditions of different
@@ -51,6 +59,8 @@ func PipelineVersion() string {
 }
 
 func (e *engine) Version() string { return e.version }
+
+func (e *engine) Missing() map[imagefile.Format]string { return e.missing }
 
 // warmUp makes each codec load its lazy parts, such as the plug-ins of libheif, while files can still be opened. The
 // input is no picture, so the decoders fail.
