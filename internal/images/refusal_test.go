@@ -2,6 +2,7 @@ package images_test
 
 import (
 	"bytes"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/render"
 	"calotype/internal/webhooks"
 )
 
@@ -76,12 +78,17 @@ func TestARepeatedRefusalIsCountedOnce(t *testing.T) {
 	})
 }
 
-// TestTooLittleMemoryIsNotRemembered refuses one body twice for want of memory, which another node or a
-// later configuration may have: the refusal is not remembered as that of the body.
-func TestTooLittleMemoryIsNotRemembered(t *testing.T) {
+// TestRefusalsOfThisNodeAreNotRemembered refuses one body twice for want of memory or of a decoder, which another node
+// or a later configuration may have: the refusal is not remembered as that of the body.
+func TestRefusalsOfThisNodeAreNotRemembered(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		for what, want := range map[string]int{imagefile.LimitMemory: 2, imagefile.LimitPixels: 1} {
+		for what, want := range map[error]int{
+			&imagefile.LimitError{What: imagefile.LimitMemory}: 2,
+			&imagefile.LimitError{What: imagefile.LimitPixels}: 1,
+			&render.NoDecoderError{Format: imagefile.HEIC}:     2,
+			fmt.Errorf("a test: %w", imagefile.ErrUnsupported): 1,
+		} {
 			made, ticket := imagestest.Draft(t, core, images.NewDraft{})
 			for range 2 {
 				u, err := core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket, Size: -1})
@@ -91,8 +98,7 @@ func TestTooLittleMemoryIsNotRemembered(t *testing.T) {
 				if _, err := u.Write([]byte("a large picture")); err != nil {
 					t.Fatal(err)
 				}
-				_ = u.Refuse(t.Context(), &errs.Error{Kind: errs.OverLimits, Msg: "too much",
-					Err: &imagefile.LimitError{What: what}})
+				_ = u.Refuse(t.Context(), images.RenderError("a test", what))
 				u.Close()
 			}
 			img, err := core.Image(t.Context(), account, made.ID)
@@ -166,4 +172,14 @@ func TestRacingRepeatsOfARefusal(t *testing.T) {
 			t.Errorf("%d refusals and %d events, want one", refusals, events)
 		}
 	})
+}
+
+// TestNoDecoder: an original without a decoder is an unsupported one, by its media type.
+func TestNoDecoder(t *testing.T) {
+	t.Parallel()
+	err := images.RenderError("a test", &render.NoDecoderError{Format: imagefile.HEIC, Reason: "no libheif"})
+	imagestest.WantKind(t, err, errs.Unsupported)
+	if e := errs.AsError(err); e.Msg != "This server has no decoder of image/heic" {
+		t.Errorf("the client gets %q", e.Msg)
+	}
 }

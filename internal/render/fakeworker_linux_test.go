@@ -25,6 +25,9 @@ func fakeWorker(kind string) int {
 	switch kind {
 	case "engine":
 		return render.WorkerMain(func() (render.Engine, error) { return fakeEngine{}, nil })
+	case "no-heic":
+		missing := map[imagefile.Format]string{imagefile.HEIC: "no libheif\nhere"}
+		return render.WorkerMain(func() (render.Engine, error) { return fakeEngine{missing}, nil })
 	case "broken-engine":
 		return render.WorkerMain(func() (render.Engine, error) {
 			return nil, errors.New("no libvips\nhere")
@@ -81,11 +84,11 @@ func fakeParent() int {
 }
 
 // fakeEngine does what the input says.
-type fakeEngine struct{}
+type fakeEngine struct{ missing map[imagefile.Format]string }
 
 func (fakeEngine) Version() string { return "fake-1" }
 
-func (fakeEngine) Missing() map[imagefile.Format]string { return nil }
+func (e fakeEngine) Missing() map[imagefile.Format]string { return e.missing }
 
 func (fakeEngine) Examine(in *os.File, h imagefile.Header) (render.Properties, error) {
 	properties := render.Properties{Frames: 1, Thumbhash: []byte("thumb")}

@@ -97,8 +97,6 @@ func allowLibraries(ruleset int, program string) error {
 	rules := map[string]uint64{program: readFile, "/etc/ld.so.cache": readFile}
 	for _, file := range loadedFiles() {
 		rules[file] = readFile
-		// The program brings libheif beside libvips; see package vips.
-		rules[filepath.Join(filepath.Dir(file), "libheif.so.1")] = readFile
 	}
 	dirs := append(runPath(program), "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 	for _, dir := range filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")) {
