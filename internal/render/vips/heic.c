@@ -64,7 +64,7 @@ const char *heic_open(const char *name)
 	struct functions f;
 	void *library = open_library(name);
 	if (library == NULL) {
-		snprintf(why, sizeof why, "libheif cannot be opened: %s", dlerror());
+		snprintf(why, sizeof why, "install libheif 1.15 or newer: %s", dlerror());
 		return why;
 	}
 #define RESOLVE(function) \
