@@ -1,6 +1,6 @@
 # Each target has a help line; make alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help run build engine env quick test check fuzz bench image clean
+.PHONY: help run build engine env quick test check fuzz bench image dist release clean
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 PACKAGES ?= ./...
@@ -99,8 +99,14 @@ bench: ## Measure speed and memory beside nginx, tusd and vipsthumbnail: make be
 	go build -o bin/bench ./bench
 	@scripts/with-postgres bin/bench $(ARGS)
 
+dist: $(WEB) ## Build the archives and packages of both architectures into dist/: make dist ARCH=amd64 for one
+	@scripts/dist $(ARCH)
+
+release: ## Check a release, test everything and build its archives: make release VERSION=0.1.0
+	@scripts/release '$(VERSION)'
+
 image: ## Build the container image calotype; see deploy/README.md
 	docker build --build-arg VERSION='$(VERSION)' -t calotype:'$(VERSION)' -t calotype:local .
 
 clean: ## Remove what was built; .tools and data stay
-	rm -rf bin web/dist internal/pages/dist/index.html internal/pages/dist/assets
+	rm -rf bin dist web/dist internal/pages/dist/index.html internal/pages/dist/assets

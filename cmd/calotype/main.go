@@ -32,6 +32,8 @@ type commands struct {
 	Healthcheck healthcheckCommand `cmd:"" help:"Request /readyz of the running server."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 	Worker      workerCommand      `cmd:"" hidden:"" help:"Decode pictures; started by a server."`
+	Man         manCommand         `cmd:"" hidden:"" help:"Print the manual page."`
+	Completion  completionCommand  `cmd:"" hidden:"" help:"Print the completions of a shell."`
 }
 
 func main() {
