@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "running confined:", runConfined())
 		os.Exit(1)
 	}
+	if os.Getenv(rootVariable) != "" {
+		fmt.Fprintln(os.Stderr, "entering a root:", enterRoot())
+		os.Exit(1)
+	}
 	os.Exit(programtest.Run(m, &binary))
 }
 

@@ -111,8 +111,9 @@ func licencesIn(root string, folders []string) ([]string, error) {
 				return nil, err
 			}
 			for _, entry := range entries {
-				if entry.Type().IsRegular() && licenceFile.MatchString(entry.Name()) {
-					files = append(files, filepath.Join(folder, entry.Name()))
+				name := entry.Name()
+				if entry.Type().IsRegular() && licenceFile.MatchString(name) && filepath.Ext(name) != ".go" {
+					files = append(files, filepath.Join(folder, name))
 				}
 			}
 		}
@@ -198,8 +199,9 @@ func debianParts(sysroot string) ([]part, error) {
 		if len(fields) != 3 || !slices.Contains(copiedPackages, fields[0]) {
 			continue
 		}
+		url := strings.ReplaceAll(fields[0]+"@"+fields[1], "+", "%2B")
 		parts = append(parts, part{Name: fields[0], Version: fields[1],
-			URL:   "pkg:deb/debian/" + strings.ReplaceAll(fields[0], "+", "%2B") + "@" + fields[1] + "?distro=debian-11",
+			URL:   "pkg:deb/debian/" + url + "?distro=debian-11",
 			Texts: []string{filepath.Join(sysroot, "usr/share/doc", fields[0], "copyright")}})
 	}
 	if len(parts) != len(copiedPackages) {

@@ -108,7 +108,9 @@ func libraryComponents(s source) ([]component, error) {
 	}
 	var all []component
 	for _, file := range files {
-		at := slices.IndexFunc(inside, func(l libraryPart) bool { return strings.HasPrefix(file.Name(), l.file) })
+		at := slices.IndexFunc(inside, func(l libraryPart) bool {
+			return l.file != "" && strings.HasPrefix(file.Name(), l.file)
+		})
 		if at < 0 {
 			return nil, fmt.Errorf("the origin of %s is unknown", file.Name())
 		}

@@ -131,8 +131,11 @@ function __calotype_path
     end
     string join ' ' $path
 end
+function __calotype_at
+    test (__calotype_path) = "$argv"
+end
 {{range $level := .}}{{range .Commands -}}
-complete -c calotype -n 'test (__calotype_path) = {{$level.Path | printf "%q"}}' -f -a {{.Word}} -d {{quote .Help}}
+complete -c calotype -n '__calotype_at {{$level.Path}}' -f -a {{.Word}} -d {{quote .Help}}
 {{end}}{{range .Flags -}}
-complete -c calotype -n 'test (__calotype_path) = {{$level.Path | printf "%q"}}' -l {{.Word}}{{if .Value}} -r{{end}} -d {{quote .Help}}
+complete -c calotype -n '__calotype_at {{$level.Path}}' -l {{.Word}}{{if .Value}} -r{{end}} -d {{quote .Help}}
 {{end}}{{end}}{{end}}`))
