@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -225,43 +224,34 @@ type healthcheckCommand struct {
 }
 
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	host, port, err := net.SplitHostPort(c.Listen)
+	status, text, err := readyz(ctx, c.Listen)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("the server is not well: %s", text)
+	}
+	return err
+}
+
+// readyz requests /readyz of the server on this machine that listens on an address.
+func readyz(ctx context.Context, listen string) (status int, text string, err error) {
+	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", c.Listen)
+		return 0, "", fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", listen)
 	}
 	if isAnyHost(host) {
 		host = "127.0.0.1" // a container may not resolve localhost
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	target := "http://" + net.JoinHostPort(host, port) + "/readyz"
+	target := "http://" + net.JoinHostPort(host, port) + readyPath
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
-		return err
+		return 0, "", err
 	}
 	// No proxy: the server is on this machine.
 	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request)
 	if err != nil {
-		return fmt.Errorf("asking the server: %w", err)
+		return 0, "", fmt.Errorf("asking the server: %w", err)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, 1024))
-	err = errors.Join(err, response.Body.Close())
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the server is not well: %s", strings.TrimSpace(string(text)))
-	}
-	return err
-}
-
-// version is set by the build.
-var version = "development"
-
-type versionCommand struct{}
-
-func (versionCommand) Run() error {
-	goVersion := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		goVersion = " (" + info.GoVersion + ")"
-	}
-	fmt.Println("calotype " + version + goVersion)
-	return nil
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1024))
+	return response.StatusCode, strings.TrimSpace(string(body)), errors.Join(err, response.Body.Close())
 }

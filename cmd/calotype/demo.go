@@ -53,11 +53,17 @@ func (c *serveCommand) pages(core *images.Service, account accounts.Account, url
 // readDemoKey returns the key in the file. It generates one if the file does not exist. The data folder is
 // locked, so no other process writes the file concurrently.
 func readDemoKey(path string) (string, error) {
-	text, err := os.ReadFile(path)
+	key, err := loadDemoKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		key := rand.Text()
 		return key, writeSecret(path, key, "the key of the demo page")
 	}
+	return key, err
+}
+
+// loadDemoKey returns the key in the file.
+func loadDemoKey(path string) (string, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("reading the key of the demo page: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -60,4 +61,30 @@ func lockData(ctx context.Context, dir string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// lockHolder reports whether a process has locked the data folder, and returns its number, "" if it could not be
+// written on a full disk. It creates no file, and locks the folder for a moment only: a server that starts in it tries
+// again. Error: of a file that this user may not use, so no server of this user could lock the folder.
+func lockHolder(dir string) (pid string, locked bool, err error) {
+	f, err := os.Open(filepath.Join(dir, backup.LockFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("looking at the lock of the data folder: %w", err)
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if err == nil {
+		return "", false, nil
+	}
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return "", false, fmt.Errorf("looking at the lock of the data folder: %w", err)
+	}
+	holder, err := io.ReadAll(io.LimitReader(f, 20))
+	if err != nil {
+		return "", true, fmt.Errorf("reading the lock of the data folder: %w", err)
+	}
+	return strings.TrimSpace(string(holder)), true, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -30,7 +31,8 @@ type commands struct {
 	Scrub       scrubCommand       `cmd:"" help:"Remove remains of erased images from the database, now."`
 	Migrate     migrateCommand     `cmd:"" help:"Migrate the database's schema."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Request /readyz of the running server."`
-	Version     versionCommand     `cmd:"" help:"Print the version."`
+	Doctor      doctorCommand      `cmd:"" help:"Check what this machine and the state allow a server."`
+	Version     versionCommand     `cmd:"" help:"Print the versions of program, engine and codecs."`
 	Worker      workerCommand      `cmd:"" hidden:"" help:"Decode pictures; started by a server."`
 	Man         manCommand         `cmd:"" hidden:"" help:"Print the manual page."`
 	Completion  completionCommand  `cmd:"" hidden:"" help:"Print the completions of a shell."`
@@ -55,9 +57,7 @@ func (e exitError) Unwrap() error { return e.error }
 
 func run(args []string) error {
 	syscall.Umask(0o077) // only the owner can read new files
-	if err := readEnvironment(); err != nil {
-		return err
-	}
+	environment := readEnvironment()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the program at once
@@ -74,7 +74,16 @@ func run(args []string) error {
 		return err
 	}
 	command, err := parser.Parse(doubleDashes(args))
-	if err != nil {
+	if parse := new(kong.ParseError); errors.As(err, &parse) {
+		command = parse.Context
+	}
+	if environment != nil && !isSelected(command, "version") {
+		err = environment // it may be the reason why the flags are not valid
+	}
+	switch {
+	case err != nil && isSelected(command, "doctor"):
+		return exitError{doctorBadFlags, err}
+	case err != nil:
 		return err
 	}
 	return command.Run()
@@ -122,8 +131,12 @@ func readEnvironment() error {
 			return fmt.Errorf("both %s and %s_FILE are set: leave one of them out", name, name)
 		}
 		secret, err := os.ReadFile(file)
+		if path := new(fs.PathError); errors.As(err, &path) {
+			// Its path may be the secret itself, by mistake.
+			return fmt.Errorf("reading the file that %s_FILE names: %w", name, path.Err)
+		}
 		if err != nil {
-			return fmt.Errorf("reading %s_FILE: %w", name, err)
+			return fmt.Errorf("reading the file that %s_FILE names: %w", name, err)
 		}
 		if err := os.Setenv(name, strings.TrimSpace(string(secret))); err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)

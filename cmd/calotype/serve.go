@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/api"
+	"calotype/internal/blob"
 	"calotype/internal/cfapi"
 	"calotype/internal/delivery"
 	"calotype/internal/images"
@@ -25,6 +27,7 @@ import (
 	"calotype/internal/listing"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
+	"calotype/internal/pages"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 )
@@ -85,7 +88,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer joinClose(&err, db.Close)
-	pool, err := c.pool(watch, log)
+	pool, err := c.pool(ctx, watch, log)
 	if err != nil {
 		return err
 	}
@@ -156,8 +159,8 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 }
 
 // pool starts the workers, and logs their limits.
-func (c *serveCommand) pool(watch *metricsServer, log *slog.Logger) (*render.Pool, error) {
-	pool, err := render.NewPool(render.PoolConfig{
+func (c *serveCommand) pool(ctx context.Context, watch *metricsServer, log *slog.Logger) (*render.Pool, error) {
+	pool, err := render.StartPool(ctx, render.PoolConfig{
 		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
 		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
 		WorkerPerAccount: c.WorkerPerAccount,
@@ -229,7 +232,7 @@ func (c *serveCommand) check(log *slog.Logger) (cfapi.URLs, error) {
 	case c.Workers < 0 || c.APIRate < 0 || c.MissRate < 0:
 		return urls, errors.New("-workers, -api-rate and -miss-rate must not be negative")
 	}
-	if err := c.checkWebhook(); err != nil {
+	if err := cmp.Or(c.checkForms(), c.checkWebhook()); err != nil {
 		return urls, err
 	}
 	if n := len(c.APIToken); n > 0 && n < minToken {
@@ -241,6 +244,31 @@ func (c *serveCommand) check(log *slog.Logger) (cfapi.URLs, error) {
 			"address that clients reach", "url", urls.API)
 	}
 	return urls, nil
+}
+
+// checkForms returns an error for a flag whose text cannot be used.
+func (c *serveCommand) checkForms() error {
+	_, demo := pages.ParseDemoHosts(c.Demo)
+	_, proxies := outbound.ParseFlag("-trusted-proxies", c.TrustedProxies)
+	_, networks := outbound.ParseNetworks(c.OutboundAllow)
+	metricsAddress := error(nil)
+	if c.MetricsListen != "" {
+		metricsAddress = checkListen("-metrics-listen", c.MetricsListen)
+	}
+	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, c.checkDB(), blob.CheckAddress(c.blobs()),
+		accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks)
+}
+
+// checkListen returns an error if an address to listen on has not the form host:port.
+func checkListen(flag, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %q is not valid: it should be like localhost:8080: %w", flag, address, err)
+	}
+	return nil
 }
 
 // core returns the core on its stores.

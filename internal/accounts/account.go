@@ -50,7 +50,7 @@ type Setup struct {
 func (s *Service) SetUp(
 	ctx context.Context, setup Setup,
 ) (a Account, newToken string, err error) {
-	if err := checkAccountNames(setup.ID, setup.Hash); err != nil {
+	if err := CheckNames(setup.ID, setup.Hash); err != nil {
 		return a, "", err
 	}
 	secret, stored := "calo_"+rand.Text(), false
@@ -81,15 +81,78 @@ func (s *Service) SetUp(
 		return Account{}, "", errors.New("setting up the account: another node made its first token; " +
 			"the stored one is not valid")
 	}
-	if setup.Hash != "" && setup.Hash != a.Hash {
-		return Account{}, "", fmt.Errorf("the account %s has the hash %s, which is in URLs already "+
-			"given out; -account-hash cannot change it to %s", a.ID, a.Hash, setup.Hash)
+	if err := checkHash(a, setup.Hash); err != nil {
+		return Account{}, "", err
 	}
 	return a, newToken, nil
 }
 
-// checkAccountNames returns an error if an ID or a hash has the wrong form. Either may be "".
-func checkAccountNames(id, hash string) error {
+// CheckSetUp returns the error with which SetUp would refuse setup, without a write. a is the account of the
+// installation as it is, without an ID if SetUp would create one; a.Hash is then "" too.
+func (s *Service) CheckSetUp(ctx context.Context, setup Setup) (a Account, err error) {
+	if err := CheckNames(setup.ID, setup.Hash); err != nil {
+		return a, err
+	}
+	id := setup.ID
+	if id == "" {
+		err := s.db.QueryRow(ctx, `SELECT account FROM installation`).Scan(&id)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return a, fmt.Errorf("reading the account of the installation: %w", err)
+		}
+	}
+	a, err = scanAccount(s.db.QueryRow(ctx, selectAccount+` WHERE id = ?1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Account{}, s.checkNewAccount(ctx, setup)
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("reading the account of the installation: %w", err)
+	}
+	if err := checkHash(a, setup.Hash); err != nil || setup.Token == "" {
+		return a, err
+	}
+	there, err := scanToken(s.db.QueryRow(ctx, selectToken+` WHERE sha256 = ?1`, text.Hash(setup.Token)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return a, nil
+	}
+	if err != nil {
+		return a, fmt.Errorf("reading the tokens: %w", err)
+	}
+	return a, checkReplacement(there, a.ID, Admin)
+}
+
+// checkNewAccount returns the error with which SetUp would refuse to create an account. Its token is checked by
+// SetUp only.
+func (s *Service) checkNewAccount(ctx context.Context, setup Setup) error {
+	if setup.Hash == "" {
+		return nil
+	}
+	var taken bool
+	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM accounts WHERE hash = ?1)`, setup.Hash).Scan(&taken)
+	if err != nil {
+		return fmt.Errorf("reading the hashes of the accounts: %w", err)
+	}
+	if taken {
+		return errHashTaken(setup.Hash)
+	}
+	return nil
+}
+
+// errHashTaken is the error of a hash that another account has.
+func errHashTaken(hash string) error {
+	return errs.Errorf(errs.Exists, "another account has the hash %s already", hash)
+}
+
+// checkHash returns an error if given, "" for none, is not the hash of an account.
+func checkHash(a Account, given string) error {
+	if given != "" && given != a.Hash {
+		return fmt.Errorf("the account %s has the hash %s, which is in URLs already given out; "+
+			"-account-hash cannot change it to %s", a.ID, a.Hash, given)
+	}
+	return nil
+}
+
+// CheckNames returns an error if the ID or the hash of an account has the wrong form. Either may be "".
+func CheckNames(id, hash string) error {
 	if id != "" && !accountID.MatchString(id) {
 		return errors.New("the account id is not valid: it must be 32 lower-case hex digits")
 	}
@@ -125,7 +188,7 @@ func (s *Service) insertAccount(tx *Change, id, hash string) (a Account, made bo
 	}
 	a, err = scanAccount(tx.QueryRow(selectAccount+` WHERE id = ?1`, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return a, false, errs.Errorf(errs.Exists, "another account has the hash %s already", hash)
+		return a, false, errHashTaken(hash)
 	}
 	return a, inserted > 0, err
 }
@@ -138,7 +201,7 @@ func (s *Service) ByID(ctx context.Context, id string) (Account, error) {
 // Create creates a further account. An empty id means a random one, an empty hash the one that is computed from
 // the ID. Errors: Invalid, Exists.
 func (s *Service) Create(ctx context.Context, id, hash string) (a Account, err error) {
-	if err := checkAccountNames(id, hash); err != nil {
+	if err := CheckNames(id, hash); err != nil {
 		return a, errs.Errorf(errs.Invalid, "%v", err)
 	}
 	id = cmp.Or(id, text.NewHexID())

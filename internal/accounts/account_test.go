@@ -112,12 +112,26 @@ func TestBadAccountsAreRefused(t *testing.T) {
 	if _, _, err := core.Accounts.SetUp(t.Context(), accounts.Setup{ID: account, Hash: hash}); err != nil {
 		t.Fatal(err)
 	}
+	reader, err := core.Accounts.CreateToken(t.Context(), account, accounts.NewToken{Name: "ci", Scope: accounts.Read})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, setup := range []accounts.Setup{
-		{ID: "short"}, {Hash: "short"}, {ID: account, Hash: strings.Repeat("x", 22)},
-		{ID: strings.Repeat("0", 32), Hash: hash},
+		{ID: "short"}, {Hash: "short"}, {ID: account, Hash: strings.Repeat("x", 22)}, {Hash: strings.Repeat("x", 22)},
+		{ID: strings.Repeat("0", 32), Hash: hash}, {ID: account, Token: reader},
 	} {
-		if _, _, err := core.Accounts.SetUp(t.Context(), setup); err == nil {
-			t.Errorf("%+v was taken", setup)
+		_, check := core.Accounts.CheckSetUp(t.Context(), setup)
+		_, _, err := core.Accounts.SetUp(t.Context(), setup)
+		if err == nil || check == nil || !strings.Contains(err.Error(), check.Error()) {
+			t.Errorf("%+v: %v; the check without a write: %v", setup, err, check)
 		}
+	}
+	for _, setup := range []accounts.Setup{{}, {ID: account, Hash: hash, Token: "new"}, {ID: strings.Repeat("0", 32)}} {
+		if a, err := core.Accounts.CheckSetUp(t.Context(), setup); err != nil || a.ID != account && a.ID != "" {
+			t.Errorf("%+v: %+v, %v", setup, a, err)
+		}
+	}
+	if all, err := core.Accounts.All(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("a check has made an account: %+v, %v", all, err)
 	}
 }

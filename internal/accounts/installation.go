@@ -26,12 +26,15 @@ func (s *Service) installationAccount(tx *Change, given string) (string, error) 
 	return first, err
 }
 
+// ErrNeverUsed says that no server has started on the database.
+var ErrNeverUsed = errors.New("this database was never used: the first start of the server sets it up")
+
 // Installation returns the id of the installation. marked reports whether its blob store was marked with the id:
-// see images.Service.Installation. The error has no Kind if the database has no installation yet.
+// see images.Service.Installation. Error: ErrNeverUsed.
 func (s *Service) Installation(ctx context.Context) (id string, marked bool, err error) {
 	err = s.db.QueryRow(ctx, `SELECT id, marked FROM installation`).Scan(&id, &marked)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", false, errors.New("this database was never used: the first start of the server sets it up")
+		return "", false, ErrNeverUsed
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("reading the installation's id: %w", err)

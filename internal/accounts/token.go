@@ -83,14 +83,22 @@ func (s *Service) replaceToken(
 		return err
 	}
 	there, err := scanToken(tx.QueryRow(selectToken+` WHERE sha256 = ?1`, text.Hash(secret)))
-	if err == nil && !there.Expires.IsZero() {
+	if err != nil {
+		return err
+	}
+	return checkReplacement(there, account, scope)
+}
+
+// checkReplacement returns an error if a token with the secret of -api-token cannot be the token of an account.
+func checkReplacement(there Token, account string, scope Scope) error {
+	if !there.Expires.IsZero() {
 		return fmt.Errorf("-api-token is the token %q already, which expires: choose another", there.Name)
 	}
-	if err == nil && (there.Account != account || !there.Scope.Allows(scope)) {
-		err = fmt.Errorf("-api-token is the token %q already, of scope %s of the account %s: "+
+	if there.Account != account || !there.Scope.Allows(scope) {
+		return fmt.Errorf("-api-token is the token %q already, of scope %s of the account %s: "+
 			"choose another", there.Name, there.Scope, there.Account)
 	}
-	return err
+	return nil
 }
 
 // insertFirstToken inserts the first token of an account, unless the account has a token; made reports which.

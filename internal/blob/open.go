@@ -13,20 +13,56 @@ import (
 // (http or https URL of an S3-compatible service), region and path_style (true or false), or else
 // the path of a directory. The address holds no secret; see OpenS3 for the credentials.
 func Open(ctx context.Context, uri string) (Store, error) {
-	switch scheme, _, ok := strings.Cut(uri, "://"); {
-	case uri == "":
-		return nil, errors.New("blob: no address; give a directory or s3://bucket/prefix")
-	case !ok:
+	remote, err := isS3(uri)
+	if err != nil {
+		return nil, err
+	}
+	if !remote {
 		return OpenDir(uri)
-	case scheme != "s3":
-		return nil, fmt.Errorf("blob: unknown kind of address %q; give s3://bucket/prefix "+
-			"or the plain path of a directory", scheme+"://")
 	}
 	c, err := parseS3(uri)
 	if err != nil {
 		return nil, err
 	}
 	return OpenS3(ctx, c)
+}
+
+// isS3 reports whether an address is that of a bucket, not of a directory.
+func isS3(uri string) (bool, error) {
+	switch scheme, _, ok := strings.Cut(uri, "://"); {
+	case uri == "":
+		return false, errors.New("blob: no address; give a directory or s3://bucket/prefix")
+	case !ok && strings.HasPrefix(strings.ToLower(uri), "s3:"):
+		return false, errors.New("blob: an address that begins with s3: must be like s3://bucket/prefix; " +
+			"a directory of such a name is ./s3:...")
+	case !ok:
+		return false, nil
+	case scheme != "s3":
+		return false, fmt.Errorf("blob: unknown kind of address %q; give s3://bucket/prefix "+
+			"or the plain path of a directory", scheme+"://")
+	}
+	return true, nil
+}
+
+// CheckAddress returns the error of an address whose form Open refuses. It opens nothing.
+func CheckAddress(uri string) error {
+	remote, err := isS3(uri)
+	if err != nil || !remote {
+		return err
+	}
+	c, err := parseS3(uri)
+	if err != nil {
+		return err
+	}
+	return c.check()
+}
+
+// OpenToRead is Open for a caller that does not write: it neither creates nor changes a directory.
+func OpenToRead(ctx context.Context, uri string) (Store, error) {
+	if remote, err := isS3(uri); remote || err != nil {
+		return Open(ctx, uri)
+	}
+	return OpenDirToRead(uri)
 }
 
 // parseS3 reads an s3:// address. Its errors do not repeat the address: someone may have written

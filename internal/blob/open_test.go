@@ -25,6 +25,8 @@ func TestOpenRefuses(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	tests := []struct{ uri, want string }{
 		{"", "give a directory or s3://bucket/prefix"},
+		{"s3:/bucket", "must be like s3://bucket/prefix"},
+		{"S3:bucket", "must be like s3://bucket/prefix"},
 		{"gs://bucket", "give s3://bucket/prefix"},
 		{"file:///var/blobs", "the plain path of a directory"},
 		{"s3:///prefix?region=r", "no bucket"},
@@ -54,6 +56,9 @@ func TestOpenRefuses(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), "canary") {
 			t.Errorf("Open(%q) repeats a secret: %v", test.uri, err)
+		}
+		if check := blob.CheckAddress(test.uri); check == nil || check.Error() != err.Error() {
+			t.Errorf("CheckAddress(%q): %v, want %v", test.uri, check, err)
 		}
 	}
 }

@@ -299,3 +299,15 @@ func TestS3DeleteAbsent(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestS3Clock: the time of the service is that of its answer.
+func TestS3Clock(t *testing.T) {
+	at := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
+	s := fakeS3(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", at.Format(http.TimeFormat))
+		io.WriteString(w, `<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>`)
+	})
+	if got, err := s.(*blob.S3).Clock(t.Context()); err != nil || !got.Equal(at) {
+		t.Errorf("the clock is %v, %v", got, err)
+	}
+}

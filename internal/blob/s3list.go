@@ -2,10 +2,13 @@ package blob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -41,6 +44,21 @@ func (s *S3) List(ctx context.Context, prefix, cursor string) ([]Info, string, e
 			"after %q, but sends nothing", prefix, cursor)
 	}
 	return objects, last, nil
+}
+
+// Clock returns the time of the service. It requests a list of one object, and needs no more than its right.
+func (s *S3) Clock(ctx context.Context) (time.Time, error) {
+	out, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: &s.bucket, Prefix: &s.prefix, MaxKeys: aws.Int32(1),
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the clock of the S3 service: %w", err)
+	}
+	now, ok := middleware.GetServerTime(out.ResultMetadata)
+	if !ok {
+		return time.Time{}, errors.New("the S3 service sends no Date")
+	}
+	return now, nil
 }
 
 // page converts the listing of a service to objects, and returns the last key of the page, foreign

@@ -13,6 +13,13 @@ import (
 	"calotype/internal/errs"
 )
 
+// A FileSystem is a kind of file system whose properties an operator must know.
+type FileSystem struct {
+	Name      string
+	Network   bool // several machines may mount it
+	Temporary bool // a restart of the machine or a new container discards its files
+}
+
 // Space returns the free and the whole bytes of the file system that holds dir.
 func Space(dir string) (free, all int64, err error) {
 	var stat unix.Statfs_t

@@ -170,3 +170,50 @@ func TestATokenIsKeptBeforeItCounts(t *testing.T) {
 		}
 	})
 }
+
+// TestCheckMark: the check without a write refuses what a start refuses.
+func TestCheckMark(t *testing.T) {
+	t.Parallel()
+	open := func(files map[string]string) blob.Store {
+		dir := t.TempDir()
+		for name, content := range files {
+			path := filepath.Join(dir, name)
+			err := os.MkdirAll(filepath.Dir(path), 0o700)
+			if err == nil {
+				err = os.WriteFile(path, []byte(content), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		store, err := blob.OpenDirToRead(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	const mark = "calotype-installation"
+	for name, test := range map[string]struct {
+		files  map[string]string
+		id     string
+		marked bool
+		isNew  bool
+		err    string
+	}{
+		"both new":       {nil, "", false, true, ""},
+		"new store":      {nil, "a", false, true, ""},
+		"ours":           {map[string]string{mark: "a", "x": ""}, "a", true, false, ""},
+		"mark is gone":   {nil, "a", true, false, "not the one"},
+		"of another":     {map[string]string{mark: "b"}, "a", true, false, "belongs to the installation b"},
+		"new database":   {map[string]string{mark: "b"}, "", false, false, "the database is new"},
+		"without a mark": {map[string]string{"x": ""}, "a", false, true, "holds objects"},
+		// A start that was killed before it had marked the store leaves its claim.
+		"our claim":       {map[string]string{"calotype-claim/a": "a"}, "a", false, true, ""},
+		"claim of others": {map[string]string{"calotype-claim/b": "b"}, "a", false, true, "holds objects"},
+	} {
+		isNew, err := images.CheckMark(t.Context(), open(test.files), test.id, test.marked)
+		if isNew != test.isNew || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: %v, %v", name, isNew, err)
+		}
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"embed"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -174,6 +175,17 @@ func CheckSchema(ctx context.Context, db *sqldb.DB, dir string) error {
 // Schema returns the version of the database's schema, and the version that this program writes.
 func Schema(ctx context.Context, db *sqldb.DB) (database, program int64, err error) {
 	return db.Schema(ctx, schema())
+}
+
+// ReadSchema is Schema without a write: the version of a new database is 0.
+func ReadSchema(ctx context.Context, db *sqldb.DB) (database, program int64, err error) {
+	return db.ReadSchema(ctx, schema())
+}
+
+// HasRenditions reports whether a data folder has cached renditions, which a server evicts when the disk is full.
+func HasRenditions(dir string) bool {
+	entries, err := os.ReadDir(filepath.Join(dir, renditionsDir))
+	return err == nil && len(entries) > 0
 }
 
 // Start checks that the blob store belongs to the installation, empties the spool and reads the

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"calotype/internal/blob"
@@ -42,8 +43,7 @@ func (s *Service) checkInstallation(ctx context.Context, mayMark bool) (id strin
 		found, err = s.storeID(ctx)
 	}
 	if errors.Is(err, blob.ErrNotExist) {
-		return "", fmt.Errorf("the blob store is not the one this database was used with: it has no "+
-			"object %s. Check -blobs and -db", installationKey)
+		return "", errNoMark
 	}
 	if err != nil {
 		return "", err
@@ -54,14 +54,41 @@ func (s *Service) checkInstallation(ctx context.Context, mayMark bool) (id strin
 	return id, s.Accounts.MarkInstallation(ctx)
 }
 
+var errNoMark = fmt.Errorf("the blob store is not the one this database was used with: it has no "+
+	"object %s. Check -blobs and -db", installationKey)
+
+// CheckMark returns the error with which a start would refuse a blob store, without a write. id and marked are
+// those of accounts.Service.Installation; id is "" for a database without an installation. isNew reports that
+// the start would mark the store.
+func CheckMark(ctx context.Context, blobs blob.Store, id string, marked bool) (isNew bool, err error) {
+	found, err := readMark(ctx, blobs)
+	switch {
+	case errors.Is(err, blob.ErrNotExist) && marked:
+		return false, errNoMark
+	case errors.Is(err, blob.ErrNotExist):
+		// A start that was interrupted leaves its claim, and the next one accepts it.
+		return true, checkEmpty(ctx, blobs, startPrefix+id)
+	case err != nil:
+		return false, err
+	case id == "":
+		return false, fmt.Errorf("the blob store belongs to the installation %s, and the database is new. "+
+			"Check -blobs and -db", found)
+	case found != id:
+		return false, notOurs(found, id)
+	}
+	return false, nil
+}
+
 func notOurs(found, id string) error {
 	return fmt.Errorf("the blob store belongs to the installation %s, the database to %s. Check "+
 		"-blobs and -db; two installations cannot share a store: give each a folder, bucket or "+
 		"separate prefix", found, id)
 }
 
-func (s *Service) storeID(ctx context.Context) (string, error) {
-	r, err := s.blobs.Open(ctx, installationKey, 0)
+func (s *Service) storeID(ctx context.Context) (string, error) { return readMark(ctx, s.blobs) }
+
+func readMark(ctx context.Context, blobs blob.Store) (string, error) {
+	r, err := blobs.Open(ctx, installationKey, 0)
 	if err != nil {
 		return "", fmt.Errorf("reading the object %s: %w", installationKey, err)
 	}
@@ -79,16 +106,8 @@ func (s *Service) markStore(ctx context.Context, id string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.blobs.Delete(ctx, start)) }()
-	there, _, err := s.blobs.List(ctx, "", "")
-	if err != nil {
-		return fmt.Errorf("looking whether the blob store is empty: %w", err)
-	}
-	for _, object := range there {
-		if object.Key != start && object.Key != installationKey {
-			return fmt.Errorf("the blob store holds objects (%s is one), but no object %s that "+
-				"says whose they are, and the database is new. Give -blobs an empty folder, bucket "+
-				"or prefix, or -db the database that belongs to it", object.Key, installationKey)
-		}
+	if err := checkEmpty(ctx, s.blobs, start); err != nil {
+		return err
 	}
 	found, err := s.storeID(ctx)
 	if err == nil && found != id {
@@ -98,6 +117,22 @@ func (s *Service) markStore(ctx context.Context, id string) (err error) {
 		return err
 	}
 	return s.putText(ctx, installationKey, id)
+}
+
+// checkEmpty refuses a blob store with objects other than the mark and ours.
+func checkEmpty(ctx context.Context, blobs blob.Store, ours ...string) error {
+	there, _, err := blobs.List(ctx, "", "")
+	if err != nil {
+		return fmt.Errorf("looking whether the blob store is empty: %w", err)
+	}
+	for _, object := range there {
+		if object.Key != installationKey && !slices.Contains(ours, object.Key) {
+			return fmt.Errorf("the blob store holds objects (%s is one), but no object %s that "+
+				"says whose they are, and the database is new. Give -blobs an empty folder, bucket "+
+				"or prefix, or -db the database that belongs to it", object.Key, installationKey)
+		}
+	}
+	return nil
 }
 
 // putText puts a small object.

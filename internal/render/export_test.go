@@ -1,9 +1,16 @@
 package render
 
-import "calotype/internal/imagefile"
+import (
+	"context"
+	"time"
+
+	"calotype/internal/imagefile"
+)
 
 // NewPoolIdle is NewPool with another patience with idle workers.
-var NewPoolIdle = newPool
+func NewPoolIdle(c PoolConfig, idle time.Duration) (*Pool, error) {
+	return startPool(context.Background(), c, idle)
+}
 
 // The estimates of memory.
 var (

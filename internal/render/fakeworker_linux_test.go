@@ -90,6 +90,10 @@ func (fakeEngine) Version() string { return "fake-1" }
 
 func (e fakeEngine) Missing() map[imagefile.Format]string { return e.missing }
 
+func (fakeEngine) Libraries() map[imagefile.Format]string {
+	return map[imagefile.Format]string{imagefile.JPEG: "libfake\n 1", "\x1b[2J": "not a format"}
+}
+
 func (fakeEngine) Examine(in *os.File, h imagefile.Header) (render.Properties, error) {
 	properties := render.Properties{Frames: 1, Thumbhash: []byte("thumb")}
 	properties.Width, properties.Height = h.Shown()

@@ -251,7 +251,8 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.version == "" {
-		p.version, p.missing, p.sandbox = w.hello.Version, w.hello.Missing, w.hello.Sandbox
+		p.version, p.sandbox = w.hello.Version, w.hello.Sandbox
+		p.libraries, p.missing = w.hello.Libraries, w.hello.Missing
 	}
 	switch got := w.hello; {
 	case got.Version != p.version:

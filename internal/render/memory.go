@@ -20,8 +20,11 @@ const workerShare = 384 * mib
 // share 38.
 const idleCost = 48 * mib
 
-// defaultMemory returns 60 % of the memory that this process may use, in bytes.
-func defaultMemory() int64 {
+// defaultMemory returns 60 % of MemoryLimit.
+func defaultMemory() int64 { return MemoryLimit() / 10 * 6 }
+
+// MemoryLimit returns the memory that this process may use, in bytes: that of the cgroup or the machine.
+func MemoryLimit() int64 {
 	limit := machineMemory()
 	cg := cgroupMemory("/proc/self/cgroup", "/sys/fs/cgroup")
 	if cg > 0 && (limit <= 0 || cg < limit) {
@@ -30,7 +33,7 @@ func defaultMemory() int64 {
 	if limit <= 0 {
 		limit = 2 << 30 // unknown: assume a small machine
 	}
-	return limit / 10 * 6
+	return limit
 }
 
 // defaultWorkers returns the default number of concurrent jobs. GOMAXPROCS follows the machine and the

@@ -124,6 +124,7 @@ type Pool struct {
 	idleTime  time.Duration
 	version   string
 	missing   map[imagefile.Format]string
+	libraries map[imagefile.Format]string
 	sandbox   SandboxState
 	spawner   *spawner
 	admission *admission
@@ -145,11 +146,15 @@ type Pool struct {
 // errClosed is the error of jobs in a closed Pool.
 var errClosed = fmt.Errorf("%w: the pool is closed", ErrBusy)
 
-// NewPool starts a Pool with one worker in each lane. It returns an error if a worker cannot be started, or, with
-// RequireSandbox, if a sandbox is not complete. Otherwise it logs an incomplete sandbox.
-func NewPool(c PoolConfig) (*Pool, error) { return newPool(c, idleTime) }
+// NewPool is StartPool without a limit of time except that of each worker's start.
+func NewPool(c PoolConfig) (*Pool, error) { return StartPool(context.Background(), c) }
 
-func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
+// StartPool starts a Pool with one worker in each lane. It returns an error if a worker cannot be started before
+// ctx ends, or, with RequireSandbox, if a sandbox is not complete. Otherwise it logs an incomplete sandbox. The
+// Pool outlives ctx.
+func StartPool(ctx context.Context, c PoolConfig) (*Pool, error) { return startPool(ctx, c, idleTime) }
+
+func startPool(ctx context.Context, c PoolConfig, idle time.Duration) (*Pool, error) {
 	if len(c.Command) == 0 {
 		return nil, errors.New("render: PoolConfig.Command is empty; it names the worker's program")
 	}
@@ -159,7 +164,7 @@ func newPool(c PoolConfig, idle time.Duration) (*Pool, error) {
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.admission = newAdmission(c)
 	for l := range lanes {
-		w, err := p.start(p.ctx, l)
+		w, err := p.start(ctx, l)
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
@@ -199,6 +204,9 @@ func (c *PoolConfig) fill() {
 // Version returns the version of the workers' pipeline and its libraries. Renditions of different versions may
 // differ.
 func (p *Pool) Version() string { return p.version }
+
+// Libraries returns the libraries of each format, as a worker reported them at its start: see Engine.
+func (p *Pool) Libraries() map[imagefile.Format]string { return p.libraries }
 
 // Status is the state of a Pool at a point in time.
 type Status struct {

@@ -122,7 +122,7 @@ func startProcess(ctx context.Context, s *spawner, c PoolConfig) (*process, erro
 	if s.tried {
 		return p, err
 	}
-	s.tried = true // by newPool, before workers start concurrently
+	s.tried = true // by startPool, before workers start concurrently
 	if err == nil || !s.isolate || ctx.Err() != nil {
 		return p, err
 	}
@@ -202,6 +202,7 @@ func (p *process) greet(ctx context.Context) error {
 	for format, why := range p.hello.Missing {
 		p.hello.Missing[format] = sanitise(why)
 	}
+	p.hello.Libraries = checkLibraries(p.hello.Libraries)
 	p.hello.Sandbox.Detail = sanitiseTo(p.hello.Sandbox.Detail, maxDetail)
 	p.idleData = p.usage().data
 	p.hello.Sandbox.note(partJobMemory, 1,

@@ -75,6 +75,26 @@ func (s SandboxState) Missing() []string {
 	return names
 }
 
+const filterRemedy = "the filter of system calls of the container or unit must allow "
+
+// remedies say for each part how a system supports it.
+var remedies = map[string]string{
+	partLimits:     filterRemedy + "prlimit64",
+	partPrivileges: filterRemedy + "prctl",
+	partLandlock: "it needs Linux 5.13, better 6.12, with landlock in the list of /sys/kernel/security/lsm; " +
+		filterRemedy + "landlock_*",
+	partUndumpable: filterRemedy + "prctl",
+	partSeccomp:    "it needs a kernel with CONFIG_SECCOMP_FILTER; " + filterRemedy + "seccomp",
+	partSealed:     filterRemedy + "seccomp",
+	partThreads:    "it needs Linux 5.7; " + filterRemedy + "seccomp",
+	partJobMemory:  filterRemedy + "prlimit64; the server must be able to write /proc/PID/oom_score_adj of its workers",
+	partNamespaces: "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 and " +
+		"kernel.apparmor_restrict_unprivileged_userns=0, or the profile of the container",
+}
+
+// Remedy says how a system supports a part of the sandbox.
+func Remedy(part string) string { return remedies[part] }
+
 // maxJob is the maximal writable memory of a worker for one job, in bytes: the need of the largest
 // pictures within DefaultLimits. A test has a list of these.
 const maxJob = 2900 * mib

@@ -21,6 +21,9 @@ type Engine interface {
 	// Missing returns the formats of originals that cannot be decoded, because a library is missing, with
 	// the reasons.
 	Missing() map[imagefile.Format]string
+	// Libraries returns the loaded libraries of each format with their versions, "" for one that is not known. For
+	// HEIC it may return NoHEVC.
+	Libraries() map[imagefile.Format]string
 	// Examine decodes all of in strictly. h is the result of ReadHeader.
 	Examine(in *os.File, h imagefile.Header) (Properties, error)
 	// Render writes the rendition of in to out, an empty file.
@@ -52,7 +55,7 @@ func WorkerMain(newEngine func() (Engine, error)) int {
 	if err != nil {
 		return report(writeFrame(conn, hello{Protocol: protocol, Error: sanitise(err.Error())}))
 	}
-	h := hello{Protocol: protocol, Version: engine.Version(), Missing: engine.Missing()}
+	h := hello{Protocol: protocol, Version: engine.Version(), Libraries: engine.Libraries(), Missing: engine.Missing()}
 	if err := sealAndGreet(conn, box, h); err != nil {
 		return report(err)
 	}

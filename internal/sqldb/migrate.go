@@ -17,6 +17,9 @@ import (
 func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
 	// Nodes may start concurrently: a node that loses the race to a migration fails and retries.
 	const tries = 10
+	if db.readOnly {
+		return errReadOnly
+	}
 	var err error
 	for range tries {
 		if err = db.migrate(ctx, fsys); err == nil {
@@ -61,6 +64,18 @@ func (db *DB) migrate(ctx context.Context, fsys fs.FS) error {
 func (db *DB) schema(ctx context.Context, fsys fs.FS) (
 	provider *goose.Provider, current, newest int64, err error,
 ) {
+	provider, newest, err = db.migrations(fsys)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if current, err = provider.GetDBVersion(ctx); err != nil {
+		return nil, 0, 0, fmt.Errorf("sqldb: reading the schema's version: %w", err)
+	}
+	return provider, current, newest, nil
+}
+
+// migrations returns the provider of migrations, and the newest of fsys. It does not use the database.
+func (db *DB) migrations(fsys fs.FS) (provider *goose.Provider, newest int64, err error) {
 	dialect := goose.DialectSQLite3
 	if db.postgres {
 		dialect = goose.DialectPostgres
@@ -68,14 +83,10 @@ func (db *DB) schema(ctx context.Context, fsys fs.FS) (
 	}
 	provider, err = goose.NewProvider(dialect, db.writer, fsys)
 	if err != nil {
-		return nil, 0, 0, fmt.Errorf("sqldb: reading the migrations: %w", err)
+		return nil, 0, fmt.Errorf("sqldb: reading the migrations: %w", err)
 	}
 	sources := provider.ListSources()
-	newest = sources[len(sources)-1].Version
-	if current, err = provider.GetDBVersion(ctx); err != nil {
-		return nil, 0, 0, fmt.Errorf("sqldb: reading the schema's version: %w", err)
-	}
-	return provider, current, newest, nil
+	return provider, sources[len(sources)-1].Version, nil
 }
 
 // A postgresFS is a folder of migrations, written for both databases, as PostgreSQL reads it.

@@ -41,6 +41,9 @@ type DB struct {
 	postgres bool
 	writer   *sql.DB // SQLite: one connection, BEGIN IMMEDIATE
 	reader   *sql.DB // PostgreSQL: the same pool as writer
+
+	readOnly bool           // of OpenToRead
+	unlocked *unlockedFiles // nil if the engine locks what it reads
 }
 
 // Open opens the database that dsn names: a postgres:// URL, or the path of a SQLite file. The file is
@@ -59,10 +62,14 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 }
 
 func open(dsn string) (*DB, error) {
-	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+	if isPostgres(dsn) {
 		return openPostgres(dsn)
 	}
 	return openSQLite(dsn)
+}
+
+func isPostgres(dsn string) bool {
+	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }
 
 func openPostgres(dsn string) (*DB, error) {
@@ -105,23 +112,25 @@ func openSQLite(path string) (*DB, error) {
 			return nil, fmt.Errorf("sqldb: naming the folder of temporary files: %w", err)
 		}
 	}
-	file := &url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
-	file.RawQuery = options.Encode()
-	reader, err := sql.Open("sqlite3", file.String())
+	reader, err := sql.Open("sqlite3", sqliteURL(path, options))
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: opening the readers of %s: %w", path, err)
 	}
 	reader.SetMaxOpenConns(8)
 	reader.SetMaxIdleConns(8)
 	options.Set("_txlock", "immediate")
-	file.RawQuery = options.Encode()
-	writer, err := sql.Open("sqlite3", file.String())
+	writer, err := sql.Open("sqlite3", sqliteURL(path, options))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqldb: opening the writer of %s: %w", path, err),
 			reader.Close())
 	}
 	writer.SetMaxOpenConns(1)
 	return &DB{writer: writer, reader: reader}, nil
+}
+
+func sqliteURL(path string, options url.Values) string {
+	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: options.Encode()}
+	return file.String()
 }
 
 // Ping reports whether the database answers. The writer goes first: it makes a new SQLite file.
@@ -168,6 +177,9 @@ func (db *DB) Exec(ctx context.Context, query string, args ...any) (changed int6
 func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if db.readOnly {
+		return errReadOnly
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTime)
 	defer cancel()

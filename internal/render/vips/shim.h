@@ -13,6 +13,15 @@ const char *shim_version(void);
 const char *shim_missing(void);
 void shim_take_error(char *buf, size_t size);
 
+/* The library of a codec with its version; "" if that is not known. Returns 1 if the codec is inside the libvips
+ * that the program brings, else 0. */
+int shim_library(Kind kind, char *buf, size_t size);
+/* The libjpeg that jpegcheck.c is compiled with; the library has no function for it. */
+void shim_jpegcheck_library(char *buf, size_t size);
+/* The name of libheif's decoder for a compression. Returns 0 if there is no decoder, and a negative
+ * number if that is not known. */
+int shim_heif_decoder(int compression, char *buf, size_t size);
+
 /* In and out, by file descriptor. */
 VipsSource *shim_source(int fd);
 VipsSource *shim_source_memory(void *data, size_t size);
