@@ -91,11 +91,12 @@ fuzz: ## Fuzz each parser for FUZZTIME (20s)
 		done
 
 # The server that is measured differs from bin/calotype by profiles, which begin on a signal only.
-bench: ## Measure speed and memory beside nginx, tusd and vipsthumbnail: make bench ARGS=-quick
+bench: ## Measure speed and memory beside nginx, tusd, sharp and vipsthumbnail: make bench ARGS=-quick
 	@scripts/setup bench
 	@mkdir -p bin
 	go build -tags profile -o bin/bench-calotype ./cmd/calotype
 	cd bench/peers/tusd && go build -o ../../../bin/bench-tusd .
+	go build -o bin/bench-pipeline ./bench/pipeline
 	go build -o bin/bench ./bench
 	@scripts/with-postgres bin/bench $(ARGS)
 

@@ -1,5 +1,5 @@
 // Command bench measures the server beside what one would use in its place: nginx for delivery,
-// tusd for uploads, vipsthumbnail for pixels. README.md says what is measured and how to read it;
+// tusd for uploads, sharp and vipsthumbnail for pixels. README.md says what is measured and how to read it;
 // make bench builds what this needs and runs it.
 package main
 
@@ -17,12 +17,14 @@ import (
 )
 
 type bench struct {
-	calotype, tusd, nginx string // programs
-	scratch               string // a folder for the data of all servers, removed at the end
-	profiles              string // a folder for profiles, kept
-	rounds                int    // of each comparison
-	effort                float64
-	rows                  []row
+	calotype, tusd, nginx, pipeline string // programs
+
+	scratch  string // a folder for the data of all servers, removed at the end
+	profiles string // a folder for profiles, kept
+	rounds   int    // of each comparison
+	effort   float64
+	subjects *regexp.Regexp // of the part sharp
+	rows     []row
 }
 
 // parts are what is measured, in order.
@@ -32,6 +34,7 @@ var parts = []struct {
 }{
 	{"hits", (*bench).hits},
 	{"cold", (*bench).cold},
+	{"sharp", (*bench).sharp},
 	{"uploads", (*bench).uploads},
 	{"drafts", (*bench).drafts},
 	{"webhooks", (*bench).webhooks},
@@ -49,19 +52,23 @@ func main() {
 
 func run() (err error) {
 	quick := flag.Bool("quick", false, "a few minutes instead of a quarter of an hour; more noise")
-	only := flag.String("run", "", "regular expression of the parts to run: hits cold uploads "+
-		"drafts webhooks memory")
+	only := flag.String("run", "", "regular expression of the parts to run: hits cold sharp "+
+		"uploads drafts webhooks memory; sharp/GIF runs some subjects of a part")
 	messages := flag.String("post", "", "for its own use: a file of messages to post")
 	to := flag.String("to", "", "for its own use: where")
 	flag.Parse()
 	if *messages != "" {
 		return postMessages(*messages, *to)
 	}
-	wanted, err := regexp.Compile(*only)
+	part, subject, _ := strings.Cut(*only, "/")
+	wanted, err := regexp.Compile(part)
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)
 	}
 	b := &bench{rounds: 11, effort: 1}
+	if b.subjects, err = regexp.Compile(subject); err != nil {
+		return fmt.Errorf("-run: %w", err)
+	}
 	if *quick {
 		b.rounds, b.effort = 5, 0.4
 	}
@@ -101,6 +108,7 @@ func (b *bench) findPrograms() error {
 	}
 	b.calotype = filepath.Join(root, "bin", "bench-calotype")
 	b.tusd = filepath.Join(root, "bin", "bench-tusd")
+	b.pipeline = filepath.Join(root, "bin", "bench-pipeline")
 	installed := filepath.Join(root, ".tools/bin/nginx")
 	for _, place := range []string{"nginx", "/usr/sbin/nginx", installed} {
 		if path, err := exec.LookPath(place); err == nil {
@@ -110,7 +118,9 @@ func (b *bench) findPrograms() error {
 	_, thumbnails := exec.LookPath("vipsthumbnail")
 	_, calotype := os.Stat(b.calotype)
 	_, tusd := os.Stat(b.tusd)
-	err = errors.Join(thumbnails, calotype, tusd)
+	_, pipeline := os.Stat(b.pipeline)
+	_, sharp := os.Stat("bench/peers/sharp/node_modules/sharp")
+	err = errors.Join(thumbnails, calotype, tusd, pipeline, sharp)
 	if b.nginx == "" {
 		err = errors.Join(err, errors.New("there is no nginx"))
 	}

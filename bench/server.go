@@ -38,7 +38,7 @@ func (b *bench) startServer(name, database string) (*server, error) {
 		"CALOTYPE_ACCOUNT_ID=" + accountID,
 		"CALOTYPE_API_TOKEN=" + apiToken, "CALOTYPE_DB=" + database,
 		"CALOTYPE_DISK_RESERVE=256MiB", "CALOTYPE_OUTBOUND_ALLOW=127.0.0.0/8",
-		"CALOTYPE_PROFILE=" + s.profile,
+		"CALOTYPE_PROFILE=" + s.profile, "CALOTYPE_MISS_RATE=0",
 	}
 	s.process, err = startProcess(address, "/readyz", filepath.Join(b.scratch, name+".log"), env, b.calotype,
 		"serve", "-listen", address, "-data", filepath.Join(b.scratch, name))

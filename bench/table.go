@@ -15,18 +15,27 @@ type row struct {
 	ours       []float64
 	theirs     []float64
 	aim        float64 // the largest ratio, or the largest figure of a row that stands alone; 0: none
+	least      float64 // the least ratio; 0: none
 }
 
 // quartiles returns the three of values: the middle one is the median.
 func quartiles(values []float64) (q [3]float64) {
-	sorted := slices.Sorted(slices.Values(values))
 	for i := range q {
-		at := float64(len(sorted)-1) * float64(i+1) / 4
-		low := int(at)
-		high := min(low+1, len(sorted)-1)
-		q[i] = sorted[low] + (sorted[high]-sorted[low])*(at-float64(low))
+		q[i] = quantile(values, float64(i+1)/4)
 	}
 	return q
+}
+
+// quantile returns the value below which a part of the values lies; NaN of no values.
+func quantile(values []float64, part float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	at := float64(len(sorted)-1) * part
+	low := int(at)
+	high := min(low+1, len(sorted)-1)
+	return sorted[low] + (sorted[high]-sorted[low])*(at-float64(low))
 }
 
 func median(values []float64) float64 { return quartiles(values)[1] }
@@ -52,14 +61,21 @@ func printTable(w io.Writer, rows []row) {
 			cells[3], cells[4], cells[5] = r.peer, figure(median(r.theirs)), figure(judged)
 		}
 		cells[6] = figure(spread[0]) + " to " + figure(spread[2])
-		if r.aim > 0 {
-			cells[7] = "<= " + figure(r.aim) + ": met"
-			if judged > r.aim {
-				cells[7] = "<= " + figure(r.aim) + ": MISSED"
-			}
+		switch {
+		case r.aim > 0:
+			cells[7] = "<= " + figure(r.aim) + verdict(judged <= r.aim)
+		case r.least > 0:
+			cells[7] = ">= " + figure(r.least) + verdict(judged >= r.least)
 		}
 		fmt.Fprintln(w, "| "+strings.Join(cells, " | ")+" |")
 	}
+}
+
+func verdict(met bool) string {
+	if met {
+		return ": met"
+	}
+	return ": MISSED"
 }
 
 // figure writes three digits that count.

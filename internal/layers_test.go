@@ -24,6 +24,8 @@ var ranks = map[string]int{
 	"bench":        9, // measures the program from outside
 	"release":      9, // describes the archives; imports none of ours
 
+	"bench/pipeline": 9, // measures the pixels, in one process
+
 	"internal/api":      8, // the surfaces, which know nothing of SQL or pixels
 	"internal/delivery": 8,
 	"internal/intake":   8,
@@ -85,7 +87,7 @@ var support = []string{
 // no pixel; only the core has SQL; only sqldb knows which engine it is; only
 // metrics knows that it is Prometheus who asks. bench, which is no part of the server, reads /proc by procfs.
 var reserved = map[string][]string{
-	"calotype/internal/render/vips": {"cmd/calotype/worker.go"},
+	"calotype/internal/render/vips": {"cmd/calotype/worker.go", "bench/pipeline"},
 	"database/sql":                  {"internal/accounts", "internal/webhooks", "internal/images", "internal/sqldb"},
 	"code.dny.dev/ssrf":             {"internal/outbound"},
 	"github.com/mattn/go-sqlite3":   {"internal/sqldb"},
