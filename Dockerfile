@@ -1,49 +1,32 @@
-# Build with `make image`, or: docker build -t calotype .
+# Build the archive of a release first, then the image: `make image`, or
+#
+#   scripts/dist amd64
+#   docker build --build-arg VERSION=0.1.0 -t calotype .
+#
 # deploy/compose.yaml runs it, deploy/README.md says what to know.
 #
-# Go and Node are pinned to a release. The system is pinned to Debian 12: `docker build --pull
-# --no-cache` brings its security updates, which is where new versions of the codecs come from.
-# Pin an image further by its digest: --build-arg SYSTEM=debian:bookworm-slim@sha256:...
-ARG GO=golang:1.26.8-bookworm
-ARG NODE=node:22.20.0-bookworm-slim
-ARG SYSTEM=debian:bookworm-slim
+# The program and its codecs come from the archive in dist/, which needs glibc 2.28 and nothing else. So the system
+# needs no packages but the certificates of TLS, and a newer Debian is one argument:
+# --build-arg SYSTEM=debian:trixie-slim@sha256:...
+ARG SYSTEM=debian:trixie-slim
 
-# The demo page.
-FROM ${NODE} AS web
-WORKDIR /src
-COPY web/package.json web/package-lock.json ./
-RUN npm ci --no-audit --no-fund
-COPY web/ ./
-RUN npm run build
-
-# The program. The same Debian as below, so that it is linked with the libvips that it will find.
-FROM ${GO} AS build
-RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    libvips-dev pkg-config \
- && rm -rf /var/lib/apt/lists/*
-WORKDIR /src
-ENV GOFLAGS=-trimpath GOTOOLCHAIN=local
-COPY go.mod go.sum ./
-RUN go mod download
-COPY cmd/ cmd/
-COPY internal/ internal/
-COPY --from=web /src/dist/ internal/pages/dist/
-ARG VERSION=development
-RUN go build -ldflags "-s -w -X main.version=${VERSION}" -o /calotype ./cmd/calotype
+FROM ${SYSTEM} AS archive
+ARG VERSION TARGETARCH=amd64
+COPY dist/calotype_${VERSION}_linux_${TARGETARCH}.tar.gz /tmp/archive.tar.gz
+RUN mkdir /calotype \
+ && tar -xzf /tmp/archive.tar.gz -C /calotype --strip-components=1 --no-same-owner
 
 FROM ${SYSTEM}
-# libvips42 brings the codecs that the workers load; libheif1 is named because HEIC and AVIF come
-# by a plugin in newer releases. ca-certificates is for S3 and PostgreSQL over TLS.
+# Certificates are for S3, PostgreSQL and webhooks over TLS.
 RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    ca-certificates libheif1 libvips42 \
- && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --user-group --no-create-home --home-dir /data \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
+ && groupadd --system --gid 10001 calotype \
+ && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /data \
     --shell /usr/sbin/nologin calotype \
  && install -d -o 10001 -g 10001 -m 0700 /data
-COPY LICENSE /usr/share/doc/calotype/LICENSE
-COPY --from=build /calotype /usr/local/bin/calotype
+COPY --from=archive /calotype /usr/lib/calotype
+RUN ln -s ../lib/calotype/calotype /usr/bin/calotype
 
 # A number, so that an orchestrator can see that it is not root's.
 USER 10001:10001

@@ -1,9 +1,7 @@
 package deploy
 
 import (
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,8 +35,8 @@ func arguments(all []instruction, name string) (args []string) {
 	return args
 }
 
-// pinned is an image by the release of a program and of Debian, or by the release of Debian.
-var pinned = regexp.MustCompile(`^[a-z]+:([0-9]+\.[0-9]+\.[0-9]+-)?bookworm(-slim)?$`)
+// pinned is an image by the release of Debian.
+var pinned = regexp.MustCompile(`^debian:[a-z]+-slim$`)
 
 // TestDockerfileImages: no image floats to another release by itself.
 func TestDockerfileImages(t *testing.T) {
@@ -50,7 +48,7 @@ func TestDockerfileImages(t *testing.T) {
 		images["${"+name+"}"] = value
 	}
 	froms := arguments(all, "FROM")
-	if len(froms) != 3 {
+	if len(froms) != 2 {
 		t.Fatalf("stages: %q", froms)
 	}
 	for _, from := range froms {
@@ -58,15 +56,6 @@ func TestDockerfileImages(t *testing.T) {
 		if image := images[name]; !pinned.MatchString(image) {
 			t.Errorf("FROM %s is %q, not pinned", name, image)
 		}
-	}
-	var language string
-	for line := range strings.Lines(readFile(t, "../go.mod")) {
-		if version, ok := strings.CutPrefix(line, "go "); ok {
-			language = strings.Join(strings.Split(strings.TrimSpace(version), ".")[:2], ".")
-		}
-	}
-	if want := "golang:" + language + "."; !strings.HasPrefix(images["${GO}"], want) {
-		t.Errorf("GO is %q, but go.mod wants %s", images["${GO}"], want)
 	}
 }
 
@@ -96,11 +85,11 @@ func TestDockerfile(t *testing.T) {
 		t.Errorf("ADD fetches and unpacks: %q", add)
 	}
 	installed := arguments(final, "RUN")
-	if len(installed) != 1 {
+	if len(installed) != 2 {
 		t.Fatalf("RUN of the image: %q", installed)
 	}
 	for _, want := range []string{
-		"apt-get install -y --no-install-recommends ca-certificates libheif1 libvips42 && rm",
+		"apt-get install -y --no-install-recommends ca-certificates && rm",
 		"--uid 10001 ", "-o 10001 -g 10001 -m 0700 /data",
 	} {
 		if !strings.Contains(installed[0], want) {
@@ -108,8 +97,7 @@ func TestDockerfile(t *testing.T) {
 		}
 	}
 	for _, run := range arguments(all, "RUN") {
-		if strings.Contains(run, "apt-get") && !strings.HasSuffix(run, "/data") &&
-			!strings.HasSuffix(run, "rm -rf /var/lib/apt/lists/*") {
+		if strings.Contains(run, "apt-get") && !strings.Contains(run, "rm -rf /var/lib/apt/lists/* /var/cache/apt/*") {
 			t.Errorf("the lists of packages stay: %s", run)
 		}
 		if regexp.MustCompile(`\b(curl|wget)\b`).MatchString(run) {
@@ -127,17 +115,13 @@ func TestBuildContext(t *testing.T) {
 		t.Errorf(".dockerignore begins with %q: not everything is left out", lines[0])
 	}
 	for _, copied := range arguments(dockerfile(t), "COPY") {
-		if strings.HasPrefix(copied, "--from=") {
+		source, _, _ := strings.Cut(copied, " ")
+		if strings.HasPrefix(source, "--from=") {
 			continue
 		}
-		sources := strings.Fields(copied)
-		for _, source := range sources[:len(sources)-1] {
-			if _, err := os.Stat(filepath.Join("..", source)); err != nil {
-				t.Errorf("COPY %s: %v", copied, err)
-			}
-			if top, _, _ := strings.Cut(source, "/"); !slices.Contains(lines, "!"+top) {
-				t.Errorf("COPY %s: .dockerignore leaves %s out", copied, top)
-			}
+		archive := regexp.MustCompile(`^dist/calotype_\$\{VERSION\}_linux_\$\{TARGETARCH\}\.tar\.gz$`)
+		if !archive.MatchString(source) || !slices.Contains(lines, "!dist") {
+			t.Errorf("COPY %s: only the archive of a release goes to the builder", copied)
 		}
 	}
 }
