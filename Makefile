@@ -63,7 +63,8 @@ quick: $(ENGINE) ## Run the quick unit tests, on SQLite: no kill -9, S3, browser
 test: ## Install what is missing and run all tests, with a real PostgreSQL, S3 gateway and browser
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
-	@[ $(VIPS) = system ] || scripts/heif || echo "HEIC is tested with the libheif of the system"
+	@[ $(VIPS) = system ] || { scripts/sysroot && CALOTYPE_SYSROOT='$(CURDIR)/.tools/sysroot/'$$(go env GOARCH) \
+		scripts/heif; } || echo "HEIC is tested with the libheif of the system"
 ifeq ($(PACKAGES) $(VIPS),./... npm)
 	@echo "the render workers on the system's libvips:"
 	@env -u PKG_CONFIG_PATH -u CGO_CPPFLAGS VIPS=system $(GOTEST) $(TESTFLAGS) ./internal/render/...

@@ -135,12 +135,9 @@ func guidePictures(t *testing.T) map[string][]byte {
 		}
 		return pictures
 	}
-	names := map[string]string{"AVIF": "avif/linku__kimono.crop.avif"}
-	// The engine has no decoder of HEVC; scripts/heif builds one.
-	if _, err := os.Stat("../scripts/heif"); err == nil {
-		names["HEIC"] = "heic/libheif__example.heic"
-	}
-	for name, file := range names {
+	for name, file := range map[string]string{
+		"AVIF": "avif/linku__kimono.crop.avif", "HEIC": "heic/libheif__example.heic",
+	} {
 		content, err := os.ReadFile(filepath.Join(corpus, file))
 		if err != nil {
 			t.Fatal(err)
@@ -172,7 +169,7 @@ func TestArchiveContents(t *testing.T) {
 	archive := buildArchive(t, runtime.GOARCH)
 	top := unpack(t, archive+".tar.gz", t.TempDir())
 	for _, name := range []string{"calotype", "LICENSE", "NOTICE", "README.md", "calotype.service",
-		"lib/libvips-cpp.so.8.18.7", "lib/libstdc++.so.6", "lib/libgcc_s.so.1", "licences/LGPL-3", "licences/GPL-3",
+		"lib/libvips-cpp.so.8.18.7", "lib/libheif.so.1", "lib/libstdc++.so.6", "lib/libgcc_s.so.1", "licences/LGPL-3", "licences/GPL-3",
 		"completions/calotype.bash", "completions/calotype.zsh", "completions/calotype.fish", "man/calotype.1"} {
 		if info, err := os.Stat(filepath.Join(top, name)); err != nil || info.Size() == 0 {
 			t.Errorf("the archive lacks %s: %v", name, err)
@@ -361,7 +358,7 @@ func smallPictures(t *testing.T) map[string][]byte {
 	var files []file
 	for line := range strings.Lines(readFile(t, filepath.Join(corpus, "MANIFEST.tsv"))) {
 		fields := strings.Split(line, "\t")
-		if fields[2] != "accept" || fields[4] == "HEIC" || strings.HasPrefix(fields[4], "SVG") {
+		if fields[2] != "accept" || strings.HasPrefix(fields[4], "SVG") {
 			continue
 		}
 		files = append(files, file{fields[0], []byte(readFile(t, filepath.Join(corpus, fields[0])))})
