@@ -15,7 +15,7 @@ import (
 // heicLibrary is the file name of libheif.
 const heicLibrary = "libheif.so.1"
 
-// openHEIC opens the decoder of HEIC. It returns why there is none, or "".
+// openHEIC opens the decoder of HEIC. It returns "", or why HEIC cannot be decoded.
 func openHEIC(name string) string {
 	c := C.CString(name)
 	defer C.free(unsafe.Pointer(c))
