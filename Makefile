@@ -108,7 +108,9 @@ release: ## Check a release, test everything and build its archives: make releas
 	@scripts/release '$(VERSION)'
 
 image: ## Build the container image calotype; see deploy/README.md
-	docker build --build-arg VERSION='$(VERSION)' -t calotype:'$(VERSION)' -t calotype:local .
+	scripts/dist $$(go env GOARCH)
+	docker build --build-arg VERSION='$(VERSION:v%=%)' --build-arg TARGETARCH=$$(go env GOARCH) \
+		-t calotype:'$(VERSION)' -t calotype:local .
 
 clean: ## Remove what was built; .tools and data stay
 	rm -rf bin dist web/dist internal/pages/dist/index.html internal/pages/dist/assets

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// containers runs buildah and podman with storage of their own. The base image of the Dockerfile is made of Debian's
+// containers runs buildah and podman with separate storage. The base image of the Dockerfile is made of Debian's
 // packages, so that no registry of images is needed.
 type containers struct {
 	t       *testing.T
