@@ -336,7 +336,7 @@ func (s *Service) RotateKey(ctx context.Context, account, id string) (Webhook, e
 // are recorded after its creation. EndStreams deletes it after a week without claims, or after an hour without
 // claims if more than 10,000 deliveries are pending. OpenStream of an existing stream sets its event types, and
 // makes its failed deliveries and pending retries due. A nil events means all types. Errors: Invalid,
-// LimitReached, AccountSuspended, AccountUnknown, NoSpace.
+// LimitReached, AccountSuspended, AccountUnknown, NoSpace; WebhookNotFound if the stream is deleted concurrently.
 func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
 ) (Webhook, error) {
@@ -378,10 +378,7 @@ func (s *Service) OpenStream(
 		// Its client is back, so no retry needs to wait.
 		_, _, err = s.replay(ctx, account, ReplayQuery{Webhook: found.ID, Failed: true}, math.MaxInt)
 	}
-	if err != nil {
-		return Webhook{}, fmt.Errorf("opening a stream: %w", err)
-	}
-	return found, nil
+	return found, sqldb.RowError("opening a stream", err, errNoStream)
 }
 
 // Stream returns the stream with a name for a claim, and records the time of the claim, to a minute. Error:

@@ -211,3 +211,13 @@ func TestNewPalette(t *testing.T) {
 		t.Errorf("a scaled disc has %d greys", len(seen))
 	}
 }
+
+// TestEqualFrames: a GIF has all frames of its original, also those that are equal to the frame before them.
+func TestEqualFrames(t *testing.T) {
+	still := image.NewPaletted(image.Rect(0, 0, 40, 40), color.Palette{red, blue})
+	in, h := fileOf(t, gifOf(t, 40, 40, gif.DisposalNone, still, still, still, still))
+	o := render.Options{Width: 20, Fit: render.ScaleDown}
+	if _, got := fileOf(t, made(t, in, render.Job{Header: h, Options: o, Format: imagefile.GIF})); got.Frames != 4 {
+		t.Errorf("%d frames of 4", got.Frames)
+	}
+}
