@@ -11,7 +11,8 @@
 ARG SYSTEM=debian:trixie-slim
 
 FROM ${SYSTEM} AS archive
-ARG VERSION TARGETARCH=amd64
+# The builder sets TARGETARCH: amd64 or arm64.
+ARG VERSION TARGETARCH
 COPY dist/calotype_${VERSION}_linux_${TARGETARCH}.tar.gz /tmp/archive.tar.gz
 RUN mkdir /calotype \
  && tar -xzf /tmp/archive.tar.gz -C /calotype --strip-components=1 --no-same-owner

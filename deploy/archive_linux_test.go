@@ -30,8 +30,8 @@ var builds = struct {
 // buildArchive builds the archive and the package of an architecture, once, and returns their path without its end.
 func buildArchive(t *testing.T, arch string) string {
 	t.Helper()
-	for _, name := range []string{"npm", "apt-get", "dpkg-deb", "cyclonedx-gomod",
-		map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch] + "-linux-gnu-gcc"} {
+	for _, name := range []string{"npm", "apt-get", "dpkg-deb", "cmake", "cyclonedx-gomod",
+		map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch] + "-linux-gnu-g++"} {
 		findProgram(t, name)
 	}
 	builds.Lock()
@@ -133,6 +133,9 @@ func guidePictures(t *testing.T) map[string][]byte {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("CALOTYPE_CORPUS names no corpus")
 		}
+		for _, name := range []string{"AVIF", "HEIC"} {
+			pictures[name] = []byte(readFile(t, "../internal/render/probe/probe."+strings.ToLower(name)))
+		}
 		return pictures
 	}
 	for name, file := range map[string]string{
@@ -206,7 +209,7 @@ func TestArchiveContents(t *testing.T) {
 			inside = append(inside, part.Name)
 		}
 	}
-	for _, want := range []string{"github.com/mattn/go-sqlite3", "svelte", "libstdc++6", "vips", "webp", "aom", "mozjpeg"} {
+	for _, want := range []string{"github.com/mattn/go-sqlite3", "svelte", "libstdc++6", "vips", "webp", "aom", "mozjpeg", "libde265"} {
 		if !slices.Contains(inside, want) {
 			t.Errorf("the list of parts lacks %s", want)
 		}

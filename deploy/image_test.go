@@ -46,6 +46,9 @@ func TestDockerfileImages(t *testing.T) {
 	for _, arg := range arguments(all, "ARG") {
 		name, value, _ := strings.Cut(arg, "=")
 		images["${"+name+"}"] = value
+		if strings.Contains(arg, "TARGETARCH=") {
+			t.Errorf("ARG %s: a default hides the architecture that the builder sets", arg)
+		}
 	}
 	froms := arguments(all, "FROM")
 	if len(froms) != 2 {

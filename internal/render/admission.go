@@ -81,9 +81,9 @@ type admission struct {
 // newAdmission divides the memory and slots of a Pool. It first subtracts the memory of the workers themselves.
 func newAdmission(c PoolConfig) *admission {
 	slots := int64(2*c.Workers + 1)
-	processes := int64(lanes) * slots
+	processes := int64(lanes)*slots + 1 // a spare one of uploads
 	if c.WorkerPerAccount {
-		processes += int64(lanes) // the spare ones
+		processes++ // and of renditions
 	}
 	total := max(c.Memory-processes*idleCost, c.Memory/4)
 	a := &admission{}

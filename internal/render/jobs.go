@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"calotype/internal/imagefile"
@@ -258,9 +259,9 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	case got.Version != p.version:
 		err = fmt.Errorf("the worker is version %q, this server began with %q: restart the server",
 			got.Version, p.version)
-	case !maps.Equal(got.Missing, p.missing):
+	case missesMore(got.Missing, p.missing):
 		err = fmt.Errorf("the worker cannot decode %v, this server began with %v: restart the server",
-			got.Missing, p.missing)
+			slices.Sorted(maps.Keys(got.Missing)), slices.Sorted(maps.Keys(p.missing)))
 	case p.c.RequireSandbox && !got.Sandbox.Complete:
 		err = fmt.Errorf("the sandbox is required but incomplete: %s", got.Sandbox.Detail)
 	}
@@ -270,6 +271,17 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	}
 	p.all[w] = l
 	return w, nil
+}
+
+// missesMore reports whether a worker lacks a decoder that the first worker had. One that has more decoders is used; the
+// server refuses their formats until its restart.
+func missesMore(worker, first map[imagefile.Format]string) bool {
+	for format := range worker {
+		if _, missing := first[format]; !missing {
+			return true
+		}
+	}
+	return false
 }
 
 // release returns a worker to the pool after a successful job, or replaces it if it is worn.

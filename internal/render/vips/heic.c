@@ -33,6 +33,7 @@
 	X(heif_image_release) \
 	X(heif_image_get_width) \
 	X(heif_image_get_height) \
+	X(heif_image_get_bits_per_pixel_range) \
 	X(heif_image_get_plane)
 
 /* The open library; without one, all members are NULL. */
@@ -82,6 +83,9 @@ const char *heic_open(const char *name)
 void heic_describe(char *out, size_t size)
 {
 	const struct heif_decoder_descriptor *decoder;
+	out[0] = 0;
+	if (lib.heif_init == NULL)
+		return;
 	if (lib.heif_get_decoder_descriptors(heif_compression_HEVC, &decoder, 1) == 1)
 		snprintf(out, size, "libheif %s with %s", lib.heif_get_version(),
 			lib.heif_decoder_descriptor_get_name(decoder));
@@ -160,6 +164,10 @@ static void join_rows(unsigned char *data, size_t stride, size_t line, size_t he
 static VipsImage *wrap(struct heif_image *pixels, int width, int height, int bands, int bits)
 {
 	int stride = 0;
+	if (lib.heif_image_get_bits_per_pixel_range(pixels, heif_channel_interleaved) != bits) {
+		vips_error("heic", "the decoded picture has another number of bits than the file states");
+		return NULL;
+	}
 	unsigned char *data = lib.heif_image_get_plane(pixels, heif_channel_interleaved, &stride);
 	int deep = bits > 8;
 	size_t line = (size_t) width * bands << deep;

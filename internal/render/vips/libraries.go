@@ -13,9 +13,9 @@ const av1 = 4
 
 // Libraries returns the libraries of each format.
 func (e *engine) Libraries() map[imagefile.Format]string {
-	libraries := map[imagefile.Format]string{imagefile.HEIC: describeHEIC()}
-	if e.missing[imagefile.HEIC] != "" {
-		libraries[imagefile.HEIC] = render.NoHEVC
+	libraries := map[imagefile.Format]string{imagefile.HEIC: render.NoHEVC}
+	if e.missing[imagefile.HEIC] == "" {
+		libraries[imagefile.HEIC] = describeHEIC()
 	}
 	for format, kind := range kinds {
 		libraries[format] = library(format, kind)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"calotype/internal/imagefile"
+	"calotype/internal/render"
 )
 
 // TestLibraries: the library of each format is known, and the versions of the bundled libvips are those of its list.
@@ -17,6 +18,10 @@ func TestLibraries(t *testing.T) {
 	e, err := New()
 	if err != nil {
 		t.Fatal(err)
+	}
+	without := engine{missing: map[imagefile.Format]string{imagefile.HEIC: "no libheif"}}
+	if got := without.Libraries()[imagefile.HEIC]; got != render.NoHEVC {
+		t.Errorf("without a decoder of HEIC its library is %q", got)
 	}
 	libraries := e.Libraries()
 	for format := range kinds {
