@@ -81,8 +81,11 @@ func debianRoot(t *testing.T, suite string, packages ...string) string {
 	needRoot(t)
 	program := findProgram(t, "mmdebstrap")
 	root := filepath.Join(t.TempDir(), suite)
-	cmd := exec.CommandContext(t.Context(), program, "--quiet", "--mode=root", "--variant=essential",
-		"--include="+strings.Join(packages, ","), "--keyring="+keyring, suite, root, mirror(t))
+	args := []string{"--quiet", "--mode=root", "--variant=essential", "--keyring=" + keyring}
+	for _, name := range packages {
+		args = append(args, "--include="+name)
+	}
+	cmd := exec.CommandContext(t.Context(), program, append(args, suite, root, mirror(t))...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("mmdebstrap %s: %v\n%s", suite, err, out)
 	}

@@ -273,8 +273,8 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	return w, nil
 }
 
-// missesMore reports whether a worker lacks a decoder that the first worker had. One that has more decoders is used; the
-// server refuses their formats until its restart.
+// missesMore reports whether a worker lacks a decoder that the first worker had. A worker with more decoders is used;
+// the server refuses their formats until its restart.
 func missesMore(worker, first map[imagefile.Format]string) bool {
 	for format := range worker {
 		if _, missing := first[format]; !missing {
