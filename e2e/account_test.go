@@ -29,21 +29,14 @@ func TestForeignUser(t *testing.T) {
 		t.Skip("only root can run a command as another user")
 	}
 	s := newServer(t)
-	program := filepath.Join(t.TempDir(), "calotype")
-	for dir := filepath.Dir(program); dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
+	folder := t.TempDir()
+	for dir := folder; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	content, err := os.ReadFile(binary)
-	if err == nil {
-		err = os.WriteFile(program, content, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "token", "list", "-data", s.data)
-	cmd.Env = plainEnviron()
+	cmd := exec.Command(copyProgram(t, folder), "token", "list", "-data", s.data)
+	cmd.Env = append(plainEnviron(), "LD_LIBRARY_PATH="+folder)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	cmd.Dir = "/"
 	out, err := cmd.CombinedOutput()

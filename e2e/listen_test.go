@@ -144,10 +144,13 @@ func TestListen(t *testing.T) {
 	}
 	l.await("image.upload.succeeded " + first + " 204 ")
 
-	g.CloseClientConnections()
+	// Between two claims no connection is open, or an idle one, which the client replaces without a word.
+	waitFor(t, func() bool {
+		g.CloseClientConnections()
+		return strings.Contains(l.log.String(), "no connection: ")
+	})
 	dropped := upload()
 	r.await(t, dropped, 1)
-	l.await("no connection: ")
 
 	// The receiver refuses one, just before the server is killed.
 	r.answer(http.StatusInternalServerError)
