@@ -50,11 +50,10 @@ const progressivePixels = 9_000_000
 // pixelsCost is the memory of a finished animation, whose frames are all in memory, in bytes a pixel.
 const pixelsCost = 5
 
-// jobCost is a constant for every job, and framesCost one for reading an animation, in bytes. A part of framesCost are
-// freed buffers of frames, which malloc retains during the job.
+// jobCost is a constant for every job, and framesCost one for reading an animation, in bytes.
 const (
 	jobCost    = 16 * mib
-	framesCost = 64 * mib
+	framesCost = 36 * mib
 )
 
 // fileCost is the number of copies of a file in memory: by libvips, and by decoders that need another

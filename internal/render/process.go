@@ -95,7 +95,7 @@ const (
 func environment(memory int64) []string {
 	env := []string{
 		// Go's own work in a worker is small, and its threads are counted.
-		"GOTRACEBACK=none", "GOMAXPROCS=2", "LC_ALL=C", "VIPS_BLOCK_UNTRUSTED=1",
+		"GOTRACEBACK=none", "GOMAXPROCS=2", "MALLOC_ARENA_MAX=2", "LC_ALL=C", "VIPS_BLOCK_UNTRUSTED=1",
 		// If a loader cannot stream, libvips stores pixels in memory and never in temporary files,
 		// which the sandbox forbids. RLIMIT_DATA limits them.
 		"VIPS_DISC_THRESHOLD=100g",

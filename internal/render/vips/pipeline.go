@@ -99,7 +99,6 @@ func (r *rendering) close() {
 	r.joined.free()
 	r.source.close()
 	r.patched.free()
-	C.shim_trim()
 }
 
 // do runs the steps of one kind.

@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,28 +34,8 @@ static void load_heif_module(void)
 	g_free(dir);
 }
 
-/* A job takes and returns the same large buffers again and again. With the defaults of glibc each return goes to the
- * kernel, and each new buffer costs the faults of its pages: a third of the CPU of a PNG, a sixth of a JPEG. So memory
- * stays in the process during a job. shim_trim returns it after the job. */
-static void keep_memory(void)
-{
-#ifdef __GLIBC__
-	mallopt(M_ARENA_MAX, 1);
-	mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the maximum of glibc */
-	mallopt(M_TRIM_THRESHOLD, 64 << 20);
-#endif
-}
-
-void shim_trim(void)
-{
-#ifdef __GLIBC__
-	malloc_trim(4 << 20);
-#endif
-}
-
 int shim_init(void)
 {
-	keep_memory();
 	g_setenv("VIPSHOME", "/nonexistent", TRUE);
 	g_log_set_default_handler(drop_log, NULL);
 	if (VIPS_INIT("calotype"))

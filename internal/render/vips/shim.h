@@ -11,7 +11,6 @@ typedef enum { KIND_JPEG, KIND_PNG, KIND_GIF, KIND_WEBP, KIND_HEIF } Kind;
 int shim_init(void);
 const char *shim_version(void);
 const char *shim_missing(void);
-void shim_trim(void); /* returns freed memory to the system */
 void shim_take_error(char *buf, size_t size);
 
 /* The library of a codec with its version; "" if that is not known. Returns 1 if the codec is inside the libvips
