@@ -60,7 +60,7 @@ quick: $(ENGINE) ## Run the quick unit tests, on SQLite: no kill -9, S3, browser
 	@env -u CI -u CALOTYPE_CORPUS go test -short $(TESTFLAGS) ./internal/... ./cmd/...
 
 # All packages include the render workers on the system's libvips, which stays a choice, except the estimates of
-# memory.
+# memory and damaged HEICs.
 test: ## Install what is missing and run all tests, with a real PostgreSQL, S3 gateway and browser
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
