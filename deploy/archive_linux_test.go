@@ -21,11 +21,20 @@ import (
 // archiveVersion is the version of the archives that these tests build.
 const archiveVersion = "0.0.1-test"
 
-// builds has a build of the archives of each architecture.
+// builds has a build of the archives of each architecture, in a folder that removeBuilds deletes.
 var builds = struct {
 	sync.Mutex
-	done map[string]error
+	folder string
+	done   map[string]error
 }{done: map[string]error{}}
+
+// removeBuilds deletes what the tests have built.
+func removeBuilds() error {
+	if builds.folder == "" {
+		return nil
+	}
+	return os.RemoveAll(builds.folder)
+}
 
 // buildArchive builds the archive and the package of an architecture, once, and returns their path without its end.
 func buildArchive(t *testing.T, arch string) string {
@@ -45,17 +54,20 @@ func buildArchive(t *testing.T, arch string) string {
 	} else if err != nil {
 		t.Fatal("the archive was not built")
 	}
-	path, err := filepath.Abs("../dist/calotype_" + archiveVersion + "_linux_" + arch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return filepath.Join(builds.folder, "calotype_"+archiveVersion+"_linux_"+arch)
 }
 
+// runDist builds an architecture into the folder of builds, which the caller has locked.
 func runDist(t *testing.T, arch string) error {
 	t.Helper()
+	if builds.folder == "" {
+		var err error
+		if builds.folder, err = os.MkdirTemp("", "calotype-dist-"); err != nil {
+			return err
+		}
+	}
 	cmd := exec.CommandContext(t.Context(), "../scripts/dist", arch)
-	cmd.Env = append(os.Environ(), "VERSION="+archiveVersion)
+	cmd.Env = append(os.Environ(), "VERSION="+archiveVersion, "DIST="+builds.folder)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("scripts/dist %s: %w\n%s", arch, err, out)
 	}
@@ -248,7 +260,7 @@ func TestArchiveRepeats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listed := readFile(t, "../dist/SHA256SUMS")
+	listed := readFile(t, filepath.Join(filepath.Dir(path), "SHA256SUMS"))
 	for i, sum := range sums() {
 		if sum != first[i] {
 			t.Errorf("the second build of %s differs", ends[i])

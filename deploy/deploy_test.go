@@ -43,7 +43,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "entering a root:", enterRoot())
 		os.Exit(1)
 	}
-	os.Exit(programtest.Run(m, &binary))
+	code := programtest.Run(m, &binary)
+	if err := removeBuilds(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // findProgram returns the path of a program that scripts/setup test installs. Without it the test

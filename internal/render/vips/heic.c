@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <libheif/heif.h>
 
@@ -43,31 +44,39 @@ static struct functions {
 } lib;
 
 /* open_library opens the library beside libvips, which the program brings, or that of the system. Its functions stay
- * private, because libvips may use another libheif. */
-static void *open_library(const char *name)
+ * private, because libvips may use another libheif. why gets the errors of both. */
+static void *open_library(const char *name, char *why, size_t size)
 {
 	const int how = RTLD_NOW | RTLD_LOCAL;
 	Dl_info where;
 	void *found = NULL;
+	size_t used;
+	snprintf(why, size, "install libheif 1.15 or newer");
 	if (dladdr((void *) &vips_init, &where) && where.dli_fname) {
 		char *dir = g_path_get_dirname(where.dli_fname);
 		char *path = g_build_filename(dir, name, NULL);
 		found = dlopen(path, how);
+		if (found == NULL && access(path, F_OK) == 0) { /* else it is not expected to be there */
+			used = strlen(why);
+			snprintf(why + used, size - used, ": %s", dlerror());
+		}
 		g_free(path);
 		g_free(dir);
 	}
-	return found ? found : dlopen(name, how);
+	if (found == NULL && (found = dlopen(name, how)) == NULL) {
+		used = strlen(why);
+		snprintf(why + used, size - used, ": %s", dlerror());
+	}
+	return found;
 }
 
 const char *heic_open(const char *name)
 {
-	static char why[200];
+	static char why[400];
 	struct functions f;
-	void *library = open_library(name);
-	if (library == NULL) {
-		snprintf(why, sizeof why, "install libheif 1.15 or newer: %s", dlerror());
+	void *library = open_library(name, why, sizeof why);
+	if (library == NULL)
 		return why;
-	}
 #define RESOLVE(function) \
 	if ((f.function = (typeof(f.function)) dlsym(library, #function)) == NULL) \
 		return "libheif is older than 1.15: it has no function " #function;
