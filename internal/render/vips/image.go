@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"unsafe"
+
+	"calotype/internal/render"
 )
 
 // A vipsImage is one node of a libvips pipeline. Its operations replace it in place.
@@ -127,6 +129,22 @@ func (im *vipsImage) linearToSRGB(matrix [9]float64) error {
 
 func (im *vipsImage) crop(x, y, w, h int) error {
 	return im.become(C.shim_crop(im.c, C.int(x), C.int(y), C.int(w), C.int(h)))
+}
+
+// findInside returns the smallest part of an 8-bit image that has all pixels which differ from a colour by more than a
+// tolerance; found is false if there are no such pixels. Without a colour it is that of the first pixel. The image is
+// read from the top, a few rows at a time.
+func (im *vipsImage) findInside(colour []float64, tolerance int) (part render.Rect, found bool, err error) {
+	var pixel [4]C.double
+	if n := copy(unsafe.Slice((*float64)(&pixel[0]), len(pixel)), colour); n > 0 && n < im.bands() {
+		return part, false, fmt.Errorf("a colour of %d values for %d bands", n, im.bands())
+	}
+	var edges [4]C.int // left, top, right, bottom; right and bottom are not inside
+	if C.shim_find_inside(im.c, &pixel[0], flag(len(colour) > 0), C.int(tolerance), &edges[0]) != 0 {
+		return part, false, takeError()
+	}
+	part = render.Rect{X: int(edges[0]), Y: int(edges[1]), W: int(edges[2] - edges[0]), H: int(edges[3] - edges[1])}
+	return part, part.W > 0, nil
 }
 
 // embed draws the image at (x, y) on a canvas of w x h pixels of one colour.

@@ -50,6 +50,7 @@ VipsImage *shim_copy(VipsImage *in);
 VipsImage *shim_crop(VipsImage *in, int left, int top, int width, int height);
 VipsImage *shim_embed(VipsImage *in, int x, int y, int width, int height, double *fill, int n);
 VipsImage *shim_flatten(VipsImage *in, double *background, int n);
+int shim_find_inside(VipsImage *in, double *colour, int given, int tolerance, int *edges);
 int shim_read_rows(VipsRegion *reader, int top, int height, void *out);
 int shim_write_all(VipsImage *in, void *out, size_t size);
 
