@@ -131,8 +131,13 @@ func (o Options) fitted(src area, most limits) Plan {
 		return o.planCover(src, most.of(box.into(src)))
 	case fit == AspectCrop:
 		return o.planCover(src, most.of(box))
-	case fit == Contain, fit == ScaleUp && smaller:
+	case fit == Contain:
 		return planWhole(most.of(src.into(box)))
+	case fit == ScaleUp && smaller:
+		// The bound of an enlargement may be a pixel below the original.
+		if enlarged := most.of(src.into(box)); enlarged.w >= src.w && enlarged.h >= src.h {
+			return planWhole(enlarged)
+		}
 	case fit == Squeeze:
 		return planWhole(most.of(box))
 	case fit == Pad:
