@@ -57,10 +57,10 @@ func renderTime(j Job) time.Duration {
 	return looks + examineTime(j.Header) + time.Duration(made*encodeTime[j.Format])
 }
 
-// looks returns the number of times that a picture is decoded before its Plan is known.
+// looks returns the largest number of times that a picture is decoded before its Plan is known.
 func (o Options) looks() (n int) {
 	if o.Trim.Border {
-		n++
+		n += 2
 	}
 	if o.Gravity == GravityAuto {
 		n++

@@ -32,13 +32,15 @@ static void grow(int *edges, const VipsPel *row, int y, int width, const int *re
 	edges[3] = y + 1;
 }
 
-/* shim_find_inside finds the smallest part of an image of 1 to 4 bands that has all pixels other than a colour, or
- * than the first pixel if no colour is given. It reads from the top, a few rows at a time. The part is empty if there
- * are none. */
-int shim_find_inside(VipsImage *in, double *colour, int given, int tolerance, int *edges)
+/* shim_find_inside finds the smallest part of an image of 1 to 4 bands that has all pixels other than a reference: the
+ * colour that is given, or else the first pixel on the left or the right side. It reads from the top, a few rows at a
+ * time. The part is empty if there are no such pixels. It sets used to the reference, and colour to the pixel of the
+ * corner at the left or right, top or bottom. */
+int shim_find_inside(VipsImage *in, double *colour, int given, int tolerance, int right, int bottom, double *used,
+	int *edges)
 {
 	const int step = 16;
-	int reference[4] = {0}, alpha = vips_image_hasalpha(in);
+	int reference[4] = {0}, alpha = vips_image_hasalpha(in), corner = right ? in->Xsize - 1 : 0;
 	if (in->BandFmt != VIPS_FORMAT_UCHAR || in->Bands > 4) {
 		vips_error("calotype", "%d bands of format %d", in->Bands, in->BandFmt);
 		return -1;
@@ -54,9 +56,12 @@ int shim_find_inside(VipsImage *in, double *colour, int given, int tolerance, in
 		}
 		if (top == 0)
 			for (int b = 0; b < in->Bands; b++)
-				reference[b] = given ? (int) colour[b] : VIPS_REGION_ADDR(reader, 0, 0)[b];
+				used[b] = reference[b] = given ? (int) colour[b] : VIPS_REGION_ADDR(reader, corner, 0)[b];
 		for (int y = top; y < top + rect.height; y++)
 			grow(edges, VIPS_REGION_ADDR(reader, 0, y), y, in->Xsize, reference, in->Bands, alpha, tolerance);
+		if (top == 0 || bottom)
+			for (int b = 0; b < in->Bands; b++)
+				colour[b] = VIPS_REGION_ADDR(reader, corner, bottom ? top + rect.height - 1 : 0)[b];
 	}
 	g_object_unref(reader);
 	if (edges[2] == 0)

@@ -9,8 +9,8 @@ import (
 )
 
 // look replaces the options of a job that depend on the pixels by figures, so that the Plan is known: a trim of a
-// border by a trim of pixels, and a gravity of auto by a point. Each of the two decodes the first frame once, before
-// the rendition does so.
+// border by a trim of pixels, and a gravity of auto by a point. Each decodes the first frame, before the rendition
+// does so.
 func look(in *os.File, j *render.Job) error {
 	j.Options = j.Options.Scaled()
 	if j.Options.Trim.Border {
@@ -49,47 +49,60 @@ func firstFrame(in *os.File, j render.Job, o render.Options) (*rendering, error)
 	return r, nil
 }
 
-// findBorder returns the pixels to cut off so that the edges of one colour are gone. It reads the stored picture row
-// after row, with a few rows in memory. A picture of one colour has no edges.
+// findBorder returns the pixels to cut off so that the edges of one colour are gone. A picture of one colour has no
+// edges. The colour is that of the first pixel of the picture as it is shown; if that is in the last row of the file
+// and other than the first pixel there, the file is decoded twice.
 func findBorder(in *os.File, j render.Job) (render.Trim, error) {
+	found, err := findInside(in, j, nil)
+	if err == nil && j.Options.Trim.Color == "" && found.corner != found.reference {
+		found, err = findInside(in, j, found.corner[:])
+	}
+	if err != nil || found.part.W == 0 {
+		return render.Trim{}, err
+	}
+	part := found.part.Turn(j.Header.Orientation, j.Header.Width, j.Header.Height)
+	w, h := j.Header.Shown()
+	keep := j.Options.Trim.Keep
+	return render.Trim{
+		Top: max(part.Y-keep, 0), Right: max(w-part.X-part.W-keep, 0),
+		Bottom: max(h-part.Y-part.H-keep, 0), Left: max(part.X-keep, 0),
+	}, nil
+}
+
+// findInside reads the stored picture row after row, with a few rows in memory. The reference is a colour; without
+// one, the colour of the options; without that, the first pixel.
+func findInside(in *os.File, j render.Job, colour []float64) (inside, error) {
 	wanted := j.Options.Trim
 	r, err := firstFrame(in, j, render.Options{})
 	if err != nil {
-		return render.Trim{}, err
+		return inside{}, err
 	}
 	defer r.close()
 	for _, s := range []step{{"canvas", each, (*rendering).canvas}, {"colour", each, (*rendering).colour}} {
 		if err := s.run(r); err != nil {
-			return render.Trim{}, r.blame(s, err)
+			return inside{}, r.blame(s, err)
+		}
+	}
+	if wanted.Color != "" {
+		if colour, err = r.fill(wanted.Color); err != nil {
+			return inside{}, err
+		}
+		if r.im.alpha() {
+			colour = append(colour, 255)
 		}
 	}
 	tolerance := wanted.Tolerance
 	if tolerance == 0 {
 		tolerance = render.DefaultTolerance
 	}
-	var colour []float64
-	if wanted.Color != "" {
-		if colour, err = r.fill(wanted.Color); err != nil {
-			return render.Trim{}, err
-		}
-		if r.im.alpha() {
-			colour = append(colour, 255)
-		}
-	}
-	part, found, err := r.im.findInside(colour, tolerance)
-	if err != nil {
-		return render.Trim{}, r.blame(step{name: "trim"}, err)
-	}
-	if !found {
-		return render.Trim{}, nil
-	}
-	part = part.Turn(j.Header.Orientation, j.Header.Width, j.Header.Height)
+	// The pixel of the stored picture that is shown at the top left.
 	w, h := j.Header.Shown()
-	keep := wanted.Keep
-	return render.Trim{
-		Top: max(part.Y-keep, 0), Right: max(w-part.X-part.W-keep, 0),
-		Bottom: max(h-part.Y-part.H-keep, 0), Left: max(part.X-keep, 0),
-	}, nil
+	corner := render.Rect{W: 1, H: 1}.TurnBack(j.Header.Orientation, w, h)
+	found, err := r.im.findInside(colour, tolerance, corner.X > 0, corner.Y > 0)
+	if err != nil {
+		return inside{}, r.blame(step{name: "trim"}, err)
+	}
+	return found, nil
 }
 
 // focusSide is the longer side of the copy in which findFocus looks, in pixels.
