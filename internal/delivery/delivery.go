@@ -107,6 +107,9 @@ func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) 
 		}
 		caching = privateCaching(resolved.BrowserTTL(), s, now)
 	}
+	if err := checkTrim(resolved.Variant.Options, resolved.Image.Original); err != nil {
+		return err
+	}
 	return d.send(w, r, resolved, format, caching)
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"calotype/internal/errs"
@@ -16,16 +14,19 @@ import (
 )
 
 const (
-	codeOptions     = 9401 // Cloudflare's code for options that are missing or invalid
-	maxFlexible     = 512  // bytes
-	maxPixelDensity = 2
-	maxEnlarged     = 12_000_000 // pixels that are made of a smaller picture
+	codeOptions = 9401       // Cloudflare's code for options that are missing or invalid
+	maxFlexible = 512        // bytes
+	maxEnlarged = 12_000_000 // pixels that are made of a smaller picture
 )
 
 // A transform is a parsed flexible variant.
 type transform struct {
 	options render.Options
 	format  imagefile.Format // "" for the one that suits the client
+	// leftOut are the options that a lenient parser has left out, because they are not available here.
+	leftOut []string
+	// redirects: a failed remote source is answered with a redirect to it.
+	redirects bool
 }
 
 // resolveFlexible resolves options instead of a variant, and returns the requested format, if any.
@@ -50,11 +51,23 @@ func (d *delivery) resolveFlexible(
 		err = checkEnlarged(wanted.options, r.Image.Original)
 	}
 	if err != nil {
-		return r, "", &refusal{status: http.StatusBadRequest, code: codeOptions,
-			sentence: "Invalid options: " + err.Error()}
+		return r, "", badOptions(err)
 	}
 	r.Variant = images.Variant{Options: wanted.options}
 	return r, wanted.format, nil
+}
+
+// checkTrim refuses options that cut off the whole picture.
+func checkTrim(o render.Options, from *images.Original) error {
+	if w, h := from.Header.Shown(); o.TrimsAll(w, h) {
+		return badOptions(fmt.Errorf("trim leaves nothing of a picture of %d x %d pixels", w, h))
+	}
+	return nil
+}
+
+// badOptions returns the refusal of options.
+func badOptions(why error) error {
+	return &refusal{status: http.StatusBadRequest, code: codeOptions, sentence: "Invalid options: " + why.Error()}
 }
 
 // checkEnlarged refuses options that enlarge a picture beyond the limit for URLs.
@@ -71,7 +84,7 @@ func checkEnlarged(o render.Options, from *images.Original) error {
 
 // aliases are the short names of options.
 var aliases = func() map[string]string {
-	all := map[string]string{"f": "format", "g": "gravity"}
+	all := map[string]string{"f": "format"}
 	for _, o := range render.AllOptions() {
 		if o.Alias != "" {
 			all[o.Alias] = o.Name
@@ -81,7 +94,7 @@ var aliases = func() map[string]string {
 }()
 
 // optionNames has the names of all options of a flexible variant, for error messages.
-var optionNames = render.OptionNames("dpr", "format", "gravity")
+var optionNames = render.OptionNames("format")
 
 // formats are the values of the option format. AVIF falls back to WebP, which every client with AVIF supports;
 // Cloudflare does so for pictures that would take too long as AVIF.
@@ -90,14 +103,22 @@ var formats = map[string]imagefile.Format{
 }
 
 // parseTransform parses the decoded options of a URL, such as "w=400,fit=cover". The text of an error names the
-// valid values, and quotes only the names of options.
-func parseTransform(text string) (transform, error) {
+// valid values, and quotes only the names of options. An option that is not available here is a
+// *render.UnavailableOptionError.
+func parseTransform(text string) (transform, error) { return parseWith(render.NewParser(), text) }
+
+// parseLeniently is parseTransform, but leaves out the options that are not available here.
+func parseLeniently(text string) (transform, error) {
+	p := render.NewParser()
+	p.Lenient = true
+	return parseWith(p, text)
+}
+
+func parseWith(p *render.Parser, text string) (r transform, err error) {
 	if len(text) > maxFlexible {
 		return transform{}, fmt.Errorf("they are longer than %d bytes", maxFlexible)
 	}
-	r := transform{options: render.DefaultOptions()}
-	density := 1.0
-	seen := map[string]bool{}
+	formatGiven := false
 	for pair := range strings.SplitSeq(text, ",") {
 		if pair == "" { // as in "w=100,"
 			continue
@@ -109,18 +130,16 @@ func parseTransform(text string) (transform, error) {
 		if long := aliases[key]; long != "" {
 			key = long
 		}
-		var err error
 		switch key {
-		case "dpr":
-			density, err = parseDensity(value)
 		case "format":
-			r.format, err = parseFormat(value)
-		case "gravity":
-			if value != "center" && value != "0.5x0.5" {
-				err = errors.New("gravity can only be center here")
+			if formatGiven {
+				return transform{}, errors.New("format is given twice")
 			}
+			formatGiven = true
+			r.format, err = parseFormat(value)
 		default:
-			err = r.options.Set(key, value)
+			err = p.Set(key, value)
+			r.redirects = r.redirects || key == "onerror"
 			if errors.Is(err, render.ErrNoOption) {
 				err = fmt.Errorf("there is no option %.40q; the options are %s", key, optionNames)
 			}
@@ -128,13 +147,11 @@ func parseTransform(text string) (transform, error) {
 		if err != nil {
 			return transform{}, err
 		}
-		if seen[key] {
-			return transform{}, fmt.Errorf("%s is given twice", key)
-		}
-		seen[key] = true
 	}
-	r.options.Width = scaleSide(r.options.Width, density)
-	r.options.Height = scaleSide(r.options.Height, density)
+	if r.options, err = p.Options(); err != nil {
+		return transform{}, err
+	}
+	r.leftOut, r.options = p.LeftOut(), r.options.Scaled()
 	return r, r.options.Validate()
 }
 
@@ -144,22 +161,4 @@ func parseFormat(value string) (imagefile.Format, error) {
 		return "", errors.New("format must be one of auto, avif, webp, jpeg or png")
 	}
 	return format, nil
-}
-
-// parseDensity parses the number of pixels of the picture for one pixel of the page.
-func parseDensity(value string) (float64, error) {
-	density, err := strconv.ParseFloat(value, 64)
-	if err != nil || strings.Trim(value, ".0123456789") != "" || density <= 0 ||
-		density > maxPixelDensity {
-		return 0, fmt.Errorf("dpr must be a number above 0, at most %d", maxPixelDensity)
-	}
-	return density, nil
-}
-
-// scaleSide returns the side in pixels of the picture; 0 if the side is absent.
-func scaleSide(side int, density float64) int {
-	if side == 0 {
-		return 0
-	}
-	return min(max(int(math.Round(float64(side)*density)), 1), render.MaxOptionSide)
 }

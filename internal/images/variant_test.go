@@ -92,7 +92,7 @@ func TestVariantRules(t *testing.T) {
 		"a line break":    func(v *images.Variant) { v.ID = "a\n" },
 		"no side":         func(v *images.Variant) { v.Options.Width, v.Options.Height = 0, 0 },
 		"a side too long": func(v *images.Variant) { v.Options.Width = 12_001 },
-		"no fit":          func(v *images.Variant) { v.Options.Fit = "squeeze" },
+		"no fit":          func(v *images.Variant) { v.Options.Fit = "stretch" },
 		"no metadata":     func(v *images.Variant) { v.Options.Metadata = "some" },
 		"a short time":    func(v *images.Variant) { v.BrowserTTL = time.Hour - time.Second },
 		"a long time":     func(v *images.Variant) { v.BrowserTTL = accounts.MaxBrowserTTL + time.Second },

@@ -17,11 +17,14 @@ var maxSides = map[imagefile.Format]int{
 // expected returns the size of a rendition in pixels and its maximal number of frames. The size is zero if the
 // Plan does not determine it.
 func expected(j Job) (width, height, frames int) {
-	plan := j.Options.Plan(j.Header.Shown())
 	frames = 1
 	if moves(j) {
 		frames = j.Header.Frames
 	}
+	if j.Options.Trim.Border {
+		return 0, 0, frames
+	}
+	plan := j.Options.Plan(j.Header.Shown())
 	return plan.CanvasW, plan.CanvasH, frames
 }
 
@@ -49,7 +52,7 @@ func checkJob(j Job) error {
 		return &imagefile.LimitError{What: "pixels a side of the rendition",
 			Measured: int64(longest), Allowed: int64(side)}
 	}
-	made, allowed := int64(width)*int64(height)*int64(frames), imagefile.DefaultLimits.Pixels
+	made, allowed := j.Options.MostPixels(j.Header.Shown())*int64(frames), imagefile.DefaultLimits.Pixels
 	if j.Format == imagefile.WebP {
 		allowed = MaxWebPPixels
 	}
@@ -96,6 +99,8 @@ func checkOutput(out *os.File, size int64, j Job) (Output, error) {
 	case width > 0 && (h.Width != width || h.Height != height):
 		return Output{}, fmt.Errorf("%w: the output is %dx%d, not %dx%d",
 			ErrWorker, h.Width, h.Height, width, height)
+	case max(h.Width, h.Height) > MaxOutputSide || h.Pixels() > j.Options.MostPixels(j.Header.Shown())*int64(h.Frames):
+		return Output{}, fmt.Errorf("%w: the output has %dx%d pixels, which is too much", ErrWorker, h.Width, h.Height)
 	case h.Frames > frames:
 		return Output{}, fmt.Errorf("%w: the output has %d frames, not %d",
 			ErrWorker, h.Frames, frames)

@@ -45,12 +45,25 @@ func examineTime(h imagefile.Header) time.Duration {
 
 // renderTime estimates the CPU time of a rendition.
 func renderTime(j Job) time.Duration {
-	plan := j.Options.Plan(j.Header.Shown())
-	made := float64(plan.CanvasW) * float64(plan.CanvasH)
+	made := float64(j.Options.MostPixels(j.Header.Shown()))
+	first := j.Header // the first frame, which is decoded once more for each look at it
+	first.Frames = 1
+	looks := examineTime(first) * time.Duration(j.Options.looks())
 	if moves(j) {
 		made *= float64(j.Header.Frames)
 	} else {
 		j.Header.Frames = 1
 	}
-	return examineTime(j.Header) + time.Duration(made*encodeTime[j.Format])
+	return looks + examineTime(j.Header) + time.Duration(made*encodeTime[j.Format])
+}
+
+// looks returns the largest number of times that a picture is decoded before its Plan is known.
+func (o Options) looks() (n int) {
+	if o.Trim.Border {
+		n += 2
+	}
+	if o.Gravity == GravityAuto {
+		n++
+	}
+	return n
 }

@@ -87,8 +87,7 @@ func largestPicture(h imagefile.Header) int64 {
 // renderCost estimates the memory of a rendition in addition to an idle worker's.
 func renderCost(j Job) memory {
 	h := j.Header
-	plan := j.Options.Plan(h.Shown())
-	made := int64(plan.CanvasW) * int64(plan.CanvasH)
+	made := j.Options.MostPixels(h.Shown())
 	if moves(j) {
 		cost := animatedGIFCost
 		if j.Format == imagefile.WebP {

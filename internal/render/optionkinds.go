@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,21 +19,39 @@ type kind struct {
 	valid func(o *Options) bool              // whether the field holds what is allowed
 	text  func(o *Options) string            // in the canonical string; "" for the default
 	json  func(o *Options) any               // in JSON; nil for what is not given
+	// part sets a part of the option from a URL's text, such as trim.left; nil if the option has no parts. The
+	// parts are the keys of an object in JSON.
+	part func(o *Options, name, text string) bool
 }
 
-// number is a whole number from 1 to most; 0 for an absent option. names are texts for some numbers.
-func number(most int, names map[string]int, field func(*Options) *int) kind {
+// plainNumber parses a number of digits and at most one point, without sign and exponent.
+func plainNumber(text string) (n float64, ok bool) {
+	const longest = 32 // bytes
+	if len(text) > longest || strings.Trim(text, ".0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	return n, err == nil
+}
+
+// pixelNumber parses a number of pixels up to most and rounds it. Other leading zeros than in 0.5 are refused.
+func pixelNumber(text string, most int) (n int, ok bool) {
+	f, ok := plainNumber(text)
+	if !ok || len(text) > 1 && text[0] == '0' && text[1] != '.' {
+		return 0, false
+	}
+	f = math.Round(f)
+	return int(min(f, float64(most)+1)), f <= float64(most)
+}
+
+// number is a whole number from 1 to most, to which decimals are rounded; 0 for an absent option.
+func number(most int, field func(*Options) *int) kind {
 	return kind{
 		must: fmt.Sprintf("a whole number from 1 to %d", most),
 		read: func(o *Options, text string) bool {
-			n, named := names[text]
-			if !named {
-				n, _ = strconv.Atoi(text)
-				// Digits alone, without leading zeros.
-				named = n > 0 && n <= most && text[0] >= '1' && text[0] <= '9'
-			}
+			n, ok := pixelNumber(text, most)
 			*field(o) = n
-			return named
+			return ok && n > 0
 		},
 		valid: func(o *Options) bool { n := *field(o); return n >= 0 && n <= most },
 		text: func(o *Options) string {
@@ -43,6 +62,30 @@ func number(most int, names map[string]int, field func(*Options) *int) kind {
 		},
 		json: func(o *Options) any { return unlessZero(*field(o)) },
 	}
+}
+
+// maxQuality is the best quality.
+const maxQuality = 100
+
+// qualityNumber is a number that is rounded and taken as the nearest one from 1 to maxQuality, or one of the names in
+// qualities; 0 for an absent option.
+func qualityNumber(field func(*Options) *int) kind {
+	k := number(maxQuality, field)
+	k.must = fmt.Sprintf("a number from 1 to %d, or one of high, medium-high, medium-low or low", maxQuality)
+	k.read = func(o *Options, text string) bool {
+		if n, named := qualities[text]; named {
+			*field(o) = n
+			return true
+		}
+		digits, negative := strings.CutPrefix(text, "-")
+		n, ok := plainNumber(digits)
+		if negative {
+			n = 0
+		}
+		*field(o) = int(min(max(math.Round(n), 1), maxQuality))
+		return ok
+	}
+	return k
 }
 
 // word is one of some values; normal is the default. Validate checks it, not Set.
@@ -70,13 +113,9 @@ func word[T ~string](values []T, normal T, field func(*Options) *T) kind {
 func colour(field func(*Options) *string) kind {
 	return kind{
 		must: "a colour of the form #rrggbb or #rgb, # written as %23 in a URL",
-		read: func(o *Options, text string) bool {
-			s := strings.Replace(text, "%23", "#", 1)
-			if len(s) == 4 && s[0] == '#' {
-				s = "#" + s[1:2] + s[1:2] + s[2:3] + s[2:3] + s[3:] + s[3:]
-			}
-			*field(o) = strings.ToLower(s)
-			return isColour(s)
+		read: func(o *Options, text string) (ok bool) {
+			*field(o), ok = readColour(text)
+			return ok
 		},
 		valid: func(o *Options) bool { s := *field(o); return s == "" || isColour(s) },
 		text: func(o *Options) string {
@@ -84,6 +123,15 @@ func colour(field func(*Options) *string) kind {
 		},
 		json: func(o *Options) any { return unlessZero(*field(o)) },
 	}
+}
+
+// readColour returns the colour in the text of a URL's value as an Options has it.
+func readColour(text string) (colour string, ok bool) {
+	s := strings.ToLower(strings.Replace(text, "%23", "#", 1))
+	if len(s) == 4 && s[0] == '#' {
+		s = "#" + s[1:2] + s[1:2] + s[2:3] + s[2:3] + s[3:] + s[3:]
+	}
+	return s, isColour(s)
 }
 
 // isColour reports whether s is "#" and six hexadecimal digits.

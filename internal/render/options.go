@@ -1,11 +1,8 @@
 package render
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -15,14 +12,17 @@ type Fit string
 
 // The fits, as Cloudflare names them.
 const (
-	ScaleDown Fit = "scale-down" // inside the box, never enlarged
-	Contain   Fit = "contain"    // inside the box, enlarged if need be
-	Cover     Fit = "cover"      // fills the box, the overflow cut from both sides
-	Crop      Fit = "crop"       // as Cover, but never enlarged
-	Pad       Fit = "pad"        // as Contain, and the background fills the rest of the box
+	ScaleDown  Fit = "scale-down"  // inside the box, never enlarged
+	ScaleUp    Fit = "scale-up"    // inside the box, never made smaller
+	Contain    Fit = "contain"     // inside the box, enlarged if need be
+	Cover      Fit = "cover"       // fills the box, the overflow cut off
+	Crop       Fit = "crop"        // as Cover, but never enlarged
+	AspectCrop Fit = "aspect-crop" // always cut to the proportions of the box, never enlarged
+	Pad        Fit = "pad"         // as Contain, and the background fills the rest of the box
+	Squeeze    Fit = "squeeze"     // exactly the box, in its proportions
 )
 
-var fits = []Fit{ScaleDown, Contain, Cover, Crop, Pad}
+var fits = []Fit{ScaleDown, ScaleUp, Contain, Cover, Crop, AspectCrop, Pad, Squeeze}
 
 // A Metadata is a rule for the metadata that a rendition copies from its original.
 type Metadata string
@@ -49,8 +49,8 @@ const MaxOptionSide = 12_000
 // qualities are the names of qualities, with the numbers of Cloudflare's local simulator.
 var qualities = map[string]int{"high": 90, "medium-high": 70, "medium-low": 50, "low": 35}
 
-// Options are the parameters of a rendition: size, fit, metadata, background, quality and animation. Two Options
-// with equal canonical strings produce the same bytes. Each field has a row in table.
+// Options are the parameters of a rendition. Two Options with equal canonical strings produce the same bytes. Each
+// field has a row in table.
 type Options struct {
 	Width, Height int // pixels; 0 if absent
 	Fit           Fit
@@ -58,7 +58,16 @@ type Options struct {
 	Background    string // CSS colour under transparency and around a pad: "" or "#rrggbb"
 	Quality       int    // 1 to 100; 0 is the default of the format
 	Still         bool   // only the first frame of an animation
+	Gravity       Gravity
+	Flip          Flip
+	Rotate        int // degrees clockwise, after Flip: 0, 90, 180 or 270
+	Trim          Trim
+	Border        Border
+	DPR           float64 // factor for Width, Height, Trim and Border, up to maxDPR; 0 for 1
 }
+
+// usualOptionsText is the size of most canonical strings or more, in bytes.
+const usualOptionsText = 64
 
 // DefaultOptions returns the Options without any option: the default Fit and Metadata, and zero in all other fields.
 func DefaultOptions() Options { return Options{Fit: DefaultFit, Metadata: DefaultMetadata} }
@@ -73,20 +82,20 @@ type Option struct {
 // table has one row for each option, in the order of the JSON of a variant.
 var table = []Option{
 	{"fit", "", word(fits, DefaultFit, func(o *Options) *Fit { return &o.Fit })},
-	{"width", "w", number(MaxOptionSide, nil, func(o *Options) *int { return &o.Width })},
-	{"height", "h", number(MaxOptionSide, nil, func(o *Options) *int { return &o.Height })},
+	{"width", "w", number(MaxOptionSide, func(o *Options) *int { return &o.Width })},
+	{"height", "h", number(MaxOptionSide, func(o *Options) *int { return &o.Height })},
 	{"metadata", "", word(metadataRules, DefaultMetadata,
 		func(o *Options) *Metadata { return &o.Metadata })},
 	{"background", "", colour(func(o *Options) *string { return &o.Background })},
-	{"quality", "q", number(100, qualities, func(o *Options) *int { return &o.Quality })},
+	{"quality", "q", qualityNumber(func(o *Options) *int { return &o.Quality })},
 	{"anim", "", flag(true, func(o *Options) *bool { return &o.Still })},
+	{"gravity", "g", gravityKind},
+	{"flip", "", flipKind},
+	{"rotate", "", rotateKind},
+	{"trim", "", trimKind},
+	{"border", "", borderKind},
+	{"dpr", "", dprKind},
 }
-
-// documented are the options that Cloudflare documents. The error for one without a row in table names it.
-var documented = []string{"anim", "background", "blur", "border", "brightness", "compression",
-	"contrast", "dpr", "draw", "face-zoom", "fit", "flip", "format", "gamma", "gravity", "height",
-	"metadata", "onerror", "origin-auth", "quality", "rotate", "saturation", "segment", "sharpen",
-	"slow-connection-quality", "trim", "upscale", "width", "zoom"}
 
 // canonical is the table in the order of the canonical string.
 var canonical = slices.SortedFunc(slices.Values(table), func(a, b Option) int {
@@ -150,81 +159,6 @@ func (o Options) Fields() iter.Seq2[string, any] {
 			}
 		}
 	}
-}
-
-const (
-	// maxOptionsText bounds the text of ParseOptions, in bytes. A canonical string is much shorter.
-	maxOptionsText   = 256
-	usualOptionsText = 64 // most canonical strings are shorter, in bytes
-)
-
-// ParseOptions parses options in the form of the canonical string, in any order; defaults may be present. The result
-// is valid. An unknown, repeated or invalid option is an error whose text names the valid values for the client.
-func ParseOptions(s string) (Options, error) {
-	o := DefaultOptions()
-	if len(s) > maxOptionsText {
-		return Options{}, fmt.Errorf("the options are longer than %d bytes", maxOptionsText)
-	}
-	if s == "" {
-		return o, nil
-	}
-	seen := map[string]bool{}
-	for pair := range strings.SplitSeq(s, ",") {
-		key, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return Options{}, errors.New("an option must have the form name=value")
-		}
-		if seen[key] {
-			return Options{}, fmt.Errorf("%s is given twice", key)
-		}
-		if err := o.Set(key, value); err != nil {
-			return Options{}, err
-		}
-		seen[key] = true
-	}
-	if err := o.Validate(); err != nil {
-		return Options{}, err
-	}
-	return o, nil
-}
-
-// OptionsOfJSON reads the values of a JSON object, such as {"width": 300, "fit": "cover"}. A number or a boolean may
-// also be a string; null and "" mean the default. The text of an error begins with the name of the option, and names
-// the valid values for the client. The caller must call Validate, which checks fit and metadata.
-func OptionsOfJSON(given map[string]json.RawMessage) (Options, error) {
-	o := DefaultOptions()
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		text, err := TextOfJSON(given[name])
-		if err != nil {
-			return Options{}, fmt.Errorf("%.80s %w", name, err)
-		}
-		if text == "" {
-			continue
-		}
-		if err := o.Set(name, text); err != nil {
-			return Options{}, fmt.Errorf("%.80s: %w", name, err)
-		}
-	}
-	return o, nil
-}
-
-// ErrNoOption: there is no option with this name.
-var ErrNoOption = errors.New("there is no option")
-
-// Set sets the option with a name from the text of its value in a URL. The text of an error names the valid values
-// for the client. The caller must call Validate, which checks fit and metadata.
-func (o *Options) Set(name, value string) error {
-	if row := find(name); row != nil {
-		if !row.read(o, value) {
-			return row.refusal()
-		}
-		return nil
-	}
-	base, _, _ := strings.Cut(name, ".") // as in trim.left
-	if slices.Contains(documented, base) && find(base) == nil {
-		return fmt.Errorf("%s is not supported here: leave it out", base)
-	}
-	return fmt.Errorf("%w %.40q; the options are %s", ErrNoOption, name, optionNames)
 }
 
 // find returns the row with a name, nil if there is no such row.

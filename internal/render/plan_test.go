@@ -58,10 +58,30 @@ func TestOptionsPlan(t *testing.T) {
 		{Crop, 500, 500, 1080, 720, covered(750, 500, 125, 0, 500, 500)},
 		{Crop, 1080, 720, 1080, 720, whole(1080, 720)},
 		{Crop, 1080, 500, 1080, 720, covered(1080, 720, 0, 110, 1080, 500)},
-		{Crop, 500, 721, 1080, 720, whole(500, 333)}, // smaller one way: not cut
+		{Crop, 500, 721, 1080, 720, covered(1080, 720, 290, 0, 500, 720)}, // smaller one way: cut the other way
+		{Crop, 400, 50, 200, 100, covered(200, 100, 0, 25, 200, 50)},
+		{Crop, 50, 400, 100, 200, covered(100, 200, 25, 0, 50, 200)},
 		{Crop, 1081, 721, 1080, 720, whole(1080, 720)},
 		{Crop, 540, 0, 1080, 720, whole(540, 360)},
 		{Crop, 2000, 0, 1080, 720, whole(1080, 720)},
+
+		{ScaleUp, 500, 500, 1080, 720, whole(1080, 720)},
+		{ScaleUp, 2160, 2160, 1080, 720, whole(2160, 1440)},
+		{ScaleUp, 2160, 500, 1080, 720, whole(1080, 720)},
+		{ScaleUp, 2160, 0, 1080, 720, whole(2160, 1440)},
+		{ScaleUp, 0, 500, 1080, 720, whole(1080, 720)},
+		{ScaleUp, 0, 0, 1080, 720, whole(1080, 720)},
+
+		{AspectCrop, 500, 500, 1080, 720, covered(750, 500, 125, 0, 500, 500)},
+		{AspectCrop, 1920, 1120, 612, 613, covered(612, 613, 0, 128, 612, 357)}, // Cloudflare's example
+		{AspectCrop, 2000, 100, 1080, 720, covered(1080, 720, 0, 333, 1080, 54)},
+		{AspectCrop, 500, 0, 1080, 720, whole(500, 333)},
+		{AspectCrop, 0, 0, 1080, 720, whole(1080, 720)},
+
+		{Squeeze, 500, 500, 1080, 720, whole(500, 500)},
+		{Squeeze, 2160, 10, 1080, 720, whole(2160, 10)},
+		{Squeeze, 12000, 12000, 100, 50, whole(5000, 5000)},
+		{Squeeze, 540, 0, 1080, 720, whole(540, 360)},
 
 		{Pad, 500, 500, 1080, 720, padded(500, 333, 0, 83, 500, 500)},
 		{Pad, 2160, 2160, 1080, 720, padded(2160, 1440, 0, 360, 2160, 2160)},
@@ -97,7 +117,8 @@ func planProperties(t *testing.T, o Options, w, h int) {
 		p.CanvasW*p.CanvasH > MaxOutputPixels || max(p.ScaleW, p.ScaleH) > maxScaledSide {
 		fail("a bound is passed")
 	}
-	if o.Width != 0 && p.CanvasW > o.Width || o.Height != 0 && p.CanvasH > o.Height {
+	inside := (o.Width == 0 || p.CanvasW <= o.Width) && (o.Height == 0 || p.CanvasH <= o.Height)
+	if !inside && (o.Fit != ScaleUp || p.ScaleW > w || p.ScaleH > h) {
 		fail("the rendition is not inside the box")
 	}
 	if off := p.ScaleW - p.CropW - 2*p.CropX; off < 0 || off > 1 {
@@ -114,11 +135,14 @@ func planProperties(t *testing.T, o Options, w, h int) {
 	near := func(got int, want float64) bool {
 		return float64(got) > want-1.5 && float64(got) < want+1.5
 	}
-	if !near(p.ScaleH, fromW) && !near(p.ScaleW, fromH) {
+	if !near(p.ScaleH, fromW) && !near(p.ScaleW, fromH) && o.Fit != Squeeze {
 		fail("the proportions are lost")
 	}
 	enlarged := p.ScaleW > w || p.ScaleH > h
-	if enlarged && (o.Fit == ScaleDown || o.Fit == Crop) {
+	if smaller := p.ScaleW < w || p.ScaleH < h; smaller && o.Fit == ScaleUp && w*h <= MaxOutputPixels {
+		fail("the picture is made smaller")
+	}
+	if enlarged && (o.Fit == ScaleDown || o.Fit == Crop || o.Fit == AspectCrop) {
 		fail("the picture is enlarged")
 	}
 	both := o.Width != 0 && o.Height != 0
@@ -126,7 +150,7 @@ func planProperties(t *testing.T, o Options, w, h int) {
 	if p.CanvasW*p.CanvasH > most {
 		fail("too many pixels are made")
 	}
-	if both && o.Width*o.Height <= most && !asked && (o.Fit == Pad || o.Fit == Cover) {
+	if both && o.Width*o.Height <= most && !asked && (o.Fit == Pad || o.Fit == Cover || o.Fit == Squeeze) {
 		fail("the canvas is not the box")
 	}
 	if p.CanvasW != p.CropW || p.CanvasH != p.CropH {
@@ -134,7 +158,7 @@ func planProperties(t *testing.T, o Options, w, h int) {
 			fail("something is filled up")
 		}
 	}
-	if cut := p.CropW < p.ScaleW || p.CropH < p.ScaleH; cut && o.Fit != Cover && o.Fit != Crop {
+	if cut := p.CropW < p.ScaleW || p.CropH < p.ScaleH; cut && o.Fit != Cover && o.Fit != Crop && o.Fit != AspectCrop {
 		fail("something is cut off")
 	}
 }

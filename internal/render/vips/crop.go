@@ -1,15 +1,29 @@
 package vips
 
-// cut crops a picture to its middle before the resize if most of it would be cropped after the resize.
+import "calotype/internal/render"
+
+// cutPart returns the part of the stored picture that the rendition shows, in pixels of the original.
+func (r *rendering) cutPart() render.Rect {
+	p, h := r.plan, r.job.Header
+	if p.CutW == 0 || p.CutH == 0 {
+		return render.Rect{W: h.Width, H: h.Height}
+	}
+	w, hh := h.Width, h.Height
+	if r.orientation >= 5 {
+		w, hh = hh, w
+	}
+	return render.Rect{X: p.CutX, Y: p.CutY, W: p.CutW, H: p.CutH}.TurnBack(r.orientation, w, hh)
+}
+
+// cut crops a picture before the resize: what is trimmed, and what would be cropped after the resize if that is most
+// of a large picture. A decoder shrinks only if the part begins and ends at whole pixels nevertheless: see shrink.
 func (r *rendering) cut() error {
-	w, h := r.plan.CutW, r.plan.CutH
-	if w == 0 || h == 0 {
+	if r.plan.CutW == 0 || r.plan.CutH == 0 {
 		return nil
 	}
-	if r.job.Header.Orientation >= 5 {
-		w, h = h, w
-	}
-	return r.im.crop((r.im.width()-w)/2, (r.im.height()-h)/2, w, h)
+	c, s := r.cutPart(), r.shrunk
+	r.changed = true
+	return r.im.crop(c.X/s, c.Y/s, c.W/s, c.H/s)
 }
 
 // crop is before turn, which needs its input in memory.
@@ -18,28 +32,7 @@ func (r *rendering) crop() error {
 	if p.CropX == 0 && p.CropY == 0 && p.CropW == p.ScaleW && p.CropH == p.ScaleH {
 		return nil
 	}
-	x, y, w, h := p.CropX, p.CropY, p.CropW, p.CropH
-	right, bottom := p.ScaleW-x-w, p.ScaleH-y-h
-	// The position of the upright crop in the stored picture.
-	switch r.job.Header.Orientation {
-	case 2:
-		x = right
-	case 3:
-		x, y = right, bottom
-	case 4:
-		y = bottom
-	case 5:
-		x, y = y, x
-	case 6:
-		x, y = y, right
-	case 7:
-		x, y = bottom, right
-	case 8:
-		x, y = bottom, x
-	}
-	if r.job.Header.Orientation >= 5 {
-		w, h = h, w
-	}
+	c := render.Rect{X: p.CropX, Y: p.CropY, W: p.CropW, H: p.CropH}.TurnBack(r.orientation, p.ScaleW, p.ScaleH)
 	r.changed = true
-	return r.im.crop(x, y, w, h)
+	return r.im.crop(c.X, c.Y, c.W, c.H)
 }

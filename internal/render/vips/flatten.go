@@ -24,14 +24,17 @@ func (r *rendering) flatten() error {
 	return r.im.flatten(background)
 }
 
-// background returns the colour under transparency and around a pad, as many values as the image
-// has colour bands. A coloured background makes a grey image coloured.
-func (r *rendering) background() ([]float64, error) {
+// background returns the colour under transparency and around a pad.
+func (r *rendering) background() ([]float64, error) { return r.fill(r.job.Options.Background) }
+
+// fill returns a colour of the form #rrggbb, "" for white, as many values as the image has colour bands. A colour
+// other than grey makes a grey image coloured.
+func (r *rendering) fill(b string) ([]float64, error) {
 	colour := []float64{255, 255, 255}
-	if b := r.job.Options.Background; b != "" {
+	if b != "" {
 		n, err := strconv.ParseUint(b[1:], 16, 32)
 		if b[0] != '#' || len(b) != 7 || err != nil {
-			return nil, fmt.Errorf("%w: background %q is not #rrggbb", render.ErrEncode, b)
+			return nil, fmt.Errorf("%w: colour %q is not #rrggbb", render.ErrEncode, b)
 		}
 		colour = []float64{float64(n >> 16), float64(n >> 8 & 255), float64(n & 255)}
 	}

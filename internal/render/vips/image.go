@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"unsafe"
+
+	"calotype/internal/render"
 )
 
 // A vipsImage is one node of a libvips pipeline. Its operations replace it in place.
@@ -42,8 +44,18 @@ func (im *vipsImage) premultiply() error          { return im.become(C.shim_prem
 func (im *vipsImage) addAlpha() error             { return im.become(C.shim_add_alpha(im.c)) }
 func (im *vipsImage) copyToMemory() error         { return im.become(C.shim_copy_memory(im.c)) }
 
-func (im *vipsImage) resize(h, v float64) error {
-	return im.become(C.shim_resize(im.c, C.double(h), C.double(v)))
+// resize scales to w x h pixels: it makes sides shorter by a Lanczos filter and longer by bicubic interpolation.
+func (im *vipsImage) resize(w, h int) error {
+	if smallW, smallH := min(w, im.width()), min(h, im.height()); smallW < im.width() || smallH < im.height() {
+		x, y := float64(smallW)/float64(im.width()), float64(smallH)/float64(im.height())
+		if err := im.become(C.shim_resize(im.c, C.double(x), C.double(y))); err != nil {
+			return err
+		}
+	}
+	if w > im.width() || h > im.height() {
+		return im.become(C.shim_enlarge(im.c, C.int(w), C.int(h)))
+	}
+	return nil
 }
 
 func (im *vipsImage) rotate(angle C.VipsAngle) error {
@@ -127,6 +139,28 @@ func (im *vipsImage) linearToSRGB(matrix [9]float64) error {
 
 func (im *vipsImage) crop(x, y, w, h int) error {
 	return im.become(C.shim_crop(im.c, C.int(x), C.int(y), C.int(w), C.int(h)))
+}
+
+// An inside is the smallest part of an image that has all pixels which differ from a colour, its reference.
+type inside struct {
+	part      render.Rect // empty if there are no such pixels
+	reference [4]float64
+	corner    [4]float64 // the pixel of a corner
+}
+
+// findInside returns the inside of an 8-bit image, with a tolerance for each value. The reference is a colour, or the
+// first pixel on a side if there is none. The image is read from the top, a few rows at a time.
+func (im *vipsImage) findInside(colour []float64, tolerance int, right, bottom bool) (in inside, err error) {
+	if n := copy(in.corner[:], colour); n > 0 && n < im.bands() {
+		return in, fmt.Errorf("a colour of %d values for %d bands", n, im.bands())
+	}
+	var edges [4]C.int // left, top, right, bottom; right and bottom are not inside
+	if C.shim_find_inside(im.c, (*C.double)(&in.corner[0]), flag(len(colour) > 0), C.int(tolerance), flag(right),
+		flag(bottom), (*C.double)(&in.reference[0]), &edges[0]) != 0 {
+		return in, takeError()
+	}
+	in.part = render.Rect{X: int(edges[0]), Y: int(edges[1]), W: int(edges[2] - edges[0]), H: int(edges[3] - edges[1])}
+	return in, nil
 }
 
 // embed draws the image at (x, y) on a canvas of w x h pixels of one colour.

@@ -122,7 +122,7 @@ func (r *rendering) wantsFrames() bool {
 
 // target returns the size to scale to, in the orientation of the stored pixels.
 func (r *rendering) target() (width, height int) {
-	if r.job.Header.Orientation >= 5 {
+	if r.orientation >= 5 {
 		return r.plan.ScaleH, r.plan.ScaleW
 	}
 	return r.plan.ScaleW, r.plan.ScaleH
@@ -131,11 +131,16 @@ func (r *rendering) target() (width, height int) {
 // minShrink is the minimal factor that a decoder leaves to the resize step, which has a better filter.
 const minShrink = 2
 
-// shrink returns the factor by which a decoder may shrink: 1, 2, 4 or 8.
+// shrink returns the factor by which a decoder may shrink: 1, 2, 4 or 8. A part of a picture must begin and end between
+// pixels of the shrunk picture.
 func (r *rendering) shrink() int {
 	w, h := r.target()
+	part, whole := r.cutPart(), render.Rect{W: r.job.Header.Width, H: r.job.Header.Height}
 	for s := 8; s > 1; s /= 2 {
-		if r.job.Header.Width/s >= minShrink*w && r.job.Header.Height/s >= minShrink*h {
+		if part != whole && (part.X|part.Y|part.W|part.H|whole.W|whole.H)%s != 0 {
+			continue
+		}
+		if part.W/s >= minShrink*w && part.H/s >= minShrink*h {
 			return s
 		}
 	}

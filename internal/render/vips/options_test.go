@@ -23,6 +23,12 @@ func TestEachOptionHasAStep(t *testing.T) {
 		"background": {photo, "fit=pad,height=20,width=20", "background=#ff0000,fit=pad,height=20,width=20"},
 		"quality":    {photo, "", "quality=10"},
 		"anim":       {animation(t), "", "anim=false"},
+		"gravity":    {photo, "fit=cover,height=20,width=20", "fit=cover,gravity=left,height=20,width=20"},
+		"flip":       {photo, "", "flip=h"},
+		"rotate":     {photo, "", "rotate=90"},
+		"trim":       {photo, "", "trim=1;2;3;4"},
+		"border":     {photo, "", "border=%23ff0000;5"},
+		"dpr":        {photo, "width=20", "dpr=2,width=20"},
 	}
 	for _, row := range render.AllOptions() {
 		example, ok := examples[row.Name]

@@ -1,16 +1,20 @@
 package vips
 
-import "calotype/internal/imagefile"
+import (
+	"calotype/internal/imagefile"
+	"calotype/internal/render"
+)
 
 // pad puts the picture on a canvas that is larger.
 func (r *rendering) pad() error {
-	p := r.plan
-	if p.CanvasW == r.im.width() && p.CanvasH == r.im.height() {
+	p, e := r.plan, r.plan.Edges
+	x, y, w, h := p.PadX-e.Left, p.PadY-e.Top, p.CanvasW-e.Left-e.Right, p.CanvasH-e.Top-e.Bottom
+	if w == r.im.width() && h == r.im.height() {
 		return nil
 	}
 	r.changed = true
 	if r.im.alpha() && r.job.Options.Background == "" && r.job.Format != imagefile.JPEG {
-		return r.im.embed(p.PadX, p.PadY, p.CanvasW, p.CanvasH, make([]float64, r.im.bands()))
+		return r.im.embed(x, y, w, h, make([]float64, r.im.bands()))
 	}
 	fill, err := r.background()
 	if err != nil {
@@ -19,5 +23,22 @@ func (r *rendering) pad() error {
 	if r.im.alpha() {
 		fill = append(fill, 255)
 	}
-	return r.im.embed(p.PadX, p.PadY, p.CanvasW, p.CanvasH, fill)
+	return r.im.embed(x, y, w, h, fill)
+}
+
+// border draws edges around the finished picture.
+func (r *rendering) border() error {
+	e := r.plan.Edges
+	if e == (render.Edges{}) {
+		return nil
+	}
+	r.changed = true
+	fill, err := r.fill(r.job.Options.Border.Color)
+	if err != nil {
+		return err
+	}
+	if r.im.alpha() {
+		fill = append(fill, 255)
+	}
+	return r.im.embed(e.Left, e.Top, r.plan.CanvasW, r.plan.CanvasH, fill)
 }

@@ -29,6 +29,7 @@ var pipeline = []step{
 	{"turn", each, (*rendering).turn},
 	{"pad", each, (*rendering).pad},
 	{"flatten", each, (*rendering).flatten},
+	{"border", each, (*rendering).border},
 	{"collect", each, (*rendering).collect},
 
 	{"join", after, (*rendering).join},
@@ -59,6 +60,8 @@ type rendering struct {
 	out    *os.File // nil at an examination
 	strict bool
 	plan   render.Plan
+	// orientation is the EXIF orientation, 1 to 8, that shows the stored picture as the rendition has it.
+	orientation int
 
 	source    source
 	described imagefile.Colour // the time in the file of its colours besides a profile
@@ -89,6 +92,7 @@ func start(in, out *os.File, j render.Job, plan render.Plan, strict bool) (*rend
 	}
 	return &rendering{
 		job: j, in: in, out: out, strict: strict, plan: plan, source: src, frames: 1, shrunk: 1,
+		orientation: j.Options.Orientation(j.Header.Orientation),
 	}, nil
 }
 
@@ -164,6 +168,9 @@ func (r *rendering) next() error {
 func (e *engine) Render(in, out *os.File, j render.Job) (render.Output, error) {
 	runtime.LockOSThread() // libvips ties what reads frames to the thread that made it
 	defer runtime.UnlockOSThread()
+	if err := look(in, &j); err != nil {
+		return render.Output{}, err
+	}
 	r, err := start(in, out, j, j.Options.Plan(j.Header.Shown()), false)
 	if err != nil {
 		return render.Output{}, err

@@ -21,8 +21,7 @@ func (r *rendering) resize() error {
 		return nil
 	}
 	r.changed = true
-	w, h := r.target()
-	return r.im.resize(float64(w)/float64(r.im.width()), float64(h)/float64(r.im.height()))
+	return r.im.resize(r.target())
 }
 
 func (r *rendering) unpremultiply() error {

@@ -32,6 +32,7 @@ VipsImage *shim_from_memory(void *data, size_t size, int width, int height, int 
 
 /* Pixels. */
 VipsImage *shim_resize(VipsImage *in, double hscale, double vscale);
+VipsImage *shim_enlarge(VipsImage *in, int width, int height);
 VipsImage *shim_premultiply(VipsImage *in);
 VipsImage *shim_unpremultiply(VipsImage *in, VipsBandFormat format);
 VipsImage *shim_icc_to_srgb(VipsImage *in, const char *fallback, int black_point);
@@ -50,6 +51,8 @@ VipsImage *shim_copy(VipsImage *in);
 VipsImage *shim_crop(VipsImage *in, int left, int top, int width, int height);
 VipsImage *shim_embed(VipsImage *in, int x, int y, int width, int height, double *fill, int n);
 VipsImage *shim_flatten(VipsImage *in, double *background, int n);
+int shim_find_inside(VipsImage *in, double *colour, int given, int tolerance, int right, int bottom, double *used,
+	int *edges);
 int shim_read_rows(VipsRegion *reader, int top, int height, void *out);
 int shim_write_all(VipsImage *in, void *out, size_t size);
 

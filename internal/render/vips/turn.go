@@ -3,10 +3,10 @@ package vips
 // #include "shim.h"
 import "C"
 
-// turn rotates the picture by the header's orientation, not by the decoder's, because decoders read it
-// in different places. HEIC and AVIF are decoded upright and have orientation 1.
+// turn flips and rotates the picture by the options, and by the header's orientation, not by the decoder's, because
+// decoders read it in different places. HEIC and AVIF are decoded upright and have orientation 1.
 func (r *rendering) turn() error {
-	o := r.job.Header.Orientation
+	o := r.orientation
 	if o > 2 && r.rows == nil {
 		// Rows are decoded from the top; turning needs them in another order.
 		if err := r.im.copyToMemory(); err != nil {
