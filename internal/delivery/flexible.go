@@ -98,7 +98,7 @@ func parseTransform(text string) (transform, error) {
 	r := transform{options: render.DefaultOptions()}
 	density := 1.0
 	seen := map[string]bool{}
-	for pair := range strings.SplitSeq(text, ",") {
+	for pair := range render.SplitOptions(text) {
 		if pair == "" { // as in "w=100,"
 			continue
 		}

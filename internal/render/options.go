@@ -49,16 +49,30 @@ const MaxOptionSide = 12_000
 // qualities are the names of qualities, with the numbers of Cloudflare's local simulator.
 var qualities = map[string]int{"high": 90, "medium-high": 70, "medium-low": 50, "low": 35}
 
-// Options are the parameters of a rendition: size, fit, metadata, background, quality and animation. Two Options
-// with equal canonical strings produce the same bytes. Each field has a row in table.
+// Options are the parameters of a rendition: size, fit, metadata, background, quality, animation and effects. Two
+// Options with equal canonical strings produce the same bytes. Each field has a row in table.
 type Options struct {
 	Width, Height int // pixels; 0 if absent
 	Fit           Fit
 	Metadata      Metadata
-	Background    string // CSS colour under transparency and around a pad: "" or "#rrggbb"
+	Background    string // colour under transparency and around a pad: "", "#rrggbb" or "#rrggbbaa"
 	Quality       int    // 1 to 100; 0 is the default of the format
 	Still         bool   // only the first frame of an animation
+
+	// The effects. docs/decisions/0027-effects.md has their formulas.
+	Blur       Thousandths // standard deviation in pixels of the rendition, to MaxBlur; 0 for none
+	Brightness Factor
+	Contrast   Factor
+	Gamma      Factor
+	Saturation Factor
+	Sharpen    Thousandths // to MaxSharpen; 0 for none
 }
+
+// The bounds of the effects, as Cloudflare documents them.
+const (
+	MaxBlur    = 250
+	MaxSharpen = 10
+)
 
 // DefaultOptions returns the Options without any option: the default Fit and Metadata, and zero in all other fields.
 func DefaultOptions() Options { return Options{Fit: DefaultFit, Metadata: DefaultMetadata} }
@@ -80,6 +94,12 @@ var table = []Option{
 	{"background", "", colour(func(o *Options) *string { return &o.Background })},
 	{"quality", "q", number(100, qualities, func(o *Options) *int { return &o.Quality })},
 	{"anim", "", flag(true, func(o *Options) *bool { return &o.Still })},
+	{"blur", "", amount(MaxBlur, func(o *Options) *Thousandths { return &o.Blur })},
+	{"brightness", "", factor(false, func(o *Options) *Factor { return &o.Brightness })},
+	{"contrast", "", factor(false, func(o *Options) *Factor { return &o.Contrast })},
+	{"gamma", "", factor(false, func(o *Options) *Factor { return &o.Gamma })},
+	{"saturation", "", factor(true, func(o *Options) *Factor { return &o.Saturation })},
+	{"sharpen", "", amount(MaxSharpen, func(o *Options) *Thousandths { return &o.Sharpen })},
 }
 
 // documented are the options that Cloudflare documents. The error for one without a row in table names it.
@@ -152,9 +172,12 @@ func (o Options) Fields() iter.Seq2[string, any] {
 	}
 }
 
+// padsWithAlpha reports whether a pad makes an opaque picture transparent, if the format supports that.
+func (o *Options) padsWithAlpha() bool { return o.Fit == Pad && len(o.Background) == len("#rrggbbaa") }
+
 const (
 	// maxOptionsText bounds the text of ParseOptions, in bytes. A canonical string is much shorter.
-	maxOptionsText   = 256
+	maxOptionsText   = 512
 	usualOptionsText = 64 // most canonical strings are shorter, in bytes
 )
 
@@ -169,7 +192,7 @@ func ParseOptions(s string) (Options, error) {
 		return o, nil
 	}
 	seen := map[string]bool{}
-	for pair := range strings.SplitSeq(s, ",") {
+	for pair := range SplitOptions(s) {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
 			return Options{}, errors.New("an option must have the form name=value")
@@ -186,6 +209,28 @@ func ParseOptions(s string) (Options, error) {
 		return Options{}, err
 	}
 	return o, nil
+}
+
+// SplitOptions yields the items of a list of options: what is between commas. A comma between brackets, as in
+// background=rgb(1,2,3), does not separate items.
+func SplitOptions(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start, depth := 0, 0
+		for i := range len(s) {
+			switch {
+			case s[i] == '(':
+				depth++
+			case s[i] == ')' && depth > 0:
+				depth--
+			case s[i] == ',' && depth == 0:
+				if !yield(s[start:i]) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		yield(s[start:])
+	}
 }
 
 // OptionsOfJSON reads the values of a JSON object, such as {"width": 300, "fit": "cover"}. A number or a boolean may

@@ -23,6 +23,12 @@ func TestEachOptionHasAStep(t *testing.T) {
 		"background": {photo, "fit=pad,height=20,width=20", "background=#ff0000,fit=pad,height=20,width=20"},
 		"quality":    {photo, "", "quality=10"},
 		"anim":       {animation(t), "", "anim=false"},
+		"blur":       {photo, "", "blur=1"},
+		"brightness": {photo, "", "brightness=0.9"},
+		"contrast":   {photo, "", "contrast=1.1"},
+		"gamma":      {photo, "", "gamma=1.1"},
+		"saturation": {photo, "", "saturation=0"},
+		"sharpen":    {photo, "", "sharpen=1"},
 	}
 	for _, row := range render.AllOptions() {
 		example, ok := examples[row.Name]
