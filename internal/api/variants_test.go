@@ -70,9 +70,11 @@ func TestVariants(t *testing.T) {
 		}
 		// A change replaces the options whole.
 		changed := f.ask("PATCH", "/images/v1/variants/hero", applicationJSON,
-			`{"options":{"height":7,"fit":"pad","background":"#FFF","quality":80,"anim":false}}`)
+			`{"options":{"height":7,"fit":"pad","background":"rgb(255, 255, 255)","quality":80,"anim":false,`+
+				`"blur":"2.50","brightness":0,"contrast":"1","gamma":0.9,"saturation":0,"sharpen":1.0}}`)
 		want := `{"id":"hero","variant":{"id":"hero","options":{"fit":"pad","height":7,` +
-			`"metadata":"copyright","background":"#ffffff","quality":80,"anim":false},` +
+			`"metadata":"copyright","background":"#ffffff","quality":80,"anim":false,"blur":2.5,"gamma":0.9,` +
+			`"saturation":0,"sharpen":1},` +
 			`"neverRequireSignedURLs":true}}`
 		if got := compactResult(t, changed); got != want {
 			t.Errorf("changed: %s", got)
@@ -174,9 +176,13 @@ var refusedVariants = map[string]string{
 	`{"width":1,"browser_ttl":0}`:                      "browser_ttl must be",
 	`{"width":1,"browser_ttl":"1h"}`:                   "browser_ttl must be",
 	`{"width":1,"quality":"best"}`:                     "quality must be",
-	`{"width":1,"background":"red"}`:                   "background must be",
-	`{"width":1,"blur":5}`:                             "blur is not supported",
-	`{"width":1,"sharpen":1}`:                          "sharpen is not supported",
+	`{"width":1,"background":"reddish"}`:               "background must be a CSS colour",
+	`{"width":1,"background":"rgb(1,2)"}`:              "background must be a CSS colour",
+	`{"width":1,"blur":250.5}`:                         "blur must be a number from 0 to 250",
+	`{"width":1,"sharpen":-1}`:                         "sharpen must be a number from 0 to 10",
+	`{"width":1,"gamma":"1e-1"}`:                       "gamma must be a number from 0 to 255",
+	`{"width":1,"saturation":true}`:                    "saturation must be a number",
+	`{"width":1,"brightness":[1]}`:                     "a single value",
 	`{"width":1,"gravity":"middle"}`:                   "gravity must be auto, face, center",
 	`{"width":1,"gravity":{"x":2}}`:                    "gravity must be",
 	`{"width":1,"gravity":{"x":0,"mode":"box"}}`:       "gravity must be",
@@ -186,7 +192,7 @@ var refusedVariants = map[string]string{
 	`{"width":1,"trim":{"border":{"color":1}}}`:        "trim must be",
 	`{"width":1,"trim":{"top":{"x":1}}}`:               "a single value",
 	`{"width":1,"trim":[1,2,3,4]}`:                     "a single value",
-	`{"width":1,"border":{"width":5}}`:                 "border must be a colour and a width",
+	`{"width":1,"border":{"width":5}}`:                 "border must be an opaque colour and a width",
 	`{"width":1,"border":{"color":"#000","width":-5}}`: "border must be",
 	`{"width":1,"dpr":3.5}`:                            "dpr must be a number above 0, at most 3",
 	`{"width":1,"zoom":0.5,"gravity":"face"}`:          "zoom is not supported here",

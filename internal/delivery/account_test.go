@@ -57,6 +57,8 @@ func TestFlexibleVariants(t *testing.T) {
 			"w=32": "32x24", "width=32,height=10,fit=cover": "32x10", "h=24,fit=contain": "32x24",
 			"w=16,dpr=2": "32x24", "w=1000": "64x48", "w=100,fit=contain": "100x75",
 			"w=40,h=40,fit=pad,background=%23f00": "40x40", "q=10": "64x48", "w%3D32": "32x24",
+			"w=20,blur=5,sharpen=1,saturation=0,brightness=1.2,contrast=.9,gamma=1.1": "20x15",
+			"w=30,h=30,fit=pad,background=rgb(1,2,3)":                                 "30x30", "w=31,background=hsl(1%201%25%201%25%20%2F%201%25)": "31x23",
 		} {
 			r := h.served(base+options, imagefile.JPEG)
 			if got := size(t, r.body); got != want {
@@ -79,7 +81,7 @@ func TestFlexibleVariants(t *testing.T) {
 			t.Errorf("a format that was asked for varies by %s", r.Header.Get("Vary"))
 		}
 		for _, options := range []string{
-			"w=0", "w=auto", "bad=1", "fit=squeeze", "w=1,w=2", "blur=3", "w=%00", "dpr=3", "=",
+			"w=0", "w=auto", "bad=1", "fit=stretch", "w=1,w=2", "blur=251", "w=%00", "dpr=3.1", "=",
 		} {
 			h.refused(base+options, 400, 9401)
 		}

@@ -119,7 +119,7 @@ func parseWith(p *render.Parser, text string) (r transform, err error) {
 		return transform{}, fmt.Errorf("they are longer than %d bytes", maxFlexible)
 	}
 	formatGiven := false
-	for pair := range strings.SplitSeq(text, ",") {
+	for pair := range render.SplitOptions(text) {
 		if pair == "" { // as in "w=100,"
 			continue
 		}

@@ -25,14 +25,23 @@ func TestParseTransform(t *testing.T) {
 		"fit=pad,background=#FFF": {"background=%23ffffff,fit=pad", ""},
 		"background=%2310aB20":    {"background=%2310ab20", ""}, // escaped twice
 		"metadata=none":           {"metadata=none", ""},
-		"q=high":                  {"quality=90", ""},
-		"quality=medium-low":      {"quality=50", ""},
-		"g=center,w=5":            {"width=5", ""},
-		"gravity=0.5x0.5":         {"", ""},
-		"w=100,h=33,dpr=1.5":      {"height=50,width=150", ""},
-		"dpr=2,w=100":             {"width=200", ""},
-		"dpr=2,w=12000":           {"width=12000", ""},
-		"dpr=0.001,w=10":          {"width=1", ""},
+		"blur=5,w=9":              {"blur=5,width=9", ""},
+		"sharpen=0,brightness=1":  {"", ""},
+		"saturation=0,gamma=0":    {"saturation=0", ""},
+
+		"background=rgb(1,2,3),w=9,contrast=1.50": {"background=%23010203,contrast=1.5,width=9", ""},
+		"w=9,background=rgba(1,2,3,0.5),h=8":      {"background=%2301020380,height=8,width=9", ""},
+		"background=hsl(120deg 100% 50% / 1)":     {"background=%2300ff00", ""},
+		"background=ffffff,fit=pad":               {"background=%23ffffff,fit=pad", ""},
+		"background=transparent":                  {"background=%2300000000", ""},
+		"q=high":                                  {"quality=90", ""},
+		"quality=medium-low":                      {"quality=50", ""},
+		"g=center,w=5":                            {"width=5", ""},
+		"gravity=0.5x0.5":                         {"", ""},
+		"w=100,h=33,dpr=1.5":                      {"height=50,width=150", ""},
+		"dpr=2,w=100":                             {"width=200", ""},
+		"dpr=2,w=12000":                           {"width=12000", ""},
+		"dpr=0.001,w=10":                          {"width=1", ""},
 	} {
 		got, err := parseTransform(text)
 		if err != nil || got.options.String() != want.options || got.format != want.format {
@@ -50,8 +59,11 @@ func TestParseTransform(t *testing.T) {
 		"f=json": "format must be one of", "f=baseline-jpeg": "format must be one of",
 		"g=middle": "gravity must be", "gravity=0x2": "gravity must be", "g=auto,gravity=top": "gravity is given twice",
 		"fit=stretch": "fit must be one of", "fit=": "fit must be one of",
-		"q=best": "quality must be",
-		"background=red": "background must be", "blur=5": "blur is not supported",
+		"q=best":             "quality must be",
+		"background=reddish": "background must be", "blur=251": "blur must be a number from 0 to 250",
+		"background=rgb(1,2,w=9": "background must be", "background=rgb(1,2),w=9": "background must be",
+		"background=rgb(1,2,3),3": "name=value", "sharpen=-1": "sharpen must be a number from 0 to 10",
+		"blur=1,blur=0": "blur is given twice", "gamma=1e1": "gamma must be a number from 0 to 255",
 		"rotate=45": "rotate must be", "trim=1;2;3": "trim must be", "onerror=ignore": "onerror must be redirect",
 		strings.Repeat("w=1,", 200):         "longer than",
 		"metadata=all":                      "metadata must be one of",
@@ -92,6 +104,7 @@ func FuzzTransform(f *testing.F) {
 	for _, text := range []string{
 		"w=400,fit=cover", "w=1,h=2,q=3,f=webp", "dpr=1.5,w=3", "background=%23fff,fit=pad", "=", ",",
 		"g=center", "anim=false,metadata=keep,quality=low", "w=1,w=1", "dpr=1e9", "\xff=\x00", "f=avif",
+		"background=rgb(1,2,3),blur=1.5", "saturation=0,background=hsl(9 9% 9% / 9%)",
 	} {
 		f.Add(text)
 	}

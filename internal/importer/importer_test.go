@@ -253,7 +253,7 @@ func TestImportReports(t *testing.T) {
 	s.images[7].more = `,"draft":true`
 	s.images[8].more = `,"original":{"file_size":999999999,"sha256":""}`
 	gone := s.images[9].id
-	s.variants = `{"blurred":{"options":{"width":10,"blur":20}},"a-b":{"options":{"width":10}}}`
+	s.variants = `{"drawn":{"options":{"width":10,"draw":"x"}},"a-b":{"options":{"width":10}}}`
 	s.keys, s.config = `[{"name":"no name","value":"x"}]`, ""
 	s.refuse = func(w http.ResponseWriter, path string) bool {
 		if strings.Contains(path, gone) { // it is deleted after it was listed
@@ -279,7 +279,7 @@ func TestImportReports(t *testing.T) {
 		}
 	}
 	want := map[string]importer.Outcome{
-		"variant blurred": "refused", "variant a-b": "refused", "key no name": "refused",
+		"variant drawn": "refused", "variant a-b": "refused", "key no name": "refused",
 		"image " + without[5]: "",
 	}
 	for i, id := range without[:5] {

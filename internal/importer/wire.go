@@ -116,7 +116,7 @@ type sourceVariant struct {
 }
 
 // variant returns the variant. An unsupported option is an error, because the picture would show what the
-// option hides, such as a blur.
+// option hides, such as a drawing.
 func (v sourceVariant) variant(id string) (images.Variant, error) {
 	out := images.Variant{ID: id, NeverRequireSignedURLs: v.NeverRequireSignedURLs}
 	ttl, err := render.TextOfJSON(v.Options["browser_ttl"])

@@ -42,6 +42,9 @@ var (
 	movingGIFCost    = memory{18, 33} // decoding all frames
 	animatedWebPCost = memory{34, 35} // encoding an animation
 	animatedGIFCost  = memory{30, 30}
+
+	// A blur has the sums of boxes of 3 x 3 pixels in memory, 16 bytes each, and the alpha channel.
+	blurCost = memory{3, 3}
 )
 
 // progressivePixels is the size up to which a JPEG is made progressive, in pixels.
@@ -88,19 +91,23 @@ func largestPicture(h imagefile.Header) int64 {
 func renderCost(j Job) memory {
 	h := j.Header
 	made := j.Options.MostPixels(h.Shown())
+	effects := memory{}
+	if j.Options.Blur != 0 {
+		effects = blurCost.times(made)
+	}
 	if moves(j) {
 		cost := animatedGIFCost
 		if j.Format == imagefile.WebP {
 			cost = animatedWebPCost
 		}
-		return examineCost(h).plus(cost.times(made)).plus(written(made * pixelsCost * int64(h.Frames)))
+		return examineCost(h).plus(cost.times(made)).plus(written(made * pixelsCost * int64(h.Frames))).plus(effects)
 	}
 	h.Frames = 1
 	cost := encodeCost[j.Format]
-	if j.Format == imagefile.WebP && j.Alpha {
+	if j.Format == imagefile.WebP && (j.Alpha || j.Options.padsWithAlpha()) {
 		cost = transparentCost
 	}
-	need := examineCost(h).plus(cost.times(made))
+	need := examineCost(h).plus(cost.times(made)).plus(effects)
 	if j.Format == imagefile.JPEG {
 		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
 	}
@@ -125,11 +132,11 @@ const usualJobMemory = 512 * mib
 func maxJobMemory(memory int64) int64 { return max(min(memory, maxJob), usualJobMemory) }
 
 // checkMemory refuses an original of which no rendition could be made at its full size in the format
-// that all clients get, or that could not be examined. So accepted originals can be delivered.
+// that all clients get, also blurred, or that could not be examined. So accepted originals can be delivered.
 func (p *Pool) checkMemory(h imagefile.Header, size int64) error {
 	need := examineCost(h).mapped
 	for _, f := range []imagefile.Format{imagefile.JPEG, imagefile.PNG, imagefile.GIF} {
-		j := Job{Header: h, Format: f, Options: Options{Fit: ScaleDown}}
+		j := Job{Header: h, Format: f, Options: Options{Fit: ScaleDown, Blur: MaxBlur * thousandths}}
 		if f == imagefile.GIF && (!moves(j) || h.Pixels() > imagefile.MaxTransformPixels) {
 			continue
 		}

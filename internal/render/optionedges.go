@@ -58,7 +58,7 @@ var trimKind = kind{
 				return false
 			}
 		}
-		return (t.Color == "" || isColour(t.Color)) && t.Tolerance >= 0 && t.Tolerance <= 255
+		return (t.Color == "" || isOpaque(t.Color)) && t.Tolerance >= 0 && t.Tolerance <= 255
 	},
 	text: trimText,
 	json: trimJSON,
@@ -94,7 +94,7 @@ func (t *Trim) readBorderPart(name, text string) (ok bool) {
 	t.Border = true
 	switch name {
 	case "border.color":
-		t.Color, ok = readColour(text)
+		t.Color, ok = readOpaque(text)
 	case "border.tolerance":
 		t.Tolerance, ok = pixelNumber(text, 255)
 		// No tolerance at all is not distinguished from one of 1, which differs in no picture that has edges.
@@ -121,7 +121,7 @@ func readTrim(o *Options, text string) bool {
 		}
 		ok, okTolerance, okKeep := true, false, false
 		if fields[1] != "" {
-			t.Color, ok = readColour(fields[1])
+			t.Color, ok = readOpaque(fields[1])
 		}
 		t.Tolerance, okTolerance = pixelNumber(fields[2], 255)
 		t.Keep, okKeep = pixelNumber(fields[3], MaxOptionSide)
@@ -219,8 +219,8 @@ func (b Border) normal() Border {
 }
 
 var borderKind = kind{
-	must: fmt.Sprintf("a colour and a width, or four widths from the top clockwise, of up to %d pixels, such as "+
-		"%%23ff0000;5 or %%23ff0000;5;0;5;0", MaxBorder),
+	must: fmt.Sprintf("an opaque colour and a width, or four widths from the top clockwise, of up to %d pixels, "+
+		"such as %%23ff0000;5 or %%23ff0000;5;0;5;0", MaxBorder),
 	read: func(o *Options, text string) bool {
 		fields := strings.Split(text, ";")
 		if len(fields) == 2 {
@@ -230,7 +230,7 @@ var borderKind = kind{
 			return false
 		}
 		b, ok := Border{}, false
-		if b.Color, ok = readColour(fields[0]); !ok {
+		if b.Color, ok = readOpaque(fields[0]); !ok {
 			return false
 		}
 		for i, side := range b.sides() {
@@ -248,7 +248,7 @@ var borderKind = kind{
 				return false
 			}
 		}
-		return !b.wide() && b.Color == "" || isColour(b.Color)
+		return !b.wide() && b.Color == "" || isOpaque(b.Color)
 	},
 	text: func(o *Options) string {
 		b := o.Border
@@ -265,7 +265,7 @@ var borderKind = kind{
 	part: func(o *Options, name, text string) (ok bool) {
 		b := &o.Border
 		if name == "color" {
-			b.Color, ok = readColour(text)
+			b.Color, ok = readOpaque(text)
 			return ok
 		}
 		n, ok := pixelNumber(text, MaxBorder)

@@ -109,10 +109,11 @@ func word[T ~string](values []T, normal T, field func(*Options) *T) kind {
 	}
 }
 
-// colour is a CSS colour, stored as #rrggbb in lower case; "" for an absent option.
+// colour is a CSS colour, stored as #rrggbb or #rrggbbaa in lower case; "" for an absent option.
 func colour(field func(*Options) *string) kind {
 	return kind{
-		must: "a colour of the form #rrggbb or #rgb, # written as %23 in a URL",
+		must: "a CSS colour: a name, transparent, #rgb, #rgba, #rrggbb, #rrggbbaa, rgb(), rgba(), hsl() or hsla(); " +
+			"# is written as %23 in a URL",
 		read: func(o *Options, text string) (ok bool) {
 			*field(o), ok = readColour(text)
 			return ok
@@ -125,18 +126,116 @@ func colour(field func(*Options) *string) kind {
 	}
 }
 
-// readColour returns the colour in the text of a URL's value as an Options has it.
+// readColour returns a CSS colour in the text of a URL's value as an Options has it.
 func readColour(text string) (colour string, ok bool) {
-	s := strings.ToLower(strings.Replace(text, "%23", "#", 1))
-	if len(s) == 4 && s[0] == '#' {
-		s = "#" + s[1:2] + s[1:2] + s[2:3] + s[2:3] + s[3:] + s[3:]
-	}
-	return s, isColour(s)
+	c, ok := parseColour(strings.Replace(text, "%23", "#", 1))
+	return c.hex(), ok
 }
 
-// isColour reports whether s is "#" and six hexadecimal digits.
+// readOpaque is readColour for a colour without transparency.
+func readOpaque(text string) (colour string, ok bool) {
+	colour, ok = readColour(text)
+	return colour, ok && isOpaque(colour)
+}
+
+// isOpaque reports whether s is "#" and six hexadecimal digits.
+func isOpaque(s string) bool { return len(s) == len("#rrggbb") && isColour(s) }
+
+// isColour reports whether s is "#" and six or eight hexadecimal digits.
 func isColour(s string) bool {
-	return len(s) == 7 && s[0] == '#' && strings.Trim(s[1:], "0123456789abcdefABCDEF") == ""
+	return (len(s) == 7 || len(s) == 9) && s[0] == '#' && strings.Trim(s[1:], "0123456789abcdefABCDEF") == ""
+}
+
+// thousandths is the precision of decimal numbers: a number with more decimals is rounded.
+const thousandths = 1000
+
+// amount is a decimal number from 0, which is the default, to most. The field holds thousandths.
+func amount(most int, field func(*Options) *Thousandths) kind {
+	return kind{
+		must: fmt.Sprintf("a number from 0 to %d", most),
+		read: func(o *Options, text string) bool {
+			n, ok := parseThousandths(text, most)
+			*field(o) = n
+			return ok
+		},
+		valid: func(o *Options) bool { n := *field(o); return n >= 0 && int(n) <= most*thousandths },
+		text: func(o *Options) string {
+			if n := *field(o); n != 0 {
+				return n.String()
+			}
+			return ""
+		},
+		json: func(o *Options) any {
+			if n := *field(o); n != 0 {
+				return n.Float()
+			}
+			return nil
+		},
+	}
+}
+
+// maxFactor bounds a factor. A larger brightness or contrast would change no further value of 8 bits.
+const maxFactor = 255
+
+// factor is a decimal number from 0 to maxFactor by which the picture's property is multiplied. 1 is the default. zero
+// reports whether 0 is a factor; otherwise 0 means the default, as Cloudflare documents it.
+func factor(zero bool, field func(*Options) *Factor) kind {
+	return kind{
+		must: fmt.Sprintf("a number from 0 to %d", maxFactor),
+		read: func(o *Options, text string) bool {
+			n, ok := parseThousandths(text, maxFactor)
+			if n == 0 && !zero {
+				n = thousandths
+			}
+			*field(o) = Factor(n - thousandths)
+			return ok
+		},
+		valid: func(o *Options) bool {
+			n := int(*field(o)) + thousandths
+			return n >= 0 && n <= maxFactor*thousandths && (zero || n > 0)
+		},
+		text: func(o *Options) string {
+			if f := *field(o); f != 0 {
+				return Thousandths(f + thousandths).String()
+			}
+			return ""
+		},
+		json: func(o *Options) any {
+			if f := *field(o); f != 0 {
+				return f.Float()
+			}
+			return nil
+		},
+	}
+}
+
+// Thousandths is a decimal number in thousandths, so that spellings of a number are one rendition.
+type Thousandths int
+
+// Float returns the number.
+func (n Thousandths) Float() float64 { return float64(n) / thousandths }
+
+// String returns the shortest decimal text of the number, with three decimals at most.
+func (n Thousandths) String() string { return strconv.FormatFloat(n.Float(), 'f', -1, 64) }
+
+// A Factor is a factor in thousandths above 1, so that its zero is the factor 1, which changes nothing.
+type Factor int
+
+// Float returns the factor.
+func (f Factor) Float() float64 { return Thousandths(f + thousandths).Float() }
+
+// parseThousandths parses a decimal number from 0 to most without sign and exponent, such as "1.5", "2." or ".5". A
+// number above 0 is at least a thousandth.
+func parseThousandths(text string, most int) (n Thousandths, ok bool) {
+	v, ok := plainNumber(text)
+	if !ok || v > float64(most) {
+		return 0, false
+	}
+	n = Thousandths(math.Round(v * thousandths))
+	if n == 0 && v > 0 {
+		n = 1
+	}
+	return n, true
 }
 
 // flag is true or false; normal is the default. The field is true for the other value.

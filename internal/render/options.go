@@ -55,7 +55,7 @@ type Options struct {
 	Width, Height int // pixels; 0 if absent
 	Fit           Fit
 	Metadata      Metadata
-	Background    string // CSS colour under transparency and around a pad: "" or "#rrggbb"
+	Background    string // colour under transparency and around a pad: "", "#rrggbb" or "#rrggbbaa"
 	Quality       int    // 1 to 100; 0 is the default of the format
 	Still         bool   // only the first frame of an animation
 	Gravity       Gravity
@@ -64,7 +64,21 @@ type Options struct {
 	Trim          Trim
 	Border        Border
 	DPR           float64 // factor for Width, Height, Trim and Border, up to maxDPR; 0 for 1
+
+	// The effects. docs/decisions/0027-effects.md has their formulas.
+	Blur       Thousandths // standard deviation in pixels of the rendition, to MaxBlur; 0 for none
+	Brightness Factor
+	Contrast   Factor
+	Gamma      Factor
+	Saturation Factor
+	Sharpen    Thousandths // to MaxSharpen; 0 for none
 }
+
+// The bounds of the effects, as Cloudflare documents them.
+const (
+	MaxBlur    = 250
+	MaxSharpen = 10
+)
 
 // usualOptionsText is the size of most canonical strings or more, in bytes.
 const usualOptionsText = 64
@@ -95,6 +109,12 @@ var table = []Option{
 	{"trim", "", trimKind},
 	{"border", "", borderKind},
 	{"dpr", "", dprKind},
+	{"blur", "", amount(MaxBlur, func(o *Options) *Thousandths { return &o.Blur })},
+	{"brightness", "", factor(false, func(o *Options) *Factor { return &o.Brightness })},
+	{"contrast", "", factor(false, func(o *Options) *Factor { return &o.Contrast })},
+	{"gamma", "", factor(false, func(o *Options) *Factor { return &o.Gamma })},
+	{"saturation", "", factor(true, func(o *Options) *Factor { return &o.Saturation })},
+	{"sharpen", "", amount(MaxSharpen, func(o *Options) *Thousandths { return &o.Sharpen })},
 }
 
 // canonical is the table in the order of the canonical string.
@@ -160,6 +180,9 @@ func (o Options) Fields() iter.Seq2[string, any] {
 		}
 	}
 }
+
+// padsWithAlpha reports whether a pad makes an opaque picture transparent, if the format supports that.
+func (o *Options) padsWithAlpha() bool { return o.Fit == Pad && len(o.Background) == len("#rrggbbaa") }
 
 // find returns the row with a name, nil if there is no such row.
 func find(name string) *Option {

@@ -20,6 +20,9 @@ func TestOptionsString(t *testing.T) {
 		{Options{Width: 1, Height: 2, Fit: Pad, Metadata: MetadataKeep, Background: "#ff8800",
 			Quality: 100, Still: true},
 			"anim=false,background=%23ff8800,fit=pad,height=2,metadata=keep,quality=100,width=1"},
+		{Options{Fit: ScaleDown, Metadata: MetadataCopyright, Background: "#ff880080", Blur: 250_000, Brightness: -500,
+			Contrast: 254_000, Gamma: 1_200, Saturation: -1000, Sharpen: 1},
+			"background=%23ff880080,blur=250,brightness=0.5,contrast=255,gamma=2.2,saturation=0,sharpen=0.001"},
 	} {
 		if got := c.options.String(); got != c.want {
 			t.Errorf("%+v: got %q, want %q", c.options, got, c.want)
@@ -58,32 +61,36 @@ func TestParseOptionsRefuses(t *testing.T) {
 	t.Parallel()
 	const side, quality = "must be a whole number from 1 to 12000", "quality must be a number"
 	for given, want := range map[string]string{
-		"width=0":                    "width " + side,
-		"width=12001":                "width " + side,
-		"width=-1":                   "width " + side,
-		"width=+1":                   "width " + side,
-		"width=007":                  "width " + side,
-		"width=1e3":                  "width " + side,
-		"width= 1":                   "width " + side,
-		"width=":                     "width " + side,
-		"height=99999999999":         "height " + side,
-		"quality=best":               quality,
-		"quality=1e1":                quality,
-		"quality=":                   quality,
-		"fit=stretch":                "fit must be one of scale-down, scale-up, contain, cover, crop, aspect-crop, pad or",
-		"fit=":                       "fit must be one of",
-		"metadata=all":               "metadata must be one of none, copyright or keep",
-		"background=red":             "background must be a colour of the form #rrggbb",
-		"background=%23gggggg":       "background must be a colour of the form #rrggbb",
-		"background=":                "background must be a colour of the form #rrggbb",
-		"anim=no":                    "anim must be true or false",
-		"dpr=4":                      "dpr must be a number above 0, at most 3",
-		"Width=2":                    "there is no option",
-		"width":                      "name=value",
-		"width=1,":                   "name=value",
-		",":                          "name=value",
-		"width=1,width=1":            "width is given twice",
-		strings.Repeat("width", 200): "longer than",
+		"width=0":                        "width " + side,
+		"width=12001":                    "width " + side,
+		"width=-1":                       "width " + side,
+		"width=+1":                       "width " + side,
+		"width=007":                      "width " + side,
+		"width=1e3":                      "width " + side,
+		"width= 1":                       "width " + side,
+		"width=":                         "width " + side,
+		"height=99999999999":             "height " + side,
+		"quality=best":                   quality,
+		"quality=1e1":                    quality,
+		"quality=":                       quality,
+		"fit=stretch":                    "fit must be one of scale-down, scale-up, contain, cover, crop, aspect-crop, pad or",
+		"fit=":                           "fit must be one of",
+		"metadata=all":                   "metadata must be one of none, copyright or keep",
+		"background=reddish":             "background must be a CSS colour: a name, transparent, #rgb",
+		"background=%23gggggg":           "background must be a CSS colour",
+		"background=":                    "background must be a CSS colour",
+		"background=rgb(1,2,3":           "background must be a CSS colour",
+		"background=rgb(1,2,3,w=4)":      "background must be a CSS colour",
+		"border=#11223344;5":             "border must be an opaque colour",
+		"trim=border;rgba(1,2,3,.5);0;0": "trim must be",
+		"anim=no":                        "anim must be true or false",
+		"dpr=4":                          "dpr must be a number above 0, at most 3",
+		"Width=2":                        "there is no option",
+		"width":                          "name=value",
+		"width=1,":                       "name=value",
+		",":                              "name=value",
+		"width=1,width=1":                "width is given twice",
+		strings.Repeat("width", 200):     "longer than",
 	} {
 		o, err := ParseOptions(given)
 		if err == nil || !strings.Contains(err.Error(), want) || o != (Options{}) {
@@ -102,6 +109,12 @@ func TestOptionsValidate(t *testing.T) {
 		"metadata":   func(o *Options) { o.Metadata = "exif" },
 		"quality":    func(o *Options) { o.Quality = 101 },
 		"background": func(o *Options) { o.Background = "#fff" },
+		"blur":       func(o *Options) { o.Blur = 250_001 },
+		"brightness": func(o *Options) { o.Brightness = -1000 },
+		"contrast":   func(o *Options) { o.Contrast = 254_001 },
+		"gamma":      func(o *Options) { o.Gamma = -1001 },
+		"saturation": func(o *Options) { o.Saturation = -1001 },
+		"sharpen":    func(o *Options) { o.Sharpen = -1 },
 	} {
 		o := good
 		if err := o.Validate(); err != nil {
@@ -120,6 +133,7 @@ func FuzzOptions(f *testing.F) {
 	for _, s := range []string{
 		"", "width=300", "fit=cover,height=200,width=300", "background=%23AABBCC,fit=pad",
 		"anim=false,metadata=keep,quality=85", "width=1,width=2", "fit=,", "quality=101",
+		"background=hsl(9,9%,9%),blur=1.50", "saturation=0,gamma=0,sharpen=.0001", "background=rgb(1 2 3 / 4%)",
 	} {
 		f.Add(s)
 	}
@@ -147,6 +161,7 @@ func FuzzOptionsOfJSON(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `{"width":300,"fit":"cover"}`, `{"width":"3e2","anim":false,"background":"#abc"}`,
 		`{"quality":"high","metadata":null}`, `{"height":[1]}`, `{"blur":1}`, `{"width":1e400}`,
+		`{"blur":"2.5","saturation":0,"gamma":0.001}`, `{"sharpen":1e-3,"background":"rgba(1,2,3,.5)"}`,
 	} {
 		f.Add([]byte(s))
 	}

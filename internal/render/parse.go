@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -172,7 +173,7 @@ func ParseOptions(s string) (Options, error) {
 		return DefaultOptions(), nil
 	}
 	p := NewParser()
-	for pair := range strings.SplitSeq(s, ",") {
+	for pair := range SplitOptions(s) {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
 			return Options{}, errors.New("an option must have the form name=value")
@@ -189,6 +190,28 @@ func ParseOptions(s string) (Options, error) {
 		return Options{}, err
 	}
 	return o, nil
+}
+
+// SplitOptions yields the items of a list of options: what is between commas. A comma between brackets, as in
+// background=rgb(1,2,3), does not separate items.
+func SplitOptions(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start, depth := 0, 0
+		for i := range len(s) {
+			switch {
+			case s[i] == '(':
+				depth++
+			case s[i] == ')' && depth > 0:
+				depth--
+			case s[i] == ',' && depth == 0:
+				if !yield(s[start:i]) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		yield(s[start:])
+	}
 }
 
 // OptionsOfJSON reads the values of a JSON object, such as {"width": 300, "fit": "cover"}, by SetJSON. The caller must

@@ -84,7 +84,7 @@ func findInside(in *os.File, j render.Job, colour []float64) (inside, error) {
 		}
 	}
 	if wanted.Color != "" {
-		if colour, err = r.fill(wanted.Color); err != nil {
+		if colour, _, err = r.fill(wanted.Color); err != nil {
 			return inside{}, err
 		}
 		if r.im.alpha() {

@@ -29,6 +29,12 @@ func TestEachOptionHasAStep(t *testing.T) {
 		"trim":       {photo, "", "trim=1;2;3;4"},
 		"border":     {photo, "", "border=%23ff0000;5"},
 		"dpr":        {photo, "width=20", "dpr=2,width=20"},
+		"blur":       {photo, "", "blur=1"},
+		"brightness": {photo, "", "brightness=0.9"},
+		"contrast":   {photo, "", "contrast=1.1"},
+		"gamma":      {photo, "", "gamma=1.1"},
+		"saturation": {photo, "", "saturation=0"},
+		"sharpen":    {photo, "", "sharpen=1"},
 	}
 	for _, row := range render.AllOptions() {
 		example, ok := examples[row.Name]

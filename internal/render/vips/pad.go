@@ -13,17 +13,23 @@ func (r *rendering) pad() error {
 		return nil
 	}
 	r.changed = true
-	if r.im.alpha() && r.job.Options.Background == "" && r.job.Format != imagefile.JPEG {
-		return r.im.embed(x, y, w, h, make([]float64, r.im.bands()))
-	}
-	fill, err := r.background()
+	colour, opacity, err := r.background()
 	if err != nil {
 		return err
 	}
-	if r.im.alpha() {
-		fill = append(fill, 255)
+	if opacity < 255 && !r.im.alpha() {
+		if err := r.im.addAlpha(); err != nil {
+			return err
+		}
 	}
-	return r.im.embed(x, y, w, h, fill)
+	if r.im.alpha() && (opacity < 255 || r.job.Options.Background == "" && r.job.Format != imagefile.JPEG) {
+		// flatten draws all of it on the background, if there is one.
+		return r.im.embed(x, y, w, h, make([]float64, r.im.bands()))
+	}
+	if r.im.alpha() {
+		colour = append(colour, opacity)
+	}
+	return r.im.embed(x, y, w, h, colour)
 }
 
 // border draws edges around the finished picture.
@@ -33,12 +39,12 @@ func (r *rendering) border() error {
 		return nil
 	}
 	r.changed = true
-	fill, err := r.fill(r.job.Options.Border.Color)
+	colour, opacity, err := r.fill(r.job.Options.Border.Color)
 	if err != nil {
 		return err
 	}
 	if r.im.alpha() {
-		fill = append(fill, 255)
+		colour = append(colour, opacity)
 	}
-	return r.im.embed(e.Left, e.Top, r.plan.CanvasW, r.plan.CanvasH, fill)
+	return r.im.embed(e.Left, e.Top, r.plan.CanvasW, r.plan.CanvasH, colour)
 }

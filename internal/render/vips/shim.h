@@ -56,6 +56,22 @@ int shim_find_inside(VipsImage *in, double *colour, int given, int tolerance, in
 int shim_read_rows(VipsRegion *reader, int top, int height, void *out);
 int shim_write_all(VipsImage *in, void *out, size_t size);
 
+/* Effects, of images of 8 bits. */
+/* Maps colours by a table of 256 values, and then by a matrix of 3 x 3, if there is one. */
+VipsImage *shim_adjust(VipsImage *in, const float *table, const float *matrix);
+/* Draws an image with alpha on a colour, whose opacity is 0 to 255. */
+VipsImage *shim_under(VipsImage *in, const double *colour, double opacity);
+/* Increases the difference of pixels and their weighted means; amount -1 makes the means. weights are those of the
+ * pixel and of its neighbours at 1 to reach pixels from it, at most 31. */
+VipsImage *shim_unsharp(VipsImage *in, const float *weights, int reach, double amount);
+/* Sums the pixels of boxes of side x side, times their alpha, and returns a copy of the alpha, if there is any. It reads
+ * in once from top to bottom. */
+int shim_boxes(VipsImage *in, int side, VipsImage **sums, VipsImage **alpha);
+/* Computes weighted means by a separable mask of n weights. */
+VipsImage *shim_mean(VipsImage *in, double *mask, int n);
+/* Computes the pixels, without their alpha, from sums of boxes. */
+VipsImage *shim_pixels(VipsImage *sums, int side, int width, int height);
+
 /* Metadata. */
 int shim_has(VipsImage *in, const char *name);
 int shim_get_int(VipsImage *in, const char *name, int fallback);
