@@ -26,35 +26,40 @@ const (
 type transform struct {
 	options render.Options
 	format  imagefile.Format // "" for the one that suits the client
+	ignored []string         // names of options that were left out
 }
 
-// resolveFlexible resolves options instead of a variant, and returns the requested format, if any.
-// Private images refuse options, so that a client that may see a thumbnail cannot request the whole
-// picture.
-func (d *delivery) resolveFlexible(
-	ctx context.Context, t target,
-) (images.Resolved, imagefile.Format, error) {
+// resolveFlexible resolves a target with options instead of a variant. The result has no Variant, so that it is
+// private if the image is. Private images refuse options unless the account permits them: then the signature must
+// cover the options, so that a client that may see a thumbnail cannot request the whole picture.
+func (d *delivery) resolveFlexible(ctx context.Context, t target) (images.Resolved, error) {
 	r, err := d.Core.ResolveImage(ctx, t.hash, t.id)
 	switch {
 	case err != nil:
-		return r, "", err
-	case r.Image.RequireSignedURLs:
-		return r, "", errs.Errorf(errs.SignatureRefused,
-			"A private image is delivered in named variants only")
+		return r, err
+	case r.Image.RequireSignedURLs && !r.Account.Settings.PrivateOptions:
+		return r, errs.Errorf(errs.SignatureRefused, "A private image is delivered in named variants only")
 	case !r.Account.Settings.FlexibleVariants:
-		return r, "", errs.Errorf(errs.Forbidden,
-			"Flexible variants are not enabled for this account")
+		return r, errs.Errorf(errs.Forbidden, "Flexible variants are not enabled for this account")
 	}
-	wanted, err := parseTransform(t.variant)
-	if err == nil {
+	return r, d.checkSource(ctx, t)
+}
+
+// transformOf parses the options of a URL for the image of r, by the settings of its account. Error: a refusal.
+func transformOf(options string, r images.Resolved) (wanted transform, err error) {
+	var ignored []string
+	if r.Account.Settings.LenientOptions {
+		options, ignored = leaveOut(options)
+	}
+	if wanted, err = parseTransform(options); err == nil {
 		err = checkEnlarged(wanted.options, r.Image.Original)
 	}
 	if err != nil {
-		return r, "", &refusal{status: http.StatusBadRequest, code: codeOptions,
+		return transform{}, &refusal{status: http.StatusBadRequest, code: codeOptions,
 			sentence: "Invalid options: " + err.Error()}
 	}
-	r.Variant = images.Variant{Options: wanted.options}
-	return r, wanted.format, nil
+	wanted.ignored = ignored
+	return wanted, nil
 }
 
 // checkEnlarged refuses options that enlarge a picture beyond the limit for URLs.
