@@ -305,8 +305,8 @@ func (s *Service) one(ctx context.Context, column, value string) (Account, error
 }
 
 const selectAccount = `SELECT id, hash, created, flexible_variants, private_options, private_custom_ids,
-	lenient_options, browser_ttl, suspended, used_images, used_bytes, used_drafts, kept_bytes, max_images, max_bytes, max_drafts, max_mints,
-	max_kept, max_edits FROM accounts`
+	lenient_options, browser_ttl, suspended, used_images, used_bytes, used_drafts, kept_bytes, max_images,
+	max_bytes, max_drafts, max_mints, max_kept, max_edits FROM accounts`
 
 func scanAccount(r sqldb.Row) (a Account, err error) {
 	var created, ttl int64

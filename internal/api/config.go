@@ -11,15 +11,16 @@ import (
 // accountConfig is the answer about the configuration of an account.
 type accountConfig struct {
 	FlexibleVariants bool  `json:"flexible_variants"`
-	PrivateOptions   bool  `json:"private_options"`
-	PrivateCustomIDs bool  `json:"private_custom_ids"`
-	LenientOptions   bool  `json:"lenient_options"`
 	BrowserTTL       int64 `json:"browser_ttl"` // seconds
+	// Ours.
+	PrivateOptions   bool `json:"private_options"`
+	PrivateCustomIDs bool `json:"private_custom_ids"`
+	LenientOptions   bool `json:"lenient_options"`
 }
 
 func newAccountConfig(c accounts.Settings) accountConfig {
-	return accountConfig{c.FlexibleVariants, c.PrivateOptions, c.PrivateCustomIDs, c.LenientOptions,
-		int64(c.BrowserTTL / time.Second)}
+	return accountConfig{c.FlexibleVariants, int64(c.BrowserTTL / time.Second), c.PrivateOptions,
+		c.PrivateCustomIDs, c.LenientOptions}
 }
 
 // showConfig answers with the configuration of the account.

@@ -4,11 +4,12 @@
 //	/cdn-cgi/imagedelivery/{hash}/{image id}/{variant}
 //	/cdn-cgi/image/{options}/{source}
 //
-// A variant is a name, or options such as w=400,fit=cover if the account permits options: flexible.go. transform.go
-// has the third form, whose source is one of the other two. path.go splits the URL. images.Service.Resolve reads the rows. signature.go has the rule for private images: without a
-// valid signature the answer is a refusal. negotiate.go selects the format, and headers.go sets the caching. The
-// entity tag is known before the bytes, so a picture that the client has cached is neither rendered nor read.
-// errors.go has the table of deliveries from kinds of errors to their wire form. answer.go sends the bytes.
+// A variant is a name, or options such as w=400,fit=cover if the account permits options: flexible.go.
+// transform.go has the third form. path.go splits the URL. images.Service.Resolve reads the rows. signature.go has
+// the rule for private images: without a valid signature the answer is a refusal. negotiate.go selects the format,
+// and headers.go sets the caching. The entity tag is known before the bytes, so a picture that the client has
+// cached is neither rendered nor read. errors.go has the table of deliveries from kinds of errors to their wire
+// form. answer.go sends the bytes.
 package delivery
 
 import (

@@ -114,7 +114,7 @@ func parseSource(text, rawQuery string) (source, error) {
 			rawQuery = query
 		}
 	}
-	if strings.ContainsFunc(text+rawQuery, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' || c == '#' }) {
+	if strings.ContainsFunc(text+rawQuery, mustBeEscaped) {
 		return source{}, invalidSource("it holds a character that must be escaped")
 	}
 	from := source{query: rawQuery}
@@ -146,6 +146,9 @@ func parseSource(text, rawQuery string) (source, error) {
 	return from, nil
 }
 
+// mustBeEscaped reports whether a URL may not hold a character, or programs read it in different ways.
+func mustBeEscaped(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' || c == '#' }
+
 // cutScheme cuts the scheme from a URL, whose colon may be escaped. ok is false for a text without a scheme.
 func cutScheme(text string) (scheme, rest string, ok bool) {
 	first, _, _ := strings.Cut(text, "/")
@@ -166,7 +169,8 @@ func plainAuthority(scheme, authority string) (string, error) {
 		return "", invalidSource("its host has a user, a password or an escaped character")
 	}
 	u, err := url.Parse(scheme + "://" + authority)
-	if err != nil || u.Hostname() == "" || u.Host != authority || strings.HasSuffix(authority, ":") { // as in ftp://host
+	// A scheme of another kind, as in ftp://host, looks like a host with an empty port.
+	if err != nil || u.Hostname() == "" || u.Host != authority || strings.HasSuffix(authority, ":") {
 		return "", invalidSource("it must begin with http:// or https:// and a host, or be a path of this server")
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")

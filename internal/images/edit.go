@@ -77,8 +77,9 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 }
 
 // editRow runs one conditional statement and reads its result. Error: sql.ErrNoRows if the image does
-// not exist, or has a custom id and would become private although the account has no such images. Of two concurrent edits of an image the
-// second one edits the result of the first one. If that has a new id, the second one finds no row.
+// not exist, or has a custom id and would become private although the account has no such images. Of two
+// concurrent edits of an image the second one edits the result of the first one. If that has a new id, the second
+// one finds no row.
 func editRow(tx *accounts.Change, account, id string, e Edit) (Image, error) {
 	var meta, creator, private any
 	if e.Meta != nil {
