@@ -55,11 +55,15 @@ func transformOf(options string, r images.Resolved) (wanted transform, err error
 		err = checkEnlarged(wanted.options, r.Image.Original)
 	}
 	if err != nil {
-		return transform{}, &refusal{status: http.StatusBadRequest, code: codeOptions,
-			sentence: "Invalid options: " + err.Error()}
+		return transform{}, invalidOptions(err)
 	}
 	wanted.ignored = ignored
 	return wanted, nil
+}
+
+// invalidOptions is the refusal of options.
+func invalidOptions(err error) error {
+	return &refusal{status: http.StatusBadRequest, code: codeOptions, sentence: "Invalid options: " + err.Error()}
 }
 
 // checkEnlarged refuses options that enlarge a picture beyond the limit for URLs.

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,9 +15,9 @@ import (
 //
 //	/cdn-cgi/image/{options}/{source}
 //
-// The source is a path or a URL of this server's deliveries. It is resolved here, without a request: the options
-// apply to the original of its image, under the rules of flexible variants. The source's variant must exist, and has
-// no effect.
+// A source that is a path or a URL of this server's deliveries is resolved here, without a request: the options apply
+// to the original of its image, under the rules of flexible variants. The source's variant must exist, and has no
+// effect. For sources at other servers see remote.go.
 const transformPrefix = "/cdn-cgi/image/"
 
 // Cloudflare's codes for a source.
@@ -41,12 +40,12 @@ func (d *delivery) transform(w *httpframe.Response, r *http.Request, path string
 		return &refusal{status: http.StatusLoopDetected, code: codeLoop,
 			sentence: "The request comes from a transformation: the source leads back to this server"}
 	}
-	options, from, _, err := splitTransform(path, r.URL.RawQuery)
+	options, from, redirect, err := splitTransform(path, r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
 	if !d.isOwn(from) {
-		return remoteRefused(from)
+		return d.remote(w, r, options, from, redirect)
 	}
 	t, err := transformTarget(path, options, from)
 	if err != nil {
@@ -233,12 +232,4 @@ func (d *delivery) checkSource(ctx context.Context, t target) error {
 	}
 	_, err := d.Core.Resolve(ctx, t.hash, t.id, t.source)
 	return err
-}
-
-// remoteRefused is the refusal of a source at another server.
-func remoteRefused(from source) error {
-	return &refusal{status: http.StatusForbidden, code: errorTable[errs.AccountUnknown].code,
-		sentence: fmt.Sprintf("The source is at another server (%.100s): the operator of this one can allow its "+
-			"host by -remote-sources. Pictures of this server are transformed as "+
-			"/cdn-cgi/image/<options>/<account hash>/<image id>/<variant>. See docs/moving.md", from.host)}
 }
