@@ -252,7 +252,7 @@ func plainETag(tag string) string {
 	}, strings.TrimPrefix(tag, "W/"))
 }
 
-// openSource copies the bytes of a source to the spool, because a worker needs a file of its own.
+// openSource copies the bytes of a source to the spool, because a worker needs a separate file.
 func (s *Service) openSource(r Resolved) (originalFile, error) {
 	found, err := s.renditions.Open(r.source.key, diskcache.Flexible)
 	if err != nil {

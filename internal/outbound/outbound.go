@@ -185,7 +185,8 @@ type target struct {
 // parse parses a URL. Its errors do not quote the URL.
 func parse(address string) (target, error) {
 	if len(address) > maxAddressBytes {
-		return target{}, &Error{Cause: CauseURL, Reason: fmt.Sprintf("the URL is longer than %d bytes", maxAddressBytes)}
+		return target{}, &Error{Cause: CauseURL,
+			Reason: fmt.Sprintf("the URL is longer than %d bytes", maxAddressBytes)}
 	}
 	u, err := url.Parse(asBrowsersRead(address))
 	if err != nil {
