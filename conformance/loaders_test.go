@@ -18,7 +18,7 @@ var loaderBreakages = []breakage{
 			r.URL.Path = transformed.ReplaceAllString(r.URL.Path, "/cdn-cgi/image/metadata=none/")
 			r.URL.RawPath = ""
 		}},
-	{name: "nothing delivered", want: "404",
+	{name: "nothing delivered", want: "403 ERROR 9427",
 		request: func(r *http.Request) {
 			r.URL.Path = transformed.ReplaceAllString(r.URL.Path, "/cdn-cgi/nothing/")
 			r.URL.RawPath = ""

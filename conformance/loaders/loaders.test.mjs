@@ -149,7 +149,8 @@ test("@angular/common provideCloudflareLoader", async () => {
 
 // The loader of Astro is a part of a build: its file has the marks of Vite, which are replaced as Vite does.
 test("@astrojs/cloudflare image service", async () => {
-  const file = new URL("./node_modules/@astrojs/cloudflare/dist/entrypoints/image-service-external.js", import.meta.url);
+  const folder = "./node_modules/@astrojs/cloudflare/dist/entrypoints";
+  const file = new URL(`${folder}/image-service-external.js`, import.meta.url);
   const code = readFileSync(file, "utf8").replace(/^import .*$/gm, "").replace(/export \{[^}]*\};?/, "return service;")
     .replaceAll("import.meta.env.BASE_URL", '"/"');
   const service = new Function("joinPaths", "baseService", "isESMImportedImage", "isRemoteAllowed", code)(
@@ -181,7 +182,8 @@ const presets = {
   "craft-cloudflare-images center-center": ["width=32,height=16,fit=crop,gravity=center-center,quality=82", "32x16"],
   "craft-cloudflare-images 0.5x0.5": ["width=32,height=16,fit=crop,gravity=0.5x0.5,quality=82,format=jpeg", "32x16"],
   "craft-cloudflare-images 0x0": ["width=32,height=16,fit=cover,gravity=0x0", "32x16"],
-  "craft-cloudflare-images effects": ["width=32,gamma=1.2,format=auto,compression=fast,rotate=90,background=red", "32x43"],
+  "craft-cloudflare-images effects":
+    ["width=32,gamma=1.2,format=auto,compression=fast,rotate=90,background=red", "32x43"],
 };
 
 for (const [name, [options, want]] of Object.entries(presets)) {
