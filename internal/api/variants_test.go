@@ -286,7 +286,7 @@ func TestConfig(t *testing.T) {
 			`{"browser_ttl":3599}`, `{"browser_ttl":31536001}`, `{"browser_ttl":"1h"}`,
 			`{"browser_ttl":3600.5}`, `{"browser_ttl":{}}`, `{"browser_ttl":1e400}`,
 			`{"flexible_variants":"yes"}`, `{"flexible_variants":false,"browser_ttl":1}`,
-			`{"flexible_variants":[]}`, `[1]`, `{"private_options":"on"}`, `{"private_custom_ids":2}`,
+			`{"flexible_variants":[]}`, `[1]`, `{"private_options":"yes"}`, `{"private_custom_ids":2}`,
 			`{"private_options":true,"lenient_options":"maybe"}`,
 		} {
 			f.want(f.ask("PATCH", path, applicationJSON, body), 400, 5400)
