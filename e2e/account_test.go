@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -103,10 +104,18 @@ func TestAccountCommands(t *testing.T) {
 	want(do(t, "GET", s.url+delivered, nil), http.StatusOK, "")
 	want(as("GET", base+"v1/stats"), http.StatusOK, `"current": 1`)
 
+	transformed := s.url + "/cdn-cgi/image/width=32" + delivered
+	want(do(t, "GET", transformed, nil), http.StatusForbidden, "9429")
+	run("account", "set", id, "-flexible-variants", "on", "-lenient-options", "on", "-private-options", "off")
+	want(as("GET", base+"v1/config"), http.StatusOK, `"lenient_options": true`)
+	time.Sleep(1100 * time.Millisecond) // the server has the account in memory for a second
+	want(do(t, "GET", transformed, nil), http.StatusOK, "")
+
 	for _, wrong := range [][]string{
 		{"account", "delete", id}, {"account", "delete", accountID, "-confirm"},
 		{"account", "set", id}, {"account", "set", id, "-max-images", "-3"},
 		{"account", "set", id, "-max-images", "many"}, {"account", "suspend", "unknown"},
+		{"account", "set", id, "-flexible-variants", "yes"},
 		{"account", "create", "-account-id", id},
 	} {
 		if got := calotype(t, nil, append(wrong, "-data", s.data)...); got.code == 0 || got.stderr == "" {

@@ -14,7 +14,7 @@ import (
 type accountCommands struct {
 	Create  accountCreate  `cmd:"" help:"Create an account; print its id and hash."`
 	List    accountList    `cmd:"" help:"List the accounts with their usage and limits."`
-	Set     accountSet     `cmd:"" help:"Set the limits of an account."`
+	Set     accountSet     `cmd:"" help:"Set limits and settings of an account."`
 	Suspend accountSuspend `cmd:"" help:"Refuse all requests of an account; resume undoes it."`
 	Resume  accountResume  `cmd:"" help:"Serve a suspended account again."`
 	Delete  accountDelete  `cmd:"" help:"Delete an account with all its images, permanently."`
@@ -75,11 +75,25 @@ type accountSet struct {
 	MaxUploadURLs limitValue `name:"max-upload-urls" help:"One-time URLs a minute, or none."`
 	MaxKept       limitValue `help:"Bytes of events and other records of the account, or none."`
 	MaxEdits      limitValue `help:"Edits and deletions a minute, or none."`
+
+	FlexibleVariants switchValue `help:"Options in delivery URLs: on or off."`
+	PrivateOptions   switchValue `help:"Signed options of private images: on or off."`
+	PrivateCustomIDs switchValue `name:"private-custom-ids" help:"Private images with a custom id: on or off."`
+	LenientOptions   switchValue `help:"Leave out options that are not available here: on or off."`
 }
 
 func (c *accountSet) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		changed := false
+		change := accounts.SettingsChange{
+			FlexibleVariants: c.FlexibleVariants.on, PrivateOptions: c.PrivateOptions.on,
+			PrivateCustomIDs: c.PrivateCustomIDs.on, LenientOptions: c.LenientOptions.on,
+		}
+		changed := change != accounts.SettingsChange{}
+		if changed {
+			if _, err := core.Accounts.Configure(ctx, c.ID, change); err != nil {
+				return err
+			}
+		}
 		for _, l := range []struct {
 			name  string
 			value limitValue
@@ -98,10 +112,24 @@ func (c *accountSet) Run(ctx context.Context) error {
 		}
 		if !changed {
 			return errors.New("nothing to set: give -max-images, -max-bytes, -max-drafts, " +
-				"-max-upload-urls, -max-kept or -max-edits")
+				"-max-upload-urls, -max-kept, -max-edits, -flexible-variants, -private-options, " +
+				"-private-custom-ids or -lenient-options")
 		}
 		return nil
 	})
+}
+
+// A switchValue is "on" or "off"; nil if it is not given.
+type switchValue struct{ on *bool }
+
+// UnmarshalText reads the written form.
+func (v *switchValue) UnmarshalText(text []byte) error {
+	on := string(text) == "on"
+	if !on && string(text) != "off" {
+		return fmt.Errorf("%q is neither on nor off", text)
+	}
+	v.on = &on
+	return nil
 }
 
 // A limitValue is a number, which may have a unit of bytes, or "none".

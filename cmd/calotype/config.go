@@ -53,6 +53,7 @@ type Config struct {
 	MissRate      int    `help:"New renditions a second for a client address; 0: no limit." default:"20"`
 	APIRate       int    `help:"Requests of an API token in 5 minutes; 0: no limit." default:"0"`
 	OutboundAllow string `help:"Private networks that URLs of clients may name: CIDR,..."`
+	RemoteSources string `help:"Hosts whose pictures /cdn-cgi/image may transform: host[/path],..."`
 
 	EventRetention time.Duration `help:"Time for which events for webhooks are stored." default:"720h"`
 

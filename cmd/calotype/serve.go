@@ -187,7 +187,7 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.Surface("intake"),
 		}),
 		delivery: delivery.New(delivery.Config{
-			Core: n.core, Log: n.logs.buffered, Negotiate: c.Negotiate,
+			Core: n.core, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
 			Observe: n.watch.Surface("delivery"),
 		}),
 		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
@@ -251,12 +251,13 @@ func (c *serveCommand) checkForms() error {
 	_, demo := pages.ParseDemoHosts(c.Demo)
 	_, proxies := outbound.ParseFlag("-trusted-proxies", c.TrustedProxies)
 	_, networks := outbound.ParseNetworks(c.OutboundAllow)
+	_, sources := outbound.ParsePlaces("-remote-sources", c.RemoteSources)
 	metricsAddress := error(nil)
 	if c.MetricsListen != "" {
 		metricsAddress = checkListen("-metrics-listen", c.MetricsListen)
 	}
 	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, c.checkDB(), blob.CheckAddress(c.blobs()),
-		accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks)
+		accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources)
 }
 
 // checkListen returns an error if an address to listen on has not the form host:port.
@@ -282,8 +283,13 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 	if err != nil {
 		return nil, err
 	}
+	sources, err := outbound.ParsePlaces("-remote-sources", c.RemoteSources)
+	if err != nil {
+		return nil, err
+	}
 	return images.New(images.Config{
 		Outbound: outbound.New(outbound.Config{Allow: allow, Own: urls.Hosts()}),
+		Sources:  sources,
 		DB:       db, Blobs: blobs, Render: pool, Dir: c.Data,
 		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,

@@ -12,6 +12,9 @@ import (
 // Settings are the settings of an account for all of its deliveries.
 type Settings struct {
 	FlexibleVariants bool          // delivery URLs may have options instead of a variant's name
+	PrivateOptions   bool          // URLs of private images too, if the signature covers the options
+	PrivateCustomIDs bool          // an image with a custom id may be private
+	LenientOptions   bool          // options that are not available here are left out, not refused
 	BrowserTTL       time.Duration // time for which clients may cache a picture; whole seconds
 }
 
@@ -25,6 +28,9 @@ const (
 // SettingsChange is a client's change of the settings. A nil field is unchanged.
 type SettingsChange struct {
 	FlexibleVariants *bool
+	PrivateOptions   *bool
+	PrivateCustomIDs *bool
+	LenientOptions   *bool
 	BrowserTTL       *time.Duration
 }
 
@@ -32,10 +38,7 @@ type SettingsChange struct {
 func (s *Service) Configure(
 	ctx context.Context, account string, c SettingsChange,
 ) (config Settings, err error) {
-	var flexible, ttl any // nil is NULL
-	if c.FlexibleVariants != nil {
-		flexible = sqldb.BoolInt(*c.FlexibleVariants)
-	}
+	var ttl any // nil is NULL
 	if c.BrowserTTL != nil {
 		if err := CheckBrowserTTL(*c.BrowserTTL); err != nil {
 			return config, err
@@ -47,12 +50,26 @@ func (s *Service) Configure(
 		tx.Invalidate()
 		return tx.QueryRow(`UPDATE accounts SET
 			flexible_variants = COALESCE(CAST(?2 AS SMALLINT), flexible_variants),
-			browser_ttl = COALESCE(CAST(?3 AS BIGINT), browser_ttl)
-			WHERE id = ?1 RETURNING flexible_variants, browser_ttl`,
-			account, flexible, ttl).Scan(&config.FlexibleVariants, &stored)
+			private_options = COALESCE(CAST(?3 AS SMALLINT), private_options),
+			private_custom_ids = COALESCE(CAST(?4 AS SMALLINT), private_custom_ids),
+			lenient_options = COALESCE(CAST(?5 AS SMALLINT), lenient_options),
+			browser_ttl = COALESCE(CAST(?6 AS BIGINT), browser_ttl)
+			WHERE id = ?1 RETURNING flexible_variants, private_options, private_custom_ids,
+				lenient_options, browser_ttl`,
+			account, flag(c.FlexibleVariants), flag(c.PrivateOptions), flag(c.PrivateCustomIDs),
+			flag(c.LenientOptions), ttl).Scan(&config.FlexibleVariants, &config.PrivateOptions,
+			&config.PrivateCustomIDs, &config.LenientOptions, &stored)
 	})
 	config.BrowserTTL = accountTTL(stored)
 	return config, sqldb.RowError("configuring an account", err, ErrNotFound)
+}
+
+// flag returns the parameter of a flag's change; nil, which is NULL, for none.
+func flag(change *bool) any {
+	if change == nil {
+		return nil
+	}
+	return sqldb.BoolInt(*change)
 }
 
 // ErrNotFound is the error AccountUnknown.

@@ -12,10 +12,15 @@ import (
 type accountConfig struct {
 	FlexibleVariants bool  `json:"flexible_variants"`
 	BrowserTTL       int64 `json:"browser_ttl"` // seconds
+	// Ours.
+	PrivateOptions   bool `json:"private_options"`
+	PrivateCustomIDs bool `json:"private_custom_ids"`
+	LenientOptions   bool `json:"lenient_options"`
 }
 
 func newAccountConfig(c accounts.Settings) accountConfig {
-	return accountConfig{c.FlexibleVariants, int64(c.BrowserTTL / time.Second)}
+	return accountConfig{c.FlexibleVariants, int64(c.BrowserTTL / time.Second), c.PrivateOptions,
+		c.PrivateCustomIDs, c.LenientOptions}
 }
 
 // showConfig answers with the configuration of the account.
@@ -39,6 +44,9 @@ func readConfig(f form) (change accounts.SettingsChange, err error) {
 	var credentials bool
 	var ttl *field
 	set(&change.FlexibleVariants, f.flagIfGiven, "flexible_variants", &err)
+	set(&change.PrivateOptions, f.flagIfGiven, "private_options", &err)
+	set(&change.PrivateCustomIDs, f.flagIfGiven, "private_custom_ids", &err)
+	set(&change.LenientOptions, f.flagIfGiven, "lenient_options", &err)
 	set(&credentials, f.flag, "preserve_content_credentials", &err)
 	if credentials {
 		return change, invalid("preserve_content_credentials cannot be true: renditions hold no content " +

@@ -280,13 +280,15 @@ func TestVariantLimit(t *testing.T) {
 func TestConfig(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		const path = "/images/v1/config"
+		const off = `,"private_options":false,"private_custom_ids":false,"lenient_options":false}`
+		whole := func(theirs string) string { return strings.TrimSuffix(theirs, "}") + off }
 		show := func(what, want string) {
 			t.Helper()
 			if got := compactResult(t, f.ask("GET", path, "", "")); got != want {
 				t.Errorf("%s: %s", what, got)
 			}
 		}
-		show("at first", `{"flexible_variants":false,"browser_ttl":172800}`)
+		show("at first", whole(`{"flexible_variants":false,"browser_ttl":172800}`))
 		contentType, body := multi(t, "flexible_variants", "false", "browser_ttl", "31536000")
 		for _, c := range []struct{ contentType, body, want string }{
 			{applicationJSON, `{"flexible_variants":true}`,
@@ -297,19 +299,31 @@ func TestConfig(t *testing.T) {
 			{"application/x-www-form-urlencoded", "flexible_variants=1&browser_ttl=",
 				`{"flexible_variants":true,"browser_ttl":31536000}`},
 		} {
-			if got := compactResult(t, f.ask("PATCH", path, c.contentType, c.body)); got != c.want {
+			if got := compactResult(t, f.ask("PATCH", path, c.contentType, c.body)); got != whole(c.want) {
 				t.Errorf("%s: %s, want %s", c.body, got, c.want)
 			}
-			show(c.body, c.want)
+			show(c.body, whole(c.want))
 		}
 		for _, body := range []string{
 			`{"browser_ttl":3599}`, `{"browser_ttl":31536001}`, `{"browser_ttl":"1h"}`,
 			`{"browser_ttl":3600.5}`, `{"browser_ttl":{}}`, `{"browser_ttl":1e400}`,
 			`{"flexible_variants":"yes"}`, `{"flexible_variants":false,"browser_ttl":1}`,
-			`{"flexible_variants":[]}`, `[1]`,
+			`{"flexible_variants":[]}`, `[1]`, `{"private_options":"yes"}`, `{"private_custom_ids":2}`,
+			`{"private_options":true,"lenient_options":"maybe"}`,
 		} {
 			f.want(f.ask("PATCH", path, applicationJSON, body), 400, 5400)
 		}
-		show("after refusals", `{"flexible_variants":true,"browser_ttl":31536000}`)
+		const theirs = `{"flexible_variants":true,"browser_ttl":31536000}`
+		show("after refusals", whole(theirs))
+		for _, name := range []string{"private_options", "private_custom_ids", "lenient_options"} {
+			want := strings.Replace(whole(theirs), `"`+name+`":false`, `"`+name+`":true`, 1)
+			got := compactResult(t, f.ask("PATCH", path, applicationJSON, `{"`+name+`":true}`))
+			if got != want {
+				t.Errorf("%s: %s", name, got)
+			}
+			show(name, want)
+			f.ask("PATCH", path, "application/x-www-form-urlencoded", name+"=false")
+			show("no "+name, whole(theirs))
+		}
 	})
 }

@@ -2,12 +2,14 @@
 //
 //	/{hash}/{image id}/{variant}
 //	/cdn-cgi/imagedelivery/{hash}/{image id}/{variant}
+//	/cdn-cgi/image/{options}/{source}
 //
-// A variant is a name, or options such as w=400,fit=cover if the account permits options: flexible.go. path.go
-// splits the URL. images.Service.Resolve reads the rows. signature.go has the rule for private images: without a
-// valid signature the answer is a refusal. negotiate.go selects the format, and headers.go sets the caching. The
-// entity tag is known before the bytes, so a picture that the client has cached is neither rendered nor read.
-// errors.go has the table of deliveries from kinds of errors to their wire form. answer.go sends the bytes.
+// A variant is a name, or options such as w=400,fit=cover if the account permits options: flexible.go.
+// transform.go has the third form. path.go splits the URL. images.Service.Resolve reads the rows. signature.go has
+// the rule for private images: without a valid signature the answer is a refusal. negotiate.go selects the format,
+// and headers.go sets the caching. The entity tag is known before the bytes, so a picture that the client has
+// cached is neither rendered nor read. errors.go has the table of deliveries from kinds of errors to their wire
+// form. answer.go sends the bytes.
 package delivery
 
 import (
@@ -15,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"calotype/internal/httpframe"
@@ -24,10 +27,11 @@ import (
 	"calotype/internal/limit"
 )
 
-// Config configures the delivery. All fields except Negotiate, Now and Observe must be set.
+// Config configures the delivery. All fields except URL, Negotiate, Now and Observe must be set.
 type Config struct {
 	Core *images.Service
 	Log  *slog.Logger
+	URL  string // the public base URL of deliveries, by which a source is one of them; "" for none
 	// Negotiate selects the format by the Accept header. Without it, for caches that ignore Vary, all clients get
 	// the fallback format.
 	Negotiate bool
@@ -83,14 +87,23 @@ func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) 
 		return &refusal{status: http.StatusMethodNotAllowed, code: codeRequest,
 			sentence: "Pictures are got with GET or HEAD"}
 	}
-	t, err := splitPath(receivedPath(r.URL))
+	path := receivedPath(r.URL)
+	if strings.HasPrefix(path, transformPrefix) {
+		return d.transform(w, r, path, line)
+	}
+	t, err := splitPath(path)
 	if err != nil {
 		return err
 	}
+	return d.deliver(w, r, t, line)
+}
+
+// deliver answers with the picture that t names.
+func (d *delivery) deliver(w *httpframe.Response, r *http.Request, t target, line *logLine) error {
 	var resolved images.Resolved
-	var format imagefile.Format // "" for the one that suits the client
+	var err error
 	if t.flexible() {
-		resolved, format, err = d.resolveFlexible(r.Context(), t)
+		resolved, err = d.resolveFlexible(r.Context(), t)
 	} else {
 		resolved, err = d.Core.Resolve(r.Context(), t.hash, t.id, t.variant)
 	}
@@ -107,10 +120,15 @@ func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) 
 		}
 		caching = privateCaching(resolved.BrowserTTL(), s, now)
 	}
-	if err := checkTrim(resolved.Variant.Options, resolved.Image.Original); err != nil {
-		return err
+	var wanted transform
+	if t.flexible() { // after the signature: a refusal of options has facts about the picture
+		if wanted, err = transformOf(t.variant, resolved); err != nil {
+			return err
+		}
+		resolved.Variant = images.Variant{Options: wanted.options}
+		setIgnored(w.Header(), wanted.leftOut)
 	}
-	return d.send(w, r, resolved, format, caching)
+	return d.send(w, r, resolved, wanted.format, caching)
 }
 
 var varyAccept = []string{"Accept"}
@@ -119,6 +137,9 @@ var varyAccept = []string{"Accept"}
 func (d *delivery) send(
 	w *httpframe.Response, r *http.Request, resolved images.Resolved, format imagefile.Format, caching string,
 ) (err error) {
+	if err := checkTrim(resolved.Variant.Options, resolved.Image.Original); err != nil {
+		return err
+	}
 	h := w.Header()
 	usual := fallback(resolved.Image.Original, resolved.Variant.Options.Still)
 	if format == "" {

@@ -25,36 +25,33 @@ type transform struct {
 	format  imagefile.Format // "" for the one that suits the client
 	// leftOut are the options that a lenient parser has left out, because they are not available here.
 	leftOut []string
-	// redirects: a failed remote source is answered with a redirect to it.
-	redirects bool
 }
 
-// resolveFlexible resolves options instead of a variant, and returns the requested format, if any.
-// Private images refuse options, so that a client that may see a thumbnail cannot request the whole
-// picture.
-func (d *delivery) resolveFlexible(
-	ctx context.Context, t target,
-) (images.Resolved, imagefile.Format, error) {
+// resolveFlexible resolves a target with options instead of a variant. The result has no Variant, so that it is
+// private if the image is. Private images refuse options unless the account permits them: then the signature must
+// cover the options, so that a client that may see a thumbnail cannot request the whole picture.
+func (d *delivery) resolveFlexible(ctx context.Context, t target) (images.Resolved, error) {
 	r, err := d.Core.ResolveImage(ctx, t.hash, t.id)
 	switch {
 	case err != nil:
-		return r, "", err
-	case r.Image.RequireSignedURLs:
-		return r, "", errs.Errorf(errs.SignatureRefused,
-			"A private image is delivered in named variants only")
+		return r, err
+	case r.Image.RequireSignedURLs && !r.Account.Settings.PrivateOptions:
+		return r, errs.Errorf(errs.SignatureRefused, "A private image is delivered in named variants only")
 	case !r.Account.Settings.FlexibleVariants:
-		return r, "", errs.Errorf(errs.Forbidden,
-			"Flexible variants are not enabled for this account")
+		return r, errs.Errorf(errs.Forbidden, "Flexible variants are not enabled for this account")
 	}
-	wanted, err := parseTransform(t.variant)
-	if err == nil {
+	return r, d.checkSource(ctx, t)
+}
+
+// transformOf parses the options of a URL for the image of r, by the settings of its account. Error: a refusal.
+func transformOf(options string, r images.Resolved) (wanted transform, err error) {
+	if wanted, err = parseTransform(options, r.Account.Settings.LenientOptions); err == nil {
 		err = checkEnlarged(wanted.options, r.Image.Original)
 	}
 	if err != nil {
-		return r, "", badOptions(err)
+		return transform{}, badOptions(err)
 	}
-	r.Variant = images.Variant{Options: wanted.options}
-	return r, wanted.format, nil
+	return wanted, nil
 }
 
 // checkTrim refuses options that cut off the whole picture.
@@ -103,18 +100,11 @@ var formats = map[string]imagefile.Format{
 }
 
 // parseTransform parses the decoded options of a URL, such as "w=400,fit=cover". The text of an error names the
-// valid values, and quotes only the names of options. An option that is not available here is a
-// *render.UnavailableOptionError.
-func parseTransform(text string) (transform, error) { return parseWith(render.NewParser(), text) }
-
-// parseLeniently is parseTransform, but leaves out the options that are not available here.
-func parseLeniently(text string) (transform, error) {
+// valid values, and quotes only the names of options. lenient leaves out the options that are not available here;
+// otherwise one is a *render.UnavailableOptionError.
+func parseTransform(text string, lenient bool) (r transform, err error) {
 	p := render.NewParser()
-	p.Lenient = true
-	return parseWith(p, text)
-}
-
-func parseWith(p *render.Parser, text string) (r transform, err error) {
+	p.Lenient = lenient
 	if len(text) > maxFlexible {
 		return transform{}, fmt.Errorf("they are longer than %d bytes", maxFlexible)
 	}
@@ -139,7 +129,6 @@ func parseWith(p *render.Parser, text string) (r transform, err error) {
 			r.format, err = parseFormat(value)
 		default:
 			err = p.Set(key, value)
-			r.redirects = r.redirects || key == "onerror"
 			if errors.Is(err, render.ErrNoOption) {
 				err = fmt.Errorf("there is no option %.40q; the options are %s", key, optionNames)
 			}

@@ -43,7 +43,7 @@ func TestParseTransform(t *testing.T) {
 		"dpr=2,w=12000":                           {"width=12000", ""},
 		"dpr=0.001,w=10":                          {"width=1", ""},
 	} {
-		got, err := parseTransform(text)
+		got, err := parseTransform(text, false)
 		if err != nil || got.options.String() != want.options || got.format != want.format {
 			t.Errorf("%s: got %q as %q, %v", text, got.options, got.format, err)
 		}
@@ -71,7 +71,7 @@ func TestParseTransform(t *testing.T) {
 		"w=\xff,h=1":                        "width must be",
 		"width=1,slow-connection-quality=5": "slow-connection-quality is not supported",
 	} {
-		if got, err := parseTransform(text); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := parseTransform(text, false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80s: got %+v, %v; want %q", text, got, err, want)
 		}
 	}
@@ -88,7 +88,7 @@ func TestTransforms(t *testing.T) {
 	}
 	for line := range strings.Lines(string(text)) {
 		given, want, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		r, err := parseTransform(given)
+		r, err := parseTransform(given, false)
 		got := r.options.String() + "\t" + string(r.format)
 		if err != nil {
 			got = "refused\t" + err.Error()
@@ -109,7 +109,7 @@ func FuzzTransform(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := parseTransform(text)
+		r, err := parseTransform(text, false)
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\x00\n\r\t") || len(err.Error()) > 300 {
 				t.Errorf("%q: the refusal is %q", text, err)
@@ -131,7 +131,7 @@ func FuzzTransform(f *testing.F) {
 func BenchmarkParseTransform(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := parseTransform("w=400,h=300,fit=cover,q=75,f=auto,dpr=2"); err != nil {
+		if _, err := parseTransform("w=400,h=300,fit=cover,q=75,f=auto,dpr=2", false); err != nil {
 			b.Fatal(err)
 		}
 	}

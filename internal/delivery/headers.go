@@ -36,7 +36,7 @@ var commonHeaders = []struct {
 }{
 	{"Access-Control-Allow-Origin", []string{"*"}},
 	{"Access-Control-Expose-Headers",
-		[]string{"Cf-Resized, Content-Range, ETag, Retry-After, " + requestid.Header}},
+		[]string{ignoredHeader + ", Cf-Resized, Content-Range, ETag, Retry-After, " + requestid.Header}},
 	{"Timing-Allow-Origin", []string{"*"}},
 	{"Cross-Origin-Resource-Policy", []string{"cross-origin"}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
@@ -60,7 +60,7 @@ func setPreflightHeaders(h http.Header) {
 }
 
 // pictureHeaders are the headers of setPictureHeaders that a refusal must not have.
-var pictureHeaders = []string{"Cache-Tag", "ETag", "Surrogate-Key", "Vary"}
+var pictureHeaders = []string{"Cache-Tag", "ETag", ignoredHeader, "Surrogate-Key", "Vary"}
 
 // setPictureHeaders sets the common headers of 200, 206 and 304. There is no Last-Modified: a rendition changes with
 // its variant and the pipeline, not only at the upload, so an If-Modified-Since would keep old bytes in caches. The
@@ -106,4 +106,14 @@ func matchesETag(lines []string, etag string) bool {
 		}
 	}
 	return false
+}
+
+// ignoredHeader is the header with the names of the options that were left out for an account with lenient options.
+const ignoredHeader = "Calotype-Ignored-Options"
+
+// setIgnored sets the header of the ignored options.
+func setIgnored(h http.Header, ignored []string) {
+	if len(ignored) > 0 {
+		h.Set(ignoredHeader, strings.Join(ignored, ", "))
+	}
 }

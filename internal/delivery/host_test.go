@@ -63,10 +63,12 @@ func newHost(t *testing.T, core *imagestest.Core, negotiate bool) *host {
 		t.Fatal(err)
 	}
 	log := new(lines)
-	server := httptest.NewUnstartedServer(delivery.New(delivery.Config{
+	server := httptest.NewUnstartedServer(nil)
+	server.Config.Handler = delivery.New(delivery.Config{
 		Core: core.Service, Log: slog.New(slog.NewTextHandler(log, nil)), Negotiate: negotiate,
+		URL: "http://" + server.Listener.Addr().String(),
 		Now: func() time.Time { return now },
-	}))
+	})
 	connections := delivery.NewConnections(server.Listener, 100, nil)
 	server.Listener = connections
 	server.Config.ConnContext, server.Config.ConnState = connections.ConnContext, connections.ConnState

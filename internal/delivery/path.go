@@ -11,9 +11,6 @@ const (
 	// prefix is the optional prefix of a delivery path: Cloudflare has it in the URLs of a customer's domain.
 	prefix = "/cdn-cgi/imagedelivery"
 
-	// transformPrefix is the prefix of Cloudflare's URLs that transform pictures of any site.
-	transformPrefix = "/cdn-cgi/image/"
-
 	hashLength = 22 // base64url characters
 	// maxPath bounds a path in bytes: an id has at most 1024 characters of up to 4 bytes, each of
 	// which is 3 bytes when escaped.
@@ -26,10 +23,13 @@ type target struct {
 	id      string // of the image, decoded
 	variant string // name or options, decoded
 	path    string // as received, without the prefix: what a signature signs
+
+	transform bool   // the variant is the options of a transformation, which may be none
+	source    string // the variant in the source of a transformation, decoded
 }
 
 // flexible reports whether the variant is options. No name of a variant has a "=".
-func (t target) flexible() bool { return strings.Contains(t.variant, "=") }
+func (t target) flexible() bool { return t.transform || strings.Contains(t.variant, "=") }
 
 // receivedPath returns the escaped path as the client sent it, which is what a signature signs. If the path holds
 // a character that should be escaped and is not, such as "|", EscapedPath does not return it: it escapes the
@@ -52,11 +52,6 @@ func splitPath(escaped string) (target, error) {
 	t := target{path: escaped}
 	if strings.HasPrefix(escaped, prefix+"/") {
 		t.path = escaped[len(prefix):]
-	}
-	if strings.HasPrefix(escaped, transformPrefix) {
-		return target{}, errs.Errorf(errs.AccountUnknown, "Transformations of other sites' "+
-			"pictures (/cdn-cgi/image) are not supported: upload the picture, and put the options in "+
-			"place of the variant. See docs/moving.md")
 	}
 	hash, rest, _ := strings.Cut(strings.TrimPrefix(t.path, "/"), "/")
 	if !strings.HasPrefix(t.path, "/") || !isHash(hash) {

@@ -36,7 +36,7 @@ func TestSplitPath(t *testing.T) {
 	} {
 		for _, before := range []string{"", prefix} {
 			got, err := splitPath(before + "/" + testHash + c.path)
-			want := target{testHash, c.id, c.variant, "/" + testHash + c.path}
+			want := target{testHash, c.id, c.variant, "/" + testHash + c.path, false, ""}
 			if err != nil || got != want {
 				t.Errorf("%s%s: got %+v, %v, want %+v", before, c.path, got, err, want)
 			}

@@ -21,7 +21,7 @@ type UploadedImage struct {
 func (b *Body) Create(ctx context.Context, filename string, d NewDraft) (UploadedImage, error) {
 	ctx, cancel := b.complete(ctx)
 	defer cancel()
-	draft, err := b.s.newDraft(b.account, d)
+	draft, err := b.s.newDraft(ctx, b.account, d)
 	if err != nil {
 		return UploadedImage{}, err
 	}

@@ -51,7 +51,7 @@ func (s *Service) CreateDraft(
 	if err := s.disk.CheckSpace(); err != nil {
 		return Image{}, "", err
 	}
-	img, err = s.newDraft(account, d)
+	img, err = s.newDraft(ctx, account, d)
 	if err != nil {
 		return Image{}, "", err
 	}
@@ -64,7 +64,7 @@ func (s *Service) CreateDraft(
 }
 
 // newDraft checks the fields and returns the draft.
-func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
+func (s *Service) newDraft(ctx context.Context, account string, d NewDraft) (Image, error) {
 	now := sqldb.FromMicros(sqldb.Micros(s.now()))
 	img := Image{
 		Key: text.NewKey(), Account: account, Creator: d.Creator, Draft: true,
@@ -79,9 +79,8 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 		if err := fields.CheckCustomID(img.ID); err != nil {
 			return Image{}, err
 		}
-		if d.RequireSignedURLs {
-			return Image{}, errs.Errorf(errs.Invalid, "An image with a custom id cannot be private: "+
-				"leave out either id or requireSignedURLs")
+		if err := s.checkPrivateID(ctx, account, d.RequireSignedURLs); err != nil {
+			return Image{}, err
 		}
 	}
 	if d.Creator != nil {
@@ -103,6 +102,20 @@ func (s *Service) newDraft(account string, d NewDraft) (Image, error) {
 		img.Ticket.Expires = sqldb.FromMicros(sqldb.Micros(*d.Expiry))
 	}
 	return img, nil
+}
+
+// checkPrivateID refuses a private image with a custom id, unless the account has them. Errors: Invalid,
+// AccountUnknown.
+func (s *Service) checkPrivateID(ctx context.Context, account string, private bool) error {
+	if !private {
+		return nil
+	}
+	a, err := s.Accounts.ByID(ctx, account)
+	if err == nil && !a.Settings.PrivateCustomIDs {
+		err = errs.Errorf(errs.Invalid, "An image with a custom id cannot be private: leave out either id or "+
+			"requireSignedURLs, or set private_custom_ids in the configuration of the account")
+	}
+	return err
 }
 
 // insertDraft inserts a draft. It replaces a draft of the same id only if that one's ticket is invalid. With a

@@ -77,8 +77,9 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 }
 
 // editRow runs one conditional statement and reads its result. Error: sql.ErrNoRows if the image does
-// not exist, or has a custom id and would become private. Of two concurrent edits of an image the
-// second one edits the result of the first one. If that has a new id, the second one finds no row.
+// not exist, or has a custom id and would become private although the account has no such images. Of two
+// concurrent edits of an image the second one edits the result of the first one. If that has a new id, the second
+// one finds no row.
 func editRow(tx *accounts.Change, account, id string, e Edit) (Image, error) {
 	var meta, creator, private any
 	if e.Meta != nil {
@@ -101,7 +102,8 @@ func editRow(tx *accounts.Change, account, id string, e Edit) (Image, error) {
 		id_sha256 = CASE WHEN draft = 0 AND custom = 0 AND require_signed <> CAST(?7 AS SMALLINT)
 			THEN ?9 ELSE id_sha256 END
 		WHERE account = ?1 AND id_sha256 = ?2
-			AND (custom = 0 OR COALESCE(CAST(?7 AS SMALLINT), 0) = 0)
+			AND (custom = 0 OR COALESCE(CAST(?7 AS SMALLINT), 0) = 0 OR require_signed = 1
+				OR EXISTS (SELECT 1 FROM accounts WHERE id = ?1 AND private_custom_ids = 1))
 		RETURNING key`,
 		account, text.Hash(id), sqldb.BoolInt(e.Meta != nil), meta, sqldb.BoolInt(e.Creator != nil), creator, private,
 		fresh, text.Hash(fresh)).Scan(&key)
@@ -122,9 +124,9 @@ func (s *Service) whyNotEdited(ctx context.Context, account, id string, e Edit) 
 	if err != nil {
 		return err
 	}
-	if img.Custom && e.RequireSignedURLs != nil && *e.RequireSignedURLs {
+	if img.Custom && !img.RequireSignedURLs && e.RequireSignedURLs != nil && *e.RequireSignedURLs {
 		return errs.Errorf(errs.Invalid, "The image has a custom id and cannot be made private: delete it "+
-			"and upload it again without a custom id")
+			"and upload it again without a custom id, or set private_custom_ids in the configuration of the account")
 	}
 	return errs.Errorf(errs.ImageNotFound, "Image not found: it was changed by another request")
 }

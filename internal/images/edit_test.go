@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
@@ -219,6 +220,57 @@ func TestAnEditDuringAnUpload(t *testing.T) {
 		}
 		if err != nil || len(ids) != 10 || slices.Contains(blobs(t, core), "") {
 			t.Errorf("%d images are listed, %v", len(ids), err)
+		}
+	})
+}
+
+// With private_custom_ids an image or a draft with a custom id may be private, and its id never changes.
+func TestPrivateCustomIDs(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		ctx, private := t.Context(), imagestest.Ptr(true)
+		wanted := images.NewDraft{ID: imagestest.Ptr("mine"), RequireSignedURLs: true}
+		_, _, err := core.CreateDraft(ctx, account, wanted)
+		imagestest.WantKind(t, err, errs.Invalid)
+		set := func(on bool) {
+			t.Helper()
+			c := accounts.SettingsChange{PrivateCustomIDs: &on}
+			if _, err := core.Accounts.Configure(ctx, account, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(true)
+		made := imagestest.Upload(t, core, wanted, imagestest.JPEG(t, 1))
+		if made.ID != "mine" || !made.Custom || !made.RequireSignedURLs {
+			t.Fatalf("got %+v", made)
+		}
+		for _, public := range []bool{true, false, false, true} {
+			e := images.Edit{RequireSignedURLs: imagestest.Ptr(!public)}
+			if img := edit(t, core, "mine", e); img.ID != "mine" || img.Key != made.Key || img.RequireSignedURLs == public {
+				t.Errorf("public %v: got %+v", public, img)
+			}
+		}
+		waiting, _ := imagestest.Draft(t, core, images.NewDraft{ID: imagestest.Ptr("draft")})
+		if img := edit(t, core, waiting.ID, images.Edit{RequireSignedURLs: private}); !img.RequireSignedURLs {
+			t.Errorf("the draft is %+v", img)
+		}
+		// Without the setting a private one stays as it is, and no other image becomes private.
+		edit(t, core, "mine", images.Edit{RequireSignedURLs: private})
+		set(false)
+		e := metaEdit(`{"a":1}`)
+		e.RequireSignedURLs = private
+		if img := edit(t, core, "mine", e); !img.RequireSignedURLs || string(img.Meta) != `{"a":1}` {
+			t.Errorf("got %+v", img)
+		}
+		edit(t, core, "mine", images.Edit{RequireSignedURLs: imagestest.Ptr(false)})
+		_, err = core.EditImage(ctx, account, "mine", images.Edit{RequireSignedURLs: private})
+		imagestest.WantKind(t, err, errs.Invalid)
+		if other, err := core.Accounts.Create(ctx, "", ""); err != nil {
+			t.Error(err)
+		} else {
+			set(true) // of this account only
+			_, _, err = core.CreateDraft(ctx, other.ID, wanted)
+			imagestest.WantKind(t, err, errs.Invalid)
 		}
 	})
 }

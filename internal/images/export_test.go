@@ -25,7 +25,7 @@ func (s *Service) SetRebuildAt(at time.Duration) { s.config.RebuildAt = at }
 
 // MakeImage writes the rows of an image as an upload does, without bytes and without a worker.
 func (s *Service) MakeImage(ctx context.Context, account string, d NewDraft) (Image, error) {
-	draft, err := s.newDraft(account, d)
+	draft, err := s.newDraft(ctx, account, d)
 	if err != nil {
 		return Image{}, err
 	}

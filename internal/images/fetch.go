@@ -16,7 +16,7 @@ func (s *Service) FetchImage(
 	ctx context.Context, account, address string, d NewDraft,
 ) (UploadedImage, error) {
 	// An invalid request needs no fetch.
-	if _, err := s.newDraft(account, d); err != nil {
+	if _, err := s.newDraft(ctx, account, d); err != nil {
 		return UploadedImage{}, err
 	}
 	// A slow origin occupies its slot for up to a minute.

@@ -48,6 +48,7 @@ type Config struct {
 	Dir    string // of the spool and the rendition cache; no other process may use it
 	// Outbound fetches the URLs of clients; nil for a client that connects to public addresses only.
 	Outbound *outbound.Client
+	Sources  outbound.Places // of pictures of other servers, which deliveries may transform
 
 	MaxUploadBytes int64 // of one original; 0 for 10 MiB
 	SpoolBytes     int64 // of all uploads in progress; 0 for 4 GiB; at least LeastSpool
@@ -85,6 +86,7 @@ type Service struct {
 	draftWaiters *limit.Poll
 	drafts       *batch.Group[*pendingDraft]
 	resolved     resolveCache
+	sources      sources
 	counters     counters
 	follower     follower
 	scrubber     scrubber

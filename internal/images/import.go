@@ -31,10 +31,10 @@ type ImportedImage struct {
 // ErrIncomplete says that bytes do not have the size or SHA-256 that the source states.
 var ErrIncomplete = errors.New("images: the bytes differ from the source's size or SHA-256")
 
-// Custom reports whether the id counts as chosen by a client. Sources do not report that. A client cannot
-// choose a UUID, nor an id for a private image.
-func (i ImportedImage) Custom() bool {
-	return !i.RequireSignedURLs && !fields.UUID.MatchString(i.ID)
+// custom reports whether the id counts as chosen by a client. Sources do not report that. A client cannot
+// choose a UUID, nor an id for a private image unless the account has private custom ids.
+func (i ImportedImage) custom(s accounts.Settings) bool {
+	return !fields.UUID.MatchString(i.ID) && (!i.RequireSignedURLs || s.PrivateCustomIDs)
 }
 
 // Adapted returns the image without parts that are not valid here, and a sentence on each removed part:
@@ -103,9 +103,13 @@ func (b *Body) Import(ctx context.Context, i ImportedImage, listed time.Time) (I
 	case i.SHA256 != "" && i.SHA256 != b.sha256():
 		return Image{}, fmt.Errorf("%w: the SHA-256 is another", ErrIncomplete)
 	}
+	account, err := b.s.Accounts.ByID(ctx, b.account)
+	if err != nil {
+		return Image{}, err
+	}
 	now := sqldb.FromMicros(sqldb.Micros(b.s.now()))
 	draft := Image{
-		Key: text.NewKey(), Account: b.account, ID: i.ID, Custom: i.Custom(), Creator: i.Creator,
+		Key: text.NewKey(), Account: b.account, ID: i.ID, Custom: i.custom(account.Settings), Creator: i.Creator,
 		Meta: i.Meta, RequireSignedURLs: i.RequireSignedURLs, Draft: true, Created: now,
 		Uploaded: now, Ticket: &Ticket{Expires: now.Add(defaultTicketLife)},
 	}
@@ -128,7 +132,8 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 		var key string
 		err := tx.QueryRow(`UPDATE images SET filename = ?3, meta = ?4, creator = ?5,
 			require_signed = CAST(?6 AS SMALLINT),
-			custom = CASE WHEN CAST(?6 AS SMALLINT) = 1 THEN 0 ELSE custom END
+			custom = CASE WHEN CAST(?6 AS SMALLINT) = 1 AND NOT EXISTS (SELECT 1 FROM accounts
+				WHERE id = ?1 AND private_custom_ids = 1) THEN 0 ELSE custom END
 			WHERE account = ?1 AND id_sha256 = ?2 AND draft = 0
 			AND (CAST(?7 AS TEXT) = '' OR sha256 = CAST(?7 AS TEXT))
 			RETURNING key`,

@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/limit"
+	"calotype/internal/outbound"
 	"calotype/internal/render"
 )
 
@@ -128,8 +130,7 @@ func (rs *renders) end(key string, one *rendering) {
 	defer rs.mu.Unlock()
 	delete(rs.inflight, key)
 	delete(rs.failures, key)
-	kind := errs.AsError(one.err).Kind
-	if one.err != nil && (kind == errs.Undecodable || kind == errs.RenditionFailed) {
+	if one.err != nil && isLasting(one.err) {
 		if len(rs.failures) >= failuresKept {
 			clear(rs.failures)
 		}
@@ -137,6 +138,13 @@ func (rs *renders) end(key string, one *rendering) {
 		rs.failures[key] = one
 	}
 	close(one.done)
+}
+
+// isLasting reports whether a repeated rendering, or a repeated request for a source, would most likely fail too.
+func isLasting(err error) bool {
+	kind := errs.AsError(err).Kind
+	return kind == errs.Undecodable || kind == errs.RenditionFailed || kind == errs.Unsupported ||
+		kind == errs.OverLimits || kind == errs.TooLarge || errors.As(err, new(*outbound.Error))
 }
 
 // close prevents new renderings.

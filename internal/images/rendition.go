@@ -61,7 +61,12 @@ func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
 func renditionPrefix(original string) string { return text.Hash(original)[:32] + "-" }
 
 // ETag returns the strong entity tag, quoted, of a rendition, which need not exist yet.
+//
+// Of a remote source it has the form that Cloudflare documents, with the source's entity tag at the end.
 func (s *Service) ETag(r Resolved, f imagefile.Format) string {
+	if r.source != nil {
+		return `"cf-` + s.renditionKey(r, f) + `:` + plainETag(r.source.etag) + `"`
+	}
 	return `"` + s.renditionKey(r, f) + `"`
 }
 
@@ -95,7 +100,7 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format)
 func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefile.Format) (err error) {
 	original := r.Image.Original
 	began := time.Now()
-	in, err := s.originalFile(ctx, r.Image.Account, original)
+	in, err := s.input(ctx, r)
 	s.config.Timer.Since(render.Renditions, StageFetch, began)
 	if errors.Is(err, blob.ErrNotExist) {
 		// The image may have been deleted since it was resolved.
@@ -128,6 +133,9 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	s.config.Timer.Since(render.Renditions, StageInsert, began)
 	if err != nil {
 		return err
+	}
+	if r.source != nil {
+		return nil
 	}
 	// A concurrent deletion of the image has not seen this rendition.
 	if _, err := s.imageOfKey(ctx, r.Image.Key); errors.Is(err, sql.ErrNoRows) {
@@ -194,16 +202,29 @@ func (s *Service) originalFile(ctx context.Context, account string, o *Original)
 	if f, ok := r.(*os.File); ok {
 		return originalFile{f, f.Close}, nil
 	}
-	copied := s.fetched.File(o.Size, account)
-	err = copied.Reserve(o.Size)
+	return s.copyToSpool(r, o.Size, account)
+}
+
+// copyToSpool copies size bytes to a file in the spool of fetched originals, and closes r.
+func (s *Service) copyToSpool(r io.ReadCloser, size int64, account string) (originalFile, error) {
+	copied := s.fetched.File(size, account)
+	err := copied.Reserve(size)
 	if err == nil {
-		_, err = io.Copy(copied, io.LimitReader(r, o.Size+1))
+		_, err = io.Copy(copied, io.LimitReader(r, size+1))
 	}
-	if err == nil && copied.Written() != o.Size {
-		err = fmt.Errorf("the blob has not the %d bytes that its row says", o.Size)
+	if err == nil && copied.Written() != size {
+		err = fmt.Errorf("the stored bytes are not the %d that they should be", size)
 	}
 	if err = errors.Join(err, r.Close()); err != nil {
 		return originalFile{}, errors.Join(err, copied.Close())
 	}
 	return originalFile{copied.OS(), copied.Close}, nil
+}
+
+// input opens the bytes of which r's renditions are made.
+func (s *Service) input(ctx context.Context, r Resolved) (originalFile, error) {
+	if r.source != nil {
+		return s.openSource(r)
+	}
+	return s.originalFile(ctx, r.Image.Account, r.Image.Original)
 }

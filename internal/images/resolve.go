@@ -16,6 +16,8 @@ type Resolved struct {
 	Image   Image
 	Variant Variant
 	Keys    []accounts.SigningKey
+
+	source *source // of another server, instead of an image; else nil
 }
 
 // Private reports whether a delivery of the image in the variant needs a signature.

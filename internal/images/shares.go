@@ -7,6 +7,7 @@ const (
 	bodiesAtOnce  = 1024 // in progress
 	bodiesWaiting = 4000 // for another body of the same ticket
 	fetchesAtOnce = 32   // from URLs
+	sourcesAtOnce = 64   // fetches of pictures that are transformed
 	waitersAtOnce = 1000 // for drafts to become images
 	draftsWaiting = 4000 // for a transaction
 	rendersAtOnce = 1024 // renderings, running or waiting for a worker
@@ -20,6 +21,7 @@ type shares struct {
 	bodies  *limit.Pool // uploads in progress; by account
 	tickets *limit.Pool // of these, bodies for one-time URLs; by account and image
 	fetches *limit.Pool // fetches from URLs; by account
+	sources *limit.Pool // fetches of remote sources; by host, so that a slow one does not stop the others
 	waits   *limit.Pool // requests that wait for a draft; by account
 	drafts  *limit.Pool // drafts that wait for a transaction; by account
 	renders *limit.Pool // renderings; by account
@@ -37,6 +39,7 @@ func newShares(spoolBytes int64) shares {
 			Shares: []limit.Share{limit.None, bodiesPerTicket},
 			Queue:  bodiesWaiting, QueueTime: bodyWait}),
 		fetches: limit.NewFair("fetches", fetchesAtOnce),
+		sources: limit.NewFair("sources", sourcesAtOnce),
 		waits:   limit.NewFair("waits", waitersAtOnce),
 		drafts:  limit.NewFair("waiting_drafts", draftsWaiting),
 		renders: limit.NewFair("renditions_made", rendersAtOnce),
@@ -49,7 +52,7 @@ func newShares(spoolBytes int64) shares {
 func (s *Service) Pools() []*limit.Pool {
 	p := &s.shares
 	return []*limit.Pool{
-		p.spool, p.fetched, p.bodies, p.tickets, p.fetches, p.waits, p.drafts, p.renders,
+		p.spool, p.fetched, p.bodies, p.tickets, p.fetches, p.sources, p.waits, p.drafts, p.renders,
 		p.replays,
 	}
 }

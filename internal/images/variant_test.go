@@ -196,6 +196,18 @@ func TestAccountConfig(t *testing.T) {
 		got, err = core.Accounts.Configure(ctx, account,
 			accounts.SettingsChange{FlexibleVariants: imagestest.Ptr(true)})
 		check("flexible", got, err)
+		want.PrivateOptions = true
+		got, err = core.Accounts.Configure(ctx, account,
+			accounts.SettingsChange{PrivateOptions: imagestest.Ptr(true)})
+		check("private options", got, err)
+		want.PrivateOptions, want.PrivateCustomIDs = false, true
+		got, err = core.Accounts.Configure(ctx, account, accounts.SettingsChange{
+			PrivateOptions: imagestest.Ptr(false), PrivateCustomIDs: imagestest.Ptr(true)})
+		check("private custom ids", got, err)
+		want.PrivateCustomIDs, want.LenientOptions = false, true
+		got, err = core.Accounts.Configure(ctx, account, accounts.SettingsChange{
+			LenientOptions: imagestest.Ptr(true), PrivateCustomIDs: imagestest.Ptr(false)})
+		check("lenient options", got, err)
 		want.BrowserTTL = time.Hour
 		got, err = core.Accounts.Configure(ctx, account,
 			accounts.SettingsChange{BrowserTTL: imagestest.Ptr(time.Hour)})

@@ -332,3 +332,35 @@ func TestImportLeavesWhatIsAnother(t *testing.T) {
 		t.Errorf("thumb is %+v, %v", thumb, err)
 	}
 }
+
+// TestImportOfACalotype: the settings that only a Calotype has come along, and a private image keeps its custom id.
+func TestImportOfACalotype(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		s := newSource(t)
+		s.add(2)
+		s.images[0].id, s.images[0].more = "users/7", `,"requireSignedURLs":true`
+		s.config = `{"flexible_variants":true,"private_options":true,"private_custom_ids":true,"lenient_options":true}`
+		report := bring(t, config(t, s, core), nil)
+		set, err := core.Accounts.Configure(t.Context(), account, accounts.SettingsChange{})
+		if err != nil || !set.PrivateOptions || !set.PrivateCustomIDs || !set.LenientOptions {
+			t.Errorf("the configuration is %+v, %v", set, err)
+		}
+		if notes := strings.Join(report.Notes, "\n"); !strings.Contains(notes, "private_options") {
+			t.Errorf("the notes are %q", notes)
+		}
+		img, err := core.Image(t.Context(), account, "users/7")
+		if err != nil || !img.Custom || !img.RequireSignedURLs {
+			t.Errorf("the image is %+v, %v", img, err)
+		}
+		s.images[0].more = `,"requireSignedURLs":false`
+		c := config(t, s, core)
+		c.Update = true
+		bring(t, c, nil)
+		s.images[0].more = `,"requireSignedURLs":true`
+		bring(t, c, nil)
+		if img, err = core.Image(t.Context(), account, "users/7"); err != nil || !img.Custom || !img.RequireSignedURLs {
+			t.Errorf("after updates the image is %+v, %v", img, err)
+		}
+	})
+}

@@ -119,10 +119,21 @@ func (r *run) config(ctx context.Context) error {
 	}
 	var change accounts.SettingsChange
 	outcome := Outcome("")
-	if f := there.FlexibleVariants; f != nil && *f != here.FlexibleVariants {
-		change.FlexibleVariants = f
-		if here.FlexibleVariants && !r.Update {
-			outcome = Differs
+	for _, flag := range []struct {
+		there  *bool
+		here   bool
+		change **bool
+	}{
+		{there.FlexibleVariants, here.FlexibleVariants, &change.FlexibleVariants},
+		{there.PrivateOptions, here.PrivateOptions, &change.PrivateOptions},
+		{there.PrivateCustomIDs, here.PrivateCustomIDs, &change.PrivateCustomIDs},
+		{there.LenientOptions, here.LenientOptions, &change.LenientOptions},
+	} {
+		if flag.there != nil && *flag.there != flag.here {
+			*flag.change = flag.there
+			if flag.here && !r.Update {
+				outcome = Differs
+			}
 		}
 	}
 	if seconds := there.BrowserTTL; seconds != nil && *seconds != 0 {
@@ -140,6 +151,9 @@ func (r *run) config(ctx context.Context) error {
 	if f := there.FlexibleVariants; err == nil && here.FlexibleVariants && f != nil && *f {
 		r.report.note("as at the source, flexible variants are on: everyone can request public images " +
 			"in any size")
+	}
+	if p := there.PrivateOptions; err == nil && here.PrivateOptions && p != nil && *p {
+		r.report.note("as at the source, private_options is on: signed URLs of private images may have options")
 	}
 	return r.setting("config", "", outcome, err)
 }

@@ -103,6 +103,9 @@ type sourceKeys struct {
 
 type sourceConfig struct {
 	FlexibleVariants *bool    `json:"flexible_variants"`
+	PrivateOptions   *bool    `json:"private_options"` // this and the next two: of a Calotype
+	PrivateCustomIDs *bool    `json:"private_custom_ids"`
+	LenientOptions   *bool    `json:"lenient_options"`
 	BrowserTTL       *float64 `json:"browser_ttl"` // seconds
 }
 

@@ -48,7 +48,7 @@ func decode(response *http.Response) error {
 		response.Body = &gzipBody{packed: response.Body}
 		return nil
 	default:
-		return &Error{fmt.Sprintf("the host answered in the Content-Encoding %.20q, which was not "+
+		return &Error{Reason: fmt.Sprintf("the host answered in the Content-Encoding %.20q, which was not "+
 			"requested", encoding)}
 	}
 }
@@ -75,7 +75,7 @@ func (g *gzipBody) Read(p []byte) (n int, err error) {
 // broken returns the error of a body that is not gzip, or that could not be read.
 func (g *gzipBody) broken(err error) error {
 	if err == gzip.ErrHeader || err == gzip.ErrChecksum || errors.As(err, new(flate.CorruptInputError)) {
-		return &Error{"the host answered with a body that is not in its Content-Encoding, gzip"}
+		return &Error{Reason: "the host answered with a body that is not in its Content-Encoding, gzip"}
 	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -90,7 +91,27 @@ func New(c Config) *Client {
 }
 
 // An Error says why there is no answer. Reason may be shown to the client that named the URL.
-type Error struct{ Reason string }
+type Error struct {
+	Reason string
+	Cause  Cause
+	Status int // of the host's answer, if Cause is CauseStatus
+}
+
+// A Cause is the kind of an Error.
+type Cause int
+
+// The causes.
+const (
+	CauseConnection Cause = iota // also an answer that breaks HTTP, and a certificate that is not valid
+	CauseURL                     // the URL is not valid
+	CauseAddress                 // the guard does not permit the address
+	CausePort                    // the guard does not permit the port
+	CauseName                    // the host was not found
+	CauseTime
+	CauseStatus
+	CauseRedirect  // to a URL that is not valid or not permitted
+	CauseRedirects // too many
+)
 
 func (e *Error) Error() string { return "outbound: " + e.Reason }
 
@@ -99,23 +120,45 @@ var ErrTooLarge = errors.New("outbound: the answer is larger than allowed")
 
 // An Answer is the content at a URL.
 type Answer struct {
-	Name string // the last segment of the URL's path, unescaped; may be empty or hold any bytes
-	Body io.ReadCloser
+	Name        string // the last segment of the URL's path, unescaped; may be empty or hold any bytes
+	Body        io.ReadCloser
+	Header      http.Header
+	NotModified bool // the content is the one of the Request's validators; Body is empty
+}
+
+// A Request is a request for the content at a URL.
+type Request struct {
+	Most int64         // bytes of the content
+	Time time.Duration // limit of the request; 0 for the client's
+	// Permit reports whether a URL may be requested; it is called for the URL and for that of each redirect. Nil:
+	// every URL.
+	Permit func(*url.URL) bool
+	// Header has further headers, such as validators of earlier content.
+	Header http.Header
 }
 
 // Get requests a URL, which may hold a user and a password, and follows redirects. A status other than 200
 // is an error. The caller closes the Body; Read returns ErrTooLarge after most bytes. Errors are *Error,
 // ErrTooLarge, or the context's.
 func (c *Client) Get(ctx context.Context, address string, most int64) (*Answer, error) {
+	return c.Fetch(ctx, address, Request{Most: most})
+}
+
+// Fetch is Get with the parameters of a Request. A status 304 is an answer if the Request has validators.
+func (c *Client) Fetch(ctx context.Context, address string, r Request) (*Answer, error) {
 	to, err := parse(address)
 	if err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, c.time)
-	why := func(err error) error { return cause(ctx, limited, to.Hostname(), c.time, err) }
+	if r.Permit != nil && !r.Permit(to.URL) {
+		return nil, &Error{Cause: CauseURL, Reason: fmt.Sprintf("the host %.100q is not permitted", to.Hostname())}
+	}
+	limit := cmp.Or(r.Time, c.time)
+	limited, cancel := context.WithTimeout(ctx, limit)
+	why := func(err error) error { return cause(ctx, limited, to.Hostname(), limit, err) }
 	name := lastSegment(to.URL)
-	response, err := c.follow(limited, &to)
-	if err == nil && response.ContentLength > most {
+	response, err := c.follow(limited, &to, r)
+	if err == nil && response.ContentLength > r.Most {
 		err = errors.Join(ErrTooLarge, response.Body.Close())
 	}
 	if err == nil {
@@ -128,7 +171,8 @@ func (c *Client) Get(ctx context.Context, address string, most int64) (*Answer, 
 		cancel()
 		return nil, err
 	}
-	return &Answer{Name: name, Body: &body{response.Body, most, cancel, why}}, nil
+	return &Answer{Name: name, Body: &body{response.Body, r.Most, cancel, why}, Header: response.Header,
+		NotModified: response.StatusCode == http.StatusNotModified}, nil
 }
 
 // A target is a URL without its userinfo, which login holds for its origin.
@@ -141,11 +185,12 @@ type target struct {
 // parse parses a URL. Its errors do not quote the URL.
 func parse(address string) (target, error) {
 	if len(address) > maxAddressBytes {
-		return target{}, &Error{fmt.Sprintf("the URL is longer than %d bytes", maxAddressBytes)}
+		return target{}, &Error{Cause: CauseURL,
+			Reason: fmt.Sprintf("the URL is longer than %d bytes", maxAddressBytes)}
 	}
 	u, err := url.Parse(asBrowsersRead(address))
 	if err != nil {
-		return target{}, &Error{"the URL is not valid"}
+		return target{}, &Error{Cause: CauseURL, Reason: "the URL is not valid"}
 	}
 	t := target{URL: u}
 	if u.User != nil {
@@ -163,16 +208,16 @@ func (t *target) check() error {
 	host := t.Hostname()
 	switch {
 	case t.Scheme != "http" && t.Scheme != "https":
-		return &Error{"the URL must begin with http:// or https://"}
+		return &Error{Cause: CauseURL, Reason: "the URL must begin with http:// or https://"}
 	case t.Opaque != "" || host == "":
-		return &Error{"the URL names no host"}
+		return &Error{Cause: CauseURL, Reason: "the URL names no host"}
 	}
 	// Some resolvers accept 2130706433, 0x7f.1 and 0177.0.0.1 as addresses. No host name ends like these.
 	last := strings.TrimSuffix(host, ".")
 	last = last[strings.LastIndexByte(last, '.')+1:]
 	if _, err := netip.ParseAddr(host); err != nil &&
 		(strings.Contains(host, ":") || last != "" && last[0] >= '0' && last[0] <= '9') {
-		return &Error{fmt.Sprintf("the host %.100q is neither a name nor an address", host)}
+		return &Error{Cause: CauseURL, Reason: fmt.Sprintf("the host %.100q is neither a name nor an address", host)}
 	}
 	return nil
 }
@@ -198,13 +243,14 @@ func portOf(u *url.URL) string {
 }
 
 // follow sends the request and follows redirects; to is then the target of the last one.
-func (c *Client) follow(ctx context.Context, to *target) (*http.Response, error) {
+func (c *Client) follow(ctx context.Context, to *target, r Request) (*http.Response, error) {
+	conditional := r.Header.Get("If-None-Match")+r.Header.Get("If-Modified-Since") != ""
 	for range maxRedirects + 1 {
-		response, err := c.send(ctx, *to)
+		response, err := c.send(ctx, *to, r.Header)
 		if err != nil {
 			return nil, err
 		}
-		if response.StatusCode == http.StatusOK {
+		if response.StatusCode == http.StatusOK || conditional && response.StatusCode == http.StatusNotModified {
 			return response, nil
 		}
 		if err := response.Body.Close(); err != nil {
@@ -214,14 +260,18 @@ func (c *Client) follow(ctx context.Context, to *target) (*http.Response, error)
 		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
 			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		default:
-			return nil, &Error{fmt.Sprintf("the host %.100q answered with status %d",
-				to.Hostname(), response.StatusCode)}
+			return nil, &Error{Cause: CauseStatus, Status: response.StatusCode,
+				Reason: fmt.Sprintf("the host %.100q answered with status %d", to.Hostname(), response.StatusCode)}
 		}
 		if err := to.redirect(response.Header.Get("Location")); err != nil {
 			return nil, err
 		}
+		if r.Permit != nil && !r.Permit(to.URL) {
+			return nil, &Error{Cause: CauseRedirect,
+				Reason: fmt.Sprintf("after a redirect, the host %.100q is not permitted", to.Hostname())}
+		}
 	}
-	return nil, &Error{fmt.Sprintf("there were more than %d redirects", maxRedirects)}
+	return nil, &Error{Cause: CauseRedirects, Reason: fmt.Sprintf("there were more than %d redirects", maxRedirects)}
 }
 
 // redirect sets the target to the Location of an answer. A redirect to another origin removes the login
@@ -229,11 +279,12 @@ func (c *Client) follow(ctx context.Context, to *target) (*http.Response, error)
 func (t *target) redirect(location string) error {
 	next, err := t.Parse(asBrowsersRead(location))
 	if err != nil || location == "" || len(location) > maxAddressBytes {
-		return &Error{fmt.Sprintf("the host %.100q redirects to an invalid URL", t.Hostname())}
+		return &Error{Cause: CauseRedirect,
+			Reason: fmt.Sprintf("the host %.100q redirects to an invalid URL", t.Hostname())}
 	}
 	t.URL = next
 	if err := t.check(); err != nil {
-		return &Error{"after a redirect, " + err.(*Error).Reason}
+		return &Error{Cause: CauseRedirect, Reason: "after a redirect, " + err.(*Error).Reason}
 	}
 	if origin(next) != t.origin {
 		t.login = ""
@@ -243,11 +294,12 @@ func (t *target) redirect(location string) error {
 
 // send sends one request by the transport: an http.Client would put URLs into its errors, and the
 // previous URL into the Referer of a redirect.
-func (c *Client) send(ctx context.Context, to target) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, to target, header http.Header) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), http.NoBody)
 	if err != nil {
-		return nil, &Error{"the URL is not valid"}
+		return nil, &Error{Cause: CauseURL, Reason: "the URL is not valid"}
 	}
+	maps.Copy(request.Header, header)
 	request.Header.Set("User-Agent", userAgent)
 	request.Header.Set("Accept", accept)
 	request.Header.Set("Accept-Encoding", "identity")
@@ -264,7 +316,7 @@ func cause(ctx, limited context.Context, host string, time time.Duration, err er
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case limited.Err() != nil:
-		return &Error{fmt.Sprintf("the host %.100q took longer than %v", host, time)}
+		return &Error{Cause: CauseTime, Reason: fmt.Sprintf("the host %.100q took longer than %v", host, time)}
 	}
 	return reason(host, err)
 }
@@ -275,23 +327,27 @@ func reason(host string, err error) error {
 	if known := new(Error); errors.As(err, &known) || errors.Is(err, ErrTooLarge) {
 		return err
 	}
-	text := "the connection to the host %.100q failed"
+	text, cause := "the connection to the host %.100q failed", CauseConnection
 	switch {
 	case errors.Is(err, errNotPublic):
+		cause = CauseAddress
 		text = "the host %.100q is not at a public address: the operator of this server can open " +
 			"its network by " + AllowFlag
 	case errors.Is(err, errOwn):
+		cause = CauseAddress
 		text = "the host %.100q is this server itself: its operator can open its network by " +
 			AllowFlag
 	case errors.Is(err, errPort):
+		cause = CausePort
 		text = "the port of the host %.100q is neither 80 nor 443: the operator of this server can " +
 			"open its network by " + AllowFlag
 	case errors.As(err, new(*net.DNSError)):
+		cause = CauseName
 		text = "the host %.100q was not found"
 	case isCertificate(err):
 		text = "the certificate of the host %.100q is not valid"
 	}
-	return &Error{fmt.Sprintf(text, host)}
+	return &Error{Cause: cause, Reason: fmt.Sprintf(text, host)}
 }
 
 // lastSegment returns the last segment of a URL's path, unescaped; "" if it is not valid.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -386,5 +387,55 @@ func TestDestination(t *testing.T) {
 		if got := Destination(url); got != want {
 			t.Errorf("%s: got %q, want %q", url, got, want)
 		}
+	}
+}
+
+// TestFetch: validators are sent, 304 is an answer to them only, and no URL is requested that is not permitted.
+func TestFetch(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	s := on(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		switch {
+		case r.URL.Path == "/slow":
+			<-r.Context().Done()
+		case r.URL.Path == "/moved":
+			http.Redirect(w, r, "/forbidden", http.StatusFound)
+		case r.Header.Get("If-None-Match") == `"tag"`, r.URL.Path == "/unasked":
+			w.WriteHeader(http.StatusNotModified)
+		default:
+			w.Header().Set("ETag", `"tag"`)
+			fmt.Fprint(w, "bytes")
+		}
+	})
+	c := New(Config{Allow: networks(t, "127.0.0.1")})
+	permit := func(u *url.URL) bool { return u.Path != "/forbidden" }
+	answer, err := c.Fetch(t.Context(), s.URL+"/a", Request{Most: 5, Permit: permit})
+	if err != nil || answer.NotModified || answer.Header.Get("ETag") != `"tag"` {
+		t.Fatalf("got %+v, %v", answer, err)
+	}
+	answer.Body.Close()
+	header := http.Header{"If-None-Match": {`"tag"`}, "User-Agent": {"other"}}
+	answer, err = c.Fetch(t.Context(), s.URL+"/a", Request{Most: 5, Permit: permit, Header: header})
+	if err != nil || !answer.NotModified {
+		t.Fatalf("got %+v, %v", answer, err)
+	}
+	answer.Body.Close()
+	before := asked.Load()
+	for path, want := range map[string]Error{
+		"/unasked":          {Cause: CauseStatus, Status: 304, Reason: "status 304"},
+		"/forbidden?canary": {Cause: CauseURL, Reason: "is not permitted"},
+		"/moved?canary":     {Cause: CauseRedirect, Reason: "after a redirect, the host \"127.0.0.1\" is not permitted"},
+		"/slow?canary":      {Cause: CauseTime, Reason: "took longer than 200ms"},
+	} {
+		_, err := c.Fetch(t.Context(), s.URL+path, Request{Most: 5, Permit: permit, Time: 200 * time.Millisecond})
+		wantReason(t, err, want.Reason)
+		why := new(Error)
+		if errors.As(err, &why) && (why.Cause != want.Cause || why.Status != want.Status) {
+			t.Errorf("%s: got %+v", path, why)
+		}
+	}
+	if n := asked.Load() - before; n != 3 {
+		t.Errorf("%d requests were sent", n)
 	}
 }

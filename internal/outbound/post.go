@@ -47,7 +47,7 @@ func (p *Poster) Post(
 	request, err := http.NewRequestWithContext(limited, http.MethodPost, to.String(),
 		bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, &Error{"the URL is not valid"}
+		return 0, nil, &Error{Cause: CauseURL, Reason: "the URL is not valid"}
 	}
 	request.Header = header.Clone()
 	request.Header.Set("User-Agent", userAgent)

@@ -1,0 +1,72 @@
+package delivery_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"calotype/internal/accounts"
+	"calotype/internal/imagefile"
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+)
+
+// Ten thousand distinct URLs with options, half of them transformations, leave the cache inside its budget and the
+// renditions of named variants in it.
+func TestManyFlexibleURLs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: renders ten thousand pictures")
+	}
+	t.Parallel()
+	const budget = 300 * 4096
+	core := imagestest.Open(t, images.Config{CacheBytes: budget}, filepath.Join(t.TempDir(), "calotype.db"))
+	h := newHost(t, core, true)
+	h.set(accounts.SettingsChange{FlexibleVariants: imagestest.Ptr(true)})
+	var named []string
+	for i := range 30 {
+		named = append(named, "/"+h.hash+"/"+h.upload(imagestest.JPEG(t, i), "", false).ID+"/public")
+		h.served(named[i], imagefile.JPEG)
+	}
+	base := named[0][:len(named[0])-len("public")]
+	jobs := make(chan string)
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for path := range jobs {
+				if r := h.ask("GET", path); r.StatusCode != 200 {
+					t.Errorf("%s: got %d %s", path, r.StatusCode, r.body)
+				}
+				if stats := statsOf(t, core); stats.CacheSize > budget {
+					t.Errorf("the cache has %d bytes of %d", stats.CacheSize, stats.CacheLimit)
+				}
+			}
+		})
+	}
+	for i := range 10_000 {
+		options := fmt.Sprintf("w=%d,q=%d", i%100+1, i/100+1)
+		if i%2 == 0 {
+			jobs <- base + options
+		} else {
+			jobs <- "/cdn-cgi/image/" + options + named[0]
+		}
+	}
+	close(jobs)
+	wait.Wait()
+	before := statsOf(t, core)
+	for _, path := range named {
+		h.served(path, imagefile.JPEG)
+	}
+	if after := statsOf(t, core); after.CacheMisses != before.CacheMisses {
+		t.Errorf("%d of %d named renditions were evicted", after.CacheMisses-before.CacheMisses, len(named))
+	}
+}
+
+func statsOf(t *testing.T, core *imagestest.Core) images.Stats {
+	t.Helper()
+	stats, err := core.Stats()
+	if err != nil {
+		t.Error(err)
+	}
+	return stats
+}

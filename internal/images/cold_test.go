@@ -1,0 +1,155 @@
+package images_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"calotype/internal/blob"
+	"calotype/internal/clientaddr"
+	"calotype/internal/errs"
+	"calotype/internal/imagefile"
+	"calotype/internal/images"
+	"calotype/internal/images/imagestest"
+	"calotype/internal/outbound"
+)
+
+// A gate is a blob store whose Open waits.
+type gate struct {
+	blob.Store
+	opened  atomic.Int64
+	waiting chan struct{} // gets a value for each Open
+	release chan struct{}
+}
+
+func (g *gate) Open(ctx context.Context, key string, from int64) (io.ReadCloser, error) {
+	g.opened.Add(1)
+	g.waiting <- struct{}{}
+	<-g.release
+	return g.Store.Open(ctx, key, from)
+}
+
+// Of 500 concurrent requests for a new rendition the first one, which began it, leaves: one rendering, and 499
+// answers.
+func TestTheFirstClientOfARenditionLeaves(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store, err := blob.OpenDir(filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{Store: store, waiting: make(chan struct{}, 1000), release: make(chan struct{})}
+	close(g.release) // until the image is there
+	core := imagestest.Open(t, images.Config{Dir: dir, Blobs: g}, filepath.Join(t.TempDir(), "calotype.db"))
+	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	r := resolve(t, core, img.ID)
+	g.release = make(chan struct{})
+	for len(g.waiting) > 0 { // Opens of the start
+		<-g.waiting
+	}
+	g.opened.Store(0)
+
+	first, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := core.Rendition(first, r, imagefile.JPEG)
+		left <- err
+	}()
+	<-g.waiting
+	var begun, done sync.WaitGroup
+	var mu sync.Mutex
+	answers := map[string]int{}
+	begun.Add(499)
+	for range 499 {
+		done.Go(func() {
+			begun.Done()
+			rendition, err := core.Rendition(t.Context(), r, imagefile.JPEG)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer rendition.Content.Close()
+			var b bytes.Buffer
+			if _, err := io.Copy(&b, rendition.Content); err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			answers[b.String()]++
+		})
+	}
+	begun.Wait()
+	leave()
+	imagestest.WantKind(t, <-left, errs.Aborted)
+	close(g.release)
+	done.Wait()
+	if len(answers) != 1 || g.opened.Load() != 1 {
+		t.Errorf("%d kinds of answers after %d openings of the original", len(answers), g.opened.Load())
+	}
+	for body, n := range answers {
+		if n != 499 || len(body) == 0 {
+			t.Errorf("%d answers of %d bytes", n, len(body))
+		}
+	}
+	if made := files(t, filepath.Join(core.Dir, "renditions")); len(made) != 1 {
+		t.Errorf("the cache holds %v, want one file", made)
+	}
+}
+
+// A request for a new source counts as a new rendition of the client; cached sources do not count.
+func TestSourcesCountAsMisses(t *testing.T) {
+	t.Parallel()
+	picture := imagestest.JPEG(t, 1)
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = w.Write(picture)
+	}))
+	t.Cleanup(s.Close)
+	local, err := outbound.ParseNetworks("127.0.0.0/8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	places, err := outbound.ParsePlaces("-remote-sources", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := imagestest.Open(t, images.Config{MissRate: 1, Outbound: outbound.New(outbound.Config{Allow: local}),
+		Sources: places}, filepath.Join(t.TempDir(), "calotype.db"))
+	client := clientaddr.With(t.Context(), clientaddr.Peer{Key: "a"})
+	ctx, cancel := context.WithCancel(client)
+	defer cancel()
+	for range 30 {
+		if _, _, err := core.ResolveSource(ctx, s.URL+"/0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wait sync.WaitGroup
+	var limited atomic.Int64
+	for i := range 60 {
+		wait.Go(func() {
+			_, _, err := core.ResolveSource(ctx, fmt.Sprintf("%s/%d", s.URL, i+1))
+			if err != nil && errs.AsError(err).Kind == errs.RateLimited {
+				limited.Add(1)
+				cancel() // the others wait for seconds
+			}
+		})
+	}
+	wait.Wait()
+	if limited.Load() == 0 || asked.Load() > 30 {
+		t.Errorf("%d of 60 were refused after %d requests", limited.Load(), asked.Load())
+	}
+	if _, _, err := core.ResolveSource(client, s.URL+"/0"); err != nil {
+		t.Errorf("a cached source: %v", err)
+	}
+	if _, _, err := core.ResolveSource(clientaddr.With(client, clientaddr.Peer{Key: "b"}), s.URL+"/x"); err != nil {
+		t.Errorf("a source of another client: %v", err)
+	}
+}

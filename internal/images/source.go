@@ -1,0 +1,306 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"calotype/internal/accounts"
+	"calotype/internal/clientaddr"
+	"calotype/internal/diskcache"
+	"calotype/internal/errs"
+	"calotype/internal/outbound"
+	"calotype/internal/render"
+	"calotype/internal/text"
+)
+
+// sourcesAccount stands for an account in the shares of remote sources. No account has this id.
+const sourcesAccount = "remote sources"
+
+const (
+	sourceTime     = 30 * time.Second // of a request for a source
+	minSourceTTL   = time.Hour        // as Cloudflare documents
+	maxSourceTTL   = 365 * 24 * time.Hour
+	sourcesStored  = 10_000 // descriptions of sources in memory
+	maxSourceETag  = 200    // bytes; of a longer one nothing is used
+	maxTimeHeader  = 100    // bytes
+	sourceAttempts = 3      // the cache may evict a source at once
+)
+
+// A source is a picture of another server, which a client has named by a URL. Its bytes are a file of the rendition
+// cache, under a key of the URL and of the bytes, and its description is in memory: after a restart sources are
+// fetched again. No request header of a client reaches the other server, so that all clients may share the answer.
+type source struct {
+	key      string // of the bytes in the cache
+	original *Original
+	etag     string // of the other server, with its quotes; "" for none
+	modified string // its Last-Modified
+	caching  sourceCaching
+	until    time.Time // needs no revalidation until then
+}
+
+// sources are the descriptions of sources by the hash of their URL.
+type sources struct {
+	mu sync.Mutex
+	of map[string]*source
+}
+
+func (m *sources) get(id string) *source {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.of[id]
+}
+
+// put sets the description of a source; nil deletes it.
+func (m *sources) put(id string, one *source) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.of == nil || len(m.of) >= sourcesStored {
+		m.of = map[string]*source{}
+	}
+	if m.of[id] = one; one == nil {
+		delete(m.of, id)
+	}
+}
+
+// PermitsSource reports whether a URL is in the places of Config.Sources.
+func (s *Service) PermitsSource(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && s.config.Sources.Permit(u)
+}
+
+// ResolveSource returns the picture at a URL of another server as an image without a variant, and the time for which
+// caches may store its renditions, negative if they may not. It requests the URL unless the content is
+// cached, once for all concurrent callers. Errors: *outbound.Error, which never quotes the URL; TooLarge, Unsupported,
+// Undecodable, OverLimits; RateLimited, Busy, NoSpace, Aborted.
+func (s *Service) ResolveSource(ctx context.Context, address string) (Resolved, time.Duration, error) {
+	id := text.Hash("source\n" + address)
+	for range sourceAttempts {
+		one := s.sources.get(id)
+		if one == nil || !s.now().Before(one.until) || !s.hasSource(one) {
+			if err := s.fetchOnce(ctx, id, address); err != nil {
+				return Resolved{}, 0, err
+			}
+			if one = s.sources.get(id); one == nil {
+				continue
+			}
+		}
+		ttl := one.until.Sub(s.now())
+		if one.caching.private {
+			ttl = -1
+		}
+		return Resolved{
+			Account: accounts.Account{ID: sourcesAccount},
+			Image:   Image{Key: "source:" + id, Account: sourcesAccount, Original: one.original},
+			source:  one,
+		}, max(ttl, -1), nil
+	}
+	return Resolved{}, 0, errs.AtCapacity("The rendition cache is full", nil)
+}
+
+// hasSource reports whether the cache has the bytes of a source.
+func (s *Service) hasSource(one *source) bool {
+	found, err := s.renditions.Open(one.key, diskcache.Flexible)
+	if err != nil || found.Content == nil {
+		return false
+	}
+	return found.Content.Close() == nil
+}
+
+// fetchOnce requests a source once for all concurrent callers. A cancelled request does not cancel it.
+func (s *Service) fetchOnce(ctx context.Context, id, address string) error {
+	key := "source:" + id
+	if !s.renders.has(key) {
+		if err := s.countMiss(ctx); err != nil {
+			return err
+		}
+	}
+	who := render.Requester{Account: sourcesAccount, Client: clientaddr.Of(ctx)}
+	one, err := s.startRender(key, who, func(ctx context.Context) error {
+		return s.fetchSource(clientaddr.With(ctx, clientaddr.Peer{Key: who.Client}), id, address)
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-one.done:
+		return one.err
+	case <-ctx.Done():
+		return errs.ClientAborted(nil)
+	}
+}
+
+// fetchSource requests a source, has a worker examine it as an upload, and stores it.
+func (s *Service) fetchSource(ctx context.Context, id, address string) (err error) {
+	lease, err := s.shares.sources.TryAcquire(1, outbound.Destination(address))
+	if err != nil {
+		return errs.AtCapacity("Too many pictures of this host are being fetched at once", err)
+	}
+	defer lease.Release()
+	before := s.sources.get(id)
+	if before != nil && !s.hasSource(before) {
+		before = nil
+	}
+	b, err := s.BeginImage(sourcesAccount, -1)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	answer, err := s.config.Outbound.Fetch(ctx, address, outbound.Request{
+		Most: s.config.MaxUploadBytes, Time: sourceTime, Permit: s.config.Sources.Permit,
+		Header: before.validators(),
+	})
+	if err != nil {
+		return s.sourceError(err)
+	}
+	defer answer.Body.Close()
+	caching := cachingOf(answer.Header, s.now())
+	if answer.NotModified {
+		renewed := *before
+		renewed.caching, renewed.until = caching, s.now().Add(caching.ttl)
+		s.sources.put(id, &renewed)
+		return nil
+	}
+	if _, err := io.Copy(b, answer.Body); err != nil {
+		return s.sourceError(err)
+	}
+	original, err := b.examine(ctx)
+	if err != nil {
+		return err
+	}
+	one := &source{original: original, caching: caching, until: s.now().Add(caching.ttl),
+		etag: sourceETag(answer.Header.Get("ETag")), modified: answer.Header.Get("Last-Modified")}
+	if len(one.modified) > maxTimeHeader {
+		one.modified = ""
+	}
+	original.SHA256 = b.sha256()
+	original.Blob = "source/" + id + "/" + original.SHA256 // the key of its renditions, not of a blob
+	one.key = renditionPrefix("source/"+id) + original.SHA256[:24]
+	if err := s.storeSource(b, one.key); err != nil {
+		return err
+	}
+	s.sources.put(id, one)
+	if before != nil && before.key != one.key {
+		s.renditions.Remove(before.key)
+	}
+	return nil
+}
+
+// storeSource copies a complete body to the cache.
+func (s *Service) storeSource(b *Body, key string) (err error) {
+	if err := s.disk.MakeSpace(b.size); err != nil {
+		return err
+	}
+	out, err := s.renditions.Create()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Discard()) }()
+	if _, err := io.Copy(out, io.NewSectionReader(b.file.OS(), 0, b.size)); err != nil {
+		return fmt.Errorf("storing a source: %w", err)
+	}
+	return out.Insert(key, diskcache.Owner{
+		Account: text.Hash(sourcesAccount)[:diskcache.OwnerLength], Kind: diskcache.Flexible})
+}
+
+// sourceError converts an error of package outbound.
+func (s *Service) sourceError(err error) error {
+	if errors.Is(err, outbound.ErrTooLarge) {
+		return FileTooLarge(s.config.MaxUploadBytes)
+	}
+	return err
+}
+
+// validators returns the headers of a request for a source that this node has, or nil. They include the one by which a
+// transformation recognizes that it leads back to itself.
+func (one *source) validators() http.Header {
+	h := http.Header{"Via": {"1.1 image-resizing"}}
+	switch {
+	case one == nil:
+	case one.etag != "":
+		h.Set("If-None-Match", one.etag)
+	case one.modified != "":
+		h.Set("If-Modified-Since", one.modified)
+	}
+	return h
+}
+
+// sourceETag returns an entity tag of another server if it has the form of one and is short, else "".
+func sourceETag(tag string) string {
+	opaque := strings.TrimPrefix(tag, "W/")
+	if len(tag) > maxSourceETag || len(opaque) < 2 || opaque[0] != '"' || opaque[len(opaque)-1] != '"' ||
+		strings.ContainsFunc(opaque[1:len(opaque)-1], func(c rune) bool { return c <= ' ' || c == '"' || c >= 0x7f }) {
+		return ""
+	}
+	return tag
+}
+
+// plainETag returns the characters of an entity tag that may stand in every other one.
+func plainETag(tag string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '"' || c == ',' || c == '\\' {
+			return -1
+		}
+		return c
+	}, strings.TrimPrefix(tag, "W/"))
+}
+
+// openSource copies the bytes of a source to the spool, because a worker needs a separate file.
+func (s *Service) openSource(r Resolved) (originalFile, error) {
+	found, err := s.renditions.Open(r.source.key, diskcache.Flexible)
+	if err != nil {
+		return originalFile{}, err
+	}
+	if found.Content == nil {
+		return originalFile{}, errs.AtCapacity("The rendition cache is full", nil)
+	}
+	return s.copyToSpool(found.Content, r.Image.Original.Size, r.Image.Account)
+}
+
+// sourceCaching says how long a source may be used without a revalidation.
+type sourceCaching struct {
+	ttl     time.Duration
+	private bool // caches of others must not store it
+}
+
+// cachingOf returns the caching that the headers of a source permit. As Cloudflare documents, it lasts an hour at
+// least, unless the source requires revalidation or is for one client only.
+func cachingOf(h http.Header, now time.Time) sourceCaching {
+	exact, private, shared, age := false, false, false, time.Duration(-1)
+	for _, line := range h.Values("Cache-Control") {
+		for directive := range strings.SplitSeq(strings.ToLower(line), ",") {
+			name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+			switch name {
+			case "no-store", "private":
+				private = true
+			case "no-cache":
+				exact, age, shared = true, 0, true
+			case "must-revalidate", "proxy-revalidate":
+				exact = true
+			case "s-maxage", "max-age":
+				n, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 32)
+				if err == nil && n >= 0 && (name == "s-maxage" || !shared) {
+					age = time.Duration(n) * time.Second
+				}
+				shared = shared || name == "s-maxage"
+			}
+		}
+	}
+	if expires, err := http.ParseTime(h.Get("Expires")); err == nil && age < 0 {
+		age = expires.Sub(now)
+	}
+	switch age = min(max(age, 0), maxSourceTTL); {
+	case private:
+		return sourceCaching{private: true}
+	case exact:
+		return sourceCaching{ttl: age}
+	}
+	return sourceCaching{ttl: max(age, minSourceTTL)}
+}

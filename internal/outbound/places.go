@@ -1,0 +1,84 @@
+package outbound
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Places are hosts, each with the beginning of its paths, whose content may be requested. The zero value permits no
+// URL.
+type Places []place
+
+type place struct {
+	host string // in lower case, with a port unless it is the scheme's
+	path string // escaped, without a final slash; "" for every path
+}
+
+// ParsePlaces parses a list with commas between its items, such as "shop.example.com,cdn.example.net/products". An
+// item with a port is for this port only, another one for the ports of http and https. flag is the name of the flag
+// for the message of the error, which has no Kind.
+func ParsePlaces(flag, list string) (Places, error) {
+	var all Places
+	for text := range strings.SplitSeq(list, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		u, err := url.Parse("//" + text)
+		if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+			strings.ContainsAny(u.Host, "*@ ") || strings.HasSuffix(u.Host, ":") || hasDots(u) {
+			return nil, fmt.Errorf("%s: %q is not a host: it should be like images.example.com or "+
+				"images.example.com/products, without a scheme and without *", flag, text)
+		}
+		all = append(all, place{plainAuthority(u), strings.TrimRight(u.EscapedPath(), "/")})
+	}
+	return all, nil
+}
+
+// Permit reports whether a URL is in one of the places. A path with "." or ".." as a segment, also an escaped one, is
+// in none of them: a server could leave the path of the place by it.
+func (p Places) Permit(u *url.URL) bool {
+	if u.Scheme != "http" && u.Scheme != "https" || hasDots(u) {
+		return false
+	}
+	host, path := plainAuthority(u), u.EscapedPath()
+	for _, one := range p {
+		if one.host == host && (one.path == "" || path == one.path || strings.HasPrefix(path, one.path+"/")) {
+			return true
+		}
+	}
+	return false
+}
+
+// plainAuthority returns the host of a URL for comparisons: in lower case, without a final dot and without the port of
+// its scheme.
+func plainAuthority(u *url.URL) string {
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	port := u.Port()
+	if port == "" || u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443" {
+		return host
+	}
+	return host + ":" + port
+}
+
+// hasDots reports whether a segment of the path is "." or "..", however escaped and with either slash.
+func hasDots(u *url.URL) bool {
+	path := u.EscapedPath()
+	for range 3 { // some servers unescape twice
+		for _, segment := range strings.FieldsFunc(path, func(c rune) bool { return c == '/' || c == '\\' }) {
+			name, _, _ := strings.Cut(segment, ";") // Java's servers cut parameters
+			if name == "." || name == ".." {
+				return true
+			}
+		}
+		plain, err := url.PathUnescape(path)
+		if err != nil {
+			return false
+		}
+		path = plain
+	}
+	return false
+}
