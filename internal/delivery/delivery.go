@@ -118,6 +118,9 @@ func (d *delivery) send(
 ) (err error) {
 	h := w.Header()
 	usual := fallback(resolved.Image.Original, resolved.Variant.Options.Still)
+	if resolved.Vector() {
+		format = usual // whatever the URL and the client ask for
+	}
 	if format == "" {
 		format = usual
 		if d.Negotiate {

@@ -46,7 +46,7 @@ func (d *delivery) resolveFlexible(
 			"Flexible variants are not enabled for this account")
 	}
 	wanted, err := parseTransform(t.variant)
-	if err == nil {
+	if err == nil && !r.Vector() {
 		err = checkEnlarged(wanted.options, r.Image.Original)
 	}
 	if err != nil {
