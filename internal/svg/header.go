@@ -112,7 +112,7 @@ func length(s string) float64 {
 	}
 	unit, known := units[s[end:]]
 	value := number(s[:end]) * unit
-	if !known || value <= 0 {
+	if !known || !(value > 0) {
 		return 0
 	}
 	return value

@@ -2,6 +2,7 @@ package svg
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -39,7 +40,7 @@ func (s *sanitiser) document() error {
 	for {
 		e, err := s.scan.next()
 		if err != nil {
-			return notRoot(err, rooted)
+			return notRoot(err, rooted || e.local == "svg")
 		}
 		switch e.kind {
 		case eventEnd:
@@ -72,7 +73,7 @@ func (s *sanitiser) document() error {
 // notRoot returns err. What comes before the first element of a file that is no SVG need not be XML.
 func notRoot(err error, rooted bool) error {
 	if broken := new(Error); !rooted && errors.As(err, &broken) && !broken.Unsupported {
-		return errors.Join(ErrNotSVG, err)
+		return fmt.Errorf("%w: %w", ErrNotSVG, err)
 	}
 	return err
 }
