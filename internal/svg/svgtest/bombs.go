@@ -9,7 +9,7 @@ import (
 func Bombs() map[string][]byte {
 	all := map[string]string{
 		"levels":     wrap(strings.Repeat("<g>", 20_000) + strings.Repeat("</g>", 20_000)),
-		"attributes": wrap("<g " + numbered("a%d='' ", 1_000_000) + "/>"),
+		"attributes": wrap("<g " + numbered("a%x='' ", 1_000_000) + "/>"),
 		"elements":   wrap(strings.Repeat("<g/>", 300_000)),
 		"namespaces": wrap(strings.Repeat("<g "+numbered("xmlns:a%d='urn:x' ", 200)+">", 200) + strings.Repeat("</g>", 200)),
 		"style":      wrap("<style>" + numbered(".c%d{fill:red}", 30_000) + "</style>"),
