@@ -104,7 +104,7 @@ func (l Limits) Check(h Header) error {
 	return firstOver(checks)
 }
 
-// firstOver returns the first limit that is exceeded, nil if there is none.
+// firstOver returns the first limit that is exceeded, or nil.
 func firstOver(checks []LimitError) error {
 	for _, c := range checks {
 		if c.Measured > c.Allowed {

@@ -144,7 +144,7 @@ func (s *sanitiser) bind(attrs []attr) error {
 	return nil
 }
 
-// namespace returns the namespace of a prefix; "" if there is none.
+// namespace returns the namespace of a prefix; "" without one.
 func (s *sanitiser) namespace(prefix string) string {
 	for i := len(s.bindings) - 1; i >= 0; i-- {
 		if s.bindings[i].prefix == prefix {

@@ -95,7 +95,7 @@ func TestAnimatedPNGIsAStill(t *testing.T) {
 	}
 }
 
-// nearly reports whether two colours are the same but for the loss of a coder.
+// nearly reports whether two colours differ by no more than the loss of a coder.
 func nearly(a, b color.NRGBA) bool {
 	near := func(x, y uint8) bool { return x-y < 8 || y-x < 8 }
 	return near(a.R, b.R) && near(a.G, b.G) && near(a.B, b.B) && a.A == b.A

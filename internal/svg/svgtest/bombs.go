@@ -11,8 +11,9 @@ func Bombs() map[string][]byte {
 		"levels":     wrap(strings.Repeat("<g>", 20_000) + strings.Repeat("</g>", 20_000)),
 		"attributes": wrap("<g " + numbered("a%x='' ", 1_000_000) + "/>"),
 		"elements":   wrap(strings.Repeat("<g/>", 300_000)),
-		"namespaces": wrap(strings.Repeat("<g "+numbered("xmlns:a%d='urn:x' ", 200)+">", 200) + strings.Repeat("</g>", 200)),
-		"style":      wrap("<style>" + numbered(".c%d{fill:red}", 30_000) + "</style>"),
+		"namespaces": wrap(strings.Repeat("<g "+numbered("xmlns:a%d='u' ", 200)+">", 200) +
+			strings.Repeat("</g>", 200)),
+		"style": wrap("<style>" + numbered(".c%d{fill:red}", 30_000) + "</style>"),
 	}
 	for name, reference := range map[string]string{
 		"use":     `<use href="#%[1]s"/>`,
@@ -25,12 +26,13 @@ func Bombs() map[string][]byte {
 	} {
 		all[name+" bomb"] = tower(name, reference)
 	}
-	all["markers on a long path"] = wrap(`<marker id="m">` + strings.Repeat("<path/>", 1000) + `</marker><path marker-mid="url(#m)" d="` +
-		strings.Repeat("h1", 10_000) + `"/>`)
-	all["markers on an animated path"] = wrap(`<marker id="m">` + strings.Repeat("<path/>", 1000) + `</marker><path marker-mid=` +
-		`"url(#m)" d="M0 0"><set attributeName="d" to="` + strings.Repeat("h1", 10_000) + `"/></path>`)
-	all["inherited pattern"] = wrap(`<pattern id="p">` + strings.Repeat("<path/>", 2000) + `</pattern><g fill="url(#p)">` +
-		strings.Repeat("<path/>", 2000) + `</g>`)
+	all["markers on a long path"] = wrap(`<marker id="m">` + strings.Repeat("<path/>", 1000) +
+		`</marker><path marker-mid="url(#m)" d="` + strings.Repeat("h1", 10_000) + `"/>`)
+	all["markers on an animated path"] = wrap(`<marker id="m">` + strings.Repeat("<path/>", 1000) +
+		`</marker><path marker-mid="url(#m)" d="M0 0"><set attributeName="d" to="` + strings.Repeat("h1", 10_000) +
+		`"/></path>`)
+	all["inherited pattern"] = wrap(`<pattern id="p">` + strings.Repeat("<path/>", 2000) +
+		`</pattern><g fill="url(#p)">` + strings.Repeat("<path/>", 2000) + `</g>`)
 	all["chain of use"] = wrap(`<g id="u0"/>` + chain(2000))
 	bodies := map[string][]byte{}
 	for name, body := range all {
