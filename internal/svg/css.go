@@ -15,7 +15,8 @@ const (
 // selectors are. Of at-rules it keeps media, supports and keyframes: others may fetch.
 type cssReader struct {
 	t    tokenizer
-	refs []cssRef // of the declarations since it was cleared
+	read []cssToken // of the last collect
+	refs []cssRef   // of the declarations since it was cleared
 	rule func(keys []string, refs []cssRef)
 }
 
@@ -45,7 +46,7 @@ func (c *cssReader) sheet() string {
 func (c *cssReader) rules(b *strings.Builder, nested int) {
 	for {
 		switch token := c.t.next(); {
-		case token.kind == cssEnd, token.kind == '}' && nested > 0:
+		case token.kind == cssEnd, token.kind == '}' && nested > 0, b.Len() > maxStyle: // the caller refuses that
 			return
 		case token.kind == cssSpace, token.kind == cssBad:
 		case token.kind == cssAt:
@@ -116,10 +117,10 @@ func (c *cssReader) atRule(b *strings.Builder, name string, nested int) (ended b
 func (c *cssReader) keyframes(b *strings.Builder) {
 	for {
 		token := c.t.next()
-		switch token.kind {
-		case cssEnd, '}':
+		switch {
+		case token.kind == cssEnd, token.kind == '}', b.Len() > maxStyle:
 			return
-		case cssSpace:
+		case token.kind == cssSpace:
 			continue
 		}
 		c.t.back = &token
@@ -162,9 +163,12 @@ func condition(tokens []cssToken) (string, bool) {
 }
 
 // collect returns the tokens up to one of the kinds in ends, which it passes over and returns; cssEnd at the end of
-// the text. Kinds within brackets do not count. More than maxTokens tokens make it return a bad one.
+// the text. Kinds within brackets do not count. More than maxTokens tokens make it return a bad one. The tokens are
+// valid until the next call.
 func (c *cssReader) collect(ends string) (tokens []cssToken, end cssKind) {
 	var nest []cssKind
+	tokens = c.read[:0]
+	defer func() { c.read = tokens }()
 	for {
 		t := c.t.next()
 		if t.kind == cssEnd || len(nest) == 0 && strings.IndexByte(ends, byte(t.kind)) >= 0 {
@@ -300,23 +304,19 @@ func cssValue(s string, where place) (text string, refs []cssRef, ok bool) {
 // is not in the list, and brackets without their pair make it not ok.
 func value(tokens []cssToken, where place) (text string, refs []cssRef, ok bool) {
 	var nest []cssKind
+	kept := make([]cssToken, 0, len(tokens))
 	variables := 0
 	for i := 0; i < len(tokens); i++ {
-		t := &tokens[i]
+		t := tokens[i]
+		if t.kind == cssFunction && strings.EqualFold(t.text, "url") {
+			if t, i = quotedURL(tokens, i); i == 0 {
+				return "", nil, false
+			}
+		}
 		switch t.kind {
 		case cssSpace, cssIdent, cssHash, cssString, cssNumber, cssPercentage, cssDimension, ',', '(', ')':
 		case cssFunction:
 			name := strings.ToLower(t.text)
-			if name == "url" {
-				at, end := quotedURL(tokens, i)
-				if end == 0 {
-					return "", nil, false
-				}
-				tokens[i] = at
-				tokens = append(tokens[:i+1], tokens[end+1:]...)
-				i--
-				continue
-			}
 			if name == "var" {
 				variables++
 			}
@@ -337,17 +337,18 @@ func value(tokens []cssToken, where place) (text string, refs []cssRef, ok bool)
 		default:
 			return "", nil, false
 		}
+		kept = append(kept, t)
 		before := len(nest)
 		nest = nestIn(nest, t.kind)
 		if t.kind == ')' && len(nest) == before {
 			return "", nil, false
 		}
 	}
-	if len(nest) > 0 || len(tokens) == 0 {
+	if len(nest) > 0 || len(kept) == 0 {
 		return "", nil, false
 	}
 	var b strings.Builder
-	writeTokens(&b, tokens)
+	writeTokens(&b, kept)
 	return b.String(), refs, true
 }
 

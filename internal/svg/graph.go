@@ -11,6 +11,8 @@ const (
 	maxChain = 2 * maxDepth
 	// maxRuleRefs limits the references of the style sheets to one class, id or element.
 	maxRuleRefs = 64
+	// maxTargets limits the references of one element, by its attributes and by style sheets.
+	maxTargets = 1000
 )
 
 // repeats has the elements whose href repeats another element.
@@ -25,7 +27,8 @@ type graph struct {
 	over  bool                // a key has more than maxRuleRefs
 
 	ids   map[string]int32
-	moves int // the longest value of an animation
+	ruled map[string][]target // rules, with the elements that they refer to
+	moves int                 // the longest value of an animation
 	state []count
 }
 
@@ -117,6 +120,14 @@ func (g *graph) check() error {
 			g.ids[n.id] = int32(i)
 		}
 	}
+	g.ruled = map[string][]target{}
+	for key, refs := range g.rules {
+		for _, r := range refs {
+			if t, ok := g.target(ref{id: r.id, marker: r.marker}); ok {
+				g.ruled[key] = append(g.ruled[key], t)
+			}
+		}
+	}
 	g.state = make([]count, len(g.nodes))
 	_, err := g.count(0, 0)
 	return err
@@ -142,7 +153,10 @@ func (g *graph) count(at int32, depth int) (count, error) {
 		}
 		c.add(inner)
 	}
-	targets := g.targets(n)
+	targets, err := g.targets(n)
+	if err != nil {
+		return c, err
+	}
 	for _, t := range targets {
 		inner, err := g.count(t.node, depth+1)
 		if err != nil {
@@ -190,32 +204,32 @@ type target struct {
 	clone, marker bool
 }
 
+// target returns the element that a reference leads to, unless it is missing or draws nothing.
+func (g *graph) target(r ref) (t target, ok bool) {
+	at, found := g.ids[r.id]
+	if !found || strings.HasSuffix(g.nodes[at].name, "Gradient") {
+		return target{}, false
+	}
+	return target{at, r.clone, r.marker}, true
+}
+
 // targets returns the elements that an element repeats, by its attributes and by style sheets.
-func (g *graph) targets(n node) (all []target) {
-	add := func(r ref) {
-		at, found := g.ids[r.id]
-		if !found || strings.HasSuffix(g.nodes[at].name, "Gradient") {
-			return
-		}
-		all = append(all, target{at, r.clone, r.marker})
-	}
+func (g *graph) targets(n node) (all []target, err error) {
 	for _, r := range g.refs[n.firstRef:n.lastRef] {
-		add(r)
-	}
-	if len(g.rules) == 0 {
-		return all
-	}
-	keys := []string{"*", n.name}
-	if n.id != "" {
-		keys = append(keys, "#"+n.id)
-	}
-	for class := range strings.FieldsSeq(n.class) {
-		keys = append(keys, "."+class)
-	}
-	for _, key := range keys {
-		for _, r := range g.rules[key] {
-			add(ref{id: r.id, marker: r.marker})
+		if t, ok := g.target(r); ok {
+			all = append(all, t)
 		}
 	}
-	return all
+	if len(g.ruled) > 0 {
+		all = append(append(append(all, g.ruled["*"]...), g.ruled[n.name]...), g.ruled["#"+n.id]...)
+		for class := range strings.FieldsSeq(n.class) {
+			if all = append(all, g.ruled["."+class]...); len(all) > maxTargets {
+				break
+			}
+		}
+	}
+	if len(all) > maxTargets {
+		return nil, &LimitError{"references of an element", maxTargets}
+	}
+	return all, nil
 }

@@ -57,6 +57,7 @@ type attrKind int
 const (
 	attrNone  attrKind = iota
 	attrPlain          // numbers, lengths and keywords: see isPlain
+	attrClock          // times and events
 	attrText           // any text, which browsers neither run nor fetch
 	attrCSS            // a value of a property of CSS
 	attrPath           // the data of a path
@@ -87,8 +88,8 @@ var attributes = func() map[string]attrKind {
 		diffuseConstant specularConstant specularExponent limitingConeAngle azimuth elevation pointsAtX pointsAtY
 		pointsAtZ z scale xChannelSelector yChannelSelector stdDeviation mode radius baseFrequency numOctaves seed
 		stitchTiles
-		attributeType begin dur end min max restart repeatCount repeatDur calcMode keyTimes keySplines keyPoints
-		additive accumulate origin`)
+		attributeType restart repeatCount calcMode keyTimes keySplines keyPoints additive accumulate origin`)
+	add(attrClock, `begin dur end min max repeatDur`)
 	add(attrCSS, presentation)
 	return all
 }()

@@ -246,7 +246,11 @@ type tag struct {
 func (t *tag) read(attrs []attr) (keep bool, err error) {
 	href, linked := "", false
 	for _, a := range attrs {
-		switch space := t.s.namespace(a.prefix); {
+		space := ""
+		if a.prefix != "" {
+			space = t.s.namespace(a.prefix)
+		}
+		switch {
 		case a.prefix == "xmlns" || a.prefix == "" && a.local == "xmlns":
 		case a.prefix == "" && a.local == "href":
 			href, linked = a.value, true
@@ -307,6 +311,10 @@ func (t *tag) attr(a attr) (keep bool) {
 	case attrPlain:
 		if isPlain(a.value) || a.local == "type" && t.name == "style" {
 			return t.plain(a)
+		}
+	case attrClock:
+		if isPlain(strings.ReplaceAll(a.value, ":", "")) {
+			t.keep(a.local, a.value)
 		}
 	case attrPath:
 		a.value = pathData(a.value)

@@ -22,7 +22,7 @@ const (
 	maxDepth     = 256       // elements in elements
 	maxElements  = 250_000   // in the file, and with those that each use element repeats
 	maxAttrs     = 256       // of an element, namespace declarations included
-	maxBindings  = 256       // namespace declarations in scope
+	maxBindings  = 64        // namespace declarations in scope
 	maxNameBytes = 1000      // of an element or attribute
 	maxStyle     = 256 << 10 // bytes of CSS in style elements, sanitised
 )

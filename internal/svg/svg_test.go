@@ -216,7 +216,9 @@ func TestOutput(t *testing.T) {
 		`<style type="text/less">a{fill:red}</style>`:                                                         ``,
 		`<animate attributeName="d" values="M0 0;M1-1.5.5" dur="1s"/>`:                                        `<animate attributeName="d" values="M0 0;M1-1.5.5" dur="1s"/>`,
 		`<animate attributeName="fill" values="#fff; rgb(1,2,3)"/>`:                                           `<animate attributeName="fill" values="#fff;rgb(1,2,3)"/>`,
-		`<g requiredExtensions="x"><rect/></g><g/>`:                                                           `<g/>`,
+		`<animate attributeName="x" dur="0:01" begin="a.click+1s;x(y)" end="a:/b"/>`: `<animate attributeName="x" ` +
+			`dur="0:01" begin="a.click+1s;x(y)"/>`,
+		`<g requiredExtensions="x"><rect/></g><g/>`: `<g/>`,
 	} {
 		out, err := sanitise([]byte(root + in + "</svg>"))
 		whole := root + want + "</svg>"
@@ -278,12 +280,14 @@ func TestLimits(t *testing.T) {
 	for name, c := range map[string]struct{ at, over string }{
 		"levels":     {strings.Repeat("<g>", 255) + strings.Repeat("</g>", 255), strings.Repeat("<g>", 256) + strings.Repeat("</g>", 256)},
 		"attributes": {"<g " + many(256, "a%='' ") + "/>", "<g " + many(257, "a%='' ") + "/>"},
-		"bindings":   {"<g " + many(255, "xmlns:a%='u' ") + "/>", "<g " + many(256, "xmlns:a%='u' ") + "/>"},
+		"bindings":   {"<g " + many(63, "xmlns:a%='u' ") + "/>", "<g " + many(64, "xmlns:a%='u' ") + "/>"},
 		"elements":   {strings.Repeat("<g/>", 249_999), strings.Repeat("<g/>", 250_000)},
 		"use":        {uses(200, 1200), uses(210, 1200)}, // 1 + 1201 + 200 * 1202 = 241,602
 		"paint":      {painted(2000, 1200), painted(2100, 1200)},
 		"chain":      {`<g id="u0"/>` + many(250, `<g id="v%"/>`), `<g id="u0"/>` + manyUses(600)},
 		"rule":       {`<mask id="m"/><style>` + many(64, `.a{mask:url(#m%)}`) + `</style>`, `<style>` + many(65, `.a{mask:url(#m%)}`) + `</style>`},
+		"references": {`<mask id="m"/><g style="` + strings.Repeat("mask:url(#m);", 1000) + `"/>`,
+			`<mask id="m"/><g style="` + strings.Repeat("mask:url(#m);", 1001) + `"/>`},
 		"style": {"<style>" + strings.Repeat("a{fill:red}", (256<<10)/11) + "</style>",
 			"<style>" + strings.Repeat("a{fill:red}", (256<<10)/11+1) + "</style>"},
 	} {
