@@ -214,21 +214,24 @@ func (c *cssReader) skipBlock() {
 }
 
 // declarations sanitises declarations up to the end of the text or, in a block, of the block. It adds their
-// references to c.refs.
+// references to c.refs. The result is longer than maxStyle, and incomplete, if there are too many.
 func (c *cssReader) declarations(where place, block bool) string {
-	var kept []string
+	var kept strings.Builder
 	for {
 		ends := ";"
 		if block {
 			ends = ";}"
 		}
 		tokens, end := c.collect(ends)
-		if text, refs, ok := declaration(tokens, where); ok {
-			kept = append(kept, text)
+		if text, refs, ok := declaration(tokens, where); ok && kept.Len() <= maxStyle {
+			if kept.Len() > 0 {
+				kept.WriteByte(';')
+			}
+			kept.WriteString(text)
 			c.refs = append(c.refs, refs...)
 		}
 		if end != ';' {
-			return strings.Join(kept, ";")
+			return kept.String()
 		}
 	}
 }

@@ -328,7 +328,7 @@ func (t *tag) attr(a attr) (keep bool) {
 		return t.animated(a)
 	case attrStyle:
 		reader := cssReader{t: tokenizer{s: a.value}}
-		if style := reader.declarations(placeRule, false); style != "" {
+		if style := reader.declarations(placeRule, false); style != "" && len(style) <= maxStyle {
 			t.keep(a.local, style)
 			t.refer(reader.refs)
 		}

@@ -299,6 +299,11 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s, over the limit: %v", name, err)
 		}
 	}
+	long := strings.Repeat("fill:red;", (256<<10)/9)
+	if out, err := sanitise([]byte(root + `<g style="` + long + `"/><g style="` + long + `x:1px"/></svg>`)); err != nil ||
+		strings.Count(out, "style=") != 1 {
+		t.Errorf("style attributes: %v, %d", err, strings.Count(out, "style="))
+	}
 	padded := []byte(root + strings.Repeat(" ", svg.MaxBytes-len(root)-len("</svg>")) + "</svg>")
 	if _, err := sanitise(padded); err != nil {
 		t.Errorf("10 MiB: %v", err)
