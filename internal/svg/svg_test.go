@@ -32,6 +32,8 @@ var (
 	forbiddenAttributes = regexp.MustCompile(`(?i)^(on.*|src|base|action|formaction|ping|target|autofocus|tabindex|` +
 		`externalResourcesRequired|requiredExtensions)$`)
 	reference = regexp.MustCompile(`(?i)url\s*\(\s*["']?\s*([^)"']*)`)
+	// plainText are the attributes that browsers only show or compare.
+	plainText = regexp.MustCompile(`^(id|class|role|in|in2|result|lang|systemLanguage|aria-.*)$`)
 	fetching  = regexp.MustCompile(`(?i)@import|@font-face|@namespace|@charset|@property|image-set|image\(|src\(|` +
 		`cross-fade|expression\(|-moz-binding|behavior|javascript:|vbscript:|data:text|data:image/svg`)
 )
@@ -39,6 +41,7 @@ var (
 // check returns what a sanitised SVG has that it must not have.
 func check(out string) error {
 	decoder := xml.NewDecoder(strings.NewReader(out))
+	style := false
 	for depth := 0; ; {
 		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
@@ -55,10 +58,12 @@ func check(out string) error {
 			if err := checkElement(token); err != nil {
 				return err
 			}
+			style = token.Name.Local == "style"
 		case xml.EndElement:
 			depth--
+			style = false
 		case xml.CharData:
-			if err := checkCSS(string(token)); err != nil {
+			if err := checkCSS(string(token)); style && err != nil {
 				return err
 			}
 		default:
@@ -83,7 +88,7 @@ func checkElement(e xml.StartElement) error {
 			}
 		case a.Name.Local == "attributeName" && (a.Value == "style" || strings.Contains(a.Value, "href")):
 			return fmt.Errorf("%s is animated", a.Value)
-		case a.Name.Local != "id" && a.Name.Local != "class":
+		case !plainText.MatchString(a.Name.Local):
 			if err := checkCSS(a.Value); err != nil {
 				return err
 			}
