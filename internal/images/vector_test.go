@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/sqldb/sqldbtest"
 )
 
 // svgOf returns an SVG with some content.
@@ -104,4 +107,36 @@ func TestManyVectorsAtOnce(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// TestVectorByEveryDoor: an SVG is accepted by the API, by an import and from a URL, as by a one-time URL.
+func TestVectorByEveryDoor(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, dsn string) { vectorByEveryDoor(t, fetcher(t, dsn)) })
+}
+
+func vectorByEveryDoor(t *testing.T, core *imagestest.Core) {
+	body := svgOf("<rect/>")
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
+	t.Cleanup(s.Close)
+	for door, enter := range map[string]func() (images.Image, error){
+		"API": func() (images.Image, error) {
+			return imagestest.Create(t, core, account, images.NewDraft{ID: imagestest.Ptr("API.svg")}, body)
+		},
+		"import": func() (images.Image, error) { return bring(t, core, imported("import"), body) },
+		"URL": func() (images.Image, error) {
+			fetched, err := core.FetchImage(t.Context(), account, s.URL+"/a.svg", images.NewDraft{})
+			return fetched.Image, err
+		},
+	} {
+		img, err := enter()
+		if err != nil {
+			t.Errorf("%s: %v", door, err)
+			continue
+		}
+		if img.Original.Header.Format != imagefile.SVG || img.Original.Width != 64 ||
+			!bytes.Equal(imagestest.Stored(t, core, img.ID), body) {
+			t.Errorf("%s: %+v", door, img.Original)
+		}
+	}
 }
