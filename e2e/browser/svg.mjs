@@ -31,7 +31,7 @@ async function look(page, { url, shot, own = [] }) {
     } else {
       // What lies in the middle of an SVG may be a link.
       const frames = await page.locator('iframe').all()
-      for (const frame of frames) await frame.click({ timeout: 5000 })
+      for (const frame of frames) await frame.click()
       if (frames.length === 0) await page.mouse.click(100, 50)
       await page.waitForTimeout(settle)
     }
@@ -50,7 +50,7 @@ const all = new Array(plan.pages.length)
 let next = 0
 async function work() {
   const context = await browser.newContext({ viewport: { width: 400, height: 300 } })
-  context.setDefaultTimeout(20_000)
+  context.setDefaultTimeout(60_000) // ms: the machine may be busy
   const page = await context.newPage()
   while (next < plan.pages.length) {
     const i = next++
