@@ -34,6 +34,8 @@ func inspect(content []byte) (d delivered, err error) {
 		d.metadata = jpegMetadata(content)
 	case imagefile.PNG:
 		d.metadata = pngMetadata(content)
+	case imagefile.SVG:
+		return d, nil
 	case imagefile.WebP:
 		d.metadata, d.plays = webpMetadata(content)
 		return d, nil

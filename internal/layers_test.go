@@ -56,8 +56,9 @@ var ranks = map[string]int{
 	"internal/outbound": 1,
 	"internal/render":   1,
 
-	"internal/diskcache": 0, // renditions on the disk and in memory
-	"internal/imagefile": 0, // what a picture file says of itself
+	"internal/diskcache": 0,  // renditions on the disk and in memory
+	"internal/imagefile": 0,  // what a picture file says of itself
+	"internal/svg":       -1, // SVG, which imagefile reads too
 	"internal/sqldb":     1,
 
 	"internal/httpframe": 2, // what all surfaces do around a request
@@ -80,6 +81,7 @@ var support = []string{
 	"internal/programtest",
 	"internal/render/rendertest",
 	"internal/sqldb/sqldbtest",
+	"internal/svg/svgtest",
 }
 
 // reserved names who may import a package, whatever the ranks say: packages, or single files. A

@@ -82,9 +82,13 @@ var errText error = errs.Errorf(errs.Invalid, "Bad request: the field file holds
 	"file: append the File or Blob itself to the form, not its name, path, URL or base64")
 
 // isText reports whether a part without a file name is a text and not a picture, such as the name of a
-// file or its base64. No accepted format begins like a text. The last character may be incomplete.
+// file or its base64. No accepted format begins like a text, except SVG, which begins with a less-than
+// sign. The last character may be incomplete.
 func isText(b []byte) bool {
 	b = b[:min(len(b), 512)]
+	if bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(b, []byte("\ufeff")), " \t\r\n"), []byte("<")) {
+		return false
+	}
 	for len(b) > 0 {
 		r, size := utf8.DecodeRune(b)
 		if r == utf8.RuneError && size == 1 {

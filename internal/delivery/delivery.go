@@ -137,11 +137,14 @@ var varyAccept = []string{"Accept"}
 func (d *delivery) send(
 	w *httpframe.Response, r *http.Request, resolved images.Resolved, format imagefile.Format, caching string,
 ) (err error) {
-	if err := checkTrim(resolved.Variant.Options, resolved.Image.Original); err != nil {
+	if err := checkTrim(resolved); err != nil {
 		return err
 	}
 	h := w.Header()
 	usual := fallback(resolved.Image.Original, resolved.Variant.Options.Still)
+	if resolved.Vector() {
+		format = usual // whatever the URL and the client ask for
+	}
 	if format == "" {
 		format = usual
 		if d.Negotiate {

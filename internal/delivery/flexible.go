@@ -45,7 +45,7 @@ func (d *delivery) resolveFlexible(ctx context.Context, t target) (images.Resolv
 
 // transformOf parses the options of a URL for the image of r, by the settings of its account. Error: a refusal.
 func transformOf(options string, r images.Resolved) (wanted transform, err error) {
-	if wanted, err = parseTransform(options, r.Account.Settings.LenientOptions); err == nil {
+	if wanted, err = parseTransform(options, r.Account.Settings.LenientOptions); err == nil && !r.Vector() {
 		err = checkEnlarged(wanted.options, r.Image.Original)
 	}
 	if err != nil {
@@ -55,8 +55,8 @@ func transformOf(options string, r images.Resolved) (wanted transform, err error
 }
 
 // checkTrim refuses options that cut off the whole picture.
-func checkTrim(o render.Options, from *images.Original) error {
-	if w, h := from.Header.Shown(); o.TrimsAll(w, h) {
+func checkTrim(r images.Resolved) error {
+	if w, h := r.Image.Original.Header.Shown(); !r.Vector() && r.Variant.Options.TrimsAll(w, h) {
 		return badOptions(fmt.Errorf("trim leaves nothing of a picture of %d x %d pixels", w, h))
 	}
 	return nil

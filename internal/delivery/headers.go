@@ -45,6 +45,10 @@ var commonHeaders = []struct {
 		[]string{"default-src 'none'; style-src 'unsafe-inline'; sandbox"}},
 }
 
+// vectorPolicy is the Content-Security-Policy of an SVG, which may hold pictures. It lost its scripts and references
+// before; the policy is a second bar, for browsers that show it as a page.
+var vectorPolicy = []string{"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"}
+
 func setCommonHeaders(h http.Header) {
 	for _, header := range commonHeaders {
 		h[header.name] = header.value
@@ -67,6 +71,9 @@ var pictureHeaders = []string{"Cache-Tag", "ETag", ignoredHeader, "Surrogate-Key
 // ETag identifies the bytes.
 func setPictureHeaders(h http.Header, r images.Resolved, etag, caching string) {
 	tags := cacheTags(r)
+	if r.Vector() {
+		h["Content-Security-Policy"] = vectorPolicy
+	}
 	h.Set("Cache-Control", caching)
 	h.Set("ETag", etag)
 	h["Cf-Resized"] = resizedFine

@@ -22,9 +22,11 @@ func negotiate(accept []string, fallback imagefile.Format) imagefile.Format {
 }
 
 // fallback returns a format that all clients support and that preserves animation and transparency. still: the
-// variant has only the first frame of an animation.
+// variant has only the first frame of an animation. An SVG is delivered as an SVG only.
 func fallback(o *images.Original, still bool) imagefile.Format {
 	switch {
+	case o.Header.Format == imagefile.SVG:
+		return imagefile.SVG
 	case o.Animated() && !still:
 		return imagefile.GIF
 	case o.Header.Format == imagefile.PNG, o.Alpha:

@@ -108,6 +108,8 @@ func TestKindsOfFile(t *testing.T) {
 		{moving(imagefile.GIF), false, imagefile.GIF},
 		{moving(imagefile.WebP), false, imagefile.GIF},
 		{moving(imagefile.GIF), true, imagefile.JPEG},
+		{still(imagefile.SVG, true), false, imagefile.SVG},
+		{still(imagefile.SVG, true), true, imagefile.SVG},
 	} {
 		if got := fallback(c.original, c.stopped); got != c.want {
 			t.Errorf("%+v, still %v: got %s, want %s", c.original, c.stopped, got, c.want)

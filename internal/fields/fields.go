@@ -36,7 +36,7 @@ var ReservedSegments = []string{"stats", "keys", "variants", "config", "batch_to
 // delivered picture as another type.
 var foreignExtensions = strings.Fields(`asp aspx bat bin bz2 cgi class cmd com css csv dll dmg doc
 	docx eot exe gz hta htm html jar js json jsp jspx mht mhtml mjs mkv mov mp3 mp4 mpeg msi ogg otf
-	pdf phar php phtml pl ppt pptx ps1 py rar rb rtf sh shtml sql sqlite svg svgz swf tar tgz ttf txt
+	pdf phar php phtml pl ppt pptx ps1 py rar rb rtf sh shtml sql sqlite svgz swf tar tgz ttf txt
 	vbs wasm wav webm woff woff2 wsf xht xhtml xls xlsx xml xsl xslt yaml yml zip 7z`)
 
 // CheckCustomID refuses an id that a client may not choose. Error: InvalidID.

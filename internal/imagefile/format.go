@@ -1,11 +1,15 @@
 package imagefile
 
-import "bytes"
+import (
+	"bytes"
+
+	"calotype/internal/svg"
+)
 
 // A Format is the format of a picture file, determined by its bytes.
 type Format string
 
-// The formats of originals. JPEG, PNG, GIF and WebP are also output formats.
+// The formats of originals. JPEG, PNG, GIF and WebP are also output formats. An SVG is delivered as an SVG only.
 const (
 	JPEG Format = "jpeg"
 	PNG  Format = "png"
@@ -13,13 +17,19 @@ const (
 	WebP Format = "webp"
 	AVIF Format = "avif"
 	HEIC Format = "heic"
+	SVG  Format = "svg"
 )
 
 // MIME returns the media type of a Format, such as "image/jpeg".
-func (f Format) MIME() string { return "image/" + string(f) }
+func (f Format) MIME() string {
+	if f == SVG {
+		return "image/svg+xml"
+	}
+	return "image/" + string(f)
+}
 
 // signatures are the first bytes of formats. A RIFF file is a WebP only if "WEBP" is at byte 8. AVIF
-// and HEIC have no signature but the brands in their first box.
+// and HEIC have no signature but the brands in their first box, an SVG has only its root element.
 var signatures = []struct {
 	prefix string
 	read   func(*window) (Header, error)
@@ -46,6 +56,9 @@ func headerReader(head []byte) func(*window) (Header, error) {
 	}
 	if len(head) >= 12 && string(head[4:8]) == "ftyp" {
 		return readHEIF
+	}
+	if svg.MaybeSVG(head) {
+		return readSVG
 	}
 	return nil
 }

@@ -3,7 +3,7 @@
 // ReadHeader returns the header of a file, ReadColour its colour space. Limits.Check refuses a
 // header. Strip copies an animation without its metadata. PlainGIF and WholePNG prepare files that a
 // decoder would misread. Each reads a file of any size through a buffer of 4 KiB, and fuzz tests run
-// over each parser.
+// over each parser. SanitiseSVG rewrites an SVG, which is text, with what is harmless in a browser.
 package imagefile
 
 import (
@@ -17,7 +17,7 @@ type Header struct {
 	Format Format
 	// Width and Height are the stored size in pixels: of the canvas for GIF and WebP, after irot,
 	// imir and clap for HEIC and AVIF, before EXIF orientation for the rest. The canvas of a GIF
-	// includes frames that extend beyond it.
+	// includes frames that extend beyond it. An SVG is drawn in any size; this is the one that it states.
 	Width, Height int
 	// Orientation is the EXIF orientation, 1 to 8; 1 if it is absent or not valid.
 	// Always 1 for HEIC and AVIF, because decoders apply the rotation of their container.
@@ -65,7 +65,8 @@ func (h Header) Pixels() int64 { return int64(h.Width) * int64(h.Height) * int64
 // format.
 //
 // It refuses only files that are certainly invalid; a decoder finds whether the pixels can be decoded.
-// It inflates and decodes nothing, and reads through one small buffer, in time linear in size at worst.
+// It inflates and decodes nothing, and reads through one small buffer, in time linear in size at worst. Of an SVG it
+// reads the first 64 KiB; SanitiseSVG finds whether the rest is valid.
 // The error wraps ErrUnsupported or ErrMalformed with a reason that may be shown to the client, unless
 // r itself failed.
 func ReadHeader(r io.ReaderAt, size int64) (Header, error) {
@@ -76,7 +77,7 @@ func ReadHeader(r io.ReaderAt, size int64) (Header, error) {
 	}
 	read := headerReader(head)
 	if read == nil {
-		return Header{}, fmt.Errorf("%w: the file is not a JPEG, PNG, GIF, WebP, AVIF or HEIC",
+		return Header{}, fmt.Errorf("%w: the file is not a JPEG, PNG, GIF, WebP, AVIF, HEIC or SVG",
 			ErrUnsupported)
 	}
 	h, err := read(w)

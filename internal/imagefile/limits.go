@@ -10,6 +10,7 @@ type Limits struct {
 	AnimationPixels int64 // canvas x frames
 	Frames          int
 	ScanPixels      int64 // pixels x scans of a JPEG
+	VectorSide      int   // pixels a side that an SVG states; package svg has its other limits
 }
 
 // DefaultLimits are the documented limits of the service.
@@ -20,6 +21,7 @@ var DefaultLimits = Limits{
 	// About 2 seconds. A camera's picture has 14 scans at most: 100 megapixels of them pass. A
 	// crafted one has hundreds.
 	ScanPixels: 2_000_000_000,
+	VectorSide: 1_000_000, // it is never drawn here, and browsers scale it
 }
 
 // MaxTransformPixels is the largest number of pixels, over all frames, of an animation that is transformed. Strip
@@ -49,7 +51,8 @@ var limitSentences = map[string]string{
 		" at most %d are allowed",
 	LimitMemory: "the picture may need %d MiB of memory, and this server gives one picture %d MiB" +
 		" (-memory)",
-	LimitScans: "the picture is refined in %d scans; at most %d are allowed for its size",
+	LimitEmbeddedPixels: "the SVG holds pictures of %d pixels together; at most %d are allowed",
+	LimitScans:          "the picture is refined in %d scans; at most %d are allowed for its size",
 }
 
 // A LimitError names the limit that a picture exceeds, with the measured and the allowed number. Its text is a
@@ -73,6 +76,11 @@ func (l Limits) Check(h Header) error {
 	if h.Width < 1 || h.Height < 1 || h.Frames < 1 {
 		return malformed("the picture is empty")
 	}
+	if h.Format == SVG {
+		return firstOver([]LimitError{
+			{LimitWidth, int64(h.Width), int64(l.VectorSide)}, {LimitHeight, int64(h.Height), int64(l.VectorSide)},
+		})
+	}
 	pixels := l.Pixels
 	if h.Format == HEIC || h.Format == AVIF {
 		pixels = min(pixels, l.HEIFPixels)
@@ -93,6 +101,11 @@ func (l Limits) Check(h Header) error {
 			LimitError{LimitAnimationPixels, max(canvas, h.MaxPixels) * int64(h.Frames),
 				l.AnimationPixels})
 	}
+	return firstOver(checks)
+}
+
+// firstOver returns the first limit that is exceeded, or nil.
+func firstOver(checks []LimitError) error {
 	for _, c := range checks {
 		if c.Measured > c.Allowed {
 			return &c

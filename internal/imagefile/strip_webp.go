@@ -181,12 +181,17 @@ func (s *webpStripper) frame(inner webpReader, k webpChunk) error {
 // exif writes an EXIF chunk that holds an orientation and nothing else: without it the copy would
 // be shown turned.
 func (c *copier) exif(orientation int) {
-	tiff := [...]byte{
+	tiff := orientationTIFF(orientation)
+	c.chunkHead("EXIF", int64(len(tiff)))
+	c.put(tiff...)
+}
+
+// orientationTIFF returns an EXIF block that holds an orientation and nothing else.
+func orientationTIFF(orientation int) []byte {
+	return []byte{
 		'I', 'I', 0x2a, 0, 8, 0, 0, 0, // byte order; the directory is at 8
 		1, 0, // one entry
 		0x12, 0x01, 3, 0, 1, 0, 0, 0, byte(orientation), 0, 0, 0, // a single SHORT
 		0, 0, 0, 0, // no further directory
 	}
-	c.chunkHead("EXIF", int64(len(tiff)))
-	c.put(tiff[:]...)
 }

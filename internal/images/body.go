@@ -135,7 +135,7 @@ func (b *Body) store(ctx context.Context) (*Original, error) {
 	return original, nil
 }
 
-// examine has a worker decode the body, and returns the Original.
+// examine has a worker decode the body, and returns the Original. An SVG is checked here: it has no pixels.
 func (b *Body) examine(ctx context.Context) (*Original, error) {
 	if b.size == 0 {
 		return nil, errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")
@@ -145,6 +145,9 @@ func (b *Body) examine(ctx context.Context) (*Original, error) {
 	header, err := imagefile.ReadHeader(file, b.size)
 	if err == nil {
 		err = imagefile.DefaultLimits.Check(header)
+	}
+	if err == nil && header.Format == imagefile.SVG {
+		return b.examineSVG(ctx, header)
 	}
 	var properties render.Properties
 	if err == nil {

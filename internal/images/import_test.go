@@ -112,7 +112,7 @@ func TestImportRefuses(t *testing.T) {
 		}
 		_, err := bring(t, core, imported("broken"), body[:len(body)/2])
 		imagestest.WantKind(t, err, errs.Undecodable)
-		_, err = bring(t, core, imported("text"), []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"))
+		_, err = bring(t, core, imported("text"), []byte("<html xmlns='http://www.w3.org/1999/xhtml'/>"))
 		imagestest.WantKind(t, err, errs.Unsupported)
 		for _, id := range []string{"", "/a", "a/", "a//b", "a/../b", "keys/a", "a\x00", "\xff"} {
 			_, err := bring(t, core, imported(id), body)

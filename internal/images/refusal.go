@@ -10,11 +10,12 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/render"
+	"calotype/internal/svg"
 )
 
 // renderError converts an error of package render to an *errs.Error, or wraps it with doing if it has no Kind.
 func renderError(doing string, err error) error {
-	overLimit, noDecoder := new(imagefile.LimitError), new(render.NoDecoderError)
+	overLimit, noDecoder, badSVG := new(imagefile.LimitError), new(render.NoDecoderError), new(svg.Error)
 	kind, msg := errs.Internal, ""
 	switch {
 	// First: a job that was out of time by the wall clock alone says nothing of the picture.
@@ -23,11 +24,15 @@ func renderError(doing string, err error) error {
 		return errs.AtCapacity("The server is busy with other pictures", err)
 	case errors.As(err, &overLimit):
 		kind, msg = errs.OverLimits, "The picture is over a limit: "+overLimit.Error()
+	case errors.As(err, &badSVG) && badSVG.Unsupported:
+		kind, msg = errs.Unsupported, "The SVG "+badSVG.Reason
 	case errors.Is(err, imagefile.ErrUnsupported):
 		kind, msg = errs.Unsupported, "Uploaded image must have image/jpeg, image/png, image/webp, "+
-			"image/gif, image/avif or image/heic content"
+			"image/gif, image/avif, image/heic or image/svg+xml content"
 	case errors.As(err, &noDecoder):
 		kind, msg = errs.Unsupported, "This server has no decoder of "+noDecoder.Format.MIME()
+	case errors.As(err, &badSVG):
+		kind, msg = errs.Undecodable, "error during decoding: "+badSVG.Error()
 	case errors.Is(err, imagefile.ErrMalformed), errors.Is(err, render.ErrUndecodable):
 		kind, msg = errs.Undecodable, "error during decoding: the file may be incomplete or damaged"
 	case errors.Is(err, render.ErrWorker):

@@ -32,10 +32,10 @@ type Rendition struct {
 	File    *os.File
 }
 
-// format returns the format of a rendition if f is requested: an animation that is too large to
-// transform keeps its format, unless only its first frame is requested.
+// format returns the format of a rendition if f is requested: an SVG, and an animation that is too large to
+// transform, keep their format, the animation unless only its first frame is requested.
 func (r Resolved) format(f imagefile.Format) imagefile.Format {
-	if r.onlyStripped(f) {
+	if r.Vector() || r.onlyStripped(f) {
 		return r.Image.Original.Header.Format
 	}
 	return f
@@ -52,6 +52,9 @@ func (r Resolved) onlyStripped(f imagefile.Format) bool {
 // renditionKey returns the identity of a rendition's bytes, from everything that determines them: the
 // original and the options.
 func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
+	if r.Vector() {
+		return renditionPrefix(r.Image.Original.Blob) + text.Hash(imagefile.SanitiserVersion)[:24]
+	}
 	recipe := r.Variant.Options.String() + "|" + string(r.format(f)) + "|" +
 		s.config.Render.Version() + "|" + strconv.Itoa(sanitiser)
 	return renditionPrefix(r.Image.Original.Blob) + text.Hash(recipe)[:24]
@@ -71,7 +74,7 @@ func (s *Service) ETag(r Resolved, f imagefile.Format) string {
 }
 
 // Rendition returns the image in the variant as format f, from the cache or newly rendered. An
-// animation that is too large to transform has its original format: see Rendition.Format. The caller
+// animation that is too large to transform, and an SVG, has its original format: see Rendition.Format. The caller
 // closes Content. Errors: Undecodable, RenditionFailed, Busy, ImageNotFound if it was deleted
 // concurrently, RateLimited if the client in ctx (see package clientaddr) has requested too many new
 // renditions.
@@ -120,9 +123,12 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Discard()) }()
-	if r.onlyStripped(f) {
+	switch {
+	case r.Vector():
+		err = s.sanitiseSVG(ctx, r.Image.Account, out.File, in, original.Size)
+	case r.onlyStripped(f):
 		err = imagefile.Strip(out.File, in, original.Size, original.Header.Format)
-	} else {
+	default:
 		_, err = s.config.Render.Render(ctx, in.File, out.File, r.job(f))
 	}
 	if err != nil {
@@ -179,9 +185,9 @@ func (r Resolved) job(f imagefile.Format) render.Job {
 }
 
 // Makes reports whether this server can render a rendition in a format: a large WebP may need too much memory.
-// Stripped animations are not rendered.
+// SVGs and stripped animations are not rendered.
 func (s *Service) Makes(r Resolved, f imagefile.Format) bool {
-	return r.onlyStripped(f) || s.config.Render.Makes(r.job(f), r.Image.Original.Size)
+	return r.Vector() || r.onlyStripped(f) || s.config.Render.Makes(r.job(f), r.Image.Original.Size)
 }
 
 // An originalFile is an original in a file on this machine.

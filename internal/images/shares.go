@@ -1,6 +1,10 @@
 package images
 
-import "calotype/internal/limit"
+import (
+	"time"
+
+	"calotype/internal/limit"
+)
 
 // The sizes of the pools that a node's accounts share, besides Config.SpoolBytes.
 const (
@@ -12,6 +16,10 @@ const (
 	draftsWaiting = 4000 // for a transaction
 	rendersAtOnce = 1024 // renderings, running or waiting for a worker
 	replaysAtOnce = 8
+
+	vectorsAtOnce  = 2 // SVGs that are sanitised
+	vectorsWaiting = 500
+	vectorWait     = 30 * time.Second
 )
 
 // shares are the pools that the accounts of a node share. The first key is the account.
@@ -26,6 +34,7 @@ type shares struct {
 	drafts  *limit.Pool // drafts that wait for a transaction; by account
 	renders *limit.Pool // renderings; by account
 	replays *limit.Pool // replays of deliveries; by account
+	vectors *limit.Pool // SVGs that are sanitised; by account
 }
 
 func newShares(spoolBytes int64) shares {
@@ -45,6 +54,8 @@ func newShares(spoolBytes int64) shares {
 		renders: limit.NewFair("renditions_made", rendersAtOnce),
 		replays: limit.New(limit.Config{Name: "replays", Size: replaysAtOnce,
 			Shares: []limit.Share{1}}),
+		vectors: limit.New(limit.Config{Name: "svgs", Size: vectorsAtOnce,
+			Shares: []limit.Share{limit.None}, Queue: vectorsWaiting, QueueTime: vectorWait}),
 	}
 }
 
@@ -53,6 +64,6 @@ func (s *Service) Pools() []*limit.Pool {
 	p := &s.shares
 	return []*limit.Pool{
 		p.spool, p.fetched, p.bodies, p.tickets, p.fetches, p.sources, p.waits, p.drafts, p.renders,
-		p.replays,
+		p.replays, p.vectors,
 	}
 }

@@ -244,7 +244,7 @@ func TestImportReports(t *testing.T) {
 	t.Parallel()
 	core, s := imagestest.New(t), newSource(t)
 	s.add(12)
-	s.images[1].body = []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`)
+	s.images[1].body = []byte(`<html xmlns="http://www.w3.org/1999/xhtml"/>`)
 	s.images[2].body = s.images[2].body[:300]
 	s.images[3].id = "keys/mine"
 	s.images[4].uploaded = "yesterday"
