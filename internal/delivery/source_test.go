@@ -45,7 +45,7 @@ func TestParseSource(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "/", "https://", "https:", "https://host.example", "host.example", "https:///",
+		"", "/", "./", "https://a../b", "https://./a", "https://", "https:", "https://host.example", "host.example", "https:///",
 		"https://user@host.example/a", "https://user:secret@host.example/a", "https%3A%2F%2Fu%3Asecret%40host.example%2Fa",
 		"https://host.example%40evil.example/a", "https://ho%73t.example/a", "https://host.example:x/a",
 		"https://[::1/a", "https://[::1%25eth0]/a", "https://a b/c", "https://host.example\\@evil.example/a",

@@ -169,7 +169,8 @@ func plainAuthority(scheme, authority string) (string, error) {
 	}
 	u, err := url.Parse(scheme + "://" + authority)
 	// A scheme of another kind, as in ftp://host, looks like a host with an empty port.
-	if err != nil || u.Hostname() == "" || u.Host != authority || strings.HasSuffix(authority, ":") {
+	if err != nil || u.Hostname() == "." || strings.HasSuffix(u.Hostname(), "..") || u.Hostname() == "" ||
+		u.Host != authority || strings.HasSuffix(authority, ":") {
 		return "", invalidSource("it must begin with http:// or https:// and a host, or be a path of this server")
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")

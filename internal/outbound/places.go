@@ -25,8 +25,8 @@ func ParsePlaces(flag, list string) (Places, error) {
 			continue
 		}
 		u, err := url.Parse("//" + text)
-		if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
-			strings.ContainsAny(u.Host, "*@ ") || strings.HasSuffix(u.Host, ":") || hasDots(u) {
+		if err != nil || strings.Trim(u.Hostname(), ".") == "" || u.User != nil || u.RawQuery != "" ||
+			u.Fragment != "" || strings.ContainsAny(u.Host, "*@ ") || strings.HasSuffix(u.Host, ":") || hasDots(u) {
 			return nil, fmt.Errorf("%s: %q is not a host: it should be like images.example.com or "+
 				"images.example.com/products, without a scheme and without *", flag, text)
 		}

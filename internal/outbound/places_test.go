@@ -37,7 +37,7 @@ func TestPlaces(t *testing.T) {
 	}
 	for _, list := range []string{
 		"https://host.example", "*.example", "user@host.example", "host.example?x", "host.example#x", "host example", "/media",
-		"host.example:", "host.example/../a", "host.example:x", "a,*", "https:", "[::1",
+		"host.example:", ".", "./a", "host.example/../a", "host.example:x", "a,*", "https:", "[::1",
 	} {
 		if got, err := ParsePlaces("-x", list); err == nil || !strings.HasPrefix(err.Error(), "-x: ") {
 			t.Errorf("%q: got %+v, %v", list, got, err)
