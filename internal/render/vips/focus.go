@@ -39,7 +39,7 @@ func bestWindow(sums []float64, fraction float64) float64 {
 	for i := 1; i <= rest; i++ {
 		sum += sums[i+n-1] - sums[i-1]
 		const close = 1e-9 // of a sum, by which rounding may change it
-		if sum > best*(1+close) || sum > best*(1-close) && abs(2*i-rest) < abs(2*at-rest) {
+		if sum > best*(1+close) || sum >= best*(1-close) && abs(2*i-rest) < abs(2*at-rest) {
 			best, at = max(sum, best), i
 		}
 	}
@@ -67,6 +67,9 @@ func saliency(w, h int, rgba []byte) []float64 {
 		}
 	}
 	for i := range out {
+		if out[i] < 1e-6 { // what is left of equal colours by rounding
+			out[i] = 0
+		}
 		out[i] *= float64(rgba[4*i+3]) / 255
 	}
 	return out
