@@ -79,7 +79,7 @@ func TestFlexibleVariants(t *testing.T) {
 			t.Errorf("a format that was asked for varies by %s", r.Header.Get("Vary"))
 		}
 		for _, options := range []string{
-			"w=0", "w=auto", "bad=1", "fit=squeeze", "w=1,w=2", "blur=3", "w=%00", "dpr=3", "=",
+			"w=0", "w=auto", "bad=1", "fit=stretch", "w=1,w=2", "blur=3", "w=%00", "dpr=3.1", "=",
 		} {
 			h.refused(base+options, 400, 9401)
 		}

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func TestParseTransform(t *testing.T) {
 		"f=json": "format must be one of", "f=baseline-jpeg": "format must be one of",
 		"g=middle": "gravity must be", "gravity=0x2": "gravity must be", "g=auto,gravity=top": "gravity is given twice",
 		"fit=stretch": "fit must be one of", "fit=": "fit must be one of",
-		"q=best": "quality must be",
+		"q=best":         "quality must be",
 		"background=red": "background must be", "blur=5": "blur is not supported",
 		"rotate=45": "rotate must be", "trim=1;2;3": "trim must be", "onerror=ignore": "onerror must be redirect",
 		strings.Repeat("w=1,", 200):         "longer than",
@@ -62,6 +63,26 @@ func TestParseTransform(t *testing.T) {
 		if got, err := parseTransform(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80s: got %+v, %v; want %q", text, got, err, want)
 		}
+	}
+}
+
+// TestParseLeniently: a lenient parser leaves out what is not available here, names it, and refuses mistakes as the
+// other one does.
+func TestParseLeniently(t *testing.T) {
+	t.Parallel()
+	r, err := parseLeniently("w=40,zoom=0.5,segment=foreground,g=face,upscale=generate,draw.a=b,draw.b=c,onerror=redirect")
+	if err != nil || r.options.String() != "gravity=face,width=40" || !r.redirects ||
+		strings.Join(r.leftOut, " ") != "segment upscale draw zoom" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	for _, text := range []string{"segment=x,w=1", "w=x", "hacker=1", "zoom=7"} {
+		if r, err := parseLeniently(text); err == nil {
+			t.Errorf("%s: %+v", text, r)
+		}
+	}
+	var unavailable *render.UnavailableOptionError
+	if _, err := parseTransform("g=face,zoom=1"); !errors.As(err, &unavailable) || unavailable.Option != "zoom" {
+		t.Errorf("zoom: %v", err)
 	}
 }
 
@@ -92,6 +113,8 @@ func FuzzTransform(f *testing.F) {
 	for _, text := range []string{
 		"w=400,fit=cover", "w=1,h=2,q=3,f=webp", "dpr=1.5,w=3", "background=%23fff,fit=pad", "=", ",",
 		"g=center", "anim=false,metadata=keep,quality=low", "w=1,w=1", "dpr=1e9", "\xff=\x00", "f=avif",
+		"trim=1;2;3;4,rotate=90,flip=hv", "trim=border,border=%23fff;1;2;3;4", "g=0.25x0.7,fit=squeeze", "zoom=0.5,g=face",
+		"trim.border.color=#fff,trim.border.keep=3,dpr=2.5", "border.color=#000,border.left=9", "upscale=generate",
 	} {
 		f.Add(text)
 	}
