@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -77,6 +78,26 @@ func TestParseTransform(t *testing.T) {
 	}
 }
 
+// TestParseLeniently: a lenient parser leaves out what is not available here, names it, and refuses mistakes as the
+// other one does.
+func TestParseLeniently(t *testing.T) {
+	t.Parallel()
+	r, err := parseTransform("w=40,zoom=0.5,segment=foreground,g=face,upscale=generate,draw.a=b,draw.b=c,onerror=redirect", true)
+	if err != nil || r.options.String() != "gravity=face,width=40" || !r.redirects ||
+		strings.Join(r.leftOut, " ") != "segment upscale draw zoom" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	for _, text := range []string{"segment=x,w=1", "w=x", "hacker=1", "zoom=7"} {
+		if r, err := parseTransform(text, true); err == nil {
+			t.Errorf("%s: %+v", text, r)
+		}
+	}
+	var unavailable *render.UnavailableOptionError
+	if _, err := parseTransform("g=face,zoom=1", false); !errors.As(err, &unavailable) || unavailable.Option != "zoom" {
+		t.Errorf("zoom: %v", err)
+	}
+}
+
 // TestTransforms holds what the options in testdata/transforms.tsv are read as: their canonical string and the
 // format that is asked for, or "refused" and the sentence. Pages hold such URLs, and caches the canonical
 // strings: those never change.
@@ -105,6 +126,8 @@ func FuzzTransform(f *testing.F) {
 		"w=400,fit=cover", "w=1,h=2,q=3,f=webp", "dpr=1.5,w=3", "background=%23fff,fit=pad", "=", ",",
 		"g=center", "anim=false,metadata=keep,quality=low", "w=1,w=1", "dpr=1e9", "\xff=\x00", "f=avif",
 		"background=rgb(1,2,3),blur=1.5", "saturation=0,background=hsl(9 9% 9% / 9%)",
+		"trim=1;2;3;4,rotate=90,flip=hv", "trim=border,border=%23fff;1;2;3;4", "g=0.25x0.7,fit=squeeze", "zoom=0.5,g=face",
+		"trim.border.color=#fff,trim.border.keep=3,dpr=2.5", "border.color=#000,border.left=9", "upscale=generate",
 	} {
 		f.Add(text)
 	}

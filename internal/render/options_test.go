@@ -134,6 +134,8 @@ func FuzzOptions(f *testing.F) {
 		"", "width=300", "fit=cover,height=200,width=300", "background=%23AABBCC,fit=pad",
 		"anim=false,metadata=keep,quality=85", "width=1,width=2", "fit=,", "quality=101",
 		"background=hsl(9,9%,9%),blur=1.50", "saturation=0,gamma=0,sharpen=.0001", "background=rgb(1 2 3 / 4%)",
+		"trim=1;2;3;4;5;6,dpr=2.5", "trim=border;%23ffffff;5;3,flip=vh", "border=%23000000;1;0;0;2,gravity=0.3333x1",
+		"gravity.x=0.2,gravity.y=1,rotate=360", "border.color=#fff,border.width=0",
 	} {
 		f.Add(s)
 	}
@@ -162,6 +164,8 @@ func FuzzOptionsOfJSON(f *testing.F) {
 		`{}`, `{"width":300,"fit":"cover"}`, `{"width":"3e2","anim":false,"background":"#abc"}`,
 		`{"quality":"high","metadata":null}`, `{"height":[1]}`, `{"blur":1}`, `{"width":1e400}`,
 		`{"blur":"2.5","saturation":0,"gamma":0.001}`, `{"sharpen":1e-3,"background":"rgba(1,2,3,.5)"}`,
+		`{"trim":{"left":1,"border":{"color":"#fff","keep":2}},"dpr":1.5}`, `{"border":{"color":"#000","top":3}}`,
+		`{"gravity":{"x":0.25,"y":0},"rotate":90,"flip":"vh","zoom":0.1}`,
 	} {
 		f.Add([]byte(s))
 	}

@@ -149,7 +149,7 @@ type inside struct {
 }
 
 // findInside returns the inside of an 8-bit image, with a tolerance for each value. The reference is a colour, or the
-// first pixel on a side without one. The image is read from the top, a few rows at a time.
+// first pixel on a side if no colour is given. The image is read from the top, a few rows at a time.
 func (im *vipsImage) findInside(colour []float64, tolerance int, right, bottom bool) (in inside, err error) {
 	if n := copy(in.corner[:], colour); n > 0 && n < im.bands() {
 		return in, fmt.Errorf("a colour of %d values for %d bands", n, im.bands())
