@@ -20,9 +20,15 @@ import (
 	"calotype/internal/render"
 )
 
-// magick runs ImageMagick on a PNG and returns the result. Debian's program has a name of its own, because others
-// named convert may come before it.
+// magick runs ImageMagick on a picture and returns the result as a PNG.
 func magick(t testing.TB, in []byte, arguments ...string) []byte {
+	t.Helper()
+	return magickTo(t, in, "PNG32:", arguments...)
+}
+
+// magickTo is magick with another format, such as "jpeg:". It prefers the name of Debian's program, because a
+// different program may be named convert.
+func magickTo(t testing.TB, in []byte, format string, arguments ...string) []byte {
 	t.Helper()
 	program := ""
 	for _, name := range []string{"magick", "convert-im6.q16", "convert"} {
@@ -38,11 +44,11 @@ func magick(t testing.TB, in []byte, arguments ...string) []byte {
 		t.Skip("ImageMagick is not installed")
 	}
 	dir := t.TempDir()
-	from, to := filepath.Join(dir, "in"), filepath.Join(dir, "out.png")
+	from, to := filepath.Join(dir, "in"), filepath.Join(dir, "out")
 	if err := os.WriteFile(from, in, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(program, append(append([]string{from}, arguments...), "PNG32:"+to)...)
+	c := exec.Command(program, append(append([]string{from}, arguments...), format+to)...)
 	if said, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v: %s", c.Args, err, said)
 	}
