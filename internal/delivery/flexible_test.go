@@ -83,7 +83,7 @@ func TestParseTransform(t *testing.T) {
 func TestParseLeniently(t *testing.T) {
 	t.Parallel()
 	r, err := parseTransform("w=40,zoom=0.5,segment=foreground,g=face,upscale=generate,draw.a=b,draw.b=c,onerror=redirect", true)
-	if err != nil || r.options.String() != "gravity=face,width=40" || !r.redirects ||
+	if err != nil || r.options.String() != "gravity=face,width=40" ||
 		strings.Join(r.leftOut, " ") != "segment upscale draw zoom" {
 		t.Errorf("got %+v, %v", r, err)
 	}

@@ -126,24 +126,3 @@ func FuzzSource(f *testing.F) {
 		}
 	})
 }
-
-func TestLeftOut(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string][2]string{
-		"w=1,draw.url=x,draw=y,h=2":                {"height=2,width=1", "draw"},
-		"upscale=interpolate,w=1":                  {"width=1", ""},
-		"upscale=generate,segment=foreground":      {"", "upscale segment"},
-		"origin-auth=share-publicly,face-zoom=1,,": {"", "origin-auth"},
-		"zoom=0.5,g=face":                          {"gravity=face", "zoom"},
-	} {
-		got, err := parseTransform(text, true)
-		if err != nil || got.options.String() != want[0] || strings.Join(got.leftOut, " ") != want[1] {
-			t.Errorf("%s: got %q, %q, %v", text, got.options, got.leftOut, err)
-		}
-	}
-	for _, text := range []string{"w=1,unknown=2", "w=0,draw=x", "zoom=2"} {
-		if got, err := parseTransform(text, true); err == nil {
-			t.Errorf("%s: %+v", text, got)
-		}
-	}
-}

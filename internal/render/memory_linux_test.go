@@ -148,6 +148,53 @@ func TestWhatIsTakenIsMade(t *testing.T) {
 	}
 }
 
+// TestEffectsFitEstimates renders large pictures with effects at their full size within the memory that was estimated.
+// The blur is the smallest one that computes boxes, so the one that needs the most memory.
+func TestEffectsFitEstimates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: renders large pictures at their full size")
+	}
+	if render.RaceDetector {
+		t.Skip("the race detector needs additional memory")
+	}
+	for _, made := range imagefiletest.CostlyPictures(t) {
+		path := filepath.Join(t.TempDir(), made.Name)
+		if err := os.WriteFile(path, made.Content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := openOriginal(t, path, made.Name, "accept")
+		if o.err != nil {
+			t.Errorf("%s: %v", made.Name, o.err)
+			continue
+		}
+		formats := []imagefile.Format{imagefile.JPEG, imagefile.WebP}
+		if made.Alpha {
+			formats[0] = imagefile.PNG
+		}
+		if o.header.Frames > 1 {
+			formats[0] = imagefile.GIF
+		}
+		for _, f := range formats {
+			for _, text := range []string{"blur=4.6", "blur=4.5,sharpen=1,saturation=0",
+				"background=rgba(1,2,3,0.5),fit=pad,height=5010,width=5000"} {
+				if strings.Contains(text, "pad") && (made.Alpha || f != imagefile.WebP) {
+					continue // as without the option
+				}
+				options, err := render.ParseOptions(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				j := render.Job{Header: o.header, Alpha: made.Alpha, Options: options, Format: f}
+				what := o.path + ", " + text + ", " + string(f)
+				wantWithin(t, what, render.RenderCost(j), func(p *render.Pool) error {
+					_, err := p.Render(t.Context(), o.file, tempFile(t), j)
+					return err
+				})
+			}
+		}
+	}
+}
+
 // TestTooLittleMemory refuses what could not be delivered, and takes it where there is enough.
 func TestTooLittleMemory(t *testing.T) {
 	for _, c := range []struct {

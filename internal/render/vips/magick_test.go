@@ -42,12 +42,18 @@ func convert(t testing.TB, folder string, arguments ...string) {
 // magick runs ImageMagick on a picture and returns the result, a PNG.
 func magick(t testing.TB, in []byte, arguments ...string) []byte {
 	t.Helper()
+	return magickTo(t, in, "PNG32:", arguments...)
+}
+
+// magickTo is magick with another format, such as "jpeg:".
+func magickTo(t testing.TB, in []byte, format string, arguments ...string) []byte {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "in"), in, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	convert(t, dir, append(append([]string{"in"}, arguments...), "PNG32:out.png")...)
-	out, err := os.ReadFile(filepath.Join(dir, "out.png"))
+	convert(t, dir, append(append([]string{"in"}, arguments...), format+"out")...)
+	out, err := os.ReadFile(filepath.Join(dir, "out"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"image/color"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"calotype/internal/imagefile"
@@ -112,5 +114,66 @@ func TestHeaderLies(t *testing.T) {
 	h.Width, h.Format = 40, imagefile.JPEG
 	if _, err := newEngine(t).Examine(in, h); !errors.Is(err, render.ErrUndecodable) {
 		t.Errorf("a PNG as a JPEG: %v", err)
+	}
+}
+
+// gpsJPEG puts an EXIF block with a position, a comment, an XMP and an IPTC block into a JPEG, as cameras and programs
+// do. The position is 0xABCD / 0x1234 degrees north.
+func gpsJPEG(jpeg []byte) []byte {
+	be := binary.BigEndian
+	tiff := []byte("MM\x00\x2a\x00\x00\x00\x08")
+	entry := func(tag, kind uint16, n, value uint32) {
+		tiff = be.AppendUint16(be.AppendUint16(tiff, tag), kind)
+		tiff = be.AppendUint32(be.AppendUint32(tiff, n), value)
+	}
+	const gps, values = 8 + 2 + 2*12 + 4, 8 + 2 + 2*12 + 4 + 2 + 2*12 + 4
+	tiff = be.AppendUint16(tiff, 2)
+	entry(0x8298, 2, 15, values+24)
+	entry(0x8825, 4, 1, gps)
+	tiff = be.AppendUint32(tiff, 0)
+	tiff = be.AppendUint16(tiff, 2)
+	entry(1, 2, 2, uint32('N')<<24)
+	entry(2, 5, 3, values)
+	tiff = be.AppendUint32(tiff, 0)
+	for range 3 {
+		tiff = be.AppendUint32(be.AppendUint32(tiff, 0xABCD), 0x1234)
+	}
+	tiff = append(tiff, "COPYRIGHT-NOTE\x00"...)
+	xmp := append([]byte("http://ns.adobe.com/xap/1.0/\x00"), `<x:xmpmeta exif:GPSLatitude="XMP-CANARY"/>`...)
+	iptc := append([]byte("Photoshop 3.0\x008BIM\x04\x04\x00\x00\x00\x00\x00\x10\x1c\x02\x5a\x00\x0b"), "IPTC-CANARY"...)
+	return insert(jpeg, 2, slices.Concat(jpegSegment(0xe1, append([]byte("Exif\x00\x00"), tiff...)), jpegSegment(0xe1, xmp),
+		jpegSegment(0xed, iptc), jpegSegment(0xfe, []byte("COMMENT-CANARY"))))
+}
+
+// TestPositions: only metadata=keep shows where a photograph was made, and only in a JPEG. Effects and sizes change
+// nothing of that.
+func TestPositions(t *testing.T) {
+	data := gpsJPEG(encodeJPEG(t, quarters(80, 60, [4]color.NRGBA{red, green, blue, grey})))
+	in, h := fileOf(t, data)
+	positions := [][]byte{{0, 0, 0xAB, 0xCD, 0, 0, 0x12, 0x34}, {0xCD, 0xAB, 0, 0, 0x34, 0x12, 0, 0}}
+	has := func(data []byte, texts ...[]byte) bool {
+		return slices.ContainsFunc(texts, func(s []byte) bool { return bytes.Contains(data, s) })
+	}
+	if !has(data, positions...) {
+		t.Fatal("the original has no position")
+	}
+	for _, f := range []imagefile.Format{imagefile.JPEG, imagefile.PNG, imagefile.WebP, imagefile.GIF} {
+		for _, rule := range []string{"", "metadata=none", "metadata=copyright", "metadata=keep"} {
+			for _, more := range []string{"", "width=20", "blur=2", "background=red"} {
+				text := strings.Trim(rule+","+more, ",")
+				out := made(t, in, render.Job{Header: h, Options: withOptions(t, text), Format: f})
+				keeps := f == imagefile.JPEG && rule == "metadata=keep"
+				if got := has(out, positions...); got != keeps {
+					t.Errorf("%s, %q: the output has a position: %v", f, text, got)
+				}
+				credits := f == imagefile.JPEG && rule != "metadata=none"
+				if got := has(out, []byte("COPYRIGHT-NOTE")); got != credits {
+					t.Errorf("%s, %q: the output has the copyright: %v", f, text, got)
+				}
+				if has(out, []byte("XMP-CANARY"), []byte("IPTC-CANARY"), []byte("COMMENT-CANARY")) {
+					t.Errorf("%s, %q: the output has XMP, IPTC or a comment", f, text)
+				}
+			}
+		}
 	}
 }
