@@ -19,7 +19,6 @@ import (
 
 	"calotype/internal/httpframe"
 	"calotype/internal/httprange"
-	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 )
@@ -88,9 +87,8 @@ func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) 
 		return err
 	}
 	var resolved images.Resolved
-	var format imagefile.Format // "" for the one that suits the client
 	if t.flexible() {
-		resolved, format, err = d.resolveFlexible(r.Context(), t)
+		resolved, err = d.resolveFlexible(r.Context(), t)
 	} else {
 		resolved, err = d.Core.Resolve(r.Context(), t.hash, t.id, t.variant)
 	}
@@ -107,34 +105,20 @@ func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) 
 		}
 		caching = privateCaching(resolved.BrowserTTL(), s, now)
 	}
-	return d.send(w, r, resolved, format, caching)
+	c := d.choose(resolved, r.Header)
+	if c.format == formatInfo {
+		return sendInfo(w, r, c, caching)
+	}
+	return d.send(w, r, c, caching)
 }
 
-var varyAccept = []string{"Accept"}
-
-// send answers with the picture, or with 304 if the client has it. format is "" unless the URL names a format.
-func (d *delivery) send(
-	w *httpframe.Response, r *http.Request, resolved images.Resolved, format imagefile.Format, caching string,
-) (err error) {
-	h := w.Header()
-	usual := fallback(resolved.Image.Original, resolved.Variant.Options.Still)
-	if format == "" {
-		format = usual
-		if d.Negotiate {
-			format = negotiate(r.Header.Values("Accept"), format)
-			h["Vary"] = varyAccept
-		}
-	}
-	if format == imagefile.WebP && !d.Core.Makes(resolved, format) {
-		format = usual
-	}
-	etag := d.Core.ETag(resolved, format)
-	if matchesETag(r.Header.Values("If-None-Match"), etag) {
-		setPictureHeaders(h, resolved, etag, caching)
-		w.WriteHeader(http.StatusNotModified)
+// send answers with the picture, or with 304 if the client has it.
+func (d *delivery) send(w *httpframe.Response, r *http.Request, c choice, caching string) (err error) {
+	etag := d.Core.ETag(c.Resolved, c.format)
+	if notModified(w, r, c, etag, caching) {
 		return nil
 	}
-	rendition, err := d.Core.Rendition(r.Context(), resolved, format)
+	rendition, err := d.Core.Rendition(r.Context(), c.Resolved, c.format)
 	if err != nil {
 		return err
 	}
@@ -143,11 +127,21 @@ func (d *delivery) send(
 			err = errors.Join(err, fmt.Errorf("closing a rendition: %w", closing))
 		}
 	}()
-	setPictureHeaders(h, resolved, etag, caching)
-	h["Content-Type"] = []string{rendition.Format.MIME()}
+	setPictureHeaders(w.Header(), c, etag, caching)
+	w.Header()["Content-Type"] = []string{rendition.Format.MIME()}
 	httprange.Clean(r.Header, maxRanges)
 	if serveWhole(w, r, rendition) {
 		return nil
 	}
 	return serveContent(w, r, rendition.Content)
+}
+
+// notModified answers 304 if the client has the entity, and reports whether it did.
+func notModified(w *httpframe.Response, r *http.Request, c choice, etag, caching string) bool {
+	if !matchesETag(r.Header.Values("If-None-Match"), etag) {
+		return false
+	}
+	setPictureHeaders(w.Header(), c, etag, caching)
+	w.WriteHeader(http.StatusNotModified)
+	return true
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"calotype/internal/errs"
-	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/render"
 )
@@ -23,26 +22,20 @@ const (
 )
 
 // A transform is a parsed flexible variant.
-type transform struct {
-	options render.Options
-	format  imagefile.Format // "" for the one that suits the client
-}
+type transform struct{ options render.Options }
 
-// resolveFlexible resolves options instead of a variant, and returns the requested format, if any.
-// Private images refuse options, so that a client that may see a thumbnail cannot request the whole
-// picture.
-func (d *delivery) resolveFlexible(
-	ctx context.Context, t target,
-) (images.Resolved, imagefile.Format, error) {
+// resolveFlexible resolves options instead of a variant. Private images refuse options, so that a client that may
+// see a thumbnail cannot request the whole picture.
+func (d *delivery) resolveFlexible(ctx context.Context, t target) (images.Resolved, error) {
 	r, err := d.Core.ResolveImage(ctx, t.hash, t.id)
 	switch {
 	case err != nil:
-		return r, "", err
+		return r, err
 	case r.Image.RequireSignedURLs:
-		return r, "", errs.Errorf(errs.SignatureRefused,
+		return r, errs.Errorf(errs.SignatureRefused,
 			"A private image is delivered in named variants only")
 	case !r.Account.Settings.FlexibleVariants:
-		return r, "", errs.Errorf(errs.Forbidden,
+		return r, errs.Errorf(errs.Forbidden,
 			"Flexible variants are not enabled for this account")
 	}
 	wanted, err := parseTransform(t.variant)
@@ -50,16 +43,17 @@ func (d *delivery) resolveFlexible(
 		err = checkEnlarged(wanted.options, r.Image.Original)
 	}
 	if err != nil {
-		return r, "", &refusal{status: http.StatusBadRequest, code: codeOptions,
+		return r, &refusal{status: http.StatusBadRequest, code: codeOptions,
 			sentence: "Invalid options: " + err.Error()}
 	}
 	r.Variant = images.Variant{Options: wanted.options}
-	return r, wanted.format, nil
+	return r, nil
 }
 
 // checkEnlarged refuses options that enlarge a picture beyond the limit for URLs.
 func checkEnlarged(o render.Options, from *images.Original) error {
 	w, h := from.Header.Shown()
+	o, _ = withHints(o, nil) // the same refusal for all clients
 	plan := o.Plan(w, h)
 	made, most := int64(plan.CanvasW)*int64(plan.CanvasH), max(maxEnlarged, int64(w)*int64(h))
 	if made > most {
@@ -71,7 +65,7 @@ func checkEnlarged(o render.Options, from *images.Original) error {
 
 // aliases are the short names of options.
 var aliases = func() map[string]string {
-	all := map[string]string{"f": "format", "g": "gravity"}
+	all := map[string]string{"g": "gravity"}
 	for _, o := range render.AllOptions() {
 		if o.Alias != "" {
 			all[o.Alias] = o.Name
@@ -81,13 +75,7 @@ var aliases = func() map[string]string {
 }()
 
 // optionNames has the names of all options of a flexible variant, for error messages.
-var optionNames = render.OptionNames("dpr", "format", "gravity")
-
-// formats are the values of the option format. AVIF falls back to WebP, which every client with AVIF supports;
-// Cloudflare does so for pictures that would take too long as AVIF.
-var formats = map[string]imagefile.Format{
-	"auto": "", "avif": imagefile.WebP, "webp": imagefile.WebP, "jpeg": imagefile.JPEG, "png": imagefile.PNG,
-}
+var optionNames = render.OptionNames("dpr", "gravity")
 
 // parseTransform parses the decoded options of a URL, such as "w=400,fit=cover". The text of an error names the
 // valid values, and quotes only the names of options.
@@ -113,8 +101,6 @@ func parseTransform(text string) (transform, error) {
 		switch key {
 		case "dpr":
 			density, err = parseDensity(value)
-		case "format":
-			r.format, err = parseFormat(value)
 		case "gravity":
 			if value != "center" && value != "0.5x0.5" {
 				err = errors.New("gravity can only be center here")
@@ -138,14 +124,6 @@ func parseTransform(text string) (transform, error) {
 	return r, r.options.Validate()
 }
 
-func parseFormat(value string) (imagefile.Format, error) {
-	format, ok := formats[value]
-	if !ok {
-		return "", errors.New("format must be one of auto, avif, webp, jpeg or png")
-	}
-	return format, nil
-}
-
 // parseDensity parses the number of pixels of the picture for one pixel of the page.
 func parseDensity(value string) (float64, error) {
 	density, err := strconv.ParseFloat(value, 64)
@@ -156,10 +134,11 @@ func parseDensity(value string) (float64, error) {
 	return density, nil
 }
 
-// scaleSide returns the side in pixels of the picture; 0 if the side is absent.
+// scaleSide returns the side in pixels of the picture; 0 if the side is absent. render.AutoWidth stays: the client's
+// density is in it.
 func scaleSide(side int, density float64) int {
-	if side == 0 {
-		return 0
+	if side <= 0 {
+		return side
 	}
 	return min(max(int(math.Round(float64(side)*density)), 1), render.MaxOptionSide)
 }

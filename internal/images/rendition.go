@@ -49,6 +49,16 @@ func (r Resolved) onlyStripped(f imagefile.Format) bool {
 		(h.Format == imagefile.GIF || h.Format == imagefile.WebP)
 }
 
+// Size returns the size of the rendition in a format, in pixels.
+func (r Resolved) Size(f imagefile.Format) (width, height int) {
+	width, height = r.Image.Original.Header.Shown()
+	if r.onlyStripped(f) {
+		return width, height
+	}
+	plan := r.Variant.Options.Plan(width, height)
+	return plan.CanvasW, plan.CanvasH
+}
+
 // renditionKey returns the identity of a rendition's bytes, from everything that determines them: the
 // original and the options.
 func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
@@ -170,8 +180,8 @@ func (r Resolved) job(f imagefile.Format) render.Job {
 	}
 }
 
-// Makes reports whether this server can render a rendition in a format: a large WebP may need too much memory.
-// Stripped animations are not rendered.
+// Makes reports whether this server can render a rendition in a format: a large WebP may need too much memory, and
+// AVIF too much time. Stripped animations are not rendered.
 func (s *Service) Makes(r Resolved, f imagefile.Format) bool {
 	return r.onlyStripped(f) || s.config.Render.Makes(r.job(f), r.Image.Original.Size)
 }

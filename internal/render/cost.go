@@ -16,6 +16,7 @@ import (
 //	encoding a JPEG       45 to 60
 //	         a PNG        120
 //	         a WebP       75 to 105, animated 20 to 40 x frames
+//	         an AVIF      220 to 460 (libvips 8.18)
 //
 // The estimates need not be exact: they identify expensive jobs, and determine the length of an account's
 // turn. For photographs in the corpus they are wrong by a factor of three at most. For pictures of a single
@@ -27,6 +28,7 @@ var (
 	}
 	encodeTime = map[imagefile.Format]float64{
 		imagefile.JPEG: 50, imagefile.PNG: 120, imagefile.WebP: 90, imagefile.GIF: 60,
+		imagefile.AVIF: 350,
 	}
 )
 

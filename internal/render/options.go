@@ -49,15 +49,18 @@ const MaxOptionSide = 12_000
 // qualities are the names of qualities, with the numbers of Cloudflare's local simulator.
 var qualities = map[string]int{"high": 90, "medium-high": 70, "medium-low": 50, "low": 35}
 
-// Options are the parameters of a rendition: size, fit, metadata, background, quality and animation. Two Options
-// with equal canonical strings produce the same bytes. Each field has a row in table.
+// Options are the parameters of a rendition: size, fit, metadata, background, quality, animation and format. Two
+// Options with equal canonical strings produce the same bytes in the same format. Each field has a row in table.
 type Options struct {
-	Width, Height int // pixels; 0 if absent
+	Width, Height int // pixels; 0 if absent. Width may be AutoWidth
 	Fit           Fit
 	Metadata      Metadata
 	Background    string // CSS colour under transparency and around a pad: "" or "#rrggbb"
 	Quality       int    // 1 to 100; 0 is the default of the format
 	Still         bool   // only the first frame of an animation
+	Format        OutputFormat
+	Fast          bool // the encoder that takes the least time
+	SlowQuality   int  // Quality for clients with a slow connection; 0 if absent
 }
 
 // DefaultOptions returns the Options without any option: the default Fit and Metadata, and zero in all other fields.
@@ -73,13 +76,16 @@ type Option struct {
 // table has one row for each option, in the order of the JSON of a variant.
 var table = []Option{
 	{"fit", "", word(fits, DefaultFit, func(o *Options) *Fit { return &o.Fit })},
-	{"width", "w", number(MaxOptionSide, nil, func(o *Options) *int { return &o.Width })},
+	{"width", "w", orAuto(number(MaxOptionSide, nil, func(o *Options) *int { return &o.Width }))},
 	{"height", "h", number(MaxOptionSide, nil, func(o *Options) *int { return &o.Height })},
 	{"metadata", "", word(metadataRules, DefaultMetadata,
 		func(o *Options) *Metadata { return &o.Metadata })},
 	{"background", "", colour(func(o *Options) *string { return &o.Background })},
 	{"quality", "q", number(100, qualities, func(o *Options) *int { return &o.Quality })},
 	{"anim", "", flag(true, func(o *Options) *bool { return &o.Still })},
+	{"format", "f", outputFormat()},
+	{"compression", "", single("fast", func(o *Options) *bool { return &o.Fast })},
+	{"slow-connection-quality", "scq", number(100, qualities, func(o *Options) *int { return &o.SlowQuality })},
 }
 
 // documented are the options that Cloudflare documents. The error for one without a row in table names it.

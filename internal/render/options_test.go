@@ -57,6 +57,7 @@ func TestOptionsIdentity(t *testing.T) {
 func TestParseOptionsRefuses(t *testing.T) {
 	t.Parallel()
 	const side, quality = "must be a whole number from 1 to 12000", "quality must be a whole number"
+	const format = "format must be auto or one of avif, webp, jpeg, baseline-jpeg, png or json"
 	for given, want := range map[string]string{
 		"width=0":                   "width " + side,
 		"width=12001":               "width " + side,
@@ -76,6 +77,15 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"background=%23gggggg":      "background must be a colour of the form #rrggbb",
 		"background=":               "background must be a colour of the form #rrggbb",
 		"anim=no":                   "anim must be true or false",
+		"format=":                   format,
+		"format=AVIF":               format,
+		"format=svg":                format,
+		"width=autos":               "width " + side + ", or auto",
+		"height=auto":               "height " + side,
+		"compression=none":          "compression must be fast",
+		"compression=":              "compression must be fast",
+		"slow-connection-quality=0": "slow-connection-quality must be a whole number",
+		"scq=5":                     "there is no option",
 		"dpr=2":                     "dpr is not supported",
 		"Width=2":                   "there is no option",
 		"width":                     "name=value",
@@ -95,12 +105,14 @@ func TestOptionsValidate(t *testing.T) {
 	t.Parallel()
 	good := Options{Fit: Cover, Metadata: MetadataNone}
 	for name, change := range map[string]func(*Options){
-		"width":      func(o *Options) { o.Width = 12_001 },
-		"height":     func(o *Options) { o.Height = -1 },
-		"fit":        func(o *Options) { o.Fit = "" },
-		"metadata":   func(o *Options) { o.Metadata = "exif" },
-		"quality":    func(o *Options) { o.Quality = 101 },
-		"background": func(o *Options) { o.Background = "#fff" },
+		"width":                   func(o *Options) { o.Width = 12_001 },
+		"height":                  func(o *Options) { o.Height = -1 },
+		"fit":                     func(o *Options) { o.Fit = "" },
+		"metadata":                func(o *Options) { o.Metadata = "exif" },
+		"quality":                 func(o *Options) { o.Quality = 101 },
+		"format":                  func(o *Options) { o.Format = "auto" },
+		"slow-connection-quality": func(o *Options) { o.SlowQuality = -1 },
+		"background":              func(o *Options) { o.Background = "#fff" },
 	} {
 		o := good
 		if err := o.Validate(); err != nil {
@@ -119,6 +131,7 @@ func FuzzOptions(f *testing.F) {
 	for _, s := range []string{
 		"", "width=300", "fit=cover,height=200,width=300", "background=%23AABBCC,fit=pad",
 		"anim=false,metadata=keep,quality=85", "width=1,width=2", "fit=,", "quality=101",
+		"format=avif,width=auto", "compression=fast,format=auto", "slow-connection-quality=low,format=png-force",
 	} {
 		f.Add(s)
 	}
@@ -145,6 +158,7 @@ func FuzzOptions(f *testing.F) {
 func FuzzOptionsOfJSON(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `{"width":300,"fit":"cover"}`, `{"width":"3e2","anim":false,"background":"#abc"}`,
+		`{"width":"auto","format":"jpg","compression":"fast","slow-connection-quality":"low"}`,
 		`{"quality":"high","metadata":null}`, `{"height":[1]}`, `{"blur":1}`, `{"width":1e400}`,
 	} {
 		f.Add([]byte(s))

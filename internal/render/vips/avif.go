@@ -1,0 +1,63 @@
+package vips
+
+// #include "shim.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"calotype/internal/imagefile"
+)
+
+const (
+	// avifEffort is 9 minus the speed of libheif and of aom. docs/decisions/0028-avif.md has the measurements.
+	avifEffort = 2
+	// subsampledBelow is the quality, on the scale of JPEG, below which colours have half the resolution. The
+	// encoder of libvips for JPEG has the same rule.
+	subsampledBelow = 90
+)
+
+// avifQualities map a quality on the scale of JPEG to that of the AVIF encoder, with the same SSIM of 6 photographs
+// at a width of 800 pixels. They are in order, and the qualities between them are interpolated.
+var avifQualities = [...]struct{ jpeg, avif int }{
+	{1, 10}, {20, 30}, {35, 38}, {50, 43}, {75, 54}, {85, 64}, {95, 86}, {100, 95},
+}
+
+// avifQuality returns the quality for the AVIF encoder, 1 to 100, of one on the scale of JPEG.
+func avifQuality(jpeg int) int {
+	last := avifQualities[0]
+	for _, next := range avifQualities[1:] {
+		if jpeg <= next.jpeg {
+			span := next.jpeg - last.jpeg
+			return last.avif + ((jpeg-last.jpeg)*(next.avif-last.avif)+span/2)/span
+		}
+		last = next
+	}
+	return last.avif
+}
+
+// tryAVIF encodes a small picture, and returns the reason if that is not possible, else "". libheif opens a plug-in
+// then, if its encoder is one, while files can still be opened.
+func tryAVIF() (why string) {
+	const side, bands = 8, 3
+	p := newPixels(side * side * bands)
+	defer p.free()
+	clear(unsafe.Slice((*byte)(p.data), p.size))
+	im, err := p.image(side, side, bands)
+	if err != nil {
+		return err.Error()
+	}
+	defer im.close()
+	target := C.shim_target_memory()
+	if target == nil {
+		return takeError().Error()
+	}
+	defer C.shim_unref(unsafe.Pointer(target))
+	if C.shim_save_avif(im.c, target, 50, avifEffort, 1) != 0 {
+		return takeError().Error()
+	}
+	return ""
+}
+
+// MissingEncoders returns the output formats that cannot be encoded, with the reasons.
+func (e *engine) MissingEncoders() map[imagefile.Format]string { return e.missingEncoders }
