@@ -9,8 +9,8 @@ import (
 	"calotype/internal/render"
 )
 
-// This file reads what a client tells about itself. A page must ask a browser for most of these headers, by its
-// Accept-CH: that of a picture has no effect. A header that is malformed, or has several lines, is absent.
+// This file reads client hints: headers with properties of the client. A page must ask a browser for most of them by
+// its own Accept-CH: that of a picture has no effect. A header that is malformed, or has several lines, is absent.
 
 // The headers of a slow connection, and the bounds that Cloudflare documents.
 var slowHeaders = []string{"Downlink", "Ect", "Rtt", "Save-Data"}

@@ -30,7 +30,7 @@ func noise(t *testing.T, w, h int, alpha bool) []byte {
 	return b.Bytes()
 }
 
-// TestEstimatesOfFormats: the largest AVIFs and lossless WebPs need no more memory than estimated.
+// TestEstimatesOfFormats: the largest AVIFs and lossless WebPs are rendered within the estimates of memory.
 func TestEstimatesOfFormats(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow: encodes large pictures of noise")

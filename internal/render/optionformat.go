@@ -115,7 +115,8 @@ const maxLosslessPixels = 12_500_000
 
 // Lossless reports whether the rendition is a lossless WebP: a still with the quality 100 that names the format.
 func (j Job) Lossless() bool {
-	if j.Format != imagefile.WebP || j.Options.Format != FormatWebP || j.Options.Quality != LosslessQuality || moves(j) {
+	o := j.Options
+	if j.Format != imagefile.WebP || o.Format != FormatWebP || o.Quality != LosslessQuality || moves(j) {
 		return false
 	}
 	width, height, _ := expected(j)

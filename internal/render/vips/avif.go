@@ -4,6 +4,7 @@ package vips
 import "C"
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	"calotype/internal/imagefile"
@@ -61,3 +62,49 @@ func tryAVIF() (why string) {
 
 // MissingEncoders returns the output formats that cannot be encoded, with the reasons.
 func (e *engine) MissingEncoders() map[imagefile.Format]string { return e.missingEncoders }
+
+// The numbers of ITU-T H.273 for the colours of a rendition.
+const (
+	unspecified   = 2
+	primariesSRGB = 1
+	transferSRGB  = 13
+)
+
+// stateSRGB makes an AVIF state that its colours are those of sRGB: libvips leaves them unspecified, which clients
+// take for sRGB too. It changes the file in place.
+func stateSRGB(file []byte) ([]byte, error) {
+	inside := func(kind string, do func(content []byte)) func(string, []byte) {
+		return func(k string, content []byte) {
+			if k == kind {
+				do(content)
+			}
+		}
+	}
+	boxes(file, inside("meta", func(meta []byte) {
+		const head = 4 // version and flags
+		boxes(meta[min(head, len(meta)):], inside("iprp", func(iprp []byte) {
+			boxes(iprp, inside("ipco", func(ipco []byte) {
+				boxes(ipco, inside("colr", func(colr []byte) {
+					stateColour(colr)
+				}))
+			}))
+		}))
+	}))
+	return file, nil
+}
+
+// stateColour changes the content of a colr box: its kind, primaries, transfer function, matrix and range.
+func stateColour(colr []byte) {
+	const primaries, transfer, end = 4, 6, 11
+	if len(colr) < end || string(colr[:primaries]) != "nclx" {
+		return
+	}
+	for _, field := range []struct {
+		at    int
+		value uint16
+	}{{primaries, primariesSRGB}, {transfer, transferSRGB}} {
+		if b := colr[field.at:]; binary.BigEndian.Uint16(b) == unspecified {
+			binary.BigEndian.PutUint16(b, field.value)
+		}
+	}
+}

@@ -59,6 +59,8 @@ func (r *rendering) encode() error {
 			err := imagefile.Strip(&clean, bytes.NewReader(made), int64(len(made)), imagefile.WebP)
 			return clean.Bytes(), err
 		})
+	case r.job.Format == imagefile.AVIF:
+		return r.rewrite(stateSRGB)
 	case r.credits != nil:
 		return r.rewrite(func(made []byte) ([]byte, error) {
 			return withEXIF(made, r.credits)
