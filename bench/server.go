@@ -144,7 +144,8 @@ func pictureRequest(address, path, accept string) request {
 
 // What browsers accept, and what those do that know JPEG only.
 const (
-	acceptWebP = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
+	acceptAVIF = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
+	acceptWebP = "image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
 	acceptJPEG = "image/*,*/*;q=0.8"
 )
 

@@ -47,6 +47,7 @@ var (
 	toJPEG = subject{accept: acceptJPEG, format: "jpeg", peer: "jpeg",
 		suffix: ".jpg[Q=85,strip,optimize_coding,interlace]"}
 	toWebP   = subject{accept: acceptWebP, format: "webp", peer: "webp", suffix: ".webp[Q=80,strip,effort=4]"}
+	toAVIF   = subject{accept: acceptAVIF, format: "avif", peer: "avif", suffix: ".avif[Q=64,strip,effort=2]"}
 	toPNG    = subject{accept: acceptJPEG, format: "png", peer: "png", suffix: ".png[compression=6,strip]"}
 	toMoving = subject{accept: acceptWebP, format: "webp", peer: "moving-webp", moving: true,
 		suffix: ".webp[Q=80,strip,effort=2]"}
@@ -75,6 +76,7 @@ func (b *bench) paintSubjects() ([]subject, error) {
 	all := []subject{
 		toJPEG.of("12 MP JPEG to JPEG", "large.jpg", large, largeTarget),
 		toWebP.of("12 MP JPEG to WebP", "large.jpg", large, largeTarget),
+		toAVIF.of("12 MP JPEG to AVIF", "large.jpg", large, largeTarget),
 		toPNG.of("PNG with alpha to PNG", "cut.png", cut, 600),
 		toWebP.of("PNG with alpha to WebP", "cut.png", cut, 600),
 		toMoving.of("animated GIF to WebP", "moving.gif", moving, 320),

@@ -132,10 +132,15 @@ func deliveryHeaders(t *testing.T, a answer) {
 }
 
 func deliveryNegotiation(t *testing.T, url string, jpeg answer) {
-	webp := do(t, "GET", url, nil, "Accept", "image/avif,image/webp,image/apng,*/*;q=0.8")
+	avif := do(t, "GET", url, nil, "Accept", "image/avif,image/webp,image/apng,*/*;q=0.8")
+	if kind := avif.header.Get("Content-Type"); kind != "image/avif" ||
+		!bytes.Equal(avif.body[4:12], []byte("ftypavif")) {
+		t.Errorf("a browser gets %s", kind)
+	}
+	webp := do(t, "GET", url, nil, "Accept", "image/webp,image/apng,*/*;q=0.8")
 	if kind := webp.header.Get("Content-Type"); kind != "image/webp" ||
 		!bytes.Equal(webp.body[8:12], []byte("WEBP")) {
-		t.Errorf("a browser gets %s", kind)
+		t.Errorf("an older browser gets %s", kind)
 	}
 	if webp.header.Get("ETag") == jpeg.header.Get("ETag") || webp.header.Get("Vary") != "Accept" {
 		t.Errorf("one name for two files: %v", webp.header)

@@ -312,6 +312,9 @@ func TestDoctorWorkers(t *testing.T) {
 	want(t, formatFinding(imagefile.HEIC, "libheif 1", broken), resultWarning, "libheif-plugin-libde265")
 	want(t, formatFinding(imagefile.AVIF, "", broken), resultWarning, "libheif-plugin-dav1d")
 	want(t, formatFinding(imagefile.WebP, "libwebp", broken), resultFailed, "install a libvips with this format")
+	noEncoder := fmt.Errorf("it cannot be encoded: %w: why", render.ErrEncode)
+	want(t, formatFinding(imagefile.AVIF, "", noEncoder), resultWarning, "libheif-plugin-aomenc")
+	want(t, formatFinding(imagefile.JPEG, "", noEncoder), resultFailed, "install a libvips with this format")
 	// A decoder package does not help if the worker is the reason.
 	for err, result := range map[error]string{
 		render.ErrWorker: resultFailed, render.ErrNoWorker: resultFailed, render.ErrBusy: resultWarning,

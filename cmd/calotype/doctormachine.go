@@ -51,6 +51,9 @@ var decoderPackages = map[imagefile.Format]string{
 	imagefile.AVIF: "libheif-plugin-dav1d or libheif-plugin-aomdec on Debian and Ubuntu, libheif on Fedora",
 }
 
+// avifEncoder names the packages with the encoder of AVIF that libheif may lack.
+const avifEncoder = "libheif-plugin-aomenc on Debian and Ubuntu, libheif on Fedora"
+
 func formatFinding(format imagefile.Format, library string, err error) finding {
 	packages, optional := decoderPackages[format]
 	switch {
@@ -62,6 +65,8 @@ func formatFinding(format imagefile.Format, library string, err error) finding {
 		return warning("to accept it, install "+packages, "refused, %s", library)
 	case optional && errors.Is(err, render.ErrUndecodable):
 		return warning("uploads in this format are refused; the decoder comes with "+packages, "%v", err)
+	case format == imagefile.AVIF && errors.Is(err, render.ErrEncode):
+		return warning("clients get WebP instead; the encoder comes with "+avifEncoder, "%v", err)
 	case errors.Is(err, render.ErrUndecodable), errors.Is(err, render.ErrEncode):
 		return failed("install a libvips with this format: uploads or deliveries in it fail", "%v", err)
 	}

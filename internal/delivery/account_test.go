@@ -76,12 +76,12 @@ func TestFlexibleVariants(t *testing.T) {
 		}
 		h.served(base+"f=png", imagefile.PNG, "Accept", "image/webp")
 		h.served(base+"f=jpeg", imagefile.JPEG, "Accept", "image/webp")
-		r := h.served(base+"f=avif", imagefile.WebP)
+		r := h.served(base+"f=avif", imagefile.AVIF)
 		if r.Header.Get("Vary") != "" {
 			t.Errorf("a format that was asked for varies by %s", r.Header.Get("Vary"))
 		}
 		for _, options := range []string{
-			"w=0", "w=auto", "bad=1", "fit=stretch", "w=1,w=2", "blur=251", "w=%00", "dpr=3.1", "=",
+			"w=0", "w=Auto", "bad=1", "fit=stretch", "w=1,w=2", "blur=251", "w=%00", "dpr=3.1", "=",
 		} {
 			h.refused(base+options, 400, 9401)
 		}

@@ -22,7 +22,6 @@ import (
 
 	"calotype/internal/httpframe"
 	"calotype/internal/httprange"
-	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 )
@@ -120,48 +119,36 @@ func (d *delivery) deliver(w *httpframe.Response, r *http.Request, t target, lin
 		}
 		caching = privateCaching(resolved.BrowserTTL(), s, now)
 	}
-	var wanted transform
 	if t.flexible() { // after the signature: a refusal of options has facts about the picture
-		if wanted, err = transformOf(t.variant, resolved); err != nil {
+		wanted, err := transformOf(t.variant, resolved)
+		if err != nil {
 			return err
 		}
 		resolved.Variant = images.Variant{Options: wanted.options}
 		setIgnored(w.Header(), wanted.leftOut)
 	}
-	return d.send(w, r, resolved, wanted.format, caching)
+	return d.answer(w, r, resolved, caching)
 }
 
-var varyAccept = []string{"Accept"}
-
-// send answers with the picture, or with 304 if the client has it. format is "" unless the URL names a format.
-func (d *delivery) send(
-	w *httpframe.Response, r *http.Request, resolved images.Resolved, format imagefile.Format, caching string,
-) (err error) {
+// answer sends the picture in its variant, or what else the options ask for.
+func (d *delivery) answer(w *httpframe.Response, r *http.Request, resolved images.Resolved, caching string) error {
 	if err := checkTrim(resolved); err != nil {
 		return err
 	}
-	h := w.Header()
-	usual := fallback(resolved.Image.Original, resolved.Variant.Options.Still)
-	if resolved.Vector() {
-		format = usual // whatever the URL and the client ask for
+	c := d.choose(resolved, r.Header)
+	if c.format == formatInfo {
+		return d.sendInfo(w, r, c, caching)
 	}
-	if format == "" {
-		format = usual
-		if d.Negotiate {
-			format = negotiate(r.Header.Values("Accept"), format)
-			h["Vary"] = varyAccept
-		}
-	}
-	if format == imagefile.WebP && !d.Core.Makes(resolved, format) {
-		format = usual
-	}
-	etag := d.Core.ETag(resolved, format)
-	if matchesETag(r.Header.Values("If-None-Match"), etag) {
-		setPictureHeaders(h, resolved, etag, caching)
-		w.WriteHeader(http.StatusNotModified)
+	return d.send(w, r, c, caching)
+}
+
+// send answers with the picture, or with 304 if the client has it.
+func (d *delivery) send(w *httpframe.Response, r *http.Request, c choice, caching string) (err error) {
+	etag := d.Core.ETag(c.Resolved, c.format)
+	if notModified(w, r, c, etag, caching) {
 		return nil
 	}
-	rendition, err := d.Core.Rendition(r.Context(), resolved, format)
+	rendition, err := d.Core.Rendition(r.Context(), c.Resolved, c.format)
 	if err != nil {
 		return err
 	}
@@ -170,11 +157,21 @@ func (d *delivery) send(
 			err = errors.Join(err, fmt.Errorf("closing a rendition: %w", closing))
 		}
 	}()
-	setPictureHeaders(h, resolved, etag, caching)
-	h["Content-Type"] = []string{rendition.Format.MIME()}
+	setPictureHeaders(w.Header(), c, etag, caching)
+	w.Header()["Content-Type"] = []string{rendition.Format.MIME()}
 	httprange.Clean(r.Header, maxRanges)
 	if serveWhole(w, r, rendition) {
 		return nil
 	}
 	return serveContent(w, r, rendition.Content)
+}
+
+// notModified answers 304 if the client has the entity, and reports whether it did.
+func notModified(w *httpframe.Response, r *http.Request, c choice, etag, caching string) bool {
+	if !matchesETag(r.Header.Values("If-None-Match"), etag) {
+		return false
+	}
+	setPictureHeaders(w.Header(), c, etag, caching)
+	w.WriteHeader(http.StatusNotModified)
+	return true
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"calotype/internal/errs"
-	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/render"
 )
@@ -22,7 +21,6 @@ const (
 // A transform is a parsed flexible variant.
 type transform struct {
 	options render.Options
-	format  imagefile.Format // "" for the one that suits the client
 	// leftOut are the options that a lenient parser has left out, because they are not available here.
 	leftOut []string
 }
@@ -70,6 +68,7 @@ func badOptions(why error) error {
 // checkEnlarged refuses options that enlarge a picture beyond the limit for URLs.
 func checkEnlarged(o render.Options, from *images.Original) error {
 	w, h := from.Header.Shown()
+	o, _ = withHints(o, nil) // the same refusal for all clients
 	plan := o.Plan(w, h)
 	made, most := int64(plan.CanvasW)*int64(plan.CanvasH), max(maxEnlarged, int64(w)*int64(h))
 	if made > most {
@@ -81,7 +80,7 @@ func checkEnlarged(o render.Options, from *images.Original) error {
 
 // aliases are the short names of options.
 var aliases = func() map[string]string {
-	all := map[string]string{"f": "format"}
+	all := map[string]string{}
 	for _, o := range render.AllOptions() {
 		if o.Alias != "" {
 			all[o.Alias] = o.Name
@@ -91,13 +90,7 @@ var aliases = func() map[string]string {
 }()
 
 // optionNames has the names of all options of a flexible variant, for error messages.
-var optionNames = render.OptionNames("format")
-
-// formats are the values of the option format. AVIF falls back to WebP, which every client with AVIF supports;
-// Cloudflare does so for pictures that would take too long as AVIF.
-var formats = map[string]imagefile.Format{
-	"auto": "", "avif": imagefile.WebP, "webp": imagefile.WebP, "jpeg": imagefile.JPEG, "png": imagefile.PNG,
-}
+var optionNames = render.OptionNames()
 
 // parseTransform parses the decoded options of a URL, such as "w=400,fit=cover". The text of an error names the
 // valid values, and quotes only the names of options. lenient leaves out the options that are not available here;
@@ -108,7 +101,6 @@ func parseTransform(text string, lenient bool) (r transform, err error) {
 	if len(text) > maxFlexible {
 		return transform{}, fmt.Errorf("they are longer than %d bytes", maxFlexible)
 	}
-	formatGiven := false
 	for pair := range render.SplitOptions(text) {
 		if pair == "" { // as in "w=100,"
 			continue
@@ -120,18 +112,9 @@ func parseTransform(text string, lenient bool) (r transform, err error) {
 		if long := aliases[key]; long != "" {
 			key = long
 		}
-		switch key {
-		case "format":
-			if formatGiven {
-				return transform{}, errors.New("format is given twice")
-			}
-			formatGiven = true
-			r.format, err = parseFormat(value)
-		default:
-			err = p.Set(key, value)
-			if errors.Is(err, render.ErrNoOption) {
-				err = fmt.Errorf("there is no option %.40q; the options are %s", key, optionNames)
-			}
+		err := p.Set(key, value)
+		if errors.Is(err, render.ErrNoOption) {
+			err = fmt.Errorf("there is no option %.40q; the options are %s", key, optionNames)
 		}
 		if err != nil {
 			return transform{}, err
@@ -142,12 +125,4 @@ func parseTransform(text string, lenient bool) (r transform, err error) {
 	}
 	r.leftOut, r.options = p.LeftOut(), r.options.Scaled()
 	return r, r.options.Validate()
-}
-
-func parseFormat(value string) (imagefile.Format, error) {
-	format, ok := formats[value]
-	if !ok {
-		return "", errors.New("format must be one of auto, avif, webp, jpeg or png")
-	}
-	return format, nil
 }

@@ -69,10 +69,13 @@ var pictureHeaders = []string{"Cache-Tag", "ETag", ignoredHeader, "Surrogate-Key
 // setPictureHeaders sets the common headers of 200, 206 and 304. There is no Last-Modified: a rendition changes with
 // its variant and the pipeline, not only at the upload, so an If-Modified-Since would keep old bytes in caches. The
 // ETag identifies the bytes.
-func setPictureHeaders(h http.Header, r images.Resolved, etag, caching string) {
-	tags := cacheTags(r)
-	if r.Vector() {
+func setPictureHeaders(h http.Header, c choice, etag, caching string) {
+	tags := cacheTags(c.Resolved)
+	if c.Vector() {
 		h["Content-Security-Policy"] = vectorPolicy
+	}
+	if c.vary != nil {
+		h["Vary"] = c.vary
 	}
 	h.Set("Cache-Control", caching)
 	h.Set("ETag", etag)

@@ -24,7 +24,7 @@ func TestPublicPicture(t *testing.T) {
 	img := h.upload(imagestest.JPEG(t, 1), "", false)
 	path := "/" + h.hash + "/" + img.ID + "/public"
 	plain := h.served(path, imagefile.JPEG)
-	webp := h.served("/cdn-cgi/imagedelivery"+path, imagefile.WebP, "Accept", "image/avif,image/webp,*/*")
+	webp := h.served("/cdn-cgi/imagedelivery"+path, imagefile.WebP, "Accept", "image/webp,*/*")
 	for name, want := range map[string]string{
 		"Cache-Control":                "public, max-age=172800, stale-while-revalidate=7200",
 		"Vary":                         "Accept",

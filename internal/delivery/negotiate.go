@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"net/http"
 	"strings"
 
 	"calotype/internal/imagefile"
@@ -8,17 +9,17 @@ import (
 )
 
 // preferred are the formats for clients whose Accept header names them, best first. A format that is added here is
-// negotiated.
-var preferred = []imagefile.Format{imagefile.WebP}
+// negotiated. Not every picture can have them on every server.
+var preferred = []imagefile.Format{imagefile.AVIF, imagefile.WebP}
 
-// negotiate returns the best format that the lines of an Accept header name, else the fallback.
-func negotiate(accept []string, fallback imagefile.Format) imagefile.Format {
-	for _, format := range preferred {
-		if acceptNames(accept, format.MIME()) {
-			return format
+// acceptedFormats returns the formats that the Accept header of a client names.
+func acceptedFormats(formats []imagefile.Format, h http.Header) (accepted []imagefile.Format) {
+	for _, format := range formats {
+		if acceptNames(h["Accept"], format.MIME()) {
+			accepted = append(accepted, format)
 		}
 	}
-	return fallback
+	return accepted
 }
 
 // fallback returns a format that all clients support and that preserves animation and transparency. still: the

@@ -56,7 +56,7 @@ func (d *delivery) sendRemote(w *httpframe.Response, r *http.Request, options, a
 		return err
 	}
 	resolved.Variant = images.Variant{Options: wanted.options}
-	return d.send(w, r, resolved, wanted.format, remoteCaching(ttl))
+	return d.answer(w, r, resolved, remoteCaching(ttl))
 }
 
 // url returns the URL of a source at another server.

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -47,6 +48,34 @@ func (r Resolved) onlyStripped(f imagefile.Format) bool {
 	moves := (f == imagefile.GIF || f == imagefile.WebP) && !r.Variant.Options.Still
 	return moves && h.Frames > 1 && h.Pixels() > imagefile.MaxTransformPixels &&
 		(h.Format == imagefile.GIF || h.Format == imagefile.WebP)
+}
+
+// Size returns the size of the rendition in a format, in pixels. Only a trim of edges of one colour needs the rendition
+// itself. Errors: those of Rendition.
+func (s *Service) Size(ctx context.Context, r Resolved, f imagefile.Format) (width, height int, err error) {
+	width, height = r.Image.Original.Header.Shown()
+	switch {
+	case r.Vector() || r.onlyStripped(f):
+		return width, height, nil
+	case !r.Variant.Options.Trim.Border:
+		plan := r.Variant.Options.Plan(width, height)
+		return plan.CanvasW, plan.CanvasH, nil
+	}
+	made, err := s.Rendition(ctx, r, f)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, made.Content.Close()) }()
+	var content io.ReaderAt = made.File
+	if made.File == nil {
+		content = bytes.NewReader(made.Bytes)
+	}
+	header, err := imagefile.ReadHeader(content, made.Size)
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the size of a rendition: %w", err)
+	}
+	width, height = header.Shown()
+	return width, height, nil
 }
 
 // renditionKey returns the identity of a rendition's bytes, from everything that determines them: the
@@ -184,8 +213,8 @@ func (r Resolved) job(f imagefile.Format) render.Job {
 	}
 }
 
-// Makes reports whether this server can render a rendition in a format: a large WebP may need too much memory.
-// SVGs and stripped animations are not rendered.
+// Makes reports whether this server can render a rendition in a format: a large WebP may need too much memory, and
+// AVIF too much time. SVGs and stripped animations are not rendered.
 func (s *Service) Makes(r Resolved, f imagefile.Format) bool {
 	return r.Vector() || r.onlyStripped(f) || s.config.Render.Makes(r.job(f), r.Image.Original.Size)
 }

@@ -12,7 +12,11 @@ const maxThumbhash = 25
 // maxSides are the maximal sides of the output formats, in pixels.
 var maxSides = map[imagefile.Format]int{
 	imagefile.JPEG: 65_535, imagefile.PNG: 65_535, imagefile.GIF: 65_535, imagefile.WebP: 16_383,
+	imagefile.AVIF: 16_384, // of libvips
 }
+
+// maxPixels are the maximal pixels of a still rendition in a format, if they are below those of others.
+var maxPixels = map[imagefile.Format]int64{imagefile.WebP: MaxWebPPixels, imagefile.AVIF: MaxAVIFPixels}
 
 // expected returns the size of a rendition in pixels and its maximal number of frames. The size is zero if the
 // Plan does not determine it.
@@ -41,11 +45,22 @@ func (p *Pool) checkDecoder(f imagefile.Format) error {
 	return nil
 }
 
+// checkEncoder refuses an output format that no worker can encode.
+func (p *Pool) checkEncoder(f imagefile.Format) error {
+	if why, missing := p.missingEncoders[f]; missing {
+		return fmt.Errorf("%w: no encoder of %s: %s", ErrEncode, f.MIME(), why)
+	}
+	return nil
+}
+
 // checkJob refuses invalid and forbidden jobs before a worker gets them.
 func checkJob(j Job) error {
 	side, ok := maxSides[j.Format]
 	if !ok {
 		return fmt.Errorf("%w: %q is not an output format", ErrEncode, j.Format)
+	}
+	if j.Format == imagefile.AVIF && j.Header.Frames > 1 && !j.Options.Still {
+		return fmt.Errorf("%w: an AVIF is a still, and the picture an animation", ErrEncode)
 	}
 	width, height, frames := expected(j)
 	if longest := max(width, height); longest > side {
@@ -53,8 +68,8 @@ func checkJob(j Job) error {
 			Measured: int64(longest), Allowed: int64(side)}
 	}
 	made, allowed := j.Options.MostPixels(j.Header.Shown())*int64(frames), imagefile.DefaultLimits.Pixels
-	if j.Format == imagefile.WebP {
-		allowed = MaxWebPPixels
+	if most, ok := maxPixels[j.Format]; ok {
+		allowed = most
 	}
 	if frames > 1 {
 		allowed = imagefile.MaxTransformPixels

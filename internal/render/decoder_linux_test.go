@@ -40,6 +40,50 @@ func TestMissingDecoder(t *testing.T) {
 	}
 }
 
+// TestMissingEncoder: a format without an encoder is not made, the log says so, and other formats are made.
+func TestMissingEncoder(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	p := newFakePool(t, "no-avif", render.PoolConfig{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if s := log.String(); !strings.Contains(s, "format=avif") || !strings.Contains(s, "no aom here") {
+		t.Errorf("the log is %q", s)
+	}
+	job := pngJob
+	job.Format = imagefile.AVIF
+	if p.Makes(job, 100) || !p.Makes(pngJob, 100) || !newFakePool(t, "engine", render.PoolConfig{}).Makes(job, 100) {
+		t.Error("Makes is wrong")
+	}
+	if _, err := p.Render(t.Context(), command(t, "crash"), command(t, ""), job); !errors.Is(err, render.ErrEncode) ||
+		!strings.Contains(err.Error(), "no aom here") || p.Status().Lost > 0 {
+		t.Errorf("got %v, %+v", err, p.Status())
+	}
+}
+
+// TestAVIFIsMadeWithinLimits: an AVIF is a still of at most 2.6 megapixels, if the server has the memory.
+func TestAVIFIsMadeWithinLimits(t *testing.T) {
+	t.Parallel()
+	p := newFakePool(t, "engine", render.PoolConfig{Memory: 1 << 30})
+	for _, c := range []struct {
+		width, height, frames int
+		options               string
+		made                  bool
+	}{
+		{1000, 2600, 1, "", true}, {1000, 2601, 1, "", false}, {12_000, 216, 1, "", true},
+		{6000, 4000, 1, "", false}, {6000, 4000, 1, "width=1900", true}, {6000, 4000, 1, "width=2000", false},
+		{100, 100, 2, "", false}, {100, 100, 2, "anim=false", true},
+	} {
+		o, err := render.ParseOptions(c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := imagefile.Header{Format: imagefile.WebP, Width: c.width, Height: c.height, Frames: c.frames, Orientation: 1}
+		j := render.Job{Header: h, Options: o, Format: imagefile.AVIF}
+		if got := p.Makes(j, 1000); got != c.made {
+			t.Errorf("%+v: made is %v", c, got)
+		}
+	}
+}
+
 // TestDamagedHEIC sends damaged copies of small HEICs to real workers. None is lost: the header or the decoder
 // refuses a copy, or it can be shown.
 func TestDamagedHEIC(t *testing.T) {

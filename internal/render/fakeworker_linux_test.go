@@ -27,7 +27,10 @@ func fakeWorker(kind string) int {
 		return render.WorkerMain(func() (render.Engine, error) { return fakeEngine{}, nil })
 	case "no-heic":
 		missing := map[imagefile.Format]string{imagefile.HEIC: "no libheif\nhere"}
-		return render.WorkerMain(func() (render.Engine, error) { return fakeEngine{missing}, nil })
+		return render.WorkerMain(func() (render.Engine, error) { return fakeEngine{missing: missing}, nil })
+	case "no-avif":
+		missing := map[imagefile.Format]string{imagefile.AVIF: "no aom\nhere"}
+		return render.WorkerMain(func() (render.Engine, error) { return fakeEngine{missingEncoders: missing}, nil })
 	case "broken-engine":
 		return render.WorkerMain(func() (render.Engine, error) {
 			return nil, errors.New("no libvips\nhere")
@@ -84,11 +87,13 @@ func fakeParent() int {
 }
 
 // fakeEngine does what the input says.
-type fakeEngine struct{ missing map[imagefile.Format]string }
+type fakeEngine struct{ missing, missingEncoders map[imagefile.Format]string }
 
 func (fakeEngine) Version() string { return "fake-1" }
 
 func (e fakeEngine) Missing() map[imagefile.Format]string { return e.missing }
+
+func (e fakeEngine) MissingEncoders() map[imagefile.Format]string { return e.missingEncoders }
 
 func (fakeEngine) Libraries() map[imagefile.Format]string {
 	return map[imagefile.Format]string{imagefile.JPEG: "libfake\n 1", "\x1b[2J": "not a format"}

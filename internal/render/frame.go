@@ -43,6 +43,8 @@ type hello struct {
 	Error    string       `json:"error"` // why the worker cannot work; "" if it can
 	// Missing holds the formats that the worker cannot decode, with the reasons.
 	Missing map[imagefile.Format]string `json:"missing"`
+	// MissingEncoders holds the output formats that the worker cannot encode, with the reasons.
+	MissingEncoders map[imagefile.Format]string `json:"missing_encoders"`
 	// Libraries are those of each format, with their versions.
 	Libraries map[imagefile.Format]string `json:"libraries"`
 }

@@ -41,7 +41,7 @@ func checkLibraries(said map[imagefile.Format]string) map[imagefile.Format]strin
 	return libraries
 }
 
-// probes has a small picture in each format that no worker can encode, and a PNG.
+// probes has a small picture in each format that not every worker can encode, and a PNG.
 //
 //go:embed probe
 var probes embed.FS
@@ -51,13 +51,21 @@ var Formats = []imagefile.Format{
 	imagefile.JPEG, imagefile.PNG, imagefile.GIF, imagefile.WebP, imagefile.AVIF, imagefile.HEIC,
 }
 
-// Probe has workers encode a small picture in a format, if it is an output format, and decode it.
+// Probe has workers encode a small picture in a format, if it is an output format, and decode it. If there may be a
+// decoder without an encoder, a worker decodes another picture before.
 func (p *Pool) Probe(ctx context.Context, format imagefile.Format) error {
-	source := format
 	_, output := maxSides[format]
-	if output {
-		source = imagefile.PNG
+	if _, err := probes.Open("probe/probe." + string(format)); err == nil {
+		if err := p.probe(ctx, format, ""); err != nil || !output {
+			return err
+		}
 	}
+	return p.probe(ctx, imagefile.PNG, format)
+}
+
+// probe has workers decode the small picture in the format source, after they have encoded it in another format if
+// that is not "".
+func (p *Pool) probe(ctx context.Context, source, format imagefile.Format) error {
 	picture, err := probes.ReadFile("probe/probe." + string(source))
 	if err != nil {
 		return fmt.Errorf("reading the picture of a probe: %w", err)
@@ -74,7 +82,7 @@ func (p *Pool) Probe(ctx context.Context, format imagefile.Format) error {
 	if err != nil {
 		return fmt.Errorf("reading the picture of a probe: %w", err)
 	}
-	if output {
+	if format != "" {
 		if in, header, err = p.encode(ctx, in, header, format); err != nil {
 			return fmt.Errorf("it cannot be encoded: %w", err)
 		}

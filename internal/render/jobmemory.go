@@ -34,11 +34,13 @@ var (
 	}
 	encodeCost = map[imagefile.Format]memory{
 		imagefile.JPEG: {4, 4}, imagefile.PNG: {2, 2}, imagefile.WebP: {7, 7}, imagefile.GIF: {13, 14},
+		imagefile.AVIF: {40, 44},
 	}
 
 	baselineCost     = memory{1, 1}   // decoding a JPEG of one scan
 	progressiveCost  = memory{6, 6}   // encoding a progressive JPEG, which is never large
 	transparentCost  = memory{14, 19} // encoding a WebP with an alpha channel
+	losslessCost     = memory{36, 40} // encoding a lossless WebP
 	movingGIFCost    = memory{18, 33} // decoding all frames
 	animatedWebPCost = memory{34, 35} // encoding an animation
 	animatedGIFCost  = memory{30, 30}
@@ -104,7 +106,10 @@ func renderCost(j Job) memory {
 	}
 	h.Frames = 1
 	cost := encodeCost[j.Format]
-	if j.Format == imagefile.WebP && (j.Alpha || j.Options.padsWithAlpha()) {
+	switch {
+	case j.Lossless():
+		cost = losslessCost
+	case j.Format == imagefile.WebP && (j.Alpha || j.Options.padsWithAlpha()):
 		cost = transparentCost
 	}
 	need := examineCost(h).plus(cost.times(made)).plus(effects)
@@ -120,7 +125,7 @@ func (m memory) withFile(size int64) memory { return m.plus(written(fileCost * s
 // Makes reports whether a rendition of a file of size bytes is within the limits of its format and the memory of
 // this server. A large WebP may need too much memory where JPEG, PNG or GIF do not.
 func (p *Pool) Makes(j Job, size int64) bool {
-	return checkJob(j) == nil && renderCost(j).withFile(size).mapped <= p.jobMemory
+	return checkJob(j) == nil && p.checkEncoder(j.Format) == nil && renderCost(j).withFile(size).mapped <= p.jobMemory
 }
 
 // usualJobMemory is the estimate that is accepted for any -memory, in bytes. Estimates are for the worst case of a

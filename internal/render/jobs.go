@@ -58,7 +58,7 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Pr
 // its offset is neither used nor moved. Errors: those of package render; a *LimitError if the rendition would be too
 // large.
 func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, error) {
-	if err := errors.Join(checkJob(j), p.checkDecoder(j.Header.Format)); err != nil {
+	if err := errors.Join(checkJob(j), p.checkDecoder(j.Header.Format), p.checkEncoder(j.Format)); err != nil {
 		return Output{}, err
 	}
 	source, err := openReadOnly(in)
@@ -254,6 +254,7 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	if p.version == "" {
 		p.version, p.sandbox = w.hello.Version, w.hello.Sandbox
 		p.libraries, p.missing = w.hello.Libraries, w.hello.Missing
+		p.missingEncoders = w.hello.MissingEncoders
 	}
 	switch got := w.hello; {
 	case got.Version != p.version:
@@ -262,6 +263,9 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	case missesMore(got.Missing, p.missing):
 		err = fmt.Errorf("the worker cannot decode %v, this server began with %v: restart the server",
 			slices.Sorted(maps.Keys(got.Missing)), slices.Sorted(maps.Keys(p.missing)))
+	case missesMore(got.MissingEncoders, p.missingEncoders):
+		err = fmt.Errorf("the worker cannot encode %v, this server began with %v: restart the server",
+			slices.Sorted(maps.Keys(got.MissingEncoders)), slices.Sorted(maps.Keys(p.missingEncoders)))
 	case p.c.RequireSandbox && !got.Sandbox.Complete:
 		err = fmt.Errorf("the sandbox is required but incomplete: %s", got.Sandbox.Detail)
 	}
@@ -273,8 +277,8 @@ func (p *Pool) start(ctx context.Context, l lane) (*process, error) {
 	return w, nil
 }
 
-// missesMore reports whether a worker lacks a decoder that the first worker had. A worker with more decoders is used;
-// the server refuses their formats until its restart.
+// missesMore reports whether a worker lacks a decoder or encoder that the first worker had. A worker with more of them
+// is used; the server does not use their formats until its restart.
 func missesMore(worker, first map[imagefile.Format]string) bool {
 	for format := range worker {
 		if _, missing := first[format]; !missing {

@@ -177,14 +177,15 @@ var dprKind = kind{
 	json: func(o *Options) any { return unlessZero(o.DPR) },
 }
 
-// Scaled returns the Options in pixels of the picture: DPR is applied to all lengths, and 0.
+// Scaled returns the Options in pixels of the picture: DPR is applied to all lengths, and 0. AutoWidth stays: the
+// client's density is in it.
 func (o Options) Scaled() Options {
 	if o.DPR == 0 {
 		return o
 	}
 	scaled := func(length, least, most int) int {
-		if length == 0 {
-			return 0
+		if length <= 0 {
+			return length
 		}
 		return min(max(int(math.Round(float64(length)*o.DPR)), least), most)
 	}

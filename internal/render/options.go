@@ -49,10 +49,10 @@ const MaxOptionSide = 12_000
 // qualities are the names of qualities, with the numbers of Cloudflare's local simulator.
 var qualities = map[string]int{"high": 90, "medium-high": 70, "medium-low": 50, "low": 35}
 
-// Options are the parameters of a rendition. Two Options with equal canonical strings produce the same bytes. Each
-// field has a row in table.
+// Options are the parameters of a rendition. Two Options with equal canonical strings produce the same bytes in the
+// same format. Each field has a row in table.
 type Options struct {
-	Width, Height int // pixels; 0 if absent
+	Width, Height int // pixels; 0 if absent. Width may be AutoWidth
 	Fit           Fit
 	Metadata      Metadata
 	Background    string // colour under transparency and around a pad: "", "#rrggbb" or "#rrggbbaa"
@@ -64,6 +64,9 @@ type Options struct {
 	Trim          Trim
 	Border        Border
 	DPR           float64 // factor for Width, Height, Trim and Border, up to maxDPR; 0 for 1
+	Format        OutputFormat
+	Fast          bool // the encoder that takes the least time
+	SlowQuality   int  // Quality for clients with a slow connection; 0 if absent
 
 	// The effects. docs/decisions/0027-effects.md has their formulas.
 	Blur       Thousandths // standard deviation in pixels of the rendition, to MaxBlur; 0 for none
@@ -96,13 +99,16 @@ type Option struct {
 // table has one row for each option, in the order of the JSON of a variant.
 var table = []Option{
 	{"fit", "", word(fits, DefaultFit, func(o *Options) *Fit { return &o.Fit })},
-	{"width", "w", number(MaxOptionSide, func(o *Options) *int { return &o.Width })},
+	{"width", "w", orAuto(number(MaxOptionSide, func(o *Options) *int { return &o.Width }))},
 	{"height", "h", number(MaxOptionSide, func(o *Options) *int { return &o.Height })},
 	{"metadata", "", word(metadataRules, DefaultMetadata,
 		func(o *Options) *Metadata { return &o.Metadata })},
 	{"background", "", colour(func(o *Options) *string { return &o.Background })},
 	{"quality", "q", qualityNumber(func(o *Options) *int { return &o.Quality })},
 	{"anim", "", flag(true, func(o *Options) *bool { return &o.Still })},
+	{"format", "f", outputFormat()},
+	{"compression", "", single("fast", func(o *Options) *bool { return &o.Fast })},
+	{"slow-connection-quality", "scq", qualityNumber(func(o *Options) *int { return &o.SlowQuality })},
 	{"gravity", "g", gravityKind},
 	{"flip", "", flipKind},
 	{"rotate", "", rotateKind},

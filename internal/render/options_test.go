@@ -60,6 +60,7 @@ func TestOptionsIdentity(t *testing.T) {
 func TestParseOptionsRefuses(t *testing.T) {
 	t.Parallel()
 	const side, quality = "must be a whole number from 1 to 12000", "quality must be a number"
+	const format = "format must be auto or one of avif, webp, jpeg, baseline-jpeg, png or json"
 	for given, want := range map[string]string{
 		"width=0":                        "width " + side,
 		"width=12001":                    "width " + side,
@@ -84,6 +85,15 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"border=#11223344;5":             "border must be an opaque colour",
 		"trim=border;rgba(1,2,3,.5);0;0": "trim must be",
 		"anim=no":                        "anim must be true or false",
+		"format=":                        format,
+		"format=AVIF":                    format,
+		"format=svg":                     format,
+		"width=autos":                    "width " + side + ", or auto",
+		"height=auto":                    "height " + side,
+		"compression=none":               "compression must be fast",
+		"compression=":                   "compression must be fast",
+		"slow-connection-quality=x":      "slow-connection-quality must be a number",
+		"scq=5":                          "there is no option",
 		"dpr=4":                          "dpr must be a number above 0, at most 3",
 		"Width=2":                        "there is no option",
 		"width":                          "name=value",
@@ -103,18 +113,20 @@ func TestOptionsValidate(t *testing.T) {
 	t.Parallel()
 	good := Options{Fit: Cover, Metadata: MetadataNone}
 	for name, change := range map[string]func(*Options){
-		"width":      func(o *Options) { o.Width = 12_001 },
-		"height":     func(o *Options) { o.Height = -1 },
-		"fit":        func(o *Options) { o.Fit = "" },
-		"metadata":   func(o *Options) { o.Metadata = "exif" },
-		"quality":    func(o *Options) { o.Quality = 101 },
-		"background": func(o *Options) { o.Background = "#fff" },
-		"blur":       func(o *Options) { o.Blur = 250_001 },
-		"brightness": func(o *Options) { o.Brightness = -1000 },
-		"contrast":   func(o *Options) { o.Contrast = 254_001 },
-		"gamma":      func(o *Options) { o.Gamma = -1001 },
-		"saturation": func(o *Options) { o.Saturation = -1001 },
-		"sharpen":    func(o *Options) { o.Sharpen = -1 },
+		"width":                   func(o *Options) { o.Width = 12_001 },
+		"height":                  func(o *Options) { o.Height = -1 },
+		"fit":                     func(o *Options) { o.Fit = "" },
+		"metadata":                func(o *Options) { o.Metadata = "exif" },
+		"quality":                 func(o *Options) { o.Quality = 101 },
+		"background":              func(o *Options) { o.Background = "#fff" },
+		"blur":                    func(o *Options) { o.Blur = 250_001 },
+		"brightness":              func(o *Options) { o.Brightness = -1000 },
+		"contrast":                func(o *Options) { o.Contrast = 254_001 },
+		"gamma":                   func(o *Options) { o.Gamma = -1001 },
+		"saturation":              func(o *Options) { o.Saturation = -1001 },
+		"sharpen":                 func(o *Options) { o.Sharpen = -1 },
+		"format":                  func(o *Options) { o.Format = "auto" },
+		"slow-connection-quality": func(o *Options) { o.SlowQuality = -1 },
 	} {
 		o := good
 		if err := o.Validate(); err != nil {
@@ -136,6 +148,7 @@ func FuzzOptions(f *testing.F) {
 		"background=hsl(9,9%,9%),blur=1.50", "saturation=0,gamma=0,sharpen=.0001", "background=rgb(1 2 3 / 4%)",
 		"trim=1;2;3;4;5;6,dpr=2.5", "trim=border;%23ffffff;5;3,flip=vh", "border=%23000000;1;0;0;2,gravity=0.3333x1",
 		"gravity.x=0.2,gravity.y=1,rotate=360", "border.color=#fff,border.width=0",
+		"format=avif,width=auto", "compression=fast,format=auto", "slow-connection-quality=low,format=png-force",
 	} {
 		f.Add(s)
 	}
@@ -162,6 +175,7 @@ func FuzzOptions(f *testing.F) {
 func FuzzOptionsOfJSON(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `{"width":300,"fit":"cover"}`, `{"width":"3e2","anim":false,"background":"#abc"}`,
+		`{"width":"auto","format":"jpg","compression":"fast","slow-connection-quality":"low"}`,
 		`{"quality":"high","metadata":null}`, `{"height":[1]}`, `{"blur":1}`, `{"width":1e400}`,
 		`{"blur":"2.5","saturation":0,"gamma":0.001}`, `{"sharpen":1e-3,"background":"rgba(1,2,3,.5)"}`,
 		`{"trim":{"left":1,"border":{"color":"#fff","keep":2}},"dpr":1.5}`, `{"border":{"color":"#000","top":3}}`,

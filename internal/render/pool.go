@@ -123,11 +123,13 @@ type Pool struct {
 	jobMemory int64 // bytes: the largest estimate of an accepted job
 	idleTime  time.Duration
 	version   string
-	missing   map[imagefile.Format]string
-	libraries map[imagefile.Format]string
-	sandbox   SandboxState
-	spawner   *spawner
-	admission *admission
+	missing   map[imagefile.Format]string // decoders, with the reasons
+	// missingEncoders are those of output formats, with the reasons.
+	missingEncoders map[imagefile.Format]string
+	libraries       map[imagefile.Format]string
+	sandbox         SandboxState
+	spawner         *spawner
+	admission       *admission
 
 	ctx    context.Context // ends with the Pool, and cancels all jobs
 	cancel context.CancelCauseFunc
@@ -175,6 +177,9 @@ func startPool(ctx context.Context, c PoolConfig, idle time.Duration) (*Pool, er
 	}
 	for format, why := range p.missing {
 		c.Log.Warn("originals of a format are refused, because they cannot be decoded", "format", format, "reason", why)
+	}
+	for format, why := range p.missingEncoders {
+		c.Log.Warn("renditions get another format, because it cannot be encoded", "format", format, "reason", why)
 	}
 	p.owned.Go(p.janitor)
 	return p, nil

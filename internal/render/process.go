@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"calotype/internal/imagefile"
 )
 
 // helloTimeout bounds the start of a worker. It is generous, since a busy machine starts slowly.
@@ -199,8 +201,10 @@ func (p *process) greet(ctx context.Context) error {
 		return fmt.Errorf("worker speaks protocol %d, not %d", h.Protocol, protocol)
 	}
 	p.hello.Version = sanitise(p.hello.Version)
-	for format, why := range p.hello.Missing {
-		p.hello.Missing[format] = sanitise(why)
+	for _, missing := range []map[imagefile.Format]string{p.hello.Missing, p.hello.MissingEncoders} {
+		for format, why := range missing {
+			missing[format] = sanitise(why)
+		}
 	}
 	p.hello.Libraries = checkLibraries(p.hello.Libraries)
 	p.hello.Sandbox.Detail = sanitiseTo(p.hello.Sandbox.Detail, maxDetail)

@@ -21,6 +21,8 @@ type Engine interface {
 	// Missing returns the formats of originals that cannot be decoded, because a library is missing, with
 	// the reasons.
 	Missing() map[imagefile.Format]string
+	// MissingEncoders returns the output formats that cannot be encoded, with the reasons.
+	MissingEncoders() map[imagefile.Format]string
 	// Libraries returns the loaded libraries of each format with their versions, "" for one that is not known. For
 	// HEIC it may return NoHEVC.
 	Libraries() map[imagefile.Format]string
@@ -55,7 +57,8 @@ func WorkerMain(newEngine func() (Engine, error)) int {
 	if err != nil {
 		return report(writeFrame(conn, hello{Protocol: protocol, Error: sanitise(err.Error())}))
 	}
-	h := hello{Protocol: protocol, Version: engine.Version(), Libraries: engine.Libraries(), Missing: engine.Missing()}
+	h := hello{Protocol: protocol, Version: engine.Version(), Libraries: engine.Libraries(), Missing: engine.Missing(),
+		MissingEncoders: engine.MissingEncoders()}
 	if err := sealAndGreet(conn, box, h); err != nil {
 		return report(err)
 	}

@@ -16,6 +16,7 @@ const formats = {
   jpeg: (image) => image.jpeg({ quality: 85, progressive: true }),
   png: (image) => image.png({ compressionLevel: 6 }),
   webp: (image) => image.webp({ quality: 80, effort: 4 }),
+  avif: (image) => image.avif({ quality: 64, effort: 2, chromaSubsampling: '4:2:0' }),
   'moving-webp': (image) => image.webp({ quality: 80, effort: 2 }),
 };
 

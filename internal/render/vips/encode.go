@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +27,12 @@ const (
 	progressiveFrom = 100_000 // pixels
 	progressiveSide = 3_000   // pixels
 
-	pngLevel        = 6
-	webpEffort      = 4
-	animationEffort = 2 // of WebP
+	pngLevel     = 6
+	pngFastLevel = 1
+	webpEffort   = 4
+	fastEffort   = 2 // of a WebP that must be made fast: animations, large, lossless and fast ones
+	// losslessQuality is the effort to compress a lossless WebP, from 0 to 100.
+	losslessQuality = 20
 	// A larger WebP is encoded with the effort of an animation: at full effort 50 megapixels would take
 	// most of a worker's time limit.
 	webpLarge = 8_000_000 // pixels
@@ -55,6 +59,8 @@ func (r *rendering) encode() error {
 			err := imagefile.Strip(&clean, bytes.NewReader(made), int64(len(made)), imagefile.WebP)
 			return clean.Bytes(), err
 		})
+	case r.job.Format == imagefile.AVIF:
+		return r.rewrite(stateSRGB)
 	case r.credits != nil:
 		return r.rewrite(func(made []byte) ([]byte, error) {
 			return withEXIF(made, r.credits)
@@ -103,31 +109,43 @@ func withEXIF(jpeg, content []byte) ([]byte, error) {
 }
 
 func (r *rendering) save(target *C.VipsTarget) C.int {
-	w, h := r.im.width(), r.im.height()
+	pixels, fast := r.im.width()*r.im.height(), r.job.Options.Fast
 	switch r.job.Format {
 	case imagefile.JPEG:
-		progressive := w*h >= progressiveFrom && max(w, h) <= progressiveSide
-		return C.shim_save_jpeg(r.im.c, target, r.quality(jpegQuality), flag(progressive),
+		return C.shim_save_jpeg(r.im.c, target, C.int(r.quality(jpegQuality)), flag(r.progressive()), flag(!fast),
 			flag(r.rule() != render.MetadataKeep))
 	case imagefile.PNG:
-		return C.shim_save_png(r.im.c, target, pngLevel)
+		level := pngLevel
+		if fast {
+			level = pngFastLevel
+		}
+		return C.shim_save_png(r.im.c, target, C.int(level))
 	case imagefile.WebP:
 		effort := webpEffort
-		if r.rows != nil || w*h >= webpLarge {
-			effort = animationEffort
+		if r.rows != nil || pixels >= webpLarge || fast {
+			effort = fastEffort
 		}
-		return C.shim_save_webp(r.im.c, target, r.quality(webpQuality), C.int(effort))
+		if r.job.Lossless() {
+			return C.shim_save_webp(r.im.c, target, losslessQuality, C.int(fastEffort), 1)
+		}
+		return C.shim_save_webp(r.im.c, target, C.int(r.quality(webpQuality)), C.int(effort), 0)
+	case imagefile.AVIF:
+		quality := r.quality(jpegQuality)
+		return C.shim_save_avif(r.im.c, target, C.int(avifQuality(quality)), avifEffort,
+			flag(quality < subsampledBelow))
 	default:
 		return C.shim_save_gif(r.im.c, target, gifEffort, flag(!r.changed))
 	}
 }
 
-func (r *rendering) quality(normal int) C.int {
-	if q := r.job.Options.Quality; q > 0 {
-		return C.int(q)
-	}
-	return C.int(normal)
+// progressive reports whether a JPEG is made progressive.
+func (r *rendering) progressive() bool {
+	w, h, o := r.im.width(), r.im.height(), r.job.Options
+	return w*h >= progressiveFrom && max(w, h) <= progressiveSide && o.Format != render.FormatBaseline && !o.Fast
 }
+
+// quality returns the quality of the options, else the normal one.
+func (r *rendering) quality(normal int) int { return cmp.Or(r.job.Options.Quality, normal) }
 
 func flag(b bool) C.int {
 	if b {

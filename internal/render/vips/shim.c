@@ -10,6 +10,8 @@ static const char *loaders[] = {"VipsForeignLoadJpegSource", "VipsForeignLoadPng
 	"VipsForeignLoadNsgifSource", "VipsForeignLoadWebpSource", "VipsForeignLoadHeifSource", NULL};
 static const char *savers[] = {"VipsForeignSaveJpegTarget", "VipsForeignSavePngTarget",
 	"VipsForeignSaveWebpTarget", "VipsForeignSaveCgifTarget", NULL};
+/* A libvips may lack it: then there is no AVIF. */
+static const char *avif_saver = "VipsForeignSaveHeifTarget";
 
 static void drop_log(const gchar *domain, GLogLevelFlags level, const gchar *text, gpointer data)
 {
@@ -49,6 +51,8 @@ int shim_init(void)
 		vips_operation_block_set(loaders[i], FALSE);
 	for (int i = 0; savers[i]; i++)
 		vips_operation_block_set(savers[i], FALSE);
+	if (g_type_from_name(avif_saver) != 0)
+		vips_operation_block_set(avif_saver, FALSE);
 	return 0;
 }
 
@@ -88,6 +92,11 @@ VipsSource *shim_source_memory(void *data, size_t size)
 VipsTarget *shim_target(int fd)
 {
 	return vips_target_new_to_descriptor(fd);
+}
+
+VipsTarget *shim_target_memory(void)
+{
+	return vips_target_new_to_memory();
 }
 
 void shim_unref(void *object)
@@ -421,9 +430,9 @@ void shim_free_fields(char **fields)
 	g_strfreev(fields);
 }
 
-int shim_save_jpeg(VipsImage *in, VipsTarget *t, int quality, int progressive, int strip)
+int shim_save_jpeg(VipsImage *in, VipsTarget *t, int quality, int progressive, int optimize, int strip)
 {
-	return vips_jpegsave_target(in, t, "Q", quality, "optimize_coding", TRUE, "interlace",
+	return vips_jpegsave_target(in, t, "Q", quality, "optimize_coding", optimize, "interlace",
 		progressive, "subsample_mode", VIPS_FOREIGN_SUBSAMPLE_AUTO, "strip", strip, NULL);
 }
 
@@ -432,9 +441,19 @@ int shim_save_png(VipsImage *in, VipsTarget *t, int compression)
 	return vips_pngsave_target(in, t, "compression", compression, "strip", TRUE, NULL);
 }
 
-int shim_save_webp(VipsImage *in, VipsTarget *t, int quality, int effort)
+int shim_save_webp(VipsImage *in, VipsTarget *t, int quality, int effort, int lossless)
 {
-	return vips_webpsave_target(in, t, "Q", quality, "effort", effort, "strip", TRUE, NULL);
+	return vips_webpsave_target(in, t, "Q", quality, "effort", effort, "lossless", lossless, "strip",
+		TRUE, NULL);
+}
+
+/* libvips takes the number of threads of the encoder from its own, which is one. */
+int shim_save_avif(VipsImage *in, VipsTarget *t, int quality, int effort, int subsample)
+{
+	return vips_heifsave_target(in, t, "Q", quality, "effort", effort, "bitdepth", 8, "compression",
+		VIPS_FOREIGN_HEIF_COMPRESSION_AV1, "encoder", VIPS_FOREIGN_HEIF_ENCODER_AOM,
+		"subsample_mode", subsample ? VIPS_FOREIGN_SUBSAMPLE_ON : VIPS_FOREIGN_SUBSAMPLE_OFF,
+		"strip", TRUE, NULL);
 }
 
 /* libvips from 8.15 joins frames that are equal to the frame before them, if it is not forbidden. The rendition has

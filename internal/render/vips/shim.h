@@ -26,6 +26,7 @@ int shim_heif_decoder(int compression, char *buf, size_t size);
 VipsSource *shim_source(int fd);
 VipsSource *shim_source_memory(void *data, size_t size);
 VipsTarget *shim_target(int fd);
+VipsTarget *shim_target_memory(void);
 void shim_unref(void *object);
 VipsImage *shim_load(VipsSource *s, Kind kind, int shrink, double scale, int pages, int strict);
 VipsImage *shim_from_memory(void *data, size_t size, int width, int height, int bands);
@@ -87,9 +88,10 @@ const char *shim_field(char **fields, int i);
 void shim_free_fields(char **fields);
 
 /* Encoders. */
-int shim_save_jpeg(VipsImage *in, VipsTarget *t, int quality, int progressive, int strip);
+int shim_save_jpeg(VipsImage *in, VipsTarget *t, int quality, int progressive, int optimize, int strip);
 int shim_save_png(VipsImage *in, VipsTarget *t, int compression);
-int shim_save_webp(VipsImage *in, VipsTarget *t, int quality, int effort);
+int shim_save_webp(VipsImage *in, VipsTarget *t, int quality, int effort, int lossless);
+int shim_save_avif(VipsImage *in, VipsTarget *t, int quality, int effort, int subsample);
 int shim_save_gif(VipsImage *in, VipsTarget *t, int effort, int reuse);
 
 #endif

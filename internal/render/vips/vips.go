@@ -28,8 +28,9 @@ import (
 const pipelineVersion = 3
 
 type engine struct {
-	version string
-	missing map[imagefile.Format]string
+	version         string
+	missing         map[imagefile.Format]string
+	missingEncoders map[imagefile.Format]string
 }
 
 // New starts libvips in this process. Error: libvips lacks one of the formats.
@@ -44,7 +45,11 @@ func New() (render.Engine, error) {
 	if err := warmUp(); err != nil {
 		return nil, err
 	}
-	e := &engine{version: PipelineVersion(), missing: map[imagefile.Format]string{}}
+	e := &engine{version: PipelineVersion(), missing: map[imagefile.Format]string{},
+		missingEncoders: map[imagefile.Format]string{}}
+	if why := tryAVIF(); why != "" {
+		e.missingEncoders[imagefile.AVIF] = why
+	}
 	if why := openHEIC(heicLibrary); why != "" {
 		e.missing[imagefile.HEIC] = why
 	}

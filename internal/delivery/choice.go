@@ -1,0 +1,114 @@
+package delivery
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"calotype/internal/imagefile"
+	"calotype/internal/images"
+	"calotype/internal/render"
+)
+
+// A choice is what a client gets. Clients with equal choices share a rendition.
+type choice struct {
+	images.Resolved                  // whose options no longer depend on the client
+	format          imagefile.Format // or formatInfo
+	vary            []string         // the value of Vary: the headers that may decide; nil for none
+}
+
+// formatInfo stands for a description of the rendition instead of its pixels.
+const formatInfo imagefile.Format = "json"
+
+// choose selects the rendition for a client with the headers h.
+func (d *delivery) choose(r images.Resolved, h http.Header) choice {
+	if !d.Negotiate {
+		h = nil
+	}
+	asked := r.Variant.Options.Scaled()
+	if r.Vector() { // whatever the URL and the client ask for, but a description
+		c := choice{Resolved: r, format: imagefile.SVG}
+		if asked.Format == render.FormatJSON {
+			c.format = formatInfo
+		}
+		return c
+	}
+	o, hints := withHints(asked, h)
+	c := choice{Resolved: r, format: fallback(r.Image.Original, o.Still)}
+	o.Format = ""
+	c.Variant.Options = o
+	if asked.Format == render.FormatJSON {
+		c.format = formatInfo
+		c.vary = varyOf(false, hints)
+		return c
+	}
+	formats, negotiated := formatsFor(asked, r.Image.Original)
+	if negotiated {
+		formats = acceptedFormats(formats, h)
+	}
+	c.vary = varyOf(negotiated && h != nil, hints)
+	for _, format := range formats {
+		c.Variant.Options.Format = identity(asked, format)
+		if alwaysMade(format) || d.Core.Makes(c.Resolved, format) {
+			c.format = format
+			break
+		}
+		c.Variant.Options.Format = render.FormatAuto
+		if identity(asked, format) != "" && d.Core.Makes(c.Resolved, format) { // lossy instead of lossless
+			c.format = format
+			break
+		}
+	}
+	return c
+}
+
+// formatsFor returns the formats to use if they are possible, the best one first. negotiated: only those that the
+// client accepts.
+func formatsFor(o render.Options, from *images.Original) (formats []imagefile.Format, negotiated bool) {
+	formats = preferred
+	switch {
+	case o.Format == render.FormatJPEG, o.Format == render.FormatBaseline:
+		return onlyJPEG, false
+	case o.Format == render.FormatPNG:
+		return onlyPNG, false
+	case o.Fast && !from.Alpha && (o.Still || !from.Animated()):
+		return onlyJPEG, false
+	case o.Fast, o.Format == render.FormatWebP:
+		formats = onlyWebP
+	}
+	return formats, o.Format == render.FormatAuto
+}
+
+var (
+	onlyJPEG = []imagefile.Format{imagefile.JPEG}
+	onlyPNG  = []imagefile.Format{imagefile.PNG}
+	onlyWebP = []imagefile.Format{imagefile.WebP}
+)
+
+// alwaysMade reports whether each accepted original has renditions in a format, on each server.
+func alwaysMade(f imagefile.Format) bool { return !slices.Contains(preferred, f) }
+
+// identity returns the option format of a rendition whose bytes depend on it, else "".
+func identity(o render.Options, f imagefile.Format) render.OutputFormat {
+	switch {
+	case f == imagefile.JPEG && o.Format == render.FormatBaseline,
+		f == imagefile.WebP && o.Format == render.FormatWebP && o.Quality == render.LosslessQuality:
+		return o.Format
+	}
+	return ""
+}
+
+// varyOf returns the value of Vary.
+func varyOf(accept bool, hints []string) []string {
+	switch {
+	case !accept && len(hints) == 0:
+		return nil
+	case accept && len(hints) == 0:
+		return varyAccept
+	case accept:
+		hints = append([]string{"Accept"}, hints...)
+	}
+	return []string{strings.Join(hints, ", ")}
+}
+
+var varyAccept = []string{"Accept"}
