@@ -42,6 +42,7 @@ var (
 	movingGIFCost    = memory{18, 33} // decoding all frames
 	animatedWebPCost = memory{34, 35} // encoding an animation
 	animatedGIFCost  = memory{30, 30}
+	turnCost         = memory{1, 1} // a flip or a rotation of a still by the options, which is a copy in memory
 )
 
 // progressivePixels is the size up to which a JPEG is made progressive, in pixels.
@@ -101,6 +102,9 @@ func renderCost(j Job) memory {
 		cost = transparentCost
 	}
 	need := examineCost(h).plus(cost.times(made))
+	if j.Options.orientation() > 2 {
+		need = need.plus(turnCost.times(made))
+	}
 	if j.Format == imagefile.JPEG {
 		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
 	}
