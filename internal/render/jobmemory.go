@@ -44,6 +44,7 @@ var (
 	movingGIFCost    = memory{18, 33} // decoding all frames
 	animatedWebPCost = memory{34, 35} // encoding an animation
 	animatedGIFCost  = memory{30, 30}
+	turnCost         = memory{1, 1} // a flip or a rotation of a still by the options, which is a copy in memory
 
 	// A blur has the sums of boxes of 3 x 3 pixels in memory, 16 bytes each, and the alpha channel.
 	blurCost = memory{3, 3}
@@ -113,6 +114,9 @@ func renderCost(j Job) memory {
 		cost = transparentCost
 	}
 	need := examineCost(h).plus(cost.times(made)).plus(effects)
+	if j.Options.orientation() > 2 {
+		need = need.plus(turnCost.times(made))
+	}
 	if j.Format == imagefile.JPEG {
 		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
 	}

@@ -105,6 +105,34 @@ func TestEstimatesHold(t *testing.T) {
 	}
 }
 
+// TestEstimatesOfGeometryHold: flips, rotations and looks at the pixels need no more memory than admission thought.
+func TestEstimatesOfGeometryHold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: renders large pictures")
+	}
+	if render.RaceDetector {
+		t.Skip("the race detector needs additional memory")
+	}
+	for _, o := range originals(t) {
+		if o.path != "bench/coil__large.jpg" && o.path != "bench/coil__large.png" {
+			continue
+		}
+		for _, text := range []string{
+			"rotate=90", "flip=v", "trim=border,rotate=270", "gravity=auto,fit=cover,width=3000,height=3000",
+		} {
+			options, err := render.ParseOptions(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			j := render.Job{Header: o.header, Alpha: true, Options: options, Format: imagefile.JPEG}
+			wantWithin(t, o.path+", "+text, render.RenderCost(j), func(p *render.Pool) error {
+				_, err := p.Render(t.Context(), o.file, tempFile(t), j)
+				return err
+			})
+		}
+	}
+}
+
 // TestWhatIsTakenIsMade renders large pictures at their full size, in the format that all clients get,
 // and as WebP, within the memory that was estimated. TestLimitsFit has the largest ones.
 func TestWhatIsTakenIsMade(t *testing.T) {
