@@ -19,7 +19,8 @@ func TestManyFlexibleURLs(t *testing.T) {
 		t.Skip("slow: renders ten thousand pictures")
 	}
 	t.Parallel()
-	const budget = 300 * 4096
+	const block, clients = 4096, 8 // each rendition has one block
+	const budget = 300 * block
 	core := imagestest.Open(t, images.Config{CacheBytes: budget}, filepath.Join(t.TempDir(), "calotype.db"))
 	h := newHost(t, core, true)
 	h.set(accounts.SettingsChange{FlexibleVariants: imagestest.Ptr(true)})
@@ -31,13 +32,14 @@ func TestManyFlexibleURLs(t *testing.T) {
 	base := named[0][:len(named[0])-len("public")]
 	jobs := make(chan string)
 	var wait sync.WaitGroup
-	for range 8 {
+	for range clients {
 		wait.Go(func() {
 			for path := range jobs {
 				if r := h.ask("GET", path); r.StatusCode != 200 {
 					t.Errorf("%s: got %d %s", path, r.StatusCode, r.body)
 				}
-				if stats := statsOf(t, core); stats.CacheSize > budget {
+				// A new file is counted a moment before another one is evicted for it.
+				if stats := statsOf(t, core); stats.CacheSize > budget+clients*block {
 					t.Errorf("the cache has %d bytes of %d", stats.CacheSize, stats.CacheLimit)
 				}
 			}
@@ -54,6 +56,9 @@ func TestManyFlexibleURLs(t *testing.T) {
 	close(jobs)
 	wait.Wait()
 	before := statsOf(t, core)
+	if before.CacheSize > budget {
+		t.Errorf("the cache has %d bytes of %d", before.CacheSize, before.CacheLimit)
+	}
 	for _, path := range named {
 		h.served(path, imagefile.JPEG)
 	}

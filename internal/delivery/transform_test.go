@@ -167,12 +167,13 @@ func TestLenientOptions(t *testing.T) {
 	path := "/" + h.hash + "/" + h.upload(imagestest.JPEG(t, 4), "", false).ID + "/"
 	const ignored = "Calotype-Ignored-Options"
 	all := map[string]string{
-		"w=32,zoom=0.5": "zoom", "draw=x,w=32,segment=foreground": "draw, segment",
+		"draw=x,w=32,segment=foreground": "draw, segment",
 		"w=32,upscale=generate,origin-auth=share-publicly": "upscale, origin-auth",
 	}
 	for options := range all {
 		h.refused(path+options, 400, 9401)
 	}
+	h.refused(path+"w=32,g=face,zoom=0.5", 400, 9401)
 	h.set(accounts.SettingsChange{LenientOptions: imagestest.Ptr(true)})
 	plain := h.served(path+"w=32", imagefile.JPEG)
 	if got := plain.Header.Get(ignored); got != "" {
@@ -189,6 +190,9 @@ func TestLenientOptions(t *testing.T) {
 				t.Errorf("%s: got %d, %q", address, r.StatusCode, r.Header.Get(ignored))
 			}
 		}
+	}
+	if r := h.served(path+"w=32,g=face,zoom=0.5", imagefile.JPEG); r.Header.Get(ignored) != "zoom" {
+		t.Errorf("zoom: left out %q", r.Header.Get(ignored))
 	}
 	h.refused(path+"w=32,zoom=0.5,nosuch=1", 400, 9401)
 	if r := h.refused(path+"zoom=0.5,w=0", 400, 9401); r.Header.Get(ignored) != "" {

@@ -34,7 +34,7 @@ var (
 	}
 	encodeCost = map[imagefile.Format]memory{
 		imagefile.JPEG: {4, 4}, imagefile.PNG: {2, 2}, imagefile.WebP: {7, 7}, imagefile.GIF: {13, 14},
-		imagefile.AVIF: {40, 44},
+		imagefile.AVIF: {45, 49},
 	}
 
 	baselineCost     = memory{1, 1}   // decoding a JPEG of one scan

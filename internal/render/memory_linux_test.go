@@ -105,7 +105,7 @@ func TestEstimatesHold(t *testing.T) {
 	}
 }
 
-// TestEstimatesOfGeometryHold: flips, rotations and looks at the pixels need no more memory than admission thought.
+// TestEstimatesOfGeometryHold: flips, rotations and looks at the pixels do not exceed the estimate of admission.
 func TestEstimatesOfGeometryHold(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow: renders large pictures")
