@@ -16,7 +16,7 @@ import (
 //	encoding a JPEG       45 to 60
 //	         a PNG        120
 //	         a WebP       75 to 105, animated 20 to 40 x frames
-//	         an AVIF      220 to 460 (libvips 8.18)
+//	         an AVIF      500 to 1,000 (libvips 8.18)
 //	a blur or sharpen     14 to 28, with alpha up to 40
 //	the other effects     5 to 9, together
 //
@@ -30,7 +30,7 @@ var (
 	}
 	encodeTime = map[imagefile.Format]float64{
 		imagefile.JPEG: 50, imagefile.PNG: 120, imagefile.WebP: 90, imagefile.GIF: 60,
-		imagefile.AVIF: 350,
+		imagefile.AVIF: 800,
 	}
 )
 

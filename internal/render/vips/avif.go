@@ -70,8 +70,8 @@ const (
 	transferSRGB  = 13
 )
 
-// stateSRGB makes an AVIF state that its colours are those of sRGB: libvips leaves them unspecified, which clients
-// take for sRGB too. It changes the file in place.
+// stateSRGB makes an AVIF that states colours state those of sRGB: libvips 8.14 writes that they are unspecified, which
+// clients take for sRGB too, as they do if nothing is stated. It changes the file in place.
 func stateSRGB(file []byte) ([]byte, error) {
 	inside := func(kind string, do func(content []byte)) func(string, []byte) {
 		return func(k string, content []byte) {
