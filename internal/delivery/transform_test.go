@@ -167,7 +167,7 @@ func TestLenientOptions(t *testing.T) {
 	path := "/" + h.hash + "/" + h.upload(imagestest.JPEG(t, 4), "", false).ID + "/"
 	const ignored = "Calotype-Ignored-Options"
 	all := map[string]string{
-		"draw=x,w=32,segment=foreground": "draw, segment",
+		"draw=x,w=32,segment=foreground":                   "draw, segment",
 		"w=32,upscale=generate,origin-auth=share-publicly": "upscale, origin-auth",
 	}
 	for options := range all {
