@@ -66,7 +66,7 @@ type Config struct {
 
 	Demo string `help:"Hosts that serve the demo page /try: localhost, names, on or off." default:"localhost"`
 
-	Negotiate bool   `help:"Choose the format by Accept." default:"true" negatable:""`
+	Negotiate bool   `help:"Choose the format by Accept, and options by client hints." default:"true" negatable:""`
 	LogFormat string `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
 
 	ShutdownDelay   time.Duration `help:"Delay between failing /readyz and closing listeners." default:"0s"`

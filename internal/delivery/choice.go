@@ -33,8 +33,12 @@ func (d *delivery) choose(r images.Resolved, h http.Header) choice {
 		}
 		return c
 	}
+	if r.Image.RequireSignedURLs && r.Variant.NeverRequireSignedURLs && r.TooLargeToTransform() {
+		// The variant is public because of its options, which do not apply to all frames.
+		asked.Still = true
+	}
 	o, hints := withHints(asked, h)
-	c := choice{Resolved: r, format: fallback(r.Image.Original, o.Still)}
+	c := choice{Resolved: r, format: fallback(r.Image.Original, o)}
 	o.Format = ""
 	c.Variant.Options = o
 	if asked.Format == render.FormatJSON {
@@ -48,6 +52,9 @@ func (d *delivery) choose(r images.Resolved, h http.Header) choice {
 	}
 	c.vary = varyOf(negotiated && h != nil, hints)
 	for _, format := range formats {
+		if format == imagefile.PNG && c.format != format && c.exceeds(maxPNG) {
+			break
+		}
 		c.Variant.Options.Format = identity(asked, format)
 		if alwaysMade(format) || d.Core.Makes(c.Resolved, format) {
 			c.format = format
@@ -62,6 +69,15 @@ func (d *delivery) choose(r images.Resolved, h http.Header) choice {
 	return c
 }
 
+// maxPNG bounds a PNG of a picture for which PNG is not the usual format, in pixels: it may be incompressible, and a
+// rendition has at most 128 MiB.
+const maxPNG = 40_000_000
+
+// exceeds reports whether a rendition may have more pixels than most.
+func (c choice) exceeds(most int64) bool {
+	return c.Variant.Options.MostPixels(c.Image.Original.Header.Shown()) > most
+}
+
 // formatsFor returns the formats to use if they are possible, the best one first. negotiated: only those that the
 // client accepts.
 func formatsFor(o render.Options, from *images.Original) (formats []imagefile.Format, negotiated bool) {
@@ -71,7 +87,7 @@ func formatsFor(o render.Options, from *images.Original) (formats []imagefile.Fo
 		return onlyJPEG, false
 	case o.Format == render.FormatPNG:
 		return onlyPNG, false
-	case o.Fast && !from.Alpha && (o.Still || !from.Animated()):
+	case o.Fast && !from.Alpha && !o.PadsWithAlpha() && (o.Still || !from.Animated()):
 		return onlyJPEG, false
 	case o.Fast, o.Format == render.FormatWebP:
 		formats = onlyWebP

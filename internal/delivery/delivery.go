@@ -5,11 +5,12 @@
 //	/cdn-cgi/image/{options}/{source}
 //
 // A variant is a name, or options such as w=400,fit=cover if the account permits options: flexible.go.
-// transform.go has the third form. path.go splits the URL. images.Service.Resolve reads the rows. signature.go has
-// the rule for private images: without a valid signature the answer is a refusal. negotiate.go selects the format,
-// and headers.go sets the caching. The entity tag is known before the bytes, so a picture that the client has
-// cached is neither rendered nor read. errors.go has the table of deliveries from kinds of errors to their wire
-// form. answer.go sends the bytes.
+// transform.go has the third form, and remote.go sources at other servers. path.go splits the URL.
+// images.Service.Resolve reads the rows. signature.go has the rule for private images: without a valid signature the
+// answer is a refusal. choice.go selects the rendition for the client, by the Accept header (negotiate.go) and by
+// client hints (hints.go). info.go describes a rendition. headers.go sets the caching. The entity tag is known before
+// the bytes, so a picture that the client has cached is neither rendered nor read. errors.go has the table of
+// deliveries from kinds of errors to their wire form. answer.go sends the bytes.
 package delivery
 
 import (
@@ -31,8 +32,8 @@ type Config struct {
 	Core *images.Service
 	Log  *slog.Logger
 	URL  string // the public base URL of deliveries, by which a source is one of them; "" for none
-	// Negotiate selects the format by the Accept header. Without it, for caches that ignore Vary, all clients get
-	// the fallback format.
+	// Negotiate selects the format by the Accept header, and options by client hints. Without it, for caches that
+	// ignore Vary, no header decides.
 	Negotiate bool
 	Now       func() time.Time // nil for time.Now
 	// Observe returns the observer of the answers on a route; nil for none.

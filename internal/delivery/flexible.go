@@ -70,10 +70,11 @@ func checkEnlarged(o render.Options, from *images.Original) error {
 	w, h := from.Header.Shown()
 	o, _ = withHints(o, nil) // the same refusal for all clients
 	plan := o.Plan(w, h)
-	made, most := int64(plan.CanvasW)*int64(plan.CanvasH), max(maxEnlarged, int64(w)*int64(h))
-	if made > most {
+	// A border adds pixels that cost little.
+	width, height := plan.CanvasW-plan.Edges.Left-plan.Edges.Right, plan.CanvasH-plan.Edges.Top-plan.Edges.Bottom
+	if most := max(maxEnlarged, int64(w)*int64(h)); int64(width)*int64(height) > most {
 		return fmt.Errorf("the picture has %d x %d pixels and would be enlarged to %d x %d; at most %d "+
-			"pixels are made of it", w, h, plan.CanvasW, plan.CanvasH, most)
+			"pixels are made of it", w, h, width, height, most)
 	}
 	return nil
 }
@@ -88,9 +89,6 @@ var aliases = func() map[string]string {
 	}
 	return all
 }()
-
-// optionNames has the names of all options of a flexible variant, for error messages.
-var optionNames = render.OptionNames()
 
 // parseTransform parses the decoded options of a URL, such as "w=400,fit=cover". The text of an error names the
 // valid values, and quotes only the names of options. lenient leaves out the options that are not available here;
@@ -112,11 +110,7 @@ func parseTransform(text string, lenient bool) (r transform, err error) {
 		if long := aliases[key]; long != "" {
 			key = long
 		}
-		err := p.Set(key, value)
-		if errors.Is(err, render.ErrNoOption) {
-			err = fmt.Errorf("there is no option %.40q; the options are %s", key, optionNames)
-		}
-		if err != nil {
+		if err := p.Set(key, value); err != nil {
 			return transform{}, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
+	"calotype/internal/render"
 )
 
 // preferred are the formats for clients whose Accept header names them, best first. A format that is added here is
@@ -22,15 +23,13 @@ func acceptedFormats(formats []imagefile.Format, h http.Header) (accepted []imag
 	return accepted
 }
 
-// fallback returns a format that all clients support and that preserves animation and transparency. still: the
-// variant has only the first frame of an animation. An SVG is delivered as an SVG only.
-func fallback(o *images.Original, still bool) imagefile.Format {
+// fallback returns a format that all clients support and that preserves the animation and the transparency of a
+// rendition.
+func fallback(from *images.Original, o render.Options) imagefile.Format {
 	switch {
-	case o.Header.Format == imagefile.SVG:
-		return imagefile.SVG
-	case o.Animated() && !still:
+	case from.Animated() && !o.Still:
 		return imagefile.GIF
-	case o.Header.Format == imagefile.PNG, o.Alpha:
+	case from.Header.Format == imagefile.PNG, from.Alpha, o.PadsWithAlpha():
 		return imagefile.PNG
 	default:
 		return imagefile.JPEG

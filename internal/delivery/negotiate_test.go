@@ -6,6 +6,7 @@ import (
 
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
+	"calotype/internal/render"
 )
 
 func TestAcceptNames(t *testing.T) {
@@ -108,11 +109,17 @@ func TestKindsOfFile(t *testing.T) {
 		{moving(imagefile.GIF), false, imagefile.GIF},
 		{moving(imagefile.WebP), false, imagefile.GIF},
 		{moving(imagefile.GIF), true, imagefile.JPEG},
-		{still(imagefile.SVG, true), false, imagefile.SVG},
-		{still(imagefile.SVG, true), true, imagefile.SVG},
 	} {
-		if got := fallback(c.original, c.stopped); got != c.want {
+		if got := fallback(c.original, render.Options{Still: c.stopped}); got != c.want {
 			t.Errorf("%+v, still %v: got %s, want %s", c.original, c.stopped, got, c.want)
 		}
+	}
+	clear := render.Options{Fit: render.Pad, Width: 9, Height: 9, Background: "#00000000"}
+	if got := fallback(still(imagefile.JPEG, false), clear); got != imagefile.PNG {
+		t.Errorf("a transparent pad: got %s", got)
+	}
+	clear.Height = 0 // no pad
+	if got := fallback(still(imagefile.JPEG, false), clear); got != imagefile.JPEG {
+		t.Errorf("a transparent background without a pad: got %s", got)
 	}
 }

@@ -176,6 +176,7 @@ func TestPrivateSource(t *testing.T) {
 	for control, want := range map[string]string{
 		"private, max-age=3600": "private, no-store", "no-store": "private, no-store",
 		"no-cache":                    "public, max-age=0, must-revalidate",
+		"no-cache, s-maxage=9000":     "public, max-age=0, must-revalidate",
 		"max-age=60, must-revalidate": "public, max-age=60", "max-age=60": "public, max-age=3600",
 		"max-age=5, s-maxage=9000": "public, max-age=9000", "s-maxage=9000, max-age=5": "public, max-age=9000",
 		"max-age=-1": "public, max-age=3600", "max-age=99999999999999999999": "public, max-age=3600",

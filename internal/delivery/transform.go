@@ -9,6 +9,8 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
+	"calotype/internal/images"
+	"calotype/internal/outbound"
 )
 
 // transformPrefix is the prefix of the URLs that other people's loaders make:
@@ -54,15 +56,12 @@ func (d *delivery) transform(w *httpframe.Response, r *http.Request, path string
 	return d.deliver(w, r, t, line)
 }
 
-// resolvingVia is the name in a Via header by which a transformation recognizes its own request for a source.
-const resolvingVia = "image-resizing"
-
 // isLoop reports whether a request comes from a transformation, which must not cause another one.
 func isLoop(h http.Header) bool {
 	for _, line := range h.Values("Via") {
 		for hop := range strings.SplitSeq(line, ",") {
 			fields := strings.Fields(hop)
-			if len(fields) > 1 && strings.EqualFold(fields[1], resolvingVia) {
+			if len(fields) > 1 && strings.EqualFold(fields[1], images.SourceVia) {
 				return true
 			}
 		}
@@ -173,15 +172,7 @@ func plainAuthority(scheme, authority string) (string, error) {
 		u.Host != authority || strings.HasSuffix(authority, ":") {
 		return "", invalidSource("it must begin with http:// or https:// and a host, or be a path of this server")
 	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	port := u.Port()
-	if port == "" || scheme == "http" && port == "80" || scheme == "https" && port == "443" {
-		return host, nil
-	}
-	return host + ":" + port, nil
+	return outbound.PlainAuthority(u), nil
 }
 
 func invalidSource(why string) error {
@@ -219,7 +210,7 @@ func transformTarget(escaped, options string, from source) (target, error) {
 	}
 	if t.flexible() {
 		return target{}, &refusal{status: http.StatusBadRequest, code: codeOptions,
-			sentence: "Invalid options: the source has options itself; put all options into one place, and name " +
+			sentence: "Invalid options: the source has options itself; put all options into one list, and name " +
 				"a variant in the source"}
 	}
 	t.source, t.variant, t.path, t.transform = t.variant, options, escaped, true

@@ -9,7 +9,7 @@ import (
 // A Format is the format of a picture file, determined by its bytes.
 type Format string
 
-// The formats of originals. JPEG, PNG, GIF and WebP are also output formats. An SVG is delivered as an SVG only.
+// The formats of originals. All except HEIC and SVG are also output formats. An SVG is delivered as an SVG only.
 const (
 	JPEG Format = "jpeg"
 	PNG  Format = "png"

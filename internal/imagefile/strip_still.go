@@ -161,6 +161,7 @@ func blankAVIF(picture []byte) (clean []byte, ok bool) {
 	if t.file(0) != nil {
 		return nil, false
 	}
+	total := int64(0) // extents may overlap, but not so that the work is more than that of the file
 	for _, item := range t.items {
 		if item.kind != "Exif" && item.kind != "mime" && item.kind != "uri " {
 			continue
@@ -169,7 +170,7 @@ func blankAVIF(picture []byte) (clean []byte, ok bool) {
 			return nil, false
 		}
 		for _, e := range item.extents {
-			if e.length <= 0 || !blank(e.offset, e.offset+e.length) {
+			if total += e.length; e.length <= 0 || total > int64(len(clean)) || !blank(e.offset, e.offset+e.length) {
 				return nil, false
 			}
 		}

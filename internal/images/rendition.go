@@ -44,9 +44,14 @@ func (r Resolved) format(f imagefile.Format) imagefile.Format {
 
 // onlyStripped reports whether all frames of an animation that is too large to transform are requested.
 func (r Resolved) onlyStripped(f imagefile.Format) bool {
-	h := r.Image.Original.Header
 	moves := (f == imagefile.GIF || f == imagefile.WebP) && !r.Variant.Options.Still
-	return moves && h.Frames > 1 && h.Pixels() > imagefile.MaxTransformPixels &&
+	return moves && r.TooLargeToTransform()
+}
+
+// TooLargeToTransform reports whether options do not apply to all frames of an animation, because of its size.
+func (r Resolved) TooLargeToTransform() bool {
+	h := r.Image.Original.Header
+	return h.Frames > 1 && h.Pixels() > imagefile.MaxTransformPixels &&
 		(h.Format == imagefile.GIF || h.Format == imagefile.WebP)
 }
 

@@ -20,9 +20,10 @@ type Resolved struct {
 	source *source // of another server, instead of an image; else nil
 }
 
-// Private reports whether a delivery of the image in the variant needs a signature.
+// Private reports whether a delivery of the image in the variant needs a signature. A private SVG always does, because
+// no variant hides a part of it.
 func (r Resolved) Private() bool {
-	return r.Image.RequireSignedURLs && !r.Variant.NeverRequireSignedURLs
+	return r.Image.RequireSignedURLs && (!r.Variant.NeverRequireSignedURLs || r.Image.Original.isVector())
 }
 
 // BrowserTTL returns the time for which a client may cache the image in the variant: the variant's, else the

@@ -21,6 +21,9 @@ import (
 	"calotype/internal/text"
 )
 
+// SourceVia is the name in a Via header by which a transformation recognizes its own request for a source.
+const SourceVia = "image-resizing"
+
 // sourcesAccount stands for an account in the shares of remote sources. No account has this id.
 const sourcesAccount = "remote sources"
 
@@ -92,7 +95,7 @@ func (s *Service) ResolveSource(ctx context.Context, address string) (Resolved, 
 				continue
 			}
 		}
-		ttl := one.until.Sub(s.now())
+		ttl := max(one.until.Sub(s.now()), 0)
 		if one.caching.private {
 			ttl = -1
 		}
@@ -100,7 +103,7 @@ func (s *Service) ResolveSource(ctx context.Context, address string) (Resolved, 
 			Account: accounts.Account{ID: sourcesAccount},
 			Image:   Image{Key: "source:" + id, Account: sourcesAccount, Original: one.original},
 			source:  one,
-		}, max(ttl, -1), nil
+		}, ttl, nil
 	}
 	return Resolved{}, 0, errs.AtCapacity("The rendition cache is full", nil)
 }
@@ -186,10 +189,7 @@ func (s *Service) fetchSource(ctx context.Context, id, address string) (err erro
 	if err := s.storeSource(b, one.key); err != nil {
 		return err
 	}
-	s.sources.put(id, one)
-	if before != nil && before.key != one.key {
-		s.renditions.Remove(before.key)
-	}
+	s.sources.put(id, one) // the cache evicts the bytes of before, which a rendering may still need
 	return nil
 }
 
@@ -221,7 +221,7 @@ func (s *Service) sourceError(err error) error {
 // validators returns the headers of a request for a source that this node has, or nil. They include the one by which a
 // transformation recognizes that it leads back to itself.
 func (one *source) validators() http.Header {
-	h := http.Header{"Via": {"1.1 image-resizing"}}
+	h := http.Header{"Via": {"1.1 " + SourceVia}}
 	switch {
 	case one == nil:
 	case one.etag != "":
@@ -273,7 +273,7 @@ type sourceCaching struct {
 // cachingOf returns the caching that the headers of a source permit. As Cloudflare documents, it lasts an hour at
 // least, unless the source requires revalidation or is for one client only.
 func cachingOf(h http.Header, now time.Time) sourceCaching {
-	exact, private, shared, age := false, false, false, time.Duration(-1)
+	always, exact, private, shared, age := false, false, false, false, time.Duration(-1)
 	for _, line := range h.Values("Cache-Control") {
 		for directive := range strings.SplitSeq(strings.ToLower(line), ",") {
 			name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
@@ -281,7 +281,7 @@ func cachingOf(h http.Header, now time.Time) sourceCaching {
 			case "no-store", "private":
 				private = true
 			case "no-cache":
-				exact, age, shared = true, 0, true
+				always = true
 			case "must-revalidate", "proxy-revalidate":
 				exact = true
 			case "s-maxage", "max-age":
@@ -299,6 +299,8 @@ func cachingOf(h http.Header, now time.Time) sourceCaching {
 	switch age = min(max(age, 0), maxSourceTTL); {
 	case private:
 		return sourceCaching{private: true}
+	case always:
+		return sourceCaching{}
 	case exact:
 		return sourceCaching{ttl: age}
 	}

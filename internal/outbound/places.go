@@ -30,7 +30,7 @@ func ParsePlaces(flag, list string) (Places, error) {
 			return nil, fmt.Errorf("%s: %q is not a host: it should be like images.example.com or "+
 				"images.example.com/products, without a scheme and without *", flag, text)
 		}
-		all = append(all, place{plainAuthority(u), strings.TrimRight(u.EscapedPath(), "/")})
+		all = append(all, place{PlainAuthority(u), strings.TrimRight(u.EscapedPath(), "/")})
 	}
 	return all, nil
 }
@@ -41,22 +41,24 @@ func (p Places) Permit(u *url.URL) bool {
 	if u.Scheme != "http" && u.Scheme != "https" || hasDots(u) {
 		return false
 	}
-	host, path := plainAuthority(u), u.EscapedPath()
+	host, path := PlainAuthority(u), u.EscapedPath()
+	full := host
+	if host == hostname(u) {
+		full += map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+	}
 	for _, one := range p {
-		if one.host == host && (one.path == "" || path == one.path || strings.HasPrefix(path, one.path+"/")) {
+		inside := one.path == "" || path == one.path || strings.HasPrefix(path, one.path+"/")
+		if inside && (one.host == host || one.host == full) {
 			return true
 		}
 	}
 	return false
 }
 
-// plainAuthority returns the host of a URL for comparisons: in lower case, without a final dot and without the port of
+// PlainAuthority returns the host of a URL for comparisons: in lower case, without a final dot and without the port of
 // its scheme.
-func plainAuthority(u *url.URL) string {
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
+func PlainAuthority(u *url.URL) string {
+	host := hostname(u)
 	port := u.Port()
 	if port == "" || u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443" {
 		return host
@@ -64,7 +66,16 @@ func plainAuthority(u *url.URL) string {
 	return host + ":" + port
 }
 
-// hasDots reports whether a segment of the path is "." or "..", however escaped and with either slash.
+// hostname returns the host of a URL in lower case, without its port and a final dot, an IPv6 address in brackets.
+func hostname(u *url.URL) string {
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host
+}
+
+// hasDots reports whether a segment of the path is "." or "..", however escaped and with either slash, or may be.
 func hasDots(u *url.URL) bool {
 	path := u.EscapedPath()
 	for range 3 { // some servers unescape twice
@@ -76,7 +87,7 @@ func hasDots(u *url.URL) bool {
 		}
 		plain, err := url.PathUnescape(path)
 		if err != nil {
-			return false
+			return true // a server may unescape the rest
 		}
 		path = plain
 	}

@@ -8,8 +8,8 @@ import (
 
 func TestPlaces(t *testing.T) {
 	t.Parallel()
-	places, err := ParsePlaces("-x", "Host.Example, cdn.example/media/ ,other.example:8443,[2001:DB8::1]/a%20b,,192.0.2.1")
-	if err != nil || len(places) != 5 {
+	places, err := ParsePlaces("-x", "Host.Example, cdn.example/media/ ,other.example:8443,[2001:DB8::1]/a%20b,,192.0.2.1,tls.example:443,[2001:db8::2]:80")
+	if err != nil || len(places) != 7 {
 		t.Fatalf("got %+v, %v", places, err)
 	}
 	for address, want := range map[string]bool{
@@ -22,7 +22,10 @@ func TestPlaces(t *testing.T) {
 		"https://cdn.example/media/a%2f..%2f..%2fb": false, "https://cdn.example/media/%252e%252e%252fa": false,
 		"https://cdn.example/media/..;x/a": false, "https://cdn.example/media/a..b/...": true,
 		"https://cdn.example/%6dedia/a": false, "https://host.example/./a": false, "https://cdn.example//media/a": false,
-		"https://other.example:8443/": true, "https://other.example/": false,
+		"https://tls.example/a": true, "https://tls.example:443/a": true, "http://tls.example/a": false,
+		"http://tls.example:443/a": true, "http://[2001:db8::2]/": true, "https://[2001:db8::2]/": false,
+		"https://cdn.example/media/%252e%252e/secret%25zz": false,
+		"https://other.example:8443/":                      true, "https://other.example/": false,
 		"http://[2001:db8::1]/a%20b/c": true, "http://[2001:db8:0::1]/a%20b/c": false, "http://[2001:db8::1]/a b/c": true,
 		"http://192.0.2.1/": true, "http://3221225985/": false, "http://192.0.2.01/": false, "//host.example/a": false,
 	} {

@@ -44,7 +44,7 @@ var (
 	movingGIFCost    = memory{18, 33} // decoding all frames
 	animatedWebPCost = memory{34, 35} // encoding an animation
 	animatedGIFCost  = memory{30, 30}
-	turnCost         = memory{1, 1} // a flip or a rotation of a still by the options, which is a copy in memory
+	turnCost         = memory{4, 4} // a flip or a rotation of a still by the options, which is a copy in memory
 
 	// A blur has the sums of boxes of 3 x 3 pixels in memory, 16 bytes each, and the alpha channel.
 	blurCost = memory{3, 3}
@@ -110,7 +110,7 @@ func renderCost(j Job) memory {
 	switch {
 	case j.Lossless():
 		cost = losslessCost
-	case j.Format == imagefile.WebP && (j.Alpha || j.Options.padsWithAlpha()):
+	case j.Format == imagefile.WebP && (j.Alpha || j.Options.PadsWithAlpha()):
 		cost = transparentCost
 	}
 	need := examineCost(h).plus(cost.times(made)).plus(effects)
@@ -141,11 +141,12 @@ const usualJobMemory = 512 * mib
 func maxJobMemory(memory int64) int64 { return max(min(memory, maxJob), usualJobMemory) }
 
 // checkMemory refuses an original of which no rendition could be made at its full size in the format
-// that all clients get, also blurred, or that could not be examined. So accepted originals can be delivered.
+// that all clients get, or that could not be examined. So accepted originals can be delivered. Options that need more
+// memory, such as a blur, may be refused at full size.
 func (p *Pool) checkMemory(h imagefile.Header, size int64) error {
 	need := examineCost(h).mapped
 	for _, f := range []imagefile.Format{imagefile.JPEG, imagefile.PNG, imagefile.GIF} {
-		j := Job{Header: h, Format: f, Options: Options{Fit: ScaleDown, Blur: MaxBlur * thousandths}}
+		j := Job{Header: h, Format: f, Options: Options{Fit: ScaleDown}}
 		if f == imagefile.GIF && (!moves(j) || h.Pixels() > imagefile.MaxTransformPixels) {
 			continue
 		}

@@ -128,20 +128,18 @@ var canonical = slices.SortedFunc(slices.Values(table), func(a, b Option) int {
 	return strings.Compare(a.Name, b.Name)
 })
 
-// optionNames are the names of all options, for error messages.
-var optionNames = OptionNames()
+// optionNames are the names of all options, sorted, for error messages: "anim, fit and width".
+var optionNames = func() string {
+	var names []string
+	for _, row := range table {
+		names = append(names, row.Name)
+	}
+	slices.Sort(names)
+	return list(names, "and")
+}()
 
 // AllOptions returns a copy of table.
 func AllOptions() []Option { return slices.Clone(table) }
-
-// OptionNames returns the names of all options, and of more, in text for people, sorted: "anim, fit and width".
-func OptionNames(more ...string) string {
-	for _, row := range table {
-		more = append(more, row.Name)
-	}
-	slices.Sort(more)
-	return list(more, "and")
-}
 
 // Validate returns nil, or an error whose text names the valid values for the client. Fit and Metadata must be set;
 // a zero in another field is its default.
@@ -187,8 +185,10 @@ func (o Options) Fields() iter.Seq2[string, any] {
 	}
 }
 
-// padsWithAlpha reports whether a pad makes an opaque picture transparent, if the format supports that.
-func (o *Options) padsWithAlpha() bool { return o.Fit == Pad && len(o.Background) == len("#rrggbbaa") }
+// PadsWithAlpha reports whether a pad makes an opaque picture transparent, if the format supports that.
+func (o *Options) PadsWithAlpha() bool {
+	return o.Fit == Pad && o.Width != 0 && o.Height != 0 && len(o.Background) == len("#rrggbbaa")
+}
 
 // find returns the row with a name, nil if there is no such row.
 func find(name string) *Option {

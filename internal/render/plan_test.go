@@ -238,3 +238,27 @@ func TestOptionsPlanNonsense(t *testing.T) {
 		}
 	}
 }
+
+// TestMostPixels: whatever a trim of a border leaves of a picture, the pixels of its rendition are within the bound.
+func TestMostPixels(t *testing.T) {
+	t.Parallel()
+	for _, size := range [][2]int{{1200, 900}, {900, 1200}, {300, 300}, {4000, 31}} {
+		for _, fit := range fits {
+			for _, box := range [][2]int{{0, 0}, {800, 0}, {0, 700}, {800, 700}, {1500, 40}} {
+				for _, rotate := range []int{0, 90, 180, 270} {
+					o := Options{Width: box[0], Height: box[1], Fit: fit, Rotate: rotate, Trim: Trim{Border: true}}
+					most := o.MostPixels(size[0], size[1])
+					for _, part := range [][2]int{{1, 1}, {1, 2}, {2, 1}, {9, 10}, {10, 9}, {1, 30}, {30, 1}} {
+						left := o
+						left.Trim = Trim{Width: max(1, size[0]/part[0]), Height: max(1, size[1]/part[1])}
+						p := left.Plan(size[0], size[1])
+						if made := int64(p.CanvasW) * int64(p.CanvasH); made > most {
+							t.Errorf("%v, %s: %d pixels are made of %dx%d, at most %d were expected", size, o, made,
+								left.Trim.Width, left.Trim.Height, most)
+						}
+					}
+				}
+			}
+		}
+	}
+}

@@ -213,6 +213,9 @@ func (g *graph) target(r ref) (t target, ok bool) {
 	return target{at, r.clone, r.marker}, true
 }
 
+// separatesClasses reports whether a browser separates classes by a character: not by every space of Unicode.
+func separatesClasses(c rune) bool { return strings.ContainsRune(" \t\n\r\f", c) }
+
 // targets returns the elements that an element repeats, by its attributes and by style sheets.
 func (g *graph) targets(n node) (all []target, err error) {
 	for _, r := range g.refs[n.firstRef:n.lastRef] {
@@ -222,7 +225,7 @@ func (g *graph) targets(n node) (all []target, err error) {
 	}
 	if len(g.ruled) > 0 {
 		all = append(append(append(all, g.ruled["*"]...), g.ruled[n.name]...), g.ruled["#"+n.id]...)
-		for class := range strings.FieldsSeq(n.class) {
+		for class := range strings.FieldsFuncSeq(n.class, separatesClasses) {
 			if all = append(all, g.ruled["."+class]...); len(all) > maxTargets {
 				break
 			}

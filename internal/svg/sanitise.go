@@ -378,12 +378,18 @@ func isSimple(s string) bool {
 	return s != "" && !strings.ContainsAny(s, "();:_") && isPlain(strings.ReplaceAll(s, "#", ""))
 }
 
+// maxMoved bounds the values of an animation that are not plain numbers.
+const maxMoved = 10_000
+
 // moved keeps the values of an animation. They may not refer to elements.
 func (t *tag) moved(a attr) (keep bool) {
+	t.moves = max(t.moves, len(a.value)) // a path is drawn up to its first error
 	if isPlain(a.value) {
 		t.keep(a.local, a.value)
-		t.moves = max(t.moves, len(a.value))
 		return true
+	}
+	if strings.Count(a.value, ";") > maxMoved {
+		return false
 	}
 	if !t.kind.animate {
 		return true // feColorMatrix has plain values only

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"math"
+	"strings"
 	"unsafe"
 
 	"calotype/internal/render"
@@ -132,13 +133,32 @@ func (im *vipsImage) blurBoxes(deviation float64, side int) error {
 	}
 	err := boxes.become(C.shim_mean(boxes.c, &mask[0], C.int(len(mask))))
 	if err == nil {
+		from := &vipsImage{im.c}
+		defer from.close()
+		im.c = nil
 		err = im.become(C.shim_pixels(boxes.c, C.int(side), C.int(width), C.int(height)))
+		if err == nil {
+			err = im.copyEXIF(from)
+		}
 	}
 	if err != nil {
 		alpha.close()
 		return err
 	}
 	return im.putAlpha(alpha)
+}
+
+// copyEXIF copies EXIF from another image: one that was made of sums has no fields.
+func (im *vipsImage) copyEXIF(from *vipsImage) error {
+	if err := im.own(); err != nil {
+		return err
+	}
+	for _, name := range from.fields() {
+		if strings.HasPrefix(name, "exif-") {
+			im.copyField(from, name)
+		}
+	}
+	return nil
 }
 
 // unsharp increases the difference of the colours and their Gaussian blur. The amount -1 makes the blur.

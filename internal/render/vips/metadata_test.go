@@ -159,7 +159,7 @@ func TestPositions(t *testing.T) {
 	}
 	for _, f := range []imagefile.Format{imagefile.JPEG, imagefile.PNG, imagefile.WebP, imagefile.GIF} {
 		for _, rule := range []string{"", "metadata=none", "metadata=copyright", "metadata=keep"} {
-			for _, more := range []string{"", "width=20", "blur=2", "background=red"} {
+			for _, more := range []string{"", "width=20", "blur=2", "blur=9", "sharpen=3", "background=red"} {
 				text := strings.Trim(rule+","+more, ",")
 				out := made(t, in, render.Job{Header: h, Options: withOptions(t, text), Format: f})
 				keeps := f == imagefile.JPEG && rule == "metadata=keep"

@@ -31,6 +31,11 @@ func Bombs() map[string][]byte {
 	all["markers on an animated path"] = wrap(`<marker id="m">` + strings.Repeat("<path/>", 1000) +
 		`</marker><path marker-mid="url(#m)" d="M0 0"><set attributeName="d" to="` + strings.Repeat("h1", 10_000) +
 		`"/></path>`)
+	all["markers on a path of steps"] = wrap(`<marker id="m">` + strings.Repeat("<path/>", 1000) +
+		`</marker><path marker-mid="url(#m)" d="M0 0"><animate attributeName="d" dur="1s" values="#;M0 0` +
+		strings.Repeat("h1", 10_000) + `"/></path>`)
+	all["class of Unicode bomb"] = strings.NewReplacer(".d", ".\u1680d", `class="a d`, "class=\"a \u1680d").Replace(
+		tower("class", `<rect class="a %[1]s"/>`))
 	all["inherited pattern"] = wrap(`<pattern id="p">` + strings.Repeat("<path/>", 2000) +
 		`</pattern><g fill="url(#p)">` + strings.Repeat("<path/>", 2000) + `</g>`)
 	all["chain of use"] = wrap(`<g id="u0"/>` + chain(2000))
