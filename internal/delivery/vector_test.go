@@ -100,3 +100,15 @@ func TestPrivateVector(t *testing.T) {
 		t.Errorf("Cache-Control is %q", r.Header.Get("Cache-Control"))
 	}
 }
+
+// TestPrivateVectorInAPublicVariant: a private SVG needs a signature in a public variant too, because no variant hides a part of it.
+func TestPrivateVectorInAPublicVariant(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, imagestest.New(t), true)
+	h.variant("teaser", "blur=50,width=9", true)
+	path := "/" + h.hash + "/" + h.upload([]byte(hostileSVG), "", true).ID + "/teaser"
+	h.refused(path, 403, 9425)
+	h.served(path+h.sign(path, ""), imagefile.SVG)
+	photo := "/" + h.hash + "/" + h.upload(imagestest.JPEG(t, 1), "", true).ID + "/teaser"
+	h.served(photo, imagefile.JPEG)
+}

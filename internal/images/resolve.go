@@ -20,8 +20,8 @@ type Resolved struct {
 	source *source // of another server, instead of an image; else nil
 }
 
-// Private reports whether a delivery of the image in the variant needs a signature. A private SVG always does, because
-// no variant hides a part of it.
+// Private reports whether a delivery of the image in the variant needs a signature. A private SVG always does,
+// because no variant hides a part of it.
 func (r Resolved) Private() bool {
 	return r.Image.RequireSignedURLs && (!r.Variant.NeverRequireSignedURLs || r.Image.Original.isVector())
 }
