@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-seccomp-bpf/arch"
@@ -134,10 +135,13 @@ func startConfined(t *testing.T, allowed []string) *server {
 // sandboxOf returns what a server says at its start about the sandbox of its workers.
 func sandboxOf(t *testing.T, s *server) string {
 	t.Helper()
-	for line := range strings.Lines(s.output()) {
-		entry := struct{ Msg, Sandbox string }{}
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "render workers" {
-			return entry.Sandbox
+	// A ready server has written the line, but its output comes through pipes.
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for line := range strings.Lines(s.output()) {
+			entry := struct{ Msg, Sandbox string }{}
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "render workers" {
+				return entry.Sandbox
+			}
 		}
 	}
 	t.Fatalf("the server does not say how its workers are confined:\n%s", s.output())
