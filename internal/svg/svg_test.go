@@ -34,7 +34,8 @@ var (
 	reference = regexp.MustCompile(`(?i)url\s*\(\s*["']?\s*([^)"']*)`)
 	// plainText are the attributes that browsers only show or compare.
 	plainText = regexp.MustCompile(`^(id|class|role|in|in2|result|lang|systemLanguage|aria-.*)$`)
-	fetching  = regexp.MustCompile(`(?i)@import|@font-face|@namespace|@charset|@property|image-set|image\(|src\(|` +
+	// image() fetches only what a string or a URL names.
+	fetching = regexp.MustCompile(`(?i)@import|@font-face|@namespace|@charset|@property|image-set|image\(\s*["'u]|src\(|` +
 		`cross-fade|expression\(|-moz-binding|behavior|javascript:|vbscript:|data:text|data:image/svg`)
 )
 
