@@ -143,7 +143,7 @@ func FuzzTransform(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := parseTransform(text, false)
 		if err != nil {
-			if strings.ContainsAny(err.Error(), "\x00\n\r\t") || len(err.Error()) > 400 {
+			if strings.ContainsAny(err.Error(), "\x00\n\r\t") || len(err.Error()) > 500 {
 				t.Errorf("%q: the refusal is %q", text, err)
 			}
 			return

@@ -35,7 +35,7 @@ var (
 	// plainText are the attributes that browsers only show or compare.
 	plainText = regexp.MustCompile(`^(id|class|role|in|in2|result|lang|systemLanguage|aria-.*)$`)
 	// image() fetches only what a string or a URL names.
-	fetching = regexp.MustCompile(`(?i)@import|@font-face|@namespace|@charset|@property|image-set|image\(\s*["'u]|src\(|` +
+	fetching = regexp.MustCompile(`(?i)@import|@font-face|@namespace|@charset|@property|image-set\(|image\(\s*["'u]|src\(|` +
 		`cross-fade|expression\(|-moz-binding|behavior|javascript:|vbscript:|data:text|data:image/svg`)
 )
 
