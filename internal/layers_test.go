@@ -59,6 +59,7 @@ var ranks = map[string]int{
 	"internal/diskcache": 0,  // renditions on the disk and in memory
 	"internal/imagefile": 0,  // what a picture file says of itself
 	"internal/svg":       -1, // SVG, which imagefile reads too
+	"internal/csscolour": 0,  // colours of options
 	"internal/sqldb":     1,
 
 	"internal/httpframe": 2, // what all surfaces do around a request

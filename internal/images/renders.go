@@ -44,17 +44,25 @@ func newRenders(pool *limit.Pool) *renders {
 	return &renders{pool: pool, inflight: map[string]*rendering{}, failures: map[string]*rendering{}}
 }
 
-// renderOnce waits for the single rendering of key. A cancelled request does not cancel the rendering.
+// renderOnce waits for the single rendering of key.
 func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f imagefile.Format) error {
+	return s.once(ctx, key, r.Image.Account, func(ctx context.Context, _ render.Requester) error {
+		return s.render(ctx, key, r, f)
+	})
+}
+
+// once waits for the single work of key for all concurrent requests, and counts it as a miss of the client that starts
+// it. A cancelled request does not cancel the work.
+func (s *Service) once(
+	ctx context.Context, key, account string, work func(context.Context, render.Requester) error,
+) error {
 	if !s.renders.has(key) {
 		if err := s.countMiss(ctx); err != nil {
 			return err
 		}
 	}
-	who := render.Requester{Account: r.Image.Account, Client: clientaddr.Of(ctx)}
-	one, err := s.startRender(key, who, func(ctx context.Context) error {
-		return s.render(ctx, key, r, f)
-	})
+	who := render.Requester{Account: account, Client: clientaddr.Of(ctx)}
+	one, err := s.startRender(key, who, func(ctx context.Context) error { return work(ctx, who) })
 	if err != nil {
 		return err
 	}

@@ -117,27 +117,11 @@ func (s *Service) hasSource(one *source) bool {
 	return found.Content.Close() == nil
 }
 
-// fetchOnce requests a source once for all concurrent callers. A cancelled request does not cancel it.
+// fetchOnce requests a source once for all concurrent callers.
 func (s *Service) fetchOnce(ctx context.Context, id, address string) error {
-	key := "source:" + id
-	if !s.renders.has(key) {
-		if err := s.countMiss(ctx); err != nil {
-			return err
-		}
-	}
-	who := render.Requester{Account: sourcesAccount, Client: clientaddr.Of(ctx)}
-	one, err := s.startRender(key, who, func(ctx context.Context) error {
+	return s.once(ctx, "source:"+id, sourcesAccount, func(ctx context.Context, who render.Requester) error {
 		return s.fetchSource(clientaddr.With(ctx, clientaddr.Peer{Key: who.Client}), id, address)
 	})
-	if err != nil {
-		return err
-	}
-	select {
-	case <-one.done:
-		return one.err
-	case <-ctx.Done():
-		return errs.ClientAborted(nil)
-	}
 }
 
 // fetchSource requests a source, has a worker examine it as an upload, and stores it.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"calotype/internal/csscolour"
 	"calotype/internal/text"
 )
 
@@ -128,8 +129,7 @@ func colour(field func(*Options) *string) kind {
 
 // readColour returns a CSS colour in the text of a URL's value as an Options has it.
 func readColour(text string) (colour string, ok bool) {
-	c, ok := parseColour(strings.Replace(text, "%23", "#", 1))
-	return c.hex(), ok
+	return csscolour.Parse(strings.Replace(text, "%23", "#", 1))
 }
 
 // readOpaque is readColour for a colour without transparency.

@@ -1,4 +1,5 @@
-package render
+// Package csscolour parses colours of CSS.
+package csscolour
 
 import (
 	"fmt"
@@ -12,6 +13,15 @@ type rgba [4]byte
 
 // maxColourText bounds the text of a colour, in bytes.
 const maxColourText = 100
+
+// Parse returns a colour of CSS Color 4, as parseColour reads it, as "#rrggbb", or as "#rrggbbaa" if it is not opaque.
+func Parse(s string) (colour string, ok bool) {
+	c, ok := parseColour(s)
+	if !ok {
+		return "", false
+	}
+	return c.hex(), true
+}
 
 // parseColour parses a colour of CSS Color 4: a name, "transparent", hexadecimal digits with or without #, or rgb,
 // rgba, hsl or hsla with their values between brackets. Values outside their range are clamped, as in CSS. ok is false

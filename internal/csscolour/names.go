@@ -1,4 +1,4 @@
-package render
+package csscolour
 
 // colourNames are the named colours of CSS Color 4, 6.1, as 0xrrggbb.
 var colourNames = map[string]uint32{
