@@ -20,9 +20,35 @@ func (u *Upload) redeem(
 	ctx context.Context, o *Original, filename string,
 ) (img Image, err error) {
 	began := time.Now()
+	for range redeemAttempts {
+		if img, err = u.commit(ctx, o, filename); !errors.Is(err, errLinkChanged) {
+			break
+		}
+	}
+	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
+	switch {
+	case errors.Is(err, errRepeated), errors.Is(err, errLinkChanged), err == nil && img.Key == "":
+		return u.whyNotRedeemed(ctx, o.SHA256)
+	case err != nil:
+		return img, fmt.Errorf("redeeming a ticket: %w", err)
+	case !u.draft.isLink(), u.draft.Ticket.UsedUp():
+		u.s.bodies.end(u.draft.Key)
+	}
+	return img, nil
+}
+
+// redeemAttempts bounds the transactions of one upload to a link whose creator is changed concurrently.
+const redeemAttempts = 3
+
+// commit uses the ticket in one transaction. It returns the image, or none if the ticket is not valid.
+func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img Image, err error) {
 	err = u.s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		var c accounts.Charge
-		img, c, err = redeemTicket(tx, imageOfUpload(u.draft, o, filename, u.s.now()), u.idempotencyHash, u.began)
+		if u.draft.isLink() {
+			img, c, err = u.useLink(tx, o, filename)
+		} else {
+			img, c, err = redeemTicket(tx, imageOfUpload(u.draft, o, filename, u.s.now()), u.idempotencyHash, u.began)
+		}
 		if err != nil || img.Key == "" {
 			return err
 		}
@@ -33,21 +59,16 @@ func (u *Upload) redeem(
 		u.variants = append([]string{}, names...)
 		uploaded := newEvent(webhooks.UploadSucceeded, img)
 		uploaded.Facts.Variants = names
+		if img.Family != "" {
+			uploaded.Facts.DraftID = u.draft.ID
+		}
 		if err := u.s.Webhooks.Record(tx, uploaded); err != nil {
 			return err
 		}
 		tx.Charge(img.Account, c)
 		return nil
 	})
-	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
-	if err != nil {
-		return img, fmt.Errorf("redeeming a ticket: %w", err)
-	}
-	if img.Key == "" {
-		return u.whyNotRedeemed(ctx, o.SHA256)
-	}
-	u.s.bodies.end(u.draft.Key)
-	return img, nil
+	return img, err
 }
 
 // imageOfUpload returns the image that a draft becomes by an upload at a time.
@@ -127,19 +148,16 @@ func (u *Upload) whyNotRedeemed(ctx context.Context, sum string) (Image, error) 
 	if err != nil {
 		return Image{}, fmt.Errorf("reading why a ticket was not redeemed: %w", err)
 	}
-	if err = u.checkTicket(img); errs.AsError(err).Kind == errs.TicketUsed {
-		repeat, err := u.mayRepeat(ctx, img)
-		if err != nil {
-			return Image{}, err
-		}
-		if repeat {
-			return u.replay(img, sum)
-		}
+	repeat, err := u.checkRepeat(ctx, img)
+	switch {
+	case err != nil:
+		return Image{}, err
+	case repeat != nil:
+		return u.replay(*repeat, sum)
+	case img.isLink():
+		return Image{}, errs.AtCapacity("The one-time URL was changed during the upload", errLinkChanged)
 	}
-	if err == nil {
-		err = errors.New("a valid ticket was not redeemed")
-	}
-	return Image{}, err
+	return Image{}, errors.New("a valid ticket was not redeemed")
 }
 
 func errCancelled() error {

@@ -27,11 +27,11 @@ type UploadRequest struct {
 // not safe for concurrent use.
 type Upload struct {
 	s               *Service
-	draft           Image // the image itself if repeat
+	draft           Image // the image itself if its only use is repeated
 	account         accounts.Account
 	began           time.Time     // compared with the ticket's expiry
 	idempotencyHash string        // SHA-256 of the Idempotency-Key, hex; "" for none
-	repeat          bool          // the ticket was used by a request with this key: the body is only compared
+	repeat          *Image        // made by a request with this key: the body is only compared; nil for none
 	admitted        *admittedBody // by the ticket
 	closed          bool
 	body            *Body
@@ -62,7 +62,7 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	}
 	err := u.enter(ctx, r.Ticket)
 	if err == nil {
-		u.body, err = s.receive(r.Size, !u.repeat, u.draft.Account, u.draft.Key)
+		u.body, err = s.receive(r.Size, u.repeat == nil, u.draft.Account, u.draft.Key)
 	}
 	if err != nil {
 		u.Close()
@@ -93,7 +93,7 @@ func (u *Upload) enter(ctx context.Context, ticket string) error {
 			}
 		}
 	}
-	if !u.repeat {
+	if u.repeat == nil {
 		u.admitted.learn(*u.draft.Ticket)
 	}
 	return nil
@@ -118,19 +118,32 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 	if err != nil {
 		return err
 	}
-	err = u.checkTicket(img)
-	if errs.AsError(err).Kind == errs.TicketUsed {
-		if u.repeat, err = u.mayRepeat(ctx, img); err == nil && !u.repeat {
-			err = u.checkTicket(img)
+	u.repeat, err = u.checkRepeat(ctx, img)
+	return err
+}
+
+// checkRepeat returns nil if the ticket of img accepts an upload; the image that a request with the same
+// Idempotency-Key has made, if there is one; otherwise the error of checkTicket.
+func (u *Upload) checkRepeat(ctx context.Context, img Image) (*Image, error) {
+	refused := u.checkTicket(img)
+	if img.isLink() {
+		repeat, err := u.repeatOfUse(ctx)
+		if repeat != nil || err != nil {
+			return repeat, err
+		}
+	} else if errs.AsError(refused).Kind == errs.TicketUsed {
+		repeat, err := u.mayRepeat(ctx, img)
+		if repeat || err != nil {
+			return &img, err
 		}
 	}
-	return err
+	return nil, refused
 }
 
 // checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
 func (u *Upload) checkTicket(img Image) error {
 	switch {
-	case !img.Draft:
+	case !img.Draft, img.Ticket.UsedUp():
 		return errs.Errorf(errs.TicketUsed, "Upload URL already used")
 	case img.Ticket.Refusals >= maxRefusals:
 		return refusedTooOften()
@@ -202,8 +215,8 @@ func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, er
 
 func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 	sum := u.body.sha256()
-	if u.repeat {
-		return u.replay(u.draft, sum)
+	if u.repeat != nil {
+		return u.replay(*u.repeat, sum)
 	}
 	if err := u.admitted.beginDecoding(ctx, sum); errors.Is(err, errTicketEnded) {
 		return u.whyNotRedeemed(ctx, sum)
@@ -221,6 +234,10 @@ func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 
 // replay returns the winner's image to a repeat of the winner's request, whose body has this SHA-256.
 func (u *Upload) replay(img Image, sum string) (Image, error) {
+	if img.Family != "" && img.Original.SHA256 != sum {
+		return Image{}, errs.Errorf(errs.TicketUsed, "The Idempotency-Key was used for another file: send a new key "+
+			"with each new file")
+	}
 	if img.Original == nil || img.Original.SHA256 != sum {
 		return Image{}, errs.Errorf(errs.TicketUsed, "Upload URL already used, by another file")
 	}
