@@ -67,6 +67,7 @@ func (u *Upload) useLink(tx *accounts.Change, o *Original, filename string) (Ima
 	if err != nil {
 		return Image{}, accounts.Charge{}, err
 	}
+	u.draft.Ticket = link.Ticket
 	member, err := u.s.insertMember(tx, link, &state)
 	if err != nil {
 		return Image{}, accounts.Charge{}, err
