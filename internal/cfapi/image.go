@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/uploadpolicy"
 )
 
 // TimeFormat is the format of times in answers: RFC 3339 in UTC with milliseconds.
@@ -40,10 +41,11 @@ type Original struct {
 
 // Upload is our extension to a draft: the state of its one-time URL.
 type Upload struct {
-	Expires   string  `json:"expires"`
-	Attempts  int     `json:"attempts"` // bodies refused because of their content
-	LastError *Reason `json:"lastError"`
-	Uses      *Uses   `json:"uses,omitempty"` // of a link only
+	Expires   string               `json:"expires"`
+	Attempts  int                  `json:"attempts"` // bodies refused because of their content
+	LastError *Reason              `json:"lastError"`
+	Uses      *Uses                `json:"uses,omitempty"` // of a link only
+	Policy    *uploadpolicy.Policy `json:"policy,omitempty"`
 }
 
 // Uses has the accepted uploads of a link: how many it allows, and how many there are.
@@ -95,6 +97,9 @@ func UploaderImage(img images.Image, variants []string) Image {
 
 func newUpload(t images.Ticket) *Upload {
 	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals}
+	if !t.Policy.IsZero() {
+		u.Policy = &t.Policy
+	}
 	if t.LastMessage != "" {
 		u.LastError = &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
 	}

@@ -12,6 +12,7 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
 )
 
 // An Image is a picture, or a draft that waits for its upload.
@@ -30,7 +31,11 @@ type Image struct {
 	Original          *Original // nil in a draft
 	Ticket            *Ticket   // nil unless a draft
 	Family            string    // Key of the link that the image was uploaded to; "" for none
+	policy            string    // of its one-time URL, as stored; "" for none
 }
+
+// UploadPolicy returns the policy of the one-time URL of a draft, or of the draft that has become the image.
+func (img Image) UploadPolicy() (uploadpolicy.Policy, error) { return uploadpolicy.Stored(img.policy) }
 
 var errNoImage = errs.Errorf(errs.ImageNotFound, "Image not found")
 
@@ -76,7 +81,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
 	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
-	size, sha256, thumbhash, uses, used, family`
+	size, sha256, thumbhash, policy, uses, used, family`
 
 // SelectImage is the beginning of a statement that reads images, which ScanImage scans.
 const SelectImage = `SELECT ` + imageColumns + ` FROM images`
@@ -91,7 +96,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		ticket                          Ticket
 		created, uploaded, expires      int64
 		kind                            string
-		meta, refused                   sql.NullString
+		meta, refused, policy           sql.NullString
 		blob, format, sha256, thumbhash sql.NullString
 		width, height, orientation      sql.NullInt64
 		maxPixels, scans, frames, size  sql.NullInt64
@@ -102,7 +107,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
 		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
-		&size, &sha256, &thumbhash, &ticket.Uses, &ticket.Used, &family}, more...)...)
+		&size, &sha256, &thumbhash, &policy, &ticket.Uses, &ticket.Used, &family}, more...)...)
 	if err != nil {
 		return Image{}, err
 	}
@@ -110,8 +115,11 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	if meta.Valid {
 		img.Meta = json.RawMessage(meta.String)
 	}
-	img.Family = family.String
+	img.Family, img.policy = family.String, policy.String
 	if img.Draft {
+		if ticket.Policy, err = img.UploadPolicy(); err != nil {
+			return Image{}, err
+		}
 		ticket.Expires, ticket.LastKind = sqldb.FromMicros(expires), errs.KindNamed(kind)
 		ticket.refused = refused.String
 		img.Ticket = &ticket
