@@ -49,13 +49,14 @@ func (c *accountList) Run(ctx context.Context) error {
 				state = "suspended"
 			}
 			fmt.Printf("%s %s %-9s images %s, bytes %s, drafts %s, %s upload URLs a minute, "+
-				"kept %s, %s edits a minute\n", a.ID, a.Hash,
+				"kept %s, %s edits a minute", a.ID, a.Hash,
 				state, used(a.Used.Images, a.Limits.Images), used(a.Used.Bytes, a.Limits.Bytes),
 				used(a.Used.Drafts, a.Limits.Drafts), limitText(a.Limits.UploadURLs),
 				used(a.Used.Kept, a.Limits.Kept), limitText(a.Limits.Edits))
 			if !a.UploadPolicy.IsZero() {
-				fmt.Printf("  policy %s\n", a.UploadPolicy.Text())
+				fmt.Printf(", policy %s", a.UploadPolicy.Text())
 			}
+			fmt.Println()
 		}
 		return err
 	})
