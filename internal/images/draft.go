@@ -113,29 +113,6 @@ func (s *Service) newDraft(ctx context.Context, account string, d NewDraft) (Ima
 	return img, nil
 }
 
-// setPolicy sets the policy of a draft: the given one, nil for none, with the account's default for the keys that it
-// lacks. Errors: Invalid, InvalidID, AccountUnknown.
-func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMessage) error {
-	owner, err := s.Accounts.ByID(ctx, draft.Account)
-	if err != nil {
-		return err
-	}
-	policy := owner.UploadPolicy
-	if given != nil {
-		if policy, err = uploadpolicy.Parse(given); err == nil {
-			policy, err = policy.Merge(owner.UploadPolicy)
-		}
-		if err != nil {
-			return errs.Errorf(errs.Invalid, "%v", err)
-		}
-	}
-	draft.Ticket.Policy, draft.Ticket.Uses, draft.policy = policy, policy.Allowed(), policy.Text()
-	if draft.isLink() {
-		return fields.CheckFamily(draft.ID)
-	}
-	return nil
-}
-
 // checkPrivateID refuses a private image with a custom id, unless the account has them. Errors: Invalid,
 // AccountUnknown.
 func (s *Service) checkPrivateID(ctx context.Context, account string, private bool) error {

@@ -12,7 +12,6 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
-	"calotype/internal/uploadpolicy"
 )
 
 // An Image is a picture, or a draft that waits for its upload.
@@ -33,9 +32,6 @@ type Image struct {
 	Family            string    // Key of the link that the image was uploaded to; "" for none
 	policy            string    // of its one-time URL, as stored; "" for none
 }
-
-// UploadPolicy returns the policy of the one-time URL of a draft, or of the draft that has become the image.
-func (img Image) UploadPolicy() (uploadpolicy.Policy, error) { return uploadpolicy.Stored(img.policy) }
 
 var errNoImage = errs.Errorf(errs.ImageNotFound, "Image not found")
 

@@ -152,19 +152,19 @@ func (u *Upload) repeatArgs() []any {
 }
 
 // repeatOfUse returns the image that a request with the same Idempotency-Key has made of the link within repeatTime:
-// the client may not have received the answer. Without one it returns nil.
-func (u *Upload) repeatOfUse(ctx context.Context) (*Image, error) {
+// the client may not have received the answer. found is false without one.
+func (u *Upload) repeatOfUse(ctx context.Context) (img Image, found bool, err error) {
 	if u.idempotencyHash == "" {
-		return nil, nil
+		return img, false, nil
 	}
-	img, err := ScanImage(u.s.db.QueryRow(ctx, `SELECT `+imageColumns+` FROM `+repeatedUse, u.repeatArgs()...))
+	img, err = ScanImage(u.s.db.QueryRow(ctx, `SELECT `+imageColumns+` FROM `+repeatedUse, u.repeatArgs()...))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+		return img, false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading who used a link: %w", err)
+		return img, false, fmt.Errorf("reading who used a link: %w", err)
 	}
-	return &img, nil
+	return img, true, nil
 }
 
 // sameText reports whether two optional texts are equal.

@@ -148,12 +148,12 @@ func (u *Upload) whyNotRedeemed(ctx context.Context, sum string) (Image, error) 
 	if err != nil {
 		return Image{}, fmt.Errorf("reading why a ticket was not redeemed: %w", err)
 	}
-	repeat, err := u.checkRepeat(ctx, img)
+	err = u.checkRepeat(ctx, img)
 	switch {
 	case err != nil:
 		return Image{}, err
-	case repeat != nil:
-		return u.replay(*repeat, sum)
+	case u.repeat:
+		return u.replay(u.repeated, sum)
 	case img.isLink():
 		return Image{}, errs.AtCapacity("The one-time URL was changed during the upload", errLinkChanged)
 	}

@@ -31,7 +31,8 @@ type Upload struct {
 	account         accounts.Account
 	began           time.Time     // compared with the ticket's expiry
 	idempotencyHash string        // SHA-256 of the Idempotency-Key, hex; "" for none
-	repeat          *Image        // made by a request with this key: the body is only compared; nil for none
+	repeat          bool          // the ticket was used by a request with this key: the body is only compared
+	repeated        Image         // the image of that request
 	admitted        *admittedBody // by the ticket
 	closed          bool
 	body            *Body
@@ -62,7 +63,7 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	}
 	err := u.enter(ctx, r.Ticket)
 	if err == nil {
-		u.body, err = s.receive(r.Size, u.repeat == nil, u.draft.Account, u.draft.Key)
+		err = u.receive(r.Size)
 	}
 	if err != nil {
 		u.Close()
@@ -93,11 +94,25 @@ func (u *Upload) enter(ctx context.Context, ticket string) error {
 			}
 		}
 	}
-	if u.repeat == nil {
+	if !u.repeat {
 		u.admitted.learn(*u.draft.Ticket)
 	}
 	return nil
 }
+
+// receive sets the Body, whose declared size in bytes is size, negative if not known.
+func (u *Upload) receive(size int64) (err error) {
+	if u.body, err = u.s.receive(size, !u.repeat, u.draft.Account, u.draft.Key); err == nil && !u.repeat {
+		u.body.policy = u.draft.Ticket.Policy
+	}
+	return err
+}
+
+// MaxBytes returns the largest size of the file, in bytes.
+func (u *Upload) MaxBytes() int64 { return u.body.MaxBytes() }
+
+// TooLarge returns the refusal of a file that is larger than MaxBytes: TooLarge or PolicyRefused.
+func (u *Upload) TooLarge() error { return u.body.TooLarge() }
 
 // Draft returns the draft of the upload.
 func (u *Upload) Draft() Image { return u.draft }
@@ -118,26 +133,23 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 	if err != nil {
 		return err
 	}
-	u.repeat, err = u.checkRepeat(ctx, img)
-	return err
+	return u.checkRepeat(ctx, img)
 }
 
-// checkRepeat returns nil if the ticket of img accepts an upload; the image that a request with the same
-// Idempotency-Key has made, if there is one; otherwise the error of checkTicket.
-func (u *Upload) checkRepeat(ctx context.Context, img Image) (*Image, error) {
+// checkRepeat returns nil if the ticket of img accepts an upload, or if a request with the same Idempotency-Key has
+// made an image: then it sets repeat and repeated. Otherwise it returns the error of checkTicket.
+func (u *Upload) checkRepeat(ctx context.Context, img Image) (err error) {
 	refused := u.checkTicket(img)
 	if img.isLink() {
-		repeat, err := u.repeatOfUse(ctx)
-		if repeat != nil || err != nil {
-			return repeat, err
-		}
+		u.repeated, u.repeat, err = u.repeatOfUse(ctx)
 	} else if errs.AsError(refused).Kind == errs.TicketUsed {
-		repeat, err := u.mayRepeat(ctx, img)
-		if repeat || err != nil {
-			return &img, err
-		}
+		u.repeated = img
+		u.repeat, err = u.mayRepeat(ctx, img)
 	}
-	return nil, refused
+	if err == nil && !u.repeat {
+		err = refused
+	}
+	return err
 }
 
 // checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
@@ -198,7 +210,7 @@ func (u *Upload) Close() {
 
 // Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and
 // only then the ticket is redeemed. A client that disconnects does not cancel it. Errors: Unsupported,
-// Undecodable, OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
+// Undecodable, OverLimits, PolicyRefused (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
 // LimitReached, AccountSuspended; Busy.
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)
@@ -215,8 +227,8 @@ func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, er
 
 func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 	sum := u.body.sha256()
-	if u.repeat != nil {
-		return u.replay(*u.repeat, sum)
+	if u.repeat {
+		return u.replay(u.repeated, sum)
 	}
 	if err := u.admitted.beginDecoding(ctx, sum); errors.Is(err, errTicketEnded) {
 		return u.whyNotRedeemed(ctx, sum)

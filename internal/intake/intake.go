@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"calotype/internal/cfapi"
@@ -74,18 +75,24 @@ func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 
 // serve answers a request that is not refused.
 func (in *intake) serve(w *httpframe.Response, r *http.Request, body *cfapi.Body, line *logLine) error {
+	if err := in.checkOrigin(r); err != nil {
+		return err
+	}
 	switch r.Method {
 	case http.MethodOptions:
 		setPreflightHeaders(w.Header(), r)
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	case http.MethodPost:
-		result, err := in.post(r, body, line)
+		img, err := in.post(r, body, line)
 		if err != nil {
 			return err
 		}
 		in.Core.CountUpload(nil)
-		w.Note(cfapi.WriteResult(w, result))
+		if redirect(w, r, line.image, img.ID, statusOK) {
+			return nil
+		}
+		w.Note(cfapi.WriteResult(w, in.result(img)))
 		return nil
 	}
 	return errMethod
@@ -99,6 +106,9 @@ func (in *intake) refuse(w *httpframe.Response, r *http.Request, err error, body
 	if r.Method == http.MethodPost {
 		in.Core.CountUpload(err)
 	}
+	if of := new(images.DraftError); errors.As(err, &of) {
+		line.image = of.Draft
+	}
 	refusal := cfapi.Refusal(err)
 	w.Code, line.reason = refusal.Code, refusal.Message
 	body.Drain()
@@ -108,39 +118,42 @@ func (in *intake) refuse(w *httpframe.Response, r *http.Request, err error, body
 	if refusal.Status >= http.StatusInternalServerError {
 		w.Note(err)
 	}
+	if errs.AsError(err).Kind == errs.OriginRefused {
+		hideFromPages(w.Header())
+	} else if redirect(w, r, line.image, line.image.ID, strconv.Itoa(refusal.Code)) {
+		return
+	}
 	w.Note(cfapi.WriteError(w, refusal))
 }
 
 // post receives a form and turns the draft into an image.
-func (in *intake) post(r *http.Request, b *cfapi.Body, line *logLine) (any, error) {
+func (in *intake) post(r *http.Request, b *cfapi.Body, line *logLine) (img images.UploadedImage, err error) {
 	if err := cfapi.CheckFileForm(r); err != nil {
-		return nil, err
+		return img, err
 	}
 	upload, err := in.Core.BeginUpload(r.Context(), images.UploadRequest{
 		Ticket:         r.URL.Query().Get("ticket"),
 		IdempotencyKey: r.Header.Get("Idempotency-Key"),
 		Size:           r.ContentLength,
 	})
-	if of := new(images.DraftError); errors.As(err, &of) {
-		line.image = of.Draft
-	}
 	if err != nil {
-		return nil, err
+		return img, err
 	}
 	defer upload.Close()
 	line.image = upload.Draft()
-	if err := cfapi.CheckDeclaredSize(r, in.Core.MaxUploadBytes()); err != nil {
-		return nil, err
+	if err := cfapi.CheckDeclaredSize(r, upload); err != nil {
+		return img, err
 	}
 	filename, err := cfapi.ReadFileForm(r, b, upload, ignore)
 	if err != nil {
-		return nil, upload.Refuse(r.Context(), err)
+		return img, upload.Refuse(r.Context(), err)
 	}
-	img, err := upload.Finish(r.Context(), filename)
-	if err != nil {
-		return nil, err
-	}
-	return cfapi.WithInfo{Result: cfapi.UploaderImage(img.Image, in.URLs.Variants(img.Hash, img.ID, img.Variants))}, nil
+	return upload.Finish(r.Context(), filename)
+}
+
+// result returns the answer of an accepted upload.
+func (in *intake) result(img images.UploadedImage) any {
+	return cfapi.WithInfo{Result: cfapi.UploaderImage(img.Image, in.URLs.Variants(img.Hash, img.ID, img.Variants))}
 }
 
 // ignore passes over a field: only the file is taken, and nothing is ever fetched.

@@ -1,0 +1,88 @@
+package images
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"calotype/internal/errs"
+	"calotype/internal/fields"
+	"calotype/internal/imagefile"
+	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
+)
+
+// The policy of a one-time URL is in the row of the draft. A Body checks its bytes with it, so that it holds for every
+// way in; the surface checks the origin of each request.
+
+// setPolicy sets the policy of a draft: the given one, nil for none, with the account's default for the keys that it
+// lacks. Errors: Invalid, InvalidID, AccountUnknown.
+func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMessage) error {
+	owner, err := s.Accounts.ByID(ctx, draft.Account)
+	if err != nil {
+		return err
+	}
+	policy := owner.UploadPolicy
+	if given != nil {
+		if policy, err = uploadpolicy.Parse(given); err == nil {
+			policy, err = policy.Merge(owner.UploadPolicy)
+		}
+		if err != nil {
+			return errs.Errorf(errs.Invalid, "%v", err)
+		}
+	}
+	draft.Ticket.Policy, draft.Ticket.Uses, draft.policy = policy, policy.Allowed(), policy.Text()
+	if draft.isLink() {
+		return fields.CheckFamily(draft.ID)
+	}
+	return nil
+}
+
+// UploadPolicy returns the policy of the one-time URL of a draft, or of the draft that has become the image.
+func (img Image) UploadPolicy() (uploadpolicy.Policy, error) { return uploadpolicy.Stored(img.policy) }
+
+// CheckOrigin refuses a request on a one-time URL whose header Origin, "" for none, is not among those of the policy,
+// also after the ticket is used. Errors: OriginRefused in a DraftError. An unknown ticket refuses no origin.
+func (s *Service) CheckOrigin(ctx context.Context, ticket, origin string) error {
+	if ticket == "" || origin == "" {
+		return nil
+	}
+	img, err := ScanImage(s.db.QueryRow(ctx, SelectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the policy of a ticket: %w", err)
+	}
+	return img.CheckOrigin(origin)
+}
+
+// CheckOrigin returns OriginRefused, in a DraftError, if the policy of the draft's one-time URL refuses an origin.
+func (img Image) CheckOrigin(origin string) error {
+	p, err := img.UploadPolicy()
+	if err != nil || p.AllowsOrigin(origin) {
+		return err
+	}
+	return &DraftError{img, errs.Errorf(errs.OriginRefused, "This upload URL cannot be used by pages of the origin %.100q",
+		origin)}
+}
+
+// maxBytes returns the largest size of a file under a policy, in bytes.
+func (s *Service) maxBytes(p uploadpolicy.Policy) int64 {
+	if p.MaxBytes > 0 {
+		return min(p.MaxBytes, s.config.MaxUploadBytes)
+	}
+	return s.config.MaxUploadBytes
+}
+
+// checkPolicy returns an *uploadpolicy.Refusal if a policy refuses the picture of a header. A worker must find the
+// same size and frames, else it refuses the picture; so the pixels need not be decoded for it.
+func checkPolicy(p uploadpolicy.Policy, h imagefile.Header) error {
+	width, height := h.Shown()
+	return p.Check(uploadpolicy.Picture{Format: h.Format, Width: width, Height: height, Frames: h.Frames})
+}
+
+// refusedByPolicy returns an *uploadpolicy.Refusal as PolicyRefused.
+func refusedByPolicy(refusal error) error { return errs.Errorf(errs.PolicyRefused, "%v", refusal) }
