@@ -32,8 +32,8 @@ type deletedRow struct {
 }
 
 // deleteRows deletes the rows of images and drafts that match where with their resumable uploads, releases their
-// usage and has the database scrubbed of them. erasure is the key of the erasure, "" for none. No other function deletes rows of images. The caller must write tombstones: see
-// deleteRowsWithTombstones.
+// usage and has the database scrubbed of them. erasure is the key of the erasure, "" for none. No other function
+// deletes rows of images. The caller must write tombstones: see deleteRowsWithTombstones.
 func (s *Service) deleteRows(
 	tx *accounts.Change, erasure, where string, args ...any,
 ) ([]deletedRow, error) {
