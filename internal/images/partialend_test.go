@@ -353,9 +353,11 @@ func TestAFullDiskEndsNoUpload(t *testing.T) {
 		}
 		_, err = send(t.Context(), core, secret, at(int(p.Offset)), body[p.Offset:])
 		imagestest.WantKind(t, err, errs.NoSpace)
+		time.Sleep(1100 * time.Millisecond) // a check of the disk counts for a second
 		_, _, err = core.CreatePartial(t.Context(), images.NewPartial{Ticket: ticket, Length: -1})
 		imagestest.WantKind(t, err, errs.NoSpace)
 		free.Store(1 << 30)
+		time.Sleep(1100 * time.Millisecond)
 		if p, err = send(t.Context(), core, secret, at(int(p.Offset)), body[p.Offset:]); err != nil || p.Image == nil {
 			t.Fatalf("%+v, %v", p, err)
 		}
