@@ -53,10 +53,6 @@ func (e *DraftError) Unwrap() error { return e.Reason }
 // BeginUpload looks up the draft of a ticket and admits a body for it, before a byte is read. Errors: TicketUnknown;
 // in a DraftError TicketUsed, TicketInvalid, TicketBusy, AccountSuspended, Busy, NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
-	if r.Ticket == "" {
-		return nil, errs.Errorf(errs.TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
-			"uploadURL whole, as it was given")
-	}
 	u := &Upload{s: s, began: s.now()}
 	if r.IdempotencyKey != "" {
 		u.idempotencyHash = text.Hash(r.IdempotencyKey)
@@ -105,6 +101,10 @@ func (u *Upload) Draft() Image { return u.draft }
 
 // loadTicket reads the draft of a ticket with its account. The error is the reason why the ticket accepts no upload.
 func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
+	if ticket == "" {
+		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
+			"uploadURL whole, as it was given")
+	}
 	img, err := ScanImage(u.s.db.QueryRow(ctx, SelectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
@@ -144,6 +144,20 @@ func (u *Upload) loadAccount(ctx context.Context, img Image) (err error) {
 	}
 	return err
 }
+
+// DraftOfTicket returns the draft of a ticket, or the image that it has become. Errors: TicketUnknown;
+// AccountSuspended with the draft.
+func (s *Service) DraftOfTicket(ctx context.Context, ticket string) (Image, error) {
+	u := &Upload{s: s, began: s.now()}
+	err := u.loadTicket(ctx, ticket)
+	if kind := errs.AsError(err).Kind; kind == errs.TicketUsed || kind == errs.TicketInvalid {
+		err = nil
+	}
+	return u.draft, err
+}
+
+// AttemptsLeft returns how many more bodies may be refused, the last of which makes the ticket invalid.
+func (t Ticket) AttemptsLeft() int { return max(0, maxRefusals-t.Refusals) }
 
 // checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
 func (u *Upload) checkTicket(img Image) error {
