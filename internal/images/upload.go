@@ -59,7 +59,7 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	}
 	err := u.enter(ctx, func() error { return u.loadTicket(ctx, r.Ticket) })
 	if err == nil {
-		u.body, err = s.receive(r.Size, !u.repeat, u.draft.Account, u.draft.Key)
+		err = u.receive(r.Size)
 	}
 	if err != nil {
 		u.Close()
@@ -95,6 +95,20 @@ func (u *Upload) enter(ctx context.Context, load func() error) error {
 	}
 	return nil
 }
+
+// receive sets the Body, whose declared size in bytes is size, negative if not known.
+func (u *Upload) receive(size int64) (err error) {
+	if u.body, err = u.s.receive(size, !u.repeat, u.draft.Account, u.draft.Key); err == nil {
+		u.body.policy = u.draft.ticketPolicy()
+	}
+	return err
+}
+
+// MaxBytes returns the largest size of the file, in bytes.
+func (u *Upload) MaxBytes() int64 { return u.body.MaxBytes() }
+
+// TooLarge returns the refusal of a file that is larger than MaxBytes: TooLarge or PolicyRefused.
+func (u *Upload) TooLarge() error { return u.body.TooLarge() }
 
 // Draft returns the draft of the upload.
 func (u *Upload) Draft() Image { return u.draft }
@@ -219,7 +233,7 @@ func (u *Upload) Close() {
 
 // Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and
 // only then the ticket is redeemed. A client that disconnects does not cancel it. Errors: Unsupported,
-// Undecodable, OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
+// Undecodable, OverLimits, PolicyRefused (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
 // LimitReached, AccountSuspended; Busy.
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)

@@ -23,7 +23,7 @@ func (c *call) whole(kind bodyKind) error {
 	}
 	defer upload.Close()
 	c.line.image = upload.Draft()
-	if err := cfapi.CheckDeclaredSize(c.r, c.Core.MaxUploadBytes()); err != nil {
+	if err := cfapi.CheckDeclaredSize(c.r, upload); err != nil {
 		return err
 	}
 	filename, err := c.receive(kind, upload)
