@@ -96,17 +96,22 @@ func UploaderImage(img images.Image, variants []string) Image {
 }
 
 func newUpload(t images.Ticket) *Upload {
-	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals}
+	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals, LastError: LastError(t)}
 	if !t.Policy.IsZero() {
 		u.Policy = &t.Policy
-	}
-	if t.LastMessage != "" {
-		u.LastError = &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
 	}
 	if t.Uses > 1 {
 		u.Uses = &Uses{Allowed: t.Uses, Used: t.Used}
 	}
 	return u
+}
+
+// LastError returns the last refusal of a body of a ticket, nil for none.
+func LastError(t images.Ticket) *Reason {
+	if t.LastMessage == "" {
+		return nil
+	}
+	return &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
 }
 
 // FormatTime returns a time in the format of answers.

@@ -88,12 +88,7 @@ func (b *Body) Write(p []byte) (n int, err error) {
 func (b *Body) MaxBytes() int64 { return b.s.maxBytes(b.policy) }
 
 // TooLarge returns the refusal of a file that is larger than MaxBytes: TooLarge or PolicyRefused.
-func (b *Body) TooLarge() error {
-	if b.MaxBytes() < b.s.config.MaxUploadBytes {
-		return refusedByPolicy(b.policy.Oversize(0))
-	}
-	return FileTooLarge(b.s.config.MaxUploadBytes)
-}
+func (b *Body) TooLarge() error { return b.s.tooLarge(b.policy, 0) }
 
 // FileTooLarge refuses a file that is larger than limit, in bytes.
 func FileTooLarge(limit int64) error {

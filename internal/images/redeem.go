@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/partials"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 	"calotype/internal/webhooks"
@@ -66,9 +67,24 @@ func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img 
 			return err
 		}
 		tx.Charge(img.Account, c)
-		return nil
+		return u.endPartials(tx, img)
 	})
 	return img, err
+}
+
+// endPartials ends the resumable uploads of the draft. If one of them has the bytes of img, its row names img, so that
+// a client that lost the answer finds it there. Error: partials.ErrEnded if that one has ended.
+func (u *Upload) endPartials(tx *accounts.Change, img Image) error {
+	used := errs.AsError(errUsed())
+	return u.s.Partials.EndAll(tx, partials.Ending{Draft: u.draft.Key, Account: img.Account, Accepted: u.partial,
+		Result: img.Key, Kind: used.Kind, Message: used.Msg})
+}
+
+// endOtherPartials ends the resumable uploads of a draft whose ticket is refused too often, except the refused one.
+func (u *Upload) endOtherPartials(tx *accounts.Change) error {
+	dead := errs.AsError(refusedTooOften())
+	return u.s.Partials.EndAll(tx, partials.Ending{Draft: u.draft.Key, Account: u.draft.Account, Except: u.partial,
+		Kind: dead.Kind, Message: dead.Msg})
 }
 
 // imageOfUpload returns the image that a draft becomes by an upload at a time.

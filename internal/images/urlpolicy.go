@@ -43,6 +43,14 @@ func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMes
 // UploadPolicy returns the policy of the one-time URL of a draft, or of the draft that has become the image.
 func (img Image) UploadPolicy() (uploadpolicy.Policy, error) { return uploadpolicy.Stored(img.policy) }
 
+// ticketPolicy returns the policy of a draft; none for an image, whose ticket accepts no further one.
+func (img Image) ticketPolicy() uploadpolicy.Policy {
+	if img.Ticket == nil {
+		return uploadpolicy.Policy{}
+	}
+	return img.Ticket.Policy
+}
+
 // CheckOrigin refuses a request on a one-time URL whose header Origin, "" for none, is not among those of the policy,
 // also after the ticket is used. Errors: OriginRefused in a DraftError. An unknown ticket refuses no origin.
 func (s *Service) CheckOrigin(ctx context.Context, ticket, origin string) error {
@@ -55,6 +63,19 @@ func (s *Service) CheckOrigin(ctx context.Context, ticket, origin string) error 
 	}
 	if err != nil {
 		return fmt.Errorf("reading the policy of a ticket: %w", err)
+	}
+	return img.CheckOrigin(origin)
+}
+
+// CheckPartialOrigin is CheckOrigin for the secret of a resumable upload.
+func (s *Service) CheckPartialOrigin(ctx context.Context, secret, origin string) error {
+	row, err := s.Partials.BySecret(ctx, secret)
+	if err != nil {
+		return err
+	}
+	img, err := s.imageOfKey(ctx, row.Image)
+	if err != nil {
+		return fmt.Errorf("reading the policy of a resumable upload: %w", err)
 	}
 	return img.CheckOrigin(origin)
 }
@@ -77,12 +98,18 @@ func (s *Service) maxBytes(p uploadpolicy.Policy) int64 {
 	return s.config.MaxUploadBytes
 }
 
+// tooLarge returns the refusal of a file that is larger than maxBytes, which names the smaller limit. size is its size
+// in bytes, 0 if not known. Errors: TooLarge, PolicyRefused.
+func (s *Service) tooLarge(p uploadpolicy.Policy, size int64) error {
+	if s.maxBytes(p) < s.config.MaxUploadBytes {
+		return errs.Errorf(errs.PolicyRefused, "%v", p.Oversize(size))
+	}
+	return FileTooLarge(s.config.MaxUploadBytes)
+}
+
 // checkPolicy returns an *uploadpolicy.Refusal if a policy refuses the picture of a header. A worker must find the
 // same size and frames, else it refuses the picture; so the pixels need not be decoded for it.
 func checkPolicy(p uploadpolicy.Policy, h imagefile.Header) error {
 	width, height := h.Shown()
 	return p.Check(uploadpolicy.Picture{Format: h.Format, Width: width, Height: height, Frames: h.Frames})
 }
-
-// refusedByPolicy returns an *uploadpolicy.Refusal as PolicyRefused.
-func refusedByPolicy(refusal error) error { return errs.Errorf(errs.PolicyRefused, "%v", refusal) }

@@ -9,10 +9,20 @@ import (
 )
 
 // checkOrigin refuses a request of a page whose origin the policy of the one-time URL does not have, whatever its
-// method. If the policy cannot be read, the request fails later for the same reason, and with headers that let the
-// page read the refusal.
-func (in *intake) checkOrigin(r *http.Request) error {
-	err := in.Core.CheckOrigin(r.Context(), r.URL.Query().Get("ticket"), r.Header.Get("Origin"))
+// method, also on the URL of a resumable upload. If the policy cannot be read, the request fails later for the same
+// reason, and with headers that let the page read the refusal.
+func (c *call) checkOrigin() error {
+	origin := c.r.Header.Get("Origin")
+	if origin == "" {
+		return nil
+	}
+	check, secret := c.Core.CheckOrigin, ticketOf(c.r)
+	for _, p := range []*protocol{tus, ietf} {
+		if s, of := strings.CutPrefix(c.r.URL.Path, p.prefix); of {
+			check, secret = c.Core.CheckPartialOrigin, s
+		}
+	}
+	err := check(c.r.Context(), secret, origin)
 	if errs.AsError(err).Kind == errs.OriginRefused {
 		return err
 	}
