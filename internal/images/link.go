@@ -28,6 +28,19 @@ var errRepeated = errors.New("images: a request with the same Idempotency-Key ha
 // isLink reports whether the ticket of a draft may be used several times.
 func (img Image) isLink() bool { return img.Ticket != nil && img.Ticket.Uses > 1 }
 
+// openPartials returns the number of resumable uploads to a draft that may be open at once.
+func (img Image) openPartials() int {
+	if !img.isLink() {
+		return partialsOfDraft
+	}
+	return min(max(img.Ticket.Uses-img.Ticket.Used, partialsOfDraft), partialsOfLink)
+}
+
+const (
+	partialsOfDraft = 2
+	partialsOfLink  = 16
+)
+
 // longestID returns the longest id that the draft or an image of it may have.
 func (img Image) longestID() string {
 	if img.isLink() {

@@ -70,21 +70,6 @@ func numbered(id string, numbers ...int) (ids []string) {
 	return ids
 }
 
-// nodes returns Cores on one database and one store.
-func nodes(t *testing.T, n int, dsn string, c images.Config) (all []*imagestest.Core) {
-	t.Helper()
-	for range n {
-		c.Dir = t.TempDir()
-		core := imagestest.Open(t, c, dsn)
-		c.Blobs = core.Blobs
-		if !isPostgres(t, core) {
-			c.DB = core.DB // SQLite has one writing connection
-		}
-		all = append(all, core)
-	}
-	return all
-}
-
 func TestTenOf64RacingUploads(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {

@@ -72,12 +72,13 @@ func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img 
 	return img, err
 }
 
-// endPartials ends the resumable uploads of the draft. If one of them has the bytes of img, its row names img, so that
-// a client that lost the answer finds it there. Error: partials.ErrEnded if that one has ended.
+// endPartials ends the resumable uploads of the draft, except those of a link that is not used up. If one of them has
+// the bytes of img, it ends, and its row names img, so that a client that lost the answer finds it there. Error:
+// partials.ErrEnded if that one has ended.
 func (u *Upload) endPartials(tx *accounts.Change, img Image) error {
 	used := errs.AsError(errUsed())
 	return u.s.Partials.EndAll(tx, partials.Ending{Draft: u.draft.Key, Account: img.Account, Accepted: u.partial,
-		Result: img.Key, Kind: used.Kind, Message: used.Msg})
+		OthersStay: u.draft.isLink() && !u.draft.Ticket.UsedUp(), Result: img.Key, Kind: used.Kind, Message: used.Msg})
 }
 
 // endOtherPartials ends the resumable uploads of a draft whose ticket is refused too often, except the refused one.
