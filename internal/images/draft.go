@@ -11,6 +11,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/fields"
+	"calotype/internal/receipts"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -21,6 +22,7 @@ type Ticket struct {
 	Refusals    int       // complete bodies refused for their content; a repeat of the last body counts once
 	LastKind    errs.Kind // of the last refusal
 	LastMessage string    // "" without a refusal
+	metaSHA256  string    // of the metadata at the creation: see draftFacts
 	refused     string    // SHA-256 of the last refused body, hex; "" if it may be tried again
 }
 
@@ -52,6 +54,9 @@ func (s *Service) CreateDraft(
 		return Image{}, "", err
 	}
 	img, err = s.newDraft(ctx, account, d)
+	if err == nil {
+		img.Ticket.metaSHA256, err = receipts.MetadataHash(img.Meta)
+	}
 	if err != nil {
 		return Image{}, "", err
 	}
@@ -142,7 +147,7 @@ func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) err
 }
 
 // draftColumns is the number of parameters of a draft's row.
-const draftColumns = 14
+const draftColumns = 15
 
 // insertDrafts is the statement that inserts n drafts, except those whose id exists.
 func insertDrafts(n int) string {
@@ -153,7 +158,7 @@ func insertDrafts(n int) string {
 		rows[i] = fmt.Sprintf("(%s, ?%d, 1, 0, '', '')", sqldb.Placeholders(first, draftColumns), created)
 	}
 	return `INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, ticket, expires, open, reserved, long_id, uploaded, draft, refusals,
+		require_signed, created, ticket, expires, open, reserved, long_id, meta_sha256, uploaded, draft, refusals,
 		last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
 }
 
@@ -167,7 +172,7 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 		img.Key, img.Account, img.ID, text.Hash(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
 		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
 		sqldb.NullText(secret), sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""),
-		reserved, longIDBytes(img.ID),
+		reserved, longIDBytes(img.ID), sqldb.NullText(img.Ticket.metaSHA256),
 	}
 }
 

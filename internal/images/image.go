@@ -73,7 +73,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 }
 
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
-	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256,
+	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256, meta_sha256,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
 	size, sha256, thumbhash`
 
@@ -90,7 +90,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		ticket                          Ticket
 		created, uploaded, expires      int64
 		kind                            string
-		meta, refused                   sql.NullString
+		meta, refused, metaSHA256       sql.NullString
 		blob, format, sha256, thumbhash sql.NullString
 		width, height, orientation      sql.NullInt64
 		maxPixels, scans, frames, size  sql.NullInt64
@@ -98,7 +98,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	)
 	err := r.Scan(append([]any{&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta,
 		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
-		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused,
+		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused, &metaSHA256,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
 		&size, &sha256, &thumbhash}, more...)...)
 	if err != nil {
@@ -110,7 +110,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	}
 	if img.Draft {
 		ticket.Expires, ticket.LastKind = sqldb.FromMicros(expires), errs.KindNamed(kind)
-		ticket.refused = refused.String
+		ticket.refused, ticket.metaSHA256 = refused.String, metaSHA256.String
 		img.Ticket = &ticket
 		return img, nil
 	}

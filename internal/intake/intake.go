@@ -140,7 +140,7 @@ func (in *intake) post(r *http.Request, b *cfapi.Body, line *logLine) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	return cfapi.WithInfo{Result: cfapi.UploaderImage(img.Image, in.URLs.Variants(img.Hash, img.ID, img.Variants))}, nil
+	return in.URLs.Uploaded(img), nil
 }
 
 // ignore passes over a field: only the file is taken, and nothing is ever fetched.
