@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/uploadpolicy"
 )
 
 // TimeFormat is the format of times in answers: RFC 3339 in UTC with milliseconds.
@@ -41,9 +42,10 @@ type Original struct {
 
 // Upload is our extension to a draft: the state of its one-time URL.
 type Upload struct {
-	Expires   string  `json:"expires"`
-	Attempts  int     `json:"attempts"` // bodies refused because of their content
-	LastError *Reason `json:"lastError"`
+	Expires   string               `json:"expires"`
+	Attempts  int                  `json:"attempts"` // bodies refused because of their content
+	LastError *Reason              `json:"lastError"`
+	Policy    *uploadpolicy.Policy `json:"policy,omitempty"`
 }
 
 // A Reason is the code and message of a refused body, as in the answer to the uploader.
@@ -96,6 +98,9 @@ func (u URLs) Uploaded(img images.UploadedImage) WithInfo {
 
 func newUpload(t images.Ticket) *Upload {
 	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals}
+	if !t.Policy.IsZero() {
+		u.Policy = &t.Policy
+	}
 	if t.LastMessage != "" {
 		u.LastError = &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
 	}

@@ -14,7 +14,7 @@ const (
 )
 
 // refusals is the table of the API and of the one-time upload URL from kinds of errors to statuses and codes. Codes
-// are Cloudflare's if it has one; 5410 and 5429 are ours. final: a repeated request fails too. The table also has
+// are Cloudflare's if it has one; 5410, 5429 and 5456 are ours. final: a repeated request fails too. The table also has
 // the kinds that only deliveries use; deliveries have a separate table, delivery.errorTable.
 var refusals = [...]struct {
 	status int
@@ -45,6 +45,8 @@ var refusals = [...]struct {
 	errs.Unsupported:      {http.StatusUnsupportedMediaType, 5455, true},
 	errs.Undecodable:      {http.StatusUnprocessableEntity, 9422, true},
 	errs.OverLimits:       {http.StatusUnprocessableEntity, 5443, true},
+	errs.PolicyRefused:    {http.StatusUnprocessableEntity, 5456, true},
+	errs.OriginRefused:    {http.StatusForbidden, 5456, true},
 	errs.FetchFailed:      {http.StatusBadRequest, 5454, true},
 	errs.SignatureRefused: {http.StatusForbidden, 9425, true},
 	errs.RenditionFailed:  {http.StatusInternalServerError, 9516, true},

@@ -14,6 +14,7 @@ import (
 	"calotype/internal/receipts"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
 )
 
 // A Ticket holds the public properties of a one-time upload URL's secret.
@@ -22,8 +23,8 @@ type Ticket struct {
 	Refusals    int       // complete bodies refused for their content; a repeat of the last body counts once
 	LastKind    errs.Kind // of the last refusal
 	LastMessage string    // "" without a refusal
-	metaSHA256  string    // of the metadata at the creation: see draftFacts
-	refused     string    // SHA-256 of the last refused body, hex; "" if it may be tried again
+	Policy      uploadpolicy.Policy
+	refused     string // SHA-256 of the last refused body, hex; "" if it may be tried again
 }
 
 // NewDraft has the client's fields of a draft. A nil field was not given.
@@ -33,6 +34,7 @@ type NewDraft struct {
 	Meta              json.RawMessage // a JSON object, in any spacing; nil for none
 	Creator           *string
 	RequireSignedURLs bool
+	Policy            json.RawMessage // of the one-time URL: a JSON object; nil for none. CreateDraft only.
 }
 
 // The life of a ticket.
@@ -46,7 +48,8 @@ const (
 )
 
 // CreateDraft creates a draft and returns it with the secret of its one-time URL. Errors: Invalid, InvalidID; Exists
-// if an image, or a draft with a valid ticket, has the custom id; LimitReached, AccountSuspended, NoSpace.
+// if an image, or a draft with a valid ticket, has the custom id; LimitReached, AccountUnknown, AccountSuspended,
+// NoSpace.
 func (s *Service) CreateDraft(
 	ctx context.Context, account string, d NewDraft,
 ) (img Image, ticket string, err error) {
@@ -55,7 +58,10 @@ func (s *Service) CreateDraft(
 	}
 	img, err = s.newDraft(ctx, account, d)
 	if err == nil {
-		img.Ticket.metaSHA256, err = receipts.MetadataHash(img.Meta)
+		err = s.setPolicy(ctx, &img, d.Policy)
+	}
+	if err == nil {
+		img.metaSHA256, err = receipts.MetadataHash(img.Meta)
 	}
 	if err != nil {
 		return Image{}, "", err
@@ -109,6 +115,26 @@ func (s *Service) newDraft(ctx context.Context, account string, d NewDraft) (Ima
 	return img, nil
 }
 
+// setPolicy sets the policy of a draft: the given one, nil for none, with the account's default for the keys that it
+// lacks. Errors: Invalid, AccountUnknown.
+func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMessage) error {
+	owner, err := s.Accounts.ByID(ctx, draft.Account)
+	if err != nil {
+		return err
+	}
+	policy := owner.UploadPolicy
+	if given != nil {
+		if policy, err = uploadpolicy.Parse(given); err == nil {
+			policy, err = policy.Merge(owner.UploadPolicy)
+		}
+		if err != nil {
+			return errs.Errorf(errs.Invalid, "%v", err)
+		}
+	}
+	draft.Ticket.Policy, draft.policy = policy, policy.Text()
+	return nil
+}
+
 // checkPrivateID refuses a private image with a custom id, unless the account has them. Errors: Invalid,
 // AccountUnknown.
 func (s *Service) checkPrivateID(ctx context.Context, account string, private bool) error {
@@ -147,7 +173,7 @@ func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) err
 }
 
 // draftColumns is the number of parameters of a draft's row.
-const draftColumns = 15
+const draftColumns = 16
 
 // insertDrafts is the statement that inserts n drafts, except those whose id exists.
 func insertDrafts(n int) string {
@@ -158,8 +184,8 @@ func insertDrafts(n int) string {
 		rows[i] = fmt.Sprintf("(%s, ?%d, 1, 0, '', '')", sqldb.Placeholders(first, draftColumns), created)
 	}
 	return `INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, ticket, expires, open, reserved, long_id, meta_sha256, uploaded, draft, refusals,
-		last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
+		require_signed, created, ticket, expires, open, reserved, long_id, policy, meta_sha256, uploaded, draft,
+		refusals, last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
 }
 
 // draftRow returns the parameters of a draft's row; without a ticket it is not open.
@@ -172,7 +198,7 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 		img.Key, img.Account, img.ID, text.Hash(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
 		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
 		sqldb.NullText(secret), sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""),
-		reserved, longIDBytes(img.ID), sqldb.NullText(img.Ticket.metaSHA256),
+		reserved, longIDBytes(img.ID), sqldb.NullText(img.policy), sqldb.NullText(img.metaSHA256),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
 )
 
 // An Image is a picture, or a draft that waits for its upload.
@@ -29,7 +30,13 @@ type Image struct {
 	Draft             bool
 	Original          *Original // nil in a draft
 	Ticket            *Ticket   // nil unless a draft
+	policy            string    // of its one-time URL, as stored; "" for none
+	metaSHA256        string    // receipts.MetadataHash of the metadata at the creation of its draft; "" for none
+	draftID           string    // the id of its draft, if it has another id now; else ""
 }
+
+// UploadPolicy returns the policy of the one-time URL of a draft, or of the draft that has become the image.
+func (img Image) UploadPolicy() (uploadpolicy.Policy, error) { return uploadpolicy.Stored(img.policy) }
 
 var errNoImage = errs.Errorf(errs.ImageNotFound, "Image not found")
 
@@ -73,9 +80,9 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 }
 
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
-	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256, meta_sha256,
+	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
-	size, sha256, thumbhash`
+	size, sha256, thumbhash, policy, meta_sha256, draft_id`
 
 // SelectImage is the beginning of a statement that reads images, which ScanImage scans.
 const SelectImage = `SELECT ` + imageColumns + ` FROM images`
@@ -90,7 +97,8 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		ticket                          Ticket
 		created, uploaded, expires      int64
 		kind                            string
-		meta, refused, metaSHA256       sql.NullString
+		meta, refused, policy           sql.NullString
+		metaSHA256, draftID             sql.NullString
 		blob, format, sha256, thumbhash sql.NullString
 		width, height, orientation      sql.NullInt64
 		maxPixels, scans, frames, size  sql.NullInt64
@@ -98,9 +106,9 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	)
 	err := r.Scan(append([]any{&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta,
 		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
-		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused, &metaSHA256,
+		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
-		&size, &sha256, &thumbhash}, more...)...)
+		&size, &sha256, &thumbhash, &policy, &metaSHA256, &draftID}, more...)...)
 	if err != nil {
 		return Image{}, err
 	}
@@ -108,9 +116,13 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	if meta.Valid {
 		img.Meta = json.RawMessage(meta.String)
 	}
+	img.policy, img.metaSHA256, img.draftID = policy.String, metaSHA256.String, draftID.String
 	if img.Draft {
+		if ticket.Policy, err = img.UploadPolicy(); err != nil {
+			return Image{}, err
+		}
 		ticket.Expires, ticket.LastKind = sqldb.FromMicros(expires), errs.KindNamed(kind)
-		ticket.refused, ticket.metaSHA256 = refused.String, metaSHA256.String
+		ticket.refused = refused.String
 		img.Ticket = &ticket
 		return img, nil
 	}

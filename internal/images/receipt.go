@@ -1,24 +1,30 @@
 package images
 
-import "calotype/internal/receipts"
+import (
+	"cmp"
+	"context"
 
-// draftFacts are the facts of a draft that the receipt of its upload states. An edit does not change them.
-type draftFacts struct {
-	id         string
-	metaSHA256 string // of the metadata at the creation: receipts.MetadataHash
-	audience   string // "" for none
-}
+	"calotype/internal/receipts"
+)
 
-// facts returns the facts of the draft with this ticket.
-func (t Ticket) facts(draft Image) draftFacts {
-	return draftFacts{id: draft.ID, metaSHA256: t.metaSHA256}
-}
-
-// receipt returns the receipt of an upload that has made the draft an image. It cannot fail.
-func (d draftFacts) receipt(by *receipts.Signer, img Image) string {
-	o := img.Original
-	return by.Sign(receipts.Claims{
-		Image: img.ID, Draft: d.id, Audience: d.audience, MetadataSHA256: d.metaSHA256, SHA256: o.SHA256,
-		Bytes: o.Size, Format: string(o.Header.Format), Width: o.Width, Height: o.Height,
-	}, img.Uploaded)
+// signer returns the function that signs the receipt of an upload to a draft, from the image that the draft has become,
+// or that the upload has added. The function cannot fail, so that it can run after the commit. draft may also be the
+// image that a draft has become: its receipt is always the same. Errors: those of receipts.Service.Signer.
+func (s *Service) signer(ctx context.Context, accountHash string, draft Image) (func(Image) string, error) {
+	policy, err := draft.UploadPolicy()
+	if err != nil {
+		return nil, err
+	}
+	by, err := s.Receipts.Signer(ctx, accountHash)
+	if err != nil {
+		return nil, err
+	}
+	return func(img Image) string {
+		o := img.Original
+		return by.Sign(receipts.Claims{
+			Image: img.ID, Draft: cmp.Or(draft.draftID, draft.ID), Audience: policy.Audience,
+			MetadataSHA256: draft.metaSHA256, SHA256: o.SHA256, Bytes: o.Size, Format: string(o.Header.Format),
+			Width: o.Width, Height: o.Height,
+		}, img.Uploaded)
+	}, nil
 }

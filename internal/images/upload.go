@@ -36,7 +36,6 @@ type Upload struct {
 	closed          bool
 	body            *Body
 	variants        []string // the names of the account's variants, once the ticket is redeemed
-	facts           draftFacts
 }
 
 // A DraftError is the reason why a ticket accepts no body, with its draft, or with the image that the draft has
@@ -113,9 +112,6 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 		return fmt.Errorf("finding a draft by its ticket: %w", err)
 	}
 	u.draft = img
-	if img.Draft {
-		u.facts = img.Ticket.facts(img)
-	}
 	if u.account, err = u.s.Accounts.ByID(ctx, img.Account); err == nil {
 		err = u.account.CheckActive()
 	}
@@ -156,17 +152,12 @@ func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
 		return false, nil
 	}
 	var usedBy sql.NullString
-	var facts draftFacts
-	err := u.s.db.QueryRow(ctx, `SELECT claimed_by, COALESCE(draft_id, id), COALESCE(meta_sha256, '')
-		FROM images WHERE key = ?1`, img.Key).Scan(&usedBy, &facts.id, &facts.metaSHA256)
+	err := u.s.db.QueryRow(ctx, `SELECT claimed_by FROM images WHERE key = ?1`, img.Key).
+		Scan(&usedBy)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, fmt.Errorf("reading who used a ticket: %w", err)
 	}
-	if usedBy.String != u.idempotencyHash {
-		return false, nil
-	}
-	u.facts = facts
-	return true, nil
+	return usedBy.String == u.idempotencyHash, nil
 }
 
 // Write receives the next bytes of the body. Errors: those of Body.Write; TicketUnknown if the draft was
@@ -199,7 +190,7 @@ func (u *Upload) Close() {
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)
 	defer cancel()
-	signer, err := u.s.Receipts.Signer(ctx, u.account.Hash) // before the commit: no step after it may fail
+	sign, err := u.s.signer(ctx, u.account.Hash, u.draft) // before the commit: no step after it may fail
 	if err != nil {
 		return UploadedImage{}, err
 	}
@@ -211,7 +202,7 @@ func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, er
 		u.variants, err = variantNames(u.s.db.Reader(ctx), u.account.ID)
 	}
 	urls := URLParts{Hash: u.account.Hash, Variants: u.variants}
-	return UploadedImage{Image: img, URLParts: urls, Receipt: u.facts.receipt(signer, img)}, err
+	return UploadedImage{Image: img, URLParts: urls, Receipt: sign(img)}, err
 }
 
 func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
