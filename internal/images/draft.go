@@ -132,6 +132,7 @@ func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMes
 		}
 	}
 	draft.Ticket.Policy, draft.policy = policy, policy.Text()
+	draft.Ticket.setTest(draft.Created)
 	return nil
 }
 

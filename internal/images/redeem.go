@@ -11,6 +11,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
+	"calotype/internal/uploadpolicy"
 	"calotype/internal/webhooks"
 )
 
@@ -33,6 +34,7 @@ func (u *Upload) redeem(
 		u.variants = append([]string{}, names...)
 		uploaded := newEvent(webhooks.UploadSucceeded, img)
 		uploaded.Facts.Variants = names
+		uploaded.Twice = u.draft.Ticket.Policy.Test == uploadpolicy.TestWebhookTwice
 		if err := u.s.Webhooks.Record(tx, uploaded); err != nil {
 			return err
 		}

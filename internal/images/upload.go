@@ -11,6 +11,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/fields"
 	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
 )
 
 // repeatTime is the time for which a request may be repeated with its Idempotency-Key.
@@ -130,7 +131,7 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 // checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
 func (u *Upload) checkTicket(img Image) error {
 	switch {
-	case !img.Draft:
+	case !img.Draft || img.Ticket.Policy.Test == uploadpolicy.TestUsed:
 		return errs.Errorf(errs.TicketUsed, "Upload URL already used")
 	case img.Ticket.Refusals >= maxRefusals:
 		return refusedTooOften()
@@ -216,7 +217,7 @@ func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 		return Image{}, err
 	}
 	defer u.admitted.endDecoding(sum)
-	original, err := u.body.store(ctx)
+	original, err := u.store(ctx)
 	if err != nil {
 		return Image{}, u.Refuse(ctx, err)
 	}

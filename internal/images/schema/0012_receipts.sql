@@ -11,3 +11,5 @@ CREATE TABLE receipt_keys (
 ALTER TABLE images ADD COLUMN meta_sha256 TEXT;
 -- The id of the draft, if the image has another id now; else NULL.
 ALTER TABLE images ADD COLUMN draft_id TEXT;
+-- How often the delivery is repeated after a success: policy.test webhook_twice.
+ALTER TABLE deliveries ADD COLUMN repeats SMALLINT NOT NULL DEFAULT 0;
