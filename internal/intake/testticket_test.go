@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -109,14 +110,20 @@ func (c client) post(draft images.Image, ticket string, picture []byte) (o outco
 	if o.Upload = cfapi.OwnerImage(img, nil).Upload; o.Upload != nil {
 		o.Upload.Expires, o.Upload.Policy = "", nil // which names the test
 	}
-	for _, d := range imagestest.Claim(c.t, c.core, c.hook) {
-		facts, err := json.Marshal(d.Event.Facts.Failure)
-		if err != nil {
-			c.t.Fatal(err)
+	for {
+		due := imagestest.Claim(c.t, c.core, c.hook)
+		if len(due) == 0 {
+			return o
 		}
-		o.Events = append(o.Events, string(d.Event.Type)+" "+plain(string(facts)))
+		for _, d := range due {
+			facts, err := json.Marshal(d.Event.Facts.Failure)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			o.Events = append(o.Events, string(d.Event.Type)+" "+plain(string(facts)))
+			imagestest.Complete(c.t, c.core, imagestest.Attempt(d, http.StatusOK))
+		}
 	}
-	return o
 }
 
 // TestTicketsOfTestsAnswerAsRealOnes compares the outcome of each test ticket with that of the case that it stands for.
@@ -158,8 +165,14 @@ func TestTicketsOfTestsAnswerAsRealOnes(t *testing.T) {
 			real.Upload.Attempts == 1 && real.Upload.LastError.Code == want.code) {
 			t.Errorf("%s: the real case is another one: %+v", want.test, real)
 		}
-		if want.test == "used" {
+		switch want.test {
+		case "used":
 			got.Upload = nil // the draft of the test is no image
+		case "webhook_twice":
+			if len(got.Events) != 2 {
+				t.Errorf("%d deliveries: %s", len(got.Events), got.Events)
+			}
+			got.Events = slices.Compact(got.Events)
 		}
 		if !reflect.DeepEqual(got, real) {
 			t.Errorf("%s:\n got %+v\nreal %+v", want.test, got, real)
