@@ -30,6 +30,7 @@ const (
 type router struct {
 	api                     api.Handler
 	intake, delivery, pages http.Handler
+	keys                    http.Handler                      // of receipts
 	hosts                   cfapi.URLs                        // hosts of the base URLs
 	identify                func(*http.Request) *http.Request // finds the client
 	ready                   func(context.Context) (string, error)
@@ -96,6 +97,8 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		handler, host = h.api, h.hosts.API
 	case path == api.OpenAPIPath:
 		handler, host = http.HandlerFunc(api.ServeOpenAPI), h.hosts.API
+	case path == api.KeysPath:
+		handler, host = h.keys, h.hosts.API
 	case api.IsBatch(path):
 		handler, host = h.api, h.hosts.Batch
 	case strings.HasPrefix(path+"/", intake.Prefix):

@@ -190,6 +190,7 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 			Core: n.core, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
 			Observe: n.watch.Surface("delivery"),
 		}),
+		keys:  api.ReceiptKeys(n.core.Receipts),
 		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
 		log: log,
 	}
@@ -293,7 +294,7 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		DB:       db, Blobs: blobs, Render: pool, Dir: c.Data,
 		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
-		EventRetention: c.EventRetention, MissRate: c.MissRate,
+		EventRetention: c.EventRetention, MissRate: c.MissRate, Issuer: urls.API,
 		RebuildAt: time.Duration(c.RebuildAt),
 		Timer:     watch.Timer,
 	}), nil

@@ -26,6 +26,7 @@ type Image struct {
 	Draft             bool            `json:"draft,omitempty"` // true or absent
 	Original          *Original       `json:"original,omitempty"`
 	Upload            *Upload         `json:"upload,omitempty"`
+	Receipt           string          `json:"receipt,omitempty"` // of an upload by a one-time URL: package receipts
 }
 
 // Original is our extension to the Image object: properties of the uploaded bytes.
@@ -93,6 +94,13 @@ func UploaderImage(img images.Image, variants []string) Image {
 		}
 	}
 	return v
+}
+
+// Uploaded returns the answer of an upload by a one-time URL: the UploaderImage with its receipt.
+func (u URLs) Uploaded(img images.UploadedImage) WithInfo {
+	result := UploaderImage(img.Image, u.Variants(img.Hash, img.ID, img.Variants))
+	result.Receipt = img.Receipt
+	return WithInfo{Result: result}
 }
 
 func newUpload(t images.Ticket) *Upload {

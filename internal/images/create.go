@@ -14,6 +14,7 @@ import (
 type UploadedImage struct {
 	Image
 	URLParts
+	Receipt string // of an upload by a one-time URL: package receipts; "" of any other upload
 }
 
 // Create makes an image of the complete body, under the rules of drafts but without a ticket. Errors:
@@ -41,7 +42,7 @@ func (b *Body) Create(ctx context.Context, filename string, d NewDraft) (Uploade
 		return UploadedImage{}, err
 	}
 	img, err := b.insert(ctx, draft, fields.CleanFilename(filename), time.Time{}, b.began)
-	return UploadedImage{img, urls}, err
+	return UploadedImage{Image: img, URLParts: urls}, err
 }
 
 // insert stores the original and inserts its image, which draft describes. uploaded is the time of its upload,

@@ -11,6 +11,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/fields"
+	"calotype/internal/receipts"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 	"calotype/internal/uploadpolicy"
@@ -60,6 +61,9 @@ func (s *Service) CreateDraft(
 	img, err = s.newDraft(ctx, account, d)
 	if err == nil {
 		err = s.setPolicy(ctx, &img, d.Policy)
+	}
+	if err == nil {
+		img.metaSHA256, err = receipts.MetadataHash(img.Meta)
 	}
 	if err != nil {
 		return Image{}, "", err
@@ -151,7 +155,7 @@ func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) err
 }
 
 // draftColumns is the number of parameters of a draft's row.
-const draftColumns = 17
+const draftColumns = 18
 
 // insertDrafts is the statement that inserts n drafts, except those whose id exists.
 func insertDrafts(n int) string {
@@ -162,8 +166,8 @@ func insertDrafts(n int) string {
 		rows[i] = fmt.Sprintf("(%s, ?%d, 1, 0, '', '')", sqldb.Placeholders(first, draftColumns), created)
 	}
 	return `INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, ticket, expires, open, reserved, long_id, policy, uses, family, uploaded, draft, refusals,
-		last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
+		require_signed, created, ticket, expires, open, reserved, long_id, policy, uses, family, meta_sha256, uploaded,
+		draft, refusals, last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
 }
 
 // draftRow returns the parameters of a draft's row; without a ticket it is not open.
@@ -177,6 +181,7 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
 		sqldb.NullText(secret), sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""),
 		reserved, longIDBytes(img.longestID()), sqldb.NullText(img.policy), img.Ticket.Uses, sqldb.NullText(img.Family),
+		sqldb.NullText(img.metaSHA256),
 	}
 }
 

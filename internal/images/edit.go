@@ -100,7 +100,9 @@ func editRow(tx *accounts.Change, account, id string, e Edit) (Image, error) {
 		id = CASE WHEN draft = 0 AND custom = 0 AND require_signed <> CAST(?7 AS SMALLINT)
 			THEN ?8 ELSE id END,
 		id_sha256 = CASE WHEN draft = 0 AND custom = 0 AND require_signed <> CAST(?7 AS SMALLINT)
-			THEN ?9 ELSE id_sha256 END
+			THEN ?9 ELSE id_sha256 END,
+		draft_id = CASE WHEN draft = 0 AND custom = 0 AND require_signed <> CAST(?7 AS SMALLINT)
+			THEN COALESCE(draft_id, id) ELSE draft_id END
 		WHERE account = ?1 AND id_sha256 = ?2
 			AND (custom = 0 OR COALESCE(CAST(?7 AS SMALLINT), 0) = 0 OR require_signed = 1
 				OR EXISTS (SELECT 1 FROM accounts WHERE id = ?1 AND private_custom_ids = 1))

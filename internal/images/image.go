@@ -31,6 +31,8 @@ type Image struct {
 	Ticket            *Ticket   // nil unless a draft
 	Family            string    // Key of the link that the image was uploaded to; "" for none
 	policy            string    // of its one-time URL, as stored; "" for none
+	metaSHA256        string    // receipts.MetadataHash of the metadata at the creation of its draft; "" for none
+	draftID           string    // the id of its draft, if it has another id now; else ""
 }
 
 var errNoImage = errs.Errorf(errs.ImageNotFound, "Image not found")
@@ -77,7 +79,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
 	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
-	size, sha256, thumbhash, policy, uses, used, family`
+	size, sha256, thumbhash, policy, uses, used, family, meta_sha256, draft_id`
 
 // SelectImage is the beginning of a statement that reads images, which ScanImage scans.
 const SelectImage = `SELECT ` + imageColumns + ` FROM images`
@@ -93,6 +95,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		created, uploaded, expires      int64
 		kind                            string
 		meta, refused, policy           sql.NullString
+		metaSHA256, draftID             sql.NullString
 		blob, format, sha256, thumbhash sql.NullString
 		width, height, orientation      sql.NullInt64
 		maxPixels, scans, frames, size  sql.NullInt64
@@ -103,7 +106,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
 		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
-		&size, &sha256, &thumbhash, &policy, &ticket.Uses, &ticket.Used, &family}, more...)...)
+		&size, &sha256, &thumbhash, &policy, &ticket.Uses, &ticket.Used, &family, &metaSHA256, &draftID}, more...)...)
 	if err != nil {
 		return Image{}, err
 	}
@@ -112,6 +115,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		img.Meta = json.RawMessage(meta.String)
 	}
 	img.Family, img.policy = family.String, policy.String
+	img.metaSHA256, img.draftID = metaSHA256.String, draftID.String
 	if img.Draft {
 		if ticket.Policy, err = img.UploadPolicy(); err != nil {
 			return Image{}, err

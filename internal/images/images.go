@@ -32,6 +32,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/partials"
+	"calotype/internal/receipts"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 	"calotype/internal/webhooks"
@@ -58,6 +59,8 @@ type Config struct {
 
 	MissRate int // new renditions a second for a client's address; 0 for no limit
 
+	Issuer string // of receipts: the base URL of the API
+
 	EventRetention time.Duration // of events, delivered or not; 0 for 30 days
 	RebuildAt      time.Duration // since midnight UTC: when SQLite is rebuilt after erasures
 
@@ -71,6 +74,7 @@ type Service struct {
 	Accounts *accounts.Service
 	Webhooks *webhooks.Service
 	Partials *partials.Service
+	Receipts *receipts.Service
 
 	config       Config // with its defaults
 	db           *sqldb.DB
@@ -132,6 +136,9 @@ func New(c Config) *Service {
 	s.Partials = partials.New(partials.Config{
 		DB: c.DB, Accounts: s.Accounts, Blobs: c.Blobs, BlobKey: func() string { return blobKey(s.now()) },
 		Bodies: s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
+	})
+	s.Receipts = receipts.New(receipts.Config{
+		DB: c.DB, Accounts: s.Accounts, Issuer: c.Issuer, Now: c.Now, Log: c.Log,
 	})
 	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
@@ -217,6 +224,10 @@ func (s *Service) Start(ctx context.Context) error {
 		return err
 	}
 	if err := s.disk.Start(); err != nil {
+		return err
+	}
+	// A server starts on a full disk: see accounts.ChangeInReserve. Then the first key is made later.
+	if err := s.Receipts.Rotate(ctx); err != nil && !sqldb.IsFull(err) {
 		return err
 	}
 	s.scrubber.due.Store(true) // a killed process may have left deleted rows

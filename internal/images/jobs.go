@@ -19,6 +19,7 @@ func (s *Service) jobs() []job {
 		{"delete ended records of accounts near their limit", false, 0, 10 * time.Second,
 			s.Webhooks.TrimKept},
 		{"make the ballast", false, 0, time.Minute, func(context.Context) error { return s.disk.MakeBallast() }},
+		{"rotate the keys for receipts", false, time.Minute, time.Minute, s.Receipts.Rotate},
 		{"delete streams without claims", false, 0, time.Minute, s.Webhooks.EndStreams},
 		{"forget old events", false, 10 * time.Minute, time.Hour, s.Webhooks.DeleteOldEvents},
 		{"delete originals left over", true, 0, time.Minute, s.retryBlobDeletions},

@@ -11,6 +11,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/fields"
 	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
 )
 
 // repeatTime is the time for which a request may be repeated with its Idempotency-Key.
@@ -187,7 +188,7 @@ func (t Ticket) AttemptsLeft() int { return max(0, maxRefusals-t.Refusals) }
 // checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
 func (u *Upload) checkTicket(img Image) error {
 	switch {
-	case !img.Draft, img.Ticket.UsedUp():
+	case !img.Draft, img.Ticket.UsedUp(), img.Ticket.Policy.Test == uploadpolicy.TestUsed:
 		return errUsed()
 	case img.Ticket.Refusals >= maxRefusals:
 		return refusedTooOften()
@@ -249,6 +250,10 @@ func (u *Upload) Close() {
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)
 	defer cancel()
+	sign, err := u.s.signer(ctx, u.account.Hash, u.draft) // before the commit: no step after it may fail
+	if err != nil {
+		return UploadedImage{}, err
+	}
 	img, err := u.finish(ctx, fields.CleanFilename(filename))
 	if err != nil {
 		return UploadedImage{}, err
@@ -256,7 +261,8 @@ func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, er
 	if u.variants == nil { // a repeat: nothing was redeemed
 		u.variants, err = variantNames(u.s.db.Reader(ctx), u.account.ID)
 	}
-	return UploadedImage{img, URLParts{Hash: u.account.Hash, Variants: u.variants}}, err
+	urls := URLParts{Hash: u.account.Hash, Variants: u.variants}
+	return UploadedImage{Image: img, URLParts: urls, Receipt: sign(img)}, err
 }
 
 func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
@@ -270,7 +276,7 @@ func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 		return Image{}, err
 	}
 	defer u.admitted.endDecoding(sum)
-	original, err := u.body.store(ctx)
+	original, err := u.store(ctx)
 	if err != nil {
 		return Image{}, u.Refuse(ctx, err)
 	}

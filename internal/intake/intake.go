@@ -227,7 +227,7 @@ func (c *call) accepted(img images.UploadedImage, status int) error {
 
 // result returns the answer of an accepted upload, which is the same on every way.
 func (in *intake) result(img images.UploadedImage) any {
-	return cfapi.WithInfo{Result: cfapi.UploaderImage(img.Image, in.URLs.Variants(img.Hash, img.ID, img.Variants))}
+	return in.URLs.Uploaded(img)
 }
 
 // A logLine holds what the log has of one request besides the attributes of httpframe: no ticket, no

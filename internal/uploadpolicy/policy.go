@@ -46,8 +46,19 @@ type AspectRatio struct {
 // default for Origins that must not apply.
 const AnyOrigin = "*"
 
-// Tests are the values of Policy.Test.
-var Tests = []string{"expired", "used", "slow", "undecodable", "too_large", "busy", "webhook_twice"}
+// The values of Policy.Test.
+const (
+	TestExpired      = "expired"       // the URL has expired
+	TestUsed         = "used"          // the URL is used
+	TestSlow         = "slow"          // the picture is accepted, ten seconds later
+	TestUndecodable  = "undecodable"   // the picture cannot be decoded
+	TestTooLarge     = "too_large"     // the file is too large for the server
+	TestBusy         = "busy"          // the server is at capacity
+	TestWebhookTwice = "webhook_twice" // the picture is accepted, and its event is delivered twice
+)
+
+// Tests are all values of Policy.Test.
+var Tests = []string{TestExpired, TestUsed, TestSlow, TestUndecodable, TestTooLarge, TestBusy, TestWebhookTwice}
 
 // Formats are the values of Policy.Formats.
 var Formats = []imagefile.Format{

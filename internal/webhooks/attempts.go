@@ -124,7 +124,7 @@ const awaitingResult = `outcome = 'pending' AND NOT EXISTS (SELECT 1 FROM delive
 // settle records attempts of one webhook, and deletes the events of erasures without another pending delivery. done
 // is the number of deliveries whose state changed.
 func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (done int, err error) {
-	settled, err := recordDelivered(tx, webhook, all)
+	settled, err := s.recordDelivered(tx, webhook, all)
 	if err != nil {
 		return 0, err
 	}
@@ -162,9 +162,9 @@ func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (do
 }
 
 // recordDelivered sets the outcome of the deliveries with a delivered attempt, unless another sender has claimed
-// them since, with one statement for each number of an attempt. It returns the accounts of these deliveries by
-// event.
-func recordDelivered(tx *accounts.Change, webhook string, all []Attempt) (map[string]string, error) {
+// them since, with one statement for each number of an attempt. A delivery that is to be repeated is due at once
+// instead. It returns the accounts of these deliveries by event.
+func (s *Service) recordDelivered(tx *accounts.Change, webhook string, all []Attempt) (map[string]string, error) {
 	events := map[int][]string{} // by the number of the attempt
 	for _, a := range all {
 		if a.Delivered() {
@@ -173,10 +173,13 @@ func recordDelivered(tx *accounts.Change, webhook string, all []Attempt) (map[st
 	}
 	settled := map[string]string{}
 	for _, number := range slices.Sorted(maps.Keys(events)) {
-		delivered, err := sqldb.SelectMap[string, string](tx, `UPDATE deliveries SET due = NULL, outcome = 'delivered'
+		delivered, err := sqldb.SelectMap[string, string](tx, `UPDATE deliveries SET
+			due = CASE WHEN repeats > 0 THEN CAST(?3 AS BIGINT) END,
+			outcome = CASE WHEN repeats > 0 THEN 'pending' ELSE 'delivered' END,
+			repeats = CASE WHEN repeats > 0 THEN repeats - 1 ELSE 0 END
 			WHERE webhook = ?1 AND attempt = ?2 AND `+awaitingResult+`
-			AND event IN (`+sqldb.Placeholders(3, len(events[number]))+`) RETURNING event, account`,
-			append([]any{webhook, number}, sqldb.Args(events[number])...)...)
+			AND event IN (`+sqldb.Placeholders(4, len(events[number]))+`) RETURNING event, account`,
+			append([]any{webhook, number, sqldb.Micros(s.now())}, sqldb.Args(events[number])...)...)
 		if err != nil {
 			return nil, err
 		}

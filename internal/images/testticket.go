@@ -1,0 +1,55 @@
+package images
+
+import (
+	"context"
+	"time"
+
+	"calotype/internal/render"
+	"calotype/internal/uploadpolicy"
+)
+
+// A ticket whose policy has a test behaves in one way for every picture, so that the tests of an app meet it on
+// purpose. Only the cause is made up: refusals, answers and events take the ways of all others. A test ticket accepts
+// nothing that another ticket refuses.
+
+const (
+	// slowTime is the additional time until a ticket of TestSlow answers.
+	slowTime = 10 * time.Second
+	// expiredSince is the time since when a new ticket of TestExpired is expired: so long that the event of its end is
+	// due, for nodes with other clocks too.
+	expiredSince = releaseAfter + time.Minute
+)
+
+// setTest applies the test of its policy to a new draft.
+func (t *Ticket) setTest(now time.Time) {
+	if t.Policy.Test == uploadpolicy.TestExpired {
+		t.Expires = now.Add(-expiredSince)
+	}
+}
+
+// store is Body.store, except for a ticket with a test, which refuses each picture or waits. A body that is no picture
+// gets its real refusal first.
+func (u *Upload) store(ctx context.Context) (*Original, error) {
+	var refusal error
+	switch u.draft.Ticket.Policy.Test {
+	case uploadpolicy.TestUndecodable:
+		refusal = renderError("testing an upload", render.ErrUndecodable)
+	case uploadpolicy.TestTooLarge:
+		refusal = u.body.TooLarge()
+	case uploadpolicy.TestBusy:
+		refusal = renderError("testing an upload", render.ErrBusy)
+	case uploadpolicy.TestSlow:
+		select {
+		case <-time.After(slowTime):
+		case <-ctx.Done():
+			return nil, renderError("testing an upload", ctx.Err())
+		}
+	}
+	if refusal == nil {
+		return u.body.store(ctx)
+	}
+	if _, err := u.body.examine(ctx); err != nil {
+		return nil, err
+	}
+	return nil, refusal
+}
