@@ -88,6 +88,9 @@ func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBy
 		return s
 	}
 	t := *img.Ticket
+	if s.Uses.Used = t.Used; t.UsedUp() {
+		return s
+	}
 	left := t.AttemptsLeft()
 	s.Expires, s.AttemptsLeft, s.LastError = cfapi.FormatTime(t.Expires), &left, cfapi.LastError(t)
 	switch {
