@@ -12,6 +12,7 @@ import (
 	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/images"
+	"calotype/internal/uploadpolicy"
 )
 
 func TestClassify(t *testing.T) {
@@ -175,7 +176,7 @@ func TestNewState(t *testing.T) {
 		{draft(time.Minute, 0), statusOpen, 10}, {draft(0, 9), statusOpen, 1}, {draft(-1, 3), statusExpired, 7},
 		{draft(time.Minute, 10), statusDead, 0}, {draft(-1, 12), statusDead, 0}, {images.Image{ID: "x"}, statusUsed, -1},
 	} {
-		s := newState(c.img, now, 1000)
+		s := newState(c.img, uploadpolicy.Policy{}, now, 1000)
 		left := -1
 		if s.AttemptsLeft != nil {
 			left = *s.AttemptsLeft
