@@ -85,7 +85,7 @@ func (b *Body) Write(p []byte) (n int, err error) {
 }
 
 // MaxBytes returns the largest size of the file, in bytes: the smaller limit of the server's and the policy's.
-func (b *Body) MaxBytes() int64 { return b.s.MaxBytes(b.policy) }
+func (b *Body) MaxBytes() int64 { return b.s.maxBytes(b.policy) }
 
 // TooLarge returns the refusal of a file that is larger than MaxBytes: TooLarge or PolicyRefused.
 func (b *Body) TooLarge() error { return b.s.tooLarge(b.policy, 0) }

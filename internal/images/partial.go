@@ -73,7 +73,7 @@ func (u *Upload) createPartial(ctx context.Context, n NewPartial) (Partial, stri
 		return Partial{}, "", err
 	case n.Length == 0:
 		return Partial{}, "", errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")
-	case n.Length > s.MaxBytes(u.draft.ticketPolicy()):
+	case n.Length > s.maxBytes(u.draft.ticketPolicy()):
 		return Partial{}, "", s.tooLarge(u.draft.ticketPolicy(), n.Length)
 	}
 	if err := s.disk.CheckSpace(); err != nil {
@@ -206,7 +206,7 @@ func (s *Service) BeginAppend(ctx context.Context, secret string, r AppendReques
 		return nil, err
 	}
 	a, err := s.Partials.Begin(ctx, row, partials.Request{Offset: r.Offset, Length: r.Length, Complete: r.Complete,
-		Size: r.Size, Most: s.MaxBytes(u.draft.ticketPolicy())})
+		Size: r.Size, Most: s.maxBytes(u.draft.ticketPolicy())})
 	if errors.Is(err, partials.ErrEnded) {
 		if row, err = s.Partials.ByKey(ctx, row.Key); err == nil {
 			err = u.endOf(row)

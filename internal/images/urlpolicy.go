@@ -86,18 +86,18 @@ func (img Image) CheckOrigin(origin string) error {
 		origin)}
 }
 
-// MaxBytes returns the largest size of a file under a policy, in bytes.
-func (s *Service) MaxBytes(p uploadpolicy.Policy) int64 {
+// maxBytes returns the largest size of a file under a policy, in bytes.
+func (s *Service) maxBytes(p uploadpolicy.Policy) int64 {
 	if p.MaxBytes > 0 {
 		return min(p.MaxBytes, s.config.MaxUploadBytes)
 	}
 	return s.config.MaxUploadBytes
 }
 
-// tooLarge returns the refusal of a file that is larger than MaxBytes, which names the smaller limit. size is its size
+// tooLarge returns the refusal of a file that is larger than maxBytes, which names the smaller limit. size is its size
 // in bytes, 0 if not known. Errors: TooLarge, PolicyRefused.
 func (s *Service) tooLarge(p uploadpolicy.Policy, size int64) error {
-	if s.MaxBytes(p) < s.config.MaxUploadBytes {
+	if s.maxBytes(p) < s.config.MaxUploadBytes {
 		return errs.Errorf(errs.PolicyRefused, "%v", p.Oversize(size))
 	}
 	return FileTooLarge(s.config.MaxUploadBytes)

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"calotype/internal/cfapi"
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/uploadpolicy"
 )
@@ -188,6 +190,28 @@ func TestNewState(t *testing.T) {
 		}
 		if open && (s.Limits.MaxBytes != 1000 || len(s.Limits.Formats) != 7) {
 			t.Errorf("the limits are %+v", s.Limits)
+		}
+	}
+}
+
+// TestNewLimits: a limit of the policy counts if it is below that of the server.
+func TestNewLimits(t *testing.T) {
+	t.Parallel()
+	still := false
+	for _, c := range []struct {
+		policy uploadpolicy.Policy
+		want   string
+	}{
+		{uploadpolicy.Policy{}, "1000 [jpeg png webp gif avif heic svg] 12000x12000 100000000 4096"},
+		{uploadpolicy.Policy{MaxBytes: 999, Formats: []imagefile.Format{imagefile.PNG}, MaxWidth: 10, MaxHeight: 20,
+			MaxPixels: 30, Animated: &still}, "999 [png] 10x20 30 1"},
+		{uploadpolicy.Policy{MaxBytes: 1001, MaxWidth: 12_001, MaxPixels: 1e12, Animated: new(bool)},
+			"1000 [jpeg png webp gif avif heic svg] 12000x12000 100000000 1"},
+	} {
+		l := newLimits(c.policy, 1000)
+		got := fmt.Sprintf("%d %v %dx%d %d %d", l.MaxBytes, l.Formats, l.MaxWidth, l.MaxHeight, l.MaxPixels, l.MaxFrames)
+		if got != c.want {
+			t.Errorf("%+v: %s, want %s", c.policy, got, c.want)
 		}
 	}
 }

@@ -1,13 +1,8 @@
 package intake
 
 import (
-	"encoding/json"
 	"net/http"
 	"testing"
-	"time"
-
-	"calotype/internal/images"
-	"calotype/internal/uploadpolicy"
 )
 
 // TestIsNavigation has the headers of browsers and of clients.
@@ -58,24 +53,5 @@ func TestHideFromPages(t *testing.T) {
 	hideFromPages(h)
 	if len(h) == 0 || len(h) > 2 || h.Get("Vary") == "" || h.Get("Referrer-Policy") != "no-referrer" {
 		t.Errorf("the headers are %v", h)
-	}
-}
-
-// TestStateWithAPolicy: the limits are those of the server and of the policy together.
-func TestStateWithAPolicy(t *testing.T) {
-	t.Parallel()
-	p, err := uploadpolicy.Parse([]byte(`{"formats":["png"],"maxPixels":500,"animated":false,"uses":1}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	img := images.Image{ID: "x", Draft: true, Ticket: &images.Ticket{Expires: now.Add(time.Minute), Policy: p}}
-	got, err := json.Marshal(newState(img, p, now, 1000).Limits)
-	const want = `{"maxBytes":1000,"formats":["png"],"maxSide":12000,"maxPixels":500,"maxFrames":1}`
-	if err != nil || string(got) != want {
-		t.Errorf("%v\ngot  %s\nwant %s", err, got, want)
-	}
-	if used := newState(images.Image{ID: "x"}, p, now, 1000); used.Policy == nil || used.Limits != nil {
-		t.Errorf("a used URL: %+v", used)
 	}
 }

@@ -37,9 +37,10 @@ type uploadState struct {
 type uploadLimits struct {
 	MaxBytes  int64              `json:"maxBytes"`
 	Formats   []imagefile.Format `json:"formats"`
-	MaxSide   int                `json:"maxSide"`
+	MaxWidth  int                `json:"maxWidth"`
+	MaxHeight int                `json:"maxHeight"`
 	MaxPixels int64              `json:"maxPixels"`
-	MaxFrames int                `json:"maxFrames"`
+	MaxFrames int                `json:"maxFrames"` // 1 if animations are refused
 }
 
 type uploadUses struct {
@@ -72,13 +73,13 @@ func (c *call) state() error {
 	if err != nil {
 		return err
 	}
-	c.w.Note(cfapi.WriteResult(c.w, newState(img, policy, c.Core.Now(), c.Core.MaxBytes(policy))))
+	c.w.Note(cfapi.WriteResult(c.w, newState(img, policy, c.Core.Now(), c.Core.MaxUploadBytes())))
 	return nil
 }
 
-// newState returns the state of the ticket of img at a time. maxBytes is the limit of the server and the policy.
+// newState returns the state of the ticket of img, which has a policy, at a time. maxBytes is the limit of the server.
 func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBytes int64) uploadState {
-	s := uploadState{ID: img.ID, Status: statusUsed, Uses: uploadUses{Allowed: 1}}
+	s := uploadState{ID: img.ID, Status: statusUsed, Uses: uploadUses{Allowed: policy.Allowed()}}
 	if !policy.IsZero() {
 		s.Policy = &policy
 	}
@@ -92,31 +93,45 @@ func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBy
 	switch {
 	case left == 0:
 		s.Status = statusDead
-		return s
 	case now.After(t.Expires):
 		s.Status = statusExpired
-		return s
+	default:
+		s.Status, s.Limits = statusOpen, newLimits(policy, maxBytes)
+		s.Resumable = &resumableWays{TUS: true, IETF: true, Chunk: chunk}
 	}
-	s.Status, s.Limits = statusOpen, newLimits(policy, maxBytes)
-	s.Resumable = &resumableWays{TUS: true, IETF: true, Chunk: chunk}
 	return s
 }
 
-// newLimits returns the limits of the server and a policy together.
-func newLimits(p uploadpolicy.Policy, maxBytes int64) *uploadLimits {
+// newLimits returns the limits of the server and of a policy together.
+func newLimits(policy uploadpolicy.Policy, maxBytes int64) *uploadLimits {
 	server := imagefile.DefaultLimits
-	l := &uploadLimits{MaxBytes: maxBytes, Formats: uploadpolicy.Formats, MaxSide: server.Side, MaxPixels: server.Pixels,
-		MaxFrames: server.Frames}
-	if p.Formats != nil {
-		l.Formats = p.Formats
+	l := &uploadLimits{
+		MaxBytes: lesser(policy.MaxBytes, maxBytes), Formats: policy.Formats,
+		MaxWidth: lesser(policy.MaxWidth, server.Side), MaxHeight: lesser(policy.MaxHeight, server.Side),
+		MaxPixels: lesser(policy.MaxPixels, server.Pixels), MaxFrames: server.Frames,
 	}
-	if p.MaxPixels > 0 {
-		l.MaxPixels = min(l.MaxPixels, p.MaxPixels)
+	if l.Formats == nil {
+		l.Formats = uploadpolicy.Formats
 	}
-	if p.Animated != nil && !*p.Animated {
+	if policy.Animated != nil && !*policy.Animated {
 		l.MaxFrames = 1
 	}
 	return l
+}
+
+// lesser returns the smaller of the limit of a policy, 0 for none, and the limit of the server.
+func lesser[N int | int64](policy, server N) N {
+	if policy == 0 {
+		return server
+	}
+	return min(policy, server)
+}
+
+// maxBytes returns the largest size of a file for the ticket of a draft. If its policy cannot be read, that is the limit
+// of the server: the upload is refused for the same reason.
+func (c *call) maxBytes(draft images.Image) int64 {
+	policy, _ := draft.UploadPolicy()
+	return lesser(policy.MaxBytes, c.Core.MaxUploadBytes())
 }
 
 // asksForPage reports whether a client prefers HTML, as browsers do for what the user opens.
