@@ -58,7 +58,7 @@ var resumableStages = []struct {
 	{"a part is acknowledged", func(*resumableCrash, []*flight) {}},
 	{"in the middle of a part", func(c *resumableCrash, flights []*flight) {
 		c.fly(flights, 500_000)
-		c.wait("spool files", func() bool { return len(c.spooled()) >= len(flights) })
+		c.wait("spool files", func() bool { return len(fileSizes(c.t, filepath.Join(c.data, "parts"))) >= len(flights) })
 	}},
 	{"a part is being stored", func(c *resumableCrash, flights []*flight) {
 		there := len(c.originals())
