@@ -27,7 +27,8 @@ const resumableRounds = 16
 // The pictures are sent in two requests: the first one, which is answered, has resumableFirst bytes.
 const (
 	resumableFirst = 700_000
-	resumableSize  = resumableFirst + 2<<20 + 300_000
+	resumableLast  = 300_000
+	resumableSize  = resumableFirst + 2<<20 + resumableLast
 	partSize       = 1 << 20
 )
 
@@ -47,45 +48,46 @@ type resumable struct {
 	flight  *flight
 }
 
-type resumableCount struct{ rounds, acknowledged, accepted, resumed, sentAgain int }
+type resumableCount struct{ rounds, acknowledged, accepted, resumed, sentAgain, mostAgain int }
 
 // resumableStages are the moments of the kill. Each gets the round's uploads, whose first part is acknowledged and
 // whose second request has sent nothing.
 var resumableStages = []struct {
-	name string
-	come func(c *resumableCrash, flights []*flight)
+	name   string
+	stored bool // the server had received what was sent, except the last bytes
+	come   func(c *resumableCrash, flights []*flight)
 }{
-	{"a part is acknowledged", func(*resumableCrash, []*flight) {}},
-	{"in the middle of a part", func(c *resumableCrash, flights []*flight) {
+	{"a part is acknowledged", true, func(*resumableCrash, []*flight) {}},
+	{"in the middle of a part", true, func(c *resumableCrash, flights []*flight) {
 		c.fly(flights, 500_000)
 		c.wait("spool files", func() bool { return len(fileSizes(c.t, filepath.Join(c.data, "parts"))) >= len(flights) })
 	}},
-	{"a part is being stored", func(c *resumableCrash, flights []*flight) {
+	{"a part is being stored", false, func(c *resumableCrash, flights []*flight) {
 		there := len(c.originals())
 		c.fly(flights, 2*partSize+100_000)
 		c.wait("a part", func() bool { return len(c.originals()) > there })
 		c.linger(3 * time.Millisecond)
 	}},
-	{"all parts are stored", func(c *resumableCrash, flights []*flight) {
+	{"all parts are stored", true, func(c *resumableCrash, flights []*flight) {
 		c.store(flights)
 		c.linger(3 * time.Millisecond)
 	}},
-	{"all but the last byte was sent", func(c *resumableCrash, flights []*flight) {
+	{"all but the last byte was sent", true, func(c *resumableCrash, flights []*flight) {
 		c.store(flights)
 		c.fly(flights, -1)
 		c.linger(10 * time.Millisecond)
 	}},
-	{"the picture is examined", func(c *resumableCrash, flights []*flight) {
+	{"the picture is examined", true, func(c *resumableCrash, flights []*flight) {
 		c.store(flights)
 		c.fly(flights, 0)
 		c.linger(c.took)
 	}},
-	{"about the commit", func(c *resumableCrash, flights []*flight) {
+	{"about the commit", true, func(c *resumableCrash, flights []*flight) {
 		c.store(flights)
 		c.fly(flights, 0)
 		c.linger(time.Duration(len(flights)) * c.took)
 	}},
-	{"after the first answer", func(c *resumableCrash, flights []*flight) {
+	{"after the first answer", false, func(c *resumableCrash, flights []*flight) {
 		c.fly(flights, 0)
 		<-flights[0].landed
 	}},
@@ -165,7 +167,12 @@ func crashResumable(t *testing.T, s *server, dsn string) {
 	for _, stage := range resumableStages {
 		if n := c.counts[stage.name]; n != nil {
 			t.Logf("%-32s %2d rounds: %3d answered, %3d accepted without an answer, %3d resumed; "+
-				"%d bytes sent again", stage.name, n.rounds, n.acknowledged, n.accepted, n.resumed, n.sentAgain)
+				"%d bytes sent again, %d by one", stage.name, n.rounds, n.acknowledged, n.accepted, n.resumed,
+				n.sentAgain, n.mostAgain)
+			// What the server has received: a part that was being stored, and the bytes behind it.
+			if stage.stored && n.mostAgain > partSize+resumableLast+4 {
+				t.Errorf("%s: an upload sent %d bytes again", stage.name, n.mostAgain)
+			}
 		}
 	}
 }
@@ -320,7 +327,8 @@ func (c *resumableCrash) settle(uploads []*resumable, count *resumableCount) {
 				continue
 			}
 			count.resumed++
-			count.sentAgain += max(0, u.flight.sent-(len(u.flight.bytes)-len(u.flight.content))+resumableFirst-offset)
+			again := max(0, u.flight.sent-(len(u.flight.bytes)-len(u.flight.content))+resumableFirst-offset)
+			count.sentAgain, count.mostAgain = count.sentAgain+again, max(count.mostAgain, again)
 			won = i
 		}
 	}

@@ -132,7 +132,7 @@ func raceOneTicket(t *testing.T, cores []*imagestest.Core, round int) {
 	}
 	stored := imagestest.Stored(t, cores[0], made.ID)
 	if !bytes.Equal(stored, bodies[0]) && !bytes.Equal(stored, bodies[1]) {
-		t.Errorf("round %d: the image has %d bytes, which nobody sent", round, len(stored))
+		t.Errorf("round %d: the image has %d bytes, which are no body", round, len(stored))
 	}
 }
 
