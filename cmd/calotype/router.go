@@ -30,6 +30,7 @@ const (
 type router struct {
 	api                     api.Handler
 	intake, delivery, pages http.Handler
+	scripts                 http.Handler                      // of the upload page, and the uploader
 	hosts                   cfapi.URLs                        // hosts of the base URLs
 	identify                func(*http.Request) *http.Request // finds the client
 	ready                   func(context.Context) (string, error)
@@ -98,6 +99,8 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		handler, host = http.HandlerFunc(api.ServeOpenAPI), h.hosts.API
 	case api.IsBatch(path):
 		handler, host = h.api, h.hosts.Batch
+	case pages.ServesScripts(path):
+		handler, host = h.scripts, h.hosts.Upload
 	case strings.HasPrefix(path+"/", intake.Prefix):
 		handler, host = h.intake, h.hosts.Upload
 	case pages.Serves(path):

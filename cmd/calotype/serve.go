@@ -190,7 +190,8 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 			Core: n.core, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
 			Observe: n.watch.Surface("delivery"),
 		}),
-		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
+		scripts: pages.NewScripts(log),
+		ready:   readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
 		log: log,
 	}
 	handler.setHosts(n.urls)

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
-	"path"
 	"strings"
 )
 
@@ -40,7 +39,6 @@ func newAsset(content []byte, kind string) asset {
 // serve answers with the file, compressed if the client accepts that.
 func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Add("Vary", "Accept-Encoding")
 	body, tag := a.plain, `"`+a.hash+`"`
 	if acceptsGzip(r) {
@@ -66,5 +64,3 @@ func acceptsGzip(r *http.Request) bool {
 	}
 	return false
 }
-
-func suffix(name string) string { return path.Ext(name) }

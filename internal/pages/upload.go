@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 
 	"calotype/internal/cfapi"
@@ -35,36 +36,42 @@ type UploadConfig struct {
 
 type uploadPage struct {
 	UploadConfig
-	files  map[string]asset
+	files uploadFiles
+}
+
+// uploadFiles are the files that the page loads.
+type uploadFiles struct {
+	all    map[string]asset
 	script string // names of files; "" if the program was built without its web part
 	style  string
 }
 
-// NewUpload returns the handler of the upload page, for GET of a one-time URL, and of its files below UploadFiles. It
-// expects to run in the frame of another surface.
-func NewUpload(c UploadConfig) http.Handler { return newUpload(c, embedded()) }
+// NewUpload returns the handler of the upload page, for GET of a one-time URL. It expects to run in the frame of
+// another surface. NewScripts serves its files.
+func NewUpload(c UploadConfig) http.Handler { return &uploadPage{c, newUploadFiles(embedded())} }
 
-func newUpload(c UploadConfig, web fs.FS) *uploadPage {
-	p := &uploadPage{UploadConfig: c, files: map[string]asset{}}
+// newUploadFiles reads the files of the folder upload.
+func newUploadFiles(web fs.FS) uploadFiles {
+	f := uploadFiles{all: map[string]asset{}}
 	names, err := fs.Glob(web, "upload/*")
 	if err != nil {
 		panic(err) // the pattern is a constant
 	}
 	for _, name := range names {
 		content, err := fs.ReadFile(web, name)
-		name = strings.TrimPrefix(name, "upload/")
-		if err != nil || kinds[suffix(name)] == "" {
+		name, kind := strings.TrimPrefix(name, "upload/"), path.Ext(name)
+		if err != nil || kinds[kind] == "" {
 			continue
 		}
-		p.files[name] = newAsset(content, kinds[suffix(name)])
-		switch suffix(name) {
+		f.all[name] = newAsset(content, kinds[kind])
+		switch kind {
 		case ".js":
-			p.script = name
+			f.script = name
 		case ".css":
-			p.style = name
+			f.style = name
 		}
 	}
-	return p
+	return f
 }
 
 //go:embed upload.html
@@ -82,12 +89,8 @@ type uploadView struct {
 	Words                          map[string]string
 }
 
-// ServeHTTP answers with the page, or with one of its files.
+// ServeHTTP answers with the page.
 func (p *uploadPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if name, found := strings.CutPrefix(r.URL.Path, UploadFiles); found {
-		p.serveFile(w, r, name)
-		return
-	}
 	link, err := p.Link(r.Context(), r.URL.Query().Get("ticket"))
 	view, status := p.view(r, link, err)
 	var body bytes.Buffer
@@ -116,7 +119,7 @@ func (p *uploadPage) view(r *http.Request, link Link, err error) (v uploadView, 
 	lang := languageOf(r.Header.Get("Accept-Language"))
 	v = uploadView{
 		Lang: lang, Dir: "ltr", Words: words[lang], Nonce: rand.Text(), Plain: style,
-		Files: UploadFiles, Script: p.script, Style: p.style,
+		Files: UploadFiles, Script: p.files.script, Style: p.files.style,
 	}
 	if rightToLeft[lang] {
 		v.Dir = "rtl"
@@ -177,9 +180,9 @@ func (p *uploadPage) contentPolicy(nonce, redirect string) string {
 		nonce, p.URLs.Upload, form)
 }
 
-// serveFile answers with a file, whose name has a hash of its content.
-func (p *uploadPage) serveFile(w http.ResponseWriter, r *http.Request, name string) {
-	file, found := p.files[name]
+// serve answers with a file, whose name has a hash of its content.
+func (f uploadFiles) serve(w http.ResponseWriter, r *http.Request, name string) {
+	file, found := f.all[name]
 	if !found {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, "not found", http.StatusNotFound)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -36,7 +37,7 @@ var uploadWeb = fstest.MapFS{
 }
 
 func newTestUpload(web fstest.MapFS) *uploadPage {
-	return newUpload(UploadConfig{
+	return &uploadPage{UploadConfig{
 		URLs: cfapi.URLs{Upload: "https://up.example.com"},
 		Link: func(_ context.Context, ticket string) (Link, error) {
 			if ticket == "BROKEN" {
@@ -48,7 +49,7 @@ func newTestUpload(web fstest.MapFS) *uploadPage {
 			}
 			return link, nil
 		},
-	}, web)
+	}, newUploadFiles(web)}
 }
 
 func get(h http.Handler, target string, header ...string) *httptest.ResponseRecorder {
@@ -162,7 +163,7 @@ func TestUploadPagePolicy(t *testing.T) {
 // TestUploadPageFiles: the files are immutable, compressed if the client accepts it, and no others are served.
 func TestUploadPageFiles(t *testing.T) {
 	t.Parallel()
-	page := newTestUpload(uploadWeb)
+	page := newScripts(slog.New(slog.DiscardHandler), uploadWeb)
 	w := get(page, "/upload/page/upload-abc.js", "Accept-Encoding", "br, gzip;q=0.5")
 	z, err := gzip.NewReader(w.Body)
 	if err != nil {
@@ -189,10 +190,10 @@ func TestUploadPageFiles(t *testing.T) {
 // TestUploader: any page may load the script, and a name with a hash is immutable only if the hash is right.
 func TestUploader(t *testing.T) {
 	t.Parallel()
-	h := newUploader(uploadWeb)
+	h := newScripts(slog.New(slog.DiscardHandler), uploadWeb)
 	w := get(h, UploaderPath)
 	versioned := w.Header().Get("Content-Location")
-	if w.Code != 200 || w.Body.String() != "export {}" || !ServesUploader(versioned) ||
+	if w.Code != 200 || w.Body.String() != "export {}" || !ServesScripts(versioned) ||
 		w.Header().Get("Access-Control-Allow-Origin") != "*" || w.Header().Get("X-Content-Type-Options") != "nosniff" ||
 		w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" ||
 		w.Header().Get("Cross-Origin-Resource-Policy") != "cross-origin" {
@@ -213,12 +214,13 @@ func TestUploader(t *testing.T) {
 	for path, want := range map[string]bool{
 		"/uploader.js": true, "/uploader-0123456789ab.js": true, "/uploader-0123456789AB.js": false,
 		"/uploader-1.js": false, "/uploader.js/x": false, "/uploader": false,
+		"/upload/page/x": true, "/upload/pages": false,
 	} {
-		if ServesUploader(path) != want {
+		if ServesScripts(path) != want {
 			t.Errorf("%s is served: %v", path, !want)
 		}
 	}
-	if w := get(newUploader(fstest.MapFS{}), UploaderPath); w.Code != http.StatusNotImplemented {
+	if w := get(newScripts(slog.New(slog.DiscardHandler), fstest.MapFS{}), UploaderPath); w.Code != http.StatusNotImplemented {
 		t.Errorf("without the web part: status %d", w.Code)
 	}
 }
@@ -279,8 +281,9 @@ func TestWords(t *testing.T) {
 func TestUploadPageSize(t *testing.T) {
 	t.Parallel()
 	web := embedded()
-	p := newUpload(newTestUpload(nil).UploadConfig, web)
-	if p.script == "" || p.style == "" {
+	p := &uploadPage{newTestUpload(nil).UploadConfig, newUploadFiles(web)}
+	files := p.files.all
+	if len(files) == 0 {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("the web part is not built: run scripts/build-web")
 		}
@@ -289,7 +292,7 @@ func TestUploadPageSize(t *testing.T) {
 	for lang := range words {
 		html := newAsset(get(p, "/upload/x/y?ticket=OPEN", "Accept-Language", lang).Body.Bytes(), "")
 		sum := len(html.small)
-		for _, file := range p.files {
+		for _, file := range files {
 			sum += len(file.small)
 		}
 		if sum > 60_000 {
@@ -297,10 +300,10 @@ func TestUploadPageSize(t *testing.T) {
 		}
 		t.Logf("%s: %d bytes with its files", lang, sum)
 	}
-	if len(p.files) != 2 {
-		t.Errorf("the page has %d files: what loads the others?", len(p.files))
+	if len(files) != 2 {
+		t.Errorf("the page has %d files: what loads the others?", len(files))
 	}
-	script := p.files[p.script].plain
+	script := files[p.files.script].plain
 	if found := regexp.MustCompile(`https?://[\w.-]+`).FindAll(script, -1); slices.ContainsFunc(found, func(u []byte) bool {
 		return !strings.HasPrefix(string(u), "http://www.w3.org") && !strings.HasPrefix(string(u), "https://svelte.dev")
 	}) {

@@ -2,8 +2,13 @@ package pages
 
 import (
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"regexp"
+	"strings"
+
+	"calotype/internal/httpframe"
+	"calotype/internal/requestid"
 )
 
 // UploaderPath is the path of the uploader, a script for the pages of other sites. web/uploader has its source.
@@ -12,13 +17,35 @@ const UploaderPath = "/uploader.js"
 // versionedUploader is the path of the uploader with the hash of its content.
 var versionedUploader = regexp.MustCompile(`^/uploader-([0-9a-f]{12})\.js$`)
 
-// ServesUploader reports whether a path is UploaderPath, or the same with a hash.
-func ServesUploader(path string) bool {
-	return path == UploaderPath || versionedUploader.MatchString(path)
+// ServesScripts reports whether a path is UploaderPath, the same with a hash, or below UploadFiles.
+func ServesScripts(path string) bool {
+	return path == UploaderPath || versionedUploader.MatchString(path) || strings.HasPrefix(path, UploadFiles)
 }
 
-// NewUploader returns the handler of the paths that ServesUploader names.
-func NewUploader() http.Handler { return newUploader(embedded()) }
+// NewScripts returns the handler of the paths that ServesScripts names. It logs failures only.
+func NewScripts(log *slog.Logger) http.Handler { return newScripts(log, embedded()) }
+
+func newScripts(log *slog.Logger, web fs.FS) http.Handler {
+	uploader, page := newUploader(web), newUploadFiles(web)
+	frame := httpframe.Frame{Message: "script", Log: log, Quiet: true}
+	return http.HandlerFunc(func(bare http.ResponseWriter, r *http.Request) {
+		frame.Serve(bare, r, func(w *httpframe.Response) error {
+			requestid.Give(w, r)
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			switch name, found := strings.CutPrefix(r.URL.Path, UploadFiles); {
+			case r.Method != http.MethodGet && r.Method != http.MethodHead:
+				w.Header().Set("Allow", "GET, HEAD")
+				w.Header().Set("Access-Control-Allow-Origin", "*")
+				http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+			case found:
+				page.serve(w, r, name)
+			default:
+				uploader.ServeHTTP(w, r)
+			}
+			return nil
+		}, refuse)
+	})
+}
 
 func newUploader(web fs.FS) http.Handler {
 	content, err := fs.ReadFile(web, "uploader.js")
@@ -48,11 +75,6 @@ func (u uploader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if hash[1] == u.hash {
 			h.Set("Cache-Control", immutable)
 		}
-	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.Set("Allow", "GET, HEAD")
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return
 	}
 	u.serve(w, r)
 }
