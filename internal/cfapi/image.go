@@ -87,11 +87,15 @@ func UploaderImage(img images.Image, variants []string) Image {
 }
 
 func newUpload(t images.Ticket) *Upload {
-	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals}
-	if t.LastMessage != "" {
-		u.LastError = &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
+	return &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals, LastError: LastError(t)}
+}
+
+// LastError returns the last refusal of a body of a ticket, nil for none.
+func LastError(t images.Ticket) *Reason {
+	if t.LastMessage == "" {
+		return nil
 	}
-	return u
+	return &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
 }
 
 // FormatTime returns a time in the format of answers.

@@ -123,7 +123,7 @@ func (s *Service) checkPrivateID(ctx context.Context, account string, private bo
 // transaction can redeem it, and the account is charged for the image.
 func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) error {
 	if img.Custom {
-		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
+		gone, err := s.deleteRows(tx, "", `account = ?1 AND id_sha256 = ?2 AND draft = 1
 			AND (expires < ?3 OR refusals >= ?4)`,
 			img.Account, text.Hash(img.ID), sqldb.Micros(img.Created), maxRefusals)
 		if err == nil {

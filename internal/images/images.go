@@ -31,6 +31,7 @@ import (
 	"calotype/internal/diskcache"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
+	"calotype/internal/partials"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 	"calotype/internal/webhooks"
@@ -69,6 +70,7 @@ type Config struct {
 type Service struct {
 	Accounts *accounts.Service
 	Webhooks *webhooks.Service
+	Partials *partials.Service
 
 	config       Config // with its defaults
 	db           *sqldb.DB
@@ -126,6 +128,10 @@ func New(c Config) *Service {
 	s.Webhooks = webhooks.New(webhooks.Config{
 		DB: c.DB, Accounts: s.Accounts, Retention: c.EventRetention, Replays: s.shares.replays,
 		Variants: variantNames, Now: c.Now, Log: c.Log,
+	})
+	s.Partials = partials.New(partials.Config{
+		DB: c.DB, Accounts: s.Accounts, Blobs: c.Blobs, BlobKey: func() string { return blobKey(s.now()) },
+		Bodies: s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
 	})
 	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
@@ -195,6 +201,9 @@ func HasRenditions(dir string) bool {
 func (s *Service) Start(ctx context.Context) error {
 	var err error
 	if s.spool, err = s.disk.OpenSpool("spool", s.shares.spool); err != nil {
+		return err
+	}
+	if err := s.Partials.Start(s.spool, s.config.Dir); err != nil {
 		return err
 	}
 	if s.fetched, err = s.disk.OpenSpool("fetched", s.shares.fetched); err != nil {

@@ -50,9 +50,7 @@ func renderError(doing string, err error) error {
 // widgets repeat refused uploads automatically.
 func (u *Upload) Refuse(ctx context.Context, err error) error {
 	e := errs.AsError(err)
-	switch e.Kind {
-	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.TooLarge:
-	default:
+	if !isRefusal(e.Kind) {
 		return err
 	}
 	sum := u.body.sha256()
@@ -72,6 +70,15 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		u.admitted.refuse(refused)
 	}
 	return err
+}
+
+// isRefusal reports whether errors of a kind are caused by the content of a body, and so count.
+func isRefusal(kind errs.Kind) bool {
+	switch kind {
+	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.TooLarge:
+		return true
+	}
+	return false
 }
 
 // mayPass reports whether a later try, or another node, may accept the same body: it took too much time or memory
@@ -97,6 +104,11 @@ func (u *Upload) countRefusal(tx *accounts.Change, e *errs.Error, sum string) (*
 		return nil, err
 	}
 	t := draft.Ticket
+	if t.Refusals >= maxRefusals {
+		if err := u.endOtherPartials(tx); err != nil {
+			return nil, err
+		}
+	}
 	if t.Refusals > maxRefusals { // bodies of other nodes that came at once with the last one
 		return t, nil
 	}

@@ -35,6 +35,7 @@ type Upload struct {
 	admitted        *admittedBody // by the ticket
 	closed          bool
 	body            *Body
+	partial         string   // key of the Partial that has the bytes; "" for none
 	variants        []string // the names of the account's variants, once the ticket is redeemed
 }
 
@@ -60,7 +61,7 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	if r.IdempotencyKey != "" {
 		u.idempotencyHash = text.Hash(r.IdempotencyKey)
 	}
-	err := u.enter(ctx, r.Ticket)
+	err := u.enter(ctx, func() error { return u.loadTicket(ctx, r.Ticket) })
 	if err == nil {
 		u.body, err = s.receive(r.Size, !u.repeat, u.draft.Account, u.draft.Key)
 	}
@@ -74,10 +75,10 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	return u, nil
 }
 
-// enter looks up the draft of a ticket and waits until the body is admitted.
-func (u *Upload) enter(ctx context.Context, ticket string) error {
+// enter loads the draft and waits until the body is admitted.
+func (u *Upload) enter(ctx context.Context, load func() error) error {
 	refusals := u.s.bodies.refusals()
-	if err := u.loadTicket(ctx, ticket); err != nil {
+	if err := load(); err != nil {
 		return err
 	}
 	for u.admitted == nil {
@@ -88,7 +89,7 @@ func (u *Upload) enter(ctx context.Context, ticket string) error {
 		u.admitted = admitted
 		if stale || err != nil {
 			// After the end of its ticket only a repeat of the winner's request is admitted.
-			if err := u.loadTicket(ctx, ticket); err != nil {
+			if err := load(); err != nil {
 				return err
 			}
 		}
@@ -111,6 +112,23 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 	if err != nil {
 		return fmt.Errorf("finding a draft by its ticket: %w", err)
 	}
+	return u.loadAccount(ctx, img)
+}
+
+// loadDraft is loadTicket by the key of the draft.
+func (u *Upload) loadDraft(ctx context.Context, key string) error {
+	img, err := u.s.imageOfKey(ctx, key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errCancelled()
+	}
+	if err != nil {
+		return fmt.Errorf("finding a draft by its key: %w", err)
+	}
+	return u.loadAccount(ctx, img)
+}
+
+// loadAccount sets the draft and its account, and checks its ticket.
+func (u *Upload) loadAccount(ctx context.Context, img Image) (err error) {
 	u.draft = img
 	if u.account, err = u.s.Accounts.ByID(ctx, img.Account); err == nil {
 		err = u.account.CheckActive()
@@ -131,7 +149,7 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 func (u *Upload) checkTicket(img Image) error {
 	switch {
 	case !img.Draft:
-		return errs.Errorf(errs.TicketUsed, "Upload URL already used")
+		return errUsed()
 	case img.Ticket.Refusals >= maxRefusals:
 		return refusedTooOften()
 	case u.began.After(img.Ticket.Expires):
@@ -140,6 +158,8 @@ func (u *Upload) checkTicket(img Image) error {
 	}
 	return nil
 }
+
+func errUsed() error { return errs.Errorf(errs.TicketUsed, "Upload URL already used") }
 
 func refusedTooOften() error {
 	return errs.Errorf(errs.TicketInvalid, "Upload URL is dead: it was refused %d times", maxRefusals)
