@@ -191,6 +191,9 @@ func (c *call) refuse(err error) {
 	if refusal.Status >= http.StatusInternalServerError {
 		c.w.Note(err)
 	}
+	if c.leadToPage(refusal.Code) {
+		return
+	}
 	if problem != nil {
 		c.w.Note(cfapi.WriteProblem(c.w, &refusal, *problem))
 		return
@@ -204,6 +207,9 @@ func (c *call) accepted(img images.UploadedImage, status int) error {
 		c.Core.CountUpload(nil)
 	}
 	c.line.image = img.Image
+	if c.leadToPage(0) {
+		return nil
+	}
 	_, body, err := cfapi.EncodeResult(c.result(img))
 	if err != nil {
 		return err

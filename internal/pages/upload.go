@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"calotype/internal/cfapi"
@@ -22,9 +23,10 @@ const UploadFiles = "/upload/page/"
 
 // A Link is what the upload page says of a one-time URL before a script has run.
 type Link struct {
-	Status   string // "open", "used", "expired" or "dead"
-	Many     bool   // it accepts several pictures
-	Redirect string // URL to which the form leads; "" for none
+	Status   string   // "open", "used", "expired" or "dead"
+	Many     bool     // it accepts several pictures
+	Redirect string   // URL to which the form leads; "" for none
+	Origins  []string // of the pages that may upload; nil for all
 }
 
 // UploadConfig configures the upload page. All fields must be set.
@@ -130,6 +132,8 @@ func (p *uploadPage) view(r *http.Request, link Link, err error) (v uploadView, 
 		state, status = "unknown", refusal.Status
 	case err != nil:
 		state, status = "busy", refusal.Status
+	case link.Status == "open" && len(link.Origins) > 0 && !slices.Contains(link.Origins, p.URLs.Upload):
+		state, status = "elsewhere", http.StatusForbidden
 	case link.Status == "open":
 		v.Open, v.Title = true, v.Words["title"]
 		if link.Many {
@@ -144,7 +148,8 @@ func (p *uploadPage) view(r *http.Request, link Link, err error) (v uploadView, 
 	default:
 		status = linkStatuses[state]
 	}
-	v.Title, v.Text = v.Words[state+"Title"], v.Words[state+"Text"]
+	v.Title = v.Words[state+"Title"]
+	v.Text = strings.ReplaceAll(v.Words[state+"Text"], "{origins}", strings.Join(link.Origins, ", "))
 	return v, status
 }
 

@@ -26,7 +26,9 @@ import (
 var links = map[string]Link{
 	"OPEN": {Status: "open"}, "MANY": {Status: "open", Many: true}, "USED": {Status: "used"},
 	"EXPIRED": {Status: "expired"}, "DEAD": {Status: "dead"},
-	"LEADS": {Status: "open", Redirect: "https://app.example.com:8443/done?x=1"},
+	"ELSEWHERE": {Status: "open", Origins: []string{"https://app.example.com"}},
+	"HERE":      {Status: "open", Origins: []string{"https://app.example.com", "https://up.example.com"}},
+	"LEADS":     {Status: "open", Redirect: "https://app.example.com:8443/done?x=1"},
 }
 
 var uploadWeb = fstest.MapFS{
@@ -79,6 +81,8 @@ func TestUploadPage(t *testing.T) {
 		{"ticket=DEAD", "es-MX", "Este enlace ya no funciona", 410, false},
 		{"ticket=OTHER", "nl", "This link is not valid", 404, false},
 		{"", "en", "This link is not valid", 404, false},
+		{"ticket=ELSEWHERE", "de", "Dieser Link gehört zu einer anderen Seite", 403, false},
+		{"ticket=HERE", "en", "Upload a picture", 200, true},
 		{"ticket=BROKEN", "en", "The server cannot answer at the moment", 500, false},
 		{"ticket=USED&page=done", "en", "Thank you", 200, false},
 		{"ticket=EXPIRED&page=form", "en", "This link has expired", 410, false},

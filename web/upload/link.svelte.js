@@ -47,6 +47,7 @@ export class Link {
   unfinished = $state([]) // names of files whose upload was interrupted by a reload
   problem = $state('') // a sentence about the page itself
   finished = $state(false) // the link has done its work
+  next = $state('') // where the page continues
   running = false
 
   get many() {
@@ -107,12 +108,12 @@ export class Link {
     picture.stop = new AbortController()
     Object.assign(picture, { stage: 'sending', problem: '', words: '', temporary: false })
     try {
-      await upload(this.url, picture.file, {
+      const result = await upload(this.url, picture.file, {
         signal: picture.stop.signal,
         onprogress: (progress) => Object.assign(picture, { progress, sent: progress.sent / progress.total }),
       })
       Object.assign(picture, { stage: 'done', sent: 1 })
-      await this.count()
+      await this.count(result.id)
     } catch (error) {
       if (picture.stop.signal.aborted) {
         if (picture.stage === 'sending') picture.stage = 'paused'
@@ -123,22 +124,22 @@ export class Link {
   }
 
   // count reads the state after an upload: the link may have done its work.
-  async count() {
+  async count(id) {
     this.finished = !this.many
     if (this.many) await this.load()
     if (this.left <= 0 && !this.pictures.some((picture) => picture.open)) this.finished = true
-    if (this.finished) this.leave()
+    if (this.finished) this.leave(id)
   }
 
-  // leave continues at the page that the policy names, as a form would.
-  leave() {
+  // leave continues at the page that the policy names, as the answer to a form does.
+  leave(id) {
     const { redirect } = this.state?.policy ?? {}
     if (!redirect) return
     const to = new URL(redirect)
-    to.searchParams.set('id', this.state.id)
-    to.searchParams.set('status', 'uploaded')
+    to.searchParams.append('id', id)
+    to.searchParams.append('status', 'ok')
     this.next = to.href
-    if (!this.many) location.assign(to)
+    if (!this.many) location.assign(to.href)
   }
 
   refuse(picture, error) {
