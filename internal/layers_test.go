@@ -57,8 +57,10 @@ var ranks = map[string]int{
 	"internal/outbound": 1,
 	"internal/render":   1,
 
-	"internal/diskcache": 0,  // renditions on the disk and in memory
-	"internal/imagefile": 0,  // what a picture file says of itself
+	"internal/diskcache":    0, // renditions on the disk and in memory
+	"internal/imagefile":    0, // what a picture file says of itself
+	"internal/uploadpolicy": 1, // what a one-time URL accepts
+
 	"internal/svg":       -1, // SVG, which imagefile reads too
 	"internal/csscolour": 0,  // colours of options
 	"internal/sqldb":     1,

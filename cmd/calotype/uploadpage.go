@@ -12,11 +12,16 @@ import (
 
 // uploadPage returns the page of one-time URLs, which the intake serves to browsers.
 func uploadPage(core *images.Service, urls cfapi.URLs) http.Handler {
-	return pages.NewUpload(pages.UploadConfig{URLs: urls, Link: func(ctx context.Context, ticket string) (pages.Link, error) {
+	link := func(ctx context.Context, ticket string) (l pages.Link, err error) {
 		img, err := core.DraftOfTicket(ctx, ticket)
 		if err != nil {
-			return pages.Link{}, err
+			return l, err
 		}
-		return pages.Link{Status: intake.Status(img, core.Now())}, nil
-	}})
+		policy, err := img.UploadPolicy()
+		return pages.Link{
+			Status: intake.Status(img, core.Now()), Many: policy.Allowed() > 1, Redirect: policy.Redirect,
+			Origins: policy.Origins,
+		}, err
+	}
+	return pages.NewUpload(pages.UploadConfig{URLs: urls, Link: link})
 }

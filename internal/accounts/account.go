@@ -15,6 +15,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
 )
 
 // An Account owns images, variants, keys and tokens.
@@ -26,6 +27,8 @@ type Account struct {
 	Suspended bool // all its requests are refused
 	Used      Usage
 	Limits    Limits
+
+	UploadPolicy uploadpolicy.Policy // of each new one-time URL, for the keys that the request does not have
 }
 
 var (
@@ -251,7 +254,13 @@ func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error
 	return s.set(ctx, id, column, n)
 }
 
-func (s *Service) set(ctx context.Context, id, column string, value int64) error {
+// SetUploadPolicy sets the default policy of new one-time URLs of an account; a zero policy removes it. Error:
+// AccountUnknown.
+func (s *Service) SetUploadPolicy(ctx context.Context, id string, p uploadpolicy.Policy) error {
+	return s.set(ctx, id, `upload_policy`, sqldb.NullText(p.Text()))
+}
+
+func (s *Service) set(ctx context.Context, id, column string, value any) error {
 	err := s.ChangeInReserve(ctx, func(tx *Change) error {
 		tx.Invalidate()
 		changed, err := tx.Exec(`UPDATE accounts SET `+column+` = ?2 WHERE id = ?1`, id, value)
@@ -306,16 +315,21 @@ func (s *Service) one(ctx context.Context, column, value string) (Account, error
 
 const selectAccount = `SELECT id, hash, created, flexible_variants, private_options, private_custom_ids,
 	lenient_options, browser_ttl, suspended, used_images, used_bytes, used_drafts, kept_bytes, max_images,
-	max_bytes, max_drafts, max_mints, max_kept, max_edits FROM accounts`
+	max_bytes, max_drafts, max_mints, max_kept, max_edits, upload_policy FROM accounts`
 
 func scanAccount(r sqldb.Row) (a Account, err error) {
 	var created, ttl int64
+	var policy sql.NullString
 	set := &a.Settings
 	err = r.Scan(&a.ID, &a.Hash, &created, &set.FlexibleVariants, &set.PrivateOptions, &set.PrivateCustomIDs,
 		&set.LenientOptions, &ttl, &a.Suspended,
 		&a.Used.Images, &a.Used.Bytes, &a.Used.Drafts, &a.Used.Kept,
 		&a.Limits.Images, &a.Limits.Bytes, &a.Limits.Drafts, &a.Limits.UploadURLs,
-		&a.Limits.Kept, &a.Limits.Edits)
+		&a.Limits.Kept, &a.Limits.Edits, &policy)
+	if err != nil {
+		return a, err
+	}
+	a.UploadPolicy, err = uploadpolicy.Stored(policy.String)
 	a.Created, a.Settings.BrowserTTL = sqldb.FromMicros(created), accountTTL(ttl)
 	return a, err
 }

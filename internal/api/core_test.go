@@ -116,7 +116,10 @@ func TestDirectUploadRefusals(t *testing.T) {
 			{"expiry=2021-01-02T02:20:00Z", 400, 5400},
 			{"expiry=0000-01-01T00:00:00Z", 400, 5400},
 			{"expiry=9999-12-31T23:59:59Z", 400, 5400},
-			{"policy.maxBytes=1", 400, 5400},
+			{"policy.maxBytes=0", 400, 5400},
+			{"policy.stripOriginal=true", 400, 5400},
+			{"policy=1", 400, 5400},
+			{"policy.minWidth=2&policy.maxWidth=1", 400, 5400},
 			{"x=" + strings.Repeat("x", maxBody), 413, 7011},
 		} {
 			r := f.ask("POST", "/images/v2/direct_upload", urlencoded, c.body)

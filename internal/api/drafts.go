@@ -23,13 +23,20 @@ func (a *api) createDraft(c *call) (any, error) {
 func newDraft(f form) (d images.NewDraft, err error) {
 	d, err = newImage(f)
 	set(&d.Expiry, f.time, "expiry", &err)
+	set(&d.Policy, f.object, "policy", &err)
 	return d, err
 }
 
-// newImage reads the fields of a new image. Others are ignored, as Cloudflare does,
-// except a policy, which would not be enforced.
+// newUpload reads the fields of an image that this request uploads. It refuses a policy, which would not be enforced.
+func newUpload(f form) (d images.NewDraft, err error) {
+	if err := f.refusePolicy(); err != nil {
+		return d, err
+	}
+	return newImage(f)
+}
+
+// newImage reads the fields of a new image. Others are ignored, as Cloudflare does.
 func newImage(f form) (d images.NewDraft, err error) {
-	err = f.refuse("policy")
 	set(&d.ID, f.text, "id", &err)
 	set(&d.Meta, f.object, "metadata", &err)
 	set(&d.Creator, f.text, "creator", &err)

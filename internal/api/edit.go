@@ -26,7 +26,7 @@ func (a *api) editImage(c *call) (any, error) {
 // requireSignedURLs, which always has a value and is unchanged then too. Terraform sends all fields of the
 // creation, also id and url, which are ignored.
 func newEdit(f form) (e images.Edit, err error) {
-	err = f.refuse("policy")
+	err = f.refusePolicy()
 	if f.names("metadata") {
 		e.Meta = new(json.RawMessage)
 		set(e.Meta, f.object, "metadata", &err)

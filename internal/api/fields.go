@@ -136,12 +136,13 @@ func (f form) object(name string) (json.RawMessage, error) {
 	return tree, nil
 }
 
-// refuse returns an error if there is a field of that name, whole or in parts. It is for fields that
-// must not be ignored silently.
-func (f form) refuse(name string) error {
+// refusePolicy returns an error if there is a field policy, whole or in parts: only a one-time URL has a policy, and
+// one that is ignored would fail silently.
+func (f form) refusePolicy() error {
 	for _, v := range f {
-		if !v.isNull() && (v.name == name || isPart(name, v.name)) {
-			return invalid("%s is not supported by this version: send the request without it.", name)
+		if !v.isNull() && (v.name == "policy" || isPart("policy", v.name)) {
+			return invalid("policy is of a one-time URL only, in a request to direct_upload: " +
+				"send this request without it.")
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"calotype/internal/errs"
+	"calotype/internal/uploadpolicy"
 )
 
 const urlencoded = "application/x-www-form-urlencoded"
@@ -55,6 +56,13 @@ func draft(contentType, body string) (string, error) {
 	}
 	if d.Creator != nil {
 		all = append(all, "creator="+*d.Creator)
+	}
+	if d.Policy != nil {
+		p, err := uploadpolicy.Parse(d.Policy)
+		if err != nil {
+			return "", errs.Errorf(errs.Invalid, "%v", err)
+		}
+		all = append(all, "policy="+p.Text())
 	}
 	if d.RequireSignedURLs {
 		all = append(all, "private")
@@ -120,6 +128,24 @@ func TestDraftForms(t *testing.T) {
 		{"unknown fields", urlencoded, "url=http://x&file=%FF&a=1&a=2&id=x&metadatax=1&policies=1",
 			"id=x"},
 		{"a file", b, part(`name="file"; filename="x.png"`, "\x89PNG"), ""},
+		{"policy", "application/json", `{"policy":{"maxBytes": 1, "formats": ["png"], "animated": false}}`,
+			`policy={"maxBytes":1,"formats":["png"],"animated":false}`},
+		{"policy as text", urlencoded, "policy=%7B%22maxBytes%22%3A1%7D", `policy={"maxBytes":1}`},
+		{"policy as text in JSON", "application/json", `{"policy":"{\"maxBytes\":1}"}`, `policy={"maxBytes":1}`},
+		{"policy as a part", b, part(`name="policy"`, `{"maxBytes":1}`), `policy={"maxBytes":1}`},
+		{"policy with dots", urlencoded, "policy.maxBytes=1&policy.animated=False&policy.formats.0=jpeg&" +
+			"policy.formats.1=webp&policy.aspectRatio.min=0.5&policy.aspectRatio.max=16:9&policy.uses=3",
+			`policy={"maxBytes":1,"formats":["jpeg","webp"],` +
+				`"aspectRatio":{"min":0.5,"max":1.7777777777777777},"animated":false,"uses":3}`},
+		{"policy with brackets", urlencoded, "policy%5BmaxBytes%5D=1&policy%5Borigins%5D%5B%5D=https://a.example&" +
+			"policy%5Borigins%5D%5B%5D=http://B.example:80&policy%5BaspectRatio%5D%5B%5D=1&" +
+			"policy%5BaspectRatio%5D%5B%5D=2", `policy={"maxBytes":1,"aspectRatio":{"min":1,"max":2},` +
+			`"origins":["https://a.example","http://b.example"]}`},
+		{"policy in flat JSON", "application/json", `{"policy.maxBytes":1,"policy[formats]":"png"}`,
+			`policy={"maxBytes":1,"formats":["png"]}`},
+		{"policy, nothing filled in", urlencoded, "policy.maxBytes=&policy.formats=&policy.redirect=", "policy="},
+		{"no policy", "application/json", `{"policy":null}`, ""},
+		{"PHP's empty policy", "application/json", `{"policy":[]}`, "policy="},
 		{"expiry of Go", urlencoded, "expiry=2021-01-02T02%3A20%3A00Z",
 			"expiry=2021-01-02T02:20:00Z"},
 		{"expiry of Go v0", "application/json", `{"expiry":"2021-01-02T02:20:15.05230562Z"}`,
@@ -186,10 +212,7 @@ func TestDraftRefusals(t *testing.T) {
 		{"expiry, plus unescaped", urlencoded, "expiry=2021-01-02T02:20:00+00:00", "%2B"},
 		{"expiry with a day only", urlencoded, "expiry=2021-01-02", "RFC 3339"},
 		{"metadata twice", urlencoded, "metadata={}&metadata.a=1", "given twice"},
-		{"policy", urlencoded, "policy={}", "policy is not supported by this version"},
-		{"policy in JSON", "application/json", `{"policy":{"maxBytes":1}}`, "policy is not"},
-		{"policy with dots", urlencoded, "policy.maxBytes=1", "policy is not supported"},
-		{"policy with brackets", urlencoded, "policy%5BmaxBytes%5D=1", "policy is not supported"},
+		{"policy twice", urlencoded, "policy={}&policy.maxBytes=1", "given twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := draft(c.contentType, c.body)
@@ -230,9 +253,12 @@ func checkDraft(t *testing.T, contentType string, body []byte) {
 		}
 	}
 	for _, v := range f {
-		if v.name == "policy" || strings.HasPrefix(v.name, "policy.") {
+		if strings.HasPrefix(v.name, "policy.") && !v.isNull() && d.Policy == nil {
 			t.Error("a policy was ignored")
 		}
+	}
+	if _, err := newUpload(f); err == nil && d.Policy != nil {
+		t.Error("an upload by the API ignored a policy")
 	}
 }
 

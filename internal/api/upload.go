@@ -59,7 +59,7 @@ func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
 		return img, err
 	}
 	defer upload.Close()
-	if err := cfapi.CheckDeclaredSize(c.Request, a.Core.MaxUploadBytes()); err != nil {
+	if err := cfapi.CheckDeclaredSize(c.Request, upload); err != nil {
 		return img, err
 	}
 	var fields form
@@ -79,7 +79,7 @@ func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
 	case from != nil:
 		return img, invalid("The fields file and url are both given: send one of the two.")
 	}
-	wanted, err := newImage(fields)
+	wanted, err := newUpload(fields)
 	if err != nil {
 		return img, err
 	}
@@ -107,14 +107,14 @@ func (a *api) fetchImage(c *call) (images.UploadedImage, error) {
 // fetch has the core fetch the picture. The fetch ends if the client disconnects: the body was read to its end, so
 // that net/http detects that.
 func (a *api) fetch(c *call, from string, fields form) (images.UploadedImage, error) {
-	wanted, err := newImage(fields)
+	wanted, err := newUpload(fields)
 	if err != nil {
 		return images.UploadedImage{}, err
 	}
 	return a.Core.FetchImage(c.Context(), c.account, from, wanted)
 }
 
-// imageFields are the fields of newImage, and url.
+// imageFields are the fields of newUpload, and url.
 var imageFields = []string{"id", "metadata", "creator", "requireSignedURLs", "policy", "url"}
 
 // add reads a field of a form beside its file.

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"calotype/internal/errs"
-	"calotype/internal/images"
 )
 
 // FormOverhead is the number of bytes that a form may have besides its file.
@@ -71,14 +70,20 @@ func CheckBoundary(r *http.Request) error {
 	return nil
 }
 
+// A SizeLimit is the limit of a file's size, in bytes, and the refusal of a larger file.
+type SizeLimit interface {
+	MaxBytes() int64
+	TooLarge() error
+}
+
 // CheckDeclaredSize refuses a form whose declared size is too large, if its client waits for 100
 // Continue: such a client need not send the body. Other forms are read to their end, because
 // most clients do not read an answer while they send.
-func CheckDeclaredSize(r *http.Request, most int64) error {
-	if r.Header.Get("Expect") == "" || r.ContentLength <= most+FormOverhead {
+func CheckDeclaredSize(r *http.Request, limit SizeLimit) error {
+	if r.Header.Get("Expect") == "" || r.ContentLength <= limit.MaxBytes()+FormOverhead {
 		return nil
 	}
-	return images.FileTooLarge(most)
+	return limit.TooLarge()
 }
 
 // ErrNoFile refuses a form without a picture. The other fields were read.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/images"
+	"calotype/internal/uploadpolicy"
 )
 
 // TimeFormat is the format of times in answers: RFC 3339 in UTC with milliseconds.
@@ -40,9 +41,10 @@ type Original struct {
 
 // Upload is our extension to a draft: the state of its one-time URL.
 type Upload struct {
-	Expires   string  `json:"expires"`
-	Attempts  int     `json:"attempts"` // bodies refused because of their content
-	LastError *Reason `json:"lastError"`
+	Expires   string               `json:"expires"`
+	Attempts  int                  `json:"attempts"` // bodies refused because of their content
+	LastError *Reason              `json:"lastError"`
+	Policy    *uploadpolicy.Policy `json:"policy,omitempty"`
 }
 
 // A Reason is the code and message of a refused body, as in the answer to the uploader.
@@ -87,7 +89,11 @@ func UploaderImage(img images.Image, variants []string) Image {
 }
 
 func newUpload(t images.Ticket) *Upload {
-	return &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals, LastError: LastError(t)}
+	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals, LastError: LastError(t)}
+	if !t.Policy.IsZero() {
+		u.Policy = &t.Policy
+	}
+	return u
 }
 
 // LastError returns the last refusal of a body of a ticket, nil for none.

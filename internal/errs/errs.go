@@ -43,6 +43,8 @@ const (
 	Aborted          // the client disconnected
 	Unsupported      // not an accepted picture format
 	Undecodable      // a picture that cannot be decoded
+	PolicyRefused    // the policy of the ticket does not accept the picture
+	OriginRefused    // the policy of the ticket does not accept requests of this origin
 	OverLimits       // too many pixels, too long a side, too large an animation
 	FetchFailed      // the picture could not be fetched from the client's URL
 	SignatureRefused // the delivery URL's signature is missing, wrong or expired
@@ -136,6 +138,7 @@ var kindNames = [KindCount]string{
 	NotForm: "not-form", TooLarge: "too-large",
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
 	Undecodable: "undecodable", OverLimits: "over-limits", FetchFailed: "fetch-failed",
+	PolicyRefused: "policy-refused", OriginRefused: "origin-refused",
 	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",
 	LimitReached: "limit-reached", AccountSuspended: "account-suspended",
 	RateLimited: "rate-limited", Busy: "busy", NoSpace: "no-space",

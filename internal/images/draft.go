@@ -13,6 +13,7 @@ import (
 	"calotype/internal/fields"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
 )
 
 // A Ticket holds the public properties of a one-time upload URL's secret.
@@ -21,7 +22,8 @@ type Ticket struct {
 	Refusals    int       // complete bodies refused for their content; a repeat of the last body counts once
 	LastKind    errs.Kind // of the last refusal
 	LastMessage string    // "" without a refusal
-	refused     string    // SHA-256 of the last refused body, hex; "" if it may be tried again
+	Policy      uploadpolicy.Policy
+	refused     string // SHA-256 of the last refused body, hex; "" if it may be tried again
 }
 
 // NewDraft has the client's fields of a draft. A nil field was not given.
@@ -31,6 +33,7 @@ type NewDraft struct {
 	Meta              json.RawMessage // a JSON object, in any spacing; nil for none
 	Creator           *string
 	RequireSignedURLs bool
+	Policy            json.RawMessage // of the one-time URL: a JSON object; nil for none. CreateDraft only.
 }
 
 // The life of a ticket.
@@ -44,7 +47,8 @@ const (
 )
 
 // CreateDraft creates a draft and returns it with the secret of its one-time URL. Errors: Invalid, InvalidID; Exists
-// if an image, or a draft with a valid ticket, has the custom id; LimitReached, AccountSuspended, NoSpace.
+// if an image, or a draft with a valid ticket, has the custom id; LimitReached, AccountUnknown, AccountSuspended,
+// NoSpace.
 func (s *Service) CreateDraft(
 	ctx context.Context, account string, d NewDraft,
 ) (img Image, ticket string, err error) {
@@ -52,6 +56,9 @@ func (s *Service) CreateDraft(
 		return Image{}, "", err
 	}
 	img, err = s.newDraft(ctx, account, d)
+	if err == nil {
+		err = s.setPolicy(ctx, &img, d.Policy)
+	}
 	if err != nil {
 		return Image{}, "", err
 	}
@@ -142,7 +149,7 @@ func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) err
 }
 
 // draftColumns is the number of parameters of a draft's row.
-const draftColumns = 14
+const draftColumns = 15
 
 // insertDrafts is the statement that inserts n drafts, except those whose id exists.
 func insertDrafts(n int) string {
@@ -153,7 +160,7 @@ func insertDrafts(n int) string {
 		rows[i] = fmt.Sprintf("(%s, ?%d, 1, 0, '', '')", sqldb.Placeholders(first, draftColumns), created)
 	}
 	return `INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, ticket, expires, open, reserved, long_id, uploaded, draft, refusals,
+		require_signed, created, ticket, expires, open, reserved, long_id, policy, uploaded, draft, refusals,
 		last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
 }
 
@@ -167,7 +174,7 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 		img.Key, img.Account, img.ID, text.Hash(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
 		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
 		sqldb.NullText(secret), sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""),
-		reserved, longIDBytes(img.ID),
+		reserved, longIDBytes(img.ID), sqldb.NullText(img.policy),
 	}
 }
 

@@ -29,6 +29,7 @@ type Image struct {
 	Draft             bool
 	Original          *Original // nil in a draft
 	Ticket            *Ticket   // nil unless a draft
+	policy            string    // of its one-time URL, as stored; "" for none
 }
 
 var errNoImage = errs.Errorf(errs.ImageNotFound, "Image not found")
@@ -75,7 +76,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
 	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
-	size, sha256, thumbhash`
+	size, sha256, thumbhash, policy`
 
 // SelectImage is the beginning of a statement that reads images, which ScanImage scans.
 const SelectImage = `SELECT ` + imageColumns + ` FROM images`
@@ -90,7 +91,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		ticket                          Ticket
 		created, uploaded, expires      int64
 		kind                            string
-		meta, refused                   sql.NullString
+		meta, refused, policy           sql.NullString
 		blob, format, sha256, thumbhash sql.NullString
 		width, height, orientation      sql.NullInt64
 		maxPixels, scans, frames, size  sql.NullInt64
@@ -100,7 +101,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
 		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
-		&size, &sha256, &thumbhash}, more...)...)
+		&size, &sha256, &thumbhash, &policy}, more...)...)
 	if err != nil {
 		return Image{}, err
 	}
@@ -108,7 +109,11 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	if meta.Valid {
 		img.Meta = json.RawMessage(meta.String)
 	}
+	img.policy = policy.String
 	if img.Draft {
+		if ticket.Policy, err = img.UploadPolicy(); err != nil {
+			return Image{}, err
+		}
 		ticket.Expires, ticket.LastKind = sqldb.FromMicros(expires), errs.KindNamed(kind)
 		ticket.refused = refused.String
 		img.Ticket = &ticket

@@ -73,8 +73,8 @@ func (u *Upload) createPartial(ctx context.Context, n NewPartial) (Partial, stri
 		return Partial{}, "", err
 	case n.Length == 0:
 		return Partial{}, "", errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")
-	case n.Length > s.config.MaxUploadBytes:
-		return Partial{}, "", FileTooLarge(s.config.MaxUploadBytes)
+	case n.Length > s.maxBytes(u.draft.ticketPolicy()):
+		return Partial{}, "", s.tooLarge(u.draft.ticketPolicy(), n.Length)
 	}
 	if err := s.disk.CheckSpace(); err != nil {
 		return Partial{}, "", err
@@ -206,7 +206,7 @@ func (s *Service) BeginAppend(ctx context.Context, secret string, r AppendReques
 		return nil, err
 	}
 	a, err := s.Partials.Begin(ctx, row, partials.Request{Offset: r.Offset, Length: r.Length, Complete: r.Complete,
-		Size: r.Size, Most: s.config.MaxUploadBytes})
+		Size: r.Size, Most: s.maxBytes(u.draft.ticketPolicy())})
 	if errors.Is(err, partials.ErrEnded) {
 		if row, err = s.Partials.ByKey(ctx, row.Key); err == nil {
 			err = u.endOf(row)
@@ -231,6 +231,15 @@ func (u *Upload) endOf(row partials.Partial) error {
 
 // Draft returns the draft of the upload.
 func (a *Append) Draft() Image { return a.draft }
+
+// Write receives the next bytes. Errors: those of partials.Append, PolicyRefused.
+func (a *Append) Write(p []byte) (int, error) {
+	n, err := a.Append.Write(p)
+	if errs.AsError(err).Kind == errs.TooLarge {
+		err = a.s.tooLarge(a.draft.ticketPolicy(), 0)
+	}
+	return n, err
+}
 
 // OnCheckpoint has fn called with the new offset after each part is stored durably. fn must not block for long.
 func (a *Append) OnCheckpoint(fn func(offset int64)) { a.OnStored(fn) }
@@ -314,7 +323,7 @@ func (a *Append) upload(ctx context.Context, row partials.Partial) (UploadedImag
 	if err := u.enter(ctx, func() error { return u.loadDraft(ctx, row.Image) }); err != nil {
 		return UploadedImage{}, err
 	}
-	if u.body, err = a.s.receive(a.Total(), !u.repeat, row.Account, row.Image); err != nil {
+	if err := u.receive(a.Total()); err != nil {
 		return UploadedImage{}, err
 	}
 	if err := a.Copy(ctx, u); err != nil {

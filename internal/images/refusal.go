@@ -11,17 +11,21 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/render"
 	"calotype/internal/svg"
+	"calotype/internal/uploadpolicy"
 )
 
 // renderError converts an error of package render to an *errs.Error, or wraps it with doing if it has no Kind.
 func renderError(doing string, err error) error {
 	overLimit, noDecoder, badSVG := new(imagefile.LimitError), new(render.NoDecoderError), new(svg.Error)
+	byPolicy := new(uploadpolicy.Refusal)
 	kind, msg := errs.Internal, ""
 	switch {
 	// First: a job that was out of time by the wall clock alone says nothing of the picture.
 	case errors.Is(err, render.ErrBusy), errors.Is(err, render.ErrNoWorker),
 		errors.Is(err, context.DeadlineExceeded):
 		return errs.AtCapacity("The server is busy with other pictures", err)
+	case errors.As(err, &byPolicy):
+		kind, msg = errs.PolicyRefused, byPolicy.Error()
 	case errors.As(err, &overLimit):
 		kind, msg = errs.OverLimits, "The picture is over a limit: "+overLimit.Error()
 	case errors.As(err, &badSVG) && badSVG.Unsupported:
@@ -75,7 +79,7 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 // isRefusal reports whether errors of a kind are caused by the content of a body, and so count.
 func isRefusal(kind errs.Kind) bool {
 	switch kind {
-	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.TooLarge:
+	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.PolicyRefused, errs.TooLarge:
 		return true
 	}
 	return false

@@ -53,17 +53,13 @@ func (e *DraftError) Unwrap() error { return e.Reason }
 // BeginUpload looks up the draft of a ticket and admits a body for it, before a byte is read. Errors: TicketUnknown;
 // in a DraftError TicketUsed, TicketInvalid, TicketBusy, AccountSuspended, Busy, NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
-	if r.Ticket == "" {
-		return nil, errs.Errorf(errs.TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
-			"uploadURL whole, as it was given")
-	}
 	u := &Upload{s: s, began: s.now()}
 	if r.IdempotencyKey != "" {
 		u.idempotencyHash = text.Hash(r.IdempotencyKey)
 	}
 	err := u.enter(ctx, func() error { return u.loadTicket(ctx, r.Ticket) })
 	if err == nil {
-		u.body, err = s.receive(r.Size, !u.repeat, u.draft.Account, u.draft.Key)
+		err = u.receive(r.Size)
 	}
 	if err != nil {
 		u.Close()
@@ -100,11 +96,29 @@ func (u *Upload) enter(ctx context.Context, load func() error) error {
 	return nil
 }
 
+// receive sets the Body, whose declared size in bytes is size, negative if not known.
+func (u *Upload) receive(size int64) (err error) {
+	if u.body, err = u.s.receive(size, !u.repeat, u.draft.Account, u.draft.Key); err == nil {
+		u.body.policy = u.draft.ticketPolicy()
+	}
+	return err
+}
+
+// MaxBytes returns the largest size of the file, in bytes.
+func (u *Upload) MaxBytes() int64 { return u.body.MaxBytes() }
+
+// TooLarge returns the refusal of a file that is larger than MaxBytes: TooLarge or PolicyRefused.
+func (u *Upload) TooLarge() error { return u.body.TooLarge() }
+
 // Draft returns the draft of the upload.
 func (u *Upload) Draft() Image { return u.draft }
 
 // loadTicket reads the draft of a ticket with its account. The error is the reason why the ticket accepts no upload.
 func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
+	if ticket == "" {
+		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
+			"uploadURL whole, as it was given")
+	}
 	img, err := ScanImage(u.s.db.QueryRow(ctx, SelectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
@@ -144,6 +158,20 @@ func (u *Upload) loadAccount(ctx context.Context, img Image) (err error) {
 	}
 	return err
 }
+
+// DraftOfTicket returns the draft of a ticket, or the image that it has become. Errors: TicketUnknown;
+// AccountSuspended with the draft.
+func (s *Service) DraftOfTicket(ctx context.Context, ticket string) (Image, error) {
+	u := &Upload{s: s, began: s.now()}
+	err := u.loadTicket(ctx, ticket)
+	if kind := errs.AsError(err).Kind; kind == errs.TicketUsed || kind == errs.TicketInvalid {
+		err = nil
+	}
+	return u.draft, err
+}
+
+// AttemptsLeft returns how many more bodies may be refused, the last of which makes the ticket invalid.
+func (t Ticket) AttemptsLeft() int { return max(0, maxRefusals-t.Refusals) }
 
 // checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
 func (u *Upload) checkTicket(img Image) error {
@@ -205,7 +233,7 @@ func (u *Upload) Close() {
 
 // Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and
 // only then the ticket is redeemed. A client that disconnects does not cancel it. Errors: Unsupported,
-// Undecodable, OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
+// Undecodable, OverLimits, PolicyRefused (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
 // LimitReached, AccountSuspended; Busy.
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)

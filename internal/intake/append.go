@@ -24,7 +24,8 @@ func (c *call) appendBody(secret string, r images.AppendRequest, progress func(o
 		a.OnCheckpoint(progress)
 	}
 	if err := copyBody(a, c.body); err != nil {
-		if storing := a.Interrupt(ctx); storing != nil && cfapi.Refusal(storing).Status >= http.StatusInternalServerError {
+		storing := a.Interrupt(ctx)
+		if storing != nil && cfapi.Refusal(storing).Status >= http.StatusInternalServerError {
 			c.w.Note(storing)
 		}
 		return images.Partial{}, c.excess(secret, err)

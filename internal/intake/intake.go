@@ -18,6 +18,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,6 +105,9 @@ func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 
 // serve answers a request that is not refused.
 func (c *call) serve() error {
+	if err := c.checkOrigin(); err != nil {
+		return err
+	}
 	for _, p := range []*protocol{tus, ietf} {
 		if secret, of := strings.CutPrefix(c.r.URL.Path, p.prefix); of {
 			c.protocol = p
@@ -191,7 +195,10 @@ func (c *call) refuse(err error) {
 	if refusal.Status >= http.StatusInternalServerError {
 		c.w.Note(err)
 	}
-	if c.leadToPage(refusal.Code) {
+	if errs.AsError(err).Kind == errs.OriginRefused {
+		hideFromPages(c.w.Header())
+	} else if c.leadToPage(refusal.Code) ||
+		redirect(c.w, c.r, c.line.image, c.line.image.ID, strconv.Itoa(refusal.Code)) {
 		return
 	}
 	if problem != nil {
@@ -206,8 +213,9 @@ func (c *call) accepted(img images.UploadedImage, status int) error {
 	if c.counts {
 		c.Core.CountUpload(nil)
 	}
+	draft := c.line.image
 	c.line.image = img.Image
-	if c.leadToPage(0) {
+	if redirect(c.w, c.r, draft, img.ID, statusOK) || c.leadToPage(0) {
 		return nil
 	}
 	_, body, err := cfapi.EncodeResult(c.result(img))

@@ -50,23 +50,23 @@ var ietf = &protocol{
 }
 
 // errPartOfForm refuses the first part of a form: the parts of an upload are parts of the picture.
-var errPartOfForm error = errs.Errorf(errs.NotForm, "A form cannot be sent in parts: send the picture itself, with its "+
-	"media type as the Content-Type")
+var errPartOfForm error = errs.Errorf(errs.NotForm, "A form cannot be sent in parts: send the picture "+
+	"itself, with its media type as the Content-Type")
 
 // errInconsistent refuses lengths of one upload that differ.
 var errInconsistent error = errs.Errorf(errs.Invalid, "Bad request: the length of the upload, by Upload-Length or by "+
 	"Content-Length, differs from the one that was known before")
 
 // errCompleted refuses an append to an upload that is complete.
-var errCompleted error = errs.Errorf(errs.Invalid, "Bad request: the upload is already complete; GET returns its answer")
+var errCompleted error = errs.Errorf(errs.Invalid, "Bad request: the upload is already complete; GET returns its "+
+	"answer")
 
 // refuseResumable adds what the draft demands of refusals.
 func refuseResumable(c *call, refusal *cfapi.Error, err error) *cfapi.Problem {
 	h := c.w.Header()
-	if refusal.Status == http.StatusRequestEntityTooLarge {
-		h.Set("Upload-Limit", dictionary(member{"max-size", c.Core.MaxUploadBytes()}))
-	}
 	switch errs.AsError(err).Kind {
+	case errs.TooLarge, errs.PolicyRefused:
+		h.Set("Upload-Limit", dictionary(member{"max-size", c.maxBytes(c.line.image)}))
 	case errs.Unsupported, errs.Undecodable, errs.OverLimits:
 		c.transmitted = true
 	}
@@ -104,7 +104,7 @@ func (c *call) limitHeader(p images.Partial, version *interop) string {
 	if version == nil {
 		version = &interops[len(interops)-1]
 	}
-	limits := []member{{"max-size", c.Core.MaxUploadBytes()}}
+	limits := []member{{"max-size", c.maxBytes(p.Draft)}}
 	if p.MinAppend > 0 {
 		limits = append(limits, member{"min-append-size", p.MinAppend})
 	}

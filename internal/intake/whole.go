@@ -23,7 +23,7 @@ func (c *call) whole(kind bodyKind) error {
 	}
 	defer upload.Close()
 	c.line.image = upload.Draft()
-	if err := cfapi.CheckDeclaredSize(c.r, c.Core.MaxUploadBytes()); err != nil {
+	if err := cfapi.CheckDeclaredSize(c.r, upload); err != nil {
 		return err
 	}
 	filename, err := c.receive(kind, upload)
@@ -51,8 +51,8 @@ func (c *call) receive(kind bodyKind, file io.Writer) (filename string, err erro
 	return declaredName(c.r), nil
 }
 
-var errEmptyBody error = errs.Errorf(errs.Invalid, "Bad request: the body is empty; send the picture as the body, or a "+
-	"multipart/form-data form with the picture in the field file")
+var errEmptyBody error = errs.Errorf(errs.Invalid, "Bad request: the body is empty; send the picture as the "+
+	"body, or a multipart/form-data form with the picture in the field file")
 
 // ignore passes over a field: only the file is taken, and nothing is ever fetched.
 func ignore(string, io.Reader) error { return nil }

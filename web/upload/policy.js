@@ -54,11 +54,11 @@ export async function refusalOf(file, { policy = {}, limits = {} }) {
     return say('formatRefused', { format: names[format], formats: formatNames(formats) })
   }
   if (!format && /^(video|audio|text)\/|pdf|zip|msword|officedocument/.test(file.type)) return say('notPicture')
-  return await refusalOfPixels(file, policy) || (policy.animated === false && await isAnimated(file, format) ?
+  return await refusalOfPixels(file, policy, limits) || (policy.animated === false && await isAnimated(file, format) ?
     say('animated') : '')
 }
 
-async function refusalOfPixels(file, policy) {
+async function refusalOfPixels(file, policy, limits) {
   const { minWidth = 0, minHeight = 0, maxWidth = Infinity, maxHeight = Infinity, maxPixels = Infinity } = policy
   const ratio = ratioOf(policy)
   if (!minWidth && !minHeight && maxWidth + maxHeight + maxPixels === Infinity && !ratio) return ''
@@ -70,7 +70,7 @@ async function refusalOfPixels(file, policy) {
     return say('tooSmall', { size: has, min: side(minWidth || 1, minHeight || 1) })
   }
   if (width > maxWidth || height > maxHeight) {
-    return say('tooWide', { size: has, max: side(Math.min(maxWidth, 12000), Math.min(maxHeight, 12000)) })
+    return say('tooWide', { size: has, max: side(Math.min(maxWidth, limits.maxWidth ?? maxWidth), Math.min(maxHeight, limits.maxHeight ?? maxHeight)) })
   }
   if (width * height > maxPixels) return say('tooManyPixels', { size: has, max: number(maxPixels) })
   // The bounds are inclusive, and the server may compare other roundings: only what is clearly beyond is refused.
