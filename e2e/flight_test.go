@@ -28,14 +28,23 @@ type flight struct {
 // depart opens a connection for an upload. Nothing is sent yet.
 func depart(t *testing.T, u oneTimeURL, filename string, content []byte) *flight {
 	t.Helper()
+	return departWithKey(t, u, "", filename, content)
+}
+
+// departWithKey is depart with an Idempotency-Key, "" for none.
+func departWithKey(t *testing.T, u oneTimeURL, key, filename string, content []byte) *flight {
+	t.Helper()
+	if key != "" {
+		key = "Idempotency-Key: " + key + "\r\n"
+	}
 	target, err := url.Parse(u.UploadURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	body, kind := fileForm(t, filename, content)
 	head := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n"+
-		"Content-Length: %d\r\nConnection: close\r\n\r\n",
-		target.RequestURI(), target.Host, kind, body.Len())
+		"Content-Length: %d\r\n%sConnection: close\r\n\r\n",
+		target.RequestURI(), target.Host, kind, body.Len(), key)
 	f := &flight{url: u, content: content, landed: make(chan struct{})}
 	f.bytes = append(head, body.Bytes()...)
 	f.fileEnds = bytes.LastIndex(f.bytes, []byte("\r\n--"))

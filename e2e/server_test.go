@@ -285,6 +285,9 @@ type picture struct {
 		Width, Height int
 		SHA256        string
 	}
+	Upload struct {
+		Uses struct{ Allowed, Used int }
+	}
 }
 
 // image returns the details of an image; ok is false if it does not exist.

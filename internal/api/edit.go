@@ -49,17 +49,26 @@ func (f form) names(name string) bool {
 	return false
 }
 
-// waitOf returns the time to wait for a draft's upload; 0 for no wait.
-func waitOf(raw string) (time.Duration, error) {
+// waitOf returns the wait for a draft's upload; with AtMost 0 there is no wait.
+func waitOf(raw string) (w images.Wait, err error) {
 	// Errors of url.ParseQuery are ignored, because earlier releases ignored any query.
-	given := (&url.URL{RawQuery: raw}).Query()["wait"]
+	query := (&url.URL{RawQuery: raw}).Query()
+	given := query["wait"]
 	if len(given) == 0 {
-		return 0, nil
+		return w, nil
 	}
 	most := int(images.MaxWait / time.Second)
 	seconds, err := strconv.Atoi(given[0])
 	if err != nil || len(given) > 1 || seconds < 1 || seconds > most {
-		return 0, invalid("wait must be a number of seconds from 1 to %d, given once.", most)
+		return w, invalid("wait must be a number of seconds from 1 to %d, given once.", most)
 	}
-	return time.Duration(seconds) * time.Second, nil
+	w.AtMost = time.Duration(seconds) * time.Second
+	if known := query["used"]; len(known) > 0 {
+		used, err := strconv.Atoi(known[0])
+		if err != nil || len(known) > 1 || used < 0 {
+			return w, invalid("used must be the number of uses that you know, as in upload.uses.used, given once.")
+		}
+		w.Used = &used
+	}
+	return w, nil
 }

@@ -5,14 +5,14 @@ import (
 	"calotype/internal/images"
 )
 
-// showImage answers with an image or draft; with wait, as soon as it is no longer a draft.
+// showImage answers with an image or draft; with wait, as soon as the draft is used, or a link is used once more.
 func (a *api) showImage(c *call) (any, error) {
 	wait, err := waitOf(c.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
 	var img images.Image
-	if wait == 0 {
+	if wait.AtMost == 0 {
 		img, err = a.Core.Image(c.Context(), c.account, c.image)
 	} else {
 		img, err = a.Core.WaitImage(c.Context(), c.account, c.image, wait)

@@ -44,7 +44,14 @@ type Upload struct {
 	Expires   string               `json:"expires"`
 	Attempts  int                  `json:"attempts"` // bodies refused because of their content
 	LastError *Reason              `json:"lastError"`
+	Uses      *Uses                `json:"uses,omitempty"` // of a link only
 	Policy    *uploadpolicy.Policy `json:"policy,omitempty"`
+}
+
+// Uses has the accepted uploads of a link: how many it allows, and how many there are.
+type Uses struct {
+	Allowed int `json:"allowed"`
+	Used    int `json:"used"`
 }
 
 // A Reason is the code and message of a refused body, as in the answer to the uploader.
@@ -92,6 +99,9 @@ func newUpload(t images.Ticket) *Upload {
 	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals, LastError: LastError(t)}
 	if !t.Policy.IsZero() {
 		u.Policy = &t.Policy
+	}
+	if t.Uses > 1 {
+		u.Uses = &Uses{Allowed: t.Uses, Used: t.Used}
 	}
 	return u
 }

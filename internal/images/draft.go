@@ -19,6 +19,8 @@ import (
 // A Ticket holds the public properties of a one-time upload URL's secret.
 type Ticket struct {
 	Expires     time.Time
+	Uses        int       // accepted uploads that it allows; more than 1 only of a link
+	Used        int       // accepted uploads so far; 0 unless of a link
 	Refusals    int       // complete bodies refused for their content; a repeat of the last body counts once
 	LastKind    errs.Kind // of the last refusal
 	LastMessage string    // "" without a refusal
@@ -76,7 +78,7 @@ func (s *Service) newDraft(ctx context.Context, account string, d NewDraft) (Ima
 	img := Image{
 		Key: text.NewKey(), Account: account, Creator: d.Creator, Draft: true,
 		RequireSignedURLs: d.RequireSignedURLs, Created: now, Uploaded: now,
-		Ticket: &Ticket{Expires: now.Add(defaultTicketLife)},
+		Ticket: &Ticket{Expires: now.Add(defaultTicketLife), Uses: 1},
 	}
 	var err error
 	if d.ID == nil {
@@ -131,7 +133,7 @@ func (s *Service) checkPrivateID(ctx context.Context, account string, private bo
 func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) error {
 	if img.Custom {
 		gone, err := s.deleteRows(tx, "", `account = ?1 AND id_sha256 = ?2 AND draft = 1
-			AND (expires < ?3 OR refusals >= ?4)`,
+			AND (expires < ?3 OR refusals >= ?4 OR used >= uses)`,
 			img.Account, text.Hash(img.ID), sqldb.Micros(img.Created), maxRefusals)
 		if err == nil {
 			err = s.Webhooks.Record(tx, expirations(unreleased(gone))...)
@@ -149,7 +151,7 @@ func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) err
 }
 
 // draftColumns is the number of parameters of a draft's row.
-const draftColumns = 15
+const draftColumns = 17
 
 // insertDrafts is the statement that inserts n drafts, except those whose id exists.
 func insertDrafts(n int) string {
@@ -160,7 +162,7 @@ func insertDrafts(n int) string {
 		rows[i] = fmt.Sprintf("(%s, ?%d, 1, 0, '', '')", sqldb.Placeholders(first, draftColumns), created)
 	}
 	return `INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, ticket, expires, open, reserved, long_id, policy, uploaded, draft, refusals,
+		require_signed, created, ticket, expires, open, reserved, long_id, policy, uses, family, uploaded, draft, refusals,
 		last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
 }
 
@@ -174,7 +176,7 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 		img.Key, img.Account, img.ID, text.Hash(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
 		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
 		sqldb.NullText(secret), sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""),
-		reserved, longIDBytes(img.ID), sqldb.NullText(img.policy),
+		reserved, longIDBytes(img.longestID()), sqldb.NullText(img.policy), img.Ticket.Uses, sqldb.NullText(img.Family),
 	}
 }
 

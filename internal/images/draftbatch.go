@@ -90,7 +90,7 @@ func (s *Service) insertPaid(tx *accounts.Change, d *pendingDraft) error {
 		return err
 	}
 	tx.Charge(d.img.Account, s.chargeOfDrafts(1))
-	tx.Check(func() error { return checkURLs(tx, d.img.Account, d.img.ID) })
+	tx.Check(func() error { return checkURLs(tx, d.img.Account, d.img.longestID()) })
 	return nil
 }
 
@@ -136,7 +136,7 @@ func (s *Service) insertBatch(tx *accounts.Change, drafts []*pendingDraft) error
 	account := drafts[0].img.Account
 	tx.Charge(account, s.chargeOfDrafts(len(inserted)))
 	for _, d := range drafts {
-		tx.Check(func() error { return checkURLs(tx, account, d.img.ID) })
+		tx.Check(func() error { return checkURLs(tx, account, d.img.longestID()) })
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ type Image struct {
 	Draft             bool
 	Original          *Original // nil in a draft
 	Ticket            *Ticket   // nil unless a draft
+	Family            string    // Key of the link that the image was uploaded to; "" for none
 	policy            string    // of its one-time URL, as stored; "" for none
 }
 
@@ -76,7 +77,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
 	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
-	size, sha256, thumbhash, policy`
+	size, sha256, thumbhash, policy, uses, used, family`
 
 // SelectImage is the beginning of a statement that reads images, which ScanImage scans.
 const SelectImage = `SELECT ` + imageColumns + ` FROM images`
@@ -96,12 +97,13 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		width, height, orientation      sql.NullInt64
 		maxPixels, scans, frames, size  sql.NullInt64
 		alpha                           sql.NullBool
+		family                          sql.NullString
 	)
 	err := r.Scan(append([]any{&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta,
 		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
 		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
-		&size, &sha256, &thumbhash, &policy}, more...)...)
+		&size, &sha256, &thumbhash, &policy, &ticket.Uses, &ticket.Used, &family}, more...)...)
 	if err != nil {
 		return Image{}, err
 	}
@@ -109,7 +111,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	if meta.Valid {
 		img.Meta = json.RawMessage(meta.String)
 	}
-	img.policy = policy.String
+	img.Family, img.policy = family.String, policy.String
 	if img.Draft {
 		if ticket.Policy, err = img.UploadPolicy(); err != nil {
 			return Image{}, err

@@ -21,6 +21,9 @@ func newEvent(kind webhooks.EventType, img Image) webhooks.Event {
 	if t := img.Ticket; t != nil {
 		f.Draft = &webhooks.DraftFacts{Expires: sqldb.Micros(t.Expires), Refusals: t.Refusals,
 			Kind: t.LastKind.String(), Message: t.LastMessage}
+		if img.isLink() {
+			f.Draft.Uses, f.Draft.Used = t.Uses, t.Used
+		}
 	}
 	if o := img.Original; o != nil {
 		f.Original = &webhooks.OriginalFacts{Format: o.Header.Format, Width: o.Width, Height: o.Height,
@@ -48,6 +51,7 @@ func ImageOf(e webhooks.Event) Image {
 	}
 	if d := f.Draft; d != nil {
 		img.Ticket = &Ticket{Expires: sqldb.FromMicros(d.Expires), Refusals: d.Refusals,
+			Uses: max(d.Uses, 1), Used: d.Used,
 			LastKind: errs.KindNamed(d.Kind), LastMessage: d.Message}
 	}
 	if o := f.Original; o != nil {
@@ -70,12 +74,12 @@ func deletions(gone []deletedRow, erasure bool) (events []webhooks.Event) {
 	return events
 }
 
-// expirations returns the events of one-time URLs that have expired unused. If an upload was refused
-// before, the failure is final now.
+// expirations returns the events of one-time URLs that have expired unused, or links that are not used up. If an
+// upload was refused before and none was accepted, the failure is final now.
 func expirations(drafts []Image) (events []webhooks.Event) {
 	for _, img := range drafts {
 		events = append(events, newEvent(webhooks.DraftExpired, img))
-		if n := img.Ticket.Refusals; n > 0 && n < maxRefusals {
+		if n := img.Ticket.Refusals; n > 0 && n < maxRefusals && img.Ticket.Used == 0 {
 			events = append(events, failed(img, errs.TicketInvalid,
 				"Upload URL expired at "+img.Ticket.Expires.Format(time.RFC3339), true))
 		}

@@ -111,7 +111,7 @@ func (b *Body) Import(ctx context.Context, i ImportedImage, listed time.Time) (I
 	draft := Image{
 		Key: text.NewKey(), Account: b.account, ID: i.ID, Custom: i.custom(account.Settings), Creator: i.Creator,
 		Meta: i.Meta, RequireSignedURLs: i.RequireSignedURLs, Draft: true, Created: now,
-		Uploaded: now, Ticket: &Ticket{Expires: now.Add(defaultTicketLife)},
+		Uploaded: now, Ticket: &Ticket{Expires: now.Add(defaultTicketLife), Uses: 1},
 	}
 	return b.insert(ctx, draft, i.Filename, i.Uploaded, listed)
 }

@@ -89,14 +89,14 @@ func (u *Upload) createPartial(ctx context.Context, n NewPartial) (Partial, stri
 	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		// The lock makes a concurrent end of the ticket see the Partial, or this see the end.
 		valid, err := tx.Exec(`UPDATE images SET draft = draft WHERE key = ?1 AND draft = 1 AND expires >= ?2
-			AND refusals < ?3`, row.Image, sqldb.Micros(u.began), maxRefusals)
+			AND refusals < ?3 AND used < uses`, row.Image, sqldb.Micros(u.began), maxRefusals)
 		if err == nil && valid == 0 {
 			err = errTicketEnded
 		}
 		if err != nil {
 			return err
 		}
-		return s.Partials.Create(tx, row, secret)
+		return s.Partials.Create(tx, row, secret, u.draft.openPartials())
 	})
 	if errors.Is(err, errTicketEnded) {
 		if err = u.loadTicket(ctx, n.Ticket); err == nil {
@@ -329,7 +329,11 @@ func (a *Append) upload(ctx context.Context, row partials.Partial) (UploadedImag
 	if err := a.Copy(ctx, u); err != nil {
 		return UploadedImage{}, u.Refuse(ctx, err)
 	}
-	return u.Finish(ctx, row.Filename)
+	img, err := u.Finish(ctx, row.Filename)
+	if err == nil && u.repeat && u.draft.isLink() {
+		err = a.s.Accounts.Change(ctx, func(tx *accounts.Change) error { return u.endPartials(tx, img.Image) })
+	}
+	return img, err
 }
 
 // DeletePartial deletes a resumable upload and its bytes; an image that it has become stays. Errors: TicketUnknown,

@@ -21,9 +21,35 @@ func (u *Upload) redeem(
 	ctx context.Context, o *Original, filename string,
 ) (img Image, err error) {
 	began := time.Now()
+	for range redeemAttempts {
+		if img, err = u.commit(ctx, o, filename); !errors.Is(err, errLinkChanged) {
+			break
+		}
+	}
+	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
+	switch {
+	case errors.Is(err, errRepeated), errors.Is(err, errLinkChanged), err == nil && img.Key == "":
+		return u.whyNotRedeemed(ctx, o.SHA256)
+	case err != nil:
+		return img, fmt.Errorf("redeeming a ticket: %w", err)
+	case !u.draft.isLink(), u.draft.Ticket.UsedUp():
+		u.s.bodies.end(u.draft.Key)
+	}
+	return img, nil
+}
+
+// redeemAttempts bounds the transactions of one upload to a link whose creator is changed concurrently.
+const redeemAttempts = 3
+
+// commit uses the ticket in one transaction. It returns the image, or none if the ticket is not valid.
+func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img Image, err error) {
 	err = u.s.Accounts.Change(ctx, func(tx *accounts.Change) error {
 		var c accounts.Charge
-		img, c, err = redeemTicket(tx, imageOfUpload(u.draft, o, filename, u.s.now()), u.idempotencyHash, u.began)
+		if u.draft.isLink() {
+			img, c, err = u.useLink(tx, o, filename)
+		} else {
+			img, c, err = redeemTicket(tx, imageOfUpload(u.draft, o, filename, u.s.now()), u.idempotencyHash, u.began)
+		}
 		if err != nil || img.Key == "" {
 			return err
 		}
@@ -34,29 +60,25 @@ func (u *Upload) redeem(
 		u.variants = append([]string{}, names...)
 		uploaded := newEvent(webhooks.UploadSucceeded, img)
 		uploaded.Facts.Variants = names
+		if img.Family != "" {
+			uploaded.Facts.DraftID = u.draft.ID
+		}
 		if err := u.s.Webhooks.Record(tx, uploaded); err != nil {
 			return err
 		}
 		tx.Charge(img.Account, c)
 		return u.endPartials(tx, img)
 	})
-	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
-	if err != nil {
-		return img, fmt.Errorf("redeeming a ticket: %w", err)
-	}
-	if img.Key == "" {
-		return u.whyNotRedeemed(ctx, o.SHA256)
-	}
-	u.s.bodies.end(u.draft.Key)
-	return img, nil
+	return img, err
 }
 
-// endPartials ends the resumable uploads of the draft. If one of them has the bytes of img, its row names img, so that
-// a client that lost the answer finds it there. Error: partials.ErrEnded if that one has ended.
+// endPartials ends the resumable uploads of the draft, except those of a link that is not used up. If one of them has
+// the bytes of img, it ends, and its row names img, so that a client that lost the answer finds it there. Error:
+// partials.ErrEnded if that one has ended.
 func (u *Upload) endPartials(tx *accounts.Change, img Image) error {
 	used := errs.AsError(errUsed())
 	return u.s.Partials.EndAll(tx, partials.Ending{Draft: u.draft.Key, Account: img.Account, Accepted: u.partial,
-		Result: img.Key, Kind: used.Kind, Message: used.Msg})
+		OthersStay: u.draft.isLink() && !u.draft.Ticket.UsedUp(), Result: img.Key, Kind: used.Kind, Message: used.Msg})
 }
 
 // endOtherPartials ends the resumable uploads of a draft whose ticket is refused too often, except the refused one.
@@ -143,19 +165,16 @@ func (u *Upload) whyNotRedeemed(ctx context.Context, sum string) (Image, error) 
 	if err != nil {
 		return Image{}, fmt.Errorf("reading why a ticket was not redeemed: %w", err)
 	}
-	if err = u.checkTicket(img); errs.AsError(err).Kind == errs.TicketUsed {
-		repeat, err := u.mayRepeat(ctx, img)
-		if err != nil {
-			return Image{}, err
-		}
-		if repeat {
-			return u.replay(img, sum)
-		}
+	err = u.checkRepeat(ctx, img)
+	switch {
+	case err != nil:
+		return Image{}, err
+	case u.repeat:
+		return u.replay(u.repeated, sum)
+	case img.isLink():
+		return Image{}, errs.AtCapacity("The one-time URL was changed during the upload", errLinkChanged)
 	}
-	if err == nil {
-		err = errors.New("a valid ticket was not redeemed")
-	}
-	return Image{}, err
+	return Image{}, errors.New("a valid ticket was not redeemed")
 }
 
 func errCancelled() error {

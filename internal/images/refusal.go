@@ -94,12 +94,12 @@ func mayPass(err error) bool {
 }
 
 // countRefusal counts a refusal of the ticket, records its event, and returns the ticket afterwards. It returns nil
-// if the refusal is already counted, another body was accepted, or the draft was deleted. sum is the body's SHA-256
+// if the refusal is already counted, the ticket is used, or the draft was deleted. sum is the body's SHA-256
 // in hex, "" for a body that may be retried.
 func (u *Upload) countRefusal(tx *accounts.Change, e *errs.Error, sum string) (*Ticket, error) {
 	draft, err := ScanImage(tx.QueryRow(`UPDATE images
 		SET refusals = refusals + 1, last_kind = ?2, last_message = ?3, refused_sha256 = ?4
-		WHERE key = ?1 AND draft = 1 AND (COALESCE(refused_sha256, '') <> ?4 OR ?4 = '')
+		WHERE key = ?1 AND draft = 1 AND used < uses AND (COALESCE(refused_sha256, '') <> ?4 OR ?4 = '')
 		RETURNING `+imageColumns, u.draft.Key, e.Kind.String(), e.Msg, sum))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil

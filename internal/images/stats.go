@@ -94,7 +94,8 @@ func (s *Service) TicketCounts(ctx context.Context) (TicketCounts, error) {
 	now := sqldb.Micros(s.now())
 	err := s.db.QueryRow(ctx, `SELECT COUNT(*),
 		COALESCE(SUM(CASE WHEN refusals >= ?3 THEN 1 ELSE 0 END), 0)
-		FROM (SELECT refusals FROM images WHERE draft = 1 AND open IN (0, 1) AND expires >= ?1 LIMIT ?2) AS alive`,
+		FROM (SELECT refusals FROM images WHERE draft = 1 AND open IN (0, 1) AND expires >= ?1
+			AND used < uses LIMIT ?2) AS alive`,
 		now, MaxCounted, maxRefusals).Scan(&c.Open, &c.Refused)
 	if err != nil {
 		return c, fmt.Errorf("counting tickets: %w", err)

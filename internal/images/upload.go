@@ -27,11 +27,12 @@ type UploadRequest struct {
 // not safe for concurrent use.
 type Upload struct {
 	s               *Service
-	draft           Image // the image itself if repeat
+	draft           Image // the image itself if its only use is repeated
 	account         accounts.Account
 	began           time.Time     // compared with the ticket's expiry
 	idempotencyHash string        // SHA-256 of the Idempotency-Key, hex; "" for none
 	repeat          bool          // the ticket was used by a request with this key: the body is only compared
+	repeated        Image         // the image of that request
 	admitted        *admittedBody // by the ticket
 	closed          bool
 	body            *Body
@@ -150,11 +151,21 @@ func (u *Upload) loadAccount(ctx context.Context, img Image) (err error) {
 	if err != nil {
 		return err
 	}
-	err = u.checkTicket(img)
-	if errs.AsError(err).Kind == errs.TicketUsed {
-		if u.repeat, err = u.mayRepeat(ctx, img); err == nil && !u.repeat {
-			err = u.checkTicket(img)
-		}
+	return u.checkRepeat(ctx, img)
+}
+
+// checkRepeat returns nil if the ticket of img accepts an upload, or if a request with the same Idempotency-Key has
+// made an image: then it sets repeat and repeated. Otherwise it returns the error of checkTicket.
+func (u *Upload) checkRepeat(ctx context.Context, img Image) (err error) {
+	refused := u.checkTicket(img)
+	if img.isLink() {
+		u.repeated, u.repeat, err = u.repeatOfUse(ctx)
+	} else if errs.AsError(refused).Kind == errs.TicketUsed {
+		u.repeated = img
+		u.repeat, err = u.mayRepeat(ctx, img)
+	}
+	if err == nil && !u.repeat {
+		err = refused
 	}
 	return err
 }
@@ -176,7 +187,7 @@ func (t Ticket) AttemptsLeft() int { return max(0, maxRefusals-t.Refusals) }
 // checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
 func (u *Upload) checkTicket(img Image) error {
 	switch {
-	case !img.Draft:
+	case !img.Draft, img.Ticket.UsedUp():
 		return errUsed()
 	case img.Ticket.Refusals >= maxRefusals:
 		return refusedTooOften()
@@ -251,7 +262,7 @@ func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, er
 func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 	sum := u.body.sha256()
 	if u.repeat {
-		return u.replay(u.draft, sum)
+		return u.replay(u.repeated, sum)
 	}
 	if err := u.admitted.beginDecoding(ctx, sum); errors.Is(err, errTicketEnded) {
 		return u.whyNotRedeemed(ctx, sum)
@@ -269,6 +280,10 @@ func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 
 // replay returns the winner's image to a repeat of the winner's request, whose body has this SHA-256.
 func (u *Upload) replay(img Image, sum string) (Image, error) {
+	if img.Family != "" && img.Original.SHA256 != sum {
+		return Image{}, errs.Errorf(errs.TicketUsed, "The Idempotency-Key was used for another file: send a new key "+
+			"with each new file")
+	}
 	if img.Original == nil || img.Original.SHA256 != sum {
 		return Image{}, errs.Errorf(errs.TicketUsed, "Upload URL already used, by another file")
 	}

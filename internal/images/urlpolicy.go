@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"calotype/internal/errs"
+	"calotype/internal/fields"
 	"calotype/internal/imagefile"
 	"calotype/internal/text"
 	"calotype/internal/uploadpolicy"
@@ -17,7 +18,7 @@ import (
 // way in; the surface checks the origin of each request.
 
 // setPolicy sets the policy of a draft: the given one, nil for none, with the account's default for the keys that it
-// lacks. Errors: Invalid, AccountUnknown.
+// lacks. Errors: Invalid, InvalidID, AccountUnknown.
 func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMessage) error {
 	owner, err := s.Accounts.ByID(ctx, draft.Account)
 	if err != nil {
@@ -32,7 +33,10 @@ func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMes
 			return errs.Errorf(errs.Invalid, "%v", err)
 		}
 	}
-	draft.Ticket.Policy, draft.policy = policy, policy.Text()
+	draft.Ticket.Policy, draft.Ticket.Uses, draft.policy = policy, policy.Allowed(), policy.Text()
+	if draft.isLink() {
+		return fields.CheckFamily(draft.ID)
+	}
 	return nil
 }
 

@@ -232,7 +232,7 @@ func (m mix) do(seed int, now *atomic.Int64) {
 		d.ID = &id
 	}
 	var err error
-	switch m.rnd.IntN(13) {
+	switch m.rnd.IntN(15) {
 	case 0, 1, 2:
 		var ticket string
 		_, ticket, err = m.core.CreateDraft(m.t.Context(), m.account, d)
@@ -259,6 +259,8 @@ func (m mix) do(seed int, now *atomic.Int64) {
 		_, err = m.core.Erase(m.t.Context(), m.account, images.ErasureQuery{ID: id})
 	case 12:
 		err = m.forget()
+	case 13, 14:
+		err = m.useLink(withUses(d, 1+m.rnd.IntN(4)), seed)
 	}
 	switch kind := errs.AsError(err).Kind; {
 	case err == nil:
@@ -267,6 +269,20 @@ func (m mix) do(seed int, now *atomic.Int64) {
 	default:
 		m.t.Error(err)
 	}
+}
+
+// useLink creates a link and uses it, perhaps as often as it allows or once more; it may delete one of its images.
+func (m mix) useLink(d images.NewDraft, seed int) error {
+	link, ticket, err := m.core.CreateDraft(m.t.Context(), m.account, d)
+	for i := 0; err == nil && i < m.rnd.IntN(6); i++ {
+		var img images.Image
+		img, err = imagestest.Post(m.t.Context(), m.core, images.UploadRequest{Ticket: ticket},
+			imagestest.JPEG(m.t, seed*10+i))
+		if err == nil && img.Key != link.Key && m.rnd.IntN(4) == 0 {
+			err = m.core.DeleteImage(m.t.Context(), m.account, img.ID)
+		}
+	}
+	return err
 }
 
 // stream opens a stream, claims some of its events, reports most of the results, and may delete the stream.

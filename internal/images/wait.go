@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"calotype/internal/errs"
@@ -14,17 +16,22 @@ import (
 // MaxWait limits the wait of WaitImage.
 const MaxWait = time.Minute
 
-// WaitImage returns an image as soon as the draft has become one. After a time, or at the end of the server,
-// it returns the draft. Errors: ImageNotFound, also if it is deleted during the wait; Busy if too many calls
-// wait; Aborted if ctx ends.
-func (s *Service) WaitImage(
-	ctx context.Context, account, id string, atMost time.Duration,
-) (Image, error) {
+// A Wait selects what WaitImage waits for.
+type Wait struct {
+	AtMost time.Duration // positive
+	// Used is the number of uses of a link that the caller knows: another number ends the wait. nil: all uses.
+	Used *int
+}
+
+// WaitImage returns an image as soon as the draft has become one, and a link as soon as it is used up or as often as
+// w says. After a time, or at the end of the server, it returns the draft. Errors: ImageNotFound, also if it is
+// deleted during the wait; Busy if too many calls wait; Aborted if ctx ends.
+func (s *Service) WaitImage(ctx context.Context, account, id string, w Wait) (Image, error) {
 	img, err := s.Image(ctx, account, id)
-	if err != nil || !img.Draft {
+	if err != nil || !img.Draft || img.Ticket.UsedUp() || w.Used != nil && *w.Used != img.Ticket.Used {
 		return img, err
 	}
-	switch err := s.draftWaiters.Wait(ctx, account, img.Key, atMost); {
+	switch err := s.draftWaiters.Wait(ctx, account, waitKey(img.Key, w.Used), w.AtMost); {
 	case errors.Is(err, limit.ErrFull):
 		return Image{}, errs.AtCapacity("Too many requests wait for uploads", err)
 	case errors.Is(err, limit.ErrClosed):
@@ -34,6 +41,14 @@ func (s *Service) WaitImage(
 	}
 	// By its key: an edit may have given it another id.
 	return s.ImageByKey(ctx, img.Key)
+}
+
+// waitKey returns the key of the calls of WaitImage that wait for the same state of a draft.
+func waitKey(key string, known *int) string {
+	if known == nil {
+		return key
+	}
+	return key + " " + strconv.Itoa(*known)
 }
 
 // newDraftWaiters returns the calls of WaitImage, which end when their drafts have become images or were
@@ -46,12 +61,21 @@ func (s *Service) newDraftWaiters() *limit.Poll {
 	})
 }
 
-// stillDrafts returns the keys that are still drafts.
-func (s *Service) stillDrafts(ctx context.Context, keys []string) (map[string]bool, error) {
-	drafts, err := sqldb.SelectMap[string, bool](s.db.Reader(ctx), `SELECT key, TRUE FROM images
-		WHERE draft = 1 AND key IN (`+sqldb.Placeholders(1, len(keys))+`)`, sqldb.Args(keys)...)
+// stillDrafts returns those keys of waitKey whose drafts are still awaited.
+func (s *Service) stillDrafts(ctx context.Context, waits []string) (map[string]bool, error) {
+	keys := make([]string, len(waits))
+	for i, wait := range waits {
+		keys[i], _, _ = strings.Cut(wait, " ")
+	}
+	used, err := sqldb.SelectMap[string, int](s.db.Reader(ctx), `SELECT key, used FROM images WHERE draft = 1
+		AND used < uses AND key IN (`+sqldb.Placeholders(1, len(keys))+`)`, sqldb.Args(keys)...)
 	if err != nil {
 		return nil, fmt.Errorf("asking which images are drafts: %w", err)
 	}
-	return drafts, nil
+	pending := map[string]bool{}
+	for i, wait := range waits {
+		n, draft := used[keys[i]]
+		pending[wait] = draft && (wait == keys[i] || wait == waitKey(keys[i], &n))
+	}
+	return pending, nil
 }

@@ -20,7 +20,7 @@ type waitedFor struct {
 func wait(ctx context.Context, core *imagestest.Core, id string, most time.Duration) chan waitedFor {
 	ended := make(chan waitedFor, 1)
 	go func() {
-		img, err := core.WaitImage(ctx, account, id, most)
+		img, err := core.WaitImage(ctx, account, id, images.Wait{AtMost: most})
 		ended <- waitedFor{img, err}
 	}()
 	return ended
@@ -50,7 +50,7 @@ func TestWait(t *testing.T) {
 		gone := wait(t.Context(), core, cancelled.ID, long)
 		left := wait(ctx, core, still.ID, long)
 		until(t, func() bool { return core.Waiting() == 4 })
-		if got, err := core.WaitImage(t.Context(), account, still.ID, time.Millisecond); err != nil ||
+		if got, err := core.WaitImage(t.Context(), account, still.ID, images.Wait{AtMost: time.Millisecond}); err != nil ||
 			!got.Draft {
 			t.Errorf("after the time: %+v, %v", got, err)
 		}
@@ -72,10 +72,10 @@ func TestWait(t *testing.T) {
 		if n := core.Waiting(); n != 0 {
 			t.Errorf("%d still wait", n)
 		}
-		if got, err := core.WaitImage(t.Context(), account, made.ID, long); err != nil || got.Draft {
+		if got, err := core.WaitImage(t.Context(), account, made.ID, images.Wait{AtMost: long}); err != nil || got.Draft {
 			t.Errorf("an image: %+v, %v", got, err)
 		}
-		_, err := core.WaitImage(t.Context(), account, "unknown", long)
+		_, err := core.WaitImage(t.Context(), account, "unknown", images.Wait{AtMost: long})
 		imagestest.WantKind(t, err, errs.ImageNotFound)
 	})
 }
@@ -95,7 +95,7 @@ func TestWaitersAreBounded(t *testing.T) {
 		waiting = append(waiting, wait(t.Context(), core, drafts[i%len(drafts)].ID, time.Hour))
 	}
 	until(t, func() bool { return core.Waiting() == 500 })
-	_, err := core.WaitImage(t.Context(), account, drafts[0].ID, time.Hour)
+	_, err := core.WaitImage(t.Context(), account, drafts[0].ID, images.Wait{AtMost: time.Hour})
 	imagestest.WantKind(t, err, errs.Busy)
 	if errs.AsError(err).RetryAfter == 0 {
 		t.Error("it is not said when to come again")
@@ -107,17 +107,17 @@ func TestWaitersAreBounded(t *testing.T) {
 	var rest sync.WaitGroup
 	for range 250 {
 		rest.Go(func() {
-			_, err := core.WaitImage(ctx, ids[0], greedy.ID, time.Hour)
+			_, err := core.WaitImage(ctx, ids[0], greedy.ID, images.Wait{AtMost: time.Hour})
 			if errs.AsError(err).Kind != errs.Aborted {
 				t.Errorf("who leaves: %v", err)
 			}
 		})
 	}
 	until(t, func() bool { return core.Waiting() == 750 })
-	_, err = core.WaitImage(t.Context(), ids[0], greedy.ID, time.Hour)
+	_, err = core.WaitImage(t.Context(), ids[0], greedy.ID, images.Wait{AtMost: time.Hour})
 	imagestest.WantKind(t, err, errs.Busy)
 	third, _ := ticketOf(t, core, ids[1])
-	if img, err := core.WaitImage(t.Context(), ids[1], third.ID, time.Millisecond); err != nil || !img.Draft {
+	if img, err := core.WaitImage(t.Context(), ids[1], third.ID, images.Wait{AtMost: time.Millisecond}); err != nil || !img.Draft {
 		t.Errorf("a third account: %+v, %v", img, err)
 	}
 	leave()
@@ -134,7 +134,7 @@ func TestWaitersAreBounded(t *testing.T) {
 			t.Fatalf("at the server's end: %+v", got)
 		}
 	}
-	if img, err := core.WaitImage(t.Context(), account, drafts[0].ID, time.Hour); err != nil ||
+	if img, err := core.WaitImage(t.Context(), account, drafts[0].ID, images.Wait{AtMost: time.Hour}); err != nil ||
 		!img.Draft {
 		t.Errorf("after the server's end: %+v, %v", img, err)
 	}

@@ -168,7 +168,7 @@ func TestNewState(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	draft := func(expires time.Duration, refusals int) images.Image {
 		return images.Image{ID: "x", Draft: true, Ticket: &images.Ticket{Expires: now.Add(expires), Refusals: refusals,
-			LastKind: errs.Unsupported, LastMessage: "no picture"}}
+			LastKind: errs.Unsupported, LastMessage: "no picture", Uses: 1}}
 	}
 	for _, c := range []struct {
 		img    images.Image
@@ -190,6 +190,19 @@ func TestNewState(t *testing.T) {
 		}
 		if open && (s.Limits.MaxBytes != 1000 || len(s.Limits.Formats) != 7) {
 			t.Errorf("the limits are %+v", s.Limits)
+		}
+	}
+}
+
+// TestStateOfALink: it is used after its last use only.
+func TestStateOfALink(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	for used, status := range []string{statusOpen, statusOpen, statusOpen, statusUsed} {
+		link := images.Image{ID: "x", Draft: true, Ticket: &images.Ticket{Expires: now.Add(time.Minute), Uses: 3, Used: used}}
+		s := newState(link, uploadpolicy.Policy{Uses: 3}, now, 1000)
+		if s.Status != status || s.Uses != (uploadUses{3, used}) || (s.Resumable == nil) != (status == statusUsed) {
+			t.Errorf("after %d uses: %+v", used, s)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func (c *call) state() error {
 // Status returns the state of the ticket of img at a time: "open", "used", "expired" or "dead".
 func Status(img images.Image, now time.Time) string {
 	switch {
-	case !img.Draft:
+	case !img.Draft || img.Ticket.UsedUp():
 		return statusUsed
 	case img.Ticket.AttemptsLeft() == 0:
 		return statusDead
@@ -96,11 +96,15 @@ func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBy
 	if !policy.IsZero() {
 		s.Policy = &policy
 	}
-	if s.Status == statusUsed {
+	if !img.Draft {
 		s.Uses.Used = 1
 		return s
 	}
 	t := *img.Ticket
+	s.Uses.Used = t.Used
+	if s.Status == statusUsed {
+		return s
+	}
 	left := t.AttemptsLeft()
 	s.Expires, s.AttemptsLeft, s.LastError = cfapi.FormatTime(t.Expires), &left, cfapi.LastError(t)
 	if s.Status == statusOpen {

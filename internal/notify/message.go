@@ -93,6 +93,7 @@ type data struct {
 	Event string `json:"event"`
 	cfapi.Image
 	PreviousID string   `json:"previous_id,omitempty"`
+	DraftID    string   `json:"draft_id,omitempty"` // of the link that the image was uploaded to
 	Error      *failure `json:"error,omitempty"`
 }
 
@@ -147,7 +148,7 @@ func (n *Notifier) data(d webhooks.Delivery) any {
 	}
 	content := data{
 		Event: string(e.Type), Image: cfapi.OwnerImage(images.ImageOf(e), variants),
-		PreviousID: e.Facts.PreviousID,
+		PreviousID: e.Facts.PreviousID, DraftID: e.Facts.DraftID,
 	}
 	if f := e.Facts.Failure; f != nil {
 		kind := errs.KindNamed(f.Kind)
@@ -172,6 +173,9 @@ func text(e webhooks.Event) string {
 	case webhooks.UploadFailed:
 		return "The upload of image " + id + " failed: " + e.Facts.Failure.Message
 	case webhooks.DraftExpired:
+		if d := e.Facts.Draft; d != nil && d.Used > 0 {
+			return fmt.Sprintf("The one-time URL of draft %s expired after %d of %d uploads", id, d.Used, d.Uses)
+		}
 		return "The one-time URL of image " + id + " expired without an upload"
 	case webhooks.ImageDeleted:
 		if e.Facts.Draft != nil {

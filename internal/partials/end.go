@@ -19,6 +19,7 @@ type Ending struct {
 	Accepted       string // key of the Partial whose bytes became the image; "" for none
 	Result         string // key of the image
 	Except         string // key of a Partial that stays open; "" for none
+	OthersStay     bool   // all but the accepted one stay open: the ticket has further uses
 	Kind           errs.Kind
 	Message        string // of the refusal of all others
 }
@@ -29,7 +30,7 @@ func (s *Service) EndAll(tx *accounts.Change, e Ending) error {
 	if err != nil {
 		return fmt.Errorf("looking for resumable uploads: %w", err)
 	}
-	if !open && e.Accepted == "" {
+	if e.Accepted == "" && (!open || e.OthersStay) {
 		return nil
 	}
 	if err := tx.Lock(e.Account); err != nil {
@@ -45,7 +46,10 @@ func (s *Service) EndAll(tx *accounts.Change, e Ending) error {
 			return err
 		}
 	}
-	others, err := s.end(tx, `image = ?5`, e.Draft, e)
+	var others []Partial
+	if !e.OthersStay {
+		others, err = s.end(tx, `image = ?5`, e.Draft, e)
+	}
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ package partials
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -43,7 +42,6 @@ const (
 	Afterlife = time.Hour
 
 	maxParts     = 1000 // of a Partial
-	openOfDraft  = 2    // Partials of a draft at once
 	endedOfDraft = 10   // stored rows of ended Partials of a draft, in addition to the newest one
 	idleTime     = 5 * time.Minute
 	leaseTime    = 30 * time.Second
@@ -163,20 +161,22 @@ func errBusy(cause error) error {
 		Msg: "Another request of this upload is still running: try again in a few seconds"}
 }
 
-// errTooMany refuses one more open Partial of a draft.
-var errTooMany error = &errs.Error{Kind: errs.TicketBusy, RetryAfter: idleTime,
-	Msg: fmt.Sprintf("Too many uploads to this URL at once: %d resumable uploads are open, resume one of them",
-		openOfDraft)}
+// errTooMany refuses one more open Partial of a draft than most.
+func errTooMany(most int) error {
+	return &errs.Error{Kind: errs.TicketBusy, RetryAfter: idleTime,
+		Msg: fmt.Sprintf("Too many uploads to this URL at once: %d resumable uploads are open, resume one of them",
+			most)}
+}
 
 // Create inserts an open Partial without bytes, whose URL has the secret. The caller has locked the row of its draft,
-// so that the number of open Partials of the draft cannot change concurrently. If the draft has too many, the one
+// so that the number of open Partials of the draft cannot change concurrently. If the draft has most of them, the one
 // without an append for the longest time, if that is idleTime, is deleted. Errors: TicketBusy; Busy.
-func (s *Service) Create(tx *accounts.Change, p Partial, secret string) error {
+func (s *Service) Create(tx *accounts.Change, p Partial, secret string, most int) error {
 	now := sqldb.Micros(p.Created)
 	idle, err := sqldb.Select(tx, scan, `DELETE FROM partials WHERE until < ?2 AND ended IS NULL AND key = (
 		SELECT key FROM partials WHERE image = ?1 AND ended IS NULL AND until < ?2 AND (SELECT count(*) FROM partials
 			WHERE image = ?1 AND ended IS NULL) >= ?3 ORDER BY until LIMIT 1) RETURNING `+columns,
-		p.Image, sqldb.Micros(p.Created.Add(-idleTime)), openOfDraft)
+		p.Image, sqldb.Micros(p.Created.Add(-idleTime)), most)
 	if err == nil {
 		_, err = s.discard(tx, idle, "")
 	}
@@ -194,12 +194,12 @@ func (s *Service) Create(tx *accounts.Change, p Partial, secret string) error {
 			CAST(?8 AS BIGINT), '', ''
 		WHERE (SELECT count(*) FROM partials WHERE image = ?3 AND ended IS NULL) < ?10`,
 		p.Key, text.Hash(secret), p.Image, p.Account, sqldb.NullText(p.Idempotency), p.Filename, length, now,
-		sqldb.Micros(p.Expires), openOfDraft)
+		sqldb.Micros(p.Expires), most)
 	if err != nil {
 		return fmt.Errorf("creating a resumable upload: %w", err)
 	}
 	if made == 0 {
-		return errTooMany
+		return errTooMany(most)
 	}
 	return s.charge(tx, p.Account, rowBytes)
 }
@@ -258,4 +258,4 @@ func (s *Service) discard(tx *accounts.Change, open []Partial, erasure string) (
 }
 
 // ErrEnded says that a Partial was accepted, refused or deleted concurrently.
-var ErrEnded = errors.New("partials: the resumable upload has ended")
+var ErrEnded error = &errs.Error{Kind: errs.Aborted, Msg: "Another request has ended this upload"}

@@ -21,7 +21,7 @@ type EventType string
 const (
 	UploadSucceeded EventType = "image.upload.succeeded" // by a one-time URL
 	UploadFailed    EventType = "image.upload.failed"    // a refusal that counts, or the end of a refused URL
-	DraftExpired    EventType = "image.draft.expired"    // a one-time URL that expired unused
+	DraftExpired    EventType = "image.draft.expired"    // a one-time URL that expired before it was used up
 	ImageDeleted    EventType = "image.deleted"          // or a draft was cancelled
 	ImageUpdated    EventType = "image.updated"
 )
@@ -58,6 +58,7 @@ type Facts struct {
 	Draft         *DraftFacts     `json:"draft,omitempty"`
 	Original      *OriginalFacts  `json:"original,omitempty"`
 	PreviousID    string          `json:"previousId,omitempty"` // of ImageUpdated: the old id; "" if it is unchanged
+	DraftID       string          `json:"draftId,omitempty"`    // of UploadSucceeded: the id of the link; "" without one
 	Variants      []string        `json:"variants,omitempty"`   // names of the variants; nil: Record reads them
 	Failure       *UploadFail     `json:"failure,omitempty"`    // of UploadFailed only
 }
@@ -66,6 +67,8 @@ type Facts struct {
 type DraftFacts struct {
 	Expires  int64  `json:"expires"`
 	Refusals int    `json:"refusals,omitempty"` // the number of refused bodies
+	Uses     int    `json:"uses,omitempty"`     // of a link: accepted uploads that it allows
+	Used     int    `json:"used,omitempty"`     // of a link: accepted uploads so far
 	Kind     string `json:"kind,omitempty"`     // name of the last refusal's errs.Kind
 	Message  string `json:"message,omitempty"`  // of the last refusal
 }
