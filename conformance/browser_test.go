@@ -9,7 +9,7 @@ import (
 )
 
 // browserScenarios counts the clients that the program in browser/ plays.
-const browserScenarios = 21
+const browserScenarios = 26
 
 // browserBreakages are what pages must notice, each by the clients that its pattern names.
 var browserBreakages = []struct {

@@ -31,6 +31,7 @@ type router struct {
 	api                     api.Handler
 	intake, delivery, pages http.Handler
 	keys                    http.Handler                      // of receipts
+	scripts                 http.Handler                      // of the upload page, and the uploader
 	hosts                   cfapi.URLs                        // hosts of the base URLs
 	identify                func(*http.Request) *http.Request // finds the client
 	ready                   func(context.Context) (string, error)
@@ -101,6 +102,8 @@ func (h *router) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		handler, host = h.keys, h.hosts.API
 	case api.IsBatch(path):
 		handler, host = h.api, h.hosts.Batch
+	case pages.ServesScripts(path):
+		handler, host = h.scripts, h.hosts.Upload
 	case strings.HasPrefix(path+"/", intake.Prefix):
 		handler, host = h.intake, h.hosts.Upload
 	case pages.Serves(path):

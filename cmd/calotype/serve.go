@@ -184,13 +184,13 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 			Observe: n.watch.Surface("api"),
 		}),
 		intake: intake.New(intake.Config{
-			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.Surface("intake"),
+			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.Surface("intake"), Page: uploadPage(n.core, n.urls),
 		}),
 		delivery: delivery.New(delivery.Config{
 			Core: n.core, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
 			Observe: n.watch.Surface("delivery"),
 		}),
-		keys:  api.ReceiptKeys(n.core.Receipts),
+		keys: api.ReceiptKeys(n.core.Receipts), scripts: pages.NewScripts(log),
 		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
 		log: log,
 	}

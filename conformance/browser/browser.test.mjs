@@ -40,6 +40,15 @@ before(async () => {
   })
   const scripts = new Map(outputFiles.map(({ path, contents }) => [path, contents]))
   server = createServer((request, response) => {
+    const page = new URL(request.url, 'http://localhost')
+    const html = page.pathname.startsWith('/guide/') && snippets.get(page.pathname.slice('/guide/'.length))
+    if (html) {
+      const uploadURL = page.searchParams.get('url')
+      response.setHeader('Content-Type', 'text/html; charset=utf-8')
+      response.end('<!DOCTYPE html><link rel="icon" href="data:,">' + html.replaceAll('UPLOAD_URL', uploadURL)
+        .replaceAll('https://images.example.com', new URL(uploadURL).origin))
+      return
+    }
     const script = scripts.get(request.url)
     response.setHeader('Content-Type', `text/${script ? 'javascript' : 'html'}; charset=utf-8`)
     response.end(script ?? '<!DOCTYPE html><link rel="icon" href="data:,"><div id="root"></div>' +
@@ -68,7 +77,7 @@ async function play(page, client, uploadURL, buffer, sees) {
   const input = page.locator('input[type=file]').first()
   await input.waitFor({ state: 'attached' })
   await input.setInputFiles({ name: 'a 1.jpg', mimeType: 'image/jpeg', buffer })
-  if (client === 'guide Uppy') await page.click('.uppy-StatusBar-actionBtn--upload')
+  if (client.startsWith('guide Uppy')) await page.click('.uppy-StatusBar-actionBtn--upload')
   await page.waitForFunction((sees) => globalThis.outcome ||
     sees && document.body.innerText.includes(sees), sees)
   return page.evaluate(() => ({ outcome: globalThis.outcome, text: document.body.innerText }))
@@ -134,7 +143,33 @@ function takes(client) {
     assert.equal(image.filename, 'a 1.jpg')
 
     says(await play(page, client, url.uploadURL, picture, sees(words.used)), words.used)
+    await delivered(page, image.variants[0])
   }))
+}
+
+// inHTML plays a snippet of HTML, and sees the picture delivered. use may return the id that the page shows.
+function inHTML(client, file, use) {
+  if (wanted.test(client)) test(client, () => open(async (page) => {
+    const url = await createUploadURL()
+    await page.goto(`${origin}/guide/${file}?${new URLSearchParams({ url: url.uploadURL })}`)
+    const id = await use(page)
+    if (id) assert.equal(id, url.id)
+    const image = await ask('GET', `images/v1/${url.id}`)
+    assert.equal(image.draft, undefined, 'the image is still a draft')
+    assert.equal(image.filename, 'a 1.jpg')
+    await delivered(page, image.variants[0])
+  }))
+}
+
+// delivered shows a picture in a page.
+async function delivered(page, url) {
+  await page.goto(origin)
+  const width = await page.evaluate(async (src) => {
+    const image = Object.assign(new Image(), { src })
+    await image.decode()
+    return image.naturalWidth
+  }, url)
+  assert.ok(width > 0, `${url} is not delivered`)
 }
 
 // refuses plays a client that is used wrongly: the answer says why, and the URL stays as it was.
@@ -151,12 +186,26 @@ function refuses(client, expected) {
 // Several at once, as some wait most of their time.
 describe('pages', { concurrency: 4 }, () => {
   for (const client of ['guide fetch', 'guide XMLHttpRequest', 'guide axios', 'guide React',
-    'guide Uppy', 'guide FilePond', 'guide Dropzone', 'fetch with credentials',
+    'guide Uppy', 'guide Uppy with tus',
+    'guide calotype-upload', 'guide function upload', 'guide FilePond', 'guide Dropzone', 'fetch with credentials',
     'fetch with other headers', 'axios', 'axios with credentials', 'Uppy',
     'Uppy Dashboard with credentials', 'FilePond', 'Dropzone', 'Dropzone with credentials',
     'Fine Uploader', 'plupload']) {
     takes(client)
   }
+  inHTML('guide plain form', 'form.html', async (page) => {
+    await page.setInputFiles('input[type=file]', { name: 'a 1.jpg', mimeType: 'image/jpeg', buffer: picture })
+    await page.click('button')
+    await page.waitForURL(/ticket=/)
+    return JSON.parse(await page.innerText('body')).result.id
+  })
+  inHTML('guide calotype-upload in a form', 'element.html', async (page) => {
+    await page.getByText('Choose your portrait').waitFor()
+    await page.setInputFiles('calotype-upload input', { name: 'a 1.jpg', mimeType: 'image/jpeg', buffer: picture })
+    await page.getByText('Uploaded.').waitFor()
+    const field = await page.evaluate(() => new FormData(document.querySelector('form')).get('receipt'))
+    assert.ok(field, 'the form has no field of the element')
+  })
   refuses('fetch by PUT', 'Method not allowed: POST a form')
   refuses('fetch with a Content-Type', 'do not set this header yourself')
   refuses('Dropzone in chunks', 'chunked uploads are not supported')

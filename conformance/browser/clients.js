@@ -80,6 +80,20 @@ const clients = {
   'guide Uppy': async (root, getUploadURL, done) => {
     (await import('guide/uppy.js')).mount(root, getUploadURL, done)
   },
+  'guide Uppy with tus': async (root, getUploadURL, done) => {
+    (await import('guide/uppy-tus.js')).mount(root, getUploadURL, done)
+  },
+  'guide calotype-upload': async (root, getUploadURL, done, failed) => {
+    root.addEventListener('refused', ({ detail }) => failed(detail.message))
+    await (await import('guide/element.js')).mount(root, getUploadURL, done)
+  },
+  'guide function upload': withInput(async (uploadURL, file) => {
+    let part = 0
+    const { upload } = await import('guide/uploader.js')
+    const result = await upload(uploadURL, file, (now) => { part = now })
+    if (part !== 1) throw new Error(`the progress ended at ${part}`)
+    return result
+  }),
   'guide FilePond': async (root, getUploadURL, done) => {
     const { mount } = await import('guide/filepond.js')
     mount(element(root, 'input', { type: 'file' }), getUploadURL, done)

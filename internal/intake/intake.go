@@ -197,7 +197,8 @@ func (c *call) refuse(err error) {
 	}
 	if errs.AsError(err).Kind == errs.OriginRefused {
 		hideFromPages(c.w.Header())
-	} else if redirect(c.w, c.r, c.line.image, c.line.image.ID, strconv.Itoa(refusal.Code)) {
+	} else if c.leadToPage(refusal.Code) ||
+		redirect(c.w, c.r, c.line.image, c.line.image.ID, strconv.Itoa(refusal.Code)) {
 		return
 	}
 	if problem != nil {
@@ -214,7 +215,7 @@ func (c *call) accepted(img images.UploadedImage, status int) error {
 	}
 	draft := c.line.image
 	c.line.image = img.Image
-	if redirect(c.w, c.r, draft, img.ID, statusOK) {
+	if redirect(c.w, c.r, draft, img.ID, statusOK) || c.leadToPage(0) {
 		return nil
 	}
 	_, body, err := cfapi.EncodeResult(c.result(img))

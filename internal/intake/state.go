@@ -77,9 +77,22 @@ func (c *call) state() error {
 	return nil
 }
 
+// Status returns the state of the ticket of img at a time: "open", "used", "expired" or "dead".
+func Status(img images.Image, now time.Time) string {
+	switch {
+	case !img.Draft || img.Ticket.UsedUp():
+		return statusUsed
+	case img.Ticket.AttemptsLeft() == 0:
+		return statusDead
+	case now.After(img.Ticket.Expires):
+		return statusExpired
+	}
+	return statusOpen
+}
+
 // newState returns the state of the ticket of img, which has a policy, at a time. maxBytes is the limit of the server.
 func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBytes int64) uploadState {
-	s := uploadState{ID: img.ID, Status: statusUsed, Uses: uploadUses{Allowed: policy.Allowed()}}
+	s := uploadState{ID: img.ID, Status: Status(img, now), Uses: uploadUses{Allowed: policy.Allowed()}}
 	if !policy.IsZero() {
 		s.Policy = &policy
 	}
@@ -88,18 +101,14 @@ func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBy
 		return s
 	}
 	t := *img.Ticket
-	if s.Uses.Used = t.Used; t.UsedUp() {
+	s.Uses.Used = t.Used
+	if s.Status == statusUsed {
 		return s
 	}
 	left := t.AttemptsLeft()
 	s.Expires, s.AttemptsLeft, s.LastError = cfapi.FormatTime(t.Expires), &left, cfapi.LastError(t)
-	switch {
-	case left == 0:
-		s.Status = statusDead
-	case now.After(t.Expires):
-		s.Status = statusExpired
-	default:
-		s.Status, s.Limits = statusOpen, newLimits(policy, maxBytes)
+	if s.Status == statusOpen {
+		s.Limits = newLimits(policy, maxBytes)
 		s.Resumable = &resumableWays{TUS: true, IETF: true, Chunk: chunk}
 	}
 	return s

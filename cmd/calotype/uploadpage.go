@@ -1,0 +1,27 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"calotype/internal/cfapi"
+	"calotype/internal/images"
+	"calotype/internal/intake"
+	"calotype/internal/pages"
+)
+
+// uploadPage returns the page of one-time URLs, which the intake serves to browsers.
+func uploadPage(core *images.Service, urls cfapi.URLs) http.Handler {
+	link := func(ctx context.Context, ticket string) (l pages.Link, err error) {
+		img, err := core.DraftOfTicket(ctx, ticket)
+		if err != nil {
+			return l, err
+		}
+		policy, err := img.UploadPolicy()
+		return pages.Link{
+			Status: intake.Status(img, core.Now()), Many: policy.Allowed() > 1, Redirect: policy.Redirect,
+			Origins: policy.Origins,
+		}, err
+	}
+	return pages.NewUpload(pages.UploadConfig{URLs: urls, Link: link})
+}

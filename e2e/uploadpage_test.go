@@ -1,0 +1,438 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An uploadStep is a thing that browser/upload.mjs knows to do.
+type uploadStep struct {
+	Name     string          `json:"name"`
+	Do       string          `json:"do"`
+	URL      string          `json:"url,omitempty"`  // one-time URL
+	Page     string          `json:"page,omitempty"` // of another origin
+	File     string          `json:"file,omitempty"`
+	Files    []string        `json:"files,omitempty"`
+	Right    string          `json:"right,omitempty"` // the file after one that is refused
+	Scheme   string          `json:"scheme,omitempty"`
+	Locale   string          `json:"locale,omitempty"`
+	Width    int             `json:"width,omitempty"`
+	Height   int             `json:"height,omitempty"`
+	Reload   float64         `json:"reload,omitempty"` // when this part is sent
+	Audit    bool            `json:"audit,omitempty"`
+	Requests []uploadRequest `json:"requests,omitempty"`
+}
+
+// An uploadRequest is a request by fetch.
+type uploadRequest struct {
+	URL     string            `json:"url"`
+	Method  string            `json:"method"`
+	Headers map[string]string `json:"headers,omitempty"`
+	Base64  []byte            `json:"base64,omitempty"`
+	Form    bool              `json:"form,omitempty"`
+}
+
+// uploadSeen is what the user of a step saw.
+type uploadSeen struct {
+	Name, Failed, Title, Text, Focused, Note, Stored string
+
+	Errors, Hosts                        []string
+	Sent, Status, Inputs, Left, Progress int
+	Audits                               []struct {
+		State      string
+		Passes     int
+		Violations []string
+	}
+	Outcome struct {
+		Message      string
+		Code, Status int
+		Result       struct {
+			ID       string
+			Variants []string
+			Receipt  string
+		}
+	}
+	Answers []struct {
+		Failed, Body string
+		Status       int
+	}
+}
+
+// A pageGround is a server behind a tunnel, with pictures in files and a browser.
+type pageGround struct {
+	*server
+	tunnel *tunnel
+	dir    string
+	page   string // of another origin: /?url=... shows calotype-upload
+
+	chromium, node string
+}
+
+// newPageGround starts the server with more arguments.
+func newPageGround(t *testing.T, args ...string) *pageGround {
+	t.Helper()
+	chromium, node := browserParts(t)
+	tn := newTunnel(t)
+	s := newServer(t, append([]string{"-url", tn.URL}, args...)...)
+	tn.lead(t, s.url)
+	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, `<!doctype html><html lang="en"><title>An app</title><link rel="icon" href="data:,">`+
+			`<main><h1>An app</h1><script type="module" src="%s/uploader.js"></script>`+
+			`<calotype-upload url="%s"></calotype-upload></main>`, tn.URL, r.URL.Query().Get("url"))
+	}))
+	t.Cleanup(pages.Close)
+	return &pageGround{s, tn, t.TempDir(), pages.URL, chromium, node}
+}
+
+// elementPage is the page of another origin with the element for a one-time URL.
+func (g *pageGround) elementPage(u oneTimeURL) string {
+	return g.page + "/?url=" + url.QueryEscape(u.UploadURL)
+}
+
+// file writes a file and returns its path.
+func (g *pageGround) file(t *testing.T, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(g.dir, name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// play runs steps in the browser. CALOTYPE_SCREENSHOTS names a folder to keep what it looked like.
+func (g *pageGround) play(t *testing.T, steps ...uploadStep) (all []uploadSeen) {
+	t.Helper()
+	input, err := json.Marshal(map[string]any{
+		"chromium": g.chromium, "args": chromiumArgs(), "shots": os.Getenv("CALOTYPE_SCREENSHOTS"), "steps": steps,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, g.node, "browser/upload.mjs")
+	cmd.WaitDelay = 10 * time.Second // the browser may hold the pipes
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Errorf("driving the browser: %v\n%s\n%s", err, stdout.String(), stderr.String())
+	}
+	for decoder := json.NewDecoder(&stdout); decoder.More(); {
+		var seen uploadSeen
+		if err := decoder.Decode(&seen); err != nil {
+			t.Errorf("after %d: %v\n%s", len(all), err, stderr.String())
+			break
+		}
+		all = append(all, seen)
+		g.check(t, seen)
+	}
+	if len(all) != len(steps) {
+		t.Fatalf("%d steps of %d", len(all), len(steps))
+	}
+	return all
+}
+
+// check: the page asks no other server, breaks no rule of its policy, and axe finds nothing.
+func (g *pageGround) check(t *testing.T, seen uploadSeen) {
+	t.Helper()
+	if seen.Failed != "" {
+		t.Errorf("%s: %s", seen.Name, seen.Failed)
+	}
+	if len(seen.Errors) > 0 {
+		t.Errorf("%s: the browser complains: %q", seen.Name, seen.Errors)
+	}
+	for _, host := range seen.Hosts {
+		if "http://"+host != g.tunnel.URL && "http://"+host != g.page {
+			t.Errorf("%s: the page has asked %s", seen.Name, host)
+		}
+	}
+	for _, audit := range seen.Audits {
+		if len(audit.Violations) > 0 || audit.Passes < 10 {
+			t.Errorf("%s, %s: axe passes %d and finds %s", seen.Name, audit.State, audit.Passes,
+				strings.Join(audit.Violations, "\n"))
+		}
+	}
+}
+
+// wantDelivered: the image is no draft, has the bytes of a file, and is delivered.
+func (g *pageGround) wantDelivered(t *testing.T, id, file string) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, ok := g.in(t).image(id)
+	if !ok || p.Draft || p.Original == nil || p.Original.SHA256 != fmt.Sprintf("%x", sha256.Sum256(content)) {
+		t.Fatalf("%s is %+v", id, p)
+	}
+	if p.Filename == nil || *p.Filename != filepath.Base(file) {
+		t.Errorf("%s has the name %v, want %s", id, p.Filename, filepath.Base(file))
+	}
+	a := do(t, "GET", g.public(id), nil)
+	if _, err := jpeg.DecodeConfig(bytes.NewReader(a.body)); a.status != http.StatusOK || err != nil {
+		t.Errorf("%s is delivered with status %d: %v", id, a.status, err)
+	}
+}
+
+// nineMegabytes is a photograph with the grain of a night, of 9 to 10 MB.
+func nineMegabytes(t *testing.T) []byte {
+	t.Helper()
+	random := rand.New(rand.NewPCG(15, 9))
+	img := image.NewYCbCr(image.Rect(0, 0, 4032, 3024), image.YCbCrSubsampleRatio420)
+	for i := range img.Y {
+		img.Y[i] = uint8(i%4032/32) + uint8(random.UintN(90))
+	}
+	for i := range img.Cb {
+		img.Cb[i], img.Cr[i] = uint8(120+random.UintN(16)), uint8(120+random.UintN(16))
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 88}); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.Len(); n < 9_000_000 || n > 10<<20 {
+		t.Fatalf("the photograph has %d bytes", n)
+	}
+	return b.Bytes()
+}
+
+// TestUploadPage uses the page as people do: in light and dark, on a phone and on a desk, from right to left, by
+// keys, by drop and paste, without scripts; and with URLs and files that are refused.
+func TestUploadPage(t *testing.T) {
+	t.Parallel()
+	g := newPageGround(t)
+	good := g.file(t, "Übung am See.jpg", photo(t, 1600, 1200, 41))
+	text := g.file(t, "notes.txt", []byte("no picture"))
+	half := photo(t, 900, 700, 42)
+	broken := g.file(t, "half.jpg", half[:len(half)/2])
+
+	used := g.createUploadURL()
+	post(t, used.UploadURL, "a.jpg", photo(t, 64, 64, 43))
+	var ids []string
+	fresh := func() string {
+		u := g.createUploadURL()
+		ids = append(ids, u.ID)
+		return u.UploadURL
+	}
+	steps := []uploadStep{
+		{Name: "light-360", Do: "view", URL: fresh(), File: good, Width: 360, Height: 780},
+		{Name: "light-1280", Do: "view", URL: fresh(), File: good},
+		{Name: "dark-360", Do: "view", URL: fresh(), File: good, Width: 360, Height: 780, Scheme: "dark"},
+		{Name: "dark-1280", Do: "view", URL: fresh(), File: good, Scheme: "dark"},
+		{Name: "rtl-360", Do: "view", URL: fresh(), File: good, Width: 360, Height: 780, Locale: "ar"},
+		{Name: "keyboard", Do: "keyboard", URL: fresh(), File: good},
+		{Name: "plain", Do: "plain", URL: fresh(), File: good},
+		{Name: "late", Do: "late", URL: fresh(), File: broken, Right: good},
+	}
+	accepted := len(steps)
+	steps = append(steps,
+		uploadStep{Name: "drop", Do: "drop", URL: g.createUploadURL().UploadURL, File: good},
+		uploadStep{Name: "paste", Do: "paste", URL: g.createUploadURL().UploadURL, File: good},
+		uploadStep{Name: "not a picture", Do: "refused", URL: g.createUploadURL().UploadURL, File: text},
+		uploadStep{Name: "plain refused", Do: "plain", URL: g.createUploadURL().UploadURL, File: text, Locale: "de"},
+		uploadStep{Name: "used", Do: "closed", URL: used.UploadURL, Width: 360, Height: 780},
+		uploadStep{Name: "unknown", Do: "closed", URL: g.tunnel.URL + "/upload/x/y?ticket=z", Locale: "fr"},
+		uploadStep{Name: "unknown-rtl", Do: "closed", URL: g.tunnel.URL + "/upload/x/y", Locale: "ar", Scheme: "dark"},
+	)
+	seen := map[string]uploadSeen{}
+	for i, one := range g.play(t, steps...) {
+		seen[one.Name] = one
+		if i < accepted {
+			g.wantDelivered(t, ids[i], good)
+		}
+		if one.Title != "" && steps[i].Do == "view" && one.Focused != "H1" {
+			t.Errorf("%s: the focus is on %s after the upload", one.Name, one.Focused)
+		}
+	}
+	wantText := func(name, got, want string) {
+		t.Helper()
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: the user sees %q, want %q", name, got, want)
+		}
+	}
+	wantText("keyboard", seen["keyboard"].Text, "Your picture has been uploaded")
+	wantText("plain", seen["plain"].Text, "Thank you")
+	wantText("plain refused", seen["plain refused"].Text, "Diese Datei ist kein Bild in einem angenommenen Format")
+	wantText("not a picture", seen["not a picture"].Text, "This file is not a picture")
+	wantText("late", seen["late"].Text, "This picture is damaged")
+	if n := seen["not a picture"].Sent; n != 0 {
+		t.Errorf("a file that is no picture was sent in %d requests", n)
+	}
+	for name, want := range map[string]struct {
+		status int
+		title  string
+	}{
+		"used": {409, "This link has been used"}, "unknown": {404, "Ce lien n’est pas valable"},
+		"unknown-rtl": {404, "هذا الرابط غير صالح"},
+	} {
+		if got := seen[name]; got.Status != want.status || got.Title != want.title || got.Inputs != 0 {
+			t.Errorf("%s: status %d, %q, with %d inputs", name, got.Status, got.Title, got.Inputs)
+		}
+	}
+}
+
+// TestUploadsResume: the network is cut at 40 % and the server killed at 70 % of a photograph of 9 MB. The page and
+// the element continue by themselves, and each break costs at most one piece of 1 MiB.
+func TestUploadsResume(t *testing.T) {
+	t.Parallel()
+	g := newPageGround(t)
+	photograph := nineMegabytes(t)
+	file, size := g.file(t, "night.jpg", photograph), int64(len(photograph))
+	for _, do := range []string{"upload", "element"} {
+		u := g.createUploadURL()
+		killed := make(chan struct{})
+		g.tunnel.expect(
+			tunnelBreak{size * 4 / 10, func() { g.tunnel.cut(1500 * time.Millisecond) }},
+			tunnelBreak{size * 7 / 10, func() { g.kill(); close(killed) }})
+		step := uploadStep{Name: do + " with breaks", Do: do, URL: u.UploadURL, Page: g.elementPage(u), File: file}
+		played := make(chan struct{})
+		go func() {
+			defer close(played)
+			g.play(t, step)
+		}()
+		select {
+		case <-killed:
+			g.start()
+			g.tunnel.lead(t, g.url)
+		case <-played:
+		}
+		<-played
+		sent, left := g.tunnel.carried()
+		if left > 0 || sent < size || sent > size+2<<20 {
+			t.Errorf("%s: %d bytes came for a file of %d, %d breaks did not happen", do, sent, size, left)
+		}
+		t.Logf("%s: %d bytes of %d came twice", do, sent-size, size)
+		g.wantDelivered(t, u.ID, file)
+	}
+}
+
+// TestUploadPageReload: after a reload in the middle, the page continues when the user chooses the same file, and
+// stores nothing that has the ticket.
+func TestUploadPageReload(t *testing.T) {
+	t.Parallel()
+	g := newPageGround(t)
+	photograph := nineMegabytes(t)
+	file, size := g.file(t, "night.jpg", photograph), int64(len(photograph))
+	u := g.createUploadURL()
+	g.tunnel.rate = 2 << 20
+	g.tunnel.expect()
+	seen := g.play(t, uploadStep{Name: "reload", Do: "upload", URL: u.UploadURL, File: file, Reload: 0.4})[0]
+	if sent, _ := g.tunnel.carried(); sent < size || sent > size+1<<20 {
+		t.Errorf("%d bytes came for a file of %d", sent, size)
+	}
+	g.wantDelivered(t, u.ID, file)
+	ticket := u.UploadURL[strings.LastIndex(u.UploadURL, "=")+1:]
+	if strings.Contains(seen.Stored, ticket) || !strings.Contains(seen.Stored, "/upload/tus/") {
+		t.Errorf("the browser has stored %s", seen.Stored)
+	}
+	if !strings.Contains(seen.Note, "night.jpg") || seen.Left != 0 {
+		t.Errorf("the page says %q, and %d records are left", seen.Note, seen.Left)
+	}
+	g.tunnel.rate = 0
+	offline := g.createUploadURL()
+	g.play(t, uploadStep{Name: "offline", Do: "offline", URL: offline.UploadURL, File: file})
+	g.wantDelivered(t, offline.ID, file)
+}
+
+// TestUploadElement: the element says the server's words, and the page of another origin can read each refusal by
+// fetch with credentials.
+func TestUploadElement(t *testing.T) {
+	t.Parallel()
+	g := newPageGround(t)
+	good := g.file(t, "a b.jpg", photo(t, 700, 500, 51))
+	text := g.file(t, "text.jpg", []byte("no picture"))
+	large := g.file(t, "large.jpg", append(photo(t, 700, 500, 52), make([]byte, 12<<20)...))
+	used, taken := g.createUploadURL(), g.createUploadURL()
+	post(t, used.UploadURL, "a.jpg", photo(t, 64, 64, 53))
+	unknown := oneTimeURL{UploadURL: g.tunnel.URL + "/upload/x/y?ticket=z"}
+	tests := []struct {
+		name, file   string
+		url          oneTimeURL
+		status, code int
+	}{
+		{"taken", good, taken, 0, 0}, {"used", good, used, 410, 5409}, {"unknown", good, unknown, 404, 5404},
+		{"no picture", text, g.createUploadURL(), 415, 5455}, {"too large", large, g.createUploadURL(), 413, 5413},
+	}
+	var steps []uploadStep
+	for _, test := range tests {
+		steps = append(steps, uploadStep{
+			Name: "element-" + test.name, Do: "element", Page: g.elementPage(test.url), File: test.file,
+			Audit: test.name == "taken",
+		})
+	}
+	for i, seen := range g.play(t, steps...) {
+		out, test := seen.Outcome, tests[i]
+		if out.Code != test.code || out.Status != test.status {
+			t.Errorf("%s: the page is told %+v", test.name, out)
+		}
+		if test.code != 0 && (out.Message == "" || seen.Text != out.Message) {
+			t.Errorf("%s: the user reads %q, the server says %q", test.name, seen.Text, out.Message)
+		}
+		if test.code == 0 && (out.Result.ID != test.url.ID || seen.Progress == 0 || seen.Text != "Uploaded.") {
+			t.Errorf("%s: %+v, %d steps of progress, %q", test.name, out, seen.Progress, seen.Text)
+		}
+	}
+	g.wantDelivered(t, taken.ID, good)
+}
+
+// TestRefusalsAcrossOrigins: a page of another origin reads each refusal of each way in, with credentials too.
+func TestRefusalsAcrossOrigins(t *testing.T) {
+	t.Parallel()
+	g := newPageGround(t)
+	picture, text := photo(t, 300, 200, 61), []byte("no picture")
+	used := g.createUploadURL()
+	post(t, used.UploadURL, "a.jpg", photo(t, 64, 64, 62))
+	unknown := g.tunnel.URL + "/upload/x/y?ticket=z"
+	create := map[string]string{"Tus-Resumable": "1.0.0", "Upload-Length": "10"}
+	resource := map[string]string{
+		"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream",
+	}
+	raw := map[string]string{"Content-Type": "image/jpeg"}
+	gone := g.tunnel.URL + "/upload/tus/ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	tests := []struct {
+		name         string
+		request      uploadRequest
+		status, code int
+	}{
+		{"form used", uploadRequest{used.UploadURL, "POST", nil, picture, true}, 409, 5409},
+		{"form unknown", uploadRequest{unknown, "POST", nil, picture, true}, 404, 5404},
+		{"form text", uploadRequest{g.createUploadURL().UploadURL, "POST", nil, text, true}, 415, 5455},
+		{"put used", uploadRequest{used.UploadURL, "PUT", raw, picture, false}, 409, 5409},
+		{"put text", uploadRequest{g.createUploadURL().UploadURL, "PUT", raw, text, false}, 415, 5455},
+		{"put unknown", uploadRequest{unknown, "PUT", raw, picture, false}, 404, 5404},
+		{"tus used", uploadRequest{used.UploadURL, "POST", create, nil, false}, 410, 5409},
+		{"tus unknown", uploadRequest{unknown, "POST", create, nil, false}, 404, 5404},
+		{"tus gone", uploadRequest{gone, "PATCH", resource, text, false}, 404, 5404},
+		{"state unknown", uploadRequest{unknown, "GET", nil, nil, false}, 404, 5404},
+		{"method", uploadRequest{used.UploadURL, "DELETE", nil, nil, false}, 405, 5400},
+	}
+	var requests []uploadRequest
+	for _, test := range tests {
+		requests = append(requests, test.request)
+	}
+	seen := g.play(t, uploadStep{Name: "fetch", Do: "fetch", Page: g.elementPage(used), Requests: requests})[0]
+	if len(seen.Answers) != len(tests) {
+		t.Fatalf("%d answers", len(seen.Answers))
+	}
+	for i, got := range seen.Answers {
+		a := answer{status: got.Status, body: []byte(got.Body)}
+		if got.Failed != "" || got.Status != tests[i].status || a.code(t) != tests[i].code {
+			t.Errorf("%s: %s status %d, %s", tests[i].name, got.Failed, got.Status, got.Body)
+		}
+	}
+}

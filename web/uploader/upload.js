@@ -1,0 +1,179 @@
+// upload sends a picture to a one-time URL by tus 1.0 (https://tus.io/protocols/resumable-upload). It is the
+// only client of that protocol in this project: the element and the upload page use it too.
+import { interrupted, record } from './record.js'
+
+export { interrupted }
+
+const delays = [0, 1, 2, 4, 8, 15, 30] // seconds before the first, second, ... retry without progress
+const silence = 45_000 // ms without progress of a body, after which the connection is dead
+const patience = 180_000 // ms without an answer to a complete body, which a worker may have to decode
+const tus = { 'Tus-Resumable': '1.0.0' }
+
+// A Refusal is an answer of the server, in its words, or the lack of one: then status is 0.
+export class Refusal extends Error {
+  constructor(message, { status = 0, code = 0, retryAfter = 0 } = {}) {
+    super(message)
+    Object.assign(this, { name: 'Refusal', status, code, retryAfter })
+  }
+
+  // A retry can succeed after a missing answer, after 409 (wrong offset) and 423 (another request is being
+  // received) of an open upload, and when the server says that it is busy or broken.
+  get temporary() {
+    return [0, 408, 409, 423, 429].includes(this.status) || this.status >= 500 && this.status !== 507
+  }
+}
+
+// upload resolves to the result of the server's answer: id, filename, variants, receipt. It rejects with a
+// Refusal, or with the reason of signal, an AbortSignal; a later call with the same URL and file continues where
+// this one ended. onprogress gets { sent, total, rate, left, waiting }: bytes, bytes a second, seconds that are
+// left, and seconds until the next attempt if there is no connection. chunk bounds the bytes that are sent twice
+// after a break; attempts bounds the failures in sequence.
+export async function upload(url, file, { signal, onprogress, chunk = 1 << 20, attempts = 30 } = {}) {
+  if (file.size === 0) throw new Refusal('The file is empty.')
+  url = new URL(url, location.href).href
+  const open = await record(url, file)
+  const report = meter(file.size, onprogress)
+  let at = open.read() // the URL of the open upload; '' before its creation
+  let offset = at ? -1 : 0 // -1: the server knows it
+  let restarts = 0
+  for (let failures = 0; ;) {
+    try {
+      if (!at) {
+        const answer = await send('POST', url, { ...tus, 'Upload-Length': file.size,
+          'Upload-Metadata': `filename ${base64(file.name ?? '')}` }, null, signal)
+        at = new URL(answer.getResponseHeader('Location'), url).href
+        open.write(at, answer.getResponseHeader('Upload-Expires'))
+      } else if (offset < 0) {
+        offset = offsetOf(await send('HEAD', at, tus, null, signal))
+        report(offset, { restart: true })
+      }
+      const piece = file.slice(offset, offset + chunk)
+      const answer = offset < file.size ?
+        await send('PATCH', at, { ...tus, 'Upload-Offset': offset, 'Content-Type': 'application/offset+octet-stream' },
+          piece, signal, (loaded) => report(offset + Math.min(loaded, piece.size))) :
+        await send('GET', at, {}, null, signal) // an earlier answer was lost
+      failures = 0
+      offset = answer.status === 200 ? file.size : offsetOf(answer)
+      report(offset)
+      if (answer.status === 200) {
+        open.clear()
+        return parsed(answer).result
+      }
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (error.status === 404 || error.status === 410 && offset < 0) {
+        // The open upload is gone. A new one can begin, or its refusal says why not.
+        open.clear()
+        if (!at || ++restarts > 2) throw error
+        at = ''
+        offset = 0
+        continue
+      }
+      if (!error.temporary || !at && error.status === 409 || ++failures > attempts) {
+        if (error.status >= 400 && error.status < 500 && !error.temporary) open.clear()
+        throw error
+      }
+      const delay = Math.max(error.retryAfter, delays[Math.min(failures, delays.length) - 1])
+      report(Math.max(offset, 0), { waiting: delay })
+      if (at) offset = -1
+      await pause(delay, signal)
+    }
+  }
+}
+
+// cancel deletes what the server has of an unfinished upload.
+export async function cancel(url, file) {
+  url = new URL(url, location.href).href
+  const open = await record(url, file)
+  const at = open.read()
+  open.clear()
+  if (at) await send('DELETE', at, tus).catch(() => {}) // what is left ends with the one-time URL
+}
+
+// send resolves to a request that was answered with a success. fetch does not report the progress of a body.
+function send(method, url, headers, body, signal, onsent) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest()
+    const stop = () => request.abort()
+    let timer
+    const watch = (time) => {
+      clearTimeout(timer)
+      timer = setTimeout(stop, time)
+    }
+    request.open(method, url)
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
+    request.upload.onprogress = ({ loaded }) => {
+      watch(silence)
+      onsent?.(loaded)
+    }
+    request.upload.onload = () => watch(patience)
+    request.onloadend = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', stop)
+      if (signal?.aborted) reject(signal.reason)
+      else if (request.status >= 200 && request.status < 300) resolve(request)
+      else reject(refusalOf(request))
+    }
+    if (signal?.aborted) return reject(signal.reason)
+    signal?.addEventListener('abort', stop)
+    watch(silence)
+    request.send(body)
+  })
+}
+
+function refusalOf(request) {
+  const { status } = request
+  if (status === 0) return new Refusal('The connection failed.')
+  const [error] = parsed(request).errors ?? []
+  return new Refusal(error?.message ?? `The upload failed (${status}).`, {
+    status, code: error?.code, retryAfter: Number(request.getResponseHeader('Retry-After')) || 0,
+  })
+}
+
+// parsed returns the envelope of an answer, {} for one that a proxy has written.
+function parsed(request) {
+  try {
+    return JSON.parse(request.responseText) ?? {}
+  } catch {
+    return {}
+  }
+}
+
+function offsetOf(answer) {
+  const offset = parseInt(answer.getResponseHeader('Upload-Offset'), 10)
+  if (Number.isNaN(offset)) throw new Refusal('The answer has no Upload-Offset: a proxy may have removed it.')
+  return offset
+}
+
+// pause waits for some seconds, or until the browser is online again.
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      clearTimeout(timer)
+      removeEventListener('online', end)
+      signal?.removeEventListener('abort', end)
+      if (signal?.aborted) reject(signal.reason)
+      else resolve()
+    }
+    const timer = setTimeout(end, seconds * 1000)
+    addEventListener('online', end)
+    signal?.addEventListener('abort', end)
+  })
+}
+
+// meter returns a function that reports the bytes sent, with their rate over the last seconds.
+function meter(total, onprogress) {
+  let seen = []
+  return (sent, { restart, waiting } = {}) => {
+    const now = performance.now()
+    if (restart || waiting !== undefined) seen = []
+    seen = [...seen.filter(({ time }) => now - time < 6000), { time: now, sent }]
+    const [first] = seen
+    const rate = now - first.time < 300 ? 0 : (sent - first.sent) * 1000 / (now - first.time)
+    onprogress?.({ sent, total, rate, left: rate > 0 ? (total - sent) / rate : NaN, waiting: waiting ?? 0 })
+  }
+}
+
+function base64(text) {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(text).slice(0, 1000)))
+}
