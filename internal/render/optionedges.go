@@ -201,7 +201,7 @@ type Border struct {
 	Color                    string // "#rrggbb"; "" without a border
 	Top, Right, Bottom, Left int    // up to MaxBorder
 
-	named uint8 // while it is parsed: the sides that have a width of their own, one bit each in the order of sides
+	named uint8 // while it is parsed: the sides with a separate width, one bit each
 }
 
 // MaxBorder bounds each side of a Border, in pixels.
@@ -271,7 +271,7 @@ var borderKind = kind{
 			return ok
 		}
 		n, ok := pixelNumber(text, MaxBorder)
-		if name == "width" { // of the sides without a width of their own, before or after it
+		if name == "width" { // of the sides without a separate one, before or after it
 			for i, side := range b.sides() {
 				if b.named&(1<<i) == 0 {
 					*side = n

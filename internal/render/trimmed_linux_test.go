@@ -57,7 +57,7 @@ func TestTrimmedAnimations(t *testing.T) {
 	}
 }
 
-// animationOf makes a GIF of side x side pixels, white but for a part that changes.
+// animationOf makes a GIF of side x side pixels, white except a part that changes.
 func animationOf(t *testing.T, side, frames int, part image.Rectangle) (*os.File, imagefile.Header) {
 	t.Helper()
 	palette := color.Palette{color.White, color.NRGBA{200, 30, 30, 255}, color.NRGBA{30, 30, 200, 255}}
