@@ -34,7 +34,7 @@ func inspect(content []byte) (d delivered, err error) {
 		d.metadata = jpegMetadata(content)
 	case imagefile.PNG:
 		d.metadata = pngMetadata(content)
-	case imagefile.SVG:
+	case imagefile.SVG, imagefile.AVIF:
 		return d, nil
 	case imagefile.WebP:
 		d.metadata, d.plays = webpMetadata(content)

@@ -69,6 +69,8 @@ func badOptions(why error) error {
 func checkEnlarged(o render.Options, from *images.Original) error {
 	w, h := from.Header.Shown()
 	o, _ = withHints(o, nil) // the same refusal for all clients
+	// Of the whole picture. What a trim of a border leaves is enlarged to render.MaxTrimmedPixels at most.
+	o.Trim.Border = false
 	plan := o.Plan(w, h)
 	// A border adds pixels that cost little.
 	width, height := plan.CanvasW-plan.Edges.Left-plan.Edges.Right, plan.CanvasH-plan.Edges.Top-plan.Edges.Bottom

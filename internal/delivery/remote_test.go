@@ -168,6 +168,64 @@ func TestRemoteSource(t *testing.T) {
 	}
 }
 
+// TestStaleSource: a source that cannot be revalidated is shown as it was, for a time, and is revalidated afterwards.
+// What its server refuses is not shown.
+func TestStaleSource(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	h, clock := newRemoteHost(t, o.host(), "127.0.0.0/8")
+	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	for i, c := range []struct {
+		control string
+		fails   http.HandlerFunc
+		after   time.Duration
+		status  int // of the answer
+		code    int
+	}{
+		{"max-age=7200", cut, 3 * time.Hour, 200, 0},
+		{"max-age=7200", cut, 25 * time.Hour, 200, 0},
+		{"max-age=7200", cut, 27 * time.Hour, 502, 9505},
+		{"max-age=7200", status(500), 3 * time.Hour, 502, 9509},
+		{"max-age=7200, stale-if-error=7200", status(500), 3 * time.Hour, 200, 0},
+		{"max-age=7200, stale-if-error=7200", status(500), 5 * time.Hour, 502, 9509},
+		{"max-age=7200, stale-if-error=7200", status(404), 3 * time.Hour, 404, 9404},
+		{"max-age=7200, must-revalidate", cut, 3 * time.Hour, 502, 9505},
+	} {
+		path := fmt.Sprintf("/cdn-cgi/image/w=8/%s/%d", o.URL, i)
+		o.answers(picture(imagestest.JPEG(t, 5), "ETag", `"v"`, "Cache-Control", c.control))
+		first := h.served(path, imagefile.JPEG)
+		clock.Forward(c.after)
+		o.answers(c.fails)
+		for range 2 { // the failure is cached, and the second answer does not wait for the server
+			if c.status != 200 {
+				h.refused(path, c.status, c.code)
+				continue
+			}
+			stale := h.served(path, imagefile.JPEG)
+			if stale.Header.Get("Cache-Control") != "public, max-age=0, must-revalidate" ||
+				stale.Header.Get("ETag") != first.Header.Get("ETag") || !bytes.Equal(stale.body, first.body) {
+				t.Errorf("%d: a stale answer has %v", i, stale.Header)
+			}
+		}
+		if n := len(o.requests()); n > 2 { // a connection that ends without an answer is tried again by net/http
+			t.Errorf("%d: %d requests", i, n)
+		}
+	}
+	// What its server has refused is not shown later, when the server cannot be reached.
+	path := "/cdn-cgi/image/w=8/" + o.URL + "/gone"
+	o.answers(picture(imagestest.JPEG(t, 6)))
+	h.served(path, imagefile.JPEG)
+	clock.Forward(2 * time.Hour)
+	o.answers(status(410))
+	h.refused(path, 404, 9404)
+	if asked := o.requests(); len(asked) != 1 {
+		t.Errorf("%d requests", len(asked))
+	}
+}
+
 // What is for one client, or must not be stored, is requested for every answer and no cache may have it.
 func TestPrivateSource(t *testing.T) {
 	t.Parallel()

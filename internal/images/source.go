@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,12 +28,10 @@ const sourcesAccount = "remote sources"
 
 const (
 	sourceTime     = 30 * time.Second // of a request for a source
-	minSourceTTL   = time.Hour        // as Cloudflare documents
-	maxSourceTTL   = 365 * 24 * time.Hour
-	sourcesStored  = 10_000 // descriptions of sources in memory
-	maxSourceETag  = 200    // bytes; of a longer one nothing is used
-	maxTimeHeader  = 100    // bytes
-	sourceAttempts = 3      // the cache may evict a source at once
+	sourcesStored  = 10_000           // descriptions of sources in memory
+	maxSourceETag  = 200              // bytes; of a longer one nothing is used
+	maxTimeHeader  = 100              // bytes
+	sourceAttempts = 3                // the cache may evict a source at once
 )
 
 // A source is a picture of another server, which a client has named by a URL. Its bytes are a file of the rendition
@@ -45,7 +42,7 @@ type source struct {
 	original *Original
 	etag     string // of the other server, with its quotes; "" for none
 	modified string // its Last-Modified
-	caching  sourceCaching
+	caching  outbound.Caching
 	until    time.Time // needs no revalidation until then
 }
 
@@ -88,15 +85,19 @@ func (s *Service) ResolveSource(ctx context.Context, address string) (Resolved, 
 	for range sourceAttempts {
 		one := s.sources.get(id)
 		if one == nil || !s.now().Before(one.until) || !s.hasSource(one) {
-			if err := s.fetchOnce(ctx, id, address); err != nil {
+			err := s.fetchOnce(ctx, id, address)
+			if err != nil && !s.usableAfter(one, err) {
 				return Resolved{}, 0, err
 			}
-			if one = s.sources.get(id); one == nil {
+			if err == nil {
+				one = s.sources.get(id)
+			}
+			if one == nil {
 				continue
 			}
 		}
 		ttl := max(one.until.Sub(s.now()), 0)
-		if one.caching.private {
+		if one.caching.Private {
 			ttl = -1
 		}
 		return Resolved{
@@ -106,6 +107,12 @@ func (s *Service) ResolveSource(ctx context.Context, address string) (Resolved, 
 		}, ttl, nil
 	}
 	return Resolved{}, 0, errs.AtCapacity("The rendition cache is full", nil)
+}
+
+// usableAfter reports whether a source may be used although it could not be revalidated. Then an answer with it needs a
+// revalidation itself.
+func (s *Service) usableAfter(one *source, err error) bool {
+	return one != nil && one.caching.UsableAfter(err, s.now().Sub(one.until)) && s.hasSource(one)
 }
 
 // hasSource reports whether the cache has the bytes of a source.
@@ -145,13 +152,16 @@ func (s *Service) fetchSource(ctx context.Context, id, address string) (err erro
 		Header: before.validators(),
 	})
 	if err != nil {
+		if outbound.Refuses(err) { // a later failure must not show what is gone
+			s.sources.put(id, nil)
+		}
 		return s.sourceError(err)
 	}
 	defer answer.Body.Close()
-	caching := cachingOf(answer.Header, s.now())
+	caching := outbound.CachingOf(answer.Header, s.now())
 	if answer.NotModified {
 		renewed := *before
-		renewed.caching, renewed.until = caching, s.now().Add(caching.ttl)
+		renewed.caching, renewed.until = caching, s.now().Add(caching.TTL)
 		s.sources.put(id, &renewed)
 		return nil
 	}
@@ -162,7 +172,7 @@ func (s *Service) fetchSource(ctx context.Context, id, address string) (err erro
 	if err != nil {
 		return err
 	}
-	one := &source{original: original, caching: caching, until: s.now().Add(caching.ttl),
+	one := &source{original: original, caching: caching, until: s.now().Add(caching.TTL),
 		etag: sourceETag(answer.Header.Get("ETag")), modified: answer.Header.Get("Last-Modified")}
 	if len(one.modified) > maxTimeHeader {
 		one.modified = ""
@@ -246,47 +256,4 @@ func (s *Service) openSource(r Resolved) (originalFile, error) {
 		return originalFile{}, errs.AtCapacity("The rendition cache is full", nil)
 	}
 	return s.copyToSpool(found.Content, r.Image.Original.Size, r.Image.Account)
-}
-
-// sourceCaching says how long a source may be used without a revalidation.
-type sourceCaching struct {
-	ttl     time.Duration
-	private bool // caches of others must not store it
-}
-
-// cachingOf returns the caching that the headers of a source permit. As Cloudflare documents, it lasts an hour at
-// least, unless the source requires revalidation or is for one client only.
-func cachingOf(h http.Header, now time.Time) sourceCaching {
-	always, exact, private, shared, age := false, false, false, false, time.Duration(-1)
-	for _, line := range h.Values("Cache-Control") {
-		for directive := range strings.SplitSeq(strings.ToLower(line), ",") {
-			name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
-			switch name {
-			case "no-store", "private":
-				private = true
-			case "no-cache":
-				always = true
-			case "must-revalidate", "proxy-revalidate":
-				exact = true
-			case "s-maxage", "max-age":
-				n, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 32)
-				if err == nil && n >= 0 && (name == "s-maxage" || !shared) {
-					age = time.Duration(n) * time.Second
-				}
-				shared = shared || name == "s-maxage"
-			}
-		}
-	}
-	if expires, err := http.ParseTime(h.Get("Expires")); err == nil && age < 0 {
-		age = expires.Sub(now)
-	}
-	switch age = min(max(age, 0), maxSourceTTL); {
-	case private:
-		return sourceCaching{private: true}
-	case always:
-		return sourceCaching{}
-	case exact:
-		return sourceCaching{ttl: age}
-	}
-	return sourceCaching{ttl: max(age, minSourceTTL)}
 }

@@ -36,6 +36,7 @@ func TestSourceVariant(t *testing.T) {
 		`{"width":1.5,"height":700,"fit":"crop","gravity":{"x":0.2,"y":1},"rotate":90,"flip":"hv","dpr":2}`: "dpr=2,fit=crop,flip=hv,gravity=0.2x1,height=700,rotate=90,width=2",
 		`{"width":9,"trim":{"left":1,"top":2,"width":30},"border":{"color":"#123456","width":4}}`:           "border=%23123456;4,trim=2;0;0;1;30;0,width=9",
 		`{"width":9,"trim":{"border":true},"border":{"color":"#123","left":4},"zoom":0}`:                    "border=%23112233;0;0;0;4,trim=border,width=9",
+		`{"width":9,"border":{"width":8,"left":4,"color":"#123","bottom":0}}`:                               "border=%23112233;8;8;0;4,width=9",
 		`{"width":9,"trim":{"border":{"color":"#fff","keep":2}},"upscale":"interpolate","rotate":360}`:      "trim=border;%23ffffff;0;2,width=9",
 		`{"width":9,"zoom":0.5,"gravity":"face"}`:                                                           "error: options.zoom is not supported here: leave it out",
 		`{"width":1,"blur":20,"background":"rgba(0,0,0,.5)","brightness":"0.5","sharpen":1e0}`:              "background=%2300000080,blur=20,brightness=0.5,sharpen=1,width=1",

@@ -67,19 +67,47 @@ func checkJob(j Job) error {
 		return &imagefile.LimitError{What: "pixels a side of the rendition",
 			Measured: int64(longest), Allowed: int64(side)}
 	}
-	made, allowed := j.Options.MostPixels(j.Header.Shown())*int64(frames), imagefile.DefaultLimits.Pixels
+	if frames > 1 {
+		return j.checkFrames(j.Options.Plan(j.Header.Shown()))
+	}
+	allowed := imagefile.DefaultLimits.Pixels
 	if most, ok := maxPixels[j.Format]; ok {
 		allowed = most
 	}
-	if frames > 1 {
-		allowed = imagefile.MaxTransformPixels
-		made = max(made, j.Header.Pixels())
-	}
-	if made > allowed {
-		return &imagefile.LimitError{What: "pixels of the rendition", Measured: made,
-			Allowed: allowed}
+	if made := j.mostPixels(); made > allowed {
+		return &imagefile.LimitError{What: limitRendition, Measured: made, Allowed: allowed}
 	}
 	return nil
+}
+
+// limitRendition is the LimitError.What of a rendition with too many pixels, those of all frames together.
+const limitRendition = "pixels of the rendition"
+
+// CheckPlan returns a *LimitError if a Plan has too many pixels. After a trim of a border only the worker has the Plan;
+// before, the Plan is that of the whole picture, and what is left of the picture may have other proportions.
+func (j Job) CheckPlan(p Plan) error {
+	if !moves(j) {
+		return nil // Options.MostPixels has bounded it
+	}
+	return j.checkFrames(p)
+}
+
+// checkFrames is CheckPlan for an animation.
+func (j Job) checkFrames(p Plan) error {
+	made := int64(p.CanvasW) * int64(p.CanvasH) * int64(j.Header.Frames)
+	if made = max(made, j.Header.Pixels()); made > imagefile.MaxTransformPixels {
+		return &imagefile.LimitError{What: limitRendition, Measured: made, Allowed: imagefile.MaxTransformPixels}
+	}
+	return nil
+}
+
+// mostPixels returns a bound on the pixels of the rendition, or of each of its frames.
+func (j Job) mostPixels() int64 {
+	most := j.Options.MostPixels(j.Header.Shown())
+	if moves(j) {
+		most = min(most, imagefile.MaxTransformPixels/int64(j.Header.Frames))
+	}
+	return most
 }
 
 // checkProperties compares a worker's Properties with the header, which the server has read.
@@ -114,7 +142,7 @@ func checkOutput(out *os.File, size int64, j Job) (Output, error) {
 	case width > 0 && (h.Width != width || h.Height != height):
 		return Output{}, fmt.Errorf("%w: the output is %dx%d, not %dx%d",
 			ErrWorker, h.Width, h.Height, width, height)
-	case max(h.Width, h.Height) > MaxOutputSide || h.Pixels() > j.Options.MostPixels(j.Header.Shown())*int64(h.Frames):
+	case max(h.Width, h.Height) > MaxOutputSide || h.Pixels() > j.mostPixels()*int64(h.Frames):
 		return Output{}, fmt.Errorf("%w: the output has %dx%d pixels, which is too much", ErrWorker, h.Width, h.Height)
 	case h.Frames > frames:
 		return Output{}, fmt.Errorf("%w: the output has %d frames, not %d",

@@ -55,7 +55,7 @@ func examineTime(h imagefile.Header) time.Duration {
 
 // renderTime estimates the CPU time of a rendition.
 func renderTime(j Job) time.Duration {
-	made := float64(j.Options.MostPixels(j.Header.Shown()))
+	made := float64(j.mostPixels())
 	first := j.Header // the first frame, which is decoded once more for each look at it
 	first.Frames = 1
 	looks := examineTime(first) * time.Duration(j.Options.looks())

@@ -31,6 +31,7 @@ const (
 	kindUndecodable = "undecodable"
 	kindEncode      = "encode"
 	kindMemory      = "memory"
+	kindLimit       = "limit"
 	kindFailed      = "failed"
 )
 
@@ -61,6 +62,8 @@ type answer struct {
 	Reason     string     `json:"reason"`
 	Properties Properties `json:"properties"`
 	Output     Output     `json:"output"`
+	// Measured is the number of pixels of a rendition that is over the limit.
+	Measured int64 `json:"measured"`
 }
 
 // writeFrame sends v as one frame with open files attached to its first byte.

@@ -44,7 +44,7 @@ var (
 	movingGIFCost    = memory{18, 33} // decoding all frames
 	animatedWebPCost = memory{34, 35} // encoding an animation
 	animatedGIFCost  = memory{30, 30}
-	turnCost         = memory{4, 4} // a flip or a rotation of a still by the options, which is a copy in memory
+	turnCost         = memory{4, 4} // a flip or a rotation of a still, also by its EXIF: a copy in memory
 
 	// A blur has the sums of boxes of 3 x 3 pixels in memory, 16 bytes each, and the alpha channel.
 	blurCost = memory{3, 3}
@@ -93,7 +93,7 @@ func largestPicture(h imagefile.Header) int64 {
 // renderCost estimates the memory of a rendition in addition to an idle worker's.
 func renderCost(j Job) memory {
 	h := j.Header
-	made := j.Options.MostPixels(h.Shown())
+	made := j.mostPixels()
 	effects := memory{}
 	if j.Options.Blur != 0 {
 		effects = blurCost.times(made)
@@ -114,7 +114,7 @@ func renderCost(j Job) memory {
 		cost = transparentCost
 	}
 	need := examineCost(h).plus(cost.times(made)).plus(effects)
-	if j.Options.orientation() > 2 {
+	if j.Options.Orientation(h.Orientation) > 2 {
 		need = need.plus(turnCost.times(made))
 	}
 	if j.Format == imagefile.JPEG {

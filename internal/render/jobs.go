@@ -337,6 +337,8 @@ func answerError(a answer) error {
 		return fmt.Errorf("%w: %s", ErrUndecodable, reason)
 	case kindEncode:
 		return fmt.Errorf("%w: %s", ErrEncode, reason)
+	case kindLimit:
+		return &imagefile.LimitError{What: limitRendition, Measured: a.Measured, Allowed: imagefile.MaxTransformPixels}
 	case kindMemory:
 		return fmt.Errorf("%w: %w: %s", ErrWorker, ErrOutOfMemory, reason)
 	case kindFailed:

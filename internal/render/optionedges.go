@@ -10,7 +10,7 @@ import (
 // This file has the options trim and border, which have a length for each edge.
 
 // A Trim is what is cut off a picture before it is flipped, rotated and resized, in pixels. With Border the edges of
-// one colour are cut off, and all lengths except Keep are zero.
+// one colour are cut off: all lengths except Keep are zero until a worker has found the edges.
 type Trim struct {
 	Top, Right, Bottom, Left int
 	Width, Height            int // of the part that remains; 0: as far as Right and Bottom
@@ -200,6 +200,8 @@ func trimJSON(o *Options) any {
 type Border struct {
 	Color                    string // "#rrggbb"; "" without a border
 	Top, Right, Bottom, Left int    // up to MaxBorder
+
+	named uint8 // while it is parsed: the sides with a separate width, one bit each
 }
 
 // MaxBorder bounds each side of a Border, in pixels.
@@ -212,7 +214,7 @@ func (b Border) wide() bool { return b.Top+b.Right+b.Bottom+b.Left != 0 }
 
 // normal returns b without a colour of nothing.
 func (b Border) normal() Border {
-	if !b.wide() {
+	if b.named = 0; !b.wide() {
 		return Border{}
 	}
 	return b
@@ -269,15 +271,18 @@ var borderKind = kind{
 			return ok
 		}
 		n, ok := pixelNumber(text, MaxBorder)
-		if name == "width" {
-			for _, side := range b.sides() {
-				*side = n
+		if name == "width" { // of the sides without a separate one, before or after it
+			for i, side := range b.sides() {
+				if b.named&(1<<i) == 0 {
+					*side = n
+				}
 			}
 			return ok
 		}
 		i := slices.Index(edges, name)
 		if i >= 0 {
 			*b.sides()[i] = n
+			b.named |= 1 << i
 		}
 		return ok && i >= 0
 	},

@@ -21,6 +21,10 @@ const (
 	// an enlargement adds cost as much as others.
 	MaxEnlargedPixels = 25_000_000
 
+	// MaxTrimmedPixels is MaxEnlargedPixels after a trim of a border. Only the worker knows what remains of the picture
+	// then, so the smaller bound of options in URLs applies to all.
+	MaxTrimmedPixels = 12_000_000
+
 	// maxScaledSide bounds the side of a scaled picture before its crop. The engine never has the scaled picture in
 	// memory, but must be able to count its coordinates. Only lines of a few pixels that cover a box across them
 	// reach this size; cut has removed most of such a line before.
@@ -53,7 +57,8 @@ func (p Plan) Crops() bool { return p.CropW < p.ScaleW || p.CropH < p.ScaleH }
 type Edges struct{ Top, Right, Bottom, Left int }
 
 // Plan returns the geometry for an upright picture of w x h pixels, both at least 1. A trim of a border and a gravity
-// of auto need the pixels: the plan is that of the whole picture, and of its middle.
+// of auto need the pixels: the plan is that of the whole picture, and of its middle, until the lengths of the Trim
+// and the point of the Gravity are set.
 //
 // With one dimension, the other one follows the picture's proportions, and Cover, Pad and Squeeze mean Contain. Without
 // dimensions the size does not change. Crop cuts a direction in which the picture is longer than the box; if it is
@@ -65,7 +70,8 @@ func (o Options) Plan(w, h int) Plan {
 	part := o.Trim.part(w, h).Turn(o.orientation(), w, h)
 	src := area{int64(part.W), int64(part.H)}
 	edges := o.Border.edges()
-	p := o.fitted(src, limits{src, area{int64(edges.Left + edges.Right), int64(edges.Top + edges.Bottom)}})
+	p := o.fitted(src, limits{src, area{int64(edges.Left + edges.Right), int64(edges.Top + edges.Bottom)},
+		o.mostEnlarged()})
 	if part.W*part.H != w*h {
 		if p.CutW == 0 {
 			p.CutW, p.CutH = part.W, part.H
@@ -86,9 +92,6 @@ func (b Border) edges() Edges {
 // part returns the part of an upright picture of w x h pixels that a Trim leaves: at least one pixel. If nothing
 // would be left, see TrimsAll.
 func (t Trim) part(w, h int) Rect {
-	if t.Border {
-		return Rect{0, 0, w, h}
-	}
 	x, width := remaining(w, t.Left, t.Right, t.Width)
 	y, height := remaining(h, t.Top, t.Bottom, t.Height)
 	return Rect{x, y, width, height}
@@ -109,6 +112,14 @@ func (o Options) TrimsAll(w, h int) bool {
 	t := o.Scaled().Trim
 	return !t.Border && (t.Left >= w || t.Width == 0 && t.Left+t.Right >= w ||
 		t.Top >= h || t.Height == 0 && t.Top+t.Bottom >= h)
+}
+
+// mostEnlarged returns the bound on the pixels of a rendition that has more pixels than its original.
+func (o Options) mostEnlarged() int64 {
+	if o.Trim.Border {
+		return MaxTrimmedPixels
+	}
+	return MaxEnlargedPixels
 }
 
 // fitted returns the Plan of a picture of the size src, without its border.
@@ -248,13 +259,17 @@ func (a area) over(box area) area {
 // follow returns side x num / den, rounded, at least 1.
 func follow(side, num, den int64) int64 { return max(1, (2*side*num+den)/(2*den)) }
 
-// limits bound a rendition of a picture of the size src, around which edges are drawn.
-type limits struct{ src, edges area }
+// limits bound a rendition of a picture of the size src, around which edges are drawn. enlarged is the bound on
+// pixels for a larger one than src.
+type limits struct {
+	src, edges area
+	enlarged   int64
+}
 
 // of returns the largest size of a's proportions that is within MaxOutputSide and within the bound on pixels, with the
 // edges.
 func (l limits) of(a area) area {
-	most := min(MaxOutputPixels, max(MaxEnlargedPixels, l.src.w*l.src.h))
+	most := min(MaxOutputPixels, max(l.enlarged, l.src.w*l.src.h))
 	if side := (area{MaxOutputSide - l.edges.w, MaxOutputSide - l.edges.h}); a.w > side.w || a.h > side.h {
 		a = a.into(side)
 	}
@@ -308,5 +323,5 @@ func (o Options) MostPixels(w, h int) int64 {
 		box = src
 	}
 	box.w, box.h = box.w+int64(p.Edges.Left+p.Edges.Right), box.h+int64(p.Edges.Top+p.Edges.Bottom)
-	return max(made, min(box.w*box.h, MaxOutputPixels, max(MaxEnlargedPixels, src.w*src.h)))
+	return max(made, min(box.w*box.h, MaxOutputPixels, max(o.mostEnlarged(), src.w*src.h)))
 }

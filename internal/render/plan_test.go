@@ -1,8 +1,11 @@
 package render
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
+
+	"calotype/internal/imagefile"
 )
 
 func TestOptionsPlan(t *testing.T) {
@@ -260,5 +263,69 @@ func TestMostPixels(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestTrimmedPlan: once a worker has found the edges of one colour, the Plan is that of what is left of the picture, and
+// an enlargement has MaxTrimmedPixels at most.
+func TestTrimmedPlan(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		trim          Trim
+		width, height int // of the options
+		wantW, wantH  int
+	}{
+		{Trim{Border: true}, 4000, 0, 4000, 100}, // of the whole picture, before the worker has looked
+		{Trim{Border: true, Left: 290}, 3464, 0, 3464, 3464},
+		{Trim{Border: true, Left: 290}, 3465, 0, 3464, 3464},
+		{Trim{Border: true, Left: 290}, 12_000, 12_000, 3464, 3464},
+		{Trim{Left: 290}, 4000, 0, 4000, 4000},
+		{Trim{Border: true, Left: 290}, 0, 0, 110, 110},
+	} {
+		w, h := 400, 10
+		if c.width == 0 && c.height == 0 {
+			h = 110
+		}
+		if c.width != 0 && c.trim.Left != 0 {
+			w = 300
+		}
+		o := Options{Width: c.width, Height: c.height, Fit: Contain, Trim: c.trim}
+		if p := o.Plan(w, h); p.CanvasW != c.wantW || p.CanvasH != c.wantH {
+			t.Errorf("%+v of %d x %d: %d x %d, want %d x %d", o, w, h, p.CanvasW, p.CanvasH, c.wantW, c.wantH)
+		}
+	}
+	large := Options{Fit: ScaleDown, Trim: Trim{Border: true, Top: 1}}
+	if p := large.Plan(8000, 6001); p.CanvasW != 8000 || p.CanvasH != 6000 {
+		t.Errorf("a picture that is not enlarged: %+v", p)
+	}
+}
+
+// TestFramesOfAPlan: all frames together have MaxTransformPixels at most, and the bound for a trim of a border is not
+// above that.
+func TestFramesOfAPlan(t *testing.T) {
+	t.Parallel()
+	o := Options{Width: 1000, Fit: Contain, Trim: Trim{Border: true}}
+	j := Job{Header: imagefile.Header{Format: imagefile.GIF, Width: 50, Height: 50, Orientation: 1, Frames: 20},
+		Options: o, Format: imagefile.WebP}
+	if err := checkJob(j); err != nil {
+		t.Errorf("the whole picture has 20 million pixels: %v", err)
+	}
+	if most := j.mostPixels(); most != imagefile.MaxTransformPixels/20 {
+		t.Errorf("a frame may have %d pixels", most)
+	}
+	for height, fits := range map[int]bool{2500: true, 2501: false} {
+		err := j.CheckPlan(Plan{CanvasW: 1000, CanvasH: height})
+		limit := new(imagefile.LimitError)
+		if fits && err != nil || !fits && (!errors.As(err, &limit) || limit.Measured != 50_020_000) {
+			t.Errorf("20 frames of 1000 x %d: %v", height, err)
+		}
+	}
+	still := j
+	if still.Options.Still = true; still.CheckPlan(Plan{CanvasW: 1000, CanvasH: 9000}) != nil || still.mostPixels() < 9e6 {
+		t.Errorf("a still has the bound of an animation: %d", still.mostPixels())
+	}
+	j.Options.Width = 1582 // 1582 x 1582 x 20
+	if err := checkJob(j); err == nil {
+		t.Error("the whole picture has too many pixels, and is accepted")
 	}
 }

@@ -28,7 +28,8 @@ type Engine interface {
 	Libraries() map[imagefile.Format]string
 	// Examine decodes all of in strictly. h is the result of ReadHeader.
 	Examine(in *os.File, h imagefile.Header) (Properties, error)
-	// Render writes the rendition of in to out, an empty file.
+	// Render writes the rendition of in to out, an empty file. Error besides: *imagefile.LimitError if the Plan, which
+	// depends on the pixels, has too many.
 	Render(in, out *os.File, j Job) (Output, error)
 }
 
@@ -114,6 +115,9 @@ func do(engine Engine, r request, files []*os.File) answer {
 		err = fmt.Errorf("job %q with %d files", r.Op, len(files))
 	}
 	kind, class := kindOf(err)
+	if limit := new(imagefile.LimitError); errors.As(err, &limit) {
+		return answer{Kind: kindLimit, Measured: limit.Measured}
+	}
 	if err != nil {
 		reason := err.Error()
 		if class != nil {

@@ -1,6 +1,7 @@
 package svg
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,9 @@ type graph struct {
 	ruled map[string][]target // rules, with the elements that they refer to
 	moves int                 // the longest value of an animation
 	state []count
+
+	// intoMarkers: a reference leads to an element inside a marker, which is drawn without the marker then.
+	intoMarkers bool
 }
 
 // A node is an element.
@@ -128,6 +132,7 @@ func (g *graph) check() error {
 			}
 		}
 	}
+	g.findIntoMarkers()
 	g.state = make([]count, len(g.nodes))
 	_, err := g.count(0, 0)
 	return err
@@ -153,7 +158,7 @@ func (g *graph) count(at int32, depth int) (count, error) {
 		}
 		c.add(inner)
 	}
-	targets, err := g.targets(n)
+	targets, err := g.targets(at)
 	if err != nil {
 		return c, err
 	}
@@ -216,8 +221,42 @@ func (g *graph) target(r ref) (t target, ok bool) {
 // separatesClasses reports whether a browser separates classes by a character: not by every space of Unicode.
 func separatesClasses(c rune) bool { return strings.ContainsRune(" \t\n\r\f", c) }
 
+// findIntoMarkers sets intoMarkers.
+func (g *graph) findIntoMarkers() {
+	inMarker := make([]bool, len(g.nodes))
+	for i, n := range g.nodes { // a parent is before its children
+		inMarker[i] = n.parent >= 0 && (inMarker[n.parent] || g.nodes[n.parent].name == "marker")
+	}
+	into := func(t target) { g.intoMarkers = g.intoMarkers || inMarker[t.node] }
+	for _, r := range g.refs {
+		if t, ok := g.target(r); ok {
+			into(t)
+		}
+	}
+	for _, targets := range g.ruled {
+		for _, t := range targets {
+			into(t)
+		}
+	}
+}
+
+// inOwnMarker reports whether a reference of an element leads to the marker that the element is in. A rule such as
+// path{marker-end:url(#m)} also applies to the path in the marker m. Browsers do not draw a marker in itself.
+func (g *graph) inOwnMarker(at int32, t target) bool {
+	if !t.marker || g.intoMarkers || g.nodes[t.node].name != "marker" {
+		return false
+	}
+	for ; at >= 0; at = g.nodes[at].parent {
+		if at == t.node {
+			return true
+		}
+	}
+	return false
+}
+
 // targets returns the elements that an element repeats, by its attributes and by style sheets.
-func (g *graph) targets(n node) (all []target, err error) {
+func (g *graph) targets(at int32) (all []target, err error) {
+	n := g.nodes[at]
 	for _, r := range g.refs[n.firstRef:n.lastRef] {
 		if t, ok := g.target(r); ok {
 			all = append(all, t)
@@ -234,5 +273,5 @@ func (g *graph) targets(n node) (all []target, err error) {
 	if len(all) > maxTargets {
 		return nil, &LimitError{"references of an element", maxTargets}
 	}
-	return all, nil
+	return slices.DeleteFunc(all, func(t target) bool { return g.inOwnMarker(at, t) }), nil
 }

@@ -64,12 +64,13 @@ const (
 	attrMoved          // values of an animated attribute
 	attrName           // the name of an attribute, of an animation
 	attrStyle          // declarations of CSS
+	attrMedia          // the condition of a style element
 )
 
 // attributes are the attributes without a prefix that are kept, for all elements. href is in none of these lists.
 var attributes = func() map[string]attrKind {
 	all := map[string]attrKind{
-		"style": attrStyle, "d": attrPath, "path": attrPath, "attributeName": attrName,
+		"style": attrStyle, "media": attrMedia, "d": attrPath, "path": attrPath, "attributeName": attrName,
 		"from": attrMoved, "to": attrMoved, "by": attrMoved, "values": attrMoved,
 	}
 	add := func(kind attrKind, names string) {

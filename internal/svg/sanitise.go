@@ -326,6 +326,8 @@ func (t *tag) attr(a attr) (keep bool) {
 		return t.moved(a)
 	case attrName:
 		return t.animated(a)
+	case attrMedia:
+		return t.media(a)
 	case attrStyle:
 		reader := cssReader{t: tokenizer{s: a.value}}
 		if style := reader.declarations(placeRule, false); style != "" && len(style) <= maxStyle {
@@ -356,6 +358,21 @@ func (t *tag) plain(a attr) (keep bool) {
 	}
 	t.keep(a.local, a.value)
 	return true
+}
+
+// media keeps the condition of a style element. An element with an unknown one is left out: its rules would always
+// apply.
+func (t *tag) media(a attr) (keep bool) {
+	if t.name != "style" || strings.TrimSpace(a.value) == "" {
+		return true
+	}
+	c := cssReader{t: tokenizer{s: a.value}}
+	tokens, _ := c.collect("")
+	condition, ok := condition(tokens)
+	if ok {
+		t.keep(a.local, condition)
+	}
+	return ok
 }
 
 // css keeps an attribute that is a property of CSS.

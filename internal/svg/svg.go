@@ -14,7 +14,7 @@ import (
 )
 
 // Version is the version of the rules. Raise it if the output of Sanitise changes for any input.
-const Version = "svg1"
+const Version = "svg2"
 
 // The limits of a document.
 const (

@@ -220,8 +220,15 @@ func TestOutput(t *testing.T) {
 		`<style>a:has(b){fill:red}a|b{fill:red}@x;c{fill:red}</style>`:                                        `<style>c{fill:red}</style>`,
 		`<style>\61\{b{fill:red}</style>`:                                                                     `<style>a\7b b{fill:red}</style>`,
 		`<style type="text/less">a{fill:red}</style>`:                                                         ``,
-		`<animate attributeName="d" values="M0 0;M1-1.5.5" dur="1s"/>`:                                        `<animate attributeName="d" values="M0 0;M1-1.5.5" dur="1s"/>`,
-		`<animate attributeName="fill" values="#fff; rgb(1,2,3)"/>`:                                           `<animate attributeName="fill" values="#fff;rgb(1,2,3)"/>`,
+		`<style media=" print ">a{fill:red}</style>`:                                                          `<style media="print">a{fill:red}</style>`,
+		`<style media="screen and (min-width: 1px), (width&gt;2px)">a{fill:red}</style>`: `<style ` +
+			`media="screen and (min-width: 1px), (width&gt;2px)">a{fill:red}</style>`,
+		`<style media="">a{fill:red}</style>`: `<style>a{fill:red}</style>`,
+		`<style media="print;">a{fill:red}</style><style media="url(x)"/><style media="print{}a"/>` +
+			`<style media="(x">b{}</style><style media="'print'"/><g media="print"/>`: `<g/>`,
+		`<set attributeName="media" to="all"/>`:                        ``,
+		`<animate attributeName="d" values="M0 0;M1-1.5.5" dur="1s"/>`: `<animate attributeName="d" values="M0 0;M1-1.5.5" dur="1s"/>`,
+		`<animate attributeName="fill" values="#fff; rgb(1,2,3)"/>`:    `<animate attributeName="fill" values="#fff;rgb(1,2,3)"/>`,
 		`<animate attributeName="x" dur="0:01" begin="a.click+1s;x(y)" end="a:/b"/>`: `<animate attributeName="x" ` +
 			`dur="0:01" begin="a.click+1s;x(y)"/>`,
 		`<g requiredExtensions="x"><rect/></g><g/>`: `<g/>`,
@@ -242,22 +249,31 @@ func TestOutput(t *testing.T) {
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"<svg>\n<g>\n</a>":                                  "line 3: an end tag has another name than its start tag",
-		root + "<g>":                                        "it ends before its elements do",
-		root + "<g a='1' a='2'/></svg>":                     "an attribute twice",
-		root + "<text>&nbsp;</text></svg>":                  "an entity or to a character that does not exist",
-		root + "<!-- a -- b --></svg>":                      "a comment holds two hyphens",
-		`<?xml version="1.0" encoding="KOI8-R"?><svg/>`:     "another encoding",
-		`<!DOCTYPE svg [<!ENTITY a "b">]><svg/>`:            "a document type with declarations",
-		`<svg xmlns="urn:x"/>`:                              "not in the namespace of SVG",
-		root + "\x01</svg>":                                 "a control character",
-		root + "\xff</svg>":                                 "not valid UTF-8",
-		"\xff\xfe<\x00s":                                    "not valid UTF-16",
-		"\xff\xfe<\x00s\x00v\x00g\x00\x00\xd8>\x00":         "not valid UTF-16",
-		root + strings.Repeat("<g>", 257):                   "at most 256",
-		root + "<use id='a' href='#a'/></svg>":              "leads back",
-		root + `<g xmlns:a:b="x"/></svg>`:                   "colon",
-		root + "<" + strings.Repeat("a", 1001) + "/></svg>": "1000 bytes",
+		"<svg>\n<g>\n</a>":                              "line 3: an end tag has another name than its start tag",
+		root + "<g>":                                    "it ends before its elements do",
+		root + "<g a='1' a='2'/></svg>":                 "an attribute twice",
+		root + "<text>&nbsp;</text></svg>":              "an entity or to a character that does not exist",
+		root + "<!-- a -- b --></svg>":                  "a comment holds two hyphens",
+		`<?xml version="1.0" encoding="KOI8-R"?><svg/>`: "another encoding",
+		`<!DOCTYPE svg [<!ENTITY a "b">]><svg/>`:        "a document type with declarations",
+		`<svg xmlns="urn:x"/>`:                          "not in the namespace of SVG",
+		root + "\x01</svg>":                             "a control character",
+		root + "\xff</svg>":                             "not valid UTF-8",
+		"\xff\xfe<\x00s":                                "not valid UTF-16",
+		"\xff\xfe<\x00s\x00v\x00g\x00\x00\xd8>\x00":     "not valid UTF-16",
+		root + strings.Repeat("<g>", 257):               "at most 256",
+		root + "<use id='a' href='#a'/></svg>":          "leads back",
+		// A marker in another one that it is in.
+		root + `<style>path{marker-mid:url(#a);marker-end:url(#b)}</style><marker id="a"><path/></marker>` +
+			`<marker id="b"><path/></marker></svg>`: "leads back",
+		// The path is also drawn outside of its marker.
+		root + `<style>path{marker:url(#a)}</style><marker id="a"><path id="b"/></marker><use href="#b"/></svg>`: "leads back",
+		root + `<style>path{marker:url(#a)}</style><marker id="a"><mask id="b"><path/></mask></marker>` +
+			`<g mask="url(#b)"/></svg>`: "leads back",
+		root + `<style>path{mask:url(#a)}</style><mask id="a"><path/></mask></svg>`:     "leads back",
+		root + `<style>path{fill:url(#a)}</style><marker id="a"><path/></marker></svg>`: "leads back",
+		root + `<g xmlns:a:b="x"/></svg>`:                                               "colon",
+		root + "<" + strings.Repeat("a", 1001) + "/></svg>":                             "1000 bytes",
 	} {
 		_, err := sanitise([]byte(in))
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -316,6 +332,27 @@ func TestLimits(t *testing.T) {
 	}
 	if _, err := sanitise(append(padded, ' ')); !errors.As(err, new(*svg.LimitError)) {
 		t.Errorf("a byte more: %v", err)
+	}
+}
+
+// TestMarkersByRules: a rule that draws a marker may apply to the elements in the marker, and each of the other
+// elements counts.
+func TestMarkersByRules(t *testing.T) {
+	t.Parallel()
+	rules := "<style>path,line{marker-end:url(#m)}</style>"
+	marker := `<marker id="m"><g><path d="M0 0h1"/>` + strings.Repeat("<g/>", 997) + `</g></marker>`
+	for in, fits := range map[string]bool{
+		rules + marker + `<path d="M0 0h1h1"/>`:                                           true,
+		rules + marker + `<g><line/></g>` + strings.Repeat("<line/>", 1000):               true,
+		rules + marker + strings.Repeat("<line/>", 3000):                                  false,
+		rules + marker + `<path d="` + strings.Repeat("h1", 3000) + `"/>`:                 false,
+		`<style>*{marker:url(#m)}</style>` + marker + `<path d="M0 0h1h1"/>`:              true,
+		`<marker id="m" marker-mid="url(#m)"><path style="marker-end:url(#m)"/></marker>`: true,
+	} {
+		_, err := sanitise([]byte(root + in + "</svg>"))
+		if fits && err != nil || !fits && !errors.As(err, new(*svg.LimitError)) {
+			t.Errorf("%.200s (%d bytes): %v", in, len(in), err)
+		}
 	}
 }
 

@@ -8,9 +8,8 @@ import (
 	"calotype/internal/render"
 )
 
-// look replaces the options of a job that depend on the pixels by figures, so that the Plan is known: a trim of a
-// border by a trim of pixels, and a gravity of auto by a point. Each decodes the first frame, before the rendition
-// does so.
+// look sets the options of a job that depend on the pixels, so that the Plan is known: the lengths of a trim of a
+// border, and a point for a gravity of auto. Each decodes the first frame, before the rendition does so.
 func look(in *os.File, j *render.Job) error {
 	j.Options = j.Options.Scaled()
 	if j.Options.Trim.Border {
@@ -58,13 +57,13 @@ func findBorder(in *os.File, j render.Job) (render.Trim, error) {
 		found, err = findInside(in, j, found.corner[:])
 	}
 	if err != nil || found.part.W == 0 {
-		return render.Trim{}, err
+		return render.Trim{Border: true}, err
 	}
 	part := found.part.Turn(j.Header.Orientation, j.Header.Width, j.Header.Height)
 	w, h := j.Header.Shown()
 	keep := j.Options.Trim.Keep
 	return render.Trim{
-		Top: max(part.Y-keep, 0), Right: max(w-part.X-part.W-keep, 0),
+		Border: true, Top: max(part.Y-keep, 0), Right: max(w-part.X-part.W-keep, 0),
 		Bottom: max(h-part.Y-part.H-keep, 0), Left: max(part.X-keep, 0),
 	}, nil
 }

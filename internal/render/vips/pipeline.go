@@ -174,7 +174,11 @@ func (e *engine) Render(in, out *os.File, j render.Job) (render.Output, error) {
 	if err := look(in, &j); err != nil {
 		return render.Output{}, err
 	}
-	r, err := start(in, out, j, j.Options.Plan(j.Header.Shown()), false)
+	plan := j.Options.Plan(j.Header.Shown())
+	if err := j.CheckPlan(plan); err != nil {
+		return render.Output{}, err
+	}
+	r, err := start(in, out, j, plan, false)
 	if err != nil {
 		return render.Output{}, err
 	}

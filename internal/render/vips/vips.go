@@ -25,7 +25,7 @@ import (
 )
 
 // pipelineVersion is raised whenever the same job produces other pixels than before.
-const pipelineVersion = 4
+const pipelineVersion = 5
 
 type engine struct {
 	version         string
