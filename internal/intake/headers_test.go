@@ -2,6 +2,7 @@ package intake
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,7 +12,9 @@ import (
 
 	"calotype/internal/cfapi"
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
+	"calotype/internal/uploadpolicy"
 )
 
 func TestClassify(t *testing.T) {
@@ -175,7 +178,7 @@ func TestNewState(t *testing.T) {
 		{draft(time.Minute, 0), statusOpen, 10}, {draft(0, 9), statusOpen, 1}, {draft(-1, 3), statusExpired, 7},
 		{draft(time.Minute, 10), statusDead, 0}, {draft(-1, 12), statusDead, 0}, {images.Image{ID: "x"}, statusUsed, -1},
 	} {
-		s := newState(c.img, now, 1000)
+		s := newState(c.img, uploadpolicy.Policy{}, now, 1000)
 		left := -1
 		if s.AttemptsLeft != nil {
 			left = *s.AttemptsLeft
@@ -187,6 +190,28 @@ func TestNewState(t *testing.T) {
 		}
 		if open && (s.Limits.MaxBytes != 1000 || len(s.Limits.Formats) != 7) {
 			t.Errorf("the limits are %+v", s.Limits)
+		}
+	}
+}
+
+// TestNewLimits: a limit of the policy counts if it is below that of the server.
+func TestNewLimits(t *testing.T) {
+	t.Parallel()
+	still := false
+	for _, c := range []struct {
+		policy uploadpolicy.Policy
+		want   string
+	}{
+		{uploadpolicy.Policy{}, "1000 [jpeg png webp gif avif heic svg] 12000x12000 100000000 4096"},
+		{uploadpolicy.Policy{MaxBytes: 999, Formats: []imagefile.Format{imagefile.PNG}, MaxWidth: 10, MaxHeight: 20,
+			MaxPixels: 30, Animated: &still}, "999 [png] 10x20 30 1"},
+		{uploadpolicy.Policy{MaxBytes: 1001, MaxWidth: 12_001, MaxPixels: 1e12, Animated: new(bool)},
+			"1000 [jpeg png webp gif avif heic svg] 12000x12000 100000000 1"},
+	} {
+		l := newLimits(c.policy, 1000)
+		got := fmt.Sprintf("%d %v %dx%d %d %d", l.MaxBytes, l.Formats, l.MaxWidth, l.MaxHeight, l.MaxPixels, l.MaxFrames)
+		if got != c.want {
+			t.Errorf("%+v: %s, want %s", c.policy, got, c.want)
 		}
 	}
 }

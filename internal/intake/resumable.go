@@ -64,10 +64,9 @@ var errCompleted error = errs.Errorf(errs.Invalid, "Bad request: the upload is a
 // refuseResumable adds what the draft demands of refusals.
 func refuseResumable(c *call, refusal *cfapi.Error, err error) *cfapi.Problem {
 	h := c.w.Header()
-	if refusal.Status == http.StatusRequestEntityTooLarge {
-		h.Set("Upload-Limit", dictionary(member{"max-size", c.Core.MaxUploadBytes()}))
-	}
 	switch errs.AsError(err).Kind {
+	case errs.TooLarge, errs.PolicyRefused:
+		h.Set("Upload-Limit", dictionary(member{"max-size", c.maxBytes(c.line.image)}))
 	case errs.Unsupported, errs.Undecodable, errs.OverLimits:
 		c.transmitted = true
 	}
@@ -105,7 +104,7 @@ func (c *call) limitHeader(p images.Partial, version *interop) string {
 	if version == nil {
 		version = &interops[len(interops)-1]
 	}
-	limits := []member{{"max-size", c.Core.MaxUploadBytes()}}
+	limits := []member{{"max-size", c.maxBytes(p.Draft)}}
 	if p.MinAppend > 0 {
 		limits = append(limits, member{"min-append-size", p.MinAppend})
 	}

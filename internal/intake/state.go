@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"calotype/internal/cfapi"
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
+	"calotype/internal/uploadpolicy"
 )
 
 // The values of uploadState.Status.
@@ -22,24 +22,25 @@ const (
 
 // An uploadState is what the holder of a ticket may know of it. It has neither metadata nor creator.
 type uploadState struct {
-	ID           string          `json:"id"`
-	Status       string          `json:"status"`
-	Expires      string          `json:"expires,omitempty"`      // absent once it is used
-	AttemptsLeft *int            `json:"attemptsLeft,omitempty"` // absent once it is used
-	LastError    *cfapi.Reason   `json:"lastError,omitempty"`
-	Policy       json.RawMessage `json:"policy,omitempty"`
-	Limits       *uploadLimits   `json:"limits,omitempty"` // of an open ticket, like Resumable
-	Uses         uploadUses      `json:"uses"`
-	Resumable    *resumableWays  `json:"resumable,omitempty"`
+	ID           string               `json:"id"`
+	Status       string               `json:"status"`
+	Expires      string               `json:"expires,omitempty"`      // absent once it is used
+	AttemptsLeft *int                 `json:"attemptsLeft,omitempty"` // absent once it is used
+	LastError    *cfapi.Reason        `json:"lastError,omitempty"`
+	Policy       *uploadpolicy.Policy `json:"policy,omitempty"`
+	Limits       *uploadLimits        `json:"limits,omitempty"` // of an open ticket, like Resumable
+	Uses         uploadUses           `json:"uses"`
+	Resumable    *resumableWays       `json:"resumable,omitempty"`
 }
 
 // uploadLimits are the limits of the server and of the policy together.
 type uploadLimits struct {
-	MaxBytes  int64    `json:"maxBytes"`
-	Formats   []string `json:"formats"`
-	MaxSide   int      `json:"maxSide"`
-	MaxPixels int64    `json:"maxPixels"`
-	MaxFrames int      `json:"maxFrames"`
+	MaxBytes  int64              `json:"maxBytes"`
+	Formats   []imagefile.Format `json:"formats"`
+	MaxWidth  int                `json:"maxWidth"`
+	MaxHeight int                `json:"maxHeight"`
+	MaxPixels int64              `json:"maxPixels"`
+	MaxFrames int                `json:"maxFrames"` // 1 if animations are refused
 }
 
 type uploadUses struct {
@@ -56,10 +57,6 @@ type resumableWays struct {
 // chunk is the number of bytes after which the core stores what has come.
 const chunk = 1 << 20
 
-// formats are the names of the accepted formats in policies.
-var formats = []imagefile.Format{imagefile.JPEG, imagefile.PNG, imagefile.GIF, imagefile.WebP, imagefile.AVIF,
-	imagefile.HEIC, imagefile.SVG}
-
 // state answers what a ticket accepts. A browser gets the page.
 func (c *call) state() error {
 	c.w.Header().Add("Vary", "Accept")
@@ -72,13 +69,20 @@ func (c *call) state() error {
 	if err != nil {
 		return err
 	}
-	c.w.Note(cfapi.WriteResult(c.w, newState(img, c.Core.Now(), c.Core.MaxUploadBytes())))
+	policy, err := img.UploadPolicy()
+	if err != nil {
+		return err
+	}
+	c.w.Note(cfapi.WriteResult(c.w, newState(img, policy, c.Core.Now(), c.Core.MaxUploadBytes())))
 	return nil
 }
 
-// newState returns the state of the ticket of img at a time.
-func newState(img images.Image, now time.Time, maxBytes int64) uploadState {
-	s := uploadState{ID: img.ID, Status: statusUsed, Uses: uploadUses{Allowed: 1}}
+// newState returns the state of the ticket of img, which has a policy, at a time. maxBytes is the limit of the server.
+func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBytes int64) uploadState {
+	s := uploadState{ID: img.ID, Status: statusUsed, Uses: uploadUses{Allowed: policy.Allowed()}}
+	if !policy.IsZero() {
+		s.Policy = &policy
+	}
 	if !img.Draft {
 		s.Uses.Used = 1
 		return s
@@ -89,20 +93,45 @@ func newState(img images.Image, now time.Time, maxBytes int64) uploadState {
 	switch {
 	case left == 0:
 		s.Status = statusDead
-		return s
 	case now.After(t.Expires):
 		s.Status = statusExpired
-		return s
+	default:
+		s.Status, s.Limits = statusOpen, newLimits(policy, maxBytes)
+		s.Resumable = &resumableWays{TUS: true, IETF: true, Chunk: chunk}
 	}
-	s.Status = statusOpen
-	limits := imagefile.DefaultLimits
-	s.Limits = &uploadLimits{MaxBytes: maxBytes, MaxSide: limits.Side, MaxPixels: limits.Pixels,
-		MaxFrames: limits.Frames}
-	for _, f := range formats {
-		s.Limits.Formats = append(s.Limits.Formats, string(f))
-	}
-	s.Resumable = &resumableWays{TUS: true, IETF: true, Chunk: chunk}
 	return s
+}
+
+// newLimits returns the limits of the server and of a policy together.
+func newLimits(policy uploadpolicy.Policy, maxBytes int64) *uploadLimits {
+	server := imagefile.DefaultLimits
+	l := &uploadLimits{
+		MaxBytes: lesser(policy.MaxBytes, maxBytes), Formats: policy.Formats,
+		MaxWidth: lesser(policy.MaxWidth, server.Side), MaxHeight: lesser(policy.MaxHeight, server.Side),
+		MaxPixels: lesser(policy.MaxPixels, server.Pixels), MaxFrames: server.Frames,
+	}
+	if l.Formats == nil {
+		l.Formats = uploadpolicy.Formats
+	}
+	if policy.Animated != nil && !*policy.Animated {
+		l.MaxFrames = 1
+	}
+	return l
+}
+
+// lesser returns the smaller of the limit of a policy, 0 for none, and the limit of the server.
+func lesser[N int | int64](policy, server N) N {
+	if policy == 0 {
+		return server
+	}
+	return min(policy, server)
+}
+
+// maxBytes returns the largest size of a file for the ticket of a draft. If its policy cannot be read, that is the
+// limit of the server: the upload is refused for the same reason.
+func (c *call) maxBytes(draft images.Image) int64 {
+	policy, _ := draft.UploadPolicy()
+	return lesser(policy.MaxBytes, c.Core.MaxUploadBytes())
 }
 
 // asksForPage reports whether a client prefers HTML, as browsers do for what the user opens.

@@ -38,7 +38,7 @@ func refuseTus(c *call, refusal *cfapi.Error, err error) *cfapi.Problem {
 	case errs.TooSlow:
 		refusal.Status = http.StatusServiceUnavailable
 	case errs.TooLarge:
-		setTusSupport(h, c.Core.MaxUploadBytes())
+		setTusSupport(h, c.maxBytes(c.line.image))
 	}
 	if of := new(images.OffsetError); errors.As(err, &of) {
 		setOffset(h, of.Offset)
