@@ -20,7 +20,7 @@ type Ending struct {
 	Result         string // key of the image
 	Except         string // key of a Partial that stays open; "" for none
 	Kind           errs.Kind
-	Message        string // of the refusal of all others
+	Message        string // of the refusal of all others; "" if they stay open
 }
 
 // EndAll ends the open Partials of a draft, whose row is locked. Error: ErrEnded if the accepted one is not open.
@@ -45,11 +45,14 @@ func (s *Service) EndAll(tx *accounts.Change, e Ending) error {
 			return err
 		}
 	}
-	others, err := s.end(tx, `image = ?5`, e.Draft, e)
-	if err != nil {
+	if e.Message == "" {
+		_, err = s.discard(tx, accepted, "")
 		return err
 	}
-	_, err = s.discard(tx, append(accepted, others...), "")
+	others, err := s.end(tx, `image = ?5`, e.Draft, e)
+	if err == nil {
+		_, err = s.discard(tx, append(accepted, others...), "")
+	}
 	return err
 }
 

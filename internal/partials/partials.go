@@ -14,7 +14,6 @@ package partials
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -258,4 +257,4 @@ func (s *Service) discard(tx *accounts.Change, open []Partial, erasure string) (
 }
 
 // ErrEnded says that a Partial was accepted, refused or deleted concurrently.
-var ErrEnded = errors.New("partials: the resumable upload has ended")
+var ErrEnded error = &errs.Error{Kind: errs.Aborted, Msg: "Another request has ended this upload"}
