@@ -102,11 +102,13 @@ func (g *ground) strings(query string) (all []string) {
 	return all
 }
 
-// orphans returns the originals of no row. There must be no row without its original.
+// orphans returns the originals and parts of no row. There must be no row without its original, or open upload
+// without its parts.
 func (g *ground) orphans() []string {
 	g.t.Helper()
 	there := g.s.originals()
-	for _, key := range g.strings(`SELECT blob FROM images WHERE blob IS NOT NULL`) {
+	for _, key := range g.strings(`SELECT blob FROM images WHERE blob IS NOT NULL
+		UNION ALL SELECT blob FROM parts WHERE gone IS NULL`) {
 		if _, ok := there[key]; !ok {
 			g.t.Errorf("a row names the original %s, which is not there", key)
 		}

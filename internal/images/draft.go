@@ -162,8 +162,8 @@ func insertDrafts(n int) string {
 		rows[i] = fmt.Sprintf("(%s, ?%d, 1, 0, '', '')", sqldb.Placeholders(first, draftColumns), created)
 	}
 	return `INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
-		require_signed, created, ticket, expires, open, reserved, long_id, policy, uses, family, uploaded, draft, refusals,
-		last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
+		require_signed, created, ticket, expires, open, reserved, long_id, policy, uses, family, uploaded, draft,
+		refusals, last_kind, last_message) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT DO NOTHING`
 }
 
 // draftRow returns the parameters of a draft's row; without a ticket it is not open.

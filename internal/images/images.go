@@ -203,7 +203,11 @@ func (s *Service) Start(ctx context.Context) error {
 	if s.spool, err = s.disk.OpenSpool("spool", s.shares.spool); err != nil {
 		return err
 	}
-	if err := s.Partials.Start(s.spool, s.config.Dir); err != nil {
+	parts, err := s.disk.OpenSpool("parts", s.shares.parts)
+	if err == nil {
+		err = s.Partials.Start(parts, s.config.Dir)
+	}
+	if err != nil {
 		return err
 	}
 	if s.fetched, err = s.disk.OpenSpool("fetched", s.shares.fetched); err != nil {

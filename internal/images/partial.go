@@ -19,8 +19,7 @@ import (
 // NewPartial has the fields of a resumable upload that is created.
 type NewPartial struct {
 	Ticket, IdempotencyKey, Filename string
-	Origin                           string // of the page that uploads; "" if the request has none
-	Length                           int64  // bytes; -1 if unknown
+	Length                           int64 // bytes; -1 if unknown
 }
 
 // A Partial is the state of a resumable upload.

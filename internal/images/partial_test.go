@@ -109,8 +109,10 @@ func wantNothingLeft(t *testing.T, core *imagestest.Core, originals int) {
 	if n := len(blobs(t, core)); n != originals {
 		t.Errorf("%d blobs are stored, want %d", n, originals)
 	}
-	if left := files(t, filepath.Join(core.Dir, "spool")); len(left) != 0 {
-		t.Errorf("the spool holds %v", left)
+	for _, spool := range []string{"spool", "parts"} {
+		if left := files(t, filepath.Join(core.Dir, spool)); len(left) != 0 {
+			t.Errorf("the folder %s holds %v", spool, left)
+		}
 	}
 	checkPartialBytes(t, core)
 }

@@ -624,3 +624,17 @@ func TestNoSecretIsStored(t *testing.T) {
 		t.Errorf("it expires at %v", p.Expires)
 	}
 }
+
+// TestTheSmallestSpoolIsLargeEnough: a picture of the largest size ends, with the smallest spool that is allowed.
+func TestTheSmallestSpoolIsLargeEnough(t *testing.T) {
+	t.Parallel()
+	const most = 2<<20 + 1000
+	core := imagestest.Open(t, images.Config{SpoolBytes: images.LeastSpool(most), MaxUploadBytes: most},
+		filepath.Join(t.TempDir(), "calotype.db"))
+	body := photograph(t, 1, most)
+	_, secret := newPartial(t, core, images.NewPartial{Length: most})
+	if p, err := send(t.Context(), core, secret, at(0), body); err != nil || p.Image == nil {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	wantNothingLeft(t, core, 1)
+}

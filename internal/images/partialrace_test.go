@@ -132,7 +132,7 @@ func raceOneTicket(t *testing.T, cores []*imagestest.Core, round int) {
 	}
 	stored := imagestest.Stored(t, cores[0], made.ID)
 	if !bytes.Equal(stored, bodies[0]) && !bytes.Equal(stored, bodies[1]) {
-		t.Errorf("round %d: the image has %d bytes, which nobody sent", round, len(stored))
+		t.Errorf("round %d: the image has %d bytes, which are no body", round, len(stored))
 	}
 }
 
@@ -272,7 +272,7 @@ func TestAnotherNodeWaitsForTheLease(t *testing.T) {
 		if err := dead.Interrupt(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if left := files(t, filepath.Join(one.Dir, "spool")); len(left) != 0 {
+		if left := files(t, filepath.Join(one.Dir, "parts")); len(left) != 0 {
 			t.Errorf("the spool holds %v", left)
 		}
 		wantNothingLeft(t, two, 1)

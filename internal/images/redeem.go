@@ -76,9 +76,14 @@ func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img 
 // the bytes of img, it ends, and its row names img, so that a client that lost the answer finds it there. Error:
 // partials.ErrEnded if that one has ended.
 func (u *Upload) endPartials(tx *accounts.Change, img Image) error {
-	used := errs.AsError(errUsed())
-	return u.s.Partials.EndAll(tx, partials.Ending{Draft: u.draft.Key, Account: img.Account, Accepted: u.partial,
-		OthersStay: u.draft.isLink() && !u.draft.Ticket.UsedUp(), Result: img.Key, Kind: used.Kind, Message: used.Msg})
+	e := partials.Ending{Draft: u.draft.Key, Account: img.Account, Accepted: u.partial, Result: img.Key}
+	if !u.draft.isLink() || u.draft.Ticket.UsedUp() {
+		used := errs.AsError(errUsed())
+		e.Kind, e.Message = used.Kind, used.Msg
+	} else if u.partial == "" {
+		return nil
+	}
+	return u.s.Partials.EndAll(tx, e)
 }
 
 // endOtherPartials ends the resumable uploads of a draft whose ticket is refused too often, except the refused one.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"calotype/internal/limit"
+	"calotype/internal/partials"
 )
 
 // The sizes of the pools that a node's accounts share, besides Config.SpoolBytes.
@@ -25,6 +26,7 @@ const (
 // shares are the pools that the accounts of a node share. The first key is the account.
 type shares struct {
 	spool   *limit.Pool // bytes of uploads in progress; by account and image
+	parts   *limit.Pool // bytes of resumable uploads that are not yet parts; by account and image
 	fetched *limit.Pool // bytes of originals of a remote store, fetched for rendering; by account
 	bodies  *limit.Pool // uploads in progress; by account
 	tickets *limit.Pool // of these, bodies for one-time URLs; by account and image
@@ -40,6 +42,9 @@ type shares struct {
 func newShares(spoolBytes int64) shares {
 	return shares{
 		spool: limit.New(limit.Config{Name: "spool", Size: spoolBytes,
+			Shares: []limit.Share{limit.Half, limit.Half}}),
+		// Separate from the spool, because an upload that ends needs its last bytes and a whole file in the spool.
+		parts: limit.New(limit.Config{Name: "parts", Size: max(spoolBytes/2, 16*partials.PartSize),
 			Shares: []limit.Share{limit.Half, limit.Half}}),
 		// Separate from the spool, so that renditions cannot starve uploads.
 		fetched: limit.NewFair("fetched_originals", spoolBytes/4),
@@ -63,7 +68,7 @@ func newShares(spoolBytes int64) shares {
 func (s *Service) Pools() []*limit.Pool {
 	p := &s.shares
 	return []*limit.Pool{
-		p.spool, p.fetched, p.bodies, p.tickets, p.fetches, p.sources, p.waits, p.drafts, p.renders,
+		p.spool, p.parts, p.fetched, p.bodies, p.tickets, p.fetches, p.sources, p.waits, p.drafts, p.renders,
 		p.replays, p.vectors,
 	}
 }

@@ -66,7 +66,7 @@ func (c *call) inconsistent(err error) error {
 func (c *call) newPartial(length int64, filename string) images.NewPartial {
 	return images.NewPartial{
 		Ticket: ticketOf(c.r), IdempotencyKey: c.r.Header.Get("Idempotency-Key"),
-		Origin: c.r.Header.Get("Origin"), Filename: filename, Length: length,
+		Filename: filename, Length: length,
 	}
 }
 

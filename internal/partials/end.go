@@ -19,9 +19,8 @@ type Ending struct {
 	Accepted       string // key of the Partial whose bytes became the image; "" for none
 	Result         string // key of the image
 	Except         string // key of a Partial that stays open; "" for none
-	OthersStay     bool   // all but the accepted one stay open: the ticket has further uses
 	Kind           errs.Kind
-	Message        string // of the refusal of all others
+	Message        string // of the refusal of all others; "" if they stay open
 }
 
 // EndAll ends the open Partials of a draft, whose row is locked. Error: ErrEnded if the accepted one is not open.
@@ -30,7 +29,7 @@ func (s *Service) EndAll(tx *accounts.Change, e Ending) error {
 	if err != nil {
 		return fmt.Errorf("looking for resumable uploads: %w", err)
 	}
-	if e.Accepted == "" && (!open || e.OthersStay) {
+	if !open && e.Accepted == "" {
 		return nil
 	}
 	if err := tx.Lock(e.Account); err != nil {
@@ -46,14 +45,14 @@ func (s *Service) EndAll(tx *accounts.Change, e Ending) error {
 			return err
 		}
 	}
-	var others []Partial
-	if !e.OthersStay {
-		others, err = s.end(tx, `image = ?5`, e.Draft, e)
-	}
-	if err != nil {
+	if e.Message == "" {
+		_, err = s.discard(tx, accepted, "")
 		return err
 	}
-	_, err = s.discard(tx, append(accepted, others...), "")
+	others, err := s.end(tx, `image = ?5`, e.Draft, e)
+	if err == nil {
+		_, err = s.discard(tx, append(accepted, others...), "")
+	}
 	return err
 }
 

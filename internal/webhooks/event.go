@@ -58,7 +58,7 @@ type Facts struct {
 	Draft         *DraftFacts     `json:"draft,omitempty"`
 	Original      *OriginalFacts  `json:"original,omitempty"`
 	PreviousID    string          `json:"previousId,omitempty"` // of ImageUpdated: the old id; "" if it is unchanged
-	DraftID       string          `json:"draftId,omitempty"`    // of UploadSucceeded: the id of the link; "" without one
+	DraftID       string          `json:"draftId,omitempty"`    // of UploadSucceeded: the id of the link, or ""
 	Variants      []string        `json:"variants,omitempty"`   // names of the variants; nil: Record reads them
 	Failure       *UploadFail     `json:"failure,omitempty"`    // of UploadFailed only
 }
