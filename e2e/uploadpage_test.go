@@ -389,7 +389,6 @@ func TestUploadPageReload(t *testing.T) {
 	if !strings.Contains(seen.Note, "night.jpg") || seen.Left != 0 {
 		t.Errorf("the page says %q, and %d records are left", seen.Note, seen.Left)
 	}
-	g.tunnel.rate = 0
 	offline := g.createUploadURL()
 	g.play(t, uploadStep{Name: "offline", Do: "offline", URL: offline.UploadURL, File: file})
 	g.wantDelivered(t, offline.ID, file)
@@ -424,7 +423,7 @@ func TestUploadElement(t *testing.T) {
 	for i, seen := range g.play(t, steps...) {
 		out, test := seen.Outcome, tests[i]
 		if out.Code != test.code || out.Status != test.status {
-			t.Errorf("%s: the page is told %+v", test.name, out)
+			t.Errorf("%s: the page gets %+v", test.name, out)
 		}
 		if test.code != 0 && (out.Message == "" || seen.Text != out.Message) {
 			t.Errorf("%s: the user reads %q, the server says %q", test.name, seen.Text, out.Message)

@@ -125,15 +125,11 @@ const steps = {
   async offline(page, seen, step) {
     await page.goto(step.url)
     await chosen(page, step.file)
-    await slow(page, 2_000_000)
     await page.click('.send')
-    await page.waitForFunction(() => document.querySelector('progress')?.value > 0.3)
-    const network = await page.context().newCDPSession(page)
-    const offline = (offline) => network.send('Network.emulateNetworkConditions',
-      { offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 })
-    await offline(true)
+    await page.waitForFunction(() => document.querySelector('progress')?.value > 0.2)
+    await page.context().setOffline(true)
     await page.getByText('No connection').first().waitFor()
-    await offline(false)
+    await page.context().setOffline(false)
     await page.locator(done).waitFor()
   },
 
