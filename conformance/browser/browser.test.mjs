@@ -188,7 +188,7 @@ describe('pages', { concurrency: 4 }, () => {
   for (const client of ['guide fetch', 'guide XMLHttpRequest', 'guide axios', 'guide React',
     'guide Uppy', 'guide Uppy with tus',
     'guide calotype-upload', 'guide function upload', 'guide FilePond', 'guide Dropzone', 'fetch with credentials',
-    'fetch with other headers', 'axios', 'axios with credentials', 'Uppy',
+    'fetch by PUT', 'fetch with other headers', 'axios', 'axios with credentials', 'Uppy',
     'Uppy Dashboard with credentials', 'FilePond', 'Dropzone', 'Dropzone with credentials',
     'Fine Uploader', 'plupload']) {
     takes(client)
@@ -206,7 +206,6 @@ describe('pages', { concurrency: 4 }, () => {
     const field = await page.evaluate(() => new FormData(document.querySelector('form')).get('receipt'))
     assert.ok(field, 'the form has no field of the element')
   })
-  refuses('fetch by PUT', 'Method not allowed: POST a form')
   refuses('fetch with a Content-Type', 'do not set this header yourself')
   refuses('Dropzone in chunks', 'chunked uploads are not supported')
 })

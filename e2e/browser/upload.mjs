@@ -81,6 +81,12 @@ const steps = {
   async plain(page, seen, step) {
     await page.goto(step.url)
     await page.setInputFiles('input[type=file]', step.file)
+    if (step.leads) {
+      await page.click('button')
+      await page.waitForURL(`${step.leads}**`)
+      seen.text = page.url()
+      return
+    }
     const [response] = await Promise.all([
       page.waitForResponse((answer) => answer.request().method() === 'GET' && answer.url().includes('ticket')),
       page.click('button'),
@@ -103,8 +109,14 @@ const steps = {
       seen.note = await page.innerText('.note')
       await chosen(page, step.file) // continues by itself
     }
+    if (step.leads) {
+      await page.waitForURL(`${step.leads}**`)
+      seen.text = page.url()
+      return
+    }
     const count = step.files?.length ?? 1
     await page.waitForFunction(({ done, count }) => document.querySelectorAll(done).length === count, { done, count })
+    if (count > 1) await look(page, seen, step, 'many')
     seen.title = await page.title()
     seen.left = await page.evaluate(() => localStorage.length)
   },
@@ -113,15 +125,11 @@ const steps = {
   async offline(page, seen, step) {
     await page.goto(step.url)
     await chosen(page, step.file)
-    await slow(page, 2_000_000)
     await page.click('.send')
-    await page.waitForFunction(() => document.querySelector('progress')?.value > 0.3)
-    const network = await page.context().newCDPSession(page)
-    const offline = (offline) => network.send('Network.emulateNetworkConditions',
-      { offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 })
-    await offline(true)
+    await page.waitForFunction(() => document.querySelector('progress')?.value > 0.2)
+    await page.context().setOffline(true)
     await page.getByText('No connection').first().waitFor()
-    await offline(false)
+    await page.context().setOffline(false)
     await page.locator(done).waitFor()
   },
 

@@ -155,11 +155,6 @@ export class Link {
     picture.stop?.abort()
   }
 
-  resume(picture) {
-    picture.stage = 'ready'
-    return this.start()
-  }
-
   // remove forgets a picture, here and at the server.
   async remove(picture) {
     const begun = picture.progress && picture.stage !== 'done'
