@@ -137,6 +137,9 @@ func (b breakage) falsify(r *http.Response, from, to string) error {
 			body = withoutRelay(body, to)
 		}
 	}
+	if location := r.Header.Get("Location"); location != "" {
+		r.Header.Set("Location", strings.Replace(location, from, to, 1))
+	}
 	if b.result != nil && r.StatusCode < http.StatusMultipleChoices {
 		var envelope map[string]any
 		if json.Unmarshal(body, &envelope) == nil {

@@ -28,16 +28,17 @@ type tour struct {
 	*server
 	mu       sync.Mutex
 	outcomes map[string]int
+	form     map[string]string // the outcome of each file by a form
 	slowest  time.Duration
 	slow     string
 	accepted int
 }
 
-// TestCorpus uploads every file of the corpus: what its manifest accepts is accepted and
+// TestCorpus uploads every file of the corpus by each way: what its manifest accepts is accepted and
 // delivered, what it refuses is refused, with a code that says why.
 func TestCorpus(t *testing.T) {
 	all := readManifest(t, imagefiletest.Corpus(t))
-	c := &tour{server: newServer(t), outcomes: map[string]int{}}
+	c := &tour{server: newServer(t), outcomes: map[string]int{}, form: map[string]string{}}
 	before := c.holdings()
 	next := make(chan specimen)
 	var clients sync.WaitGroup
@@ -45,6 +46,9 @@ func TestCorpus(t *testing.T) {
 		clients.Go(func() {
 			for s := range next {
 				c.visit(t, s)
+				for _, w := range ways[1:] {
+					c.visitBy(t, s, w)
+				}
 			}
 		})
 	}
@@ -53,8 +57,8 @@ func TestCorpus(t *testing.T) {
 	}
 	close(next)
 	clients.Wait()
-	for _, outcome := range slices.Sorted(maps.Keys(c.outcomes)) {
-		t.Logf("%-20s %d", outcome, c.outcomes[outcome])
+	for _, how := range slices.Sorted(maps.Keys(c.outcomes)) {
+		t.Logf("%-20s %d", how, c.outcomes[how])
 	}
 	t.Logf("%d files, %d accepted; the slowest upload, of %s, took %v", len(all), c.accepted,
 		c.slow, c.slowest.Round(time.Millisecond))
@@ -62,7 +66,40 @@ func TestCorpus(t *testing.T) {
 	c.wantTidy(t, before)
 }
 
-// visit uploads one file.
+// visitBy uploads one file by a way other than a form. The outcome must be that of the form: visit has noted it.
+func (c *tour) visitBy(t *testing.T, s specimen, by way) {
+	u := c.createUploadURL()
+	ctx, cancel := context.WithTimeout(t.Context(), uploadTime)
+	defer cancel()
+	a, err := by.send(ctx, u.UploadURL, path.Base(s.path), s.content)
+	if err != nil {
+		t.Errorf("%s by %s: no answer: %v", s.path, by.name, err)
+		return
+	}
+	c.mu.Lock()
+	got, want := howAnswered(t, a), c.form[s.path]
+	if a.status == http.StatusOK {
+		c.accepted++
+	}
+	c.mu.Unlock()
+	if len(s.content) == 0 && (by.name == "PUT" || by.name == "raw POST") {
+		want = "refused 400/5400" // there is no file, not an empty one
+	}
+	if got != want {
+		t.Errorf("%s by %s: %s, by a form %s: %.300s", s.path, by.name, got, want, a.body)
+	}
+	if a.header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("%s by %s: no CORS header", s.path, by.name)
+	}
+	if p, ok := c.image(u.ID); !ok || p.Draft != (a.status != http.StatusOK) {
+		t.Errorf("%s by %s: answered %d, but draft is %v", s.path, by.name, a.status, p.Draft)
+	}
+	if a.status == http.StatusOK {
+		wantStored(t, c.server, by.name, u.ID, path.Base(s.path), s.content)
+	}
+}
+
+// visit uploads one file by a form.
 func (c *tour) visit(t *testing.T, s specimen) {
 	u := c.createUploadURL()
 	ctx, cancel := context.WithTimeout(t.Context(), uploadTime)
@@ -91,19 +128,23 @@ func (c *tour) visit(t *testing.T, s specimen) {
 	}
 }
 
+func howAnswered(t *testing.T, a answer) string {
+	if a.status == http.StatusOK {
+		return "accepted"
+	}
+	return fmt.Sprintf("refused %d/%d", a.status, a.code(t))
+}
+
 // count keeps account.
 func (c *tour) count(t *testing.T, s specimen, a answer, took time.Duration) {
-	outcome := "accepted"
-	if a.status != http.StatusOK {
-		outcome = fmt.Sprintf("refused %d/%d", a.status, a.code(t))
-	}
 	expected := s.expected
 	if s.svg() {
 		expected = "svg " + expected
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outcomes[expected+": "+outcome]++
+	c.outcomes[expected+": "+howAnswered(t, a)]++
+	c.form[s.path] = howAnswered(t, a)
 	if a.status == http.StatusOK {
 		c.accepted++
 	}

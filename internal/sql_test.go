@@ -17,6 +17,7 @@ var owners = map[string]string{
 	"events": "webhooks", "deliveries": "webhooks", "delivery_attempts": "webhooks",
 
 	"receipt_keys": "receipts",
+	"partials":     "partials", "parts": "partials", "partial_bytes": "partials",
 
 	"images": "images", "image_meta": "images", "variants": "images", "tombstones": "images",
 	"erasures": "images", "creator_fences": "images",

@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/images"
+	"calotype/internal/uploadpolicy"
 )
 
 type accountCommands struct {
@@ -48,10 +49,14 @@ func (c *accountList) Run(ctx context.Context) error {
 				state = "suspended"
 			}
 			fmt.Printf("%s %s %-9s images %s, bytes %s, drafts %s, %s upload URLs a minute, "+
-				"kept %s, %s edits a minute\n", a.ID, a.Hash,
+				"kept %s, %s edits a minute", a.ID, a.Hash,
 				state, used(a.Used.Images, a.Limits.Images), used(a.Used.Bytes, a.Limits.Bytes),
 				used(a.Used.Drafts, a.Limits.Drafts), limitText(a.Limits.UploadURLs),
 				used(a.Used.Kept, a.Limits.Kept), limitText(a.Limits.Edits))
+			if !a.UploadPolicy.IsZero() {
+				fmt.Printf(", policy %s", a.UploadPolicy.Text())
+			}
+			fmt.Println()
 		}
 		return err
 	})
@@ -80,6 +85,8 @@ type accountSet struct {
 	PrivateOptions   switchValue `help:"Signed options of private images: on or off."`
 	PrivateCustomIDs switchValue `name:"private-custom-ids" help:"Private images with a custom id: on or off."`
 	LenientOptions   switchValue `help:"Leave out options that are not available here: on or off."`
+
+	Policy policyValue `placeholder:"JSON" help:"Default policy of one-time URLs, such as '{\"maxBytes\":5000000}', or none."`
 }
 
 func (c *accountSet) Run(ctx context.Context) error {
@@ -88,9 +95,14 @@ func (c *accountSet) Run(ctx context.Context) error {
 			FlexibleVariants: c.FlexibleVariants.on, PrivateOptions: c.PrivateOptions.on,
 			PrivateCustomIDs: c.PrivateCustomIDs.on, LenientOptions: c.LenientOptions.on,
 		}
-		changed := change != accounts.SettingsChange{}
-		if changed {
+		changed := c.Policy.given || change != accounts.SettingsChange{}
+		if change != (accounts.SettingsChange{}) {
 			if _, err := core.Accounts.Configure(ctx, c.ID, change); err != nil {
+				return err
+			}
+		}
+		if c.Policy.given {
+			if err := core.Accounts.SetUploadPolicy(ctx, c.ID, c.Policy.policy); err != nil {
 				return err
 			}
 		}
@@ -113,7 +125,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 		if !changed {
 			return errors.New("nothing to set: give -max-images, -max-bytes, -max-drafts, " +
 				"-max-upload-urls, -max-kept, -max-edits, -flexible-variants, -private-options, " +
-				"-private-custom-ids or -lenient-options")
+				"-private-custom-ids, -lenient-options or -policy")
 		}
 		return nil
 	})
@@ -130,6 +142,21 @@ func (v *switchValue) UnmarshalText(text []byte) error {
 	}
 	v.on = &on
 	return nil
+}
+
+// A policyValue is the default policy of one-time URLs; the zero Policy for "none".
+type policyValue struct {
+	given  bool
+	policy uploadpolicy.Policy
+}
+
+// UnmarshalText reads the written form.
+func (v *policyValue) UnmarshalText(text []byte) (err error) {
+	if v.given = true; strings.EqualFold(string(text), "none") {
+		return nil
+	}
+	v.policy, err = uploadpolicy.ParseDefault(text)
+	return err
 }
 
 // A limitValue is a number, which may have a unit of bytes, or "none".

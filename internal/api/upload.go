@@ -59,7 +59,7 @@ func (a *api) uploadImage(c *call) (img images.UploadedImage, err error) {
 		return img, err
 	}
 	defer upload.Close()
-	if err := cfapi.CheckDeclaredSize(c.Request, a.Core.MaxUploadBytes()); err != nil {
+	if err := cfapi.CheckDeclaredSize(c.Request, upload); err != nil {
 		return img, err
 	}
 	var fields form

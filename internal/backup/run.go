@@ -141,6 +141,9 @@ func (r *run) copyOriginals(ctx context.Context, db *sqldb.DB, m manifest) error
 	if err := images.MarkCopy(ctx, r.to.blobs, m.Installation); err != nil {
 		return err
 	}
+	if err := r.snapshot.Partials.Forget(ctx); err != nil { // the backup copies no parts
+		return err
+	}
 	err := r.snapshot.EachOriginal(ctx, func(o images.OriginalRow) error { return r.copy(ctx, o) })
 	if err != nil {
 		return err

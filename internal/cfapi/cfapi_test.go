@@ -304,3 +304,41 @@ func TestUploadedImage(t *testing.T) {
 		t.Errorf("keys of original %v, want %v", k, order)
 	}
 }
+
+// TestWriteProblem: one object is a problem and an envelope.
+func TestWriteProblem(t *testing.T) {
+	t.Parallel()
+	at, sent := int64(5), int64(0)
+	w := httptest.NewRecorder()
+	if err := WriteProblem(w, &Error{Status: 409, Code: 5409, Message: "Continue", Final: true},
+		Problem{Type: "https://example.com/#x", Title: "mismatch", Expected: &at, Provided: &sent}); err != nil {
+		t.Fatal(err)
+	}
+	want := `{
+  "type": "https://example.com/#x",
+  "title": "mismatch",
+  "expected-offset": 5,
+  "provided-offset": 0,
+  "status": 409,
+  "result": null,
+  "success": false,
+  "errors": [
+    {
+      "code": 5409,
+      "message": "Continue"
+    }
+  ],
+  "messages": []
+}
+`
+	if w.Code != 409 || w.Body.String() != want {
+		t.Errorf("%d %s\nwant 409 %s", w.Code, w.Body, want)
+	}
+	if h := w.Header(); h.Get("Content-Type") != "application/problem+json" || h.Get("X-Should-Retry") != "false" {
+		t.Errorf("the headers are %v", h)
+	}
+	w = httptest.NewRecorder()
+	if err := WriteProblem(w, &Error{Status: 400}, Problem{}); err != nil || strings.Contains(w.Body.String(), "offset") {
+		t.Errorf("without offsets: %v, %s", err, w.Body)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"calotype/internal/errs"
+	"calotype/internal/images"
 )
 
 // jpeg is a stand-in for a picture: it is not text, and has a line break and dashes in it.
@@ -223,14 +224,14 @@ func TestASizeDeclaredInAdvance(t *testing.T) {
 	t.Parallel()
 	r, _ := request(formType, "", 10)
 	r.ContentLength = 1000 + FormOverhead + 1
-	if err := CheckDeclaredSize(r, 1000); err != nil {
+	if err := CheckDeclaredSize(r, limitOf(1000)); err != nil {
 		t.Errorf("one that does not wait: %v", err)
 	}
 	r.Header.Set("Expect", "100-continue")
-	if err := CheckDeclaredSize(r, 1000); errs.AsError(err).Kind != errs.TooLarge {
+	if err := CheckDeclaredSize(r, limitOf(1000)); errs.AsError(err).Kind != errs.TooLarge {
 		t.Errorf("got %v", err)
 	}
-	if err := CheckDeclaredSize(r, 1001); err != nil {
+	if err := CheckDeclaredSize(r, limitOf(1001)); err != nil {
 		t.Errorf("one that fits: %v", err)
 	}
 }
@@ -252,3 +253,10 @@ func FuzzDisposition(f *testing.F) {
 		FormBoundary("multipart/form-data;" + header)
 	})
 }
+
+// limitOf is a SizeLimit in bytes.
+type limitOf int64
+
+func (l limitOf) MaxBytes() int64 { return int64(l) }
+
+func (l limitOf) TooLarge() error { return images.FileTooLarge(int64(l)) }

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"calotype/internal/errs"
-	"calotype/internal/images"
 )
 
 // FormOverhead is the number of bytes that a form may have besides its file.
@@ -29,36 +28,62 @@ func IsPlain(encoding string) bool {
 
 // CheckFileForm refuses requests that are not a form with files: NotForm.
 func CheckFileForm(r *http.Request) error {
-	if encoding := r.Header.Get("Content-Encoding"); !IsPlain(encoding) {
-		return errs.Errorf(errs.NotForm, "Content-Encoding %.20q is not accepted: send the "+
-			"form as it is", encoding)
+	if err := CheckPlain(r); err != nil {
+		return err
 	}
-	for _, name := range chunkHeaders {
-		if r.Header.Get(name) != "" {
-			return errs.Errorf(errs.NotForm, "Chunked and resumable uploads (tus, %s) are not "+
-				"supported: send the whole picture in one form, in the field file", name)
-		}
+	if name := ChunkHeader(r); name != "" {
+		return errs.Errorf(errs.NotForm, "Chunked and resumable uploads (tus, %s) are not "+
+			"supported: send the whole picture in one form, in the field file", name)
 	}
-	boundary, isForm := FormBoundary(r.Header.Get("Content-Type"))
-	switch {
-	case !isForm:
+	if _, isForm := FormBoundary(r.Header.Get("Content-Type")); !isForm {
 		return errs.Errorf(errs.NotForm, "Images must be uploaded as a form, not as raw image "+
 			"data. Please use multipart/form-data format, with the picture in the field file")
-	case boundary == "":
+	}
+	return CheckBoundary(r)
+}
+
+// CheckPlain refuses a body with a Content-Encoding: NotForm.
+func CheckPlain(r *http.Request) error {
+	if encoding := r.Header.Get("Content-Encoding"); !IsPlain(encoding) {
+		return errs.Errorf(errs.NotForm, "Content-Encoding %.20q is not accepted: send the "+
+			"body as it is", encoding)
+	}
+	return nil
+}
+
+// ChunkHeader returns the name of a header by which a request has a part of a picture only, "" for none.
+func ChunkHeader(r *http.Request) string {
+	for _, name := range chunkHeaders {
+		if r.Header.Get(name) != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// CheckBoundary refuses a form whose Content-Type has no boundary: NotForm.
+func CheckBoundary(r *http.Request) error {
+	if boundary, _ := FormBoundary(r.Header.Get("Content-Type")); boundary == "" {
 		return errs.Errorf(errs.NotForm, "The Content-Type multipart/form-data has no boundary: "+
 			"do not set this header yourself; the browser or the HTTP client sets it for a form")
 	}
 	return nil
 }
 
+// A SizeLimit is the limit of a file's size, in bytes, and the refusal of a larger file.
+type SizeLimit interface {
+	MaxBytes() int64
+	TooLarge() error
+}
+
 // CheckDeclaredSize refuses a form whose declared size is too large, if its client waits for 100
 // Continue: such a client need not send the body. Other forms are read to their end, because
 // most clients do not read an answer while they send.
-func CheckDeclaredSize(r *http.Request, most int64) error {
-	if r.Header.Get("Expect") == "" || r.ContentLength <= most+FormOverhead {
+func CheckDeclaredSize(r *http.Request, limit SizeLimit) error {
+	if r.Header.Get("Expect") == "" || r.ContentLength <= limit.MaxBytes()+FormOverhead {
 		return nil
 	}
-	return images.FileTooLarge(most)
+	return limit.TooLarge()
 }
 
 // ErrNoFile refuses a form without a picture. The other fields were read.

@@ -31,6 +31,9 @@ func PartName(part *multipart.Part) string {
 	return parseDisposition(part.Header.Get("Content-Disposition")).name
 }
 
+// DispositionFilename returns the file name of a Content-Disposition, with its folders; "" for none.
+func DispositionFilename(header string) string { return parseDisposition(header).filename }
+
 // A disposition is the parsed Content-Disposition of a part of a form.
 type disposition struct {
 	name     string

@@ -97,14 +97,19 @@ func (u URLs) Uploaded(img images.UploadedImage) WithInfo {
 }
 
 func newUpload(t images.Ticket) *Upload {
-	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals}
+	u := &Upload{Expires: FormatTime(t.Expires), Attempts: t.Refusals, LastError: LastError(t)}
 	if !t.Policy.IsZero() {
 		u.Policy = &t.Policy
 	}
-	if t.LastMessage != "" {
-		u.LastError = &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
-	}
 	return u
+}
+
+// LastError returns the last refusal of a body of a ticket, nil for none.
+func LastError(t images.Ticket) *Reason {
+	if t.LastMessage == "" {
+		return nil
+	}
+	return &Reason{Code: refusals[t.LastKind].code, Message: t.LastMessage}
 }
 
 // FormatTime returns a time in the format of answers.

@@ -27,7 +27,7 @@ func TestRefusals(t *testing.T) {
 		if e := Refusal(&errs.Error{Kind: k}); e.Message == "" {
 			t.Errorf("kind %v without a message says nothing", k)
 		}
-		again := []errs.Kind{errs.Internal, errs.TicketBusy, errs.TooSlow,
+		again := []errs.Kind{errs.Internal, errs.TicketBusy, errs.PartialBusy, errs.TooSlow,
 			errs.Aborted, errs.RateLimited, errs.Busy}
 		if slices.Contains(again, k) == w.final {
 			t.Errorf("kind %v: final %v", k, w.final)

@@ -66,7 +66,8 @@ func refused(ctx context.Context, err error) *http.Response {
 var kindsOfOtherSurfaces = []errs.Kind{
 	errs.Internal, errs.Unauthenticated, errs.KeyNotFound, errs.WebhookNotFound, errs.PolicyNotFound,
 	errs.WebhookRefused, errs.Exists, errs.TicketUnknown, errs.TicketUsed, errs.TicketInvalid,
-	errs.PolicyRefused, errs.OriginRefused, errs.TicketBusy, errs.NotForm, errs.TooLarge, errs.TooSlow, errs.LimitReached, errs.FetchFailed,
+	errs.PolicyRefused, errs.OriginRefused, errs.TicketBusy, errs.OffsetMismatch, errs.PartialBusy, errs.NotForm,
+	errs.TooLarge, errs.TooSlow, errs.LimitReached, errs.FetchFailed,
 }
 
 func TestEveryKindHasAWireForm(t *testing.T) {

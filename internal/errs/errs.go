@@ -35,6 +35,8 @@ const (
 	TicketUsed       // the draft of the ticket has become an image
 	TicketInvalid    // the ticket has expired or has too many refusals
 	TicketBusy       // too many concurrent bodies for one ticket
+	OffsetMismatch   // an append does not begin at the offset of its upload
+	PartialBusy      // another request appends to the upload
 	NotForm          // the body is not multipart/form-data
 	TooLarge         // more bytes than allowed
 	TooSlow          // the body arrived too slowly
@@ -60,7 +62,7 @@ const (
 type Error struct {
 	Kind       Kind
 	Msg        string
-	RetryAfter time.Duration // of Busy, TicketBusy and RateLimited; 0 if a retry does not help
+	RetryAfter time.Duration // of Busy, TicketBusy, PartialBusy and RateLimited; 0 if a retry does not help
 	Err        error
 }
 
@@ -132,7 +134,8 @@ var kindNames = [KindCount]string{
 	WebhookNotFound: "webhook-not-found", PolicyNotFound: "policy-not-found",
 	WebhookRefused: "webhook-refused",
 	TicketUnknown:  "ticket-unknown", TicketUsed: "ticket-used", TicketInvalid: "ticket-dead",
-	TicketBusy: "ticket-busy", NotForm: "not-form", TooLarge: "too-large",
+	TicketBusy: "ticket-busy", OffsetMismatch: "offset-mismatch", PartialBusy: "partial-busy",
+	NotForm: "not-form", TooLarge: "too-large",
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
 	Undecodable: "undecodable", OverLimits: "over-limits", FetchFailed: "fetch-failed",
 	PolicyRefused: "policy-refused", OriginRefused: "origin-refused",

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"os"
@@ -140,6 +141,26 @@ func (w *Response) WriteHeader(status int) {
 	w.Status = status
 	_ = w.Sending(w.extend(w.Bytes))
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// Interim sends an interim answer, whose status is from 102 to 199, with these headers only, before the
+// header of the answer is sent. It does not begin the time of the answer. A client of HTTP/1.0 gets none.
+func (w *Response) Interim(r *http.Request, status int, headers http.Header) error {
+	if !r.ProtoAtLeast(1, 1) || w.Status != 0 {
+		return nil
+	}
+	err := w.control.SetWriteDeadline(time.Now().Add(w.Pace.Piece))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("setting a write deadline: %w", err)
+	}
+	h := w.Header()
+	final := maps.Clone(h)
+	clear(h)
+	maps.Copy(h, headers)
+	w.ResponseWriter.WriteHeader(status)
+	clear(h)
+	maps.Copy(h, final)
+	return nil
 }
 
 // Write sends a part of the body in chunks, each with its own deadline.

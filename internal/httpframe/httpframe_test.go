@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -129,4 +131,49 @@ func TestSlowSourcesAreNotTheClientsFault(t *testing.T) {
 			t.Errorf("sent %d bytes: %v", n, err)
 		}
 	})
+}
+
+// TestInterim: interim answers have their own headers only, reach clients of HTTP/1.1 at once, are not the status of
+// the answer, and take nothing of its time.
+func TestInterim(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(bare http.ResponseWriter, r *http.Request) {
+		w := New(bare, r)
+		w.Pace.Grace = 50 * time.Millisecond
+		w.Header().Set("X-Final", "1")
+		for _, n := range []string{"1", "2"} {
+			if err := w.Interim(r, 104, http.Header{"Upload-Offset": {n}}); err != nil {
+				t.Error(err)
+			}
+			if w.Status != 0 || w.Header().Get("X-Final") != "1" || w.Header().Get("Upload-Offset") != "" {
+				t.Errorf("after an interim answer: %d, %v", w.Status, w.Header())
+			}
+		}
+		time.Sleep(200 * time.Millisecond) // more than the time of an answer
+		w.WriteHeader(201)
+		if err := w.Interim(r, 104, http.Header{"Late": {"1"}}); err != nil {
+			t.Error(err)
+		}
+		if _, err := w.Write([]byte("body")); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	for proto, want := range map[string]string{
+		"HTTP/1.1": "HTTP/1.1 104 status code 104|Upload-Offset: 1||HTTP/1.1 104 status code 104|Upload-Offset: 2||HTTP/1.1 201",
+		"HTTP/1.0": "HTTP/1.0 201",
+	} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET / %s\r\nHost: h\r\nConnection: close\r\n\r\n", proto)
+		answer, err := io.ReadAll(conn)
+		conn.Close()
+		got := strings.ReplaceAll(string(answer), "\r\n", "|")
+		if err != nil || !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "||body") ||
+			!strings.Contains(got, "X-Final: 1|") || strings.Contains(got, "Late") {
+			t.Errorf("%s: %v, %s", proto, err, got)
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/partials"
 	"calotype/internal/render"
 	"calotype/internal/webhooks"
 )
@@ -165,7 +166,7 @@ func TestAccountTables(t *testing.T) {
 	table := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((.*?)\n\);`)
 	for _, found := range table.FindAllStringSubmatch(string(schema), -1) {
 		owned := regexp.MustCompile(`(?m)^ +account +TEXT`).MatchString(found[2])
-		listed := slices.Contains(slices.Concat(images.AccountTables, webhooks.AccountTables,
+		listed := slices.Contains(slices.Concat(images.AccountTables, partials.AccountTables, webhooks.AccountTables,
 			accounts.AccountTables), found[1])
 		// The rows of image_meta die with their images'.
 		byHand := slices.Contains([]string{"images", "image_meta", "installation"}, found[1])

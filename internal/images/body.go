@@ -17,6 +17,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
 )
 
 const finishTime = 5 * time.Minute // for what follows a complete body
@@ -27,6 +28,7 @@ const finishTime = 5 * time.Minute // for what follows a complete body
 type Body struct {
 	s       *Service
 	account string
+	policy  uploadpolicy.Policy // of the ticket; none otherwise
 	began   time.Time
 	slot    *limit.Lease
 	file    *disk.File // nil if the bytes are hashed only
@@ -65,13 +67,13 @@ func (s *Service) receive(size int64, store bool, keys ...string) (*Body, error)
 	return b, nil
 }
 
-// Write receives the next bytes. Errors: TooLarge if there are more than allowed; Busy if the spool or the
-// share of it is full; NoSpace.
+// Write receives the next bytes. Errors: TooLarge, or PolicyRefused, if there are more than allowed; Busy if the
+// spool or the share of it is full; NoSpace.
 func (b *Body) Write(p []byte) (n int, err error) {
-	if most := b.s.config.MaxUploadBytes; b.size+int64(len(p)) > most {
+	if most := b.MaxBytes(); b.size+int64(len(p)) > most {
 		// The hash is of a beginning that is longer than each body that is allowed: it recognizes a repeat.
 		b.sum.Write(p[:most-b.size+1])
-		return 0, FileTooLarge(most)
+		return 0, b.TooLarge()
 	}
 	n = len(p)
 	if b.file != nil {
@@ -81,6 +83,12 @@ func (b *Body) Write(p []byte) (n int, err error) {
 	b.size += int64(n)
 	return n, err
 }
+
+// MaxBytes returns the largest size of the file, in bytes: the smaller limit of the server's and the policy's.
+func (b *Body) MaxBytes() int64 { return b.s.MaxBytes(b.policy) }
+
+// TooLarge returns the refusal of a file that is larger than MaxBytes: TooLarge or PolicyRefused.
+func (b *Body) TooLarge() error { return b.s.tooLarge(b.policy, 0) }
 
 // FileTooLarge refuses a file that is larger than limit, in bytes.
 func FileTooLarge(limit int64) error {
@@ -119,7 +127,7 @@ func (b *Body) complete(ctx context.Context) (context.Context, context.CancelFun
 }
 
 // store examines the complete body and stores it as an original that no row names yet. Errors: Unsupported,
-// Undecodable, OverLimits, Busy.
+// Undecodable, OverLimits, PolicyRefused, Busy.
 func (b *Body) store(ctx context.Context) (*Original, error) {
 	original, err := b.examine(ctx)
 	if err != nil {
@@ -143,6 +151,11 @@ func (b *Body) examine(ctx context.Context) (*Original, error) {
 	ctx = render.WithRequester(ctx, render.Requester{Account: b.account, Client: clientaddr.Of(ctx)})
 	file := b.file.OS()
 	header, err := imagefile.ReadHeader(file, b.size)
+	if err == nil {
+		err = checkPolicy(b.policy, header) // first: its message names the smaller limit
+	} else if errors.Is(err, imagefile.ErrUnsupported) && len(b.policy.Formats) > 0 {
+		return nil, errs.Errorf(errs.Unsupported, "Uploaded image must have %s content", b.policy.Types())
+	}
 	if err == nil {
 		err = imagefile.DefaultLimits.Check(header)
 	}

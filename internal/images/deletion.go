@@ -31,10 +31,12 @@ type deletedRow struct {
 	open bool // a draft that counted as open
 }
 
-// deleteRows deletes the rows of images and drafts that match where, releases their usage and has the database
-// scrubbed of them. No other function deletes rows of images. The caller must write tombstones: see
-// deleteRowsWithTombstones.
-func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, error) {
+// deleteRows deletes the rows of images and drafts that match where with their resumable uploads, releases their
+// usage and has the database scrubbed of them. erasure is the key of the erasure, "" for none. No other function
+// deletes rows of images. The caller must write tombstones: see deleteRowsWithTombstones.
+func (s *Service) deleteRows(
+	tx *accounts.Change, erasure, where string, args ...any,
+) ([]deletedRow, error) {
 	gone, err := sqldb.Select(tx, func(r sqldb.Row) (d deletedRow, err error) {
 		var reserved int64
 		d.Image, err = scanImageAnd(r, &d.open, &reserved)
@@ -48,10 +50,15 @@ func deleteRows(tx *accounts.Change, where string, args ...any) ([]deletedRow, e
 		}
 		return d, nil
 	}, `DELETE FROM images WHERE `+where+` RETURNING `+imageColumns+`, open, reserved`, args...)
-	if len(gone) > 0 {
-		tx.Scrub()
+	if err != nil || len(gone) == 0 {
+		return nil, err
 	}
-	return gone, err
+	tx.Scrub()
+	keys, owners := make([]string, len(gone)), make([]string, len(gone))
+	for i, d := range gone {
+		keys[i], owners[i] = d.Key, d.Account
+	}
+	return gone, s.Partials.DeleteOf(tx, erasure, keys, owners)
 }
 
 // deleteRowsAndBytes deletes the rows that match where, writes their tombstones, and deletes their bytes after the
@@ -85,7 +92,7 @@ func (s *Service) DropImage(ctx context.Context, o OriginalRow) error {
 func (s *Service) deleteRowsWithTombstones(
 	tx *accounts.Change, erasure, where string, args ...any,
 ) (gone []deletedRow, err error) {
-	if gone, err = deleteRows(tx, where, args...); err != nil {
+	if gone, err = s.deleteRows(tx, erasure, where, args...); err != nil {
 		return nil, err
 	}
 	now := sqldb.Micros(s.now())
@@ -118,7 +125,7 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 	cache := s.renditionsHere()
 	var blobs []tombstone
 	for _, d := range gone {
-		r.uploads += s.bodies.cancel(d.Key)
+		r.uploads += s.bodies.cancel(d.Key) + s.Partials.Cancel(d.Key)
 		if d.Draft {
 			continue
 		}

@@ -115,27 +115,6 @@ func (s *Service) newDraft(ctx context.Context, account string, d NewDraft) (Ima
 	return img, nil
 }
 
-// setPolicy sets the policy of a draft: the given one, nil for none, with the account's default for the keys that it
-// lacks. Errors: Invalid, AccountUnknown.
-func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMessage) error {
-	owner, err := s.Accounts.ByID(ctx, draft.Account)
-	if err != nil {
-		return err
-	}
-	policy := owner.UploadPolicy
-	if given != nil {
-		if policy, err = uploadpolicy.Parse(given); err == nil {
-			policy, err = policy.Merge(owner.UploadPolicy)
-		}
-		if err != nil {
-			return errs.Errorf(errs.Invalid, "%v", err)
-		}
-	}
-	draft.Ticket.Policy, draft.policy = policy, policy.Text()
-	draft.Ticket.setTest(draft.Created)
-	return nil
-}
-
 // checkPrivateID refuses a private image with a custom id, unless the account has them. Errors: Invalid,
 // AccountUnknown.
 func (s *Service) checkPrivateID(ctx context.Context, account string, private bool) error {
@@ -155,7 +134,7 @@ func (s *Service) checkPrivateID(ctx context.Context, account string, private bo
 // transaction can redeem it, and the account is charged for the image.
 func (s *Service) insertDraft(tx *accounts.Change, img Image, ticket string) error {
 	if img.Custom {
-		gone, err := deleteRows(tx, `account = ?1 AND id_sha256 = ?2 AND draft = 1
+		gone, err := s.deleteRows(tx, "", `account = ?1 AND id_sha256 = ?2 AND draft = 1
 			AND (expires < ?3 OR refusals >= ?4)`,
 			img.Account, text.Hash(img.ID), sqldb.Micros(img.Created), maxRefusals)
 		if err == nil {

@@ -54,7 +54,7 @@ func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	before := sqldb.Micros(s.now().Add(-draftAfterlife)) // fixed, so that the steps come to an end
 	_, err := s.Accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
-		gone, err := deleteRows(tx, `draft = 1 AND key IN (SELECT key FROM images
+		gone, err := s.deleteRows(tx, "", `draft = 1 AND key IN (SELECT key FROM images
 			WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,
 			before, some)
 		return len(gone), err

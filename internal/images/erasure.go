@@ -61,7 +61,7 @@ type Receipt struct {
 	Bytes        int64     // of originals
 	Renditions   int64     // removed on the called nodes
 	Uploads      int64     // uploads in progress that were stopped there
-	OriginalsDue int64     // not deleted from the blob store yet
+	OriginalsDue int64     // with parts of resumable uploads; not deleted from the blob store yet
 	Scrubbed     bool      // the rows were removed from the database's files
 	Rebuild      time.Time // planned time of the rebuild, if one is needed and possible
 }
@@ -276,6 +276,11 @@ func (s *Service) receipt(
 		err = s.db.QueryRow(ctx, `SELECT count(*) FROM tombstones
 			WHERE erasure = ?1 AND blob IS NOT NULL`, r.Key).Scan(&r.OriginalsDue)
 	}
+	if err == nil {
+		var parts int64
+		parts, err = s.Partials.PartsDue(ctx, r.Key)
+		r.OriginalsDue += parts
+	}
 	if err != nil {
 		return Receipt{}, fmt.Errorf("reading the receipt of an erasure: %w", err)
 	}
@@ -315,7 +320,12 @@ func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q Erasu
 			return err
 		}
 	}
-	return s.deleteBlobs(ctx, due)
+	err = s.deleteBlobs(ctx, due)
+	r, reading := s.receipt(ctx, account, q)
+	if reading != nil {
+		return errors.Join(err, reading)
+	}
+	return errors.Join(err, s.Partials.DeletePartsOf(ctx, r.Key))
 }
 
 // creatorFences is the number of rows of creator_fences.

@@ -110,6 +110,7 @@ func (s *Service) follow(d deletion) error {
 		return nil
 	}
 	s.bodies.cancel(d.key)
+	s.Partials.Cancel(d.key)
 	if d.renditions != "" {
 		if _, err := s.renditions.RemovePrefix(d.renditions); err != nil {
 			return err

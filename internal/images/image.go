@@ -12,7 +12,6 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
-	"calotype/internal/uploadpolicy"
 )
 
 // An Image is a picture, or a draft that waits for its upload.
@@ -34,9 +33,6 @@ type Image struct {
 	metaSHA256        string    // receipts.MetadataHash of the metadata at the creation of its draft; "" for none
 	draftID           string    // the id of its draft, if it has another id now; else ""
 }
-
-// UploadPolicy returns the policy of the one-time URL of a draft, or of the draft that has become the image.
-func (img Image) UploadPolicy() (uploadpolicy.Policy, error) { return uploadpolicy.Stored(img.policy) }
 
 var errNoImage = errs.Errorf(errs.ImageNotFound, "Image not found")
 

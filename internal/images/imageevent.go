@@ -20,7 +20,7 @@ func newEvent(kind webhooks.EventType, img Image) webhooks.Event {
 	}
 	if t := img.Ticket; t != nil {
 		f.Draft = &webhooks.DraftFacts{Expires: sqldb.Micros(t.Expires), Refusals: t.Refusals,
-			Kind: t.LastKind.String(), Message: t.LastMessage}
+			Kind: t.LastKind.String(), Message: t.LastMessage, Policy: img.policy}
 	}
 	if o := img.Original; o != nil {
 		f.Original = &webhooks.OriginalFacts{Format: o.Header.Format, Width: o.Width, Height: o.Height,
@@ -47,8 +47,10 @@ func ImageOf(e webhooks.Event) Image {
 		Created: sqldb.FromMicros(f.Created), Uploaded: sqldb.FromMicros(f.Uploaded), Draft: f.Draft != nil,
 	}
 	if d := f.Draft; d != nil {
+		img.policy = d.Policy
+		policy, _ := img.UploadPolicy() // this program has written it: it is valid
 		img.Ticket = &Ticket{Expires: sqldb.FromMicros(d.Expires), Refusals: d.Refusals,
-			LastKind: errs.KindNamed(d.Kind), LastMessage: d.Message}
+			LastKind: errs.KindNamed(d.Kind), LastMessage: d.Message, Policy: policy}
 	}
 	if o := f.Original; o != nil {
 		img.Original = &Original{Width: o.Width, Height: o.Height, Size: o.Size,

@@ -31,6 +31,7 @@ import (
 	"calotype/internal/diskcache"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
+	"calotype/internal/partials"
 	"calotype/internal/receipts"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -73,6 +74,7 @@ type Service struct {
 	Accounts *accounts.Service
 	Webhooks *webhooks.Service
 	Receipts *receipts.Service
+	Partials *partials.Service
 
 	config       Config // with its defaults
 	db           *sqldb.DB
@@ -133,6 +135,10 @@ func New(c Config) *Service {
 	})
 	s.Receipts = receipts.New(receipts.Config{
 		DB: c.DB, Accounts: s.Accounts, Issuer: c.Issuer, Now: c.Now, Log: c.Log,
+	})
+	s.Partials = partials.New(partials.Config{
+		DB: c.DB, Accounts: s.Accounts, Blobs: c.Blobs, BlobKey: func() string { return blobKey(s.now()) },
+		Bodies: s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
 	})
 	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
@@ -202,6 +208,9 @@ func HasRenditions(dir string) bool {
 func (s *Service) Start(ctx context.Context) error {
 	var err error
 	if s.spool, err = s.disk.OpenSpool("spool", s.shares.spool); err != nil {
+		return err
+	}
+	if err := s.Partials.Start(s.spool, s.config.Dir); err != nil {
 		return err
 	}
 	if s.fetched, err = s.disk.OpenSpool("fetched", s.shares.fetched); err != nil {

@@ -23,6 +23,8 @@ func (s *Service) jobs() []job {
 		{"delete streams without claims", false, 0, time.Minute, s.Webhooks.EndStreams},
 		{"forget old events", false, 10 * time.Minute, time.Hour, s.Webhooks.DeleteOldEvents},
 		{"delete originals left over", true, 0, time.Minute, s.retryBlobDeletions},
+		{"delete expired resumable uploads", false, 0, time.Minute, s.Partials.DeleteExpired},
+		{"delete parts of ended uploads", true, 0, 10 * time.Second, s.Partials.DeleteParts},
 		{"scrub the database", true, 0, 10 * time.Second, s.scrub},
 		{"delete expired drafts", true, 0, 10 * time.Minute, s.deleteExpiredDrafts},
 		{"sweep orphaned originals", true, time.Hour, 6 * time.Hour, s.sweepUnconfirmed},

@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/partials"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
 	"calotype/internal/uploadpolicy"
@@ -34,12 +35,12 @@ func (u *Upload) redeem(
 		u.variants = append([]string{}, names...)
 		uploaded := newEvent(webhooks.UploadSucceeded, img)
 		uploaded.Facts.Variants = names
-		uploaded.Twice = u.draft.Ticket.Policy.Test == uploadpolicy.TestWebhookTwice
+		uploaded.Twice = u.draft.ticketPolicy().Test == uploadpolicy.TestWebhookTwice
 		if err := u.s.Webhooks.Record(tx, uploaded); err != nil {
 			return err
 		}
 		tx.Charge(img.Account, c)
-		return nil
+		return u.endPartials(tx, img)
 	})
 	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
 	if err != nil {
@@ -50,6 +51,21 @@ func (u *Upload) redeem(
 	}
 	u.s.bodies.end(u.draft.Key)
 	return img, nil
+}
+
+// endPartials ends the resumable uploads of the draft. If one of them has the bytes of img, its row names img, so that
+// a client that lost the answer finds it there. Error: partials.ErrEnded if that one has ended.
+func (u *Upload) endPartials(tx *accounts.Change, img Image) error {
+	used := errs.AsError(errUsed())
+	return u.s.Partials.EndAll(tx, partials.Ending{Draft: u.draft.Key, Account: img.Account, Accepted: u.partial,
+		Result: img.Key, Kind: used.Kind, Message: used.Msg})
+}
+
+// endOtherPartials ends the resumable uploads of a draft whose ticket is refused too often, except the refused one.
+func (u *Upload) endOtherPartials(tx *accounts.Change) error {
+	dead := errs.AsError(refusedTooOften())
+	return u.s.Partials.EndAll(tx, partials.Ending{Draft: u.draft.Key, Account: u.draft.Account, Except: u.partial,
+		Kind: dead.Kind, Message: dead.Msg})
 }
 
 // imageOfUpload returns the image that a draft becomes by an upload at a time.

@@ -11,17 +11,21 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/render"
 	"calotype/internal/svg"
+	"calotype/internal/uploadpolicy"
 )
 
 // renderError converts an error of package render to an *errs.Error, or wraps it with doing if it has no Kind.
 func renderError(doing string, err error) error {
 	overLimit, noDecoder, badSVG := new(imagefile.LimitError), new(render.NoDecoderError), new(svg.Error)
+	byPolicy := new(uploadpolicy.Refusal)
 	kind, msg := errs.Internal, ""
 	switch {
 	// First: a job that was out of time by the wall clock alone says nothing of the picture.
 	case errors.Is(err, render.ErrBusy), errors.Is(err, render.ErrNoWorker),
 		errors.Is(err, context.DeadlineExceeded):
 		return errs.AtCapacity("The server is busy with other pictures", err)
+	case errors.As(err, &byPolicy):
+		kind, msg = errs.PolicyRefused, byPolicy.Error()
 	case errors.As(err, &overLimit):
 		kind, msg = errs.OverLimits, "The picture is over a limit: "+overLimit.Error()
 	case errors.As(err, &badSVG) && badSVG.Unsupported:
@@ -50,9 +54,7 @@ func renderError(doing string, err error) error {
 // widgets repeat refused uploads automatically.
 func (u *Upload) Refuse(ctx context.Context, err error) error {
 	e := errs.AsError(err)
-	switch e.Kind {
-	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.TooLarge:
-	default:
+	if !isRefusal(e.Kind) {
 		return err
 	}
 	sum := u.body.sha256()
@@ -72,6 +74,15 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		u.admitted.refuse(refused)
 	}
 	return err
+}
+
+// isRefusal reports whether errors of a kind are caused by the content of a body, and so count.
+func isRefusal(kind errs.Kind) bool {
+	switch kind {
+	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.PolicyRefused, errs.TooLarge:
+		return true
+	}
+	return false
 }
 
 // mayPass reports whether a later try, or another node, may accept the same body: it took too much time or memory
@@ -97,6 +108,11 @@ func (u *Upload) countRefusal(tx *accounts.Change, e *errs.Error, sum string) (*
 		return nil, err
 	}
 	t := draft.Ticket
+	if t.Refusals >= maxRefusals {
+		if err := u.endOtherPartials(tx); err != nil {
+			return nil, err
+		}
+	}
 	if t.Refusals > maxRefusals { // bodies of other nodes that came at once with the last one
 		return t, nil
 	}

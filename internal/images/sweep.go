@@ -160,8 +160,10 @@ func (s *Service) namedBlobs(ctx context.Context, keys []string) (map[string]boo
 	if len(keys) == 0 {
 		return nil, nil
 	}
+	these := sqldb.Placeholders(1, len(keys))
 	named, err := sqldb.SelectMap[string, bool](s.db.Reader(ctx), `SELECT blob, TRUE FROM images
-		WHERE blob IN (`+sqldb.Placeholders(1, len(keys))+`)`, sqldb.Args(keys)...)
+		WHERE blob IN (`+these+`) UNION ALL SELECT blob, TRUE FROM parts WHERE blob IN (`+these+`)`,
+		sqldb.Args(keys)...)
 	if err != nil {
 		return nil, fmt.Errorf("looking up originals: %w", err)
 	}

@@ -31,7 +31,7 @@ func (t *Ticket) setTest(now time.Time) {
 // gets its real refusal first.
 func (u *Upload) store(ctx context.Context) (*Original, error) {
 	var refusal error
-	switch u.draft.Ticket.Policy.Test {
+	switch u.draft.ticketPolicy().Test {
 	case uploadpolicy.TestUndecodable:
 		refusal = renderError("testing an upload", render.ErrUndecodable)
 	case uploadpolicy.TestTooLarge:

@@ -36,6 +36,7 @@ type Upload struct {
 	admitted        *admittedBody // by the ticket
 	closed          bool
 	body            *Body
+	partial         string   // key of the Partial that has the bytes; "" for none
 	variants        []string // the names of the account's variants, once the ticket is redeemed
 }
 
@@ -53,17 +54,13 @@ func (e *DraftError) Unwrap() error { return e.Reason }
 // BeginUpload looks up the draft of a ticket and admits a body for it, before a byte is read. Errors: TicketUnknown;
 // in a DraftError TicketUsed, TicketInvalid, TicketBusy, AccountSuspended, Busy, NoSpace, Aborted.
 func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, error) {
-	if r.Ticket == "" {
-		return nil, errs.Errorf(errs.TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
-			"uploadURL whole, as it was given")
-	}
 	u := &Upload{s: s, began: s.now()}
 	if r.IdempotencyKey != "" {
 		u.idempotencyHash = text.Hash(r.IdempotencyKey)
 	}
-	err := u.enter(ctx, r.Ticket)
+	err := u.enter(ctx, func() error { return u.loadTicket(ctx, r.Ticket) })
 	if err == nil {
-		u.body, err = s.receive(r.Size, !u.repeat, u.draft.Account, u.draft.Key)
+		err = u.receive(r.Size)
 	}
 	if err != nil {
 		u.Close()
@@ -75,10 +72,10 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	return u, nil
 }
 
-// enter looks up the draft of a ticket and waits until the body is admitted.
-func (u *Upload) enter(ctx context.Context, ticket string) error {
+// enter loads the draft and waits until the body is admitted.
+func (u *Upload) enter(ctx context.Context, load func() error) error {
 	refusals := u.s.bodies.refusals()
-	if err := u.loadTicket(ctx, ticket); err != nil {
+	if err := load(); err != nil {
 		return err
 	}
 	for u.admitted == nil {
@@ -89,7 +86,7 @@ func (u *Upload) enter(ctx context.Context, ticket string) error {
 		u.admitted = admitted
 		if stale || err != nil {
 			// After the end of its ticket only a repeat of the winner's request is admitted.
-			if err := u.loadTicket(ctx, ticket); err != nil {
+			if err := load(); err != nil {
 				return err
 			}
 		}
@@ -100,11 +97,29 @@ func (u *Upload) enter(ctx context.Context, ticket string) error {
 	return nil
 }
 
+// receive sets the Body, whose declared size in bytes is size, negative if not known.
+func (u *Upload) receive(size int64) (err error) {
+	if u.body, err = u.s.receive(size, !u.repeat, u.draft.Account, u.draft.Key); err == nil {
+		u.body.policy = u.draft.ticketPolicy()
+	}
+	return err
+}
+
+// MaxBytes returns the largest size of the file, in bytes.
+func (u *Upload) MaxBytes() int64 { return u.body.MaxBytes() }
+
+// TooLarge returns the refusal of a file that is larger than MaxBytes: TooLarge or PolicyRefused.
+func (u *Upload) TooLarge() error { return u.body.TooLarge() }
+
 // Draft returns the draft of the upload.
 func (u *Upload) Draft() Image { return u.draft }
 
 // loadTicket reads the draft of a ticket with its account. The error is the reason why the ticket accepts no upload.
 func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
+	if ticket == "" {
+		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: its ?ticket=... is missing; use "+
+			"uploadURL whole, as it was given")
+	}
 	img, err := ScanImage(u.s.db.QueryRow(ctx, SelectImage+` WHERE ticket = ?1`, text.Hash(ticket)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return errs.Errorf(errs.TicketUnknown, "Upload URL not found: it is unknown or was cancelled")
@@ -112,6 +127,23 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 	if err != nil {
 		return fmt.Errorf("finding a draft by its ticket: %w", err)
 	}
+	return u.loadAccount(ctx, img)
+}
+
+// loadDraft is loadTicket by the key of the draft.
+func (u *Upload) loadDraft(ctx context.Context, key string) error {
+	img, err := u.s.imageOfKey(ctx, key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errCancelled()
+	}
+	if err != nil {
+		return fmt.Errorf("finding a draft by its key: %w", err)
+	}
+	return u.loadAccount(ctx, img)
+}
+
+// loadAccount sets the draft and its account, and checks its ticket.
+func (u *Upload) loadAccount(ctx context.Context, img Image) (err error) {
 	u.draft = img
 	if u.account, err = u.s.Accounts.ByID(ctx, img.Account); err == nil {
 		err = u.account.CheckActive()
@@ -128,11 +160,25 @@ func (u *Upload) loadTicket(ctx context.Context, ticket string) error {
 	return err
 }
 
+// DraftOfTicket returns the draft of a ticket, or the image that it has become. Errors: TicketUnknown;
+// AccountSuspended with the draft.
+func (s *Service) DraftOfTicket(ctx context.Context, ticket string) (Image, error) {
+	u := &Upload{s: s, began: s.now()}
+	err := u.loadTicket(ctx, ticket)
+	if kind := errs.AsError(err).Kind; kind == errs.TicketUsed || kind == errs.TicketInvalid {
+		err = nil
+	}
+	return u.draft, err
+}
+
+// AttemptsLeft returns how many more bodies may be refused, the last of which makes the ticket invalid.
+func (t Ticket) AttemptsLeft() int { return max(0, maxRefusals-t.Refusals) }
+
 // checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
 func (u *Upload) checkTicket(img Image) error {
 	switch {
 	case !img.Draft || img.Ticket.Policy.Test == uploadpolicy.TestUsed:
-		return errs.Errorf(errs.TicketUsed, "Upload URL already used")
+		return errUsed()
 	case img.Ticket.Refusals >= maxRefusals:
 		return refusedTooOften()
 	case u.began.After(img.Ticket.Expires):
@@ -141,6 +187,8 @@ func (u *Upload) checkTicket(img Image) error {
 	}
 	return nil
 }
+
+func errUsed() error { return errs.Errorf(errs.TicketUsed, "Upload URL already used") }
 
 func refusedTooOften() error {
 	return errs.Errorf(errs.TicketInvalid, "Upload URL is dead: it was refused %d times", maxRefusals)
@@ -186,7 +234,7 @@ func (u *Upload) Close() {
 
 // Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and
 // only then the ticket is redeemed. A client that disconnects does not cancel it. Errors: Unsupported,
-// Undecodable, OverLimits (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
+// Undecodable, OverLimits, PolicyRefused (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
 // LimitReached, AccountSuspended; Busy.
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)

@@ -3,14 +3,18 @@ package intake
 import (
 	"cmp"
 	"net/http"
+	"strings"
 
 	"calotype/internal/requestid"
 )
 
-const allowedMethods = "POST, OPTIONS"
+// exposed are the headers that pages may read.
+var exposed = strings.Join([]string{"Allow", "Retry-After", "X-Should-Retry", requestid.Header, "Location",
+	"Upload-Offset", "Upload-Length", "Upload-Expires", "Upload-Complete", "Upload-Limit", "Tus-Resumable",
+	"Tus-Version", "Tus-Extension", "Tus-Max-Size", "Accept-Patch"}, ", ")
 
-// setHeaders lets any page of any site post here and read the answer, also a page whose HTTP client
-// sends credentials along. Nothing here reads them: the ticket in the URL is the only right.
+// setHeaders lets any page of any site upload here and read the answer, also a page whose HTTP client
+// sends credentials along. Nothing here reads them: the secret in the URL is the only right.
 func setHeaders(h http.Header, r *http.Request) {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		h.Set("Access-Control-Allow-Origin", origin)
@@ -19,7 +23,7 @@ func setHeaders(h http.Header, r *http.Request) {
 		h.Set("Access-Control-Allow-Origin", "*")
 	}
 	h.Add("Vary", "Origin")
-	h.Set("Access-Control-Expose-Headers", "Allow, Retry-After, X-Should-Retry, "+requestid.Header)
+	h.Set("Access-Control-Expose-Headers", exposed)
 	h.Set("Referrer-Policy", "no-referrer") // the URL holds the ticket
 }
 

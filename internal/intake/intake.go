@@ -1,8 +1,12 @@
-// Package intake serves the one-time upload URL: an end user's browser posts a picture to it
-// without any key, and the draft behind it becomes an image.
+// Package intake serves the one-time upload URL: an end user's browser sends a picture to it without any
+// key, and the draft behind it becomes an image.
+//
+// There are four ways in: a form and the bare picture, which come in one request (whole.go, raw.go), and
+// two protocols for uploads that survive their connection, tus 1.0 (tus.go) and the resumable uploads of
+// the IETF (resumable.go). All of them end in the same reception of the core.
 //
 // The ticket in the query alone finds the draft; the path is decoration. The core admits a body
-// before a byte of it is read, and decides what it is; this package reads the form, in time, and
+// before a byte of it is read, and decides what it is; this package reads the request, in time, and
 // gives every outcome its wire form. Every answer, refusals included, carries CORS headers and an
 // envelope, and the rest of the body is drained, within bounds, before it: a browser that is still
 // sending when the connection ends shows its user a network error instead of the reason.
@@ -12,9 +16,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"calotype/internal/cfapi"
@@ -31,6 +36,8 @@ type Config struct {
 	Core *images.Service
 	URLs cfapi.URLs
 	Log  *slog.Logger
+	// Page answers GET and HEAD of a browser on a one-time URL; nil: a browser gets JSON.
+	Page http.Handler
 	Idle time.Duration // without a byte of a body; 0 for 30 s
 	Time time.Duration // for a whole body; 0 for an hour
 	// Observe returns the observer of the answers on a route; nil for none.
@@ -42,10 +49,6 @@ type intake struct {
 	observe func(status int, took time.Duration)
 }
 
-// errMethod refuses a method.
-var errMethod error = &cfapi.Error{Status: http.StatusMethodNotAllowed, Code: 5400, Final: true,
-	Message: "Method not allowed: POST a form with the picture in the field file"}
-
 // New returns the handler of everything under Prefix.
 func New(c Config) http.Handler {
 	c.Idle, c.Time = cmp.Or(c.Idle, 30*time.Second), cmp.Or(c.Time, time.Hour)
@@ -56,98 +59,179 @@ func New(c Config) http.Handler {
 	return in
 }
 
+// A call is one request with its answer.
+type call struct {
+	*intake
+	w        *httpframe.Response
+	r        *http.Request
+	body     *cfapi.Body
+	protocol *protocol // of its answers
+	line     logLine
+	// transmitted: the body came whole, and the refusal is the result of the upload
+	transmitted bool
+	counts      bool // its refusal counts as an upload in the metrics
+}
+
+// A protocol gives an answer the headers that the clients of the protocol expect.
+type protocol struct {
+	prefix string // of its upload resources
+	// prepare sets the headers of all answers.
+	prepare func(c *call)
+	// refuse changes the refusal for err, and sets its headers. It returns a problem type, nil for none.
+	refuse func(c *call, refusal *cfapi.Error, err error) *cfapi.Problem
+}
+
+// single is the protocol of uploads in one request.
+var single = &protocol{
+	prepare: func(*call) {},
+	refuse:  func(*call, *cfapi.Error, error) *cfapi.Problem { return nil },
+}
+
 // ServeHTTP answers one request in the frame of httpframe.
 func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
-	line := &logLine{}
 	// Before the frame: a request that fails at any point has a body to drain.
-	body := cfapi.NewBody(bare, r, cfapi.BodyLimits{
+	c := &call{intake: in, r: r, protocol: single, body: cfapi.NewBody(bare, r, cfapi.BodyLimits{
 		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes() + cfapi.FormOverhead,
-	})
+	})}
 	httpframe.Frame{Message: "upload", Log: in.Log}.Serve(bare, r, func(w *httpframe.Response) error {
+		c.w = w
 		cfapi.Prepare(w, r)
 		setHeaders(w.Header(), r)
 		w.Observe = in.observe
-		w.Attrs = func() []slog.Attr { return line.attrs(body.BytesRead()) }
-		return in.serve(w, r, body, line)
-	}, func(w *httpframe.Response, err error) { in.refuse(w, r, err, body, line) })
+		w.Attrs = func() []slog.Attr { return c.line.attrs(c.body.BytesRead()) }
+		return c.serve()
+	}, func(_ *httpframe.Response, err error) { c.refuse(err) })
 }
 
 // serve answers a request that is not refused.
-func (in *intake) serve(w *httpframe.Response, r *http.Request, body *cfapi.Body, line *logLine) error {
-	switch r.Method {
-	case http.MethodOptions:
-		setPreflightHeaders(w.Header(), r)
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	case http.MethodPost:
-		result, err := in.post(r, body, line)
-		if err != nil {
-			return err
-		}
-		in.Core.CountUpload(nil)
-		w.Note(cfapi.WriteResult(w, result))
-		return nil
+func (c *call) serve() error {
+	if err := c.checkOrigin(); err != nil {
+		return err
 	}
-	return errMethod
+	for _, p := range []*protocol{tus, ietf} {
+		if secret, of := strings.CutPrefix(c.r.URL.Path, p.prefix); of {
+			c.protocol = p
+			p.prepare(c)
+			if p == tus {
+				return c.tusResource(secret)
+			}
+			return c.resumableResource(secret)
+		}
+	}
+	switch c.r.Method {
+	case http.MethodOptions:
+		return c.options()
+	case http.MethodGet, http.MethodHead:
+		return c.state()
+	case http.MethodPost, http.MethodPut:
+		c.counts = true
+		return c.upload()
+	}
+	return c.notAllowed("GET, HEAD, POST, PUT, OPTIONS", "POST a form with the picture in the field file, or the "+
+		"picture itself")
+}
+
+// upload receives a picture, or creates a resumable upload.
+func (c *call) upload() error {
+	if c.r.Method == http.MethodPost && c.r.Header.Get(tusVersionHeader) != "" {
+		c.protocol = tus
+		c.protocol.prepare(c)
+		return c.createTus()
+	}
+	kind, err := classify(c.r)
+	if err != nil {
+		return err
+	}
+	if complete, asked := boolHeader(c.r.Header, "Upload-Complete"); asked {
+		version := interopVersion(c.r.Header)
+		switch {
+		case kind == rawBody && (!complete || version != nil):
+			c.protocol = ietf
+			c.protocol.prepare(c)
+			return c.createResumable(complete, version)
+		case !complete:
+			return errPartOfForm
+		}
+		// The client would like to resume, and takes it that it cannot.
+	} else if name := cfapi.ChunkHeader(c.r); name != "" {
+		return errs.Errorf(errs.NotForm, "A request with %s has only a part of a picture: send the whole picture, or "+
+			"begin a resumable upload with the header Tus-Resumable (tus 1.0) or Upload-Complete (IETF)", name)
+	}
+	return c.whole(kind)
+}
+
+// options answers a preflight, and a client that looks for the protocols. It does not look up the ticket.
+func (c *call) options() error {
+	h := c.w.Header()
+	setPreflightHeaders(h, c.r)
+	setTusSupport(h, c.Core.MaxUploadBytes())
+	setResumableSupport(h, c.Core.MaxUploadBytes())
+	c.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// notAllowed refuses a method; right says what is allowed.
+func (c *call) notAllowed(methods, right string) error {
+	c.w.Header().Set("Allow", methods)
+	return &cfapi.Error{Status: http.StatusMethodNotAllowed, Code: 5400, Final: true,
+		Message: "Method not allowed: " + right}
 }
 
 // refuse answers with err. The rest of the body is drained before.
-func (in *intake) refuse(w *httpframe.Response, r *http.Request, err error, body *cfapi.Body, line *logLine) {
-	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+func (c *call) refuse(err error) {
+	if errors.Is(err, context.Canceled) && c.r.Context().Err() != nil {
 		err = errs.ClientAborted(nil)
 	}
-	if r.Method == http.MethodPost {
-		in.Core.CountUpload(err)
-	}
-	refusal := cfapi.Refusal(err)
-	w.Code, line.reason = refusal.Code, refusal.Message
-	body.Drain()
-	if errors.Is(err, errMethod) {
-		w.Header().Set("Allow", allowedMethods)
-	}
-	if refusal.Status >= http.StatusInternalServerError {
-		w.Note(err)
-	}
-	w.Note(cfapi.WriteError(w, refusal))
-}
-
-// post receives a form and turns the draft into an image.
-func (in *intake) post(r *http.Request, b *cfapi.Body, line *logLine) (any, error) {
-	if err := cfapi.CheckFileForm(r); err != nil {
-		return nil, err
-	}
-	upload, err := in.Core.BeginUpload(r.Context(), images.UploadRequest{
-		Ticket:         r.URL.Query().Get("ticket"),
-		IdempotencyKey: r.Header.Get("Idempotency-Key"),
-		Size:           r.ContentLength,
-	})
 	if of := new(images.DraftError); errors.As(err, &of) {
-		line.image = of.Draft
+		c.line.image = of.Draft
 	}
-	if err != nil {
-		return nil, err
+	if c.counts {
+		c.Core.CountUpload(err)
 	}
-	defer upload.Close()
-	line.image = upload.Draft()
-	if err := cfapi.CheckDeclaredSize(r, in.Core.MaxUploadBytes()); err != nil {
-		return nil, err
+	refusal := *cfapi.Refusal(err)
+	problem := c.protocol.refuse(c, &refusal, err)
+	c.w.Code, c.line.reason = refusal.Code, refusal.Message
+	c.body.Drain()
+	if refusal.Status >= http.StatusInternalServerError {
+		c.w.Note(err)
 	}
-	filename, err := cfapi.ReadFileForm(r, b, upload, ignore)
-	if err != nil {
-		return nil, upload.Refuse(r.Context(), err)
+	if errs.AsError(err).Kind == errs.OriginRefused {
+		hideFromPages(c.w.Header())
+	} else if redirect(c.w, c.r, c.line.image, c.line.image.ID, strconv.Itoa(refusal.Code)) {
+		return
 	}
-	img, err := upload.Finish(r.Context(), filename)
-	if err != nil {
-		return nil, err
+	if problem != nil {
+		c.w.Note(cfapi.WriteProblem(c.w, &refusal, *problem))
+		return
 	}
-	return in.URLs.Uploaded(img), nil
+	c.w.Note(cfapi.WriteError(c.w, &refusal))
 }
 
-// ignore passes over a field: only the file is taken, and nothing is ever fetched.
-func ignore(string, io.Reader) error { return nil }
+// accepted answers a status with an image, and counts it if this request has uploaded it.
+func (c *call) accepted(img images.UploadedImage, status int) error {
+	if c.counts {
+		c.Core.CountUpload(nil)
+	}
+	draft := c.line.image
+	c.line.image = img.Image
+	if redirect(c.w, c.r, draft, img.ID, statusOK) {
+		return nil
+	}
+	_, body, err := cfapi.EncodeResult(c.result(img))
+	if err != nil {
+		return err
+	}
+	c.w.Note(cfapi.Write(c.w, status, body))
+	return nil
+}
+
+// result returns the answer of an accepted upload, which is the same on every way.
+func (in *intake) result(img images.UploadedImage) any {
+	return in.URLs.Uploaded(img)
+}
 
 // A logLine holds what the log has of one request besides the attributes of httpframe: no ticket, no
-// metadata and no file name.
+// secret of a resumable upload, no metadata and no file name.
 type logLine struct {
 	image  images.Image // the draft; zero when it was not found
 	reason string       // in the response; "" without a refusal

@@ -62,6 +62,11 @@ func secret(r *http.Request, id string) bool {
 			return true
 		}
 	}
+	for _, prefix := range []string{"/upload/tus/", "/upload/resumable/"} {
+		if upload, of := strings.CutPrefix(r.URL.Path, prefix); of && overlap(id, upload) {
+			return true // the URL of a resumable upload is its secret
+		}
+	}
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
 		_, value, named := strings.Cut(pair, "=")
 		if !named {

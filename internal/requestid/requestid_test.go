@@ -63,6 +63,7 @@ func TestSecretsAreNoIDs(t *testing.T) {
 		{canary, "/upload/a/b?ticket=" + canary, [2]string{}},
 		{"id-" + canary, "/upload/a/b?x=1&ticket=" + canary, [2]string{}},
 		{canary[:8], "/h/i/v?exp=1&sig=" + canary, [2]string{}},
+		{canary, "/upload/tus/" + canary, [2]string{}}, {canary[:8], "/upload/resumable/" + canary, [2]string{}},
 		{canary, "/", [2]string{"Authorization", "Bearer " + canary}},
 		{canary, "/", [2]string{"Authorization", "bearer   " + canary}},
 		{canary, "/", [2]string{"Authorization", "Basic Og==" + canary}},

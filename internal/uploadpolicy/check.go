@@ -32,7 +32,8 @@ func (p Policy) Check(pic Picture) error {
 		if len(p.Formats) > 1 {
 			verb = "are"
 		}
-		return refuse("%s is not accepted here; %s %s", formatNames[pic.Format], alternatives(p.Formats, "or"), verb)
+		name := func(f imagefile.Format) string { return formatNames[f] }
+		return refuse("%s is not accepted here; %s %s", name(pic.Format), join(p.Formats, "or", name), verb)
 	}
 	if p.Animated != nil && !*p.Animated && pic.Frames > 1 {
 		return refuse("The picture is an animation of %d frames; only still pictures are accepted here", pic.Frames)
@@ -82,26 +83,18 @@ func ratioTexts(a, b float64) (string, string) {
 	}
 }
 
-// CheckSize returns a *Refusal if a file has more bytes than the policy accepts. It does not know the server's limit.
-func (p Policy) CheckSize(bytes int64) error {
-	if p.MaxBytes == 0 || bytes <= p.MaxBytes {
-		return nil
-	}
-	return refuse("The file has %d bytes; at most %s are accepted here", bytes, byteText(p.MaxBytes))
-}
-
-// Oversize returns the *Refusal of a file whose size is not known because its reception ended at MaxBytes.
-func (p Policy) Oversize() error {
-	return refuse("The file has more than %s; at most these are accepted here", byteText(p.MaxBytes))
-}
-
-// byteText writes a number of bytes, also in MiB if it is a whole number of them.
-func byteText(n int64) string {
+// Oversize returns the *Refusal of a file that has more than MaxBytes. size is its size in bytes, 0 if it is not known
+// because its reception ended at MaxBytes.
+func (p Policy) Oversize(size int64) error {
+	most := fmt.Sprintf("%d bytes", p.MaxBytes)
 	const mib = 1 << 20
-	if n%mib == 0 {
-		return fmt.Sprintf("%d bytes (%d MiB)", n, n/mib)
+	if p.MaxBytes%mib == 0 {
+		most = fmt.Sprintf("%d MiB (%s)", p.MaxBytes/mib, most)
 	}
-	return fmt.Sprintf("%d bytes", n)
+	if size == 0 {
+		return refuse("The file is larger than the %s accepted here", most)
+	}
+	return refuse("The file has %d bytes, and is larger than the %s accepted here", size, most)
 }
 
 // AllowsOrigin reports whether the policy accepts a request with a value of the header Origin. A request without the
@@ -116,14 +109,11 @@ var formatNames = map[imagefile.Format]string{
 	imagefile.AVIF: "AVIF", imagefile.HEIC: "HEIC", imagefile.SVG: "SVG",
 }
 
-// alternatives returns the names of formats in a sentence: "JPEG, PNG or WebP".
-func alternatives(formats []imagefile.Format, conjunction string) string {
+// join writes formats in a sentence: "JPEG, PNG or WebP". There must be one at least.
+func join(formats []imagefile.Format, conjunction string, name func(imagefile.Format) string) string {
 	names := make([]string, len(formats))
 	for i, f := range formats {
-		names[i] = formatNames[f]
-		if conjunction == "and" { // the values of the key
-			names[i] = string(f)
-		}
+		names[i] = name(f)
 	}
 	last := len(names) - 1
 	if last == 0 {
@@ -132,11 +122,7 @@ func alternatives(formats []imagefile.Format, conjunction string) string {
 	return strings.Join(names[:last], ", ") + " " + conjunction + " " + names[last]
 }
 
-// Accepted returns the media types of the accepted formats in a sentence, "" if all are accepted.
-func (p Policy) Accepted() string {
-	types := make([]string, len(p.Formats))
-	for i, f := range p.Formats {
-		types[i] = f.MIME()
-	}
-	return strings.Join(types, " or ")
+// Types returns the media types of Formats in a sentence: "image/jpeg or image/webp".
+func (p Policy) Types() string {
+	return join(p.Formats, "or", func(f imagefile.Format) string { return f.MIME() })
 }

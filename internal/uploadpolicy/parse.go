@@ -179,7 +179,8 @@ func (v value) formats() (formats []imagefile.Format, err error) {
 		}
 	}
 	if !ok {
-		return nil, fmt.Errorf("must be a list of one or more of %s", alternatives(Formats, "and"))
+		return nil, fmt.Errorf("must be a list of one or more of %s",
+			join(Formats, "and", func(f imagefile.Format) string { return string(f) }))
 	}
 	return formats, nil
 }

@@ -10,7 +10,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"reflect"
+	"strings"
 
 	"calotype/internal/imagefile"
 )
@@ -68,6 +70,20 @@ func (p Policy) IsZero() bool { return reflect.ValueOf(p).IsZero() }
 
 // Allowed returns the number of pictures that the URL accepts, at least 1.
 func (p Policy) Allowed() int { return max(p.Uses, 1) }
+
+// RedirectTo returns Redirect with the id of an image and the status of an upload in its query, before its fragment.
+func (p Policy) RedirectTo(id, status string) string {
+	address, fragment, hasFragment := strings.Cut(p.Redirect, "#")
+	separator := "?"
+	if strings.Contains(address, "?") {
+		separator = "&"
+	}
+	address += separator + url.Values{"id": {id}, "status": {status}}.Encode()
+	if hasFragment {
+		address += "#" + fragment
+	}
+	return address
+}
 
 // Text returns the policy as compact JSON with its keys in a fixed order, "" for the zero Policy.
 func (p Policy) Text() string {

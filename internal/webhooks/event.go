@@ -69,6 +69,7 @@ type DraftFacts struct {
 	Refusals int    `json:"refusals,omitempty"` // the number of refused bodies
 	Kind     string `json:"kind,omitempty"`     // name of the last refusal's errs.Kind
 	Message  string `json:"message,omitempty"`  // of the last refusal
+	Policy   string `json:"policy,omitempty"`   // of the one-time URL, as JSON text
 }
 
 // OriginalFacts are the facts of an original.

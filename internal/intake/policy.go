@@ -1,0 +1,76 @@
+package intake
+
+import (
+	"net/http"
+	"strings"
+
+	"calotype/internal/errs"
+	"calotype/internal/images"
+)
+
+// checkOrigin refuses a request of a page whose origin the policy of the one-time URL does not have, whatever its
+// method, also on the URL of a resumable upload. If the policy cannot be read, the request fails later for the same
+// reason, and with headers that let the page read the refusal.
+func (c *call) checkOrigin() error {
+	origin := c.r.Header.Get("Origin")
+	if origin == "" {
+		return nil
+	}
+	check, secret := c.Core.CheckOrigin, ticketOf(c.r)
+	for _, p := range []*protocol{tus, ietf} {
+		if s, of := strings.CutPrefix(c.r.URL.Path, p.prefix); of {
+			check, secret = c.Core.CheckPartialOrigin, s
+		}
+	}
+	err := check(c.r.Context(), secret, origin)
+	if errs.AsError(err).Kind == errs.OriginRefused {
+		return err
+	}
+	return nil
+}
+
+// hideFromPages removes the headers by which pages of other origins may read the answer.
+func hideFromPages(h http.Header) {
+	for name := range h {
+		if strings.HasPrefix(name, "Access-Control-") {
+			h.Del(name)
+		}
+	}
+}
+
+// statusOK is the status of an accepted upload in the query of a redirect. Another status is a code of a refusal.
+const statusOK = "ok"
+
+// redirect answers a browser that posts a form with 303 to the address of the policy, and reports whether it did.
+// draft is the zero Image if the ticket is unknown; id is that of the image. A page's own requests are not redirected:
+// it reads the envelope.
+func redirect(w http.ResponseWriter, r *http.Request, draft images.Image, id, status string) bool {
+	if r.Method != http.MethodPost || !isNavigation(r.Header) {
+		return false
+	}
+	policy, err := draft.UploadPolicy()
+	if err != nil || policy.Redirect == "" {
+		return false
+	}
+	w.Header().Set("Location", policy.RedirectTo(id, status))
+	w.WriteHeader(http.StatusSeeOther)
+	return true
+}
+
+// isNavigation reports whether a browser shows the answer to its user. Browsers send Sec-Fetch-Mode to secure
+// addresses only.
+func isNavigation(h http.Header) bool {
+	if mode := h.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	for accepted := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
+		media, _, _ := strings.Cut(accepted, ";")
+		switch media = strings.ToLower(strings.TrimSpace(media)); {
+		case media == "text/html":
+			return true
+		case media == "application/json", strings.HasSuffix(media, "+json"):
+			return false
+		}
+	}
+	return false
+}

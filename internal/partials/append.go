@@ -1,0 +1,382 @@
+package partials
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"calotype/internal/accounts"
+	"calotype/internal/disk"
+	"calotype/internal/errs"
+	"calotype/internal/limit"
+	"calotype/internal/sqldb"
+	"calotype/internal/text"
+)
+
+const (
+	storeTime  = time.Minute      // for a part
+	supersede  = 20 * time.Second // the longest wait for an append whose image is examined
+	renewAfter = leaseTime / 3
+)
+
+// A Request has the fields of a request that appends to a Partial.
+type Request struct {
+	Offset   int64
+	Length   int64 // of the upload; negative if the request does not state it
+	Complete bool  // the body ends the upload, if it comes whole
+	Size     int64 // of the body; negative if unknown
+	Most     int64 // bytes that an upload may have
+}
+
+// An Append adds the body of one request to a Partial. Write the bytes to it, then call End if the body has come
+// whole, else Interrupt; Close it in any case. Its methods are safe for concurrent use, because a newer request of
+// the same Partial on this node ends it.
+type Append struct {
+	s        *Service
+	ctx      context.Context // with the values of the request; it is not cancelled with it
+	draft    string          // key of the draft
+	holder   string
+	slot     *limit.Lease
+	request  Request
+	onStored func(offset int64)
+	deleted  atomic.Bool   // the draft was deleted
+	done     chan struct{} // closed when the append has ended
+
+	mu      sync.Mutex // guards the rest
+	p       Partial    // its row
+	tail    *disk.File // the received bytes that are in no part; nil for none
+	renewed time.Time  // by the machine's clock
+	over    bool       // more bytes came than an upload may have
+	state   state
+	ended   error // the reason why state is ended, if it is not the end of the body
+	renewal context.CancelFunc
+}
+
+type state int
+
+const (
+	receiving  state = iota
+	completing       // all bytes have come: the image is examined
+	ended
+)
+
+// errSuperseded ends an append when a newer request continues the upload.
+var errSuperseded = &errs.Error{Kind: errs.Aborted, Msg: "Another request continues this upload"}
+
+// An OffsetError says that a request does not begin at the offset of its upload.
+type OffsetError struct{ Offset int64 } // the right one
+
+func (e *OffsetError) Error() string { return fmt.Sprintf("the offset is %d", e.Offset) }
+
+// Begin starts to append to the Partial p. It ends an append that runs on this node first. Errors: Invalid, TooLarge;
+// OffsetMismatch with an OffsetError; PartialBusy; TicketUnknown; ErrEnded; Busy.
+func (s *Service) Begin(ctx context.Context, p Partial, r Request) (*Append, error) {
+	a := &Append{s: s, ctx: context.WithoutCancel(ctx), draft: p.Image, holder: text.NewKey(), request: r, p: p,
+		done: make(chan struct{}), renewed: time.Now()}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := s.register(ctx, a); err != nil {
+		return nil, err
+	}
+	length, err := r.checkLength(p)
+	if err == nil {
+		a.slot, err = s.Bodies.TryAcquire(1, p.Account)
+		err = disk.Full(err)
+	}
+	if a.slot != nil {
+		err = a.claim(ctx, length)
+	}
+	if err != nil {
+		a.end(err)
+		return nil, err
+	}
+	return a, nil
+}
+
+// register makes a the running append of its Partial on this node.
+func (s *Service) register(ctx context.Context, a *Append) error {
+	for {
+		s.mu.Lock()
+		before := s.running[a.p.Key]
+		if before == nil {
+			s.running[a.p.Key] = a
+		}
+		s.mu.Unlock()
+		if before == nil {
+			return nil
+		}
+		if err := before.supersede(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Supersede ends the append that runs for a Partial on this node, if there is one. Its bytes are stored as far as
+// Interrupt does. Error: PartialBusy if its image is being examined.
+func (s *Service) Supersede(ctx context.Context, key string) error {
+	s.mu.Lock()
+	before := s.running[key]
+	s.mu.Unlock()
+	if before == nil {
+		return nil
+	}
+	return before.supersede(ctx)
+}
+
+func (a *Append) supersede(ctx context.Context) error {
+	a.mu.Lock()
+	if a.state == receiving {
+		err := a.interrupt()
+		if err != nil {
+			a.s.Log.Warn("the last bytes of an interrupted upload were not stored", "err", err)
+		}
+		a.end(errSuperseded)
+	}
+	a.mu.Unlock()
+	wait := time.NewTimer(supersede)
+	defer wait.Stop()
+	select {
+	case <-a.done:
+		return nil
+	case <-wait.C:
+		return errBusy(nil)
+	case <-ctx.Done():
+		return errBusy(context.Cause(ctx))
+	}
+}
+
+// checkLength returns the length of the upload after the request, negative if unknown. Errors: Invalid, TooLarge.
+func (r Request) checkLength(p Partial) (int64, error) {
+	length := r.Length
+	if r.Complete && r.Size >= 0 {
+		length = r.Offset + r.Size
+		if r.Length >= 0 && r.Length != length {
+			return 0, errs.Errorf(errs.Invalid, "The body ends the upload after %d bytes, but the length is %d",
+				length, r.Length)
+		}
+	}
+	switch {
+	case length < 0:
+		length = p.Length
+	case p.Length >= 0 && length != p.Length:
+		return 0, errs.Errorf(errs.Invalid, "The length of the upload is %d bytes and cannot change to %d",
+			p.Length, length)
+	}
+	if length >= 0 && r.Size >= 0 && r.Offset+r.Size > length {
+		return 0, errs.Errorf(errs.Invalid, "The body has more bytes than the upload: its length is %d", length)
+	}
+	return length, nil
+}
+
+// claim acquires the lease. The length is not stored if the offset has reached it already: clients would take that
+// for success.
+func (a *Append) claim(ctx context.Context, length int64) error {
+	var store any
+	if length > a.request.Offset {
+		store = length
+	}
+	now := a.s.Now()
+	var claimed Partial
+	err := a.s.Accounts.Change(ctx, func(tx *accounts.Change) (err error) {
+		claimed, err = scan(tx.QueryRow(`UPDATE partials SET holder = ?2, node = ?3, until = ?4,
+			length = COALESCE(length, CAST(?5 AS BIGINT))
+			WHERE key = ?1 AND received = ?6 AND ended IS NULL AND expires > ?7
+			AND (holder IS NULL OR node = ?3 OR until <= ?7) RETURNING `+columns,
+			a.p.Key, a.holder, a.s.node, sqldb.Micros(now.Add(leaseTime)), store, a.request.Offset,
+			sqldb.Micros(now)))
+		return err
+	})
+	if err != nil {
+		return a.whyNotClaimed(ctx, sqldb.RowError("beginning to append to an upload", err, ErrEnded))
+	}
+	a.p = claimed
+	if a.p.Length < 0 {
+		a.p.Length = length
+	}
+	return nil
+}
+
+func (a *Append) whyNotClaimed(ctx context.Context, err error) error {
+	if !errors.Is(err, ErrEnded) {
+		return err
+	}
+	p, err := a.s.ByKey(ctx, a.p.Key)
+	switch {
+	case err != nil:
+		return err
+	case !p.Ended.IsZero(), !p.Expires.After(a.s.Now()):
+		return ErrEnded
+	case p.Received != a.request.Offset:
+		return &errs.Error{Kind: errs.OffsetMismatch, Err: &OffsetError{p.Received},
+			Msg: fmt.Sprintf("The upload has %d bytes: continue there, not at %d", p.Received, a.request.Offset)}
+	}
+	return errBusy(nil)
+}
+
+// OnStored has fn called with the new offset after each part. fn must not block for long.
+func (a *Append) OnStored(fn func(offset int64)) { a.onStored = fn }
+
+// Write receives the next bytes. Errors: TooLarge if an upload may not have them, after which Interrupt reports a
+// complete upload; Invalid if the upload has a length and they are beyond it; Aborted if a newer request continues
+// the upload; TicketUnknown if the draft was deleted; ErrEnded; Busy, NoSpace.
+func (a *Append) Write(data []byte) (n int, err error) {
+	a.mu.Lock()
+	before := a.p.Received
+	n, err = a.write(data)
+	after := a.p.Received
+	a.mu.Unlock()
+	if after != before && a.onStored != nil {
+		a.onStored(after)
+	}
+	return n, err
+}
+
+func (a *Append) write(data []byte) (n int, err error) {
+	for len(data) > 0 {
+		if err := a.alive(); err != nil {
+			return n, err
+		}
+		// Only when more bytes come: the last ones are no part.
+		if a.pending() >= a.partSize() {
+			if err := a.store(a.pending(), false); err != nil {
+				a.end(err)
+				return n, err
+			}
+		}
+		some := data[:min(int64(len(data)), a.partSize()-a.pending())]
+		if some, err = a.within(some); len(some) > 0 {
+			wrote, failed := a.spool().Write(some)
+			n += wrote
+			if failed != nil {
+				return n, failed
+			}
+		}
+		if err != nil {
+			return n, err
+		}
+		data = data[len(some):]
+	}
+	a.renew()
+	return n, nil
+}
+
+// within returns the bytes that the upload may have, and an error if that is not all. One byte too many is received,
+// so that the refusal knows a body that is larger than allowed.
+func (a *Append) within(data []byte) ([]byte, error) {
+	total, n := a.total(), int64(len(data))
+	switch {
+	case a.p.Length >= 0 && total+n > a.p.Length:
+		return data[:a.p.Length-total], errs.Errorf(errs.Invalid,
+			"The body has more bytes than the upload: its length is %d", a.p.Length)
+	case total+n > a.request.Most:
+		a.over = true
+		return data[:max(0, a.request.Most+1-total)], errs.Errorf(errs.TooLarge,
+			"The file is larger than the %d bytes allowed", a.request.Most)
+	}
+	return data, nil
+}
+
+func (a *Append) alive() error {
+	switch {
+	case a.state == ended && a.ended != nil:
+		return a.ended
+	case a.state != receiving:
+		return errors.New("partials: the append has ended")
+	case a.deleted.Load():
+		return errs.Errorf(errs.TicketUnknown, "Upload not found: it was cancelled")
+	}
+	return nil
+}
+
+// pending returns the number of received bytes that are in no part.
+func (a *Append) pending() int64 {
+	if a.tail == nil {
+		return 0
+	}
+	return a.tail.Written()
+}
+
+// total returns the number of received bytes of the whole upload.
+func (a *Append) total() int64 { return a.p.Received + a.pending() }
+
+// spool returns the file of the bytes that are in no part.
+func (a *Append) spool() *disk.File {
+	if a.tail == nil {
+		a.tail = a.s.spool.File(a.partSize(), a.p.Account, a.p.Image)
+	}
+	return a.tail
+}
+
+// MinAppend returns the least number of bytes that a request should append, except the last one, to an upload of at
+// most some bytes.
+func MinAppend(most int64) int64 { return (most + maxParts - 1) / maxParts }
+
+// partSize returns the size of a part, in bytes. Even if each request has few bytes more than one, no part is smaller
+// than MinAppend on average.
+func (a *Append) partSize() int64 { return max(PartSize, 2*MinAppend(a.request.Most)) }
+
+// mayStore reports whether the upload may have one more part of n bytes: each further part may be as small as
+// MinAppend, and their number stays within maxParts.
+func (a *Append) mayStore(n int64) bool {
+	least, rest := MinAppend(a.request.Most), a.request.Most
+	if a.p.Length >= 0 {
+		rest = a.p.Length
+	}
+	rest -= a.p.Received + n
+	return a.p.Parts < maxParts && (n >= least || int64(a.p.Parts)+1+(rest+least-1)/least <= maxParts)
+}
+
+// Close ends the append if it has not ended. Only the first call has an effect.
+func (a *Append) Close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.end(nil)
+}
+
+// end ends the append, and releases its lease. The caller has locked mu.
+func (a *Append) end(why error) {
+	if a.state == ended {
+		return
+	}
+	a.state, a.ended = ended, why
+	if a.renewal != nil {
+		a.renewal()
+	}
+	a.dropTail()
+	if a.p.holder == a.holder {
+		if err := a.s.releaseLease(a.ctx, a.p.Key, a.holder); err != nil {
+			a.s.Log.Warn("the lease of an upload was not released", "err", err)
+		}
+	}
+	a.slot.Release()
+	a.s.mu.Lock()
+	if a.s.running[a.p.Key] == a {
+		delete(a.s.running, a.p.Key)
+	}
+	a.s.mu.Unlock()
+	close(a.done)
+}
+
+func (a *Append) dropTail() {
+	if a.tail == nil {
+		return
+	}
+	if err := a.tail.Close(); err != nil {
+		a.s.Log.Warn("closing a spool file", "err", err)
+	}
+	a.tail = nil
+}
+
+// renew renews the lease if that is due. The caller has locked mu.
+func (a *Append) renew() {
+	if time.Since(a.renewed) < renewAfter {
+		return
+	}
+	a.renewed = time.Now()
+	if err := a.s.renewLease(a.ctx, a.p.Key, a.holder); err != nil {
+		a.s.Log.Warn("the lease of an upload was not renewed", "err", err)
+	}
+}
