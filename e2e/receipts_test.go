@@ -312,7 +312,7 @@ func guideVerifiers(t *testing.T) map[string]string {
 	return found
 }
 
-// buildVerifier builds the guide's verifier in Go with its driver, as a module of its own, and returns the program.
+// buildVerifier builds the guide's verifier in Go with its driver, as a separate module, and returns the program.
 func buildVerifier(t *testing.T, dir, drivers string) string {
 	t.Helper()
 	module, err := os.ReadFile("../go.mod")
