@@ -73,8 +73,8 @@ type Config struct {
 type Service struct {
 	Accounts *accounts.Service
 	Webhooks *webhooks.Service
-	Partials *partials.Service
 	Receipts *receipts.Service
+	Partials *partials.Service
 
 	config       Config // with its defaults
 	db           *sqldb.DB
@@ -133,12 +133,12 @@ func New(c Config) *Service {
 		DB: c.DB, Accounts: s.Accounts, Retention: c.EventRetention, Replays: s.shares.replays,
 		Variants: variantNames, Now: c.Now, Log: c.Log,
 	})
+	s.Receipts = receipts.New(receipts.Config{
+		DB: c.DB, Accounts: s.Accounts, Issuer: c.Issuer, Now: c.Now, Log: c.Log,
+	})
 	s.Partials = partials.New(partials.Config{
 		DB: c.DB, Accounts: s.Accounts, Blobs: c.Blobs, BlobKey: func() string { return blobKey(s.now()) },
 		Bodies: s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
-	})
-	s.Receipts = receipts.New(receipts.Config{
-		DB: c.DB, Accounts: s.Accounts, Issuer: c.Issuer, Now: c.Now, Log: c.Log,
 	})
 	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},

@@ -157,15 +157,17 @@ func (s *Service) acceptedPartial(ctx context.Context, row partials.Partial) (Pa
 	if err != nil {
 		return Partial{}, err
 	}
+	urls, err := s.urlParts(ctx, account)
+	if err != nil {
+		return Partial{}, err
+	}
 	sign, err := s.signer(ctx, account.Hash, img)
 	if err != nil {
 		return Partial{}, err
 	}
-	names, err := variantNames(s.db.Reader(ctx), img.Account)
 	p := s.openPartial(img, row)
-	urls := URLParts{Hash: account.Hash, Variants: names}
 	p.accept(UploadedImage{Image: img, URLParts: urls, Receipt: sign(img)})
-	return p, err
+	return p, nil
 }
 
 // accept makes p the state of an accepted upload.

@@ -64,7 +64,7 @@ func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img 
 		if img.Family != "" {
 			uploaded.Facts.DraftID = u.draft.ID
 		}
-		uploaded.Twice = u.draft.Ticket.Policy.Test == uploadpolicy.TestWebhookTwice
+		uploaded.Twice = u.draft.ticketPolicy().Test == uploadpolicy.TestWebhookTwice
 		if err := u.s.Webhooks.Record(tx, uploaded); err != nil {
 			return err
 		}

@@ -15,8 +15,7 @@ import (
 const (
 	// slowTime is the additional time until a ticket of TestSlow answers.
 	slowTime = 10 * time.Second
-	// expiredSince is the time since when a new ticket of TestExpired is expired: so long that the event of its end is
-	// due, for nodes with other clocks too.
+	// expiredSince is the time since when a new ticket of TestExpired is expired. The event of its end is due at once.
 	expiredSince = releaseAfter + time.Minute
 )
 
@@ -31,7 +30,7 @@ func (t *Ticket) setTest(now time.Time) {
 // gets its real refusal first.
 func (u *Upload) store(ctx context.Context) (*Original, error) {
 	var refusal error
-	switch u.draft.Ticket.Policy.Test {
+	switch u.draft.ticketPolicy().Test {
 	case uploadpolicy.TestUndecodable:
 		refusal = renderError("testing an upload", render.ErrUndecodable)
 	case uploadpolicy.TestTooLarge:

@@ -96,7 +96,7 @@ func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBy
 	if !policy.IsZero() {
 		s.Policy = &policy
 	}
-	if !img.Draft {
+	if !img.Draft || policy.Test == uploadpolicy.TestUsed {
 		s.Uses.Used = 1
 		return s
 	}

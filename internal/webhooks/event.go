@@ -41,7 +41,7 @@ type Event struct {
 	Image   string // its internal key
 	Facts   Facts
 	Erasure bool // the image was erased: Facts has its ID only, and the event is deleted after its delivery
-	Twice   bool // Record has each delivery repeated once after its success, as if the answer had been lost
+	Twice   bool // Record has each delivery repeated once after its success
 }
 
 // Facts are the state of an image or draft after an event, or before its deletion. They are stored as JSON, whose

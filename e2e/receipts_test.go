@@ -1,0 +1,346 @@
+package e2e
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// audience and metadata are those of the receipts in these tests. The names and values need all that a canonical form
+// has to get right.
+const (
+	audience = "shop & <co>"
+	metadata = `{"who": "Zo\u00eb \"Z\" <a/b>\\", "order": 17, "10": true, "9": null, "a": {"z": [], "b": [3, "x", {"y": -1, "c": ""}]}}`
+)
+
+// receiptOf posts a picture to a new one-time URL with fields, and returns the draft's id and the receipt.
+func (s *server) receiptOf(seed int, fields ...string) (id, receipt string) {
+	s.t.Helper()
+	u := s.createUploadURL(fields...)
+	a := post(s.t, u.UploadURL, "a.jpg", photo(s.t, 64, 48, seed))
+	var result struct{ ID, Receipt string }
+	if err := json.Unmarshal(a.envelope(s.t).Result, &result); err != nil || a.status != http.StatusOK ||
+		result.ID != u.ID || strings.Count(result.Receipt, ".") != 2 {
+		s.t.Fatalf("status %d: %s", a.status, a.body)
+	}
+	return u.ID, result.Receipt
+}
+
+// A receiptCase is a receipt with what a backend expects of it; see testdata/receipts.
+type receiptCase struct {
+	name     string
+	Receipt  string          `json:"receipt"`
+	Metadata json.RawMessage `json:"metadata"` // null for none
+	Expected map[string]any  `json:"expected"`
+}
+
+// TestReceiptVerifiers runs the verifiers of the guide without the server, with keys from a file, on receipts of the
+// server and on forged ones.
+func TestReceiptVerifiers(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	policy := `{"audience":"` + audience + `"}`
+	draft, receipt := s.receiptOf(1, "metadata", metadata, "policy", policy)
+	bare, plain := s.receiptOf(2)
+	_, twin := s.receiptOf(3, "metadata", metadata, "policy", policy)
+	keys := do(t, "GET", s.url+"/.well-known/jwks.json", nil, "Origin", "https://app.example")
+	if keys.status != http.StatusOK || keys.header.Get("Cache-Control") != "public, max-age=3600" ||
+		keys.header.Get("Access-Control-Allow-Origin") != "*" ||
+		keys.header.Get("Content-Type") != "application/jwk-set+json" || strings.Contains(string(keys.body), `"d"`) {
+		t.Errorf("the keys: %d %v %s", keys.status, keys.header, keys.body)
+	}
+	if a := do(t, "POST", s.url+"/.well-known/jwks.json", nil); a.status != 405 || a.header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: %d %v", a.status, a.header)
+	}
+	if head := do(t, "HEAD", s.url+"/.well-known/jwks.json", nil); head.status != 200 || len(head.body) != 0 {
+		t.Errorf("HEAD: %d %s", head.status, head.body)
+	}
+	var seed string
+	if err := s.behind(func(db *sql.DB) error {
+		return db.QueryRow(`SELECT seed FROM receipt_keys`).Scan(&seed)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	hash := s.accountHash()
+	s.stop() // from here on there is no way to the server
+
+	f := newForger(t, receipt, seed)
+	expected := map[string]any{"iss": s.url, "aud": audience, "account": hash, "draft": draft}
+	cases := []receiptCase{
+		{"the receipt", receipt, json.RawMessage(metadata), expected},
+		{"the receipt of a bare draft", plain, nil, map[string]any{"iss": s.url, "account": hash, "draft": bare}},
+		{"the same claims, signed again", f.signed(f.claims), json.RawMessage(metadata), expected},
+	}
+	genuine := len(cases)
+	for name, forged := range f.forgeries(twin) {
+		cases = append(cases, receiptCase{name, forged, json.RawMessage(metadata), expected})
+	}
+	cases = append(cases,
+		receiptCase{"wrong metadata", receipt, json.RawMessage(strings.Replace(metadata, "17", "18", 1)), expected},
+		receiptCase{"metadata instead of none", plain, json.RawMessage(`{}`),
+			map[string]any{"iss": s.url, "account": hash, "draft": bare}})
+	for name, value := range map[string]any{"aud": "other", "draft": bare, "account": strings.Repeat("A", 22),
+		"iss": "https://other.example", "sha256": strings.Repeat("0", 64)} {
+		other := maps.Clone(expected)
+		other[name] = value
+		cases = append(cases, receiptCase{"another " + name + " expected", receipt, json.RawMessage(metadata), other})
+	}
+	if forged := len(cases) - genuine; forged < 25 {
+		t.Errorf("only %d forged receipts", forged)
+	}
+	verifyAll(t, keys.body, cases, genuine)
+}
+
+// accountHash returns the hash in delivery URLs.
+func (s *server) accountHash() string {
+	s.t.Helper()
+	u := s.createUploadURL()
+	return strings.Split(u.UploadURL, "/")[4]
+}
+
+// A forger makes receipts that the server has not made: with its private key, or with another one.
+type forger struct {
+	t           *testing.T
+	parts       []string // of the genuine receipt
+	head        string   // its header, decoded
+	kid         string
+	claims      map[string]any
+	real, other ed25519.PrivateKey
+}
+
+func newForger(t *testing.T, receipt, seed string) forger {
+	t.Helper()
+	f := forger{t: t, parts: strings.Split(receipt, ".")}
+	raw, err := base64.RawURLEncoding.DecodeString(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.real = ed25519.NewKeyFromSeed(raw)
+	if _, f.other, err = ed25519.GenerateKey(rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	head, err := base64.RawURLEncoding.DecodeString(f.parts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.head = string(head)
+	f.kid = regexp.MustCompile(`"kid":"([\w-]+)"`).FindStringSubmatch(f.head)[1]
+	body, err := base64.RawURLEncoding.DecodeString(f.parts[1])
+	if err != nil || json.Unmarshal(body, &f.claims) != nil {
+		t.Fatalf("%s, %v", body, err)
+	}
+	return f
+}
+
+func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+
+// sign returns a receipt with a header and claims in JSON.
+func (f forger) sign(by ed25519.PrivateKey, head, claims string) string {
+	text := encode(head) + "." + encode(claims)
+	return text + "." + encode(string(ed25519.Sign(by, []byte(text))))
+}
+
+// signed returns a receipt with claims that the server's key has signed.
+func (f forger) signed(claims map[string]any) string { return f.sign(f.real, f.head, f.json(claims)) }
+
+func (f forger) json(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// with returns the claims with one changed.
+func (f forger) with(name string, value any) map[string]any {
+	changed := maps.Clone(f.claims)
+	changed[name] = value
+	if value == nil {
+		delete(changed, name)
+	}
+	return changed
+}
+
+// forgeries returns forged receipts by their names. twin is another genuine receipt.
+func (f forger) forgeries(twin string) map[string]string {
+	all := f.forgedHeaders()
+	now := time.Now().Unix()
+	for name, value := range map[string]any{"aud": "other", "draft": "other", "account": "other", "iss": "other",
+		"metadataSha256": strings.Repeat("0", 64)} {
+		all["a genuine receipt of another "+name] = f.signed(f.with(name, value))
+		all["a genuine receipt without "+name] = f.signed(f.with(name, nil))
+	}
+	all["expired"] = f.signed(f.with("exp", now-1))
+	all["without exp"] = f.signed(f.with("exp", nil))
+	head, claims, signature := f.parts[0], f.parts[1], f.parts[2]
+	other := strings.Split(twin, ".")
+	all["other bytes under the signature"] = head + "." + encode(f.json(f.with("sha256", strings.Repeat("0", 64)))) +
+		"." + signature
+	all["another size under the signature"] = head + "." + encode(f.json(f.with("bytes", 1))) + "." + signature
+	all["the signature of another receipt"] = head + "." + claims + "." + other[2]
+	all["the claims of another receipt"] = head + "." + other[1] + "." + signature
+	all["truncated"] = strings.Join(f.parts, ".")[:len(strings.Join(f.parts, "."))-9]
+	all["without a signature"] = head + "." + claims
+	all["an empty signature"] = head + "." + claims + "."
+	all["a fourth part"] = strings.Join(f.parts, ".") + "." + signature
+	all["two signatures"] = head + "." + claims + "." + signature + other[2]
+	all["empty"] = ""
+	all["dots"] = ".."
+	all["JSON"] = `{"payload":"` + claims + `","protected":"` + head + `","signature":"` + signature + `"}`
+	return all
+}
+
+// forgedHeaders returns receipts whose header asks the verifier to trust something else.
+func (f forger) forgedHeaders() map[string]string {
+	claims := f.json(f.claims)
+	jwk := f.json(jose.JSONWebKey{Key: f.other.Public(), KeyID: f.kid})
+	header := func(more string) string { return `{"alg":"EdDSA","typ":"upload-receipt+jwt"` + more + `}` }
+	all := map[string]string{
+		"another key, under its kid":         f.sign(f.other, f.head, claims),
+		"another key, under another kid":     f.sign(f.other, header(`,"kid":"other"`), claims),
+		"another key, without a kid":         f.sign(f.other, header(""), claims),
+		"another key, embedded":              f.sign(f.other, header(`,"kid":"`+f.kid+`","jwk":`+jwk), claims),
+		"another key, embedded, without kid": f.sign(f.other, header(`,"jwk":`+jwk), claims),
+		"the key, under another kid":         f.sign(f.real, header(`,"kid":"other"`), claims),
+		"another type":                       f.sign(f.real, `{"alg":"EdDSA","typ":"JWT","kid":"`+f.kid+`"}`, claims),
+		"no type":                            f.sign(f.real, `{"alg":"EdDSA","kid":"`+f.kid+`"}`, claims),
+	}
+	for _, alg := range []string{"none", "None", "", "HS256", "ES256"} {
+		head := encode(`{"alg":"` + alg + `","typ":"upload-receipt+jwt","kid":"` + f.kid + `"}`)
+		all["alg "+alg] = head + "." + f.parts[1] + "."
+		all["alg "+alg+", with the signature"] = head + "." + f.parts[1] + "." + f.parts[2]
+		all["alg "+alg+", signed by the key"] = f.sign(f.real, strings.Replace(f.head, "EdDSA", alg, 1), claims)
+	}
+	public := []byte(f.real.Public().(ed25519.PublicKey))
+	for name, secret := range map[string][]byte{
+		"HS256 with the public key": public, "HS256 with its text": []byte(base64.RawURLEncoding.EncodeToString(public)),
+	} {
+		by, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: jose.JSONWebKey{Key: secret, KeyID: f.kid}},
+			(&jose.SignerOptions{}).WithType("upload-receipt+jwt"))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		signed, err := by.Sign([]byte(claims))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if all[name], err = signed.CompactSerialize(); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// verifyAll runs each verifier on the cases, of which the first ones are genuine.
+func verifyAll(t *testing.T, keys []byte, cases []receiptCase, genuine int) {
+	t.Helper()
+	dir := t.TempDir()
+	text, err := json.Marshal(cases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, content []byte) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	keysFile, casesFile := write("jwks.json", keys), write("cases.json", text)
+	for name, source := range guideVerifiers(t) {
+		write(name, []byte(source))
+	}
+	drivers, err := filepath.Abs("testdata/receipts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := buildVerifier(t, dir, drivers)
+	for language, command := range map[string][]string{
+		"go":     {program},
+		"node":   {"node", filepath.Join(drivers, "main.mjs"), filepath.Join(dir, "verify-receipt.mjs")},
+		"python": {"python3", filepath.Join(drivers, "main.py"), filepath.Join(dir, "verify_receipt.py")},
+		"php":    {"php", filepath.Join(drivers, "main.php"), filepath.Join(dir, "verify_receipt.php")},
+	} {
+		t.Run(language, func(t *testing.T) {
+			if _, err := exec.LookPath(command[0]); err != nil && os.Getenv("CI") != "true" {
+				t.Skip("make test installs ", command[0])
+			}
+			out, err := exec.CommandContext(t.Context(), command[0], append(command[1:], keysFile, casesFile)...).
+				CombinedOutput()
+			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+			if err != nil || len(lines) != len(cases) {
+				t.Fatalf("%d lines for %d receipts, %v\n%s", len(lines), len(cases), err, out)
+			}
+			for i, line := range lines {
+				if accepted := line == "accepted"; accepted != (i < genuine) || !accepted && !strings.HasPrefix(line, "refused: ") {
+					t.Errorf("%s: %s", cases[i].name, line)
+				}
+			}
+		})
+	}
+}
+
+// guideVerifiers returns the snippets of the guide whose first line names a file.
+func guideVerifiers(t *testing.T) map[string]string {
+	t.Helper()
+	guide, err := os.ReadFile("../docs/guides/verify-a-receipt.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	snippet := regexp.MustCompile("(?ms)^```\\w+\\n((?://|#|<\\?php //) (\\w[\\w.-]+\\.\\w+)\\n.*?)^```$")
+	for _, m := range snippet.FindAllStringSubmatch(string(guide), -1) {
+		found[m[2]] = m[1]
+	}
+	if len(found) != 4 {
+		t.Fatalf("the guide has %d verifiers, want 4", len(found))
+	}
+	return found
+}
+
+// buildVerifier builds the guide's verifier in Go with its driver, as a separate module, and returns the program.
+func buildVerifier(t *testing.T, dir, drivers string) string {
+	t.Helper()
+	module, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := regexp.MustCompile(`github.com/go-jose/go-jose/v4 v[\d.]+`).FindString(string(module))
+	sums, err := os.ReadFile("../go.sum")
+	if err != nil {
+		t.Fatal(err)
+	}
+	driver, err := os.ReadFile(filepath.Join(drivers, "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"go.mod": []byte("module verifier\n\ngo 1.26.0\n\nrequire " + needs + "\n"), "go.sum": sums, "main.go": driver,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"vet", "."}, {"build", "-o", "verifier", "."}} {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", args[0], err, out)
+		}
+	}
+	return filepath.Join(dir, "verifier")
+}
