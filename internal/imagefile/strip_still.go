@@ -68,7 +68,11 @@ func stripJPEG(c *copier, h Header) error {
 		if err != nil {
 			return err
 		}
-		end := next + int64(binary.BigEndian.Uint16(b))
+		length := int64(binary.BigEndian.Uint16(b))
+		if length < 2 { // the length counts itself
+			return malformed("the JPEG has a segment of %d bytes", length)
+		}
+		end := next + length
 		kept, err := c.keepsJPEG(marker, next+2, end)
 		if err != nil {
 			return err

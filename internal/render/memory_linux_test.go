@@ -259,7 +259,7 @@ func TestLimitsFit(t *testing.T) {
 		imagefile.JPEG: {10_000, 10_000}, imagefile.PNG: {10_000, 10_000}, imagefile.WebP: {10_000, 10_000},
 		imagefile.GIF: {10_000, 10_000}, imagefile.HEIC: {8_192, 6_152}, imagefile.AVIF: {8_192, 6_152},
 	} {
-		h := imagefile.Header{Format: f, Width: side[0], Height: side[1], Orientation: 1, Frames: 1, Scans: 10}
+		h := imagefile.Header{Format: f, Width: side[0], Height: side[1], Orientation: 6, Frames: 1, Scans: 10}
 		if err := render.CheckMemory(1<<40, h); err != nil {
 			t.Errorf("%s: %v", f, err)
 		}

@@ -21,7 +21,7 @@ const (
 // avifQualities map a quality on the scale of JPEG to that of the AVIF encoder, with the same SSIM of 8 photographs
 // at a width of 800 pixels. They are in order, and the qualities between them are interpolated.
 var avifQualities = [...]struct{ jpeg, avif int }{
-	{1, 10}, {20, 34}, {35, 43}, {50, 47}, {75, 57}, {85, 67}, {90, 75}, {95, 88}, {100, 95},
+	{1, 10}, {20, 34}, {35, 43}, {50, 47}, {75, 57}, {85, 66}, {90, 75}, {95, 88}, {100, 95},
 }
 
 // avifQuality returns the quality for the AVIF encoder, 1 to 100, of one on the scale of JPEG.
