@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"database/sql"
@@ -62,6 +63,7 @@ func (b *behind) test(t *testing.T) {
 	t.Run("sizes", b.sizes)
 	t.Run("streams", b.streams)
 	t.Run("refusal", b.refusal)
+	t.Run("resumable", b.resumable)
 	t.Run("private", b.private)
 	if a := do(t, b.client, "GET", b.front.url+"/readyz", nil); a.status != http.StatusNotFound {
 		t.Errorf("/readyz is open to strangers: status %d", a.status)
@@ -125,6 +127,45 @@ func (b *behind) sizes(t *testing.T) {
 func (b *behind) refusal(t *testing.T) {
 	a := post(t, b.client, b.createUploadURL(t).UploadURL, []byte("this is no picture"))
 	wantReadable(t, a, http.StatusUnsupportedMediaType, 5455)
+}
+
+// resumable: an upload in two parts over tus, and one of the IETF by a client that can resume. The secrets of their
+// URLs are not logged.
+func (b *behind) resumable(t *testing.T) {
+	content := photo(t, 300_000)
+	half, rest := content[:150_000], content[150_000:]
+	version := []string{"Tus-Resumable", "1.0.0", "Upload-Draft-Interop-Version", "8"}
+	for name, c := range map[string]struct{ create, end []string }{
+		"tus": {
+			[]string{"Upload-Length", "300000", "Content-Type", "application/offset+octet-stream"},
+			[]string{"Upload-Offset", "150000", "Content-Type", "application/offset+octet-stream"},
+		},
+		"IETF": {
+			[]string{"Tus-Resumable", "", "Upload-Complete", "?0", "Content-Type", "image/jpeg"},
+			[]string{"Upload-Complete", "?1", "Upload-Offset", "150000", "Content-Type", "application/partial-upload"},
+		},
+	} {
+		p := b.createUploadURL(t)
+		a := do(t, b.client, "POST", p.UploadURL, bytes.NewReader(half), append(version, c.create...)...)
+		location := a.header.Get("Location")
+		if a.status != http.StatusCreated || !strings.HasPrefix(location, b.front.url+"/upload/") {
+			t.Fatalf("%s: status %d, %q: %s", name, a.status, location, a.body)
+		}
+		b.secrets = append(b.secrets, location[strings.LastIndex(location, "/")+1:])
+		if a = do(t, b.client, "HEAD", location, nil, version...); a.header.Get("Upload-Offset") != "150000" {
+			t.Errorf("%s: status %d, %v", name, a.status, a.header)
+		}
+		a = do(t, b.client, "PATCH", location, bytes.NewReader(rest), append(version, c.end...)...)
+		if a.status != http.StatusOK {
+			t.Errorf("%s: status %d: %s", name, a.status, a.body)
+		}
+		do(t, b.client, "GET", location+"?x=1", nil)
+	}
+	a := do(t, b.client, "PUT", b.createUploadURL(t).UploadURL, bytes.NewReader(content), "Upload-Complete", "?1",
+		"Upload-Draft-Interop-Version", "8")
+	if a.status != http.StatusOK {
+		t.Errorf("at once: status %d: %s", a.status, a.body)
+	}
 }
 
 // wantReadable checks that a page of another site can read a refusal of an upload, also when it sends
@@ -298,6 +339,12 @@ func wantReadableOutage(t *testing.T, f *front) (secrets []string) {
 		wantReadable(t, a, http.StatusServiceUnavailable, 5503)
 		if a.header.Get("Retry-After") == "" {
 			t.Error("there is no Retry-After")
+		}
+		upload := "SECRETINANOUTAGE" + strings.ReplaceAll(protocol, "/", "-")
+		secrets = append(secrets, upload)
+		for _, way := range []string{"tus", "resumable"} {
+			a = do(t, client, "PATCH", f.url+"/upload/"+way+"/"+upload, strings.NewReader("x"))
+			wantReadable(t, a, http.StatusServiceUnavailable, 5503)
 		}
 		a = do(t, client, "GET", f.url+"/"+accountHash()+"/x/public?sig="+sig, nil)
 		if a.status != http.StatusBadGateway && a.status != http.StatusServiceUnavailable {

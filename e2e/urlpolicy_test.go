@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	bigendian "encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -157,6 +158,22 @@ func TestURLPolicyAndServer(t *testing.T) {
 			t.Errorf("%s: %d, %v, %s", w.name, a.status, err, a.body)
 		}
 	}
+}
+
+// TestURLPolicyOfUnknownLength: bytes that no length has announced count if they are too many.
+func TestURLPolicyOfUnknownLength(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	u := s.createUploadURL("policy.maxBytes", "3000")
+	picture := withComments(t, flat(t, "jpeg", 64, 48, 1), 3001)
+	unknown := way{"unknown length", func(ctx context.Context, url, _ string, content []byte) (answer, error) {
+		upload := &ietfUpload{version: "6"}
+		if a, err := upload.send(ctx, "POST", url, content[:2000], "Upload-Complete", "?0"); err != nil || a.status > 299 {
+			return a, err
+		}
+		return upload.patch(ctx, 2000, content[2000:], true)
+	}}
+	s.refusedByPolicy(unknown, u, "maxBytes", refusedPicture{picture, "larger than the 3000 bytes accepted here"}, 1)
 }
 
 // TestURLPolicyOfAnAccount: the command sets and removes the default, and refuses what is no policy.

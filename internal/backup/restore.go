@@ -109,6 +109,10 @@ func (b *Folder) restoreOriginals(
 	}
 	rows := images.New(images.Config{DB: db, Blobs: b.blobs})
 	defer rows.Close()
+	// A backup has no parts. One of another program must not name originals as parts.
+	if err := rows.Partials.Forget(ctx); err != nil {
+		return err
+	}
 	id, err := rows.Installation(ctx)
 	if err != nil {
 		return fmt.Errorf("the database and the originals of the backup do not belong together: %w", err)
