@@ -18,7 +18,7 @@ type accountConfig struct {
 	PrivateOptions   bool `json:"private_options"`
 	PrivateCustomIDs bool `json:"private_custom_ids"`
 	LenientOptions   bool `json:"lenient_options"`
-	// UploadPolicy is the default policy of one-time URLs; absent if there is none.
+	// UploadPolicy is the default policy of one-time URLs; nil without one.
 	UploadPolicy *uploadpolicy.Policy `json:"upload_policy,omitempty"`
 }
 
