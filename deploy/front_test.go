@@ -343,7 +343,7 @@ func wantReadableOutage(t *testing.T, f *front) (secrets []string) {
 		upload := "SECRETINANOUTAGE" + strings.ReplaceAll(protocol, "/", "-")
 		secrets = append(secrets, upload)
 		for _, way := range []string{"tus", "resumable"} {
-			a = do(t, client, "PATCH", f.url+"/upload/"+way+"/"+upload, strings.NewReader("x"))
+			a = do(t, client, "GET", f.url+"/upload/"+way+"/"+upload, nil, "Origin", "https://app.example")
 			wantReadable(t, a, http.StatusServiceUnavailable, 5503)
 		}
 		a = do(t, client, "GET", f.url+"/"+accountHash()+"/x/public?sig="+sig, nil)

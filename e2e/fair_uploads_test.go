@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,7 +25,7 @@ var smallSpool = []string{"-spool-bytes", "8MiB", "-max-upload-bytes", "2MiB"}
 const slowBodies = 12
 
 // TestSlowBodiesHoldNothing: bodies that may grow large and bring a byte a second are held open, by
-// one used URL, by many URLs, and by an API token. Another account uploads all the while.
+// one used URL, by many URLs, by resumable uploads and by an API token. Another account uploads all the while.
 func TestSlowBodiesHoldNothing(t *testing.T) {
 	t.Parallel()
 	for name, targets := range map[string]func(s *server) []slowTarget{
@@ -36,7 +37,7 @@ func TestSlowBodiesHoldNothing(t *testing.T) {
 				s.t.Fatalf("status %d: %s", a.status, a.body)
 			}
 			for range slowBodies {
-				all = append(all, slowTarget{u.UploadURL, key})
+				all = append(all, slowTarget{url: u.UploadURL, header: key})
 			}
 			return all
 		},
@@ -44,7 +45,7 @@ func TestSlowBodiesHoldNothing(t *testing.T) {
 			for range slowBodies / 4 {
 				u := s.createUploadURL()
 				for range 4 {
-					all = append(all, slowTarget{u.UploadURL, "X-Nothing: 1"})
+					all = append(all, slowTarget{url: u.UploadURL, header: "X-Nothing: 1"})
 				}
 			}
 			return all
@@ -52,7 +53,21 @@ func TestSlowBodiesHoldNothing(t *testing.T) {
 		"token": func(s *server) (all []slowTarget) {
 			to := s.url + "/client/v4/accounts/" + accountID + "/images/v1"
 			for range slowBodies {
-				all = append(all, slowTarget{to, "Authorization: Bearer " + token})
+				all = append(all, slowTarget{url: to, header: "Authorization: Bearer " + token})
+			}
+			return all
+		},
+		"tus": func(s *server) (all []slowTarget) {
+			for range slowBodies / 2 {
+				u := s.createUploadURL()
+				for range 2 {
+					up, a, err := newTus(s.t.Context(), u.UploadURL, "a.jpg", 1<<20, nil)
+					if err != nil || a.status != http.StatusCreated {
+						s.t.Fatalf("status %d, %v: %s", a.status, err, a.body)
+					}
+					all = append(all, slowTarget{url: up.url, method: "PATCH", kind: "application/offset+octet-stream",
+						header: "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0"})
+				}
 			}
 			return all
 		},
@@ -74,8 +89,8 @@ func TestSlowBodiesHoldNothing(t *testing.T) {
 	}
 }
 
-// A slowTarget is where a body is sent, with a header.
-type slowTarget struct{ url, header string }
+// A slowTarget is where a body is sent, with a header; a form by POST unless it has another method and type.
+type slowTarget struct{ url, header, method, kind string }
 
 // hold sends the begin of a chunked body and then a byte a second, until ctx ends or the server has
 // answered.
@@ -92,9 +107,9 @@ func (s slowTarget) hold(ctx context.Context, t *testing.T) {
 	}
 	defer conn.Close()
 	before, _ := formFrame()
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n%s\r\n"+
-		"Content-Type: multipart/form-data; boundary=%s\r\n\r\n%x\r\n%s\r\n",
-		u.RequestURI(), u.Host, s.header, rawBoundary, len(before), before)
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n%s\r\n"+
+		"Content-Type: %s\r\n\r\n%x\r\n%s\r\n", cmp.Or(s.method, "POST"), u.RequestURI(), u.Host, s.header,
+		cmp.Or(s.kind, "multipart/form-data; boundary="+rawBoundary), len(before), before)
 	for ctx.Err() == nil {
 		if _, err := io.WriteString(conn, "1\r\nx\r\n"); err != nil {
 			return
