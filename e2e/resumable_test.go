@@ -220,6 +220,36 @@ func TestIETFCreation(t *testing.T) {
 			t.Errorf("%d, %v: %s", a.status, up.interim, a.body)
 		}
 	})
+	t.Run("a lost answer", func(t *testing.T) {
+		t.Parallel()
+		u, ask := s.in(t).createUploadURL(), must(t)
+		send := func(key string) answer {
+			up := &ietfUpload{version: "8"}
+			return ask(up.create(t.Context(), "POST", u.UploadURL, "a.jpg", content, true, "Idempotency-Key", key))
+		}
+		first := send("key-1")
+		if again := send("key-1"); first.status != 200 || again.status != 200 || !bytes.Equal(again.body, first.body) {
+			t.Errorf("%d, then %d %s", first.status, again.status, again.body)
+		}
+		wantStatus(t, "another key", send("key-2"), 409, 5409)
+	})
+	t.Run("more than two open uploads", func(t *testing.T) {
+		t.Parallel()
+		s, ask := s.in(t), must(t)
+		u := s.createUploadURL()
+		for i, status := range []int{201, 201, 429} {
+			up := &ietfUpload{version: "8"}
+			a := ask(up.create(t.Context(), "POST", u.UploadURL, "a.jpg", nil, false))
+			if a.status != status {
+				t.Errorf("the creation %d: %d %s", i, a.status, a.body)
+			}
+		}
+		up := &ietfUpload{version: "8"}
+		if a := ask(up.create(t.Context(), "POST", u.UploadURL, "a.jpg", content, true)); a.status != 200 {
+			t.Errorf("at once: %d %s", a.status, a.body)
+		}
+		wantStored(t, s, "at once", u.ID, "a.jpg", content)
+	})
 	t.Run("OPTIONS", func(t *testing.T) {
 		t.Parallel()
 		for _, target := range []string{s.in(t).createUploadURL().UploadURL, s.url + "/upload/resumable/x"} {

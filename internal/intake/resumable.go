@@ -122,7 +122,11 @@ func (c *call) createResumable(complete bool, version *interop) error {
 		return err
 	}
 	p, secret, err := c.Core.CreatePartial(c.r.Context(), c.newPartial(length, declaredName(c.r)))
-	if err != nil {
+	switch kind := errs.AsError(err).Kind; {
+	case err == nil:
+	case complete && (kind == errs.TicketUsed || kind == errs.TicketBusy):
+		return c.whole(rawBody) // perhaps a repeat with the Idempotency-Key, or one that waits for the others
+	default:
 		return err
 	}
 	c.line.image = p.Draft
