@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -88,6 +89,7 @@ func redactionLife(t *testing.T, s *server) []canary {
 		{"wrong signature", strings.Repeat("5ec4e7", 10), false}, {"referrer", "referrer-canary", false},
 	}
 	secrets = append(secrets, redactionWebhook(t, s)...)
+	secrets = append(secrets, redactionResumable(t, s)...)
 	fields := []string{"requireSignedURLs", "true", "metadata", `{"k":"metadata-canary"}`,
 		"creator", "creator-canary"}
 	good := photo(t, 320, 240, 60)
@@ -196,6 +198,61 @@ func redactionWebhook(t *testing.T, s *server) []canary {
 			if strings.Contains(refusal, secret.value) {
 				t.Errorf("a refusal holds the %s: %s", secret.name, refusal)
 			}
+		}
+	}
+	return secrets
+}
+
+// redactionResumable uploads over tus and over the IETF's protocol, with accidents: the secrets are in paths.
+func redactionResumable(t *testing.T, s *server) (secrets []canary) {
+	t.Helper()
+	good, ask := photo(t, 640, 480, 62), must(t)
+	for _, by := range []string{"tus", "resumable"} {
+		for _, content := range [][]byte{good, bytes.Repeat([]byte("no picture "), 5000)} {
+			u := s.createUploadURL("creator", "creator-canary")
+			_, ticket, _ := strings.Cut(u.UploadURL, "ticket=")
+			tus, ietf := tusUpload{}, &ietfUpload{version: "8"}
+			if by == "tus" {
+				tus, _, _ = newTus(t.Context(), u.UploadURL, "a.jpg", len(content), content[:20_000])
+				ietf.url = tus.url
+			} else {
+				ask(ietf.create(t.Context(), "POST", u.UploadURL, "a.jpg", content[:20_000], false))
+				tus.url = ietf.url
+			}
+			secret := tus.url[strings.LastIndex(tus.url, "/")+1:]
+			secrets = append(secrets, canary{"ticket", ticket, false}, canary{by + " secret", secret, false})
+			header := []string{"Tus-Resumable", "1.0.0", "X-Request-Id", secret}
+			for _, method := range []string{"HEAD", "GET", "OPTIONS", "PATCH", "PROPFIND"} {
+				a := do(t, method, tus.url, nil, header...)
+				if got := a.header.Get("X-Request-Id"); got == "" || strings.Contains(got, secret) {
+					t.Errorf("%s: the request id is %q", method, got)
+				}
+			}
+			do(t, "GET", tus.url+"/blob?sig="+secret, nil)
+			do(t, "GET", s.url+"/upload/"+by+"/"+secret+"%00", nil)
+			redactionCutOff(t, tus.url)
+			conn := dial(t, tus.url)
+			fmt.Fprintf(conn, "PATCH /upload/%s/%s HTTP/1.1\r\nHost: h\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 20000\r\n"+
+				"Upload-Complete: ?1\r\nContent-Type: application/partial-upload\r\nContent-Length: %d\r\n\r\nx", by, secret,
+				len(content)-20_000)
+			conn.Close()
+			var a answer
+			waitFor(t, func() bool { // the server may read the request that was cut off after the HEAD
+				h := do(t, "HEAD", tus.url, nil, "Tus-Resumable", "1.0.0")
+				offset, err := strconv.Atoi(h.header.Get("Upload-Offset"))
+				switch {
+				case err != nil:
+				case by == "tus":
+					a = ask(tus.patch(t.Context(), offset, content[offset:]))
+				default:
+					a = ask(ietf.patch(t.Context(), offset, content[offset:], true))
+				}
+				return err == nil && a.status != http.StatusConflict && a.status != http.StatusLocked
+			})
+			if (a.status == http.StatusOK) != bytes.Equal(content, good) {
+				t.Errorf("%s: %d %s", by, a.status, a.body)
+			}
+			do(t, "DELETE", tus.url, nil, "Tus-Resumable", "1.0.0")
 		}
 	}
 	return secrets

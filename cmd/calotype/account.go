@@ -86,7 +86,7 @@ type accountSet struct {
 	PrivateCustomIDs switchValue `name:"private-custom-ids" help:"Private images with a custom id: on or off."`
 	LenientOptions   switchValue `help:"Leave out options that are not available here: on or off."`
 
-	Policy policyValue `placeholder:"JSON" help:"Default policy of one-time URLs, such as '{\"maxBytes\":5000000}', or none."`
+	Policy policyValue `placeholder:"JSON" help:"Default policy of one-time URLs as JSON, or none."`
 }
 
 func (c *accountSet) Run(ctx context.Context) error {

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
 
 	"calotype/internal/accounts"
 	"calotype/internal/text"
+	"calotype/internal/uploadpolicy"
 )
 
 // accountConfig is the answer about the configuration of an account.
@@ -16,27 +18,47 @@ type accountConfig struct {
 	PrivateOptions   bool `json:"private_options"`
 	PrivateCustomIDs bool `json:"private_custom_ids"`
 	LenientOptions   bool `json:"lenient_options"`
+	// UploadPolicy is the default policy of one-time URLs; absent if there is none.
+	UploadPolicy *uploadpolicy.Policy `json:"upload_policy,omitempty"`
 }
 
-func newAccountConfig(c accounts.Settings) accountConfig {
-	return accountConfig{c.FlexibleVariants, int64(c.BrowserTTL / time.Second), c.PrivateOptions,
-		c.PrivateCustomIDs, c.LenientOptions}
+func newAccountConfig(c accounts.Settings, p uploadpolicy.Policy) accountConfig {
+	config := accountConfig{c.FlexibleVariants, int64(c.BrowserTTL / time.Second), c.PrivateOptions,
+		c.PrivateCustomIDs, c.LenientOptions, nil}
+	if !p.IsZero() {
+		config.UploadPolicy = &p
+	}
+	return config
 }
 
 // showConfig answers with the configuration of the account.
 func (a *api) showConfig(c *call) (any, error) {
 	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
-	return newAccountConfig(account.Settings), err
+	return newAccountConfig(account.Settings, account.UploadPolicy), err
 }
 
 // changeConfig changes the given fields of the configuration.
 func (a *api) changeConfig(c *call) (any, error) {
-	change, err := readForm(c, readConfig)
+	var policy json.RawMessage
+	change, err := readForm(c, func(f form) (change accounts.SettingsChange, err error) {
+		change, err = readConfig(f)
+		set(&policy, f.object, "upload_policy", &err)
+		return change, err
+	})
 	if err != nil {
 		return nil, err
 	}
+	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
+	if err != nil {
+		return nil, err
+	}
+	// A client may send back all that it has read.
+	if p, err := uploadpolicy.Parse(policy); policy != nil && (err != nil || p.Text() != account.UploadPolicy.Text()) {
+		return nil, invalid("upload_policy cannot be changed by the API: the operator sets it with " +
+			"calotype account set -policy.")
+	}
 	config, err := a.Core.Accounts.Configure(c.Context(), c.account, change)
-	return newAccountConfig(config), err
+	return newAccountConfig(config, account.UploadPolicy), err
 }
 
 // readConfig reads the fields of a changed configuration.

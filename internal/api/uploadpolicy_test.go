@@ -66,9 +66,19 @@ func TestUploadPolicyOfTheAccount(t *testing.T) {
 		f.showsPolicy(f.draft().ID, `{"maxBytes":5,"minWidth":100}`)
 		f.showsPolicy(f.draft("policy.maxBytes", "7", "policy.uses", "2").ID, `{"maxBytes":7,"minWidth":100,"uses":2}`)
 		f.want(f.ask("POST", "/images/v2/direct_upload", urlencoded, "policy.maxWidth=99"), 400, 5400)
+		const config = "/images/v1/config"
+		if got := f.ask("GET", config, "", "").body; !strings.Contains(got, `"upload_policy"`) {
+			t.Errorf("the configuration is %s", got)
+		}
+		f.want(f.ask("PATCH", config, "", `{"upload_policy":{"maxBytes":5}}`), 400, 5400)
+		f.want(f.ask("PATCH", config, urlencoded, "upload_policy.no=1"), 400, 5400)
+		f.want(f.ask("PATCH", config, "", `{"upload_policy":{"minWidth":100,"maxBytes":5}}`), 200, 0)
 		kept := f.draft().ID
 		set(`{}`)
 		f.showsPolicy(f.draft().ID, "")
+		if got := f.ask("GET", config, "", "").body; strings.Contains(got, "upload_policy") {
+			t.Errorf("the configuration is %s", got)
+		}
 		f.showsPolicy(kept, `{"maxBytes":5,"minWidth":100}`)
 	})
 }

@@ -20,7 +20,7 @@ func newEvent(kind webhooks.EventType, img Image) webhooks.Event {
 	}
 	if t := img.Ticket; t != nil {
 		f.Draft = &webhooks.DraftFacts{Expires: sqldb.Micros(t.Expires), Refusals: t.Refusals,
-			Kind: t.LastKind.String(), Message: t.LastMessage}
+			Kind: t.LastKind.String(), Message: t.LastMessage, Policy: img.policy}
 		if img.isLink() {
 			f.Draft.Uses, f.Draft.Used = t.Uses, t.Used
 		}
@@ -50,8 +50,10 @@ func ImageOf(e webhooks.Event) Image {
 		Created: sqldb.FromMicros(f.Created), Uploaded: sqldb.FromMicros(f.Uploaded), Draft: f.Draft != nil,
 	}
 	if d := f.Draft; d != nil {
+		img.policy = d.Policy
+		policy, _ := img.UploadPolicy() // this program has written it: it is valid
 		img.Ticket = &Ticket{Expires: sqldb.FromMicros(d.Expires), Refusals: d.Refusals,
-			Uses: max(d.Uses, 1), Used: d.Used,
+			Uses: max(d.Uses, 1), Used: d.Used, Policy: policy,
 			LastKind: errs.KindNamed(d.Kind), LastMessage: d.Message}
 	}
 	if o := f.Original; o != nil {

@@ -89,10 +89,10 @@ func (u *Upload) useLink(tx *accounts.Change, o *Original, filename string) (Ima
 	if err == nil && img.Key == "" {
 		err = errors.New("an image made in this transaction could not be redeemed in it")
 	}
-	if err != nil {
-		return Image{}, accounts.Charge{}, err
+	if err == nil {
+		err = state.settle(tx, link, &c)
 	}
-	return img, c, state.settle(tx, link, &c)
+	return img, c, err
 }
 
 // A linkState has the columns of a link that only its use reads.

@@ -100,9 +100,9 @@ func imageOfUpload(draft Image, o *Original, filename string, at time.Time) Imag
 	return draft
 }
 
-// redeemTicket has the only statement that uses a ticket: it changes one row or none. The ticket must be valid at
-// began. It returns the image of the row, since an edit may have changed the draft, or none, and the charge of an
-// image instead of the draft's reservation.
+// redeemTicket has the only statement that turns a draft into an image: it changes one row or none. The ticket must be
+// valid at began. It returns the image of the row, since an edit may have changed the draft, or none, and the charge of
+// an image instead of the draft's reservation.
 func redeemTicket(
 	tx *accounts.Change, img Image, idempotencyHash string, began time.Time,
 ) (redeemed Image, c accounts.Charge, err error) {

@@ -86,8 +86,8 @@ func (img Image) CheckOrigin(origin string) error {
 	if err != nil || p.AllowsOrigin(origin) {
 		return err
 	}
-	return &DraftError{img, errs.Errorf(errs.OriginRefused, "This upload URL cannot be used by pages of the origin %.100q",
-		origin)}
+	return &DraftError{img, errs.Errorf(errs.OriginRefused,
+		"This upload URL cannot be used by pages of the origin %.100q", origin)}
 }
 
 // maxBytes returns the largest size of a file under a policy, in bytes.

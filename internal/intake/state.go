@@ -139,8 +139,8 @@ func lesser[N int | int64](policy, server N) N {
 	return min(policy, server)
 }
 
-// maxBytes returns the largest size of a file for the ticket of a draft. If its policy cannot be read, that is the limit
-// of the server: the upload is refused for the same reason.
+// maxBytes returns the largest size of a file for the ticket of a draft. If its policy cannot be read, that is the
+// limit of the server: the upload is refused for the same reason.
 func (c *call) maxBytes(draft images.Image) int64 {
 	policy, _ := draft.UploadPolicy()
 	return lesser(policy.MaxBytes, c.Core.MaxUploadBytes())

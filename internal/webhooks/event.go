@@ -71,6 +71,7 @@ type DraftFacts struct {
 	Used     int    `json:"used,omitempty"`     // of a link: accepted uploads so far
 	Kind     string `json:"kind,omitempty"`     // name of the last refusal's errs.Kind
 	Message  string `json:"message,omitempty"`  // of the last refusal
+	Policy   string `json:"policy,omitempty"`   // of the one-time URL, as JSON text
 }
 
 // OriginalFacts are the facts of an original.
