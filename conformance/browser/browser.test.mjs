@@ -163,7 +163,7 @@ function inHTML(client, file, use) {
 
 // delivered shows a picture in a page.
 async function delivered(page, url) {
-  await page.goto(origin)
+  await page.goto(`${origin}/guide/form.html?url=${origin}`)
   const width = await page.evaluate(async (src) => {
     const image = Object.assign(new Image(), { src })
     await image.decode()
