@@ -344,3 +344,76 @@ func buildVerifier(t *testing.T, dir, drivers string) string {
 	}
 	return filepath.Join(dir, "verifier")
 }
+
+// TestReceiptsOfAllWays: every way in answers a receipt, and meets a test ticket as a form does.
+func TestReceiptsOfAllWays(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for i, w := range ways {
+		u := s.createUploadURL()
+		a, err := w.send(t.Context(), u.UploadURL, "a.jpg", photo(t, 64, 48, i))
+		var result struct{ Receipt string }
+		if err != nil || unmarshalResult(a, &result) != nil || strings.Count(result.Receipt, ".") != 2 {
+			t.Errorf("%s: %v, %s", w.name, err, a.body)
+			continue
+		}
+		claims, err := base64.RawURLEncoding.DecodeString(strings.Split(result.Receipt, ".")[1])
+		if err != nil || !strings.Contains(string(claims), `"draft":"`+u.ID+`"`) {
+			t.Errorf("%s: %s, %v", w.name, claims, err)
+		}
+		for test, code := range map[string]int{"undecodable": 9422, "too_large": 5413, "busy": 5503, "used": 5409,
+			"expired": 5410} {
+			u := s.createUploadURL("policy", `{"test":"`+test+`"}`)
+			a, err := w.send(t.Context(), u.UploadURL, "a.jpg", photo(t, 64, 48, i))
+			if err != nil || a.code(t) != code {
+				t.Errorf("%s, %s: %v, %d %s", w.name, test, err, a.status, a.body)
+			}
+			counted := 0
+			if test == "undecodable" || test == "too_large" {
+				counted = 1
+			}
+			if d := s.draftOf(u.ID); d.Attempts != counted || (d.LastError != nil) != (counted == 1) {
+				t.Errorf("%s, %s: the draft says %+v", w.name, test, d)
+			}
+		}
+	}
+	u := s.createUploadURL()
+	content := photo(t, 64, 48, 100)
+	tus, _, err := newTus(t.Context(), u.UploadURL, "a.jpg", len(content), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := tus.patch(t.Context(), 0, content)
+	if got := do(t, "GET", tus.url, nil); err != nil || string(got.body) != string(last.body) ||
+		!strings.Contains(string(got.body), `"receipt"`) {
+		t.Errorf("GET after a tus upload: %d %s\nnot %s", got.status, got.body, last.body)
+	}
+}
+
+// TestKeysOfReceiptsLast: the keys are those of the installation, on each node and in a restored backup.
+func TestKeysOfReceiptsLast(t *testing.T) {
+	t.Parallel()
+	keys := func(s *server) string {
+		t.Helper()
+		a := do(t, "GET", s.url+"/.well-known/jwks.json", nil)
+		if a.status != http.StatusOK || !strings.Contains(string(a.body), `"kid"`) {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		return string(a.body)
+	}
+	s := newServer(t)
+	first := keys(s)
+	s.kill()
+	s.start()
+	if again := keys(s); again != first {
+		t.Errorf("after a restart: %s, was %s", again, first)
+	}
+	to := filepath.Join(t.TempDir(), "backup")
+	s.backUp(to)
+	if got := keys(restored(t, to)); got != first {
+		t.Errorf("restored: %s, was %s", got, first)
+	}
+	if other := keys(newServer(t)); other == first {
+		t.Error("two installations have one key")
+	}
+}
