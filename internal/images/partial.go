@@ -187,7 +187,7 @@ func (s *Service) uploadOf(ctx context.Context, row partials.Partial) (*Upload, 
 	u := &Upload{s: s, began: row.Created, idempotencyHash: row.Idempotency, partial: row.Key}
 	err := u.loadDraft(ctx, row.Image)
 	if err == nil && row.Ended.IsZero() && !row.Expires.After(s.now()) {
-		err = errs.Errorf(errs.TicketInvalid, "The upload expired at %s", row.Expires.Format(time.RFC3339))
+		err = errExpired(row)
 	}
 	if err != nil && u.draft.Key != "" {
 		err = &DraftError{u.draft, err}
@@ -310,11 +310,21 @@ func (a *Append) ended(ctx context.Context, err error) (Partial, error) {
 		return a.s.acceptedPartial(ctx, row)
 	}
 	if errors.Is(err, partials.ErrEnded) {
-		if err = reading; err == nil {
-			err = errCancelled()
+		switch {
+		case reading != nil:
+			err = reading
+		case row.Ended.IsZero():
+			err = &DraftError{a.draft, errExpired(row)}
+		default:
+			err = &DraftError{a.draft, &errs.Error{Kind: row.Kind, Msg: row.Message}}
 		}
 	}
 	return Partial{}, err
+}
+
+// errExpired refuses an upload whose time is over.
+func errExpired(row partials.Partial) error {
+	return errs.Errorf(errs.TicketInvalid, "The upload expired at %s", row.Expires.Format(time.RFC3339))
 }
 
 // upload sends the bytes through an Upload, whose commit ends the Partial.
