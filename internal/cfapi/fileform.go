@@ -33,7 +33,8 @@ func CheckFileForm(r *http.Request) error {
 	}
 	if name := ChunkHeader(r); name != "" {
 		return errs.Errorf(errs.NotForm, "Chunked and resumable uploads (tus, %s) are not "+
-			"supported: send the whole picture in one form, in the field file", name)
+			"supported here: send the whole picture in one form, in the field file, or resume uploads at a one-time "+
+			"URL of direct_upload", name)
 	}
 	if _, isForm := FormBoundary(r.Header.Get("Content-Type")); !isForm {
 		return errs.Errorf(errs.NotForm, "Images must be uploaded as a form, not as raw image "+

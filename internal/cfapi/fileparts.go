@@ -102,7 +102,8 @@ func isText(b []byte) bool {
 	return true
 }
 
-// chunkHeaders are sent with a part of a picture, or before one, by protocols for resumable uploads.
+// chunkHeaders are headers of protocols for resumable uploads. They mean that a body is a part of a picture, except on
+// the paths of resumable uploads.
 var chunkHeaders = []string{"Tus-Resumable", "Upload-Length", "Upload-Offset", "Content-Range"}
 
 // chunkFields are the fields with which upload widgets send a file in several forms: those of

@@ -22,7 +22,7 @@ import (
 // errLinkChanged says that an upload read another creator of the link than the row has now.
 var errLinkChanged = errors.New("images: the creator of the link was changed during the upload")
 
-// errRepeated says that a concurrent request with the same Idempotency-Key was first.
+// errRepeated says that a concurrent request with the same Idempotency-Key has used the link already.
 var errRepeated = errors.New("images: a request with the same Idempotency-Key has used the link")
 
 // isLink reports whether the ticket of a draft may be used several times.

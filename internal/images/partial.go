@@ -86,7 +86,7 @@ func (u *Upload) createPartial(ctx context.Context, n NewPartial) (Partial, stri
 	}
 	secret := rand.Text()
 	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
-		// The lock makes a concurrent end of the ticket see the Partial, or this see the end.
+		// The row is locked: a concurrent end of the ticket sees the Partial, or this UPDATE changes no row.
 		valid, err := tx.Exec(`UPDATE images SET draft = draft WHERE key = ?1 AND draft = 1 AND expires >= ?2
 			AND refusals < ?3 AND used < uses`, row.Image, sqldb.Micros(u.began), maxRefusals)
 		if err == nil && valid == 0 {

@@ -8,9 +8,9 @@ import (
 	"calotype/internal/receipts"
 )
 
-// signer returns the function that signs the receipt of an upload to a draft, from the image that the draft has become,
-// or that the upload has added. The function cannot fail, so that it can run after the commit. draft may also be the
-// image that a draft has become: its receipt is always the same. Errors: those of receipts.Service.Signer.
+// signer returns a function that signs the receipt of an image. It is called before the commit with the draft of the
+// upload; the function is called after the commit, and cannot fail. For a repeat, draft may also be the image that the
+// draft has become: the receipt is the same. Errors: those of receipts.Service.Signer.
 func (s *Service) signer(ctx context.Context, accountHash string, draft Image) (func(Image) string, error) {
 	policy, err := draft.UploadPolicy()
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"calotype/internal/uploadpolicy"
 )
 
-// A ticket whose policy has a test behaves in one way for every picture, so that the tests of an app meet it on
-// purpose. Only the cause is made up: refusals, answers and events take the ways of all others. A test ticket accepts
-// nothing that another ticket refuses.
+// A ticket whose policy has a test behaves in one way for every picture, for the tests of an app. Only the cause is
+// simulated: refusals, answers and events use the code of other tickets. A test ticket accepts no picture that another
+// ticket refuses.
 
 const (
 	// slowTime is the additional time until a ticket of TestSlow answers.

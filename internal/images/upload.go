@@ -188,7 +188,7 @@ func (t Ticket) AttemptsLeft() int { return max(0, maxRefusals-t.Refusals) }
 // checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
 func (u *Upload) checkTicket(img Image) error {
 	switch {
-	case !img.Draft, img.Ticket.UsedUp(), img.Ticket.Policy.Test == uploadpolicy.TestUsed:
+	case img.TicketUsed():
 		return errUsed()
 	case img.Ticket.Refusals >= maxRefusals:
 		return refusedTooOften()
@@ -199,10 +199,16 @@ func (u *Upload) checkTicket(img Image) error {
 	return nil
 }
 
+// TicketUsed reports whether the ticket of a draft, or of the image that it has become, accepts no further upload
+// because it was used, or because its policy simulates that.
+func (img Image) TicketUsed() bool {
+	return !img.Draft || img.Ticket.UsedUp() || img.Ticket.Policy.Test == uploadpolicy.TestUsed
+}
+
 func errUsed() error { return errs.Errorf(errs.TicketUsed, "Upload URL already used") }
 
 func refusedTooOften() error {
-	return errs.Errorf(errs.TicketInvalid, "Upload URL is dead: it was refused %d times", maxRefusals)
+	return errs.Errorf(errs.TicketInvalid, "Upload URL is no longer valid: it was refused %d times", maxRefusals)
 }
 
 // mayRepeat reports whether the ticket was used within the hour by a request with the same Idempotency-Key:

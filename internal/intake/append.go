@@ -107,8 +107,8 @@ func (c *call) discard(secret string) error {
 	return nil
 }
 
-// complete returns the image of an upload that accepts no bytes because it is complete. The error is why if it is not,
-// or if the request is not at its end.
+// complete returns the image of an upload that accepts no bytes because it is complete. Errors: why if it is not
+// complete; OffsetMismatch if the request is not at its end.
 func (c *call) complete(secret string, offset int64, why error) (images.Partial, error) {
 	if errs.AsError(why).Kind != errs.TicketUsed {
 		return images.Partial{}, why

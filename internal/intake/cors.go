@@ -27,9 +27,8 @@ func setHeaders(h http.Header, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer") // the URL holds the ticket
 }
 
-// setPreflightHeaders allows what is asked for, a method that is then refused too: the page can read
-// a refusal, and would be shown a network error in its place. A star would be no wildcard for a
-// request with credentials.
+// setPreflightHeaders allows every requested method, so that the page can read a 405 instead of a network error. It
+// names the methods and headers, because a star is no wildcard for a request with credentials.
 func setPreflightHeaders(h http.Header, r *http.Request) {
 	h.Set("Access-Control-Allow-Methods", cmp.Or(r.Header.Get("Access-Control-Request-Method"),
 		"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))

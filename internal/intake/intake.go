@@ -5,11 +5,12 @@
 // two protocols for uploads that survive their connection, tus 1.0 (tus.go) and the resumable uploads of
 // the IETF (resumable.go). All of them end in the same reception of the core.
 //
-// The ticket in the query alone finds the draft; the path is decoration. The core admits a body
-// before a byte of it is read, and decides what it is; this package reads the request, in time, and
-// gives every outcome its wire form. Every answer, refusals included, carries CORS headers and an
-// envelope, and the rest of the body is drained, within bounds, before it: a browser that is still
-// sending when the connection ends shows its user a network error instead of the reason.
+// The ticket in the query selects the draft, not the path. The secret in the path of an upload resource selects
+// the resumable upload. The core admits a body before a byte of it is read, and examines it; this package reads
+// the request, in time, and gives every outcome its wire form. Every answer has CORS headers, and every refusal
+// an envelope, except the refusal of an origin, which has no CORS headers. The rest of the body is drained, within
+// bounds, before the answer: a browser that is still sending when the connection ends shows its user a network
+// error instead of the reason.
 package intake
 
 import (
@@ -152,7 +153,7 @@ func (c *call) upload() error {
 		case !complete:
 			return errPartOfForm
 		}
-		// The client would like to resume, and takes it that it cannot.
+		// The client asks for a resumable upload, which is optional: it is answered as one request.
 	} else if name := cfapi.ChunkHeader(c.r); name != "" {
 		return errs.Errorf(errs.NotForm, "A request with %s has only a part of a picture: send the whole picture, or "+
 			"begin a resumable upload with the header Tus-Resumable (tus 1.0) or Upload-Complete (IETF)", name)

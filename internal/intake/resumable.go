@@ -99,7 +99,7 @@ func setResumableSupport(h http.Header, maxBytes int64) {
 	h.Set("Upload-Limit", dictionary(member{"max-size", maxBytes}))
 }
 
-// limitHeader returns the Upload-Limit of an upload for a client of a version; nil for a client of none.
+// limitHeader returns the Upload-Limit of an upload for a client of a version; nil means the newest version.
 func (c *call) limitHeader(p images.Partial, version *interop) string {
 	if version == nil {
 		version = &interops[len(interops)-1]

@@ -80,7 +80,7 @@ func (c *call) state() error {
 // Status returns the state of the ticket of img at a time: "open", "used", "expired" or "dead".
 func Status(img images.Image, now time.Time) string {
 	switch {
-	case !img.Draft || img.Ticket.UsedUp():
+	case img.TicketUsed():
 		return statusUsed
 	case img.Ticket.AttemptsLeft() == 0:
 		return statusDead
@@ -139,8 +139,8 @@ func lesser[N int | int64](policy, server N) N {
 	return min(policy, server)
 }
 
-// maxBytes returns the largest size of a file for the ticket of a draft. If its policy cannot be read, that is the
-// limit of the server: the upload is refused for the same reason.
+// maxBytes returns the largest size of a file for the ticket of a draft. It is the limit of the
+// server if the policy cannot be read: then the upload fails too.
 func (c *call) maxBytes(draft images.Image) int64 {
 	policy, _ := draft.UploadPolicy()
 	return lesser(policy.MaxBytes, c.Core.MaxUploadBytes())

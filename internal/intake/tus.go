@@ -28,8 +28,7 @@ var tus = &protocol{
 	refuse:  refuseTus,
 }
 
-// refuseTus changes statuses by which clients of tus would do what is of no use: they repeat after 409 and 423, and
-// give up after 408.
+// refuseTus replaces statuses that clients of tus misread: they repeat after 409 and 423, and give up after 408.
 func refuseTus(c *call, refusal *cfapi.Error, err error) *cfapi.Problem {
 	h := c.w.Header()
 	switch errs.AsError(err).Kind {

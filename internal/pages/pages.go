@@ -1,8 +1,11 @@
-// Package pages serves the pages for browsers: a front page, a sample picture and the
-// demo page. It uses the core like the API does, and has one rule:
+// Package pages serves the pages for browsers: a front page, a sample picture, the demo page, and the upload page of a
+// one-time URL with the uploader, its client for other pages. It uses the core like the API does, and has one rule:
 // the access to the demo page.
 //
-// gate.go holds that rule. demo.go serves the page, whose sources are in web/ and which make build
+// upload.go writes the upload page for package intake, in a language of words.json; uploader.go serves its files and
+// /uploader.js. Their sources are in web/upload and web/uploader.
+//
+// gate.go holds the rule. demo.go serves the page, whose sources are in web/ and which make build
 // embeds, and the three small requests by which it acts without holding an API token. A request that
 // the gate refuses is answered like an unknown path; on this machine the page names the file with the key:
 // front.go.

@@ -171,8 +171,8 @@ func (r Request) checkLength(p Partial) (int64, error) {
 	return length, nil
 }
 
-// claim acquires the lease. The length is not stored if the offset has reached it already: clients would take that
-// for success.
+// claim acquires the lease. It stores the length only if it is larger than the offset, because clients take
+// offset = length for success.
 func (a *Append) claim(ctx context.Context, length int64) error {
 	var store any
 	if length > a.request.Offset {
@@ -263,8 +263,8 @@ func (a *Append) write(data []byte) (n int, err error) {
 	return n, nil
 }
 
-// within returns the bytes that the upload may have, and an error if that is not all. One byte too many is received,
-// so that the refusal knows a body that is larger than allowed.
+// within returns the bytes that the upload may have, and an error if that is not all. One byte more than allowed
+// is stored, so that the hash of the refused body recognizes a repeat.
 func (a *Append) within(data []byte) ([]byte, error) {
 	total, n := a.total(), int64(len(data))
 	switch {
@@ -311,7 +311,7 @@ func (a *Append) spool() *disk.File {
 }
 
 // MinAppend returns the least number of bytes that a request should append, except the last one, to an upload of at
-// most some bytes.
+// most that many bytes.
 func MinAppend(most int64) int64 { return (most + maxParts - 1) / maxParts }
 
 // partSize returns the size of a part, in bytes. Even if each request has few bytes more than one, no part is smaller

@@ -66,7 +66,7 @@ func (s *Service) Refuse(ctx context.Context, p Partial, kind errs.Kind, message
 		if err != nil {
 			return err
 		}
-		// A client may repeat a refused upload without an end: a repeat is no refusal of the ticket.
+		// Repeats of a refused body do not count as refusals, so only this bounds the rows.
 		_, err = tx.Exec(`DELETE FROM partials WHERE key IN (SELECT key FROM partials
 			WHERE image = ?1 AND ended IS NOT NULL AND result IS NULL ORDER BY ended DESC LIMIT 1000 OFFSET ?2)`,
 			p.Image, endedOfDraft)
@@ -78,8 +78,7 @@ func (s *Service) Refuse(ctx context.Context, p Partial, kind errs.Kind, message
 	return nil
 }
 
-// end ends the open Partials that match where, whose parameter ?5 is value, as the fields of e about the result say. It
-// returns them.
+// end ends the open Partials that match where, whose parameter ?5 is value, with the result in e, and returns them.
 func (s *Service) end(tx *accounts.Change, where, value string, e Ending) ([]Partial, error) {
 	kind, message, result := e.Kind.String(), e.Message, e.Result
 	if message != "" {

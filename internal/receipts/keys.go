@@ -88,7 +88,7 @@ func (s *Service) Rotate(ctx context.Context) error {
 	return err
 }
 
-// lastOfOld returns the latest time from which the newest key may sign if the next one is due now.
+// lastOfOld returns a time: the next key is due if the newest one signs since then or longer.
 func lastOfOld(now time.Time) time.Time { return now.Add(publishedBefore - signsFor) }
 
 // insertNext inserts the next key, which signs when it was published for long enough, or the first one, which signs at

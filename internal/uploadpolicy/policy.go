@@ -4,6 +4,10 @@
 // The client that creates the URL gives the policy as a JSON object. Parse refuses keys that it does not know, so that
 // no part of a policy is ignored. Merge adds the keys of the account's default. The policy is stored as compact JSON
 // with the draft. Check compares a picture with it.
+//
+// Check enforces formats, dimensions, aspectRatio and animated. Of the others, images enforces maxBytes (body.go and
+// partial.go), uses (link.go) and test (testticket.go), and signs audience (receipt.go); intake enforces origins and
+// follows redirect (policy.go).
 package uploadpolicy
 
 import (
