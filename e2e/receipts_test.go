@@ -23,7 +23,7 @@ import (
 // has to get right.
 const (
 	audience = "shop & <co>"
-	metadata = `{"who": "Zo\u00eb \"Z\" <a/b>\\", "order": 17, "10": true, "9": null, "a": {"z": [], "b": [3, "x", {"y": -1, "c": ""}]}}`
+	metadata = `{"who": "Zo\u00eb \"Z\" <a/b>\\", "order": 17, "10": true, "9": null, "a": {"z": [], "b": [3, "x", {"y": -1, "c": ""}]}, "line": "1\u20282\\u2028\u2029", "none": {}, "first": {"0": "x"}}`
 )
 
 // receiptOf posts a picture to a new one-time URL with fields, and returns the draft's id and the receipt.

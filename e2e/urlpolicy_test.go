@@ -289,6 +289,13 @@ func TestURLPolicyOrigins(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	all(u.UploadURL) // used
+	// The plain form of the upload page has no origin, since its page has no referrer.
+	page := s.createUploadURL("policy.origins", s.url)
+	for site, want := range map[string]int{"cross-site": 403, "same-site": 403, "": 403, "same-origin": 200} {
+		if a := postFrom(t, "null", page.UploadURL, flat(t, "jpeg", 9, 9, 1), "Sec-Fetch-Site", site); a.status != want {
+			t.Errorf("Origin null and Sec-Fetch-Site %q: %d %s, want %d", site, a.status, a.body, want)
+		}
+	}
 	// Without an Origin, and without the list.
 	for _, u := range []oneTimeURL{s.createUploadURL("policy.origins", ours), s.createUploadURL("policy.origins", "*")} {
 		if a := post(t, u.UploadURL, "a.jpg", flat(t, "jpeg", 9, 9, 1)); a.status != http.StatusOK {

@@ -8,6 +8,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/intake"
 	"calotype/internal/pages"
+	"calotype/internal/uploadpolicy"
 )
 
 // uploadPage returns the page of one-time URLs, which the intake serves to browsers.
@@ -18,10 +19,13 @@ func uploadPage(core *images.Service, urls cfapi.URLs) http.Handler {
 			return l, err
 		}
 		policy, err := img.UploadPolicy()
-		return pages.Link{
+		l = pages.Link{
 			Status: intake.Status(img, core.Now()), Many: policy.Allowed() > 1, Redirect: policy.Redirect,
-			Origins: policy.Origins,
-		}, err
+		}
+		if !policy.AllowsOrigin(uploadpolicy.OriginOf(urls.Upload)) {
+			l.Origins = policy.Origins
+		}
+		return l, err
 	}
 	return pages.NewUpload(pages.UploadConfig{URLs: urls, Link: link})
 }

@@ -41,16 +41,19 @@ type Body struct {
 // BeginImage returns the Body of a new image of an account, before a byte is read. size is the declared one
 // in bytes, negative if not known. Errors: Busy, NoSpace.
 func (s *Service) BeginImage(account string, size int64) (*Body, error) {
-	return s.receive(size, true, account)
+	return s.receive(nil, size, true, account)
 }
 
 // receive admits a body, and refuses one early that would not fit into the spool. store says whether its bytes
-// are stored there. keys are those of the bytes in the spool, the account first.
-func (s *Service) receive(size int64, store bool, keys ...string) (*Body, error) {
-	b := &Body{s: s, account: keys[0], began: s.now(), spooled: time.Now(), sum: sha256.New()}
-	var err error
-	if b.slot, err = s.shares.bodies.TryAcquire(1, b.account); err != nil {
-		return nil, disk.Full(err)
+// are stored there. keys are those of the bytes in the spool, the account first. slot is the place of the body among
+// the uploads in progress, nil for a new one.
+func (s *Service) receive(slot *limit.Lease, size int64, store bool, keys ...string) (*Body, error) {
+	b := &Body{s: s, account: keys[0], began: s.now(), spooled: time.Now(), sum: sha256.New(), slot: slot}
+	if slot == nil {
+		var err error
+		if b.slot, err = s.shares.bodies.TryAcquire(1, b.account); err != nil {
+			return nil, disk.Full(err)
+		}
 	}
 	if !store {
 		return b, nil

@@ -139,7 +139,8 @@ func New(c Config) *Service {
 	})
 	s.Partials = partials.New(partials.Config{
 		DB: c.DB, Accounts: s.Accounts, Blobs: c.Blobs, BlobKey: func() string { return blobKey(s.now()) },
-		Bodies: s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
+		Background: func(fn func()) { s.work.Go(fn) },
+		Bodies:     s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
 	})
 	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},

@@ -126,6 +126,16 @@ func (s *Service) Partial(ctx context.Context, secret string) (Partial, error) {
 	return s.stateOf(ctx, row)
 }
 
+// PartialOutcome returns the state of a resumable upload, whose Offset may change concurrently. Unlike Partial it ends no
+// append. Errors: TicketUnknown; in a DraftError TicketUsed, TicketInvalid, AccountSuspended.
+func (s *Service) PartialOutcome(ctx context.Context, secret string) (Partial, error) {
+	row, err := s.Partials.BySecret(ctx, secret)
+	if err != nil {
+		return Partial{}, err
+	}
+	return s.stateOf(ctx, row)
+}
+
 // stateOf returns the state of a row.
 func (s *Service) stateOf(ctx context.Context, row partials.Partial) (Partial, error) {
 	if !row.Ended.IsZero() && row.Result != "" {
@@ -291,10 +301,13 @@ func (a *Append) complete(ctx context.Context) (Partial, error) {
 	case errors.Is(err, partials.ErrEnded), kind == errs.TicketUsed:
 		return a.ended(ctx, err)
 	case errors.Is(err, partials.ErrPartMissing):
-		a.s.log.Error("a part of a resumable upload is missing", "image", row.Image, "err", err)
-		if err = a.s.Partials.Delete(ctx, row.Key); err == nil {
-			err = errCancelled()
+		if now, reading := a.s.Partials.ByKey(ctx, row.Key); reading == nil && now.Ended.IsZero() {
+			a.s.log.Error("a part of a resumable upload is missing", "image", row.Image, "err", err)
+			if err := a.s.Partials.DeleteOpen(ctx, row.Key); err != nil {
+				return Partial{}, err
+			}
 		}
+		return a.ended(ctx, partials.ErrEnded)
 	case isRefusal(kind):
 		if ending := a.s.Partials.Refuse(ctx, row, kind, errs.AsError(err).Msg); ending != nil {
 			a.s.log.Error("a refused resumable upload was not ended", "image", row.Image, "err", ending)
@@ -313,6 +326,8 @@ func (a *Append) ended(ctx context.Context, err error) (Partial, error) {
 		switch {
 		case reading != nil:
 			err = reading
+		case row.Ended.IsZero() && row.Expires.After(a.s.now()):
+			err = partials.Busy(nil) // the lease was lost
 		case row.Ended.IsZero():
 			err = &DraftError{a.draft, errExpired(row)}
 		default:
@@ -339,7 +354,7 @@ func (a *Append) upload(ctx context.Context, row partials.Partial) (UploadedImag
 	if err := u.enter(ctx, func() error { return u.loadDraft(ctx, row.Image) }); err != nil {
 		return UploadedImage{}, err
 	}
-	if err := u.receive(a.Total()); err != nil {
+	if err := u.receive(a.Slot(), a.Total()); err != nil {
 		return UploadedImage{}, err
 	}
 	if err := a.Copy(ctx, u); err != nil {

@@ -122,8 +122,7 @@ func checkPartialBytes(t *testing.T, core *imagestest.Core) {
 	t.Helper()
 	var wrong int
 	err := core.DB.QueryRow(t.Context(), `SELECT count(*) FROM partial_bytes b WHERE bytes <> (
-		SELECT COALESCE(SUM(received + 4096), 0) FROM partials p WHERE ended IS NULL AND
-			(b.account = '' OR p.account = b.account))`).Scan(&wrong)
+		SELECT COALESCE(SUM(received + 4096), 0) FROM partials p WHERE ended IS NULL AND p.account = b.account)`).Scan(&wrong)
 	if err != nil || wrong != 0 {
 		t.Errorf("the bytes of %d accounts are wrong, %v", wrong, err)
 	}

@@ -115,6 +115,41 @@ func TestAFailureAtTheEndLosesNoUpload(t *testing.T) {
 	})
 }
 
+// TestErasureFindsPartsOfEndedUploads: the receipt of an erasure counts the parts of an accepted upload that the store
+// has not deleted.
+func TestErasureFindsPartsOfEndedUploads(t *testing.T) {
+	t.Parallel()
+	withStore(t, func(t *testing.T, core *imagestest.Core, store brokenStore) {
+		body := photograph(t, 1, 3<<20)
+		_, ticket, err := core.CreateDraft(t.Context(), account, images.NewDraft{Creator: imagestest.Ptr("her")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, secret := newPartial(t, core, images.NewPartial{Ticket: ticket, Length: int64(len(body))})
+		a := beginAppend(t, core, secret, at(0))
+		if _, err := a.Write(body); err != nil {
+			t.Fatal(err)
+		}
+		store.deletes.Store(1)
+		if p, err := a.Finish(t.Context()); err != nil || p.Image == nil {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		parts := imagestest.Count(t, core, "parts")
+		if parts < 2 {
+			t.Fatalf("the upload had %d parts", parts)
+		}
+		query := images.ErasureQuery{Creator: "her"}
+		if r := imagestest.Erase(t, core, query); r.Images != 1 || r.OriginalsDue != int64(parts)+1 {
+			t.Errorf("the receipt is %+v, want an original and %d parts", r, parts)
+		}
+		store.deletes.Store(0)
+		r, err := core.FinishErasure(t.Context(), account, query)
+		if err != nil || r.OriginalsDue != 0 || len(blobs(t, core)) != 0 {
+			t.Errorf("the receipt is %+v, %v", r, err)
+		}
+	})
+}
+
 // TestTheEndOfADraftDeletesItsParts: a deletion of the draft, of its creator or of its account deletes the bytes, or
 // leaves them to a retry if the store refuses; a running append notices.
 func TestTheEndOfADraftDeletesItsParts(t *testing.T) {
@@ -187,8 +222,8 @@ func TestTheEndOfADraftDeletesItsParts(t *testing.T) {
 			t.Fatal(err)
 		}
 		gone(secret, a, 0)
-		if n := imagestest.Count(t, core, "partial_bytes"); n != 2 {
-			t.Errorf("%d rows of bytes, want that of all and that of the first account", n)
+		if n := imagestest.Count(t, core, "partial_bytes"); n != 1 {
+			t.Errorf("%d rows of bytes, want that of the first account", n)
 		}
 
 		img, secret, a = upload(account)

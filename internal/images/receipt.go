@@ -34,8 +34,8 @@ func (s *Service) signer(ctx context.Context, accountHash string, draft Image) (
 // link is the link.
 func (img Image) idOfDraft() string {
 	id := cmp.Or(img.draftID, img.ID)
-	if img.Family != "" {
-		id = id[:strings.LastIndexByte(id, '/')]
+	if end := strings.LastIndexByte(id, '/'); img.Family != "" && end >= 0 {
+		id = id[:end]
 	}
 	return id
 }

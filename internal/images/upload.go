@@ -98,9 +98,9 @@ func (u *Upload) enter(ctx context.Context, load func() error) error {
 	return nil
 }
 
-// receive sets the Body, whose declared size in bytes is size, negative if not known.
-func (u *Upload) receive(size int64) (err error) {
-	if u.body, err = u.s.receive(size, !u.repeat, u.draft.Account, u.draft.Key); err == nil {
+// receive sets the Body, whose declared size in bytes is size, negative if not known. slot is that of Service.receive.
+func (u *Upload) receive(slot *limit.Lease, size int64) (err error) {
+	if u.body, err = u.s.receive(slot, size, !u.repeat, u.draft.Account, u.draft.Key); err == nil {
 		u.body.policy = u.draft.ticketPolicy()
 	}
 	return err

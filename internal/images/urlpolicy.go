@@ -75,6 +75,9 @@ func (s *Service) CheckPartialOrigin(ctx context.Context, secret, origin string)
 		return err
 	}
 	img, err := s.imageOfKey(ctx, row.Image)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errCancelled()
+	}
 	if err != nil {
 		return fmt.Errorf("reading the policy of a resumable upload: %w", err)
 	}

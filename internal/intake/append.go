@@ -85,11 +85,14 @@ func (c *call) partial(secret string) (images.Partial, error) {
 
 // outcome answers with the image of an accepted upload, and nothing else.
 func (c *call) outcome(secret string) error {
-	p, err := c.partial(secret)
-	if err != nil {
+	p, err := c.Core.PartialOutcome(c.r.Context(), secret)
+	c.line.image = p.Draft
+	switch {
+	case err != nil:
 		return err
-	}
-	if p.Image == nil {
+	case p.Refused != nil:
+		return p.Refused
+	case p.Image == nil:
 		return errNotComplete
 	}
 	return c.accepted(*p.Image, http.StatusOK)

@@ -6,15 +6,20 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/images"
+	"calotype/internal/uploadpolicy"
 )
 
 // checkOrigin refuses a request of a page whose origin the policy of the one-time URL does not have, whatever its
-// method, also on the URL of a resumable upload. If the policy cannot be read, the request fails later for the same
-// reason, and with headers that let the page read the refusal.
+// method, also on the URL of a resumable upload. An unknown ticket is refused later, with headers that let the page read
+// the refusal. Errors: OriginRefused; others if the policy cannot be read, except for a preflight.
 func (c *call) checkOrigin() error {
 	origin := c.r.Header.Get("Origin")
-	if origin == "" {
+	switch {
+	case origin == "":
 		return nil
+	case origin == "null" && c.r.Header.Get("Sec-Fetch-Site") == "same-origin":
+		// The plain form of the upload page, whose Referrer-Policy hides its origin. Pages cannot set this header.
+		origin = uploadpolicy.OriginOf(c.URLs.Upload)
 	}
 	check, secret := c.Core.CheckOrigin, ticketOf(c.r)
 	for _, p := range []*protocol{tus, ietf} {
@@ -23,10 +28,11 @@ func (c *call) checkOrigin() error {
 		}
 	}
 	err := check(c.r.Context(), secret, origin)
-	if errs.AsError(err).Kind == errs.OriginRefused {
-		return err
+	switch kind := errs.AsError(err).Kind; {
+	case kind == errs.TicketUnknown, kind != errs.OriginRefused && c.r.Method == http.MethodOptions:
+		return nil
 	}
-	return nil
+	return err
 }
 
 // hideFromPages removes the headers by which pages of other origins may read the answer.

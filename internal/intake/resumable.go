@@ -124,8 +124,9 @@ func (c *call) createResumable(complete bool, version *interop) error {
 	p, secret, err := c.Core.CreatePartial(c.r.Context(), c.newPartial(length, declaredName(c.r)))
 	switch kind := errs.AsError(err).Kind; {
 	case err == nil:
-	case complete && (kind == errs.TicketUsed || kind == errs.TicketBusy):
-		return c.whole(rawBody) // perhaps a repeat with the Idempotency-Key, or one that waits for the others
+	case complete && (kind == errs.TicketUsed || kind == errs.TicketBusy || kind == errs.Busy):
+		// Perhaps a repeat with the Idempotency-Key, or one that waits for the others, or needs no space for parts.
+		return c.whole(rawBody)
 	default:
 		return err
 	}

@@ -92,6 +92,7 @@ func (c *call) createTus() error {
 		if err != nil && mayResume(err) {
 			// The upload exists: the client continues at its offset, which a refusal would hide.
 			c.line.reason = cfapi.Refusal(err).Message
+			c.body.Drain()
 			p, err = c.partial(secret)
 		}
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
+	"regexp"
 	"strings"
 
 	"calotype/internal/cfapi"
@@ -26,7 +26,7 @@ type Link struct {
 	Status   string   // "open", "used", "expired" or "dead"
 	Many     bool     // it accepts several pictures
 	Redirect string   // URL to which the form leads; "" for none
-	Origins  []string // of the pages that may upload; nil for all
+	Origins  []string // of the pages that may upload, if this page may not; else nil
 }
 
 // UploadConfig configures the upload page. All fields must be set.
@@ -132,7 +132,7 @@ func (p *uploadPage) view(r *http.Request, link Link, err error) (v uploadView, 
 		state, status = "unknown", refusal.Status
 	case err != nil:
 		state, status = "busy", refusal.Status
-	case link.Status == "open" && len(link.Origins) > 0 && !slices.Contains(link.Origins, p.URLs.Upload):
+	case link.Status == "open" && len(link.Origins) > 0:
 		state, status = "elsewhere", http.StatusForbidden
 	case link.Status == "open":
 		v.Open, v.Title = true, v.Words["title"]
@@ -185,16 +185,24 @@ func (p *uploadPage) contentPolicy(nonce, redirect string) string {
 		nonce, p.URLs.Upload, form)
 }
 
-// serve answers with a file, whose name has a hash of its content.
+// oldFile is the name of a file of the page with a hash, perhaps of another release.
+var oldFile = regexp.MustCompile(`^upload-[A-Za-z0-9_-]+\.(js|css)$`)
+
+// serve answers with a file, whose name has a hash of its content. A name with another hash, of the release before or
+// after on another node, gets the present file of its kind: a page that names it must work during an upgrade.
 func (f uploadFiles) serve(w http.ResponseWriter, r *http.Request, name string) {
+	h := w.Header()
 	file, found := f.all[name]
+	h.Set("Cache-Control", immutable)
+	if old := oldFile.FindStringSubmatch(name); !found && old != nil {
+		file, found = f.all[map[string]string{"js": f.script, "css": f.style}[old[1]]]
+		h.Set("Cache-Control", "no-cache")
+	}
 	if !found {
-		w.Header().Set("Cache-Control", "no-store")
+		h.Set("Cache-Control", "no-store")
 		http.Error(w, "not found", http.StatusNotFound)
 		return
 	}
-	h := w.Header()
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cache-Control", immutable)
 	file.serve(w, r)
 }

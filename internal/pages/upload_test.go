@@ -27,7 +27,7 @@ var links = map[string]Link{
 	"OPEN": {Status: "open"}, "MANY": {Status: "open", Many: true}, "USED": {Status: "used"},
 	"EXPIRED": {Status: "expired"}, "DEAD": {Status: "dead"},
 	"ELSEWHERE": {Status: "open", Origins: []string{"https://app.example.com"}},
-	"HERE":      {Status: "open", Origins: []string{"https://app.example.com", "https://up.example.com"}},
+	"HERE":      {Status: "open"},
 	"LEADS":     {Status: "open", Redirect: "https://app.example.com:8443/done?x=1"},
 }
 

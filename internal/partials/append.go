@@ -142,9 +142,9 @@ func (a *Append) supersede(ctx context.Context) error {
 	case <-a.done:
 		return nil
 	case <-wait.C:
-		return errBusy(nil)
+		return Busy(nil)
 	case <-ctx.Done():
-		return errBusy(context.Cause(ctx))
+		return Busy(context.Cause(ctx))
 	}
 }
 
@@ -213,7 +213,7 @@ func (a *Append) whyNotClaimed(ctx context.Context, err error) error {
 		return &errs.Error{Kind: errs.OffsetMismatch, Err: &OffsetError{p.Received},
 			Msg: fmt.Sprintf("The upload has %d bytes: continue there, not at %d", p.Received, a.request.Offset)}
 	}
-	return errBusy(nil)
+	return Busy(nil)
 }
 
 // OnStored has fn called with the new offset after each part. fn must not block for long.

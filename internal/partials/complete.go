@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"calotype/internal/errs"
+	"calotype/internal/limit"
 )
 
 // End ends the reception of a body that has come whole. Its bytes are stored, unless the upload is complete: then the
@@ -82,6 +83,9 @@ func (a *Append) complete() {
 		}
 	}()
 }
+
+// Slot returns the place of the append among the uploads in progress. The Body of the complete upload takes it over.
+func (a *Append) Slot() *limit.Lease { return a.slot }
 
 // Row returns the row of the Partial, as far as this append knows.
 func (a *Append) Row() Partial {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,14 +46,16 @@ func (s *Service) EndAll(tx *accounts.Change, e Ending) error {
 			return err
 		}
 	}
-	if e.Message == "" {
-		_, err = s.discard(tx, accepted, "")
-		return err
+	all := accepted
+	if e.Message != "" {
+		others, err := s.end(tx, `image = ?5`, e.Draft, e)
+		if err != nil {
+			return err
+		}
+		all = append(all, others...)
 	}
-	others, err := s.end(tx, `image = ?5`, e.Draft, e)
-	if err == nil {
-		_, err = s.discard(tx, append(accepted, others...), "")
-	}
+	blobs, err := s.discard(tx, all, "")
+	s.deleteSoon(tx, blobs)
 	return err
 }
 
@@ -60,16 +63,19 @@ func (s *Service) EndAll(tx *accounts.Change, e Ending) error {
 func (s *Service) Refuse(ctx context.Context, p Partial, kind errs.Kind, message string) error {
 	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		one, err := s.end(tx, `key = ?5`, p.Key, Ending{Kind: kind, Message: message})
+		var blobs []string
 		if err == nil {
-			_, err = s.discard(tx, one, "")
+			blobs, err = s.discard(tx, one, "")
 		}
 		if err != nil {
 			return err
 		}
-		// Repeats of a refused body do not count as refusals, so only this bounds the rows.
+		s.deleteAfterCommit(tx, blobs)
+		// Repeats of a refused body do not count as refusals, so only this bounds the rows. A row stays until its parts
+		// are deleted, so that an erasure finds them.
 		_, err = tx.Exec(`DELETE FROM partials WHERE key IN (SELECT key FROM partials
-			WHERE image = ?1 AND ended IS NOT NULL AND result IS NULL ORDER BY ended DESC LIMIT 1000 OFFSET ?2)`,
-			p.Image, endedOfDraft)
+			WHERE image = ?1 AND ended IS NOT NULL AND result IS NULL ORDER BY ended DESC LIMIT 1000 OFFSET ?2)
+			AND NOT EXISTS (SELECT 1 FROM parts WHERE partial = partials.key)`, p.Image, endedOfDraft)
 		return err
 	})
 	if err != nil {
@@ -98,8 +104,17 @@ func (s *Service) end(tx *accounts.Change, where, value string, e Ending) ([]Par
 
 // Delete deletes a Partial, as its client requests, and its parts.
 func (s *Service) Delete(ctx context.Context, key string) error {
+	return s.deleteOne(ctx, `key = ?1`, key)
+}
+
+// DeleteOpen deletes a Partial and its parts if it has not ended.
+func (s *Service) DeleteOpen(ctx context.Context, key string) error {
+	return s.deleteOne(ctx, `key = ?1 AND ended IS NULL`, key)
+}
+
+func (s *Service) deleteOne(ctx context.Context, where, key string) error {
 	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-		_, blobs, err := s.deleteIn(tx, "", `key = ?1`, key)
+		_, blobs, err := s.deleteIn(tx, "", where, key)
 		s.deleteAfterCommit(tx, blobs)
 		return err
 	})
@@ -129,7 +144,8 @@ func (s *Service) DeleteOf(tx *accounts.Change, erasure string, images, owners [
 	return err
 }
 
-// deleteIn deletes the Partials that match where. It returns their number and the blobs of their parts.
+// deleteIn deletes the Partials that match where. It returns their number and the blobs of their parts, which have the
+// key of the erasure then, also those of Partials that had ended before.
 func (s *Service) deleteIn(
 	tx *accounts.Change, erasure, where string, args ...any,
 ) (n int, blobs []string, err error) {
@@ -137,37 +153,77 @@ func (s *Service) deleteIn(
 	if err != nil {
 		return 0, nil, fmt.Errorf("deleting resumable uploads: %w", err)
 	}
+	if len(gone) == 0 {
+		return 0, nil, nil
+	}
+	tx.Scrub() // of the names of files
 	var open []Partial
+	args = []any{sqldb.NullText(erasure)}
 	for _, p := range gone {
 		if p.Ended.IsZero() {
 			open = append(open, p)
 		}
+		args = append(args, p.Key)
 	}
-	if len(gone) > 0 {
-		tx.Scrub() // of the names of files
+	if blobs, err = s.discard(tx, open, erasure); err != nil {
+		return 0, nil, err
 	}
-	blobs, err = s.discard(tx, open, erasure)
-	return len(gone), blobs, err
+	left, err := sqldb.Select(tx, sqldb.ScanOne[string], `UPDATE parts SET erasure = CAST(?1 AS TEXT)
+		WHERE erasure IS NULL AND partial IN (`+sqldb.Placeholders(2, len(gone))+`) RETURNING blob`, args...)
+	if err != nil {
+		return 0, nil, fmt.Errorf("looking for parts of ended resumable uploads: %w", err)
+	}
+	for _, blob := range left {
+		if !slices.Contains(blobs, blob) {
+			blobs = append(blobs, blob)
+		}
+	}
+	return len(gone), blobs, nil
 }
 
+// deleteAfterCommit deletes the blobs of parts after the commit, before the Change returns.
 func (s *Service) deleteAfterCommit(tx *accounts.Change, blobs []string) {
+	if len(blobs) > 0 {
+		tx.AfterCommit(func(ctx context.Context) { s.deleteOrLeave(context.WithoutCancel(ctx), blobs) })
+	}
+}
+
+// deletionsAtOnce bounds the deletions that no request waits for. A background job does the others.
+const deletionsAtOnce = 64
+
+// deleteSoon deletes the blobs of parts after the commit, in the background: an accepted upload is answered at once.
+func (s *Service) deleteSoon(tx *accounts.Change, blobs []string) {
 	if len(blobs) == 0 {
 		return
 	}
 	tx.AfterCommit(func(ctx context.Context) {
-		if err := s.deleteBlobs(context.WithoutCancel(ctx), blobs); err != nil {
-			s.Log.Warn("parts of deleted uploads are left to a background job", "err", err)
+		if s.deleting.Add(1) > deletionsAtOnce {
+			s.deleting.Add(-1)
+			return
 		}
+		s.Background(func() {
+			defer s.deleting.Add(-1)
+			s.deleteOrLeave(context.WithoutCancel(ctx), blobs)
+		})
 	})
 }
 
-// DeleteExpired deletes the Partials that expired before now, open or ended, in several transactions.
+// deleteOrLeave deletes the blobs of parts. A background job deletes those that the store does not delete now.
+func (s *Service) deleteOrLeave(ctx context.Context, blobs []string) {
+	if err := s.deleteBlobs(ctx, blobs); err != nil {
+		s.Log.Warn("parts of ended uploads are left to a background job", "err", err)
+	}
+}
+
+// DeleteExpired deletes the Partials that expired before now, open or ended, in several transactions. The row of an
+// ended one stays until its parts are deleted, so that an erasure finds them.
 func (s *Service) DeleteExpired(ctx context.Context) error {
 	const some = 200
 	now := sqldb.Micros(s.Now())
 	_, err := s.Accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
-		n, _, err := s.deleteIn(tx, "", `key IN (
-			SELECT key FROM partials WHERE expires <= ?1 ORDER BY expires LIMIT ?2)`, now, some)
+		n, _, err := s.deleteIn(tx, "", `expires <= ?1 AND key IN (SELECT key FROM partials WHERE expires <= ?1
+			AND (ended IS NULL OR NOT EXISTS (SELECT 1 FROM parts WHERE partial = partials.key))
+			ORDER BY expires LIMIT ?2)`, now, some)
 		return n, err
 	})
 	if err != nil {

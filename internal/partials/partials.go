@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"calotype/internal/accounts"
@@ -57,10 +58,12 @@ type Config struct {
 	Accounts *accounts.Service
 	Blobs    blob.Store
 	BlobKey  func() string // a new key of a blob
-	Bodies   *limit.Pool   // uploads in progress; by account
-	Bytes    int64         // limit of the bytes of all open Partials
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Background runs a function in a goroutine, for whose end the owner of the Service waits.
+	Background func(func())
+	Bodies     *limit.Pool // uploads in progress; by account
+	Bytes      int64       // limit of the bytes of all open Partials
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 // A Service stores Partials. It is safe for concurrent use.
@@ -68,6 +71,8 @@ type Service struct {
 	Config
 	spool *disk.Spool
 	node  string // id of the data folder of this node
+
+	deleting atomic.Int32 // deletions of parts in the background
 
 	mu      sync.Mutex
 	running map[string]*Append // by the key of the Partial
@@ -153,10 +158,11 @@ func (s *Service) HeldElsewhere(p Partial) error {
 	if p.holder == "" || p.node == s.node || !p.until.After(s.Now()) {
 		return nil
 	}
-	return errBusy(nil)
+	return Busy(nil)
 }
 
-func errBusy(cause error) error {
+// Busy returns PartialBusy; cause may be nil.
+func Busy(cause error) error {
 	return &errs.Error{Kind: errs.PartialBusy, RetryAfter: leaseTime, Err: cause,
 		Msg: "Another request of this upload is still running: try again in a few seconds"}
 }
@@ -205,17 +211,15 @@ func (s *Service) Create(tx *accounts.Change, p Partial, secret string, most int
 }
 
 // charge adds to the bytes that the open Partials of an account count for. As in the pool of the spool, an account may
-// hold as many bytes as are free, so at most half of all. The row of all accounts is locked first, so the decision is
-// exact. Error: Busy.
+// hold as many bytes as are free, so at most half of all. Only the row of the account is locked. So PostgreSQL may
+// exceed the limit by the parts that other accounts add concurrently, at most one for each body in progress. A row of
+// all accounts would be exact, but every part on every node would wait for it. Error: Busy.
 func (s *Service) charge(tx *accounts.Change, account string, bytes int64) error {
-	charged, err := tx.Exec(`UPDATE partial_bytes SET bytes = bytes + CAST(?1 AS BIGINT)
-		WHERE account = '' AND bytes + CAST(?1 AS BIGINT) <= CAST(?2 AS BIGINT)`, bytes, s.Bytes)
-	if err == nil && charged > 0 {
-		_, err = tx.Exec(`INSERT INTO partial_bytes (account, bytes) VALUES (?1, 0) ON CONFLICT DO NOTHING`, account)
-	}
-	if err == nil && charged > 0 {
-		charged, err = tx.Exec(`UPDATE partial_bytes SET bytes = bytes + CAST(?2 AS BIGINT)
-			WHERE account = ?1 AND bytes <= CAST(?3 AS BIGINT) - (SELECT bytes FROM partial_bytes WHERE account = '')`,
+	_, err := tx.Exec(`INSERT INTO partial_bytes (account, bytes) VALUES (?1, 0) ON CONFLICT DO NOTHING`, account)
+	var charged int64
+	if err == nil {
+		charged, err = tx.Exec(`UPDATE partial_bytes SET bytes = bytes + CAST(?2 AS BIGINT) WHERE account = ?1
+			AND bytes + CAST(?2 AS BIGINT) <= CAST(?3 AS BIGINT) - (SELECT sum(bytes) FROM partial_bytes)`,
 			account, bytes, s.Bytes)
 	}
 	if err != nil {
@@ -238,7 +242,6 @@ func (s *Service) discard(tx *accounts.Change, open []Partial, erasure string) (
 	for _, p := range open {
 		keys = append(keys, p.Key)
 		bytes[p.Account] += p.Received + rowBytes
-		bytes[""] += p.Received + rowBytes
 	}
 	for _, account := range slices.Sorted(maps.Keys(bytes)) {
 		_, err := tx.Exec(`UPDATE partial_bytes SET bytes = bytes - CAST(?2 AS BIGINT) WHERE account = ?1`,

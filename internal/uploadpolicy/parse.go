@@ -297,6 +297,15 @@ func parseOrigin(s string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
+// OriginOf returns the origin of the pages below a base URL, as browsers send it.
+func OriginOf(base string) string {
+	origin, err := parseOrigin(base)
+	if err != nil {
+		return base
+	}
+	return origin
+}
+
 // defaultPorts are the ports that an origin does not show.
 var defaultPorts = map[string]uint64{"http": 80, "https": 443}
 

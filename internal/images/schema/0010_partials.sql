@@ -41,10 +41,9 @@ CREATE INDEX parts_partial ON parts (partial, start);
 CREATE INDEX parts_due ON parts (tried) WHERE gone IS NOT NULL;
 CREATE INDEX parts_erasure ON parts (erasure) WHERE erasure IS NOT NULL;
 
--- The bytes that the open partials of an account count for; '' is the row of all accounts. Changed in the
+-- The bytes that the open partials of an account count for. Changed in the
 -- transactions that create, extend and end partials.
 CREATE TABLE partial_bytes (
     account TEXT   PRIMARY KEY,
     bytes   BIGINT NOT NULL
 );
-INSERT INTO partial_bytes (account, bytes) VALUES ('', 0);
