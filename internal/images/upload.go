@@ -10,6 +10,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/fields"
+	"calotype/internal/limit"
 	"calotype/internal/text"
 	"calotype/internal/uploadpolicy"
 )
@@ -61,7 +62,7 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 	}
 	err := u.enter(ctx, func() error { return u.loadTicket(ctx, r.Ticket) })
 	if err == nil {
-		err = u.receive(r.Size)
+		err = u.receive(nil, r.Size)
 	}
 	if err != nil {
 		u.Close()
