@@ -30,7 +30,10 @@ export class Picture {
     if (stage === 'done') return say('done')
     if (stage === 'paused') return say('paused')
     if (stage !== 'sending' || !progress) return bytes(this.file.size)
-    if (progress.waiting) return say('offline')
+    if (progress.waiting) {
+      const { status, code } = progress
+      return say(!status ? 'offline' : has(`waiting${code}`) ? `waiting${code}` : 'waitingOther')
+    }
     if (progress.sent === progress.total) return say('checking')
     const parts = [percent(this.sent)]
     if (progress.rate > 0) parts.push(bytes(progress.rate, '-per-second'))
@@ -39,8 +42,16 @@ export class Picture {
   }
 }
 
+// addressOf returns the one-time URL of this page, without the result of a plain form and without a fragment.
+function addressOf(page) {
+  const url = new URL(page)
+  url.searchParams.delete('page')
+  url.hash = ''
+  return url.href
+}
+
 export class Link {
-  url = location.href
+  url = addressOf(location.href)
   state = $state.raw(null) // of the server; null before its answer
   status = $state('open') // open, used, expired, dead or unknown
   pictures = $state([])
@@ -109,7 +120,7 @@ export class Link {
     Object.assign(picture, { stage: 'sending', problem: '', words: '', temporary: false })
     try {
       const result = await upload(this.url, picture.file, {
-        signal: picture.stop.signal,
+        signal: picture.stop.signal, chunk: this.state?.resumable?.chunk,
         onprogress: (progress) => Object.assign(picture, { progress, sent: progress.sent / progress.total }),
       })
       Object.assign(picture, { stage: 'done', sent: 1 })
@@ -131,22 +142,24 @@ export class Link {
     if (this.finished) this.leave(id)
   }
 
-  // leave continues at the page that the policy names, as the answer to a form does.
+  // leave continues at the page that the policy names, as the answer to a form does: the query of the policy stays
+  // as it is.
   leave(id) {
     const { redirect } = this.state?.policy ?? {}
     if (!redirect) return
-    const to = new URL(redirect)
-    to.searchParams.append('id', id)
-    to.searchParams.append('status', 'ok')
-    this.next = to.href
-    if (!this.many) location.assign(to.href)
+    const end = redirect.includes('#') ? redirect.indexOf('#') : redirect.length
+    const address = redirect.slice(0, end)
+    this.next = address + (address.includes('?') ? '&' : '?') + new URLSearchParams({ id, status: 'ok' }) +
+      redirect.slice(end)
+    if (!this.many) location.assign(this.next)
   }
 
   refuse(picture, error) {
     const { code = 0, status = 0, message = String(error) } = error
+    const other = !status ? 'code0' : status < 400 || status >= 500 ? 'code5500' : 'codeOther'
     Object.assign(picture, {
       stage: 'refused', temporary: error.temporary === true, words: status ? message : '',
-      problem: say(has(`code${code}`) ? `code${code}` : status ? 'codeOther' : 'code0'),
+      problem: say(code && has(`code${code}`) ? `code${code}` : other),
     })
     if (code === 5409 || code === 5410 || status === 410) this.load()
   }
