@@ -26,7 +26,7 @@ func TestPagesWithCredentials(t *testing.T) {
 		body   io.Reader
 		status int
 	}{
-		{"PUT", strings.NewReader("x"), 405}, {"PATCH", nil, 405}, {"GET", nil, 405},
+		{"DELETE", strings.NewReader("x"), 405}, {"PATCH", nil, 405}, {"GET", nil, 200},
 		{"POST", strings.NewReader("--b--"), 400}, {"POST", good, 200}, {"POST", strings.NewReader("x"), 409},
 	} {
 		a := do(t, "OPTIONS", u.UploadURL, nil, "Origin", origin,

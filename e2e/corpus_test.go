@@ -316,6 +316,8 @@ func (c *tour) wantTidy(t *testing.T, before holdings) {
 	if left := c.spooled(); len(left) != 0 {
 		t.Errorf("the spool holds %d files", len(left))
 	}
+	// The parts of resumable uploads are deleted soon after their end.
+	waitFor(t, func() bool { return len(c.originals()) <= c.accepted })
 	if n := len(c.originals()); n != c.accepted {
 		t.Errorf("there are %d originals of %d images", n, c.accepted)
 	}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
+	endian "encoding/binary" // binary is the program under test
 	"encoding/json"
 	"fmt"
 	"image"
@@ -323,7 +323,7 @@ func animatedPNG(t *testing.T) []byte {
 	be, join, chunk := imagefiletest.BE32, imagefiletest.Join, imagefiletest.PNGChunk
 	const head = 8 + 25 // the signature and IHDR
 	still := b.Bytes()
-	size := int(binary.BigEndian.Uint32(still[head:]))
+	size := int(endian.BigEndian.Uint32(still[head:]))
 	data := still[head+8 : head+8+size] // of the only IDAT
 	control := func(sequence int) []byte {
 		return chunk("fcTL", join(be(sequence), be(40), be(30), be(0), be(0), imagefiletest.BE16(1),

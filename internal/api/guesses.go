@@ -46,9 +46,9 @@ func (g *guesses) check(r *http.Request, secret string, now time.Time,
 	}
 	// Counted before the result is known, so that concurrent guesses count too.
 	guess := g.wrong.Bucket(client).ReserveN(now, 1)
-	if wait := guess.DelayFrom(now); wait > 0 {
+	if guess.DelayFrom(now) > 0 { // concurrent guesses make it longer, until they are cancelled too
 		guess.CancelAt(now)
-		return accounts.Token{}, tooManyGuesses(wait)
+		return accounts.Token{}, errTooManyGuesses
 	}
 	token, err := lookUp()
 	if err == nil {
@@ -60,12 +60,11 @@ func (g *guesses) check(r *http.Request, secret string, now time.Time,
 	return token, err
 }
 
-func tooManyGuesses(wait time.Duration) error {
-	return &cfapi.Error{Status: http.StatusTooManyRequests, Code: codeRate,
-		RetryAfter: max(wait, time.Second),
-		Message: fmt.Sprintf("Please wait: your address has sent more than %d wrong tokens in %v.",
-			maxGuesses, guessWindow)}
-}
+// errTooManyGuesses refuses a guess over the limit, until there is one more.
+var errTooManyGuesses error = &cfapi.Error{Status: http.StatusTooManyRequests, Code: codeRate,
+	RetryAfter: guessWindow / maxGuesses,
+	Message: fmt.Sprintf("Please wait: your address has sent more than %d wrong tokens in %v.",
+		maxGuesses, guessWindow)}
 
 func (g *guesses) known(sum [sha256.Size]byte) bool {
 	g.mu.Lock()

@@ -230,7 +230,7 @@ func TestANewerRequestEndsAnAppend(t *testing.T) {
 			t.Fatalf("the state is %+v", p)
 		}
 		_, err := stuck.Write(body[300_000:400_000])
-		imagestest.WantKind(t, err, errs.Aborted)
+		imagestest.WantKind(t, err, errs.PartialBusy)
 		if err := stuck.Interrupt(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -245,7 +245,7 @@ func TestANewerRequestEndsAnAppend(t *testing.T) {
 		if err != nil || p.Image == nil {
 			t.Fatalf("%+v, %v", p, err)
 		}
-		if _, err := stuck.Finish(t.Context()); errs.AsError(err).Kind != errs.Aborted {
+		if _, err := stuck.Finish(t.Context()); errs.AsError(err).Kind != errs.PartialBusy {
 			t.Errorf("the ended append finished: %v", err)
 		}
 		wantNothingLeft(t, core, 1)

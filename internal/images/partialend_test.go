@@ -175,7 +175,7 @@ func TestTheEndOfADraftDeletesItsParts(t *testing.T) {
 			_, err := core.Partial(t.Context(), secret)
 			imagestest.WantKind(t, err, errs.TicketUnknown)
 			_, err = a.Write(body[:1])
-			if kind := errs.AsError(err).Kind; kind != errs.TicketUnknown && kind != errs.Aborted {
+			if kind := errs.AsError(err).Kind; kind != errs.TicketUnknown && kind != errs.PartialBusy {
 				t.Errorf("a running append got %v", err)
 			}
 			if err := a.Interrupt(t.Context()); err != nil {

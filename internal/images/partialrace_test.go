@@ -51,7 +51,7 @@ func (r *racer) run(ctx context.Context) (*images.UploadedImage, error) {
 		case err == nil && p.Image != nil:
 			return p.Image, nil
 		case err == nil:
-		case kind == errs.OffsetMismatch, kind == errs.Aborted, kind == errs.Busy:
+		case kind == errs.OffsetMismatch, kind == errs.Aborted, kind == errs.PartialBusy, kind == errs.Busy:
 		case kind == errs.PartialBusy, kind == errs.TicketBusy:
 			time.Sleep(time.Duration(r.rnd.Intn(20)) * time.Millisecond)
 		default:
@@ -266,7 +266,7 @@ func TestAnotherNodeWaitsForTheLease(t *testing.T) {
 		}
 		// The first node was not dead after all: its part loses.
 		_, err = dead.Write(body[1<<20+1 : 2<<20+1])
-		if errs.AsError(err).Kind != errs.Aborted {
+		if errs.AsError(err).Kind != errs.PartialBusy {
 			t.Errorf("got %v", err)
 		}
 		if err := dead.Interrupt(t.Context()); err != nil {
@@ -299,7 +299,7 @@ func TestTheLoserOfAPartIsDeleted(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := loser.Write(body[1<<20 : 1<<20+1])
-		imagestest.WantKind(t, err, errs.Aborted)
+		imagestest.WantKind(t, err, errs.PartialBusy)
 		if err := loser.Interrupt(t.Context()); err != nil {
 			t.Error(err)
 		}

@@ -36,7 +36,7 @@ func (c *call) appendBody(secret string, r images.AppendRequest, progress func(o
 		if r.Complete {
 			err = c.inconsistent(err)
 		}
-	case errs.Aborted:
+	case errs.Aborted, errs.PartialBusy:
 	default:
 		c.transmitted = err != nil
 	}

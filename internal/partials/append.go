@@ -63,8 +63,10 @@ const (
 	ended
 )
 
-// errSuperseded ends an append when a newer request continues the upload.
-var errSuperseded = &errs.Error{Kind: errs.Aborted, Msg: "Another request continues this upload"}
+// errSuperseded ends an append when another request continues the upload. Usually the connection of the ended one is
+// dead. If the network has delivered an old request late, the client of the newer one tries again.
+var errSuperseded = &errs.Error{Kind: errs.PartialBusy, RetryAfter: time.Second,
+	Msg: "Another request continues this upload: try again in a second"}
 
 // An OffsetError says that a request does not begin at the offset of its upload.
 type OffsetError struct{ Offset int64 } // the right one
@@ -220,7 +222,7 @@ func (a *Append) whyNotClaimed(ctx context.Context, err error) error {
 func (a *Append) OnStored(fn func(offset int64)) { a.onStored = fn }
 
 // Write receives the next bytes. Errors: TooLarge if an upload may not have them, after which Interrupt reports a
-// complete upload; Invalid if the upload has a length and they are beyond it; Aborted if a newer request continues
+// complete upload; Invalid if the upload has a length and they are beyond it; PartialBusy if another request continues
 // the upload; TicketUnknown if the draft was deleted; ErrEnded; Busy, NoSpace.
 func (a *Append) Write(data []byte) (n int, err error) {
 	a.mu.Lock()

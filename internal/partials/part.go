@@ -46,7 +46,7 @@ func (a *Append) store(size int64, last bool) error {
 }
 
 // addPart adds a part behind the others, if this append has the lease and no part was added concurrently. Errors:
-// Aborted, TicketUnknown, ErrEnded, Busy.
+// PartialBusy, TicketUnknown, ErrEnded, Busy.
 func (a *Append) addPart(key string, size int64, last bool) error {
 	now := a.s.Now()
 	until := now.Add(leaseTime)
