@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,7 +45,7 @@ func (w *witness) check(r *http.Response) error {
 	if o == nil {
 		return nil // a page, or a picture
 	}
-	if o.Answers["200"] != "" || r.StatusCode != http.StatusOK {
+	if name, described := o.Answers[strconv.Itoa(r.StatusCode)]; !described || name != "" { // with JSON
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return err

@@ -47,7 +47,7 @@ type Config struct {
 
 	MaxUploadBytes Bytes `help:"Largest original." default:"10MiB"`
 	CacheBytes     Bytes `help:"Size of the rendition cache." default:"10GiB"`
-	SpoolBytes     Bytes `help:"Size of all uploads in progress here, and of the stored parts of resumable ones on all nodes; an account has half, a URL a quarter." default:"4GiB"`
+	SpoolBytes     Bytes `help:"Size of all uploads in progress; an account has half, a URL a quarter." default:"4GiB"`
 	DiskReserve    Bytes `help:"Disk space left free; 0: the larger of 1 GiB and 5 %." default:"0"`
 
 	MissRate      int    `help:"New renditions a second for a client address; 0: no limit." default:"20"`

@@ -15,7 +15,8 @@ import (
 	"calotype/internal/text"
 )
 
-// installationKey is the only lasting object in the blob store that is neither an original nor a part. It holds the installation's id.
+// installationKey is the only lasting object in the blob store that is neither an original nor a part. It
+// holds the installation's id.
 const installationKey = "calotype-installation"
 
 // startPrefix is the prefix of the objects by which installations that start concurrently on an empty

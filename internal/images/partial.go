@@ -126,8 +126,8 @@ func (s *Service) Partial(ctx context.Context, secret string) (Partial, error) {
 	return s.stateOf(ctx, row)
 }
 
-// PartialOutcome returns the state of a resumable upload, whose Offset may change concurrently. Unlike Partial it ends no
-// append. Errors: TicketUnknown; in a DraftError TicketUsed, TicketInvalid, AccountSuspended.
+// PartialOutcome returns the state of a resumable upload, whose Offset may change concurrently. Unlike Partial it ends
+// no append. Errors: TicketUnknown; in a DraftError TicketUsed, TicketInvalid, AccountSuspended.
 func (s *Service) PartialOutcome(ctx context.Context, secret string) (Partial, error) {
 	row, err := s.Partials.BySecret(ctx, secret)
 	if err != nil {

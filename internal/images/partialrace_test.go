@@ -266,7 +266,7 @@ func TestAnotherNodeWaitsForTheLease(t *testing.T) {
 		}
 		// The first node was not dead after all: its part loses.
 		_, err = dead.Write(body[1<<20+1 : 2<<20+1])
-		if errs.AsError(err).Kind != errs.PartialBusy {
+		if errs.AsError(err).Kind != errs.Aborted {
 			t.Errorf("got %v", err)
 		}
 		if err := dead.Interrupt(t.Context()); err != nil {

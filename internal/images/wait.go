@@ -23,9 +23,9 @@ type Wait struct {
 	Used *int
 }
 
-// WaitImage returns an image as soon as the draft has become one, and a link as soon as it is used up or its
-// number of uses differs from w.Used. After w.AtMost, or at the end of the server, it returns the draft. Errors: ImageNotFound, also if it is
-// deleted during the wait; Busy if too many calls wait; Aborted if ctx ends.
+// WaitImage returns an image as soon as the draft has become one, and a link as soon as it is used up or its number of
+// uses differs from w.Used. After w.AtMost, or at the end of the server, it returns the draft. Errors: ImageNotFound,
+// also if it is deleted during the wait; Busy if too many calls wait; Aborted if ctx ends.
 func (s *Service) WaitImage(ctx context.Context, account, id string, w Wait) (Image, error) {
 	img, err := s.Image(ctx, account, id)
 	if err != nil || !img.Draft || img.Ticket.UsedUp() || w.Used != nil && *w.Used != img.Ticket.Used {

@@ -10,8 +10,8 @@ import (
 )
 
 // checkOrigin refuses a request of a page whose origin the policy of the one-time URL does not have, whatever its
-// method, also on the URL of a resumable upload. An unknown ticket is refused later, with headers that let the page read
-// the refusal. Errors: OriginRefused; others if the policy cannot be read, except for a preflight.
+// method, also on the URL of a resumable upload. An unknown ticket is refused later, with headers that let the page
+// read the refusal. Errors: OriginRefused; others if the policy cannot be read, except for a preflight.
 func (c *call) checkOrigin() error {
 	origin := c.r.Header.Get("Origin")
 	switch {

@@ -185,7 +185,14 @@ func TestUploadPageFiles(t *testing.T) {
 			t.Errorf("%q: %q, %v", coding, w.Body, w.Header())
 		}
 	}
-	for _, name := range []string{"notes.txt", "", "../uploader.js", "upload-abd.js"} {
+	// The page of another release names another hash.
+	for name, want := range map[string]string{"upload-abd.js": "run()", "upload-1_-.css": "body{}"} {
+		w := get(page, "/upload/page/"+name)
+		if w.Body.String() != want || w.Header().Get("Cache-Control") != "no-cache" {
+			t.Errorf("%s: %d %q, %v", name, w.Code, w.Body, w.Header())
+		}
+	}
+	for _, name := range []string{"notes.txt", "", "../uploader.js", "other-abc.js", "upload-abc.txt", "upload-a/b.js"} {
 		if w := get(page, "http://localhost/upload/page/"+name); w.Code != http.StatusNotFound {
 			t.Errorf("%q: status %d", name, w.Code)
 		}

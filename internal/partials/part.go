@@ -122,7 +122,8 @@ func (s *Service) copyPart(ctx context.Context, w io.Writer, key string, size in
 	return errors.Join(err, from.Close())
 }
 
-// ErrPartMissing says that the blob store lacks a part: database and store are from different times, as after a restore.
+// ErrPartMissing says that the blob store lacks a part: database and store are from different times, as after a
+// restore.
 var ErrPartMissing = errors.New("partials: a part of the upload is missing")
 
 // Copy writes all bytes of a complete upload to w. Errors: those of w; ErrPartMissing.
