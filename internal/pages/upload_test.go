@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -229,7 +230,16 @@ func TestUploader(t *testing.T) {
 	}
 }
 
-// TestWords: each language has each text, with the same values, and each text that the page uses exists.
+// uploadRefusals are the kinds of refusals of a one-time URL.
+var uploadRefusals = []errs.Kind{
+	errs.Internal, errs.Invalid, errs.TicketUnknown, errs.TicketUsed, errs.TicketInvalid, errs.TicketBusy,
+	errs.OffsetMismatch, errs.PartialBusy, errs.NotForm, errs.TooLarge, errs.TooSlow, errs.Aborted, errs.Unsupported,
+	errs.Undecodable, errs.OverLimits, errs.PolicyRefused, errs.OriginRefused, errs.LimitReached, errs.AccountSuspended,
+	errs.RateLimited, errs.Busy, errs.NoSpace,
+}
+
+// TestWords: each language has each text, with the same values, and each text that the page uses exists. Each refusal
+// of a one-time URL has a text.
 func TestWords(t *testing.T) {
 	t.Parallel()
 	values := regexp.MustCompile(`\{\w+\}`)
@@ -249,6 +259,12 @@ func TestWords(t *testing.T) {
 		}
 		if len(all) != len(words[fallback]) {
 			t.Errorf("%s has %d texts, English has %d", lang, len(all), len(words[fallback]))
+		}
+	}
+	for _, kind := range uploadRefusals {
+		code := cfapi.Refusal(errs.Errorf(kind, "")).Code
+		if words[fallback][fmt.Sprintf("code%d", code)] == "" {
+			t.Errorf("the refusal %d of an upload has no text", code)
 		}
 	}
 	sources, err := filepath.Glob("../../web/upload/*")

@@ -31,7 +31,8 @@ async function sizeOf(file) {
 }
 
 async function isAnimated(file, format) {
-  if (!globalThis.ImageDecoder || !['gif', 'png', 'webp', 'avif'].includes(format)) return false
+  // The server takes animations of other formats as stills.
+  if (!globalThis.ImageDecoder || !['gif', 'webp'].includes(format)) return false
   try {
     const decoder = new ImageDecoder({ data: await file.arrayBuffer(), type: `image/${format}` })
     await decoder.tracks.ready
@@ -43,13 +44,13 @@ async function isAnimated(file, format) {
   }
 }
 
-// refusalOf resolves to a sentence, '' for a file that may be sent.
+// refusalOf resolves to a sentence, '' for a file that may be sent. limits has the bounds of the policy and of the
+// server together.
 export async function refusalOf(file, { policy = {}, limits = {} }) {
   if (file.size === 0) return say('empty')
-  const most = Math.min(policy.maxBytes ?? Infinity, limits.maxBytes ?? Infinity)
-  if (file.size > most) return say('tooLarge', { size: bytes(file.size), max: bytes(most) })
+  if (file.size > limits.maxBytes) return say('tooLarge', { size: bytes(file.size), max: bytes(limits.maxBytes) })
   const format = await formatOf(file)
-  const formats = policy.formats ?? limits.formats
+  const { formats } = limits
   if (format && formats && !formats.includes(format)) {
     return say('formatRefused', { format: names[format], formats: formatNames(formats) })
   }
@@ -59,31 +60,42 @@ export async function refusalOf(file, { policy = {}, limits = {} }) {
 }
 
 async function refusalOfPixels(file, policy, limits) {
-  const { minWidth = 0, minHeight = 0, maxWidth = Infinity, maxHeight = Infinity, maxPixels = Infinity } = policy
-  const ratio = ratioOf(policy)
-  if (!minWidth && !minHeight && maxWidth + maxHeight + maxPixels === Infinity && !ratio) return ''
+  const { minWidth = 0, minHeight = 0, maxWidth, maxHeight, maxPixels, aspectRatio } = policy
+  if (!minWidth && !minHeight && !maxWidth && !maxHeight && !maxPixels && !aspectRatio) return ''
   const size = await sizeOf(file)
   if (!size) return ''
   const { width, height } = size
-  const has = side(width, height)
-  if (width < minWidth || height < minHeight) {
-    return say('tooSmall', { size: has, min: side(minWidth || 1, minHeight || 1) })
+  const refused = (sentence) => `${say('pictureSize', { size: side(width, height) })} ${sentence}`
+  if (width < minWidth || height < minHeight) return refused(leastOf(policy))
+  if (maxWidth && width > limits.maxWidth || maxHeight && height > limits.maxHeight) {
+    return refused(mostOf(policy, limits))
   }
-  if (width > maxWidth || height > maxHeight) {
-    return say('tooWide', { size: has, max: side(Math.min(maxWidth, limits.maxWidth ?? maxWidth), Math.min(maxHeight, limits.maxHeight ?? maxHeight)) })
-  }
-  if (width * height > maxPixels) return say('tooManyPixels', { size: has, max: number(maxPixels) })
+  if (maxPixels && width * height > limits.maxPixels) return refused(pixelsOf(policy, limits))
   // The bounds are inclusive, and the server may compare other roundings: only what is clearly beyond is refused.
   const shape = width / height
-  if (ratio && (shape < ratio[0] * 0.9999 || shape > ratio[1] * 1.0001)) {
-    return say('ratio', { size: has, min: number(ratio[0], 3), max: number(ratio[1], 3) })
-  }
+  if (shape < aspectRatio?.min * 0.9999 || shape > aspectRatio?.max * 1.0001) return refused(ratioOf(policy))
   return ''
 }
 
-// ratioOf returns the bounds of width by height, null without any.
-export function ratioOf({ aspectRatio }) {
-  if (!aspectRatio) return null
-  const [min, max] = Array.isArray(aspectRatio) ? aspectRatio : [aspectRatio.min, aspectRatio.max]
-  return [min ?? 0, max ?? Infinity]
+// The bounds of a policy in pixels, a sentence each, '' without any.
+
+export function leastOf({ minWidth, minHeight }) {
+  if (minWidth && minHeight) return say('ruleMin', { size: side(minWidth, minHeight) })
+  if (minWidth) return say('ruleMinWidth', { n: number(minWidth) })
+  return minHeight ? say('ruleMinHeight', { n: number(minHeight) }) : ''
+}
+
+export function mostOf({ maxWidth, maxHeight }, limits) {
+  if (maxWidth && maxHeight) return say('ruleMax', { size: side(limits.maxWidth, limits.maxHeight) })
+  if (maxWidth) return say('ruleMaxWidth', { n: number(limits.maxWidth) })
+  return maxHeight ? say('ruleMaxHeight', { n: number(limits.maxHeight) }) : ''
+}
+
+export const pixelsOf = ({ maxPixels }, limits) =>
+  maxPixels ? say('ruleMaxPixels', { max: number(limits.maxPixels) }) : ''
+
+export function ratioOf({ aspectRatio: { min, max } = {} }) {
+  if (min && max) return say('ruleRatio', { min: number(min, 3), max: number(max, 3) })
+  if (min) return say('ruleRatioMin', { min: number(min, 3) })
+  return max ? say('ruleRatioMax', { max: number(max, 3) }) : ''
 }
