@@ -30,7 +30,10 @@ export class Picture {
     if (stage === 'done') return say('done')
     if (stage === 'paused') return say('paused')
     if (stage !== 'sending' || !progress) return bytes(this.file.size)
-    if (progress.waiting) return say('offline')
+    if (progress.waiting) {
+      const { status, code } = progress
+      return say(!status ? 'offline' : has(`waiting${code}`) ? `waiting${code}` : 'waitingOther')
+    }
     if (progress.sent === progress.total) return say('checking')
     const parts = [percent(this.sent)]
     if (progress.rate > 0) parts.push(bytes(progress.rate, '-per-second'))
@@ -109,7 +112,7 @@ export class Link {
     Object.assign(picture, { stage: 'sending', problem: '', words: '', temporary: false })
     try {
       const result = await upload(this.url, picture.file, {
-        signal: picture.stop.signal,
+        signal: picture.stop.signal, chunk: this.state?.resumable?.chunk,
         onprogress: (progress) => Object.assign(picture, { progress, sent: progress.sent / progress.total }),
       })
       Object.assign(picture, { stage: 'done', sent: 1 })
@@ -146,13 +149,14 @@ export class Link {
     const { code = 0, status = 0, message = String(error) } = error
     Object.assign(picture, {
       stage: 'refused', temporary: error.temporary === true, words: status ? message : '',
-      problem: say(has(`code${code}`) ? `code${code}` : status ? 'codeOther' : 'code0'),
+      problem: say(code && has(`code${code}`) ? `code${code}` : other),
     })
     if (code === 5409 || code === 5410 || status === 410) this.load()
   }
 
   pause(picture) {
     picture.stop?.abort()
+    const other = !status ? 'code0' : status < 400 || status >= 500 ? 'code5500' : 'codeOther'
   }
 
   // remove forgets a picture, here and at the server.

@@ -3,7 +3,7 @@
 // Attributes: url, accept ("image/*"), name (in a form, whose value is the receipt of the upload). The text of
 // the button is the element's content. Events: progress, uploaded (detail: the result), refused (detail: a
 // Refusal). Methods: upload(file), pause(), resume(). The parts button, pause, bar and status can be styled.
-import { upload } from './upload.js'
+import { texts, upload } from './upload.js'
 
 const sheet = new CSSStyleSheet()
 sheet.replaceSync(`
@@ -24,11 +24,12 @@ p { margin: 0; font-size: .875em; line-height: 1.5; min-height: 1.5em; overflow-
 export class CalotypeUpload extends HTMLElement {
   static formAssociated = true
 
-  // What the element says, unless the server says it. A page in another language changes it.
+  // What the element says, unless the server says it. A page in another language changes it when the script is loaded.
   static words = {
     choose: 'Choose a picture', pause: 'Pause', resume: 'Resume', bar: 'Upload', paused: 'Paused.',
     sending: (percent) => `${percent} %`, waiting: 'No connection. The upload continues by itself.',
     checking: 'The server is checking the picture.', uploaded: 'Uploaded.',
+    ...texts,
   }
 
   #internals = this.attachInternals()
@@ -47,7 +48,7 @@ export class CalotypeUpload extends HTMLElement {
     }
     const row = add(root, 'div', 'row', { className: 'row' })
     const button = add(row, 'label', 'button')
-    add(button, 'slot', 'text', { textContent: CalotypeUpload.words.choose })
+    add(button, 'slot', 'text')
     add(button, 'input', 'input', { type: 'file', onchange: ({ target }) => {
       this.upload(target.files[0])
       target.value = '' // so that the same file can be chosen again
@@ -55,7 +56,6 @@ export class CalotypeUpload extends HTMLElement {
     add(row, 'button', 'pause', { type: 'button', hidden: true,
       onclick: () => this.#stop ? this.pause() : this.resume() })
     add(root, 'progress', 'bar', { max: 1, value: 0, hidden: true })
-      .setAttribute('aria-label', CalotypeUpload.words.bar)
     add(root, 'p', 'status').setAttribute('role', 'status')
     this.addEventListener('dragover', (event) => {
       event.preventDefault()
@@ -71,6 +71,13 @@ export class CalotypeUpload extends HTMLElement {
 
   connectedCallback() {
     this.#parts.input.accept = this.getAttribute('accept') ?? 'image/*'
+    this.#name()
+    requestAnimationFrame(() => this.#name()) // the script that has loaded this one may change the words
+  }
+
+  #name() {
+    this.#parts.text.textContent = CalotypeUpload.words.choose
+    this.#parts.bar.setAttribute('aria-label', CalotypeUpload.words.bar)
   }
 
   disconnectedCallback() {
@@ -95,6 +102,11 @@ export class CalotypeUpload extends HTMLElement {
     const say = (text) => {
       if (status.textContent !== text) status.textContent = text
     }
+    const textOf = ({ reason, status, message }) => {
+      const text = words[reason] ?? message
+      return typeof text === 'function' ? text(status) : text
+    }
+    this.#name()
     row.classList.add('busy')
     input.disabled = true
     bar.hidden = pause.hidden = false
@@ -102,8 +114,9 @@ export class CalotypeUpload extends HTMLElement {
     try {
       const result = await upload(this.url, file, { signal: stop.signal, onprogress: (progress) => {
         bar.value = progress.sent / progress.total
-        say(progress.waiting ? words.waiting : progress.sent === progress.total ? words.checking :
-          words.sending(Math.floor(bar.value * 10) * 10)) // a screen reader reads ten steps
+        say(progress.waiting ? progress.status ? textOf(progress) : words.waiting :
+          progress.sent === progress.total ? words.checking :
+            words.sending(Math.floor(bar.value * 10) * 10)) // a screen reader reads ten steps
         this.#send('progress', progress)
       } })
       this.#internals.setFormValue(result.receipt ?? result.id)
@@ -115,7 +128,7 @@ export class CalotypeUpload extends HTMLElement {
         say(words.paused)
         pause.textContent = words.resume
       } else {
-        say(error.message)
+        say(textOf(error))
         pause.hidden = bar.hidden = !error.temporary
         pause.textContent = words.resume
         this.#send('refused', error)

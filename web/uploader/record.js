@@ -1,9 +1,10 @@
 // What the browser remembers of an open upload, so that it continues after a break and after a reload.
 //
 // The names in localStorage are a hash of the one-time URL and a hash of the file: the ticket is not among what
-// is stored. The value is the URL of the open upload, which is worth nothing without the same picture: it takes
-// the rest of these bytes, and answers with the result for an hour. It is deleted when the upload ends, and by
-// the first upload after its expiry. Without a secure context there is no hash, and the memory ends with the page.
+// is stored. The value has the file's name, its expiry, and the URL of the open upload, which is worth nothing without
+// the same picture: it takes the rest of these bytes, and answers with the result for an hour. The value is deleted
+// when the upload ends, and by the first upload after its expiry. Without a secure context there is no hash, and the
+// memory ends with the page.
 const prefix = 'calotype.upload.'
 const longest = 6 * 3600_000 // ms that the server keeps an open upload at most
 const here = new WeakMap() // of this page: for each file a Map of the open uploads by one-time URL

@@ -9,32 +9,44 @@ const silence = 45_000 // ms without progress of a body, after which the connect
 const patience = 180_000 // ms without an answer to a complete body, which a worker may have to decode
 const tus = { 'Tus-Resumable': '1.0.0' }
 
-// A Refusal is an answer of the server, in its words, or the lack of one: then status is 0.
+// The words of a Refusal that are not the server's, by its reason. The element has them in another language.
+export const texts = {
+  empty: 'The file is empty.',
+  connection: 'The connection failed.',
+  answer: (status) => `The upload failed (${status}).`, // of a proxy
+  header: 'The answer has no Upload-Offset: a proxy may have removed it.',
+}
+
+// A Refusal is an answer of the server, in its words, or the lack of one: then status is 0. reason names the text if
+// the words are one of texts.
 export class Refusal extends Error {
-  constructor(message, { status = 0, code = 0, retryAfter = 0 } = {}) {
+  constructor(message, { status = 0, code = 0, retryAfter = 0, reason = '' } = {}) {
     super(message)
-    Object.assign(this, { name: 'Refusal', status, code, retryAfter })
+    Object.assign(this, { name: 'Refusal', status, code, retryAfter, reason })
   }
 
   // A retry can succeed after a missing answer, after 409 (wrong offset) and 423 (another request is being
   // received) of an open upload, and when the server says that it is busy or broken.
   get temporary() {
-    return [0, 408, 409, 423, 429].includes(this.status) || this.status >= 500 && this.status !== 507
+    return this.reason === 'connection' || [408, 409, 423, 429].includes(this.status) ||
+      this.status >= 500 && this.status !== 507
   }
 }
 
 // upload resolves to the result of the server's answer: id, filename, variants, receipt. It rejects with a
 // Refusal, or with the reason of signal, an AbortSignal; a later call with the same URL and file continues where
 // this one ended. onprogress gets { sent, total, rate, left, waiting }: bytes, bytes a second, seconds that are
-// left, and seconds until the next attempt if there is no connection. chunk bounds the bytes that are sent twice
-// after a break; attempts bounds the failures in sequence.
+// left, and seconds until the next attempt after a failure; then also the status, code, message and reason of the
+// Refusal. chunk bounds the bytes that are sent twice after a break: the state of the URL has the size that suits the
+// server in resumable.chunk. attempts bounds the failures in sequence.
 export async function upload(url, file, { signal, onprogress, chunk = 1 << 20, attempts = 30 } = {}) {
-  if (file.size === 0) throw new Refusal('The file is empty.')
+  if (file.size === 0) throw new Refusal(texts.empty, { reason: 'empty' })
   url = new URL(url, location.href).href
   const open = await record(url, file)
   const report = meter(file.size, onprogress)
   let at = open.read() // the URL of the open upload; '' before its creation
   let offset = at ? -1 : 0 // -1: the server knows it
+  let stored = 0 // the last offset that the server has confirmed
   let restarts = 0
   for (let failures = 0; ;) {
     try {
@@ -44,7 +56,7 @@ export async function upload(url, file, { signal, onprogress, chunk = 1 << 20, a
         at = new URL(answer.getResponseHeader('Location'), url).href
         open.write(at, answer.getResponseHeader('Upload-Expires'))
       } else if (offset < 0) {
-        offset = offsetOf(await send('HEAD', at, tus, null, signal))
+        stored = offset = offsetOf(await send('HEAD', at, tus, null, signal))
         report(offset, { restart: true })
       }
       const piece = file.slice(offset, offset + chunk)
@@ -53,7 +65,7 @@ export async function upload(url, file, { signal, onprogress, chunk = 1 << 20, a
           piece, signal, (loaded) => report(offset + Math.min(loaded, piece.size))) :
         await send('GET', at, {}, null, signal) // an earlier answer was lost
       failures = 0
-      offset = answer.status === 200 ? file.size : offsetOf(answer)
+      stored = offset = answer.status === 200 ? file.size : offsetOf(answer)
       report(offset)
       if (answer.status === 200) {
         open.clear()
@@ -66,7 +78,7 @@ export async function upload(url, file, { signal, onprogress, chunk = 1 << 20, a
         open.clear()
         if (!at || ++restarts > 2) throw error
         at = ''
-        offset = 0
+        stored = offset = 0
         continue
       }
       if (!error.temporary || !at && error.status === 409 || ++failures > attempts) {
@@ -74,7 +86,7 @@ export async function upload(url, file, { signal, onprogress, chunk = 1 << 20, a
         throw error
       }
       const delay = Math.max(error.retryAfter, delays[Math.min(failures, delays.length) - 1])
-      report(Math.max(offset, 0), { waiting: delay })
+      report(stored, { waiting: delay, error })
       if (at) offset = -1
       await pause(delay, signal)
     }
@@ -123,10 +135,11 @@ function send(method, url, headers, body, signal, onsent) {
 
 function refusalOf(request) {
   const { status } = request
-  if (status === 0) return new Refusal('The connection failed.')
+  if (status === 0) return new Refusal(texts.connection, { reason: 'connection' })
   const [error] = parsed(request).errors ?? []
-  return new Refusal(error?.message ?? `The upload failed (${status}).`, {
+  return new Refusal(error?.message ?? texts.answer(status), {
     status, code: error?.code, retryAfter: Number(request.getResponseHeader('Retry-After')) || 0,
+    reason: error ? '' : 'answer',
   })
 }
 
@@ -141,8 +154,8 @@ function parsed(request) {
 
 function offsetOf(answer) {
   const offset = parseInt(answer.getResponseHeader('Upload-Offset'), 10)
-  if (Number.isNaN(offset)) throw new Refusal('The answer has no Upload-Offset: a proxy may have removed it.')
-  return offset
+  if (offset >= 0) return offset
+  throw new Refusal(texts.header, { status: answer.status, reason: 'header' })
 }
 
 // pause waits for some seconds, or until the browser is online again.
@@ -164,13 +177,15 @@ function pause(seconds, signal) {
 // meter returns a function that reports the bytes sent, with their rate over the last seconds.
 function meter(total, onprogress) {
   let seen = []
-  return (sent, { restart, waiting } = {}) => {
+  return (sent, { restart, waiting, error } = {}) => {
     const now = performance.now()
     if (restart || waiting !== undefined) seen = []
     seen = [...seen.filter(({ time }) => now - time < 6000), { time: now, sent }]
     const [first] = seen
     const rate = now - first.time < 300 ? 0 : (sent - first.sent) * 1000 / (now - first.time)
-    onprogress?.({ sent, total, rate, left: rate > 0 ? (total - sent) / rate : NaN, waiting: waiting ?? 0 })
+    const { status = 0, code = 0, message = '', reason = '' } = error ?? {}
+    onprogress?.({ sent, total, rate, left: rate > 0 ? (total - sent) / rate : NaN, waiting: waiting ?? 0,
+      status, code, message, reason })
   }
 }
 
