@@ -42,8 +42,16 @@ export class Picture {
   }
 }
 
+// addressOf returns the one-time URL of this page, without the result of a plain form and without a fragment.
+function addressOf(page) {
+  const url = new URL(page)
+  url.searchParams.delete('page')
+  url.hash = ''
+  return url.href
+}
+
 export class Link {
-  url = location.href
+  url = addressOf(location.href)
   state = $state.raw(null) // of the server; null before its answer
   status = $state('open') // open, used, expired, dead or unknown
   pictures = $state([])
@@ -134,19 +142,21 @@ export class Link {
     if (this.finished) this.leave(id)
   }
 
-  // leave continues at the page that the policy names, as the answer to a form does.
+  // leave continues at the page that the policy names, as the answer to a form does: the query of the policy stays
+  // as it is.
   leave(id) {
     const { redirect } = this.state?.policy ?? {}
     if (!redirect) return
-    const to = new URL(redirect)
-    to.searchParams.append('id', id)
-    to.searchParams.append('status', 'ok')
-    this.next = to.href
-    if (!this.many) location.assign(to.href)
+    const end = redirect.includes('#') ? redirect.indexOf('#') : redirect.length
+    const address = redirect.slice(0, end)
+    this.next = address + (address.includes('?') ? '&' : '?') + new URLSearchParams({ id, status: 'ok' }) +
+      redirect.slice(end)
+    if (!this.many) location.assign(this.next)
   }
 
   refuse(picture, error) {
     const { code = 0, status = 0, message = String(error) } = error
+    const other = !status ? 'code0' : status < 400 || status >= 500 ? 'code5500' : 'codeOther'
     Object.assign(picture, {
       stage: 'refused', temporary: error.temporary === true, words: status ? message : '',
       problem: say(code && has(`code${code}`) ? `code${code}` : other),
@@ -156,7 +166,6 @@ export class Link {
 
   pause(picture) {
     picture.stop?.abort()
-    const other = !status ? 'code0' : status < 400 || status >= 500 ? 'code5500' : 'codeOther'
   }
 
   // remove forgets a picture, here and at the server.
