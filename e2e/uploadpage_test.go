@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"image/png"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"calotype/internal/imagefile/imagefiletest"
 )
 
 // An uploadStep is a thing that browser/upload.mjs knows to do.
@@ -36,6 +39,8 @@ type uploadStep struct {
 	Leads    string          `json:"leads,omitempty"`  // the beginning of the address at the end
 	Reload   float64         `json:"reload,omitempty"` // when this part is sent
 	Audit    bool            `json:"audit,omitempty"`
+	Submit   bool            `json:"submit,omitempty"` // sends the plain form
+	Waits    string          `json:"waits,omitempty"`  // the text of an upload that cannot end
 	Requests []uploadRequest `json:"requests,omitempty"`
 }
 
@@ -94,7 +99,8 @@ func newPageGround(t *testing.T, args ...string) *pageGround {
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprintf(w, `<!doctype html><html lang="en"><title>An app</title><link rel="icon" href="data:,">`+
-			`<main><h1>An app</h1><script type="module" src="%s/uploader.js"></script>`+
+			`<main><h1>An app</h1><script type="module">import { CalotypeUpload } from "%s/uploader.js"; Object.assign(`+
+			`CalotypeUpload.words, { choose: "Pick one", bar: "How far", empty: "Nothing in it." })</script>`+
 			`<calotype-upload url="%s"></calotype-upload></main>`, tn.URL, r.URL.Query().Get("url"))
 	}))
 	t.Cleanup(pages.Close)
@@ -216,7 +222,7 @@ func nineMegabytes(t *testing.T) []byte {
 }
 
 // TestUploadPage uses the page as people do: in light and dark, on a phone and on a desk, from right to left, by
-// keys, by drop and paste, without scripts; and with URLs and files that are refused.
+// keys, by drop and paste, without scripts and before they are loaded; and with URLs and files that are refused.
 func TestUploadPage(t *testing.T) {
 	t.Parallel()
 	g := newPageGround(t)
@@ -242,6 +248,7 @@ func TestUploadPage(t *testing.T) {
 		{Name: "keyboard", Do: "keyboard", URL: fresh(), File: good},
 		{Name: "plain", Do: "plain", URL: fresh(), File: good},
 		{Name: "late", Do: "late", URL: fresh(), File: broken, Right: good},
+		{Name: "taken over", Do: "early", URL: fresh(), File: good},
 	}
 	accepted := len(steps)
 	steps = append(steps,
@@ -249,6 +256,12 @@ func TestUploadPage(t *testing.T) {
 		uploadStep{Name: "paste", Do: "paste", URL: g.createUploadURL().UploadURL, File: good},
 		uploadStep{Name: "not a picture", Do: "refused", URL: g.createUploadURL().UploadURL, File: text},
 		uploadStep{Name: "plain refused", Do: "plain", URL: g.createUploadURL().UploadURL, File: text, Locale: "de"},
+		uploadStep{Name: "left alone", Do: "early", URL: g.createUploadURL().UploadURL, File: good, Submit: true},
+		uploadStep{Name: "notice", Do: "notice", URL: g.createUploadURL().UploadURL + "&page=5455"},
+		uploadStep{
+			Name: "waiting", Do: "waiting", URL: g.createUploadURL("policy", `{"test":"busy"}`).UploadURL, File: good,
+		},
+		uploadStep{Name: "stripped", Do: "stripped", URL: g.createUploadURL().UploadURL, File: good},
 		uploadStep{Name: "used", Do: "closed", URL: used.UploadURL, Width: 360, Height: 780},
 		uploadStep{Name: "unknown", Do: "closed", URL: g.tunnel.URL + "/upload/x/y?ticket=z", Locale: "fr"},
 		uploadStep{Name: "unknown-rtl", Do: "closed", URL: g.tunnel.URL + "/upload/x/y", Locale: "ar", Scheme: "dark"},
@@ -274,6 +287,14 @@ func TestUploadPage(t *testing.T) {
 	wantText("plain refused", seen["plain refused"].Text, "Diese Datei ist kein Bild in einem angenommenen Format")
 	wantText("not a picture", seen["not a picture"].Text, "This file is not a picture")
 	wantText("late", seen["late"].Text, "This picture is damaged")
+	wantText("taken over", seen["taken over"].Text, "Your picture has been uploaded")
+	if n := seen["left alone"].Inputs; n != 1 {
+		t.Errorf("while the plain form is being sent, the page has it %d times", n)
+	}
+	wantText("notice", seen["notice"].Note, "This file is not a picture of an accepted format.")
+	wantText("waiting", seen["waiting"].Text, "The server is busy. The upload continues by itself.")
+	wantText("waiting", seen["waiting"].Note, "Pause \u2068Übung am See.jpg")
+	wantText("stripped", seen["stripped"].Text, "no Upload-Offset")
 	if n := seen["not a picture"].Sent; n != 0 {
 		t.Errorf("a file that is no picture was sent in %d requests", n)
 	}
@@ -290,6 +311,25 @@ func TestUploadPage(t *testing.T) {
 	}
 }
 
+// animatedPNG is an animated PNG of two frames.
+func animatedPNG(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 40, 30))); err != nil {
+		t.Fatal(err)
+	}
+	be, join, chunk := imagefiletest.BE32, imagefiletest.Join, imagefiletest.PNGChunk
+	const head = 8 + 25 // the signature and IHDR
+	still := b.Bytes()
+	data := still[head+8 : len(still)-4-12] // of the only IDAT, before IEND
+	control := func(sequence int) []byte {
+		return chunk("fcTL", join(be(sequence), be(40), be(30), be(0), be(0), imagefiletest.BE16(1),
+			imagefiletest.BE16(10), []byte{0, 0}))
+	}
+	return join(still[:head], chunk("acTL", join(be(2), be(0))), control(0), chunk("IDAT", data), control(1),
+		chunk("fdAT", join(be(2), data)), chunk("IEND", nil))
+}
+
 // TestUploadPagePolicy: the page accepts several pictures, refuses early what the policy refuses, and leads on.
 func TestUploadPagePolicy(t *testing.T) {
 	t.Parallel()
@@ -298,16 +338,19 @@ func TestUploadPagePolicy(t *testing.T) {
 	small := g.file(t, "small.jpg", photo(t, 300, 200, 73))
 	gif := g.file(t, "a.gif", []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00"+
 		"\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"))
+	still := g.file(t, "still.png", animatedPNG(t))
 	strict := g.createUploadURL("policy", `{"formats":["jpeg","webp"],"minWidth":800,"aspectRatio":{"min":1}}`).UploadURL
 	many := g.createUploadURL("policy", `{"uses":2}`)
-	leads := g.createUploadURL("policy", `{"redirect":"`+g.page+`/thanks?a=b"}`)
-	plain := g.createUploadURL("policy", `{"redirect":"`+g.page+`/thanks?a=b"}`)
+	leads := g.createUploadURL("policy", `{"redirect":"`+g.page+`/thanks?a=b%20c#top"}`)
+	plain := g.createUploadURL("policy", `{"redirect":"`+g.page+`/thanks?a=b%20c#top"}`)
+	unmoved := g.createUploadURL("policy", `{"animated":false}`)
 	elsewhere := g.createUploadURL("policy", `{"origins":["https://app.example.com"]}`)
 	seen := map[string]uploadSeen{}
 	for _, s := range g.play(t,
 		uploadStep{Name: "format", Do: "refused", URL: strict, File: gif, Width: 360, Height: 780},
 		uploadStep{Name: "size", Do: "refused", URL: strict, File: small, Locale: "de"},
 		uploadStep{Name: "strict", Do: "upload", URL: strict, File: one},
+		uploadStep{Name: "still", Do: "upload", URL: unmoved.UploadURL, File: still},
 		uploadStep{Name: "many", Do: "upload", URL: many.UploadURL, Files: []string{one, two}},
 		uploadStep{Name: "leads", Do: "upload", URL: leads.UploadURL, File: one, Leads: g.page + "/thanks"},
 		uploadStep{Name: "plain", Do: "plain", URL: plain.UploadURL, File: one, Leads: g.page + "/thanks"},
@@ -316,12 +359,24 @@ func TestUploadPagePolicy(t *testing.T) {
 		seen[s.Name] = s
 	}
 	for name, want := range map[string]string{
-		"format": "GIF\u2069 is not accepted here", "size": "300 × 200\u2069 Pixel. Mindestens",
-		"leads": "/thanks?a=b&id=" + leads.ID + "&status=ok", "plain": "/thanks?a=b&id=" + plain.ID + "&status=ok",
+		"format": "GIF\u2069 is not accepted here",
+		"size":   "300 × 200\u2069 Pixel. Breite: mindestens \u2068800\u2069 Pixel.",
+		"leads":  "/thanks?a=b%20c&id=" + leads.ID + "&status=ok#top",
+		"plain":  "/thanks?a=b%20c&id=" + plain.ID + "&status=ok#top",
 	} {
 		if got := seen[name]; !strings.Contains(got.Text, want) || got.Sent > 0 && name != "leads" && name != "plain" {
 			t.Errorf("%s: the user sees %q after %d requests, want %q", name, got.Text, got.Sent, want)
 		}
+	}
+	for _, rule := range []string{
+		"Width: at least \u2068800\u2069 pixels.", "Width divided by height: at least \u20681\u2069.",
+	} {
+		if !strings.Contains(seen["format"].Note, rule) {
+			t.Errorf("the page says %q, want %q", seen["format"].Note, rule)
+		}
+	}
+	if seen["still"].Title != "Thank you" {
+		t.Errorf("after an animation that is a still for the server: %q", seen["still"].Title)
 	}
 	if seen["many"].Title != "Thank you" || seen["elsewhere"].Status != http.StatusForbidden {
 		t.Errorf("after all uses: %q; elsewhere: %d", seen["many"].Title, seen["elsewhere"].Status)
@@ -402,6 +457,7 @@ func TestUploadElement(t *testing.T) {
 	good := g.file(t, "a b.jpg", photo(t, 700, 500, 51))
 	text := g.file(t, "text.jpg", []byte("no picture"))
 	large := g.file(t, "large.jpg", append(photo(t, 700, 500, 52), make([]byte, 12<<20)...))
+	empty := g.file(t, "empty.jpg", nil)
 	used, taken := g.createUploadURL(), g.createUploadURL()
 	post(t, used.UploadURL, "a.jpg", photo(t, 64, 64, 53))
 	unknown := oneTimeURL{UploadURL: g.tunnel.URL + "/upload/x/y?ticket=z"}
@@ -420,8 +476,15 @@ func TestUploadElement(t *testing.T) {
 			Audit: test.name == "taken",
 		})
 	}
-	for i, seen := range g.play(t, steps...) {
-		out, test := seen.Outcome, tests[i]
+	busy := g.createUploadURL("policy", `{"test":"busy"}`)
+	const serverBusy = "The server is busy with other pictures"
+	steps = append(steps,
+		uploadStep{Name: "element-empty", Do: "element", Page: g.elementPage(g.createUploadURL()), File: empty},
+		uploadStep{Name: "element-busy", Do: "element", Page: g.elementPage(busy), File: good, Waits: serverBusy})
+	all := g.play(t, steps...)
+	for i, test := range tests {
+		seen := all[i]
+		out := seen.Outcome
 		if out.Code != test.code || out.Status != test.status {
 			t.Errorf("%s: the page gets %+v", test.name, out)
 		}
@@ -431,6 +494,14 @@ func TestUploadElement(t *testing.T) {
 		if test.code == 0 && (out.Result.ID != test.url.ID || seen.Progress == 0 || seen.Text != "Uploaded.") {
 			t.Errorf("%s: %+v, %d steps of progress, %q", test.name, out, seen.Progress, seen.Text)
 		}
+	}
+	for _, seen := range all {
+		if seen.Note != "Pick one" || seen.Title != "How far" {
+			t.Errorf("%s: the button has the text %q and the bar %q, not those of the page", seen.Name, seen.Note, seen.Title)
+		}
+	}
+	if out := all[len(tests)]; out.Text != "Nothing in it." || out.Sent != 0 {
+		t.Errorf("of an empty file the element says %q, after %d requests", out.Text, out.Sent)
 	}
 	g.wantDelivered(t, taken.ID, good)
 }

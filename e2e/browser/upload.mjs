@@ -96,6 +96,64 @@ const steps = {
     seen.text = await page.innerText('body')
   },
 
+  // early uses the plain form while the script is loading. The script then takes the file over, or leaves a form alone
+  // that is being sent.
+  async early(page, seen, step) {
+    let release
+    const released = new Promise((resolve) => { release = resolve })
+    await page.route('**/upload/page/*.js', (route) => released.then(() => route.continue()))
+    await page.goto(step.url, { waitUntil: 'commit' })
+    await page.locator('#plain').waitFor({ state: 'attached' })
+    await page.setInputFiles('#plain', step.file)
+    if (step.submit) {
+      await page.evaluate(() => { // without an answer
+        const form = document.querySelector('.plain-form')
+        form.addEventListener('submit', (event) => event.preventDefault())
+        form.requestSubmit()
+      })
+    }
+    release()
+    if (step.submit) {
+      await page.waitForLoadState()
+      await page.waitForTimeout(500)
+      seen.inputs = await page.locator('#plain').count()
+    } else {
+      await page.locator('.send').waitFor()
+      await page.click('.send')
+      await page.locator(done).waitFor()
+    }
+    seen.text = await page.innerText('body')
+  },
+
+  // notice opens the page with the answer to a plain form, with scripts.
+  async notice(page, seen, step) {
+    await page.goto(step.url)
+    await page.locator('#file').waitFor({ state: 'attached' })
+    await page.getByText(/MB/).first().waitFor()
+    await look(page, seen, step, 'notice')
+    seen.note = await page.innerText('.note')
+  },
+
+  // waiting sends a picture that the server cannot take now.
+  async waiting(page, seen, step) {
+    await page.goto(step.url)
+    await chosen(page, step.file)
+    await page.click('.send')
+    await page.locator('.picture.sending .status').getByText('The upload continues by itself').waitFor()
+    seen.text = await page.innerText('.picture .status')
+    seen.note = await page.locator('.toggle').getAttribute('aria-label')
+  },
+
+  // stripped uploads through a proxy that removes the headers of the protocol.
+  async stripped(page, seen, step) {
+    await page.route('**/upload/tus/**', (route) => route.fulfill({ status: 204 }))
+    await page.goto(step.url)
+    await chosen(page, step.file)
+    await page.click('.send')
+    await page.locator('.picture.refused [role=alert]').waitFor()
+    seen.text = await page.innerText('.picture.refused [role=alert]')
+  },
+
   // upload chooses the files, presses the button and waits until all is done; with reload, reloads in the middle.
   async upload(page, seen, step) {
     await page.goto(step.url)
@@ -104,7 +162,7 @@ const steps = {
     if (step.reload) {
       await page.waitForFunction((part) => document.querySelector('progress')?.value > part, step.reload)
       seen.stored = await page.evaluate(() => JSON.stringify(localStorage))
-      await page.reload()
+      await page.goto(`${step.url}&page=form#again`) // the same one-time URL
       await page.locator('.note').waitFor()
       seen.note = await page.innerText('.note')
       await chosen(page, step.file) // continues by itself
@@ -129,6 +187,8 @@ const steps = {
     await page.waitForFunction(() => document.querySelector('progress')?.value > 0.2)
     await page.context().setOffline(true)
     await page.getByText('No connection').first().waitFor()
+    const part = await page.evaluate(() => document.querySelector('progress').value)
+    if (part < 0.08) seen.errors.push(`the bar falls to ${part} without a connection`)
     await page.context().setOffline(false)
     await page.locator(done).waitFor()
   },
@@ -140,6 +200,7 @@ const steps = {
     await page.locator('.picture.refused [role=alert]').waitFor()
     await look(page, seen, step, 'refused')
     seen.text = await page.innerText('.picture.refused [role=alert]')
+    seen.note = await page.innerText('header')
   },
 
   // late chooses a file that only the server refuses, and then the right one.
@@ -192,10 +253,13 @@ const steps = {
     })
     await page.locator('calotype-upload input').waitFor({ state: 'attached' })
     if (step.audit) await look(page, seen, step, 'element')
+    seen.note = await page.locator('calotype-upload label').innerText()
     await page.setInputFiles('calotype-upload input', step.file)
-    await page.waitForFunction(() => globalThis.outcome)
+    if (step.waits) await page.locator('calotype-upload [role=status]').getByText(step.waits).waitFor()
+    else await page.waitForFunction(() => globalThis.outcome)
     seen.outcome = await page.evaluate(() => globalThis.outcome)
     seen.progress = await page.evaluate(() => globalThis.steps)
+    seen.title = await page.locator('calotype-upload progress').getAttribute('aria-label')
     seen.text = await page.locator('calotype-upload [role=status]').innerText()
     if (step.audit) await look(page, seen, step, 'element-done')
   },
