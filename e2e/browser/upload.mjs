@@ -99,21 +99,24 @@ const steps = {
   // early uses the plain form while the script is loading. The script then takes the file over, or leaves a form alone
   // that is being sent.
   async early(page, seen, step) {
-    const held = {}
-    const hold = (name) => new Promise((resolve) => { held[name] = resolve })
-    const script = hold('script'), post = hold('post')
-    await page.route('**/upload/page/*.js', (route) => script.then(() => route.continue()))
-    await page.route((url) => url.search.includes('page=form'), (route) => post.then(() => route.continue()))
+    let release
+    const released = new Promise((resolve) => { release = resolve })
+    await page.route('**/upload/page/*.js', (route) => released.then(() => route.continue()))
     await page.goto(step.url, { waitUntil: 'commit' })
     await page.locator('#plain').waitFor({ state: 'attached' })
     await page.setInputFiles('#plain', step.file)
-    if (step.submit) await page.locator('.plain-form button').click({ noWaitAfter: true })
-    held.script()
     if (step.submit) {
-      await page.waitForTimeout(1000)
+      await page.evaluate(() => { // without an answer
+        const form = document.querySelector('.plain-form')
+        form.addEventListener('submit', (event) => event.preventDefault())
+        form.requestSubmit()
+      })
+    }
+    release()
+    if (step.submit) {
+      await page.waitForLoadState()
+      await page.waitForTimeout(500)
       seen.inputs = await page.locator('#plain').count()
-      held.post()
-      await page.getByText('Thank you').waitFor()
     } else {
       await page.locator('.send').waitFor()
       await page.click('.send')
