@@ -144,6 +144,9 @@ func (p *uploadPage) view(r *http.Request, link Link, err error) (v uploadView, 
 		return v, status
 	case query.Get(cfapi.PageQuery) == cfapi.PageDone:
 		v.Title, v.Text = v.Words["thanks"], v.Words["thanksText"]
+		if link.Many {
+			v.Text = v.Words["thanksMany"]
+		}
 		return v, status
 	default:
 		status = linkStatuses[state]
