@@ -224,7 +224,12 @@ const steps = {
     for (let i = 0; i < 10 && await focused() !== 'file'; i++) await page.keyboard.press('Tab')
     const outline = await page.evaluate(() => getComputedStyle(document.querySelector('#file + label')).outlineStyle)
     if (outline !== 'solid') seen.errors.push('the focus on the chooser is not to be seen')
-    const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Enter')])
+    let chooser // a busy browser may lose a key
+    for (let i = 0; i < 6 && !chooser; i++) {
+      const opened = page.waitForEvent('filechooser', { timeout: 15_000 }).catch(() => null)
+      await page.keyboard.press('Enter')
+      chooser = await opened
+    }
     await chooser.setFiles(step.file)
     await page.locator('.send').waitFor()
     await page.waitForFunction(() => document.activeElement.classList.contains('send'))
