@@ -376,7 +376,7 @@ func (c *resumableCrash) wantNothingLeft(dsn string) {
 	core := imagestest.NewCore(images.Config{DB: g.db, Blobs: g.blobs, Dir: c.data,
 		Now: func() time.Time { return time.Now().Add(time.Hour + time.Minute) }})
 	defer core.Close()
-	for _, job := range []error{core.Partials.DeleteExpired(c.t.Context()), core.Partials.DeleteParts(c.t.Context())} {
+	for _, job := range []error{core.Partials.DeleteParts(c.t.Context()), core.Partials.DeleteExpired(c.t.Context())} {
 		if job != nil {
 			c.t.Error(job)
 		}

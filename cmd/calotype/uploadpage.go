@@ -13,13 +13,13 @@ import (
 
 // uploadPage returns the page of one-time URLs, which the intake serves to browsers.
 func uploadPage(core *images.Service, urls cfapi.URLs) http.Handler {
-	link := func(ctx context.Context, ticket string) (l pages.Link, err error) {
+	link := func(ctx context.Context, ticket string) (l pages.OneTimeURL, err error) {
 		img, err := core.DraftOfTicket(ctx, ticket)
 		if err != nil {
 			return l, err
 		}
 		policy, err := img.UploadPolicy()
-		l = pages.Link{
+		l = pages.OneTimeURL{
 			Status: intake.Status(img, core.Now()), Many: policy.Allowed() > 1, Redirect: policy.Redirect,
 		}
 		if !policy.AllowsOrigin(uploadpolicy.OriginOf(urls.Upload)) {
@@ -27,5 +27,5 @@ func uploadPage(core *images.Service, urls cfapi.URLs) http.Handler {
 		}
 		return l, err
 	}
-	return pages.NewUpload(pages.UploadConfig{URLs: urls, Link: link})
+	return pages.NewUpload(pages.UploadConfig{URLs: urls, OneTimeURL: link})
 }

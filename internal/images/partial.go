@@ -257,9 +257,6 @@ func (a *Append) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// OnCheckpoint has fn called with the new offset after each part is stored durably. fn must not block for long.
-func (a *Append) OnCheckpoint(fn func(offset int64)) { a.OnStored(fn) }
-
 // Interrupt ends an append whose body has not come whole. It stores the bytes that have come, except the last byte of
 // the upload. Errors: the refusal if more bytes came than allowed, which counts; Busy, NoSpace.
 func (a *Append) Interrupt(ctx context.Context) error {

@@ -143,7 +143,7 @@ func TestAnUploadInOneRequest(t *testing.T) {
 		}
 		a := beginAppend(t, core, secret, at(0))
 		var checkpoints []int64
-		a.OnCheckpoint(func(offset int64) { checkpoints = append(checkpoints, offset) })
+		a.OnStored(func(offset int64) { checkpoints = append(checkpoints, offset) })
 		for piece := range chunks(body, 100_000) {
 			if _, err := a.Write(piece); err != nil {
 				t.Fatal(err)
@@ -306,6 +306,18 @@ func TestTheEndOfAPartial(t *testing.T) {
 		imagestest.WantKind(t, err, errs.TicketInvalid)
 		_, err = send(t.Context(), core, secret, at(100_000), body[100_000:])
 		imagestest.WantKind(t, err, errs.TicketInvalid)
+		if err := core.Partials.DeleteExpired(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err = core.Partial(t.Context(), secret) // for an hour it says why
+		imagestest.WantKind(t, err, errs.TicketInvalid)
+		if n := imagestest.Count(t, core, "parts"); n != 1 {
+			t.Errorf("%d parts have a row, want 1: an erasure must find it", n)
+		}
+		if err := core.Partials.DeleteParts(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		clock.Forward(partials.Afterlife)
 		if err := core.Partials.DeleteExpired(t.Context()); err != nil {
 			t.Fatal(err)
 		}

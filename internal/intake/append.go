@@ -21,7 +21,7 @@ func (c *call) appendBody(secret string, r images.AppendRequest, progress func(o
 	}
 	c.line.image = a.Draft()
 	if progress != nil {
-		a.OnCheckpoint(progress)
+		a.OnStored(progress)
 	}
 	if err := copyBody(a, c.body); err != nil {
 		storing := a.Interrupt(ctx)

@@ -109,15 +109,13 @@ func (c *call) serve() error {
 	if err := c.checkOrigin(); err != nil {
 		return err
 	}
-	for _, p := range []*protocol{tus, ietf} {
-		if secret, of := strings.CutPrefix(c.r.URL.Path, p.prefix); of {
-			c.protocol = p
-			p.prepare(c)
-			if p == tus {
-				return c.tusResource(secret)
-			}
-			return c.resumableResource(secret)
+	if p, secret := resourceOf(c.r.URL.Path); p != nil {
+		c.protocol = p
+		p.prepare(c)
+		if p == tus {
+			return c.tusResource(secret)
 		}
+		return c.resumableResource(secret)
 	}
 	switch c.r.Method {
 	case http.MethodOptions:
@@ -130,6 +128,16 @@ func (c *call) serve() error {
 	}
 	return c.notAllowed("GET, HEAD, POST, PUT, OPTIONS", "POST a form with the picture in the field file, or the "+
 		"picture itself")
+}
+
+// resourceOf returns the protocol of an upload resource, and the secret in its path; nil for another path.
+func resourceOf(path string) (p *protocol, secret string) {
+	for _, p := range []*protocol{tus, ietf} {
+		if secret, of := strings.CutPrefix(path, p.prefix); of {
+			return p, secret
+		}
+	}
+	return nil, ""
 }
 
 // upload receives a picture, or creates a resumable upload.

@@ -22,10 +22,8 @@ func (c *call) checkOrigin() error {
 		origin = uploadpolicy.OriginOf(c.URLs.Upload)
 	}
 	check, secret := c.Core.CheckOrigin, ticketOf(c.r)
-	for _, p := range []*protocol{tus, ietf} {
-		if s, of := strings.CutPrefix(c.r.URL.Path, p.prefix); of {
-			check, secret = c.Core.CheckPartialOrigin, s
-		}
+	if p, s := resourceOf(c.r.URL.Path); p != nil {
+		check, secret = c.Core.CheckPartialOrigin, s
 	}
 	err := check(c.r.Context(), secret, origin)
 	switch kind := errs.AsError(err).Kind; {

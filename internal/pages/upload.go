@@ -21,8 +21,8 @@ import (
 // of an account there, which is longer.
 const UploadFiles = "/upload/page/"
 
-// A Link is what the upload page says of a one-time URL before a script has run.
-type Link struct {
+// A OneTimeURL is what the upload page says of a one-time URL before a script has run.
+type OneTimeURL struct {
 	Status   string   // "open", "used", "expired" or "dead"
 	Many     bool     // it accepts several pictures
 	Redirect string   // URL to which the form leads; "" for none
@@ -32,8 +32,8 @@ type Link struct {
 // UploadConfig configures the upload page. All fields must be set.
 type UploadConfig struct {
 	URLs cfapi.URLs
-	// Link returns the state of the one-time URL of a ticket; an error of the kind TicketUnknown for an unknown one.
-	Link func(ctx context.Context, ticket string) (Link, error)
+	// OneTimeURL returns the state of the one-time URL of a ticket. Error: TicketUnknown.
+	OneTimeURL func(ctx context.Context, ticket string) (OneTimeURL, error)
 }
 
 type uploadPage struct {
@@ -93,7 +93,7 @@ type uploadView struct {
 
 // ServeHTTP answers with the page.
 func (p *uploadPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	link, err := p.Link(r.Context(), r.URL.Query().Get("ticket"))
+	link, err := p.OneTimeURL(r.Context(), r.URL.Query().Get("ticket"))
 	view, status := p.view(r, link, err)
 	var body bytes.Buffer
 	if err := uploadTemplate.Execute(&body, view); err != nil {
@@ -116,7 +116,7 @@ func (p *uploadPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var linkStatuses = map[string]int{"used": http.StatusConflict, "expired": http.StatusGone, "dead": http.StatusGone}
 
 // view returns the data of the page and its status.
-func (p *uploadPage) view(r *http.Request, link Link, err error) (v uploadView, status int) {
+func (p *uploadPage) view(r *http.Request, link OneTimeURL, err error) (v uploadView, status int) {
 	query := r.URL.Query()
 	lang := languageOf(r.Header.Get("Accept-Language"))
 	v = uploadView{

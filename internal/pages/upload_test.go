@@ -24,7 +24,7 @@ import (
 )
 
 // links are the states of one-time URLs, by their tickets.
-var links = map[string]Link{
+var links = map[string]OneTimeURL{
 	"OPEN": {Status: "open"}, "MANY": {Status: "open", Many: true}, "USED": {Status: "used"},
 	"EXPIRED": {Status: "expired"}, "DEAD": {Status: "dead"},
 	"ELSEWHERE": {Status: "open", Origins: []string{"https://app.example.com"}},
@@ -42,13 +42,13 @@ var uploadWeb = fstest.MapFS{
 func newTestUpload(web fstest.MapFS) *uploadPage {
 	return &uploadPage{UploadConfig{
 		URLs: cfapi.URLs{Upload: "https://up.example.com"},
-		Link: func(_ context.Context, ticket string) (Link, error) {
+		OneTimeURL: func(_ context.Context, ticket string) (OneTimeURL, error) {
 			if ticket == "BROKEN" {
-				return Link{}, errors.New("the database is gone")
+				return OneTimeURL{}, errors.New("the database is gone")
 			}
 			link, found := links[ticket]
 			if !found {
-				return Link{}, errs.Errorf(errs.TicketUnknown, "Upload URL not found")
+				return OneTimeURL{}, errs.Errorf(errs.TicketUnknown, "Upload URL not found")
 			}
 			return link, nil
 		},

@@ -85,7 +85,7 @@ func (s *Service) Refuse(ctx context.Context, p Partial, kind errs.Kind, message
 }
 
 // end ends the open Partials that match where, whose parameter ?5 is value, with the result in e, and returns them.
-func (s *Service) end(tx *accounts.Change, where, value string, e Ending) ([]Partial, error) {
+func (s *Service) end(tx *accounts.Change, where string, value any, e Ending) ([]Partial, error) {
 	kind, message, result := e.Kind.String(), e.Message, e.Result
 	if message != "" {
 		result = "" // of the others
@@ -215,17 +215,28 @@ func (s *Service) deleteOrLeave(ctx context.Context, blobs []string) {
 	}
 }
 
-// DeleteExpired deletes the Partials that expired before now, open or ended, in several transactions. The row of an
-// ended one stays until its parts are deleted, so that an erasure finds them.
+// DeleteExpired ends the open Partials that have expired, and deletes the ended ones, in several transactions. The row
+// of an ended one stays until its parts are deleted, so that an erasure finds them.
 func (s *Service) DeleteExpired(ctx context.Context) error {
 	const some = 200
 	now := sqldb.Micros(s.Now())
 	_, err := s.Accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
 		n, _, err := s.deleteIn(tx, "", `expires <= ?1 AND key IN (SELECT key FROM partials WHERE expires <= ?1
-			AND (ended IS NULL OR NOT EXISTS (SELECT 1 FROM parts WHERE partial = partials.key))
+			AND ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM parts WHERE partial = partials.key)
 			ORDER BY expires LIMIT ?2)`, now, some)
 		return n, err
 	})
+	if err == nil {
+		_, err = s.Accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
+			open, err := s.end(tx, fmt.Sprintf(`expires <= ?5 AND key IN (SELECT key FROM partials
+				WHERE ended IS NULL AND expires <= ?5 ORDER BY expires LIMIT %d)`, some), now,
+				Ending{Kind: errs.TicketInvalid, Message: "The upload expired"})
+			if err == nil {
+				_, err = s.discard(tx, open, "")
+			}
+			return len(open), err
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("deleting expired resumable uploads: %w", err)
 	}

@@ -111,7 +111,7 @@ type Partial struct {
 	Received    int64 // bytes of its parts: the offset
 	Parts       int
 	Created     time.Time
-	Expires     time.Time // the row is deleted then
+	Expires     time.Time // then an open one ends, and the row of an ended one is deleted
 	Ended       time.Time // zero while it is open
 	Kind        errs.Kind // of the refusal, if it has ended without an image
 	Message     string
