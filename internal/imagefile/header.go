@@ -69,9 +69,10 @@ func (h Header) Pixels() int64 { return int64(h.Width) * int64(h.Height) * int64
 // reads the first 64 KiB; SanitiseSVG finds whether the rest is valid.
 // The error wraps ErrUnsupported or ErrMalformed with a reason that may be shown to the client, unless
 // r itself failed.
-func ReadHeader(r io.ReaderAt, size int64) (Header, error) {
-	w := newWindow(r, size)
-	head, err := w.at(0, int(min(sniffBytes, max(size, 0))))
+func ReadHeader(r io.ReaderAt, size int64) (Header, error) { return headerOf(newWindow(r, size)) }
+
+func headerOf(w *window) (Header, error) {
+	head, err := w.at(0, int(min(sniffBytes, max(w.size, 0))))
 	if err != nil {
 		return Header{}, err
 	}

@@ -18,6 +18,7 @@ func isExifPrefix(b []byte) bool {
 //
 // As in browsers, only a single SHORT counts.
 func exifOrientation(w *window, off, end int64) (int, error) {
+	w.exif = span{off, end}
 	if end-off >= int64(len(exifPrefix)) {
 		b, err := w.at(off, len(exifPrefix))
 		if err != nil {
@@ -48,9 +49,8 @@ func exifOrientation(w *window, off, end int64) (int, error) {
 // ifdOrientation searches the directory at dir, which must end before end.
 func ifdOrientation(w *window, order binary.ByteOrder, dir, end int64) (int, error) {
 	const (
-		entryBytes     = 12
-		orientationTag = 0x0112
-		shortType      = 3
+		entryBytes = 12
+		shortType  = 3
 	)
 	if dir > end-2 {
 		return 1, nil
@@ -68,7 +68,7 @@ func ifdOrientation(w *window, order binary.ByteOrder, dir, end int64) (int, err
 		if err != nil {
 			return 1, err
 		}
-		if order.Uint16(b) == orientationTag {
+		if order.Uint16(b) == tagOrientation {
 			v := order.Uint16(b[8:])
 			single := order.Uint16(b[2:]) == shortType && order.Uint32(b[4:]) == 1
 			if single && v >= 1 && v <= 8 {

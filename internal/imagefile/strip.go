@@ -28,12 +28,38 @@ func Strip(out io.Writer, r io.ReaderAt, size int64, f Format) error {
 	if h.Format != f {
 		return fmt.Errorf("%w: the file is not of the format that it was taken for", ErrUnsupported)
 	}
-	c := &copier{w: newWindow(r, size), out: bufio.NewWriter(out)}
+	c := newCopier(out, newWindow(r, size), h)
 	if f == GIF {
 		err = stripGIF(c)
 	} else {
-		err = stripWebP(c, h)
+		err = stripWebP(c)
 	}
+	return c.flush(err)
+}
+
+// A copier writes pieces of a file, and new pieces, in sequence. After an error it writes no bytes; the caller
+// checks err at the end.
+type copier struct {
+	w       *window
+	out     *bufio.Writer
+	exif    []byte    // the EXIF block of the copy, without exifPrefix; nil for none
+	removed *removals // nil if it is of no interest
+	dry     bool      // count only
+	count   int64     // bytes written so far
+	err     error
+}
+
+// newCopier returns a copier whose EXIF block has only the orientation of h.
+func newCopier(out io.Writer, w *window, h Header) *copier {
+	c := &copier{w: w, out: bufio.NewWriter(out)}
+	if h.Orientation != 1 {
+		c.exif = orientationTIFF(h.Orientation)
+	}
+	return c
+}
+
+// flush ends the copy. err is the error of copying, or nil.
+func (c *copier) flush(err error) error {
 	if err = errors.Join(err, c.err); err != nil {
 		return err
 	}
@@ -41,16 +67,6 @@ func Strip(out io.Writer, r io.ReaderAt, size int64, f Format) error {
 		return fmt.Errorf("writing the stripped picture: %w", err)
 	}
 	return nil
-}
-
-// A copier writes pieces of a file, and new pieces, in sequence. After an error it writes no bytes; the caller
-// checks err at the end.
-type copier struct {
-	w     *window
-	out   *bufio.Writer
-	dry   bool  // count only
-	count int64 // bytes written so far
-	err   error
 }
 
 // put writes b.

@@ -17,6 +17,9 @@ func stripGIF(c *copier) error {
 		switch {
 		case b.kind == gifTrailer:
 			c.put(gifTrailer)
+			if b.end < c.w.size {
+				c.removed.add(RemovedTrailing)
+			}
 			return nil
 		case b.kind == gifImage:
 			if control != nil {
@@ -30,6 +33,8 @@ func stripGIF(c *copier) error {
 			control, err = gifControlContent(c.w, b, control)
 		case b.label == gifApplication:
 			err = stripGIFLoop(c, b)
+		default:
+			c.removed.add(RemovedText)
 		}
 		if err != nil {
 			return err
@@ -71,6 +76,11 @@ func stripGIFLoop(c *copier, b gifBlock) error {
 	}
 	id := string(p[3:head])
 	if p[2] != identifier || id != "NETSCAPE2.0" && id != "ANIMEXTS1.0" {
+		if id == "XMP DataXMP" {
+			c.removed.add(RemovedXMP)
+		} else {
+			c.removed.add(RemovedOther)
+		}
 		return nil
 	}
 	if p[head] < 3 || p[head+1]&7 != 1 {

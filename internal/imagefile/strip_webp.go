@@ -3,9 +3,9 @@ package imagefile
 import "encoding/binary"
 
 // stripWebP writes the file twice, the first time to learn the sizes that stand before the data.
-func stripWebP(c *copier, h Header) error {
+func stripWebP(c *copier) error {
 	c.dry = true
-	if err := stripWebPChunks(c, h); err != nil {
+	if err := stripWebPChunks(c); err != nil {
 		return err
 	}
 	size := c.count
@@ -16,14 +16,17 @@ func stripWebP(c *copier, h Header) error {
 	c.put([]byte("RIFF")...)
 	c.put(binary.LittleEndian.AppendUint32(nil, uint32(size+4))...)
 	c.put([]byte("WEBP")...)
-	return stripWebPChunks(c, h)
+	return stripWebPChunks(c)
 }
 
 // stripWebPChunks writes what stands behind the file header.
-func stripWebPChunks(c *copier, h Header) error {
+func stripWebPChunks(c *copier) error {
 	r, err := openWebP(c.w)
 	if err != nil {
 		return err
+	}
+	if r.limit < c.w.size {
+		c.removed.add(RemovedTrailing)
 	}
 	first, _, err := r.next()
 	if err != nil {
@@ -33,7 +36,7 @@ func stripWebPChunks(c *copier, h Header) error {
 		c.chunk(first)
 		return nil
 	}
-	s := webpStripper{c: c, h: h}
+	s := webpStripper{c: c}
 	if err := s.vp8x(r, first); err != nil {
 		return err
 	}
@@ -61,7 +64,6 @@ func (c *copier) pad(length int64) {
 // A webpStripper is the state of writing the extended form.
 type webpStripper struct {
 	c        *copier
-	h        Header
 	animated bool
 	anim     bool // the ANIM chunk was written
 	alpha    bool // the alpha plane of a still was written
@@ -85,7 +87,7 @@ func (s *webpStripper) vp8x(r webpReader, first webpChunk) error {
 	if found {
 		head[0] |= webpICC
 	}
-	if s.h.Orientation != 1 {
+	if len(s.c.exif) > 0 {
 		head[0] |= webpEXIF
 	}
 	head[1], head[2], head[3] = 0, 0, 0 // reserved
@@ -141,13 +143,20 @@ func (s *webpStripper) rest(r webpReader) error {
 			}
 		case "VP8 ", "VP8L":
 			s.c.chunk(k)
+		case "XMP ":
+			s.c.removed.add(RemovedXMP)
+		case "EXIF", "ICCP": // written elsewhere
+		default:
+			s.c.removed.add(RemovedOther)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if s.h.Orientation != 1 {
-		s.c.exif(s.h.Orientation)
+	if len(s.c.exif) > 0 {
+		s.c.chunkHead("EXIF", int64(len(s.c.exif)))
+		s.c.put(s.c.exif...)
+		s.c.pad(int64(len(s.c.exif)))
 	}
 	return nil
 }
@@ -176,14 +185,6 @@ func (s *webpStripper) frame(inner webpReader, k webpChunk) error {
 		s.c.chunk(p)
 	}
 	return nil
-}
-
-// exif writes an EXIF chunk that holds an orientation and nothing else: without it the copy would
-// be shown turned.
-func (c *copier) exif(orientation int) {
-	tiff := orientationTIFF(orientation)
-	c.chunkHead("EXIF", int64(len(tiff)))
-	c.put(tiff...)
 }
 
 // orientationTIFF returns an EXIF block that holds an orientation and nothing else.

@@ -19,8 +19,12 @@ type window struct {
 	size int64 // of the file
 	off  int64 // of buf in the file
 	n    int   // bytes of buf that are filled
+	exif span  // the EXIF block whose orientation was read; empty for none
 	buf  [windowBytes]byte
 }
+
+// A span is the bytes at [off, end) of a file.
+type span struct{ off, end int64 }
 
 func newWindow(r io.ReaderAt, size int64) *window { return &window{r: r, size: size} }
 
