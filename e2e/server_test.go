@@ -284,6 +284,7 @@ type picture struct {
 		Format        string
 		Width, Height int
 		SHA256        string
+		Stripped      []string
 	}
 	Upload struct {
 		Uses struct{ Allowed, Used int }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"calotype/internal/accounts"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/uploadpolicy"
 )
@@ -86,6 +87,8 @@ type accountSet struct {
 	PrivateCustomIDs switchValue `name:"private-custom-ids" help:"Private images with a custom id: on or off."`
 	LenientOptions   switchValue `help:"Leave out options that are not available here: on or off."`
 
+	StripOriginals imagefile.Privacy `placeholder:"none|gps|all" enum:"none,gps,all," default:"" help:"Remove from originals before they are stored: none, gps or all."`
+
 	Policy policyValue `placeholder:"JSON" help:"Default policy of one-time URLs as JSON, or none."`
 }
 
@@ -94,6 +97,9 @@ func (c *accountSet) Run(ctx context.Context) error {
 		change := accounts.SettingsChange{
 			FlexibleVariants: c.FlexibleVariants.on, PrivateOptions: c.PrivateOptions.on,
 			PrivateCustomIDs: c.PrivateCustomIDs.on, LenientOptions: c.LenientOptions.on,
+		}
+		if c.StripOriginals != "" {
+			change.StripOriginals = &c.StripOriginals
 		}
 		changed := c.Policy.given || change != accounts.SettingsChange{}
 		if change != (accounts.SettingsChange{}) {
@@ -125,7 +131,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 		if !changed {
 			return errors.New("nothing to set: give -max-images, -max-bytes, -max-drafts, " +
 				"-max-upload-urls, -max-kept, -max-edits, -flexible-variants, -private-options, " +
-				"-private-custom-ids, -lenient-options or -policy")
+				"-private-custom-ids, -lenient-options, -strip-originals or -policy")
 		}
 		return nil
 	})

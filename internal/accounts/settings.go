@@ -3,19 +3,22 @@ package accounts
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
 )
 
 // Settings are the settings of an account for all of its deliveries.
 type Settings struct {
-	FlexibleVariants bool          // delivery URLs may have options instead of a variant's name
-	PrivateOptions   bool          // URLs of private images too, if the signature covers the options
-	PrivateCustomIDs bool          // an image with a custom id may be private
-	LenientOptions   bool          // options that are not available here are left out, not refused
-	BrowserTTL       time.Duration // time for which clients may cache a picture; whole seconds
+	FlexibleVariants bool              // delivery URLs may have options instead of a variant's name
+	PrivateOptions   bool              // URLs of private images too, if the signature covers the options
+	PrivateCustomIDs bool              // an image with a custom id may be private
+	LenientOptions   bool              // options that are not available here are left out, not refused
+	StripOriginals   imagefile.Privacy // what is removed from originals before they are stored
+	BrowserTTL       time.Duration     // time for which clients may cache a picture; whole seconds
 }
 
 // The bounds of a browser TTL, of an account or a variant, and the default of an account.
@@ -31,6 +34,7 @@ type SettingsChange struct {
 	PrivateOptions   *bool
 	PrivateCustomIDs *bool
 	LenientOptions   *bool
+	StripOriginals   *imagefile.Privacy
 	BrowserTTL       *time.Duration
 }
 
@@ -45,6 +49,13 @@ func (s *Service) Configure(
 		}
 		ttl = seconds(*c.BrowserTTL)
 	}
+	var strip any
+	if c.StripOriginals != nil {
+		if !slices.Contains(imagefile.Privacies, *c.StripOriginals) {
+			return config, errs.Errorf(errs.Invalid, "strip_originals must be none, gps or all")
+		}
+		strip = string(*c.StripOriginals)
+	}
 	var stored int64
 	err = s.Change(ctx, func(tx *Change) error {
 		tx.Invalidate()
@@ -53,12 +64,13 @@ func (s *Service) Configure(
 			private_options = COALESCE(CAST(?3 AS SMALLINT), private_options),
 			private_custom_ids = COALESCE(CAST(?4 AS SMALLINT), private_custom_ids),
 			lenient_options = COALESCE(CAST(?5 AS SMALLINT), lenient_options),
-			browser_ttl = COALESCE(CAST(?6 AS BIGINT), browser_ttl)
+			browser_ttl = COALESCE(CAST(?6 AS BIGINT), browser_ttl),
+			strip_originals = COALESCE(CAST(?7 AS TEXT), strip_originals)
 			WHERE id = ?1 RETURNING flexible_variants, private_options, private_custom_ids,
-				lenient_options, browser_ttl`,
+				lenient_options, browser_ttl, strip_originals`,
 			account, flag(c.FlexibleVariants), flag(c.PrivateOptions), flag(c.PrivateCustomIDs),
-			flag(c.LenientOptions), ttl).Scan(&config.FlexibleVariants, &config.PrivateOptions,
-			&config.PrivateCustomIDs, &config.LenientOptions, &stored)
+			flag(c.LenientOptions), ttl, strip).Scan(&config.FlexibleVariants, &config.PrivateOptions,
+			&config.PrivateCustomIDs, &config.LenientOptions, &stored, &config.StripOriginals)
 	})
 	config.BrowserTTL = accountTTL(stored)
 	return config, sqldb.RowError("configuring an account", err, ErrNotFound)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/imagefile"
 	"calotype/internal/text"
 	"calotype/internal/uploadpolicy"
 )
@@ -18,13 +19,15 @@ type accountConfig struct {
 	PrivateOptions   bool `json:"private_options"`
 	PrivateCustomIDs bool `json:"private_custom_ids"`
 	LenientOptions   bool `json:"lenient_options"`
+	// StripOriginals is what is removed from originals: none, gps or all.
+	StripOriginals imagefile.Privacy `json:"strip_originals"`
 	// UploadPolicy is the default policy of one-time URLs; nil without one.
 	UploadPolicy *uploadpolicy.Policy `json:"upload_policy,omitempty"`
 }
 
 func newAccountConfig(c accounts.Settings, p uploadpolicy.Policy) accountConfig {
 	config := accountConfig{c.FlexibleVariants, int64(c.BrowserTTL / time.Second), c.PrivateOptions,
-		c.PrivateCustomIDs, c.LenientOptions, nil}
+		c.PrivateCustomIDs, c.LenientOptions, c.StripOriginals, nil}
 	if !p.IsZero() {
 		config.UploadPolicy = &p
 	}
@@ -64,11 +67,15 @@ func (a *api) changeConfig(c *call) (any, error) {
 // readConfig reads the fields of a changed configuration.
 func readConfig(f form) (change accounts.SettingsChange, err error) {
 	var credentials bool
-	var ttl *field
+	var ttl, strip *field
 	set(&change.FlexibleVariants, f.flagIfGiven, "flexible_variants", &err)
 	set(&change.PrivateOptions, f.flagIfGiven, "private_options", &err)
 	set(&change.PrivateCustomIDs, f.flagIfGiven, "private_custom_ids", &err)
 	set(&change.LenientOptions, f.flagIfGiven, "lenient_options", &err)
+	set(&strip, f.one, "strip_originals", &err)
+	if strip != nil && strip.value() != "" {
+		change.StripOriginals = new(imagefile.Privacy(strip.value()))
+	}
 	set(&credentials, f.flag, "preserve_content_credentials", &err)
 	if credentials {
 		return change, invalid("preserve_content_credentials cannot be true: renditions hold no content " +

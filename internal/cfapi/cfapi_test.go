@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -295,8 +296,8 @@ func TestUploadedImage(t *testing.T) {
 	if k := keys(t, got); !slices.Equal(k, want) {
 		t.Errorf("keys %v, want %v", k, want)
 	}
-	wantOriginal := Original{"jpeg", 40, 30, 1, 99, "ab", "dGg="}
-	if *got.Original != wantOriginal || *got.Filename != name {
+	wantOriginal := Original{"jpeg", 40, 30, 1, 99, "ab", "dGg=", nil}
+	if !reflect.DeepEqual(*got.Original, wantOriginal) || *got.Filename != name {
 		t.Errorf("original %+v of %s", *got.Original, *got.Filename)
 	}
 	order := []string{"format", "width", "height", "frames", "file_size", "sha256", "thumbhash"}

@@ -38,6 +38,8 @@ type Original struct {
 	FileSize  int64  `json:"file_size"` // bytes
 	SHA256    string `json:"sha256"`    // hex
 	Thumbhash string `json:"thumbhash,omitempty"`
+	// Stripped are the names of what was removed before the bytes were stored; absent if nothing was looked for.
+	Stripped []string `json:"stripped,omitzero"`
 }
 
 // Upload is our extension to a draft: the state of its one-time URL.
@@ -90,7 +92,7 @@ func UploaderImage(img images.Image, variants []string) Image {
 	if o := img.Original; o != nil {
 		v.Original = &Original{
 			Format: string(o.Header.Format), Width: o.Width, Height: o.Height, Frames: o.Header.Frames,
-			FileSize: o.Size, SHA256: o.SHA256, Thumbhash: o.Thumbhash,
+			FileSize: o.Size, SHA256: o.SHA256, Thumbhash: o.Thumbhash, Stripped: o.Stripped,
 		}
 	}
 	return v

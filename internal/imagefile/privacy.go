@@ -51,14 +51,12 @@ func (r *removals) add(name string) {
 // returns the sorted names of what it removed. Pixels, orientation and colour profile are unchanged: ReadHeader
 // returns h, which it has returned for r, for the copy too. XMP, IPTC, comments, thumbnails and bytes behind the
 // picture are always removed, because each of them may hold a position. A HEIC or AVIF keeps its size, with zeros in
-// place of what is removed. An SVG is sanitised.
+// place of what is removed. An SVG is for
+// SanitiseSVG.
 //
 // An error wraps ErrMalformed or ErrUnsupported if the structure cannot be copied, or is one of r or out; then the
 // output is incomplete.
 func StripOriginal(out io.Writer, r io.ReaderAt, size int64, h Header, p Privacy) (removed []string, err error) {
-	if h.Format == SVG {
-		return []string{RemovedOther}, SanitiseSVG(out, r, size)
-	}
 	w := newWindow(r, size)
 	if now, err := headerOf(w); err != nil || now != h { // it finds the EXIF block too
 		return nil, errors.Join(err, malformed("the picture has another header than before"))

@@ -33,9 +33,6 @@ func checkPrivate(t *testing.T, name string, b []byte, p Privacy) (out []byte, r
 		t.Errorf("%s: the names are not sorted: %v", name, removed)
 	}
 	again, rest, after, err := stripOriginal(out, p)
-	if h.Format == SVG {
-		return out, removed
-	}
 	if err != nil || after != h {
 		t.Fatalf("%s: the copy is %+v, %v; the original %+v", name, after, err, h)
 	}
@@ -314,6 +311,9 @@ func TestStripOriginalCorpus(t *testing.T) {
 		checked++
 		for _, p := range []Privacy{PrivacyGPS, PrivacyAll} {
 			out, _ := checkPrivate(t, c.path, c.data, p)
+			if len(c.data) < 100_000 {
+				samePicture(t, c.path, c.data, out)
+			}
 			for _, kept := range []string{"CANARY-S-ARTIST", "CANARY-S-COPYRIGHT", "CANARY-S-USERCOMMENT"} {
 				if kept != "CANARY-S-USERCOMMENT" || p == PrivacyGPS {
 					out = bytes.Replace(out, []byte(kept), make([]byte, len(kept)), 1)
@@ -321,9 +321,6 @@ func TestStripOriginalCorpus(t *testing.T) {
 			}
 			if bytes.Contains(out, []byte("CANARY-S-")) {
 				t.Errorf("%s, %s: a canary is left", c.path, p)
-			}
-			if len(c.data) < 1<<20 {
-				samePicture(t, c.path, c.data, out)
 			}
 		}
 	}

@@ -28,7 +28,9 @@ const finishTime = 5 * time.Minute // for what follows a complete body
 type Body struct {
 	s       *Service
 	account string
+	keys    []string            // of the bytes in the spool, the account first
 	policy  uploadpolicy.Policy // of the ticket; none otherwise
+	privacy imagefile.Privacy   // what store removes; "" for nothing
 	began   time.Time
 	slot    *limit.Lease
 	file    *disk.File // nil if the bytes are hashed only
@@ -48,7 +50,7 @@ func (s *Service) BeginImage(account string, size int64) (*Body, error) {
 // are stored there. keys are those of the bytes in the spool, the account first. slot is the place of the body among
 // the uploads in progress, nil for a new one.
 func (s *Service) receive(slot *limit.Lease, size int64, store bool, keys ...string) (*Body, error) {
-	b := &Body{s: s, account: keys[0], began: s.now(), spooled: time.Now(), sum: sha256.New(), slot: slot}
+	b := &Body{s: s, account: keys[0], keys: keys, began: s.now(), spooled: time.Now(), sum: sha256.New(), slot: slot}
 	if slot == nil {
 		var err error
 		if b.slot, err = s.shares.bodies.TryAcquire(1, b.account); err != nil {
@@ -132,11 +134,19 @@ func (b *Body) complete(ctx context.Context) (context.Context, context.CancelFun
 // store examines the complete body and stores it as an original that no row names yet. Errors: Unsupported,
 // Undecodable, OverLimits, PolicyRefused, Busy.
 func (b *Body) store(ctx context.Context) (*Original, error) {
-	original, err := b.examine(ctx)
+	received := b.sha256()
+	stripped, notStripped := b.strip(ctx)
+	original, err := b.examine(ctx) // of what is stored
+	if err == nil {
+		err = notStripped
+	}
 	if err != nil {
 		return nil, err
 	}
-	original.SHA256, original.Blob = b.sha256(), blobKey(b.s.now())
+	original.SHA256, original.Blob, original.Stripped = b.sha256(), blobKey(b.s.now()), stripped
+	if received != original.SHA256 {
+		original.received = received
+	}
 	began := time.Now()
 	err = b.s.blobs.Put(ctx, original.Blob, b.file.OS(), b.size)
 	b.s.config.Timer.Since(render.Uploads, StageStore, began)

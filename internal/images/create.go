@@ -41,6 +41,7 @@ func (b *Body) Create(ctx context.Context, filename string, d NewDraft) (Uploade
 	if err != nil {
 		return UploadedImage{}, err
 	}
+	b.privacy = account.Settings.StripOriginals
 	img, err := b.insert(ctx, draft, fields.CleanFilename(filename), time.Time{}, b.began)
 	return UploadedImage{Image: img, URLParts: urls}, err
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -49,7 +50,7 @@ func TestEdit(t *testing.T) {
 				shown = *got.Creator
 			}
 			if string(got.Meta) != meta || shown != creator || got.ID != img.ID ||
-				!got.Uploaded.Equal(img.Uploaded) || *got.Original != *img.Original {
+				!got.Uploaded.Equal(img.Uploaded) || !reflect.DeepEqual(got.Original, img.Original) {
 				t.Errorf("got %+v", got)
 			}
 		}

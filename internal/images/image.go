@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"calotype/internal/accounts"
@@ -79,7 +80,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
 	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
-	size, sha256, thumbhash, policy, uses, used, family, meta_sha256, draft_id`
+	size, sha256, thumbhash, policy, uses, used, family, meta_sha256, draft_id, stripped, received_sha256`
 
 // SelectImage is the beginning of a statement that reads images, which ScanImage scans.
 const SelectImage = `SELECT ` + imageColumns + ` FROM images`
@@ -100,13 +101,14 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		width, height, orientation      sql.NullInt64
 		maxPixels, scans, frames, size  sql.NullInt64
 		alpha                           sql.NullBool
-		family                          sql.NullString
+		family, stripped, received      sql.NullString
 	)
 	err := r.Scan(append([]any{&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta,
 		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
 		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
-		&size, &sha256, &thumbhash, &policy, &ticket.Uses, &ticket.Used, &family, &metaSHA256, &draftID}, more...)...)
+		&size, &sha256, &thumbhash, &policy, &ticket.Uses, &ticket.Used, &family, &metaSHA256, &draftID,
+		&stripped, &received}, more...)...)
 	if err != nil {
 		return Image{}, err
 	}
@@ -133,6 +135,10 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 			Orientation: int(orientation.Int64), Frames: int(frames.Int64),
 		},
 		Alpha: alpha.Bool, Size: size.Int64, SHA256: sha256.String, Thumbhash: thumbhash.String,
+		received: received.String,
+	}
+	if stripped.Valid {
+		img.Original.Stripped = strings.Fields(stripped.String)
 	}
 	img.Original.Width, img.Original.Height = img.Original.Header.Shown()
 	return img, nil

@@ -76,7 +76,7 @@ func (i ImportedImage) Differs(img Image) (fields []string) {
 			fields = append(fields, field)
 		}
 	}
-	differ("sha256", i.SHA256 != "" && i.SHA256 != img.Original.SHA256)
+	differ("sha256", i.SHA256 != "" && i.SHA256 != img.Original.ReceivedSHA256())
 	differ("uploaded", !i.Uploaded.Truncate(time.Millisecond).
 		Equal(img.Uploaded.Truncate(time.Millisecond)))
 	differ("filename", img.Filename == nil || *img.Filename != i.Filename)
@@ -113,6 +113,7 @@ func (b *Body) Import(ctx context.Context, i ImportedImage, listed time.Time) (I
 		Meta: i.Meta, RequireSignedURLs: i.RequireSignedURLs, Draft: true, Created: now,
 		Uploaded: now, Ticket: &Ticket{Expires: now.Add(defaultTicketLife), Uses: 1},
 	}
+	b.privacy = account.Settings.StripOriginals
 	return b.insert(ctx, draft, i.Filename, i.Uploaded, listed)
 }
 
@@ -135,7 +136,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 			custom = CASE WHEN CAST(?6 AS SMALLINT) = 1 AND NOT EXISTS (SELECT 1 FROM accounts
 				WHERE id = ?1 AND private_custom_ids = 1) THEN 0 ELSE custom END
 			WHERE account = ?1 AND id_sha256 = ?2 AND draft = 0
-			AND (CAST(?7 AS TEXT) = '' OR sha256 = CAST(?7 AS TEXT))
+			AND (CAST(?7 AS TEXT) = '' OR COALESCE(received_sha256, sha256) = CAST(?7 AS TEXT))
 			RETURNING key`,
 			account, text.Hash(i.ID), i.Filename, sqldb.Nullable(i.Meta), i.Creator,
 			sqldb.BoolInt(i.RequireSignedURLs), i.SHA256).Scan(&key)

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,13 @@ type Original struct {
 	Size          int64  // bytes
 	SHA256        string // hex
 	Thumbhash     string // base64
+	// Stripped are the names of what was removed before the bytes were stored; nil if nothing was looked for.
+	Stripped []string
+	received string // SHA-256 of the bytes as they came, hex; "" if these are stored
 }
+
+// ReceivedSHA256 returns the SHA-256 of the bytes as they came, in hex.
+func (o *Original) ReceivedSHA256() string { return cmp.Or(o.received, o.SHA256) }
 
 // Animated reports whether the original is an animation.
 func (o *Original) Animated() bool { return o.Header.Frames > 1 }

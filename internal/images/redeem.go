@@ -30,7 +30,7 @@ func (u *Upload) redeem(
 	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
 	switch {
 	case errors.Is(err, errRepeated), errors.Is(err, errLinkChanged), err == nil && img.Key == "":
-		return u.whyNotRedeemed(ctx, o.SHA256)
+		return u.whyNotRedeemed(ctx, o.ReceivedSHA256())
 	case err != nil:
 		return img, fmt.Errorf("redeeming a ticket: %w", err)
 	case !u.draft.isLink(), u.draft.Ticket.UsedUp():
@@ -114,14 +114,14 @@ func redeemTicket(
 	redeemed, err = scanImageAnd(tx.QueryRow(`UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
 		claimed_by = ?4, blob = ?5, format = ?6, stored_width = ?7, stored_height = ?8,
 		max_pixels = ?9, scans = ?10, orientation = ?11, frames = ?12, alpha = ?13, size = ?14,
-		sha256 = ?15, thumbhash = ?16
+		sha256 = ?15, thumbhash = ?16, stripped = ?19, received_sha256 = ?20
 		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
 		RETURNING `+imageColumns+`, open, reserved`,
 		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, sqldb.NullText(idempotencyHash),
 		o.Blob, string(o.Header.Format),
 		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
 		o.Header.Orientation, o.Header.Frames, sqldb.BoolInt(o.Alpha), o.Size, o.SHA256,
-		o.Thumbhash, sqldb.Micros(began), maxRefusals), &open, &reserved)
+		o.Thumbhash, sqldb.Micros(began), maxRefusals, o.strippedText(), sqldb.NullText(o.received)), &open, &reserved)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Image{}, c, nil
 	}

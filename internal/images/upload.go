@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -103,6 +104,7 @@ func (u *Upload) enter(ctx context.Context, load func() error) error {
 func (u *Upload) receive(slot *limit.Lease, size int64) (err error) {
 	if u.body, err = u.s.receive(slot, size, !u.repeat, u.draft.Account, u.draft.Key); err == nil {
 		u.body.policy = u.draft.ticketPolicy()
+		u.body.privacy = cmp.Or(u.body.policy.StripOriginal, u.account.Settings.StripOriginals)
 	}
 	return err
 }
@@ -293,11 +295,11 @@ func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 
 // replay returns the winner's image to a repeat of the winner's request, whose body has this SHA-256.
 func (u *Upload) replay(img Image, sum string) (Image, error) {
-	if img.Family != "" && img.Original.SHA256 != sum {
+	if img.Family != "" && img.Original.ReceivedSHA256() != sum {
 		return Image{}, errs.Errorf(errs.TicketUsed, "The Idempotency-Key was used for another file: send a new key "+
 			"with each new file")
 	}
-	if img.Original == nil || img.Original.SHA256 != sum {
+	if img.Original == nil || img.Original.ReceivedSHA256() != sum {
 		return Image{}, errs.Errorf(errs.TicketUsed, "Upload URL already used, by another file")
 	}
 	u.s.counters.repeats.Add(1)

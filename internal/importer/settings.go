@@ -13,6 +13,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 )
 
@@ -134,6 +135,12 @@ func (r *run) config(ctx context.Context) error {
 			if flag.here && !r.Update {
 				outcome = Differs
 			}
+		}
+	}
+	if p := there.StripOriginals; p != nil && *p != here.StripOriginals {
+		change.StripOriginals = p
+		if here.StripOriginals != imagefile.PrivacyNone && !r.Update {
+			outcome = Differs
 		}
 	}
 	if seconds := there.BrowserTTL; seconds != nil && *seconds != 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/render"
 )
@@ -102,11 +103,12 @@ type sourceKeys struct {
 }
 
 type sourceConfig struct {
-	FlexibleVariants *bool    `json:"flexible_variants"`
-	PrivateOptions   *bool    `json:"private_options"` // this and the next two: of a Calotype
-	PrivateCustomIDs *bool    `json:"private_custom_ids"`
-	LenientOptions   *bool    `json:"lenient_options"`
-	BrowserTTL       *float64 `json:"browser_ttl"` // seconds
+	FlexibleVariants *bool              `json:"flexible_variants"`
+	PrivateOptions   *bool              `json:"private_options"` // this and the next two: of a Calotype
+	PrivateCustomIDs *bool              `json:"private_custom_ids"`
+	LenientOptions   *bool              `json:"lenient_options"`
+	StripOriginals   *imagefile.Privacy `json:"strip_originals"` // of a Calotype
+	BrowserTTL       *float64           `json:"browser_ttl"`     // seconds
 }
 
 type sourceVariants struct {

@@ -39,17 +39,18 @@ type Append struct {
 	ctx      context.Context // with the values of the request; it is not cancelled with it
 	draft    string          // key of the draft
 	holder   string
+	key      sealKey
 	slot     *limit.Lease
 	request  Request
 	onStored func(offset int64)
 	deleted  atomic.Bool   // the draft was deleted
 	done     chan struct{} // closed when the append has ended
 
-	mu      sync.Mutex // guards the rest
-	p       Partial    // its row
-	tail    *disk.File // the received bytes that are in no part; nil for none
-	renewed time.Time  // by the machine's clock
-	over    bool       // more bytes came than an upload may have
+	mu      sync.Mutex  // guards the rest
+	p       Partial     // its row
+	tail    *sealedFile // the received bytes that are in no part; nil for none
+	renewed time.Time   // by the machine's clock
+	over    bool        // more bytes came than an upload may have
 	state   state
 	ended   error // the reason why state is ended, if it is not the end of the body
 	renewal context.CancelFunc
@@ -77,7 +78,7 @@ func (e *OffsetError) Error() string { return fmt.Sprintf("the offset is %d", e.
 // OffsetMismatch with an OffsetError; PartialBusy; TicketUnknown; ErrEnded; Busy.
 func (s *Service) Begin(ctx context.Context, p Partial, r Request) (*Append, error) {
 	a := &Append{s: s, ctx: context.WithoutCancel(ctx), draft: p.Image, holder: text.NewKey(), request: r, p: p,
-		done: make(chan struct{}), renewed: time.Now()}
+		key: p.key, done: make(chan struct{}), renewed: time.Now()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := s.register(ctx, a); err != nil {
@@ -250,7 +251,7 @@ func (a *Append) write(data []byte) (n int, err error) {
 		}
 		some := data[:min(int64(len(data)), a.partSize()-a.pending())]
 		if some, err = a.within(some); len(some) > 0 {
-			wrote, failed := a.spool().Write(some)
+			wrote, failed := a.spool(some)
 			n += wrote
 			if failed != nil {
 				return n, failed
@@ -298,18 +299,21 @@ func (a *Append) pending() int64 {
 	if a.tail == nil {
 		return 0
 	}
-	return a.tail.Written()
+	return a.tail.Len()
 }
 
 // total returns the number of received bytes of the whole upload.
 func (a *Append) total() int64 { return a.p.Received + a.pending() }
 
-// spool returns the file of the bytes that are in no part.
-func (a *Append) spool() *disk.File {
+// spool adds bytes to those that are in no part.
+func (a *Append) spool(data []byte) (n int, err error) {
 	if a.tail == nil {
-		a.tail = a.s.spool.File(a.partSize(), a.p.Account, a.p.Image)
+		file := a.s.spool.File(sealedSize(a.partSize()), a.p.Account, a.p.Image)
+		if a.tail, err = a.key.seal(file); err != nil {
+			return 0, err
+		}
 	}
-	return a.tail
+	return a.tail.Write(data)
 }
 
 // MinAppend returns the least number of bytes that a request should append, except the last one, to an upload of at

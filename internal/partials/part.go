@@ -18,7 +18,7 @@ func (a *Append) store(size int64, last bool) error {
 	ctx, cancel := context.WithTimeout(a.ctx, storeTime)
 	defer cancel()
 	key := a.s.BlobKey()
-	if err := a.s.Blobs.Put(ctx, key, a.tail.OS(), size); err != nil {
+	if err := a.s.Blobs.Put(ctx, key, a.tail.OS(), sealedSize(size)); err != nil {
 		return fmt.Errorf("storing a part: %w", err)
 	}
 	err := a.addPart(key, size, last)
@@ -107,15 +107,22 @@ func (s *Service) releaseLease(ctx context.Context, key, holder string) error {
 }
 
 // copyPart writes one part to w.
-func (s *Service) copyPart(ctx context.Context, w io.Writer, key string, size int64) error {
-	from, err := s.Blobs.Open(ctx, key, 0)
+func (a *Append) copyPart(ctx context.Context, w io.Writer, key string, size int64) error {
+	from, err := a.s.Blobs.Open(ctx, key, 0)
 	if errors.Is(err, blob.ErrNotExist) {
 		return fmt.Errorf("%w: %w", ErrPartMissing, err)
 	}
 	if err != nil {
 		return fmt.Errorf("opening a part: %w", err)
 	}
-	n, err := io.Copy(w, io.LimitReader(from, size))
+	var n int64
+	bytes, err := a.key.open(from)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		err = nil // it has no bytes
+	case err == nil:
+		n, err = io.Copy(w, io.LimitReader(bytes, size))
+	}
 	if err == nil && n < size {
 		err = fmt.Errorf("%w: it has %d of %d bytes", ErrPartMissing, n, size)
 	}
@@ -144,7 +151,7 @@ func (a *Append) Copy(ctx context.Context, w io.Writer) error {
 		if p.start != at {
 			return ErrEnded // they are gone
 		}
-		if err := a.s.copyPart(ctx, w, p.blob, p.size); err != nil {
+		if err := a.copyPart(ctx, w, p.blob, p.size); err != nil {
 			return err
 		}
 		at += p.size
@@ -155,6 +162,9 @@ func (a *Append) Copy(ctx context.Context, w io.Writer) error {
 	if a.tail == nil {
 		return nil
 	}
-	_, err = io.Copy(w, io.NewSectionReader(a.tail.OS(), 0, a.tail.Written()))
+	tail, err := a.key.open(io.NewSectionReader(a.tail.OS(), 0, a.tail.Written()))
+	if err == nil {
+		_, err = io.Copy(w, tail)
+	}
 	return err
 }

@@ -117,6 +117,7 @@ type Partial struct {
 	Message     string
 	Result      string // key of the image; "" unless accepted
 
+	key          sealKey // nil if the row was not read by its secret
 	holder, node string
 	until        time.Time
 }
@@ -140,7 +141,11 @@ var errUnknown = errs.Errorf(errs.TicketUnknown, "Upload not found: it is unknow
 
 // BySecret returns the Partial of a secret. Error: TicketUnknown.
 func (s *Service) BySecret(ctx context.Context, secret string) (Partial, error) {
-	return s.one(ctx, `secret`, text.Hash(secret))
+	p, err := s.one(ctx, `secret`, text.Hash(secret))
+	if err == nil {
+		p.key, err = newSealKey(secret, p.Key)
+	}
+	return p, err
 }
 
 // ByKey returns the Partial of a key. Error: TicketUnknown.

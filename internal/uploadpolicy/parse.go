@@ -50,6 +50,7 @@ var keys = []struct {
 		return err
 	}},
 	{"audience", func(p *Policy, v value) (err error) { p.Audience, err = v.audience(); return err }},
+	{"stripOriginal", func(p *Policy, v value) (err error) { p.StripOriginal, err = v.privacy(); return err }},
 	{"test", func(p *Policy, v value) (err error) { p.Test, err = v.test(); return err }},
 }
 
@@ -348,6 +349,14 @@ func (v value) test() (string, error) {
 		return "", fmt.Errorf("must be one of %s", strings.Join(Tests, ", "))
 	}
 	return s, nil
+}
+
+func (v value) privacy() (imagefile.Privacy, error) {
+	s, _ := v.text()
+	if v[0] != '"' || !slices.Contains(imagefile.Privacies, imagefile.Privacy(s)) {
+		return "", errors.New("must be none, gps or all")
+	}
+	return imagefile.Privacy(s), nil
 }
 
 // possible returns an error if no picture has the sizes that p accepts.

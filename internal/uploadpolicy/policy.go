@@ -6,7 +6,7 @@
 // with the draft. Check compares a picture with it.
 //
 // Check enforces formats, dimensions, aspectRatio and animated. Of the others, images enforces maxBytes (body.go and
-// partial.go), uses (link.go) and test (testticket.go), and signs audience (receipt.go); intake enforces origins and
+// partial.go), uses (link.go) and test (testticket.go), applies stripOriginal (strip.go) and signs audience (receipt.go); intake enforces origins and
 // follows redirect (policy.go).
 package uploadpolicy
 
@@ -37,7 +37,9 @@ type Policy struct {
 	Redirect    string             `json:"redirect,omitempty"` // absolute URL of http or https
 	Uses        int                `json:"uses,omitempty"`     // pictures that the URL accepts
 	Audience    string             `json:"audience,omitempty"` // the claim aud of receipts
-	Test        string             `json:"test,omitempty"`     // one of Tests: the URL behaves so for each picture
+	// StripOriginal is what is removed from the picture before it is stored, instead of what the account says.
+	StripOriginal imagefile.Privacy `json:"stripOriginal,omitempty"`
+	Test          string            `json:"test,omitempty"` // one of Tests: the URL behaves so for each picture
 }
 
 // An AspectRatio is a range of width / height, as shown. A zero bound is absent.
