@@ -284,7 +284,8 @@ func TestVariantLimit(t *testing.T) {
 func TestConfig(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		const path = "/images/v1/config"
-		const off = `,"private_options":false,"private_custom_ids":false,"lenient_options":false}`
+		const off = `,"private_options":false,"private_custom_ids":false,"lenient_options":false,` +
+			`"strip_originals":"none"}`
 		whole := func(theirs string) string { return strings.TrimSuffix(theirs, "}") + off }
 		show := func(what, want string) {
 			t.Helper()
@@ -313,7 +314,7 @@ func TestConfig(t *testing.T) {
 			`{"browser_ttl":3600.5}`, `{"browser_ttl":{}}`, `{"browser_ttl":1e400}`,
 			`{"flexible_variants":"yes"}`, `{"flexible_variants":false,"browser_ttl":1}`,
 			`{"flexible_variants":[]}`, `[1]`, `{"private_options":"yes"}`, `{"private_custom_ids":2}`,
-			`{"private_options":true,"lenient_options":"maybe"}`,
+			`{"private_options":true,"lenient_options":"maybe"}`, `{"strip_originals":"exif"}`, `{"strip_originals":true}`,
 		} {
 			f.want(f.ask("PATCH", path, applicationJSON, body), 400, 5400)
 		}
@@ -328,6 +329,10 @@ func TestConfig(t *testing.T) {
 			show(name, want)
 			f.ask("PATCH", path, "application/x-www-form-urlencoded", name+"=false")
 			show("no "+name, whole(theirs))
+		}
+		for _, p := range []string{"gps", "all", "none"} {
+			f.ask("PATCH", path, applicationJSON, `{"strip_originals":"`+p+`"}`)
+			show(p, strings.Replace(whole(theirs), `"none"`, `"`+p+`"`, 1))
 		}
 	})
 }

@@ -8,7 +8,7 @@ import (
 // maxExifBytes bounds an EXIF block that is rewritten. A JPEG holds up to 64 KiB.
 const maxExifBytes = 1 << 20
 
-// The tags of EXIF blocks that have a rule of their own.
+// The tags of EXIF blocks that have a special rule.
 const (
 	tagOrientation = 0x0112
 	tagArtist      = 0x013b
@@ -194,7 +194,7 @@ func rewriteExif(b []byte, p Privacy, orientation int, removed *removals) []byte
 func keepExif(entries []exifEntry, p Privacy, removed *removals) (kept []exifEntry) {
 	for _, x := range entries {
 		switch {
-		case x.tag == tagExifIFD, x.tag == tagInteropIFD, x.tag == tagOrientation: // they are written anew
+		case x.tag == tagExifIFD, x.tag == tagInteropIFD, x.tag == tagOrientation: // rewriteExif writes new ones
 		case x.tag == tagGPSIFD:
 			removed.add(RemovedGPS)
 		case x.tag == tagMakerNote:

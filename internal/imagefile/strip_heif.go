@@ -34,7 +34,7 @@ type heifStripper struct {
 	patches []heifPatch
 }
 
-// stripHEIF writes a HEIC or AVIF of the same size, with zeros in place of metadata and of bytes that no item and no
+// stripHEIF writes a HEIC or AVIF of the same size, in which zeros replace metadata, and bytes that no item and no
 // track has.
 func stripHEIF(c *copier, p Privacy) error {
 	s := &heifStripper{c: c, t: newHEIFTables(c.w), privacy: p}
