@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,7 +88,7 @@ type accountSet struct {
 	PrivateCustomIDs switchValue `name:"private-custom-ids" help:"Private images with a custom id: on or off."`
 	LenientOptions   switchValue `help:"Leave out options that are not available here: on or off."`
 
-	StripOriginals imagefile.Privacy `placeholder:"none|gps|all" enum:"none,gps,all," default:"" help:"Remove from originals before they are stored: none, gps or all."`
+	StripOriginals privacyValue `placeholder:"WHICH" help:"Metadata to remove from originals: none, gps or all."`
 
 	Policy policyValue `placeholder:"JSON" help:"Default policy of one-time URLs as JSON, or none."`
 }
@@ -97,9 +98,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 		change := accounts.SettingsChange{
 			FlexibleVariants: c.FlexibleVariants.on, PrivateOptions: c.PrivateOptions.on,
 			PrivateCustomIDs: c.PrivateCustomIDs.on, LenientOptions: c.LenientOptions.on,
-		}
-		if c.StripOriginals != "" {
-			change.StripOriginals = &c.StripOriginals
+			StripOriginals: c.StripOriginals.privacy,
 		}
 		changed := c.Policy.given || change != accounts.SettingsChange{}
 		if change != (accounts.SettingsChange{}) {
@@ -147,6 +146,19 @@ func (v *switchValue) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is neither on nor off", text)
 	}
 	v.on = &on
+	return nil
+}
+
+// A privacyValue is the name of a Privacy; nil if it is not given.
+type privacyValue struct{ privacy *imagefile.Privacy }
+
+// UnmarshalText reads the written form.
+func (v *privacyValue) UnmarshalText(text []byte) error {
+	p := imagefile.Privacy(text)
+	if !slices.Contains(imagefile.Privacies, p) {
+		return fmt.Errorf("%q is not none, gps or all", text)
+	}
+	v.privacy = &p
 	return nil
 }
 

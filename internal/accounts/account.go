@@ -314,8 +314,8 @@ func (s *Service) one(ctx context.Context, column, value string) (Account, error
 }
 
 const selectAccount = `SELECT id, hash, created, flexible_variants, private_options, private_custom_ids,
-	lenient_options, browser_ttl, strip_originals, suspended, used_images, used_bytes, used_drafts, kept_bytes, max_images,
-	max_bytes, max_drafts, max_mints, max_kept, max_edits, upload_policy FROM accounts`
+	lenient_options, browser_ttl, strip_originals, suspended, used_images, used_bytes, used_drafts, kept_bytes,
+	max_images, max_bytes, max_drafts, max_mints, max_kept, max_edits, upload_policy FROM accounts`
 
 func scanAccount(r sqldb.Row) (a Account, err error) {
 	var created, ttl int64

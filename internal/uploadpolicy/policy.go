@@ -6,8 +6,8 @@
 // with the draft. Check compares a picture with it.
 //
 // Check enforces formats, dimensions, aspectRatio and animated. Of the others, images enforces maxBytes (body.go and
-// partial.go), uses (link.go) and test (testticket.go), applies stripOriginal (strip.go) and signs audience (receipt.go);
-// intake enforces origins and follows redirect (policy.go).
+// partial.go), uses (link.go) and test (testticket.go), applies stripOriginal (strip.go) and signs audience
+// (receipt.go); intake enforces origins and follows redirect (policy.go).
 package uploadpolicy
 
 import (
