@@ -100,7 +100,7 @@ func (s *Service) deleteRowsWithTombstones(
 		var blob any
 		prefix := ""
 		if !d.Draft {
-			blob, prefix = d.Original.Blob, renditionPrefix(d.Original.Blob)
+			blob, prefix = d.Original.Blob, RenditionPrefix(d.Original.Blob)
 		}
 		made, err := tx.Exec(`INSERT INTO tombstones (key, blob, renditions, deleted, tried, erasure,
 			account) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6) ON CONFLICT DO NOTHING`,
@@ -122,7 +122,7 @@ type purgedBytes struct {
 // purge deletes the bytes of deleted rows: their originals, and their renditions and uploads on this node. The
 // background jobs retry failed deletions.
 func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) {
-	cache := s.renditionsHere()
+	cache := s.Cache()
 	var blobs []tombstone
 	for _, d := range gone {
 		r.uploads += s.bodies.cancel(d.Key) + s.Partials.Cancel(d.Key)
@@ -130,7 +130,7 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 			continue
 		}
 		blobs = append(blobs, tombstone{key: d.Key, blob: d.Original.Blob})
-		n, err := cache.RemovePrefix(renditionPrefix(d.Original.Blob))
+		n, err := cache.RemovePrefix(RenditionPrefix(d.Original.Blob))
 		if err != nil {
 			s.log.Warn("renditions of a deleted image are left to a background job", "err", err)
 		}

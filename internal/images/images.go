@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"calotype/internal/accounts"
@@ -51,14 +52,11 @@ type Config struct {
 	Dir    string // of the spool and the rendition cache; no other process may use it
 	// Outbound fetches the URLs of clients; nil for a client that connects to public addresses only.
 	Outbound *outbound.Client
-	Sources  outbound.Places // of pictures of other servers, which deliveries may transform
 
 	MaxUploadBytes int64 // of one original; 0 for 10 MiB
 	SpoolBytes     int64 // of all uploads in progress; 0 for 4 GiB; at least LeastSpool
 	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
-
-	MissRate int // new renditions a second for a client's address; 0 for no limit
 
 	Issuer string // of receipts: the base URL of the API
 
@@ -84,22 +82,16 @@ type Service struct {
 	log          *slog.Logger
 	shares       shares
 	disk         *disk.Disk
-	spool        *disk.Spool // of uploads in progress
-	fetched      *disk.Spool // of originals that are fetched from a remote store
-	renditions   *diskcache.Cache
-	renders      *renders
-	misses       *limit.Rates // new renditions, by a client's address; nil: no limit
+	spool        *disk.Spool      // of uploads in progress
+	cache        *diskcache.Cache // of renditions
+	generation   atomic.Int64
 	bodies       bodyLimiter
 	draftWaiters *limit.Poll
 	drafts       *batch.Group[*pendingDraft]
-	resolved     resolveCache
-	sources      sources
 	counters     counters
 	follower     follower
 	scrubber     scrubber
 	work         sync.WaitGroup // of goroutines that outlive their request
-	closing      context.Context
-	close        context.CancelFunc
 }
 
 // New returns a Service on a migrated database, for calls that need no local disk. Uploads and deliveries need
@@ -117,15 +109,14 @@ func New(c Config) *Service {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
 	s := &Service{config: c, db: c.DB, blobs: c.Blobs, now: c.Now, log: c.Log,
-		shares: newShares(c.SpoolBytes),
-		misses: newMisses(c.MissRate)}
+		shares: newShares(c.SpoolBytes)}
 	s.disk = &disk.Disk{Dir: c.Dir, Reserve: c.DiskReserve, Space: disk.Space, Log: c.Log,
-		Evict: func(bytes int64) int64 { return s.renditionsHere().Shrink(bytes) }}
+		Evict: func(bytes int64) int64 { return s.Cache().Shrink(bytes) }}
 	s.Accounts = accounts.New(c.DB, c.Now, accounts.Hooks{
 		Created: func(tx *accounts.Change, account string) error {
 			return insertVariant(tx, account, defaultVariant)
 		},
-		Invalidate: s.resolved.forget,
+		Invalidate: func() { s.generation.Add(1) },
 		Scrub:      func() { s.scrubber.due.Store(true) },
 		CheckSpace: s.CheckSpace,
 		UseReserve: s.disk.UseReserve,
@@ -145,9 +136,7 @@ func New(c Config) *Service {
 	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
 		s.commitDrafts)
-	s.renders = newRenders(s.shares.renders)
 	s.draftWaiters = s.newDraftWaiters()
-	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }
 
@@ -156,6 +145,23 @@ func (s *Service) Now() time.Time { return s.now() }
 
 // MaxUploadBytes returns the largest size of an original, in bytes.
 func (s *Service) MaxUploadBytes() int64 { return s.config.MaxUploadBytes }
+
+// Disk returns the disk of the data folder.
+func (s *Service) Disk() *disk.Disk { return s.disk }
+
+// Generation returns a number that changes when a delivery may change: what was read before is not valid any longer.
+func (s *Service) Generation() int64 { return s.generation.Load() }
+
+// cacheDir is the folder of the cache of renditions in the folder of a Service.
+const cacheDir = "renditions"
+
+// Cache returns the cache of renditions. That of a Service that was not started has no entries, but can delete files.
+func (s *Service) Cache() *diskcache.Cache {
+	if s.cache != nil {
+		return s.cache
+	}
+	return diskcache.New(filepath.Join(s.config.Dir, cacheDir), 0)
+}
 
 // LeastSpool returns the minimum of Config.SpoolBytes: a body for a one-time URL must fit into a quarter of the
 // spool if there is no other upload.
@@ -166,7 +172,7 @@ func (s *Service) CheckSpace() error { return s.disk.CheckSpace() }
 
 // MakeSpaceToStart frees the disk space that a start needs. No other process may use dir.
 func MakeSpaceToStart(dir string, log *slog.Logger) error {
-	return disk.MakeSpaceToStart(dir, renditionsDir, log)
+	return disk.MakeSpaceToStart(dir, cacheDir, log)
 }
 
 // schema returns the numbered files of the schema.
@@ -201,7 +207,7 @@ func ReadSchema(ctx context.Context, db *sqldb.DB) (database, program int64, err
 
 // HasRenditions reports whether a data folder has cached renditions, which a server evicts when the disk is full.
 func HasRenditions(dir string) bool {
-	entries, err := os.ReadDir(filepath.Join(dir, renditionsDir))
+	entries, err := os.ReadDir(filepath.Join(dir, cacheDir))
 	return err == nil && len(entries) > 0
 }
 
@@ -219,10 +225,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.fetched, err = s.disk.OpenSpool("fetched", s.shares.fetched); err != nil {
-		return err
-	}
-	s.renditions, err = diskcache.Open(filepath.Join(s.config.Dir, renditionsDir), s.config.CacheBytes)
+	s.cache, err = diskcache.Open(filepath.Join(s.config.Dir, cacheDir), s.config.CacheBytes)
 	if err != nil {
 		return err
 	}
@@ -243,8 +246,6 @@ func (s *Service) Start(ctx context.Context) error {
 
 // Close stops background work, and waits for it to end. No new work begins.
 func (s *Service) Close() {
-	s.renders.close()
 	s.draftWaiters.Close()
-	s.close()
 	s.work.Wait()
 }

@@ -123,7 +123,7 @@ func TestTenOf64RacingUploads(t *testing.T) {
 			t.Errorf("%d originals are stored", len(left))
 		}
 		for _, core := range cores {
-			if left := files(t, filepath.Join(core.Dir, "spool")); len(left) != 0 {
+			if left := imagestest.Files(t, filepath.Join(core.Dir, "spool")); len(left) != 0 {
 				t.Errorf("the spool holds %v", left)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // An Original describes the uploaded bytes.
@@ -21,6 +22,9 @@ type Original struct {
 	SHA256        string // hex
 	Thumbhash     string // base64
 }
+
+// RenditionPrefix is the prefix of the keys of all renditions of an original, by its key in the blob store.
+func RenditionPrefix(original string) string { return text.Hash(original)[:32] + "-" }
 
 // Animated reports whether the original is an animation.
 func (o *Original) Animated() bool { return o.Header.Frames > 1 }

@@ -110,7 +110,7 @@ func wantNothingLeft(t *testing.T, core *imagestest.Core, originals int) {
 		t.Errorf("%d blobs are stored, want %d", n, originals)
 	}
 	for _, spool := range []string{"spool", "parts"} {
-		if left := files(t, filepath.Join(core.Dir, spool)); len(left) != 0 {
+		if left := imagestest.Files(t, filepath.Join(core.Dir, spool)); len(left) != 0 {
 			t.Errorf("the folder %s holds %v", spool, left)
 		}
 	}
