@@ -55,7 +55,7 @@ func TestVariantsTakeEffectAtOnce(t *testing.T) {
 		}
 		_, err = resolve()
 		imagestest.WantKind(t, err, errs.VariantNotFound)
-		v := images.Variant{ID: "hero", Options: render.Options{Width: 10, Height: 10, Fit: render.ScaleDown}}
+		v := images.Variant{ID: "hero", Options: render.Options{Width: 10, Height: 10, Fit: render.Cover, Metadata: render.MetadataKeep}}
 		if err := core.CreateVariant(ctx, account, v); err != nil {
 			t.Fatal(err)
 		}
