@@ -29,7 +29,7 @@ type Image struct {
 	Draft             bool
 	Original          *Original // nil in a draft
 	Ticket            *Ticket   // nil unless a draft
-	Family            string    // Key of the link that the image was uploaded to; "" for none
+	Link              string    // Key of the link that the image was uploaded to; "" for none
 	policy            string    // of its one-time URL, as stored; "" for none
 	metaSHA256        string    // receipts.MetadataHash of the metadata at the creation of its draft; "" for none
 	draftID           string    // the id of its draft, if it has another id now; else ""
@@ -115,7 +115,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	if meta.Valid {
 		img.Meta = json.RawMessage(meta.String)
 	}
-	img.Family, img.policy = family.String, policy.String
+	img.Link, img.policy = family.String, policy.String
 	img.metaSHA256, img.draftID = metaSHA256.String, draftID.String
 	if img.Draft {
 		if ticket.Policy, err = img.UploadPolicy(); err != nil {

@@ -94,7 +94,7 @@ func (s *Service) end(tx *accounts.Change, where string, value any, e Ending) ([
 	now := s.Now()
 	all, err := sqldb.Select(tx, scan, `UPDATE partials SET ended = ?1, expires = ?2, kind = ?3, message = ?4,
 		result = CAST(?6 AS TEXT), holder = NULL WHERE ended IS NULL AND key <> ?7 AND `+where+` RETURNING `+columns,
-		sqldb.Micros(now), sqldb.Micros(now.Add(Afterlife)), kind, message, value, sqldb.NullText(result), e.Except)
+		sqldb.Micros(now), sqldb.Micros(now.Add(Retention)), kind, message, value, sqldb.NullText(result), e.Except)
 	if err != nil {
 		return nil, fmt.Errorf("ending resumable uploads: %w", err)
 	}
