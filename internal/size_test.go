@@ -48,7 +48,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestPackages: packages have bounds, so that a noun that grows gets a room of its own.
+// TestPackages: packages have bounds, so that a noun that grows becomes a package.
 func TestPackages(t *testing.T) {
 	t.Parallel()
 	files, err := readFiles("..")
