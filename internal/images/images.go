@@ -6,8 +6,8 @@
 // The life of a picture: CreateDraft creates a draft, an image that waits for its upload, with a ticket,
 // the secret of its one-time upload URL. BeginUpload looks up the draft by the ticket and spools the body.
 // Finish has a worker decode the body, stores the original in the blob store, and then redeems the ticket:
-// one UPDATE turns the draft into an image, or counts a use of a link. Package renditions, above this one, renders it for
-// deliveries. Their cache is here, because deletions and erasures remove renditions from it.
+// one UPDATE turns the draft into an image, or counts a use of a link. Package renditions, above this one, renders it
+// for deliveries. Their cache is here, because deletions and erasures remove renditions from it.
 //
 // Two rules apply everywhere. Bytes first, row last: a row never refers to a missing blob, and a crash
 // leaves at most an orphan for the sweep. And no request is answered, no webhook is sent and no cache entry
