@@ -111,7 +111,7 @@ func (s *Service) ETag(r Resolved, f imagefile.Format) string {
 func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format) (Rendition, error) {
 	key, kind := s.renditionKey(r, f), r.variantKind()
 	for attempt := range 3 { // a full cache may evict a new rendition at once
-		found, err := s.core.Cache().Open(key, kind)
+		found, err := s.cache.Open(key, kind)
 		if err != nil {
 			return Rendition{}, err
 		}
@@ -157,8 +157,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	if err := s.core.Disk().MakeSpace(0); err != nil {
 		return err
 	}
-	cache := s.core.Cache()
-	out, err := cache.Create()
+	out, err := s.cache.Create()
 	if err != nil {
 		return err
 	}
@@ -185,7 +184,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	}
 	// A concurrent deletion of the image has not seen this rendition.
 	if _, err := s.core.ImageByKey(ctx, r.Image.Key); errors.Is(err, images.ErrNoImage) {
-		cache.Remove(key)
+		s.cache.Remove(key)
 		return err
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 
 	"calotype/internal/blob"
 	"calotype/internal/disk"
+	"calotype/internal/diskcache"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
@@ -55,7 +56,8 @@ const (
 type Service struct {
 	config  Config // with its defaults
 	core    *images.Service
-	misses  *limit.Rates // new renditions, by a client's address; nil: no limit
+	cache   *diskcache.Cache // that of the core, from Start on
+	misses  *limit.Rates     // new renditions, by a client's address; nil: no limit
 	renders *renders
 
 	fetchedPool *limit.Pool // bytes in the spool of fetched originals; by account
@@ -92,8 +94,10 @@ func New(c Config) *Service {
 	return s
 }
 
-// Start empties the spool of fetched originals. Call it after Start of the core, and before the first delivery.
+// Start opens the cache, and empties the spool of fetched originals. Call it after Start of the core, and before the
+// first delivery.
 func (s *Service) Start() (err error) {
+	s.cache = s.core.Cache()
 	s.fetched, err = s.core.Disk().OpenSpool("fetched", s.fetchedPool)
 	return err
 }
@@ -117,9 +121,9 @@ type Stats struct {
 	Size, Limit             int64 // bytes, of whole blocks
 }
 
-// Stats returns the counters and sizes of the cache of a started core.
+// Stats returns the counters and sizes of the cache. The Service must be started.
 func (s *Service) Stats() Stats {
-	cache := s.core.Cache().Stats()
+	cache := s.cache.Stats()
 	return Stats{Hits: s.hits.Load(), Misses: s.missed.Load(), Evictions: cache.Evictions,
 		Files: cache.Files, Size: cache.Bytes, Limit: cache.Limit}
 }

@@ -118,7 +118,7 @@ func (s *Service) usableAfter(one *source, err error) bool {
 
 // hasSource reports whether the cache has the bytes of a source.
 func (s *Service) hasSource(one *source) bool {
-	found, err := s.core.Cache().Open(one.key, diskcache.Flexible)
+	found, err := s.cache.Open(one.key, diskcache.Flexible)
 	if err != nil || found.Content == nil {
 		return false
 	}
@@ -192,7 +192,7 @@ func (s *Service) storeSource(b *images.Body, key string) (err error) {
 	if err := s.core.Disk().MakeSpace(b.Size()); err != nil {
 		return err
 	}
-	out, err := s.core.Cache().Create()
+	out, err := s.cache.Create()
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func plainETag(tag string) string {
 
 // openSource copies the bytes of a source to the spool, because a worker needs a separate file.
 func (s *Service) openSource(r Resolved) (originalFile, error) {
-	found, err := s.core.Cache().Open(r.source.key, diskcache.Flexible)
+	found, err := s.cache.Open(r.source.key, diskcache.Flexible)
 	if err != nil {
 		return originalFile{}, err
 	}
