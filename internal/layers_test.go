@@ -33,7 +33,7 @@ var ranks = map[string]int{
 
 	"internal/listen": 8, // the client of a stream
 
-	"internal/metrics": 6, // what it shows of the core; the surfaces know nothing of it
+	"internal/metrics": 7, // what it shows of the core; the surfaces know nothing of it
 
 	"internal/cfapi": 6, // the wire that two surfaces speak
 
@@ -42,6 +42,8 @@ var ranks = map[string]int{
 	"internal/importer": 6, // moves an account in, through the core
 	"internal/backup":   6, // copies an installation and restores it
 	"internal/listing":  6, // lists images: reads their tables
+
+	"internal/renditions": 6, // what a delivery needs of the core: URLs resolved, pictures rendered
 
 	"internal/images":   5, // the core
 	"internal/partials": 4, // resumable uploads

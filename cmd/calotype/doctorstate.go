@@ -225,7 +225,7 @@ func (d *doctor) mark(ctx context.Context, s *doctorState, id string, marked boo
 	case s.absent && marked:
 		err = errors.New("the folder of the originals of this database does not exist")
 	case !s.absent:
-		isNew, err = images.CheckMark(ctx, s.store, id, marked)
+		isNew, err = blob.CheckMark(ctx, s.store, id, marked)
 	}
 	switch {
 	case err != nil:

@@ -25,10 +25,12 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/intake"
 	"calotype/internal/listing"
+	"calotype/internal/metrics"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
 	"calotype/internal/pages"
 	"calotype/internal/render"
+	"calotype/internal/renditions"
 	"calotype/internal/sqldb"
 )
 
@@ -93,12 +95,13 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer joinClose(&err, pool.Close)
-	core, err := c.core(ctx, db, pool, urls, watch, log)
+	core, made, err := c.core(ctx, db, pool, urls, watch, log)
 	if err != nil {
 		return err
 	}
 	defer core.Close()
-	return c.runNode(ctx, &node{urls, logs, connections, watch, db, pool, core})
+	defer made.Close()
+	return c.runNode(ctx, &node{urls, logs, connections, watch, db, pool, core, made})
 }
 
 // setCollector sets up the garbage collector.
@@ -120,6 +123,7 @@ type node struct {
 	db          *sqldb.DB
 	pool        *render.Pool
 	core        *images.Service
+	renditions  *renditions.Service
 }
 
 // runNode sets up the first account and the surfaces, and serves until ctx ends.
@@ -132,6 +136,9 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 		return err
 	}
 	if err := n.core.Start(ctx); err != nil {
+		return err
+	}
+	if err := n.renditions.Start(); err != nil {
 		return err
 	}
 	notifier, err := c.notifier(n.core, n.urls, n.watch, log)
@@ -147,9 +154,10 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
-	pools := slices.Concat(n.core.Pools(), notifier.Pools(), n.pool.Pools(), handler.api.Pools(),
-		n.connections.Pools())
-	if err := n.watch.Watch(n.core, n.pool, pools, version); err != nil {
+	err = n.watch.Watch(metrics.Sources{Core: n.core, Renditions: n.renditions, Render: n.pool,
+		Pools: slices.Concat(n.core.Pools(), n.renditions.Pools(), notifier.Pools(), n.pool.Pools(),
+			handler.api.Pools(), n.connections.Pools())}, version)
+	if err != nil {
 		return err
 	}
 	if err := c.printFirstSteps(account, newToken, demoLink, n.urls, log); err != nil {
@@ -187,7 +195,7 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.Surface("intake"), Page: uploadPage(n.core, n.urls),
 		}),
 		delivery: delivery.New(delivery.Config{
-			Core: n.core, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
+			Renditions: n.renditions, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
 			Observe: n.watch.Surface("delivery"),
 		}),
 		keys: api.ReceiptKeys(n.core.Receipts), scripts: pages.NewScripts(log),
@@ -273,30 +281,33 @@ func checkListen(flag, address string) error {
 	return nil
 }
 
-// core returns the core on its stores.
+// core returns the core on its stores, and the renditions of its images.
 func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool, urls cfapi.URLs,
-	watch *metricsServer, log *slog.Logger) (*images.Service, error) {
+	watch *metricsServer, log *slog.Logger) (core *images.Service, made *renditions.Service, err error) {
 	blobs, err := c.openBlobs(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	allow, err := outbound.ParseNetworks(c.OutboundAllow)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sources, err := outbound.ParsePlaces("-remote-sources", c.RemoteSources)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return images.New(images.Config{
-		Outbound: outbound.New(outbound.Config{Allow: allow, Own: urls.Hosts()}),
-		Sources:  sources,
-		DB:       db, Blobs: blobs, Render: pool, Dir: c.Data,
+	client := outbound.New(outbound.Config{Allow: allow, Own: urls.Hosts()})
+	core = images.New(images.Config{
+		DB: db, Blobs: blobs, Render: pool, Outbound: client, Dir: c.Data,
 		MaxUploadBytes: int64(c.MaxUploadBytes), SpoolBytes: int64(c.SpoolBytes),
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
-		EventRetention: c.EventRetention, MissRate: c.MissRate, Issuer: urls.API,
+		EventRetention: c.EventRetention, Issuer: urls.API,
 		RebuildAt: time.Duration(c.RebuildAt),
 		Timer:     watch.Timer,
+	})
+	return core, renditions.New(renditions.Config{
+		Core: core, Blobs: blobs, Render: pool, Outbound: client, Sources: sources,
+		FetchedBytes: int64(c.SpoolBytes) / 4, MissRate: c.MissRate, Timer: watch.Timer,
 	}), nil
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"calotype/internal/cfapi"
 	"calotype/internal/images"
-	"calotype/internal/intake"
 	"calotype/internal/pages"
 	"calotype/internal/uploadpolicy"
 )
@@ -20,7 +19,7 @@ func uploadPage(core *images.Service, urls cfapi.URLs) http.Handler {
 		}
 		policy, err := img.UploadPolicy()
 		l = pages.OneTimeURL{
-			Status: intake.Status(img, core.Now()), Many: policy.Allowed() > 1, Redirect: policy.Redirect,
+			Status: img.TicketStatus(core.Now()), Many: policy.Allowed() > 1, Redirect: policy.Redirect,
 		}
 		if !policy.AllowsOrigin(uploadpolicy.OriginOf(urls.Upload)) {
 			l.Origins = policy.Origins

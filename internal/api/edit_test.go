@@ -110,7 +110,7 @@ func TestEditPrivacy(t *testing.T) {
 		}
 		f.want(f.ask("GET", "/images/v1/"+img.ID, "", ""), 404, 5404)
 		f.want(f.ask("PATCH", "/images/v1/"+img.ID, jsonType, `{"creator":"x"}`), 404, 5404)
-		if _, err := f.core.Resolve(t.Context(), f.hash, img.ID, "public"); errs.AsError(err).Kind !=
+		if _, err := f.core.Renditions.Resolve(t.Context(), f.hash, img.ID, "public"); errs.AsError(err).Kind !=
 			errs.ImageNotFound {
 			t.Errorf("delivered under the old id: %v", err)
 		}

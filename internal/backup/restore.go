@@ -122,7 +122,7 @@ func (b *Folder) restoreOriginals(
 		return err
 	}
 	// First, so that a server refuses a new database beside an incomplete restore.
-	if err := images.MarkCopy(ctx, to, id); err != nil {
+	if err := to.Mark(ctx, id); err != nil {
 		return err
 	}
 	return b.copyTo(ctx, to, rows, o, report)

@@ -138,7 +138,7 @@ func (r *run) copyOriginals(ctx context.Context, db *sqldb.DB, m manifest) error
 		return fmt.Errorf("it could not be restored, drop from the database what is not its own: %w",
 			err)
 	}
-	if err := images.MarkCopy(ctx, r.to.blobs, m.Installation); err != nil {
+	if err := r.to.blobs.Mark(ctx, m.Installation); err != nil {
 		return err
 	}
 	if err := r.snapshot.Partials.Forget(ctx); err != nil { // the backup copies no parts

@@ -8,12 +8,12 @@ import (
 
 	"calotype/internal/httpframe"
 	"calotype/internal/httprange"
-	"calotype/internal/images"
+	"calotype/internal/renditions"
 )
 
 // serveWhole sends a whole rendition. It returns false for a request of a part, or under a condition, which
 // serveContent answers. A small rendition in memory goes out with its header in one write, a file by sendfile.
-func serveWhole(w *httpframe.Response, r *http.Request, rendition images.Rendition) bool {
+func serveWhole(w *httpframe.Response, r *http.Request, rendition renditions.Rendition) bool {
 	if r.Method != http.MethodGet {
 		return false
 	}
@@ -47,7 +47,7 @@ func serveWhole(w *httpframe.Response, r *http.Request, rendition images.Renditi
 }
 
 // sendFile sends the whole of a file. The connection buffers the header until the file comes.
-func sendFile(w *httpframe.Response, rendition images.Rendition) error {
+func sendFile(w *httpframe.Response, rendition renditions.Rendition) error {
 	w.WriteHeader(http.StatusOK)
 	// With the header sent, net/http hands the file to the connection as it is.
 	if err := http.NewResponseController(w).Flush(); err != nil {

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"calotype/internal/httpframe"
-	"calotype/internal/images"
 	"calotype/internal/limit"
+	"calotype/internal/renditions"
 )
 
 // noise returns n bytes that do not repeat, and a file that holds them.
@@ -185,7 +185,7 @@ func TestATricklingReaderIsCutOff(t *testing.T) {
 	data, file := noise(t, 32<<20)
 	pace := limit.Pace{Piece: time.Minute, Grace: 200 * time.Millisecond, Rate: 64 << 20}
 	content, contentOver := sending(t, pace, func() io.ReadSeeker { return bytes.NewReader(data) })
-	whole, wholeOver := serving(t, pace, func(path string) images.Rendition {
+	whole, wholeOver := serving(t, pace, func(path string) renditions.Rendition {
 		if path == "/file" {
 			return fileRendition(file, 32<<20)
 		}

@@ -8,20 +8,21 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/render"
+	"calotype/internal/renditions"
 )
 
 // A choice is what a client gets. Clients with equal choices share a rendition.
 type choice struct {
-	images.Resolved                  // whose options no longer depend on the client
-	format          imagefile.Format // or formatInfo
-	vary            []string         // the value of Vary: the headers that may decide; nil for none
+	renditions.Resolved                  // whose options no longer depend on the client
+	format              imagefile.Format // or formatInfo
+	vary                []string         // the value of Vary: the headers that may decide; nil for none
 }
 
 // formatInfo stands for a description of the rendition instead of its pixels.
 const formatInfo imagefile.Format = "json"
 
 // choose selects the rendition for a client with the headers h.
-func (d *delivery) choose(r images.Resolved, h http.Header) choice {
+func (d *delivery) choose(r renditions.Resolved, h http.Header) choice {
 	if !d.Negotiate {
 		h = nil
 	}
@@ -56,12 +57,12 @@ func (d *delivery) choose(r images.Resolved, h http.Header) choice {
 			break
 		}
 		c.Variant.Options.Format = identity(asked, format)
-		if alwaysMade(format) || d.Core.Makes(c.Resolved, format) {
+		if alwaysMade(format) || d.Renditions.Makes(c.Resolved, format) {
 			c.format = format
 			break
 		}
 		c.Variant.Options.Format = render.FormatAuto
-		if identity(asked, format) != "" && d.Core.Makes(c.Resolved, format) { // lossy instead of lossless
+		if identity(asked, format) != "" && d.Renditions.Makes(c.Resolved, format) { // lossy instead of lossless
 			c.format = format
 			break
 		}

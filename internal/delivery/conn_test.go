@@ -14,14 +14,14 @@ import (
 	"time"
 
 	"calotype/internal/httpframe"
-	"calotype/internal/images"
 	"calotype/internal/limit"
+	"calotype/internal/renditions"
 )
 
 // serving is a server on the listener of the delivery that answers with renditions, through an
 // answer, which it hands to the channel when the request is over.
 func serving(
-	t *testing.T, pace limit.Pace, of func(path string) images.Rendition,
+	t *testing.T, pace limit.Pace, of func(path string) renditions.Rendition,
 ) (string, chan *httpframe.Response) {
 	t.Helper()
 	over := make(chan *httpframe.Response, 1000)
@@ -49,14 +49,14 @@ type noClose struct{ io.ReadSeeker }
 
 func (noClose) Close() error { return nil }
 
-func bytesRendition(data []byte) images.Rendition {
+func bytesRendition(data []byte) renditions.Rendition {
 	content := noClose{bytes.NewReader(data)}
-	return images.Rendition{Size: int64(len(data)), Bytes: data, Content: content}
+	return renditions.Rendition{Size: int64(len(data)), Bytes: data, Content: content}
 }
 
-func fileRendition(file *os.File, size int64) images.Rendition {
+func fileRendition(file *os.File, size int64) renditions.Rendition {
 	content := noClose{io.NewSectionReader(file, 0, size)}
-	return images.Rendition{Size: size, File: file, Content: content}
+	return renditions.Rendition{Size: size, File: file, Content: content}
 }
 
 // Many clients at once get, over connections that stay open, pictures of all sizes around the
@@ -69,7 +69,7 @@ func TestWholePicturesOnOneConnection(t *testing.T) {
 		"/0": 0, "/1": 1, "/2": bufferSize - 1, "/3": bufferSize, "/4": 2*bufferSize - 1,
 		"/5": 2 * bufferSize, "/6": httpframe.ChunkSize, "/7": httpframe.ChunkSize + 1, "/8": 3*httpframe.ChunkSize + 5, "/9": largest,
 	}
-	url, over := serving(t, limit.Readers, func(path string) images.Rendition {
+	url, over := serving(t, limit.Readers, func(path string) renditions.Rendition {
 		size := sizes[path[2:]]
 		if path[1] == 'm' {
 			return bytesRendition(data[:size:size])
@@ -123,7 +123,7 @@ func TestWhatEndsTheSendingOfAFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url, over := serving(t, c.pace, func(string) images.Rendition {
+			url, over := serving(t, c.pace, func(string) renditions.Rendition {
 				return fileRendition(file, c.size)
 			})
 			client, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))

@@ -25,13 +25,14 @@ import (
 	"calotype/internal/httprange"
 	"calotype/internal/images"
 	"calotype/internal/limit"
+	"calotype/internal/renditions"
 )
 
 // Config configures the delivery. All fields except URL, Negotiate, Now and Observe must be set.
 type Config struct {
-	Core *images.Service
-	Log  *slog.Logger
-	URL  string // the public base URL of deliveries, by which a source is one of them; "" for none
+	Renditions *renditions.Service
+	Log        *slog.Logger
+	URL        string // the public base URL of deliveries, by which a source is one of them; "" for none
 	// Negotiate selects the format by the Accept header, and options by client hints. Without it, for caches that
 	// ignore Vary, no header decides.
 	Negotiate bool
@@ -100,12 +101,12 @@ func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) 
 
 // deliver answers with the picture that t names.
 func (d *delivery) deliver(w *httpframe.Response, r *http.Request, t target, line *logLine) error {
-	var resolved images.Resolved
+	var resolved renditions.Resolved
 	var err error
 	if t.flexible() {
 		resolved, err = d.resolveFlexible(r.Context(), t)
 	} else {
-		resolved, err = d.Core.Resolve(r.Context(), t.hash, t.id, t.variant)
+		resolved, err = d.Renditions.Resolve(r.Context(), t.hash, t.id, t.variant)
 	}
 	line.account, line.image = resolved.Account.ID, resolved.Image
 	if err != nil {
@@ -132,7 +133,7 @@ func (d *delivery) deliver(w *httpframe.Response, r *http.Request, t target, lin
 }
 
 // answer sends the picture in its variant, or what else the options ask for.
-func (d *delivery) answer(w *httpframe.Response, r *http.Request, resolved images.Resolved, caching string) error {
+func (d *delivery) answer(w *httpframe.Response, r *http.Request, resolved renditions.Resolved, caching string) error {
 	if err := checkTrim(resolved); err != nil {
 		return err
 	}
@@ -145,11 +146,11 @@ func (d *delivery) answer(w *httpframe.Response, r *http.Request, resolved image
 
 // send answers with the picture, or with 304 if the client has it.
 func (d *delivery) send(w *httpframe.Response, r *http.Request, c choice, caching string) (err error) {
-	etag := d.Core.ETag(c.Resolved, c.format)
+	etag := d.Renditions.ETag(c.Resolved, c.format)
 	if notModified(w, r, c, etag, caching) {
 		return nil
 	}
-	rendition, err := d.Core.Rendition(r.Context(), c.Resolved, c.format)
+	rendition, err := d.Renditions.Rendition(r.Context(), c.Resolved, c.format)
 	if err != nil {
 		return err
 	}

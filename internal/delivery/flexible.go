@@ -10,6 +10,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/render"
+	"calotype/internal/renditions"
 )
 
 const (
@@ -28,8 +29,8 @@ type transform struct {
 // resolveFlexible resolves a target with options instead of a variant. The result has no Variant, so that it is
 // private if the image is. Private images refuse options unless the account permits them: then the signature must
 // cover the options, so that a client that may see a thumbnail cannot request the whole picture.
-func (d *delivery) resolveFlexible(ctx context.Context, t target) (images.Resolved, error) {
-	r, err := d.Core.ResolveImage(ctx, t.hash, t.id)
+func (d *delivery) resolveFlexible(ctx context.Context, t target) (renditions.Resolved, error) {
+	r, err := d.Renditions.ResolveImage(ctx, t.hash, t.id)
 	switch {
 	case err != nil:
 		return r, err
@@ -42,7 +43,7 @@ func (d *delivery) resolveFlexible(ctx context.Context, t target) (images.Resolv
 }
 
 // transformOf parses the options of a URL for the image of r, by the settings of its account. Error: a refusal.
-func transformOf(options string, r images.Resolved) (wanted transform, err error) {
+func transformOf(options string, r renditions.Resolved) (wanted transform, err error) {
 	if wanted, err = parseTransform(options, r.Account.Settings.LenientOptions); err == nil && !r.Vector() {
 		err = checkEnlarged(wanted.options, r.Image.Original)
 	}
@@ -53,7 +54,7 @@ func transformOf(options string, r images.Resolved) (wanted transform, err error
 }
 
 // checkTrim refuses options that cut off the whole picture.
-func checkTrim(r images.Resolved) error {
+func checkTrim(r renditions.Resolved) error {
 	if w, h := r.Image.Original.Header.Shown(); !r.Vector() && r.Variant.Options.TrimsAll(w, h) {
 		return badOptions(fmt.Errorf("trim leaves nothing of a picture of %d x %d pixels", w, h))
 	}

@@ -39,8 +39,8 @@ func TestManyFlexibleURLs(t *testing.T) {
 					t.Errorf("%s: got %d %s", path, r.StatusCode, r.body)
 				}
 				// A new file is counted a moment before another one is evicted for it.
-				if stats := statsOf(t, core); stats.CacheSize > budget+clients*block {
-					t.Errorf("the cache has %d bytes of %d", stats.CacheSize, stats.CacheLimit)
+				if stats := core.Renditions.Stats(); stats.Size > budget+clients*block {
+					t.Errorf("the cache has %d bytes of %d", stats.Size, stats.Limit)
 				}
 			}
 		})
@@ -55,23 +55,14 @@ func TestManyFlexibleURLs(t *testing.T) {
 	}
 	close(jobs)
 	wait.Wait()
-	before := statsOf(t, core)
-	if before.CacheSize > budget {
-		t.Errorf("the cache has %d bytes of %d", before.CacheSize, before.CacheLimit)
+	before := core.Renditions.Stats()
+	if before.Size > budget {
+		t.Errorf("the cache has %d bytes of %d", before.Size, before.Limit)
 	}
 	for _, path := range named {
 		h.served(path, imagefile.JPEG)
 	}
-	if after := statsOf(t, core); after.CacheMisses != before.CacheMisses {
-		t.Errorf("%d of %d named renditions were evicted", after.CacheMisses-before.CacheMisses, len(named))
+	if after := core.Renditions.Stats(); after.Misses != before.Misses {
+		t.Errorf("%d of %d named renditions were evicted", after.Misses-before.Misses, len(named))
 	}
-}
-
-func statsOf(t *testing.T, core *imagestest.Core) images.Stats {
-	t.Helper()
-	stats, err := core.Stats()
-	if err != nil {
-		t.Error(err)
-	}
-	return stats
 }

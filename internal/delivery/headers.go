@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"calotype/internal/images"
+	"calotype/internal/renditions"
 	"calotype/internal/requestid"
 )
 
@@ -91,7 +91,7 @@ var resizedFine = []string{"internal=ok/-"}
 // "i-", "v-" or "a-" and the first 16 bytes, in hex, of the SHA-256 of "calotype:" and the image's
 // internal key, the account's ID and "/" and the variant's name, or the account's ID. So they
 // reveal nothing, and an image keeps its tag when its id changes.
-func cacheTags(r images.Resolved) []string {
+func cacheTags(r renditions.Resolved) []string {
 	return []string{
 		cacheTag("i-", r.Image.Key),
 		cacheTag("v-", r.Account.ID+"/"+r.Variant.ID),

@@ -7,6 +7,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/images"
+	"calotype/internal/renditions"
 )
 
 func TestMatchesETag(t *testing.T) {
@@ -28,7 +29,7 @@ func TestMatchesETag(t *testing.T) {
 
 func TestCacheTags(t *testing.T) {
 	t.Parallel()
-	r := images.Resolved{
+	r := renditions.Resolved{
 		Account: accounts.Account{ID: "023e105f4ecef8ad9ca31a8372d0c353", Hash: testHash},
 		Image:   images.Image{Key: "internalkey", ID: "my cat, asleep"},
 		Variant: images.Variant{ID: "public"},

@@ -65,7 +65,7 @@ func newHost(t *testing.T, core *imagestest.Core, negotiate bool) *host {
 	log := new(lines)
 	server := httptest.NewUnstartedServer(nil)
 	server.Config.Handler = delivery.New(delivery.Config{
-		Core: core.Service, Log: slog.New(slog.NewTextHandler(log, nil)), Negotiate: negotiate,
+		Renditions: core.Renditions, Log: slog.New(slog.NewTextHandler(log, nil)), Negotiate: negotiate,
 		URL: "http://" + server.Listener.Addr().String(),
 		Now: func() time.Time { return now },
 	})

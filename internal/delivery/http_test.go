@@ -114,11 +114,11 @@ func TestNotModifiedCostsNothing(t *testing.T) {
 	h := newHost(t, imagestest.New(t), true)
 	img := h.upload(imagestest.JPEG(t, 3), "", false)
 	path := "/" + h.hash + "/" + img.ID + "/public"
-	resolved, err := h.core.Resolve(t.Context(), h.hash, img.ID, "public")
+	resolved, err := h.core.Renditions.Resolve(t.Context(), h.hash, img.ID, "public")
 	if err != nil {
 		t.Fatal(err)
 	}
-	etag := h.core.ETag(resolved, imagefile.WebP)
+	etag := h.core.Renditions.ETag(resolved, imagefile.WebP)
 	for _, method := range []string{"GET", "HEAD"} {
 		r := h.ask(method, path, "Accept", "image/webp", "If-None-Match", `"x", W/`+etag)
 		if r.StatusCode != 304 || len(r.body) != 0 || r.Header.Get("ETag") != etag ||

@@ -30,7 +30,7 @@ const infoTag = 32
 // sendInfo answers with an info, under the same rules of caching as the picture.
 func (d *delivery) sendInfo(w *httpframe.Response, r *http.Request, c choice, caching string) error {
 	from := c.Image.Original
-	width, height, err := d.Core.Size(r.Context(), c.Resolved, fallback(from, c.Variant.Options))
+	width, height, err := d.Renditions.Size(r.Context(), c.Resolved, fallback(from, c.Variant.Options))
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func (d *delivery) remote(
 	w *httpframe.Response, r *http.Request, options string, from source, redirect bool,
 ) error {
 	address := from.url()
-	if !d.Core.PermitsSource(address) {
+	if !d.Renditions.PermitsSource(address) {
 		return &refusal{status: http.StatusForbidden, code: errorTable[errs.AccountUnknown].code,
 			sentence: fmt.Sprintf("The source is at another server (%.100s), which -remote-sources does not list: "+
 				"its operator can add the host. A picture of this server is transformed as /cdn-cgi/image/<options>/"+
@@ -47,7 +47,7 @@ func (d *delivery) remote(
 
 // sendRemote is remote for a permitted source. An error has sent nothing.
 func (d *delivery) sendRemote(w *httpframe.Response, r *http.Request, options, address string) error {
-	resolved, ttl, err := d.Core.ResolveSource(r.Context(), address)
+	resolved, ttl, err := d.Renditions.ResolveSource(r.Context(), address)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/outbound"
+	"calotype/internal/renditions"
 )
 
 // An origin is another server on loopback.
@@ -83,9 +84,8 @@ func newRemoteHost(t *testing.T, places, networks string) (*host, *imagestest.Cl
 		t.Fatal(err)
 	}
 	clock := imagestest.NewClock()
-	core := imagestest.Open(t, images.Config{
+	core := imagestest.OpenWith(t, images.Config{MaxUploadBytes: 100_000, Now: clock.Now}, renditions.Config{
 		Outbound: outbound.New(outbound.Config{Allow: open, Own: []string{"own.example"}}), Sources: allowed,
-		MaxUploadBytes: 100_000, Now: clock.Now,
 	}, filepath.Join(t.TempDir(), "calotype.db"))
 	return newHost(t, core, true), clock
 }

@@ -9,8 +9,8 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
-	"calotype/internal/images"
 	"calotype/internal/outbound"
+	"calotype/internal/renditions"
 )
 
 // transformPrefix is the prefix of the URLs that other people's loaders make:
@@ -61,7 +61,7 @@ func isLoop(h http.Header) bool {
 	for _, line := range h.Values("Via") {
 		for hop := range strings.SplitSeq(line, ",") {
 			fields := strings.Fields(hop)
-			if len(fields) > 1 && strings.EqualFold(fields[1], images.SourceVia) {
+			if len(fields) > 1 && strings.EqualFold(fields[1], renditions.SourceVia) {
 				return true
 			}
 		}
@@ -222,6 +222,6 @@ func (d *delivery) checkSource(ctx context.Context, t target) error {
 	if !t.transform {
 		return nil
 	}
-	_, err := d.Core.Resolve(ctx, t.hash, t.id, t.source)
+	_, err := d.Renditions.Resolve(ctx, t.hash, t.id, t.source)
 	return err
 }

@@ -23,7 +23,7 @@ func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		hash := resolve(t, core, img.ID).Account.Hash
+		hash := imagestest.Resolve(t, core, img.ID).Account.Hash
 		_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 		request := images.UploadRequest{Ticket: ticket, Size: -1}
 		u, err := core.BeginUpload(t.Context(), request)
@@ -43,7 +43,7 @@ func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 		_, _, refusals["a draft"] = core.CreateDraft(t.Context(), account, images.NewDraft{})
 		_, refusals["an upload by the API"] = imagestest.Create(t, core, account, images.NewDraft{},
 			imagestest.JPEG(t, 3))
-		_, refusals["a delivery"] = core.Resolve(t.Context(), hash, img.ID, "public")
+		_, refusals["a delivery"] = core.Renditions.Resolve(t.Context(), hash, img.ID, "public")
 		_, refusals["a request"] = core.Accounts.Authenticate(t.Context(), imagestest.Token)
 		for what, err := range refusals {
 			if errs.AsError(err).Kind != errs.AccountSuspended {
@@ -53,7 +53,7 @@ func TestASuspendedAccountTakesAndGivesNothing(t *testing.T) {
 		if err := core.Accounts.Suspend(t.Context(), account, false); err != nil {
 			t.Fatal(err)
 		}
-		resolve(t, core, img.ID)
+		imagestest.Resolve(t, core, img.ID)
 		if _, err := u.Finish(t.Context(), "a.jpg"); err != nil {
 			t.Errorf("the ticket was used up by a refusal: %v", err)
 		}
@@ -93,11 +93,11 @@ func TestDeleteAccount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := core.Resolve(t.Context(), doomed.Hash, img.ID, "public")
+		r, err := core.Renditions.Resolve(t.Context(), doomed.Hash, img.ID, "public")
 		if err != nil {
 			t.Fatal(err)
 		}
-		rendition, err := core.Rendition(t.Context(), r, "jpeg")
+		rendition, err := core.Renditions.Rendition(t.Context(), r, "jpeg")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,20 +120,20 @@ func TestDeleteAccount(t *testing.T) {
 		if err := core.FollowDeletions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		_, err = core.Rendition(t.Context(), r, "jpeg")
+		_, err = core.Renditions.Rendition(t.Context(), r, "jpeg")
 		imagestest.WantKind(t, err, errs.ImageNotFound)
 		if left := blobs(t, core); len(left) != 1 {
 			t.Errorf("%d originals are left, want the other account's", len(left))
 		}
-		if left := files(t, core.Dir+"/renditions"); len(left) != 0 {
+		if left := imagestest.Files(t, core.Dir+"/renditions"); len(left) != 0 {
 			t.Errorf("renditions are left: %v", left)
 		}
-		resolve(t, core, kept.ID)
+		imagestest.Resolve(t, core, kept.ID)
 		_, err = core.DeleteAccount(t.Context(), account)
 		imagestest.WantKind(t, err, errs.Invalid)
 		_, err = core.DeleteAccount(t.Context(), doomed.ID)
 		imagestest.WantKind(t, err, errs.AccountUnknown)
-		resolve(t, core, kept.ID)
+		imagestest.Resolve(t, core, kept.ID)
 		// Made again, it has nothing of the old one.
 		again, err := core.Accounts.Create(t.Context(), doomed.ID, "")
 		if err != nil || again.Hash != doomed.Hash || again.Used != (accounts.Usage{}) {

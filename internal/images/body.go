@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"time"
 
 	"calotype/internal/clientaddr"
@@ -110,6 +111,11 @@ func (b *Body) Size() int64 { return b.size }
 // sha256 returns the SHA-256 of the received bytes, in hex.
 func (b *Body) sha256() string { return hex.EncodeToString(b.sum.Sum(nil)) }
 
+// WriteTo writes the received bytes to w.
+func (b *Body) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, io.NewSectionReader(b.file.OS(), 0, b.size))
+}
+
 // Close releases the resources of the body, and removes its file from the spool. Only the first call has an effect.
 func (b *Body) Close() {
 	if b.closed {
@@ -131,19 +137,18 @@ func (b *Body) complete(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 }
 
-// store examines the complete body and stores it as an original that no row names yet. Errors: Unsupported,
-// Undecodable, OverLimits, PolicyRefused, Busy.
+// store examines the complete body and stores it as an original that no row names yet. Errors: those of Examine.
 func (b *Body) store(ctx context.Context) (*Original, error) {
 	received := b.sha256()
 	stripped, notStripped := b.strip(ctx)
-	original, err := b.examine(ctx) // of what is stored
+	original, err := b.Examine(ctx) // of what is stored
 	if err == nil {
 		err = notStripped
 	}
 	if err != nil {
 		return nil, err
 	}
-	original.SHA256, original.Blob, original.Stripped = b.sha256(), blobKey(b.s.now()), stripped
+	original.Blob, original.Stripped = blobKey(b.s.now()), stripped
 	if received != original.SHA256 {
 		original.received = received
 	}
@@ -156,8 +161,9 @@ func (b *Body) store(ctx context.Context) (*Original, error) {
 	return original, nil
 }
 
-// examine has a worker decode the body, and returns the Original. An SVG is checked here: it has no pixels.
-func (b *Body) examine(ctx context.Context) (*Original, error) {
+// Examine has a worker decode the complete body, and returns the Original, which has no key: it is not stored. An SVG
+// is checked here: it has no pixels. Errors: Unsupported, Undecodable, OverLimits, PolicyRefused, Busy.
+func (b *Body) Examine(ctx context.Context) (*Original, error) {
 	if b.size == 0 {
 		return nil, errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")
 	}
@@ -185,11 +191,11 @@ func (b *Body) examine(ctx context.Context) (*Original, error) {
 		properties, err = b.s.config.Render.Examine(ctx, file, header)
 	}
 	if err != nil {
-		return nil, renderError("examining an upload", err)
+		return nil, RenderError("examining an upload", err)
 	}
 	return &Original{
 		Header: header, Width: properties.Width, Height: properties.Height, Alpha: properties.Alpha,
-		Size: b.size, Thumbhash: base64.StdEncoding.EncodeToString(properties.Thumbhash),
+		Size: b.size, SHA256: b.sha256(), Thumbhash: base64.StdEncoding.EncodeToString(properties.Thumbhash),
 	}, nil
 }
 

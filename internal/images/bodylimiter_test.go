@@ -130,7 +130,7 @@ func TestARepeatIsNotKept(t *testing.T) {
 		}
 		repeats = append(repeats, u)
 	}
-	if left := files(t, dir); len(left) != 0 {
+	if left := imagestest.Files(t, dir); len(left) != 0 {
 		t.Errorf("repeats are in the spool: %v", left)
 	}
 	if s, err := core.Stats(); err != nil || s.SpoolReserved != 0 {

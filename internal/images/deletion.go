@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"calotype/internal/accounts"
+	"calotype/internal/blob"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -20,7 +19,6 @@ import (
 
 const (
 	deletionsKept = 48 * time.Hour   // age of deleted tombstones; a node that was stopped for longer starts empty
-	blobsAtOnce   = 8                // concurrent deletions in the store by one call
 	blobsTime     = 30 * time.Second // for the originals of one transaction
 	leftOverWait  = time.Minute      // before the retry of a deletion
 )
@@ -97,14 +95,14 @@ func (s *Service) deleteRowsWithTombstones(
 	}
 	now := sqldb.Micros(s.now())
 	for _, d := range gone {
-		var blob any
+		var original any
 		prefix := ""
 		if !d.Draft {
-			blob, prefix = d.Original.Blob, renditionPrefix(d.Original.Blob)
+			original, prefix = d.Original.Blob, RenditionPrefix(d.Original.Blob)
 		}
 		made, err := tx.Exec(`INSERT INTO tombstones (key, blob, renditions, deleted, tried, erasure,
 			account) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6) ON CONFLICT DO NOTHING`,
-			d.Key, blob, prefix, now, sqldb.NullText(erasure), d.Account)
+			d.Key, original, prefix, now, sqldb.NullText(erasure), d.Account)
 		if err != nil {
 			return nil, fmt.Errorf("writing a tombstone: %w", err)
 		}
@@ -122,7 +120,7 @@ type purgedBytes struct {
 // purge deletes the bytes of deleted rows: their originals, and their renditions and uploads on this node. The
 // background jobs retry failed deletions.
 func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) {
-	cache := s.renditionsHere()
+	cache := s.Cache()
 	var blobs []tombstone
 	for _, d := range gone {
 		r.uploads += s.bodies.cancel(d.Key) + s.Partials.Cancel(d.Key)
@@ -130,7 +128,7 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 			continue
 		}
 		blobs = append(blobs, tombstone{key: d.Key, blob: d.Original.Blob})
-		n, err := cache.RemovePrefix(renditionPrefix(d.Original.Blob))
+		n, err := cache.RemovePrefix(RenditionPrefix(d.Original.Blob))
 		if err != nil {
 			s.log.Warn("renditions of a deleted image are left to a background job", "err", err)
 		}
@@ -162,19 +160,14 @@ func (s *Service) tombstones(ctx context.Context, where string, args ...any) ([]
 // deleteBlobs deletes the originals of tombstones, and marks the tombstones of deleted originals. It returns the
 // errors of failed deletions.
 func (s *Service) deleteBlobs(ctx context.Context, all []tombstone) error {
-	failed := make([]error, len(all))
-	var group errgroup.Group
-	group.SetLimit(blobsAtOnce)
-	for i, t := range all {
-		group.Go(func() error {
-			failed[i] = s.blobs.Delete(ctx, t.blob)
-			return nil
-		})
-	}
-	_ = group.Wait()
 	if len(all) == 0 {
 		return nil
 	}
+	keys := make([]string, len(all))
+	for i, t := range all {
+		keys[i] = t.blob
+	}
+	failed := blob.DeleteAll(ctx, s.blobs, keys)
 	tried := sqldb.Micros(s.now())
 	noting := s.Accounts.ChangeInReserve(context.WithoutCancel(ctx), func(tx *accounts.Change) error {
 		for i, t := range all {

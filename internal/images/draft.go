@@ -14,20 +14,7 @@ import (
 	"calotype/internal/receipts"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
-	"calotype/internal/uploadpolicy"
 )
-
-// A Ticket holds the public properties of a one-time upload URL's secret.
-type Ticket struct {
-	Expires     time.Time
-	Uses        int       // accepted uploads that it allows; more than 1 only of a link
-	Used        int       // accepted uploads so far; 0 unless of a link
-	Refusals    int       // complete bodies refused for their content; a repeat of the last body counts once
-	LastKind    errs.Kind // of the last refusal
-	LastMessage string    // "" without a refusal
-	Policy      uploadpolicy.Policy
-	refused     string // SHA-256 of the last refused body, hex; "" if it may be tried again
-}
 
 // NewDraft has the client's fields of a draft. A nil field was not given.
 type NewDraft struct {
@@ -45,8 +32,7 @@ const (
 	maxTicketLife     = 6 * time.Hour
 	defaultTicketLife = 30 * time.Minute
 	clockTolerance    = 5 * time.Second
-	maxRefusals       = 10             // the tenth kills the ticket
-	draftAfterlife    = 24 * time.Hour // the time for which an expired draft can still be read
+	draftRetention    = 24 * time.Hour // the time for which an expired draft can still be read
 )
 
 // CreateDraft creates a draft and returns it with the secret of its one-time URL. Errors: Invalid, InvalidID; Exists
@@ -180,7 +166,7 @@ func (s *Service) draftRow(img Image, ticket string) []any {
 		img.Key, img.Account, img.ID, text.Hash(img.ID), sqldb.BoolInt(img.Custom), img.Creator,
 		sqldb.Nullable(img.Meta), sqldb.BoolInt(img.RequireSignedURLs), sqldb.Micros(img.Created),
 		sqldb.NullText(secret), sqldb.Micros(img.Ticket.Expires), sqldb.BoolInt(ticket != ""),
-		reserved, longIDBytes(img.longestID()), sqldb.NullText(img.policy), img.Ticket.Uses, sqldb.NullText(img.Family),
+		reserved, longIDBytes(img.longestID()), sqldb.NullText(img.policy), img.Ticket.Uses, sqldb.NullText(img.Link),
 		sqldb.NullText(img.metaSHA256),
 	}
 }

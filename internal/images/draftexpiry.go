@@ -16,7 +16,7 @@ import (
 const releaseAfter = 10 * time.Minute
 
 // releaseExpiredDrafts releases the reservations of expired drafts, and records the events of their
-// end. Their rows are deleted after draftAfterlife.
+// end. Their rows are deleted after draftRetention.
 func (s *Service) releaseExpiredDrafts(ctx context.Context) error {
 	const some = 1000
 	for {
@@ -52,7 +52,7 @@ func (s *Service) deleteExpiredDrafts(ctx context.Context) error {
 		return err
 	}
 	const some = 1000
-	before := sqldb.Micros(s.now().Add(-draftAfterlife)) // fixed, so that the steps come to an end
+	before := sqldb.Micros(s.now().Add(-draftRetention)) // fixed, so that the steps come to an end
 	_, err := s.Accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
 		gone, err := s.deleteRows(tx, "", `draft = 1 AND key IN (SELECT key FROM images
 			WHERE draft = 1 AND open = 0 AND expires < ?1 ORDER BY expires LIMIT ?2)`,

@@ -81,7 +81,7 @@ func TestEditPrivacy(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		hash := resolve(t, core, img.ID).Account.Hash
+		hash := imagestest.Resolve(t, core, img.ID).Account.Hash
 		before := img
 		for _, private := range []bool{true, false} {
 			e := images.Edit{RequireSignedURLs: &private}
@@ -91,11 +91,11 @@ func TestEditPrivacy(t *testing.T) {
 				t.Fatalf("got %+v", after)
 			}
 			// At once, though it was resolved a moment ago.
-			_, err := core.Resolve(t.Context(), hash, before.ID, "public")
+			_, err := core.Renditions.Resolve(t.Context(), hash, before.ID, "public")
 			imagestest.WantKind(t, err, errs.ImageNotFound)
 			_, err = core.Image(t.Context(), account, before.ID)
 			imagestest.WantKind(t, err, errs.ImageNotFound)
-			if r := resolve(t, core, after.ID); r.Private() != private {
+			if r := imagestest.Resolve(t, core, after.ID); r.Private() != private {
 				t.Errorf("private is %v", r.Private())
 			}
 			if same := edit(t, core, after.ID, e); same.ID != after.ID {

@@ -105,7 +105,7 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 	}
 	receipt, err := s.receipt(ctx, account, q)
 	if err == nil && q.ID != "" && receipt.Images+receipt.Drafts == 0 && taken == 0 {
-		err = errNoImage
+		err = ErrNoImage
 	}
 	return receipt, err
 }
@@ -314,9 +314,9 @@ func (s *Service) deleteOriginalsOf(ctx context.Context, account string, q Erasu
 	if err != nil {
 		return err
 	}
-	cache := s.renditionsHere()
+	cache := s.Cache()
 	for _, t := range due {
-		if _, err := cache.RemovePrefix(renditionPrefix(t.blob)); err != nil {
+		if _, err := cache.RemovePrefix(RenditionPrefix(t.blob)); err != nil {
 			return err
 		}
 	}

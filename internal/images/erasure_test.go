@@ -22,7 +22,7 @@ import (
 // rendered makes a rendition of an image.
 func rendered(t *testing.T, core *imagestest.Core, id string) {
 	t.Helper()
-	r, err := core.Rendition(t.Context(), resolve(t, core, id), "jpeg")
+	r, err := core.Renditions.Rendition(t.Context(), imagestest.Resolve(t, core, id), "jpeg")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestErase(t *testing.T) {
 		if left := blobs(t, core); len(left) != 2 {
 			t.Errorf("%d originals are left, want 2", len(left))
 		}
-		if left := files(t, core.Dir+"/renditions"); len(left) != 0 {
+		if left := imagestest.Files(t, core.Dir+"/renditions"); len(left) != 0 {
 			t.Errorf("renditions are left: %v", left)
 		}
 		if err := core.Scrub(t.Context()); err != nil {
@@ -257,7 +257,7 @@ func TestOtherNodesFollow(t *testing.T) {
 		one := imagestest.Open(t, images.Config{Now: clock.Now}, dsn)
 		config := images.Config{Now: clock.Now, Blobs: one.Blobs, DB: one.DB, Dir: t.TempDir()}
 		two := imagestest.Open(t, config, dsn)
-		cached := func() int { return len(files(t, filepath.Join(two.Dir, "renditions"))) }
+		cached := func() int { return len(imagestest.Files(t, filepath.Join(two.Dir, "renditions"))) }
 
 		var all []images.Image
 		for i := range 3 {

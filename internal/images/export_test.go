@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
-	"calotype/internal/imagefile"
 )
 
 // DeleteExpiredDrafts lets tests run the job by itself.
@@ -99,14 +98,8 @@ func (s *Service) SetDisk(free func() int64) {
 	s.disk.Space = func(string) (int64, int64, error) { return free(), 1 << 40, nil }
 }
 
-// RenderError lets tests see what an error of package render becomes.
-var RenderError = renderError
-
 // Rebuilds returns how often the database was rebuilt.
 func (s *Service) Rebuilds() int64 { return s.scrubber.rebuilds.Load() }
-
-// MadeFormat is the format that is made of a picture when f is asked for.
-func (r Resolved) MadeFormat(f imagefile.Format) imagefile.Format { return r.format(f) }
 
 // ScrubDue reports whether the database has something to scrub.
 func (s *Service) ScrubDue() bool { return s.scrubber.due.Load() }

@@ -83,7 +83,7 @@ func TestFetch(t *testing.T) {
 		if left := blobs(t, core); len(left) != 1 {
 			t.Errorf("%d originals are stored, want 1", len(left))
 		}
-		if left := files(t, core.Dir+"/spool"); len(left) != 0 {
+		if left := imagestest.Files(t, core.Dir+"/spool"); len(left) != 0 {
 			t.Errorf("in the spool are left: %v", left)
 		}
 	})
@@ -134,7 +134,7 @@ func TestFetchesAreBounded(t *testing.T) {
 	}
 	_, err = core.FetchImage(t.Context(), account, "http://[::1", images.NewDraft{})
 	imagestest.WantKind(t, err, errs.FetchFailed)
-	if spool := files(t, core.Dir+"/spool"); len(spool) != 0 {
+	if spool := imagestest.Files(t, core.Dir+"/spool"); len(spool) != 0 {
 		t.Errorf("in the spool are left: %v", spool)
 	}
 }

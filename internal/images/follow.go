@@ -44,7 +44,7 @@ func (s *Service) beginToFollow() error {
 	now := s.now()
 	s.follower = follower{upTo: sqldb.FromMicros(us), written: sqldb.FromMicros(us), done: map[string]int64{}}
 	if now.Sub(s.follower.upTo) > deletionsKept-followWindow-time.Hour {
-		if dropped := s.renditions.Shrink(math.MaxInt64); dropped > 0 {
+		if dropped := s.cache.Shrink(math.MaxInt64); dropped > 0 {
 			s.log.Info("emptied the rendition cache: the deletions since its last use are not known",
 				"bytes", dropped)
 		}
@@ -112,7 +112,7 @@ func (s *Service) follow(d deletion) error {
 	s.bodies.cancel(d.key)
 	s.Partials.Cancel(d.key)
 	if d.renditions != "" {
-		if _, err := s.renditions.RemovePrefix(d.renditions); err != nil {
+		if _, err := s.cache.RemovePrefix(d.renditions); err != nil {
 			return err
 		}
 	}

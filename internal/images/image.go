@@ -30,19 +30,20 @@ type Image struct {
 	Draft             bool
 	Original          *Original // nil in a draft
 	Ticket            *Ticket   // nil unless a draft
-	Family            string    // Key of the link that the image was uploaded to; "" for none
+	Link              string    // Key of the link that the image was uploaded to; "" for none
 	policy            string    // of its one-time URL, as stored; "" for none
 	metaSHA256        string    // receipts.MetadataHash of the metadata at the creation of its draft; "" for none
 	draftID           string    // the id of its draft, if it has another id now; else ""
 }
 
-var errNoImage = errs.Errorf(errs.ImageNotFound, "Image not found")
+// ErrNoImage is the refusal of an unknown id.
+var ErrNoImage = errs.Errorf(errs.ImageNotFound, "Image not found")
 
 // Image returns an image or draft. Error: ImageNotFound.
 func (s *Service) Image(ctx context.Context, account, id string) (Image, error) {
 	img, err := ScanImage(s.db.QueryRow(ctx,
 		SelectImage+` WHERE account = ?1 AND id_sha256 = ?2`, account, text.Hash(id)))
-	return img, sqldb.RowError("reading an image", err, errNoImage)
+	return img, sqldb.RowError("reading an image", err, ErrNoImage)
 }
 
 // imageOfKey returns an image or draft by its internal key. Error: sql.ErrNoRows.
@@ -53,7 +54,7 @@ func (s *Service) imageOfKey(ctx context.Context, key string) (Image, error) {
 // ImageByKey returns an image or draft of any account by its internal key: ImageNotFound.
 func (s *Service) ImageByKey(ctx context.Context, key string) (Image, error) {
 	img, err := s.imageOfKey(ctx, key)
-	return img, sqldb.RowError("reading an image by its key", err, errNoImage)
+	return img, sqldb.RowError("reading an image by its key", err, ErrNoImage)
 }
 
 // DeleteImage deletes an image or draft; the ticket of a deleted draft is invalid. It deletes the row first. A
@@ -63,7 +64,7 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		gone, _, err := s.deleteRowsAndBytes(tx, "", `account = ?1 AND id_sha256 = ?2`, account, text.Hash(id))
 		if err == nil && len(gone) == 0 {
-			err = errNoImage
+			err = ErrNoImage
 		}
 		if err != nil {
 			return err
@@ -116,7 +117,7 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 	if meta.Valid {
 		img.Meta = json.RawMessage(meta.String)
 	}
-	img.Family, img.policy = family.String, policy.String
+	img.Link, img.policy = family.String, policy.String
 	img.metaSHA256, img.draftID = metaSHA256.String, draftID.String
 	if img.Draft {
 		if ticket.Policy, err = img.UploadPolicy(); err != nil {

@@ -60,8 +60,8 @@ func TestDelete(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		r := resolve(t, core, img.ID)
-		rendition, err := core.Rendition(t.Context(), r, "jpeg")
+		r := imagestest.Resolve(t, core, img.ID)
+		rendition, err := core.Renditions.Rendition(t.Context(), r, "jpeg")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,13 +72,13 @@ func TestDelete(t *testing.T) {
 			t.Fatal(err)
 		}
 		// At once, though it was resolved a moment ago.
-		_, err = core.Resolve(t.Context(), r.Account.Hash, img.ID, "public")
+		_, err = core.Renditions.Resolve(t.Context(), r.Account.Hash, img.ID, "public")
 		imagestest.WantKind(t, err, errs.ImageNotFound)
 		imagestest.WantKind(t, core.DeleteImage(t.Context(), account, img.ID), errs.ImageNotFound)
 		if left := blobs(t, core); len(left) != 0 {
 			t.Errorf("originals are left: %v", left)
 		}
-		if left := files(t, core.Dir+"/renditions"); len(left) != 0 {
+		if left := imagestest.Files(t, core.Dir+"/renditions"); len(left) != 0 {
 			t.Errorf("renditions are left: %v", left)
 		}
 

@@ -1,13 +1,13 @@
-// Package images is the top of the core: it owns images, drafts, variants, renditions and erasures, their rules and
-// their SQL. Each noun has a file: its type, then its rules, then its statements. Below it package webhooks has the
-// events, partials the resumable uploads, receipts the receipts, and accounts the accounts and the transactions; New
-// makes the services of all five.
+// Package images is the top of the core: it owns images, drafts, variants and erasures, their rules and their SQL.
+// Each noun has a file: its type, then its rules, then its statements. Below it package webhooks has the events,
+// partials the resumable uploads, receipts the receipts, and accounts the accounts and the transactions; New makes the
+// services of all five.
 //
 // The life of a picture: CreateDraft creates a draft, an image that waits for its upload, with a ticket,
 // the secret of its one-time upload URL. BeginUpload looks up the draft by the ticket and spools the body.
 // Finish has a worker decode the body, stores the original in the blob store, and then redeems the ticket:
-// one UPDATE turns the draft into an image, or counts a use of a link. Resolve looks up the image and variant of a
-// delivery URL, and Rendition renders the original, once for all concurrent requests.
+// one UPDATE turns the draft into an image, or counts a use of a link. Package renditions, above this one, renders it
+// for deliveries. Their cache is here, because deletions and erasures remove renditions from it.
 //
 // Two rules apply everywhere. Bytes first, row last: a row never refers to a missing blob, and a crash
 // leaves at most an orphan for the sweep. And no request is answered, no webhook is sent and no cache entry
@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"calotype/internal/accounts"
@@ -51,14 +52,11 @@ type Config struct {
 	Dir    string // of the spool and the rendition cache; no other process may use it
 	// Outbound fetches the URLs of clients; nil for a client that connects to public addresses only.
 	Outbound *outbound.Client
-	Sources  outbound.Places // of pictures of other servers, which deliveries may transform
 
 	MaxUploadBytes int64 // of one original; 0 for 10 MiB
 	SpoolBytes     int64 // of all uploads in progress; 0 for 4 GiB; at least LeastSpool
 	CacheBytes     int64 // of the rendition cache; 0 for 10 GiB
 	DiskReserve    int64 // bytes of the disk that stay free; 0 for the larger of 1 GiB and 5 %
-
-	MissRate int // new renditions a second for a client's address; 0 for no limit
 
 	Issuer string // of receipts: the base URL of the API
 
@@ -84,22 +82,16 @@ type Service struct {
 	log          *slog.Logger
 	shares       shares
 	disk         *disk.Disk
-	spool        *disk.Spool // of uploads in progress
-	fetched      *disk.Spool // of originals that are fetched from a remote store
-	renditions   *diskcache.Cache
-	renders      *renders
-	misses       *limit.Rates // new renditions, by a client's address; nil: no limit
+	spool        *disk.Spool      // of uploads in progress
+	cache        *diskcache.Cache // of renditions
+	generation   atomic.Int64
 	bodies       bodyLimiter
 	draftWaiters *limit.Poll
 	drafts       *batch.Group[*pendingDraft]
-	resolved     resolveCache
-	sources      sources
 	counters     counters
 	follower     follower
 	scrubber     scrubber
 	work         sync.WaitGroup // of goroutines that outlive their request
-	closing      context.Context
-	close        context.CancelFunc
 }
 
 // New returns a Service on a migrated database, for calls that need no local disk. Uploads and deliveries need
@@ -117,15 +109,14 @@ func New(c Config) *Service {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
 	s := &Service{config: c, db: c.DB, blobs: c.Blobs, now: c.Now, log: c.Log,
-		shares: newShares(c.SpoolBytes),
-		misses: newMisses(c.MissRate)}
+		shares: newShares(c.SpoolBytes)}
 	s.disk = &disk.Disk{Dir: c.Dir, Reserve: c.DiskReserve, Space: disk.Space, Log: c.Log,
-		Evict: func(bytes int64) int64 { return s.renditionsHere().Shrink(bytes) }}
+		Evict: func(bytes int64) int64 { return s.Cache().Shrink(bytes) }}
 	s.Accounts = accounts.New(c.DB, c.Now, accounts.Hooks{
 		Created: func(tx *accounts.Change, account string) error {
 			return insertVariant(tx, account, defaultVariant)
 		},
-		Invalidate: s.resolved.forget,
+		Invalidate: func() { s.generation.Add(1) },
 		Scrub:      func() { s.scrubber.due.Store(true) },
 		CheckSpace: s.CheckSpace,
 		UseReserve: s.disk.UseReserve,
@@ -145,9 +136,7 @@ func New(c Config) *Service {
 	s.bodies.pool = s.shares.tickets
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
 		s.commitDrafts)
-	s.renders = newRenders(s.shares.renders)
 	s.draftWaiters = s.newDraftWaiters()
-	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }
 
@@ -156,6 +145,23 @@ func (s *Service) Now() time.Time { return s.now() }
 
 // MaxUploadBytes returns the largest size of an original, in bytes.
 func (s *Service) MaxUploadBytes() int64 { return s.config.MaxUploadBytes }
+
+// Disk returns the disk of the data folder.
+func (s *Service) Disk() *disk.Disk { return s.disk }
+
+// Generation returns a number that changes when a delivery may change: what was read before is not valid any longer.
+func (s *Service) Generation() int64 { return s.generation.Load() }
+
+// cacheDir is the folder of the cache of renditions in the folder of a Service.
+const cacheDir = "renditions"
+
+// Cache returns the cache of renditions. That of a Service that was not started has no entries, but can delete files.
+func (s *Service) Cache() *diskcache.Cache {
+	if s.cache != nil {
+		return s.cache
+	}
+	return diskcache.New(filepath.Join(s.config.Dir, cacheDir), 0)
+}
 
 // LeastSpool returns the minimum of Config.SpoolBytes: a body for a one-time URL must fit into a quarter of the
 // spool if there is no other upload.
@@ -166,7 +172,7 @@ func (s *Service) CheckSpace() error { return s.disk.CheckSpace() }
 
 // MakeSpaceToStart frees the disk space that a start needs. No other process may use dir.
 func MakeSpaceToStart(dir string, log *slog.Logger) error {
-	return disk.MakeSpaceToStart(dir, renditionsDir, log)
+	return disk.MakeSpaceToStart(dir, cacheDir, log)
 }
 
 // schema returns the numbered files of the schema.
@@ -201,7 +207,7 @@ func ReadSchema(ctx context.Context, db *sqldb.DB) (database, program int64, err
 
 // HasRenditions reports whether a data folder has cached renditions, which a server evicts when the disk is full.
 func HasRenditions(dir string) bool {
-	entries, err := os.ReadDir(filepath.Join(dir, renditionsDir))
+	entries, err := os.ReadDir(filepath.Join(dir, cacheDir))
 	return err == nil && len(entries) > 0
 }
 
@@ -219,10 +225,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.fetched, err = s.disk.OpenSpool("fetched", s.shares.fetched); err != nil {
-		return err
-	}
-	s.renditions, err = diskcache.Open(filepath.Join(s.config.Dir, renditionsDir), s.config.CacheBytes)
+	s.cache, err = diskcache.Open(filepath.Join(s.config.Dir, cacheDir), s.config.CacheBytes)
 	if err != nil {
 		return err
 	}
@@ -243,8 +246,6 @@ func (s *Service) Start(ctx context.Context) error {
 
 // Close stops background work, and waits for it to end. No new work begins.
 func (s *Service) Close() {
-	s.renders.close()
 	s.draftWaiters.Close()
-	s.close()
 	s.work.Wait()
 }

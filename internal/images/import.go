@@ -146,7 +146,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 		tx.Invalidate()
 		return replaceMeta(tx, key)
 	})
-	return sqldb.RowError("updating an imported image", err, errNoImage)
+	return sqldb.RowError("updating an imported image", err, ErrNoImage)
 }
 
 // MaxNamed limits the ids of a call of ImagesNamed.

@@ -166,7 +166,7 @@ func TestUpdateImported(t *testing.T) {
 		if d := now.Differs(before); !slices.Equal(d, want) {
 			t.Errorf("differs in %v, want %v", d, want)
 		}
-		r := resolve(t, core, sourceUUID)
+		r := imagestest.Resolve(t, core, sourceUUID)
 		if err := core.UpdateImported(t.Context(), account, now); err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +177,7 @@ func TestUpdateImported(t *testing.T) {
 		if d := now.Differs(after); len(d) != 0 || after.Original.Blob != before.Original.Blob {
 			t.Errorf("after the update it differs in %v", d)
 		}
-		again, err := core.Resolve(t.Context(), r.Account.Hash, sourceUUID, "public")
+		again, err := core.Renditions.Resolve(t.Context(), r.Account.Hash, sourceUUID, "public")
 		if err != nil || !again.Image.RequireSignedURLs {
 			t.Errorf("a delivery sees the image as it was: %v", err)
 		}

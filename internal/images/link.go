@@ -44,13 +44,10 @@ const (
 // longestID returns the longest id that the draft or an image of it may have.
 func (img Image) longestID() string {
 	if img.isLink() {
-		return fields.LongestFamilyID(img.ID)
+		return fields.LongestLinkImageID(img.ID)
 	}
 	return img.ID
 }
-
-// UsedUp reports whether the ticket accepts no upload because all of its uses are used.
-func (t Ticket) UsedUp() bool { return t.Used >= t.Uses }
 
 // useLink uses the link once and inserts the image of the original o. It returns the image, or none if the ticket is
 // not valid, and the charge. Errors: errLinkChanged, errRepeated; TicketUnknown if the creator was erased since the
@@ -90,7 +87,7 @@ func (u *Upload) useLink(tx *accounts.Change, o *Original, filename string) (Ima
 		err = errors.New("an image made in this transaction could not be redeemed in it")
 	}
 	if err == nil {
-		err = state.settle(tx, link, &c)
+		err = state.completeUse(tx, link, &c)
 	}
 	return img, c, err
 }
@@ -119,7 +116,7 @@ func (s *Service) insertMember(tx *accounts.Change, link Image, state *linkState
 	number := link.Ticket.Used + state.skipped
 	for {
 		member := link
-		member.Key, member.ID, member.Family = text.NewKey(), fields.FamilyID(link.ID, number), link.Key
+		member.Key, member.ID, member.Link = text.NewKey(), fields.LinkImageID(link.ID, number), link.Key
 		member.Created = sqldb.FromMicros(sqldb.Micros(s.now()))
 		member.Uploaded = member.Created
 		member.Ticket = &Ticket{Expires: link.Ticket.Expires, Uses: 1}
@@ -129,7 +126,7 @@ func (s *Service) insertMember(tx *accounts.Change, link Image, state *linkState
 		}
 		number, err = fields.FreeNumber(number, func(n int) (bool, error) {
 			return sqldb.Exists(tx, `images WHERE account = ?1 AND id_sha256 = ?2`,
-				link.Account, text.Hash(fields.FamilyID(link.ID, n)))
+				link.Account, text.Hash(fields.LinkImageID(link.ID, n)))
 		})
 		if err != nil {
 			return Image{}, err
@@ -138,9 +135,9 @@ func (s *Service) insertMember(tx *accounts.Change, link Image, state *linkState
 	}
 }
 
-// settle writes the state of a link after a use, and adds to the charge of its image c: the last use releases the
+// completeUse writes the state of a link after a use, and adds to the charge of its image c: the last use releases the
 // reservation. Each other use may add an event that no draft has reserved.
-func (l linkState) settle(tx *accounts.Change, link Image, c *accounts.Charge) error {
+func (l linkState) completeUse(tx *accounts.Change, link Image, c *accounts.Charge) error {
 	last := link.Ticket.UsedUp()
 	switch {
 	case !last:

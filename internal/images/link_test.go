@@ -98,7 +98,7 @@ func TestTenOf64RacingUploads(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				ids = append(ids, img.ID)
-				if img.Family != made.Key || img.Draft || img.Ticket != nil {
+				if img.Link != made.Key || img.Draft || img.Ticket != nil {
 					t.Errorf("the image is %+v", img)
 				}
 				if !slices.Equal(imagestest.Stored(t, core, img.ID), body) {
@@ -117,13 +117,13 @@ func TestTenOf64RacingUploads(t *testing.T) {
 			t.Errorf("the list by prefix is %v", listed)
 		}
 		if n := imagestest.Count(t, core, `images WHERE family = '`+made.Key+`'`); n != 10 {
-			t.Errorf("the family has %d images", n)
+			t.Errorf("the link has %d images", n)
 		}
 		if left := blobs(t, core); len(left) != 10 {
 			t.Errorf("%d originals are stored", len(left))
 		}
 		for _, core := range cores {
-			if left := files(t, filepath.Join(core.Dir, "spool")); len(left) != 0 {
+			if left := imagestest.Files(t, filepath.Join(core.Dir, "spool")); len(left) != 0 {
 				t.Errorf("the spool holds %v", left)
 			}
 		}
@@ -163,9 +163,9 @@ func TestAnImageOfALink(t *testing.T) {
 			`' AND text = 'second'`); n != 1 {
 			t.Error("filters do not find the metadata of the second image")
 		}
-		// The id is generated, so a change of requireSignedURLs gives another one, and the family remains.
+		// The id is generated, so a change of requireSignedURLs gives another one, and its link remains.
 		edited := edit(t, core, one.ID, images.Edit{RequireSignedURLs: imagestest.Ptr(false)})
-		if strings.HasPrefix(edited.ID, made.ID) || edited.Family != made.Key {
+		if strings.HasPrefix(edited.ID, made.ID) || edited.Link != made.Key {
 			t.Errorf("the edited image is %+v", edited)
 		}
 		if three := use(t, core, ticket, 3); three.ID != made.ID+"/3" {
@@ -190,7 +190,7 @@ func TestOneUseIsNoLink(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	made, ticket := link(t, core, 1, images.NewDraft{})
-	if img := use(t, core, ticket, 1); img.ID != made.ID || img.Key != made.Key || img.Family != "" {
+	if img := use(t, core, ticket, 1); img.ID != made.ID || img.Key != made.Key || img.Link != "" {
 		t.Errorf("the image is %+v", img)
 	}
 	wantUseRefused(t, core, ticket, errs.TicketUsed)

@@ -3,13 +3,13 @@ package images
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
+	"calotype/internal/blob"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/sqldb"
+	"calotype/internal/text"
 )
 
 // An Original describes the uploaded bytes.
@@ -29,13 +29,16 @@ type Original struct {
 // ReceivedSHA256 returns the SHA-256 of the bytes as they came, in hex.
 func (o *Original) ReceivedSHA256() string { return cmp.Or(o.received, o.SHA256) }
 
+// RenditionPrefix is the prefix of the keys of all renditions of an original, by its key in the blob store.
+func RenditionPrefix(original string) string { return text.Hash(original)[:32] + "-" }
+
 // Animated reports whether the original is an animation.
 func (o *Original) Animated() bool { return o.Header.Frames > 1 }
 
 // OpenOriginal opens an image's stored bytes, which the caller closes. Error: ImageNotFound for a draft.
 func (s *Service) OpenOriginal(
 	ctx context.Context, account, id string,
-) (Image, *OriginalReader, error) {
+) (Image, *blob.Reader, error) {
 	img, err := s.Image(ctx, account, id)
 	if err != nil {
 		return img, nil, err
@@ -43,76 +46,11 @@ func (s *Service) OpenOriginal(
 	if img.Draft {
 		return img, nil, errs.Errorf(errs.ImageNotFound, "Image not found: it is a draft, not uploaded yet")
 	}
-	r := &OriginalReader{size: img.Original.Size, open: func(from int64) (io.ReadCloser, error) {
-		r, err := s.blobs.Open(ctx, img.Original.Blob, from)
-		if err != nil {
-			return nil, fmt.Errorf("opening the original of image %s: %w", img.Key, err)
-		}
-		return r, nil
-	}}
-	if r.content, err = r.open(0); err != nil {
-		return img, nil, err
+	r, err := blob.OpenReader(ctx, s.blobs, img.Original.Blob, img.Original.Size)
+	if err != nil {
+		return img, nil, fmt.Errorf("opening the original of image %s: %w", img.Key, err)
 	}
 	return img, r, nil
-}
-
-// An OriginalReader reads the stored bytes of one original, from any position. It is not safe for concurrent use.
-// After a seek the next Read sends a new request to a remote store.
-type OriginalReader struct {
-	open    func(from int64) (io.ReadCloser, error)
-	content io.ReadCloser // whose next byte is at opened; nil if closed
-	opened  int64
-	at      int64 // the position of the next Read
-	size    int64
-}
-
-// Read implements io.Reader. Error: io.ErrUnexpectedEOF if the store has fewer bytes than the row states.
-func (r *OriginalReader) Read(p []byte) (int, error) {
-	if r.at >= r.size {
-		return 0, io.EOF
-	}
-	if r.content == nil || r.opened != r.at {
-		if err := r.Close(); err != nil {
-			return 0, fmt.Errorf("closing an original that was read in part: %w", err)
-		}
-		content, err := r.open(r.at)
-		if err != nil {
-			return 0, err
-		}
-		r.content, r.opened = content, r.at
-	}
-	n, err := r.content.Read(p[:min(int64(len(p)), r.size-r.at)])
-	r.at += int64(n)
-	r.opened = r.at
-	if err == io.EOF && r.at < r.size {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
-// Seek implements io.Seeker.
-func (r *OriginalReader) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekCurrent:
-		offset += r.at
-	case io.SeekEnd:
-		offset += r.size
-	}
-	if offset < 0 {
-		return r.at, errors.New("seeking before the first byte of an original")
-	}
-	r.at = offset
-	return offset, nil
-}
-
-// Close implements io.Closer.
-func (r *OriginalReader) Close() error {
-	if r.content == nil {
-		return nil
-	}
-	err := r.content.Close()
-	r.content = nil
-	return err
 }
 
 // originalsPage is the number of rows that a scan of all originals reads at a time.

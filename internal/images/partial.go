@@ -34,12 +34,7 @@ type Partial struct {
 }
 
 // An AppendRequest has the fields of a request that appends to a Partial.
-type AppendRequest struct {
-	Offset   int64
-	Length   int64 // of the upload; -1 if unknown or unchanged
-	Complete bool  // the body ends the upload, if it comes whole
-	Size     int64 // of the body; -1 if unknown
-}
+type AppendRequest = partials.AppendRequest
 
 // An OffsetError in an error of the kind OffsetMismatch has the right offset.
 type OffsetError = partials.OffsetError
@@ -80,7 +75,7 @@ func (u *Upload) createPartial(ctx context.Context, n NewPartial) (Partial, stri
 	}
 	row := partials.Partial{Key: text.NewKey(), Image: u.draft.Key, Account: u.draft.Account,
 		Filename: fields.CleanFilename(n.Filename), Length: max(n.Length, -1),
-		Created: u.began, Expires: u.began.Add(partials.Life)}
+		Created: u.began, Expires: u.began.Add(partials.Lifetime)}
 	if n.IdempotencyKey != "" {
 		row.Idempotency = text.Hash(n.IdempotencyKey)
 	}
@@ -118,7 +113,7 @@ func (s *Service) Partial(ctx context.Context, secret string) (Partial, error) {
 		}
 	}
 	if err == nil && row.Ended.IsZero() {
-		err = s.Partials.HeldElsewhere(row)
+		err = s.Partials.CheckLease(row)
 	}
 	if err != nil {
 		return Partial{}, err
@@ -221,8 +216,7 @@ func (s *Service) BeginAppend(ctx context.Context, secret string, r AppendReques
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.Partials.Begin(ctx, row, partials.Request{Offset: r.Offset, Length: r.Length, Complete: r.Complete,
-		Size: r.Size, Most: s.maxBytes(u.draft.ticketPolicy())})
+	a, err := s.Partials.Begin(ctx, row, r, s.maxBytes(u.draft.ticketPolicy()))
 	if errors.Is(err, partials.ErrEnded) {
 		if row, err = s.Partials.ByKey(ctx, row.Key); err == nil {
 			err = u.endOf(row)
@@ -292,7 +286,7 @@ func (a *Append) complete(ctx context.Context) (Partial, error) {
 	switch kind := errs.AsError(err).Kind; {
 	case err == nil:
 		p := a.s.openPartial(a.draft, row)
-		p.Expires = a.s.now().Add(partials.Afterlife)
+		p.Expires = a.s.now().Add(partials.Retention)
 		p.accept(img)
 		return p, nil
 	case errors.Is(err, partials.ErrEnded), kind == errs.TicketUsed:

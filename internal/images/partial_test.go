@@ -110,7 +110,7 @@ func wantNothingLeft(t *testing.T, core *imagestest.Core, originals int) {
 		t.Errorf("%d blobs are stored, want %d", n, originals)
 	}
 	for _, spool := range []string{"spool", "parts"} {
-		if left := files(t, filepath.Join(core.Dir, spool)); len(left) != 0 {
+		if left := imagestest.Files(t, filepath.Join(core.Dir, spool)); len(left) != 0 {
 			t.Errorf("the folder %s holds %v", spool, left)
 		}
 	}
@@ -297,7 +297,7 @@ func TestTheEndOfAPartial(t *testing.T) {
 		clock.Forward(31 * time.Minute)
 		_, _, err := core.CreatePartial(t.Context(), images.NewPartial{Ticket: ticket, Length: -1})
 		imagestest.WantKind(t, err, errs.TicketInvalid)
-		clock.Forward(partials.Life - 32*time.Minute)
+		clock.Forward(partials.Lifetime - 32*time.Minute)
 		if _, err := send(t.Context(), core, secret, at(0), body[:100_000]); err != nil {
 			t.Fatalf("a running upload ended with its ticket: %v", err)
 		}
@@ -317,7 +317,7 @@ func TestTheEndOfAPartial(t *testing.T) {
 		if err := core.Partials.DeleteParts(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		clock.Forward(partials.Afterlife)
+		clock.Forward(partials.Retention)
 		if err := core.Partials.DeleteExpired(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -329,7 +329,7 @@ func TestTheEndOfAPartial(t *testing.T) {
 		if _, err := send(t.Context(), core, secret, at(0), body); err != nil {
 			t.Fatal(err)
 		}
-		clock.Forward(partials.Afterlife - time.Microsecond)
+		clock.Forward(partials.Retention - time.Microsecond)
 		if err := core.Partials.DeleteExpired(t.Context()); err != nil {
 			t.Fatal(err)
 		}

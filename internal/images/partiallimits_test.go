@@ -260,7 +260,7 @@ func TestNoSecretIsStored(t *testing.T) {
 	if err != nil || stored == secret || len(stored) != 64 || len(key) != 64 || len(secret) < 26 {
 		t.Errorf("%q and %q are stored, %v", stored, key, err)
 	}
-	if want := p.Draft.Created.Add(partials.Life); p.Expires.Before(want) {
+	if want := p.Draft.Created.Add(partials.Lifetime); p.Expires.Before(want) {
 		t.Errorf("it expires at %v", p.Expires)
 	}
 }

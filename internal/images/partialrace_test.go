@@ -272,7 +272,7 @@ func TestAnotherNodeWaitsForTheLease(t *testing.T) {
 		if err := dead.Interrupt(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if left := files(t, filepath.Join(one.Dir, "parts")); len(left) != 0 {
+		if left := imagestest.Files(t, filepath.Join(one.Dir, "parts")); len(left) != 0 {
 			t.Errorf("the spool holds %v", left)
 		}
 		wantNothingLeft(t, two, 1)

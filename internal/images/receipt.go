@@ -34,7 +34,7 @@ func (s *Service) signer(ctx context.Context, accountHash string, draft Image) (
 // link is the link.
 func (img Image) idOfDraft() string {
 	id := cmp.Or(img.draftID, img.ID)
-	if end := strings.LastIndexByte(id, '/'); img.Family != "" && end >= 0 {
+	if end := strings.LastIndexByte(id, '/'); img.Link != "" && end >= 0 {
 		id = id[:end]
 	}
 	return id

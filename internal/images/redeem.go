@@ -61,10 +61,10 @@ func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img 
 		u.variants = append([]string{}, names...)
 		uploaded := newEvent(webhooks.UploadSucceeded, img)
 		uploaded.Facts.Variants = names
-		if img.Family != "" {
+		if img.Link != "" {
 			uploaded.Facts.DraftID = u.draft.ID
 		}
-		uploaded.Twice = u.draft.ticketPolicy().Test == uploadpolicy.TestWebhookTwice
+		uploaded.Repeat = u.draft.ticketPolicy().Test == uploadpolicy.TestWebhookTwice
 		if err := u.s.Webhooks.Record(tx, uploaded); err != nil {
 			return err
 		}

@@ -14,8 +14,8 @@ import (
 	"calotype/internal/uploadpolicy"
 )
 
-// renderError converts an error of package render to an *errs.Error, or wraps it with doing if it has no Kind.
-func renderError(doing string, err error) error {
+// RenderError converts an error of package render to an *errs.Error, or wraps it with doing if it has no Kind.
+func RenderError(doing string, err error) error {
 	overLimit, noDecoder, badSVG := new(imagefile.LimitError), new(render.NoDecoderError), new(svg.Error)
 	byPolicy := new(uploadpolicy.Refusal)
 	kind, msg := errs.Internal, ""

@@ -12,10 +12,8 @@ const (
 	bodiesAtOnce  = 1024 // in progress
 	bodiesWaiting = 4000 // for another body of the same ticket
 	fetchesAtOnce = 32   // from URLs
-	sourcesAtOnce = 64   // fetches of pictures that are transformed
 	waitersAtOnce = 1000 // for drafts to become images
 	draftsWaiting = 4000 // for a transaction
-	rendersAtOnce = 1024 // renderings, running or waiting for a worker
 	replaysAtOnce = 8
 
 	vectorsAtOnce  = 2 // SVGs that are sanitised
@@ -27,14 +25,11 @@ const (
 type shares struct {
 	spool   *limit.Pool // bytes of uploads in progress; by account and image
 	parts   *limit.Pool // bytes of resumable uploads that are not yet parts; by account and image
-	fetched *limit.Pool // bytes of originals of a remote store, fetched for rendering; by account
 	bodies  *limit.Pool // uploads in progress; by account
 	tickets *limit.Pool // of these, bodies for one-time URLs; by account and image
 	fetches *limit.Pool // fetches from URLs; by account
-	sources *limit.Pool // fetches of remote sources; by host, so that a slow one does not stop the others
 	waits   *limit.Pool // requests that wait for a draft; by account
 	drafts  *limit.Pool // drafts that wait for a transaction; by account
-	renders *limit.Pool // renderings; by account
 	replays *limit.Pool // replays of deliveries; by account
 	vectors *limit.Pool // SVGs that are sanitised; by account
 }
@@ -46,17 +41,13 @@ func newShares(spoolBytes int64) shares {
 		// Separate from the spool, because an upload that ends needs its last bytes and a whole file in the spool.
 		parts: limit.New(limit.Config{Name: "parts", Size: max(spoolBytes/2, 16*partials.PartSize),
 			Shares: []limit.Share{limit.Half, limit.Half}}),
-		// Separate from the spool, so that renditions cannot starve uploads.
-		fetched: limit.NewFair("fetched_originals", spoolBytes/4),
-		bodies:  limit.NewFair("bodies", bodiesAtOnce),
+		bodies: limit.NewFair("bodies", bodiesAtOnce),
 		tickets: limit.New(limit.Config{Name: "ticket_bodies",
 			Shares: []limit.Share{limit.None, bodiesPerTicket},
 			Queue:  bodiesWaiting, QueueTime: bodyWait}),
 		fetches: limit.NewFair("fetches", fetchesAtOnce),
-		sources: limit.NewFair("sources", sourcesAtOnce),
 		waits:   limit.NewFair("waits", waitersAtOnce),
 		drafts:  limit.NewFair("waiting_drafts", draftsWaiting),
-		renders: limit.NewFair("renditions_made", rendersAtOnce),
 		replays: limit.New(limit.Config{Name: "replays", Size: replaysAtOnce,
 			Shares: []limit.Share{1}}),
 		vectors: limit.New(limit.Config{Name: "svgs", Size: vectorsAtOnce,
@@ -68,7 +59,6 @@ func newShares(spoolBytes int64) shares {
 func (s *Service) Pools() []*limit.Pool {
 	p := &s.shares
 	return []*limit.Pool{
-		p.spool, p.parts, p.fetched, p.bodies, p.tickets, p.fetches, p.sources, p.waits, p.drafts, p.renders,
-		p.replays, p.vectors,
+		p.spool, p.parts, p.bodies, p.tickets, p.fetches, p.waits, p.drafts, p.replays, p.vectors,
 	}
 }

@@ -14,7 +14,7 @@ import (
 // sizes returns the size of all files in a folder together.
 func sizes(t *testing.T, dir string) (sum int64) {
 	t.Helper()
-	for _, path := range files(t, dir) {
+	for _, path := range imagestest.Files(t, dir) {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Error(err)
@@ -114,7 +114,7 @@ func TestAPromiseHoldsNothing(t *testing.T) {
 		}
 		t.Cleanup(api.Close)
 	}
-	if n := len(files(t, dir)); n != 50 {
+	if n := len(imagestest.Files(t, dir)); n != 50 {
 		t.Errorf("there are %d files of 50 bodies that have begun", n)
 	}
 	for i, id := range append(imagestest.Accounts(t, core, 2), account) {
@@ -179,7 +179,7 @@ func TestAFullSpoolIsNoRefusal(t *testing.T) {
 	if err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
-	if left := files(t, dir); len(left) != 0 {
+	if left := imagestest.Files(t, dir); len(left) != 0 {
 		t.Errorf("the spool holds %v", left)
 	}
 	if stats, err := core.Stats(); err != nil || stats.SpoolReserved != 0 {
@@ -207,7 +207,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	if first, second := count(account), count(ids[0]); first != 512 || second != 256 {
 		t.Errorf("one account got %d bodies, the next %d; want 512 and 256", first, second)
 	}
-	if left := files(t, dir); len(left) != 0 {
+	if left := imagestest.Files(t, dir); len(left) != 0 {
 		t.Errorf("%d files for bodies that have sent nothing", len(left))
 	}
 	_, ticket := ticketOf(t, core, ids[1])

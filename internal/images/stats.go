@@ -16,10 +16,6 @@ type Stats struct {
 	Repeats  int64               // repeated answers to the same Idempotency-Key, a part of Accepted
 	Refused  map[errs.Kind]int64 // refused uploads, by the kind of the refusal
 
-	CacheHits, CacheMisses, CacheEvictions int64
-	CacheFiles                             int64
-	CacheSize, CacheLimit                  int64
-
 	SpoolReserved, SpoolLimit       int64 // bytes that uploads in progress have reserved
 	DiskFree, DiskSize, DiskReserve int64 // of the file system of Dir
 }
@@ -29,24 +25,12 @@ const (
 	StageSpool  = "spool"  // the body of an upload is received
 	StageStore  = "store"  // the original of an upload is stored in the blob store
 	StageCommit = "commit" // the row of an upload is committed
-	StageFetch  = "fetch"  // the original of a rendition is fetched from the blob store
-	StageInsert = "insert" // the rendition is inserted into the cache
 )
 
 // counters are the counters in Stats.
 type counters struct {
 	accepted, repeats atomic.Int64
 	refused           [errs.KindCount]atomic.Int64
-	hits, misses      atomic.Int64 // of the rendition cache
-}
-
-// looked counts a look-up in the rendition cache.
-func (c *counters) looked(hit bool) {
-	if hit {
-		c.hits.Add(1)
-	} else {
-		c.misses.Add(1)
-	}
 }
 
 // CountUpload counts an upload by its result: err is the refusal for the client, nil for an image. The surfaces call
@@ -61,11 +45,9 @@ func (s *Service) CountUpload(err error) {
 
 // Stats returns the counters and sizes of a started Service. The error has no Kind.
 func (s *Service) Stats() (Stats, error) {
-	c, cache := &s.counters, s.renditions.Stats()
+	c := &s.counters
 	stats := Stats{
 		Repeats: c.repeats.Load(), Refused: map[errs.Kind]int64{},
-		CacheHits: c.hits.Load(), CacheMisses: c.misses.Load(),
-		CacheFiles: cache.Files, CacheSize: cache.Bytes, CacheLimit: cache.Limit, CacheEvictions: cache.Evictions,
 		SpoolReserved: s.shares.spool.Stats().Used, SpoolLimit: s.config.SpoolBytes,
 		DiskReserve: s.disk.Reserve,
 	}

@@ -3,7 +3,6 @@ package images_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -94,49 +93,30 @@ func TestRepeatsAreCounted(t *testing.T) {
 	}
 }
 
-// TestCacheStats: the first asker misses, the others hit; what makes room is counted.
-func TestCacheStats(t *testing.T) {
+// TestDiskStats: a body in progress has reserved bytes of the spool, and an image none.
+func TestDiskStats(t *testing.T) {
 	t.Parallel()
-	const block = 4096 // one rendition of these takes one on the disk
-	core := imagestest.Open(t, images.Config{CacheBytes: 2 * block},
-		filepath.Join(t.TempDir(), "calotype.db"))
-	ask := func(id string) {
-		t.Helper()
-		rendition, err := core.Rendition(t.Context(), resolve(t, core, id), imagefile.JPEG)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.Copy(io.Discard, rendition.Content); err != nil {
-			t.Error(err)
-		}
-		rendition.Content.Close()
-	}
-	want := func(hits, misses, evictions, files int64) {
+	core := imagestest.Open(t, images.Config{SpoolBytes: 1 << 30}, filepath.Join(t.TempDir(), "calotype.db"))
+	want := func(reserved bool) {
 		t.Helper()
 		s := stats(t, core)
-		if s.CacheHits != hits || s.CacheMisses != misses || s.CacheEvictions != evictions ||
-			s.CacheFiles != files || s.CacheSize != files*block || s.CacheLimit != 2*block {
-			t.Errorf("%+v", s)
-		}
-		if s.DiskFree <= 0 || s.DiskFree > s.DiskSize || s.DiskReserve != 1 || s.SpoolReserved != 0 {
+		if s.DiskFree <= 0 || s.DiskFree > s.DiskSize || s.DiskReserve != 1 || s.SpoolLimit != 1<<30 ||
+			s.SpoolReserved > 0 != reserved {
 			t.Errorf("%+v", s)
 		}
 	}
-	var ids [3]string
-	for i := range ids {
-		ids[i] = imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i)).ID
+	want(false)
+	body, err := core.BeginImage(account, -1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	want(0, 0, 0, 0)
-	ask(ids[0])
-	want(0, 1, 0, 1)
-	ask(ids[0])
-	ask(ids[0])
-	want(2, 1, 0, 1)
-	ask(ids[1])
-	ask(ids[2]) // one too many
-	want(2, 3, 1, 2)
-	ask(ids[0])
-	want(2, 4, 2, 2)
+	defer body.Close()
+	if _, err := body.Write(imagestest.JPEG(t, 1)); err != nil {
+		t.Fatal(err)
+	}
+	want(true)
+	body.Close()
+	want(false)
 }
 
 // TestStagesAreTimed: the core reports the stages beside the pool's.
@@ -153,7 +133,7 @@ func TestStagesAreTimed(t *testing.T) {
 	}, filepath.Join(t.TempDir(), "calotype.db"))
 	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	for range 2 { // the second one is in the cache
-		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), imagefile.JPEG)
+		rendition, err := core.Renditions.Rendition(t.Context(), imagestest.Resolve(t, core, img.ID), imagefile.JPEG)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,7 @@ func (b *Body) strip(ctx context.Context) ([]string, error) {
 		err = imagefile.DefaultLimits.Check(header)
 	}
 	if err != nil {
-		return nil, renderError("removing metadata", err)
+		return nil, RenderError("removing metadata", err)
 	}
 	copied, sum := b.s.spool.File(b.size, b.keys...), sha256.New()
 	removed, err := b.stripTo(ctx, io.MultiWriter(copied, sum), header)
@@ -42,7 +42,7 @@ func (b *Body) strip(ctx context.Context) ([]string, error) {
 
 func (b *Body) stripTo(ctx context.Context, out io.Writer, h imagefile.Header) (removed []string, err error) {
 	if h.Format == imagefile.SVG {
-		return []string{imagefile.RemovedOther}, b.s.sanitiseSVG(ctx, b.account, out, b.file.OS(), b.size)
+		return []string{imagefile.RemovedOther}, b.s.SanitiseSVG(ctx, b.account, out, b.file.OS(), b.size)
 	}
 	return imagefile.StripOriginal(out, b.file.OS(), b.size, h, b.privacy)
 }
@@ -54,7 +54,7 @@ func notStripped(err error) error {
 			Msg: "The metadata of this picture cannot be removed: its structure is damaged. Save it again as a JPEG " +
 				"or PNG"}
 	}
-	return renderError("removing metadata", err)
+	return RenderError("removing metadata", err)
 }
 
 // strippedText returns the column stripped.

@@ -118,7 +118,7 @@ func (s *Service) orphansIn(
 ) ([]string, error) {
 	var old []string
 	for _, info := range page {
-		if info.Key == installationKey {
+		if info.Key == blob.MarkKey {
 			continue
 		}
 		born, ok := blobDayOf(info.Key)

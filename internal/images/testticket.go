@@ -32,22 +32,22 @@ func (u *Upload) store(ctx context.Context) (*Original, error) {
 	var refusal error
 	switch u.draft.ticketPolicy().Test {
 	case uploadpolicy.TestUndecodable:
-		refusal = renderError("testing an upload", render.ErrUndecodable)
+		refusal = RenderError("testing an upload", render.ErrUndecodable)
 	case uploadpolicy.TestTooLarge:
 		refusal = u.body.TooLarge()
 	case uploadpolicy.TestBusy:
-		refusal = renderError("testing an upload", render.ErrBusy)
+		refusal = RenderError("testing an upload", render.ErrBusy)
 	case uploadpolicy.TestSlow:
 		select {
 		case <-time.After(slowTime):
 		case <-ctx.Done():
-			return nil, renderError("testing an upload", ctx.Err())
+			return nil, RenderError("testing an upload", ctx.Err())
 		}
 	}
 	if refusal == nil {
 		return u.body.store(ctx)
 	}
-	if _, err := u.body.examine(ctx); err != nil {
+	if _, err := u.body.Examine(ctx); err != nil {
 		return nil, err
 	}
 	return nil, refusal

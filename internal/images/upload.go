@@ -13,7 +13,6 @@ import (
 	"calotype/internal/fields"
 	"calotype/internal/limit"
 	"calotype/internal/text"
-	"calotype/internal/uploadpolicy"
 )
 
 // repeatTime is the time for which a request may be repeated with its Idempotency-Key.
@@ -174,46 +173,6 @@ func (u *Upload) checkRepeat(ctx context.Context, img Image) (err error) {
 	return err
 }
 
-// DraftOfTicket returns the draft of a ticket, or the image that it has become. Errors: TicketUnknown;
-// AccountSuspended with the draft.
-func (s *Service) DraftOfTicket(ctx context.Context, ticket string) (Image, error) {
-	u := &Upload{s: s, began: s.now()}
-	err := u.loadTicket(ctx, ticket)
-	if kind := errs.AsError(err).Kind; kind == errs.TicketUsed || kind == errs.TicketInvalid {
-		err = nil
-	}
-	return u.draft, err
-}
-
-// AttemptsLeft returns how many more bodies may be refused, the last of which makes the ticket invalid.
-func (t Ticket) AttemptsLeft() int { return max(0, maxRefusals-t.Refusals) }
-
-// checkTicket returns nil if the ticket of img accepts an upload, otherwise TicketUsed or TicketInvalid.
-func (u *Upload) checkTicket(img Image) error {
-	switch {
-	case img.TicketUsed():
-		return errUsed()
-	case img.Ticket.Refusals >= maxRefusals:
-		return refusedTooOften()
-	case u.began.After(img.Ticket.Expires):
-		return errs.Errorf(errs.TicketInvalid, "Upload URL expired at %s",
-			img.Ticket.Expires.Format(time.RFC3339))
-	}
-	return nil
-}
-
-// TicketUsed reports whether the ticket of a draft, or of the image that it has become, accepts no further upload
-// because it was used, or because its policy simulates that.
-func (img Image) TicketUsed() bool {
-	return !img.Draft || img.Ticket.UsedUp() || img.Ticket.Policy.Test == uploadpolicy.TestUsed
-}
-
-func errUsed() error { return errs.Errorf(errs.TicketUsed, "Upload URL already used") }
-
-func refusedTooOften() error {
-	return errs.Errorf(errs.TicketInvalid, "Upload URL is no longer valid: it was refused %d times", maxRefusals)
-}
-
 // mayRepeat reports whether the ticket was used within the hour by a request with the same Idempotency-Key:
 // the client may not have received the answer.
 func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
@@ -295,7 +254,7 @@ func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 
 // replay returns the winner's image to a repeat of the winner's request, whose body has this SHA-256.
 func (u *Upload) replay(img Image, sum string) (Image, error) {
-	if img.Family != "" && img.Original.ReceivedSHA256() != sum {
+	if img.Link != "" && img.Original.ReceivedSHA256() != sum {
 		return Image{}, errs.Errorf(errs.TicketUsed, "The Idempotency-Key was used for another file: send a new key "+
 			"with each new file")
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,20 +14,6 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 )
-
-func files(t *testing.T, dir string) (paths []string) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
-			paths = append(paths, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return paths
-}
 
 func TestOneOf64RacingBodiesWins(t *testing.T) {
 	t.Parallel()
@@ -68,7 +53,7 @@ func TestOneOf64RacingBodiesWins(t *testing.T) {
 		if left := blobs(t, core); len(left) != 1 {
 			t.Errorf("%d originals are stored, want 1", len(left))
 		}
-		if left := files(t, filepath.Join(core.Dir, "spool")); len(left) != 0 {
+		if left := imagestest.Files(t, filepath.Join(core.Dir, "spool")); len(left) != 0 {
 			t.Errorf("the spool holds %v", left)
 		}
 	})
@@ -220,7 +205,7 @@ func TestNearTheReserveUploadsAreRefused(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-	rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), "jpeg")
+	rendition, err := core.Renditions.Rendition(t.Context(), imagestest.Resolve(t, core, img.ID), "jpeg")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +214,7 @@ func TestNearTheReserveUploadsAreRefused(t *testing.T) {
 	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
 	_, err = imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, imagestest.JPEG(t, 2))
 	imagestest.WantKind(t, err, errs.NoSpace)
-	if left := files(t, filepath.Join(core.Dir, "renditions")); len(left) != 0 {
+	if left := imagestest.Files(t, filepath.Join(core.Dir, "renditions")); len(left) != 0 {
 		t.Errorf("the renditions did not go first: %v", left)
 	}
 }

@@ -36,7 +36,7 @@ func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMes
 	draft.Ticket.Policy, draft.Ticket.Uses, draft.policy = policy, policy.Allowed(), policy.Text()
 	draft.Ticket.setTest(draft.Created)
 	if draft.isLink() {
-		return fields.CheckFamily(draft.ID)
+		return fields.CheckLinkID(draft.ID)
 	}
 	return nil
 }

@@ -130,50 +130,6 @@ func TestNoMoreVariantsThanAllowed(t *testing.T) {
 	})
 }
 
-// A change counts at this node from the very next request on.
-func TestVariantsTakeEffectAtOnce(t *testing.T) {
-	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		ctx := t.Context()
-		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		owner, err := core.Accounts.ByID(ctx, account)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resolve := func() (images.Resolved, error) {
-			return core.Resolve(ctx, owner.Hash, img.ID, "hero")
-		}
-		_, err = resolve()
-		imagestest.WantKind(t, err, errs.VariantNotFound)
-		v := images.Variant{ID: "hero", Options: recipe(10, 10)}
-		if err := core.CreateVariant(ctx, account, v); err != nil {
-			t.Fatal(err)
-		}
-		for i := range 20 {
-			if r, err := resolve(); err != nil || r.Variant != v {
-				t.Fatalf("round %d: got %+v, %v", i, r.Variant, err)
-			}
-			v.Options.Width, v.BrowserTTL = 20+i, time.Duration(i+1)*time.Hour
-			_, err := core.ChangeVariant(ctx, account, "hero",
-				images.VariantChange{Options: v.Options, BrowserTTL: v.BrowserTTL})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if r, err := resolve(); err != nil || r.BrowserTTL() != v.BrowserTTL {
-				t.Fatalf("round %d: kept for %v, %v", i, r.BrowserTTL(), err)
-			}
-		}
-		if err := core.DeleteVariant(ctx, account, "hero"); err != nil {
-			t.Fatal(err)
-		}
-		r, err := resolve()
-		imagestest.WantKind(t, err, errs.VariantNotFound)
-		if r.Image.ID != img.ID || r.Account.ID != account {
-			t.Errorf("without a variant: %+v", r)
-		}
-	})
-}
-
 func TestAccountConfig(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
@@ -183,7 +139,7 @@ func TestAccountConfig(t *testing.T) {
 		check := func(what string, got accounts.Settings, err error) {
 			t.Helper()
 			owner, readErr := core.Accounts.ByID(ctx, account)
-			r, resolveErr := core.ResolveImage(ctx, owner.Hash, img.ID)
+			r, resolveErr := core.Renditions.ResolveImage(ctx, owner.Hash, img.ID)
 			if err != nil || readErr != nil || resolveErr != nil || got != want ||
 				owner.Settings != want || r.Account.Settings != want || r.BrowserTTL() != want.BrowserTTL {
 				t.Errorf("%s: got %+v, read %+v, resolved %+v: %v, %v, %v", what, got, owner.Settings,

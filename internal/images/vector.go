@@ -13,23 +13,21 @@ import (
 // An SVG has no pixels before a browser draws it: no worker sees it. It is stored as it came, and its only rendition
 // is its sanitised form, whatever the options and the format of the request.
 
-// isVector reports whether the original is an SVG.
-func (o *Original) isVector() bool { return o.Header.Format == imagefile.SVG }
-
-// Vector reports whether the image is an SVG, whose renditions are all the same.
-func (r Resolved) Vector() bool { return r.Image.Original.isVector() }
+// IsVector reports whether the original is an SVG.
+func (o *Original) IsVector() bool { return o.Header.Format == imagefile.SVG }
 
 // examineSVG checks the whole SVG, and returns the Original, which has no thumbhash.
 func (b *Body) examineSVG(ctx context.Context, header imagefile.Header) (*Original, error) {
-	if err := b.s.sanitiseSVG(ctx, b.account, io.Discard, b.file.OS(), b.size); err != nil {
-		return nil, renderError("examining an upload", err)
+	if err := b.s.SanitiseSVG(ctx, b.account, io.Discard, b.file.OS(), b.size); err != nil {
+		return nil, RenderError("examining an upload", err)
 	}
-	return &Original{Header: header, Width: header.Width, Height: header.Height, Alpha: true, Size: b.size}, nil
+	return &Original{Header: header, Width: header.Width, Height: header.Height, Alpha: true, Size: b.size,
+		SHA256: b.sha256()}, nil
 }
 
-// sanitiseSVG writes a sanitised SVG to out. Few run at once, because each may need some 100 MiB of memory for an
+// SanitiseSVG writes a sanitised SVG to out. Few run at once, because each may need some 100 MiB of memory for an
 // instant. Errors: those of imagefile.SanitiseSVG; Busy, Aborted.
-func (s *Service) sanitiseSVG(ctx context.Context, account string, out io.Writer, in io.ReaderAt, size int64) error {
+func (s *Service) SanitiseSVG(ctx context.Context, account string, out io.Writer, in io.ReaderAt, size int64) error {
 	lease, err := s.shares.vectors.Acquire(ctx, limit.Request{Keys: []string{account}, N: 1})
 	switch {
 	case errors.Is(err, limit.ErrFull), errors.Is(err, limit.ErrTimeout):

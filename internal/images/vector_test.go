@@ -41,9 +41,9 @@ func TestVectorIsStoredAsItCame(t *testing.T) {
 			o.Size != int64(len(body)) || len(o.SHA256) != 64 {
 			t.Errorf("the original is %+v", o)
 		}
-		r := resolve(t, core, img.ID)
+		r := imagestest.Resolve(t, core, img.ID)
 		for _, asked := range []imagefile.Format{imagefile.WebP, imagefile.JPEG, imagefile.SVG} {
-			rendition, err := core.Rendition(t.Context(), r, asked)
+			rendition, err := core.Renditions.Rendition(t.Context(), r, asked)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +54,7 @@ func TestVectorIsStoredAsItCame(t *testing.T) {
 			if err := rendition.Content.Close(); err != nil {
 				t.Error(err)
 			}
-			if !core.Makes(r, asked) || core.ETag(r, asked) != core.ETag(r, imagefile.PNG) {
+			if !core.Renditions.Makes(r, asked) || core.Renditions.ETag(r, asked) != core.Renditions.ETag(r, imagefile.PNG) {
 				t.Errorf("%s is another rendition", asked)
 			}
 		}

@@ -172,20 +172,20 @@ func TestNewState(t *testing.T) {
 	}
 	for _, c := range []struct {
 		img    images.Image
-		status string
+		status images.TicketStatus
 		left   int // -1 for none
 	}{
-		{draft(time.Minute, 0), statusOpen, 10}, {draft(0, 9), statusOpen, 1}, {draft(-1, 3), statusExpired, 7},
-		{draft(time.Minute, 10), statusDead, 0}, {draft(-1, 12), statusDead, 0}, {images.Image{ID: "x"}, statusUsed, -1},
+		{draft(time.Minute, 0), "open", 10}, {draft(0, 9), "open", 1}, {draft(-1, 3), "expired", 7},
+		{draft(time.Minute, 10), "dead", 0}, {draft(-1, 12), "dead", 0}, {images.Image{ID: "x"}, "used", -1},
 	} {
 		s := newState(c.img, uploadpolicy.Policy{}, now, 1000)
 		left := -1
 		if s.AttemptsLeft != nil {
 			left = *s.AttemptsLeft
 		}
-		open := c.status == statusOpen
+		open := c.status == "open"
 		if s.Status != c.status || left != c.left || open != (s.Limits != nil) || open != (s.Resumable != nil) ||
-			(s.Uses.Used == 1) != (c.status == statusUsed) || (s.LastError != nil) != c.img.Draft {
+			(s.Uses.Used == 1) != (c.status == "used") || (s.LastError != nil) != c.img.Draft {
 			t.Errorf("%s: %+v", c.status, s)
 		}
 		if open && (s.Limits.MaxBytes != 1000 || len(s.Limits.Formats) != 7) {
@@ -198,10 +198,10 @@ func TestNewState(t *testing.T) {
 func TestStateOfALink(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	for used, status := range []string{statusOpen, statusOpen, statusOpen, statusUsed} {
+	for used, status := range []images.TicketStatus{"open", "open", "open", "used"} {
 		link := images.Image{ID: "x", Draft: true, Ticket: &images.Ticket{Expires: now.Add(time.Minute), Uses: 3, Used: used}}
 		s := newState(link, uploadpolicy.Policy{Uses: 3}, now, 1000)
-		if s.Status != status || s.Uses != (uploadUses{3, used}) || (s.Resumable == nil) != (status == statusUsed) {
+		if s.Status != status || s.Uses != (uploadUses{3, used}) || (s.Resumable == nil) != (status == "used") {
 			t.Errorf("after %d uses: %+v", used, s)
 		}
 	}

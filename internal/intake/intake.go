@@ -205,8 +205,8 @@ func (c *call) refuse(err error) {
 		c.w.Note(err)
 	}
 	if errs.AsError(err).Kind == errs.OriginRefused {
-		hideFromPages(c.w.Header())
-	} else if c.leadToPage(refusal.Code) ||
+		removeCORS(c.w.Header())
+	} else if c.redirectToPage(refusal.Code) ||
 		redirect(c.w, c.r, c.line.image, c.line.image.ID, strconv.Itoa(refusal.Code)) {
 		return
 	}
@@ -224,7 +224,7 @@ func (c *call) accepted(img images.UploadedImage, status int) error {
 	}
 	draft := c.line.image
 	c.line.image = img.Image
-	if redirect(c.w, c.r, draft, img.ID, statusOK) || c.leadToPage(0) {
+	if redirect(c.w, c.r, draft, img.ID, statusOK) || c.redirectToPage(0) {
 		return nil
 	}
 	_, body, err := cfapi.EncodeResult(c.result(img))

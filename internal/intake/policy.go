@@ -33,8 +33,8 @@ func (c *call) checkOrigin() error {
 	return err
 }
 
-// hideFromPages removes the headers by which pages of other origins may read the answer.
-func hideFromPages(h http.Header) {
+// removeCORS removes the headers by which pages of other origins may read the answer.
+func removeCORS(h http.Header) {
 	for name := range h {
 		if strings.HasPrefix(name, "Access-Control-") {
 			h.Del(name)

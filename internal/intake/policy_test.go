@@ -50,7 +50,7 @@ func TestHideFromPages(t *testing.T) {
 	h := http.Header{}
 	setHeaders(h, r)
 	setPreflightHeaders(h, r)
-	hideFromPages(h)
+	removeCORS(h)
 	if len(h) == 0 || len(h) > 2 || h.Get("Vary") == "" || h.Get("Referrer-Policy") != "no-referrer" {
 		t.Errorf("the headers are %v", h)
 	}

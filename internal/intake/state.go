@@ -12,18 +12,10 @@ import (
 	"calotype/internal/uploadpolicy"
 )
 
-// The values of uploadState.Status.
-const (
-	statusOpen    = "open"
-	statusUsed    = "used"
-	statusExpired = "expired"
-	statusDead    = "dead" // refused too often
-)
-
 // An uploadState is what the holder of a ticket may know of it. It has neither metadata nor creator.
 type uploadState struct {
 	ID           string               `json:"id"`
-	Status       string               `json:"status"`
+	Status       images.TicketStatus  `json:"status"`
 	Expires      string               `json:"expires,omitempty"`      // absent once it is used
 	AttemptsLeft *int                 `json:"attemptsLeft,omitempty"` // absent once it is used
 	LastError    *cfapi.Reason        `json:"lastError,omitempty"`
@@ -77,22 +69,9 @@ func (c *call) state() error {
 	return nil
 }
 
-// Status returns the state of the ticket of img at a time: "open", "used", "expired" or "dead".
-func Status(img images.Image, now time.Time) string {
-	switch {
-	case img.TicketUsed():
-		return statusUsed
-	case img.Ticket.AttemptsLeft() == 0:
-		return statusDead
-	case now.After(img.Ticket.Expires):
-		return statusExpired
-	}
-	return statusOpen
-}
-
 // newState returns the state of the ticket of img, which has a policy, at a time. maxBytes is the limit of the server.
 func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBytes int64) uploadState {
-	s := uploadState{ID: img.ID, Status: Status(img, now), Uses: uploadUses{Allowed: policy.Allowed()}}
+	s := uploadState{ID: img.ID, Status: img.TicketStatus(now), Uses: uploadUses{Allowed: policy.Allowed()}}
 	if !policy.IsZero() {
 		s.Policy = &policy
 	}
@@ -102,12 +81,12 @@ func newState(img images.Image, policy uploadpolicy.Policy, now time.Time, maxBy
 	}
 	t := *img.Ticket
 	s.Uses.Used = t.Used
-	if s.Status == statusUsed {
+	if s.Status == images.StatusUsed {
 		return s
 	}
 	left := t.AttemptsLeft()
 	s.Expires, s.AttemptsLeft, s.LastError = cfapi.FormatTime(t.Expires), &left, cfapi.LastError(t)
-	if s.Status == statusOpen {
+	if s.Status == images.StatusOpen {
 		s.Limits = newLimits(policy, maxBytes)
 		s.Resumable = &resumableWays{TUS: true, IETF: true, Chunk: chunk}
 	}

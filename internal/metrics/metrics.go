@@ -19,6 +19,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/render"
+	"calotype/internal/renditions"
 )
 
 // Path is the path of the metrics.
@@ -70,8 +71,8 @@ func New() *Metrics {
 		{render.Uploads, images.StageSpool}, {render.Uploads, render.StageWait},
 		{render.Uploads, render.StageWork}, {render.Uploads, images.StageStore},
 		{render.Uploads, images.StageCommit},
-		{render.Renditions, images.StageFetch}, {render.Renditions, render.StageWait},
-		{render.Renditions, render.StageWork}, {render.Renditions, images.StageInsert},
+		{render.Renditions, renditions.StageFetch}, {render.Renditions, render.StageWait},
+		{render.Renditions, render.StageWork}, {render.Renditions, renditions.StageInsert},
 	} {
 		m.timers[s] = m.stages.WithLabelValues(s.pool, s.name)
 	}
@@ -138,14 +139,20 @@ func statusLabel(status int) string {
 	return strconv.Itoa(status)
 }
 
-// Watch exports the pool of workers, the started core, the shared pools and the program's version from now
-// on.
-func (m *Metrics) Watch(core *images.Service, pool *render.Pool, pools []*limit.Pool,
-	version string) error {
+// Sources are what Watch exports.
+type Sources struct {
+	Core       *images.Service // started
+	Renditions *renditions.Service
+	Render     *render.Pool  // the workers
+	Pools      []*limit.Pool // that accounts and clients share
+}
+
+// Watch exports the state of from, and the program's version, from now on.
+func (m *Metrics) Watch(from Sources, version string) error {
 	if m == nil {
 		return nil
 	}
-	return m.registry.Register(&watcher{core: core, pool: pool, pools: pools, version: version})
+	return m.registry.Register(&watcher{Sources: from, version: version})
 }
 
 // Handler serves Path, and no other path.

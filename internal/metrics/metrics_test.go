@@ -36,7 +36,7 @@ func watched(t *testing.T) (*Metrics, *imagestest.Core) {
 		t.Fatal(err)
 	}
 	_, _ = shared.TryAcquire(4, "a") // refused: the key has its share
-	if err := m.Watch(core.Service, core.Render, []*limit.Pool{shared}, "v1"); err != nil {
+	if err := m.Watch(Sources{core.Service, core.Renditions, core.Render, []*limit.Pool{shared}}, "v1"); err != nil {
 		t.Fatal(err)
 	}
 	return m, core
@@ -79,7 +79,7 @@ func TestLint(t *testing.T) {
 		!strings.Contains(text, "process_open_fds ") {
 		t.Errorf("too little is shown:\n%s", text)
 	}
-	if again, err := testutil.CollectAndLint(&watcher{core: core.Service, pool: core.Render}); err != nil ||
+	if again, err := testutil.CollectAndLint(&watcher{Sources: Sources{Core: core.Service, Renditions: core.Renditions, Render: core.Render}}); err != nil ||
 		len(again) != 0 {
 		t.Errorf("%v, %v", again, err)
 	}

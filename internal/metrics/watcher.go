@@ -11,8 +11,8 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/images"
-	"calotype/internal/limit"
 	"calotype/internal/render"
+	"calotype/internal/renditions"
 	"calotype/internal/webhooks"
 )
 
@@ -33,9 +33,7 @@ var uploadKinds = []errs.Kind{
 
 // A watcher collects the state of the core and the pool at each scrape.
 type watcher struct {
-	core    *images.Service
-	pool    *render.Pool
-	pools   []*limit.Pool
+	Sources
 	version string // of the program
 
 	mu      sync.Mutex // locked while the database is read, so that concurrent scrapes read it once
@@ -72,11 +70,11 @@ func (s sender) counter(name, help string, v float64, labels ...string) {
 func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	to := sender(ch)
 	to.gauge("build_info", "1; the labels name the program, its Go and its picture pipeline.", 1,
-		"version", w.version, "goversion", runtime.Version(), "pipeline", w.pool.Version())
+		"version", w.version, "goversion", runtime.Version(), "pipeline", w.Render.Version())
 	w.sendDatabase(to)
 	w.sendPool(to)
 	w.sendShared(to)
-	stats, err := w.core.Stats()
+	stats, err := w.Core.Stats()
 	const free = "Free space of the disk with the data folder."
 	if err != nil { // only the reading of the disk has failed
 		ch <- prometheus.NewInvalidMetric(desc("disk_free_bytes", free), err)
@@ -88,7 +86,7 @@ func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	to.gauge("spool_reserved_bytes", "What the bodies being received may grow to.", stats.SpoolReserved)
 	to.gauge("spool_limit_bytes", "What these may be together.", stats.SpoolLimit)
 	sendUploads(to, stats)
-	sendCache(to, stats)
+	sendCache(to, w.Renditions.Stats())
 }
 
 func sendUploads(to sender, stats images.Stats) {
@@ -109,18 +107,18 @@ func sendUploads(to sender, stats images.Stats) {
 		float64(stats.Repeats))
 }
 
-func sendCache(to sender, stats images.Stats) {
-	to.counter("rendition_cache_hits_total", "Renditions that were in the cache.", float64(stats.CacheHits))
-	to.counter("rendition_cache_misses_total", "Renditions that were not.", float64(stats.CacheMisses))
+func sendCache(to sender, stats renditions.Stats) {
+	to.counter("rendition_cache_hits_total", "Renditions that were in the cache.", float64(stats.Hits))
+	to.counter("rendition_cache_misses_total", "Renditions that were not.", float64(stats.Misses))
 	to.counter("rendition_cache_evictions_total", "Renditions that were evicted for space.",
-		float64(stats.CacheEvictions))
-	to.gauge("rendition_cache_files", "Renditions in the cache.", stats.CacheFiles)
-	to.gauge("rendition_cache_bytes", "Size of the rendition cache.", stats.CacheSize)
-	to.gauge("rendition_cache_limit_bytes", "What that may grow to.", stats.CacheLimit)
+		float64(stats.Evictions))
+	to.gauge("rendition_cache_files", "Renditions in the cache.", stats.Files)
+	to.gauge("rendition_cache_bytes", "Size of the rendition cache.", stats.Size)
+	to.gauge("rendition_cache_limit_bytes", "What that may grow to.", stats.Limit)
 }
 
 func (w *watcher) sendPool(to sender) {
-	status := w.pool.Status()
+	status := w.Render.Status()
 	for pool, s := range map[string]render.LaneStatus{
 		render.Uploads: status.Uploads, render.Renditions: status.Renditions,
 	} {
@@ -152,7 +150,7 @@ func (w *watcher) sendPool(to sender) {
 // sendShared sends the state of all shared pools. The label is the name of the pool; docs/operate.md lists
 // the units.
 func (w *watcher) sendShared(to sender) {
-	for _, p := range w.pools {
+	for _, p := range w.Pools {
 		s := p.Stats()
 		pool := []string{"pool", s.Name}
 		to.gauge("pool_size", "Units of a shared pool; 0: only its keys are bounded.", s.Size, pool...)
@@ -206,7 +204,7 @@ func (w *watcher) sendDatabase(to sender) {
 func (w *watcher) askDatabase() {
 	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
 	defer cancel()
-	if w.tickets, w.err = w.core.TicketCounts(ctx); w.err == nil {
-		w.outbox, w.err = w.core.Webhooks.Counts(ctx)
+	if w.tickets, w.err = w.Core.TicketCounts(ctx); w.err == nil {
+		w.outbox, w.err = w.Core.Webhooks.Counts(ctx)
 	}
 }

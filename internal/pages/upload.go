@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"calotype/internal/cfapi"
+	"calotype/internal/images"
 )
 
 // UploadFiles is the beginning of the paths of the files of the upload page. A path of a one-time URL has the hash
@@ -23,7 +24,7 @@ const UploadFiles = "/upload/page/"
 
 // A OneTimeURL is what the upload page says of a one-time URL before a script has run.
 type OneTimeURL struct {
-	Status   string   // "open", "used", "expired" or "dead"
+	Status   images.TicketStatus
 	Many     bool     // it accepts several pictures
 	Redirect string   // URL to which the form leads; "" for none
 	Origins  []string // of the pages that may upload, if this page may not; else nil
@@ -113,7 +114,9 @@ func (p *uploadPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // linkStatuses are the statuses of the page for a one-time URL that takes no picture: those of an upload.
-var linkStatuses = map[string]int{"used": http.StatusConflict, "expired": http.StatusGone, "dead": http.StatusGone}
+var linkStatuses = map[images.TicketStatus]int{
+	images.StatusUsed: http.StatusConflict, images.StatusExpired: http.StatusGone, images.StatusDead: http.StatusGone,
+}
 
 // view returns the data of the page and its status.
 func (p *uploadPage) view(r *http.Request, link OneTimeURL, err error) (v uploadView, status int) {
@@ -126,15 +129,15 @@ func (p *uploadPage) view(r *http.Request, link OneTimeURL, err error) (v upload
 	if rightToLeft[lang] {
 		v.Dir = "rtl"
 	}
-	state, status := link.Status, http.StatusOK
+	state, status := string(link.Status), http.StatusOK // the names of words
 	switch refusal := cfapi.Refusal(err); {
 	case err != nil && refusal.Status == http.StatusNotFound:
 		state, status = "unknown", refusal.Status
 	case err != nil:
 		state, status = "busy", refusal.Status
-	case link.Status == "open" && len(link.Origins) > 0:
+	case link.Status == images.StatusOpen && len(link.Origins) > 0:
 		state, status = "elsewhere", http.StatusForbidden
-	case link.Status == "open":
+	case link.Status == images.StatusOpen:
 		v.Open, v.Title = true, v.Words["title"]
 		if link.Many {
 			v.Title = v.Words["titleMany"]
@@ -149,7 +152,7 @@ func (p *uploadPage) view(r *http.Request, link OneTimeURL, err error) (v upload
 		}
 		return v, status
 	default:
-		status = linkStatuses[state]
+		status = linkStatuses[link.Status]
 	}
 	v.Title = v.Words[state+"Title"]
 	v.Text = strings.ReplaceAll(v.Words[state+"Text"], "{origins}", strings.Join(link.Origins, ", "))

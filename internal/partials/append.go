@@ -8,27 +8,23 @@ import (
 	"sync/atomic"
 	"time"
 
-	"calotype/internal/accounts"
 	"calotype/internal/disk"
 	"calotype/internal/errs"
 	"calotype/internal/limit"
-	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
 
 const (
-	storeTime  = time.Minute      // for a part
-	supersede  = 20 * time.Second // the longest wait for an append whose image is examined
-	renewAfter = leaseTime / 3
+	storeTime = time.Minute      // for a part
+	supersede = 20 * time.Second // the longest wait for an append whose image is examined
 )
 
-// A Request has the fields of a request that appends to a Partial.
-type Request struct {
+// An AppendRequest has the fields of a request that appends to a Partial.
+type AppendRequest struct {
 	Offset   int64
 	Length   int64 // of the upload; negative if the request does not state it
 	Complete bool  // the body ends the upload, if it comes whole
 	Size     int64 // of the body; negative if unknown
-	Most     int64 // bytes that an upload may have
 }
 
 // An Append adds the body of one request to a Partial. Write the bytes to it, then call End if the body has come
@@ -41,7 +37,8 @@ type Append struct {
 	holder   string
 	key      sealKey
 	slot     *limit.Lease
-	request  Request
+	request  AppendRequest
+	most     int64 // bytes that the upload may have
 	onStored func(offset int64)
 	deleted  atomic.Bool   // the draft was deleted
 	done     chan struct{} // closed when the append has ended
@@ -74,11 +71,11 @@ type OffsetError struct{ Offset int64 } // the right one
 
 func (e *OffsetError) Error() string { return fmt.Sprintf("the offset is %d", e.Offset) }
 
-// Begin starts to append to the Partial p. It ends an append that runs on this node first. Errors: Invalid, TooLarge;
-// OffsetMismatch with an OffsetError; PartialBusy; TicketUnknown; ErrEnded; Busy.
-func (s *Service) Begin(ctx context.Context, p Partial, r Request) (*Append, error) {
-	a := &Append{s: s, ctx: context.WithoutCancel(ctx), draft: p.Image, holder: text.NewKey(), request: r, p: p,
-		key: p.key, done: make(chan struct{}), renewed: time.Now()}
+// Begin starts to append to the Partial p, which may have most bytes. It ends an append that runs on this node first.
+// Errors: Invalid, TooLarge; OffsetMismatch with an OffsetError; PartialBusy; TicketUnknown; ErrEnded; Busy.
+func (s *Service) Begin(ctx context.Context, p Partial, r AppendRequest, most int64) (*Append, error) {
+	a := &Append{s: s, ctx: context.WithoutCancel(ctx), draft: p.Image, holder: text.NewKey(), request: r, most: most,
+		p: p, key: p.key, done: make(chan struct{}), renewed: time.Now()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := s.register(ctx, a); err != nil {
@@ -152,7 +149,7 @@ func (a *Append) supersede(ctx context.Context) error {
 }
 
 // checkLength returns the length of the upload after the request, negative if unknown. Errors: Invalid, TooLarge.
-func (r Request) checkLength(p Partial) (int64, error) {
+func (r AppendRequest) checkLength(p Partial) (int64, error) {
 	length := r.Length
 	if r.Complete && r.Size >= 0 {
 		length = r.Offset + r.Size
@@ -172,51 +169,6 @@ func (r Request) checkLength(p Partial) (int64, error) {
 		return 0, errs.Errorf(errs.Invalid, "The body has more bytes than the upload: its length is %d", length)
 	}
 	return length, nil
-}
-
-// claim acquires the lease. It stores the length only if it is larger than the offset, because clients take
-// offset = length for success.
-func (a *Append) claim(ctx context.Context, length int64) error {
-	var store any
-	if length > a.request.Offset {
-		store = length
-	}
-	now := a.s.Now()
-	var claimed Partial
-	err := a.s.Accounts.Change(ctx, func(tx *accounts.Change) (err error) {
-		claimed, err = scan(tx.QueryRow(`UPDATE partials SET holder = ?2, node = ?3, until = ?4,
-			length = COALESCE(length, CAST(?5 AS BIGINT))
-			WHERE key = ?1 AND received = ?6 AND ended IS NULL AND expires > ?7
-			AND (holder IS NULL OR node = ?3 OR until <= ?7) RETURNING `+columns,
-			a.p.Key, a.holder, a.s.node, sqldb.Micros(now.Add(leaseTime)), store, a.request.Offset,
-			sqldb.Micros(now)))
-		return err
-	})
-	if err != nil {
-		return a.whyNotClaimed(ctx, sqldb.RowError("beginning to append to an upload", err, ErrEnded))
-	}
-	a.p = claimed
-	if a.p.Length < 0 {
-		a.p.Length = length
-	}
-	return nil
-}
-
-func (a *Append) whyNotClaimed(ctx context.Context, err error) error {
-	if !errors.Is(err, ErrEnded) {
-		return err
-	}
-	p, err := a.s.ByKey(ctx, a.p.Key)
-	switch {
-	case err != nil:
-		return err
-	case !p.Ended.IsZero(), !p.Expires.After(a.s.Now()):
-		return ErrEnded
-	case p.Received != a.request.Offset:
-		return &errs.Error{Kind: errs.OffsetMismatch, Err: &OffsetError{p.Received},
-			Msg: fmt.Sprintf("The upload has %d bytes: continue there, not at %d", p.Received, a.request.Offset)}
-	}
-	return Busy(nil)
 }
 
 // OnStored has fn called with the new offset after each part. fn must not block for long.
@@ -274,10 +226,10 @@ func (a *Append) within(data []byte) ([]byte, error) {
 	case a.p.Length >= 0 && total+n > a.p.Length:
 		return data[:a.p.Length-total], errs.Errorf(errs.Invalid,
 			"The body has more bytes than the upload: its length is %d", a.p.Length)
-	case total+n > a.request.Most:
+	case total+n > a.most:
 		a.over = true
-		return data[:max(0, a.request.Most+1-total)], errs.Errorf(errs.TooLarge,
-			"The file is larger than the %d bytes allowed", a.request.Most)
+		return data[:max(0, a.most+1-total)], errs.Errorf(errs.TooLarge,
+			"The file is larger than the %d bytes allowed", a.most)
 	}
 	return data, nil
 }
@@ -322,12 +274,12 @@ func MinAppend(most int64) int64 { return (most + maxParts - 1) / maxParts }
 
 // partSize returns the size of a part, in bytes. Even if each request has few bytes more than one, no part is smaller
 // than MinAppend on average.
-func (a *Append) partSize() int64 { return max(PartSize, 2*MinAppend(a.request.Most)) }
+func (a *Append) partSize() int64 { return max(PartSize, 2*MinAppend(a.most)) }
 
 // mayStore reports whether the upload may have one more part of n bytes: each further part may be as small as
 // MinAppend, and their number stays within maxParts.
 func (a *Append) mayStore(n int64) bool {
-	least, rest := MinAppend(a.request.Most), a.request.Most
+	least, rest := MinAppend(a.most), a.most
 	if a.p.Length >= 0 {
 		rest = a.p.Length
 	}
@@ -374,15 +326,4 @@ func (a *Append) dropTail() {
 		a.s.Log.Warn("closing a spool file", "err", err)
 	}
 	a.tail = nil
-}
-
-// renew renews the lease if that is due. The caller has locked mu.
-func (a *Append) renew() {
-	if time.Since(a.renewed) < renewAfter {
-		return
-	}
-	a.renewed = time.Now()
-	if err := a.s.renewLease(a.ctx, a.p.Key, a.holder); err != nil {
-		a.s.Log.Warn("the lease of an upload was not renewed", "err", err)
-	}
 }

@@ -26,7 +26,7 @@ func (a *Append) End() (complete bool, err error) {
 		err = errs.Errorf(errs.Invalid, "The upload has %d bytes, but its length is %d", total, a.p.Length)
 	case n > 0 && !a.mayStore(n):
 		err = errs.Errorf(errs.Invalid, "The body is too small: append at least %d bytes, except at the end",
-			MinAppend(a.request.Most))
+			MinAppend(a.most))
 	case n > 0:
 		err = a.store(n, true)
 	}

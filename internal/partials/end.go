@@ -7,9 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"calotype/internal/accounts"
+	"calotype/internal/blob"
 	"calotype/internal/errs"
 	"calotype/internal/sqldb"
 )
@@ -95,7 +94,7 @@ func (s *Service) end(tx *accounts.Change, where string, value any, e Ending) ([
 	now := s.Now()
 	all, err := sqldb.Select(tx, scan, `UPDATE partials SET ended = ?1, expires = ?2, kind = ?3, message = ?4,
 		result = CAST(?6 AS TEXT), holder = NULL WHERE ended IS NULL AND key <> ?7 AND `+where+` RETURNING `+columns,
-		sqldb.Micros(now), sqldb.Micros(now.Add(Afterlife)), kind, message, value, sqldb.NullText(result), e.Except)
+		sqldb.Micros(now), sqldb.Micros(now.Add(Retention)), kind, message, value, sqldb.NullText(result), e.Except)
 	if err != nil {
 		return nil, fmt.Errorf("ending resumable uploads: %w", err)
 	}
@@ -173,9 +172,9 @@ func (s *Service) deleteIn(
 	if err != nil {
 		return 0, nil, fmt.Errorf("looking for parts of ended resumable uploads: %w", err)
 	}
-	for _, blob := range left {
-		if !slices.Contains(blobs, blob) {
-			blobs = append(blobs, blob)
+	for _, key := range left {
+		if !slices.Contains(blobs, key) {
+			blobs = append(blobs, key)
 		}
 	}
 	return len(gone), blobs, nil
@@ -244,10 +243,9 @@ func (s *Service) DeleteExpired(ctx context.Context) error {
 }
 
 const (
-	partsAtOnce = 8                // concurrent deletions in the store
-	partsTime   = 30 * time.Second // for some parts
-	partsWait   = time.Minute      // before the retry of a deletion
-	somePart    = 500
+	partsTime = 30 * time.Second // for some parts
+	partsWait = time.Minute      // before the retry of a deletion
+	somePart  = 500
 )
 
 // DeleteParts deletes the parts of ended Partials from the blob store, and their rows. The rows of parts that the
@@ -290,16 +288,7 @@ func (s *Service) deleteBlobs(ctx context.Context, keys []string) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, partsTime) // a store may hang
 	defer cancel()
-	failed := make([]error, len(keys))
-	var group errgroup.Group
-	group.SetLimit(partsAtOnce)
-	for i, key := range keys {
-		group.Go(func() error {
-			failed[i] = s.Blobs.Delete(limited, key)
-			return nil
-		})
-	}
-	_ = group.Wait()
+	failed := blob.DeleteAll(limited, s.Blobs, keys)
 	tried := sqldb.Micros(s.Now())
 	err := s.Accounts.ChangeInReserve(context.WithoutCancel(ctx), func(tx *accounts.Change) error {
 		for i, key := range keys {

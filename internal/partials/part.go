@@ -80,32 +80,6 @@ func (a *Append) addPart(key string, size int64, last bool) error {
 	return nil
 }
 
-// errFenced says that this append no longer has the lease, or that the Partial has ended.
-var errFenced = errors.New("partials: the append has no lease")
-
-func (a *Append) whyFenced() error {
-	p, err := a.s.ByKey(a.ctx, a.p.Key)
-	switch {
-	case err != nil:
-		return err
-	case !p.Ended.IsZero(), !p.Expires.After(a.s.Now()):
-		return ErrEnded
-	}
-	return errSuperseded
-}
-
-func (s *Service) renewLease(ctx context.Context, key, holder string) error {
-	_, err := s.Accounts.Exec(ctx, `UPDATE partials SET until = ?3 WHERE key = ?1 AND holder = ?2 AND ended IS NULL`,
-		key, holder, sqldb.Micros(s.Now().Add(leaseTime)))
-	return err
-}
-
-func (s *Service) releaseLease(ctx context.Context, key, holder string) error {
-	_, err := s.Accounts.ExecInReserve(ctx, `UPDATE partials SET holder = NULL, until = ?3
-		WHERE key = ?1 AND holder = ?2 AND ended IS NULL`, key, holder, sqldb.Micros(s.Now()))
-	return err
-}
-
 // copyPart writes one part to w.
 func (a *Append) copyPart(ctx context.Context, w io.Writer, key string, size int64) error {
 	from, err := a.s.Blobs.Open(ctx, key, 0)

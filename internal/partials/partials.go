@@ -37,15 +37,14 @@ import (
 const (
 	// PartSize is the usual size of a part, in bytes.
 	PartSize = 1 << 20
-	// Life is the time for which a Partial is open.
-	Life = 6 * time.Hour
-	// Afterlife is the time for which the row of an ended Partial is stored.
-	Afterlife = time.Hour
+	// Lifetime is the time for which a Partial is open.
+	Lifetime = 6 * time.Hour
+	// Retention is the time for which the row of an ended Partial is stored.
+	Retention = time.Hour
 
 	maxParts     = 1000 // of a Partial
 	endedOfDraft = 10   // stored rows of ended Partials of a draft, in addition to the newest one
 	idleTime     = 5 * time.Minute
-	leaseTime    = 30 * time.Second
 	rowBytes     = 4096 // an open Partial counts as its parts and these bytes
 )
 
@@ -156,20 +155,6 @@ func (s *Service) ByKey(ctx context.Context, key string) (Partial, error) {
 func (s *Service) one(ctx context.Context, column, value string) (Partial, error) {
 	p, err := scan(s.DB.QueryRow(ctx, `SELECT `+columns+` FROM partials WHERE `+column+` = ?1`, value))
 	return p, sqldb.RowError("reading a resumable upload", err, errUnknown)
-}
-
-// HeldElsewhere returns PartialBusy if an append of another node has the lease.
-func (s *Service) HeldElsewhere(p Partial) error {
-	if p.holder == "" || p.node == s.node || !p.until.After(s.Now()) {
-		return nil
-	}
-	return Busy(nil)
-}
-
-// Busy returns PartialBusy; cause may be nil.
-func Busy(cause error) error {
-	return &errs.Error{Kind: errs.PartialBusy, RetryAfter: leaseTime, Err: cause,
-		Msg: "Another request of this upload is still running: try again in a few seconds"}
 }
 
 // errTooMany refuses one more open Partial of a draft than most.

@@ -41,7 +41,7 @@ type Event struct {
 	Image   string // its internal key
 	Facts   Facts
 	Erasure bool // the image was erased: Facts has its ID only, and the event is deleted after its delivery
-	Twice   bool // Record has each delivery repeated once after its success
+	Repeat  bool // Record has each delivery repeated once after its success
 }
 
 // Facts are the state of an image or draft after an event, or before its deletion. They are stored as JSON, whose
@@ -198,7 +198,7 @@ func insertEvent(tx *accounts.Change, e Event, to []subscriber) (bytes int64, er
 		_, err := tx.Exec(`INSERT INTO deliveries (event, webhook, account, created, policy,
 			policy_name, due, attempt, failures, outcome, repeats)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4, 0, 0, 'pending', ?7)`,
-			e.ID, s.webhook, e.Account, sqldb.Micros(e.At), s.policy, s.policyName, sqldb.BoolInt(e.Twice))
+			e.ID, s.webhook, e.Account, sqldb.Micros(e.At), s.policy, s.policyName, sqldb.BoolInt(e.Repeat))
 		if err != nil {
 			return 0, err
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +13,7 @@ import (
 
 	"calotype/internal/errs"
 	"calotype/internal/images"
+	"calotype/internal/renditions"
 	"calotype/internal/sqldb/sqldbtest"
 	"calotype/internal/webhooks"
 )
@@ -85,6 +88,20 @@ func Upload(t *testing.T, core *Core, d images.NewDraft, body []byte) images.Ima
 		t.Fatal(err)
 	}
 	return img
+}
+
+// Resolve resolves the delivery URL of an image of the account AccountID in the variant public.
+func Resolve(t *testing.T, core *Core, id string) renditions.Resolved {
+	t.Helper()
+	a, err := core.Accounts.ByID(t.Context(), AccountID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := core.Renditions.Resolve(t.Context(), a.Hash, id, "public")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // WantKind fails the test unless err has the kind.
@@ -287,4 +304,19 @@ func Stored(t *testing.T, core *Core, id string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// Files returns the paths of all files in a folder.
+func Files(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
 }

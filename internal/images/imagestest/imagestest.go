@@ -3,6 +3,7 @@ package imagestest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -20,6 +21,7 @@ import (
 	"calotype/internal/listing"
 	"calotype/internal/render"
 	"calotype/internal/render/vips"
+	"calotype/internal/renditions"
 	"calotype/internal/sqldb"
 	"calotype/internal/sqldb/sqldbtest"
 )
@@ -65,17 +67,20 @@ func Pool(t testing.TB) *render.Pool {
 // Core is an images.Service with its database, blob store and render pool, for tests.
 type Core struct {
 	*images.Service
-	Lists  *listing.Lister
-	DB     *sqldb.DB
-	Blobs  blob.Store
-	Render *render.Pool
-	Dir    string
+	Renditions *renditions.Service
+	Lists      *listing.Lister
+	DB         *sqldb.DB
+	Blobs      blob.Store
+	Render     *render.Pool
+	Dir        string
 
 	clock atomic.Pointer[func() time.Time]
 }
 
 // NewCore returns a Core that is not started. Its clock is the clock of c until SetNow.
-func NewCore(c images.Config) *Core {
+func NewCore(c images.Config) *Core { return newCore(c, renditions.Config{}) }
+
+func newCore(c images.Config, made renditions.Config) *Core {
 	core := &Core{Lists: listing.New(c.DB), DB: c.DB, Blobs: c.Blobs, Render: c.Render, Dir: c.Dir}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -83,7 +88,23 @@ func NewCore(c images.Config) *Core {
 	core.SetNow(c.Now)
 	c.Now = func() time.Time { return (*core.clock.Load())() }
 	core.Service = images.New(c)
+	made.Core, made.Blobs, made.Render, made.Timer = core.Service, c.Blobs, c.Render, c.Timer
+	core.Renditions = renditions.New(made)
 	return core
+}
+
+// Start starts the core and its renditions.
+func (c *Core) Start(ctx context.Context) error {
+	if err := c.Service.Start(ctx); err != nil {
+		return err
+	}
+	return c.Renditions.Start()
+}
+
+// Close closes the renditions and the core.
+func (c *Core) Close() {
+	c.Renditions.Close()
+	c.Service.Close()
 }
 
 // SetNow sets the clock of the core.
@@ -102,6 +123,12 @@ func New(t *testing.T) *Core {
 
 // Open returns a started Core on the database dsn, with the account AccountID. A zero field of c gets a default.
 func Open(t testing.TB, c images.Config, dsn string) *Core {
+	t.Helper()
+	return OpenWith(t, c, renditions.Config{}, dsn)
+}
+
+// OpenWith is Open with a configuration of the renditions.
+func OpenWith(t testing.TB, c images.Config, made renditions.Config, dsn string) *Core {
 	t.Helper()
 	if c.DB == nil {
 		c.DB = sqldbtest.Open(t, dsn)
@@ -125,7 +152,7 @@ func Open(t testing.TB, c images.Config, dsn string) *Core {
 	if c.DiskReserve == 0 {
 		c.DiskReserve = 1
 	}
-	core := NewCore(c)
+	core := newCore(c, made)
 	t.Cleanup(core.Close)
 	_, _, err := core.Accounts.SetUp(t.Context(), accounts.Setup{ID: AccountID, Token: Token})
 	if err != nil {

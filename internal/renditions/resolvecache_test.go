@@ -1,4 +1,4 @@
-package images
+package renditions
 
 import (
 	"testing"
@@ -15,16 +15,17 @@ func TestAResolutionIsUsedForASecond(t *testing.T) {
 		key := resolveKey{hash: "a", id: "b"}
 		began := time.Now()
 		time.Sleep(300 * time.Millisecond) // the read
-		put := func() { c.put(key, Resolved{}, c.generation.Load(), began) }
+		var generation int64
+		put := func() { c.put(key, Resolved{}, generation, began) }
 		want := func(want bool) {
 			t.Helper()
-			if _, ok := c.get(key); ok != want {
+			if _, ok := c.get(key, generation, time.Now()); ok != want {
 				t.Errorf("used after %v: %v, want %v", time.Since(began), ok, want)
 			}
 		}
 		put()
 		want(true)
-		c.forget()
+		generation++ // a change
 		want(false)
 		put()
 		time.Sleep(700 * time.Millisecond)

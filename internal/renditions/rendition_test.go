@@ -1,4 +1,4 @@
-package images_test
+package renditions_test
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"image"
 	_ "image/jpeg"
 	"io"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -16,58 +17,20 @@ import (
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/render"
+	"calotype/internal/renditions"
 )
-
-func resolve(t *testing.T, core *imagestest.Core, id string) images.Resolved {
-	t.Helper()
-	a, err := core.Accounts.ByID(t.Context(), account)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := core.Resolve(t.Context(), a.Hash, id, "public")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func TestResolve(t *testing.T) {
-	t.Parallel()
-	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
-		img := imagestest.Upload(t, core, images.NewDraft{RequireSignedURLs: true}, imagestest.JPEG(t, 1))
-		r := resolve(t, core, img.ID)
-		if !r.Private() || len(r.Keys) != 1 || r.Keys[0].Name != "default" ||
-			r.Variant.Options.Width != 1366 || r.Variant.Options.Fit != render.ScaleDown {
-			t.Errorf("got %+v", r)
-		}
-		if r.Variant.NeverRequireSignedURLs = true; r.Private() {
-			t.Error("a variant that never requires signatures does")
-		}
-		waiting, _ := imagestest.Draft(t, core, images.NewDraft{})
-		_, err := core.Resolve(t.Context(), r.Account.Hash, waiting.ID, "public")
-		imagestest.WantKind(t, err, errs.ImageNotFound)
-		_, err = core.Resolve(t.Context(), "unknown", img.ID, "public")
-		imagestest.WantKind(t, err, errs.AccountUnknown)
-		partly, err := core.Resolve(t.Context(), r.Account.Hash, img.ID, "none")
-		imagestest.WantKind(t, err, errs.VariantNotFound)
-		if partly.Image.Key != img.Key || len(partly.Keys) != 1 {
-			t.Errorf("without the variant, got %+v", partly)
-		}
-	})
-}
 
 func TestManyRequestsCauseOneRender(t *testing.T) {
 	t.Parallel()
 	core := imagestest.New(t)
 	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-	r := resolve(t, core, img.ID)
+	r := imagestest.Resolve(t, core, img.ID)
 	var wait sync.WaitGroup
 	var mu sync.Mutex
 	var all [][]byte
 	for range 50 {
 		wait.Go(func() {
-			rendition, err := core.Rendition(t.Context(), r, imagefile.JPEG)
+			rendition, err := core.Renditions.Rendition(t.Context(), r, imagefile.JPEG)
 			if err != nil {
 				t.Error(err)
 				return
@@ -95,7 +58,7 @@ func TestManyRequestsCauseOneRender(t *testing.T) {
 	if bytes.Contains(all[0], []byte("picture 000001")) {
 		t.Error("the comment of the original was passed through")
 	}
-	if made := files(t, filepath.Join(core.Dir, "renditions")); len(made) != 1 {
+	if made := imagestest.Files(t, filepath.Join(core.Dir, "renditions")); len(made) != 1 {
 		t.Errorf("the cache holds %v, want one file", made)
 	}
 }
@@ -106,14 +69,18 @@ func TestTheRenditionCacheIsBounded(t *testing.T) {
 	dsn := filepath.Join(t.TempDir(), "calotype.db")
 	core := imagestest.Open(t, images.Config{CacheBytes: 4 * block}, dsn)
 	var bytesKept = func() (n int64) {
-		for _, r := range files(t, filepath.Join(core.Dir, "renditions")) {
-			n += (size(t, r) + block - 1) / block * block
+		for _, r := range imagestest.Files(t, filepath.Join(core.Dir, "renditions")) {
+			info, err := os.Stat(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += (info.Size() + block - 1) / block * block
 		}
 		return n
 	}
 	for i := range 12 {
 		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, i))
-		rendition, err := core.Rendition(t.Context(), resolve(t, core, img.ID), imagefile.JPEG)
+		rendition, err := core.Renditions.Rendition(t.Context(), imagestest.Resolve(t, core, img.ID), imagefile.JPEG)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,14 +102,14 @@ func TestTheRenditionCacheIsBounded(t *testing.T) {
 // A client that has used up its misses still gets what is in the cache.
 func TestHitsCostNoMisses(t *testing.T) {
 	t.Parallel()
-	core := imagestest.Open(t, images.Config{MissRate: 1}, filepath.Join(t.TempDir(), "calotype.db"))
+	core := imagestest.OpenWith(t, images.Config{}, renditions.Config{MissRate: 1}, filepath.Join(t.TempDir(), "calotype.db"))
 	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-	r := resolve(t, core, img.ID)
+	r := imagestest.Resolve(t, core, img.ID)
 	ctx, cancel := context.WithCancel(clientaddr.With(t.Context(), clientaddr.Peer{Key: "a"}))
 	defer cancel()
 	get := func(ctx context.Context, width int) error {
 		r.Variant.Options.Width = width
-		rendition, err := core.Rendition(ctx, r, imagefile.JPEG)
+		rendition, err := core.Renditions.Rendition(ctx, r, imagefile.JPEG)
 		if err != nil {
 			return err
 		}
@@ -167,7 +134,7 @@ func TestHitsCostNoMisses(t *testing.T) {
 		wait.Go(func() {
 			asked := r
 			asked.Variant.Options.Width = width
-			rendition, err := core.Rendition(ctx, asked, imagefile.JPEG)
+			rendition, err := core.Renditions.Rendition(ctx, asked, imagefile.JPEG)
 			if err == nil {
 				err = rendition.Content.Close()
 			}

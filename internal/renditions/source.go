@@ -1,4 +1,4 @@
-package images
+package renditions
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"calotype/internal/clientaddr"
 	"calotype/internal/diskcache"
 	"calotype/internal/errs"
+	"calotype/internal/images"
 	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/text"
@@ -39,7 +40,7 @@ const (
 // fetched again. No request header of a client reaches the other server, so that all clients may share the answer.
 type source struct {
 	key      string // of the bytes in the cache
-	original *Original
+	original *images.Original
 	etag     string // of the other server, with its quotes; "" for none
 	modified string // its Last-Modified
 	caching  outbound.Caching
@@ -102,7 +103,7 @@ func (s *Service) ResolveSource(ctx context.Context, address string) (Resolved, 
 		}
 		return Resolved{
 			Account: accounts.Account{ID: sourcesAccount},
-			Image:   Image{Key: "source:" + id, Account: sourcesAccount, Original: one.original},
+			Image:   images.Image{Key: "source:" + id, Account: sourcesAccount, Original: one.original},
 			source:  one,
 		}, ttl, nil
 	}
@@ -117,7 +118,7 @@ func (s *Service) usableAfter(one *source, err error) bool {
 
 // hasSource reports whether the cache has the bytes of a source.
 func (s *Service) hasSource(one *source) bool {
-	found, err := s.renditions.Open(one.key, diskcache.Flexible)
+	found, err := s.cache.Open(one.key, diskcache.Flexible)
 	if err != nil || found.Content == nil {
 		return false
 	}
@@ -133,7 +134,7 @@ func (s *Service) fetchOnce(ctx context.Context, id, address string) error {
 
 // fetchSource requests a source, has a worker examine it as an upload, and stores it.
 func (s *Service) fetchSource(ctx context.Context, id, address string) (err error) {
-	lease, err := s.shares.sources.TryAcquire(1, outbound.Destination(address))
+	lease, err := s.sourcePool.TryAcquire(1, outbound.Destination(address))
 	if err != nil {
 		return errs.AtCapacity("Too many pictures of this host are being fetched at once", err)
 	}
@@ -142,13 +143,13 @@ func (s *Service) fetchSource(ctx context.Context, id, address string) (err erro
 	if before != nil && !s.hasSource(before) {
 		before = nil
 	}
-	b, err := s.BeginImage(sourcesAccount, -1)
+	b, err := s.core.BeginImage(sourcesAccount, -1)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 	answer, err := s.config.Outbound.Fetch(ctx, address, outbound.Request{
-		Most: s.config.MaxUploadBytes, Time: sourceTime, Permit: s.config.Sources.Permit,
+		Most: s.core.MaxUploadBytes(), Time: sourceTime, Permit: s.config.Sources.Permit,
 		Header: before.validators(),
 	})
 	if err != nil {
@@ -168,7 +169,7 @@ func (s *Service) fetchSource(ctx context.Context, id, address string) (err erro
 	if _, err := io.Copy(b, answer.Body); err != nil {
 		return s.sourceError(err)
 	}
-	original, err := b.examine(ctx)
+	original, err := b.Examine(ctx)
 	if err != nil {
 		return err
 	}
@@ -177,9 +178,8 @@ func (s *Service) fetchSource(ctx context.Context, id, address string) (err erro
 	if len(one.modified) > maxTimeHeader {
 		one.modified = ""
 	}
-	original.SHA256 = b.sha256()
 	original.Blob = "source/" + id + "/" + original.SHA256 // the key of its renditions, not of a blob
-	one.key = renditionPrefix("source/"+id) + original.SHA256[:24]
+	one.key = images.RenditionPrefix("source/"+id) + original.SHA256[:24]
 	if err := s.storeSource(b, one.key); err != nil {
 		return err
 	}
@@ -188,16 +188,16 @@ func (s *Service) fetchSource(ctx context.Context, id, address string) (err erro
 }
 
 // storeSource copies a complete body to the cache.
-func (s *Service) storeSource(b *Body, key string) (err error) {
-	if err := s.disk.MakeSpace(b.size); err != nil {
+func (s *Service) storeSource(b *images.Body, key string) (err error) {
+	if err := s.core.Disk().MakeSpace(b.Size()); err != nil {
 		return err
 	}
-	out, err := s.renditions.Create()
+	out, err := s.cache.Create()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Discard()) }()
-	if _, err := io.Copy(out, io.NewSectionReader(b.file.OS(), 0, b.size)); err != nil {
+	if _, err := b.WriteTo(out); err != nil {
 		return fmt.Errorf("storing a source: %w", err)
 	}
 	return out.Insert(key, diskcache.Owner{
@@ -207,7 +207,7 @@ func (s *Service) storeSource(b *Body, key string) (err error) {
 // sourceError converts an error of package outbound.
 func (s *Service) sourceError(err error) error {
 	if errors.Is(err, outbound.ErrTooLarge) {
-		return FileTooLarge(s.config.MaxUploadBytes)
+		return images.FileTooLarge(s.core.MaxUploadBytes())
 	}
 	return err
 }
@@ -248,7 +248,7 @@ func plainETag(tag string) string {
 
 // openSource copies the bytes of a source to the spool, because a worker needs a separate file.
 func (s *Service) openSource(r Resolved) (originalFile, error) {
-	found, err := s.renditions.Open(r.source.key, diskcache.Flexible)
+	found, err := s.cache.Open(r.source.key, diskcache.Flexible)
 	if err != nil {
 		return originalFile{}, err
 	}

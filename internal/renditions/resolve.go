@@ -1,29 +1,32 @@
-package images
+package renditions
 
 import (
 	"cmp"
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/images"
 )
 
 // A Resolved has the rows that a delivery needs, at most one second old.
 type Resolved struct {
 	Account accounts.Account
-	Image   Image
-	Variant Variant
+	Image   images.Image
+	Variant images.Variant
 	Keys    []accounts.SigningKey
 
 	source *source // of another server, instead of an image; else nil
 }
 
+// Vector reports whether the image is an SVG, whose renditions are all the same.
+func (r Resolved) Vector() bool { return r.Image.Original.IsVector() }
+
 // Private reports whether a delivery of the image in the variant needs a signature. A private SVG always does,
 // because no variant hides a part of it.
 func (r Resolved) Private() bool {
-	return r.Image.RequireSignedURLs && (!r.Variant.NeverRequireSignedURLs || r.Image.Original.isVector())
+	return r.Image.RequireSignedURLs && (!r.Variant.NeverRequireSignedURLs || r.Image.Original.IsVector())
 }
 
 // BrowserTTL returns the time for which a client may cache the image in the variant: the variant's, else the
@@ -35,13 +38,6 @@ func (r Resolved) BrowserTTL() time.Duration {
 // Resolve returns the rows that a delivery URL names. Errors: AccountUnknown, AccountSuspended; ImageNotFound, also
 // for a draft; VariantNotFound, with all fields of Resolved except Variant.
 func (s *Service) Resolve(ctx context.Context, hash, id, variant string) (Resolved, error) {
-	if !variantName.MatchString(variant) { // not every database takes every string
-		r, err := s.ResolveImage(ctx, hash, id)
-		if err == nil {
-			err = errNoVariant
-		}
-		return r, err
-	}
 	return s.resolveCached(ctx, resolveKey{hash, id, variant})
 }
 
@@ -51,10 +47,10 @@ func (s *Service) ResolveImage(ctx context.Context, hash, id string) (Resolved, 
 }
 
 func (s *Service) resolveCached(ctx context.Context, asked resolveKey) (Resolved, error) {
-	if r, ok := s.resolved.get(asked); ok {
+	generation, began := s.core.Generation(), time.Now()
+	if r, ok := s.resolved.get(asked, generation, began); ok {
 		return r, nil
 	}
-	generation, began := s.resolved.generation.Load(), time.Now()
 	r, err := s.resolve(ctx, asked)
 	if err == nil {
 		s.resolved.put(asked, r, generation, began)
@@ -63,23 +59,23 @@ func (s *Service) resolveCached(ctx context.Context, asked resolveKey) (Resolved
 }
 
 func (s *Service) resolve(ctx context.Context, asked resolveKey) (r Resolved, err error) {
-	if r.Account, err = s.Accounts.ByHash(ctx, asked.hash); err != nil {
+	if r.Account, err = s.core.Accounts.ByHash(ctx, asked.hash); err != nil {
 		return r, err
 	}
 	if err := r.Account.CheckActive(); err != nil {
 		return r, err
 	}
-	if r.Image, err = s.Image(ctx, r.Account.ID, asked.id); err != nil {
+	if r.Image, err = s.core.Image(ctx, r.Account.ID, asked.id); err != nil {
 		return r, err
 	}
 	if r.Image.Draft {
-		return r, errNoImage
+		return r, images.ErrNoImage
 	}
-	if r.Keys, err = s.Accounts.SigningKeys(ctx, r.Account.ID); err != nil {
+	if r.Keys, err = s.core.Accounts.SigningKeys(ctx, r.Account.ID); err != nil {
 		return r, err
 	}
 	if asked.variant != "" {
-		r.Variant, err = s.Variant(ctx, r.Account.ID, asked.variant)
+		r.Variant, err = s.core.Variant(ctx, r.Account.ID, asked.variant)
 	}
 	return r, err
 }
@@ -92,12 +88,11 @@ const (
 type resolveKey struct{ hash, id, variant string } // variant is "" for none
 
 // resolveCache caches results for a second, so that a change takes effect at other nodes within that time. At this
-// node a change takes effect at once: forget raises the generation, and results of an older generation are not used.
-// Errors are not cached.
+// node a change takes effect at once: it raises the generation of the core, and results of an older generation are not
+// used. Errors are not cached.
 type resolveCache struct {
-	generation atomic.Int64
-	mu         sync.Mutex
-	of         map[resolveKey]resolvedAt
+	mu sync.Mutex
+	of map[resolveKey]resolvedAt
 }
 
 type resolvedAt struct {
@@ -106,17 +101,15 @@ type resolvedAt struct {
 	began      time.Time
 }
 
-// forget invalidates all entries.
-func (c *resolveCache) forget() { c.generation.Add(1) }
-
-func (c *resolveCache) get(key resolveKey) (Resolved, bool) {
+// get returns the result for a key at a time, unless it is too old or of another generation.
+func (c *resolveCache) get(key resolveKey, generation int64, at time.Time) (Resolved, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, ok := c.of[key]
-	if !ok || at.generation != c.generation.Load() || time.Since(at.began) > resolveAge {
+	cached, ok := c.of[key]
+	if !ok || cached.generation != generation || at.Sub(cached.began) > resolveAge {
 		return Resolved{}, false
 	}
-	return at.Resolved, true
+	return cached.Resolved, true
 }
 
 func (c *resolveCache) put(key resolveKey, r Resolved, generation int64, began time.Time) {

@@ -1,10 +1,11 @@
-package images_test
+package renditions_test
 
 import (
 	"testing"
 
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
+	"calotype/internal/renditions"
 )
 
 // TestFormatOfLargeAnimation: an animation too large to transform stays what it is where all of its
@@ -24,7 +25,7 @@ func TestFormatOfLargeAnimation(t *testing.T) {
 		{large, false, imagefile.PNG, imagefile.PNG}, {large, false, imagefile.JPEG, imagefile.JPEG},
 		{small, false, imagefile.WebP, imagefile.WebP},
 	} {
-		r := images.Resolved{Image: images.Image{Original: &images.Original{Header: c.h}}}
+		r := renditions.Resolved{Image: images.Image{Original: &images.Original{Header: c.h}}}
 		r.Variant.Options.Still = c.still
 		if got := r.MadeFormat(c.asked); got != c.made {
 			t.Errorf("%d frames, still %v, as %s: %s is made", c.h.Frames, c.still, c.asked, got)

@@ -1,14 +1,12 @@
-package images
+package renditions
 
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"calotype/internal/diskcache"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
+	"calotype/internal/images"
 	"calotype/internal/render"
 	"calotype/internal/text"
 )
@@ -87,15 +86,12 @@ func (s *Service) Size(ctx context.Context, r Resolved, f imagefile.Format) (wid
 // original and the options.
 func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
 	if r.Vector() {
-		return renditionPrefix(r.Image.Original.Blob) + text.Hash(imagefile.SanitiserVersion)[:24]
+		return images.RenditionPrefix(r.Image.Original.Blob) + text.Hash(imagefile.SanitiserVersion)[:24]
 	}
 	recipe := r.Variant.Options.String() + "|" + string(r.format(f)) + "|" +
 		s.config.Render.Version() + "|" + strconv.Itoa(sanitiser)
-	return renditionPrefix(r.Image.Original.Blob) + text.Hash(recipe)[:24]
+	return images.RenditionPrefix(r.Image.Original.Blob) + text.Hash(recipe)[:24]
 }
-
-// renditionPrefix is the prefix of the keys of an original's renditions.
-func renditionPrefix(original string) string { return text.Hash(original)[:32] + "-" }
 
 // ETag returns the strong entity tag, quoted, of a rendition, which need not exist yet.
 //
@@ -115,12 +111,12 @@ func (s *Service) ETag(r Resolved, f imagefile.Format) string {
 func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format) (Rendition, error) {
 	key, kind := s.renditionKey(r, f), r.variantKind()
 	for attempt := range 3 { // a full cache may evict a new rendition at once
-		found, err := s.renditions.Open(key, kind)
+		found, err := s.cache.Open(key, kind)
 		if err != nil {
 			return Rendition{}, err
 		}
 		if attempt == 0 {
-			s.counters.looked(found.Content != nil)
+			s.count(found.Content != nil)
 		}
 		if found.Content != nil {
 			return Rendition{Format: r.format(f), Size: found.Size, Content: found.Content,
@@ -133,6 +129,15 @@ func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format)
 	return Rendition{}, errs.AtCapacity("The rendition cache is full", nil)
 }
 
+// count counts a look-up in the cache.
+func (s *Service) count(hit bool) {
+	if hit {
+		s.hits.Add(1)
+	} else {
+		s.missed.Add(1)
+	}
+}
+
 // render renders one rendition and inserts it into the cache.
 func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefile.Format) (err error) {
 	original := r.Image.Original
@@ -141,32 +146,32 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	s.config.Timer.Since(render.Renditions, StageFetch, began)
 	if errors.Is(err, blob.ErrNotExist) {
 		// The image may have been deleted since it was resolved.
-		if _, gone := s.imageOfKey(ctx, r.Image.Key); errors.Is(gone, sql.ErrNoRows) {
-			return errNoImage
+		if _, gone := s.core.ImageByKey(ctx, r.Image.Key); errors.Is(gone, images.ErrNoImage) {
+			return gone
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("opening the original of image %s: %w", r.Image.Key, err)
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	if err := s.disk.MakeSpace(0); err != nil {
+	if err := s.core.Disk().MakeSpace(0); err != nil {
 		return err
 	}
-	out, err := s.renditions.Create()
+	out, err := s.cache.Create()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Discard()) }()
 	switch {
 	case r.Vector():
-		err = s.sanitiseSVG(ctx, r.Image.Account, out.File, in, original.Size)
+		err = s.core.SanitiseSVG(ctx, r.Image.Account, out.File, in, original.Size)
 	case r.onlyStripped(f):
 		err = imagefile.Strip(out.File, in, original.Size, original.Header.Format)
 	default:
 		_, err = s.config.Render.Render(ctx, in.File, out.File, r.job(f))
 	}
 	if err != nil {
-		return renderError("rendering image "+r.Image.Key, err)
+		return images.RenderError("rendering image "+r.Image.Key, err)
 	}
 	began = time.Now()
 	err = out.Insert(key, r.owner())
@@ -178,23 +183,11 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 		return nil
 	}
 	// A concurrent deletion of the image has not seen this rendition.
-	if _, err := s.imageOfKey(ctx, r.Image.Key); errors.Is(err, sql.ErrNoRows) {
-		s.renditions.Remove(key)
-		return errNoImage
+	if _, err := s.core.ImageByKey(ctx, r.Image.Key); errors.Is(err, images.ErrNoImage) {
+		s.cache.Remove(key)
+		return err
 	}
 	return nil
-}
-
-// renditionsDir is the folder of the cache in the folder of a Service.
-const renditionsDir = "renditions"
-
-// renditionsHere returns the cache of a started Service. For a Service that was not started it has no
-// entries, but can delete files.
-func (s *Service) renditionsHere() *diskcache.Cache {
-	if s.renditions != nil {
-		return s.renditions
-	}
-	return diskcache.New(filepath.Join(s.config.Dir, renditionsDir), 0)
 }
 
 // owner returns the owner of r's renditions.
@@ -222,49 +215,4 @@ func (r Resolved) job(f imagefile.Format) render.Job {
 // AVIF too much time. SVGs and stripped animations are not rendered.
 func (s *Service) Makes(r Resolved, f imagefile.Format) bool {
 	return r.Vector() || r.onlyStripped(f) || s.config.Render.Makes(r.job(f), r.Image.Original.Size)
-}
-
-// An originalFile is an original in a file on this machine.
-type originalFile struct {
-	*os.File
-	close func() error
-}
-
-func (f originalFile) Close() error { return f.close() }
-
-// originalFile opens an original of an account; originals of a remote store are fetched to the
-// spool.
-func (s *Service) originalFile(ctx context.Context, account string, o *Original) (originalFile, error) {
-	r, err := s.blobs.Open(ctx, o.Blob, 0)
-	if err != nil {
-		return originalFile{}, err
-	}
-	if f, ok := r.(*os.File); ok {
-		return originalFile{f, f.Close}, nil
-	}
-	return s.copyToSpool(r, o.Size, account)
-}
-
-// copyToSpool copies size bytes to a file in the spool of fetched originals, and closes r.
-func (s *Service) copyToSpool(r io.ReadCloser, size int64, account string) (originalFile, error) {
-	copied := s.fetched.File(size, account)
-	err := copied.Reserve(size)
-	if err == nil {
-		_, err = io.Copy(copied, io.LimitReader(r, size+1))
-	}
-	if err == nil && copied.Written() != size {
-		err = fmt.Errorf("the stored bytes are not the %d that they should be", size)
-	}
-	if err = errors.Join(err, r.Close()); err != nil {
-		return originalFile{}, errors.Join(err, copied.Close())
-	}
-	return originalFile{copied.OS(), copied.Close}, nil
-}
-
-// input opens the bytes of which r's renditions are made.
-func (s *Service) input(ctx context.Context, r Resolved) (originalFile, error) {
-	if r.source != nil {
-		return s.openSource(r)
-	}
-	return s.originalFile(ctx, r.Image.Account, r.Image.Original)
 }

@@ -22,9 +22,9 @@ func TestFreeNumber(t *testing.T) {
 		{"a block", 3, func(n int) bool { return n <= 17 }, 18, false},
 		{"a long block", 1, func(n int) bool { return n <= 1_234_567 }, 1_234_568, false},
 		{"a gap is used", 5, func(n int) bool { return n == 5 || n > 6 }, 6, false},
-		{"up to the last number", fields.MaxFamilyNumber - 9,
-			func(n int) bool { return n < fields.MaxFamilyNumber }, fields.MaxFamilyNumber, false},
-		{"the last number is taken", fields.MaxFamilyNumber, func(int) bool { return true }, 0, true},
+		{"up to the last number", fields.MaxLinkNumber - 9,
+			func(n int) bool { return n < fields.MaxLinkNumber }, fields.MaxLinkNumber, false},
+		{"the last number is taken", fields.MaxLinkNumber, func(int) bool { return true }, 0, true},
 		{"all are taken", 1, func(int) bool { return true }, 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestFreeNumber(t *testing.T) {
 			asked := 0
 			got, err := fields.FreeNumber(c.from, func(n int) (bool, error) {
 				asked++
-				if n <= c.from || n > fields.MaxFamilyNumber {
+				if n <= c.from || n > fields.MaxLinkNumber {
 					t.Errorf("asked for %d", n)
 				}
 				return c.taken(n), nil
@@ -63,22 +63,22 @@ func TestFreeNumber(t *testing.T) {
 	}
 }
 
-func TestCheckFamily(t *testing.T) {
+func TestCheckLinkID(t *testing.T) {
 	t.Parallel()
 	for _, letter := range []string{"a", "ж", "🦊"} {
 		longest := strings.Repeat(letter, 1016)
-		if err := fields.CheckFamily(longest); err != nil {
+		if err := fields.CheckLinkID(longest); err != nil {
 			t.Errorf("1016 of %s: %v", letter, err)
 		}
-		if err := fields.CheckCustomID(fields.LongestFamilyID(longest)); err != nil {
+		if err := fields.CheckCustomID(fields.LongestLinkImageID(longest)); err != nil {
 			t.Errorf("an image of a link with the longest id: %v", err)
 		}
-		err := fields.CheckFamily(longest + letter)
+		err := fields.CheckLinkID(longest + letter)
 		if errs.AsError(err).Kind != errs.InvalidID || !strings.Contains(err.Error(), "1016") {
 			t.Errorf("1017 of %s: %v", letter, err)
 		}
 	}
-	if id := fields.FamilyID("trip/day 2", 17); id != "trip/day 2/17" {
+	if id := fields.LinkImageID("trip/day 2", 17); id != "trip/day 2/17" {
 		t.Error(id)
 	}
 }

@@ -1,24 +1,19 @@
-package images_test
+package renditions_test
 
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"calotype/internal/blob"
-	"calotype/internal/clientaddr"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/outbound"
 )
 
 // A gate is a blob store whose Open waits.
@@ -49,7 +44,7 @@ func TestTheFirstClientOfARenditionLeaves(t *testing.T) {
 	close(g.release) // until the image is there
 	core := imagestest.Open(t, images.Config{Dir: dir, Blobs: g}, filepath.Join(t.TempDir(), "calotype.db"))
 	img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-	r := resolve(t, core, img.ID)
+	r := imagestest.Resolve(t, core, img.ID)
 	g.release = make(chan struct{})
 	for len(g.waiting) > 0 { // Opens of the start
 		<-g.waiting
@@ -59,7 +54,7 @@ func TestTheFirstClientOfARenditionLeaves(t *testing.T) {
 	first, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {
-		_, err := core.Rendition(first, r, imagefile.JPEG)
+		_, err := core.Renditions.Rendition(first, r, imagefile.JPEG)
 		left <- err
 	}()
 	<-g.waiting
@@ -70,7 +65,7 @@ func TestTheFirstClientOfARenditionLeaves(t *testing.T) {
 	for range 499 {
 		done.Go(func() {
 			begun.Done()
-			rendition, err := core.Rendition(t.Context(), r, imagefile.JPEG)
+			rendition, err := core.Renditions.Rendition(t.Context(), r, imagefile.JPEG)
 			if err != nil {
 				t.Error(err)
 				return
@@ -98,58 +93,7 @@ func TestTheFirstClientOfARenditionLeaves(t *testing.T) {
 			t.Errorf("%d answers of %d bytes", n, len(body))
 		}
 	}
-	if made := files(t, filepath.Join(core.Dir, "renditions")); len(made) != 1 {
+	if made := imagestest.Files(t, filepath.Join(core.Dir, "renditions")); len(made) != 1 {
 		t.Errorf("the cache holds %v, want one file", made)
-	}
-}
-
-// A request for a new source counts as a new rendition of the client; cached sources do not count.
-func TestSourcesCountAsMisses(t *testing.T) {
-	t.Parallel()
-	picture := imagestest.JPEG(t, 1)
-	var asked atomic.Int64
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		asked.Add(1)
-		_, _ = w.Write(picture)
-	}))
-	t.Cleanup(s.Close)
-	local, err := outbound.ParseNetworks("127.0.0.0/8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	places, err := outbound.ParsePlaces("-remote-sources", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	core := imagestest.Open(t, images.Config{MissRate: 1, Outbound: outbound.New(outbound.Config{Allow: local}),
-		Sources: places}, filepath.Join(t.TempDir(), "calotype.db"))
-	client := clientaddr.With(t.Context(), clientaddr.Peer{Key: "a"})
-	ctx, cancel := context.WithCancel(client)
-	defer cancel()
-	for range 30 {
-		if _, _, err := core.ResolveSource(ctx, s.URL+"/0"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var wait sync.WaitGroup
-	var limited atomic.Int64
-	for i := range 60 {
-		wait.Go(func() {
-			_, _, err := core.ResolveSource(ctx, fmt.Sprintf("%s/%d", s.URL, i+1))
-			if err != nil && errs.AsError(err).Kind == errs.RateLimited {
-				limited.Add(1)
-				cancel() // the others wait for seconds
-			}
-		})
-	}
-	wait.Wait()
-	if limited.Load() == 0 || asked.Load() > 30 {
-		t.Errorf("%d of 60 were refused after %d requests", limited.Load(), asked.Load())
-	}
-	if _, _, err := core.ResolveSource(client, s.URL+"/0"); err != nil {
-		t.Errorf("a cached source: %v", err)
-	}
-	if _, _, err := core.ResolveSource(clientaddr.With(client, clientaddr.Peer{Key: "b"}), s.URL+"/x"); err != nil {
-		t.Errorf("a source of another client: %v", err)
 	}
 }

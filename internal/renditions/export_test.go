@@ -1,0 +1,6 @@
+package renditions
+
+import "calotype/internal/imagefile"
+
+// MadeFormat is the format that is made of a picture when f is asked for.
+func (r Resolved) MadeFormat(f imagefile.Format) imagefile.Format { return r.format(f) }
