@@ -166,7 +166,7 @@ func TestPartsAreEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	stored := 0
-	for _, path := range files(t, core.Dir) {
+	for _, path := range imagestest.Files(t, core.Dir) {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
