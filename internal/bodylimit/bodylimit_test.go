@@ -115,9 +115,9 @@ func TestWaitsOfBodiesEnd(t *testing.T) {
 		waits := ask(t.Context(), l, "a", 1)
 		cancel()
 		failed(t, left, 1, hasKind(errs.Aborted))
-		time.Sleep(30*time.Second - 1)
+		time.Sleep(30*time.Second - time.Nanosecond)
 		failed(t, waits, 0, nil)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		failed(t, waits, 1, hasKind(errs.TicketBusy))
 	})
 }
