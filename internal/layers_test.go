@@ -45,13 +45,14 @@ var ranks = map[string]int{
 
 	"internal/renditions": 6, // what a delivery needs of the core: URLs resolved, pictures rendered
 
-	"internal/images":   5, // the core
-	"internal/partials": 4, // resumable uploads
-	"internal/receipts": 4, // beside it: signs what an upload has stored
-	"internal/webhooks": 4, // below it: events, and their way to subscribers
-	"internal/fields":   3, // the rules for what clients say of an image
-	"internal/disk":     3, // the disk of a data folder: reserve, ballast, spools
-	"internal/accounts": 3, // below these: who owns all else, and every transaction
+	"internal/images":    5, // the core
+	"internal/partials":  4, // resumable uploads
+	"internal/receipts":  4, // beside it: signs what an upload has stored
+	"internal/webhooks":  4, // below it: events, and their way to subscribers
+	"internal/fields":    3, // the rules for what clients say of an image
+	"internal/disk":      3, // the disk of a data folder: reserve, ballast, spools
+	"internal/bodylimit": 3, // concurrent bodies of a one-time URL
+	"internal/accounts":  3, // below these: who owns all else, and every transaction
 
 	"internal/errs":        2, // what the core returns and the surfaces answer with
 	"internal/render/vips": 2, // the pixels; see reserved

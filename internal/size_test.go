@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -104,6 +105,29 @@ func countExported(t *testing.T, name string, text []byte, of map[string]int) {
 				}
 			}
 		}
+	}
+}
+
+// TestCountExported: functions and types count for the package, methods for their type, values and names that are not
+// exported for none.
+func TestCountExported(t *testing.T) {
+	t.Parallel()
+	of := map[string]int{}
+	countExported(t, "internal/p/p.go", []byte(`package p
+type ( A struct{}; B[K, V any] struct{}; c int )
+type D = A
+const E, F = 1, 2
+var G = 3
+func H() {}
+func i() {}
+func (A) J() {}
+func (a *A) K() {}
+func (b *B[K, V]) L() {}
+func (b B[K, V]) m() {}
+func (x c) N() {}`), of)
+	want := map[string]int{"internal/p": 4, "internal/p.A": 2, "internal/p.B": 1, "internal/p.c": 1}
+	if !maps.Equal(of, want) {
+		t.Errorf("counted %v, want %v", of, want)
 	}
 }
 

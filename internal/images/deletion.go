@@ -123,7 +123,7 @@ func (s *Service) purge(ctx context.Context, gone []deletedRow) (r purgedBytes) 
 	cache := s.Cache()
 	var blobs []tombstone
 	for _, d := range gone {
-		r.uploads += s.bodies.cancel(d.Key) + s.Partials.Cancel(d.Key)
+		r.uploads += s.bodies.Cancel(d.Key) + s.Partials.Cancel(d.Key)
 		if d.Draft {
 			continue
 		}

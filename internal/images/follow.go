@@ -109,7 +109,7 @@ func (s *Service) follow(d deletion) error {
 	if _, done := s.follower.done[d.key]; done {
 		return nil
 	}
-	s.bodies.cancel(d.key)
+	s.bodies.Cancel(d.key)
 	s.Partials.Cancel(d.key)
 	if d.renditions != "" {
 		if _, err := s.cache.RemovePrefix(d.renditions); err != nil {

@@ -29,6 +29,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/batch"
 	"calotype/internal/blob"
+	"calotype/internal/bodylimit"
 	"calotype/internal/disk"
 	"calotype/internal/diskcache"
 	"calotype/internal/limit"
@@ -85,7 +86,7 @@ type Service struct {
 	spool        *disk.Spool      // of uploads in progress
 	cache        *diskcache.Cache // of renditions
 	generation   atomic.Int64
-	bodies       bodyLimiter
+	bodies       *bodylimit.Limiter
 	draftWaiters *limit.Poll
 	drafts       *batch.Group[*pendingDraft]
 	counters     counters
@@ -133,7 +134,7 @@ func New(c Config) *Service {
 		Background: func(fn func()) { s.work.Go(fn) },
 		Bodies:     s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
 	})
-	s.bodies.pool = s.shares.tickets
+	s.bodies = bodylimit.New(maxRefusals, refusedTooOften)
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
 		s.commitDrafts)
 	s.draftWaiters = s.newDraftWaiters()

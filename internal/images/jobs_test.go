@@ -17,15 +17,6 @@ import (
 	"calotype/internal/sqldb/sqldbtest"
 )
 
-func size(t *testing.T, path string) int64 {
-	t.Helper()
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info.Size()
-}
-
 // orphan puts an original of no row into the store.
 func orphan(t *testing.T, core *imagestest.Core, day time.Time, n int) string {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/bodylimit"
 	"calotype/internal/errs"
 	"calotype/internal/fields"
 	"calotype/internal/partials"
@@ -85,14 +86,14 @@ func (u *Upload) createPartial(ctx context.Context, n NewPartial) (Partial, stri
 		valid, err := tx.Exec(`UPDATE images SET draft = draft WHERE key = ?1 AND draft = 1 AND expires >= ?2
 			AND refusals < ?3 AND used < uses`, row.Image, sqldb.Micros(u.began), maxRefusals)
 		if err == nil && valid == 0 {
-			err = errTicketEnded
+			err = bodylimit.ErrTicketEnded
 		}
 		if err != nil {
 			return err
 		}
 		return s.Partials.Create(tx, row, secret, u.draft.openPartials())
 	})
-	if errors.Is(err, errTicketEnded) {
+	if errors.Is(err, bodylimit.ErrTicketEnded) {
 		if err = u.loadTicket(ctx, n.Ticket); err == nil {
 			err = errUsed() // a repeat has nothing to resume
 		}

@@ -34,7 +34,7 @@ func (u *Upload) redeem(
 	case err != nil:
 		return img, fmt.Errorf("redeeming a ticket: %w", err)
 	case !u.draft.isLink(), u.draft.Ticket.UsedUp():
-		u.s.bodies.end(u.draft.Key)
+		u.s.bodies.End(u.draft.Key)
 	}
 	return img, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"calotype/internal/accounts"
+	"calotype/internal/bodylimit"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 	"calotype/internal/render"
@@ -66,12 +67,13 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 		refused, err = u.countRefusal(tx, e, sum)
 		return err
 	})
-	if counting != nil {
-		refused = nil
+	switch {
+	case counting != nil:
 		u.s.log.Error("a refusal was not counted", "image", u.draft.Key, "err", counting)
-	}
-	if refused != nil || counting != nil {
-		u.admitted.refuse(refused)
+		u.admitted.Refuse(nil)
+	case refused != nil:
+		now := refused.refusals()
+		u.admitted.Refuse(&now)
 	}
 	return err
 }
@@ -117,6 +119,11 @@ func (u *Upload) countRefusal(tx *accounts.Change, e *errs.Error, sum string) (*
 		return t, nil
 	}
 	return t, u.s.Webhooks.Record(tx, failed(draft, e.Kind, e.Msg, t.Refusals == maxRefusals))
+}
+
+// refusals returns the refusals of the ticket for the limiter of its bodies.
+func (t Ticket) refusals() bodylimit.Refusals {
+	return bodylimit.Refusals{N: t.Refusals, Last: t.refusal}
 }
 
 // refusal returns the refusal of a body with this SHA-256 if it equals the last refused one, else nil. Only the

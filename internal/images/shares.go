@@ -10,7 +10,6 @@ import (
 // The sizes of the pools that a node's accounts share, besides Config.SpoolBytes.
 const (
 	bodiesAtOnce  = 1024 // in progress
-	bodiesWaiting = 4000 // for another body of the same ticket
 	fetchesAtOnce = 32   // from URLs
 	waitersAtOnce = 1000 // for drafts to become images
 	draftsWaiting = 4000 // for a transaction
@@ -26,7 +25,6 @@ type shares struct {
 	spool   *limit.Pool // bytes of uploads in progress; by account and image
 	parts   *limit.Pool // bytes of resumable uploads that are not yet parts; by account and image
 	bodies  *limit.Pool // uploads in progress; by account
-	tickets *limit.Pool // of these, bodies for one-time URLs; by account and image
 	fetches *limit.Pool // fetches from URLs; by account
 	waits   *limit.Pool // requests that wait for a draft; by account
 	drafts  *limit.Pool // drafts that wait for a transaction; by account
@@ -41,10 +39,7 @@ func newShares(spoolBytes int64) shares {
 		// Separate from the spool, because an upload that ends needs its last bytes and a whole file in the spool.
 		parts: limit.New(limit.Config{Name: "parts", Size: max(spoolBytes/2, 16*partials.PartSize),
 			Shares: []limit.Share{limit.Half, limit.Half}}),
-		bodies: limit.NewFair("bodies", bodiesAtOnce),
-		tickets: limit.New(limit.Config{Name: "ticket_bodies",
-			Shares: []limit.Share{limit.None, bodiesPerTicket},
-			Queue:  bodiesWaiting, QueueTime: bodyWait}),
+		bodies:  limit.NewFair("bodies", bodiesAtOnce),
 		fetches: limit.NewFair("fetches", fetchesAtOnce),
 		waits:   limit.NewFair("waits", waitersAtOnce),
 		drafts:  limit.NewFair("waiting_drafts", draftsWaiting),
@@ -59,6 +54,6 @@ func newShares(spoolBytes int64) shares {
 func (s *Service) Pools() []*limit.Pool {
 	p := &s.shares
 	return []*limit.Pool{
-		p.spool, p.parts, p.bodies, p.tickets, p.fetches, p.waits, p.drafts, p.replays, p.vectors,
+		p.spool, p.parts, p.bodies, s.bodies.Pool(), p.fetches, p.waits, p.drafts, p.replays, p.vectors,
 	}
 }

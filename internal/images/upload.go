@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/bodylimit"
 	"calotype/internal/errs"
 	"calotype/internal/fields"
 	"calotype/internal/limit"
@@ -31,11 +32,11 @@ type Upload struct {
 	s               *Service
 	draft           Image // the image itself if its only use is repeated
 	account         accounts.Account
-	began           time.Time     // compared with the ticket's expiry
-	idempotencyHash string        // SHA-256 of the Idempotency-Key, hex; "" for none
-	repeat          bool          // the ticket was used by a request with this key: the body is only compared
-	repeated        Image         // the image of that request
-	admitted        *admittedBody // by the ticket
+	began           time.Time       // compared with the ticket's expiry
+	idempotencyHash string          // SHA-256 of the Idempotency-Key, hex; "" for none
+	repeat          bool            // the ticket was used by a request with this key: the body is only compared
+	repeated        Image           // the image of that request
+	admitted        *bodylimit.Body // by the ticket
 	closed          bool
 	body            *Body
 	partial         string   // key of the Partial that has the bytes; "" for none
@@ -76,13 +77,13 @@ func (s *Service) BeginUpload(ctx context.Context, r UploadRequest) (*Upload, er
 
 // enter loads the draft and waits until the body is admitted.
 func (u *Upload) enter(ctx context.Context, load func() error) error {
-	refusals := u.s.bodies.refusals()
+	refused := u.s.bodies.Refused()
 	if err := load(); err != nil {
 		return err
 	}
 	for u.admitted == nil {
-		admitted, stale, err := u.s.bodies.admit(ctx, u.draft, refusals)
-		if err != nil && !errors.Is(err, errTicketEnded) {
+		admitted, stale, err := u.s.bodies.Admit(ctx, u.draft.Account, u.draft.Key, refused)
+		if err != nil && !errors.Is(err, bodylimit.ErrTicketEnded) {
 			return err
 		}
 		u.admitted = admitted
@@ -94,7 +95,7 @@ func (u *Upload) enter(ctx context.Context, load func() error) error {
 		}
 	}
 	if !u.repeat {
-		u.admitted.learn(*u.draft.Ticket)
+		u.admitted.Learn(u.draft.Ticket.refusals())
 	}
 	return nil
 }
@@ -192,7 +193,7 @@ func (u *Upload) mayRepeat(ctx context.Context, img Image) (bool, error) {
 // deleted, so that no bytes are stored that cannot become an image.
 func (u *Upload) Write(p []byte) (n int, err error) {
 	select {
-	case <-u.admitted.deleted():
+	case <-u.admitted.Deleted():
 		return 0, errCancelled()
 	default:
 		return u.body.Write(p)
@@ -208,7 +209,7 @@ func (u *Upload) Close() {
 	if u.body != nil {
 		u.body.Close()
 	}
-	u.admitted.release()
+	u.admitted.Release()
 }
 
 // Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and
@@ -238,12 +239,12 @@ func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 	if u.repeat {
 		return u.replay(u.repeated, sum)
 	}
-	if err := u.admitted.beginDecoding(ctx, sum); errors.Is(err, errTicketEnded) {
+	if err := u.admitted.BeginDecoding(ctx, sum); errors.Is(err, bodylimit.ErrTicketEnded) {
 		return u.whyNotRedeemed(ctx, sum)
 	} else if err != nil {
 		return Image{}, err
 	}
-	defer u.admitted.endDecoding(sum)
+	defer u.admitted.EndDecoding(sum)
 	original, err := u.store(ctx)
 	if err != nil {
 		return Image{}, u.Refuse(ctx, err)
