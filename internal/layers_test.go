@@ -101,6 +101,7 @@ var reserved = map[string][]string{
 		"internal/images", "internal/sqldb"},
 	"code.dny.dev/ssrf":           {"internal/outbound"},
 	"github.com/mattn/go-sqlite3": {"internal/sqldb"},
+	"modernc.org/sqlite":          {"internal/sqldb"},
 	"github.com/jackc/pgx":        {"internal/sqldb"},
 	"github.com/pressly/goose":    {"internal/sqldb"},
 	"github.com/prometheus":       {"internal/metrics", "bench"},
