@@ -93,6 +93,9 @@ func (c *doctorCommand) config() doctor.Config {
 		WebhookURL: c.WebhookURL, Secrets: []string{c.WebhookSecret, c.WebhookSigningSecret},
 		Variables: secretVariables,
 	}
+	if !hasEngine {
+		config.Worker = nil
+	}
 	if c.WebhookURL != "" {
 		config.Written = append(config.Written, webhookSecretFile)
 	}

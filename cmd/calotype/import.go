@@ -109,6 +109,9 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 func (c *importCommand) core(
 	ctx context.Context, dir string,
 ) (core *images.Service, end func() error, err error) {
+	if err := wantEngine(); err != nil {
+		return nil, nil, err
+	}
 	log := newLog(c.LogFormat)
 	db, err := c.openDB(ctx)
 	if err != nil {

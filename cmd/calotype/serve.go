@@ -58,6 +58,9 @@ type serveCommand struct {
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context) (err error) {
+	if err := wantEngine(); err != nil {
+		return err
+	}
 	setCollector()
 	logs := newLogs(c.LogFormat, os.Stderr)
 	defer joinClose(&err, logs.close)

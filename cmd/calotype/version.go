@@ -24,12 +24,16 @@ type versionCommand struct{}
 // Help returns the text of --help below the usage.
 func (versionCommand) Help() string {
 	return `The first line is the version of the program. Then a worker reports the version of libvips and the
-library of each format. calotype doctor also tries each format.`
+library of each format. calotype doctor also tries each format. A client build has no engine.`
 }
 
 // Run prints the versions. A worker that does not start is no error.
 func (versionCommand) Run(ctx context.Context) error {
 	fmt.Println(programVersion())
+	if !hasEngine {
+		fmt.Println("engine  none: client build")
+		return nil
+	}
 	show(os.Stdout, "%s", engineVersions(ctx, workerArgs()))
 	return nil
 }

@@ -38,7 +38,7 @@ type Config struct {
 
 	Account accounts.Setup
 
-	Worker         []string // command of a worker
+	Worker         []string // command of a worker; empty in a client build, which has no engine
 	Workers        int
 	Memory         int64
 	WorkerTimeout  time.Duration

@@ -15,6 +15,13 @@ import (
 
 // checkWorkers starts workers like serve, and has them process a picture in each format.
 func (d *doctor) checkWorkers(ctx context.Context) {
+	if len(d.Worker) == 0 {
+		d.check(ctx, "engine", func(context.Context) []Finding {
+			return []Finding{warning("run the doctor of the program that serves", "client build: it has no engine, so "+
+				"formats, sandbox and workers were not checked")}
+		})
+		return
+	}
 	started := make(chan *render.Pool, 1)
 	ended := d.checkWithin(ctx, d.engineLimit, "engine", func(ctx context.Context) []Finding {
 		pool, err := render.StartPool(ctx, render.PoolConfig{Command: d.Worker, Workers: d.Workers,
