@@ -1,6 +1,6 @@
 # Each target has a help line; make alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help run build engine env quick test check fuzz bench image dist release clean
+.PHONY: help run build client engine env quick test test-client check fuzz bench image dist release clean
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 PACKAGES ?= ./...
@@ -33,7 +33,7 @@ GOTEST = CALOTYPE_BIN='$(CURDIR)/bin/calotype' scripts/with-postgres \
 	.tools/bin/gotestsum --format pkgname -- -count=1 -timeout=60m
 
 help: ## Print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: ## Install what is missing, build and start the server: make run ARGS='-listen :8080'
 	@scripts/setup run
@@ -45,6 +45,11 @@ build: $(WEB) $(ENGINE) ## Build bin/calotype
 	@mkdir -p bin
 	go build -ldflags '-X main.version=$(VERSION)' -o bin/new.$$$$ ./cmd/calotype && \
 		mv -f bin/new.$$$$ bin/calotype
+
+client: $(WEB) ## Build bin/calotype-client, without libvips and C: make client GOOS=darwin GOARCH=arm64
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -ldflags '-X main.version=$(VERSION)' -o bin/new.$$$$ ./cmd/calotype && \
+		mv -f bin/new.$$$$ bin/calotype-client
 
 engine:
 	@scripts/engine
@@ -72,6 +77,12 @@ ifeq ($(PACKAGES) $(VIPS),./... npm)
 		-skip 'TestEstimatesHold|TestWhatIsTakenIsMade|TestDamagedHEIC' ./internal/render/...
 endif
 	@$(GOTEST) $(TESTFLAGS) $(PACKAGES)
+
+# Not in make test: the build compiles all modules a second time, without cgo, which takes two minutes of CPU.
+test-client: build client ## Test the client build, and the packages that know the database, without cgo
+	@CGO_ENABLED=0 scripts/with-postgres go test -count=1 $(TESTFLAGS) ./internal/sqldb ./internal/backup
+	@CALOTYPE_BIN='$(CURDIR)/bin/calotype' CALOTYPE_CLIENT_BIN='$(CURDIR)/bin/calotype-client' \
+		go test -count=1 -timeout=60m $(TESTFLAGS) -run '^TestClient(Archives)?$$' ./e2e ./deploy
 
 check: $(ENGINE) ## What a change must pass: gofmt, vet, staticcheck, govulncheck, tests with -race
 	@scripts/setup test
@@ -103,7 +114,7 @@ bench: $(ENGINE) ## Measure speed and memory beside nginx, tusd, sharp and vipst
 	go build -o bin/bench ./bench
 	@scripts/with-postgres bin/bench $(ARGS)
 
-dist: $(WEB) ## Build the archives and packages of both architectures into dist/: make dist ARCH=amd64 for one
+dist: $(WEB) ## Build archives, packages and client builds into dist/: make dist ARCH=amd64, arm64 or client for some
 	@scripts/dist $(ARCH)
 
 release: ## Check a release, test everything and build its archives: make release VERSION=0.1.0

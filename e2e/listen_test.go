@@ -58,8 +58,14 @@ type listening struct {
 
 func listen(t *testing.T, base, forward string) *listening {
 	t.Helper()
+	return listenWith(t, binary, base, forward)
+}
+
+// listenWith starts the listen command of a program.
+func listenWith(t *testing.T, program, base, forward string) *listening {
+	t.Helper()
 	l := &listening{t: t, log: &logBuffer{}, gone: make(chan struct{})}
-	l.cmd = exec.Command(binary, "listen", "--forward-to", forward)
+	l.cmd = exec.Command(program, "listen", "--forward-to", forward)
 	l.cmd.Env = append(plainEnviron(), "CLOUDFLARE_BASE_URL="+base+"/client/v4",
 		"CLOUDFLARE_ACCOUNT_ID="+accountID, "CLOUDFLARE_API_TOKEN="+token)
 	l.cmd.Stdout, l.cmd.Stderr = l.log, l.log

@@ -33,6 +33,8 @@ var ranks = map[string]int{
 
 	"internal/listen": 8, // the client of a stream
 
+	"internal/doctor": 8, // checks what a machine and the state allow a server
+
 	"internal/metrics": 7, // what it shows of the core; the surfaces know nothing of it
 
 	"internal/cfapi": 6, // the wire that two surfaces speak
@@ -102,6 +104,7 @@ var reserved = map[string][]string{
 		"internal/images", "internal/sqldb"},
 	"code.dny.dev/ssrf":           {"internal/outbound"},
 	"github.com/mattn/go-sqlite3": {"internal/sqldb"},
+	"modernc.org/sqlite":          {"internal/sqldb"},
 	"github.com/jackc/pgx":        {"internal/sqldb"},
 	"github.com/pressly/goose":    {"internal/sqldb"},
 	"github.com/prometheus":       {"internal/metrics", "bench"},

@@ -3,6 +3,8 @@
 //
 //	release notice -program FILE -engine DIR -sysroot DIR -web DIR -licences DIR
 //	release sbom   -program FILE -engine DIR -sysroot DIR -web DIR -version VERSION -go FILE -libraries DIR
+//	release notice -program FILE -web DIR                            (of a client build)
+//	release sbom   -program FILE -web DIR -version VERSION -go FILE  (of a client build)
 //	release glibc  [-max VERSION] FILE...
 package main
 
@@ -24,7 +26,7 @@ func main() {
 // A source names the files from which the parts of an archive are read.
 type source struct {
 	program  string // the program of the archive
-	engine   string // the folder of scripts/engine, for its architecture
+	engine   string // the folder of scripts/engine, for its architecture; "" for a client build
 	sysroot  string // the folder of scripts/sysroot, for its architecture
 	web      string // a build of the web page with source maps
 	version  string

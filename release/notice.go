@@ -25,35 +25,45 @@ type notice struct {
 }
 
 // writeNotice writes the licences and notices of all parts, each text once, and copies the texts of common licences
-// to a folder.
+// to a folder. A client build, without an engine, has Go and npm modules only, and names no common licence.
 func writeNotice(out io.Writer, s source) error {
-	engine, err := engineNotices(s.engine)
-	if err != nil {
-		return err
-	}
 	modules, err := goModules(s.program)
 	web, webErr := webModules(s.web)
+	if err := errors.Join(err, webErr); err != nil {
+		return err
+	}
+	if s.engine == "" {
+		notices, err := group(slices.Concat(modules, web))
+		if err != nil {
+			return err
+		}
+		return writePage(out, clientPreface, notices)
+	}
+	engine, err := engineNotices(s.engine)
 	debian, debianErr := debianParts(s.sysroot)
-	if err := errors.Join(err, webErr, debianErr); err != nil {
+	copied, copiedErr := copiedNotices(s.sysroot)
+	if err := errors.Join(err, debianErr, copiedErr); err != nil {
 		return err
 	}
 	notices, err := group(slices.Concat(modules, web, debian))
 	if err != nil {
 		return err
 	}
-	copied, err := copiedNotices(s.sysroot)
-	if err != nil {
-		return err
-	}
-	var page bytes.Buffer
-	page.WriteString(preface)
-	for _, one := range slices.Concat(engine, notices, copied) {
-		fmt.Fprintf(&page, "\n%s\n%s\n%s\n\n%s\n", line, strings.Join(one.parts, "\n"), line, bytes.TrimSpace(one.text))
-	}
-	if _, err := out.Write(page.Bytes()); err != nil {
+	if err := writePage(out, preface, slices.Concat(engine, notices, copied)); err != nil {
 		return err
 	}
 	return copyTexts(s.licences)
+}
+
+// writePage writes a preface and notices.
+func writePage(out io.Writer, preface string, notices []notice) error {
+	var page bytes.Buffer
+	page.WriteString(preface)
+	for _, one := range notices {
+		fmt.Fprintf(&page, "\n%s\n%s\n%s\n\n%s\n", line, strings.Join(one.parts, "\n"), line, bytes.TrimSpace(one.text))
+	}
+	_, err := out.Write(page.Bytes())
+	return err
 }
 
 var line = strings.Repeat("=", 72)
@@ -66,6 +76,11 @@ the whole text of those that are named only.
 The libraries in lib under the LGPL are loaded at run time: you may replace them by modified versions with the same
 interface. The page of libvips below names the project that builds it from the sources; Debian has the sources of the
 other libraries, in the versions that are named here.
+`
+
+const clientPreface = `Calotype is licensed under the Apache License, version 2.0: see LICENSE.
+
+The program contains the work of others, under the licences below.
 `
 
 // engineNotices returns the notices of the libraries in the engine's folder.

@@ -37,7 +37,8 @@ type licensed struct {
 }
 
 // writeSBOM writes the list of parts of an archive: the Go modules that cyclonedx-gomod has found in the program, the
-// npm modules of the web page, the libraries with their sums, and the libraries inside them.
+// npm modules of the web page, the libraries with their sums, and the libraries inside them. A client build has no
+// libraries.
 func writeSBOM(out io.Writer, s source) error {
 	var bom map[string]any
 	if err := readJSON(s.goParts, &bom); err != nil {
@@ -54,12 +55,14 @@ func writeSBOM(out io.Writer, s source) error {
 	for _, one := range web {
 		listed = append(listed, newComponent(one))
 	}
-	libraries, err := libraryComponents(s)
-	if err != nil {
-		return err
-	}
-	for _, one := range libraries {
-		listed = append(listed, one)
+	if s.engine != "" {
+		libraries, err := libraryComponents(s)
+		if err != nil {
+			return err
+		}
+		for _, one := range libraries {
+			listed = append(listed, one)
+		}
 	}
 	bom["components"] = listed
 	metadata, ok := bom["metadata"].(map[string]any)

@@ -24,12 +24,16 @@ type versionCommand struct{}
 // Help returns the text of --help below the usage.
 func (versionCommand) Help() string {
 	return `The first line is the version of the program. Then a worker reports the version of libvips and the
-library of each format. calotype doctor also tries each format.`
+library of each format. calotype doctor also tries each format. A client build has no engine.`
 }
 
 // Run prints the versions. A worker that does not start is no error.
 func (versionCommand) Run(ctx context.Context) error {
 	fmt.Println(programVersion())
+	if !hasEngine {
+		fmt.Println("engine  none: client build")
+		return nil
+	}
 	show(os.Stdout, "%s", engineVersions(ctx, workerArgs()))
 	return nil
 }
@@ -50,7 +54,7 @@ func engineVersions(ctx context.Context, worker []string) string {
 		return fmt.Sprintf("engine  does not start: %v\n", err)
 	}
 	var lines strings.Builder
-	fmt.Fprintf(&lines, "engine  %s\n", engineName(found.Version))
+	fmt.Fprintf(&lines, "engine  %s\n", render.EngineName(found.Version))
 	for _, format := range render.Formats {
 		library := cmp.Or(found.Libraries[format], "an unknown library")
 		if library == render.NoHEVC {
@@ -59,10 +63,4 @@ func engineVersions(ctx context.Context, worker []string) string {
 		fmt.Fprintf(&lines, "%-7s %s\n", format, library)
 	}
 	return lines.String()
-}
-
-// engineName writes a pipeline's version, such as "2-8.14.1", for people.
-func engineName(pipeline string) string {
-	number, libvips, _ := strings.Cut(pipeline, "-")
-	return fmt.Sprintf("libvips %s, pipeline %s", libvips, number)
 }

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package main
 
 import (
@@ -8,6 +10,9 @@ import (
 )
 
 type workerCommand struct{}
+
+// hasEngine reports whether this build can decode pictures. A client build cannot.
+const hasEngine = true
 
 // Run is the main function of a worker process, which decodes pictures. No other part of this program
 // uses libvips.

@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"calotype/internal/errs"
 )
 
@@ -48,8 +46,8 @@ func (d *Disk) MakeBallast() error {
 
 // allocate reserves the disk space of an empty file.
 func allocate(f *os.File, size int64) error {
-	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
-	if !errors.Is(err, unix.EOPNOTSUPP) {
+	err := fallocate(f, size)
+	if !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	zeros := make([]byte, 64<<10)

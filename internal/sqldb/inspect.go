@@ -18,11 +18,17 @@ func OpenToRead(ctx context.Context, dsn string) (*DB, error) {
 	if !isPostgres(dsn) {
 		return openSQLiteToRead(ctx, dsn)
 	}
-	db, err := openPostgres(dsn)
+	plain, err := openPostgres(dsn, false)
 	if err != nil {
 		return nil, err
 	}
-	db.readOnly = true
+	// Also a statement that changes something by mistake is refused. A pooler in between cannot leave this setting to
+	// other clients, because it is a parameter of the start of a session.
+	db, err := openPostgres(dsn, true)
+	if err != nil {
+		return nil, errors.Join(err, plain.Close())
+	}
+	db.readOnly, db.settings = true, plain.reader
 	if err := db.Ping(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -51,14 +57,18 @@ func (db *DB) CheckRights(ctx context.Context, migrates bool) error {
 	if !db.postgres {
 		return nil
 	}
-	var standby, readOnly, creates, writes bool
-	err := db.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on',
+	readOnly, err := db.isReadOnlyByDefault(ctx)
+	if err != nil {
+		return err
+	}
+	var standby, creates, writes bool
+	err = db.QueryRow(ctx, `SELECT pg_is_in_recovery(),
 		COALESCE(has_schema_privilege(current_schema(), 'CREATE'), false),
 		COALESCE((SELECT bool_and(has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
 				AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
 			FROM pg_class
 			WHERE relkind = 'r' AND relnamespace = to_regnamespace(quote_ident(current_schema()))), true)`).
-		Scan(&standby, &readOnly, &creates, &writes)
+		Scan(&standby, &creates, &writes)
 	switch {
 	case err != nil:
 		return fmt.Errorf("sqldb: reading the rights: %w", err)
@@ -72,6 +82,19 @@ func (db *DB) CheckRights(ctx context.Context, migrates bool) error {
 		return errors.New("sqldb: this user may not create tables in the schema")
 	}
 	return nil
+}
+
+// isReadOnlyByDefault reports whether PostgreSQL makes the transactions of a server's sessions read-only.
+func (db *DB) isReadOnlyByDefault(ctx context.Context) (readOnly bool, err error) {
+	pool := db.reader
+	if db.settings != nil {
+		pool = db.settings
+	}
+	err = pool.QueryRowContext(ctx, `SELECT current_setting('default_transaction_read_only') = 'on'`).Scan(&readOnly)
+	if err != nil {
+		return false, fmt.Errorf("sqldb: reading the setting default_transaction_read_only: %w", err)
+	}
+	return readOnly, nil
 }
 
 // Clock returns the time of the server of PostgreSQL. SQLite has no separate clock: it returns the zero time.

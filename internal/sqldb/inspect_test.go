@@ -36,6 +36,11 @@ func TestOpenToRead(t *testing.T) {
 		if _, err := reader.Exec(t.Context(), `INSERT INTO t1_a (id, n) VALUES (1, 1)`); err == nil {
 			t.Error("wrote to a database that is open for reading")
 		}
+		var id int
+		if err := reader.QueryRow(t.Context(), `INSERT INTO t1_a (id, n) VALUES (1, 1) RETURNING id`).Scan(&id); err == nil ||
+			!strings.Contains(strings.ReplaceAll(err.Error(), "readonly", "read-only"), "read-only") {
+			t.Errorf("a query that writes: %v", err)
+		}
 		if err := reader.Migrate(t.Context(), migrations("1_a.sql", "2_b.sql")); err == nil {
 			t.Error("migrated a database that is open for reading")
 		}

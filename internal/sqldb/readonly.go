@@ -57,7 +57,7 @@ func tryToRead(ctx context.Context, path string) (*DB, error) {
 	} else {
 		options.Set("immutable", "1") // otherwise SQLite creates the files of its write-ahead log
 	}
-	reader, err := sql.Open("sqlite3", sqliteURL(path, options))
+	reader, err := sql.Open(sqliteDriver, sqliteURL(path, options))
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: opening %s: %w", path, err)
 	}

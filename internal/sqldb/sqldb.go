@@ -18,13 +18,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/mattn/go-sqlite3"
 )
 
 // ErrCommitUnknown says that a commit failed, and that the transaction may have been committed.
@@ -43,6 +41,7 @@ type DB struct {
 	reader   *sql.DB // PostgreSQL: the same pool as writer
 
 	readOnly bool           // of OpenToRead
+	settings *sql.DB        // of OpenToRead on PostgreSQL: a pool whose sessions have the settings of a server's
 	unlocked *unlockedFiles // nil if the engine locks what it reads
 }
 
@@ -63,7 +62,7 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 
 func open(dsn string) (*DB, error) {
 	if isPostgres(dsn) {
-		return openPostgres(dsn)
+		return openPostgres(dsn, false)
 	}
 	return openSQLite(dsn)
 }
@@ -72,7 +71,18 @@ func isPostgres(dsn string) bool {
 	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }
 
-func openPostgres(dsn string) (*DB, error) {
+// CheckAddress returns an error for a flag -db that is no URL of PostgreSQL; it may be empty, for SQLite.
+func CheckAddress(db string) error {
+	// Any other text would be used as the name of a file, perhaps with a password in it.
+	if db != "" && !isPostgres(db) {
+		return errors.New("-db is not valid: it should be a URL like " +
+			"postgres://user:password@host:5432/database; without it, SQLite in -data is used")
+	}
+	return nil
+}
+
+// openPostgres opens a pool of connections, perhaps one whose transactions are read-only.
+func openPostgres(dsn string, readOnly bool) (*DB, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		// The parser's text may quote the password.
@@ -86,6 +96,9 @@ func openPostgres(dsn string) (*DB, error) {
 		if _, given := config.RuntimeParams[name]; !given {
 			config.RuntimeParams[name] = value
 		}
+	}
+	if readOnly {
+		config.RuntimeParams["default_transaction_read_only"] = "on"
 	}
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(20)
@@ -102,8 +115,9 @@ func openSQLite(path string) (*DB, error) {
 		"_synchronous":     {"FULL"},
 		"_busy_timeout":    {strconv.Itoa(busyTimeout)},
 		"_foreign_keys":    {"on"},
-		"_secure_delete":   {"on"},
-		"_stmt_cache_size": {"50"}, // of each connection
+		"_secure_delete":   {"on"},                // of the driver with cgo
+		"_pragma":          {"secure_delete(on)"}, // of the driver without it
+		"_stmt_cache_size": {"50"},                // of each connection; the driver without cgo has no cache
 	}
 	// VACUUM writes a copy to a temporary file, as large as the database: /tmp may be small, and
 	// erased data must not be copied elsewhere. SQLite reads this variable once, at its first use.
@@ -112,14 +126,14 @@ func openSQLite(path string) (*DB, error) {
 			return nil, fmt.Errorf("sqldb: naming the folder of temporary files: %w", err)
 		}
 	}
-	reader, err := sql.Open("sqlite3", sqliteURL(path, options))
+	reader, err := sql.Open(sqliteDriver, sqliteURL(path, options))
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: opening the readers of %s: %w", path, err)
 	}
 	reader.SetMaxOpenConns(8)
 	reader.SetMaxIdleConns(8)
 	options.Set("_txlock", "immediate")
-	writer, err := sql.Open("sqlite3", sqliteURL(path, options))
+	writer, err := sql.Open(sqliteDriver, sqliteURL(path, options))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqldb: opening the writer of %s: %w", path, err),
 			reader.Close())
@@ -145,6 +159,9 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Close closes all connections.
 func (db *DB) Close() error {
+	if db.settings != nil {
+		return errors.Join(db.settings.Close(), db.writer.Close())
+	}
 	if db.reader == db.writer {
 		return db.writer.Close()
 	}
@@ -207,12 +224,17 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	return nil
 }
 
+// Codes of SQLite's errors.
+const (
+	sqliteGeneric = 1
+	sqliteFull    = 13
+)
+
 // rolledBack reports whether a rollback failed because SQLite had already rolled back, as it does
 // on a full disk.
 func rolledBack(err error) bool {
-	var lite sqlite3.Error
-	return errors.As(err, &lite) && lite.Code == sqlite3.ErrError &&
-		strings.Contains(lite.Error(), "no transaction is active")
+	code, isSQLite := sqliteCode(err)
+	return isSQLite && code == sqliteGeneric && strings.Contains(err.Error(), "no transaction is active")
 }
 
 // errTooManyWaiting says that the wait for the writer, or for a connection, took all of txTime.
@@ -235,10 +257,9 @@ func (db *DB) RetryTx(ctx context.Context, fn func(*Tx) error) error {
 
 // IsFull reports whether err says that the disk of the database is full.
 func IsFull(err error) bool {
-	var lite sqlite3.Error
 	var pg *pgconn.PgError
-	return errors.Is(err, ErrFull) ||
-		errors.As(err, &lite) && (lite.Code == sqlite3.ErrFull || lite.SystemErrno == syscall.ENOSPC) ||
+	code, isSQLite := sqliteCode(err)
+	return errors.Is(err, ErrFull) || isSQLite && code == sqliteFull ||
 		errors.As(err, &pg) && pg.Code == "53100"
 }
 
