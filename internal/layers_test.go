@@ -69,6 +69,7 @@ var ranks = map[string]int{
 	"internal/httpframe": 2, // what all surfaces do around a request
 
 	"internal/text":      0, // the forms of keys, ids and plain text
+	"internal/terminal":  0, // what commands print
 	"internal/requestid": 1,
 	"internal/httprange": 1,
 	"internal/batch":     1,
