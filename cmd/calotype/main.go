@@ -69,6 +69,7 @@ func run(args []string) error {
 		kong.UsageOnError(),
 		kong.DefaultEnvars("CALOTYPE"),
 		kong.BindTo(ctx, (*context.Context)(nil)),
+		durations,
 	)
 	if err != nil {
 		return err
