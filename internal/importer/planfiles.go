@@ -88,7 +88,7 @@ func (p *filePlanner) wouldImport(ctx context.Context, f listedFile) error {
 		p.report.set(f.image.ID, Failed, err.Error())
 		return nil
 	case !known:
-		p.report.set(f.image.ID, Refused, "the file is not a JPEG, PNG, GIF, WebP, AVIF, HEIC or SVG")
+		p.report.set(f.image.ID, Refused, images.NoPicture)
 		return nil
 	}
 	p.mu.Lock()
