@@ -5,9 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +16,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/doctor"
 	"calotype/internal/images"
 )
 
@@ -224,34 +223,9 @@ type healthcheckCommand struct {
 }
 
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	status, text, err := readyz(ctx, c.Listen)
+	status, text, err := doctor.Ready(ctx, c.Listen)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the server is not well: %s", text)
 	}
 	return err
-}
-
-// readyz requests /readyz of the server on this machine that listens on an address.
-func readyz(ctx context.Context, listen string) (status int, text string, err error) {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return 0, "", fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", listen)
-	}
-	if isAnyHost(host) {
-		host = "127.0.0.1" // a container may not resolve localhost
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	target := "http://" + net.JoinHostPort(host, port) + readyPath
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	// No proxy: the server is on this machine.
-	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request)
-	if err != nil {
-		return 0, "", fmt.Errorf("asking the server: %w", err)
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1024))
-	return response.StatusCode, strings.TrimSpace(string(body)), errors.Join(err, response.Body.Close())
 }

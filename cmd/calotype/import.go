@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"calotype/internal/disk"
 	"calotype/internal/images"
 	"calotype/internal/importer"
 	"calotype/internal/outbound"
@@ -76,7 +77,7 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the import's folder: %w", err)
 	}
-	lock, err := lockData(ctx, dir)
+	lock, err := disk.Lock(ctx, dir)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"calotype/internal/blob"
 	"calotype/internal/cfapi"
 	"calotype/internal/delivery"
+	"calotype/internal/disk"
 	"calotype/internal/images"
 	"calotype/internal/intake"
 	"calotype/internal/listing"
@@ -68,7 +69,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err := c.makeData(); err != nil {
 		return err
 	}
-	lock, err := lockData(ctx, c.Data)
+	lock, err := disk.Lock(ctx, c.Data)
 	if err != nil {
 		return err
 	}
@@ -257,8 +258,8 @@ func (c *serveCommand) checkForms() error {
 	if c.MetricsListen != "" {
 		metricsAddress = checkListen("-metrics-listen", c.MetricsListen)
 	}
-	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, c.checkDB(), blob.CheckAddress(c.blobs()),
-		accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources)
+	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, sqldb.CheckAddress(c.DB),
+		blob.CheckAddress(c.blobs()), accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources)
 }
 
 // checkListen returns an error if an address to listen on has not the form host:port.
