@@ -26,7 +26,7 @@ type commands struct {
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
 	Backup      backupCommand      `cmd:"" help:"Back up the whole state, while the server runs."`
 	Restore     restoreCommand     `cmd:"" help:"Restore a backup to a new data folder."`
-	Import      importCommand      `cmd:"" help:"Import from Cloudflare Images or another server."`
+	Import      importCommands     `cmd:"" help:"Import from Cloudflare Images, a folder or S3."`
 	Sweep       sweepCommand       `cmd:"" help:"Delete originals that no image refers to."`
 	Scrub       scrubCommand       `cmd:"" help:"Remove remains of erased images from the database, now."`
 	Migrate     migrateCommand     `cmd:"" help:"Migrate the database's schema."`

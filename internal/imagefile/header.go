@@ -71,7 +71,7 @@ func (h Header) Pixels() int64 { return int64(h.Width) * int64(h.Height) * int64
 // r itself failed.
 func ReadHeader(r io.ReaderAt, size int64) (Header, error) {
 	w := newWindow(r, size)
-	head, err := w.at(0, int(min(sniffBytes, max(size, 0))))
+	head, err := w.at(0, int(min(SniffBytes, max(size, 0))))
 	if err != nil {
 		return Header{}, err
 	}
