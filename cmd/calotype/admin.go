@@ -18,11 +18,18 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/doctor"
 	"calotype/internal/images"
+	"calotype/internal/sqldb"
 )
 
 // withCore runs fn on a core with its database, and with its blobs if needed.
-func (s StateFlags) withCore(ctx context.Context, blobs bool,
-	fn func(*images.Service) error) (err error) {
+func (s StateFlags) withCore(ctx context.Context, blobs bool, fn func(*images.Service) error) error {
+	return s.withState(ctx, blobs, func(core *images.Service, _ *sqldb.DB) error { return fn(core) })
+}
+
+// withState is withCore with the database of the core.
+func (s StateFlags) withState(
+	ctx context.Context, blobs bool, fn func(*images.Service, *sqldb.DB) error,
+) (err error) {
 	if err := s.wantDatabase(); err != nil {
 		return err
 	}
@@ -39,7 +46,7 @@ func (s StateFlags) withCore(ctx context.Context, blobs bool,
 	}
 	core := images.New(config)
 	defer core.Close()
-	return fn(core)
+	return fn(core, db)
 }
 
 // wantDatabase refuses a folder that no server has used, because opening a database would create one.
@@ -87,7 +94,7 @@ type envCommand struct{ Config }
 // Run prints shell exports. Secrets of tokens are not stored, so without one in a flag or file it creates a new
 // token.
 func (c *envCommand) Run(ctx context.Context) error {
-	urls, _, err := c.urls()
+	urls, err := c.knownURLs()
 	if err != nil {
 		return err
 	}
@@ -219,11 +226,16 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 }
 
 type healthcheckCommand struct {
-	Listen string `default:"localhost:8080" help:"Address that the server listens on."`
+	Listen string `default:"localhost:8080" help:"Address that the server listens on; default: as it left in -data."`
+	Data   string `help:"Data folder of the server." default:"./data" type:"path"`
 }
 
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	status, text, err := doctor.Ready(ctx, c.Listen)
+	listen, err := knownListen(c.Data, c.Listen)
+	if err != nil {
+		return err
+	}
+	status, text, err := doctor.Ready(ctx, listen)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the server is not well: %s", text)
 	}

@@ -47,6 +47,11 @@ func (c *doctorCommand) Run(ctx context.Context) error {
 	if c.JSON {
 		printed = func(doctor.Finding) {}
 	}
+	listen, err := knownListen(c.Data, c.Listen)
+	if err != nil {
+		return err
+	}
+	c.Listen = listen
 	findings := doctor.Run(ctx, c.config(), printed)
 	if ctx.Err() != nil {
 		return errors.New("interrupted: not all checks were made")
