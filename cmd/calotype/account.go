@@ -200,28 +200,3 @@ func (c *accountSuspend) Run(ctx context.Context) error { return c.suspend(ctx, 
 type accountResume struct{ namedAccount }
 
 func (c *accountResume) Run(ctx context.Context) error { return c.suspend(ctx, false) }
-
-type accountDelete struct {
-	namedAccount
-	Confirm bool `help:"Confirm the deletion, which cannot be undone." env:"-"`
-}
-
-func (c *accountDelete) Run(ctx context.Context) error {
-	return c.withCore(ctx, true, func(core *images.Service) error {
-		a, err := core.Accounts.ByID(ctx, c.ID)
-		if err != nil {
-			return err
-		}
-		if !c.Confirm {
-			return fmt.Errorf("the account %s has %d images and %d open drafts; -confirm deletes them, "+
-				"its keys, variants and tokens permanently", a.ID, a.Used.Images, a.Used.Drafts)
-		}
-		deleted, err := core.DeleteAccount(ctx, c.ID)
-		if err != nil {
-			return fmt.Errorf("%w (%d images and drafts are deleted; run the command again to continue)",
-				err, deleted)
-		}
-		fmt.Printf("deleted the account %s with %d images and drafts\n", c.ID, deleted)
-		return nil
-	})
-}

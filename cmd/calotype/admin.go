@@ -89,6 +89,9 @@ func (s StateFlags) withAccount(
 	})
 }
 
+// envTokenLife is the life of a token that env creates. A job deletes it a week after its end.
+const envTokenLife = 24 * time.Hour
+
 type envCommand struct{ Config }
 
 // Run prints shell exports. Secrets of tokens are not stored, so without one in a flag or file it creates a new
@@ -122,10 +125,11 @@ func (c *envCommand) token(ctx context.Context, core *images.Service, account st
 		}
 	}
 	name := "env-" + strings.ToLower(rand.Text()[:8])
-	secret, err := core.Accounts.CreateToken(ctx, account, accounts.NewToken{Name: name, Scope: accounts.Write})
+	secret, err := core.Accounts.CreateToken(ctx, account,
+		accounts.NewToken{Name: name, Scope: accounts.Write, Life: envTokenLife})
 	if err == nil {
-		fmt.Fprintf(os.Stderr, "made the token %[1]s; %[2]s token revoke %[1]s ends it\n",
-			name, os.Args[0])
+		fmt.Fprintf(os.Stderr, "made the token %[1]s, which expires in a day; %[2]s token create makes one for "+
+			"longer; %[2]s token revoke %[1]s ends it now\n", name, os.Args[0])
 	}
 	return secret, err
 }
@@ -163,33 +167,6 @@ func (c *signCommand) Run(ctx context.Context) error {
 		signed := target.EscapedPath() + query
 		fmt.Println(target.Scheme + "://" + target.Host + signed + separator + "sig=" + keys[i].Sign(signed))
 		return nil
-	})
-}
-
-type sweepCommand struct {
-	StateFlags
-	Confirm bool `help:"Delete also a suspiciously large number." env:"-"`
-	DryRun  bool `help:"Only count."`
-}
-
-func (c *sweepCommand) Run(ctx context.Context) error {
-	return c.withCore(ctx, true, func(core *images.Service) error {
-		report, err := core.Sweep(ctx, images.SweepOptions{Confirm: c.Confirm, DryRun: c.DryRun})
-		if err != nil {
-			return err
-		}
-		fmt.Printf("%d originals, %d orphans older than a day, %d deleted, %d objects not ours, "+
-			"%d images without their original\n", report.Objects, report.Orphans, report.Deleted,
-			report.Foreign, report.Missing)
-		if report.Missing > 0 {
-			err = fmt.Errorf("%d images have no whole original: put it back from a backup, or delete "+
-				"them. The first are:\n%s", report.Missing, strings.Join(report.FirstMissing, "\n"))
-		}
-		if report.Held {
-			err = errors.Join(err, errors.New("this number of orphans indicates a database that is not "+
-				"this store's newest, so nothing was deleted; --confirm deletes them"))
-		}
-		return err
 	})
 }
 

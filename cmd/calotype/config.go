@@ -55,7 +55,7 @@ type Config struct {
 	OutboundAllow string `help:"Private networks that URLs of clients may name: CIDR,..."`
 	RemoteSources string `help:"Hosts whose pictures /cdn-cgi/image may transform: host[/path],..."`
 
-	EventRetention time.Duration `help:"Time for which events for webhooks are stored." default:"720h"`
+	EventRetention time.Duration `help:"Time for which events for webhooks are stored." default:"30d"`
 
 	RebuildAt Clock `help:"Time of day, UTC, at which SQLite is rebuilt after erasures." default:"03:00"`
 

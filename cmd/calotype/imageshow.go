@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -187,7 +188,7 @@ const shownAttempts = 100
 
 // The deliveries are the webhook messages about an image: the pending ones, and the attempts, newest first.
 type deliveries struct {
-	waiting []webhooks.PendingDelivery
+	waiting []webhooks.HistoryEntry
 	entries []webhooks.HistoryEntry
 	total   int // of entries
 }
@@ -218,14 +219,9 @@ func (d deliveries) show(w io.Writer) {
 	}
 }
 
-// items returns the JSON of the messages: a pending one is an attempt 0 without a result.
+// items returns the JSON of the messages: a pending one is an attempt 0.
 func (d deliveries) items() (all []attemptItem) {
-	for _, h := range d.waiting {
-		all = append(all, attemptItem{Event: h.Delivery.Event.ID, Type: string(h.Delivery.Event.Type),
-			Image: h.Delivery.Event.Facts.ID, Webhook: h.Delivery.Webhook.Name, Outcome: "waiting",
-			Next: terminal.Time(h.Next)})
-	}
-	for _, e := range d.entries {
+	for _, e := range slices.Concat(d.waiting, d.entries) {
 		all = append(all, newAttemptItem(e))
 	}
 	return all

@@ -133,6 +133,7 @@ func newParser(ctx context.Context) (*kong.Kong, error) {
 		kong.ExplicitGroups(groups),
 		kong.DefaultEnvars("CALOTYPE"),
 		kong.BindTo(ctx, (*context.Context)(nil)),
+		durations,
 	)
 }
 

@@ -21,7 +21,7 @@ type tokenCreate struct {
 	Name  string         `arg:"" help:"Name of the token."`
 	Scope accounts.Scope `help:"read, write or admin." default:"write"`
 
-	Life time.Duration `help:"Time until it expires, such as 720h; 0: never." default:"0s"`
+	Life time.Duration `help:"Time until it expires, such as 90d; 0: never." default:"0s"`
 }
 
 func (c *tokenCreate) Run(ctx context.Context) error {
@@ -42,8 +42,8 @@ func (c *tokenList) Run(ctx context.Context) error {
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		tokens, err := core.Accounts.Tokens(ctx, account)
 		for _, t := range tokens {
-			showLine(os.Stdout, "%-24s %-6s made %s, %s", t.Name, t.Scope, t.Created.Format(time.RFC3339),
-				expiry(t, time.Now()))
+			showLine(os.Stdout, "%-24s %-6s made %s, %s, %s", t.Name, t.Scope, t.Created.Format(time.RFC3339),
+				expiry(t, time.Now()), lastUse(t))
 		}
 		return err
 	})
@@ -59,6 +59,14 @@ func expiry(t accounts.Token, now time.Time) string {
 	default:
 		return "expires " + at
 	}
+}
+
+// lastUse describes the last use of a token.
+func lastUse(t accounts.Token) string {
+	if t.Used.IsZero() {
+		return "no known use"
+	}
+	return "used in the hour from " + t.Used.Format(time.RFC3339)
 }
 
 type tokenRevoke struct {

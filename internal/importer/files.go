@@ -28,7 +28,7 @@ type FilesConfig struct {
 	Core     *images.Service  // started
 	Account  accounts.Account // the target
 	Tree     Tree
-	Prefix   string // of each id without one in the metadata, before the path; "" or with a slash at its end
+	Prefix   string        // of each id without one in the metadata, before the path; "" or with a slash at its end
 	Metadata *FileMetadata // nil for none
 
 	Parallel int           // files read at once; at least 1
