@@ -33,6 +33,8 @@ var ranks = map[string]int{
 
 	"internal/listen": 8, // the client of a stream
 
+	"internal/doctor": 8, // checks what a machine and the state allow a server
+
 	"internal/metrics": 6, // what it shows of the core; the surfaces know nothing of it
 
 	"internal/cfapi": 6, // the wire that two surfaces speak

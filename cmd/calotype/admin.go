@@ -5,9 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,12 +16,20 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/doctor"
 	"calotype/internal/images"
+	"calotype/internal/sqldb"
 )
 
 // withCore runs fn on a core with its database, and with its blobs if needed.
-func (s StateFlags) withCore(ctx context.Context, blobs bool,
-	fn func(*images.Service) error) (err error) {
+func (s StateFlags) withCore(ctx context.Context, blobs bool, fn func(*images.Service) error) error {
+	return s.withState(ctx, blobs, func(core *images.Service, _ *sqldb.DB) error { return fn(core) })
+}
+
+// withState is withCore with the database of the core.
+func (s StateFlags) withState(
+	ctx context.Context, blobs bool, fn func(*images.Service, *sqldb.DB) error,
+) (err error) {
 	if err := s.wantDatabase(); err != nil {
 		return err
 	}
@@ -40,7 +46,7 @@ func (s StateFlags) withCore(ctx context.Context, blobs bool,
 	}
 	core := images.New(config)
 	defer core.Close()
-	return fn(core)
+	return fn(core, db)
 }
 
 // wantDatabase refuses a folder that no server has used, because opening a database would create one.
@@ -91,7 +97,7 @@ type envCommand struct{ Config }
 // Run prints shell exports. Secrets of tokens are not stored, so without one in a flag or file it creates a new
 // token.
 func (c *envCommand) Run(ctx context.Context) error {
-	urls, _, err := c.urls()
+	urls, err := c.knownURLs()
 	if err != nil {
 		return err
 	}
@@ -197,38 +203,18 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 }
 
 type healthcheckCommand struct {
-	Listen string `default:"localhost:8080" help:"Address that the server listens on."`
+	Listen string `default:"localhost:8080" help:"Address that the server listens on; default: as it left in -data."`
+	Data   string `help:"Data folder of the server." default:"./data" type:"path"`
 }
 
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	status, text, err := readyz(ctx, c.Listen)
+	listen, err := knownListen(c.Data, c.Listen)
+	if err != nil {
+		return err
+	}
+	status, text, err := doctor.Ready(ctx, listen)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the server is not well: %s", text)
 	}
 	return err
-}
-
-// readyz requests /readyz of the server on this machine that listens on an address.
-func readyz(ctx context.Context, listen string) (status int, text string, err error) {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return 0, "", fmt.Errorf("-listen %q is not valid: it should be like localhost:8080", listen)
-	}
-	if isAnyHost(host) {
-		host = "127.0.0.1" // a container may not resolve localhost
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	target := "http://" + net.JoinHostPort(host, port) + readyPath
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	// No proxy: the server is on this machine.
-	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request)
-	if err != nil {
-		return 0, "", fmt.Errorf("asking the server: %w", err)
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1024))
-	return response.StatusCode, strings.TrimSpace(string(body)), errors.Join(err, response.Body.Close())
 }

@@ -11,6 +11,7 @@ import (
 
 	"calotype/internal/backup"
 	"calotype/internal/blob"
+	"calotype/internal/disk"
 	"calotype/internal/sqldb"
 	"calotype/internal/terminal"
 )
@@ -133,7 +134,7 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 	if err := store.makeData(); err != nil {
 		return err
 	}
-	lock, err := lockData(ctx, c.Data)
+	lock, err := disk.Lock(ctx, c.Data)
 	if err != nil {
 		return err
 	}

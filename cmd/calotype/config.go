@@ -25,7 +25,7 @@ import (
 type Config struct {
 	StateFlags
 
-	Listen        string `help:"Address to listen on." default:"localhost:8080"`
+	Listen        string `help:"Address to listen on; env, doctor: that of the server in -data." default:"localhost:8080"`
 	URL           string `help:"Public base URL, without a path; from -listen if not given."`
 	UploadURL     string `help:"Public base URL of one-time uploads, on a separate host."`
 	DeliveryURL   string `help:"Public base URL of delivery, on a separate host."`
@@ -87,20 +87,9 @@ func (s StateFlags) dsn() string {
 	return cmp.Or(s.DB, filepath.Join(s.Data, backup.DatabaseFile))
 }
 
-// checkDB refuses a -db that is no URL of PostgreSQL.
-func (s StateFlags) checkDB() error {
-	// Any other text would be used as the name of a file, perhaps with a password in it.
-	if s.DB != "" && !strings.HasPrefix(s.DB, "postgres://") &&
-		!strings.HasPrefix(s.DB, "postgresql://") {
-		return errors.New("-db is not valid: it should be a URL like " +
-			"postgres://user:password@host:5432/database; without it, SQLite in -data is used")
-	}
-	return nil
-}
-
 // openDB opens the database and migrates its schema.
 func (s StateFlags) openDB(ctx context.Context) (*sqldb.DB, error) {
-	if err := s.checkDB(); err != nil {
+	if err := sqldb.CheckAddress(s.DB); err != nil {
 		return nil, err
 	}
 	db, err := sqldb.Open(ctx, s.dsn())

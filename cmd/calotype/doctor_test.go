@@ -3,24 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"os/exec"
+	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"calotype/internal/imagefile"
-	"calotype/internal/render"
-	"calotype/internal/sqldb"
+	"calotype/internal/doctor"
 )
 
-// testDoctor returns a doctor whose folder is empty, and what it prints.
-func testDoctor(t *testing.T, change func(*Config)) (*doctor, *bytes.Buffer) {
+// testConfig returns a valid configuration whose folder is empty.
+func testConfig(t *testing.T, change func(*Config)) Config {
 	t.Helper()
 	c := Config{Listen: "127.0.0.1:0", DiskReserve: 1, MaxUploadBytes: 1, SpoolBytes: 4, CacheBytes: 1,
 		EventRetention: minEventRetention, Demo: "localhost"}
@@ -28,241 +21,27 @@ func testDoctor(t *testing.T, change func(*Config)) (*doctor, *bytes.Buffer) {
 	if change != nil {
 		change(&c)
 	}
-	var out bytes.Buffer
-	d := newDoctor(c, &out)
-	d.worker = []string{"/bin/false"}
-	return d, &out
+	return c
 }
 
-// want checks the result of a finding, and a part of its text.
-func want(t *testing.T, f finding, result, part string) {
-	t.Helper()
-	if f.Result != result || !strings.Contains(f.Found+"; "+f.Do, part) || (f.Do == "") != (result == resultOK) {
-		t.Errorf("%+v, want %s with %q", f, result, part)
-	}
-}
-
-// lock locks the data folder like a server, until the test ends.
-func (d *doctor) lock(t *testing.T) {
-	t.Helper()
-	lock, err := lockData(t.Context(), d.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { lock.Close() })
-}
-
-// write writes a file in the data folder, and returns its path.
-func (d *doctor) write(t *testing.T, name, text string) string {
-	t.Helper()
-	path := filepath.Join(d.Data, name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func TestDoctorFolder(t *testing.T) {
+// TestCheck: serve and doctor refuse a configuration that is not valid, by the name of the flag.
+func TestCheck(t *testing.T) {
 	t.Parallel()
-	d, _ := testDoctor(t, nil)
-	want(t, d.dataFolder(t.Context())[0], resultOK, "can be read")
-	d.lock(t)
-	want(t, d.dataFolder(t.Context())[0], resultOK, fmt.Sprint("process ", os.Getpid()))
-	d.write(t, "lock", "") // as on a full disk
-	want(t, d.dataFolder(t.Context())[0], resultOK, "a server uses it")
-	file := d.write(t, "file", "")
-	for path, result := range map[string]string{
-		file: resultFailed, filepath.Join(d.Data, "a", "b"): resultWarning, filepath.Join(file, "a"): resultFailed,
-	} {
-		d.Data = path
-		want(t, d.dataFolder(t.Context())[0], result, path)
+	var log bytes.Buffer
+	check := func(c Config) error {
+		log.Reset()
+		_, err := (&serveCommand{c}).check(slog.New(slog.NewTextHandler(&log, nil)))
+		return err
 	}
-	if os.Geteuid() == 0 {
-		return // root may write everywhere: TestDoctorAsOtherUser
+	if err := check(testConfig(t, nil)); err != nil || log.Len() > 0 {
+		t.Errorf("a valid configuration: %v, log %s", err, &log)
 	}
-	closed := t.TempDir()
-	if err := os.Chmod(closed, 0o500); err != nil {
-		t.Fatal(err)
-	}
-	d.Data = closed
-	want(t, d.dataFolder(t.Context())[0], resultFailed, "cannot read and write")
-}
-
-// TestDoctorFiles: files that the server may not use are named, also to root, who may use all.
-func TestDoctorFiles(t *testing.T) {
-	t.Parallel()
-	d, _ := testDoctor(t, nil)
-	want(t, d.files(t.Context())[0], resultOK, "the first start creates them")
-	d.write(t, "try-key", "a short key")
-	want(t, d.files(t.Context())[0], resultFailed, "try-key holds no key")
-	d.Demo = "off"
-	want(t, d.files(t.Context())[0], resultOK, "")
-	d.Demo = "localhost"
-	d.write(t, "try-key", strings.Repeat("k", 26))
-	names := []string{d.write(t, "calotype.db", ""), d.write(t, "lock", ""), filepath.Join(d.Data, "spool")}
-	if err := os.Mkdir(names[2], 0o700); err != nil {
-		t.Fatal(err)
-	}
-	deny := func(path string) error { return os.Chmod(path, 0o400) }
-	allow := func(path string) error { return os.Chmod(path, 0o700) }
-	if os.Geteuid() == 0 { // the folder is the server's, the file is root's
-		deny = func(path string) error { return os.Chown(path, 0, 0) }
-		allow = func(path string) error { return os.Chown(path, 65534, 65534) }
-	}
-	for _, path := range append(names, filepath.Join(d.Data, "try-key"), d.Data) {
-		if err := allow(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, path := range names {
-		want(t, d.files(t.Context())[0], resultOK, "this user can use")
-		if err := deny(path); err != nil {
-			t.Fatal(err)
-		}
-		want(t, d.files(t.Context())[0], resultFailed, path)
-		if err := allow(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestDoctorDisk(t *testing.T) {
-	t.Parallel()
-	d, _ := testDoctor(t, nil)
-	want(t, d.disk(t.Context())[0], resultOK, "GiB free")
-	d.DiskReserve = 1 << 60
-	want(t, d.disk(t.Context())[0], resultFailed, "refuses uploads")
-	if err := os.MkdirAll(filepath.Join(d.Data, "renditions", "a"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	want(t, d.disk(t.Context())[0], resultWarning, "evicts renditions")
-}
-
-// serveReady serves /readyz on an address of this process, which it returns.
-func serveReady(t *testing.T, status int, text string) string {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(status)
-		fmt.Fprintln(w, text)
-	}))
-	t.Cleanup(server.Close)
-	return server.Listener.Addr().String()
-}
-
-func TestDoctorAddress(t *testing.T) {
-	t.Parallel()
-	d, _ := testDoctor(t, nil)
-	for _, free := range []string{"127.0.0.1:0", "localhost:0", "[::1]:0", ":0", "0.0.0.0:0", "[::]:0"} {
-		d.Listen = free
-		if f := d.address(t.Context())[0]; f.Result != resultOK && !strings.Contains(f.Found, "cannot assign") &&
-			!strings.Contains(f.Found, "not supported") { // a machine without IPv6
-			t.Errorf("%s: %+v", free, f)
-		}
-	}
-	other, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	go func() { // until the listener is closed
-		for {
-			conn, err := other.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
-		}
-	}()
-	ready, busy := serveReady(t, 200, "ready"), serveReady(t, 503, "not ready: out of disk")
-	foreign := serveReady(t, 200, "hello")
-	// No server uses the folder.
-	for address, part := range map[string]string{
-		other.Addr().String(): "another program", foreign: "another program",
-		ready: "does not use " + d.Data, busy: "does not use " + d.Data,
-	} {
-		d.Listen, d.MetricsListen = address, address
-		want(t, d.address(t.Context())[0], resultFailed, part)
-		want(t, d.metricsAddress(t.Context())[0], resultFailed, "-metrics-listen")
-	}
-	d.lock(t) // as the server of the folder: this process, which listens on all four
-	for _, holder := range []string{fmt.Sprintln(os.Getpid()), ""} {
-		d.write(t, "lock", holder)
-		for address, result := range map[string]string{
-			ready: resultOK, busy: resultWarning, other.Addr().String(): resultWarning,
-		} {
-			d.Listen, d.MetricsListen = address, address
-			want(t, d.address(t.Context())[0], result, address)
-			want(t, d.metricsAddress(t.Context())[0], resultOK, address)
-		}
-	}
-	// Another process has locked the folder, and does not listen there.
-	sleeper := exec.CommandContext(t.Context(), "sleep", "60")
-	lock, err := os.Open(filepath.Join(d.Data, "lock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	sleeper.ExtraFiles = []*os.File{lock}
-	if err := sleeper.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { sleeper.Process.Kill(); sleeper.Wait() }()
-	d.write(t, "lock", fmt.Sprintln(sleeper.Process.Pid))
-	d.Listen, d.MetricsListen = ready, ready
-	want(t, d.address(t.Context())[0], resultFailed, "does not use "+d.Data)
-	want(t, d.metricsAddress(t.Context())[0], resultFailed, "another program")
-	// The number of a process in another container is that of any process here.
-	d.write(t, "lock", "1\n")
-	want(t, d.address(t.Context())[0], resultOK, ready)
-	want(t, d.metricsAddress(t.Context())[0], resultOK, ready)
-	d.Listen = "nothing"
-	want(t, d.address(t.Context())[0], resultFailed, "-listen")
-}
-
-// TestDoctorLeavesAddress: a server that starts at the same time gets the address.
-func TestDoctorLeavesAddress(t *testing.T) {
-	// Not parallel: a process that another test starts has this listener until its exec, also after Close.
-	first, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := first.Addr().String()
-	first.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	looks := 0
-	go func() {
-		defer close(ended)
-		for ctx.Err() == nil {
-			listenFinding(ctx, address, "-listen")
-			looks++
-		}
-	}()
-	for range 2000 {
-		server, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Error(err)
-			break
-		}
-		server.Close()
-	}
-	cancel()
-	if <-ended; looks < 100 {
-		t.Errorf("looked %d times", looks)
-	}
-}
-
-func TestDoctorConfiguration(t *testing.T) {
-	t.Parallel()
-	for result, change := range map[string]func(*Config){
-		resultOK:      nil,
-		resultWarning: func(c *Config) { c.APIToken = "short" },
-		resultFailed:  func(c *Config) { c.URL = "images.example.com/path" },
-	} {
-		d, _ := testDoctor(t, change)
-		want(t, d.configuration(t.Context())[0], result, "")
+	short := testConfig(t, func(c *Config) { c.APIToken = "short" })
+	if err := check(short); err != nil || !strings.Contains(log.String(), "-api-token is short") {
+		t.Errorf("a short token: %v, log %s", err, &log)
 	}
 	for part, change := range map[string]func(*Config){
+		"base URL":         func(c *Config) { c.URL = "images.example.com/path" },
 		"-trusted-proxies": func(c *Config) { c.TrustedProxies = "everywhere" },
 		"-outbound-allow":  func(c *Config) { c.OutboundAllow = "everywhere" },
 		"-demo":            func(c *Config) { c.Demo = "a host" },
@@ -275,152 +54,73 @@ func TestDoctorConfiguration(t *testing.T) {
 		"-listen":          func(c *Config) { c.Listen, c.URL = "localhost", "https://images.example.com" },
 		"-metrics-listen":  func(c *Config) { c.MetricsListen = "localhost:what" },
 	} {
-		d, _ := testDoctor(t, change)
-		want(t, d.configuration(t.Context())[0], resultFailed, part)
+		if err := check(testConfig(t, change)); err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v, want %q", err, part)
+		}
 	}
 }
 
-func TestDoctorWorkers(t *testing.T) {
+// TestDoctorConfig: the checks get the files and secrets that the flags name.
+func TestDoctorConfig(t *testing.T) {
 	t.Parallel()
-	var s render.SandboxState
-	s.Complete, s.Detail = true, "limits, seccomp"
-	want(t, sandboxFindings(s, true)[0], resultOK, "limits, seccomp")
-	s = render.SandboxState{Parts: map[string]int{}, Detail: "no landlock (why)"}
-	for _, part := range render.SandboxParts {
-		s.Parts[part] = 1
+	c := doctorCommand{Config: testConfig(t, nil)}
+	got := c.config()
+	if !slices.Equal(got.Read, []string{firstTokenFile, demoKeyFile}) || len(got.Written) > 0 {
+		t.Errorf("reads %q, writes %q", got.Read, got.Written)
 	}
-	s.Parts["landlock"] = 0
-	for required, result := range map[bool]string{false: resultWarning, true: resultFailed} {
-		got := sandboxFindings(s, required)
-		if len(got) != 2 || got[1].Subject != "sandbox landlock" {
-			t.Fatalf("%+v", got)
-		}
-		want(t, got[0], result, "no landlock (why)")
-		want(t, got[1], resultWarning, "Linux 5.13")
+	if got.SQLite != filepath.Join(c.Data, "calotype.db") || got.Blobs != filepath.Join(c.Data, "blobs") {
+		t.Errorf("database %s, originals %s", got.SQLite, got.Blobs)
 	}
-	for _, part := range render.SandboxParts {
-		if render.Remedy(part) == "" {
-			t.Errorf("the part %s has no remedy", part)
-		}
+	if err := got.DemoKey(); err != nil {
+		t.Errorf("no key: %v", err)
 	}
-	want(t, workersFinding(render.Status{Memory: 2 << 30}, 4<<30), resultOK, "2.0 GiB of 4.0 GiB")
-	want(t, workersFinding(render.Status{Memory: 5 << 30}, 4<<30), resultWarning, "lower -memory")
-	want(t, workersFinding(render.Status{Memory: 1 << 29}, 4<<30), resultWarning, "raise -memory")
-	broken := fmt.Errorf("it cannot be decoded: %w: why", render.ErrUndecodable)
-	want(t, formatFinding(imagefile.HEIC, "libheif 1", nil), resultOK, "works, with libheif 1")
-	want(t, formatFinding(imagefile.HEIC, render.NoHEVC, broken), resultWarning, "refused, no libheif with HEVC")
-	want(t, formatFinding(imagefile.HEIC, "libheif 1", broken), resultWarning, "libheif-plugin-libde265")
-	want(t, formatFinding(imagefile.AVIF, "", broken), resultWarning, "libheif-plugin-dav1d")
-	want(t, formatFinding(imagefile.WebP, "libwebp", broken), resultFailed, "install a libvips with this format")
-	noEncoder := fmt.Errorf("it cannot be encoded: %w: why", render.ErrEncode)
-	want(t, formatFinding(imagefile.AVIF, "", noEncoder), resultWarning, "libheif-plugin-aomenc")
-	want(t, formatFinding(imagefile.JPEG, "", noEncoder), resultFailed, "install a libvips with this format")
-	// A decoder package does not help if the worker is the reason.
-	for err, result := range map[error]string{
-		render.ErrWorker: resultFailed, render.ErrNoWorker: resultFailed, render.ErrBusy: resultWarning,
-		context.DeadlineExceeded: resultWarning,
-	} {
-		for _, format := range []imagefile.Format{imagefile.HEIC, imagefile.AVIF, imagefile.JPEG} {
-			f := formatFinding(format, "", fmt.Errorf("it cannot be decoded: %w", err))
-			want(t, f, result, err.Error())
-			if strings.Contains(f.Do, "install") || strings.Contains(f.Do, "plugin") {
-				t.Errorf("%v: %+v", err, f)
-			}
-		}
+	if err := writeSecret(filepath.Join(c.Data, demoKeyFile), "a short key", "a key"); err != nil {
+		t.Fatal(err)
+	}
+	if err := got.DemoKey(); err == nil || !strings.Contains(err.Error(), "holds no key") {
+		t.Errorf("a short key: %v", err)
+	}
+	c.Demo, c.WebhookURL, c.WebhookSecret, c.WebhookSigningSecret = "off", "https://host/x", "one", "two"
+	got = c.config()
+	if !slices.Equal(got.Read, []string{firstTokenFile}) || !slices.Equal(got.Written, []string{webhookSecretFile}) ||
+		!slices.Equal(got.Secrets, []string{"one", "two"}) || got.DemoKey() != nil {
+		t.Errorf("%+v", got)
 	}
 }
 
-// TestDoctorWithoutWorkers: workers that end or hang fail one check, and version says so.
-func TestDoctorWithoutWorkers(t *testing.T) {
-	t.Parallel()
-	for name, command := range map[string][]string{
-		"ends": {"/bin/false"}, "hangs": {"/bin/sleep", "60"}, "is missing": {"/nowhere/calotype"},
-	} {
-		d, out := testDoctor(t, nil)
-		d.worker, d.limit, d.engineLimit = command, 5*time.Second, time.Second
-		began := time.Now()
-		d.run(t.Context())
-		if took := time.Since(began); took > 30*time.Second {
-			t.Errorf("a worker that %s: %v", name, took)
-		}
-		if !strings.Contains(out.String(), "failed   engine") || strings.Count(out.String(), "failed ") != 1 ||
-			!strings.Contains(out.String(), " installation ") {
-			t.Errorf("a worker that %s:\n%s", name, out)
-		}
-		version := "engine  does not start: "
-		if name == "hangs" {
-			version = "engine  no answer within 5s"
-		}
-		if got := engineVersions(t.Context(), command); !strings.HasPrefix(got, version) {
-			t.Errorf("a worker that %s: %s", name, got)
-		}
-	}
-}
-
-func TestDoctorCheckIsBounded(t *testing.T) {
-	t.Parallel()
-	d, out := testDoctor(t, nil)
-	d.limit = 10 * time.Millisecond
-	never := make(chan struct{})
-	defer close(never)
-	if d.check(t.Context(), "hung", func(context.Context) []finding { <-never; return nil }) {
-		t.Error("the check has ended")
-	}
-	if !strings.Contains(out.String(), "failed   hung               no result within 10ms") {
-		t.Errorf("printed %s", out)
-	}
-}
-
-// TestDoctorInterrupted: nothing is reported after an interruption, whatever a check then finds.
+// TestDoctorInterrupted: an interrupted command fails, and says that checks are missing.
 func TestDoctorInterrupted(t *testing.T) {
 	t.Parallel()
-	d, out := testDoctor(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	interrupt := func(context.Context) []finding {
-		cancel()
-		return []finding{failed("do", "context canceled")}
-	}
-	if d.check(ctx, "interrupted", interrupt) || d.check(ctx, "later", interrupt) || out.Len() > 0 {
-		t.Errorf("printed %s", out)
-	}
-	d.run(ctx)
-	if len(d.findings) > 0 {
-		t.Errorf("%+v", d.findings)
-	}
-	command := doctorCommand{Config: d.Config}
+	cancel()
+	command := doctorCommand{Config: testConfig(t, nil)}
 	if err := command.Run(ctx); err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("an interrupted command: %v", err)
 	}
-	started := startedOn(t)
-	db, err := sqldb.OpenToRead(t.Context(), started.dsn())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if f := integrity(ctx, db)[0]; f.Result == resultOK {
-		t.Errorf("an interrupted check: %+v", f)
+}
+
+// TestVersionWithoutEngine: version reports a worker that ends or hangs.
+func TestVersionWithoutEngine(t *testing.T) {
+	t.Parallel()
+	for want, command := range map[string][]string{
+		"engine  does not start: ": {"/bin/false"}, "engine  no answer within 5s": {"/bin/sleep", "60"},
+	} {
+		if got := engineVersions(t.Context(), command); !strings.HasPrefix(got, want) {
+			t.Errorf("%q prints %s", command, got)
+		}
 	}
 }
 
-func TestDoctorClock(t *testing.T) {
+// TestShowFinding: a finding is one line.
+func TestShowFinding(t *testing.T) {
 	t.Parallel()
-	for ahead, result := range map[time.Duration]string{
-		0: resultOK, 3 * time.Second: resultOK, -6 * time.Second: resultWarning, time.Minute: resultWarning,
-		-3 * time.Minute: resultFailed, 24 * time.Hour: resultFailed,
+	for want, f := range map[string]doctor.Finding{
+		"ok       disk               1 GiB\n":           {Result: doctor.OK, Subject: "disk", Found: "1 GiB"},
+		"failed   disk               a\\u000ab; free\n": {Result: doctor.Failed, Subject: "disk", Found: "a\nb", Do: "free"},
 	} {
-		want(t, skewFinding("S3", ahead), result, "from the clock of S3")
-	}
-	d, _ := testDoctor(t, nil)
-	if f := d.clocks(t.Context(), &doctorState{})[0]; !strings.Contains(f.Found, "the kernel") {
-		t.Errorf("without another clock: %+v", f)
-	}
-	// A clock that was not read is not ok.
-	d.DB, d.Blobs = "postgres://host/x", "s3://bucket"
-	found := d.clocks(t.Context(), &doctorState{})
-	if len(found) != 2 {
-		t.Fatalf("%+v", found)
-	}
-	for _, f := range found {
-		want(t, f, resultWarning, "was not read")
+		var out strings.Builder
+		if showFinding(&out, f); out.String() != want {
+			t.Errorf("printed %q, want %q", out.String(), want)
+		}
 	}
 }

@@ -12,24 +12,88 @@ import (
 	"strings"
 	"time"
 
+	"calotype/internal/apiclient"
 	"calotype/internal/cfapi"
 	"calotype/internal/images"
+	"calotype/internal/manage"
 	"calotype/internal/terminal"
 )
 
 type imageDelete struct {
-	StateFlags
+	Target
 	terminal.Output
-	Account string `help:"Account id; required if there are several." env:"-"`
-	Creator string `help:"All images and drafts of this creator." xor:"what" required:"" env:"-"`
-	ID      string `help:"The image or draft of this id." xor:"what" required:"" env:"-"`
-	URL     string `help:"The image or draft of this delivery or upload URL." xor:"what" required:"" env:"-"`
-	Confirm bool   `help:"Erase a creator without asking." aliases:"yes" env:"-"`
-	DryRun  bool   `help:"Only count what would be erased." env:"-"`
+	IDs     []string `arg:"" optional:"" name:"id" help:"Ids of images and drafts to delete."`
+	Account string   `help:"The same as --account-id." hidden:"" env:"-"`
+	Creator string   `help:"Erase all images and drafts of this creator." xor:"what" env:"-"`
+	ID      string   `help:"Erase the image or draft of this id, and the events about it." xor:"what" env:"-"`
+	URL     string   `help:"The same, by its delivery or upload URL." xor:"what" env:"-"`
+	Confirm bool     `help:"Erase a creator without asking." aliases:"yes" env:"-"`
+	DryRun  bool     `help:"Only count what would be erased." env:"-"`
 }
 
-// Run erases the image or creator and prints the receipt. If it was stopped, the next run continues.
+// Help returns the text of --help below the usage.
+func (imageDelete) Help() string {
+	return `Give ids, or one of --creator, --id and --url. These three print a receipt, in the form of the API; --id and --url
+work beside a data folder only, where they also erase the events about the image.
+
+  calotype image delete 83eb7b2-5392-4565-b69e-aff66acddd00
+  calotype image delete --creator user-7 --dry-run`
+}
+
+// Run deletes the images, or erases the image or creator and prints the receipt. If it was stopped, the next run
+// continues.
 func (c *imageDelete) Run(ctx context.Context) error {
+	given := c.Creator + c.ID + c.URL
+	switch {
+	case len(c.IDs) > 0 && given != "":
+		return usagef("ids and --creator, --id or --url exclude each other: give one of them")
+	case len(c.IDs) == 0 && given == "":
+		return usagef("nothing to delete is given: give ids, --creator, --id or --url")
+	}
+	from, err := c.source()
+	switch {
+	case err != nil:
+		return err
+	case len(c.IDs) > 0:
+		return c.withClient(ctx, true, func(client *apiclient.Client) error {
+			return manage.DeleteImages(ctx, client, c.Output, c.IDs, c.DryRun)
+		})
+	case from.remote != nil && c.Creator == "":
+		return usagef("--id and --url need a data folder: give the id without a flag to delete it at %s", from.described)
+	case from.remote != nil:
+		return c.withClient(ctx, false, func(client *apiclient.Client) error { return c.eraseRemote(ctx, client) })
+	}
+	return c.eraseLocal(ctx)
+}
+
+// eraseRemote erases a creator at a server, which counts nothing before.
+func (c *imageDelete) eraseRemote(ctx context.Context, client *apiclient.Client) error {
+	var plan images.DeletionPlan
+	if c.DryRun || !c.Confirm {
+		var err error
+		plan.Images, plan.Bytes, plan.Drafts, err = manage.CountCreator(ctx, client, c.Creator)
+		if err != nil {
+			return err
+		}
+	}
+	if c.DryRun {
+		return c.printPlan(plan)
+	}
+	if err := c.confirm(client.Account, images.ErasureQuery{Creator: c.Creator}, plan); err != nil {
+		return err
+	}
+	return manage.EraseCreator(ctx, client, c.Creator)
+}
+
+// printPlan prints the result of a dry run.
+func (c *imageDelete) printPlan(plan images.DeletionPlan) error {
+	return c.Print(os.Stdout, newDeletionPlan(plan), func(w io.Writer) {
+		fmt.Fprintf(w, "would erase %s. Nothing was erased.\n", planText(plan))
+	})
+}
+
+// eraseLocal erases beside a data folder.
+func (c *imageDelete) eraseLocal(ctx context.Context) error {
 	return c.withCore(ctx, true, func(core *images.Service) error {
 		account, query, err := c.what(ctx, core)
 		if err != nil {
@@ -40,9 +104,7 @@ func (c *imageDelete) Run(ctx context.Context) error {
 			return err
 		}
 		if c.DryRun {
-			return c.Print(os.Stdout, newDeletionPlan(plan), func(w io.Writer) {
-				fmt.Fprintf(w, "would erase %s. Nothing was erased.\n", planText(plan))
-			})
+			return c.printPlan(plan)
 		}
 		if err := c.confirm(account, query, plan); err != nil {
 			return err

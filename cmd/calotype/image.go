@@ -11,8 +11,11 @@ import (
 )
 
 type imageCommands struct {
+	List   imageList   `cmd:"" help:"List the images, the newest first."`
 	Show   imageShow   `cmd:"" help:"Show what the server knows of an image or draft."`
-	Delete imageDelete `cmd:"" help:"Erase an image, or a creator; print a receipt."`
+	Get    imageGet    `cmd:"" help:"Download the original of an image."`
+	Upload imageUpload `cmd:"" help:"Upload pictures, and folders of pictures."`
+	Delete imageDelete `cmd:"" help:"Delete images, or erase an image or a creator with a receipt."`
 }
 
 // accountOf returns the named account, or the only one. It never guesses: a wrong account would lose
@@ -23,7 +26,7 @@ func accountOf(ctx context.Context, core *images.Service, given string) (account
 	}
 	of, err := core.Accounts.Only(ctx)
 	if errors.Is(err, accounts.ErrSeveralAccounts) {
-		err = errors.New("there are several accounts: name one with --account")
+		err = errors.New("there are several accounts: name one with --account-id")
 	}
 	return of, err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/disk"
 	"calotype/internal/images"
 	"calotype/internal/importer"
 	"calotype/internal/outbound"
@@ -148,7 +149,7 @@ func (c *importFlags) into(
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the import's folder: %w", err)
 	}
-	lock, err := lockData(ctx, dir)
+	lock, err := disk.Lock(ctx, dir)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"calotype/internal/blob"
 	"calotype/internal/cfapi"
 	"calotype/internal/delivery"
+	"calotype/internal/disk"
 	"calotype/internal/images"
 	"calotype/internal/intake"
 	"calotype/internal/listing"
@@ -68,7 +69,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err := c.makeData(); err != nil {
 		return err
 	}
-	lock, err := lockData(ctx, c.Data)
+	lock, err := disk.Lock(ctx, c.Data)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ type node struct {
 }
 
 // runNode sets up the first account and the surfaces, and serves until ctx ends.
-func (c *serveCommand) runNode(ctx context.Context, n *node) error {
+func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	log := n.logs.immediate
 	account, newToken, err := n.core.Accounts.SetUp(ctx, accounts.Setup{
 		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken, Store: c.keepToken,
@@ -152,6 +153,11 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	if err := n.watch.Watch(n.core, n.pool, pools, version); err != nil {
 		return err
 	}
+	withdraw, err := announce(c.Data, n.connections.Addr().String(), n.urls)
+	if err != nil {
+		return err
+	}
+	defer joinClose(&err, withdraw)
 	if err := c.printFirstSteps(account, newToken, demoLink, n.urls, log); err != nil {
 		return err
 	}
@@ -257,8 +263,8 @@ func (c *serveCommand) checkForms() error {
 	if c.MetricsListen != "" {
 		metricsAddress = checkListen("-metrics-listen", c.MetricsListen)
 	}
-	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, c.checkDB(), blob.CheckAddress(c.blobs()),
-		accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources)
+	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, sqldb.CheckAddress(c.DB),
+		blob.CheckAddress(c.blobs()), accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources)
 }
 
 // checkListen returns an error if an address to listen on has not the form host:port.

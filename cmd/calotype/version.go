@@ -50,7 +50,7 @@ func engineVersions(ctx context.Context, worker []string) string {
 		return fmt.Sprintf("engine  does not start: %v\n", err)
 	}
 	var lines strings.Builder
-	fmt.Fprintf(&lines, "engine  %s\n", engineName(found.Version))
+	fmt.Fprintf(&lines, "engine  %s\n", render.EngineName(found.Version))
 	for _, format := range render.Formats {
 		library := cmp.Or(found.Libraries[format], "an unknown library")
 		if library == render.NoHEVC {
@@ -59,10 +59,4 @@ func engineVersions(ctx context.Context, worker []string) string {
 		fmt.Fprintf(&lines, "%-7s %s\n", format, library)
 	}
 	return lines.String()
-}
-
-// engineName writes a pipeline's version, such as "2-8.14.1", for people.
-func engineName(pipeline string) string {
-	number, libvips, _ := strings.Cut(pipeline, "-")
-	return fmt.Sprintf("libvips %s, pipeline %s", libvips, number)
 }

@@ -14,13 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"calotype/internal/blob"
+	"calotype/internal/disk"
 )
 
 // DatabaseFile is the name of a SQLite database, in a data folder and in a backup.
 const DatabaseFile = "calotype.db"
-
-// LockFile is the name of the file in a data folder or a backup by which its user locks it.
-const LockFile = "lock"
 
 // blobsFolder is the folder of the originals in a backup.
 const blobsFolder = "blobs"
@@ -145,7 +143,7 @@ func (b *Folder) wantOurs(installation string) error {
 	err := b.readManifest()
 	if errors.Is(err, fs.ErrNotExist) {
 		return wantEmpty(b.dir, "it holds no backup, so this one needs an empty folder or a new one",
-			LockFile, newManifest)
+			disk.LockFile, newManifest)
 	}
 	if err != nil {
 		return err
@@ -191,10 +189,10 @@ func (b *Folder) wantFolder(name string) error {
 
 // lockFor locks the folder until Close; the kernel unlocks it when the process dies.
 func (b *Folder) lockFor(how, flag int) error {
-	if info, err := b.root.Lstat(LockFile); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a file, as it is in a backup", filepath.Join(b.dir, LockFile))
+	if info, err := b.root.Lstat(disk.LockFile); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file, as it is in a backup", filepath.Join(b.dir, disk.LockFile))
 	}
-	f, err := b.root.OpenFile(LockFile, flag, 0o600)
+	f, err := b.root.OpenFile(disk.LockFile, flag, 0o600)
 	if err != nil {
 		return fmt.Errorf("locking the backup: %w", err)
 	}

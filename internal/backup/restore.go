@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"calotype/internal/blob"
+	"calotype/internal/disk"
 	"calotype/internal/images"
 	"calotype/internal/sqldb"
 	"calotype/internal/terminal"
@@ -45,7 +46,7 @@ func (b *Folder) CheckTarget(o RestoreOptions) error {
 			return err
 		}
 	}
-	return errors.Join(wantEmpty(o.Dir, why, LockFile), wantEmpty(o.Blobs, why))
+	return errors.Join(wantEmpty(o.Dir, why, disk.LockFile), wantEmpty(o.Blobs, why))
 }
 
 // Restore writes the backup to a data folder. It compares each copied file with its size and SHA-256. It renames the

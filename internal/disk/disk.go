@@ -1,5 +1,5 @@
 // Package disk keeps some bytes of the disk of a data folder free, for the database: it has a reserve, a ballast,
-// and spools, whose files reserve bytes before they are written.
+// and spools, whose files reserve bytes before they are written. It also locks the folder.
 package disk
 
 import (

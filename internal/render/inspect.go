@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"calotype/internal/imagefile"
 )
@@ -109,4 +110,10 @@ func (p *Pool) encode(ctx context.Context, in *os.File, h imagefile.Header, form
 		return nil, made, errors.Join(err, out.Close())
 	}
 	return out, made, nil
+}
+
+// EngineName writes the pipeline's version, such as "2-8.14.1", for people.
+func EngineName(pipeline string) string {
+	number, libvips, _ := strings.Cut(pipeline, "-")
+	return fmt.Sprintf("libvips %s, pipeline %s", libvips, number)
 }

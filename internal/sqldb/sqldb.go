@@ -72,6 +72,16 @@ func isPostgres(dsn string) bool {
 	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }
 
+// CheckAddress returns an error for a flag -db that is no URL of PostgreSQL; it may be empty, for SQLite.
+func CheckAddress(db string) error {
+	// Any other text would be used as the name of a file, perhaps with a password in it.
+	if db != "" && !isPostgres(db) {
+		return errors.New("-db is not valid: it should be a URL like " +
+			"postgres://user:password@host:5432/database; without it, SQLite in -data is used")
+	}
+	return nil
+}
+
 func openPostgres(dsn string) (*DB, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {

@@ -1,9 +1,9 @@
-package main
+package doctor
 
 import "golang.org/x/sys/unix"
 
 // kernelClock returns a finding by whether the kernel of this machine counts its clock as synchronised.
-func kernelClock() finding {
+func kernelClock() Finding {
 	var clock unix.Timex // without a bit in Modes it is only read
 	state, err := unix.Adjtimex(&clock)
 	switch {

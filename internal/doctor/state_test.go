@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bytes"
@@ -15,16 +15,17 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/sqldb"
 )
 
 // state runs the checks of the state, and returns the findings by their subject.
-func (d *doctor) state(t *testing.T) map[string]finding {
+func (d *doctor) state(t *testing.T) map[string]Finding {
 	t.Helper()
 	d.findings = nil
 	d.checkState(t.Context())
-	by := map[string]finding{}
+	by := map[string]Finding{}
 	for _, f := range d.findings {
 		by[f.Subject] = f
 	}
@@ -35,12 +36,15 @@ func (d *doctor) state(t *testing.T) map[string]finding {
 func startedOn(t *testing.T) *doctor {
 	t.Helper()
 	d, _ := testDoctor(t, nil)
-	db, err := d.openDB(t.Context())
+	db, err := sqldb.Open(t.Context(), d.dsn())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	blobs, err := d.openBlobs(t.Context())
+	if err := images.Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := blob.Open(t.Context(), d.Blobs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,30 +59,30 @@ func startedOn(t *testing.T) *doctor {
 	return d
 }
 
-func TestDoctorState(t *testing.T) {
+func TestState(t *testing.T) {
 	t.Parallel()
 	d := startedOn(t)
 	for subject, part := range map[string]string{
 		"database": "SQLite 3.", "schema": "", "integrity": "no page", "store": "1 objects",
 		"installation": "belong to the installation", "account": "",
 	} {
-		want(t, d.state(t)[subject], resultOK, part)
+		want(t, d.state(t)[subject], OK, part)
 	}
-	d.AccountHash = strings.Repeat("h", 22)
-	want(t, d.state(t)["account"], resultFailed, "-account-hash cannot change it")
-	d.AccountHash, d.AccountID = "", strings.Repeat("a", 32)
-	want(t, d.state(t)["account"], resultOK, "the next start creates it")
-	d.AccountID = ""
+	d.Account.Hash = strings.Repeat("h", 22)
+	want(t, d.state(t)["account"], Failed, "-account-hash cannot change it")
+	d.Account.Hash, d.Account.ID = "", strings.Repeat("a", 32)
+	want(t, d.state(t)["account"], OK, "the next start creates it")
+	d.Account.ID = ""
 	other := startedOn(t)
-	d.Blobs = other.blobs()
-	want(t, d.state(t)["installation"], resultFailed, "belongs to the installation")
+	d.Blobs = other.Blobs
+	want(t, d.state(t)["installation"], Failed, "belongs to the installation")
 	d.Blobs = t.TempDir()
-	want(t, d.state(t)["installation"], resultFailed, "not the one this database was used with")
+	want(t, d.state(t)["installation"], Failed, "not the one this database was used with")
 	d.Blobs = filepath.Join(t.TempDir(), "none")
-	want(t, d.state(t)["installation"], resultFailed, "does not exist")
-	d.Blobs, other.Data, other.Blobs = "", t.TempDir(), other.blobs()
-	want(t, other.state(t)["database"], resultOK, "does not exist")
-	want(t, other.state(t)["installation"], resultFailed, "the database is new")
+	want(t, d.state(t)["installation"], Failed, "does not exist")
+	other.SQLite = filepath.Join(t.TempDir(), "calotype.db")
+	want(t, other.state(t)["database"], OK, "does not exist")
+	want(t, other.state(t)["installation"], Failed, "the database is new")
 	d.Blobs = "s3://key:canary-secret@bucket"
 	for _, f := range d.state(t) {
 		if strings.Contains(fmt.Sprint(f), "canary") {
@@ -87,7 +91,7 @@ func TestDoctorState(t *testing.T) {
 	}
 }
 
-func TestDoctorSchema(t *testing.T) {
+func TestSchema(t *testing.T) {
 	t.Parallel()
 	d := startedOn(t)
 	db, err := sqldb.Open(t.Context(), d.dsn())
@@ -101,28 +105,28 @@ func TestDoctorSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := d.state(t)
-	want(t, got["schema"], resultFailed, "schema 9999")
-	want(t, got["installation"], resultWarning, "was not checked")
+	want(t, got["schema"], Failed, "schema 9999")
+	want(t, got["installation"], Warning, "was not checked")
 	if err := os.WriteFile(d.dsn(), bytes.Repeat([]byte("damage"), 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want(t, d.state(t)["database"], resultFailed, "not a database")
+	want(t, d.state(t)["database"], Failed, "not a database")
 }
 
-// TestDoctorReading: what was read while a server started is read again, or not judged.
-func TestDoctorReading(t *testing.T) {
+// TestReading: what was read while a server started is read again, or not judged.
+func TestReading(t *testing.T) {
 	t.Parallel()
-	for starts, result := range map[int]string{0: resultOK, 1: resultOK, 2: resultOK, 3: resultWarning} {
+	for starts, result := range map[int]string{0: OK, 1: OK, 2: OK, 3: Warning} {
 		d := startedOn(t)
 		db, err := sqldb.OpenToRead(t.Context(), d.dsn())
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := doctorState{db: db}
+		s := state{db: db}
 		reads := 0
-		got := d.reading(t.Context(), &s, func(context.Context, *sqldb.DB) []finding {
+		got := d.reading(t.Context(), &s, func(context.Context, *sqldb.DB) []Finding {
 			if reads++; reads > starts {
-				return []finding{ok("read")}
+				return []Finding{ok("read")}
 			}
 			server, err := sqldb.Open(t.Context(), d.dsn())
 			if err == nil {
@@ -135,7 +139,7 @@ func TestDoctorReading(t *testing.T) {
 				t.Error(err)
 			}
 			time.Sleep(20 * time.Millisecond) // the clock of the file system is coarse
-			return []finding{failed("restore a backup", "torn")}
+			return []Finding{failed("restore a backup", "torn")}
 		})
 		if len(got) != 1 || got[0].Result != result || strings.Contains(got[0].Found, "torn") {
 			t.Errorf("%d starts: %+v", starts, got)
@@ -144,15 +148,15 @@ func TestDoctorReading(t *testing.T) {
 	}
 }
 
-// TestDoctorSecrets: errors and texts of other programs that quote a secret are hidden, the words of this program are
+// TestSecrets: errors and texts of other programs that quote a secret are hidden, the words of this program are
 // not, even if a secret is one of them.
-func TestDoctorSecrets(t *testing.T) {
+func TestSecrets(t *testing.T) {
 	t.Parallel()
 	d, out := testDoctor(t, func(c *Config) {
 		c.DB = "postgres://me:can%40ary%2Fpass@host/x?sslpassword=canary-ssl"
 		c.Blobs = "s3://bucket?endpoint=https://me:canary-blob@host"
 		c.WebhookURL = "https://hooks.example.com/canary-hook"
-		c.APIToken, c.WebhookSecret = "data", "me"
+		c.Account.Token, c.Secrets = "data", []string{"me"}
 	})
 	for text, shown := range map[string]bool{
 		"connecting to the server":                        true,
@@ -169,8 +173,8 @@ func TestDoctorSecrets(t *testing.T) {
 	} {
 		d.findings = nil
 		for _, arg := range []any{errors.New(text), foreign(text)} {
-			d.check(t.Context(), "data folder", func(context.Context) []finding {
-				return []finding{failed("name the data folder", "the data folder %s: %v", d.Data, arg)}
+			d.check(t.Context(), "data folder", func(context.Context) []Finding {
+				return []Finding{failed("name the data folder", "the data folder %s: %v", d.Data, arg)}
 			})
 		}
 		for _, f := range d.findings {
@@ -184,7 +188,7 @@ func TestDoctorSecrets(t *testing.T) {
 		t.Errorf("printed %s", out)
 	}
 	for _, db := range []string{"postgres://me:canary%zz@host/x", "postgres://me:can@ary@host:port/x"} {
-		if !secretsOf(Config{StateFlags: StateFlags{DB: db}}).quotedBy("canary%zz can@ary") {
+		if !secretsOf(Config{DB: db}).quotedBy("canary%zz can@ary") {
 			t.Errorf("the password of %s is not known", db)
 		}
 	}
@@ -216,8 +220,8 @@ func refusePassword(conn net.Conn) error {
 	return err
 }
 
-// TestDoctorWrongPassword: neither a wrong password nor a server that quotes it shows it.
-func TestDoctorWrongPassword(t *testing.T) {
+// TestWrongPassword: neither a wrong password nor a server that quotes it shows it.
+func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-password-8F3K"
 	server, err := net.Listen("tcp", "127.0.0.1:0")
@@ -238,14 +242,14 @@ func TestDoctorWrongPassword(t *testing.T) {
 		c.DB = "postgres://me:" + canary + "@" + server.Addr().String() + "/x?sslmode=disable"
 	})
 	began := time.Now()
-	want(t, d.state(t)["database"], resultFailed, hidden+" (SQLSTATE 28P01)")
+	want(t, d.state(t)["database"], Failed, hidden+" (SQLSTATE 28P01)")
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("the refusal took %v", took)
 	}
 	d.DB = "mysql://me:" + canary + "@host/x"
-	want(t, d.state(t)["database"], resultFailed, "-db is not valid")
+	want(t, d.state(t)["database"], Failed, "-db is not valid")
 	d.DB = "postgres://me:" + canary + "@host:port/x"
-	want(t, d.state(t)["database"], resultFailed, "not valid")
+	want(t, d.state(t)["database"], Failed, "not valid")
 	if strings.Contains(out.String(), canary) {
 		t.Errorf("printed %s", out)
 	}

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -13,9 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"calotype/internal/backup"
 	"calotype/internal/disk"
-	"calotype/internal/pages"
 )
 
 const asServer = "run this command as the user of the server"
@@ -29,8 +27,8 @@ func existing(path string) string {
 }
 
 // checkFolder checks that this user can use a folder, or create it.
-func checkFolder(path string) (info os.FileInfo, problem *finding) {
-	note := func(f finding) (os.FileInfo, *finding) { return info, &f }
+func checkFolder(path string) (info os.FileInfo, problem *Finding) {
+	note := func(f Finding) (os.FileInfo, *Finding) { return info, &f }
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -61,13 +59,13 @@ func ownerOf(info os.FileInfo) int {
 	return -1
 }
 
-func (d *doctor) dataFolder(context.Context) []finding {
+func (d *doctor) dataFolder(context.Context) []Finding {
 	info, problem := checkFolder(d.Data)
 	if problem != nil {
-		return []finding{*problem}
+		return []Finding{*problem}
 	}
-	findings := []finding{ok("%s can be read and written", d.Data)}
-	switch holder, locked, err := lockHolder(d.Data); {
+	findings := []Finding{ok("%s can be read and written", d.Data)}
+	switch holder, locked, err := disk.LockHolder(d.Data); {
 	case err != nil:
 		findings[0] = failed(asServer+", or give it the files in the folder", "%v", err)
 	case locked && holder == "":
@@ -76,7 +74,7 @@ func (d *doctor) dataFolder(context.Context) []finding {
 		findings[0] = ok("%s can be read and written; the server with the process %s uses it", d.Data, holder)
 	}
 	// Root may use the folders of all users. A user who is not the owner may have the rights of a group.
-	if owner := ownerOf(info); os.Geteuid() == 0 && owner > 0 && findings[0].Result == resultOK {
+	if owner := ownerOf(info); os.Geteuid() == 0 && owner > 0 && findings[0].Result == OK {
 		findings[0] = warning("run this command and the server as its owner",
 			"%s belongs to the user %d, not to the user 0", d.Data, owner)
 	}
@@ -98,14 +96,13 @@ func (d *doctor) dataFolder(context.Context) []finding {
 func (d *doctor) usedFiles() map[string]uint32 {
 	const write, enter = unix.R_OK | unix.W_OK, unix.R_OK | unix.W_OK | unix.X_OK
 	used := map[string]uint32{
-		backup.LockFile: write, "ballast": write, "spool": enter, "fetched": enter, "renditions": enter,
-		firstTokenFile: unix.R_OK,
+		disk.LockFile: write, "ballast": write, "spool": enter, "fetched": enter, "renditions": enter,
 	}
-	if d.WebhookURL != "" {
-		used[webhookSecretFile] = write
+	for _, name := range d.Read {
+		used[name] = unix.R_OK
 	}
-	if d.Demo != "off" {
-		used[demoKeyFile] = unix.R_OK
+	for _, name := range d.Written {
+		used[name] = write
 	}
 	rights := map[string]uint32{}
 	for name, right := range used {
@@ -113,18 +110,18 @@ func (d *doctor) usedFiles() map[string]uint32 {
 	}
 	if d.DB == "" {
 		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
-			rights[d.dsn()+suffix] = write
+			rights[d.SQLite+suffix] = write
 		}
 	}
-	if blobs := d.blobs(); !strings.Contains(blobs, "://") {
-		rights[blobs] = enter
-		rights[filepath.Join(blobs, ".put")] = enter
+	if !strings.Contains(d.Blobs, "://") {
+		rights[d.Blobs] = enter
+		rights[filepath.Join(d.Blobs, ".put")] = enter
 	}
 	return rights
 }
 
 // files checks the rights to what is in the data folder and in that of the originals.
-func (d *doctor) files(context.Context) []finding {
+func (d *doctor) files(context.Context) []Finding {
 	rights := d.usedFiles()
 	owner := -1
 	if info, err := os.Stat(d.Data); err == nil {
@@ -153,25 +150,16 @@ func (d *doctor) files(context.Context) []finding {
 	slices.Sort(others)
 	switch {
 	case len(closed) > 0:
-		return []finding{failed(asServer+", or give it the files (chown -R); if the disk is mounted read-only, mount "+
+		return []Finding{failed(asServer+", or give it the files (chown -R); if the disk is mounted read-only, mount "+
 			"it for writing", "this user cannot use %s", strings.Join(closed, ", "))}
 	case len(others) > 0:
-		return []finding{failed(fmt.Sprintf("give them to the owner of the folder: chown -R %d %s", owner, d.Data),
+		return []Finding{failed(fmt.Sprintf("give them to the owner of the folder: chown -R %d %s", owner, d.Data),
 			"these files do not belong to the owner of %s: %s", d.Data, strings.Join(others, ", "))}
 	case found == 0:
-		return []finding{ok("there are none: the first start creates them")}
+		return []Finding{ok("there are none: the first start creates them")}
 	}
-	return d.demoKey(found)
-}
-
-// demoKey checks the content of the file with the key of the demo page.
-func (d *doctor) demoKey(found int) []finding {
-	path := filepath.Join(d.Data, demoKeyFile)
-	hosts, err := pages.ParseDemoHosts(d.Demo)
-	if err == nil && !hosts.Off() && fileExists(path) {
-		if _, err := loadDemoKey(path); err != nil {
-			return []finding{failed("delete the file, or change -demo to off", "%v", err)}
-		}
+	if err := d.DemoKey(); err != nil {
+		return []Finding{failed("delete the file, or change -demo to off", "%v", err)}
 	}
-	return []finding{ok("this user can use the %d that exist", found)}
+	return []Finding{ok("this user can use the %d that exist", found)}
 }

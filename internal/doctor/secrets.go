@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"fmt"
@@ -17,13 +17,14 @@ import (
 // secrets are the secrets of a configuration, in the forms in which a text may quote them.
 type secrets []string
 
-// secretsOf returns the secrets in the flags and in the environment.
+// secretsOf returns the secrets of a configuration and those in the environment.
 func secretsOf(c Config) secrets {
 	var s secrets
-	s.add(c.APIToken, c.WebhookSecret, c.WebhookSigningSecret, sqldb.Password(c.DB))
-	s.addURL(c.DB)
-	s.addURL(c.Blobs)
-	s.addURL(c.WebhookURL)
+	s.add(c.Account.Token, sqldb.Password(c.DB))
+	s.add(c.Secrets...)
+	for _, address := range []string{c.DB, c.Blobs, c.WebhookURL} {
+		s.addURL(address)
+	}
 	if u, err := url.Parse(c.WebhookURL); err == nil && len(u.RequestURI()) > shortSecret {
 		s.add(u.RequestURI()) // receivers authenticate senders by secrets in it
 	}
@@ -33,7 +34,7 @@ func secretsOf(c Config) secrets {
 		switch name = strings.ToUpper(name); {
 		case strings.HasSuffix(name, "_PROXY"):
 			s.addURL(value)
-		case slices.Contains(secretVariables, name) && !strings.Contains(value, "://"),
+		case slices.Contains(c.Variables, name) && !strings.Contains(value, "://"),
 			name == "AWS_SECRET_ACCESS_KEY", name == "AWS_SESSION_TOKEN", name == "PGPASSWORD",
 			name == "AWS_CONTAINER_AUTHORIZATION_TOKEN":
 			s.add(value)

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bufio"
@@ -16,34 +16,34 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"calotype/internal/backup"
+	"calotype/internal/disk"
 )
 
-func (d *doctor) address(ctx context.Context) []finding {
+func (d *doctor) address(ctx context.Context) []Finding {
 	f, used := listenFinding(ctx, d.Listen, "-listen")
 	if !used {
-		return []finding{f}
+		return []Finding{f}
 	}
-	holder, locked, err := lockHolder(d.Data)
+	holder, locked, err := disk.LockHolder(d.Data)
 	if err != nil || !locked || d.holderListens(holder, d.Listen) == no {
-		return []finding{d.otherServer(ctx, f)}
+		return []Finding{d.otherServer(ctx, f)}
 	}
-	status, text, err := readyz(ctx, d.Listen)
+	status, text, err := Ready(ctx, d.Listen)
 	switch {
 	case err != nil:
-		return []finding{warning("the log of the server has the reason; run this command again",
+		return []Finding{warning("the log of the server has the reason; run this command again",
 			"the server on %s does not answer: %v", d.Listen, err)}
 	case status != http.StatusOK:
-		return []finding{warning("the log of the server has the reason", "the server on %s says: %s",
+		return []Finding{warning("the log of the server has the reason", "the server on %s says: %s",
 			d.Listen, foreign(text))}
 	}
-	return []finding{ok("the server on %s says: %s", d.Listen, foreign(text))}
+	return []Finding{ok("the server on %s says: %s", d.Listen, foreign(text))}
 }
 
 // otherServer returns the finding about an address that no server with this data folder uses: f, unless the program
 // there is a server of this kind.
-func (d *doctor) otherServer(ctx context.Context, f finding) finding {
-	_, text, err := readyz(ctx, d.Listen)
+func (d *doctor) otherServer(ctx context.Context, f Finding) Finding {
+	_, text, err := Ready(ctx, d.Listen)
 	if err != nil || !strings.HasPrefix(strings.TrimPrefix(text, "not "), "ready") {
 		return f
 	}
@@ -51,11 +51,11 @@ func (d *doctor) otherServer(ctx context.Context, f finding) finding {
 		"a server that does not use %s listens on %s", d.Data, d.Listen)
 }
 
-func (d *doctor) metricsAddress(ctx context.Context) []finding {
+func (d *doctor) metricsAddress(ctx context.Context) []Finding {
 	f, used := listenFinding(ctx, d.MetricsListen, "-metrics-listen")
-	holder, locked, err := lockHolder(d.Data)
+	holder, locked, err := disk.LockHolder(d.Data)
 	if !used || err != nil || !locked {
-		return []finding{f}
+		return []Finding{f}
 	}
 	switch d.holderListens(holder, d.MetricsListen) {
 	case yes:
@@ -63,7 +63,7 @@ func (d *doctor) metricsAddress(ctx context.Context) []finding {
 	case unknown:
 		f = ok("%s is in use, and a server runs on the data folder", d.MetricsListen)
 	}
-	return []finding{f}
+	return []Finding{f}
 }
 
 // errBound ends a ListenConfig after the address was bound.
@@ -71,7 +71,7 @@ var errBound = errors.New("the address is free")
 
 // listenFinding binds an address as a listener does, and does not listen: a server that starts at the same time
 // gets the address. used reports that another program listens there.
-func listenFinding(ctx context.Context, address, flag string) (f finding, used bool) {
+func listenFinding(ctx context.Context, address, flag string) (f Finding, used bool) {
 	config := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
 		err := errors.New("the socket is closed")
 		if control := c.Control(func(fd uintptr) { err = bind(int(fd), network, address) }); control != nil {
@@ -143,7 +143,7 @@ func (d *doctor) holderListens(pid, address string) answer {
 	if err != nil {
 		return unknown
 	}
-	lock, err := os.Stat(filepath.Join(d.Data, backup.LockFile))
+	lock, err := os.Stat(filepath.Join(d.Data, disk.LockFile))
 	if err != nil {
 		return unknown
 	}

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"cmp"
@@ -16,15 +16,15 @@ import (
 // checkWorkers starts workers like serve, and has them process a picture in each format.
 func (d *doctor) checkWorkers(ctx context.Context) {
 	started := make(chan *render.Pool, 1)
-	ended := d.checkWithin(ctx, d.engineLimit, "engine", func(ctx context.Context) []finding {
-		pool, err := render.StartPool(ctx, render.PoolConfig{Command: d.worker, Workers: d.Workers,
-			Memory: int64(d.Memory), Timeout: d.WorkerTimeout})
+	ended := d.checkWithin(ctx, d.engineLimit, "engine", func(ctx context.Context) []Finding {
+		pool, err := render.StartPool(ctx, render.PoolConfig{Command: d.Worker, Workers: d.Workers,
+			Memory: d.Memory, Timeout: d.WorkerTimeout})
 		if err != nil {
-			return []finding{failed("if libvips is missing, install version 8.14 or newer; the text of the worker "+
+			return []Finding{failed("if libvips is missing, install version 8.14 or newer; the text of the worker "+
 				"has the reason", "no worker starts, so no format was checked: %v", err)}
 		}
 		started <- pool
-		return []finding{ok("%s", engineName(pool.Version()))}
+		return []Finding{ok("%s", render.EngineName(pool.Version()))}
 	})
 	if !ended || len(started) == 0 {
 		return // workers end with this process
@@ -32,15 +32,15 @@ func (d *doctor) checkWorkers(ctx context.Context) {
 	pool := <-started
 	defer d.end(pool.Close)
 	for _, format := range render.Formats {
-		d.check(ctx, string(format), func(ctx context.Context) []finding {
-			return []finding{formatFinding(format, pool.Libraries()[format], pool.Probe(ctx, format))}
+		d.check(ctx, string(format), func(ctx context.Context) []Finding {
+			return []Finding{formatFinding(format, pool.Libraries()[format], pool.Probe(ctx, format))}
 		})
 	}
-	d.check(ctx, "sandbox", func(context.Context) []finding {
+	d.check(ctx, "sandbox", func(context.Context) []Finding {
 		return sandboxFindings(pool.Status().Sandbox, d.RequireSandbox)
 	})
-	d.check(ctx, "workers", func(context.Context) []finding {
-		return []finding{workersFinding(pool.Status(), render.MemoryLimit())}
+	d.check(ctx, "workers", func(context.Context) []Finding {
+		return []Finding{workersFinding(pool.Status(), render.MemoryLimit())}
 	})
 }
 
@@ -54,7 +54,7 @@ var decoderPackages = map[imagefile.Format]string{
 // avifEncoder names the packages with the encoder of AVIF that libheif may lack.
 const avifEncoder = "libheif-plugin-aomenc on Debian and Ubuntu, libheif on Fedora"
 
-func formatFinding(format imagefile.Format, library string, err error) finding {
+func formatFinding(format imagefile.Format, library string, err error) Finding {
 	packages, optional := decoderPackages[format]
 	switch {
 	case err == nil:
@@ -75,16 +75,16 @@ func formatFinding(format imagefile.Format, library string, err error) finding {
 }
 
 // sandboxFindings returns the state of the sandbox, and a finding for each part that is missing.
-func sandboxFindings(s render.SandboxState, required bool) []finding {
+func sandboxFindings(s render.SandboxState, required bool) []Finding {
 	if s.Complete {
-		return []finding{ok("complete: %s", s.Detail)}
+		return []Finding{ok("complete: %s", s.Detail)}
 	}
 	all := warning("the server logs a warning and starts; -require-sandbox refuses this",
 		"incomplete: %s", s.Detail)
 	if required {
 		all = failed("-require-sandbox refuses to start: add the parts below", "incomplete: %s", s.Detail)
 	}
-	findings := []finding{all}
+	findings := []Finding{all}
 	for _, part := range s.Missing() {
 		findings = append(findings, warning(render.Remedy(part), "not in force").about("sandbox "+part))
 	}
@@ -94,7 +94,7 @@ func sandboxFindings(s render.SandboxState, required bool) []finding {
 // phoneMemory is the memory that a phone's HEIC of 48 megapixels needs, in bytes.
 const phoneMemory = 1 << 30
 
-func workersFinding(s render.Status, limit int64) finding {
+func workersFinding(s render.Status, limit int64) Finding {
 	found := fmt.Sprintf("%d renditions and %d uploads at the same time on %d CPUs, with %s of %s of memory",
 		s.Renditions.Limit, s.Uploads.Limit, runtime.GOMAXPROCS(0), size(s.Memory), size(limit))
 	switch {
@@ -112,35 +112,35 @@ func size(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1
 // fewConnections is the number of connections below which the limit on open files is a warning.
 const fewConnections = 1024
 
-func (d *doctor) openFiles(context.Context) []finding {
-	n, err := connectionsAllowed()
+func (d *doctor) openFiles(context.Context) []Finding {
+	n, err := d.Connections()
 	switch {
 	case err != nil:
-		return []finding{failed("check the limits of this process", "%v", err)}
+		return []Finding{failed("check the limits of this process", "%v", err)}
 	case n < fewConnections:
-		return []finding{warning(fmt.Sprintf("raise the limit on open files (ulimit -n, LimitNOFILE=) to %d",
-			maxConnections+otherFiles), "the limit allows %d connections", n)}
+		return []Finding{warning(fmt.Sprintf("raise the limit on open files (ulimit -n, LimitNOFILE=) to %d",
+			d.EnoughFiles), "the limit allows %d connections", n)}
 	}
-	return []finding{ok("the limit allows %d connections", n)}
+	return []Finding{ok("the limit allows %d connections", n)}
 }
 
-func (d *doctor) disk(context.Context) []finding {
-	dir, reserve := existing(d.Data), int64(d.DiskReserve)
+func (d *doctor) disk(context.Context) []Finding {
+	dir, reserve := existing(d.Data), d.DiskReserve
 	free, all, err := disk.Space(dir)
 	if err == nil && reserve == 0 {
 		reserve, err = disk.DefaultReserve(dir)
 	}
 	if err != nil {
-		return []finding{failed("check the disk", "%v", err)}
+		return []Finding{failed("check the disk", "%v", err)}
 	}
 	found := fmt.Sprintf("%s of %s free, %s in reserve", size(free), size(all), size(reserve))
 	switch {
 	case free < reserve && images.HasRenditions(d.Data):
-		return []finding{warning("free space: the server evicts renditions, and then refuses uploads", "%s", found)}
+		return []Finding{warning("free space: the server evicts renditions, and then refuses uploads", "%s", found)}
 	case free < reserve:
-		return []finding{failed("free space, or lower -disk-reserve: the server refuses uploads", "%s", found)}
+		return []Finding{failed("free space, or lower -disk-reserve: the server refuses uploads", "%s", found)}
 	case free < reserve+reserve/2:
-		return []finding{warning("free space: below the reserve the server refuses uploads", "%s", found)}
+		return []Finding{warning("free space: below the reserve the server refuses uploads", "%s", found)}
 	}
-	return []finding{ok("%s", found)}
+	return []Finding{ok("%s", found)}
 }

@@ -1,4 +1,4 @@
-package main
+package disk
 
 import (
 	"context"
@@ -13,17 +13,18 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"calotype/internal/backup"
 )
+
+// LockFile is the name of the file in a data folder or a backup by which its user locks it.
+const LockFile = "lock"
 
 // lockTime is the time that a server waits for the previous one to end.
 const lockTime = 30 * time.Second
 
-// lockData locks the data folder against other servers until the file is closed; the kernel
+// Lock locks the data folder against other servers until the file is closed; the kernel
 // unlocks it at any end of the process.
-func lockData(ctx context.Context, dir string) (*os.File, error) {
-	path := filepath.Join(dir, backup.LockFile)
+func Lock(ctx context.Context, dir string) (*os.File, error) {
+	path := filepath.Join(dir, LockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the data folder: %w", err)
@@ -63,11 +64,11 @@ func lockData(ctx context.Context, dir string) (*os.File, error) {
 	return f, nil
 }
 
-// lockHolder reports whether a process has locked the data folder, and returns its number, "" if it could not be
+// LockHolder reports whether a process has locked the data folder, and returns its number, "" if it could not be
 // written on a full disk. It creates no file, and locks the folder for a moment only: a server that starts in it tries
 // again. Error: of a file that this user may not use, so no server of this user could lock the folder.
-func lockHolder(dir string) (pid string, locked bool, err error) {
-	f, err := os.Open(filepath.Join(dir, backup.LockFile))
+func LockHolder(dir string) (pid string, locked bool, err error) {
+	f, err := os.Open(filepath.Join(dir, LockFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", false, nil
 	}
