@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -132,42 +129,6 @@ func (c *envCommand) token(ctx context.Context, core *images.Service, account st
 			"longer; %[2]s token revoke %[1]s ends it now\n", name, os.Args[0])
 	}
 	return secret, err
-}
-
-type signCommand struct {
-	StateFlags
-	URL     string        `arg:"" help:"Delivery URL, as in variants."`
-	Expires time.Duration `help:"Time until it expires; 0: never." default:"1h"`
-	Key     string        `help:"Name of the signing key; else the account's oldest." env:"-"`
-}
-
-// Run prints the URL with a signature.
-func (c *signCommand) Run(ctx context.Context) error {
-	target, err := url.Parse(c.URL)
-	if err != nil || target.Host == "" {
-		return fmt.Errorf("%q is not a delivery URL: it should be like https://host/hash/id/variant",
-			c.URL)
-	}
-	return c.withAccount(ctx, func(core *images.Service, account string) error {
-		keys, err := core.Accounts.SigningKeys(ctx, account)
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(keys, func(k accounts.SigningKey) bool {
-			return c.Key == "" || k.Name == c.Key
-		})
-		if i < 0 {
-			return fmt.Errorf("the account has no signing key %q", c.Key)
-		}
-		query, separator := "", "?"
-		if c.Expires > 0 {
-			query = "?exp=" + strconv.FormatInt(time.Now().Add(c.Expires).Unix(), 10)
-			separator = "&"
-		}
-		signed := target.EscapedPath() + query
-		fmt.Println(target.Scheme + "://" + target.Host + signed + separator + "sig=" + keys[i].Sign(signed))
-		return nil
-	})
 }
 
 type scrubCommand struct{ StateFlags }

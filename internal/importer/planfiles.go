@@ -47,7 +47,9 @@ func PlanFiles(ctx context.Context, c FilesConfig) (Plan, error) {
 	}
 	wouldExceed(c.Account, p.plan.Images.Import, p.plan.Images.Bytes, p.report)
 	p.finishFiles()
-	return p.plan.finish(p.report), nil
+	plan := p.plan.finish(p.report)
+	plan.Images.Listed = plan.Images.Import + plan.Images.Exists + plan.Images.Refused + plan.Images.Differ
+	return plan, nil
 }
 
 // page examines the files of a page.
@@ -127,6 +129,10 @@ func (p *filePlanner) measure(ctx context.Context) (time.Duration, error) {
 			refusal := new(errs.Error)
 			if errors.As(err, &refusal) && refusal.Kind != errs.Busy && refusal.Kind != errs.NoSpace {
 				p.report.set(f.image.ID, Refused, refusal.Msg)
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.plan.Images.Import--
+				p.plan.Images.Bytes -= f.Size
 				return nil
 			}
 			return err
