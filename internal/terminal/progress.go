@@ -15,9 +15,12 @@ import (
 )
 
 const (
-	progressEvery = 200 * time.Millisecond // between two drawings
-	progressAge   = 60                     // drawings that the rate is an average of
-	progressBar   = 24                     // columns
+	progressEvery  = 200 * time.Millisecond // between two drawings
+	progressWindow = 75                     // drawings over which the rate is measured: 15 seconds
+	progressFirst  = time.Second            // before the first rate
+	progressBar    = 24                     // columns
+
+	maxLeft = 10_000 * time.Hour // a longer time left is not shown
 )
 
 // A Progress counts the finished items of a task, such as images of a backup, and shows them on a terminal in one
@@ -31,9 +34,16 @@ type Progress struct {
 
 	container *mpb.Progress // nil without a terminal
 	bar       *mpb.Bar
+	rate      atomic.Int64 // thousandths of what the bar is about, in a second; 0: not known yet
 	stop      chan struct{}
 	drawing   sync.WaitGroup
 	ended     sync.Once
+}
+
+// A sample is the state of a Progress at a time.
+type sample struct {
+	at   time.Time
+	done int64 // of what the bar is about
 }
 
 // StartProgress returns the Progress of a task, whose items have a name in the plural. It is shown on w if w is a
@@ -44,16 +54,12 @@ func StartProgress(w *os.File, hidden bool, what, items string) *Progress {
 		return p
 	}
 	p.container = mpb.New(mpb.WithOutput(w), mpb.WithWidth(progressBar), mpb.WithRefreshRate(progressEvery))
-	inBytes := func(s string) string { return p.choose(s, "") }
-	inItems := func(s string) string { return p.choose("", s) }
-	left := decor.EwmaETA(decor.ET_STYLE_GO, progressAge)
 	p.bar = p.container.New(0, mpb.BarStyle(), mpb.BarFillerTrim(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.String() + " " })),
 		mpb.AppendDecorators(
-			decor.Any(func(s decor.Statistics) string { return percentage(s) }),
-			decor.Meta(decor.EwmaSpeed(decor.SizeB1024(0), " % .1f", progressAge), inBytes),
-			decor.Meta(decor.EwmaSpeed(0, " %.1f/s", progressAge), inItems),
-			decor.Meta(left, func(s string) string { return p.left(s) }),
+			decor.Any(percentage),
+			decor.Any(func(decor.Statistics) string { return p.speed() }),
+			decor.Any(p.left),
 		))
 	p.drawing.Go(p.draw)
 	return p
@@ -66,15 +72,24 @@ func (p *Progress) Shown() bool { return p != nil && p.container != nil }
 func (p *Progress) draw() {
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
-	for last := time.Now(); ; {
+	var samples []sample
+	for inBytes := false; ; {
 		select {
 		case <-p.stop:
 			return
 		case <-tick.C:
-			p.bar.SetTotal(p.measure(&p.total, &p.totalBytes), false)
-			p.bar.EwmaSetCurrent(p.measure(&p.done, &p.doneBytes), time.Since(last))
-			last = time.Now()
 		}
+		if now := p.totalBytes.Load() > 0; now != inBytes {
+			samples, inBytes = nil, now
+		}
+		done := p.measure(&p.done, &p.doneBytes)
+		samples = append(samples, sample{time.Now(), done})
+		samples = samples[max(0, len(samples)-progressWindow):]
+		if took := time.Since(samples[0].at); took >= progressFirst {
+			p.rate.Store(int64(float64(done-samples[0].done) * 1000 / took.Seconds()))
+		}
+		p.bar.SetTotal(p.measure(&p.total, &p.totalBytes), false)
+		p.bar.SetCurrent(done)
 	}
 }
 
@@ -86,20 +101,29 @@ func (p *Progress) measure(items, bytes *atomic.Int64) int64 {
 	return items.Load()
 }
 
-// choose returns a if the bar is about bytes, otherwise b.
-func (p *Progress) choose(a, b string) string {
-	if p.totalBytes.Load() > 0 {
-		return a
+// speed returns the text of the rate of the last seconds, "" while it is not known.
+func (p *Progress) speed() string {
+	switch rate := p.rate.Load(); {
+	case rate == 0:
+		return ""
+	case p.totalBytes.Load() > 0:
+		return " " + Bytes(rate/1000) + "/s"
+	default:
+		return fmt.Sprintf(" %.1f/s", float64(rate)/1000)
 	}
-	return b
 }
 
-// left returns the text of the time left, "" while it is not known.
-func (p *Progress) left(duration string) string {
-	if p.total.Load() == 0 || p.done.Load() == 0 || p.done.Load() >= p.total.Load() {
+// left returns the text of the time left at the rate, "" while it is not known.
+func (p *Progress) left(s decor.Statistics) string {
+	rate := p.rate.Load()
+	if rate == 0 || s.Total <= s.Current {
 		return ""
 	}
-	return " " + duration + " left"
+	seconds := float64(s.Total-s.Current) * 1000 / float64(rate)
+	if seconds > maxLeft.Seconds() {
+		return ""
+	}
+	return " " + max(time.Second, time.Duration(seconds)*time.Second).String() + " left"
 }
 
 func percentage(s decor.Statistics) string {

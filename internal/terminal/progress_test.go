@@ -70,8 +70,8 @@ func TestProgress(t *testing.T) {
 		want         []string
 	}{
 		"bytes": {1 << 20, 100 << 20, []string{
-			`backup: \d+ of 100 images, \d+\.\d MiB of 100\.0 MiB`, `\d+\.\d MiB/s`, `\d+s left`, `\d+ %`}},
-		"items":    {0, 0, []string{`backup: \d+ of 100 images \[`, `\d+\.\d/s`, `\d+s left`, `\d+ %`}},
+			`backup: \d+ of 100 images, \d+\.\d MiB of 100\.0 MiB`, `\d+\.\d MiB/s \d+s left`, `\d+ %`}},
+		"items":    {0, 0, []string{`backup: \d+ of 100 images \[`, `\d+\.\d/s \d+s left`, `\d+ %`}},
 		"no total": {0, -1, []string{`backup: \d+ images`, `\d+\.\d/s`}},
 	} {
 		t.Run(name, func(t *testing.T) {
