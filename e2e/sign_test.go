@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -85,13 +86,27 @@ func TestLastUseOfTokens(t *testing.T) {
 			if a := s.api("GET", "images/v1/stats", nil); a.status != http.StatusOK {
 				t.Fatalf("status %d", a.status)
 			}
-			s.terminate()
+			s.stop()
 			list := calotype(t, nil, append([]string{"token", "list", "-json", "-data", s.data, "-account-id", accountID},
 				args...)...)
 			after := time.Now().UTC().Truncate(time.Hour)
-			if !strings.Contains(list.stdout, before.Format(time.RFC3339[:14])) &&
-				!strings.Contains(list.stdout, after.Format(time.RFC3339[:14])) {
-				t.Errorf("the use is not listed: %+v", list)
+			var tokens struct {
+				Items []struct {
+					Name     string
+					LastUsed *time.Time
+				}
+			}
+			if err := json.Unmarshal([]byte(list.stdout), &tokens); err != nil {
+				t.Fatalf("%v: %+v", err, list)
+			}
+			for _, item := range tokens.Items {
+				used := item.LastUsed != nil && (item.LastUsed.Equal(before) || item.LastUsed.Equal(after))
+				if used != (item.Name == "env") {
+					t.Errorf("the use of %s is listed as %v", item.Name, item.LastUsed)
+				}
+			}
+			if len(tokens.Items) < 2 {
+				t.Errorf("there are the tokens %+v", tokens.Items)
 			}
 		})
 	}

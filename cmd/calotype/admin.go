@@ -16,6 +16,7 @@ import (
 	"calotype/internal/doctor"
 	"calotype/internal/images"
 	"calotype/internal/sqldb"
+	"calotype/internal/terminal"
 )
 
 // withCore runs fn on a core with its database, and with its blobs if needed.
@@ -131,7 +132,10 @@ func (c *envCommand) token(ctx context.Context, core *images.Service, account st
 	return secret, err
 }
 
-type scrubCommand struct{ StateFlags }
+type scrubCommand struct {
+	StateFlags
+	terminal.Output
+}
 
 // Help returns the text of --help below the usage.
 func (scrubCommand) Help() string {
@@ -146,11 +150,17 @@ func (c *scrubCommand) Run(ctx context.Context) error {
 		if err == nil && !done {
 			err = errors.New("a reader of the database, such as a backup, blocked the rebuild: run this command again")
 		}
-		return err
+		if err != nil || !c.JSON {
+			return err
+		}
+		return c.Print(os.Stdout, map[string]bool{"rebuilt": true}, nil)
 	})
 }
 
-type migrateCommand struct{ StateFlags }
+type migrateCommand struct {
+	StateFlags
+	terminal.Output
+}
 
 func (c *migrateCommand) Run(ctx context.Context) error {
 	if err := c.makeData(); err != nil {
@@ -160,7 +170,10 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return db.Close()
+	if err := db.Close(); err != nil || !c.JSON {
+		return err
+	}
+	return c.Print(os.Stdout, map[string]bool{"migrated": true}, nil)
 }
 
 type healthcheckCommand struct {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"slices"
@@ -21,6 +22,7 @@ import (
 
 type signCommand struct {
 	StateFlags
+	terminal.Output
 	Base     string        `name:"url" help:"Public base URL; else that of the server that runs here."`
 	Delivery string        `name:"delivery-url" help:"Public base URL of delivery, on a separate host."`
 	URL      string        `arg:"" help:"Delivery URL, as in variants, or its path."`
@@ -63,8 +65,9 @@ func (c *signCommand) Run(ctx context.Context) error {
 		if !resolved.Private() {
 			fmt.Fprintln(os.Stderr, "the image is public in this variant: its URL needs no signature")
 		}
-		fmt.Println(signURL(target, key, c.Expires, core.Now()))
-		return nil
+		signed := signURL(target, key, c.Expires, core.Now())
+		result := map[string]any{"url": signed, "needed": resolved.Private()}
+		return c.Print(os.Stdout, result, func(w io.Writer) { fmt.Fprintln(w, signed) })
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"calotype/internal/cfapi"
 	"calotype/internal/images"
 	"calotype/internal/listing"
+	"calotype/internal/manage"
 	"calotype/internal/sqldb"
 )
 
@@ -149,8 +150,8 @@ func (t *Target) withClient(ctx context.Context, blobs bool, fn func(*apiclient.
 
 // wrap adds to an error which server it is about.
 func (s source) wrap(err error) error {
-	exit := new(exitError)
-	if err == nil || errors.As(err, exit) {
+	exit, usage := new(exitError), new(manage.UsageError)
+	if err == nil || errors.As(err, exit) || errors.As(err, usage) || errors.Is(err, manage.ErrSomeFailed) {
 		return err
 	}
 	return fmt.Errorf("%w\nThe server was %s", err, s.described)

@@ -256,8 +256,8 @@ func newUsage(c apiclient.Count) Usage {
 	return Usage{Used: c.Current, Limit: &c.Allowed}
 }
 
-// shown writes the usage for people.
-func (u Usage) shown(number func(int64) string) string {
+// Text writes the usage for people; number writes a number.
+func (u Usage) Text(number func(int64) string) string {
 	if u.Limit == nil {
 		return number(u.Used)
 	}
@@ -297,11 +297,11 @@ func (c *Stats) Run(ctx context.Context, client *apiclient.Client) error {
 	}
 	var d terminal.Details
 	d.Add("account", s.Account)
-	d.Add("images", s.Images.shown(terminal.Number))
+	d.Add("images", s.Images.Text(terminal.Number))
 	if found.Drafts != nil && found.Bytes != nil {
 		s.Drafts, s.Bytes = new(newUsage(*found.Drafts)), new(newUsage(*found.Bytes))
-		d.Add("drafts", s.Drafts.shown(terminal.Number))
-		d.Add("bytes", s.Bytes.shown(terminal.Bytes)+", with what open drafts reserve")
+		d.Add("drafts", s.Drafts.Text(terminal.Number))
+		d.Add("bytes", s.Bytes.Text(terminal.Bytes)+", with what open drafts reserve")
 	}
 	d.Add("flexible variants", terminal.YesNo(s.FlexibleVariants))
 	d.Add("private options", terminal.YesNo(s.PrivateOptions))

@@ -193,7 +193,7 @@ func DeleteImages(ctx context.Context, client *apiclient.Client, o terminal.Outp
 		}
 	})
 	if err == nil && failed > 0 {
-		err = fmt.Errorf("%d of %d images: %w", failed, len(ids), ErrSomeFailed)
+		err = fmt.Errorf("%d of %s %w", failed, terminal.Count(int64(len(ids)), "deletion", "deletions"), ErrSomeFailed)
 	}
 	return err
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // ErrSomeFailed is returned after the report of a command that has failed for some of its files or images.
-var ErrSomeFailed = errors.New("not all succeeded")
+var ErrSomeFailed = errors.New("failed")
 
 // A UsageError says that flags or arguments are not valid.
 type UsageError struct{ error }

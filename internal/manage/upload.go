@@ -21,7 +21,7 @@ const maxParallel = 32
 // ImageUpload uploads files and folders.
 type ImageUpload struct {
 	terminal.Output
-	Paths    []string `arg:"" name:"path" help:"Files, or folders with pictures." type:"path"`
+	Paths    []string `arg:"" name:"path" help:"Files, or folders with pictures."`
 	ID       string   `help:"Id of the image, for a single file; generated if not given." env:"-"`
 	IDs      string   `name:"ids" help:"Ids of the files of folders: path, below the folder, or random." enum:"path,random" default:"path" env:"-"`
 	IDPrefix string   `name:"id-prefix" help:"Beginning of the ids that are paths, such as shop/." env:"-"`
@@ -130,10 +130,11 @@ func (u *uploading) finish(outcome error) error {
 		if u.DryRun {
 			done = "would upload " + terminal.Count(int64(len(r.Items)-r.Present-r.Failed), "file", "files")
 		}
-		terminal.ShowLine(w, "%s; %d were there, %d failed, %d others are no pictures", done, r.Present, r.Failed, r.Others)
+		terminal.ShowLine(w, "%s; there already: %d, failed: %d, no pictures by their names: %d", done, r.Present, r.Failed,
+			r.Others)
 	})
 	if err == nil && outcome == nil && r.Failed > 0 {
-		err = fmt.Errorf("%d of %s: %w", r.Failed, terminal.Count(int64(len(r.Items)), "file", "files"), ErrSomeFailed)
+		err = fmt.Errorf("%d of %s %w", r.Failed, terminal.Count(int64(len(r.Items)), "file", "files"), ErrSomeFailed)
 	}
 	return err
 }
