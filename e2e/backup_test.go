@@ -400,7 +400,7 @@ func (s *server) wantDamageFound(to string) {
 		!strings.Contains(got.stdout, "restored 49 images") {
 		s.t.Errorf("the undamaged rest: %+v", got)
 	}
-	if said := s.backUp(to, "-verify"); !strings.Contains(said, ": 1 originals ") {
+	if said := s.backUp(to, "-verify"); !strings.Contains(said, ": 1 original ") {
 		s.t.Errorf("a backup that looks for damage: %s", said)
 	}
 	got = calotype(s.t, nil, "restore", to, "-data", filepath.Join(s.t.TempDir(), "whole"))

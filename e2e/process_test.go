@@ -99,9 +99,12 @@ func (s *server) killWithWorkers() {
 }
 
 // tree returns the processes of a server, itself the first.
-func (s *server) tree() []int {
-	all := processes(s.t)
-	tree := []int{s.cmd.Process.Pid}
+func (s *server) tree() []int { return processTree(s.t, s.cmd.Process.Pid) }
+
+// processTree returns a process and those that it has started.
+func processTree(t *testing.T, pid int) []int {
+	all := processes(t)
+	tree := []int{pid}
 	for i := 0; i < len(tree); i++ {
 		for pid, p := range all {
 			if p.parent == tree[i] && !p.dead {

@@ -33,6 +33,9 @@ var ranks = map[string]int{
 
 	"internal/listen": 8, // the client of a stream
 
+	"internal/apiclient": 1, // the client of the API for commands; knows its wire only
+	"internal/manage":    2, // commands that work through it
+
 	"internal/doctor": 8, // checks what a machine and the state allow a server
 
 	"internal/metrics": 7, // what it shows of the core; the surfaces know nothing of it
@@ -74,6 +77,7 @@ var ranks = map[string]int{
 	"internal/httpframe": 2, // what all surfaces do around a request
 
 	"internal/text":      0, // the forms of keys, ids and plain text
+	"internal/terminal":  0, // what commands print
 	"internal/requestid": 1,
 	"internal/httprange": 1,
 	"internal/batch":     1,

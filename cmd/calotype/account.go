@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"io"
+	"os"
 	"strings"
 
 	"calotype/internal/accounts"
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
+	"calotype/internal/manage"
+	"calotype/internal/terminal"
 	"calotype/internal/uploadpolicy"
 )
 
@@ -25,6 +28,7 @@ type accountCommands struct {
 
 type accountCreate struct {
 	StateFlags
+	terminal.Output
 	Hash string `help:"Hash in public URLs, 22 base64url characters; from the id if not given."`
 }
 
@@ -35,42 +39,113 @@ func (c *accountCreate) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("account id    %s\naccount hash  %s\n", a.ID, a.Hash)
-		return nil
+		return c.Print(os.Stdout, newAccountItem(a), func(w io.Writer) {
+			fmt.Fprintf(w, "account id    %s\naccount hash  %s\n", a.ID, a.Hash)
+		})
 	})
 }
 
-type accountList struct{ StateFlags }
+type accountList struct {
+	StateFlags
+	terminal.Output
+}
 
 func (c *accountList) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
 		all, err := core.Accounts.All(ctx)
-		for _, a := range all {
-			state := "active"
-			if a.Suspended {
-				state = "suspended"
-			}
-			fmt.Printf("%s %s %-9s images %s, bytes %s, drafts %s, %s upload URLs a minute, "+
-				"kept %s, %s edits a minute", a.ID, a.Hash,
-				state, used(a.Used.Images, a.Limits.Images), used(a.Used.Bytes, a.Limits.Bytes),
-				used(a.Used.Drafts, a.Limits.Drafts), limitText(a.Limits.UploadURLs),
-				used(a.Used.Kept, a.Limits.Kept), limitText(a.Limits.Edits))
-			if !a.UploadPolicy.IsZero() {
-				fmt.Printf(", policy %s", a.UploadPolicy.Text())
-			}
-			fmt.Println()
+		if err != nil {
+			return err
 		}
-		return err
+		list := terminal.ListOf[accountItem](nil)
+		for _, a := range all {
+			list.Items = append(list.Items, newAccountItem(a))
+		}
+		return c.Print(os.Stdout, list, func(w io.Writer) {
+			for i, item := range list.Items {
+				if i > 0 {
+					fmt.Fprintln(w)
+				}
+				item.print(w)
+			}
+		})
 	})
 }
 
-func used(n, limit int64) string { return fmt.Sprintf("%d of %s", n, limitText(limit)) }
+func newUsage(used, limit int64) manage.Usage { return manage.Usage{Used: used, Limit: limitOrNil(limit)} }
 
-func limitText(n int64) string {
-	if n == accounts.NoLimit {
-		return "any number"
+// limitOrNil returns a limit, nil for none.
+func limitOrNil(limit int64) *int64 {
+	if limit == accounts.NoLimit {
+		return nil
 	}
-	return strconv.FormatInt(n, 10)
+	return &limit
+}
+
+// An accountItem is the JSON of an account. Bytes are those of originals and those that open drafts reserve; Kept are
+// those of events and other records.
+type accountItem struct {
+	ID     string   `json:"id"`
+	Hash   string   `json:"hash"`
+	State  string   `json:"state"` // active or suspended
+	Images manage.Usage `json:"images"`
+	Bytes  manage.Usage `json:"bytes"`
+	Drafts manage.Usage `json:"drafts"`
+	Kept   manage.Usage `json:"kept"`
+
+	UploadURLsPerMinute *int64 `json:"uploadUrlsPerMinute"` // limits; null without one
+	EditsPerMinute      *int64 `json:"editsPerMinute"`
+
+	FlexibleVariants bool `json:"flexibleVariants"`
+	PrivateOptions   bool `json:"privateOptions"`
+	PrivateCustomIDs bool `json:"privateCustomIds"`
+	LenientOptions   bool `json:"lenientOptions"`
+
+	Policy *uploadpolicy.Policy `json:"policy"` // as in the API
+}
+
+func newAccountItem(a accounts.Account) accountItem {
+	used, limits := a.Used, a.Limits
+	item := accountItem{
+		ID: a.ID, Hash: a.Hash, State: "active", Images: newUsage(used.Images, limits.Images),
+		Bytes: newUsage(used.Bytes, limits.Bytes), Drafts: newUsage(used.Drafts, limits.Drafts),
+		Kept: newUsage(used.Kept, limits.Kept), UploadURLsPerMinute: limitOrNil(limits.UploadURLs),
+		EditsPerMinute: limitOrNil(limits.Edits), FlexibleVariants: a.Settings.FlexibleVariants,
+		PrivateOptions: a.Settings.PrivateOptions, PrivateCustomIDs: a.Settings.PrivateCustomIDs,
+		LenientOptions: a.Settings.LenientOptions,
+	}
+	if a.Suspended {
+		item.State = "suspended"
+	}
+	if !a.UploadPolicy.IsZero() {
+		item.Policy = &a.UploadPolicy
+	}
+	return item
+}
+
+// print prints the account for people.
+func (a accountItem) print(w io.Writer) {
+	var d terminal.Details
+	d.Add("account", a.ID+", "+a.State)
+	d.Add("hash", a.Hash)
+	d.Add("images", a.Images.Text(terminal.Number))
+	d.Add("bytes", a.Bytes.Text(terminal.Bytes)+", with what open drafts reserve")
+	d.Add("drafts", a.Drafts.Text(terminal.Number))
+	d.Add("records", a.Kept.Text(terminal.Bytes))
+	for _, one := range []struct {
+		name  string
+		limit *int64
+	}{{"upload URLs", a.UploadURLsPerMinute}, {"edits", a.EditsPerMinute}} {
+		if one.limit != nil {
+			d.Add(one.name, terminal.Number(*one.limit)+" a minute")
+		}
+	}
+	d.Add("settings", fmt.Sprintf("flexible variants: %s, private options: %s, private custom ids: %s, "+
+		"lenient options: %s", terminal.YesNo(a.FlexibleVariants), terminal.YesNo(a.PrivateOptions),
+		terminal.YesNo(a.PrivateCustomIDs), terminal.YesNo(a.LenientOptions)))
+	if a.Policy != nil {
+		d.Add("policy", a.Policy.Text())
+	}
+	d.Print(w)
 }
 
 type accountSet struct {
@@ -128,7 +203,7 @@ func (c *accountSet) Run(ctx context.Context) error {
 			}
 		}
 		if !changed {
-			return errors.New("nothing to set: give -max-images, -max-bytes, -max-drafts, " +
+			return usagef("nothing to set: give -max-images, -max-bytes, -max-drafts, " +
 				"-max-upload-urls, -max-kept, -max-edits, -flexible-variants, -private-options, " +
 				"-private-custom-ids, -lenient-options, -strip-originals or -policy")
 		}
@@ -218,28 +293,3 @@ func (c *accountSuspend) Run(ctx context.Context) error { return c.suspend(ctx, 
 type accountResume struct{ namedAccount }
 
 func (c *accountResume) Run(ctx context.Context) error { return c.suspend(ctx, false) }
-
-type accountDelete struct {
-	namedAccount
-	Confirm bool `help:"Confirm the deletion, which cannot be undone." env:"-"`
-}
-
-func (c *accountDelete) Run(ctx context.Context) error {
-	return c.withCore(ctx, true, func(core *images.Service) error {
-		a, err := core.Accounts.ByID(ctx, c.ID)
-		if err != nil {
-			return err
-		}
-		if !c.Confirm {
-			return fmt.Errorf("the account %s has %d images and %d open drafts; -confirm deletes them, "+
-				"its keys, variants and tokens permanently", a.ID, a.Used.Images, a.Used.Drafts)
-		}
-		deleted, err := core.DeleteAccount(ctx, c.ID)
-		if err != nil {
-			return fmt.Errorf("%w (%d images and drafts are deleted; run the command again to continue)",
-				err, deleted)
-		}
-		fmt.Printf("deleted the account %s with %d images and drafts\n", c.ID, deleted)
-		return nil
-	})
-}

@@ -7,22 +7,27 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"calotype/internal/accounts"
 	"calotype/internal/doctor"
 	"calotype/internal/images"
+	"calotype/internal/sqldb"
+	"calotype/internal/terminal"
 )
 
 // withCore runs fn on a core with its database, and with its blobs if needed.
-func (s StateFlags) withCore(ctx context.Context, blobs bool,
-	fn func(*images.Service) error) (err error) {
+func (s StateFlags) withCore(ctx context.Context, blobs bool, fn func(*images.Service) error) error {
+	return s.withState(ctx, blobs, func(core *images.Service, _ *sqldb.DB) error { return fn(core) })
+}
+
+// withState is withCore with the database of the core.
+func (s StateFlags) withState(
+	ctx context.Context, blobs bool, fn func(*images.Service, *sqldb.DB) error,
+) (err error) {
 	if err := s.wantDatabase(); err != nil {
 		return err
 	}
@@ -39,7 +44,7 @@ func (s StateFlags) withCore(ctx context.Context, blobs bool,
 	}
 	core := images.New(config)
 	defer core.Close()
-	return fn(core)
+	return fn(core, db)
 }
 
 // wantDatabase refuses a folder that no server has used, because opening a database would create one.
@@ -82,12 +87,15 @@ func (s StateFlags) withAccount(
 	})
 }
 
+// envTokenLife is the life of a token that env creates. A job deletes it a week after its end.
+const envTokenLife = 24 * time.Hour
+
 type envCommand struct{ Config }
 
 // Run prints shell exports. Secrets of tokens are not stored, so without one in a flag or file it creates a new
 // token.
 func (c *envCommand) Run(ctx context.Context) error {
-	urls, _, err := c.urls()
+	urls, err := c.knownURLs()
 	if err != nil {
 		return err
 	}
@@ -115,78 +123,19 @@ func (c *envCommand) token(ctx context.Context, core *images.Service, account st
 		}
 	}
 	name := "env-" + strings.ToLower(rand.Text()[:8])
-	secret, err := core.Accounts.CreateToken(ctx, account, accounts.NewToken{Name: name, Scope: accounts.Write})
+	secret, err := core.Accounts.CreateToken(ctx, account,
+		accounts.NewToken{Name: name, Scope: accounts.Write, Life: envTokenLife})
 	if err == nil {
-		fmt.Fprintf(os.Stderr, "made the token %[1]s; %[2]s token revoke %[1]s ends it\n",
-			name, os.Args[0])
+		fmt.Fprintf(os.Stderr, "made the token %[1]s, which expires in a day; %[2]s token create makes one for "+
+			"longer; %[2]s token revoke %[1]s ends it now\n", name, os.Args[0])
 	}
 	return secret, err
 }
 
-type signCommand struct {
+type scrubCommand struct {
 	StateFlags
-	URL     string        `arg:"" help:"Delivery URL, as in variants."`
-	Expires time.Duration `help:"Time until it expires; 0: never." default:"1h"`
-	Key     string        `help:"Name of the signing key; else the account's oldest." env:"-"`
+	terminal.Output
 }
-
-// Run prints the URL with a signature.
-func (c *signCommand) Run(ctx context.Context) error {
-	target, err := url.Parse(c.URL)
-	if err != nil || target.Host == "" {
-		return fmt.Errorf("%q is not a delivery URL: it should be like https://host/hash/id/variant",
-			c.URL)
-	}
-	return c.withAccount(ctx, func(core *images.Service, account string) error {
-		keys, err := core.Accounts.SigningKeys(ctx, account)
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(keys, func(k accounts.SigningKey) bool {
-			return c.Key == "" || k.Name == c.Key
-		})
-		if i < 0 {
-			return fmt.Errorf("the account has no signing key %q", c.Key)
-		}
-		query, separator := "", "?"
-		if c.Expires > 0 {
-			query = "?exp=" + strconv.FormatInt(time.Now().Add(c.Expires).Unix(), 10)
-			separator = "&"
-		}
-		signed := target.EscapedPath() + query
-		fmt.Println(target.Scheme + "://" + target.Host + signed + separator + "sig=" + keys[i].Sign(signed))
-		return nil
-	})
-}
-
-type sweepCommand struct {
-	StateFlags
-	Confirm bool `help:"Delete also a suspiciously large number." env:"-"`
-	DryRun  bool `help:"Only count."`
-}
-
-func (c *sweepCommand) Run(ctx context.Context) error {
-	return c.withCore(ctx, true, func(core *images.Service) error {
-		report, err := core.Sweep(ctx, images.SweepOptions{Confirm: c.Confirm, DryRun: c.DryRun})
-		if err != nil {
-			return err
-		}
-		fmt.Printf("%d originals, %d orphans older than a day, %d deleted, %d objects not ours, "+
-			"%d images without their original\n", report.Objects, report.Orphans, report.Deleted,
-			report.Foreign, report.Missing)
-		if report.Missing > 0 {
-			err = fmt.Errorf("%d images have no whole original: put it back from a backup, or delete "+
-				"them. The first are:\n%s", report.Missing, strings.Join(report.FirstMissing, "\n"))
-		}
-		if report.Held {
-			err = errors.Join(err, errors.New("this number of orphans indicates a database that is not "+
-				"this store's newest, so nothing was deleted; --confirm deletes them"))
-		}
-		return err
-	})
-}
-
-type scrubCommand struct{ StateFlags }
 
 // Help returns the text of --help below the usage.
 func (scrubCommand) Help() string {
@@ -201,11 +150,17 @@ func (c *scrubCommand) Run(ctx context.Context) error {
 		if err == nil && !done {
 			err = errors.New("a reader of the database, such as a backup, blocked the rebuild: run this command again")
 		}
-		return err
+		if err != nil || !c.JSON {
+			return err
+		}
+		return c.Print(os.Stdout, map[string]bool{"rebuilt": true}, nil)
 	})
 }
 
-type migrateCommand struct{ StateFlags }
+type migrateCommand struct {
+	StateFlags
+	terminal.Output
+}
 
 func (c *migrateCommand) Run(ctx context.Context) error {
 	if err := c.makeData(); err != nil {
@@ -215,15 +170,23 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return db.Close()
+	if err := db.Close(); err != nil || !c.JSON {
+		return err
+	}
+	return c.Print(os.Stdout, map[string]bool{"migrated": true}, nil)
 }
 
 type healthcheckCommand struct {
-	Listen string `default:"localhost:8080" help:"Address that the server listens on."`
+	Listen string `default:"localhost:8080" help:"Address that the server listens on; default: as it left in -data."`
+	Data   string `help:"Data folder of the server." default:"./data" type:"path"`
 }
 
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	status, text, err := doctor.Ready(ctx, c.Listen)
+	listen, err := knownListen(c.Data, c.Listen)
+	if err != nil {
+		return err
+	}
+	status, text, err := doctor.Ready(ctx, listen)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the server is not well: %s", text)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"calotype/internal/blob"
 	"calotype/internal/disk"
 	"calotype/internal/sqldb"
+	"calotype/internal/terminal"
 )
 
 // stateFiles are the small files in the data folder that a backup copies. The server can generate all
@@ -23,6 +25,7 @@ type embedded struct {
 	Data  string `help:"Data folder of the server." default:"./data" type:"path"`
 	Blobs string `help:"Folder of the originals, if it is not in -data."`
 	DB    string `hidden:""`
+	terminal.Output
 }
 
 // store refuses PostgreSQL and S3, which have better tools.
@@ -76,18 +79,23 @@ func (c *backupCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	progress := terminal.StartProgress(os.Stderr, c.JSON, "backup", "originals")
 	report, err := backup.Run(ctx, backup.Options{
 		DB: db, Blobs: blobs, Dir: c.Data,
 		To: c.Folder, Folders: []string{c.Data, store.blobs()}, Files: stateFiles,
-		Reserve: int64(c.DiskReserve), Verify: c.Verify,
+		Reserve: int64(c.DiskReserve), Verify: c.Verify, Progress: progress,
 	})
+	err = progress.Stopped(ctx, err, "the previous backup is unchanged; run the command again to continue")
 	if err != nil {
 		return err
 	}
-	fmt.Printf("backed up %d images of %d bytes to %s: %d originals of %d bytes copied, %d kept, "+
-		"%d removed, in %v\n", report.Images, report.Bytes, c.Folder, report.Copied,
-		report.CopiedBytes, report.Kept, report.Removed, since(began))
-	return nil
+	return c.Print(os.Stdout, report, func(w io.Writer) {
+		fmt.Fprintf(w, "backed up %s (%s) to %s: %s (%s) copied, %s kept, %s removed, in %v\n",
+			terminal.Count(int64(report.Images), "image", "images"), terminal.Bytes(report.Bytes),
+			terminal.Visible(c.Folder), terminal.Count(int64(report.Copied), "original", "originals"),
+			terminal.Bytes(report.CopiedBytes), terminal.Number(int64(report.Kept)),
+			terminal.Number(int64(report.Removed)), since(began))
+	})
 }
 
 // since returns the time that a command took, rounded for people.
@@ -131,7 +139,9 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer joinClose(&err, lock.Close)
+	options.Progress = terminal.StartProgress(os.Stderr, c.JSON, "restore", "originals")
 	report, err := folder.Restore(ctx, options)
+	err = options.Progress.Stopped(ctx, err, "remove "+shellQuote(c.Data)+" and run the command again")
 	if err != nil {
 		return err
 	}
@@ -142,7 +152,9 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 	if c.Blobs != "" {
 		serve += " -blobs " + shellQuote(c.Blobs)
 	}
-	fmt.Printf("restored %d images of %d bytes, as of %s, in %v. Start on them:\n\n  %s\n",
-		report.Images, report.Bytes, report.Taken.Format(time.RFC3339), since(began), serve)
-	return nil
+	return c.Print(os.Stdout, report, func(w io.Writer) {
+		fmt.Fprintf(w, "restored %s (%s), as of %s, in %v. Start on them:\n\n  %s\n",
+			terminal.Count(int64(report.Images), "image", "images"), terminal.Bytes(report.Bytes),
+			report.Taken.Format(time.RFC3339), since(began), serve)
+	})
 }

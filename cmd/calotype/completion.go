@@ -22,13 +22,14 @@ func (c *completionCommand) Run(ctx *kong.Context) error {
 // A choice is a word that may follow on the command line, with its help.
 type choice struct {
 	Word, Help string
-	Value      bool // a flag that takes a value
+	Value      bool     // a flag that takes a value
+	Values     []string // the values of a flag that has a choice of them
 }
 
 // A level is a place in the command tree: the commands up to it, such as "webhook add", and what may follow.
 type level struct {
 	Path     string
-	Commands []choice
+	Commands []choice // or the values of the arguments that have a choice
 	Flags    []choice
 }
 
@@ -48,8 +49,14 @@ func levels(node *kong.Node, path string) []level {
 		here.Commands = append(here.Commands, choice{Word: child.Name, Help: child.Help})
 		below = append(below, levels(child, strings.TrimSpace(path+" "+child.Name))...)
 	}
+	for _, argument := range node.Positional {
+		for _, value := range valuesOf(argument) {
+			here.Commands = append(here.Commands, choice{Word: value, Help: argument.Help})
+		}
+	}
 	for _, flag := range visibleFlags(node) {
-		here.Flags = append(here.Flags, choice{Word: flag.Name, Help: flag.Help, Value: !flag.IsBool()})
+		here.Flags = append(here.Flags,
+			choice{Word: flag.Name, Help: flag.Help, Value: !flag.IsBool(), Values: valuesOf(flag.Value)})
 		if flag.Tag.Negatable != "" {
 			here.Flags = append(here.Flags, choice{Word: "no-" + flag.Name, Help: "Not: " + flag.Help})
 		}
@@ -58,10 +65,22 @@ func levels(node *kong.Node, path string) []level {
 	return slices.Insert(below, 0, here)
 }
 
+// valuesOf returns the values of a flag or argument that has a choice of them.
+func valuesOf(v *kong.Value) []string {
+	if _, ok := v.Target.Interface().(switchValue); ok {
+		return []string{"on", "off"}
+	}
+	if v.Enum == "" {
+		return nil
+	}
+	return strings.Split(v.Enum, ",")
+}
+
 // completions has a template for each shell. Each script finds the path of the commands before the word, and
 // offers what the level of that path has.
 var completions = template.Must(template.New("").Funcs(template.FuncMap{
 	"quote": func(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" },
+	"join": func(words []string) string { return strings.Join(words, " ") },
 	"paths": func(all []level) string {
 		var paths []string
 		for _, one := range all[1:] {
@@ -71,7 +90,13 @@ var completions = template.Must(template.New("").Funcs(template.FuncMap{
 	},
 }).Parse(`{{define "bash"}}# Completion of calotype for bash.
 _calotype() {
-  local word=${COMP_WORDS[COMP_CWORD]} path= words= i
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} path= words= i
+  # Bash splits --flag=value at the equals sign.
+  if [[ $word == = ]]; then
+    word=
+  elif [[ $before == = ]]; then
+    before=${COMP_WORDS[COMP_CWORD-2]}
+  fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "${path:+$path }${COMP_WORDS[i]}" in
       {{paths .}}) path="${path:+$path }${COMP_WORDS[i]}" ;;
@@ -83,6 +108,11 @@ _calotype() {
 {{- end}}
   esac
   # A flag takes one dash, too.
+  case "$path --${before##*(-)}" in
+{{- range $level := .}}{{range .Flags}}{{if .Values}}
+    '{{$level.Path}} --{{.Word}}') [[ $before == -* ]] && words='{{range .Values}}{{.}} {{end}}' ;;
+{{- end}}{{end}}{{end}}
+  esac
   case $word in
     --*) ;;
     -?*) words=${words//--/-} ;;
@@ -93,8 +123,8 @@ complete -o default -F _calotype calotype
 {{end}}{{define "zsh"}}#compdef calotype
 # Completion of calotype for zsh.
 _calotype() {
-  local path_= word
-  local -a commands_ flags_
+  local path_= word before=$words[CURRENT-1]
+  local -a commands_ flags_ values_
   for word in "${(@)words[2,CURRENT-1]}"; do
     case "${path_:+$path_ }$word" in
       {{paths .}}) path_="${path_:+$path_ }$word" ;;
@@ -111,7 +141,15 @@ _calotype() {
       ) ;;
 {{- end}}
   esac
-  if [[ $words[CURRENT] == -* ]]; then
+  [[ $words[CURRENT] == -*=* ]] && { before=${words[CURRENT]%%=*}; compset -P '*='; }
+  [[ $before == -* ]] && case "$path_ --${before##-##}" in
+{{- range $level := .}}{{range .Flags}}{{if .Values}}
+    '{{$level.Path}} --{{.Word}}') values_=({{range .Values}}{{.}} {{end}}) ;;
+{{- end}}{{end}}{{end}}
+  esac
+  if (( $#values_ )); then
+    compadd -a values_
+  elif [[ $words[CURRENT] == -* ]]; then
     _describe -o flag flags_
   elif (( $#commands_ )); then
     _describe command commands_
@@ -137,5 +175,5 @@ end
 {{range $level := .}}{{range .Commands -}}
 complete -c calotype -n '__calotype_at {{$level.Path}}' -f -a {{.Word}} -d {{quote .Help}}
 {{end}}{{range .Flags -}}
-complete -c calotype -n '__calotype_at {{$level.Path}}' -l {{.Word}}{{if .Value}} -r{{end}} -d {{quote .Help}}
+complete -c calotype -n '__calotype_at {{$level.Path}}' -l {{.Word}}{{if .Values}} -x -a {{quote (join .Values)}}{{else if .Value}} -r{{end}} -d {{quote .Help}}
 {{end}}{{end}}{{end}}`))

@@ -25,7 +25,7 @@ import (
 type Config struct {
 	StateFlags
 
-	Listen        string `help:"Address to listen on." default:"localhost:8080"`
+	Listen        string `help:"Address to listen on; env, doctor: that of the server in -data." default:"localhost:8080"`
 	URL           string `help:"Public base URL, without a path; from -listen if not given."`
 	UploadURL     string `help:"Public base URL of one-time uploads, on a separate host."`
 	DeliveryURL   string `help:"Public base URL of delivery, on a separate host."`
@@ -55,7 +55,7 @@ type Config struct {
 	OutboundAllow string `help:"Private networks that URLs of clients may name: CIDR,..."`
 	RemoteSources string `help:"Hosts whose pictures /cdn-cgi/image may transform: host[/path],..."`
 
-	EventRetention time.Duration `help:"Time for which events for webhooks are stored." default:"720h"`
+	EventRetention time.Duration `help:"Time for which events for webhooks are stored." default:"30d"`
 
 	RebuildAt Clock `help:"Time of day, UTC, at which SQLite is rebuilt after erasures." default:"03:00"`
 

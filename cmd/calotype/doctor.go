@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"calotype/internal/backup"
 	"calotype/internal/doctor"
 	"calotype/internal/pages"
+	"calotype/internal/terminal"
 )
 
 // doctorBadFlags is the exit status for a command line or environment of doctor that is not valid: 1 says that a
@@ -28,7 +28,7 @@ func isSelected(c *kong.Context, name string) bool {
 
 type doctorCommand struct {
 	Config
-	JSON bool `name:"json" help:"Print JSON." env:"-"`
+	terminal.Output
 }
 
 // Help returns the text of --help below the usage.
@@ -47,6 +47,11 @@ func (c *doctorCommand) Run(ctx context.Context) error {
 	if c.JSON {
 		printed = func(doctor.Finding) {}
 	}
+	listen, err := knownListen(c.Data, c.Listen)
+	if err != nil {
+		return err
+	}
+	c.Listen = listen
 	findings := doctor.Run(ctx, c.config(), printed)
 	if ctx.Err() != nil {
 		return errors.New("interrupted: not all checks were made")
@@ -58,10 +63,9 @@ func (c *doctorCommand) Run(ctx context.Context) error {
 		}
 	}
 	if c.JSON {
-		out := json.NewEncoder(os.Stdout)
-		out.SetIndent("", "  ")
-		if err := out.Encode(map[string]any{"failed": n, "checks": findings}); err != nil {
-			return fmt.Errorf("printing the findings: %w", err)
+		result := map[string]any{"failed": n, "checks": findings}
+		if err := c.Print(os.Stdout, result, nil); err != nil {
+			return err
 		}
 	}
 	if n > 0 {

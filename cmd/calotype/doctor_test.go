@@ -103,10 +103,10 @@ func TestDoctorInterrupted(t *testing.T) {
 func TestVersionWithoutEngine(t *testing.T) {
 	t.Parallel()
 	for want, command := range map[string][]string{
-		"engine  does not start: ": {"/bin/false"}, "engine  no answer within 5s": {"/bin/sleep", "60"},
+		"does not start: ": {"/bin/false"}, "no answer within 5s": {"/bin/sleep", "60"},
 	} {
-		if got := engineVersions(t.Context(), command); !strings.HasPrefix(got, want) {
-			t.Errorf("%q prints %s", command, got)
+		if _, got := inspectEngine(t.Context(), command); !strings.HasPrefix(got, want) {
+			t.Errorf("%q reports %s", command, got)
 		}
 	}
 }

@@ -1,31 +1,78 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"calotype/internal/apiclient"
 	"calotype/internal/cfapi"
 	"calotype/internal/errs"
 	"calotype/internal/images"
+	"calotype/internal/manage"
+	"calotype/internal/terminal"
 	"calotype/internal/text"
 	"calotype/internal/webhooks"
 )
 
 type imageShow struct {
-	StateFlags
-	Image   string `arg:"" help:"Id, internal key as in the log, or delivery or upload URL."`
-	Account string `help:"Account id; required for an id if there are several." env:"-"`
+	Target
+	terminal.Output
+	Image string `arg:"" help:"Id, internal key as in the log, or delivery or upload URL."`
 }
 
-// Run prints the rows of an image or draft, and the webhook messages about it. Of a deleted image only
-// the messages are left.
+// Help returns the text of --help below the usage.
+func (imageShow) Help() string {
+	return `Beside a data folder it also shows the internal key, the blob, and the webhook messages about the image; of a deleted
+image only these are left.
+
+  calotype image show 83eb7b2-5392-4565-b69e-aff66acddd00 --json`
+}
+
+// A shownImage is the JSON of show. What a data folder has in addition is absent for a server.
+type shownImage struct {
+	*manage.Image        // nil of a deleted image
+	Account       string `json:"account,omitempty"`
+	Key           string `json:"key,omitempty"`
+	Blob          string `json:"blob,omitempty"`
+
+	Webhooks []attemptItem `json:"webhooks,omitempty"` // the newest first
+}
+
+// Run prints an image or draft.
 func (c *imageShow) Run(ctx context.Context) error {
+	from, err := c.source()
+	if err != nil {
+		return err
+	}
+	if from.remote == nil {
+		return c.showLocal(ctx)
+	}
+	id := c.Image
+	if strings.Contains(id, "://") {
+		if _, id, err = imageOfURL(id); err != nil {
+			return errImageURL
+		}
+	}
+	return c.withClient(ctx, false, func(client *apiclient.Client) error {
+		img, err := manage.Show(ctx, client, id)
+		if err != nil {
+			return err
+		}
+		return c.Print(os.Stdout, img, img.Print)
+	})
+}
+
+var errImageURL = usagef("the URL must be like https://host/hash/id/variant")
+
+// showLocal prints the rows of an image or draft, and the webhook messages about it. Of a deleted image only
+// the messages are left.
+func (c *imageShow) showLocal(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
 		account, id, err := c.find(ctx, core)
 		if err != nil {
@@ -33,18 +80,48 @@ func (c *imageShow) Run(ctx context.Context) error {
 		}
 		img, err := core.Image(ctx, account, id)
 		found := err == nil
-		if found {
-			showImage(os.Stdout, img)
-		} else if errs.AsError(err).Kind != errs.ImageNotFound {
+		if !found && errs.AsError(err).Kind != errs.ImageNotFound {
 			return err
 		}
-		sent, err := showDeliveries(ctx, os.Stdout, core, account, id)
-		if err == nil && !found && !sent {
-			err = fmt.Errorf("the account %s has no image or draft %s, and no webhook was sent about one: "+
+		sent, err := readDeliveries(ctx, core, account, id)
+		if err != nil {
+			return err
+		}
+		if !found && len(sent.waiting)+len(sent.entries) == 0 {
+			return fmt.Errorf("the account %s has no image or draft %s, and no webhook was sent about one: "+
 				"it never was, or was deleted some days ago", account, visible(id))
 		}
-		return err
+		shown := shownImage{Account: account, Webhooks: sent.items()}
+		if found {
+			if shown.Image, err = c.json(img); err != nil {
+				return err
+			}
+			shown.Key = img.Key
+			if img.Original != nil {
+				shown.Blob = img.Original.Blob
+			}
+		}
+		return c.Print(os.Stdout, shown, func(w io.Writer) {
+			if found {
+				showImage(w, img)
+			}
+			sent.show(w)
+		})
 	})
+}
+
+// json returns an image as the API would return it, in the JSON of commands. It has delivery URLs only if a server
+// runs, which knows its address.
+func (c *imageShow) json(img images.Image) (*manage.Image, error) {
+	text, err := json.Marshal(cfapi.OwnerImage(img, nil))
+	if err != nil {
+		return nil, fmt.Errorf("encoding the image: %w", err)
+	}
+	var wire apiclient.Image
+	if err := json.Unmarshal(text, &wire); err != nil {
+		return nil, fmt.Errorf("encoding the image: %w", err)
+	}
+	return new(manage.NewImage(wire, time.Now())), nil
 }
 
 // find returns the account and the id of the requested image.
@@ -52,7 +129,7 @@ func (c *imageShow) find(ctx context.Context, core *images.Service) (account, id
 	if strings.Contains(c.Image, "://") {
 		hash, id, err := imageOfURL(c.Image)
 		if err != nil {
-			return "", "", errors.New("the URL must be like https://host/hash/id/variant")
+			return "", "", errImageURL
 		}
 		of, err := core.Accounts.ByHash(ctx, hash)
 		return of.ID, id, err
@@ -63,7 +140,7 @@ func (c *imageShow) find(ctx context.Context, core *images.Service) (account, id
 			return img.Account, img.ID, err
 		}
 	}
-	of, err := accountOf(ctx, core, cmp.Or(c.Account, c.AccountID))
+	of, err := accountOf(ctx, core, c.AccountID)
 	return of.ID, c.Image, err
 }
 
@@ -109,30 +186,43 @@ func showImage(w io.Writer, img images.Image) {
 // shownAttempts limits the printed attempts.
 const shownAttempts = 100
 
-// showDeliveries prints the webhook messages about an image, newest first, and the pending deliveries.
-func showDeliveries(ctx context.Context, w io.Writer, core *images.Service, account, id string,
-) (any bool, err error) {
-	waiting, err := core.Webhooks.Unattempted(ctx, account, id)
-	if err != nil {
-		return false, err
+// The deliveries are the webhook messages about an image: the pending ones, and the attempts, newest first.
+type deliveries struct {
+	waiting []webhooks.HistoryEntry
+	entries []webhooks.HistoryEntry
+	total   int // of entries
+}
+
+func readDeliveries(ctx context.Context, core *images.Service, account, id string) (d deliveries, err error) {
+	if d.waiting, err = core.Webhooks.Unattempted(ctx, account, id); err != nil {
+		return d, err
 	}
-	entries, total, err := core.Webhooks.History(ctx, account,
+	d.entries, d.total, err = core.Webhooks.History(ctx, account,
 		webhooks.HistoryQuery{ImageID: id, Most: shownAttempts})
-	if err != nil {
-		return false, err
-	}
-	if len(waiting)+len(entries) > 0 {
+	return d, err
+}
+
+// show prints the messages for people.
+func (d deliveries) show(w io.Writer) {
+	if len(d.waiting)+len(d.entries) > 0 {
 		showLine(w, "webhooks:")
 	}
-	for _, h := range waiting {
+	for _, h := range d.waiting {
 		showLine(w, "  %s %s to %q waits; next %s", h.Delivery.Event.At.Format(time.RFC3339),
 			h.Delivery.Event.Type, h.Delivery.Webhook.Name, h.Next.Format(time.RFC3339))
 	}
-	for _, e := range entries {
+	for _, e := range d.entries {
 		showLine(w, "  %s", historyLine(e))
 	}
-	if total > len(entries) {
-		showLine(w, "  %d more are older", total-len(entries))
+	if d.total > len(d.entries) {
+		showLine(w, "  %d more are older", d.total-len(d.entries))
 	}
-	return len(waiting)+len(entries) > 0, nil
+}
+
+// items returns the JSON of the messages: a pending one is an attempt 0.
+func (d deliveries) items() (all []attemptItem) {
+	for _, e := range slices.Concat(d.waiting, d.entries) {
+		all = append(all, newAttemptItem(e))
+	}
+	return all
 }

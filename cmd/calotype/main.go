@@ -12,39 +12,73 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"calotype/internal/manage"
 )
 
-// commands is the command tree.
+// commands is the command tree. A group is a heading in the help.
 type commands struct {
-	Serve       serveCommand       `cmd:"" help:"Run the server."`
-	Env         envCommand         `cmd:"" help:"Print shell exports for SDKs."`
-	Account     accountCommands    `cmd:"" help:"Create, list, limit, suspend and delete accounts."`
-	Token       tokenCommands      `cmd:"" help:"Create, list and revoke API tokens."`
-	Webhook     webhookCommands    `cmd:"" help:"Send events to your backend; test and replay."`
-	Listen      listenCommand      `cmd:"" help:"Forward events to a server on your machine."`
-	Image       imageCommands      `cmd:"" help:"Show an image, or erase images permanently."`
-	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
-	Backup      backupCommand      `cmd:"" help:"Back up the whole state, while the server runs."`
-	Restore     restoreCommand     `cmd:"" help:"Restore a backup to a new data folder."`
-	Import      importCommand      `cmd:"" help:"Import from Cloudflare Images or another server."`
-	Sweep       sweepCommand       `cmd:"" help:"Delete originals that no image refers to."`
-	Scrub       scrubCommand       `cmd:"" help:"Remove remains of erased images from the database, now."`
-	Migrate     migrateCommand     `cmd:"" help:"Migrate the database's schema."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Request /readyz of the running server."`
-	Doctor      doctorCommand      `cmd:"" help:"Check what this machine and the state allow a server."`
-	Version     versionCommand     `cmd:"" help:"Print the versions of program, engine and codecs."`
-	Worker      workerCommand      `cmd:"" hidden:"" help:"Decode pictures; started by a server."`
-	Man         manCommand         `cmd:"" hidden:"" help:"Print the manual page."`
-	Completion  completionCommand  `cmd:"" hidden:"" help:"Print the completions of a shell."`
+	Serve       serveCommand       `cmd:"" group:"server" help:"Run the server."`
+	Env         envCommand         `cmd:"" group:"server" help:"Print shell exports for SDKs."`
+	Doctor      doctorCommand      `cmd:"" group:"server" help:"Check what this machine and the state allow a server."`
+	Healthcheck healthcheckCommand `cmd:"" group:"server" help:"Request /readyz of the running server."`
+
+	Image   imageCommands   `cmd:"" group:"images" help:"List, show, download, upload and delete images."`
+	Draft   draftCommands   `cmd:"" group:"images" help:"List the drafts, which wait for their upload."`
+	Variant variantCommands `cmd:"" group:"images" help:"List, show, create and delete variants."`
+	Key     keyCommands     `cmd:"" group:"images" help:"List, create and delete signing keys."`
+	Sign    signCommand     `cmd:"" group:"images" help:"Print a delivery URL with a signature."`
+	Stats   statsCommand    `cmd:"" group:"images" help:"Show what an account stores, and its limits."`
+
+	Login   loginCommand    `cmd:"" group:"access" help:"Store the URL and token of a server for other commands."`
+	Logout  logoutCommand   `cmd:"" group:"access" help:"Forget a stored server."`
+	Account accountCommands `cmd:"" group:"access" help:"Create, list, limit, suspend and delete accounts."`
+	Token   tokenCommands   `cmd:"" group:"access" help:"Create, list and revoke API tokens."`
+
+	Webhook webhookCommands `cmd:"" group:"events" help:"Send events to your backend; test and replay."`
+	Listen  listenCommand   `cmd:"" group:"events" help:"Forward events to a server on your machine."`
+
+	Backup  backupCommand  `cmd:"" group:"data" help:"Back up the whole state, while the server runs."`
+	Restore restoreCommand `cmd:"" group:"data" help:"Restore a backup to a new data folder."`
+	Import  importCommands `cmd:"" group:"data" help:"Import from Cloudflare Images, a folder or S3."`
+	Sweep   sweepCommand   `cmd:"" group:"data" help:"Delete originals that no image refers to."`
+	Scrub   scrubCommand   `cmd:"" group:"data" help:"Remove remains of erased images from the database, now."`
+	Migrate migrateCommand `cmd:"" group:"data" help:"Migrate the database's schema."`
+
+	Version    versionCommand    `cmd:"" group:"program" help:"Print the versions of program, engine and codecs."`
+	Completion completionCommand `cmd:"" group:"program" help:"Print the completions of a shell."`
+	Worker     workerCommand     `cmd:"" hidden:"" help:"Decode pictures; started by a server."`
+	Man        manCommand        `cmd:"" hidden:"" help:"Print the manual page."`
+}
+
+// groups are the headings of the help.
+var groups = []kong.Group{
+	{Key: "server", Title: "Run a server:"},
+	{Key: "images", Title: "Images, by the API or beside a data folder:"},
+	{Key: "access", Title: "Accounts, tokens and servers:"},
+	{Key: "events", Title: "Events:"},
+	{Key: "data", Title: "The state of a server:"},
+	{Key: "program", Title: "This program:"},
 }
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		show(os.Stderr, "calotype: %v\n", err)
-		exit := exitError{status: 1}
+		exit, usage := exitError{status: 1}, manage.UsageError{}
+		if errors.As(err, &usage) {
+			exit.status = badUsage
+		}
 		errors.As(err, &exit)
 		os.Exit(exit.status)
 	}
+}
+
+// badUsage is the exit status for a command line that is not valid.
+const badUsage = 2
+
+// usagef returns an error about a command line that is not valid.
+func usagef(format string, args ...any) error {
+	return exitError{badUsage, fmt.Errorf(format, args...)}
 }
 
 // An exitError ends the program with its status; any other error ends it with 1.
@@ -61,32 +95,55 @@ func run(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the program at once
-	var tree commands
-	parser, err := kong.New(&tree,
-		kong.Name("calotype"),
-		kong.Description("A self-hosted image service that speaks the Cloudflare Images API."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.UsageOnError(),
-		kong.DefaultEnvars("CALOTYPE"),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+	parser, err := newParser(ctx)
 	if err != nil {
 		return err
 	}
-	command, err := parser.Parse(doubleDashes(args))
+	args = doubleDashes(args)
+	if len(args) == 1 && (args[0] == "--version" || args[0] == "-v") {
+		fmt.Println(programVersion())
+		return nil
+	}
+	command, err := parser.Parse(asksForHelp(parser.Model.Node, args))
 	if parse := new(kong.ParseError); errors.As(err, &parse) {
 		command = parse.Context
+		err = exitError{badUsage, withHelp(err, command)}
 	}
 	if environment != nil && !isSelected(command, "version") {
 		err = environment // it may be the reason why the flags are not valid
+		if isSelected(command, "doctor") {
+			err = exitError{doctorBadFlags, err}
+		}
 	}
-	switch {
-	case err != nil && isSelected(command, "doctor"):
-		return exitError{doctorBadFlags, err}
-	case err != nil:
+	if err != nil {
 		return err
 	}
+	if !isSelected(command, "worker") {
+		warnOfVariables(parser.Model, os.Environ())
+	}
 	return command.Run()
+}
+
+// newParser returns the parser of the command tree.
+func newParser(ctx context.Context) (*kong.Kong, error) {
+	return kong.New(&commands{},
+		kong.Name("calotype"),
+		kong.Description("A self-hosted image service that speaks the Cloudflare Images API."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.ExplicitGroups(groups),
+		kong.DefaultEnvars("CALOTYPE"),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		durations,
+	)
+}
+
+// withHelp adds to an error of the command line where its help is.
+func withHelp(err error, command *kong.Context) error {
+	path := "calotype"
+	if command != nil && command.Selected() != nil {
+		path = command.Selected().FullPath()
+	}
+	return fmt.Errorf("%w\n%s --help shows what it takes", err, path)
 }
 
 // doubleDashes allows flags with one dash, such as -listen.

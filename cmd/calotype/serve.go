@@ -131,7 +131,7 @@ type node struct {
 }
 
 // runNode sets up the first account and the surfaces, and serves until ctx ends.
-func (c *serveCommand) runNode(ctx context.Context, n *node) error {
+func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	log := n.logs.immediate
 	account, newToken, err := n.core.Accounts.SetUp(ctx, accounts.Setup{
 		ID: c.AccountID, Hash: c.AccountHash, Token: c.APIToken, Store: c.keepToken,
@@ -164,6 +164,11 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
+	withdraw, err := announce(c.Data, n.connections.Addr().String(), n.urls)
+	if err != nil {
+		return err
+	}
+	defer joinClose(&err, withdraw)
 	if err := c.printFirstSteps(account, newToken, demoLink, n.urls, log); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
+	"calotype/internal/terminal"
 	"calotype/internal/webhooks"
 )
 
@@ -60,6 +62,7 @@ func (r Reach) printServerFlag() {
 
 type webhookAdd struct {
 	StateFlags
+	terminal.Output
 	Reach
 	URL    string   `arg:"" help:"URL of the receiver, such as https://example.com/hook."`
 	Name   string   `help:"Name; default: the URL's host." env:"-"`
@@ -96,13 +99,16 @@ func (c *webhookAdd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.printAdded(w)
-		return nil
+		return c.printAdded(w)
 	})
 }
 
 // printAdded prints a new webhook with its signing secret, and the next step.
-func (c *webhookAdd) printAdded(w webhooks.Webhook) {
+func (c *webhookAdd) printAdded(w webhooks.Webhook) error {
+	if c.JSON {
+		added := addedWebhook{webhookItem: newWebhookItem(w, 0), SigningSecret: notify.SigningSecret(w.SigningKeys[0])}
+		return c.Print(os.Stdout, added, nil)
+	}
 	secret := notify.SigningSecret(w.SigningKeys[0]) + "  (shown once)"
 	if c.SigningSecret != "" && !c.isNew() {
 		secret = "the one given"
@@ -129,6 +135,7 @@ func (c *webhookAdd) printAdded(w webhooks.Webhook) {
 			shellQuote(os.Args[0]), c.flagsAgain())
 	}
 	c.printServerFlag()
+	return nil
 }
 
 func (c *webhookAdd) isNew() bool { return c.SigningSecret == notify.NewSigningSecret }
@@ -206,7 +213,10 @@ func findWebhook(
 var errIsStream = errors.New("this is a stream of calotype listen, not a webhook: it has no URL, and " +
 	"its own signing secret, which listen prints")
 
-type webhookList struct{ StateFlags }
+type webhookList struct {
+	StateFlags
+	terminal.Output
+}
 
 func (c *webhookList) Run(ctx context.Context) error {
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
@@ -218,19 +228,24 @@ func (c *webhookList) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		list := terminal.ListOf[webhookItem](nil)
 		for _, w := range all {
-			count := fmt.Sprint(pending[w.ID])
-			if pending[w.ID] == webhooks.MaxPending {
-				count += " or more"
+			list.Items = append(list.Items, newWebhookItem(w, pending[w.ID]))
+		}
+		return c.Print(os.Stdout, list, func(out io.Writer) {
+			for _, w := range all {
+				count := fmt.Sprint(pending[w.ID])
+				if pending[w.ID] == webhooks.MaxPending {
+					count += " or more"
+				}
+				show(out, "%s %s\n  to %s: %s\n  %s; last success %s, last failure %s; pending %s\n",
+					w.ID, visible(w.Name), visible(host(w)), joinTypes(w.Events), state(w), timeOrNever(w.LastSuccess),
+					timeOrNever(w.LastFailure), count)
 			}
-			show(os.Stdout, "%s %s\n  to %s: %s\n  %s; last success %s, last failure %s; pending %s\n",
-				w.ID, visible(w.Name), visible(host(w)), joinTypes(w.Events), state(w), timeOrNever(w.LastSuccess),
-				timeOrNever(w.LastFailure), count)
-		}
-		if len(all) == 0 {
-			fmt.Fprintln(os.Stderr, "There are none: calotype webhook add URL makes one.")
-		}
-		return nil
+			if len(all) == 0 {
+				fmt.Fprintln(os.Stderr, "There are none: calotype webhook add URL makes one.")
+			}
+		})
 	})
 }
 
@@ -388,13 +403,14 @@ func (p *pastDay) UnmarshalText(text []byte) (err error) {
 
 type webhookHistory struct {
 	StateFlags
+	terminal.Output
 	Webhook string `help:"Only this webhook, by id or name." env:"-"`
 	Limit   int    `help:"Attempts to list, at most 1000." default:"20" env:"-"`
 }
 
 func (c *webhookHistory) Run(ctx context.Context) error {
 	if c.Limit < 1 || c.Limit > webhooks.MaxHistory {
-		return fmt.Errorf("--limit must be from 1 to %d", webhooks.MaxHistory)
+		return usagef("--limit must be from 1 to %d", webhooks.MaxHistory)
 	}
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		q := webhooks.HistoryQuery{Most: c.Limit}
@@ -409,13 +425,21 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		list := attemptList{Items: []attemptItem{}, Total: total}
 		for _, e := range entries {
-			showLine(os.Stdout, "%s", historyLine(e))
+			list.Items = append(list.Items, newAttemptItem(e))
 		}
-		if total > len(entries) {
-			fmt.Fprintf(os.Stderr, "%d more are older\n", total-len(entries))
-		}
-		return nil
+		return c.Print(os.Stdout, list, func(w io.Writer) {
+			for _, e := range entries {
+				showLine(w, "%s", historyLine(e))
+			}
+			if total > len(entries) {
+				fmt.Fprintf(os.Stderr, "%d more are older\n", total-len(entries))
+			}
+			if total == 0 {
+				fmt.Fprintln(os.Stderr, "No event was sent yet, or the attempts are older than -event-retention of the server.")
+			}
+		})
 	})
 }
 

@@ -30,6 +30,7 @@ type Service struct {
 	db    *sqldb.DB
 	now   func() time.Time
 	hooks Hooks
+	uses  tokenUses
 }
 
 // New returns a Service on a migrated database.

@@ -39,6 +39,7 @@ type Token struct {
 	Scope   Scope
 	Created time.Time
 	Expires time.Time // zero: never
+	Used    time.Time // last use, to the hour; zero: none is known
 
 	AccountHash string // in public URLs; set by Authenticate and AuthenticateBatch only
 }
@@ -190,7 +191,7 @@ func (s *Service) authenticate(
 ) (t Token, err error) {
 	var suspended bool
 	var hash string
-	r := s.db.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires,
+	r := s.db.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires, t.used,
 		a.hash, a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
 		append([]any{text.Hash(secret)}, now...)...)
 	t, err = scanTokenAnd(r, &hash, &suspended)
@@ -203,11 +204,12 @@ func (s *Service) authenticate(
 	case t.Expired(s.now()):
 		return Token{}, errs.Errorf(errs.Unauthenticated, "Authentication error: this token has expired")
 	}
+	s.uses.note(t.Key, t.Used, s.now())
 	return t, Account{Suspended: suspended}.CheckActive()
 }
 
 const (
-	selectToken = `SELECT key, account, name, scope, created, expires FROM tokens`
+	selectToken = `SELECT key, account, name, scope, created, expires, used FROM tokens`
 	insertToken = `INSERT INTO tokens (key, account, name, scope, sha256, created, expires, batches)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0) ON CONFLICT DO NOTHING`
 )
@@ -217,8 +219,9 @@ func scanToken(r sqldb.Row) (Token, error) { return scanTokenAnd(r) }
 // scanTokenAnd scans the columns of selectToken and further columns.
 func scanTokenAnd(r sqldb.Row, more ...any) (t Token, err error) {
 	var created int64
-	var expires sql.NullInt64
-	err = r.Scan(append([]any{&t.Key, &t.Account, &t.Name, &t.Scope, &created, &expires}, more...)...)
+	var expires, used sql.NullInt64
+	err = r.Scan(append([]any{&t.Key, &t.Account, &t.Name, &t.Scope, &created, &expires, &used}, more...)...)
 	t.Created, t.Expires = sqldb.FromMicros(created), sqldb.OptionalTime(expires)
+	t.Used = sqldb.OptionalTime(used)
 	return t, err
 }

@@ -47,27 +47,35 @@ func (a *api) verifyToken(c *call) (any, error) {
 // codeTokenActive is the code of a message, not of a refusal.
 const codeTokenActive = 10000
 
-// imageStats is the answer to stats.
+// imageStats is the answer to stats. Drafts and Bytes are ours.
 type imageStats struct {
-	Count struct {
-		Current int64 `json:"current"`
-		Allowed int64 `json:"allowed"`
-	} `json:"count"`
+	Count  quantity `json:"count"`
+	Drafts quantity `json:"drafts"`
+	Bytes  quantity `json:"bytes"` // those that open drafts reserve included
+}
+
+type quantity struct {
+	Current int64 `json:"current"`
+	Allowed int64 `json:"allowed"`
+}
+
+func newQuantity(current, limit int64) quantity {
+	if limit == accounts.NoLimit {
+		limit = unbounded
+	}
+	return quantity{current, limit}
 }
 
 // unbounded is the allowed number without a limit: the largest integer that every client can read.
 const unbounded = 1<<53 - 1
 
-// stats answers with the number of images and its limit.
+// stats answers with the numbers of images, drafts and bytes, and their limits.
 func (a *api) stats(c *call) (any, error) {
 	account, err := a.Core.Accounts.ByID(c.Context(), c.account)
 	if err != nil {
 		return nil, err
 	}
-	var stats imageStats
-	stats.Count.Current, stats.Count.Allowed = account.Used.Images, unbounded
-	if account.Limits.Images != accounts.NoLimit {
-		stats.Count.Allowed = account.Limits.Images
-	}
-	return stats, nil
+	used, limits := account.Used, account.Limits
+	return imageStats{newQuantity(used.Images, limits.Images), newQuantity(used.Drafts, limits.Drafts),
+		newQuantity(used.Bytes, limits.Bytes)}, nil
 }

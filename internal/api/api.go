@@ -39,7 +39,7 @@ const Prefix = "/client/v4/"
 // bodyTimeout limits the time of receiving a request's body.
 const bodyTimeout = 30 * time.Second
 
-// Config configures the API. All fields except Rate and Observe must be set.
+// Config configures the API. All fields except Rate, Local and Observe must be set.
 type Config struct {
 	Core     *images.Service
 	Lists    *listing.Lister
@@ -47,6 +47,9 @@ type Config struct {
 	URLs     cfapi.URLs
 	Log      *slog.Logger
 	Rate     int // requests of a token in 5 minutes; 0 for no limit
+	// Local is the token of every request, whose credentials are then not read: for a handler in the process of a
+	// command, which no network reaches. nil: each request has its own token.
+	Local *accounts.Token
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
 }

@@ -14,6 +14,9 @@ import (
 // batch token is valid in the batch API only, and no other token is valid there; it has the rights of its
 // parent.
 func (a *api) authenticate(r *http.Request, batch bool) (accounts.Token, limited, error) {
+	if a.Local != nil && !batch {
+		return *a.Local, limited{}, nil
+	}
 	secret := credentials(r.Header)
 	if secret == "" {
 		return accounts.Token{}, limited{}, errNoCredentials

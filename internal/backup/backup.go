@@ -13,6 +13,7 @@ import (
 	"calotype/internal/blob"
 	"calotype/internal/images"
 	"calotype/internal/sqldb"
+	"calotype/internal/terminal"
 )
 
 // Options are the source, the target and the parts of a backup.
@@ -26,17 +27,19 @@ type Options struct {
 	Files   []string // small files in the data folder that are part of the state if they exist
 	Reserve int64    // bytes of the data folder's disk that stay free; 0 for the default
 	Verify  bool     // read earlier copies too, and copy damaged ones again
+
+	Progress *terminal.Progress // counts originals; nil for none
 }
 
 // Report is the result of a backup.
 type Report struct {
-	Images int
-	Bytes  int64 // of their originals
+	Images int   `json:"images"`
+	Bytes  int64 `json:"bytes"` // of their originals
 
-	Copied      int // originals
-	CopiedBytes int64
-	Kept        int // from the previous backup
-	Removed     int // originals of deleted images
+	Copied      int   `json:"copied"` // originals
+	CopiedBytes int64 `json:"copiedBytes"`
+	Kept        int   `json:"kept"`    // from the previous backup
+	Removed     int   `json:"removed"` // originals of deleted images
 }
 
 // Run creates or updates a backup, while a server may run on the installation. The backup has all uploads that

@@ -14,6 +14,7 @@ import (
 	"calotype/internal/disk"
 	"calotype/internal/images"
 	"calotype/internal/sqldb"
+	"calotype/internal/terminal"
 )
 
 // restoringFile is the database of a data folder during a restore. A server does not use it, and does
@@ -25,14 +26,16 @@ type RestoreOptions struct {
 	Dir         string // data folder, empty except its lock
 	Blobs       string // folder of the originals, empty or missing
 	DropDamaged bool   // leave out images whose original is damaged, instead of an error
+
+	Progress *terminal.Progress // counts originals; nil for none
 }
 
 // RestoreReport is the result of a restore.
 type RestoreReport struct {
-	Taken   time.Time // time of the backup's snapshot
-	Images  int
-	Bytes   int64  // of their originals
-	Dropped string // the images left out, a line each; "" for none
+	Taken   time.Time `json:"taken"` // time of the backup's snapshot
+	Images  int       `json:"images"`
+	Bytes   int64     `json:"bytes"`   // of their originals
+	Dropped string    `json:"dropped"` // the images left out, a line each; "" for none
 }
 
 // CheckTarget refuses targets that are not empty.
@@ -134,7 +137,13 @@ func (b *Folder) copyTo(
 	ctx context.Context, to *blob.Dir, rows *images.Service, o RestoreOptions, report *RestoreReport,
 ) error {
 	var damaged damages
-	err := rows.EachOriginal(ctx, func(original images.OriginalRow) error {
+	n, bytes, err := rows.CountOriginals(ctx)
+	if err != nil {
+		return err
+	}
+	o.Progress.Expect(n, bytes)
+	err = rows.EachOriginal(ctx, func(original images.OriginalRow) error {
+		defer o.Progress.Add(1, original.Size)
 		err := copyOriginal(ctx, b.blobs, to, original)
 		switch {
 		case errors.Is(err, blob.ErrNotExist), errors.Is(err, errDamaged):

@@ -144,7 +144,15 @@ func (r *run) copyOriginals(ctx context.Context, db *sqldb.DB, m manifest) error
 	if err := r.snapshot.Partials.Forget(ctx); err != nil { // the backup copies no parts
 		return err
 	}
-	err := r.snapshot.EachOriginal(ctx, func(o images.OriginalRow) error { return r.copy(ctx, o) })
+	n, bytes, err := r.snapshot.CountOriginals(ctx)
+	if err != nil {
+		return err
+	}
+	r.Progress.Expect(n, bytes)
+	err = r.snapshot.EachOriginal(ctx, func(o images.OriginalRow) error {
+		defer r.Progress.Add(1, o.Size)
+		return r.copy(ctx, o)
+	})
 	if err != nil {
 		return err
 	}

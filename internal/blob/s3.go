@@ -172,7 +172,7 @@ func (s *S3) Put(ctx context.Context, key string, f *os.File, size int64) error 
 		return fmt.Errorf("storing blob %s: %w", key, err)
 	}
 	if err := s.put(ctx, key, io.NewSectionReader(f, 0, size)); err != nil {
-		return fmt.Errorf("storing blob %s: %w", key, err)
+		return fmt.Errorf("storing blob %s: %w", key, explain(s.bucket, err))
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func (s *S3) Open(ctx context.Context, key string, from int64) (io.ReadCloser, e
 	}
 	if err != nil {
 		cancel()
-		return nil, s3Error("opening", key, err)
+		return nil, s.wrap("opening", key, err)
 	}
 	return &s3Reader{key: key, body: out.Body, cancel: cancel, stall: s3StallTimeout}, nil
 }
@@ -234,7 +234,7 @@ func (s *S3) Stat(ctx context.Context, key string) (Info, error) {
 		Key:    aws.String(s.prefix + key),
 	})
 	if err != nil {
-		return Info{}, s3Error("looking at", key, err)
+		return Info{}, s.wrap("looking at", key, err)
 	}
 	return s3Info(key, out.ContentLength, out.LastModified)
 }
@@ -251,7 +251,7 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 		Key:    aws.String(s.prefix + key),
 	})
 	// S3 returns no error for an absent object, some compatible services do.
-	if err = s3Error("deleting", key, err); errors.Is(err, ErrNotExist) {
+	if err = s.wrap("deleting", key, err); errors.Is(err, ErrNotExist) {
 		return nil
 	}
 	return err
@@ -267,8 +267,8 @@ func s3Info(key string, size *int64, modified *time.Time) (Info, error) {
 	return Info{Key: key, Size: *size, Modified: *modified}, nil
 }
 
-// s3Error wraps the error of one object; nil stays nil.
-func s3Error(doing, key string, err error) error {
+// wrap wraps the error of one object; nil stays nil.
+func (s *S3) wrap(doing, key string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -279,7 +279,7 @@ func s3Error(doing, key string, err error) error {
 			err = ErrNotExist
 		}
 	}
-	return fmt.Errorf("%s blob %s: %w", doing, key, err)
+	return fmt.Errorf("%s blob %s: %w", doing, key, explain(s.bucket, err))
 }
 
 // An s3Reader reads an object and gives up when one read takes too long.

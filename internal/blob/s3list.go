@@ -30,7 +30,7 @@ func (s *S3) List(ctx context.Context, prefix, cursor string) ([]Info, string, e
 	}
 	out, err := s.client.ListObjectsV2(ctx, in)
 	if err != nil {
-		return nil, "", fmt.Errorf("listing blobs %q: %w", prefix, err)
+		return nil, "", fmt.Errorf("listing blobs %q: %w", prefix, explain(s.bucket, err))
 	}
 	objects, last, err := s.page(out.Contents, prefix, cursor)
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *S3) Clock(ctx context.Context) (time.Time, error) {
 		Bucket: &s.bucket, Prefix: &s.prefix, MaxKeys: aws.Int32(1),
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("reading the clock of the S3 service: %w", err)
+		return time.Time{}, fmt.Errorf("reading the clock of the S3 service: %w", explain(s.bucket, err))
 	}
 	now, ok := middleware.GetServerTime(out.ResultMetadata)
 	if !ok {

@@ -41,7 +41,11 @@ var signatures = []struct {
 	{"RIFF", readWebP},
 }
 
-// headerReader returns the reader for a file that begins with head, at most sniffBytes bytes of
+// MayBePicture reports whether a file that begins with head, SniffBytes bytes or the whole file, may have a format
+// that ReadHeader knows.
+func MayBePicture(head []byte) bool { return headerReader(head) != nil }
+
+// headerReader returns the reader for a file that begins with head, at most SniffBytes bytes of
 // it; nil if the bytes have no listed format. The order of the tests does not matter, because no file
 // matches two of them.
 func headerReader(head []byte) func(*window) (Header, error) {

@@ -72,7 +72,7 @@ func (h Header) Pixels() int64 { return int64(h.Width) * int64(h.Height) * int64
 func ReadHeader(r io.ReaderAt, size int64) (Header, error) { return headerOf(newWindow(r, size)) }
 
 func headerOf(w *window) (Header, error) {
-	head, err := w.at(0, int(min(sniffBytes, max(w.size, 0))))
+	head, err := w.at(0, int(min(SniffBytes, max(w.size, 0))))
 	if err != nil {
 		return Header{}, err
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	sniffBytes  = 16   // enough to know a format by
+	SniffBytes  = 16   // enough to know a format by: see MayBePicture
 	windowBytes = 4096 // the largest piece that a header reader looks at
 	jumpBytes   = 256  // read after a jump, where mostly one length field is wanted
 )

@@ -18,6 +18,12 @@ var AccountTables = []string{"variants", "erasures"}
 // nothing is added concurrently. If it fails, a repeated call continues. It returns the number of images and
 // drafts that it deleted. Errors: AccountUnknown, Invalid for the account of the first start.
 func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, err error) {
+	return s.DeleteAccountInSteps(ctx, id, func(int) {})
+}
+
+// DeleteAccountInSteps is DeleteAccount, which calls done with the number of images and drafts that each step has
+// deleted.
+func (s *Service) DeleteAccountInSteps(ctx context.Context, id string, done func(int)) (deleted int, err error) {
 	first, err := s.Accounts.First(ctx)
 	if err != nil {
 		return 0, err
@@ -32,6 +38,7 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 	deleted, err = s.Accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
 		gone, _, err := s.deleteRowsAndBytes(tx, "",
 			`key IN (SELECT key FROM images WHERE account = ?1 LIMIT 500)`, id)
+		tx.AfterCommit(func(context.Context) { done(len(gone)) })
 		return len(gone), err
 	})
 	if err != nil {

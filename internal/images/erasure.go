@@ -110,21 +110,6 @@ func (s *Service) Erase(ctx context.Context, account string, q ErasureQuery) (Re
 	return receipt, err
 }
 
-// CountErasure returns the number of images and drafts that an Erase would delete now, and the bytes of
-// their originals.
-func (s *Service) CountErasure(
-	ctx context.Context, account string, q ErasureQuery,
-) (images, drafts, bytes int64, err error) {
-	condition, value := q.where()
-	err = s.db.QueryRow(ctx, `SELECT coalesce(sum(1 - draft), 0), coalesce(sum(draft), 0),
-		coalesce(sum(CASE WHEN draft = 0 THEN size ELSE 0 END), 0) FROM images WHERE `+condition,
-		account, value).Scan(&images, &drafts, &bytes)
-	if err != nil {
-		err = fmt.Errorf("counting the images to erase: %w", err)
-	}
-	return images, drafts, bytes, err
-}
-
 // orderErasure inserts the erasure's row, or continues one that has not ended.
 func (s *Service) orderErasure(ctx context.Context, account string, q ErasureQuery) error {
 	return s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {

@@ -117,6 +117,15 @@ func (b *Body) Import(ctx context.Context, i ImportedImage, listed time.Time) (I
 	return b.insert(ctx, draft, i.Filename, i.Uploaded, listed)
 }
 
+// Try examines the complete body as Import does, and stores nothing. Errors: Unsupported, Undecodable, OverLimits;
+// Busy.
+func (b *Body) Try(ctx context.Context) error {
+	ctx, cancel := b.complete(ctx)
+	defer cancel()
+	_, err := b.Examine(ctx)
+	return err
+}
+
 // UpdateImported updates the fields of an image from its source, not its bytes. Error: ImageNotFound if
 // there is no image of that id with these bytes.
 func (s *Service) UpdateImported(ctx context.Context, account string, i ImportedImage) error {

@@ -13,6 +13,8 @@ func (s *Service) jobs() []job {
 		{"release expired drafts", false, 0, time.Minute, s.releaseExpiredDrafts},
 		{"delete batch tokens without a parent", false, time.Hour, time.Hour,
 			s.Accounts.DeleteOrphanedBatchTokens},
+		{"record the uses of tokens", false, time.Minute, time.Minute, s.Accounts.RecordTokenUses},
+		{"delete expired tokens", false, 10 * time.Minute, time.Hour, s.Accounts.DeleteExpiredTokens},
 		{"follow deletions", false, 0, 10 * time.Second, s.followDeletions},
 		{"forget old deletions", false, 10 * time.Minute, time.Hour, s.forgetDeletions},
 		{"recount kept records", false, 0, 10 * time.Minute, s.Accounts.RecountKept},
@@ -38,14 +40,21 @@ type job struct {
 	do           func(context.Context) error
 }
 
-// jobTick is the interval of checking for due jobs.
-const jobTick = 10 * time.Second
+const (
+	jobTick      = 10 * time.Second // between two checks for due jobs
+	lastUsesTime = 5 * time.Second  // for the uses of tokens that a server writes at its end
+)
 
 // Run runs the background jobs until ctx ends. Then it ends all waits for drafts.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.draftWaiters.Close()
 	defer context.AfterFunc(ctx, s.draftWaiters.Close)() // at once, also while jobs run
 	s.runJobs(ctx, s.jobs(), jobTick)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastUsesTime)
+	defer cancel()
+	if err := s.Accounts.RecordTokenUses(last); err != nil {
+		s.log.Warn("the uses of tokens in the last minute are lost", "err", err)
+	}
 	return nil
 }
 

@@ -233,9 +233,9 @@ func TestErasuresRaceUsesOfALink(t *testing.T) {
 			})
 			wait.Wait()
 			for _, creator := range creators {
-				images, _, _, err := core.CountErasure(t.Context(), account, images.ErasureQuery{Creator: creator})
-				if err != nil || images != 0 {
-					t.Errorf("round %d: %s has %d images after the erasure, %v", round, creator, images, err)
+				plan, err := core.PlanErasure(t.Context(), account, images.ErasureQuery{Creator: creator})
+				if err != nil || plan.Images != 0 {
+					t.Errorf("round %d: %s has %d images after the erasure, %v", round, creator, plan.Images, err)
 				}
 			}
 			if t.Failed() {

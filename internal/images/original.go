@@ -83,6 +83,15 @@ func (s *Service) originalsAfter(ctx context.Context, after string) ([]OriginalR
 	return page, nil
 }
 
+// CountOriginals returns the number of originals that rows name, and their bytes.
+func (s *Service) CountOriginals(ctx context.Context) (n, bytes int64, err error) {
+	err = s.db.QueryRow(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM images WHERE blob > ''`).Scan(&n, &bytes)
+	if err != nil {
+		err = fmt.Errorf("counting the originals: %w", err)
+	}
+	return n, bytes, err
+}
+
 // EachOriginal calls fn with the row of each original, by key, and returns fn's first error. fn may delete the
 // row.
 func (s *Service) EachOriginal(ctx context.Context, fn func(OriginalRow) error) error {

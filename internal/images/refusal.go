@@ -15,6 +15,10 @@ import (
 	"calotype/internal/uploadpolicy"
 )
 
+// NoPicture is the refusal of bytes of no known format.
+const NoPicture = "Uploaded image must have image/jpeg, image/png, image/webp, " +
+	"image/gif, image/avif, image/heic or image/svg+xml content"
+
 // RenderError converts an error of package render to an *errs.Error, or wraps it with doing if it has no Kind.
 func RenderError(doing string, err error) error {
 	overLimit, noDecoder, badSVG := new(imagefile.LimitError), new(render.NoDecoderError), new(svg.Error)
@@ -32,8 +36,7 @@ func RenderError(doing string, err error) error {
 	case errors.As(err, &badSVG) && badSVG.Unsupported:
 		kind, msg = errs.Unsupported, "The SVG "+badSVG.Reason
 	case errors.Is(err, imagefile.ErrUnsupported):
-		kind, msg = errs.Unsupported, "Uploaded image must have image/jpeg, image/png, image/webp, "+
-			"image/gif, image/avif, image/heic or image/svg+xml content"
+		kind, msg = errs.Unsupported, NoPicture
 	case errors.As(err, &noDecoder):
 		kind, msg = errs.Unsupported, "This server has no decoder of "+noDecoder.Format.MIME()
 	case errors.As(err, &badSVG):

@@ -23,6 +23,10 @@ type SweepReport struct {
 	Objects int // originals in the blob store
 	Foreign int // objects with foreign keys; never deleted
 	Orphans int // originals of no row, older than a day
+
+	OrphanBytes int64
+	Time        time.Duration // expected for the deletion of the orphans; 0 unless it was a dry run
+
 	Deleted int
 	Held    bool // too many orphans: nothing was deleted
 
@@ -70,7 +74,13 @@ func (s *Service) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error
 	}
 	report.Held = !o.Confirm && (report.Orphans > sweepMaxOrphans ||
 		report.Orphans*100 > report.Objects*sweepMaxPercent)
-	if report.Held || o.DryRun {
+	if o.DryRun {
+		report.Time, err = s.storeTime(ctx, orphans[:min(len(orphans), planSample)], report.Orphans)
+		// A sweep deletes one after another.
+		report.Time *= blob.DeletesAtOnce
+		return report, err
+	}
+	if report.Held {
 		return report, nil
 	}
 	for _, key := range orphans {
@@ -117,6 +127,7 @@ func (s *Service) orphansIn(
 	ctx context.Context, page []blob.Info, report *SweepReport,
 ) ([]string, error) {
 	var old []string
+	sizes := map[string]int64{}
 	for _, info := range page {
 		if info.Key == blob.MarkKey {
 			continue
@@ -130,10 +141,14 @@ func (s *Service) orphansIn(
 		// The key holds the day only: count from its end.
 		if s.now().Sub(born.Add(24*time.Hour)) > orphanAge {
 			old = append(old, info.Key)
+			sizes[info.Key] = info.Size
 		}
 	}
 	orphans, err := s.Orphans(ctx, old)
 	report.Orphans += len(orphans)
+	for _, key := range orphans {
+		report.OrphanBytes += sizes[key]
+	}
 	return orphans, err
 }
 

@@ -41,9 +41,9 @@ var (
 // IsDefault reports whether v is the default variant of new accounts.
 func (v Variant) IsDefault() bool { return v == defaultVariant }
 
-// check returns nil or an Invalid error that names the valid values. One of width and height is enough: the other
+// Check returns nil or an Invalid error that names the valid values. One of width and height is enough: the other
 // one follows the picture's proportions.
-func (v Variant) check() error {
+func (v Variant) Check() error {
 	if !variantName.MatchString(v.ID) {
 		return errs.Errorf(errs.Invalid, "the id of a variant must be 1 to 99 letters and digits")
 	}
@@ -61,7 +61,7 @@ func (v Variant) check() error {
 
 // CreateVariant adds a variant. Errors: Invalid, Exists, LimitReached, NoSpace, AccountUnknown.
 func (s *Service) CreateVariant(ctx context.Context, account string, v Variant) error {
-	if err := v.check(); err != nil {
+	if err := v.Check(); err != nil {
 		return err
 	}
 	if err := s.disk.CheckSpace(); err != nil {
@@ -116,7 +116,7 @@ func (s *Service) ChangeVariant(
 		return v, errNoVariant
 	}
 	wanted := Variant{ID: id, Options: c.Options, BrowserTTL: c.BrowserTTL}
-	if err := wanted.check(); err != nil {
+	if err := wanted.Check(); err != nil {
 		return v, err
 	}
 	var never any // nil is NULL

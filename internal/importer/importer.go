@@ -25,6 +25,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/images"
+	"calotype/internal/terminal"
 )
 
 const (
@@ -45,10 +46,10 @@ type Config struct {
 	Backoff  time.Duration // before a request is repeated; 0 for a second
 	Update   bool          // also update existing images that were changed at the source
 	NoKeys   bool          // do not import signing keys
+	MaxBytes int64         // of one original, for a plan without Core; 0 for 10 MiB
 
-	// Progress is called with a line of text from time to time, never concurrently.
-	Progress func(line string)
-	Every    time.Duration // between two lines of progress; 0 for 10 s
+	Progress *terminal.Progress // counts images; nil for none
+	Warn     func(line string)  // is called with what an operator must read now
 }
 
 // ErrIncomplete says that some images failed, and that another run may import them.
@@ -61,37 +62,38 @@ var ErrNotAllImported = errors.New("importer: everything was imported except the
 // A run is one import.
 type run struct {
 	Config
-	source  *source
+	results
+	source *source
+	round  int
+	began  time.Time // erasures after this time win over the import
+	known  *known    // ids of images that are here
+}
+
+// results has the results of the images of an import.
+type results struct {
 	report  *report
-	round   int
-	began   time.Time    // erasures after this time win over the import
-	known   *known       // ids of images that are here
 	failing atomic.Int32 // images that failed since one succeeded
 }
 
 // Run imports variants, configuration, signing keys and images. The report is valid also with an error,
 // which is ErrIncomplete, ErrNotAllImported, or the error that has stopped the import.
 func Run(ctx context.Context, c Config) (Report, error) {
-	c.Backoff, c.Every = cmp.Or(c.Backoff, time.Second), cmp.Or(c.Every, 10*time.Second)
+	c.Backoff = cmp.Or(c.Backoff, time.Second)
 	from, err := newSource(c)
 	if err != nil {
 		return Report{}, err
 	}
-	r := &run{Config: c, source: from, report: newReport(c), began: c.Core.Now(), known: newKnown()}
-	ticking, stop := context.WithCancel(ctx)
-	ticked := make(chan struct{})
-	go func() {
-		defer close(ticked)
-		r.tick(ticking)
-	}()
-	err = r.settings(ctx)
-	if err == nil {
+	r := &run{Config: c, source: from, began: c.Core.Now(), known: newKnown()}
+	r.report = newReport(c.Source.API, c.Source.Account, c.Account)
+	if err = r.settings(ctx); err == nil {
 		err = r.images(ctx)
 	}
-	stop()
-	<-ticked
+	return r.end(err)
+}
+
+// end returns the report of an import that has ended with err, and its error.
+func (r *results) end(err error) (Report, error) {
 	done := r.report.finish(err == nil)
-	r.Progress(done.String())
 	switch {
 	case err != nil:
 		return done, fmt.Errorf("the import has stopped, run it again: %w", err)
@@ -103,24 +105,17 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	return done, nil
 }
 
-// tick reports the progress until ctx ends.
-func (r *run) tick(ctx context.Context) {
-	ticker := time.NewTicker(r.Every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			r.Progress(r.report.snapshot().String())
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // images reads the list until a reading finds nothing to do.
 func (r *run) images(ctx context.Context) error {
+	total, err := r.source.count(ctx)
+	if err != nil {
+		return err
+	}
 	for r.round = 1; r.round <= rounds; r.round++ {
 		r.report.begin(r.round)
+		if r.round == 1 {
+			r.Progress.Expect(total, 0)
+		}
 		busy, err := r.walk(ctx)
 		if err != nil || !busy {
 			return err
@@ -161,6 +156,7 @@ func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err er
 		switch {
 		case err != nil:
 			r.report.set(i.ID, Refused, errs.AsError(err).Msg)
+			r.seen()
 			continue
 		case r.report.refused(i.ID):
 			continue // in an earlier round, because of its content
@@ -180,6 +176,7 @@ func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err er
 		// For a draft the insertion checks whether it still waits for its upload.
 		if found && !img.Draft && r.isDone(i, img) {
 			r.known.add(i.ID)
+			r.seen()
 			continue
 		}
 		if !found && r.known.has(i.ID) {
@@ -187,6 +184,7 @@ func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err er
 		}
 		busy = true
 		group.Go(func() error {
+			defer r.seen()
 			if found && !img.Draft {
 				return r.update(ctx, i)
 			}
@@ -197,6 +195,13 @@ func (r *run) page(ctx context.Context, listed []sourceImage) (busy bool, err er
 		}
 	}
 	return busy, group.Wait()
+}
+
+// seen counts an image of the first reading of the list.
+func (r *run) seen() {
+	if r.round == 1 {
+		r.Progress.Add(1, 0)
+	}
 }
 
 // isDone reports whether there is nothing to do for an existing image.
@@ -227,7 +232,7 @@ func (r *run) checkHash(i sourceImage) {
 		"URLs and signatures will not be valid. For that the server's first start must have "+
 		"-account-hash=%s", hash, r.Account.Hash, hash)
 	r.report.note(note)
-	r.Progress("warning: " + note)
+	r.Warn("warning: " + note)
 }
 
 // importImage imports one image, and records the result. An error stops the import.
@@ -278,7 +283,7 @@ func (r *run) update(ctx context.Context, i images.ImportedImage) error {
 }
 
 // classifyError records the error of one image and returns nil, or returns an error that stops the import.
-func (r *run) classifyError(ctx context.Context, id string, err error) error {
+func (r *results) classifyError(ctx context.Context, id string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -288,6 +293,9 @@ func (r *run) classifyError(ctx context.Context, id string, err error) error {
 		if answer.forbids() {
 			return err
 		}
+	case errors.Is(err, errChanged):
+		r.report.set(id, Failed, err.Error())
+		return nil
 	case errors.Is(err, images.ErrErased):
 		r.report.set(id, Refused, errs.AsError(err).Msg)
 		return nil

@@ -41,7 +41,7 @@ func config(t *testing.T, s *source, core *imagestest.Core) importer.Config {
 		Source: importer.Source{
 			API: s.server.URL + "/client/v4/", Account: sourceAccount, Token: sourceToken,
 		},
-		Progress: func(string) {},
+		Warn: func(string) {},
 	}
 }
 

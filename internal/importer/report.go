@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/images"
+	"calotype/internal/terminal"
 )
 
 // maxProblems limits the images that a report lists; Omitted counts further ones.
@@ -26,7 +28,7 @@ const (
 
 // A Problem is one difference from the source.
 type Problem struct {
-	What    string  `json:"what"` // image, variant, variants, key, keys or config
+	What    string  `json:"what"` // image, variant, variants, key, keys, config, or metadata of a file
 	ID      string  `json:"id,omitempty"`
 	Outcome Outcome `json:"outcome"`
 	Reason  string  `json:"reason"`
@@ -45,12 +47,13 @@ type Counts struct {
 	Gone     int   `json:"gone"`     // were deleted from the source during the import
 	Bytes    int64 `json:"bytes"`    // of the imported ones
 	Compared int   `json:"compared"` // imported ones that were compared with the source's SHA-256
+	Skipped  int   `json:"skipped"`  // files that are not read: hidden ones, links
 }
 
 // A Report holds the results of an import, and the differences from the source. It holds no secrets.
 type Report struct {
 	Source   string         `json:"source"` // base of the API
-	From     string         `json:"from"`   // account there
+	From     string         `json:"from"`   // account there; "" for files
 	To       string         `json:"to"`     // account here
 	Hash     string         `json:"hash"`   // of the account here
 	Began    time.Time      `json:"began"`
@@ -66,14 +69,15 @@ type Report struct {
 // String returns the report as a line for people.
 func (r Report) String() string {
 	c := r.Images
-	text := fmt.Sprintf("%d images exist here, %d of them imported now (%d MB)", c.Exists, c.Imported,
-		c.Bytes/1e6)
+	text := fmt.Sprintf("%d images exist here, %d of them imported now (%s)", c.Exists, c.Imported,
+		terminal.Bytes(c.Bytes))
 	for _, other := range []struct {
 		n    int
 		what string
 	}{
 		{c.Updated, "updated"}, {c.Refused, "refused"}, {c.Failed, "failed"},
 		{c.Differ, "differ"}, {c.Reduced, "without a part of them"}, {c.Gone, "deleted at the source"},
+		{c.Skipped, "skipped"},
 	} {
 		if other.n > 0 {
 			text += fmt.Sprintf(", %d %s", other.n, other.what)
@@ -98,10 +102,11 @@ type imageProblem struct {
 	round int
 }
 
-func newReport(c Config) *report {
+// newReport returns the report of an import from an account of a source, or from a tree of files.
+func newReport(source, from string, to accounts.Account) *report {
 	return &report{
 		r: Report{
-			Source: c.Source.API, From: c.Source.Account, To: c.Account.ID, Hash: c.Account.Hash,
+			Source: source, From: from, To: to.ID, Hash: to.Hash,
 			Began: time.Now().UTC(), Settings: map[string]int{}, Notes: []string{},
 		},
 		images: map[string]*imageProblem{}, hashes: map[string]bool{},
@@ -174,6 +179,12 @@ func (r *report) update(id string) {
 	r.r.Images.Updated++
 }
 
+func (r *report) skip(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.r.Images.Skipped += n
+}
+
 func (r *report) setting(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -201,18 +212,6 @@ func (r *report) isNewHash(hash string) bool {
 	}
 	r.hashes[hash] = true
 	return true
-}
-
-// snapshot returns the report so far, without its lists.
-func (r *report) snapshot() Report {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.r
-	now.Notes, now.Settings = nil, nil
-	for _, p := range r.images {
-		now.Images.count(p.Outcome)
-	}
-	return now
 }
 
 func (c *Counts) count(o Outcome) {

@@ -161,16 +161,22 @@ func retryAfter(value string) time.Duration {
 // retry calls fn until it succeeds, fails permanently, or has failed attempts times. If the source sends
 // Retry-After, all requests wait.
 func (s *source) retry(ctx context.Context, fn func() error) error {
+	return retry(ctx, s.backoff, s.shouldRetry, fn)
+}
+
+// retry calls fn until it succeeds, should says that a retry is useless, or it has failed attempts times.
+func retry(ctx context.Context, backoff time.Duration, should func(error) (time.Duration, bool),
+	fn func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := fn()
 		if err == nil || ctx.Err() != nil {
 			return errors.Join(ctx.Err(), err)
 		}
-		after, again := s.shouldRetry(err)
+		after, again := should(err)
 		if !again || attempt == attempts {
 			return err
 		}
-		if err := wait(ctx, max(after, min(s.backoff<<(attempt-1), longestPause))); err != nil {
+		if err := wait(ctx, max(after, min(backoff<<(attempt-1), longestPause))); err != nil {
 			return err
 		}
 	}
@@ -179,17 +185,23 @@ func (s *source) retry(ctx context.Context, fn func() error) error {
 // shouldRetry reports whether a retry may succeed, and after which time.
 func (s *source) shouldRetry(err error) (after time.Duration, again bool) {
 	answer := new(statusError)
+	if !errors.As(err, &answer) {
+		return shouldRetry(err)
+	}
+	if answer.retryAfter > 0 && answer.temporary() {
+		s.mu.Lock()
+		if until := time.Now().Add(answer.retryAfter); until.After(s.pause) {
+			s.pause = until
+		}
+		s.mu.Unlock()
+	}
+	return answer.retryAfter, answer.temporary()
+}
+
+// shouldRetry reports whether a retry may succeed after an error other than an answer, and after which time.
+func shouldRetry(err error) (after time.Duration, again bool) {
 	refused := new(errs.Error)
 	switch {
-	case errors.As(err, &answer):
-		if answer.retryAfter > 0 && answer.temporary() {
-			s.mu.Lock()
-			if until := time.Now().Add(answer.retryAfter); until.After(s.pause) {
-				s.pause = until
-			}
-			s.mu.Unlock()
-		}
-		return answer.retryAfter, answer.temporary()
 	case errors.As(err, new(brokenError)), errors.Is(err, images.ErrIncomplete):
 		return 0, true
 	case errors.As(err, &refused) && refused.Kind == errs.Busy:
@@ -229,6 +241,24 @@ func (s *source) result(ctx context.Context, path string, result any) error {
 		}
 		return decodeResult(text, result)
 	})
+}
+
+// count returns the number of images that the source states, 0 if it states none.
+func (s *source) count(ctx context.Context) (int64, error) {
+	var stats struct {
+		Count struct {
+			Current int64 `json:"current"`
+		} `json:"count"`
+	}
+	err := s.result(ctx, "/v1/stats", &stats)
+	answer := new(statusError)
+	if errors.As(err, &answer) && !answer.forbids() {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading the number of images of the source: %w", err)
+	}
+	return max(0, stats.Count.Current), nil
 }
 
 // list requests a page of images, oldest first, so that concurrent uploads are at the end.

@@ -197,7 +197,7 @@ func TestHosts(t *testing.T) {
 		{"a.example", "b.example", forwardedFor, hidden}, {"a.example", "localhost", nil, 303},
 		{"a.example", "localhost", forwardedFor, hidden}, {"::1", "[::1]", forwardedFor, hidden},
 		{"on", "anything.example", forwardedFor, 303}, {"on", "127.0.0.1", nginx, 303},
-		{"off", "localhost:8080", nil, hidden},
+		{"off", "localhost:8080", nil, hidden}, {"nas.,localhost", "nas:8080", forwardedFor, 303},
 	} {
 		s := newSite(t, tt.try, nil)
 		w := s.do("GET", "/try?key="+key, append([]string{"Host", tt.host}, tt.header...)...)
@@ -207,7 +207,7 @@ func TestHosts(t *testing.T) {
 		}
 	}
 	for _, wrong := range []string{
-		"", "https://a.example", "a.example:80", "a b", "a.example,,b", "*",
+		"", "https://a.example", "a.example:80", "a b", "a.example,,b", "*", "maybe", "yes", "a.example,nas",
 	} {
 		if _, err := ParseDemoHosts(wrong); err == nil {
 			t.Errorf("-demo %q was taken", wrong)

@@ -34,11 +34,13 @@ func ParseDemoHosts(text string) (h DemoHosts, err error) {
 	}
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.ToLower(strings.Trim(strings.TrimSpace(name), "[]"))
-		if !hostName.MatchString(name) {
+		// A name without a dot is most likely a misspelt switch.
+		if !hostName.MatchString(name) || !strings.ContainsAny(name, ".:") && name != "localhost" {
 			return h, fmt.Errorf("-demo %q is not valid: it should be localhost, on, off, or host names "+
-				"without ports, like images.example.com,10.0.0.7", text)
+				"without ports, like images.example.com,10.0.0.7; a name without a dot takes one at its end, "+
+				"like nas.", text)
 		}
-		h.names = append(h.names, name)
+		h.names = append(h.names, bareHost(name))
 	}
 	return h, nil
 }

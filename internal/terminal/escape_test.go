@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"bytes"
@@ -16,11 +16,11 @@ func TestVisible(t *testing.T) {
 		"\xff\a": `\xff\u0007`, "😀\u200d\U000e0001": `😀\u200d\udb40\udc01`, "\ufffd": "\ufffd",
 		"a\u200b\u2066b\ufeff": `a\u200b\u2066b\ufeff`, "\r\t": `\u000d\u0009`,
 	} {
-		if got := visible(text); got != want {
+		if got := Visible(text); got != want {
 			t.Errorf("%q is shown as %s, want %s", text, got, want)
 		}
 	}
-	if got := visibleLines("a\nb\r\n"); got != "a\nb\\u000d\n" {
+	if got := VisibleLines("a\nb\r\n"); got != "a\nb\\u000d\n" {
 		t.Errorf("lines are shown as %q", got)
 	}
 }
@@ -34,7 +34,7 @@ func TestVisibleJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	if err := json.Unmarshal([]byte(visibleLines(string(text))), &got); err != nil || got[0] != want {
+	if err := json.Unmarshal([]byte(VisibleLines(string(text))), &got); err != nil || got[0] != want {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -43,9 +43,9 @@ func FuzzShow(f *testing.F) {
 	f.Add("a\x1b]0;x\a\n\u202e\xff")
 	f.Fuzz(func(t *testing.T, text string) {
 		var line, lines bytes.Buffer
-		showLine(&line, "%s", text)
-		show(&lines, "%s", text)
-		if visible(visible(text)) != visible(text) {
+		ShowLine(&line, "%s", text)
+		Show(&lines, "%s", text)
+		if Visible(Visible(text)) != Visible(text) {
 			t.Errorf("%q is escaped twice", text)
 		}
 		if strings.Count(line.String(), "\n") != 1 || strings.ContainsFunc(

@@ -1,0 +1,200 @@
+package manage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"calotype/internal/apiclient"
+)
+
+// maxFiles bounds the files of one upload, whose names are in memory.
+const maxFiles = 2_000_000
+
+// pictureNames are the endings of the names of pictures.
+var pictureNames = []string{".avif", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".svg", ".webp"}
+
+// A file is a file to upload.
+type file struct {
+	path     string
+	size     int64
+	id       string // "" for a generated one
+	inFolder bool   // it was found in a folder
+	sha256   string // "" before it is computed
+}
+
+func (f file) name() string { return filepath.Base(f.path) }
+
+// open opens the file. Its error is that of one file.
+func (f file) open() (io.ReadCloser, error) {
+	opened, err := os.Open(f.path)
+	if err != nil {
+		return nil, fmt.Errorf("%w cannot be read: %w", errFile, err)
+	}
+	return opened, nil
+}
+
+// hash returns the SHA-256 of the file in hex.
+func (f file) hash(ctx context.Context) (string, error) {
+	if f.sha256 != "" {
+		return f.sha256, nil
+	}
+	opened, err := f.open()
+	if err != nil {
+		return "", err
+	}
+	defer opened.Close()
+	sum, piece := sha256.New(), make([]byte, 1<<20)
+	for ctx.Err() == nil {
+		n, err := opened.Read(piece)
+		sum.Write(piece[:n])
+		if err == io.EOF {
+			return hex.EncodeToString(sum.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("%w cannot be read: %w", errFile, err)
+		}
+	}
+	return "", ctx.Err()
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// files returns the files to upload, and the number of other files in the folders.
+func (c *ImageUpload) files() (files []file, others int, err error) {
+	for _, given := range c.Paths {
+		info, err := os.Stat(given)
+		if err != nil {
+			return nil, 0, fmt.Errorf("looking for the files: %w", err)
+		}
+		if !info.IsDir() {
+			files = append(files, file{path: given, size: info.Size(), id: c.ID})
+			continue
+		}
+		found, more, err := c.filesBelow(given, maxFiles-len(files))
+		if err != nil {
+			return nil, 0, err
+		}
+		files, others = append(files, found...), others+more
+	}
+	if c.IDs == "path" {
+		if twice := firstTwice(files); twice != "" {
+			return nil, 0, usagef("two files would have the id %q: upload the folders by separate commands, each with "+
+				"another --id-prefix", twice)
+		}
+	}
+	return files, others, nil
+}
+
+// filesBelow returns the files of a folder that have the name of a picture, at most most. Hidden files and folders,
+// and symbolic links, are left out.
+func (c *ImageUpload) filesBelow(dir string, most int) (files []file, others int, err error) {
+	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		hidden := name != dir && strings.HasPrefix(e.Name(), ".")
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && hidden:
+			return fs.SkipDir
+		case e.IsDir():
+			return nil
+		case hidden || !e.Type().IsRegular() ||
+			!slices.Contains(pictureNames, strings.ToLower(filepath.Ext(name))):
+			others++
+			return nil
+		case len(files) >= most:
+			return fmt.Errorf("there are more than %d files: upload them by several commands", maxFiles)
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		below, err := filepath.Rel(dir, name)
+		if err != nil {
+			return err
+		}
+		f := file{path: name, size: info.Size(), inFolder: true}
+		if c.IDs == "path" {
+			f.id = path.Join(c.IDPrefix, filepath.ToSlash(below))
+			if c.IDPrefix != "" && !strings.HasSuffix(c.IDPrefix, "/") {
+				f.id = c.IDPrefix + filepath.ToSlash(below)
+			}
+		}
+		files = append(files, f)
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("looking for the files in %s: %w", dir, err)
+	}
+	return files, others, nil
+}
+
+// firstTwice returns an id that two files have, "" if there is no such id.
+func firstTwice(files []file) string {
+	seen := map[string]bool{}
+	for _, f := range files {
+		if f.id != "" && seen[f.id] {
+			return f.id
+		}
+		seen[f.id] = true
+	}
+	return ""
+}
+
+// skipPresent computes the hashes of the files that are skipped by their bytes, and finds the images that have them:
+// it reads the list of all images of the account once.
+func (u *uploading) skipPresent(ctx context.Context, files []file) error {
+	wanted := map[string]bool{}
+	group, running := errgroup.WithContext(ctx)
+	group.SetLimit(u.Parallel)
+	for i := range files {
+		f := &files[i]
+		if f.id != "" || !f.inFolder && !u.Skip {
+			continue
+		}
+		group.Go(func() error {
+			sum, err := f.hash(running)
+			if running.Err() != nil {
+				return running.Err()
+			}
+			if err == nil { // otherwise its upload reports the error
+				f.sha256 = sum
+				u.mu.Lock()
+				wanted[sum] = true
+				u.mu.Unlock()
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil || len(wanted) == 0 {
+		return err
+	}
+	q := apiclient.ListQuery{Limit: maxListed}
+	for {
+		page, err := u.client.List(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, img := range page.Images {
+			if img.Original != nil && wanted[img.Original.SHA256] {
+				u.there[img.Original.SHA256] = img.ID
+			}
+		}
+		if q.Token = page.Next; q.Token == "" {
+			return nil
+		}
+	}
+}
