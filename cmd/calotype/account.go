@@ -68,7 +68,9 @@ func (c *accountList) Run(ctx context.Context) error {
 	})
 }
 
-func newUsage(used, limit int64) manage.Usage { return manage.Usage{Used: used, Limit: limitOrNil(limit)} }
+func newUsage(used, limit int64) manage.Usage {
+	return manage.Usage{Used: used, Limit: limitOrNil(limit)}
+}
 
 // limitOrNil returns a limit, nil for none.
 func limitOrNil(limit int64) *int64 {
@@ -81,9 +83,9 @@ func limitOrNil(limit int64) *int64 {
 // An accountItem is the JSON of an account. Bytes are those of originals and those that open drafts reserve; Kept are
 // those of events and other records.
 type accountItem struct {
-	ID     string   `json:"id"`
-	Hash   string   `json:"hash"`
-	State  string   `json:"state"` // active or suspended
+	ID     string       `json:"id"`
+	Hash   string       `json:"hash"`
+	State  string       `json:"state"` // active or suspended
 	Images manage.Usage `json:"images"`
 	Bytes  manage.Usage `json:"bytes"`
 	Drafts manage.Usage `json:"drafts"`

@@ -80,7 +80,7 @@ func valuesOf(v *kong.Value) []string {
 // offers what the level of that path has.
 var completions = template.Must(template.New("").Funcs(template.FuncMap{
 	"quote": func(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" },
-	"join": func(words []string) string { return strings.Join(words, " ") },
+	"join":  func(words []string) string { return strings.Join(words, " ") },
 	"paths": func(all []level) string {
 		var paths []string
 		for _, one := range all[1:] {
