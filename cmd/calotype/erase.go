@@ -40,16 +40,21 @@ work beside a data folder only, where they also erase the events about the image
   calotype image delete --creator user-7 --dry-run`
 }
 
-// Run deletes the images, or erases the image or creator and prints the receipt. If it was stopped, the next run
-// continues.
-func (c *imageDelete) Run(ctx context.Context) error {
+// Validate refuses what names nothing to delete, or several kinds of it.
+func (c *imageDelete) Validate() error {
 	given := c.Creator + c.ID + c.URL
 	switch {
 	case len(c.IDs) > 0 && given != "":
-		return usagef("ids and --creator, --id or --url exclude each other: give one of them")
+		return errors.New("ids and --creator, --id or --url exclude each other: give one of them")
 	case len(c.IDs) == 0 && given == "":
-		return usagef("nothing to delete is given: give ids, --creator, --id or --url")
+		return errors.New("nothing to delete is given: give ids, --creator, --id or --url")
 	}
+	return nil
+}
+
+// Run deletes the images, or erases the image or creator and prints the receipt. If it was stopped, the next run
+// continues.
+func (c *imageDelete) Run(ctx context.Context) error {
 	from, err := c.source()
 	switch {
 	case err != nil:

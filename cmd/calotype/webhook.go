@@ -408,10 +408,15 @@ type webhookHistory struct {
 	Limit   int    `help:"Attempts to list, at most 1000." default:"20" env:"-"`
 }
 
-func (c *webhookHistory) Run(ctx context.Context) error {
+// Validate refuses a limit that is out of bounds.
+func (c *webhookHistory) Validate() error {
 	if c.Limit < 1 || c.Limit > webhooks.MaxHistory {
-		return usagef("--limit must be from 1 to %d", webhooks.MaxHistory)
+		return fmt.Errorf("--limit must be from 1 to %d", webhooks.MaxHistory)
 	}
+	return nil
+}
+
+func (c *webhookHistory) Run(ctx context.Context) error {
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		q := webhooks.HistoryQuery{Most: c.Limit}
 		if c.Webhook != "" {

@@ -99,14 +99,21 @@ func (VariantCreate) Help() string {
   calotype variant create thumb width=200 height=200 fit=cover`
 }
 
+// Validate refuses an option without a value. The parser of the command line calls it.
+func (c *VariantCreate) Validate() error {
+	for _, option := range c.Options {
+		if name, _, found := strings.Cut(option, "="); !found || name == "" {
+			return fmt.Errorf("the option %q is not valid: it should be like width=200", option)
+		}
+	}
+	return nil
+}
+
 // Run creates the variant.
 func (c *VariantCreate) Run(ctx context.Context, client *apiclient.Client) error {
 	options := map[string]json.RawMessage{"fit": json.RawMessage(`"scale-down"`), "metadata": json.RawMessage(`"none"`)}
 	for _, option := range c.Options {
-		name, value, found := strings.Cut(option, "=")
-		if !found || name == "" {
-			return usagef("the option %q is not valid: it should be like width=200", option)
-		}
+		name, value, _ := strings.Cut(option, "=")
 		options[name] = jsonOf(value)
 	}
 	whole, err := json.Marshal(options)

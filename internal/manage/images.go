@@ -81,15 +81,24 @@ standard output, if it is no terminal.
   calotype image get 83eb7b2-5392-4565-b69e-aff66acddd00 -o photo.jpg`
 }
 
+// Validate refuses to write a picture to a terminal. The parser of the command line calls it.
+func (c *ImageGet) Validate() error {
+	switch {
+	case c.toFile():
+		return nil
+	case c.JSON:
+		return errors.New("--json is for -o FILE: without it, the standard output has the picture")
+	case terminal.IsTerminal(os.Stdout):
+		return errors.New("the standard output is a terminal, which cannot show a picture: give -o FILE")
+	}
+	return nil
+}
+
+func (c *ImageGet) toFile() bool { return c.To != "" && c.To != "-" }
+
 // Run downloads the original.
 func (c *ImageGet) Run(ctx context.Context, client *apiclient.Client) error {
-	toFile := c.To != "" && c.To != "-"
-	switch {
-	case !toFile && c.JSON:
-		return usagef("--json is for -o FILE: without it, the standard output has the picture")
-	case !toFile && terminal.IsTerminal(os.Stdout):
-		return usagef("the standard output is a terminal, which cannot show a picture: give -o FILE")
-	case toFile && !c.Force && exists(c.To):
+	if c.toFile() && !c.Force && exists(c.To) {
 		return fmt.Errorf("the file %s exists: --force overwrites it", c.To)
 	}
 	original, err := client.Open(ctx, c.ID)
@@ -97,7 +106,7 @@ func (c *ImageGet) Run(ctx context.Context, client *apiclient.Client) error {
 		return err
 	}
 	defer original.Close()
-	if !toFile {
+	if !c.toFile() {
 		_, _, err := copyOriginal(os.Stdout, original)
 		return err
 	}

@@ -24,16 +24,21 @@ type listFlags struct {
 	Oldest   bool   `help:"The oldest first, instead of the newest." env:"-"`
 }
 
-// query returns the query of the API.
-func (f listFlags) query() (apiclient.ListQuery, error) {
-	q := apiclient.ListQuery{Limit: f.Limit, Token: f.Page, Ascending: f.Oldest, Prefix: f.Prefix, Filename: f.Filename}
+// Validate refuses a limit that is out of bounds. The parser of the command line calls it.
+func (f listFlags) Validate() error {
 	if f.Limit < 1 || f.Limit > maxListed {
-		return q, usagef("--limit must be from 1 to %d", maxListed)
+		return fmt.Errorf("--limit must be from 1 to %d", maxListed)
 	}
+	return nil
+}
+
+// query returns the query of the API.
+func (f listFlags) query() apiclient.ListQuery {
+	q := apiclient.ListQuery{Limit: f.Limit, Token: f.Page, Ascending: f.Oldest, Prefix: f.Prefix, Filename: f.Filename}
 	if f.Creator != "" {
 		q.Creator = &f.Creator
 	}
-	return q, nil
+	return q
 }
 
 // ImageList lists images.
@@ -54,10 +59,7 @@ func (ImageList) Help() string {
 
 // Run lists the images.
 func (c *ImageList) Run(ctx context.Context, client *apiclient.Client) error {
-	q, err := c.query()
-	if err != nil {
-		return err
-	}
+	q := c.query()
 	q.Meta = c.Meta
 	list, err := listAll(ctx, client, q)
 	if err != nil {
@@ -121,10 +123,7 @@ too many of these, or expired. Their one-time URLs are secrets, and not shown.
 
 // Run lists the drafts.
 func (c *DraftList) Run(ctx context.Context, client *apiclient.Client) error {
-	q, err := c.query()
-	if err != nil {
-		return err
-	}
+	q := c.query()
 	q.Drafts = true
 	list, err := listAll(ctx, client, q)
 	if err != nil {

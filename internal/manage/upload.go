@@ -70,16 +70,16 @@ type UploadReport struct {
 	Others   int        `json:"others"` // files of folders that are no pictures, by their names
 }
 
-// check refuses flags that are not valid.
-func (c *ImageUpload) check() error {
+// Validate refuses flags that are not valid. The parser of the command line calls it.
+func (c *ImageUpload) Validate() error {
 	object := map[string]any{}
 	switch {
 	case c.Parallel < 1 || c.Parallel > maxParallel:
-		return usagef("--parallel must be from 1 to %d", maxParallel)
+		return fmt.Errorf("--parallel must be from 1 to %d", maxParallel)
 	case c.Metadata != "" && json.Unmarshal([]byte(c.Metadata), &object) != nil:
-		return usagef("--metadata must be a JSON object, such as '{\"album\":\"summer\"}'")
+		return fmt.Errorf("--metadata must be a JSON object, such as '{\"album\":\"summer\"}'")
 	case c.ID != "" && (len(c.Paths) != 1 || isFolder(c.Paths[0])):
-		return usagef("--id is for a single file: the images of a folder get ids by --ids and --id-prefix")
+		return fmt.Errorf("--id is for a single file: the images of a folder get ids by --ids and --id-prefix")
 	}
 	return nil
 }
@@ -98,9 +98,6 @@ type uploading struct {
 
 // Run uploads the files.
 func (c *ImageUpload) Run(ctx context.Context, client *apiclient.Client) error {
-	if err := c.check(); err != nil {
-		return err
-	}
 	files, others, err := c.files()
 	if err != nil {
 		return err
