@@ -178,5 +178,6 @@ end
 {{range $level := .}}{{range .Commands -}}
 complete -c calotype -n '__calotype_at {{$level.Path}}' -f -a {{.Word}} -d {{quote .Help}}
 {{end}}{{range .Flags -}}
-complete -c calotype -n '__calotype_at {{$level.Path}}' -l {{.Word}}{{if .Values}} -x -a {{quote (join .Values)}}{{else if .Value}} -r{{end}} -d {{quote .Help}}
-{{end}}{{end}}{{end}}`))
+complete -c calotype -n '__calotype_at {{$level.Path}}' -l {{.Word}}{{template "fish value" .}} -d {{quote .Help}}
+{{end}}{{end}}{{end}}{{define "fish value" -}}
+{{if .Values}} -x -a {{quote (join .Values)}}{{else if .Value}} -r{{end}}{{end}}`))

@@ -33,8 +33,8 @@ type imageDelete struct {
 
 // Help returns the text of --help below the usage.
 func (imageDelete) Help() string {
-	return `Give ids, or one of --creator, --id and --url. These three print a receipt, in the form of the API; --id and --url
-work beside a data folder only, where they also erase the events about the image.
+	return `Give ids, or one of --creator, --id and --url. These three print a receipt, in the form of the API. --id
+and --url work beside a data folder only, where they also erase the events about the image.
 
   calotype image delete 83eb7b2-5392-4565-b69e-aff66acddd00
   calotype image delete --creator user-7 --dry-run`
@@ -64,7 +64,8 @@ func (c *imageDelete) Run(ctx context.Context) error {
 			return manage.DeleteImages(ctx, client, c.Output, c.IDs, c.DryRun)
 		})
 	case from.remote != nil && c.Creator == "":
-		return usagef("--id and --url need a data folder: give the id without a flag to delete it at %s", from.described)
+		return usagef("--id and --url need a data folder: give the id without a flag to delete it at %s",
+			from.described)
 	case from.remote != nil:
 		return c.withClient(ctx, false, func(client *apiclient.Client) error { return c.eraseRemote(ctx, client) })
 	}

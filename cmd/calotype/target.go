@@ -121,7 +121,8 @@ func (t *Target) stored(name string) (source, error) {
 	}
 	login, found := logins.Find(name)
 	if !found {
-		return source{}, usagef("no server of the name %q is stored: calotype login URL --name %s stores one", name, name)
+		return source{}, usagef("no server of the name %q is stored: calotype login URL --name %s stores one", name,
+			name)
 	}
 	account := login.Account
 	if t.isGiven("account-id") {
@@ -182,7 +183,8 @@ func (t *Target) withLocal(ctx context.Context, blobs bool, fn func(*apiclient.C
 		}
 		handler := api.New(api.Config{
 			Core: core, Lists: listing.New(db), URLs: urls, Log: slog.New(slog.DiscardHandler),
-			Local: &accounts.Token{Account: account.ID, AccountHash: account.Hash, Name: "command", Scope: accounts.Admin},
+			Local: &accounts.Token{Account: account.ID, AccountHash: account.Hash, Name: "command",
+				Scope: accounts.Admin},
 		})
 		return withRemote(apiclient.Config{BaseURL: apiclient.LocalBase, Token: "none", Account: account.ID,
 			Transport: apiclient.Local(handler)}, fn)
@@ -213,8 +215,8 @@ func (t *Target) withUploads(ctx context.Context, fn func(*apiclient.Client) err
 	}
 	server, found, err := t.runningHere()
 	if err == nil && !found {
-		err = errors.New("no server runs in this data folder, and an upload needs one: start it with calotype serve, or " +
-			"name another one with --base-url, --server or CLOUDFLARE_BASE_URL")
+		err = errors.New("no server runs in this data folder, and an upload needs one: start it with " +
+			"calotype serve, or name another one with --base-url, --server or CLOUDFLARE_BASE_URL")
 	}
 	if err != nil {
 		return from.wrap(err)

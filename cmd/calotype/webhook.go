@@ -442,7 +442,8 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 				fmt.Fprintf(os.Stderr, "%d more are older\n", total-len(entries))
 			}
 			if total == 0 {
-				fmt.Fprintln(os.Stderr, "No event was sent yet, or the attempts are older than -event-retention of the server.")
+				fmt.Fprintln(os.Stderr, "No event was sent yet, or the attempts are older than -event-retention "+
+					"of the server.")
 			}
 		})
 	})

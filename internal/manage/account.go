@@ -88,13 +88,13 @@ func (c *VariantShow) Run(ctx context.Context, client *apiclient.Client) error {
 type VariantCreate struct {
 	terminal.Output
 	Name    string   `arg:"" help:"Name of the variant, such as thumb."`
-	Options []string `arg:"" optional:"" name:"option" help:"Options as in docs/api.md, such as width=200 or fit=cover." sep:"none"`
+	Options []string `arg:"" optional:"" name:"option" help:"Options, such as width=200 or fit=cover." sep:"none"`
 	Public  bool     `help:"Deliver private images in this variant without a signature." env:"-"`
 }
 
 // Help returns the text of --help below the usage.
 func (VariantCreate) Help() string {
-	return `Creates a variant, with which each image has a delivery URL. An option is NAME=VALUE; docs/api.md lists them.
+	return `Creates a variant, with which each image has a delivery URL. An option is NAME=VALUE: see docs/api.md.
 
   calotype variant create thumb width=200 height=200 fit=cover`
 }

@@ -23,7 +23,7 @@ import (
 const maxFiles = 2_000_000
 
 // pictureNames are the endings of the names of pictures.
-var pictureNames = []string{".avif", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".svg", ".webp"}
+var pictureNames = strings.Fields(".avif .gif .heic .heif .jfif .jpe .jpeg .jpg .png .svg .webp")
 
 // A file is a file to upload.
 type file struct {
@@ -101,8 +101,8 @@ func (c *ImageUpload) files() (files []file, others int, err error) {
 	}
 	if c.IDs == "path" {
 		if twice := firstTwice(files); twice != "" {
-			return nil, 0, fmt.Errorf("two files would have the id %q: upload the folders by separate commands, each with "+
-				"another --id-prefix", twice)
+			return nil, 0, fmt.Errorf("two files would have the id %q: upload the folders by separate commands, each "+
+				"with another --id-prefix", twice)
 		}
 	}
 	return files, others, nil

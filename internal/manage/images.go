@@ -75,8 +75,8 @@ type ImageGet struct {
 
 // Help returns the text of --help below the usage.
 func (ImageGet) Help() string {
-	return `Downloads the original of an image: the bytes that were uploaded, checked by their SHA-256. Without -o they go to the
-standard output, if it is no terminal.
+	return `Downloads the original of an image: the bytes that were uploaded, checked by their SHA-256. Without -o
+they go to the standard output, if it is no terminal.
 
   calotype image get 83eb7b2-5392-4565-b69e-aff66acddd00 -o photo.jpg`
 }
@@ -208,7 +208,9 @@ func DeleteImages(ctx context.Context, client *apiclient.Client, o terminal.Outp
 }
 
 // CountCreator returns the numbers of images, of their bytes, and of drafts of a creator.
-func CountCreator(ctx context.Context, client *apiclient.Client, creator string) (images, bytes, drafts int64, err error) {
+func CountCreator(
+	ctx context.Context, client *apiclient.Client, creator string,
+) (images, bytes, drafts int64, err error) {
 	for _, areDrafts := range []bool{false, true} {
 		q := apiclient.ListQuery{Limit: maxListed, Creator: &creator, Drafts: areDrafts}
 		for {

@@ -45,13 +45,13 @@ func (f listFlags) query() apiclient.ListQuery {
 type ImageList struct {
 	terminal.Output
 	listFlags
-	Meta []string `help:"Only those with this metadata, such as status=active or size[gte:number]=5." env:"-" sep:"none"`
+	Meta []string `help:"Only those with this metadata: status=active, size[gte:number]=5." env:"-" sep:"none"`
 }
 
 // Help returns the text of --help below the usage.
 func (ImageList) Help() string {
-	return `Lists images, the newest first. All filters must match. A filter on metadata is a path, an operator of the API
-(eq, in, gt, gte, lt, lte; eq if there is none) and a value.
+	return `Lists images, the newest first. All filters must match. A filter on metadata is a path, an operator of
+the API (eq, in, gt, gte, lt, lte; without one it is eq) and a value.
 
   calotype image list --creator user-7 --limit 10
   calotype image list --meta status=active --meta 'size[gte:number]=5' --json`
@@ -87,7 +87,9 @@ func (f listFlags) printList(w io.Writer, o terminal.Output, list terminal.List[
 }
 
 // listAll returns as many entries as the query wants: pages of the API may be short.
-func listAll(ctx context.Context, client *apiclient.Client, q apiclient.ListQuery) (list terminal.List[Image], err error) {
+func listAll(
+	ctx context.Context, client *apiclient.Client, q apiclient.ListQuery,
+) (list terminal.List[Image], err error) {
 	list, now, wanted := terminal.ListOf[Image](nil), time.Now(), q.Limit
 	for {
 		page, err := client.List(ctx, q)
@@ -115,8 +117,8 @@ type DraftList struct {
 
 // Help returns the text of --help below the usage.
 func (DraftList) Help() string {
-	return `Lists drafts, the newest first: waiting for an upload, refused if the last body was no good picture, exhausted after
-too many of these, or expired. Their one-time URLs are secrets, and not shown.
+	return `Lists drafts, the newest first: waiting for an upload, refused if the last body was no good picture,
+exhausted after too many of these, or expired. Their one-time URLs are secrets, and not shown.
 
   calotype draft list --creator user-7`
 }
