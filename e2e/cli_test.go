@@ -132,7 +132,7 @@ func TestFirstStart(t *testing.T) {
 		t.Errorf("the second start changed the token: %v", err)
 	}
 	tokens := calotype(t, nil, "token", "list", "-data", s.data)
-	if tokens.code != 0 || strings.Count(tokens.stdout, "\n") != 1 {
+	if tokens.code != 0 || strings.Count(tokens.stdout, "\n") != 2 { // with the names of the columns
 		t.Errorf("the tokens are %q, %q", tokens.stdout, tokens.stderr)
 	}
 	ran = runToEnd(t, nil, "bash", "-c", printedLine(t, s.log.String()[len(output):], "curl "))

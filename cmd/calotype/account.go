@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -169,15 +170,40 @@ type accountSet struct {
 	Policy policyValue `placeholder:"JSON" help:"Default policy of one-time URLs as JSON, or none."`
 }
 
+// settings returns the settings to change.
+func (c *accountSet) settings() accounts.SettingsChange {
+	return accounts.SettingsChange{
+		FlexibleVariants: c.FlexibleVariants.on, PrivateOptions: c.PrivateOptions.on,
+		PrivateCustomIDs: c.PrivateCustomIDs.on, LenientOptions: c.LenientOptions.on,
+		StripOriginals: c.StripOriginals.privacy,
+	}
+}
+
+// limits returns the limits with their names.
+func (c *accountSet) limits() map[string]limitValue {
+	return map[string]limitValue{
+		"images": c.MaxImages, "bytes": c.MaxBytes, "drafts": c.MaxDrafts, "upload-urls": c.MaxUploadURLs,
+		"kept": c.MaxKept, "edits": c.MaxEdits,
+	}
+}
+
+// Validate refuses a command that changes nothing.
+func (c *accountSet) Validate() error {
+	changed := c.Policy.given || c.settings() != accounts.SettingsChange{}
+	for _, limit := range c.limits() {
+		changed = changed || limit.given
+	}
+	if !changed {
+		return errors.New("nothing to set: give -max-images, -max-bytes, -max-drafts, " +
+			"-max-upload-urls, -max-kept, -max-edits, -flexible-variants, -private-options, " +
+			"-private-custom-ids, -lenient-options, -strip-originals or -policy")
+	}
+	return nil
+}
+
 func (c *accountSet) Run(ctx context.Context) error {
 	return c.withCore(ctx, false, func(core *images.Service) error {
-		change := accounts.SettingsChange{
-			FlexibleVariants: c.FlexibleVariants.on, PrivateOptions: c.PrivateOptions.on,
-			PrivateCustomIDs: c.PrivateCustomIDs.on, LenientOptions: c.LenientOptions.on,
-			StripOriginals: c.StripOriginals.privacy,
-		}
-		changed := c.Policy.given || change != accounts.SettingsChange{}
-		if change != (accounts.SettingsChange{}) {
+		if change := c.settings(); change != (accounts.SettingsChange{}) {
 			if _, err := core.Accounts.Configure(ctx, c.ID, change); err != nil {
 				return err
 			}
@@ -187,26 +213,13 @@ func (c *accountSet) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		for _, l := range []struct {
-			name  string
-			value limitValue
-		}{
-			{"images", c.MaxImages}, {"bytes", c.MaxBytes},
-			{"drafts", c.MaxDrafts}, {"upload-urls", c.MaxUploadURLs},
-			{"kept", c.MaxKept}, {"edits", c.MaxEdits},
-		} {
-			if !l.value.given {
+		for name, limit := range c.limits() {
+			if !limit.given {
 				continue
 			}
-			changed = true
-			if err := core.Accounts.SetLimit(ctx, c.ID, l.name, l.value.n); err != nil {
+			if err := core.Accounts.SetLimit(ctx, c.ID, name, limit.n); err != nil {
 				return err
 			}
-		}
-		if !changed {
-			return usagef("nothing to set: give -max-images, -max-bytes, -max-drafts, " +
-				"-max-upload-urls, -max-kept, -max-edits, -flexible-variants, -private-options, " +
-				"-private-custom-ids, -lenient-options, -strip-originals or -policy")
 		}
 		return nil
 	})

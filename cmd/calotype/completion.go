@@ -108,7 +108,8 @@ _calotype() {
 {{- end}}
   esac
   # A flag takes one dash, too.
-  case "$path --${before##*(-)}" in
+  local flag=${before#-}
+  case "$path --${flag#-}" in
 {{- range $level := .}}{{range .Flags}}{{if .Values}}
     '{{$level.Path}} --{{.Word}}') [[ $before == -* ]] && words='{{range .Values}}{{.}} {{end}}' ;;
 {{- end}}{{end}}{{end}}
@@ -142,9 +143,10 @@ _calotype() {
 {{- end}}
   esac
   [[ $words[CURRENT] == -*=* ]] && { before=${words[CURRENT]%%=*}; compset -P '*='; }
-  [[ $before == -* ]] && case "$path_ --${before##-##}" in
+  local flag=${before#-}
+  case "$path_ --${flag#-}" in
 {{- range $level := .}}{{range .Flags}}{{if .Values}}
-    '{{$level.Path}} --{{.Word}}') values_=({{range .Values}}{{.}} {{end}}) ;;
+    '{{$level.Path}} --{{.Word}}') [[ $before == -* ]] && values_=({{range .Values}}{{.}} {{end}}) ;;
 {{- end}}{{end}}{{end}}
   esac
   if (( $#values_ )); then
@@ -162,18 +164,20 @@ if [ "$funcstack[1]" = _calotype ]; then _calotype "$@"; else compdef _calotype 
 function __calotype_path
     set -l path
     for word in (commandline -opc)[2..]
-        switch (string join ' ' $path $word)
+        switch (string join -- ' ' $path $word)
             case{{range .}}{{if .Path}} '{{.Path}}'{{end}}{{end}}
                 set -a path $word
         end
     end
-    string join ' ' $path
+    string join -- ' ' $path
 end
 function __calotype_at
-    test (__calotype_path) = "$argv"
+    set -l at (__calotype_path)
+    test "$at" = "$argv"
 end
 {{range $level := .}}{{range .Commands -}}
 complete -c calotype -n '__calotype_at {{$level.Path}}' -f -a {{.Word}} -d {{quote .Help}}
 {{end}}{{range .Flags -}}
-complete -c calotype -n '__calotype_at {{$level.Path}}' -l {{.Word}}{{if .Values}} -x -a {{quote (join .Values)}}{{else if .Value}} -r{{end}} -d {{quote .Help}}
-{{end}}{{end}}{{end}}`))
+complete -c calotype -n '__calotype_at {{$level.Path}}' -l {{.Word}}{{template "fish value" .}} -d {{quote .Help}}
+{{end}}{{end}}{{end}}{{define "fish value" -}}
+{{if .Values}} -x -a {{quote (join .Values)}}{{else if .Value}} -r{{end}}{{end}}`))

@@ -25,7 +25,7 @@ import (
 type Config struct {
 	StateFlags
 
-	Listen        string `help:"Address to listen on; env, doctor: that of the server in -data." default:"localhost:8080"`
+	Listen        string `help:"Address to listen on; env: of the running server." default:"localhost:8080"`
 	URL           string `help:"Public base URL, without a path; from -listen if not given."`
 	UploadURL     string `help:"Public base URL of one-time uploads, on a separate host."`
 	DeliveryURL   string `help:"Public base URL of delivery, on a separate host."`

@@ -33,23 +33,28 @@ type imageDelete struct {
 
 // Help returns the text of --help below the usage.
 func (imageDelete) Help() string {
-	return `Give ids, or one of --creator, --id and --url. These three print a receipt, in the form of the API; --id and --url
-work beside a data folder only, where they also erase the events about the image.
+	return `Give ids, or one of --creator, --id and --url. These three print a receipt, in the form of the API. --id
+and --url work beside a data folder only, where they also erase the events about the image.
 
   calotype image delete 83eb7b2-5392-4565-b69e-aff66acddd00
   calotype image delete --creator user-7 --dry-run`
 }
 
-// Run deletes the images, or erases the image or creator and prints the receipt. If it was stopped, the next run
-// continues.
-func (c *imageDelete) Run(ctx context.Context) error {
+// Validate refuses what names nothing to delete, or several kinds of it.
+func (c *imageDelete) Validate() error {
 	given := c.Creator + c.ID + c.URL
 	switch {
 	case len(c.IDs) > 0 && given != "":
-		return usagef("ids and --creator, --id or --url exclude each other: give one of them")
+		return errors.New("ids and --creator, --id or --url exclude each other: give one of them")
 	case len(c.IDs) == 0 && given == "":
-		return usagef("nothing to delete is given: give ids, --creator, --id or --url")
+		return errors.New("nothing to delete is given: give ids, --creator, --id or --url")
 	}
+	return nil
+}
+
+// Run deletes the images, or erases the image or creator and prints the receipt. If it was stopped, the next run
+// continues.
+func (c *imageDelete) Run(ctx context.Context) error {
 	from, err := c.source()
 	switch {
 	case err != nil:
@@ -59,7 +64,8 @@ func (c *imageDelete) Run(ctx context.Context) error {
 			return manage.DeleteImages(ctx, client, c.Output, c.IDs, c.DryRun)
 		})
 	case from.remote != nil && c.Creator == "":
-		return usagef("--id and --url need a data folder: give the id without a flag to delete it at %s", from.described)
+		return usagef("--id and --url need a data folder: give the id without a flag to delete it at %s",
+			from.described)
 	case from.remote != nil:
 		return c.withClient(ctx, false, func(client *apiclient.Client) error { return c.eraseRemote(ctx, client) })
 	}

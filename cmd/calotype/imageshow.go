@@ -28,8 +28,8 @@ type imageShow struct {
 
 // Help returns the text of --help below the usage.
 func (imageShow) Help() string {
-	return `Beside a data folder it also shows the internal key, the blob, and the webhook messages about the image; of a deleted
-image only these are left.
+	return `Beside a data folder it also shows the internal key, the blob, and the webhook messages about the image.
+Of a deleted image only these are left.
 
   calotype image show 83eb7b2-5392-4565-b69e-aff66acddd00 --json`
 }

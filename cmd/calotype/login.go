@@ -25,9 +25,9 @@ type loginCommand struct {
 
 // Help returns the text of --help below the usage.
 func (loginCommand) Help() string {
-	return `Asks for a token without showing it, verifies it, and stores both for later commands in a file that only this user can
-read. Without a terminal the token is a line of the standard input, or in CALOTYPE_TOKEN. The server that was stored last
-is used if nothing else selects one.
+	return `Asks for a token without showing it, verifies it, and stores it with the URL for later commands, in a
+file that only this user can read. Without a terminal the token is a line of the standard input, or in
+CALOTYPE_TOKEN. The server that was stored last is used if nothing else selects one.
 
   calotype login https://images.example.com --account-id 023e105f4ecef8ad9ca31a8372d0c353
   calotype login https://staging.example.com --name staging < token`

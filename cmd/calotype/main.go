@@ -12,8 +12,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-
-	"calotype/internal/manage"
 )
 
 // commands is the command tree. A group is a heading in the help.
@@ -64,10 +62,7 @@ var groups = []kong.Group{
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		show(os.Stderr, "calotype: %v\n", err)
-		exit, usage := exitError{status: 1}, manage.UsageError{}
-		if errors.As(err, &usage) {
-			exit.status = badUsage
-		}
+		exit := exitError{status: 1}
 		errors.As(err, &exit)
 		os.Exit(exit.status)
 	}

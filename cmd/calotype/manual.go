@@ -26,7 +26,7 @@ func writeManual(w io.Writer, app *kong.Application) error {
 	for _, command := range visibleCommands(app.Node) {
 		writeCommand(&page, command)
 	}
-	page.WriteString(".SH EXIT STATUS\n0 after success, 1 after an error.\n")
+	page.WriteString(".SH EXIT STATUS\n0 after success, 1 after an error, 2 if the command line is not valid.\n")
 	_, err := io.WriteString(w, page.String())
 	return err
 }

@@ -120,13 +120,19 @@ func TestCompletionOfBash(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]string{
-		"calotype hea":                            "healthcheck",
-		"calotype webhook re":                     "replay",
-		"calotype serve --upload":                 "--upload-url",
-		"calotype serve -upload":                  "-upload-url",
-		"calotype serve --no-neg":                 "--no-negotiate",
-		"calotype serve --data /tmp --delivery-u": "--delivery-url",
-		"calotype wor":                            "",
+		"calotype hea":                               "healthcheck",
+		"calotype webhook re":                        "replay",
+		"calotype serve --upload":                    "--upload-url",
+		"calotype serve -upload":                     "-upload-url",
+		"calotype serve --no-neg":                    "--no-negotiate",
+		"calotype serve --data /tmp --delivery-u":    "--delivery-url",
+		"calotype wor":                               "",
+		"calotype token create --scope r":            "read",
+		"calotype token create x -scope a":           "admin",
+		"calotype token create x --scope = w":        "write",
+		"calotype account set x --policy o":          "",
+		"calotype account set x --lenient-options o": "off",
+		"calotype completion f":                      "fish",
 	} {
 		cmd := exec.CommandContext(t.Context(), "bash", "-c", `. "$1"; shift
 			COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _calotype; echo "${COMPREPLY[*]}"`, "bash", file)
@@ -134,6 +140,42 @@ func TestCompletionOfBash(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		if got := strings.TrimSpace(string(out)); err != nil || !slices.Contains(strings.Fields(got), want) && got != want {
 			t.Errorf("%s: %q, %v, want %q", line, got, err, want)
+		}
+	}
+}
+
+// TestCompletionOfFish has fish complete command lines.
+func TestCompletionOfFish(t *testing.T) {
+	t.Parallel()
+	fish, err := exec.LookPath("fish")
+	if err != nil {
+		t.Skip("there is no fish here")
+	}
+	var script strings.Builder
+	if err := writeCompletion(&script, commandTree(t), "fish"); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "calotype.fish")
+	if err := os.WriteFile(file, []byte(script.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"calotype hea":                          "healthcheck",
+		"calotype webhook re":                   "replay",
+		"calotype serve --upload":               "--upload-url",
+		"calotype serve --data /tmp --delivery": "--delivery-url",
+		"calotype token create --scope r":       "read",
+		"calotype image upload --ids=r":         "--ids=random",
+		"calotype completion f":                 "fish",
+	} {
+		cmd := exec.CommandContext(t.Context(), fish, "--no-config", "-c", `source $argv[1]; complete -C $argv[2]`, file, line)
+		out, err := cmd.CombinedOutput()
+		found := slices.ContainsFunc(strings.Split(string(out), "\n"), func(one string) bool {
+			word, _, _ := strings.Cut(one, "\t")
+			return word == want
+		})
+		if err != nil || !found {
+			t.Errorf("%s: %q, %v, want %q", line, out, err, want)
 		}
 	}
 }

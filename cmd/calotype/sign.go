@@ -33,7 +33,7 @@ type signCommand struct {
 
 // Help returns the text of --help below the usage.
 func (signCommand) Help() string {
-	return `Signs a URL that this server delivers: of its own host and account, of an image that exists, in a
+	return `Signs a URL that this server delivers: of its host and account, of an image that exists, in a
 variant that exists or with options that the account allows. An image that is public needs no signature;
 the command says so.`
 }

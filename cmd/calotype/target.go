@@ -121,7 +121,8 @@ func (t *Target) stored(name string) (source, error) {
 	}
 	login, found := logins.Find(name)
 	if !found {
-		return source{}, usagef("no server of the name %q is stored: calotype login URL --name %s stores one", name, name)
+		return source{}, usagef("no server of the name %q is stored: calotype login URL --name %s stores one", name,
+			name)
 	}
 	account := login.Account
 	if t.isGiven("account-id") {
@@ -150,8 +151,7 @@ func (t *Target) withClient(ctx context.Context, blobs bool, fn func(*apiclient.
 
 // wrap adds to an error which server it is about.
 func (s source) wrap(err error) error {
-	exit, usage := new(exitError), new(manage.UsageError)
-	if err == nil || errors.As(err, exit) || errors.As(err, usage) || errors.Is(err, manage.ErrSomeFailed) {
+	if err == nil || errors.As(err, new(exitError)) || errors.Is(err, manage.ErrSomeFailed) {
 		return err
 	}
 	return fmt.Errorf("%w\nThe server was %s", err, s.described)
@@ -168,7 +168,7 @@ func withRemote(config apiclient.Config, fn func(*apiclient.Client) error) error
 
 // withLocal runs fn with a client of an API in this process, which needs no token.
 func (t *Target) withLocal(ctx context.Context, blobs bool, fn func(*apiclient.Client) error) error {
-	server, found, err := running(t.Data)
+	server, found, err := t.runningHere()
 	if err != nil {
 		return err
 	}
@@ -183,11 +183,21 @@ func (t *Target) withLocal(ctx context.Context, blobs bool, fn func(*apiclient.C
 		}
 		handler := api.New(api.Config{
 			Core: core, Lists: listing.New(db), URLs: urls, Log: slog.New(slog.DiscardHandler),
-			Local: &accounts.Token{Account: account.ID, AccountHash: account.Hash, Name: "command", Scope: accounts.Admin},
+			Local: &accounts.Token{Account: account.ID, AccountHash: account.Hash, Name: "command",
+				Scope: accounts.Admin},
 		})
 		return withRemote(apiclient.Config{BaseURL: apiclient.LocalBase, Token: "none", Account: account.ID,
 			Transport: apiclient.Local(handler)}, fn)
 	})
+}
+
+// runningHere returns the addresses of the server that runs in the data folder. Error: there is no database that this
+// user may read.
+func (t *Target) runningHere() (server runningServer, found bool, err error) {
+	if err := t.wantDatabase(); err != nil {
+		return server, false, err
+	}
+	return running(t.Data)
 }
 
 // uploadTokenLife is the life of the token of an upload beside a data folder.
@@ -203,10 +213,10 @@ func (t *Target) withUploads(ctx context.Context, fn func(*apiclient.Client) err
 	if from.remote != nil {
 		return from.wrap(withRemote(*from.remote, fn))
 	}
-	server, found, err := running(t.Data)
+	server, found, err := t.runningHere()
 	if err == nil && !found {
-		err = errors.New("no server runs in this data folder, and an upload needs one: start it with calotype serve, or " +
-			"name another one with --base-url, --server or CLOUDFLARE_BASE_URL")
+		err = errors.New("no server runs in this data folder, and an upload needs one: start it with " +
+			"calotype serve, or name another one with --base-url, --server or CLOUDFLARE_BASE_URL")
 	}
 	if err != nil {
 		return from.wrap(err)

@@ -68,7 +68,8 @@ func (c *tokenList) Run(ctx context.Context) error {
 		for _, t := range tokens {
 			list.Items = append(list.Items, tokenItem{t.Name, t.Scope, terminal.Time(t.Created),
 				terminal.Time(t.Expires), terminal.Time(t.Used), t.Expired(now)})
-			table.Row(t.Name, string(t.Scope), terminal.Ago(t.Created, now), lastUse(t, now), terminal.Ago(t.Expires, now))
+			table.Row(t.Name, string(t.Scope), terminal.Ago(t.Created, now), lastUse(t, now),
+				terminal.Ago(t.Expires, now))
 		}
 		return c.Print(os.Stdout, list, table.Print)
 	})

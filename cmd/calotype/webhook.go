@@ -408,10 +408,15 @@ type webhookHistory struct {
 	Limit   int    `help:"Attempts to list, at most 1000." default:"20" env:"-"`
 }
 
-func (c *webhookHistory) Run(ctx context.Context) error {
+// Validate refuses a limit that is out of bounds.
+func (c *webhookHistory) Validate() error {
 	if c.Limit < 1 || c.Limit > webhooks.MaxHistory {
-		return usagef("--limit must be from 1 to %d", webhooks.MaxHistory)
+		return fmt.Errorf("--limit must be from 1 to %d", webhooks.MaxHistory)
 	}
+	return nil
+}
+
+func (c *webhookHistory) Run(ctx context.Context) error {
 	return c.withAccount(ctx, func(core *images.Service, account string) error {
 		q := webhooks.HistoryQuery{Most: c.Limit}
 		if c.Webhook != "" {
@@ -437,7 +442,8 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 				fmt.Fprintf(os.Stderr, "%d more are older\n", total-len(entries))
 			}
 			if total == 0 {
-				fmt.Fprintln(os.Stderr, "No event was sent yet, or the attempts are older than -event-retention of the server.")
+				fmt.Fprintln(os.Stderr, "No event was sent yet, or the attempts are older than -event-retention "+
+					"of the server.")
 			}
 		})
 	})

@@ -102,7 +102,8 @@ func (e *Error) Error() string {
 	case e.Status >= 300 && e.Status < 400:
 		return fmt.Sprintf("%s redirects the API to another address: give the base URL that it redirects to", e.where)
 	case e.Code == 0:
-		return fmt.Sprintf("%s answered with status %d, and not as this API does: check the base URL", e.where, e.Status)
+		return fmt.Sprintf("%s answered with status %d, and not as this API does: check the base URL", e.where,
+			e.Status)
 	}
 	return fmt.Sprintf("%s (status %d, code %d)", strings.TrimSuffix(e.Message, "."), e.Status, e.Code)
 }

@@ -37,7 +37,8 @@ func (d *delivery) checkedTarget(path string) (target, error) {
 		return target{}, err
 	}
 	if !d.isOwn(from) {
-		return target{}, errs.Errorf(errs.Invalid, "The source is a picture of another server, which needs no signature")
+		return target{}, errs.Errorf(errs.Invalid,
+			"The source is a picture of another server, which needs no signature")
 	}
 	return transformTarget(path, options, from)
 }

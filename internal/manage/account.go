@@ -88,25 +88,32 @@ func (c *VariantShow) Run(ctx context.Context, client *apiclient.Client) error {
 type VariantCreate struct {
 	terminal.Output
 	Name    string   `arg:"" help:"Name of the variant, such as thumb."`
-	Options []string `arg:"" optional:"" name:"option" help:"Options as in docs/api.md, such as width=200 or fit=cover." sep:"none"`
+	Options []string `arg:"" optional:"" name:"option" help:"Options, such as width=200 or fit=cover." sep:"none"`
 	Public  bool     `help:"Deliver private images in this variant without a signature." env:"-"`
 }
 
 // Help returns the text of --help below the usage.
 func (VariantCreate) Help() string {
-	return `Creates a variant, with which each image has a delivery URL. An option is NAME=VALUE; docs/api.md lists them.
+	return `Creates a variant, with which each image has a delivery URL. An option is NAME=VALUE: see docs/api.md.
 
   calotype variant create thumb width=200 height=200 fit=cover`
+}
+
+// Validate refuses an option without a value. The parser of the command line calls it.
+func (c *VariantCreate) Validate() error {
+	for _, option := range c.Options {
+		if name, _, found := strings.Cut(option, "="); !found || name == "" {
+			return fmt.Errorf("the option %q is not valid: it should be like width=200", option)
+		}
+	}
+	return nil
 }
 
 // Run creates the variant.
 func (c *VariantCreate) Run(ctx context.Context, client *apiclient.Client) error {
 	options := map[string]json.RawMessage{"fit": json.RawMessage(`"scale-down"`), "metadata": json.RawMessage(`"none"`)}
 	for _, option := range c.Options {
-		name, value, found := strings.Cut(option, "=")
-		if !found || name == "" {
-			return usagef("the option %q is not valid: it should be like width=200", option)
-		}
+		name, value, _ := strings.Cut(option, "=")
 		options[name] = jsonOf(value)
 	}
 	whole, err := json.Marshal(options)

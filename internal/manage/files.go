@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,7 +23,7 @@ import (
 const maxFiles = 2_000_000
 
 // pictureNames are the endings of the names of pictures.
-var pictureNames = []string{".avif", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".svg", ".webp"}
+var pictureNames = strings.Fields(".avif .gif .heic .heif .jfif .jpe .jpeg .jpg .png .svg .webp")
 
 // A file is a file to upload.
 type file struct {
@@ -33,7 +34,15 @@ type file struct {
 	sha256   string // "" before it is computed
 }
 
-func (f file) name() string { return filepath.Base(f.path) }
+// name returns the file name that the server gets, which takes no control characters.
+func (f file) name() string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '_'
+		}
+		return r
+	}, strings.ToValidUTF8(filepath.Base(f.path), "_"))
+}
 
 // open opens the file. Its error is that of one file.
 func (f file) open() (io.ReadCloser, error) {
@@ -92,8 +101,8 @@ func (c *ImageUpload) files() (files []file, others int, err error) {
 	}
 	if c.IDs == "path" {
 		if twice := firstTwice(files); twice != "" {
-			return nil, 0, usagef("two files would have the id %q: upload the folders by separate commands, each with "+
-				"another --id-prefix", twice)
+			return nil, 0, fmt.Errorf("two files would have the id %q: upload the folders by separate commands, each "+
+				"with another --id-prefix", twice)
 		}
 	}
 	return files, others, nil

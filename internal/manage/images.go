@@ -75,21 +75,30 @@ type ImageGet struct {
 
 // Help returns the text of --help below the usage.
 func (ImageGet) Help() string {
-	return `Downloads the original of an image: the bytes that were uploaded, checked by their SHA-256. Without -o they go to the
-standard output, if it is no terminal.
+	return `Downloads the original of an image: the bytes that were uploaded, checked by their SHA-256. Without -o
+they go to the standard output, if it is no terminal.
 
   calotype image get 83eb7b2-5392-4565-b69e-aff66acddd00 -o photo.jpg`
 }
 
+// Validate refuses to write a picture to a terminal. The parser of the command line calls it.
+func (c *ImageGet) Validate() error {
+	switch {
+	case c.toFile():
+		return nil
+	case c.JSON:
+		return errors.New("--json is for -o FILE: without it, the standard output has the picture")
+	case terminal.IsTerminal(os.Stdout):
+		return errors.New("the standard output is a terminal, which cannot show a picture: give -o FILE")
+	}
+	return nil
+}
+
+func (c *ImageGet) toFile() bool { return c.To != "" && c.To != "-" }
+
 // Run downloads the original.
 func (c *ImageGet) Run(ctx context.Context, client *apiclient.Client) error {
-	toFile := c.To != "" && c.To != "-"
-	switch {
-	case !toFile && c.JSON:
-		return usagef("--json is for -o FILE: without it, the standard output has the picture")
-	case !toFile && terminal.IsTerminal(os.Stdout):
-		return usagef("the standard output is a terminal, which cannot show a picture: give -o FILE")
-	case toFile && !c.Force && exists(c.To):
+	if c.toFile() && !c.Force && exists(c.To) {
 		return fmt.Errorf("the file %s exists: --force overwrites it", c.To)
 	}
 	original, err := client.Open(ctx, c.ID)
@@ -97,7 +106,7 @@ func (c *ImageGet) Run(ctx context.Context, client *apiclient.Client) error {
 		return err
 	}
 	defer original.Close()
-	if !toFile {
+	if !c.toFile() {
 		_, _, err := copyOriginal(os.Stdout, original)
 		return err
 	}
@@ -199,7 +208,9 @@ func DeleteImages(ctx context.Context, client *apiclient.Client, o terminal.Outp
 }
 
 // CountCreator returns the numbers of images, of their bytes, and of drafts of a creator.
-func CountCreator(ctx context.Context, client *apiclient.Client, creator string) (images, bytes, drafts int64, err error) {
+func CountCreator(
+	ctx context.Context, client *apiclient.Client, creator string,
+) (images, bytes, drafts int64, err error) {
 	for _, areDrafts := range []bool{false, true} {
 		q := apiclient.ListQuery{Limit: maxListed, Creator: &creator, Drafts: areDrafts}
 		for {

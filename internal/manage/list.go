@@ -24,29 +24,34 @@ type listFlags struct {
 	Oldest   bool   `help:"The oldest first, instead of the newest." env:"-"`
 }
 
-// query returns the query of the API.
-func (f listFlags) query() (apiclient.ListQuery, error) {
-	q := apiclient.ListQuery{Limit: f.Limit, Token: f.Page, Ascending: f.Oldest, Prefix: f.Prefix, Filename: f.Filename}
+// Validate refuses a limit that is out of bounds. The parser of the command line calls it.
+func (f listFlags) Validate() error {
 	if f.Limit < 1 || f.Limit > maxListed {
-		return q, usagef("--limit must be from 1 to %d", maxListed)
+		return fmt.Errorf("--limit must be from 1 to %d", maxListed)
 	}
+	return nil
+}
+
+// query returns the query of the API.
+func (f listFlags) query() apiclient.ListQuery {
+	q := apiclient.ListQuery{Limit: f.Limit, Token: f.Page, Ascending: f.Oldest, Prefix: f.Prefix, Filename: f.Filename}
 	if f.Creator != "" {
 		q.Creator = &f.Creator
 	}
-	return q, nil
+	return q
 }
 
 // ImageList lists images.
 type ImageList struct {
 	terminal.Output
 	listFlags
-	Meta []string `help:"Only those with this metadata, such as status=active or size[gte:number]=5." env:"-" sep:"none"`
+	Meta []string `help:"Only those with this metadata: status=active, size[gte:number]=5." env:"-" sep:"none"`
 }
 
 // Help returns the text of --help below the usage.
 func (ImageList) Help() string {
-	return `Lists images, the newest first. All filters must match. A filter on metadata is a path, an operator of the API
-(eq, in, gt, gte, lt, lte; eq if there is none) and a value.
+	return `Lists images, the newest first. All filters must match. A filter on metadata is a path, an operator of
+the API (eq, in, gt, gte, lt, lte; without one it is eq) and a value.
 
   calotype image list --creator user-7 --limit 10
   calotype image list --meta status=active --meta 'size[gte:number]=5' --json`
@@ -54,10 +59,7 @@ func (ImageList) Help() string {
 
 // Run lists the images.
 func (c *ImageList) Run(ctx context.Context, client *apiclient.Client) error {
-	q, err := c.query()
-	if err != nil {
-		return err
-	}
+	q := c.query()
 	q.Meta = c.Meta
 	list, err := listAll(ctx, client, q)
 	if err != nil {
@@ -85,7 +87,9 @@ func (f listFlags) printList(w io.Writer, o terminal.Output, list terminal.List[
 }
 
 // listAll returns as many entries as the query wants: pages of the API may be short.
-func listAll(ctx context.Context, client *apiclient.Client, q apiclient.ListQuery) (list terminal.List[Image], err error) {
+func listAll(
+	ctx context.Context, client *apiclient.Client, q apiclient.ListQuery,
+) (list terminal.List[Image], err error) {
 	list, now, wanted := terminal.ListOf[Image](nil), time.Now(), q.Limit
 	for {
 		page, err := client.List(ctx, q)
@@ -113,18 +117,15 @@ type DraftList struct {
 
 // Help returns the text of --help below the usage.
 func (DraftList) Help() string {
-	return `Lists drafts, the newest first: waiting for an upload, refused if the last body was no good picture, exhausted after
-too many of these, or expired. Their one-time URLs are secrets, and not shown.
+	return `Lists drafts, the newest first: waiting for an upload, refused if the last body was no good picture,
+exhausted after too many of these, or expired. Their one-time URLs are secrets, and not shown.
 
   calotype draft list --creator user-7`
 }
 
 // Run lists the drafts.
 func (c *DraftList) Run(ctx context.Context, client *apiclient.Client) error {
-	q, err := c.query()
-	if err != nil {
-		return err
-	}
+	q := c.query()
 	q.Drafts = true
 	list, err := listAll(ctx, client, q)
 	if err != nil {

@@ -8,7 +8,6 @@ package manage
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -18,11 +17,6 @@ import (
 
 // ErrSomeFailed is returned after the report of a command that has failed for some of its files or images.
 var ErrSomeFailed = errors.New("failed")
-
-// A UsageError says that flags or arguments are not valid.
-type UsageError struct{ error }
-
-func usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
 
 // An Image is the JSON of an image or draft.
 type Image struct {

@@ -23,7 +23,7 @@ type ImageUpload struct {
 	terminal.Output
 	Paths    []string `arg:"" name:"path" help:"Files, or folders with pictures."`
 	ID       string   `help:"Id of the image, for a single file; generated if not given." env:"-"`
-	IDs      string   `name:"ids" help:"Ids of the files of folders: path, below the folder, or random." enum:"path,random" default:"path" env:"-"`
+	IDs      string   `name:"ids" help:"Ids of files in folders." enum:"path,random" default:"path" env:"-"`
 	IDPrefix string   `name:"id-prefix" help:"Beginning of the ids that are paths, such as shop/." env:"-"`
 	Metadata string   `placeholder:"JSON" help:"Metadata of each image, as a JSON object." env:"-"`
 	Creator  string   `help:"Creator of each image." env:"-"`
@@ -35,9 +35,9 @@ type ImageUpload struct {
 
 // Help returns the text of --help below the usage.
 func (ImageUpload) Help() string {
-	return `Uploads pictures, and folders with the pictures in them: files with the name of a picture format. Run the command
-again after an interruption: it skips a file of a folder whose image is there, by its id and SHA-256 or,
-with --ids random, by its SHA-256. The exit status is 1 if a file could not be uploaded.
+	return `Uploads pictures, and folders with the pictures in them: files with the name of a picture format. Run the
+command again after an interruption: it skips a file of a folder whose image is there, by its id and
+SHA-256 or, with --ids random, by its SHA-256. The exit status is 1 if a file could not be uploaded.
 
   calotype image upload photo.jpg --id user-7/avatar.jpg
   calotype image upload ./pictures --id-prefix shop/ --creator import --parallel 8`
@@ -70,16 +70,16 @@ type UploadReport struct {
 	Others   int        `json:"others"` // files of folders that are no pictures, by their names
 }
 
-// check refuses flags that are not valid.
-func (c *ImageUpload) check() error {
+// Validate refuses flags that are not valid. The parser of the command line calls it.
+func (c *ImageUpload) Validate() error {
 	object := map[string]any{}
 	switch {
 	case c.Parallel < 1 || c.Parallel > maxParallel:
-		return usagef("--parallel must be from 1 to %d", maxParallel)
+		return fmt.Errorf("--parallel must be from 1 to %d", maxParallel)
 	case c.Metadata != "" && json.Unmarshal([]byte(c.Metadata), &object) != nil:
-		return usagef("--metadata must be a JSON object, such as '{\"album\":\"summer\"}'")
+		return fmt.Errorf("--metadata must be a JSON object, such as '{\"album\":\"summer\"}'")
 	case c.ID != "" && (len(c.Paths) != 1 || isFolder(c.Paths[0])):
-		return usagef("--id is for a single file: the images of a folder get ids by --ids and --id-prefix")
+		return fmt.Errorf("--id is for a single file: the images of a folder get ids by --ids and --id-prefix")
 	}
 	return nil
 }
@@ -98,9 +98,6 @@ type uploading struct {
 
 // Run uploads the files.
 func (c *ImageUpload) Run(ctx context.Context, client *apiclient.Client) error {
-	if err := c.check(); err != nil {
-		return err
-	}
 	files, others, err := c.files()
 	if err != nil {
 		return err
@@ -130,8 +127,8 @@ func (u *uploading) finish(outcome error) error {
 		if u.DryRun {
 			done = "would upload " + terminal.Count(int64(len(r.Items)-r.Present-r.Failed), "file", "files")
 		}
-		terminal.ShowLine(w, "%s; there already: %d, failed: %d, no pictures by their names: %d", done, r.Present, r.Failed,
-			r.Others)
+		terminal.ShowLine(w, "%s; there already: %d, failed: %d, no pictures by their names: %d", done, r.Present,
+			r.Failed, r.Others)
 	})
 	if err == nil && outcome == nil && r.Failed > 0 {
 		err = fmt.Errorf("%d of %s %w", r.Failed, terminal.Count(int64(len(r.Items)), "file", "files"), ErrSomeFailed)
