@@ -1,0 +1,181 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// guideFolder holds the guides. Their code is run by tests as it stands there.
+const guideFolder = "../docs/guides/"
+
+// A guideBlock is a block of code in a guide.
+type guideBlock struct {
+	language string
+	file     string // that its first line names in a comment; "" for none
+	code     string
+}
+
+var (
+	guideFence = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
+	// fileComment is a comment that names a file, in the languages of the guides.
+	fileComment = regexp.MustCompile(`^(?://|#|<!--|<\?php //) ([\w./\[\]-]+\.\w+)(?: -->)?\n`)
+)
+
+// readGuide returns the text of a guide.
+func readGuide(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(guideFolder + name + ".md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// guideBlocks returns all blocks of code of a guide.
+func guideBlocks(t *testing.T, name string) (all []guideBlock) {
+	t.Helper()
+	for _, m := range guideFence.FindAllStringSubmatch(readGuide(t, name), -1) {
+		b := guideBlock{language: m[1], code: m[2]}
+		if named := fileComment.FindStringSubmatch(b.code); named != nil {
+			b.file = named[1]
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// guideFile returns the code of a guide that its first line names.
+func guideFile(t *testing.T, name, file string) string {
+	t.Helper()
+	for _, b := range guideBlocks(t, name) {
+		if b.file == file {
+			return b.code
+		}
+	}
+	t.Fatalf("%s.md has no code for %s", name, file)
+	return ""
+}
+
+// writeGuideFiles writes the code of a guide that begins with the name of a file in one of folders, "" for any, to a
+// folder.
+func writeGuideFiles(t *testing.T, name, dir string, files ...string) {
+	t.Helper()
+	for _, file := range files {
+		writeText(t, filepath.Join(dir, file), guideFile(t, name, file))
+	}
+}
+
+func writeText(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// guideScript returns the blocks of a guide in the language sh, which are run in their order.
+func guideScript(t *testing.T, name string) string {
+	t.Helper()
+	var script strings.Builder
+	for _, b := range guideBlocks(t, name) {
+		if b.language == "sh" && b.file == "" {
+			script.WriteString(b.code)
+		}
+	}
+	if script.Len() == 0 {
+		t.Fatalf("%s.md has no commands", name)
+	}
+	return script.String()
+}
+
+// guideEnviron is the environment of a reader who has evaluated the output of calotype env, with the program in PATH.
+func (s *server) guideEnviron() []string {
+	s.t.Helper()
+	bin := s.t.TempDir()
+	program, err := filepath.Abs(binary)
+	if err == nil {
+		err = os.Symlink(program, filepath.Join(bin, "calotype"))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return append(plainEnviron(), "PATH="+bin+":"+os.Getenv("PATH"), "CLOUDFLARE_BASE_URL="+s.url+"/client/v4",
+		"CLOUDFLARE_ACCOUNT_ID="+accountID, "CLOUDFLARE_API_TOKEN="+token, "CALOTYPE_DATA="+s.data)
+}
+
+// linkModules links npm modules of other folders into a folder, as npm install would install them.
+func linkModules(t *testing.T, dir string, modules map[string][]string) {
+	t.Helper()
+	for from, names := range modules {
+		for _, name := range names {
+			source, err := filepath.Abs(filepath.Join(from, "node_modules", name))
+			if err == nil {
+				_, err = os.Stat(filepath.Join(source, "package.json"))
+			}
+			if err != nil {
+				if os.Getenv("CI") == "true" {
+					t.Fatalf("make test installs the module: %v", err)
+				}
+				t.Skipf("make test installs the module: %v", err)
+			}
+			target := filepath.Join(dir, "node_modules", name)
+			if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(source, target); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// startProgram starts a program of a guide, and returns its log after it has printed a pattern, with the first
+// submatch.
+func startProgram(t *testing.T, cmd *exec.Cmd, pattern string) (found string, log *logBuffer) {
+	t.Helper()
+	log = &logBuffer{}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(gone) }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-gone })
+	wanted := regexp.MustCompile(pattern)
+	waitFor(t, func() bool {
+		select {
+		case <-gone:
+			t.Fatalf("%s ended:\n%s", cmd.Args[0], log)
+		default:
+		}
+		m := wanted.FindStringSubmatch(log.String())
+		if m != nil {
+			found = m[len(m)-1]
+		}
+		return m != nil
+	})
+	return found, log
+}
+
+// runShell runs a script in a folder to its end and returns what it printed.
+func runShell(t *testing.T, dir, script string, env []string) string {
+	t.Helper()
+	shell := exec.CommandContext(t.Context(), "bash", "-eu", "-o", "pipefail")
+	shell.Dir, shell.Env, shell.Stdin = dir, env, strings.NewReader(script)
+	var trace bytes.Buffer
+	shell.Stderr = &trace
+	out, err := shell.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, trace.Bytes())
+	}
+	return string(out)
+}
