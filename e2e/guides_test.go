@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,16 +100,22 @@ func guideScript(t *testing.T, name string) string {
 // guideEnviron is the environment of a reader who has evaluated the output of calotype env, with the program in PATH.
 func (s *server) guideEnviron() []string {
 	s.t.Helper()
-	bin := s.t.TempDir()
+	return append(programInPath(s.t), "CLOUDFLARE_BASE_URL="+s.url+"/client/v4",
+		"CLOUDFLARE_ACCOUNT_ID="+accountID, "CLOUDFLARE_API_TOKEN="+token, "CALOTYPE_DATA="+s.data)
+}
+
+// programInPath is an environment in which the command calotype is the program under test.
+func programInPath(t *testing.T) []string {
+	t.Helper()
+	bin := t.TempDir()
 	program, err := filepath.Abs(binary)
 	if err == nil {
 		err = os.Symlink(program, filepath.Join(bin, "calotype"))
 	}
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return append(plainEnviron(), "PATH="+bin+":"+os.Getenv("PATH"), "CLOUDFLARE_BASE_URL="+s.url+"/client/v4",
-		"CLOUDFLARE_ACCOUNT_ID="+accountID, "CLOUDFLARE_API_TOKEN="+token, "CALOTYPE_DATA="+s.data)
+	return append(plainEnviron(), "PATH="+bin+":"+os.Getenv("PATH"))
 }
 
 // linkModules links npm modules of other folders into a folder, as npm install would install them.
@@ -137,9 +144,9 @@ func linkModules(t *testing.T, dir string, modules map[string][]string) {
 	}
 }
 
-// startProgram starts a program of a guide, and returns its log after it has printed a pattern, with the first
-// submatch.
-func startProgram(t *testing.T, cmd *exec.Cmd, pattern string) (found string, log *logBuffer) {
+// startProgram starts a program of a guide, and returns its log after it has printed a pattern, with the last
+// submatch. The program ends with the test, or earlier by stop.
+func startProgram(t *testing.T, cmd *exec.Cmd, pattern string) (found string, log *logBuffer, stop func()) {
 	t.Helper()
 	log = &logBuffer{}
 	cmd.Stdout, cmd.Stderr = log, log
@@ -149,7 +156,13 @@ func startProgram(t *testing.T, cmd *exec.Cmd, pattern string) (found string, lo
 	}
 	gone := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(gone) }()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-gone })
+	stop = func() { _ = cmd.Process.Kill(); <-gone }
+	t.Cleanup(func() {
+		stop()
+		if t.Failed() {
+			t.Logf("%s printed:\n%s", cmd.Args[0], log)
+		}
+	})
 	wanted := regexp.MustCompile(pattern)
 	waitFor(t, func() bool {
 		select {
@@ -163,7 +176,18 @@ func startProgram(t *testing.T, cmd *exec.Cmd, pattern string) (found string, lo
 		}
 		return m != nil
 	})
-	return found, log
+	return found, log, stop
+}
+
+// freePort returns a port of this machine that no program uses.
+func freePort(t *testing.T) string {
+	t.Helper()
+	address, _ := metricsAddress(t)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // runShell runs a script in a folder to its end and returns what it printed.
