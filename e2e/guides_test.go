@@ -25,7 +25,7 @@ type guideBlock struct {
 var (
 	guideFence = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
 	// fileComment is a comment that names a file, in the languages of the guides.
-	fileComment = regexp.MustCompile(`^(?://|#|<!--|<\?php //) ([\w./\[\]-]+\.\w+)(?: -->)?\n`)
+	fileComment = regexp.MustCompile(`^(?://|#|<!--|<\?php //) ([\w./\[\]-]*\.\w+|Caddyfile|/etc/hosts)(?: -->)?\n`)
 )
 
 // readGuide returns the text of a guide.
@@ -190,11 +190,11 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// runShell runs a script in a folder to its end and returns what it printed.
-func runShell(t *testing.T, dir, script string, env []string) string {
+// runShell runs a script with arguments in a folder to its end and returns what it printed.
+func runShell(t *testing.T, dir, script string, env []string, args ...string) string {
 	t.Helper()
-	shell := exec.CommandContext(t.Context(), "bash", "-eu", "-o", "pipefail")
-	shell.Dir, shell.Env, shell.Stdin = dir, env, strings.NewReader(script)
+	shell := exec.CommandContext(t.Context(), "bash", append([]string{"-eu", "-o", "pipefail", "-c", script, "sh"}, args...)...)
+	shell.Dir, shell.Env = dir, env
 	var trace bytes.Buffer
 	shell.Stderr = &trace
 	out, err := shell.Output()
