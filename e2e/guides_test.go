@@ -63,8 +63,7 @@ func guideFile(t *testing.T, name, file string) string {
 	return ""
 }
 
-// writeGuideFiles writes the code of a guide that begins with the name of a file in one of folders, "" for any, to a
-// folder.
+// writeGuideFiles writes files, which the code of a guide names, to a folder.
 func writeGuideFiles(t *testing.T, name, dir string, files ...string) {
 	t.Helper()
 	for _, file := range files {
@@ -202,4 +201,106 @@ func runShell(t *testing.T, dir, script string, env []string, args ...string) st
 		t.Fatalf("%v\n%s\n%s", err, out, trace.Bytes())
 	}
 	return string(out)
+}
+
+// guideCode says how the blocks of code of the guides are run: by the test of a name, or why none runs them. The key is
+// the guide with a file, a language, or a language and the first words of the block.
+var guideCode = map[string]string{
+	"let-users-upload server.mjs":                     "TestUploadGuide",
+	"let-users-upload public/index.html":              "TestUploadGuide",
+	"let-users-upload app/api/pictures/route.js":      "TestUploadGuide",
+	"let-users-upload app/api/pictures/[id]/route.js": "TestUploadGuide",
+	"let-users-upload app/picture-input.jsx":          "TestUploadGuide",
+	"let-users-upload app/page.jsx":                   "TestUploadGuide",
+	"private-pictures sh":                             "TestPrivateGuide",
+	"private-pictures sign.mjs":                       "TestPrivateGuide",
+	"private-pictures sign.py":                        "TestPrivateGuide",
+	"private-pictures sign.php":                       "TestPrivateGuide",
+	"private-pictures sign.go":                        "TestPrivateGuide",
+	"thumbnails-and-variants sh":                      "TestVariantsGuide",
+	"thumbnails-and-variants picture.html":            "TestVariantsGuide",
+	"thumbnails-and-variants image-loader.js":         "TestVariantsGuide",
+	"thumbnails-and-variants unpic.mjs":               "TestVariantsGuide",
+	"react-to-uploads wait.mjs":                       "TestWaitOfTheGuide",
+	"react-to-uploads receiver.mjs":                   "TestReceiversOfTheGuide",
+	"react-to-uploads receiver.go":                    "TestReceiversOfTheGuide",
+	"test-in-ci sh":                                   "TestCIGuide",
+	"test-in-ci upload.test.mjs":                      "TestCIGuide",
+	"test-in-ci .github/workflows/test.yaml":          "TestCIWorkflow",
+	"test-in-ci compose.test.yaml":                    "TestCIContainers",
+	"test-in-ci calotype.mjs":                         "TestCIContainers",
+	"test-in-ci calotype_test.go":                     "TestCIContainers",
+	"postgresql-and-s3 sh":                            "TestStoresGuide",
+	"postgresql-and-s3 json":                          "TestRightsOfTheGuide",
+	"postgresql-and-s3 sql":                           "not run: roles belong to the PostgreSQL that all tests share",
+	"clients-with-a-fixed-host sh":                    "TestHostGuide",
+	"clients-with-a-fixed-host Caddyfile":             "TestHostGuide",
+	"clients-with-a-fixed-host /etc/hosts":            "TestHostGuide",
+	"upgrade sh":                                      "TestUpgradeGuide",
+	"verify-a-receipt verify-receipt.mjs":             "TestReceiptVerifiers",
+	"verify-a-receipt verify_receipt.py":              "TestReceiptVerifiers",
+	"verify-a-receipt verify_receipt.php":             "TestReceiptVerifiers",
+	"verify-a-receipt verifyreceipt.go":               "TestReceiptVerifiers",
+	"verify-a-receipt js":                             "not run: the calls in words; the verifiers are run",
+	"upload-from-the-browser js":                      "guide.mjs in conformance/browser",
+	"upload-from-the-browser jsx":                     "guide.mjs in conformance/browser",
+	"upload-from-the-browser html":                    "guide.mjs in conformance/browser",
+}
+
+// TestGuidesAreRun: each block of code in the guides is in guideCode, whose tests exist, and docs/README.md has a link to
+// each guide.
+func TestGuidesAreRun(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(guideFolder + "*.md")
+	if err != nil || len(files) < 11 {
+		t.Fatalf("the guides are %v, %v", files, err)
+	}
+	index, err := os.ReadFile("../docs/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testNames(t)
+	seen := map[string]bool{}
+	for _, path := range files {
+		name := strings.TrimSuffix(filepath.Base(path), ".md")
+		if !strings.Contains(string(index), "](guides/"+name+".md)") {
+			t.Errorf("docs/README.md has no link to %s", name)
+		}
+		for _, b := range guideBlocks(t, name) {
+			key := name + " " + b.language
+			if b.file != "" {
+				key = name + " " + b.file
+			}
+			how, ok := guideCode[key]
+			if !ok || strings.HasPrefix(how, "Test") && !tests[how] {
+				t.Errorf("no test runs %q, which begins with %.60q", key, b.code)
+			}
+			seen[key] = true
+		}
+	}
+	for key := range guideCode {
+		if !seen[key] {
+			t.Errorf("the guides have no %q", key)
+		}
+	}
+}
+
+// testNames returns the names of the tests of this package.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(text, -1) {
+			names[string(m[1])] = true
+		}
+	}
+	return names
 }
