@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // guideFolder holds the guides. Their code is run by tests as it stands there.
@@ -143,6 +144,9 @@ func linkModules(t *testing.T, dir string, modules map[string][]string) {
 	}
 }
 
+// programPatience bounds how long a program starts: Node.js reads thousands of files, also on a busy machine.
+const programPatience = 3 * time.Minute
+
 // startProgram starts a program of a guide, and returns its log after it has printed a pattern, with the last
 // submatch. The program ends with the test, or earlier by stop.
 func startProgram(t *testing.T, cmd *exec.Cmd, pattern string) (found string, log *logBuffer, stop func()) {
@@ -163,19 +167,19 @@ func startProgram(t *testing.T, cmd *exec.Cmd, pattern string) (found string, lo
 		}
 	})
 	wanted := regexp.MustCompile(pattern)
-	waitFor(t, func() bool {
+	for deadline := time.Now().Add(programPatience); ; {
+		if m := wanted.FindStringSubmatch(log.String()); m != nil {
+			return m[len(m)-1], log, stop
+		}
 		select {
 		case <-gone:
-			t.Fatalf("%s ended:\n%s", cmd.Args[0], log)
-		default:
+			t.Fatalf("%s ended", cmd.Args[0])
+		case <-time.After(10 * time.Millisecond):
 		}
-		m := wanted.FindStringSubmatch(log.String())
-		if m != nil {
-			found = m[len(m)-1]
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not ready", cmd.Args[0])
 		}
-		return m != nil
-	})
-	return found, log, stop
+	}
 }
 
 // freePort returns a port of this machine that no program uses.
