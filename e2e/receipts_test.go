@@ -261,9 +261,8 @@ func verifyAll(t *testing.T, keys []byte, cases []receiptCase, genuine int) {
 		return path
 	}
 	keysFile, casesFile := write("jwks.json", keys), write("cases.json", text)
-	for name, source := range guideVerifiers(t) {
-		write(name, []byte(source))
-	}
+	writeGuideFiles(t, "verify-a-receipt", dir, "verify-receipt.mjs", "verify_receipt.py", "verify_receipt.php",
+		"verifyreceipt.go")
 	drivers, err := filepath.Abs("testdata/receipts")
 	if err != nil {
 		t.Fatal(err)
@@ -292,24 +291,6 @@ func verifyAll(t *testing.T, keys []byte, cases []receiptCase, genuine int) {
 			}
 		})
 	}
-}
-
-// guideVerifiers returns the snippets of the guide whose first line names a file.
-func guideVerifiers(t *testing.T) map[string]string {
-	t.Helper()
-	guide, err := os.ReadFile("../docs/guides/verify-a-receipt.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]string{}
-	snippet := regexp.MustCompile("(?ms)^```\\w+\\n((?://|#|<\\?php //) (\\w[\\w.-]+\\.\\w+)\\n.*?)^```$")
-	for _, m := range snippet.FindAllStringSubmatch(string(guide), -1) {
-		found[m[2]] = m[1]
-	}
-	if len(found) != 4 {
-		t.Fatalf("the guide has %d verifiers, want 4", len(found))
-	}
-	return found
 }
 
 // buildVerifier builds the guide's verifier in Go with its driver, as a separate module, and returns the program.
