@@ -152,6 +152,44 @@ func TestOpenAPIRefusals(t *testing.T) {
 	}
 }
 
+// TestDescription: each server has the URL of the surface that answers, and nothing else changes.
+func TestDescription(t *testing.T) {
+	t.Parallel()
+	urls := cfapi.URLs{API: "https://api.example.com", Upload: "https://up.example.com/\"<",
+		Delivery: "https://img.example.com", Batch: "https://batch.example.com"}
+	text, err := Description(urls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := openapitest.Read(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := map[string]bool{}
+	for _, o := range d.Operations {
+		paths[o.Path] = true
+	}
+	for _, want := range []string{
+		"https://api.example.com/client/v4/user/tokens/verify", "https://api.example.com/healthz",
+		"https://batch.example.com/images/v1/{id}", "https://up.example.com/\"</upload/{hash}/{id}",
+		"https://up.example.com/\"</upload/tus/{secret}", "https://img.example.com/{hash}/{id}/{variant}",
+		"https://img.example.com/cdn-cgi/image/{options}/{source}",
+	} {
+		if !paths[want] {
+			t.Errorf("no operation has the URL %s", want)
+		}
+	}
+	for path := range paths {
+		if !strings.HasPrefix(path, "https://") {
+			t.Errorf("%s has no host", path)
+		}
+	}
+	if same, err := Description(cfapi.URLs{}); err != nil ||
+		strings.ReplaceAll(string(openAPI), `"url": "/"`, `"url": ""`) != string(same) {
+		t.Errorf("without URLs the description is another one: %v", err)
+	}
+}
+
 func TestServeOpenAPI(t *testing.T) {
 	t.Parallel()
 	for method, status := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405} {
