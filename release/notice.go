@@ -41,13 +41,17 @@ func writeNotice(out io.Writer, s source) error {
 	if err != nil {
 		return err
 	}
+	_, viewer, err := bundled(s.root)
+	if err != nil {
+		return err
+	}
 	copied, err := copiedNotices(s.sysroot)
 	if err != nil {
 		return err
 	}
 	var page bytes.Buffer
 	page.WriteString(preface)
-	for _, one := range slices.Concat(engine, notices, copied) {
+	for _, one := range slices.Concat(engine, notices, viewer, copied) {
 		fmt.Fprintf(&page, "\n%s\n%s\n%s\n\n%s\n", line, strings.Join(one.parts, "\n"), line, bytes.TrimSpace(one.text))
 	}
 	if _, err := out.Write(page.Bytes()); err != nil {
