@@ -8,9 +8,18 @@ const follow = () => document.documentElement.classList.toggle('dark-mode', dark
 follow()
 dark.addEventListener('change', follow)
 
+const api = document.getElementById('api')
+
+// What the viewer's markup lacks: names of its lists, and a way to scroll its examples by the keyboard.
+new MutationObserver(() => {
+  api.querySelectorAll('select:not([aria-label])').forEach((list) => list.setAttribute('aria-label',
+    list.id === 'servers' ? 'Server' : list.className.includes('examples') ? 'Example' : 'Value'))
+  api.querySelectorAll('.microlight:not([tabindex])').forEach((example) => { example.tabIndex = 0 })
+}).observe(api, { childList: true, subtree: true })
+
 SwaggerUI({
   url: '/docs/openapi.json',
-  domNode: document.getElementById('api'),
+  domNode: api,
   validatorUrl: null, // otherwise it sends the description to a public validator
   deepLinking: true,
   docExpansion: 'none',
@@ -18,4 +27,5 @@ SwaggerUI({
   defaultModelsExpandDepth: 0,
   defaultModelExpandDepth: 3,
   displayRequestDuration: true,
+  syntaxHighlight: { theme: 'tomorrow-night' },
 })
