@@ -63,6 +63,9 @@ func (s *server) checkDocs(t *testing.T, seen docsSeen) {
 			t.Errorf("the page lacks %q:\n%s", text, seen.Text)
 		}
 	}
+	if seen.Name != "request" && len(seen.Audits) != 1 {
+		t.Errorf("%d audits", len(seen.Audits))
+	}
 	for _, audit := range seen.Audits {
 		for _, found := range audit.Violations {
 			if rule, _, _ := strings.Cut(found, ":"); !slices.Contains(viewerFlaws, rule) {

@@ -44,7 +44,8 @@ func bundled(root string) (parts []part, notices []notice, err error) {
 		for name := range strings.Lines(sections[i]) {
 			match := bundledName.FindStringSubmatch(strings.TrimSpace(name))
 			if match == nil || !inside[match[1]] || len(one.text) == 0 {
-				return nil, nil, fmt.Errorf("%s: %q names no module of %s, or no licence", bundleLicences, name, bundleMap)
+				return nil, nil, fmt.Errorf("%s: %q names no module of %s, or no licence", bundleLicences, name,
+					bundleMap)
 			}
 			delete(inside, match[1])
 			one.parts = append(one.parts, match[1]+", inside "+filepath.Base(bundle))

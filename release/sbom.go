@@ -37,7 +37,8 @@ type licensed struct {
 }
 
 // writeSBOM writes the list of parts of an archive: the Go modules that cyclonedx-gomod has found in the program, the
-// npm modules of the web pages and those inside the viewer, the libraries with their sums, and the libraries inside them.
+// npm modules of the web pages and those inside the viewer, the libraries with their sums, and the libraries inside
+// them.
 func writeSBOM(out io.Writer, s source) error {
 	var bom map[string]any
 	if err := readJSON(s.goParts, &bom); err != nil {
