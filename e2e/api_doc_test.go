@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -18,7 +19,7 @@ import (
 )
 
 // A witness is a proxy before a server that holds what is answered against the description of the
-// API, and remembers which operations it saw succeed.
+// API and with its examples, and records which operations it saw succeed.
 type witness struct {
 	t           *testing.T
 	description *openapitest.Description
@@ -26,6 +27,38 @@ type witness struct {
 	mu       sync.Mutex
 	upstream *url.URL
 	seen     map[string]bool
+	answers  map[string]openapitest.Shape // by the name of their component
+}
+
+// compare wants the answers of an operation in an example of its description, and collects them.
+func (w *witness) compare(o *openapitest.Operation, component string, body []byte) {
+	got, examples := openapitest.Shape{}, openapitest.Shape{}
+	if err := got.AddJSON(string(body)); err != nil {
+		w.t.Error(err)
+	}
+	for _, example := range w.description.Examples(component) {
+		examples.Add(example)
+	}
+	if missing := got.Without(examples); len(missing) > 0 {
+		w.t.Errorf("%s: no example of its answer has %v", o, missing)
+	}
+	if w.answers[component] == nil {
+		w.answers[component] = openapitest.Shape{}
+	}
+	maps.Copy(w.answers[component], got)
+}
+
+// compareExamples wants each member of an example in an answer of the server.
+func (w *witness) compareExamples() {
+	for component, answers := range w.answers {
+		examples := openapitest.Shape{}
+		for _, example := range w.description.Examples(component) {
+			examples.Add(example)
+		}
+		if missing := examples.Without(answers); len(missing) > 0 {
+			w.t.Errorf("the examples of %s have %v, which no answer has", component, missing)
+		}
+	}
 }
 
 func (w *witness) rewrite(r *httputil.ProxyRequest) {
@@ -45,7 +78,11 @@ func (w *witness) check(r *http.Response) error {
 	if o == nil {
 		return nil // a page, or a picture
 	}
-	if name, described := o.Answers[strconv.Itoa(r.StatusCode)]; !described || name != "" { // with JSON
+	name, described := o.Answers[strconv.Itoa(r.StatusCode)]
+	if !described && r.StatusCode >= http.StatusMultipleChoices {
+		name, described = o.Answers["default"]
+	}
+	if !described || name != "" { // with JSON
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return err
@@ -53,6 +90,9 @@ func (w *witness) check(r *http.Response) error {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if err := w.description.Check(o, r.StatusCode, body); err != nil {
 			w.t.Error(err)
+		}
+		if r.StatusCode < http.StatusMultipleChoices {
+			w.compare(o, name, body)
 		}
 	}
 	if r.StatusCode < http.StatusMultipleChoices {
@@ -74,7 +114,7 @@ func TestTheExamples(t *testing.T) {
 	if !found || !begun || !ended {
 		t.Fatal("docs/api.md has no examples")
 	}
-	w := &witness{t: t, seen: map[string]bool{}}
+	w := &witness{t: t, seen: map[string]bool{}, answers: map[string]openapitest.Shape{}}
 	front := httptest.NewServer(&httputil.ReverseProxy{Rewrite: w.rewrite, ModifyResponse: w.check})
 	t.Cleanup(front.Close)
 	s := newServer(t, "-url", front.URL, "-outbound-allow", "127.0.0.1")
@@ -113,6 +153,7 @@ func TestTheExamples(t *testing.T) {
 			t.Errorf("%s has no example that succeeds", o)
 		}
 	}
+	w.compareExamples()
 	t.Logf("%d operations have an example", len(w.seen))
 }
 

@@ -274,22 +274,28 @@ func (s *server) checkPrint(t *testing.T, seen trySeen) {
 // tryAll runs browser/demo.mjs.
 func tryAll(t *testing.T, chromium, node string, plan map[string]any) (all []trySeen) {
 	t.Helper()
+	return runPlan[trySeen](t, chromium, node, "browser/demo.mjs", plan)
+}
+
+// runPlan runs a script with a browser by a plan, and returns the values that it prints.
+func runPlan[T any](t *testing.T, chromium, node, script string, plan map[string]any) (all []T) {
+	t.Helper()
 	plan["chromium"], plan["args"] = chromium, chromiumArgs()
 	input, err := json.Marshal(plan)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, node, "browser/demo.mjs")
+	cmd := exec.CommandContext(ctx, node, script)
 	cmd.WaitDelay = 10 * time.Second // the browser may hold the pipes
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("driving the browser: %v\n%s\n%s", err, stdout.String(), stderr.String())
 	}
 	for decoder := json.NewDecoder(&stdout); decoder.More(); {
-		var seen trySeen
+		var seen T
 		if err := decoder.Decode(&seen); err != nil {
 			t.Fatalf("after %d: %v\n%s", len(all), err, stderr.String())
 		}

@@ -77,7 +77,7 @@ func isProse(name string) bool {
 	if path.Base(name) == "package-lock.json" || strings.Contains(name, "testdata/") {
 		return false
 	}
-	return name != "LICENSE" && name != "internal/glossary_test.go"
+	return name != "LICENSE" && name != "web/docs/licences.txt" && name != "internal/glossary_test.go"
 }
 
 // privateIn returns one sentence for each private word in a file.

@@ -28,7 +28,8 @@ type source struct {
 	program  string // the program of the archive
 	engine   string // the folder of scripts/engine, for its architecture; "" for a client build
 	sysroot  string // the folder of scripts/sysroot, for its architecture
-	web      string // a build of the web page with source maps
+	web      string // a build of the web pages with source maps
+	root     string // of the repository; "" is the working directory
 	version  string
 	licences string // the folder to which notice copies texts of licences
 	goParts  string // the list of cyclonedx-gomod

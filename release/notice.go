@@ -29,7 +29,8 @@ type notice struct {
 func writeNotice(out io.Writer, s source) error {
 	modules, err := goModules(s.program)
 	web, webErr := webModules(s.web)
-	if err := errors.Join(err, webErr); err != nil {
+	_, viewer, viewerErr := bundled(s.root)
+	if err := errors.Join(err, webErr, viewerErr); err != nil {
 		return err
 	}
 	if s.engine == "" {
@@ -37,7 +38,7 @@ func writeNotice(out io.Writer, s source) error {
 		if err != nil {
 			return err
 		}
-		return writePage(out, clientPreface, notices)
+		return writePage(out, clientPreface, slices.Concat(notices, viewer))
 	}
 	engine, err := engineNotices(s.engine)
 	debian, debianErr := debianParts(s.sysroot)
@@ -49,7 +50,7 @@ func writeNotice(out io.Writer, s source) error {
 	if err != nil {
 		return err
 	}
-	if err := writePage(out, preface, slices.Concat(engine, notices, copied)); err != nil {
+	if err := writePage(out, preface, slices.Concat(engine, notices, viewer, copied)); err != nil {
 		return err
 	}
 	return copyTexts(s.licences)

@@ -128,12 +128,17 @@ func licencesIn(root string, folders []string) ([]string, error) {
 // npmModule matches the module in the path of a source of a source map.
 var npmModule = regexp.MustCompile(`.*/(node_modules/(?:@[^/]+/)?[^/]+)/`)
 
-// webModules returns the npm modules whose code is in the web page: those that its source maps name.
+// webModules returns the npm modules whose code is in the demo page and in the viewer: those that their source maps
+// name.
 func webModules(build string) ([]part, error) {
 	names := map[string]bool{}
-	files, err := filepath.Glob(filepath.Join(build, "assets", "*.map"))
-	if err != nil || len(files) == 0 {
-		return nil, fmt.Errorf("%s has no source maps: %w", build, cmp.Or(err, os.ErrNotExist))
+	var files []string
+	for _, folder := range []string{"assets", "docs/assets"} {
+		found, err := filepath.Glob(filepath.Join(build, folder, "*.map"))
+		if err != nil || len(found) == 0 {
+			return nil, fmt.Errorf("%s has no source maps in %s: %w", build, folder, cmp.Or(err, os.ErrNotExist))
+		}
+		files = append(files, found...)
 	}
 	for _, name := range files {
 		var m struct{ Sources []string }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,6 +124,10 @@ func TestSBOM(t *testing.T) {
 		"root/versions.txt": "libc6-dev 2 glibc\nlibgcc-10-dev 2 gcc\nlibgcc-s1 2 gcc\nlibjpeg62-turbo-dev 2 jpeg\n" +
 			"libstdc++6 10.2 gcc\nother 1 other\n",
 		"lib/libvips-cpp.so.42": "vips", "lib/libstdc++.so.6": "stdc++", "web/assets/index.js.map": `{"sources": []}`,
+		"web/docs/assets/index.js.map": `{"sources": []}`,
+		"web/docs/licences.txt":        line + "\ncat (MIT)\n@a/dog (0BSD)\n" + line + "\n\nCopyright\n",
+		bundleMap: `{"sources": ["webpack://Viewer/./node_modules/cat/index.js", "webpack://Viewer/./src/index.js",
+			"webpack://Viewer/./node_modules/@a/dog/lib/dog.js"]}`,
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -131,12 +137,13 @@ func TestSBOM(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.goParts, s.web = filepath.Join(dir, "go.json"), filepath.Join(dir, "web")
+	s.goParts, s.web, s.root = filepath.Join(dir, "go.json"), filepath.Join(dir, "web"), dir
 	var out bytes.Buffer
 	if err := writeSBOM(&out, s); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`"purl": "pkg:npm/%40img/sharp-libvips-linux-x64@`, `"name": "uhdr"`, `"name": "MIT"`,
+		`"name": "@a/dog"`, `"name": "0BSD"`,
 		fmt.Sprintf(`"content": "%x"`, sha256.Sum256([]byte("vips"))), `"1970-01-01T00:00:01Z"`,
 		`"purl": "pkg:deb/debian/libstdc%2B%2B6@10.2?distro=debian-11"`} {
 		if !strings.Contains(out.String(), want) {
@@ -151,6 +158,52 @@ func TestSBOM(t *testing.T) {
 	}
 	if err := writeSBOM(&out, s); err == nil || !strings.Contains(err.Error(), "libunknown.so") {
 		t.Errorf("a library of unknown origin: %v", err)
+	}
+}
+
+// TestBundled: each module inside the viewer has a licence, and each licence is of a module inside it.
+func TestBundled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(bundleMap, `{"sources": ["x/node_modules/cat/index.js", "x/node_modules/cat/b.js", "x/node_modules/dog/a.js"]}`)
+	section := func(names, text string) string { return line + "\n" + names + line + "\n\n" + text + "\n\n" }
+	for name, test := range map[string]struct {
+		text string
+		good bool
+	}{
+		"both":        {section("cat (MIT)\ndog (ISC)\n", "Copyright"), true},
+		"two texts":   {section("cat (MIT)\n", "Copyright a") + section("dog ((MIT OR ISC))\n", "Copyright b"), true},
+		"one missing": {section("cat (MIT)\n", "Copyright"), false},
+		"one more":    {section("cat (MIT)\ndog (ISC)\nrat (ISC)\n", "Copyright"), false},
+		"twice":       {section("cat (MIT)\ndog (ISC)\ncat (MIT)\n", "Copyright"), false},
+		"no licence":  {section("cat\ndog (ISC)\n", "Copyright"), false},
+		"no text":     {section("cat (MIT)\ndog (ISC)\n", ""), false},
+		"empty":       {"", false},
+	} {
+		write(bundleLicences, test.text)
+		parts, notices, err := bundled(dir)
+		if (err == nil) != test.good || test.good && (len(parts) != 2 || len(notices) == 0) {
+			t.Errorf("%s: %v, %v, %v", name, parts, notices, err)
+		}
+	}
+}
+
+// TestBundledModules compares the licences with the viewer that is installed.
+func TestBundledModules(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("../" + bundleMap); errors.Is(err, fs.ErrNotExist) {
+		t.Skip("the viewer is not installed: scripts/build-web installs it")
+	}
+	parts, _, err := bundled("..")
+	if err != nil || len(parts) < 50 {
+		t.Errorf("%d modules, %v", len(parts), err)
 	}
 }
 

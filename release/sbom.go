@@ -37,8 +37,8 @@ type licensed struct {
 }
 
 // writeSBOM writes the list of parts of an archive: the Go modules that cyclonedx-gomod has found in the program, the
-// npm modules of the web page, the libraries with their sums, and the libraries inside them. A client build has no
-// libraries.
+// npm modules of the web pages and those inside the viewer, the libraries with their sums, and the libraries inside
+// them. A client build has no libraries.
 func writeSBOM(out io.Writer, s source) error {
 	var bom map[string]any
 	if err := readJSON(s.goParts, &bom); err != nil {
@@ -52,7 +52,11 @@ func writeSBOM(out io.Writer, s source) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range web {
+	inViewer, _, err := bundled(s.root)
+	if err != nil {
+		return err
+	}
+	for _, one := range slices.Concat(web, inViewer) {
 		listed = append(listed, newComponent(one))
 	}
 	if s.engine != "" {

@@ -65,6 +65,7 @@ type Config struct {
 	WebhookSigningSecret string `help:"Its signing secret, whsec_...; or ..._FILE; default: generated."`
 
 	Demo string `help:"Hosts that serve the demo page /try: localhost, names, on or off." default:"localhost"`
+	Docs string `help:"The viewer of the API at /docs: on or off." default:"on" enum:"on,off"`
 
 	Negotiate bool   `help:"Choose the format by Accept, and options by client hints." default:"true" negatable:""`
 	LogFormat string `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"calotype/internal/accounts"
+	"calotype/internal/api"
 	"calotype/internal/cfapi"
 	"calotype/internal/images"
 	"calotype/internal/pages"
@@ -37,6 +38,11 @@ func (c *serveCommand) pages(core *images.Service, account accounts.Account, url
 	config := pages.Config{
 		Core: core, Account: account, URLs: urls, Log: log, DemoHosts: hosts, NotFound: notFound,
 		Observe: watch.Surface("pages"),
+	}
+	if c.Docs == "on" {
+		if config.Description, err = api.Description(urls); err != nil {
+			return nil, "", err
+		}
 	}
 	if hosts.Off() {
 		return pages.New(config), "", nil

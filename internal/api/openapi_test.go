@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -9,6 +11,8 @@ import (
 	"testing"
 
 	"calotype/internal/api/openapitest"
+	"calotype/internal/cfapi"
+	"calotype/internal/errs"
 )
 
 var description = sync.OnceValues(func() (*openapitest.Description, error) {
@@ -46,7 +50,7 @@ func TestOpenAPIRoutes(t *testing.T) {
 	t.Parallel()
 	var described, routed []string
 	for _, o := range describedOperations(t).Operations {
-		if !strings.HasPrefix(o.Path, "/upload/") { // another surface's
+		if strings.HasPrefix(o.Path, Prefix) || IsBatch(o.Path) { // the others are other surfaces'
 			described = append(described, o.String())
 		}
 	}
@@ -76,7 +80,11 @@ func TestOpenAPISchemas(t *testing.T) {
 	d := describedOperations(t)
 	for _, o := range d.Operations {
 		for _, status := range []int{http.StatusOK, http.StatusBadRequest} {
-			if o.Answers["200"] == "" && status == http.StatusOK {
+			key := "200"
+			if status >= 300 {
+				key = "default"
+			}
+			if o.Answers[key] == "" {
 				continue // bytes
 			}
 			err := d.Check(o, status, []byte(`{"success": "perhaps"}`))
@@ -84,6 +92,101 @@ func TestOpenAPISchemas(t *testing.T) {
 				t.Errorf("%s: an invalid answer: %v", o, err)
 			}
 		}
+	}
+}
+
+// TestOpenAPIFlaws wants a text, a tag and examples for each operation.
+func TestOpenAPIFlaws(t *testing.T) {
+	t.Parallel()
+	for _, flaw := range describedOperations(t).Flaws() {
+		t.Error(flaw)
+	}
+}
+
+// TestOpenAPIRefusals wants only refusals that a surface returns: their status, in the summary, and their code.
+func TestOpenAPIRefusals(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{"429 971": true} // of rate.go
+	add := func(status, code int) { known[fmt.Sprint(status, code)] = true }
+	for kind := range errs.Kind(200) {
+		refusal := cfapi.Refusal(&errs.Error{Kind: kind})
+		add(refusal.Status, refusal.Code)
+	}
+	for _, refusal := range []*cfapi.Error{errNoRoute, errNoCredentials, errTooLarge, errRange, errPrecondition} {
+		add(refusal.Status, refusal.Code)
+	}
+	add(http.StatusPreconditionFailed, codeCondition) // of the version of tus
+	var doc struct {
+		Components struct {
+			Responses map[string]struct {
+				Content map[string]struct {
+					Examples map[string]struct {
+						Summary string
+						Value   json.RawMessage
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(openAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for name, answer := range doc.Components.Responses {
+		for key, example := range answer.Content["application/json"].Examples {
+			var value struct {
+				Success bool
+				Errors  []struct{ Code int }
+			}
+			if err := json.Unmarshal(example.Value, &value); err != nil || value.Success {
+				continue // an answer
+			}
+			status, _, _ := strings.Cut(example.Summary, ":")
+			if seen++; len(value.Errors) != 1 || !known[fmt.Sprint(status, " ", value.Errors[0].Code)] {
+				t.Errorf("%s %s: no surface refuses with status %s and %v", name, key, status, value.Errors)
+			}
+		}
+	}
+	if seen < 20 {
+		t.Errorf("%d refusals have an example", seen)
+	}
+}
+
+// TestDescription: each server has the URL of the surface that answers, and nothing else changes.
+func TestDescription(t *testing.T) {
+	t.Parallel()
+	urls := cfapi.URLs{API: "https://api.example.com", Upload: "https://up.example.com/\"<",
+		Delivery: "https://img.example.com", Batch: "https://batch.example.com"}
+	text, err := Description(urls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := openapitest.Read(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := map[string]bool{}
+	for _, o := range d.Operations {
+		paths[o.Path] = true
+	}
+	for _, want := range []string{
+		"https://api.example.com/client/v4/user/tokens/verify", "https://api.example.com/healthz",
+		"https://batch.example.com/images/v1/{id}", "https://up.example.com/\"</upload/{hash}/{id}",
+		"https://up.example.com/\"</upload/tus/{secret}", "https://img.example.com/{hash}/{id}/{variant}",
+		"https://img.example.com/cdn-cgi/image/{options}/{source}",
+	} {
+		if !paths[want] {
+			t.Errorf("no operation has the URL %s", want)
+		}
+	}
+	for path := range paths {
+		if !strings.HasPrefix(path, "https://") {
+			t.Errorf("%s has no host", path)
+		}
+	}
+	if same, err := Description(cfapi.URLs{}); err != nil ||
+		strings.ReplaceAll(string(openAPI), `"url": "/"`, `"url": ""`) != string(same) {
+		t.Errorf("without URLs the description is another one: %v", err)
 	}
 }
 

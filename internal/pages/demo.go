@@ -54,7 +54,11 @@ type pages struct {
 	makes  *limiter
 	looks  *limiter
 
-	front, sample, demo func(status int, took time.Duration) // of Config.Observe; nil without
+	docs docs
+	main []byte // the front page
+
+	// Of Config.Observe; nil without.
+	front, sample, demo, viewer func(status int, took time.Duration)
 }
 
 func newPages(c Config, web fs.FS) http.Handler {
@@ -63,8 +67,13 @@ func newPages(c Config, web fs.FS) http.Handler {
 		gate:  newGate(c.DemoKey, c.DemoHosts, c.URLs.API),
 		makes: newLimiter(1, 20), looks: newLimiter(10, 50),
 	}
+	if c.Description != nil {
+		p.docs = newDocs(web, c.Description, c.URLs)
+	}
+	p.main = frontPage(!p.gate.hosts.Off(), c.Description != nil)
 	if c.Observe != nil {
-		p.front, p.sample, p.demo = c.Observe("/"), c.Observe(SamplePath), c.Observe(DemoPath)
+		p.front, p.sample = c.Observe("/"), c.Observe(SamplePath)
+		p.demo, p.viewer = c.Observe(DemoPath), c.Observe(DocsPath)
 	}
 	return p
 }
@@ -76,6 +85,9 @@ func (p *pages) observe(path string) func(status int, took time.Duration) {
 		return p.front
 	case SamplePath:
 		return p.sample
+	}
+	if isBelow(path, DocsPath) {
+		return p.viewer
 	}
 	return p.demo
 }
@@ -128,6 +140,8 @@ func (p *pages) find(r *http.Request) *page {
 	switch {
 	case r.URL.Path == "/", r.URL.Path == SamplePath:
 		return plain(p.serveFixed)
+	case isBelow(r.URL.Path, DocsPath):
+		return p.findDocs(r)
 	case !p.gate.hostAllowed(r):
 		return nil
 	case r.Method == http.MethodGet && r.URL.Path == DemoPath && p.gate.hasKey(r):

@@ -25,6 +25,10 @@ var web = fstest.MapFS{
 	"index.html":     {Data: []byte("<!doctype html>the page")},
 	"assets/one.js":  {Data: []byte("1")},
 	"assets/one.txt": {Data: []byte("no part of a page")},
+
+	"docs/index.html":        {Data: []byte("<!doctype html>the viewer")},
+	"docs/assets/viewer.js":  {Data: []byte("2")},
+	"docs/assets/viewer.txt": {Data: []byte("no part of the viewer")},
 }
 
 // A site is the pages with what stands around them.

@@ -38,18 +38,27 @@ const (
 	keyHint = `The server prints the link to it at its start. The key in the link is also in the file ` +
 		`<code>try-key</code> of the data folder.`
 	frontDemo = `<li><a href="` + DemoPath + `">Try an upload</a>: a page that shows each step. ` + keyHint + `</li>`
-	frontEnd  = `<li><a href="/openapi.json">The API as OpenAPI</a>, for programs. The guides are in the ` +
-		`folder <code>docs</code> of the source; begin with its README.</li>` +
+	frontDocs = `<li><a href="` + DocsPath + `">The API</a>: each operation with its fields, examples and ` +
+		`refusals.</li>`
+	frontEnd = `<li><a href="/openapi.json">The API as OpenAPI</a>, for programs.</li>` +
+		`<li>The guides are in the folder <code>docs</code> of the source; begin with its README.</li>` +
 		`<li><a href="/healthz">Health</a>: the server answers; <a href="/readyz">readiness</a>: it can take ` +
 		`requests.</li></ul>`
-	frontBegin = `<p>This server takes pictures and delivers them. It speaks the Cloudflare Images API.</p><ul>`
+	frontBegin = `<p>This server stores pictures that users upload, and delivers them in the sizes and formats that a ` +
+		`page needs. It speaks the Cloudflare Images API.</p><ul>`
 )
 
-// The front page, with and without a demo page.
-var (
-	front       = plainPage("Calotype", frontBegin+frontDemo+frontEnd)
-	frontNoDemo = plainPage("Calotype", frontBegin+frontEnd)
-)
+// frontPage returns the page of /.
+func frontPage(demo, docs bool) []byte {
+	text := frontBegin
+	if demo {
+		text += frontDemo
+	}
+	if docs {
+		text += frontDocs
+	}
+	return plainPage("Calotype", text+frontEnd)
+}
 
 // wayIn says how to open the demo page.
 var wayIn = plainPage("The demo page needs its key", `<p>`+keyHint+`</p>`+
@@ -58,10 +67,7 @@ var wayIn = plainPage("The demo page needs its key", `<p>`+keyHint+`</p>`+
 
 // serveFixed answers / and the sample picture.
 func (p *pages) serveFixed(w http.ResponseWriter, r *http.Request) {
-	body, kind := front, "text/html; charset=utf-8"
-	if p.gate.hosts.Off() {
-		body = frontNoDemo
-	}
+	body, kind := p.main, "text/html; charset=utf-8"
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.URL.Path == SamplePath {

@@ -1,9 +1,11 @@
-// Package pages serves the pages for browsers: a front page, a sample picture, the demo page, and the upload page of a
-// one-time URL with the uploader, its client for other pages. It uses the core like the API does, and has one rule:
-// the access to the demo page.
+// Package pages serves the pages for browsers: a front page, a sample picture, the demo page, the viewer of the API's
+// description, and the upload page of a one-time URL with the uploader, its client for other pages. It uses the core
+// like the API does, and has one rule: the access to the demo page.
 //
 // upload.go writes the upload page for package intake, in a language of words.json; uploader.go serves its files and
 // /uploader.js. Their sources are in web/upload and web/uploader.
+//
+// docs.go serves the viewer, whose sources are in web/docs.
 //
 // gate.go holds the rule. demo.go serves the page, whose sources are in web/ and which make build
 // embeds, and the three small requests by which it acts without holding an API token. A request that
@@ -30,7 +32,7 @@ const SamplePath = "/sample.jpg"
 //go:embed sample.jpg
 var sample []byte
 
-// Config configures the pages. All fields except DemoKey, DemoHosts and Observe must be set.
+// Config configures the pages. All fields except DemoKey, DemoHosts, Description and Observe must be set.
 type Config struct {
 	Core    *images.Service
 	Account accounts.Account // for which the demo page acts
@@ -40,14 +42,21 @@ type Config struct {
 	DemoKey   string // opens the demo page; "" for no such page
 	DemoHosts DemoHosts
 	NotFound  http.Handler // answers the paths that no page has
+
+	Description []byte // of the API, with the URLs of this server; nil for no viewer
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
 }
 
-// Serves reports whether a path is /, SamplePath, DemoPath or below DemoPath.
+// Serves reports whether a path is /, SamplePath, or DemoPath or DocsPath or below one of these.
 func Serves(path string) bool {
-	return path == "/" || path == SamplePath || path == DemoPath ||
-		strings.HasPrefix(path, DemoPath+"/")
+	return path == "/" || path == SamplePath || isBelow(path, DemoPath) || isBelow(path, DocsPath)
+}
+
+// isBelow reports whether a path is a parent or below it.
+func isBelow(path, parent string) bool {
+	rest, found := strings.CutPrefix(path, parent)
+	return found && (rest == "" || rest[0] == '/')
 }
 
 // New returns the handler of the paths that Serves names.

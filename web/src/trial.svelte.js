@@ -3,46 +3,35 @@
 // The page holds no API token, so the server makes two of the requests for it, at /try/api/, with
 // the answers of the API. The upload goes directly to the one-time URL, like any user's upload.
 
+import { exchange, parsed, Refusal, refusalOf } from '../uploader/request.js'
+
 const maxLooks = 40
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-// A Refusal is a missing answer, or an answer other than a success.
-class Refusal extends Error {
-  constructor(status, code, message) {
-    super(message)
-    this.status = status
-    this.code = code
-  }
-}
+const unreachable = 'The server cannot be reached: is it running?'
+const cutOff = 'The upload was cut off before an answer came: is the upload address reachable from here?'
 
-// parsed returns {status, text, result} of an answer in the API's envelope, or throws why not.
-function parsed(status, text) {
-  let body
+// ask returns an answer in the API's envelope, {status, text, result, refusal}. It throws a Refusal if there is no such
+// answer; silent says why none came.
+async function ask(method, url, { body, onsent, silent = unreachable } = {}) {
+  let request
   try {
-    body = JSON.parse(text)
+    request = await exchange(method, url, {}, body, null, onsent)
   } catch {
+    throw new Refusal(silent, { reason: 'connection' })
+  }
+  const { status, responseText } = request
+  const envelope = parsed(request)
+  if (typeof envelope.success !== 'boolean') {
     const hint = status === 404 ? 'open the link again that the server printed at its start' :
       'what stands between this page and the server has perhaps answered in its place'
-    throw new Refusal(status, 0, `The answer is not the server's JSON: ${hint}.`)
+    throw new Refusal(`The answer is not the server's JSON: ${hint}.`, { status, reason: 'answer' })
   }
-  const [first] = body.errors ?? []
-  const refusal = body.success ? null :
-    new Refusal(status, first?.code ?? 0, first?.message ?? 'The request was refused.')
-  return { status, text: text.trimEnd(), result: body.result, refusal }
-}
-
-async function ask(path, options) {
-  let response
-  try {
-    response = await fetch(path, options)
-  } catch {
-    throw new Refusal(0, 0, 'The server cannot be reached: is it running?')
-  }
-  return parsed(response.status, await response.text())
+  return { status, text: responseText.trimEnd(), result: envelope.result, refusal: refusalOf(request) }
 }
 
 export const about = async () => {
-  const answer = await ask('/try/api/about')
+  const answer = await ask('GET', '/try/api/about')
   if (answer.refusal) throw answer.refusal
   return answer.result
 }
@@ -73,13 +62,13 @@ export class Trial {
       await this.#steps(file)
       this.stage = 'ready'
     } catch (err) {
-      this.problem = err instanceof Refusal ? err : new Refusal(0, 0, String(err?.message ?? err))
+      this.problem = err instanceof Refusal ? err : new Refusal(String(err?.message ?? err))
       this.stage = 'refused'
     }
   }
 
   async #steps(file) {
-    this.ticket = await ask('/try/api/draft', { method: 'POST' })
+    this.ticket = await ask('POST', '/try/api/draft')
     if (this.ticket.refusal) throw this.ticket.refusal
     await this.#look()
     this.stage = 'uploading'
@@ -94,40 +83,22 @@ export class Trial {
       if (!this.image.result.draft) return
       await pause(500)
     }
-    throw new Refusal(0, 0, 'The draft has not become an image, though its upload was answered.')
+    throw new Refusal('The draft has not become an image, though its upload was answered.')
   }
 
   async #look() {
     const id = encodeURIComponent(this.ticket.result.id)
-    const answer = await ask(`/try/api/image?id=${id}`)
+    const answer = await ask('GET', `/try/api/image?id=${id}`)
     this.image = answer
     if (answer.refusal) throw answer.refusal
   }
 
-  // XMLHttpRequest reports progress; fetch does not.
   #send(url, file) {
-    return new Promise((resolve, reject) => {
-      const form = new FormData()
-      form.append('file', file)
-      const request = new XMLHttpRequest()
-      request.upload.onprogress = (event) => {
-        if (event.lengthComputable) this.sent = event.loaded / event.total
-      }
-      request.upload.onload = () => {
-        this.sent = 1
-        this.stage = 'checking'
-      }
-      request.onload = () => {
-        try {
-          resolve(parsed(request.status, request.responseText))
-        } catch (err) {
-          reject(err)
-        }
-      }
-      request.onerror = () => reject(new Refusal(0, 0,
-        'The upload was cut off before an answer came: is the upload address reachable from here?'))
-      request.open('POST', url)
-      request.send(form)
-    })
+    const body = new FormData()
+    body.append('file', file)
+    return ask('POST', url, { body, silent: cutOff, onsent: (sent, total) => {
+      this.sent = sent / total
+      if (sent === total) this.stage = 'checking'
+    } })
   }
 }

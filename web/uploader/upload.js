@@ -1,37 +1,12 @@
 // upload sends a picture to a one-time URL by tus 1.0 (https://tus.io/protocols/resumable-upload). It is the
 // only client of that protocol in this project: the element and the upload page use it too.
 import { interrupted, record } from './record.js'
+import { parsed, Refusal, send, texts } from './request.js'
 
-export { interrupted }
+export { interrupted, Refusal, texts }
 
 const delays = [0, 1, 2, 4, 8, 15, 30] // seconds before the first, second, ... retry without progress
-const silence = 45_000 // ms without progress of a body, after which the connection is dead
-const patience = 180_000 // ms without an answer to a complete body, which a worker may have to decode
 const tus = { 'Tus-Resumable': '1.0.0' }
-
-// The words of a Refusal that are not the server's, by its reason. The element has them in another language.
-export const texts = {
-  empty: 'The file is empty.',
-  connection: 'The connection failed.',
-  answer: (status) => `The upload failed (${status}).`, // of a proxy
-  header: 'The answer has no Upload-Offset: a proxy may have removed it.',
-}
-
-// A Refusal is an answer of the server, in its words, or the lack of one: then status is 0. reason names the text if
-// the words are one of texts.
-export class Refusal extends Error {
-  constructor(message, { status = 0, code = 0, retryAfter = 0, reason = '' } = {}) {
-    super(message)
-    Object.assign(this, { name: 'Refusal', status, code, retryAfter, reason })
-  }
-
-  // A retry can succeed after a missing answer, after 409 (wrong offset) and 423 (another request is being
-  // received) of an open upload, and when the server says that it is busy or broken.
-  get temporary() {
-    return this.reason === 'connection' || [408, 409, 423, 429].includes(this.status) ||
-      this.status >= 500 && this.status !== 507
-  }
-}
 
 // upload resolves to the result of the server's answer: id, filename, variants, receipt. It rejects with a
 // Refusal, or with the reason of signal, an AbortSignal; a later call with the same URL and file continues where
@@ -100,56 +75,6 @@ export async function cancel(url, file) {
   const at = open.read()
   open.clear()
   if (at) await send('DELETE', at, tus).catch(() => {}) // what is left ends with the one-time URL
-}
-
-// send resolves to a request that was answered with a success. fetch does not report the progress of a body.
-function send(method, url, headers, body, signal, onsent) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest()
-    const stop = () => request.abort()
-    let timer
-    const watch = (time) => {
-      clearTimeout(timer)
-      timer = setTimeout(stop, time)
-    }
-    request.open(method, url)
-    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
-    request.upload.onprogress = ({ loaded }) => {
-      watch(silence)
-      onsent?.(loaded)
-    }
-    request.upload.onload = () => watch(patience)
-    request.onloadend = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', stop)
-      if (signal?.aborted) reject(signal.reason)
-      else if (request.status >= 200 && request.status < 300) resolve(request)
-      else reject(refusalOf(request))
-    }
-    if (signal?.aborted) return reject(signal.reason)
-    signal?.addEventListener('abort', stop)
-    watch(silence)
-    request.send(body)
-  })
-}
-
-function refusalOf(request) {
-  const { status } = request
-  if (status === 0) return new Refusal(texts.connection, { reason: 'connection' })
-  const [error] = parsed(request).errors ?? []
-  return new Refusal(error?.message ?? texts.answer(status), {
-    status, code: error?.code, retryAfter: Number(request.getResponseHeader('Retry-After')) || 0,
-    reason: error ? '' : 'answer',
-  })
-}
-
-// parsed returns the envelope of an answer, {} for one that a proxy has written.
-function parsed(request) {
-  try {
-    return JSON.parse(request.responseText) ?? {}
-  } catch {
-    return {}
-  }
 }
 
 function offsetOf(answer) {

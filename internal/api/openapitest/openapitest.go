@@ -34,11 +34,13 @@ type Description struct {
 
 	mu       sync.Mutex // the compiler is for one at a time
 	compiler *jsonschema.Compiler
+	document map[string]any
 }
 
 type document struct {
-	Servers []server
-	Paths   map[string]map[string]json.RawMessage
+	Servers    []server
+	Paths      map[string]map[string]json.RawMessage
+	Components struct{ Responses map[string]response }
 }
 
 type server struct{ URL string }
@@ -65,13 +67,13 @@ func Read(text []byte) (*Description, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the description: %w", err)
 	}
-	d := &Description{compiler: jsonschema.NewCompiler()}
+	d := &Description{compiler: jsonschema.NewCompiler(), document: toObject(plain)}
 	d.compiler.AssertFormat()
 	if err := d.compiler.AddResource(location, plain); err != nil {
 		return nil, fmt.Errorf("reading the description: %w", err)
 	}
 	for path, item := range doc.Paths {
-		if err := d.addPath(doc.Servers, path, item); err != nil {
+		if err := d.addPath(doc, path, item); err != nil {
 			return nil, fmt.Errorf("reading %s of the description: %w", path, err)
 		}
 	}
@@ -82,9 +84,8 @@ func Read(text []byte) (*Description, error) {
 	return d, nil
 }
 
-func (d *Description) addPath(
-	servers []server, path string, item map[string]json.RawMessage,
-) error {
+func (d *Description) addPath(doc document, path string, item map[string]json.RawMessage) error {
+	servers := doc.Servers
 	if own, ok := item["servers"]; ok {
 		servers = nil // the slice is everyone's
 		if err := json.Unmarshal(own, &servers); err != nil {
@@ -112,6 +113,9 @@ func (d *Description) addPath(
 			if !isRef && (r.Ref != "" || r.Content["application/json"] != nil) {
 				return fmt.Errorf("the answer %s of %s is no component", status, o)
 			}
+			if isRef && doc.Components.Responses[name].Content["application/json"] == nil {
+				name = "" // a picture, or text
+			}
 			o.Answers[status] = name
 		}
 		d.Operations = append(d.Operations, o)
@@ -121,11 +125,15 @@ func (d *Description) addPath(
 
 var parameter = regexp.MustCompile(`\\\{[a-z]+\\\}`)
 
-// pattern returns a pattern of the escaped paths of a path. An id may have slashes.
+// pattern returns a pattern of the escaped paths of a path. An id and a source may have slashes; a hash has a
+// length that no other first segment has.
 func pattern(path string) *regexp.Regexp {
 	text := parameter.ReplaceAllStringFunc(regexp.QuoteMeta(path), func(p string) string {
-		if p == `\{id\}` {
+		switch p {
+		case `\{id\}`, `\{source\}`:
 			return ".+"
+		case `\{hash\}`:
+			return "[A-Za-z0-9_-]{22}"
 		}
 		return "[^/]+"
 	})
