@@ -95,7 +95,7 @@ func (c *crash) settleLink(link oneTimeURL, flights []*flight) (acknowledged, us
 			c.t.Errorf("upload %d was answered %d", i, f.status)
 		}
 	}
-	if used = len(c.wantNumbered(link)); used < acknowledged || used > linkUses {
+	if used = len(c.wantNumbered(link, linkUses)); used < acknowledged || used > linkUses {
 		c.t.Errorf("%d uploads were acknowledged, and there are %d images", acknowledged, used)
 	}
 	seen, refused := map[string]bool{}, 0
@@ -113,7 +113,7 @@ func (c *crash) settleLink(link oneTimeURL, flights []*flight) (acknowledged, us
 	if refused != linkFlights-linkUses {
 		c.t.Errorf("%d repeats were refused", refused)
 	}
-	ids := c.wantNumbered(link)
+	ids := c.wantNumbered(link, linkUses)
 	if len(ids) != linkUses {
 		c.t.Errorf("after the repeats the images are %q", ids)
 	}
@@ -133,9 +133,9 @@ func (c *crash) settleLink(link oneTimeURL, flights []*flight) (acknowledged, us
 	return acknowledged, used
 }
 
-// wantNumbered returns the ids of a link's images. They must have the numbers from 1 without gaps, and the link must
-// have the same number of uses.
-func (c *crash) wantNumbered(link oneTimeURL) (ids []string) {
+// wantNumbered returns the ids of the images of a link of that many uses. They must have the numbers from 1 without
+// gaps, and the link must have the same number of uses.
+func (c *crash) wantNumbered(link oneTimeURL, uses int) (ids []string) {
 	c.t.Helper()
 	var list struct{ Images []picture }
 	a := c.api("GET", "images/v2?sort_order=asc&prefix="+link.ID+"/", nil)
@@ -148,7 +148,7 @@ func (c *crash) wantNumbered(link oneTimeURL) (ids []string) {
 		}
 	}
 	p, ok := c.image(link.ID)
-	if !ok || !p.Draft || p.Upload.Uses.Allowed != linkUses || p.Upload.Uses.Used != len(ids) {
+	if !ok || !p.Draft || p.Upload.Uses.Allowed != uses || p.Upload.Uses.Used != len(ids) {
 		c.t.Errorf("the link is %+v, and has %d images", p, len(ids))
 	}
 	return ids
