@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A resumableProtocol has the headers of a protocol of resumable uploads, as "Name: value", for the tests that kill the
@@ -100,17 +98,8 @@ func (u *resumable) depart(t *testing.T, offset int) {
 	head := fmt.Appendf(nil, "PATCH %s HTTP/1.1\r\nHost: %s\r\n%s\r\nUpload-Offset: %d\r\nContent-Length: %d\r\n"+
 		"Connection: close\r\n\r\n", target.RequestURI(), target.Host,
 		strings.Join(append(u.protocol.all, u.protocol.append...), "\r\n"), offset, len(rest))
-	f := &flight{content: rest, bytes: append(head, rest...), landed: make(chan struct{})}
-	f.fileEnds = len(f.bytes)
-	if f.conn, err = net.DialTimeout("tcp", target.Host, 10*time.Second); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.conn.Close() })
-	go func() {
-		defer close(f.landed)
-		f.status, f.err = readStatus(f.conn)
-	}()
-	u.flight = f
+	u.flight = openFlight(t, target.Host, append(head, rest...))
+	u.flight.content = rest
 }
 
 // resume counts an upload whose client continued at an offset.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"calotype/internal/cfapi"
 	"calotype/internal/errs"
@@ -35,7 +36,7 @@ func refuseTus(c *call, refusal *cfapi.Error, err error) *cfapi.Problem {
 	case errs.TicketUsed:
 		refusal.Status = http.StatusGone
 	case errs.TooSlow:
-		refusal.Status = http.StatusServiceUnavailable
+		refusal.Status, refusal.RetryAfter = http.StatusServiceUnavailable, time.Second
 	case errs.TooLarge:
 		setTusSupport(h, c.maxBytes(c.line.image))
 	}
