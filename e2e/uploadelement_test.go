@@ -1,14 +1,6 @@
 package e2e
 
-import (
-	"net/url"
-	"testing"
-)
-
-// elementPage is the page of another origin with the element for a one-time URL.
-func (g *pageGround) elementPage(u oneTimeURL) string {
-	return g.page + "/?url=" + url.QueryEscape(u.UploadURL)
-}
+import "testing"
 
 // TestUploadElement: the element says the server's words, and the page of another origin can read each refusal by
 // fetch with credentials.

@@ -381,41 +381,6 @@ func TestUploadPagePolicy(t *testing.T) {
 	g.wantDelivered(t, plain.ID, one)
 }
 
-// TestUploadsResume: the network is cut at 40 % and the server killed at 70 % of a photograph of 9 MB. The page and
-// the element continue by themselves, and each break costs at most one piece of 1 MiB.
-func TestUploadsResume(t *testing.T) {
-	t.Parallel()
-	g := newPageGround(t)
-	photograph := nineMegabytes(t)
-	file, size := g.file(t, "night.jpg", photograph), int64(len(photograph))
-	for _, do := range []string{"upload", "element"} {
-		u := g.createUploadURL()
-		killed := make(chan struct{})
-		g.tunnel.expect(
-			tunnelBreak{size * 4 / 10, func() { g.tunnel.cut(1500 * time.Millisecond) }},
-			tunnelBreak{size * 7 / 10, func() { g.kill(); close(killed) }})
-		step := uploadStep{Name: do + " with breaks", Do: do, URL: u.UploadURL, Page: g.elementPage(u), File: file}
-		played := make(chan struct{})
-		go func() {
-			defer close(played)
-			g.play(t, step)
-		}()
-		select {
-		case <-killed:
-			g.start()
-			g.tunnel.lead(t, g.url)
-		case <-played:
-		}
-		<-played
-		sent, left := g.tunnel.carried()
-		if left > 0 || sent < size || sent > size+2<<20 {
-			t.Errorf("%s: %d bytes came for a file of %d, %d breaks did not happen", do, sent, size, left)
-		}
-		t.Logf("%s: %d bytes of %d came twice", do, sent-size, size)
-		g.wantDelivered(t, u.ID, file)
-	}
-}
-
 // TestUploadPageReload: after a reload in the middle, the page continues when the user chooses the same file, and
 // stores nothing that has the ticket.
 func TestUploadPageReload(t *testing.T) {

@@ -269,6 +269,18 @@ const steps = {
     if (step.audit) await look(page, seen, step, 'element-done')
   },
 
+  // uppy uploads by Uppy's Dashboard on a page of another origin.
+  async uppy(page, seen, step) {
+    await page.goto(step.page)
+    const input = page.locator('.uppy-Dashboard-input').first()
+    await input.waitFor({ state: 'attached' })
+    await input.setInputFiles(step.file)
+    await page.click('.uppy-StatusBar-actionBtn--upload')
+    await page.waitForFunction(() => globalThis.outcome)
+    seen.outcome = await page.evaluate(() => globalThis.outcome)
+    seen.left = await page.evaluate(() => localStorage.length)
+  },
+
   // fetch sends requests from a page of another origin, with credentials, and returns what its script can read.
   async fetch(page, seen, step) {
     await page.goto(step.page)
