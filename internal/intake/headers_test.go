@@ -151,7 +151,8 @@ func TestDeclaredName(t *testing.T) {
 func TestInteropVersions(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"6": "expires", "7": "max-age", "8": "max-age", "8;x": "max-age", "5": "", "9": "", "": "", "x": "", "-8": "",
+		"6": "expires", "7": "max-age", "8": "max-age", "8;x": "max-age", "9": "max-age", "10": "max-age", "5": "", "11": "", "": "",
+		"x": "", "-8": "",
 	} {
 		got := ""
 		if v := interopVersion(http.Header{interopHeader: {text}}); v != nil {

@@ -79,8 +79,11 @@ func (c *call) createTus() error {
 		return err
 	}
 	hasBody := c.r.ContentLength != 0
-	if hasBody && mediaType(h.Get("Content-Type")) != tusBody {
+	switch {
+	case hasBody && mediaType(h.Get("Content-Type")) != tusBody:
 		return errTusBody
+	case c.r.ContentLength > length:
+		return invalid(http.StatusBadRequest, "the body has more bytes than Upload-Length")
 	}
 	p, secret, err := c.Core.CreatePartial(c.r.Context(), c.newPartial(length, name))
 	if err != nil {
@@ -117,7 +120,7 @@ func tusLength(h http.Header, most int64) (int64, error) {
 	switch {
 	case h.Get("Upload-Concat") != "":
 		return 0, invalid(http.StatusBadRequest, "Upload-Concat is not supported: send the picture in one upload")
-	case declared == "" && h.Get("Upload-Defer-Length") != "":
+	case h.Get("Upload-Defer-Length") != "":
 		return 0, invalid(http.StatusBadRequest, "Upload-Defer-Length is not supported: Upload-Length must be the "+
 			"number of bytes of the picture")
 	}

@@ -84,7 +84,9 @@ func (s *Service) Begin(ctx context.Context, p Partial, r Request) (*Append, err
 		return nil, err
 	}
 	length, err := r.checkLength(p)
-	if err == nil {
+	if err != nil {
+		err = a.orMismatch(ctx, err)
+	} else {
 		a.slot, err = s.Bodies.TryAcquire(1, p.Account)
 		err = disk.Full(err)
 	}
@@ -201,6 +203,21 @@ func (a *Append) claim(ctx context.Context, length int64) error {
 	return nil
 }
 
+// orMismatch returns OffsetMismatch for a request that is not at the offset, or else err: a client that continues at the
+// wrong offset needs the right one first.
+func (a *Append) orMismatch(ctx context.Context, err error) error {
+	p, reading := a.s.ByKey(ctx, a.p.Key)
+	if reading == nil && p.Ended.IsZero() && p.Received != a.request.Offset {
+		return a.mismatch(p)
+	}
+	return err
+}
+
+func (a *Append) mismatch(p Partial) error {
+	return &errs.Error{Kind: errs.OffsetMismatch, Err: &OffsetError{p.Received},
+		Msg: fmt.Sprintf("The upload has %d bytes: continue there, not at %d", p.Received, a.request.Offset)}
+}
+
 func (a *Append) whyNotClaimed(ctx context.Context, err error) error {
 	if !errors.Is(err, ErrEnded) {
 		return err
@@ -212,8 +229,7 @@ func (a *Append) whyNotClaimed(ctx context.Context, err error) error {
 	case !p.Ended.IsZero(), !p.Expires.After(a.s.Now()):
 		return ErrEnded
 	case p.Received != a.request.Offset:
-		return &errs.Error{Kind: errs.OffsetMismatch, Err: &OffsetError{p.Received},
-			Msg: fmt.Sprintf("The upload has %d bytes: continue there, not at %d", p.Received, a.request.Offset)}
+		return a.mismatch(p)
 	}
 	return Busy(nil)
 }
