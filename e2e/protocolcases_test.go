@@ -44,13 +44,13 @@ func TestCasesOfTusd(t *testing.T) {
 			header: append(kind, "Upload-Length", "50"), body: picture[:100], status: 400},
 		{name: "Post/WithUpload/IncorrectContentType", differs: "tusd: 201, and the body is ignored",
 			header: []string{"Upload-Length", n, "Content-Type", "application/false"}, body: picture[:100], status: 415},
-		{name: "Concat/DisableConcatenation", differs: "tusd: 201, as if it was not asked for",
+		{name: "Concat/DisableConcatenation", differs: "tusd: 201, and the header is ignored",
 			header: []string{"Upload-Length", n, "Upload-Concat", "partial"}, status: 400},
 	}
 	for _, c := range post {
 		a := do(t, "POST", s.createUploadURL().UploadURL, bytes.NewReader(c.body), append(version, c.header...)...)
 		if a.status != c.status {
-			t.Errorf("%s: %d, want %d: %s", c.name, a.status, c.status, a.body)
+			t.Errorf("%s: %d, want %d (%s): %s", c.name, a.status, c.status, c.differs, a.body)
 		}
 		wantHeaders(t, c.name, a.header, c.want...)
 		if (a.header.Get("Location") != "") != (c.status == http.StatusCreated) {

@@ -48,23 +48,6 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-func TestAsksForPage(t *testing.T) {
-	t.Parallel()
-	for accept, want := range map[string]bool{
-		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": true, "Text/HTML;q=0.5": true,
-		"application/json, text/html": true, "text/html;level=1": true,
-		"": false, "*/*": false, "application/json": false, "text/*": false, "text/html;q=0": false,
-		"text/html; q=0.000": false, "text/htmlx": false,
-	} {
-		if got := asksForPage(http.Header{"Accept": {accept}}); got != want {
-			t.Errorf("%q: %v", accept, got)
-		}
-	}
-	if !asksForPage(http.Header{"Accept": {"application/json", "text/html"}}) {
-		t.Error("the second of two header lines is not read")
-	}
-}
-
 func TestTusLength(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -203,8 +203,8 @@ func (a *Append) claim(ctx context.Context, length int64) error {
 	return nil
 }
 
-// orMismatch returns OffsetMismatch for a request that is not at the offset, or else err: a client that continues at the
-// wrong offset needs the right one first.
+// orMismatch returns OffsetMismatch for a request that is not at the offset, or else err: a client that continues at
+// the wrong offset needs the right one first.
 func (a *Append) orMismatch(ctx context.Context, err error) error {
 	p, reading := a.s.ByKey(ctx, a.p.Key)
 	if reading == nil && p.Ended.IsZero() && p.Received != a.request.Offset {
