@@ -23,6 +23,7 @@ type commands struct {
 	Webhook     webhookCommands    `cmd:"" help:"Send events to your backend; test and replay."`
 	Listen      listenCommand      `cmd:"" help:"Forward events to a server on your machine."`
 	Image       imageCommands      `cmd:"" help:"Show an image, or erase images permanently."`
+	ReceiptKey  receiptKeyCommands `cmd:"" help:"Replace the keys that sign receipts of uploads."`
 	Sign        signCommand        `cmd:"" help:"Print a delivery URL with a signature."`
 	Backup      backupCommand      `cmd:"" help:"Back up the whole state, while the server runs."`
 	Restore     restoreCommand     `cmd:"" help:"Restore a backup to a new data folder."`
