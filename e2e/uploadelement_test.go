@@ -34,6 +34,16 @@ func TestUploadElement(t *testing.T) {
 	steps = append(steps,
 		uploadStep{Name: "element-empty", Do: "element", Page: g.elementPage(g.createUploadURL()), File: empty},
 		uploadStep{Name: "element-busy", Do: "element", Page: g.elementPage(busy), File: good, Waits: serverBusy})
+	for name, step := range map[string]uploadStep{
+		"element-360":      {Width: 360, Height: 780},
+		"element-360-dark": {Width: 360, Height: 780, Scheme: "dark"},
+		"element-dark":     {Scheme: "dark"},
+		"element-rtl":      {Page: "&dir=rtl", Width: 360, Height: 780},
+	} {
+		step.Name, step.Do, step.File, step.Audit = name, "element", good, true
+		step.Page = g.elementPage(g.createUploadURL()) + step.Page
+		steps = append(steps, step)
+	}
 	all := g.play(t, steps...)
 	for i, test := range tests {
 		seen := all[i]

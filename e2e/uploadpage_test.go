@@ -97,10 +97,11 @@ func newPageGround(t *testing.T, args ...string) *pageGround {
 	tn.lead(t, s.url)
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, `<!doctype html><html lang="en"><title>An app</title><link rel="icon" href="data:,">`+
+		fmt.Fprintf(w, `<!doctype html><html lang="en" dir="%s"><meta name="viewport" content="width=device-width">`+
+			`<style>:root { color-scheme: light dark }</style><title>An app</title><link rel="icon" href="data:,">`+
 			`<main><h1>An app</h1><script type="module">import { CalotypeUpload } from "%s/uploader.js"; Object.assign(`+
 			`CalotypeUpload.words, { choose: "Pick one", bar: "How far", empty: "Nothing in it." })</script>`+
-			`<calotype-upload url="%s"></calotype-upload></main>`, tn.URL, r.URL.Query().Get("url"))
+			`<calotype-upload url="%s"></calotype-upload></main>`, r.URL.Query().Get("dir"), tn.URL, r.URL.Query().Get("url"))
 	}))
 	t.Cleanup(pages.Close)
 	return &pageGround{s, tn, t.TempDir(), pages.URL, chromium, node}
@@ -239,6 +240,7 @@ func TestUploadPage(t *testing.T) {
 		{Name: "dark-360", Do: "view", URL: fresh(), File: good, Width: 360, Height: 780, Scheme: "dark"},
 		{Name: "dark-1280", Do: "view", URL: fresh(), File: good, Scheme: "dark"},
 		{Name: "rtl-360", Do: "view", URL: fresh(), File: good, Width: 360, Height: 780, Locale: "ar"},
+		{Name: "rtl-1280", Do: "view", URL: fresh(), File: good, Locale: "ar", Scheme: "dark"},
 		{Name: "keyboard", Do: "keyboard", URL: fresh(), File: good},
 		{Name: "plain", Do: "plain", URL: fresh(), File: good},
 		{Name: "late", Do: "late", URL: fresh(), File: broken, Right: good},
