@@ -126,7 +126,7 @@ func (g *pageGround) play(t *testing.T, steps ...uploadStep) (all []uploadSeen) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+len(steps))*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, g.node, "browser/upload.mjs")

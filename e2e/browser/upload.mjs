@@ -266,6 +266,18 @@ const steps = {
     seen.progress = await page.evaluate(() => globalThis.steps)
     seen.title = await page.locator('calotype-upload progress').getAttribute('aria-label')
     seen.text = await page.locator('calotype-upload [role=status]').innerText()
+    const reversed = await page.locator('calotype-upload [role=status]').evaluate((status) => {
+      const text = document.createTreeWalker(status, NodeFilter.SHOW_TEXT).nextNode()
+      const place = (i) => {
+        const range = new Range()
+        range.setStart(text, i)
+        range.setEnd(text, i + 1)
+        return range.getBoundingClientRect()
+      }
+      const [first, last] = [place(0), place(text.length - 1)]
+      return last.top === first.top && last.left < first.left
+    })
+    if (reversed) seen.errors.push('the end of an English sentence is at its beginning')
     if (step.audit) await look(page, seen, step, 'element-done')
   },
 
