@@ -7,12 +7,9 @@ import (
 	"math/rand"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
-
-	"calotype/internal/sqldb/sqldbtest"
 )
 
 const (
@@ -26,16 +23,7 @@ const (
 // the kill are among these.
 func TestKillMinusNineOfLinks(t *testing.T) {
 	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		s := newServer(t)
-		crashLinks(t, s, filepath.Join(s.data, "calotype.db"))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		dsn := sqldbtest.Postgres(t)
-		crashLinks(t, newServer(t, "-db", dsn), dsn)
-	})
+	onBothDSNs(t, crashLinks)
 }
 
 func crashLinks(t *testing.T, s *server, dsn string) {

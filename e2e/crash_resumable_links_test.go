@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"testing"
-
-	"calotype/internal/sqldb/sqldbtest"
 )
 
 // resumableLinkUses is the number of uses of a link, and of resumable uploads to it. A form takes one use, so that the
@@ -22,16 +19,7 @@ const resumableLinkUses = 4
 // the fourth one is refused.
 func TestKillMinusNineOfResumableUploadsToLinks(t *testing.T) {
 	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		s := newServer(t)
-		crashResumableLinks(t, s, filepath.Join(s.data, "calotype.db"))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		dsn := sqldbtest.Postgres(t)
-		crashResumableLinks(t, newServer(t, "-db", dsn), dsn)
-	})
+	onBothDSNs(t, crashResumableLinks)
 }
 
 func crashResumableLinks(t *testing.T, s *server, dsn string) {

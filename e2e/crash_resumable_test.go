@@ -14,7 +14,6 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/sqldb/sqldbtest"
 )
 
 // resumableRounds is how often each engine's server is killed during resumable uploads; CALOTYPE_CRASH_ROUNDS sets
@@ -95,16 +94,7 @@ func (c *resumableCrash) store(flights []*flight) {
 // gets the image: exactly one for a ticket, also of two uploads.
 func TestKillMinusNineOfResumableUploads(t *testing.T) {
 	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		s := newServer(t)
-		crashResumable(t, s, filepath.Join(s.data, "calotype.db"))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		dsn := sqldbtest.Postgres(t)
-		crashResumable(t, newServer(t, "-db", dsn), dsn)
-	})
+	onBothDSNs(t, crashResumable)
 }
 
 func crashResumable(t *testing.T, s *server, dsn string) {
