@@ -64,6 +64,7 @@ func (b *behind) test(t *testing.T) {
 	t.Run("streams", b.streams)
 	t.Run("refusal", b.refusal)
 	t.Run("resumable", b.resumable)
+	t.Run("files", b.files)
 	t.Run("private", b.private)
 	if a := do(t, b.client, "GET", b.front.url+"/readyz", nil); a.status != http.StatusNotFound {
 		t.Errorf("/readyz is open to strangers: status %d", a.status)
@@ -120,6 +121,28 @@ func (b *behind) sizes(t *testing.T) {
 	for _, size := range []int{11_000_000, 70_000_000} {
 		a := post(t, b.client, b.createUploadURL(t).UploadURL, photo(t, size))
 		wantReadable(t, a, http.StatusRequestEntityTooLarge, 5413)
+	}
+}
+
+// files: what pages and backends read beside the pictures.
+func (b *behind) files(t *testing.T) {
+	for path, want := range map[string]string{
+		"/uploader.js":           "text/javascript",
+		"/.well-known/jwks.json": "application/jwk-set+json",
+		"/openapi.json":          "application/json",
+	} {
+		a := do(t, b.client, "GET", b.front.url+path, nil, "Origin", "https://app.example")
+		if a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Type"), want) || len(a.body) < 100 {
+			t.Errorf("%s: status %d, %q, %d bytes", path, a.status, a.header.Get("Content-Type"), len(a.body))
+		}
+		if a.header.Get("Access-Control-Allow-Origin") != "*" && path != "/openapi.json" {
+			t.Errorf("%s: pages of other sites may not read it: %v", path, a.header)
+		}
+	}
+	page := do(t, b.client, "GET", b.createUploadURL(t).UploadURL, nil, "Accept", "text/html")
+	if page.status != http.StatusOK || !strings.Contains(page.header.Get("Content-Security-Policy"), "nonce-") ||
+		!bytes.Contains(page.body, []byte("/upload/page/")) {
+		t.Errorf("the upload page: status %d, %v", page.status, page.header)
 	}
 }
 

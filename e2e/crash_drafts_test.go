@@ -4,13 +4,10 @@ import (
 	"encoding/json"
 	"math/rand"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"calotype/internal/sqldb/sqldbtest"
 )
 
 const (
@@ -23,16 +20,7 @@ const (
 // groups: each that was answered is there afterwards, and the account's usage is that of its rows.
 func TestKillMinusNineOfDrafts(t *testing.T) {
 	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		s := newServer(t)
-		killMinting(t, s, filepath.Join(s.data, "calotype.db"))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		dsn := sqldbtest.Postgres(t)
-		killMinting(t, newServer(t, "-db", dsn), dsn)
-	})
+	onBothDSNs(t, killMinting)
 }
 
 func killMinting(t *testing.T, s *server, dsn string) {

@@ -7,12 +7,9 @@ import (
 	"math/rand"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
-
-	"calotype/internal/sqldb/sqldbtest"
 )
 
 const (
@@ -26,16 +23,7 @@ const (
 // the kill are among these.
 func TestKillMinusNineOfLinks(t *testing.T) {
 	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		s := newServer(t)
-		crashLinks(t, s, filepath.Join(s.data, "calotype.db"))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		dsn := sqldbtest.Postgres(t)
-		crashLinks(t, newServer(t, "-db", dsn), dsn)
-	})
+	onBothDSNs(t, crashLinks)
 }
 
 func crashLinks(t *testing.T, s *server, dsn string) {
@@ -95,7 +83,7 @@ func (c *crash) settleLink(link oneTimeURL, flights []*flight) (acknowledged, us
 			c.t.Errorf("upload %d was answered %d", i, f.status)
 		}
 	}
-	if used = len(c.wantNumbered(link)); used < acknowledged || used > linkUses {
+	if used = len(c.wantNumbered(link, linkUses)); used < acknowledged || used > linkUses {
 		c.t.Errorf("%d uploads were acknowledged, and there are %d images", acknowledged, used)
 	}
 	seen, refused := map[string]bool{}, 0
@@ -113,7 +101,7 @@ func (c *crash) settleLink(link oneTimeURL, flights []*flight) (acknowledged, us
 	if refused != linkFlights-linkUses {
 		c.t.Errorf("%d repeats were refused", refused)
 	}
-	ids := c.wantNumbered(link)
+	ids := c.wantNumbered(link, linkUses)
 	if len(ids) != linkUses {
 		c.t.Errorf("after the repeats the images are %q", ids)
 	}
@@ -133,9 +121,9 @@ func (c *crash) settleLink(link oneTimeURL, flights []*flight) (acknowledged, us
 	return acknowledged, used
 }
 
-// wantNumbered returns the ids of a link's images. They must have the numbers from 1 without gaps, and the link must
-// have the same number of uses.
-func (c *crash) wantNumbered(link oneTimeURL) (ids []string) {
+// wantNumbered returns the ids of the images of a link of that many uses. They must have the numbers from 1 without
+// gaps, and the link must have the same number of uses.
+func (c *crash) wantNumbered(link oneTimeURL, uses int) (ids []string) {
 	c.t.Helper()
 	var list struct{ Images []picture }
 	a := c.api("GET", "images/v2?sort_order=asc&prefix="+link.ID+"/", nil)
@@ -148,7 +136,7 @@ func (c *crash) wantNumbered(link oneTimeURL) (ids []string) {
 		}
 	}
 	p, ok := c.image(link.ID)
-	if !ok || !p.Draft || p.Upload.Uses.Allowed != linkUses || p.Upload.Uses.Used != len(ids) {
+	if !ok || !p.Draft || p.Upload.Uses.Allowed != uses || p.Upload.Uses.Used != len(ids) {
 		c.t.Errorf("the link is %+v, and has %d images", p, len(ids))
 	}
 	return ids

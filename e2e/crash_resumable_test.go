@@ -3,11 +3,8 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math/rand"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +14,6 @@ import (
 
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
-	"calotype/internal/sqldb/sqldbtest"
 )
 
 // resumableRounds is how often each engine's server is killed during resumable uploads; CALOTYPE_CRASH_ROUNDS sets
@@ -40,14 +36,6 @@ type resumableCrash struct {
 	counts  map[string]*resumableCount
 }
 
-// A resumable is a resumable upload, and its request in flight.
-type resumable struct {
-	ticket  oneTimeURL
-	upload  tusUpload
-	content []byte
-	flight  *flight
-}
-
 type resumableCount struct{ rounds, acknowledged, accepted, resumed, sentAgain, mostAgain int }
 
 // resumableStages are the moments of the kill. Each gets the round's uploads, whose first part is acknowledged and
@@ -63,9 +51,9 @@ var resumableStages = []struct {
 		c.wait("spool files", func() bool { return len(fileSizes(c.t, filepath.Join(c.data, "parts"))) >= len(flights) })
 	}},
 	{"a part is being stored", false, func(c *resumableCrash, flights []*flight) {
-		there := len(c.originals())
+		before := c.originals()
 		c.fly(flights, 2*partSize+100_000)
-		c.wait("a part", func() bool { return len(c.originals()) > there })
+		c.wait("a part", func() bool { return c.newBlobs(before) > 0 })
 		c.linger(3 * time.Millisecond)
 	}},
 	{"all parts are stored", true, func(c *resumableCrash, flights []*flight) {
@@ -96,53 +84,37 @@ var resumableStages = []struct {
 // store sends what the server makes parts of, and waits for them.
 func (c *resumableCrash) store(flights []*flight) {
 	c.t.Helper()
-	there := len(c.originals())
+	before := c.originals()
 	c.fly(flights, 2*partSize+100_000)
-	c.wait("all parts", func() bool { return len(c.originals()) >= there+2*len(flights) })
+	c.wait("all parts", func() bool { return c.newBlobs(before) >= 2*len(flights) })
 }
 
-// TestKillMinusNineOfResumableUploads kills a server at each stage of uploads over tus. What was acknowledged is there
+// newBlobs returns the number of blobs that were not there before. A job deletes parts of earlier uploads concurrently.
+func (c *resumableCrash) newBlobs(before map[string]int64) (n int) {
+	c.t.Helper()
+	for key := range c.originals() {
+		if _, old := before[key]; !old {
+			n++
+		}
+	}
+	return n
+}
+
+// TestKillMinusNineOfResumableUploads kills a server at each stage of uploads over both protocols. What was acknowledged is there
 // afterwards, the offset is the length only if the image is accepted, and a client that continues at the offset
 // gets the image: exactly one for a ticket, also of two uploads.
 func TestKillMinusNineOfResumableUploads(t *testing.T) {
 	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		s := newServer(t)
-		crashResumable(t, s, filepath.Join(s.data, "calotype.db"))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		dsn := sqldbtest.Postgres(t)
-		crashResumable(t, newServer(t, "-db", dsn), dsn)
-	})
+	onBothDSNs(t, crashResumable)
 }
 
 func crashResumable(t *testing.T, s *server, dsn string) {
-	rounds := resumableRounds
-	if given := os.Getenv("CALOTYPE_CRASH_ROUNDS"); given != "" {
-		var err error
-		if rounds, err = strconv.Atoi(given); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := &resumableCrash{counts: map[string]*resumableCount{}, crash: &crash{
-		server: s, rnd: rand.New(rand.NewSource(15)), small: photo(t, 200, 150, 1), large: photo(t, 1200, 900, 1),
-	}}
-	c.measureLast()
-	for round := range rounds {
+	c := newResumableCrash(t, s)
+	for round := range crashRoundsOr(t, resumableRounds) {
 		stage := resumableStages[round%len(resumableStages)]
-		if c.counts[stage.name] == nil {
-			c.counts[stage.name] = &resumableCount{}
-		}
-		count := c.counts[stage.name]
-		count.rounds++
+		count := c.count(stage.name)
 		uploads := c.depart()
-		var flights []*flight
-		for _, u := range uploads {
-			flights = append(flights, u.flight)
-		}
-		stage.come(c, flights)
+		stage.come(c, flightsOf(uploads))
 		c.killWithWorkers()
 		c.start()
 		for i := 0; i < len(uploads); i++ {
@@ -163,6 +135,44 @@ func crashResumable(t *testing.T, s *server, dsn string) {
 	c.stop()
 	c.wantNothingLeft(dsn)
 	wantUsage(t, dsn)
+	c.reportResumable()
+}
+
+// crashRoundsOr returns the number of rounds in CALOTYPE_CRASH_ROUNDS, or rounds.
+func crashRoundsOr(t *testing.T, rounds int) int {
+	t.Helper()
+	given := os.Getenv("CALOTYPE_CRASH_ROUNDS")
+	if given == "" {
+		return rounds
+	}
+	rounds, err := strconv.Atoi(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rounds
+}
+
+func newResumableCrash(t *testing.T, s *server) *resumableCrash {
+	c := &resumableCrash{counts: map[string]*resumableCount{}, crash: &crash{
+		server: s, rnd: rand.New(rand.NewSource(15)), small: photo(t, 200, 150, 1), large: photo(t, 1200, 900, 1),
+	}}
+	c.measureLast()
+	return c
+}
+
+// count returns the counts of a stage, with one more round.
+func (c *resumableCrash) count(stage string) *resumableCount {
+	if c.counts[stage] == nil {
+		c.counts[stage] = &resumableCount{}
+	}
+	c.counts[stage].rounds++
+	return c.counts[stage]
+}
+
+// reportResumable logs the counts, and checks that no upload sent much again.
+func (c *resumableCrash) reportResumable() {
+	t := c.t
+	t.Helper()
 	t.Logf("the last bytes of an upload took %v", c.took)
 	for _, stage := range resumableStages {
 		if n := c.counts[stage.name]; n != nil {
@@ -182,14 +192,11 @@ func (c *resumableCrash) measureLast() {
 	c.t.Helper()
 	var took []time.Duration
 	for range 5 {
-		u := &resumable{ticket: c.createUploadURL(), content: c.padded()}
+		u := &resumable{protocol: resumableProtocols[0], ticket: c.createUploadURL(), content: c.padded()}
 		last := len(u.content) - 100_000
-		var err error
-		if u.upload, _, err = newTus(c.t.Context(), u.ticket.UploadURL, "a.jpg", len(u.content), u.content[:last]); err != nil {
-			c.t.Fatal(err)
-		}
+		u.create(c.t, last)
 		begin := time.Now()
-		a, err := u.upload.patch(c.t.Context(), last, u.content[last:])
+		a, err := u.patch(c.t.Context(), last)
 		if err != nil || a.status != http.StatusOK {
 			c.t.Fatalf("an upload is answered %d, %v: %s", a.status, err, a.body)
 		}
@@ -219,41 +226,19 @@ func (c *resumableCrash) depart() (uploads []*resumable) {
 	for _, n := range []int{1, 1, 2} {
 		ticket := c.createUploadURL()
 		for range n {
-			u := &resumable{ticket: ticket, content: c.padded()}
-			var a answer
-			var err error
-			u.upload, a, err = newTus(c.t.Context(), ticket.UploadURL, "a.jpg", len(u.content), u.content[:resumableFirst])
-			if err != nil || a.status != http.StatusCreated || a.header.Get("Upload-Offset") != fmt.Sprint(resumableFirst) {
-				c.t.Fatalf("an upload was created with %d, %v: %v", a.status, a.header, err)
-			}
-			u.flight = c.departPatch(u)
-			uploads = append(uploads, u)
+			uploads = append(uploads, c.departTo(ticket, len(uploads)))
 		}
 	}
 	return uploads
 }
 
-func (c *resumableCrash) departPatch(u *resumable) *flight {
+// departTo creates the upload i of a round, sends its first request, and opens the connection of the second.
+func (c *resumableCrash) departTo(ticket oneTimeURL, i int) *resumable {
 	c.t.Helper()
-	target, err := url.Parse(u.upload.url)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	rest := u.content[resumableFirst:]
-	head := fmt.Appendf(nil, "PATCH %s HTTP/1.1\r\nHost: %s\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: %d\r\n"+
-		"Content-Type: application/offset+octet-stream\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
-		target.RequestURI(), target.Host, resumableFirst, len(rest))
-	f := &flight{content: rest, bytes: append(head, rest...), landed: make(chan struct{})}
-	f.fileEnds = len(f.bytes)
-	if f.conn, err = net.DialTimeout("tcp", target.Host, 10*time.Second); err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() { f.conn.Close() })
-	go func() {
-		defer close(f.landed)
-		f.status, f.err = readStatus(f.conn)
-	}()
-	return f
+	u := &resumable{protocol: resumableProtocols[i%len(resumableProtocols)], ticket: ticket, content: c.padded()}
+	u.create(c.t, resumableFirst)
+	u.depart(c.t, resumableFirst)
+	return u
 }
 
 // fly sends the first n bytes of each body, or all but the last -n. A server that reads slowly stops no other upload.
@@ -289,7 +274,7 @@ func (c *resumableCrash) settle(uploads []*resumable, count *resumableCount) {
 	won := -1
 	for i, u := range uploads {
 		<-u.flight.landed
-		u.upload.url = c.here(u.upload.url)
+		u.url = c.here(u.url)
 		if u.flight.status != http.StatusOK {
 			continue
 		}
@@ -301,7 +286,7 @@ func (c *resumableCrash) settle(uploads []*resumable, count *resumableCount) {
 	}
 	for i, u := range uploads {
 		before, _ := c.image(u.ticket.ID)
-		offset, status := c.offset(u)
+		offset, status := u.offset(c.t)
 		switch {
 		case status == http.StatusOK && offset == len(u.content):
 			if before.Draft || won >= 0 && won != i {
@@ -314,21 +299,19 @@ func (c *resumableCrash) settle(uploads []*resumable, count *resumableCount) {
 		case won == i:
 			c.t.Errorf("%s was answered 200, but HEAD is answered %d with the offset %d", u.ticket.ID, status, offset)
 		case !before.Draft:
-			if status != http.StatusGone {
+			if status != u.protocol.used {
 				c.t.Errorf("an upload to the used %s is answered %d", u.ticket.ID, status)
 			}
 		case status != http.StatusOK || offset < resumableFirst || (offset-resumableFirst)%partSize != 0:
 			c.t.Errorf("%s: status %d with the offset %d; %d bytes were acknowledged", u.ticket.ID, status, offset,
 				resumableFirst)
 		case won < 0:
-			a, err := u.upload.patch(c.t.Context(), offset, u.content[offset:])
+			a, err := u.patch(c.t.Context(), offset)
 			if err != nil || a.status != http.StatusOK {
 				c.t.Errorf("%s is continued at %d with the answer %d, %v: %s", u.ticket.ID, offset, a.status, err, a.body)
 				continue
 			}
-			count.resumed++
-			again := max(0, u.flight.sent-(len(u.flight.bytes)-len(u.flight.content))+resumableFirst-offset)
-			count.sentAgain, count.mostAgain = count.sentAgain+again, max(count.mostAgain, again)
+			count.resume(u, offset)
 			won = i
 		}
 	}
@@ -344,7 +327,7 @@ func (c *resumableCrash) settle(uploads []*resumable, count *resumableCount) {
 func (c *resumableCrash) wantAnswers(uploads []*resumable, won int) {
 	c.t.Helper()
 	for i, u := range uploads {
-		a := u.upload.do(c.t, "GET")
+		a := u.ask(c.t, "GET")
 		if i != won {
 			if a.status != http.StatusGone && a.status != http.StatusConflict {
 				c.t.Errorf("the loser's URL is answered %d: %s", a.status, a.body)
@@ -356,16 +339,6 @@ func (c *resumableCrash) wantAnswers(uploads []*resumable, won int) {
 			c.t.Errorf("the URL of an accepted upload is answered %d, %v: %s", a.status, err, a.body)
 		}
 	}
-}
-
-func (c *resumableCrash) offset(u *resumable) (offset, status int) {
-	c.t.Helper()
-	a := u.upload.do(c.t, "HEAD")
-	offset, err := strconv.Atoi(a.header.Get("Upload-Offset"))
-	if err != nil && a.status == http.StatusOK {
-		c.t.Errorf("HEAD has no offset: %v", a.header)
-	}
-	return offset, a.status
 }
 
 // wantNothingLeft checks that the jobs and a sweep remove all parts, and all orphans once they are old enough.

@@ -57,15 +57,20 @@ var crashStages = []struct {
 
 func TestKillMinusNine(t *testing.T) {
 	t.Parallel()
+	onBothDSNs(t, crashAgainAndAgain)
+}
+
+// onBothDSNs runs a test of crashes on a server of each engine, with the name of its database.
+func onBothDSNs(t *testing.T, crash func(t *testing.T, s *server, dsn string)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		s := newServer(t)
-		crashAgainAndAgain(t, s, filepath.Join(s.data, "calotype.db"))
+		crash(t, s, filepath.Join(s.data, "calotype.db"))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		dsn := sqldbtest.Postgres(t)
-		crashAgainAndAgain(t, newServer(t, "-db", dsn), dsn)
+		crash(t, newServer(t, "-db", dsn), dsn)
 	})
 }
 

@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"testing"
 	"time"
@@ -21,7 +18,7 @@ type flight struct {
 	sent     int
 	conn     net.Conn
 	landed   chan struct{} // closed when the answer, or none, has come
-	status   int           // 0 without an answer
+	answer                 // its status is 0 without an answer
 	err      error
 }
 
@@ -45,35 +42,34 @@ func departWithKey(t *testing.T, u oneTimeURL, key, filename string, content []b
 	head := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n"+
 		"Content-Length: %d\r\n%sConnection: close\r\n\r\n",
 		target.RequestURI(), target.Host, kind, body.Len(), key)
-	f := &flight{url: u, content: content, landed: make(chan struct{})}
-	f.bytes = append(head, body.Bytes()...)
+	f := openFlight(t, target.Host, append(head, body.Bytes()...))
+	f.url, f.content = u, content
 	f.fileEnds = bytes.LastIndex(f.bytes, []byte("\r\n--"))
-	if f.conn, err = net.DialTimeout("tcp", target.Host, 10*time.Second); err != nil {
+	return f
+}
+
+// openFlight opens a connection for a request, whose body is not a form, and waits for its answer in the background.
+func openFlight(t *testing.T, host string, request []byte) *flight {
+	t.Helper()
+	f := &flight{bytes: request, fileEnds: len(request), landed: make(chan struct{})}
+	var err error
+	if f.conn, err = net.DialTimeout("tcp", host, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.conn.Close() })
 	go func() {
 		defer close(f.landed)
-		f.status, f.err = readStatus(f.conn)
+		if f.err = f.conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); f.err != nil {
+			return
+		}
+		// Only a whole answer counts.
+		if a, err := tryReadAnswer(f.conn); err == nil {
+			f.answer = a
+		} else {
+			f.err = err
+		}
 	}()
 	return f
-}
-
-// readStatus reads an answer to its end: only a whole one counts.
-func readStatus(conn net.Conn) (int, error) {
-	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-		return 0, err
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	_, err = io.Copy(io.Discard, response.Body)
-	if err != nil {
-		return 0, err
-	}
-	return response.StatusCode, nil
 }
 
 // send sends the request up to its byte at end.

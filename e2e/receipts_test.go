@@ -398,3 +398,40 @@ func TestKeysOfReceiptsLast(t *testing.T) {
 		t.Error("two installations have one key")
 	}
 }
+
+// TestReceiptKeyRotate: the command replaces the keys under a running server, which signs by the new one within a
+// minute, and deletes nothing without --now.
+func TestReceiptKeyRotate(t *testing.T) {
+	t.Parallel()
+	onBothDatabases(t, func(t *testing.T, s *server) {
+		env := []string{"CALOTYPE_DATA=" + s.data}
+		if len(s.args) == 2 { // -db of PostgreSQL
+			env = append(env, "CALOTYPE_DB="+s.args[1])
+		}
+		keys := func() string { return string(do(t, "GET", s.url+"/.well-known/jwks.json", nil).body) }
+		before := keys()
+		if ran := calotype(t, env, "receipt-key", "rotate"); ran.code == 0 || !strings.Contains(ran.stderr, "--now") ||
+			keys() != before {
+			t.Errorf("without --now: %d %s", ran.code, ran.stderr)
+		}
+		ran := calotype(t, env, "receipt-key", "rotate", "--now")
+		id := strings.TrimSpace(ran.stdout)
+		if ran.code != 0 || len(id) != 43 || strings.Contains(before, id) {
+			t.Fatalf("%d %q %s", ran.code, ran.stdout, ran.stderr)
+		}
+		s.stop()
+		s.start() // instead of a wait for its next minute
+		if now := keys(); !strings.Contains(now, id) || strings.Count(now, `"kid"`) != 1 {
+			t.Errorf("the keys are %s, want %s alone", now, id)
+		}
+		a := post(t, s.createUploadURL().UploadURL, "a.jpg", photo(t, 64, 48, 1))
+		var accepted struct{ Receipt string }
+		if err := unmarshalResult(a, &accepted); err != nil || accepted.Receipt == "" {
+			t.Fatalf("%d, %v: %s", a.status, err, a.body)
+		}
+		header, err := base64.RawURLEncoding.DecodeString(strings.Split(accepted.Receipt, ".")[0])
+		if err != nil || !strings.Contains(string(header), id) {
+			t.Errorf("the receipt is signed by %s, %v", header, err)
+		}
+	})
+}

@@ -265,7 +265,7 @@ func TestFormRefusals(t *testing.T) {
 		"raw text":          {[]byte("Guten Tag"), "text/plain", nil, 415, 5415},
 		"JSON":              {[]byte("{}"), "application/json", nil, 415, 5415},
 		"a raw PDF":         {[]byte("%PDF-1.7\n%âãÏÓ\n"), "image/jpeg", nil, 415, 5455},
-		"an empty body":     {nil, "image/jpeg", nil, 400, 5400},
+		"an empty body":     {nil, "image/jpeg", nil, 415, 5455},
 		"half a raw JPEG":   {good[:len(good)/2], "", nil, 422, 9422},
 		"a raw part":        {good, "image/jpeg", []string{"Content-Range", "bytes 0-9/10"}, 415, 5415},
 		"a form in parts":   {whole, kind, []string{"Upload-Complete", "?0"}, 415, 5415},

@@ -1,14 +1,6 @@
 package e2e
 
-import (
-	"net/url"
-	"testing"
-)
-
-// elementPage is the page of another origin with the element for a one-time URL.
-func (g *pageGround) elementPage(u oneTimeURL) string {
-	return g.page + "/?url=" + url.QueryEscape(u.UploadURL)
-}
+import "testing"
 
 // TestUploadElement: the element says the server's words, and the page of another origin can read each refusal by
 // fetch with credentials.
@@ -42,6 +34,16 @@ func TestUploadElement(t *testing.T) {
 	steps = append(steps,
 		uploadStep{Name: "element-empty", Do: "element", Page: g.elementPage(g.createUploadURL()), File: empty},
 		uploadStep{Name: "element-busy", Do: "element", Page: g.elementPage(busy), File: good, Waits: serverBusy})
+	for name, step := range map[string]uploadStep{
+		"element-360":      {Width: 360, Height: 780},
+		"element-360-dark": {Width: 360, Height: 780, Scheme: "dark"},
+		"element-dark":     {Scheme: "dark"},
+		"element-rtl":      {Page: "&dir=rtl", Width: 360, Height: 780},
+	} {
+		step.Name, step.Do, step.File, step.Audit = name, "element", good, true
+		step.Page = g.elementPage(g.createUploadURL()) + step.Page
+		steps = append(steps, step)
+	}
 	all := g.play(t, steps...)
 	for i, test := range tests {
 		seen := all[i]

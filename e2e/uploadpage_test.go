@@ -97,10 +97,11 @@ func newPageGround(t *testing.T, args ...string) *pageGround {
 	tn.lead(t, s.url)
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, `<!doctype html><html lang="en"><title>An app</title><link rel="icon" href="data:,">`+
+		fmt.Fprintf(w, `<!doctype html><html lang="en" dir="%s"><meta name="viewport" content="width=device-width">`+
+			`<style>:root { color-scheme: light dark }</style><title>An app</title><link rel="icon" href="data:,">`+
 			`<main><h1>An app</h1><script type="module">import { CalotypeUpload } from "%s/uploader.js"; Object.assign(`+
 			`CalotypeUpload.words, { choose: "Pick one", bar: "How far", empty: "Nothing in it." })</script>`+
-			`<calotype-upload url="%s"></calotype-upload></main>`, tn.URL, r.URL.Query().Get("url"))
+			`<calotype-upload url="%s"></calotype-upload></main>`, r.URL.Query().Get("dir"), tn.URL, r.URL.Query().Get("url"))
 	}))
 	t.Cleanup(pages.Close)
 	return &pageGround{s, tn, t.TempDir(), pages.URL, chromium, node}
@@ -125,7 +126,7 @@ func (g *pageGround) play(t *testing.T, steps ...uploadStep) (all []uploadSeen) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+len(steps))*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, g.node, "browser/upload.mjs")
@@ -239,6 +240,7 @@ func TestUploadPage(t *testing.T) {
 		{Name: "dark-360", Do: "view", URL: fresh(), File: good, Width: 360, Height: 780, Scheme: "dark"},
 		{Name: "dark-1280", Do: "view", URL: fresh(), File: good, Scheme: "dark"},
 		{Name: "rtl-360", Do: "view", URL: fresh(), File: good, Width: 360, Height: 780, Locale: "ar"},
+		{Name: "rtl-1280", Do: "view", URL: fresh(), File: good, Locale: "ar", Scheme: "dark"},
 		{Name: "keyboard", Do: "keyboard", URL: fresh(), File: good},
 		{Name: "plain", Do: "plain", URL: fresh(), File: good},
 		{Name: "late", Do: "late", URL: fresh(), File: broken, Right: good},
@@ -379,41 +381,6 @@ func TestUploadPagePolicy(t *testing.T) {
 	g.wantDelivered(t, many.ID+"/2", two)
 	g.wantDelivered(t, leads.ID, one)
 	g.wantDelivered(t, plain.ID, one)
-}
-
-// TestUploadsResume: the network is cut at 40 % and the server killed at 70 % of a photograph of 9 MB. The page and
-// the element continue by themselves, and each break costs at most one piece of 1 MiB.
-func TestUploadsResume(t *testing.T) {
-	t.Parallel()
-	g := newPageGround(t)
-	photograph := nineMegabytes(t)
-	file, size := g.file(t, "night.jpg", photograph), int64(len(photograph))
-	for _, do := range []string{"upload", "element"} {
-		u := g.createUploadURL()
-		killed := make(chan struct{})
-		g.tunnel.expect(
-			tunnelBreak{size * 4 / 10, func() { g.tunnel.cut(1500 * time.Millisecond) }},
-			tunnelBreak{size * 7 / 10, func() { g.kill(); close(killed) }})
-		step := uploadStep{Name: do + " with breaks", Do: do, URL: u.UploadURL, Page: g.elementPage(u), File: file}
-		played := make(chan struct{})
-		go func() {
-			defer close(played)
-			g.play(t, step)
-		}()
-		select {
-		case <-killed:
-			g.start()
-			g.tunnel.lead(t, g.url)
-		case <-played:
-		}
-		<-played
-		sent, left := g.tunnel.carried()
-		if left > 0 || sent < size || sent > size+2<<20 {
-			t.Errorf("%s: %d bytes came for a file of %d, %d breaks did not happen", do, sent, size, left)
-		}
-		t.Logf("%s: %d bytes of %d came twice", do, sent-size, size)
-		g.wantDelivered(t, u.ID, file)
-	}
 }
 
 // TestUploadPageReload: after a reload in the middle, the page continues when the user chooses the same file, and

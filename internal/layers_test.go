@@ -82,6 +82,7 @@ var ranks = map[string]int{
 	"internal/httprange": 1,
 	"internal/batch":     1,
 
+	"internal/accept":     0, // what clients accept, by their headers
 	"internal/limit":      0, // what is shared, fairly; leaves use it too
 	"internal/clientaddr": 0, // a key of what is shared
 }

@@ -33,6 +33,8 @@ type commands struct {
 	Account accountCommands `cmd:"" group:"access" help:"Create, list, limit, suspend and delete accounts."`
 	Token   tokenCommands   `cmd:"" group:"access" help:"Create, list and revoke API tokens."`
 
+	ReceiptKey receiptKeyCommands `cmd:"" group:"access" help:"Replace the keys that sign receipts of uploads."`
+
 	Webhook webhookCommands `cmd:"" group:"events" help:"Send events to your backend; test and replay."`
 	Listen  listenCommand   `cmd:"" group:"events" help:"Forward events to a server on your machine."`
 

@@ -266,7 +266,31 @@ const steps = {
     seen.progress = await page.evaluate(() => globalThis.steps)
     seen.title = await page.locator('calotype-upload progress').getAttribute('aria-label')
     seen.text = await page.locator('calotype-upload [role=status]').innerText()
+    const reversed = await page.locator('calotype-upload [role=status]').evaluate((status) => {
+      const text = document.createTreeWalker(status, NodeFilter.SHOW_TEXT).nextNode()
+      const place = (i) => {
+        const range = new Range()
+        range.setStart(text, i)
+        range.setEnd(text, i + 1)
+        return range.getBoundingClientRect()
+      }
+      const [first, last] = [place(0), place(text.length - 1)]
+      return last.top === first.top && last.left < first.left
+    })
+    if (reversed) seen.errors.push('the end of an English sentence is at its beginning')
     if (step.audit) await look(page, seen, step, 'element-done')
+  },
+
+  // uppy uploads by Uppy's Dashboard on a page of another origin.
+  async uppy(page, seen, step) {
+    await page.goto(step.page)
+    const input = page.locator('.uppy-Dashboard-input').first()
+    await input.waitFor({ state: 'attached' })
+    await input.setInputFiles(step.file)
+    await page.click('.uppy-StatusBar-actionBtn--upload')
+    await page.waitForFunction(() => globalThis.outcome)
+    seen.outcome = await page.evaluate(() => globalThis.outcome)
+    seen.left = await page.evaluate(() => localStorage.length)
   },
 
   // fetch sends requests from a page of another origin, with credentials, and returns what its script can read.

@@ -77,8 +77,8 @@ func (c *call) location(secret string) string { return c.URLs.Upload + c.protoco
 func (c *call) partial(secret string) (images.Partial, error) {
 	p, err := c.Core.Partial(c.r.Context(), secret)
 	c.line.image = p.Draft
-	if err == nil {
-		err = p.Refused
+	if err == nil && p.Refused != nil {
+		c.transmitted, err = true, p.Refused
 	}
 	return p, err
 }

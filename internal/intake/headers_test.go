@@ -48,23 +48,6 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-func TestAsksForPage(t *testing.T) {
-	t.Parallel()
-	for accept, want := range map[string]bool{
-		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": true, "Text/HTML;q=0.5": true,
-		"application/json, text/html": true, "text/html;level=1": true,
-		"": false, "*/*": false, "application/json": false, "text/*": false, "text/html;q=0": false,
-		"text/html; q=0.000": false, "text/htmlx": false,
-	} {
-		if got := asksForPage(http.Header{"Accept": {accept}}); got != want {
-			t.Errorf("%q: %v", accept, got)
-		}
-	}
-	if !asksForPage(http.Header{"Accept": {"application/json", "text/html"}}) {
-		t.Error("the second of two header lines is not read")
-	}
-}
-
 func TestTusLength(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -151,7 +134,8 @@ func TestDeclaredName(t *testing.T) {
 func TestInteropVersions(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"6": "expires", "7": "max-age", "8": "max-age", "8;x": "max-age", "5": "", "9": "", "": "", "x": "", "-8": "",
+		"6": "expires", "7": "max-age", "8": "max-age", "8;x": "max-age", "9": "max-age", "10": "max-age", "5": "", "11": "", "": "",
+		"x": "", "-8": "",
 	} {
 		got := ""
 		if v := interopVersion(http.Header{interopHeader: {text}}); v != nil {

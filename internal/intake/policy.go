@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"calotype/internal/accept"
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/uploadpolicy"
@@ -67,9 +68,9 @@ func isNavigation(h http.Header) bool {
 	if mode := h.Get("Sec-Fetch-Mode"); mode != "" {
 		return mode == "navigate"
 	}
-	for accepted := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
-		media, _, _ := strings.Cut(accepted, ";")
-		switch media = strings.ToLower(strings.TrimSpace(media)); {
+	for media, weight := range accept.Items(h["Accept"]) {
+		switch media = strings.ToLower(media); {
+		case weight == 0:
 		case media == "text/html":
 			return true
 		case media == "application/json", strings.HasSuffix(media, "+json"):

@@ -12,7 +12,7 @@ import (
 )
 
 // This file speaks the resumable uploads of the IETF, draft-ietf-httpbis-resumable-upload, as its interop versions
-// 6 to 8 have it.
+// 6 to 10 have it.
 
 const (
 	ietfBody        = "application/partial-upload"
@@ -22,14 +22,16 @@ const (
 )
 
 // An interop is a version of the draft, with what differs between the versions for a server. Version 6 is that of
-// the drafts -04 and -05, version 7 of -06 to -08, version 8 of the later ones.
+// the drafts -04 and -05, version 7 of -06 to -08, version 8 of -09 to -11, version 9 of -12, version 10 of -13.
 type interop struct {
-	version int64
-	age     string // the key of Upload-Limit for the seconds that an upload still exists
+	version  int64
+	age      string // the key of Upload-Limit for the seconds that an upload still exists
+	location bool   // each interim answer of a creation has the Location
 }
 
 // interops are the supported versions, the newest last.
-var interops = []interop{{6, "expires"}, {7, "max-age"}, {8, "max-age"}}
+var interops = []interop{{6, "expires", false}, {7, "max-age", false}, {8, "max-age", true}, {9, "max-age", true},
+	{10, "max-age", true}}
 
 // interopVersion returns the version of a client, nil if it names none that is supported. Such a client gets no
 // interim answers, as the draft demands.
@@ -70,6 +72,7 @@ func refuseResumable(c *call, refusal *cfapi.Error, err error) *cfapi.Problem {
 	case errs.Unsupported, errs.Undecodable, errs.OverLimits:
 		c.transmitted = true
 	}
+	h.Set("Upload-Complete", "?0") // the refusal is not the result of an upload
 	if c.transmitted && refusal.Status < http.StatusInternalServerError {
 		// The upload is complete, and refused: nothing is left to resume.
 		h.Set("Upload-Complete", "?1")
@@ -141,7 +144,8 @@ func (c *call) createResumable(complete bool, version *interop) error {
 		c.w.Header().Set("Location", location)
 	}
 	if complete || c.r.ContentLength != 0 {
-		p, err = c.appendBody(secret, images.AppendRequest{Length: length, Complete: complete}, c.progress(version))
+		p, err = c.appendBody(secret, images.AppendRequest{Length: length, Complete: complete},
+			c.progress(version, location))
 		if err != nil {
 			return err
 		}
@@ -177,13 +181,18 @@ func (c *call) interim(version *interop, headers ...string) error {
 }
 
 // progress returns the function that sends each stored offset to a client of a version; nil for a client of none.
-func (c *call) progress(version *interop) func(offset int64) {
+// location is that of the created upload, "" of an append.
+func (c *call) progress(version *interop, location string) func(offset int64) {
 	if version == nil {
 		return nil
 	}
 	return func(offset int64) {
+		headers := []string{"Upload-Offset", strconv.FormatInt(offset, 10)}
+		if location != "" && version.location {
+			headers = append(headers, "Location", location)
+		}
 		// A client that reads nothing loses its connection with the answer at the latest.
-		_ = c.interim(version, "Upload-Offset", strconv.FormatInt(offset, 10))
+		_ = c.interim(version, headers...)
 	}
 }
 
@@ -192,16 +201,18 @@ func (c *call) resumableResource(secret string) error {
 	switch c.r.Method {
 	case http.MethodOptions:
 		return c.options()
-	case http.MethodGet:
-		return c.outcome(secret)
 	case http.MethodPatch:
 		return c.patchResumable(secret)
 	case http.MethodDelete:
 		return c.discard(secret)
-	case http.MethodHead:
-	default:
-		return c.notAllowed(resourceMethods, "PATCH appends to a resumable upload, HEAD returns its offset")
+	case http.MethodHead, http.MethodGet:
+		return c.stateOfResumable(secret)
 	}
+	return c.notAllowed(resourceMethods, "PATCH appends to a resumable upload, HEAD returns its offset")
+}
+
+// stateOfResumable answers with the offset of an upload. GET of an accepted one has its image too.
+func (c *call) stateOfResumable(secret string) error {
 	p, err := c.partial(secret)
 	if err != nil {
 		return err
@@ -210,6 +221,9 @@ func (c *call) resumableResource(secret string) error {
 		c.w.Header().Set("Upload-Length", strconv.FormatInt(p.Length, 10))
 	}
 	c.setResumableState(p, interopVersion(c.r.Header))
+	if c.r.Method == http.MethodGet && p.Image != nil {
+		return c.accepted(*p.Image, http.StatusOK)
+	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -236,7 +250,7 @@ func (c *call) patchResumable(secret string) error {
 	}
 	version := interopVersion(h)
 	p, err := c.appendBody(secret, images.AppendRequest{Offset: offset, Length: length, Complete: complete},
-		c.progress(version))
+		c.progress(version, ""))
 	if err != nil {
 		return c.whyComplete(secret, offset, err)
 	}

@@ -1,11 +1,9 @@
 package intake
 
 import (
-	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
+	"calotype/internal/accept"
 	"calotype/internal/cfapi"
 	"calotype/internal/imagefile"
 	"calotype/internal/images"
@@ -52,7 +50,7 @@ const chunk = 1 << 20
 // state answers what a ticket accepts. A browser gets the page.
 func (c *call) state() error {
 	c.w.Header().Add("Vary", "Accept")
-	if c.Page != nil && asksForPage(c.r.Header) {
+	if c.Page != nil && accept.Names(c.r.Header["Accept"], "text/html") {
 		c.Page.ServeHTTP(c.w, c.r)
 		return nil
 	}
@@ -123,22 +121,4 @@ func lesser[N int | int64](policy, server N) N {
 func (c *call) maxBytes(draft images.Image) int64 {
 	policy, _ := draft.UploadPolicy()
 	return lesser(policy.MaxBytes, c.Core.MaxUploadBytes())
-}
-
-// asksForPage reports whether a client prefers HTML, as browsers do for what the user opens.
-func asksForPage(h http.Header) bool {
-	for _, part := range strings.Split(strings.Join(h.Values("Accept"), ","), ",") {
-		if mediaType(part) != "text/html" {
-			continue
-		}
-		_, params, _ := strings.Cut(part, ";")
-		for param := range strings.SplitSeq(params, ";") {
-			name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
-			if q, err := strconv.ParseFloat(value, 64); strings.EqualFold(name, "q") && err == nil && q == 0 {
-				return false
-			}
-		}
-		return true
-	}
-	return false
 }

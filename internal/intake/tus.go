@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"calotype/internal/cfapi"
 	"calotype/internal/errs"
@@ -35,7 +36,7 @@ func refuseTus(c *call, refusal *cfapi.Error, err error) *cfapi.Problem {
 	case errs.TicketUsed:
 		refusal.Status = http.StatusGone
 	case errs.TooSlow:
-		refusal.Status = http.StatusServiceUnavailable
+		refusal.Status, refusal.RetryAfter = http.StatusServiceUnavailable, time.Second
 	case errs.TooLarge:
 		setTusSupport(h, c.maxBytes(c.line.image))
 	}
@@ -78,8 +79,11 @@ func (c *call) createTus() error {
 		return err
 	}
 	hasBody := c.r.ContentLength != 0
-	if hasBody && mediaType(h.Get("Content-Type")) != tusBody {
+	switch {
+	case hasBody && mediaType(h.Get("Content-Type")) != tusBody:
 		return errTusBody
+	case c.r.ContentLength > length:
+		return invalid(http.StatusBadRequest, "the body has more bytes than Upload-Length")
 	}
 	p, secret, err := c.Core.CreatePartial(c.r.Context(), c.newPartial(length, name))
 	if err != nil {
@@ -116,7 +120,7 @@ func tusLength(h http.Header, most int64) (int64, error) {
 	switch {
 	case h.Get("Upload-Concat") != "":
 		return 0, invalid(http.StatusBadRequest, "Upload-Concat is not supported: send the picture in one upload")
-	case declared == "" && h.Get("Upload-Defer-Length") != "":
+	case h.Get("Upload-Defer-Length") != "":
 		return 0, invalid(http.StatusBadRequest, "Upload-Defer-Length is not supported: Upload-Length must be the "+
 			"number of bytes of the picture")
 	}

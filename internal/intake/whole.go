@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"calotype/internal/cfapi"
-	"calotype/internal/errs"
 	"calotype/internal/images"
 )
 
@@ -45,14 +44,8 @@ func (c *call) receive(kind bodyKind, file io.Writer) (filename string, err erro
 	if err := copyBody(file, c.body); err != nil {
 		return "", err
 	}
-	if c.body.BytesRead() == 0 {
-		return "", errEmptyBody
-	}
 	return declaredName(c.r), nil
 }
-
-var errEmptyBody error = errs.Errorf(errs.Invalid, "Bad request: the body is empty; send the picture as the "+
-	"body, or a multipart/form-data form with the picture in the field file")
 
 // ignore passes over a field: only the file is taken, and nothing is ever fetched.
 func ignore(string, io.Reader) error { return nil }

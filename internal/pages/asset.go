@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+
+	"calotype/internal/accept"
 )
 
 // immutable is the Cache-Control of a file whose name has a hash of its content.
@@ -56,11 +58,5 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 
 // acceptsGzip reports whether a request accepts gzip. Without a coding that is named it gets the plain file.
 func acceptsGzip(r *http.Request) bool {
-	for item := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		name, parameter, _ := strings.Cut(item, ";")
-		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
-			return weightOf(parameter) > 0
-		}
-	}
-	return false
+	return accept.Names(r.Header["Accept-Encoding"], "gzip")
 }

@@ -121,7 +121,7 @@ var linkStatuses = map[images.TicketStatus]int{
 // view returns the data of the page and its status.
 func (p *uploadPage) view(r *http.Request, link OneTimeURL, err error) (v uploadView, status int) {
 	query := r.URL.Query()
-	lang := languageOf(r.Header.Get("Accept-Language"))
+	lang := languageOf(r.Header["Accept-Language"])
 	v = uploadView{
 		Lang: lang, Dir: "ltr", Words: words[lang], Nonce: rand.Text(), Plain: style,
 		Files: UploadFiles, Script: p.files.script, Style: p.files.style,

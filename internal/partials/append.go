@@ -82,7 +82,9 @@ func (s *Service) Begin(ctx context.Context, p Partial, r AppendRequest, most in
 		return nil, err
 	}
 	length, err := r.checkLength(p)
-	if err == nil {
+	if err != nil {
+		err = a.orMismatch(ctx, err)
+	} else {
 		a.slot, err = s.Bodies.TryAcquire(1, p.Account)
 		err = disk.Full(err)
 	}
@@ -169,6 +171,21 @@ func (r AppendRequest) checkLength(p Partial) (int64, error) {
 		return 0, errs.Errorf(errs.Invalid, "The body has more bytes than the upload: its length is %d", length)
 	}
 	return length, nil
+}
+
+// orMismatch returns OffsetMismatch for a request that is not at the offset, or else err: a client that continues at
+// the wrong offset needs the right one first.
+func (a *Append) orMismatch(ctx context.Context, err error) error {
+	p, reading := a.s.ByKey(ctx, a.p.Key)
+	if reading == nil && p.Ended.IsZero() && p.Received != a.request.Offset {
+		return a.mismatch(p)
+	}
+	return err
+}
+
+func (a *Append) mismatch(p Partial) error {
+	return &errs.Error{Kind: errs.OffsetMismatch, Err: &OffsetError{p.Received},
+		Msg: fmt.Sprintf("The upload has %d bytes: continue there, not at %d", p.Received, a.request.Offset)}
 }
 
 // OnStored has fn called with the new offset after each part. fn must not block for long.

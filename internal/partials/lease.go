@@ -3,7 +3,6 @@ package partials
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"calotype/internal/accounts"
@@ -59,8 +58,7 @@ func (a *Append) whyNotClaimed(ctx context.Context, err error) error {
 	case !p.Ended.IsZero(), !p.Expires.After(a.s.Now()):
 		return ErrEnded
 	case p.Received != a.request.Offset:
-		return &errs.Error{Kind: errs.OffsetMismatch, Err: &OffsetError{p.Received},
-			Msg: fmt.Sprintf("The upload has %d bytes: continue there, not at %d", p.Received, a.request.Offset)}
+		return a.mismatch(p)
 	}
 	return Busy(nil)
 }

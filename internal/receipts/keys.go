@@ -94,18 +94,42 @@ func lastOfOld(now time.Time) time.Time { return now.Add(publishedBefore - signs
 // insertNext inserts the next key, which signs when it was published for long enough, or the first one, which signs at
 // once. If another node has inserted it, insertNext changes nothing: a concurrent insertion has the same number.
 func (s *Service) insertNext(ctx context.Context, now time.Time) error {
+	err := s.config.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error { return insert(tx, now) })
+	if err != nil {
+		return fmt.Errorf("making a key for receipts: %w", err)
+	}
+	return nil
+}
+
+func insert(tx *accounts.Change, now time.Time) error {
 	seed := make([]byte, ed25519.SeedSize)
 	rand.Read(seed)
-	_, err := s.config.Accounts.ExecInReserve(ctx, `INSERT INTO receipt_keys (number, seed, created, signs)
+	_, err := tx.Exec(`INSERT INTO receipt_keys (number, seed, created, signs)
 		SELECT (SELECT COALESCE(MAX(number), 0) + 1 FROM receipt_keys), CAST(?1 AS TEXT), CAST(?2 AS BIGINT),
 			CASE WHEN EXISTS (SELECT 1 FROM receipt_keys) THEN CAST(?3 AS BIGINT) ELSE CAST(?2 AS BIGINT) END
 		WHERE NOT EXISTS (SELECT 1 FROM receipt_keys WHERE signs > CAST(?4 AS BIGINT))
 		ON CONFLICT DO NOTHING`, base64.RawURLEncoding.EncodeToString(seed), sqldb.Micros(now),
 		sqldb.Micros(now.Add(publishedBefore)), sqldb.Micros(lastOfOld(now)))
-	if err != nil {
-		return fmt.Errorf("making a key for receipts: %w", err)
+	return err
+}
+
+// Replace deletes all keys, because they may be stolen, and makes one that signs at once. It returns the id of the new
+// key. Nodes that run sign by it when they call Rotate next. Receipts of the old keys are not valid any longer.
+func (s *Service) Replace(ctx context.Context) (id string, err error) {
+	err = s.config.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
+		tx.Scrub()
+		if _, err := tx.Exec(`DELETE FROM receipt_keys`); err != nil {
+			return err
+		}
+		return insert(tx, s.config.Now())
+	})
+	if err == nil {
+		err = s.Rotate(ctx)
 	}
-	return nil
+	if err != nil {
+		return "", fmt.Errorf("replacing the keys for receipts: %w", err)
+	}
+	return s.keys.Load().at(s.config.Now()).public.KeyID, nil
 }
 
 // deleteOld deletes the keys whose next one signs for longer than publishedAfter.

@@ -273,3 +273,40 @@ func TestBrokenSigner(t *testing.T) {
 		t.Errorf("%+v, %v", img, err)
 	}
 }
+
+// TestReplace: the new key signs at once, on a node that runs after its next Rotate, and no old key is published or
+// stored, the next one included.
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		clock := imagestest.NewClock()
+		running, command := node(core, clock.Now), node(core, clock.Now)
+		if _, err := core.DB.Exec(t.Context(), `DELETE FROM receipt_keys`); err != nil { // of the start of core
+			t.Fatal(err)
+		}
+		rotate(t, running)
+		clock.Forward(25 * 24 * time.Hour)
+		rotate(t, running) // publishes the next key
+		stolen, old := receipt(t, running, clock.Now()), running.Published()
+		id, err := command.Replace(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := imagestest.Count(t, core, "receipt_keys"); n != 1 {
+			t.Errorf("%d keys are stored", n)
+		}
+		if _, _, err := verify(old, receipt(t, running, clock.Now())); err != nil {
+			t.Errorf("before its next Rotate a node signs by the key that it has: %v", err)
+		}
+		rotate(t, running)
+		if _, kid, err := verify(running.Published(), receipt(t, running, clock.Now())); err != nil || kid != id {
+			t.Errorf("the new key is %s, a receipt has %s: %v", id, kid, err)
+		}
+		if _, _, err := verify(running.Published(), stolen); err == nil {
+			t.Error("a receipt of the old key verifies")
+		}
+		if again, err := command.Replace(t.Context()); err != nil || again == id {
+			t.Errorf("a second replacement: %q, %v", again, err)
+		}
+	})
+}

@@ -56,7 +56,10 @@ export class CalotypeUpload extends HTMLElement {
     add(row, 'button', 'pause', { type: 'button', hidden: true,
       onclick: () => this.#stop ? this.pause() : this.resume() })
     add(root, 'progress', 'bar', { max: 1, value: 0, hidden: true })
-    add(root, 'p', 'status').setAttribute('role', 'status')
+    const status = add(root, 'p', 'status')
+    status.setAttribute('role', 'status')
+    this.#parts.status = document.createElement('bdi') // refusals are English, also on a page from right to left
+    status.append(this.#parts.status)
     this.addEventListener('dragover', (event) => {
       event.preventDefault()
       row.classList.add('over')
