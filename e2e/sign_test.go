@@ -25,7 +25,7 @@ func TestSignRefuses(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
 		{"https://evil.example" + path, "is not a URL of this server, whose delivery URLs begin with " + s.url},
 		{strings.Replace(good, "http:", "https:", 1), "is not a URL of this server"},
-		{s.url + "/x/y/z", "must begin with the hash"},
+		{s.url + "/x/y/z", "no account of this server has the hash"},
 		{s.url + "/" + strings.Repeat("x", 22) + "/" + private + "/public", "no account of this server has the hash"},
 		{s.url + "/" + hash + "/" + private, "must have the form"},
 		{s.url + "/" + hash + "/nothing/public", "no image of that id"},
@@ -50,7 +50,7 @@ func TestSignRefuses(t *testing.T) {
 	if got := sign(s.public(public)); got.code != 0 || !strings.Contains(got.stderr, "is public") {
 		t.Errorf("a public image: %+v", got)
 	}
-	if got := sign(good, "-expires", "-1h"); got.code == 0 || !strings.Contains(got.stderr, "must not be negative") {
+	if got := sign(good, "-expires=-1h"); got.code == 0 || !strings.Contains(got.stderr, "must not be negative") {
 		t.Errorf("a negative expiry: %+v", got)
 	}
 	a := calotype(t, nil, "account", "set", accountID, "-data", s.data, "-flexible-variants", "on", "-private-options", "on")
