@@ -30,6 +30,7 @@ import (
 	"calotype/internal/pages"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
+	"calotype/internal/trace/otlp"
 )
 
 // Settings of the garbage collector; GOGC and GOMEMLIMIT take precedence.
@@ -83,6 +84,11 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer watch.close()
+	traces, err := otlp.Start(ctx, version, log)
+	if err != nil {
+		return err
+	}
+	defer closeTraces(traces)
 	db, err := c.openDBToServe(ctx, log)
 	if err != nil {
 		return err
@@ -98,7 +104,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer core.Close()
-	return c.runNode(ctx, &node{urls, logs, connections, watch, db, pool, core})
+	return c.runNode(ctx, &node{urls, logs, connections, watch, traces, db, pool, core})
 }
 
 // setCollector sets up the garbage collector.
@@ -117,6 +123,7 @@ type node struct {
 	logs        logs
 	connections *delivery.Connections
 	watch       *metricsServer
+	traces      *otlp.Exporter
 	db          *sqldb.DB
 	pool        *render.Pool
 	core        *images.Service
@@ -134,7 +141,7 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	if err := n.core.Start(ctx); err != nil {
 		return err
 	}
-	notifier, err := c.notifier(n.core, n.urls, n.watch, log)
+	notifier, err := c.notifier(n)
 	if err != nil {
 		return err
 	}
@@ -181,14 +188,15 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 	handler := &router{
 		api: api.New(api.Config{
 			Core: n.core, Lists: listing.New(n.db), Notifier: notifier, URLs: n.urls, Log: log, Rate: c.APIRate,
-			Observe: n.watch.Surface("api"),
+			Observe: n.watch.Surface("api"), Tracer: n.traces.Tracer(),
 		}),
 		intake: intake.New(intake.Config{
 			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.Surface("intake"), Page: uploadPage(n.core, n.urls),
+			Tracer: n.traces.Tracer(),
 		}),
 		delivery: delivery.New(delivery.Config{
 			Core: n.core, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
-			Observe: n.watch.Surface("delivery"),
+			Observe: n.watch.Surface("delivery"), Tracer: n.traces.Tracer(),
 		}),
 		keys: api.ReceiptKeys(n.core.Receipts), scripts: pages.NewScripts(log),
 		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
@@ -258,7 +266,7 @@ func (c *serveCommand) checkForms() error {
 		metricsAddress = checkListen("-metrics-listen", c.MetricsListen)
 	}
 	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, c.checkDB(), blob.CheckAddress(c.blobs()),
-		accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources)
+		accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources, otlp.Check())
 }
 
 // checkListen returns an error if an address to listen on has not the form host:port.
@@ -301,16 +309,15 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 }
 
 // notifier makes the Notifier.
-func (c *serveCommand) notifier(core *images.Service, urls cfapi.URLs, watch *metricsServer,
-	log *slog.Logger) (*notify.Notifier, error) {
+func (c *serveCommand) notifier(n *node) (*notify.Notifier, error) {
 	allow, err := outbound.ParseNetworks(c.OutboundAllow)
 	if err != nil {
 		return nil, err
 	}
 	return notify.New(notify.Config{
-		Webhooks: core.Webhooks, URLs: urls, Log: log,
-		Outbound: outbound.Config{Allow: allow, Own: urls.Hosts()},
-		Observe:  watch.Webhooks(notify.Outcomes),
+		Webhooks: n.core.Webhooks, URLs: n.urls, Log: n.logs.immediate,
+		Outbound: outbound.Config{Allow: allow, Own: n.urls.Hosts()},
+		Observe:  n.watch.Webhooks(notify.Outcomes), Tracer: n.traces.Tracer(),
 	}), nil
 }
 

@@ -31,6 +31,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/listing"
 	"calotype/internal/notify"
+	"calotype/internal/trace"
 )
 
 // Prefix is the prefix of every path of the API.
@@ -49,6 +50,7 @@ type Config struct {
 	Rate     int // requests of a token in 5 minutes; 0 for no limit
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
+	Tracer  *trace.Tracer // nil for no traces
 }
 
 type api struct {
@@ -98,7 +100,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, 
 // frame answers one request with the result of handle, which is dispatch except in tests, in the frame of httpframe.
 func (a *api) frame(bare http.ResponseWriter, r *http.Request, handle handler) {
 	line := &logLine{}
-	httpframe.Frame{Message: "api", Log: a.Log}.Serve(bare, r, func(w *httpframe.Response) error {
+	httpframe.Frame{Message: "api", Log: a.Log, Tracer: a.Tracer}.Serve(bare, r, func(w *httpframe.Response) error {
 		w.Attrs = line.attrs
 		w.Observe = func(status int, took time.Duration) { a.observers.call(line, status, took) }
 		cfapi.Prepare(w, r)
@@ -151,6 +153,7 @@ func (a *api) dispatch(w http.ResponseWriter, r *http.Request, line *logLine) (a
 	if err := authorize(token, params.account, route.scope); err != nil {
 		return nil, err
 	}
+	r = httpframe.New(w, r).Trace(r, true) // only the owner of a token decides on sampling
 	return route.handler(&call{
 		Request: r, account: params.account, token: token, image: params.id, name: params.name,
 		body: body, writer: w,

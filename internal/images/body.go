@@ -17,6 +17,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/text"
+	"calotype/internal/trace"
 	"calotype/internal/uploadpolicy"
 )
 
@@ -126,13 +127,16 @@ func (b *Body) Close() {
 // cancel.
 func (b *Body) complete(ctx context.Context) (context.Context, context.CancelFunc) {
 	b.s.config.Timer.Since(render.Uploads, StageSpool, b.spooled)
+	trace.Record(ctx, "receive", b.spooled, nil)
 	return context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 }
 
 // store examines the complete body and stores it as an original that no row names yet. Errors: Unsupported,
 // Undecodable, OverLimits, PolicyRefused, Busy.
 func (b *Body) store(ctx context.Context) (*Original, error) {
-	original, err := b.examine(ctx)
+	examining, span := trace.Start(ctx, "examine")
+	original, err := b.examine(examining)
+	span.End(err)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +144,7 @@ func (b *Body) store(ctx context.Context) (*Original, error) {
 	began := time.Now()
 	err = b.s.blobs.Put(ctx, original.Blob, b.file.OS(), b.size)
 	b.s.config.Timer.Since(render.Uploads, StageStore, began)
+	trace.Record(ctx, StageStore, began, err)
 	if err != nil {
 		return nil, fmt.Errorf("storing an original: %w", err)
 	}

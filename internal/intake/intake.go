@@ -27,6 +27,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/images"
+	"calotype/internal/trace"
 )
 
 // Prefix is the beginning of every path that is served here.
@@ -43,6 +44,7 @@ type Config struct {
 	Time time.Duration // for a whole body; 0 for an hour
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
+	Tracer  *trace.Tracer // nil for no traces
 }
 
 type intake struct {
@@ -94,8 +96,9 @@ func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	c := &call{intake: in, r: r, protocol: single, body: cfapi.NewBody(bare, r, cfapi.BodyLimits{
 		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes() + cfapi.FormOverhead,
 	})}
-	httpframe.Frame{Message: "upload", Log: in.Log}.Serve(bare, r, func(w *httpframe.Response) error {
-		c.w = w
+	frame := httpframe.Frame{Message: "upload", Log: in.Log, Tracer: in.Tracer}
+	frame.Serve(bare, r, func(w *httpframe.Response) error {
+		c.w, c.r = w, w.Trace(r, false)
 		cfapi.Prepare(w, r)
 		setHeaders(w.Header(), r)
 		w.Observe = in.observe
