@@ -25,6 +25,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/intake"
 	"calotype/internal/listing"
+	"calotype/internal/metrics"
 	"calotype/internal/notify"
 	"calotype/internal/outbound"
 	"calotype/internal/pages"
@@ -159,6 +160,9 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) error {
 	if err := n.watch.Watch(n.core, n.pool, pools, version); err != nil {
 		return err
 	}
+	if err := errors.Join(n.watchTraces(), n.watch.WatchAccounts(ctx, n.core.Accounts, c.MetricsAccounts)); err != nil {
+		return err
+	}
 	if err := c.printFirstSteps(account, newToken, demoLink, n.urls, log); err != nil {
 		return err
 	}
@@ -235,6 +239,8 @@ func (c *serveCommand) check(log *slog.Logger) (cfapi.URLs, error) {
 	case int64(c.SpoolBytes) < images.LeastSpool(int64(c.MaxUploadBytes)):
 		return urls, errors.New("-spool-bytes must be at least four times -max-upload-bytes: one " +
 			"upload URL gets a quarter of it at most")
+	case c.MetricsAccounts < 0 || c.MetricsAccounts > metrics.MaxAccounts:
+		return urls, fmt.Errorf("-metrics-accounts must be from 0 to %d", metrics.MaxAccounts)
 	case c.EventRetention < minEventRetention:
 		return urls, fmt.Errorf("-event-retention must not be less than %v: a delivery may take "+
 			"longer than a day", minEventRetention)
@@ -304,7 +310,7 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
 		EventRetention: c.EventRetention, MissRate: c.MissRate, Issuer: urls.API,
 		RebuildAt: time.Duration(c.RebuildAt),
-		Timer:     watch.Timer,
+		Timer:     watch.Timer, CountUpload: watch.CountUpload,
 	}), nil
 }
 

@@ -16,3 +16,11 @@ func closeTraces(e *otlp.Exporter) {
 	defer cancel()
 	e.Close(ctx)
 }
+
+// watchTraces exports the number of spans, if there are any.
+func (n *node) watchTraces() error {
+	if n.traces == nil {
+		return nil
+	}
+	return n.watch.WatchTraces(n.traces.Stats)
+}

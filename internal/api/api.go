@@ -25,6 +25,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/cfapi"
+	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/httprange"
 	"calotype/internal/images"
@@ -117,7 +118,12 @@ func (a *api) frame(bare http.ResponseWriter, r *http.Request, handle handler) {
 		}
 		w.Note(err)
 		return nil
-	}, func(w *httpframe.Response, err error) { a.refuse(w, r, err) })
+	}, func(w *httpframe.Response, err error) {
+		if refusal := new(errs.Error); errors.As(err, &refusal) {
+			line.reason = refusal.Reason()
+		}
+		a.refuse(w, r, err)
+	})
 }
 
 // A handler returns the result of a request and adds properties to its log line.
@@ -153,6 +159,7 @@ func (a *api) dispatch(w http.ResponseWriter, r *http.Request, line *logLine) (a
 	if err := authorize(token, params.account, route.scope); err != nil {
 		return nil, err
 	}
+	line.image = params.id[:min(len(params.id), maxLoggedID)]
 	r = httpframe.New(w, r).Trace(r, true) // only the owner of a token decides on sampling
 	return route.handler(&call{
 		Request: r, account: params.account, token: token, image: params.id, name: params.name,
@@ -236,9 +243,21 @@ type logLine struct {
 	route, account string
 	batch          bool
 	verb           string // the method of the route, which also answers others
+	image          string // the id in the path, once the caller is authorized
+	reason         string // the kind of a refusal: its sentence may quote metadata
 }
 
+// maxLoggedID bounds an id in the log, in bytes.
+const maxLoggedID = 1024
+
 func (l *logLine) attrs() []slog.Attr {
-	return []slog.Attr{slog.String("route", l.route), slog.String("account", l.account),
+	attrs := []slog.Attr{slog.String("route", l.route), slog.String("account", l.account),
 		slog.Bool("batch", l.batch)}
+	if l.image != "" {
+		attrs = append(attrs, slog.String("image", l.image))
+	}
+	if l.reason != "" {
+		attrs = append(attrs, slog.String("reason", l.reason))
+	}
+	return attrs
 }

@@ -198,7 +198,7 @@ func (c *call) refuse(err error) {
 		c.line.image = of.Draft
 	}
 	if c.counts {
-		c.Core.CountUpload(err)
+		c.Core.CountUpload(c.line.image.Account, err)
 	}
 	refusal := *cfapi.Refusal(err)
 	problem := c.protocol.refuse(c, &refusal, err)
@@ -223,7 +223,7 @@ func (c *call) refuse(err error) {
 // accepted answers a status with an image, and counts it if this request has uploaded it.
 func (c *call) accepted(img images.UploadedImage, status int) error {
 	if c.counts {
-		c.Core.CountUpload(nil)
+		c.Core.CountUpload(img.Account, nil)
 	}
 	draft := c.line.image
 	c.line.image = img.Image

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/render"
+	"calotype/internal/trace"
 )
 
 // Path is the path of the metrics.
@@ -42,6 +44,8 @@ type Metrics struct {
 
 	attempts     *prometheus.CounterVec
 	attemptTimes prometheus.Histogram
+
+	accounts atomic.Pointer[byAccount] // nil before WatchAccounts
 }
 
 type stage struct{ pool, name string }
@@ -146,6 +150,14 @@ func (m *Metrics) Watch(core *images.Service, pool *render.Pool, pools []*limit.
 		return nil
 	}
 	return m.registry.Register(&watcher{core: core, pool: pool, pools: pools, version: version})
+}
+
+// WatchTraces exports the number of spans of traces.
+func (m *Metrics) WatchTraces(stats func() trace.Stats) error {
+	if m == nil {
+		return nil
+	}
+	return m.registry.Register(traces(stats))
 }
 
 // Handler serves Path, and no other path.
