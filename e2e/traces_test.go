@@ -41,12 +41,13 @@ func TestTraces(t *testing.T) {
 	r := newReceiver(t)
 	metrics, flag := metricsAddress(t)
 	s := tracedServer(t, collector.URL, flag, "-outbound-allow", "127.0.0.1", "-webhook-url", r.URL)
-	made := s.api("POST", "images/v2/direct_upload", nil, "X-Request-Id", "make", "Traceparent", "00-"+caller+"-b7ad6b7169203331-01")
+	made := s.api("POST", "images/v2/direct_upload", nil, "X-Request-Id", "make",
+		"Traceparent", "00-"+caller+"-b7ad6b7169203331-01")
 	if made.status != http.StatusOK {
 		t.Fatalf("status %d", made.status)
 	}
 	if root := collector.Await(t, "a call of the API", ofRequest("make")); root.Trace != caller ||
-		root.Name != "POST images/v2/direct_upload" || root.Attrs["calotype.account"] != accountID ||
+		root.Name != "POST accounts/{account}/images/v2/direct_upload" || root.Attrs["calotype.account"] != accountID ||
 		root.Attrs["http.response.status_code"] != "200" || root.Kind != "server" {
 		t.Errorf("of the API: %+v", root)
 	}
@@ -104,7 +105,8 @@ func wantFailures(t *testing.T, s *server, c *tracetest.Collector) {
 	body, kind := fileForm(t, "a.jpg", damaged)
 	refused := do(t, "POST", s.createUploadURL().UploadURL, body, "Content-Type", kind, "X-Request-Id", "refused")
 	root := c.Await(t, "a refusal", ofRequest("refused"))
-	if root.Failed != strconv.Itoa(refused.code(t)) || root.Attrs["http.response.status_code"] != strconv.Itoa(refused.status) {
+	if root.Failed != strconv.Itoa(refused.code(t)) ||
+		root.Attrs["http.response.status_code"] != strconv.Itoa(refused.status) {
 		t.Errorf("of a refusal %d: %+v", refused.code(t), root)
 	}
 	wantTree(t, c, root, "upload(examine(wait work) receive)")

@@ -12,18 +12,18 @@ import (
 	"calotype/internal/accounts"
 )
 
-// MaxAccounts is the largest number of accounts with figures of their own.
+// MaxAccounts is the largest number of accounts with separate figures.
 const MaxAccounts = 1000
 
 // accountsEvery is the minimal interval of reading the rows of all accounts.
 const accountsEvery = time.Minute
 
-// other is the label of all accounts without figures of their own. No account has this id.
+// other is the label of all accounts without separate figures. No account has this id.
 const other = "other"
 
 // byAccount collects figures per account: the usage of the accounts with the most images, and their uploads at this
-// node. Their number is bounded by most, the number of accounts with labels for uploads by twice most: an account retains
-// its label, so that no counter ever decreases.
+// node. Their number is bounded by most. The number of accounts with labels for uploads is bounded by twice most: an
+// account retains its label, so that no counter ever decreases.
 type byAccount struct {
 	accounts *accounts.Service
 	most     int

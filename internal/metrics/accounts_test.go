@@ -33,8 +33,8 @@ func opened(t *testing.T, dsn string) (*Metrics, *imagestest.Core) {
 	return New(), imagestest.Open(t, images.Config{DB: sqldbtest.Open(t, dsn)}, dsn)
 }
 
-// TestAccountFigures: the largest accounts have figures of their own, the sum of all others is that of other, and what
-// uploads an account has refused or accepted stays counted under one label.
+// TestAccountFigures: the largest accounts have separate figures, the sum of all others is that of other, and
+// uploads stay counted under one label.
 func TestAccountFigures(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, dsn string) {

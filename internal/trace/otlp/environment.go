@@ -62,7 +62,7 @@ func Check() error {
 	)
 }
 
-// oneOf refuses a value that is none of the allowed ones.
+// oneOf refuses a value that is not allowed.
 func oneOf(name string, allowed ...string) error {
 	if v := variable(name); v != "" && !slices.Contains(allowed, strings.ToLower(v)) {
 		return fmt.Errorf("%s %q is not supported: it should be %s", name, v, strings.Join(allowed, ", "))
@@ -70,7 +70,7 @@ func oneOf(name string, allowed ...string) error {
 	return nil
 }
 
-// checkRatio refuses a ratio of sampled traces that is none.
+// checkRatio refuses a ratio of sampled traces that is no number from 0 to 1.
 func checkRatio() error {
 	arg := variable(samplerArg)
 	if arg == "" || !strings.HasSuffix(strings.ToLower(variable(sampler)), "traceidratio") {

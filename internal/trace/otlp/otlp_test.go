@@ -121,7 +121,7 @@ func TestValidVariables(t *testing.T) {
 }
 
 // TestSpansArrive: spans arrive with the attributes and the headers of the environment, and a trusted caller's
-// trace continues, while a stranger's starts anew with a link.
+// trace continues, while that of a stranger is a new one with a link.
 func TestSpansArrive(t *testing.T) {
 	c := tracetest.New(t, nil)
 	e := start(t, &lockedBuffer{}, endpoint, c.URL+"/base", "OTEL_SERVICE_NAME", "pictures",
@@ -167,8 +167,8 @@ func TestSpansArrive(t *testing.T) {
 	}
 }
 
-// TestSlowCollector: a collector that does not answer bounds the queue, stops no span from ending, and the end of the server
-// does not wait for it longer than allowed.
+// TestSlowCollector: a collector that does not answer stops no span from ending, the queue is bounded, and the end of
+// the server does not wait for it longer than allowed.
 func TestSlowCollector(t *testing.T) {
 	asked, answer := make(chan struct{}, 100), make(chan struct{})
 	c := tracetest.New(t, func() {
