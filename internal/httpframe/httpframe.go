@@ -65,9 +65,7 @@ type Response struct {
 	deadlineSet bool      // and nothing was sent since
 	panicked    bool
 
-	frame   Frame
-	arrived time.Time
-	span    *trace.Span // nil before Trace
+	traced *traced // nil without a Tracer, so that a request without traces costs nothing more
 }
 
 // New returns the Response of a request, which it gives an id. A w that is a Response is returned itself.
@@ -85,7 +83,9 @@ func New(w http.ResponseWriter, r *http.Request) *Response {
 func (f Frame) Serve(bare http.ResponseWriter, r *http.Request,
 	serve func(*Response) error, refuse func(*Response, error)) {
 	start, w := time.Now(), New(bare, r)
-	w.frame, w.arrived = f, start
+	if f.Tracer != nil {
+		w.traced = &traced{frame: f, arrived: start}
+	}
 	fail := func(err error) {
 		if w.Status == 0 {
 			refuse(w, err)
@@ -128,7 +128,9 @@ func (f Frame) log(w *Response, r *http.Request, took time.Duration) {
 	}
 	attrs = append(attrs, slog.Int("status", w.Status), slog.Int("code", w.Code),
 		slog.Duration("took", took))
-	attrs = w.span.Attrs(attrs)
+	if w.traced != nil {
+		attrs = w.traced.span.Attrs(attrs)
+	}
 	level := slog.LevelInfo
 	if w.Err != nil {
 		level = slog.LevelError
@@ -144,18 +146,26 @@ func (f Frame) log(w *Response, r *http.Request, took time.Duration) {
 	f.Log.LogAttrs(r.Context(), level, f.Message, attrs...)
 }
 
+// A traced is the trace of a request.
+type traced struct {
+	frame   Frame
+	arrived time.Time
+	span    *trace.Span // nil before Trace
+}
+
 // Trace starts the trace of a request, and returns the request to continue with: its context has the span. A trusted
 // request may continue the trace of its caller. Without a Tracer, and after the first call, it returns r.
 func (w *Response) Trace(r *http.Request, trusted bool) *http.Request {
-	if w.frame.Tracer == nil || w.span != nil {
+	if w.traced == nil || w.traced.span != nil {
 		return r
 	}
-	r, w.span = w.frame.Tracer.Serve(r, w.frame.Message, w.arrived, trusted)
+	f := &w.traced.frame
+	r, w.traced.span = f.Tracer.Serve(r, f.Message, w.traced.arrived, trusted)
 	return r
 }
 
-// traced are the attributes of log lines that are attributes of spans too, with their names there.
-var traced = map[string]string{"account": "calotype.account", "image": "calotype.image", "key": "calotype.key",
+// spanAttrs are the attributes of log lines that are attributes of spans too, with their names there.
+var spanAttrs = map[string]string{"account": "calotype.account", "image": "calotype.image", "key": "calotype.key",
 	"route": "http.route", "bytes": "calotype.bytes"}
 
 // methods are the methods that spans name; other methods are text of a client.
@@ -164,37 +174,41 @@ var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Me
 
 // endTrace ends the span of the request, which it starts if the request was refused before Trace.
 func (w *Response) endTrace(r *http.Request) {
-	if w.Trace(r, false); !w.span.Recording() {
-		w.span.End(nil)
+	if w.traced == nil {
+		return
+	}
+	w.Trace(r, false)
+	span := w.traced.span
+	defer span.End(nil)
+	if !span.Recording() {
 		return
 	}
 	method := r.Method
 	if !slices.Contains(methods, method) {
 		method = "_OTHER"
 	}
-	w.span.Set(slog.String("http.request.method", method), slog.Int("http.response.status_code", w.Status),
+	span.Set(slog.String("http.request.method", method), slog.Int("http.response.status_code", w.Status),
 		slog.String("calotype.request_id", w.RequestID))
 	if w.Attrs != nil {
 		for _, a := range w.Attrs() {
-			if name := traced[a.Key]; name != "" && a.Value.String() != "" {
-				w.span.Set(slog.Attr{Key: name, Value: a.Value})
+			if name := spanAttrs[a.Key]; name != "" && a.Value.String() != "" {
+				span.Set(slog.Attr{Key: name, Value: a.Value})
 			}
 			if a.Key == "route" && a.Value.String() != "" {
-				w.span.Name(method + " " + a.Value.String())
+				span.Name(method + " " + a.Value.String())
 			}
 		}
 	}
 	switch {
 	case w.panicked:
-		w.span.Fail("panic")
-	case w.Code != 0 && (w.Status >= http.StatusInternalServerError || !w.frame.Public):
-		w.span.Fail(strconv.Itoa(w.Code))
+		span.Fail("panic")
+	case w.Code != 0 && (w.Status >= http.StatusInternalServerError || !w.traced.frame.Public):
+		span.Fail(strconv.Itoa(w.Code))
 	case w.Status >= http.StatusInternalServerError:
-		w.span.Fail(strconv.Itoa(w.Status))
+		span.Fail(strconv.Itoa(w.Status))
 	case w.Err != nil:
-		w.span.Fail(trace.Reason(w.Err))
+		span.Fail(trace.Reason(w.Err))
 	}
-	w.span.End(nil)
 }
 
 // Note adds an error that the client does not get to the log line; nil adds nothing.
