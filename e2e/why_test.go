@@ -12,6 +12,8 @@ import (
 type requestLine struct {
 	Msg, Account, Image, Key, Creator, Reason string
 	RequestID                                 string `json:"request_id"`
+	Trace                                     string `json:"trace_id"`
+	Span                                      string `json:"span_id"`
 	Status, Code                              int
 }
 
@@ -60,6 +62,14 @@ func TestWhyAnUploadFailed(t *testing.T) {
 	if late := s.lineOf("too-late"); late.Image != "folder/holiday" || late.Code != 5409 ||
 		late.Reason != "Upload URL already used" {
 		t.Errorf("of a used URL the log says %+v", late)
+	}
+	s.api("POST", "images/v1", again, "Content-Type", "multipart/form-data; boundary=x", "X-Request-Id", "by-api")
+	if by := s.lineOf("by-api"); by.Msg != "api" || by.Account != accountID || by.Reason != "invalid" {
+		t.Errorf("of a refusal by the API the log says %+v", by)
+	}
+	s.api("GET", "images/v1/folder%2Fholiday", nil, "X-Request-Id", "details")
+	if got := s.lineOf("details"); got.Image != "folder/holiday" || got.Reason != "" {
+		t.Errorf("of details the log says %+v", got)
 	}
 	p, _ := s.image(u.ID)
 	for id, url := range map[string]string{"delivered": p.Variants[0], "unknown-variant": p.Variants[0] + "x"} {

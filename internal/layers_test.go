@@ -83,6 +83,9 @@ var ranks = map[string]int{
 	"internal/batch":     1,
 
 	"internal/accept":     0, // what clients accept, by their headers
+	"internal/trace":      0, // spans: a leaf that every package may call
+	"internal/trace/otlp": 1, // sends them
+
 	"internal/limit":      0, // what is shared, fairly; leaves use it too
 	"internal/clientaddr": 0, // a key of what is shared
 }
@@ -97,12 +100,14 @@ var support = []string{
 	"internal/render/rendertest",
 	"internal/sqldb/sqldbtest",
 	"internal/svg/svgtest",
+	"internal/trace/tracetest",
 }
 
 // reserved names who may import a package, whatever the ranks say: packages, or single files. A
 // path stands for all packages below it too. Each keeps an invariant: the server process decodes
 // no pixel; only the core has SQL; only sqldb knows which engine it is; only
-// metrics knows that it is Prometheus who asks. bench, which is no part of the server, reads /proc by procfs.
+// metrics knows that it is Prometheus who asks, and only
+// trace that spans are OpenTelemetry's. bench, which is no part of the server, reads /proc by procfs.
 var reserved = map[string][]string{
 	"calotype/internal/render/vips": {"cmd/calotype/worker.go", "bench/pipeline"},
 	"database/sql": {"internal/accounts", "internal/webhooks", "internal/partials", "internal/receipts",
@@ -114,6 +119,7 @@ var reserved = map[string][]string{
 	"github.com/pressly/goose":    {"internal/sqldb"},
 	"github.com/prometheus":       {"internal/metrics", "bench"},
 	"github.com/go-jose":          {"internal/receipts"},
+	"go.opentelemetry.io":         {"internal/trace", "internal/trace/otlp"},
 }
 
 const module = "calotype"
@@ -287,6 +293,9 @@ func TestViolations(t *testing.T) {
 		{"internal/api/api.go", "github.com/prometheus/client_golang", "only internal/metrics"},
 		{"internal/metrics/metrics.go", "github.com/prometheus/client_golang/prometheus", ""},
 		{"internal/delivery/delivery.go", "calotype/internal/requestid", ""},
+		{"internal/images/body.go", "go.opentelemetry.io/otel/trace", "only internal/trace"},
+		{"cmd/calotype/serve.go", "go.opentelemetry.io/otel", "only internal/trace"},
+		{"internal/trace/otlp/otlp.go", "go.opentelemetry.io/otel/sdk/trace", ""},
 		{"internal/images/images.go", "github.com/jackc/pgx/v5", "only internal/sqldb"},
 	}
 	for _, test := range tests {

@@ -31,6 +31,8 @@ type Config struct {
 	DeliveryURL   string `help:"Public base URL of delivery, on a separate host."`
 	MetricsListen string `help:"Address for Prometheus, such as localhost:9090; empty: off."`
 
+	MetricsAccounts int `help:"Number of accounts with separate metrics, by images; 0: none." default:"0"`
+
 	TrustedProxies string `help:"Proxies that name their clients in X-Forwarded-For: CIDR,..."`
 
 	BatchURL string `help:"Public base URL of the batch API, on a separate host."`

@@ -33,6 +33,7 @@ import (
 	"calotype/internal/render"
 	"calotype/internal/renditions"
 	"calotype/internal/sqldb"
+	"calotype/internal/trace/otlp"
 )
 
 // Settings of the garbage collector; GOGC and GOMEMLIMIT take precedence.
@@ -89,6 +90,11 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer watch.close()
+	traces, err := otlp.Start(ctx, version, log)
+	if err != nil {
+		return err
+	}
+	defer closeTraces(traces)
 	db, err := c.openDBToServe(ctx, log)
 	if err != nil {
 		return err
@@ -105,7 +111,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	}
 	defer core.Close()
 	defer made.Close()
-	return c.runNode(ctx, &node{urls, logs, connections, watch, db, pool, core, made})
+	return c.runNode(ctx, &node{urls, logs, connections, watch, traces, db, pool, core, made})
 }
 
 // setCollector sets up the garbage collector.
@@ -124,6 +130,7 @@ type node struct {
 	logs        logs
 	connections *delivery.Connections
 	watch       *metricsServer
+	traces      *otlp.Exporter
 	db          *sqldb.DB
 	pool        *render.Pool
 	core        *images.Service
@@ -145,7 +152,7 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	if err := n.renditions.Start(); err != nil {
 		return err
 	}
-	notifier, err := c.notifier(n.core, n.urls, n.watch, log)
+	notifier, err := c.notifier(n)
 	if err != nil {
 		return err
 	}
@@ -162,6 +169,9 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 		Pools: slices.Concat(n.core.Pools(), n.renditions.Pools(), notifier.Pools(), n.pool.Pools(),
 			handler.api.Pools(), n.connections.Pools())}, version)
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(n.watchTraces(), n.watch.WatchAccounts(ctx, n.core.Accounts, c.MetricsAccounts)); err != nil {
 		return err
 	}
 	withdraw, err := announce(c.Data, n.connections.Addr().String(), n.urls)
@@ -198,14 +208,15 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 	handler := &router{
 		api: api.New(api.Config{
 			Core: n.core, Lists: listing.New(n.db), Notifier: notifier, URLs: n.urls, Log: log, Rate: c.APIRate,
-			Observe: n.watch.Surface("api"),
+			Observe: n.watch.Surface("api"), Tracer: n.traces.Tracer(),
 		}),
 		intake: intake.New(intake.Config{
 			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.Surface("intake"), Page: uploadPage(n.core, n.urls),
+			Tracer: n.traces.Tracer(),
 		}),
 		delivery: delivery.New(delivery.Config{
 			Renditions: n.renditions, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
-			Observe: n.watch.Surface("delivery"),
+			Observe: n.watch.Surface("delivery"), Tracer: n.traces.Tracer(),
 		}),
 		keys: api.ReceiptKeys(n.core.Receipts), scripts: pages.NewScripts(log),
 		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
@@ -244,6 +255,8 @@ func (c *serveCommand) check(log *slog.Logger) (cfapi.URLs, error) {
 	case int64(c.SpoolBytes) < images.LeastSpool(int64(c.MaxUploadBytes)):
 		return urls, errors.New("-spool-bytes must be at least four times -max-upload-bytes: one " +
 			"upload URL gets a quarter of it at most")
+	case c.MetricsAccounts < 0 || c.MetricsAccounts > metrics.MaxAccounts:
+		return urls, fmt.Errorf("-metrics-accounts must be from 0 to %d", metrics.MaxAccounts)
 	case c.EventRetention < minEventRetention:
 		return urls, fmt.Errorf("-event-retention must not be less than %v: a delivery may take "+
 			"longer than a day", minEventRetention)
@@ -274,8 +287,8 @@ func (c *serveCommand) checkForms() error {
 	if c.MetricsListen != "" {
 		metricsAddress = checkListen("-metrics-listen", c.MetricsListen)
 	}
-	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, sqldb.CheckAddress(c.DB),
-		blob.CheckAddress(c.blobs()), accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources)
+	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, sqldb.CheckAddress(c.DB), blob.CheckAddress(c.blobs()),
+		accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources, otlp.Check())
 }
 
 // checkListen returns an error if an address to listen on has not the form host:port.
@@ -312,7 +325,7 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		CacheBytes: int64(c.CacheBytes), DiskReserve: int64(c.DiskReserve), Log: log,
 		EventRetention: c.EventRetention, Issuer: urls.API,
 		RebuildAt: time.Duration(c.RebuildAt),
-		Timer:     watch.Timer,
+		Timer:     watch.Timer, CountUpload: watch.CountUpload,
 	})
 	return core, renditions.New(renditions.Config{
 		Core: core, Blobs: blobs, Render: pool, Outbound: client, Sources: sources,
@@ -321,16 +334,15 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 }
 
 // notifier makes the Notifier.
-func (c *serveCommand) notifier(core *images.Service, urls cfapi.URLs, watch *metricsServer,
-	log *slog.Logger) (*notify.Notifier, error) {
+func (c *serveCommand) notifier(n *node) (*notify.Notifier, error) {
 	allow, err := outbound.ParseNetworks(c.OutboundAllow)
 	if err != nil {
 		return nil, err
 	}
 	return notify.New(notify.Config{
-		Webhooks: core.Webhooks, URLs: urls, Log: log,
-		Outbound: outbound.Config{Allow: allow, Own: urls.Hosts()},
-		Observe:  watch.Webhooks(notify.Outcomes),
+		Webhooks: n.core.Webhooks, URLs: n.urls, Log: n.logs.immediate,
+		Outbound: outbound.Config{Allow: allow, Own: n.urls.Hosts()},
+		Observe:  n.watch.Webhooks(notify.Outcomes), Tracer: n.traces.Tracer(),
 	}), nil
 }
 

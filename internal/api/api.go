@@ -25,12 +25,14 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/cfapi"
+	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/httprange"
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/listing"
 	"calotype/internal/notify"
+	"calotype/internal/trace"
 )
 
 // Prefix is the prefix of every path of the API.
@@ -52,6 +54,7 @@ type Config struct {
 	Local *accounts.Token
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
+	Tracer  *trace.Tracer // nil for no traces
 }
 
 type api struct {
@@ -101,7 +104,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.frame(w, r, 
 // frame answers one request with the result of handle, which is dispatch except in tests, in the frame of httpframe.
 func (a *api) frame(bare http.ResponseWriter, r *http.Request, handle handler) {
 	line := &logLine{}
-	httpframe.Frame{Message: "api", Log: a.Log}.Serve(bare, r, func(w *httpframe.Response) error {
+	httpframe.Frame{Message: "api", Log: a.Log, Tracer: a.Tracer}.Serve(bare, r, func(w *httpframe.Response) error {
 		w.Attrs = line.attrs
 		w.Observe = func(status int, took time.Duration) { a.observers.call(line, status, took) }
 		cfapi.Prepare(w, r)
@@ -118,7 +121,12 @@ func (a *api) frame(bare http.ResponseWriter, r *http.Request, handle handler) {
 		}
 		w.Note(err)
 		return nil
-	}, func(w *httpframe.Response, err error) { a.refuse(w, r, err) })
+	}, func(w *httpframe.Response, err error) {
+		if refusal := new(errs.Error); errors.As(err, &refusal) {
+			line.reason = refusal.Reason()
+		}
+		a.refuse(w, r, err)
+	})
 }
 
 // A handler returns the result of a request and adds properties to its log line.
@@ -154,6 +162,8 @@ func (a *api) dispatch(w http.ResponseWriter, r *http.Request, line *logLine) (a
 	if err := authorize(token, params.account, route.scope); err != nil {
 		return nil, err
 	}
+	line.image = params.id[:min(len(params.id), maxLoggedID)]
+	r = httpframe.New(w, r).Trace(r, true) // only the owner of a token decides on sampling
 	return route.handler(&call{
 		Request: r, account: params.account, token: token, image: params.id, name: params.name,
 		body: body, writer: w,
@@ -236,9 +246,21 @@ type logLine struct {
 	route, account string
 	batch          bool
 	verb           string // the method of the route, which also answers others
+	image          string // the id in the path, once the caller is authorized
+	reason         string // the kind of a refusal: its sentence may quote metadata
 }
 
+// maxLoggedID bounds an id in the log, in bytes.
+const maxLoggedID = 1024
+
 func (l *logLine) attrs() []slog.Attr {
-	return []slog.Attr{slog.String("route", l.route), slog.String("account", l.account),
+	attrs := []slog.Attr{slog.String("route", l.route), slog.String("account", l.account),
 		slog.Bool("batch", l.batch)}
+	if l.image != "" {
+		attrs = append(attrs, slog.String("image", l.image))
+	}
+	if l.reason != "" {
+		attrs = append(attrs, slog.String("reason", l.reason))
+	}
+	return attrs
 }

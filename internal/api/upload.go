@@ -21,7 +21,7 @@ const (
 func (a *api) counted(handler func(*call) (any, error)) func(*call) (any, error) {
 	return func(c *call) (any, error) {
 		result, err := handler(c)
-		a.Core.CountUpload(err)
+		a.Core.CountUpload(c.account, err)
 		return result, err
 	}
 }

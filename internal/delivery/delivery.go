@@ -26,6 +26,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/limit"
 	"calotype/internal/renditions"
+	"calotype/internal/trace"
 )
 
 // Config configures the delivery. All fields except URL, Negotiate, Now and Observe must be set.
@@ -39,6 +40,7 @@ type Config struct {
 	Now       func() time.Time // nil for time.Now
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
+	Tracer  *trace.Tracer // nil for no traces
 }
 
 type delivery struct {
@@ -65,11 +67,12 @@ const allowedMethods = "GET, HEAD"
 // ServeHTTP answers one request in the frame of httpframe.
 func (d *delivery) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	line := &logLine{}
-	httpframe.Frame{Message: "delivery", Log: d.Log}.Serve(bare, r, func(w *httpframe.Response) error {
+	frame := httpframe.Frame{Message: "delivery", Log: d.Log, Tracer: d.Tracer, Public: true}
+	frame.Serve(bare, r, func(w *httpframe.Response) error {
 		w.Pace, w.Observe = d.pace, d.observe
 		w.Attrs = func() []slog.Attr { return line.attrs(w) }
 		setCommonHeaders(w.Header())
-		err := d.serve(w, r, line)
+		err := d.serve(w, w.Trace(r, false), line)
 		w.Broken = w.SendErr != nil
 		return err
 	}, func(w *httpframe.Response, err error) { d.refuse(w, r, err, line) })

@@ -75,6 +75,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Reason returns the name of the Kind, for traces.
+func (e *Error) Reason() string { return e.Kind.String() }
+
 // Errorf returns an *Error whose message may be shown to the client.
 func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Msg: fmt.Sprintf(format, args...)}

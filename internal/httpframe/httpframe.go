@@ -1,5 +1,5 @@
 // Package httpframe is the frame of a request on every surface: the request id, write deadlines for slow
-// readers, recovery of panics, metrics and one line in the log.
+// readers, recovery of panics, metrics, the span of a trace and one line in the log.
 package httpframe
 
 import (
@@ -13,10 +13,13 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"time"
 
 	"calotype/internal/limit"
 	"calotype/internal/requestid"
+	"calotype/internal/trace"
 )
 
 const (
@@ -32,6 +35,10 @@ type Frame struct {
 	Log     *slog.Logger
 	// Quiet logs failed requests only.
 	Quiet bool
+	// Tracer starts the traces of requests; nil for none.
+	Tracer *trace.Tracer
+	// Public: refusals below 500 are no failures in traces, because any stranger causes them.
+	Public bool
 }
 
 // A Response is the http.ResponseWriter of one request. It records what was sent, and closes the connection
@@ -57,6 +64,8 @@ type Response struct {
 	began       time.Time // zero before the first deadline
 	deadlineSet bool      // and nothing was sent since
 	panicked    bool
+
+	traced *traced // nil without a Tracer, so that a request without traces costs nothing more
 }
 
 // New returns the Response of a request, which it gives an id. A w that is a Response is returned itself.
@@ -74,6 +83,9 @@ func New(w http.ResponseWriter, r *http.Request) *Response {
 func (f Frame) Serve(bare http.ResponseWriter, r *http.Request,
 	serve func(*Response) error, refuse func(*Response, error)) {
 	start, w := time.Now(), New(bare, r)
+	if f.Tracer != nil {
+		w.traced = &traced{frame: f, arrived: start}
+	}
 	fail := func(err error) {
 		if w.Status == 0 {
 			refuse(w, err)
@@ -91,6 +103,7 @@ func (f Frame) Serve(bare http.ResponseWriter, r *http.Request,
 		if w.Observe != nil {
 			w.Observe(w.Status, took)
 		}
+		w.endTrace(r)
 		if !f.Quiet || w.Err != nil {
 			f.log(w, r, took)
 		}
@@ -115,6 +128,9 @@ func (f Frame) log(w *Response, r *http.Request, took time.Duration) {
 	}
 	attrs = append(attrs, slog.Int("status", w.Status), slog.Int("code", w.Code),
 		slog.Duration("took", took))
+	if w.traced != nil {
+		attrs = w.traced.span.Attrs(attrs)
+	}
 	level := slog.LevelInfo
 	if w.Err != nil {
 		level = slog.LevelError
@@ -128,6 +144,71 @@ func (f Frame) log(w *Response, r *http.Request, took time.Duration) {
 		attrs = append(attrs, slog.Any("cut", w.SendErr))
 	}
 	f.Log.LogAttrs(r.Context(), level, f.Message, attrs...)
+}
+
+// A traced is the trace of a request.
+type traced struct {
+	frame   Frame
+	arrived time.Time
+	span    *trace.Span // nil before Trace
+}
+
+// Trace starts the trace of a request, and returns the request to continue with: its context has the span. A trusted
+// request may continue the trace of its caller. Without a Tracer, and after the first call, it returns r.
+func (w *Response) Trace(r *http.Request, trusted bool) *http.Request {
+	if w.traced == nil || w.traced.span != nil {
+		return r
+	}
+	f := &w.traced.frame
+	r, w.traced.span = f.Tracer.Serve(r, f.Message, w.traced.arrived, trusted)
+	return r
+}
+
+// spanAttrs are the attributes of log lines that are attributes of spans too, with their names there.
+var spanAttrs = map[string]string{"account": "calotype.account", "image": "calotype.image", "key": "calotype.key",
+	"route": "http.route", "bytes": "calotype.bytes"}
+
+// methods are the methods that spans name; other methods are text of a client.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+	http.MethodDelete, http.MethodOptions}
+
+// endTrace ends the span of the request, which it starts if the request was refused before Trace.
+func (w *Response) endTrace(r *http.Request) {
+	if w.traced == nil {
+		return
+	}
+	w.Trace(r, false)
+	span := w.traced.span
+	defer span.End(nil)
+	if !span.Recording() {
+		return
+	}
+	method := r.Method
+	if !slices.Contains(methods, method) {
+		method = "_OTHER"
+	}
+	span.Set(slog.String("http.request.method", method), slog.Int("http.response.status_code", w.Status),
+		slog.String("calotype.request_id", w.RequestID))
+	if w.Attrs != nil {
+		for _, a := range w.Attrs() {
+			if name := spanAttrs[a.Key]; name != "" && a.Value.String() != "" {
+				span.Set(slog.Attr{Key: name, Value: a.Value})
+			}
+			if a.Key == "route" && a.Value.String() != "" {
+				span.Name(method + " " + a.Value.String())
+			}
+		}
+	}
+	switch {
+	case w.panicked:
+		span.Fail("panic")
+	case w.Code != 0 && (w.Status >= http.StatusInternalServerError || !w.traced.frame.Public):
+		span.Fail(strconv.Itoa(w.Code))
+	case w.Status >= http.StatusInternalServerError:
+		span.Fail(strconv.Itoa(w.Status))
+	case w.Err != nil:
+		span.Fail(trace.Reason(w.Err))
+	}
 }
 
 // Note adds an error that the client does not get to the log line; nil adds nothing.

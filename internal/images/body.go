@@ -18,6 +18,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/text"
+	"calotype/internal/trace"
 	"calotype/internal/uploadpolicy"
 )
 
@@ -134,6 +135,7 @@ func (b *Body) Close() {
 // cancel.
 func (b *Body) complete(ctx context.Context) (context.Context, context.CancelFunc) {
 	b.s.config.Timer.Since(render.Uploads, StageSpool, b.spooled)
+	trace.Record(ctx, "receive", b.spooled, nil)
 	return context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 }
 
@@ -141,7 +143,9 @@ func (b *Body) complete(ctx context.Context) (context.Context, context.CancelFun
 func (b *Body) store(ctx context.Context) (*Original, error) {
 	received := b.sha256()
 	stripped, notStripped := b.strip(ctx)
-	original, err := b.Examine(ctx) // of what is stored
+	examining, span := trace.Start(ctx, "examine")
+	original, err := b.Examine(examining) // of what is stored
+	span.End(err)
 	if err == nil {
 		err = notStripped
 	}
@@ -155,6 +159,7 @@ func (b *Body) store(ctx context.Context) (*Original, error) {
 	began := time.Now()
 	err = b.s.blobs.Put(ctx, original.Blob, b.file.OS(), b.size)
 	b.s.config.Timer.Since(render.Uploads, StageStore, began)
+	trace.Record(ctx, StageStore, began, err)
 	if err != nil {
 		return nil, fmt.Errorf("storing an original: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/fields"
 	"calotype/internal/render"
+	"calotype/internal/trace"
 )
 
 // An UploadedImage is an image with the account's parts of its delivery URLs.
@@ -64,6 +65,7 @@ func (b *Body) insert(
 		return b.s.insertUploaded(tx, draft, img, began)
 	})
 	b.s.config.Timer.Since(render.Uploads, StageCommit, start)
+	trace.Record(ctx, StageCommit, start, err)
 	return b.s.cleanUp(ctx, img, original, err)
 }
 

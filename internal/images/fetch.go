@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"calotype/internal/errs"
 	"calotype/internal/outbound"
+	"calotype/internal/trace"
 )
 
 // FetchImage creates an image from the picture at a URL, which may hold a user and a password, under
@@ -30,7 +32,9 @@ func (s *Service) FetchImage(
 		return UploadedImage{}, err
 	}
 	defer b.Close()
+	began := time.Now()
 	filename, err := b.fetch(ctx, address)
+	trace.Record(ctx, "fetch", began, err)
 	if err != nil {
 		return UploadedImage{}, err
 	}

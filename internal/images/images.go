@@ -67,6 +67,8 @@ type Config struct {
 	Now   func() time.Time
 	Log   *slog.Logger
 	Timer render.Timer // of the stages named Stage...; nil for none
+	// CountUpload gets the outcome of each upload: "accepted", or the name of the kind of its refusal; nil for none.
+	CountUpload func(account, outcome string)
 }
 
 // A Service is the core.

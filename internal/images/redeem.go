@@ -12,6 +12,7 @@ import (
 	"calotype/internal/partials"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
+	"calotype/internal/trace"
 	"calotype/internal/uploadpolicy"
 	"calotype/internal/webhooks"
 )
@@ -28,6 +29,7 @@ func (u *Upload) redeem(
 		}
 	}
 	u.s.config.Timer.Since(render.Uploads, StageCommit, began)
+	trace.Record(ctx, StageCommit, began, err)
 	switch {
 	case errors.Is(err, errRepeated), errors.Is(err, errLinkChanged), err == nil && img.Key == "":
 		return u.whyNotRedeemed(ctx, o.ReceivedSHA256())

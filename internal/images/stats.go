@@ -18,6 +18,8 @@ type Stats struct {
 
 	SpoolReserved, SpoolLimit       int64 // bytes that uploads in progress have reserved
 	DiskFree, DiskSize, DiskReserve int64 // of the file system of Dir
+
+	Database []sqldb.PoolStats
 }
 
 // The stages for which a Service calls its Timer, in addition to those of the render.Pool.
@@ -34,14 +36,23 @@ type counters struct {
 }
 
 // CountUpload counts an upload by its result: err is the refusal for the client, nil for an image. The surfaces call
-// it, because many uploads are refused before an Upload begins.
-func (s *Service) CountUpload(err error) {
+// it, because many uploads are refused before an Upload begins. account is "" if the draft was not found.
+func (s *Service) CountUpload(account string, err error) {
+	outcome := outcomeAccepted
 	if err == nil {
 		s.counters.accepted.Add(1)
-		return
+	} else {
+		kind := errs.AsError(err).Kind
+		outcome = kind.String()
+		s.counters.refused[kind].Add(1)
 	}
-	s.counters.refused[errs.AsError(err).Kind].Add(1)
+	if s.config.CountUpload != nil {
+		s.config.CountUpload(account, outcome)
+	}
 }
+
+// outcomeAccepted is the outcome of an upload that became an image.
+const outcomeAccepted = "accepted"
 
 // Stats returns the counters and sizes of a started Service. The error has no Kind.
 func (s *Service) Stats() (Stats, error) {
@@ -49,7 +60,7 @@ func (s *Service) Stats() (Stats, error) {
 	stats := Stats{
 		Repeats: c.repeats.Load(), Refused: map[errs.Kind]int64{},
 		SpoolReserved: s.shares.spool.Stats().Used, SpoolLimit: s.config.SpoolBytes,
-		DiskReserve: s.disk.Reserve,
+		DiskReserve: s.disk.Reserve, Database: s.db.Stats(),
 	}
 	stats.Accepted = c.accepted.Load()
 	for kind := range c.refused {

@@ -62,7 +62,7 @@ func TestCountUpload(t *testing.T) {
 		nil, nil, errs.Errorf(errs.TicketUsed, "used"), errors.New("unforeseen"),
 		&errs.Error{Kind: errs.Busy, Err: errors.New("cause")},
 	} {
-		core.CountUpload(err)
+		core.CountUpload("", err)
 	}
 	s := stats(t, core)
 	if s.Accepted != 2 || s.Refused[errs.TicketUsed] != 1 || s.Refused[errs.Internal] != 1 ||

@@ -27,6 +27,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/httpframe"
 	"calotype/internal/images"
+	"calotype/internal/trace"
 )
 
 // Prefix is the beginning of every path that is served here.
@@ -43,6 +44,7 @@ type Config struct {
 	Time time.Duration // for a whole body; 0 for an hour
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
+	Tracer  *trace.Tracer // nil for no traces
 }
 
 type intake struct {
@@ -94,8 +96,9 @@ func (in *intake) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 	c := &call{intake: in, r: r, protocol: single, body: cfapi.NewBody(bare, r, cfapi.BodyLimits{
 		Idle: in.Idle, Time: in.Time, Bytes: in.Core.MaxUploadBytes() + cfapi.FormOverhead,
 	})}
-	httpframe.Frame{Message: "upload", Log: in.Log}.Serve(bare, r, func(w *httpframe.Response) error {
-		c.w = w
+	frame := httpframe.Frame{Message: "upload", Log: in.Log, Tracer: in.Tracer}
+	frame.Serve(bare, r, func(w *httpframe.Response) error {
+		c.w, c.r = w, w.Trace(r, false)
 		cfapi.Prepare(w, r)
 		setHeaders(w.Header(), r)
 		w.Observe = in.observe
@@ -195,7 +198,7 @@ func (c *call) refuse(err error) {
 		c.line.image = of.Draft
 	}
 	if c.counts {
-		c.Core.CountUpload(err)
+		c.Core.CountUpload(c.line.image.Account, err)
 	}
 	refusal := *cfapi.Refusal(err)
 	problem := c.protocol.refuse(c, &refusal, err)
@@ -220,7 +223,7 @@ func (c *call) refuse(err error) {
 // accepted answers a status with an image, and counts it if this request has uploaded it.
 func (c *call) accepted(img images.UploadedImage, status int) error {
 	if c.counts {
-		c.Core.CountUpload(nil)
+		c.Core.CountUpload(img.Account, nil)
 	}
 	draft := c.line.image
 	c.line.image = img.Image

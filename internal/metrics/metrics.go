@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/render"
 	"calotype/internal/renditions"
+	"calotype/internal/trace"
 )
 
 // Path is the path of the metrics.
@@ -43,6 +45,8 @@ type Metrics struct {
 
 	attempts     *prometheus.CounterVec
 	attemptTimes prometheus.Histogram
+
+	accounts atomic.Pointer[byAccount] // nil before WatchAccounts
 }
 
 type stage struct{ pool, name string }
@@ -153,6 +157,14 @@ func (m *Metrics) Watch(from Sources, version string) error {
 		return nil
 	}
 	return m.registry.Register(&watcher{Sources: from, version: version})
+}
+
+// WatchTraces exports the number of spans of traces.
+func (m *Metrics) WatchTraces(stats func() trace.Stats) error {
+	if m == nil {
+		return nil
+	}
+	return m.registry.Register(traces(stats))
 }
 
 // Handler serves Path, and no other path.

@@ -65,7 +65,7 @@ func TestLint(t *testing.T) {
 	t.Parallel()
 	m, core := watched(t)
 	m.Surface("api")("GET images/v2")(200, time.Second)
-	core.CountUpload(errs.Errorf(errs.Forbidden, "of no usual kind"))
+	core.CountUpload("", errs.Errorf(errs.Forbidden, "of no usual kind"))
 	m.Webhooks([]string{"delivered"})("delivered", time.Second)
 	problems, err := testutil.GatherAndLint(m.registry)
 	if err != nil {
@@ -167,9 +167,9 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	core.CountUpload(nil)
-	core.CountUpload(errs.Errorf(errs.Undecodable, "bad"))
-	core.CountUpload(errs.Errorf(errs.Forbidden, "of no usual kind"))
+	core.CountUpload("", nil)
+	core.CountUpload("", errs.Errorf(errs.Undecodable, "bad"))
+	core.CountUpload("", errs.Errorf(errs.Forbidden, "of no usual kind"))
 	s := core.Render.Status()
 	sandbox := "0"
 	if s.Sandbox.Complete {

@@ -13,6 +13,8 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/render"
 	"calotype/internal/renditions"
+	"calotype/internal/sqldb"
+	"calotype/internal/trace"
 	"calotype/internal/webhooks"
 )
 
@@ -87,6 +89,37 @@ func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	to.gauge("spool_limit_bytes", "What these may be together.", stats.SpoolLimit)
 	sendUploads(to, stats)
 	sendCache(to, w.Renditions.Stats())
+	for _, pool := range stats.Database {
+		sendConnections(to, pool)
+	}
+}
+
+// sendConnections sends the state of a pool of connections to the database.
+func sendConnections(to sender, s sqldb.PoolStats) {
+	pool := []string{"pool", s.Name}
+	to.gauge("database_connections_limit", "Connections to the database that a pool may open.", int64(s.Limit), pool...)
+	for state, n := range map[string]int{"in_use": s.InUse, "idle": s.Idle} {
+		to.gauge("database_connections", "Open connections to the database.", int64(n), "pool", s.Name, "state", state)
+	}
+	to.counter("database_waits_total", "Queries that waited for a connection.", float64(s.Waits), pool...)
+	to.counter("database_waited_seconds_total", "Time that they waited.", s.Waited.Seconds(), pool...)
+}
+
+// traces collects the numbers of spans.
+type traces func() trace.Stats
+
+// Describe sends nothing, as that of watcher.
+func (t traces) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends the numbers.
+func (t traces) Collect(ch chan<- prometheus.Metric) {
+	to, stats := sender(ch), t()
+	for outcome, n := range map[string]int64{
+		"exported": stats.Exported, "failed": stats.Failed, "dropped": stats.Dropped,
+	} {
+		to.counter("trace_spans_total", "Ended spans of traces by outcome.", float64(n), "outcome", outcome)
+	}
+	to.gauge("trace_spans_queued", "Spans that wait for the collector of traces.", stats.Queued)
 }
 
 func sendUploads(to sender, stats images.Stats) {

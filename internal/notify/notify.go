@@ -16,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
+	"calotype/internal/trace"
 	"calotype/internal/webhooks"
 )
 
@@ -62,6 +64,7 @@ type Config struct {
 	Now      func() time.Time // nil for time.Now
 	// Observe is called after each attempt, if it is not nil.
 	Observe func(outcome string, took time.Duration)
+	Tracer  *trace.Tracer // of attempts; nil for no traces
 }
 
 // A Notifier sends due deliveries. It is safe for concurrent use.
@@ -264,10 +267,11 @@ func (n *Notifier) Release(ctx context.Context, left []webhooks.Delivery) {
 // send makes one attempt; the poster limits its time.
 func (n *Notifier) send(ctx context.Context, d webhooks.Delivery) webhooks.Attempt {
 	a := webhooks.Attempt{EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt, Began: n.Now()}
-	start := time.Now()
+	start, span := time.Now(), (*trace.Span)(nil)
 	m, err := n.Message(d)
 	if err == nil {
 		var answer []byte
+		ctx, span = n.Tracer.Send(ctx, "webhook", m.Header)
 		a.Status, answer, err = n.poster.Post(ctx, d.Webhook.URL, m.Header, m.Body, webhooks.MaxAnswer)
 		a.Answer = string(answer)
 	}
@@ -279,14 +283,30 @@ func (n *Notifier) send(ctx context.Context, d webhooks.Delivery) webhooks.Attem
 	case !a.Delivered():
 		outcome = Rejected
 	}
+	endSpan(span, d, a.Status, outcome)
 	if outcome != Delivered {
-		n.Log.Warn("a webhook did not accept an event", "webhook", d.Webhook.ID, "event", d.Event.ID,
-			"attempt", d.Attempt, "status", a.Status, "reason", a.Error)
+		line := []slog.Attr{slog.String("webhook", d.Webhook.ID), slog.String("event", d.Event.ID),
+			slog.Int("attempt", d.Attempt), slog.Int("status", a.Status), slog.String("reason", a.Error)}
+		n.Log.LogAttrs(ctx, slog.LevelWarn, "a webhook did not accept an event", span.Attrs(line)...)
 	}
 	if n.Observe != nil {
 		n.Observe(outcome, a.Took)
 	}
 	return a
+}
+
+// endSpan ends the span of an attempt. Its URL may hold a secret.
+func endSpan(span *trace.Span, d webhooks.Delivery, status int, outcome string) {
+	if span.Recording() {
+		span.Set(slog.String("http.request.method", http.MethodPost), slog.Int("http.response.status_code", status),
+			slog.String("calotype.account", d.Event.Account), slog.String("calotype.image", d.Event.Facts.ID),
+			slog.String("calotype.key", d.Event.Image), slog.String("calotype.webhook", d.Webhook.ID),
+			slog.String("calotype.event", d.Event.ID), slog.Int("calotype.attempt", d.Attempt))
+		if outcome != Delivered {
+			span.Fail(outcome)
+		}
+	}
+	span.End(nil)
 }
 
 // why returns the reason in an error, which may be shown to the webhook's owner.

@@ -12,6 +12,7 @@ import (
 
 	"calotype/internal/imagefile"
 	"calotype/internal/limit"
+	"calotype/internal/trace"
 )
 
 // dedicatedWorker has the formats whose first decoding gets a dedicated worker: it has decoded no picture before and
@@ -114,6 +115,7 @@ func (p *Pool) run(ctx context.Context, d demand, r request,
 	l := d.lane
 	job, err := p.admit(ctx, d)
 	p.c.Timer.Since(l.String(), StageWait, arrived)
+	trace.Record(ctx, StageWait, arrived, err)
 	if err != nil {
 		return err
 	}
@@ -121,10 +123,13 @@ func (p *Pool) run(ctx context.Context, d demand, r request,
 	began := time.Now()
 	w, a, err := p.exchange(ctx, d, r, files)
 	p.c.Timer.Since(l.String(), StageWork, began)
-	if err != nil {
+	if err == nil {
+		err = answerError(a)
+	}
+	trace.Record(ctx, StageWork, began, err)
+	if w == nil {
 		return err
 	}
-	err = answerError(a)
 	if err == nil {
 		err = accept(a)
 	}

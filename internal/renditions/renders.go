@@ -14,6 +14,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/render"
+	"calotype/internal/trace"
 )
 
 const (
@@ -46,9 +47,12 @@ func newRenders(pool *limit.Pool) *renders {
 
 // renderOnce waits for the single rendering of key.
 func (s *Service) renderOnce(ctx context.Context, key string, r Resolved, f imagefile.Format) error {
-	return s.once(ctx, key, r.Image.Account, func(ctx context.Context, _ render.Requester) error {
+	ctx, span := trace.Start(ctx, "render")
+	err := s.once(ctx, key, r.Image.Account, func(ctx context.Context, _ render.Requester) error {
 		return s.render(ctx, key, r, f)
 	})
+	span.End(err)
+	return err
 }
 
 // once waits for the single work of key for all concurrent requests, and counts it as a miss of the client that starts
@@ -62,7 +66,7 @@ func (s *Service) once(
 		}
 	}
 	who := render.Requester{Account: account, Client: clientaddr.Of(ctx)}
-	one, err := s.startRender(key, who, func(ctx context.Context) error { return work(ctx, who) })
+	one, err := s.startRender(key, who, func(own context.Context) error { return work(trace.Carry(own, ctx), who) })
 	if err != nil {
 		return err
 	}

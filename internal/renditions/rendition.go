@@ -17,6 +17,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/render"
 	"calotype/internal/text"
+	"calotype/internal/trace"
 )
 
 // sanitiser is the version of changes to bytes outside the pipeline; it is a part of a rendition's key.
@@ -144,6 +145,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	began := time.Now()
 	in, err := s.input(ctx, r)
 	s.config.Timer.Since(render.Renditions, StageFetch, began)
+	trace.Record(ctx, StageFetch, began, err)
 	if errors.Is(err, blob.ErrNotExist) {
 		// The image may have been deleted since it was resolved.
 		if _, gone := s.core.ImageByKey(ctx, r.Image.Key); errors.Is(gone, images.ErrNoImage) {
@@ -176,6 +178,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	began = time.Now()
 	err = out.Insert(key, r.owner())
 	s.config.Timer.Since(render.Renditions, StageInsert, began)
+	trace.Record(ctx, StageInsert, began, err)
 	if err != nil {
 		return err
 	}

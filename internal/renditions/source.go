@@ -19,6 +19,7 @@ import (
 	"calotype/internal/outbound"
 	"calotype/internal/render"
 	"calotype/internal/text"
+	"calotype/internal/trace"
 )
 
 // SourceVia is the name in a Via header by which a transformation recognizes its own request for a source.
@@ -127,9 +128,12 @@ func (s *Service) hasSource(one *source) bool {
 
 // fetchOnce requests a source once for all concurrent callers.
 func (s *Service) fetchOnce(ctx context.Context, id, address string) error {
-	return s.once(ctx, "source:"+id, sourcesAccount, func(ctx context.Context, who render.Requester) error {
+	ctx, span := trace.Start(ctx, "source")
+	err := s.once(ctx, "source:"+id, sourcesAccount, func(ctx context.Context, who render.Requester) error {
 		return s.fetchSource(clientaddr.With(ctx, clientaddr.Peer{Key: who.Client}), id, address)
 	})
+	span.End(err)
+	return err
 }
 
 // fetchSource requests a source, has a worker examine it as an upload, and stores it.
