@@ -153,12 +153,16 @@ func (r *fileRun) page(ctx context.Context, page []listedFile, here map[string]i
 	group.SetLimit(max(r.Parallel, 1))
 	for _, f := range page {
 		img, found := here[f.image.ID]
-		group.Go(func() error {
-			defer r.Progress.Add(1, f.Size)
+		group.Go(func() (err error) {
 			if found && !img.Draft {
-				return r.existing(ctx, f, img)
+				err = r.existing(ctx, f, img)
+			} else {
+				err = r.importFile(ctx, f)
 			}
-			return r.importFile(ctx, f)
+			if err == nil { // otherwise it is not done
+				r.Progress.Add(1, f.Size)
+			}
+			return err
 		})
 		if ctx.Err() != nil {
 			break
