@@ -84,7 +84,8 @@ func (f *Folder) Close() error { return f.root.Close() }
 // String implements Tree.
 func (f *Folder) String() string { return f.root.Name() }
 
-// Each implements Tree: in the order of names, a folder in the place of its name.
+// Each implements Tree: in the order of names, with the files of a folder at its name.
+// Each implements Tree.
 func (f *Folder) Each(ctx context.Context, fn func(File) error) error {
 	return fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
