@@ -110,8 +110,8 @@ func (c *imageShow) showLocal(ctx context.Context) error {
 	})
 }
 
-// json returns an image as the API would return it, in the JSON of commands. It has delivery URLs only if a server
-// runs, which knows its address.
+// json returns an image as the API would return it, in the JSON of commands, without delivery URLs: the rows do not
+// have the address of a server.
 func (c *imageShow) json(img images.Image) (*manage.Image, error) {
 	text, err := json.Marshal(cfapi.OwnerImage(img, nil))
 	if err != nil {

@@ -43,7 +43,7 @@ func BenchmarkHit(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	handler := delivery.New(delivery.Config{Core: core.Service, Log: slog.New(slog.DiscardHandler), Negotiate: true})
+	handler := delivery.New(delivery.Config{Renditions: core.Renditions, Log: slog.New(slog.DiscardHandler), Negotiate: true})
 	r := httptest.NewRequest("GET", "/"+img.Hash+"/"+img.ID+"/public", nil)
 	b.ReportAllocs()
 	for b.Loop() {
