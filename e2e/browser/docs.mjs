@@ -88,7 +88,7 @@ async function attempt() {
   await page.getByRole('button', { name: 'Authorize' }).first().click()
   const dialog = page.locator('.auth-container', { hasText: 'bearer' }).first()
   await dialog.locator('input').fill(plan.token)
-  await dialog.getByRole('button', { name: /authorize/i }).click()
+  await dialog.locator('button.authorize').click()
   await page.locator('.modal-ux .btn-done').first().click()
   await page.locator('[data-tag="Token and account"] button').click()
   const operation = page.locator('#operations-Token_and_account-verifyToken')

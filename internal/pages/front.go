@@ -44,8 +44,8 @@ const (
 		`<li>The guides are in the folder <code>docs</code> of the source; begin with its README.</li>` +
 		`<li><a href="/healthz">Health</a>: the server answers; <a href="/readyz">readiness</a>: it can take ` +
 		`requests.</li></ul>`
-	frontBegin = `<p>This server stores pictures that users upload, and delivers them in the sizes and formats that a ` +
-		`page needs. It speaks the Cloudflare Images API.</p><ul>`
+	frontBegin = `<p>This server stores pictures that users upload, and delivers them in the sizes and formats ` +
+		`that a page needs. It speaks the Cloudflare Images API.</p><ul>`
 )
 
 // frontPage returns the page of /.

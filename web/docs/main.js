@@ -10,12 +10,10 @@ dark.addEventListener('change', follow)
 
 const api = document.getElementById('api')
 
-// What the viewer lacks: names of its lists, and a way to scroll its examples by the keyboard. It has a second main
-// part inside that of the page.
+// What the viewer lacks: names of its lists, and a way to scroll its examples by the keyboard.
 new MutationObserver(() => {
   api.querySelectorAll('select:not([aria-label])').forEach((list) => list.setAttribute('aria-label',
     list.id === 'servers' ? 'Server' : list.className.includes('examples') ? 'Example' : 'Value'))
-  api.querySelectorAll('main:not([role])').forEach((inner) => inner.setAttribute('role', 'none'))
   api.querySelectorAll('.microlight:not([tabindex])').forEach((example) => { example.tabIndex = 0 })
 }).observe(api, { childList: true, subtree: true })
 
