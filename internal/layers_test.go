@@ -74,6 +74,8 @@ var ranks = map[string]int{
 	"internal/csscolour": 0,  // colours of options
 	"internal/sqldb":     1,
 
+	"internal/manual": 0, // the manual page and the completions of a command tree
+
 	"internal/httpframe": 2, // what all surfaces do around a request
 
 	"internal/text":      0, // the forms of keys, ids and plain text

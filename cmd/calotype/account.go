@@ -228,6 +228,9 @@ func (c *accountSet) Run(ctx context.Context) error {
 // A switchValue is "on" or "off"; nil if it is not given.
 type switchValue struct{ on *bool }
 
+// Values returns the values, for completions.
+func (switchValue) Values() []string { return []string{"on", "off"} }
+
 // UnmarshalText reads the written form.
 func (v *switchValue) UnmarshalText(text []byte) error {
 	on := string(text) == "on"
@@ -240,6 +243,14 @@ func (v *switchValue) UnmarshalText(text []byte) error {
 
 // A privacyValue is the name of a Privacy; nil if it is not given.
 type privacyValue struct{ privacy *imagefile.Privacy }
+
+// Values returns the values, for completions.
+func (privacyValue) Values() (all []string) {
+	for _, p := range imagefile.Privacies {
+		all = append(all, string(p))
+	}
+	return all
+}
 
 // UnmarshalText reads the written form.
 func (v *privacyValue) UnmarshalText(text []byte) error {

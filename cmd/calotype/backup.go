@@ -146,7 +146,7 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if report.Dropped != "" {
-		show(os.Stderr, "left out, because their originals are damaged:\n%s\n", report.Dropped)
+		terminal.Show(os.Stderr, "left out, because their originals are damaged:\n%s\n", report.Dropped)
 	}
 	serve := shellQuote(os.Args[0]) + " serve -data " + shellQuote(c.Data)
 	if c.Blobs != "" {

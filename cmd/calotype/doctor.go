@@ -80,7 +80,7 @@ func showFinding(out io.Writer, f doctor.Finding) {
 	if f.Do != "" {
 		line += "; " + f.Do
 	}
-	showLine(out, "%s", line)
+	terminal.ShowLine(out, "%s", line)
 }
 
 // config returns the flags as the checks need them.

@@ -89,7 +89,7 @@ func (c *imageShow) showLocal(ctx context.Context) error {
 		}
 		if !found && len(sent.waiting)+len(sent.entries) == 0 {
 			return fmt.Errorf("the account %s has no image or draft %s, and no webhook was sent about one: "+
-				"it never was, or was deleted some days ago", account, visible(id))
+				"it never was, or was deleted some days ago", account, terminal.Visible(id))
 		}
 		shown := shownImage{Account: account, Webhooks: sent.items()}
 		if found {
@@ -147,7 +147,7 @@ func (c *imageShow) find(ctx context.Context, core *images.Service) (account, id
 // showImage prints an image or draft, one property a line.
 func showImage(w io.Writer, img images.Image) {
 	line := func(name, format string, args ...any) {
-		showLine(w, "%-10s %s", name, fmt.Sprintf(format, args...))
+		terminal.ShowLine(w, "%-10s %s", name, fmt.Sprintf(format, args...))
 	}
 	line("account", "%s", img.Account)
 	line("id", "%s", img.ID)
@@ -205,17 +205,17 @@ func readDeliveries(ctx context.Context, core *images.Service, account, id strin
 // show prints the messages for people.
 func (d deliveries) show(w io.Writer) {
 	if len(d.waiting)+len(d.entries) > 0 {
-		showLine(w, "webhooks:")
+		terminal.ShowLine(w, "webhooks:")
 	}
 	for _, h := range d.waiting {
-		showLine(w, "  %s %s to %q waits; next %s", h.Delivery.Event.At.Format(time.RFC3339),
+		terminal.ShowLine(w, "  %s %s to %q waits; next %s", h.Delivery.Event.At.Format(time.RFC3339),
 			h.Delivery.Event.Type, h.Delivery.Webhook.Name, h.Next.Format(time.RFC3339))
 	}
 	for _, e := range d.entries {
-		showLine(w, "  %s", historyLine(e))
+		terminal.ShowLine(w, "  %s", historyLine(e))
 	}
 	if d.total > len(d.entries) {
-		showLine(w, "  %d more are older", d.total-len(d.entries))
+		terminal.ShowLine(w, "  %d more are older", d.total-len(d.entries))
 	}
 }
 

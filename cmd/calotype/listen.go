@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"calotype/internal/listen"
+	"calotype/internal/terminal"
 )
 
 // listenCommand forwards events from a server that cannot reach this machine to a program here. It
@@ -30,22 +31,22 @@ func (c *listenCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	show(os.Stdout, "Forwarding the events of account %s, as the stream %s of %s,\nto %s; Ctrl-C ends it.\n",
+	terminal.Show(os.Stdout, "Forwarding the events of account %s, as the stream %s of %s,\nto %s; Ctrl-C ends it.\n",
 		c.AccountID, name, c.BaseURL, c.ForwardTo)
 	err = listen.Run(ctx, listen.Config{
 		BaseURL: c.BaseURL, Token: c.APIToken, Account: c.AccountID, Stream: name, Events: c.Events,
 		ForwardTo: c.ForwardTo,
 		Say: func(format string, args ...any) {
-			showLine(os.Stdout, time.Now().Format("15:04:05 ")+format, args...)
+			terminal.ShowLine(os.Stdout, time.Now().Format("15:04:05 ")+format, args...)
 		},
 		Signed: func(secret string) {
-			show(os.Stdout, "The messages are signed. Have your server verify them, by a library of "+
+			terminal.Show(os.Stdout, "The messages are signed. Have your server verify them, by a library of "+
 				"Standard Webhooks:\ndocs/webhooks.md shows how. The examples read the secret so:\n\n"+
 				"  export WEBHOOK_SIGNING_SECRET=%s\n\n", shellQuote(secret))
 		},
 	})
 	if err != nil {
-		return errors.New(visible(err.Error())) // it may quote the server
+		return errors.New(terminal.Visible(err.Error())) // it may quote the server
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"calotype/internal/terminal"
 )
 
 // commands is the command tree. A group is a heading in the help.
@@ -63,7 +65,7 @@ var groups = []kong.Group{
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		show(os.Stderr, "calotype: %v\n", err)
+		terminal.Show(os.Stderr, "calotype: %v\n", err)
 		exit := exitError{status: 1}
 		errors.As(err, &exit)
 		os.Exit(exit.status)

@@ -1,107 +1,21 @@
 package main
 
 import (
-	"fmt"
-	"io"
-	"strings"
-
 	"github.com/alecthomas/kong"
+
+	"calotype/internal/manual"
 )
 
 // manCommand prints the manual page of the command tree. Packages install it.
 type manCommand struct{}
 
-func (manCommand) Run(ctx *kong.Context) error { return writeManual(ctx.Stdout, ctx.Model) }
+func (manCommand) Run(ctx *kong.Context) error { return manual.Write(ctx.Stdout, ctx.Model, version) }
 
-// writeManual writes the manual page of the program for man, in roff: each command with its arguments and flags.
-func writeManual(w io.Writer, app *kong.Application) error {
-	var page strings.Builder
-	fmt.Fprintf(&page, ".TH CALOTYPE 1 \"\" %s \"User Commands\"\n", quoteRoff("calotype "+version))
-	fmt.Fprintf(&page, ".SH NAME\ncalotype \\- %s\n", escapeRoff(strings.TrimSuffix(app.Help, ".")))
-	page.WriteString(".SH SYNOPSIS\n.B calotype\n\\fIcommand\\fR [\\fIflags\\fR] [\\fIarguments\\fR]\n" +
-		".SH DESCRIPTION\n" +
-		"A flag takes one dash or two. Each flag is also an environment variable, named behind it; a variable\n" +
-		"that holds a secret may be given as a file, whose name is in the variable with _FILE behind it.\n" +
-		".SH COMMANDS\n")
-	for _, command := range visibleCommands(app.Node) {
-		writeCommand(&page, command)
-	}
-	page.WriteString(".SH EXIT STATUS\n0 after success, 1 after an error, 2 if the command line is not valid.\n")
-	_, err := io.WriteString(w, page.String())
-	return err
+// completionCommand prints a script with which a shell completes commands and flags. Packages install it.
+type completionCommand struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-func writeCommand(page *strings.Builder, command *kong.Node) {
-	fmt.Fprintf(page, ".SS %s\n%s\n", quoteRoff(command.FullPath()), escapeRoff(command.Help))
-	for paragraph := range strings.SplitSeq(strings.TrimSpace(command.Detail), "\n\n") {
-		switch {
-		case paragraph == "":
-		case strings.HasPrefix(paragraph, " "): // an example
-			fmt.Fprintf(page, ".PP\n.nf\n%s\n.fi\n", escapeRoff(paragraph))
-		default:
-			fmt.Fprintf(page, ".PP\n%s\n", escapeRoff(paragraph))
-		}
-	}
-	for _, argument := range command.Positional {
-		fmt.Fprintf(page, ".TP\n.I %s\n%s\n", quoteRoff(argument.Summary()), escapeRoff(argument.Help))
-	}
-	for _, flag := range visibleFlags(command) {
-		fmt.Fprintf(page, ".TP\n.B %s\n%s\n", quoteRoff(flagForm(flag)), escapeRoff(flag.Help))
-		for _, variable := range flag.Tag.Envs {
-			fmt.Fprintf(page, "(%s)\n", escapeRoff(variable))
-		}
-	}
-}
-
-// flagForm returns a flag as it is written, such as --listen=localhost:8080.
-func flagForm(flag *kong.Flag) string {
-	switch {
-	case flag.Tag.Negatable != "":
-		return "--[no-]" + flag.Name
-	case flag.IsBool():
-		return "--" + flag.Name
-	default:
-		return "--" + flag.Name + "=" + flag.FormatPlaceHolder()
-	}
-}
-
-// visibleCommands returns the commands below a node that can be run, in the order of the help.
-func visibleCommands(node *kong.Node) (all []*kong.Node) {
-	for _, child := range node.Children {
-		switch {
-		case child.Hidden || child.Type != kong.CommandNode:
-		case len(child.Children) > 0:
-			all = append(all, visibleCommands(child)...)
-		default:
-			all = append(all, child)
-		}
-	}
-	return all
-}
-
-// visibleFlags returns the flags of a command, without --help.
-func visibleFlags(node *kong.Node) (all []*kong.Flag) {
-	for _, flag := range node.Flags {
-		if !flag.Hidden && flag.Name != "help" {
-			all = append(all, flag)
-		}
-	}
-	return all
-}
-
-// escapeRoff returns text that roff prints unchanged.
-func escapeRoff(text string) string {
-	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text)
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
-			lines[i] = `\&` + line
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
-// quoteRoff returns text as one argument of a roff macro.
-func quoteRoff(text string) string {
-	return `"` + strings.ReplaceAll(escapeRoff(text), `"`, `\(dq`) + `"`
+func (c *completionCommand) Run(ctx *kong.Context) error {
+	return manual.WriteCompletion(ctx.Stdout, ctx.Model, c.Shell)
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"calotype/internal/manual"
 )
 
 // commandTree returns the model of the command tree.
@@ -26,7 +28,7 @@ func TestManual(t *testing.T) {
 	t.Parallel()
 	app := commandTree(t)
 	var page strings.Builder
-	if err := writeManual(&page, app); err != nil {
+	if err := manual.Write(&page, app, version); err != nil {
 		t.Fatal(err)
 	}
 	sections := map[string]string{}
@@ -34,22 +36,22 @@ func TestManual(t *testing.T) {
 		title, text, _ := strings.Cut(section, "\n")
 		sections[strings.Trim(title, `"`)] = text
 	}
-	all := visibleCommands(app.Node)
+	all := manual.Commands(app.Node)
 	if len(all) < 30 {
 		t.Fatalf("only %d commands", len(all))
 	}
 	for _, command := range all {
-		section := sections[escapeRoff(command.FullPath())]
+		section := sections[manual.Escape(command.FullPath())]
 		wanted := []string{command.Help}
 		for _, argument := range command.Positional {
 			wanted = append(wanted, argument.Summary(), argument.Help)
 		}
-		for _, flag := range visibleFlags(command) {
+		for _, flag := range manual.Flags(command) {
 			wanted = append(wanted, flag.Name, flag.Help)
 			wanted = append(wanted, flag.Tag.Envs...)
 		}
 		for _, want := range wanted {
-			if !strings.Contains(section, escapeRoff(want)) {
+			if !strings.Contains(section, manual.Escape(want)) {
 				t.Errorf("%s: the page lacks %q", command.FullPath(), want)
 			}
 		}
@@ -70,7 +72,7 @@ func TestEscapeRoff(t *testing.T) {
 	for text, want := range map[string]string{
 		"a-b": `a\-b`, `a\b`: `a\eb`, ".TH": `\&.TH`, "a\n'b": "a\n\\&'b",
 	} {
-		if got := escapeRoff(text); got != want {
+		if got := manual.Escape(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
@@ -82,13 +84,13 @@ func TestCompletion(t *testing.T) {
 	app := commandTree(t)
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		var script strings.Builder
-		if err := writeCompletion(&script, app, shell); err != nil {
+		if err := manual.WriteCompletion(&script, app, shell); err != nil {
 			t.Fatal(err)
 		}
 		words := strings.FieldsFunc(script.String(), func(r rune) bool { return strings.ContainsRune(" \n':", r) })
-		for _, command := range visibleCommands(app.Node) {
+		for _, command := range manual.Commands(app.Node) {
 			wanted := []string{command.Name}
-			for _, flag := range visibleFlags(command) {
+			for _, flag := range manual.Flags(command) {
 				// fish has the name of a flag as an argument of -l.
 				wanted = append(wanted, map[bool]string{true: "", false: "--"}[shell == "fish"]+flag.Name)
 			}
@@ -112,7 +114,7 @@ func TestCompletion(t *testing.T) {
 func TestCompletionOfBash(t *testing.T) {
 	t.Parallel()
 	var script strings.Builder
-	if err := writeCompletion(&script, commandTree(t), "bash"); err != nil {
+	if err := manual.WriteCompletion(&script, commandTree(t), "bash"); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "calotype.bash")
@@ -152,7 +154,7 @@ func TestCompletionOfFish(t *testing.T) {
 		t.Skip("there is no fish here")
 	}
 	var script strings.Builder
-	if err := writeCompletion(&script, commandTree(t), "fish"); err != nil {
+	if err := manual.WriteCompletion(&script, commandTree(t), "fish"); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "calotype.fish")

@@ -287,8 +287,9 @@ func (c *serveCommand) checkForms() error {
 	if c.MetricsListen != "" {
 		metricsAddress = checkListen("-metrics-listen", c.MetricsListen)
 	}
-	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, sqldb.CheckAddress(c.DB), blob.CheckAddress(c.blobs()),
-		accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources, otlp.Check())
+	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, sqldb.CheckAddress(c.DB),
+		blob.CheckAddress(c.blobs()), accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources,
+		otlp.Check())
 }
 
 // checkListen returns an error if an address to listen on has not the form host:port.

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"calotype/internal/terminal"
 )
 
 // asksForHelp returns the arguments with the flag --help, if they ask for help in another form: by "help image", or
@@ -57,7 +59,8 @@ func warnOfVariables(app *kong.Application, environment []string) {
 			continue
 		}
 		if meant := closest(name, known); meant != "" {
-			showLine(os.Stderr, "calotype: the environment variable %s has no effect: did you mean %s?", name, meant)
+			terminal.ShowLine(os.Stderr, "calotype: the environment variable %s has no effect: did you mean %s?",
+				name, meant)
 		}
 	}
 }

@@ -57,12 +57,12 @@ func (c versionCommand) Run(ctx context.Context) error {
 	return c.Print(os.Stdout, v, func(w io.Writer) {
 		fmt.Fprintln(w, programVersion())
 		if problem != "" {
-			showLine(w, "engine  %s", problem)
+			terminal.ShowLine(w, "engine  %s", problem)
 			return
 		}
-		showLine(w, "engine  %s", *v.Engine)
+		terminal.ShowLine(w, "engine  %s", *v.Engine)
 		for _, format := range render.Formats {
-			showLine(w, "%-7s %s", format, v.Formats[string(format)])
+			terminal.ShowLine(w, "%-7s %s", format, v.Formats[string(format)])
 		}
 	})
 }

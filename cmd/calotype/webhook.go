@@ -94,7 +94,7 @@ func (c *webhookAdd) Run(ctx context.Context) error {
 		if errs.AsError(err).Kind == errs.WebhookRefused && c.SigningSecret == "" {
 			return fmt.Errorf("%w.\nA receiver that verifies signatures needs the secret first:\n\n"+
 				"  %s webhook add %s --signing-secret new\n\nsaves the webhook and prints the secret; "+
-				"the test event follows later", err, os.Args[0], visible(c.URL))
+				"the test event follows later", err, os.Args[0], terminal.Visible(c.URL))
 		}
 		if err != nil {
 			return err
@@ -238,9 +238,9 @@ func (c *webhookList) Run(ctx context.Context) error {
 				if pending[w.ID] == webhooks.MaxPending {
 					count += " or more"
 				}
-				show(out, "%s %s\n  to %s: %s\n  %s; last success %s, last failure %s; pending %s\n",
-					w.ID, visible(w.Name), visible(host(w)), joinTypes(w.Events), state(w), timeOrNever(w.LastSuccess),
-					timeOrNever(w.LastFailure), count)
+				terminal.Show(out, "%s %s\n  to %s: %s\n  %s; last success %s, last failure %s; pending %s\n",
+					w.ID, terminal.Visible(w.Name), terminal.Visible(host(w)), joinTypes(w.Events), state(w),
+					timeOrNever(w.LastSuccess), timeOrNever(w.LastFailure), count)
 			}
 			if len(all) == 0 {
 				fmt.Fprintln(os.Stderr, "There are none: calotype webhook add URL makes one.")
@@ -336,7 +336,7 @@ func (c *webhookDelete) Run(ctx context.Context) error {
 		if err := core.Webhooks.Remove(ctx, w.Account, w.ID); err != nil {
 			return err
 		}
-		showLine(os.Stdout, "deleted the webhook %s %s", w.ID, w.Name)
+		terminal.ShowLine(os.Stdout, "deleted the webhook %s %s", w.ID, w.Name)
 		return nil
 	})
 }
@@ -436,7 +436,7 @@ func (c *webhookHistory) Run(ctx context.Context) error {
 		}
 		return c.Print(os.Stdout, list, func(w io.Writer) {
 			for _, e := range entries {
-				showLine(w, "%s", historyLine(e))
+				terminal.ShowLine(w, "%s", historyLine(e))
 			}
 			if total > len(entries) {
 				fmt.Fprintf(os.Stderr, "%d more are older\n", total-len(entries))
@@ -455,7 +455,7 @@ func historyLine(e webhooks.HistoryEntry) string {
 	a, d := e.Attempt, e.Delivery
 	what := fmt.Sprintf("status %d", a.Status)
 	if a.Error != "" {
-		what = visible(a.Error)
+		what = terminal.Visible(a.Error)
 	} else if !a.Delivered() && a.Answer != "" {
 		what += fmt.Sprintf(" %.100q", a.Answer)
 	}

@@ -1,4 +1,4 @@
-package main
+package manual
 
 import (
 	"fmt"
@@ -9,15 +9,6 @@ import (
 
 	"github.com/alecthomas/kong"
 )
-
-// completionCommand prints a script with which a shell completes commands and flags. Packages install it.
-type completionCommand struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
-}
-
-func (c *completionCommand) Run(ctx *kong.Context) error {
-	return writeCompletion(ctx.Stdout, ctx.Model, c.Shell)
-}
 
 // A choice is a word that may follow on the command line, with its help.
 type choice struct {
@@ -33,8 +24,8 @@ type level struct {
 	Flags    []choice
 }
 
-// writeCompletion writes the script of one shell: bash, zsh or fish.
-func writeCompletion(w io.Writer, app *kong.Application, shell string) error {
+// WriteCompletion writes the script of one shell: bash, zsh or fish.
+func WriteCompletion(w io.Writer, app *kong.Application, shell string) error {
 	return completions.ExecuteTemplate(w, shell, levels(app.Node, ""))
 }
 
@@ -54,7 +45,7 @@ func levels(node *kong.Node, path string) []level {
 			here.Commands = append(here.Commands, choice{Word: value, Help: argument.Help})
 		}
 	}
-	for _, flag := range visibleFlags(node) {
+	for _, flag := range Flags(node) {
 		here.Flags = append(here.Flags,
 			choice{Word: flag.Name, Help: flag.Help, Value: !flag.IsBool(), Values: valuesOf(flag.Value)})
 		if flag.Tag.Negatable != "" {
@@ -65,10 +56,11 @@ func levels(node *kong.Node, path string) []level {
 	return slices.Insert(below, 0, here)
 }
 
-// valuesOf returns the values of a flag or argument that has a choice of them.
+// valuesOf returns the values of a flag or argument that has a choice of them: by its type, which has a method Values,
+// or its list.
 func valuesOf(v *kong.Value) []string {
-	if _, ok := v.Target.Interface().(switchValue); ok {
-		return []string{"on", "off"}
+	if choice, ok := v.Target.Interface().(interface{ Values() []string }); ok {
+		return choice.Values()
 	}
 	if v.Enum == "" {
 		return nil
