@@ -1,6 +1,7 @@
 package apiclient
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,11 @@ type Original struct {
 	Frames   int    `json:"frames"`
 	FileSize int64  `json:"file_size"`
 	SHA256   string `json:"sha256"`
+	Received string `json:"received_sha256"` // "" if SHA256 is that of the bytes as they came
 }
+
+// ReceivedSHA256 returns the SHA-256 of the bytes as they came, in hex.
+func (o *Original) ReceivedSHA256() string { return cmp.Or(o.Received, o.SHA256) }
 
 // Upload is the state of a draft's one-time URL.
 type Upload struct {

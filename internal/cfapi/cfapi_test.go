@@ -296,7 +296,7 @@ func TestUploadedImage(t *testing.T) {
 	if k := keys(t, got); !slices.Equal(k, want) {
 		t.Errorf("keys %v, want %v", k, want)
 	}
-	wantOriginal := Original{"jpeg", 40, 30, 1, 99, "ab", "dGg=", nil}
+	wantOriginal := Original{"jpeg", 40, 30, 1, 99, "ab", "dGg=", nil, ""}
 	if !reflect.DeepEqual(*got.Original, wantOriginal) || *got.Filename != name {
 		t.Errorf("original %+v of %s", *got.Original, *got.Filename)
 	}

@@ -40,6 +40,8 @@ type Original struct {
 	Thumbhash string `json:"thumbhash,omitempty"`
 	// Stripped are the names of what was removed before the bytes were stored; absent if nothing was looked for.
 	Stripped []string `json:"stripped,omitzero"`
+	// ReceivedSHA256 is the SHA-256 of the bytes as they came, in hex; absent if these are stored.
+	ReceivedSHA256 string `json:"received_sha256,omitempty"`
 }
 
 // Upload is our extension to a draft: the state of its one-time URL.
@@ -93,9 +95,18 @@ func UploaderImage(img images.Image, variants []string) Image {
 		v.Original = &Original{
 			Format: string(o.Header.Format), Width: o.Width, Height: o.Height, Frames: o.Header.Frames,
 			FileSize: o.Size, SHA256: o.SHA256, Thumbhash: o.Thumbhash, Stripped: o.Stripped,
+			ReceivedSHA256: receivedOf(o),
 		}
 	}
 	return v
+}
+
+// receivedOf returns the SHA-256 of the bytes as they came; "" if these are stored.
+func receivedOf(o *images.Original) string {
+	if received := o.ReceivedSHA256(); received != o.SHA256 {
+		return received
+	}
+	return ""
 }
 
 // Uploaded returns the answer of an upload by a one-time URL: the UploaderImage with its receipt.

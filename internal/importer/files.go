@@ -171,17 +171,20 @@ func (r *fileRun) page(ctx context.Context, page []listedFile, here map[string]i
 	return group.Wait()
 }
 
+// stripped reports whether metadata was removed from an image: it has another size and SHA-256 than its file.
+func stripped(img images.Image) bool { return img.Original.ReceivedSHA256() != img.Original.SHA256 }
+
 // existing compares an existing image with its file, and updates its fields if they differ.
 func (r *fileRun) existing(ctx context.Context, f listedFile, img images.Image) error {
 	i := f.image
-	if img.Original.Size != i.Size {
+	if img.Original.Size != i.Size && !stripped(img) {
 		r.report.set(i.ID, Differs, "a different picture has this id here: delete one of them")
 		return nil
 	}
 	sameTime := i.Uploaded.Truncate(time.Millisecond).Equal(img.Uploaded.Truncate(time.Millisecond))
-	if r.Verify || !sameTime {
+	if r.Verify || !sameTime || stripped(img) {
 		sum, err := r.sum(ctx, f)
-		if err == nil && r.Verify && sum == img.Original.SHA256 {
+		if err == nil && r.Verify && sum == img.Original.ReceivedSHA256() {
 			err = r.verify(ctx, i.ID, sum)
 		}
 		if err != nil {
@@ -278,7 +281,7 @@ func (e *damagedError) Error() string {
 // verify reads the original of an image from the store, and compares it with the SHA-256 of its file. Error:
 // *damagedError.
 func (r *fileRun) verify(ctx context.Context, id, sum string) error {
-	_, original, err := r.Core.OpenOriginal(ctx, r.Account.ID, id)
+	img, original, err := r.Core.OpenOriginal(ctx, r.Account.ID, id)
 	if err != nil {
 		return err
 	}
@@ -287,7 +290,8 @@ func (r *fileRun) verify(ctx context.Context, id, sum string) error {
 	if err = errors.Join(err, original.Close()); err != nil {
 		return fmt.Errorf("reading the stored original of the image %q: %w", id, err)
 	}
-	if got := hexSum(stored); got != sum {
+	// Without its metadata the stored original has another hash than the file.
+	if got := hexSum(stored); got != img.Original.SHA256 || img.Original.ReceivedSHA256() != sum {
 		return &damagedError{id: id, read: sum, stored: got}
 	}
 	return nil

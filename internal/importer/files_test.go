@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"calotype/internal/accounts"
+	"calotype/internal/imagefile"
+	"calotype/internal/imagefile/imagefiletest"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/importer"
 )
@@ -90,6 +92,40 @@ func TestFilesAreComparedAgain(t *testing.T) {
 }
 
 // TestFileMetadata: the fields of the rows are those of the images, and -update takes changed ones.
+// TestFilesThatAreStripped: an image whose metadata was removed is still that of its file.
+func TestFilesThatAreStripped(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		privacy := imagefile.PrivacyAll
+		_, err := core.Accounts.Configure(t.Context(), account, accounts.SettingsChange{StripOriginals: &privacy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture := imagestest.JPEG(t, 1)
+		comment := imagefiletest.JPEGSegment(0xfe, []byte("a place"))
+		dir, c := folder(t, core, map[string][]byte{
+			"a.jpg": imagefiletest.Join(picture[:2], comment, picture[2:]), "b.jpg": picture,
+		})
+		for range 2 {
+			c.Verify = true
+			if report := bringFiles(t, c, nil); report.Images.Exists != 2 {
+				t.Errorf("%+v", report.Images)
+			}
+		}
+		plan, err := importer.PlanFiles(t.Context(), c)
+		if err != nil || plan.Images.Exists != 2 || plan.Images.Differ != 0 {
+			t.Errorf("the plan is %+v, %v", plan.Images, err)
+		}
+		other := imagefiletest.Join(picture[:2], imagefiletest.JPEGSegment(0xfe, []byte("another place")), picture[2:])
+		if err := os.WriteFile(filepath.Join(dir, "a.jpg"), other, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if report := bringFiles(t, c, importer.ErrNotAllImported); report.Images.Differ != 1 {
+			t.Errorf("after a change of the file: %+v", report.Images)
+		}
+	})
+}
+
 func TestFileMetadata(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {

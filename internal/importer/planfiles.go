@@ -65,7 +65,7 @@ func (p *filePlanner) page(ctx context.Context, page []listedFile, here map[stri
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if img.Original.Size != f.Size {
+			if img.Original.Size != f.Size && !stripped(img) {
 				p.report.set(f.image.ID, Differs, "a different picture has this id here: delete one of them")
 			} else {
 				p.plan.Images.Exists++

@@ -198,8 +198,8 @@ func (u *uploading) skipPresent(ctx context.Context, files []file) error {
 			return err
 		}
 		for _, img := range page.Images {
-			if img.Original != nil && wanted[img.Original.SHA256] {
-				u.there[img.Original.SHA256] = img.ID
+			if img.Original != nil && wanted[img.Original.ReceivedSHA256()] {
+				u.there[img.Original.ReceivedSHA256()] = img.ID
 			}
 		}
 		if q.Token = page.Next; q.Token == "" {

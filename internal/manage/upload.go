@@ -243,7 +243,7 @@ func (u *uploading) upload(ctx context.Context, f file, one *Uploaded) error {
 	}
 	one.State, one.ID = stateUploaded, &img.ID
 	if img.Original != nil {
-		one.SHA256 = &img.Original.SHA256
+		one.SHA256 = new(img.Original.ReceivedSHA256())
 	}
 	return nil
 }
@@ -266,7 +266,7 @@ func (u *uploading) present(ctx context.Context, f file, one *Uploaded) (bool, e
 	if err != nil {
 		return false, err
 	}
-	if img.Original.SHA256 != sum {
+	if img.Original.ReceivedSHA256() != sum {
 		return false, fmt.Errorf("%w differs from the image that is there with its id: %s", errFile, f.id)
 	}
 	one.State, one.SHA256 = statePresent, &sum
