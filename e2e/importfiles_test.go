@@ -213,7 +213,7 @@ func (f *files) importInto(t *testing.T, target *server, env []string, args ...s
 	last := f.command(target, env, args...)
 	text, err := last.CombinedOutput()
 	took := time.Since(began)
-	if last.ProcessState.ExitCode() != 2 {
+	if last.ProcessState.ExitCode() != 3 {
 		t.Fatalf("the last import: %v\n%s", err, text)
 	}
 	t.Logf("%d of %d images were there, the rest took %v: %.0f a second", before, len(f.bodies), took,
@@ -221,7 +221,7 @@ func (f *files) importInto(t *testing.T, target *server, env []string, args ...s
 	f.want(t, target)
 	f.wantFileReport(t, target, args[0] == "folder")
 	again := f.command(target, env, append(args, "-verify")...)
-	if text, _ := again.CombinedOutput(); again.ProcessState.ExitCode() != 2 ||
+	if text, _ := again.CombinedOutput(); again.ProcessState.ExitCode() != 3 ||
 		!strings.Contains(string(text), fmt.Sprintf("%d images exist here, 0 of them imported now", len(f.bodies))) {
 		t.Errorf("a repeated import prints\n%s", text)
 	}

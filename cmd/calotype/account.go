@@ -102,6 +102,8 @@ type accountItem struct {
 	PrivateCustomIDs bool `json:"privateCustomIds"`
 	LenientOptions   bool `json:"lenientOptions"`
 
+	StripOriginals imagefile.Privacy `json:"stripOriginals"`
+
 	Policy *uploadpolicy.Policy `json:"policy"` // as in the API
 }
 
@@ -113,7 +115,7 @@ func newAccountItem(a accounts.Account) accountItem {
 		Kept: newUsage(used.Kept, limits.Kept), UploadURLsPerMinute: limitOrNil(limits.UploadURLs),
 		EditsPerMinute: limitOrNil(limits.Edits), FlexibleVariants: a.Settings.FlexibleVariants,
 		PrivateOptions: a.Settings.PrivateOptions, PrivateCustomIDs: a.Settings.PrivateCustomIDs,
-		LenientOptions: a.Settings.LenientOptions,
+		LenientOptions: a.Settings.LenientOptions, StripOriginals: a.Settings.StripOriginals,
 	}
 	if a.Suspended {
 		item.State = "suspended"
@@ -142,8 +144,9 @@ func (a accountItem) print(w io.Writer) {
 		}
 	}
 	d.Add("settings", fmt.Sprintf("flexible variants: %s, private options: %s, private custom ids: %s, "+
-		"lenient options: %s", terminal.YesNo(a.FlexibleVariants), terminal.YesNo(a.PrivateOptions),
-		terminal.YesNo(a.PrivateCustomIDs), terminal.YesNo(a.LenientOptions)))
+		"lenient options: %s, removed from originals: %s", terminal.YesNo(a.FlexibleVariants),
+		terminal.YesNo(a.PrivateOptions), terminal.YesNo(a.PrivateCustomIDs), terminal.YesNo(a.LenientOptions),
+		a.StripOriginals))
 	if a.Policy != nil {
 		d.Add("policy", a.Policy.Text())
 	}

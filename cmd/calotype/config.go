@@ -82,7 +82,7 @@ type StateFlags struct {
 	DB    string `help:"postgres:// URL, or CALOTYPE_DB_FILE; empty: SQLite in -data."`
 	Blobs string `help:"s3://bucket/prefix?endpoint=&region=&path_style=, or a folder."`
 
-	AccountID string `help:"Account id, 32 hex digits; default: the first account."`
+	AccountID string `help:"Account id, 32 hex digits; default: the only or first account."`
 }
 
 // dsn returns the data source name for sqldb.Open.

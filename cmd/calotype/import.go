@@ -25,7 +25,7 @@ import (
 const importDir = "import"
 
 // notAllKept is the exit status of an import that another run cannot improve.
-const notAllKept = 2
+const notAllKept = 3
 
 type importCommands struct {
 	Cloudflare importCloudflare `cmd:"" default:"withargs" help:"Import an account of Cloudflare or of a Calotype."`
@@ -53,7 +53,7 @@ type importFlags struct {
 
 func (c *importFlags) check() error {
 	if c.Parallel < 1 || c.Parallel > 64 || c.Workers < 1 || c.MaxUploadBytes == 0 {
-		return errors.New("-parallel must be 1 to 64, -workers at least 1 and -max-upload-bytes not 0")
+		return usagef("-parallel must be 1 to 64, -workers at least 1 and -max-upload-bytes not 0")
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ URLs to stay valid. -dry-run works before that start, too: it prints the hash, a
 be refused.
 
 The import does not change existing images, so run it again if it was stopped. The exit status is 0
-when everything is imported, 2 when everything except the problems in the report is imported, and 1
+when everything is imported, 3 when everything except the problems in the report is imported, and 1
 when another run is needed.
 
 docs/moving.md lists what else to change.`
@@ -89,7 +89,7 @@ func (c *importCloudflare) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if c.Rate < 0 {
-		return errors.New("-rate must not be negative")
+		return usagef("-rate must not be negative")
 	}
 	networks, err := outbound.ParseNetworks(c.OutboundAllow)
 	if err != nil {
@@ -142,7 +142,7 @@ func (c *importCloudflare) plan(ctx context.Context, config importer.Config) err
 func (c *importFlags) into(
 	ctx context.Context, fn func(*images.Service, accounts.Account, *terminal.Progress) error,
 ) (err error) {
-	if err := c.wantDatabase(); err != nil {
+	if err := cmp.Or(wantEngine(), c.wantDatabase()); err != nil {
 		return err
 	}
 	dir := filepath.Join(c.Data, importDir)
@@ -176,9 +176,6 @@ func (c *importFlags) into(
 func (c *importFlags) core(
 	ctx context.Context, dir string,
 ) (core *images.Service, end func() error, err error) {
-	if err := wantEngine(); err != nil {
-		return nil, nil, err
-	}
 	log := newLog(c.LogFormat)
 	db, err := c.openDB(ctx)
 	if err != nil {

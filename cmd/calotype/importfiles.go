@@ -34,7 +34,7 @@ object), and meta.NAME for one key of the metadata.
 
 Files that are no pictures are refused and listed. Hidden files are skipped. What is stored is read again and compared
 with the file by SHA-256. The server may run concurrently. The import does not change existing images, so run it
-again if it was stopped. The exit status is 0 when everything is imported, 2 when everything except the problems in
+again if it was stopped. The exit status is 0 when everything is imported, 3 when everything except the problems in
 the report is imported, and 1 when another run is needed.`
 
 type importFolder struct {

@@ -115,6 +115,8 @@ type Settings struct {
 	PrivateOptions   bool  `json:"private_options"`
 	PrivateCustomIDs bool  `json:"private_custom_ids"`
 	LenientOptions   bool  `json:"lenient_options"`
+
+	StripOriginals string `json:"strip_originals"` // "" from Cloudflare
 }
 
 // Settings returns the settings of the account.

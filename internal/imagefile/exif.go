@@ -8,6 +8,10 @@ import (
 // maxExifBytes bounds an EXIF block that is rewritten. A JPEG holds up to 64 KiB.
 const maxExifBytes = 1 << 20
 
+// maxExifCopy bounds the rewritten block: what a segment of a JPEG holds. Values at even offsets may make it longer
+// than the original.
+const maxExifCopy = 65_535 - 2 - len(exifPrefix)
+
 // The tags of EXIF blocks that have a special rule.
 const (
 	tagOrientation = 0x0112
@@ -183,11 +187,14 @@ func rewriteExif(b []byte, p Privacy, orientation int, removed *removals) []byte
 	if p == PrivacyGPS {
 		w.interop = slices.DeleteFunc(interop, func(x exifEntry) bool { return x.tag != tagInterop })
 	}
-	if out := w.bytes(); out != nil || orientation == 1 {
-		return out
+	out := w.bytes()
+	if out == nil && len(w.main) > 0 {
+		removed.add(RemovedExif)
 	}
-	removed.add(RemovedExif)
-	return orientationTIFF(orientation)
+	if out == nil && orientation != 1 {
+		return orientationTIFF(orientation)
+	}
+	return out
 }
 
 // keepExif returns the entries of a directory that stay, and names the others.
@@ -214,11 +221,11 @@ func keepExif(entries []exifEntry, p Privacy, removed *removals) (kept []exifEnt
 type exifWriter struct {
 	e                     exifBlock
 	main, camera, interop []exifEntry
-	limit                 int // bytes; values of a file may overlap, those of the copy do not
+	limit                 int // bytes of the values; those of a file may overlap, those of the copy do not
 	out                   []byte
 }
 
-// bytes returns the block; nil if it has no entry, or would be longer than the limit.
+// bytes returns the block; nil if it has no entry, or would be longer than maxExifCopy.
 func (w *exifWriter) bytes() []byte {
 	order := w.e.order
 	if len(w.interop) > 0 {
@@ -237,7 +244,7 @@ func (w *exifWriter) bytes() []byte {
 	w.out = append(w.out, w.e.b[:4]...)
 	w.out = order.AppendUint32(w.out, 8)
 	w.directory(w.main, w.camera, w.interop)
-	if len(w.out) > max(w.limit, len(orientationTIFF(1))) {
+	if len(w.out) > maxExifCopy {
 		return nil
 	}
 	return w.out

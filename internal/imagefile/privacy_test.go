@@ -136,9 +136,6 @@ func TestRewriteExif(t *testing.T) {
 			var names removals
 			block := canaryExif(order, 6)
 			out := rewriteExif(block, p, 6, &names)
-			if len(out) > len(block) {
-				t.Errorf("%s: %d bytes became %d", p, len(block), len(out))
-			}
 			e, ok := openExif(out)
 			if !ok || e.order != order {
 				t.Fatalf("%s: the block is not valid, or in another byte order", p)
@@ -167,6 +164,19 @@ func TestRewriteExif(t *testing.T) {
 	}
 }
 
+// TestRewriteExifPads: values of odd lengths make the copy longer than the block, and stay.
+func TestRewriteExifPads(t *testing.T) {
+	t.Parallel()
+	packed := []byte("II\x2a\x00\x08\x00\x00\x00\x02\x00" +
+		"\x0f\x01\x02\x00\x07\x00\x00\x00\x26\x00\x00\x00" + "\x98\x82\x02\x00\x09\x00\x00\x00\x2d\x00\x00\x00" +
+		"\x00\x00\x00\x00" + "Maker!\x00" + "(c) Ann!\x00")
+	for _, p := range []Privacy{PrivacyGPS, PrivacyAll} {
+		if out := rewriteExif(packed, p, 1, nil); !bytes.Contains(out, []byte("(c) Ann!")) {
+			t.Errorf("%s: the copyright is not in %q", p, out)
+		}
+	}
+}
+
 // TestRewriteExifBounded: values that overlap in the file do not make the copy larger than the block, and directories
 // that are no good are left out.
 func TestRewriteExifBounded(t *testing.T) {
@@ -188,7 +198,7 @@ func TestRewriteExifBounded(t *testing.T) {
 	} {
 		for _, orientation := range []int{1, 3} {
 			out := rewriteExif(block, PrivacyGPS, orientation, nil)
-			if len(out) > max(len(block), len(orientationTIFF(1))) {
+			if len(out) > len(block)+2*maxExifEntries && len(out) > len(orientationTIFF(1)) || len(out) > maxExifCopy {
 				t.Errorf("%s: %d bytes became %d", name, len(block), len(out))
 			}
 			w := newWindow(bytes.NewReader(out), int64(len(out)))
@@ -230,13 +240,14 @@ func canaryFiles(t testing.TB) map[string]struct {
 		"webp": {append(webp, canary...),
 			"exif gps makerNote other serialNumbers thumbnail trailing xmp"},
 		"gif":  {append(gif, canary...), "text trailing xmp"},
-		"avif": {canaryHEIF(exif), "exif gps makerNote other serialNumbers text thumbnail trailing xmp"},
+		"avif": {canaryHEIF(exif), "exif gps makerNote other serialNumbers thumbnail trailing xmp"},
 	}
 }
 
 // canaryHEIF returns an AVIF with CANARY in its items, boxes and gaps.
 func canaryHEIF(exif []byte) []byte {
-	s := sampleStill(avifBrands, "av01", ispe(30, 20), fullBox("udes", 0, 0, []byte("CANARY\x00\x00\x00\x00")))
+	s := sampleStill(avifBrands, "av01", ispe(30, 20), fullBox("udes", 0, 0, []byte("CANARY\x00\x00\x00\x00")),
+		fullBox("cmex", 0, 0, []byte("CANARY")))
 	picture := s.idat
 	block := join(be32(6), []byte("Exif\x00\x00"), exif)
 	add := func(kind string, content []byte) {
@@ -248,11 +259,13 @@ func canaryHEIF(exif []byte) []byte {
 	add("Exif", block)
 	add("mime", []byte("<x>CANARY</x>"))
 	add("uri ", []byte("CANARY"))
+	add("jpeg", []byte("CANARY in a thumbnail"))
+	s.idat = append(s.idat, "CANARY of no item"...)
 	b := s.bytes()
 	return join(b, heifBoxBytes("uuid", []byte("CANARY")), heifBoxBytes("free", []byte("CANARY")),
+		heifBoxBytes("moov", fullBox("mvhd", 0, 0, []byte("film")), heifBoxBytes("udta", []byte("CANARY")),
+			heifBoxBytes("trak", fullBox("tkhd", 0, 0, []byte("film")), heifBoxBytes("meta", []byte("CANARY")))),
 		heifBoxBytes("mdat", []byte("a gap with CANARY")),
-		heifBoxBytes("moov", fullBox("mvhd", 0, 0, []byte("kept")), heifBoxBytes("udta", []byte("CANARY")),
-			heifBoxBytes("trak", fullBox("tkhd", 0, 0, []byte("kept")), heifBoxBytes("meta", []byte("CANARY")))),
 		[]byte("CANARY"))
 }
 

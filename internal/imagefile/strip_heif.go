@@ -7,17 +7,20 @@ import (
 	"slices"
 )
 
-// The boxes of a HEIC or AVIF whose content a copy keeps, by the box that they are in; "" is the file. A file with a
-// moov box keeps its mdat box too, whose frames only the tables of the tracks locate.
+// The boxes of a HEIC or AVIF whose content a copy keeps, by the box that they are in; "" is the file. Of mdat and
+// idat it keeps the data of pictures.
 var heifKept = map[string][]string{
-	"":     {"ftyp", "meta", "moov"},
-	"meta": {"hdlr", "pitm", "iinf", "iloc", "iref", "iprp", "idat", "dinf", "grpl", "ipro"},
-	"moov": {"mvhd", "trak", "mvex"},
-	"trak": {"tkhd", "edts", "tref", "mdia"},
+	"":     {"ftyp", "meta"},
+	"meta": {"hdlr", "pitm", "iinf", "iloc", "iref", "iprp", "dinf", "grpl", "ipro"},
 }
 
-// heifNested are the boxes of heifKept that are searched, and the bytes before their first inner box.
-var heifNested = map[string]int64{"meta": 4, "moov": 0, "trak": 0}
+// heifPictures are the kinds of items whose data a copy keeps: coded and derived pictures. A thumbnail that is a JPEG
+// has separate metadata.
+var heifPictures = []string{"av01", "hvc1", "hev1", "grid", "iovl", "iden", "tmap"}
+
+// heifShown are the properties that say how a picture is decoded and shown.
+var heifShown = []string{"ispe", "pixi", "colr", "av1C", "hvcC", "irot", "imir", "clap", "pasp", "auxC", "clli", "mdcv",
+	"cclv", "amve", "ndwt", "reve", "a1op", "a1lx", "lsel", "rloc", "iscl"}
 
 // A heifPatch replaces the bytes at a span: by b and zeros behind it.
 type heifPatch struct {
@@ -34,8 +37,8 @@ type heifStripper struct {
 	patches []heifPatch
 }
 
-// stripHEIF writes a HEIC or AVIF of the same size, in which zeros replace metadata, and bytes that no item and no
-// track has.
+// stripHEIF writes a HEIC or AVIF of the same size with its still pictures: zeros replace metadata, films, and bytes that
+// no picture has. With an empty Privacy no EXIF block is kept.
 func stripHEIF(c *copier, p Privacy) error {
 	s := &heifStripper{c: c, t: newHEIFTables(c.w), privacy: p}
 	if err := s.t.file(0); err != nil {
@@ -45,9 +48,8 @@ func stripHEIF(c *copier, p Privacy) error {
 		return err
 	}
 	for _, p := range s.t.properties {
-		if p.kind == "udes" || p.kind == "uuid" { // a description for people; of a vendor
-			s.patches = append(s.patches, heifPatch{span: span{p.body, p.end}})
-			s.name(span{p.body, p.end}, RemovedText)
+		if !slices.Contains(heifShown, p.kind) {
+			s.patch(span{p.body, p.end}, nil, RemovedOther)
 		}
 	}
 	if err := s.items(); err != nil {
@@ -56,9 +58,15 @@ func stripHEIF(c *copier, p Privacy) error {
 	return s.write()
 }
 
-// boxes finds the bytes to keep of the boxes in [pos, end), which are in the box outer.
+// patch has b, and zeros behind it, replace the bytes at a span, which is named unless it has only zeros.
+func (s *heifStripper) patch(at span, b []byte, name string) {
+	s.patches = append(s.patches, heifPatch{at, b})
+	s.name(at, name)
+}
+
+// boxes finds the bytes to keep of the boxes in [pos, end), which are in the box outer. A box that is removed becomes
+// a box free.
 func (s *heifStripper) boxes(outer string, pos, end int64) error {
-	film := false
 	for pos < end {
 		b, err := s.t.next(pos, end)
 		if err != nil {
@@ -68,18 +76,18 @@ func (s *heifStripper) boxes(outer string, pos, end int64) error {
 			}
 			return err
 		}
-		film = film || b.kind == "moov"
 		s.kept = append(s.kept, span{pos, b.body})
-		inner, nested := heifNested[b.kind]
-		switch kept := slices.Contains(heifKept[outer], b.kind); {
-		case kept && nested:
-			s.kept = append(s.kept, span{b.body, b.body + inner})
-			if err := s.boxes(b.kind, b.body+inner, b.end); err != nil {
+		switch {
+		case outer == "" && b.kind == "meta":
+			const version = 4
+			s.kept = append(s.kept, span{b.body, b.body + version})
+			if err := s.boxes("meta", b.body+version, b.end); err != nil {
 				return err
 			}
-		case kept, film && b.kind == "mdat":
+		case slices.Contains(heifKept[outer], b.kind):
 			s.kept = append(s.kept, span{b.body, b.end})
-		case b.kind != "mdat":
+		case b.kind != "mdat" && b.kind != "idat":
+			s.patches = append(s.patches, heifPatch{span{pos + 4, pos + 8}, []byte("free")})
 			s.name(span{b.body, b.end}, RemovedOther)
 		}
 		pos = b.end
@@ -105,13 +113,10 @@ func (s *heifStripper) items() error {
 			}
 			spans = append(spans, span{base + e.offset, base + e.offset + e.length})
 		}
-		switch item.kind {
-		case "Exif", "mime", "uri ":
-			if err := s.metadata(item.kind, spans); err != nil {
-				return err
-			}
-		default:
+		if slices.Contains(heifPictures, item.kind) {
 			s.kept = append(s.kept, spans...)
+		} else if err := s.metadata(item.kind, spans); err != nil {
+			return err
 		}
 	}
 	return s.checkOverlaps()
@@ -122,15 +127,14 @@ func (s *heifStripper) metadata(kind string, spans []span) error {
 	name := RemovedOther
 	switch kind {
 	case "Exif":
-		if name = RemovedExif; len(spans) == 1 {
+		if name = RemovedExif; len(spans) == 1 && s.privacy != "" {
 			return s.exif(spans[0])
 		}
 	case "mime":
 		name = RemovedXMP
 	}
 	for _, e := range spans {
-		s.patches = append(s.patches, heifPatch{span: e})
-		s.name(e, name)
+		s.patch(e, nil, name)
 	}
 	return nil
 }
@@ -169,7 +173,7 @@ func (s *heifStripper) checkOverlaps() error {
 		}
 	}
 	for _, item := range s.t.items {
-		if item.kind == "Exif" || item.kind == "mime" || item.kind == "uri " {
+		if !slices.Contains(heifPictures, item.kind) {
 			continue
 		}
 		base, _ := s.t.place(item)

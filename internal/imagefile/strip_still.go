@@ -28,8 +28,7 @@ func embedded(picture []byte) (h Header, clean []byte, ok bool, err error) {
 	case GIF, WebP:
 		err = Strip(&out, r, size, h.Format)
 	case AVIF:
-		clean, ok = blankAVIF(picture)
-		return h, clean, ok, nil
+		err = stripHEIF(c, "")
 	default:
 		return h, nil, false, nil
 	}
@@ -216,46 +215,4 @@ func stripPNG(c *copier) error {
 		pos = k.body + k.length + 4
 	}
 	return nil
-}
-
-// blankAVIF returns a copy of an AVIF in which zeros replace the data of metadata, and boxes that show nothing. ok is
-// false if its tables cannot be read.
-func blankAVIF(picture []byte) (clean []byte, ok bool) {
-	clean = bytes.Clone(picture)
-	blank := func(from, to int64) bool {
-		if from < 0 || to < from || to > int64(len(clean)) {
-			return false
-		}
-		clear(clean[from:to])
-		return true
-	}
-	t := newHEIFTables(newWindow(bytes.NewReader(picture), int64(len(picture))))
-	if t.file(0) != nil {
-		return nil, false
-	}
-	total := int64(0) // extents may overlap, but not so that the work is more than that of the file
-	for _, item := range t.items {
-		if item.kind != "Exif" && item.kind != "mime" && item.kind != "uri " {
-			continue
-		}
-		if !item.located || item.inIdat || len(item.extents) == 0 {
-			return nil, false
-		}
-		for _, e := range item.extents {
-			if total += e.length; e.length <= 0 || total > int64(len(clean)) || !blank(e.offset, e.offset+e.length) {
-				return nil, false
-			}
-		}
-	}
-	for pos := int64(0); pos < t.w.size; {
-		b, err := t.next(pos, t.w.size)
-		if err != nil {
-			return nil, false
-		}
-		if b.kind != "ftyp" && b.kind != "meta" && b.kind != "mdat" {
-			blank(b.body, b.end)
-		}
-		pos = b.end
-	}
-	return clean, true
 }

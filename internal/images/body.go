@@ -28,18 +28,18 @@ const finishTime = 5 * time.Minute // for what follows a complete body
 // spool, within the limits. Every upload is received by a Body, whatever commits it: Create or Import, or
 // Upload.Finish for a ticket. Write the bytes to it, and Close it in any case. It is not safe for concurrent use.
 type Body struct {
-	s       *Service
-	account string
-	keys    []string            // of the bytes in the spool, the account first
-	policy  uploadpolicy.Policy // of the ticket; none otherwise
-	privacy imagefile.Privacy   // what store removes; "" for nothing
-	began   time.Time
-	slot    *limit.Lease
-	file    *disk.File // nil if the bytes are hashed only
-	spooled time.Time  // began by the machine's clock
-	sum     hash.Hash
-	size    int64 // bytes so far
-	closed  bool
+	s        *Service
+	account  string
+	policy   uploadpolicy.Policy // of the ticket; none otherwise
+	privacy  imagefile.Privacy   // what store removes; "" for nothing
+	stripped *content            // the copy without metadata, in file; nil without one
+	began    time.Time
+	slot     *limit.Lease
+	file     *disk.File // nil if the bytes are hashed only
+	spooled  time.Time  // began by the machine's clock
+	sum      hash.Hash
+	size     int64 // bytes so far
+	closed   bool
 }
 
 // BeginImage returns the Body of a new image of an account, before a byte is read. size is the declared one
@@ -52,7 +52,7 @@ func (s *Service) BeginImage(account string, size int64) (*Body, error) {
 // are stored there. keys are those of the bytes in the spool, the account first. slot is the place of the body among
 // the uploads in progress, nil for a new one.
 func (s *Service) receive(slot *limit.Lease, size int64, store bool, keys ...string) (*Body, error) {
-	b := &Body{s: s, account: keys[0], keys: keys, began: s.now(), spooled: time.Now(), sum: sha256.New(), slot: slot}
+	b := &Body{s: s, account: keys[0], began: s.now(), spooled: time.Now(), sum: sha256.New(), slot: slot}
 	if slot == nil {
 		var err error
 		if b.slot, err = s.shares.bodies.TryAcquire(1, b.account); err != nil {
@@ -141,7 +141,6 @@ func (b *Body) complete(ctx context.Context) (context.Context, context.CancelFun
 
 // store examines the complete body and stores it as an original that no row names yet. Errors: those of Examine.
 func (b *Body) store(ctx context.Context) (*Original, error) {
-	received := b.sha256()
 	stripped, notStripped := b.strip(ctx)
 	examining, span := trace.Start(ctx, "examine")
 	original, err := b.Examine(examining) // of what is stored
@@ -153,11 +152,11 @@ func (b *Body) store(ctx context.Context) (*Original, error) {
 		return nil, err
 	}
 	original.Blob, original.Stripped = blobKey(b.s.now()), stripped
-	if received != original.SHA256 {
+	if received := b.sha256(); received != original.SHA256 {
 		original.received = received
 	}
 	began := time.Now()
-	err = b.s.blobs.Put(ctx, original.Blob, b.file.OS(), b.size)
+	err = b.s.blobs.Put(ctx, original.Blob, b.file.OS(), original.Size)
 	b.s.config.Timer.Since(render.Uploads, StageStore, began)
 	trace.Record(ctx, StageStore, began, err)
 	if err != nil {
@@ -173,8 +172,8 @@ func (b *Body) Examine(ctx context.Context) (*Original, error) {
 		return nil, errs.Errorf(errs.Unsupported, "The file is empty: it has no bytes")
 	}
 	ctx = render.WithRequester(ctx, render.Requester{Account: b.account, Client: clientaddr.Of(ctx)})
-	file := b.file.OS()
-	header, err := imagefile.ReadHeader(file, b.size)
+	c := b.content()
+	header, err := imagefile.ReadHeader(c.file, c.size)
 	if err == nil {
 		err = checkPolicy(b.policy, header) // first: its message names the smaller limit
 	} else if errors.Is(err, imagefile.ErrUnsupported) && len(b.policy.Formats) > 0 {
@@ -184,23 +183,23 @@ func (b *Body) Examine(ctx context.Context) (*Original, error) {
 		err = imagefile.DefaultLimits.Check(header)
 	}
 	if err == nil && header.Format == imagefile.SVG {
-		return b.examineSVG(ctx, header)
+		return b.examineSVG(ctx, c, header)
 	}
 	var properties render.Properties
 	if err == nil {
-		properties, err = b.s.config.Render.Examine(ctx, file, header)
+		properties, err = b.s.config.Render.Examine(ctx, c.file, header)
 	}
 	if errors.Is(err, render.ErrWorker) && !errors.Is(err, render.ErrTime) &&
 		!errors.Is(err, render.ErrOutOfMemory) && !errors.Is(err, render.ErrBusy) {
 		// Another process may have killed the worker. A second failure decides.
-		properties, err = b.s.config.Render.Examine(ctx, file, header)
+		properties, err = b.s.config.Render.Examine(ctx, c.file, header)
 	}
 	if err != nil {
 		return nil, RenderError("examining an upload", err)
 	}
 	return &Original{
 		Header: header, Width: properties.Width, Height: properties.Height, Alpha: properties.Alpha,
-		Size: b.size, SHA256: b.sha256(), Thumbhash: base64.StdEncoding.EncodeToString(properties.Thumbhash),
+		Size: c.size, SHA256: c.sha256, Thumbhash: base64.StdEncoding.EncodeToString(properties.Thumbhash),
 	}, nil
 }
 

@@ -172,13 +172,13 @@ func (s *Service) acceptedPartial(ctx context.Context, row partials.Partial) (Pa
 		return Partial{}, err
 	}
 	p := s.openPartial(img, row)
-	p.accept(UploadedImage{Image: img, URLParts: urls, Receipt: sign(img)})
+	p.accept(UploadedImage{Image: img, URLParts: urls, Receipt: sign(img)}, row.Length)
 	return p, nil
 }
 
-// accept makes p the state of an accepted upload.
-func (p *Partial) accept(img UploadedImage) {
-	p.Image, p.Offset, p.Length = &img, img.Original.Size, img.Original.Size
+// accept makes p the state of an accepted upload of a length, which is not the size of an original without metadata.
+func (p *Partial) accept(img UploadedImage, length int64) {
+	p.Image, p.Offset, p.Length = &img, length, length
 }
 
 // openPartial returns the state of an open row.
@@ -281,14 +281,14 @@ func (a *Append) Finish(ctx context.Context) (Partial, error) {
 
 // complete makes the complete upload an image, or refuses it.
 func (a *Append) complete(ctx context.Context) (Partial, error) {
-	row := a.Row()
+	row, length := a.Row(), a.Total()
 	img, err := a.upload(ctx, row)
 	ctx = context.WithoutCancel(ctx)
 	switch kind := errs.AsError(err).Kind; {
 	case err == nil:
 		p := a.s.openPartial(a.draft, row)
 		p.Expires = a.s.now().Add(partials.Retention)
-		p.accept(img)
+		p.accept(img, length)
 		return p, nil
 	case errors.Is(err, partials.ErrEnded), kind == errs.TicketUsed:
 		return a.ended(ctx, err)

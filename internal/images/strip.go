@@ -3,19 +3,36 @@ package images
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
 )
 
-// strip replaces the complete bytes of the body by a copy without the metadata that b.privacy removes, and returns
-// the names of what is removed, nil if nothing was looked for. Only the copy is examined and stored. After an error
-// the bytes are as they came: either they are refused for another reason, or for this one. Errors: Undecodable; Busy
-// if the spool is full; NoSpace.
+// A content is the bytes of a complete body that are examined and stored: those that came, or a copy without metadata.
+type content struct {
+	file   *os.File
+	size   int64
+	sha256 string // hex
+}
+
+// content returns the bytes that are examined and stored.
+func (b *Body) content() content {
+	if b.stripped != nil {
+		return *b.stripped
+	}
+	return content{b.file.OS(), b.size, b.sha256()}
+}
+
+// strip makes a copy of the complete bytes without the metadata that b.privacy removes. The copy becomes the content of
+// the body. strip returns the names of what is removed, nil if nothing was looked for. After an error the content is as
+// it came: either it is refused for another reason, or for this one. Errors: Undecodable; Busy if the spool is full;
+// NoSpace.
 func (b *Body) strip(ctx context.Context) ([]string, error) {
 	if b.privacy == "" || b.privacy == imagefile.PrivacyNone || b.size == 0 {
 		return nil, nil
@@ -27,13 +44,18 @@ func (b *Body) strip(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, RenderError("removing metadata", err)
 	}
-	copied, sum := b.s.spool.File(b.size, b.keys...), sha256.New()
+	// The copy counts for the account only, since a ticket may have no more than its file.
+	copied, sum := b.s.spool.File(b.size, b.account), sha256.New()
 	removed, err := b.stripTo(ctx, io.MultiWriter(copied, sum), header)
 	if err != nil {
 		return nil, errors.Join(notStripped(err), copied.Close())
 	}
 	before := b.file
-	b.file, b.size, b.sum = copied, copied.Written(), sum
+	b.file = copied
+	b.stripped = &content{copied.OS(), copied.Written(), hex.EncodeToString(sum.Sum(nil))}
+	if b.stripped.sha256 == b.sha256() {
+		removed = nil // such as of an SVG that is harmless as it came
+	}
 	if err := before.Close(); err != nil {
 		return nil, fmt.Errorf("closing the spool file of an upload: %w", err)
 	}

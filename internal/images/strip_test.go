@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -114,12 +115,20 @@ func TestStripOriginals(t *testing.T) {
 				policy := uploadpolicy.Policy{StripOriginal: own, Uses: 1}
 				d := images.NewDraft{Policy: json.RawMessage(policy.Text())}
 				_, ticket := imagestest.Draft(t, core, d)
-				_, secret := newPartial(t, core, images.NewPartial{Ticket: ticket, Length: int64(len(sent))})
-				p, err := send(ctx, core, secret, at(0), sent)
+				_, secret := newPartial(t, core, images.NewPartial{Ticket: ticket, Length: -1})
+				request := at(0)
+				request.Complete = true
+				p, err := send(ctx, core, secret, request, sent)
 				if err != nil {
 					t.Fatal(err)
 				}
 				wantStripped(t, core, p.Image.Image, sent, want)
+				// Clients compare the offset with what they have sent.
+				for _, p := range []images.Partial{p, state(t, core, secret)} {
+					if p.Offset != int64(len(sent)) || p.Length != p.Offset {
+						t.Errorf("%s: the offset is %d and the length %d of %d", want, p.Offset, p.Length, len(sent))
+					}
+				}
 			}
 		}
 		imagestest.CheckUsage(t, core)
@@ -193,6 +202,31 @@ func TestPartsAreEncrypted(t *testing.T) {
 		t.Errorf("the original has %d bytes that differ from the %d sent", len(got), len(sent))
 	}
 	wantNothingLeft(t, core, 1)
+}
+
+// TestRefusalsOfStrippedUploads: bodies that differ only in what is removed count as refusals each, and a repeat of one
+// counts once.
+func TestRefusalsOfStrippedUploads(t *testing.T) {
+	t.Parallel()
+	core := imagestest.New(t)
+	setPrivacy(t, core, imagefile.PrivacyAll)
+	_, ticket := imagestest.Draft(t, core, images.NewDraft{})
+	damaged := located(t, 1)
+	damaged = append(damaged[:len(damaged)-len(secretPlace)-400:len(damaged)-len(secretPlace)-400], 0xff, 0xd9)
+	for i := range 10 {
+		body := append(bytes.Clone(damaged), fmt.Sprint("behind ", i)...)
+		for range 2 {
+			_, err := imagestest.Post(t.Context(), core, images.UploadRequest{Ticket: ticket}, body)
+			if i == 9 && errs.AsError(err).Kind == errs.TicketInvalid {
+				continue
+			}
+			imagestest.WantKind(t, err, errs.Undecodable)
+		}
+		img, err := core.DraftOfTicket(t.Context(), ticket)
+		if err != nil || img.Ticket.Refusals != i+1 {
+			t.Fatalf("%d bodies: %d refusals, %v", i+1, img.Ticket.Refusals, err)
+		}
+	}
 }
 
 // TestStrippingAnSVG: it is stored in its sanitised form.

@@ -17,12 +17,12 @@ import (
 func (o *Original) IsVector() bool { return o.Header.Format == imagefile.SVG }
 
 // examineSVG checks the whole SVG, and returns the Original, which has no thumbhash.
-func (b *Body) examineSVG(ctx context.Context, header imagefile.Header) (*Original, error) {
-	if err := b.s.SanitiseSVG(ctx, b.account, io.Discard, b.file.OS(), b.size); err != nil {
+func (b *Body) examineSVG(ctx context.Context, c content, header imagefile.Header) (*Original, error) {
+	if err := b.s.SanitiseSVG(ctx, b.account, io.Discard, c.file, c.size); err != nil {
 		return nil, RenderError("examining an upload", err)
 	}
-	return &Original{Header: header, Width: header.Width, Height: header.Height, Alpha: true, Size: b.size,
-		SHA256: b.sha256()}, nil
+	return &Original{Header: header, Width: header.Width, Height: header.Height, Alpha: true, Size: c.size,
+		SHA256: c.sha256}, nil
 }
 
 // SanitiseSVG writes a sanitised SVG to out. Few run at once, because each may need some 100 MiB of memory for an

@@ -281,7 +281,8 @@ type AccountStats struct {
 	PrivateOptions   bool   `json:"privateOptions"`
 	PrivateCustomIDs bool   `json:"privateCustomIds"`
 	LenientOptions   bool   `json:"lenientOptions"`
-	BrowserTTL       int64  `json:"browserTtl"` // seconds
+	StripOriginals   string `json:"stripOriginals"` // "" from a server that has no such setting
+	BrowserTTL       int64  `json:"browserTtl"`     // seconds
 }
 
 // Stats shows what an account stores, and its settings.
@@ -300,7 +301,8 @@ func (c *Stats) Run(ctx context.Context, client *apiclient.Client) error {
 	s := AccountStats{
 		Account: client.Account, Images: newUsage(found.Count), FlexibleVariants: settings.FlexibleVariants,
 		PrivateOptions: settings.PrivateOptions, PrivateCustomIDs: settings.PrivateCustomIDs,
-		LenientOptions: settings.LenientOptions, BrowserTTL: settings.BrowserTTL,
+		LenientOptions: settings.LenientOptions, StripOriginals: settings.StripOriginals,
+		BrowserTTL: settings.BrowserTTL,
 	}
 	var d terminal.Details
 	d.Add("account", s.Account)
@@ -314,6 +316,9 @@ func (c *Stats) Run(ctx context.Context, client *apiclient.Client) error {
 	d.Add("private options", terminal.YesNo(s.PrivateOptions))
 	d.Add("private custom ids", terminal.YesNo(s.PrivateCustomIDs))
 	d.Add("lenient options", terminal.YesNo(s.LenientOptions))
+	if s.StripOriginals != "" {
+		d.Add("removed from originals", s.StripOriginals)
+	}
 	d.Add("browser TTL", terminal.Count(s.BrowserTTL, "second", "seconds"))
 	return c.Print(os.Stdout, s, d.Print)
 }

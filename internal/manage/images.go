@@ -75,7 +75,7 @@ type ImageGet struct {
 
 // Help returns the text of --help below the usage.
 func (ImageGet) Help() string {
-	return `Downloads the original of an image: the bytes that were uploaded, checked by their SHA-256. Without -o
+	return `Downloads the original of an image: the bytes that are stored, checked by their SHA-256. Without -o
 they go to the standard output, if it is no terminal.
 
   calotype image get 83eb7b2-5392-4565-b69e-aff66acddd00 -o photo.jpg`

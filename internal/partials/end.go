@@ -17,6 +17,7 @@ import (
 type Ending struct {
 	Draft, Account string
 	Accepted       string // key of the Partial whose bytes became the image; "" for none
+	Length         int64  // bytes of the accepted one
 	Result         string // key of the image
 	Except         string // key of a Partial that stays open; "" for none
 	Kind           errs.Kind
@@ -37,7 +38,7 @@ func (s *Service) EndAll(tx *accounts.Change, e Ending) error {
 	}
 	var accepted []Partial
 	if e.Accepted != "" {
-		accepted, err = s.end(tx, `key = ?5`, e.Accepted, Ending{Result: e.Result})
+		accepted, err = s.end(tx, `key = ?5`, e.Accepted, Ending{Result: e.Result, Length: e.Length})
 		if err == nil && len(accepted) == 0 {
 			err = ErrEnded
 		}
@@ -91,10 +92,16 @@ func (s *Service) end(tx *accounts.Change, where string, value any, e Ending) ([
 	} else {
 		kind = ""
 	}
+	var length any
+	if e.Length > 0 && result != "" {
+		length = e.Length
+	}
 	now := s.Now()
 	all, err := sqldb.Select(tx, scan, `UPDATE partials SET ended = ?1, expires = ?2, kind = ?3, message = ?4,
-		result = CAST(?6 AS TEXT), holder = NULL WHERE ended IS NULL AND key <> ?7 AND `+where+` RETURNING `+columns,
-		sqldb.Micros(now), sqldb.Micros(now.Add(Retention)), kind, message, value, sqldb.NullText(result), e.Except)
+		result = CAST(?6 AS TEXT), holder = NULL, length = COALESCE(length, CAST(?8 AS BIGINT))
+		WHERE ended IS NULL AND key <> ?7 AND `+where+` RETURNING `+columns,
+		sqldb.Micros(now), sqldb.Micros(now.Add(Retention)), kind, message, value, sqldb.NullText(result), e.Except,
+		length)
 	if err != nil {
 		return nil, fmt.Errorf("ending resumable uploads: %w", err)
 	}
