@@ -288,7 +288,7 @@ func deleteOnTerminal(t *testing.T, s *server, answer, says string, code int) {
 	t.Helper()
 	ours, theirs := terminal(t)
 	cmd := exec.Command(binary, "image", "delete", "-data", s.data, "--creator", "other",
-		"--account", accountID)
+		"--account-id", accountID)
 	said := &logBuffer{}
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = plainEnviron(), theirs, said, said
 	if _, err := ours.WriteString(answer + "\n"); err != nil {
@@ -311,7 +311,7 @@ func TestImageDelete(t *testing.T) {
 		{"", ""}, {"", "--creator x --id y"}, {"must be named", "--creator="},
 		{"Image not found", "--id nothing-of-ours"}, {"--url must be like", "--url /a/b/public"},
 		{"no such account", "--url https://img.example/unknown/x/public"},
-		{"no such account", "--creator x --account 00000000000000000000000000000000"},
+		{"no such account", "--creator x --account-id 00000000000000000000000000000000"},
 		{"1 images of ", "--creator other"}, {"without --yes", "--creator other"},
 	} {
 		end := calotype(t, nil, append([]string{"image", "delete", "-data", s.data},
@@ -320,7 +320,7 @@ func TestImageDelete(t *testing.T) {
 			t.Errorf("%q: ended with %d\n%s%s", c.args, end.code, end.stdout, end.stderr)
 		}
 	}
-	r := eraseByCommand(t, s, "--id", strings.Split(byID, "/")[2], "--account", accountID)
+	r := eraseByCommand(t, s, "--id", strings.Split(byID, "/")[2], "--account-id", accountID)
 	if r.Found.Images != 1 || r.Removed.Renditions != 1 {
 		t.Errorf("the receipt is %+v", r)
 	}

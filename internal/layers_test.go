@@ -33,8 +33,8 @@ var ranks = map[string]int{
 
 	"internal/listen": 8, // the client of a stream
 
-	"internal/apiclient": 1, // the client of the API for commands; knows its wire only
-	"internal/manage":    2, // commands that work through it
+	"internal/apiclient": 4, // the client of the API for commands; knows its wire only
+	"internal/manage":    5, // commands that work through it
 
 	"internal/doctor": 8, // checks what a machine and the state allow a server
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,7 +22,6 @@ type imageDelete struct {
 	Target
 	terminal.Output
 	IDs     []string `arg:"" optional:"" name:"id" help:"Ids of images and drafts to delete."`
-	Account string   `help:"The same as --account-id." hidden:"" env:"-"`
 	Creator string   `help:"Erase all images and drafts of this creator." xor:"what" env:"-"`
 	ID      string   `help:"Erase the image or draft of this id, and the events about it." xor:"what" env:"-"`
 	URL     string   `help:"The same, by its delivery or upload URL." xor:"what" env:"-"`
@@ -176,7 +174,7 @@ func (c *imageDelete) what(
 	ctx context.Context, core *images.Service,
 ) (account string, q images.ErasureQuery, err error) {
 	q = images.ErasureQuery{Creator: c.Creator, ID: c.ID}
-	given := cmp.Or(c.Account, c.AccountID)
+	given := c.AccountID
 	if c.URL != "" {
 		hash, id, err := imageOfURL(c.URL)
 		if err != nil {

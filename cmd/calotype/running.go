@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -86,12 +87,15 @@ func running(data string) (server runningServer, found bool, err error) {
 	if err != nil {
 		return server, false, fmt.Errorf("reading the addresses of the server: %w", err)
 	}
-	_, locked, err := disk.LockHolder(data)
+	holder, locked, err := disk.LockHolder(data)
 	if err != nil || !locked {
 		return server, false, err
 	}
 	if err := json.Unmarshal(text, &server); err != nil {
 		return server, false, fmt.Errorf("reading the addresses of the server in %s: %w", runningFile, err)
+	}
+	if holder != "" && holder != strconv.Itoa(server.PID) {
+		return runningServer{}, false, nil // the next server has locked the folder, and has not written its own yet
 	}
 	return server, true, nil
 }
@@ -103,6 +107,9 @@ func knownListen(data, listen string) (string, error) {
 		return listen, nil
 	}
 	server, found, err := running(data)
+	if errors.Is(err, fs.ErrPermission) {
+		return listen, nil // doctor says what is wrong with the folder
+	}
 	if err != nil || !found {
 		return listen, err
 	}

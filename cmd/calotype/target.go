@@ -200,8 +200,9 @@ func (t *Target) runningHere() (server runningServer, found bool, err error) {
 	return running(t.Data)
 }
 
-// uploadTokenLife is the life of the token of an upload beside a data folder.
-const uploadTokenLife = time.Hour
+// uploadTokenLife is the life of the token of an upload beside a data folder, longer than the longest upload. It is
+// revoked at the end, unless the command is killed.
+const uploadTokenLife = 7 * 24 * time.Hour
 
 // withUploads runs fn with a client of a running server: an upload needs its workers. Beside a data folder it sends
 // the requests to the address that the server has left there, with a token that it revokes at the end.
@@ -240,6 +241,6 @@ func (t *Target) withUploads(ctx context.Context, fn func(*apiclient.Client) err
 			return core.Accounts.RevokeToken(context.WithoutCancel(ctx), account.ID, name)
 		})
 		return withRemote(apiclient.Config{BaseURL: "http://" + server.Listen, Host: public.Host,
-			Token: secret, Account: account.ID}, fn)
+			NoProxy: true, Token: secret, Account: account.ID}, fn)
 	}))
 }

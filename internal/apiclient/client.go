@@ -26,12 +26,13 @@ const (
 	minWait = 1 * time.Second // without Retry-After, before the first repeated request
 )
 
-// Config names a server and an account. All fields except Host and Transport must be set.
+// Config names a server and an account. The fields BaseURL, Token and Account must be set.
 type Config struct {
 	BaseURL string // such as https://images.example.com/client/v4
 	Token   string
 	Account string
 	Host    string // the header Host, if it is not the host of BaseURL
+	NoProxy bool   // the server is on this machine
 	// Transport sends the requests; nil: the network.
 	Transport http.RoundTripper
 }
@@ -60,6 +61,9 @@ func New(c Config) (*Client, error) {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.ResponseHeaderTimeout = 0 // an upload is examined before the answer
 		transport.MaxIdleConnsPerHost = 64
+		if c.NoProxy {
+			transport.Proxy = nil
+		}
 		c.Transport = transport
 	}
 	return &Client{Config: c, base: base, wait: sleep, http: &http.Client{

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"calotype/internal/fields"
 )
 
 // An Image is an image or a draft, as the API returns it.
@@ -132,18 +134,25 @@ func (c *Client) List(ctx context.Context, q ListQuery) (Page, error) {
 	return page, nil
 }
 
-// imagePath returns the path of an image. Slashes of its id are not escaped.
-func imagePath(id string) string {
+// imagePath returns the path of an image. Slashes of its id are not escaped, so an id that is the path of another
+// resource, such as keys/default, is refused.
+func imagePath(id string) (string, error) {
+	if err := fields.CheckID(id); err != nil {
+		return "", fmt.Errorf("%q is not the id of an image: %w", id, err)
+	}
 	segments := strings.Split(id, "/")
 	for i, segment := range segments {
 		segments[i] = url.PathEscape(segment)
 	}
-	return "images/v1/" + strings.Join(segments, "/")
+	return "images/v1/" + strings.Join(segments, "/"), nil
 }
 
 // Image returns an image or draft.
 func (c *Client) Image(ctx context.Context, id string) (img Image, err error) {
-	err = c.call(ctx, request{method: http.MethodGet, path: imagePath(id)}, &img)
+	path, err := imagePath(id)
+	if err == nil {
+		err = c.call(ctx, request{method: http.MethodGet, path: path}, &img)
+	}
 	return img, err
 }
 
@@ -157,7 +166,11 @@ var sha256Tag = regexp.MustCompile(`^"([0-9a-f]{64})"$`)
 
 // Open returns the original of an image, which the caller closes.
 func (c *Client) Open(ctx context.Context, id string) (*OriginalBody, error) {
-	response, err := c.send(ctx, request{method: http.MethodGet, path: imagePath(id) + "/blob"})
+	path, err := imagePath(id)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.send(ctx, request{method: http.MethodGet, path: path + "/blob"})
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +183,11 @@ func (c *Client) Open(ctx context.Context, id string) (*OriginalBody, error) {
 
 // Delete deletes an image, or cancels a draft.
 func (c *Client) Delete(ctx context.Context, id string) error {
-	return c.call(ctx, request{method: http.MethodDelete, path: imagePath(id)}, nil)
+	path, err := imagePath(id)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, request{method: http.MethodDelete, path: path}, nil)
 }
 
 // A Receipt lists the data that an erasure found and removed.

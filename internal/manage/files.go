@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"golang.org/x/sync/errgroup"
@@ -31,6 +33,8 @@ type file struct {
 	size     int64
 	id       string // "" for a generated one
 	inFolder bool   // it was found in a folder
+	folder   string // that folder
+	found    inode  // of the file that was found there
 	sha256   string // "" before it is computed
 }
 
@@ -46,12 +50,66 @@ func (f file) name() string {
 
 // open opens the file. Its error is that of one file.
 func (f file) open() (io.ReadCloser, error) {
-	opened, err := os.Open(f.path)
+	opened, err := f.openSame()
 	if err != nil {
 		return nil, fmt.Errorf("%w cannot be read: %w", errFile, err)
 	}
+	return readFile{opened}, nil
+}
+
+// openSame opens the file. One of a folder must be the file that was found: other users who can write there may have
+// replaced it by a link or a pipe.
+func (f file) openSame() (*os.File, error) {
+	if !f.inFolder {
+		return os.Open(f.path)
+	}
+	below, err := filepath.Rel(f.folder, f.path)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(f.folder)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	opened, err := root.OpenFile(below, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	now, err := opened.Stat()
+	if err == nil && inodeOf(now) != f.found {
+		err = errors.New("it was replaced by another file")
+	}
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
 	return opened, nil
 }
+
+// An inode identifies a file. It is smaller than a FileInfo, of which there may be two million.
+type inode struct{ device, number uint64 }
+
+func inodeOf(info fs.FileInfo) (i inode) {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		i = inode{uint64(stat.Dev), stat.Ino}
+	}
+	return i
+}
+
+// A readFile is a file whose errors are those of one file.
+type readFile struct{ *os.File }
+
+// Read implements io.Reader.
+func (f readFile) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w cannot be read: %w", errFile, err)
+	}
+	return n, err
+}
+
+// WriteTo hides that of os.File, whose errors are not those of one file.
+func (f readFile) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{f}) }
 
 // hash returns the SHA-256 of the file in hex.
 func (f file) hash(ctx context.Context) (string, error) {
@@ -71,7 +129,7 @@ func (f file) hash(ctx context.Context) (string, error) {
 			return hex.EncodeToString(sum.Sum(nil)), nil
 		}
 		if err != nil {
-			return "", fmt.Errorf("%w cannot be read: %w", errFile, err)
+			return "", err
 		}
 	}
 	return "", ctx.Err()
@@ -135,7 +193,7 @@ func (c *ImageUpload) filesBelow(dir string, most int) (files []file, others int
 		if err != nil {
 			return err
 		}
-		f := file{path: name, size: info.Size(), inFolder: true}
+		f := file{path: name, size: info.Size(), inFolder: true, folder: dir, found: inodeOf(info)}
 		if c.IDs == "path" {
 			f.id = path.Join(c.IDPrefix, filepath.ToSlash(below))
 			if c.IDPrefix != "" && !strings.HasSuffix(c.IDPrefix, "/") {
