@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -57,6 +58,9 @@ func (c *loginCommand) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	if host := base.Hostname(); base.Scheme == "http" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		terminal.ShowLine(os.Stderr, "The token is sent to %s without encryption: prefer https.", host)
+	}
 	token, err := c.token(input)
 	if err != nil {
 		return err
@@ -77,9 +81,6 @@ func (c *loginCommand) Run(ctx context.Context) error {
 	path, err := changeLogins(func(l *apiclient.Logins) error { return l.Add(login) })
 	if err != nil {
 		return err
-	}
-	if host := base.Hostname(); base.Scheme == "http" && host != "localhost" && !strings.HasPrefix(host, "127.") {
-		terminal.ShowLine(os.Stderr, "The token is sent to %s without encryption: prefer https.", host)
 	}
 	stored := storedServer{login.Name, login.BaseURL, account, terminal.Time(verified.Expires)}
 	return c.Print(os.Stdout, stored, func(w io.Writer) {

@@ -18,7 +18,11 @@ func Check(ctx context.Context, made *renditions.Service, base string, u *url.UR
 		return renditions.Resolved{}, err
 	}
 	if !t.flexible() {
-		return made.Resolve(ctx, t.hash, t.id, t.variant)
+		r, err := made.Resolve(ctx, t.hash, t.id, t.variant)
+		if err == nil {
+			err = checkTrim(r)
+		}
+		return r, err
 	}
 	r, err := d.resolveFlexible(ctx, t)
 	if err == nil {

@@ -80,8 +80,10 @@ func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img 
 // the bytes of img, it ends, and its row names img, so that a client that lost the answer finds it there. Error:
 // partials.ErrEnded if that one has ended.
 func (u *Upload) endPartials(tx *accounts.Change, img Image) error {
-	e := partials.Ending{Draft: u.draft.Key, Account: img.Account, Accepted: u.partial, Length: u.body.Size(),
-		Result: img.Key}
+	e := partials.Ending{Draft: u.draft.Key, Account: img.Account, Accepted: u.partial, Result: img.Key}
+	if u.partial != "" {
+		e.Length = u.body.Size()
+	}
 	if !u.draft.isLink() || u.draft.Ticket.UsedUp() {
 		used := errs.AsError(errUsed())
 		e.Kind, e.Message = used.Kind, used.Msg

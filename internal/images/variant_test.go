@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/imagefile"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/render"
@@ -135,7 +136,7 @@ func TestAccountConfig(t *testing.T) {
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		ctx := t.Context()
 		img := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
-		want := accounts.Settings{BrowserTTL: 48 * time.Hour}
+		want := accounts.Settings{StripOriginals: imagefile.PrivacyNone, BrowserTTL: 48 * time.Hour}
 		check := func(what string, got accounts.Settings, err error) {
 			t.Helper()
 			owner, readErr := core.Accounts.ByID(ctx, account)
@@ -164,6 +165,13 @@ func TestAccountConfig(t *testing.T) {
 		got, err = core.Accounts.Configure(ctx, account, accounts.SettingsChange{
 			LenientOptions: imagestest.Ptr(true), PrivateCustomIDs: imagestest.Ptr(false)})
 		check("lenient options", got, err)
+		want.StripOriginals = imagefile.PrivacyGPS
+		got, err = core.Accounts.Configure(ctx, account,
+			accounts.SettingsChange{StripOriginals: imagestest.Ptr(imagefile.PrivacyGPS)})
+		check("strip originals", got, err)
+		_, err = core.Accounts.Configure(ctx, account,
+			accounts.SettingsChange{StripOriginals: imagestest.Ptr(imagefile.Privacy("exif"))})
+		imagestest.WantKind(t, err, errs.Invalid)
 		want.BrowserTTL = time.Hour
 		got, err = core.Accounts.Configure(ctx, account,
 			accounts.SettingsChange{BrowserTTL: imagestest.Ptr(time.Hour)})

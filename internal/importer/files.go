@@ -149,26 +149,29 @@ func (r *fileRun) refuse(f File, i images.ImportedImage, err error) {
 
 // page imports the files of a page that are no images yet.
 func (r *fileRun) page(ctx context.Context, page []listedFile, here map[string]images.Image) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, running := errgroup.WithContext(ctx)
 	group.SetLimit(max(r.Parallel, 1))
 	for _, f := range page {
 		img, found := here[f.image.ID]
 		group.Go(func() (err error) {
 			if found && !img.Draft {
-				err = r.existing(ctx, f, img)
+				err = r.existing(running, f, img)
 			} else {
-				err = r.importFile(ctx, f)
+				err = r.importFile(running, f)
 			}
 			if err == nil { // otherwise it is not done
 				r.Progress.Add(1, f.Size)
 			}
 			return err
 		})
-		if ctx.Err() != nil {
+		if running.Err() != nil {
 			break
 		}
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err() // the rest of the page was not begun
 }
 
 // stripped reports whether metadata was removed from an image: it has another size and SHA-256 than its file.

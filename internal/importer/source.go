@@ -252,8 +252,8 @@ func (s *source) count(ctx context.Context) (int64, error) {
 	}
 	err := s.result(ctx, "/v1/stats", &stats)
 	answer := new(statusError)
-	if errors.As(err, &answer) && !answer.forbids() {
-		return 0, nil
+	if errors.As(err, &answer) && answer.status != http.StatusUnauthorized {
+		return 0, nil // it is for the progress only
 	}
 	if err != nil {
 		return 0, fmt.Errorf("reading the number of images of the source: %w", err)

@@ -260,6 +260,9 @@ func (u *uploading) skipPresent(ctx context.Context, files []file) error {
 				u.there[img.Original.ReceivedSHA256()] = img.ID
 			}
 		}
+		if page.Next != "" && page.Next == q.Token {
+			return errSameCursor(page.Next)
+		}
 		if q.Token = page.Next; q.Token == "" {
 			return nil
 		}

@@ -228,6 +228,9 @@ func CountCreator(
 					bytes += img.Original.FileSize
 				}
 			}
+			if page.Next != "" && page.Next == q.Token {
+				return 0, 0, 0, errSameCursor(page.Next)
+			}
 			if q.Token = page.Next; q.Token == "" {
 				break
 			}

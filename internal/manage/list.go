@@ -100,7 +100,7 @@ func listAll(
 			list.Items = append(list.Items, NewImage(img, now))
 		}
 		if page.Next == q.Token && page.Next != "" {
-			return list, fmt.Errorf("the server sent the cursor %.40q twice", page.Next)
+			return list, errSameCursor(page.Next)
 		}
 		list.Next, q.Token, q.Limit = page.Next, page.Next, wanted-len(list.Items)
 		if list.Next == "" || q.Limit <= 0 {
@@ -149,4 +149,9 @@ func (c *DraftList) Run(ctx context.Context, client *apiclient.Client) error {
 			fmt.Sprint(u.Attempts), fmt.Sprintf("%d of %d", u.UsesUsed, u.UsesAllowed), text(i.Creator), last)
 	}
 	return c.printList(os.Stdout, c.Output, list, table)
+}
+
+// errSameCursor refuses a list that would not end.
+func errSameCursor(cursor string) error {
+	return fmt.Errorf("the server sent the cursor %.40q twice", cursor)
 }

@@ -153,7 +153,10 @@ func (u *uploading) all(ctx context.Context, files []file) error {
 			return nil
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err() // the rest was not begun
 }
 
 // add adds the result of a file to the report, and prints it.
