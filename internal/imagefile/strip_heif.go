@@ -37,8 +37,8 @@ type heifStripper struct {
 	patches []heifPatch
 }
 
-// stripHEIF writes a HEIC or AVIF of the same size with its still pictures: zeros replace metadata, films, and bytes that
-// no picture has. With an empty Privacy no EXIF block is kept.
+// stripHEIF writes a HEIC or AVIF of the same size with its still pictures: zeros replace metadata, films, and bytes
+// that no picture has. With an empty Privacy no EXIF block is kept.
 func stripHEIF(c *copier, p Privacy) error {
 	s := &heifStripper{c: c, t: newHEIFTables(c.w), privacy: p}
 	if err := s.t.file(0); err != nil {
