@@ -118,6 +118,7 @@ var replacements = []struct {
 }{
 	{regexp.MustCompile(`"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"`), `"TIME"`},
 	{regexp.MustCompile(`[0-9a-f]{64}`), "SHA256"},
+	{regexp.MustCompile(`exp=\d+`), "exp=N"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`), "UUID"},
 	{regexp.MustCompile(`calo_[A-Z2-7]{26}`), "TOKEN"},
 	{regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`), "SIGNING"},
@@ -177,7 +178,8 @@ func TestJSON(t *testing.T) {
 		// Two accounts exist at the end, and the commands must name one.
 		args := strings.Fields(strings.NewReplacer("DIR", dir, "URL", s.url, "HASH", accountHashOf(accountID)).Replace(line))
 		args = append(args, "--json", "--data", s.data)
-		if !strings.Contains(line, "account") && args[0] != "version" && args[0] != "migrate" && args[0] != "scrub" {
+		if !strings.Contains(line, "account") && args[0] != "version" && args[0] != "migrate" && args[0] != "scrub" &&
+			args[0] != "backup" {
 			args = append(args, "--account-id", accountID)
 		}
 		if args[0] == "version" {
