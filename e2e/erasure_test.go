@@ -295,7 +295,7 @@ func deleteOnTerminal(t *testing.T, s *server, answer, says string, code int) {
 		t.Fatal(err)
 	}
 	_ = cmd.Run()
-	if cmd.ProcessState.ExitCode() != code || !strings.Contains(said.String(), "1 images of ") ||
+	if cmd.ProcessState.ExitCode() != code || !strings.Contains(said.String(), "1 image (") ||
 		!strings.Contains(said.String(), says) {
 		t.Errorf("answered %s, the command ended with %s:\n%s", answer, cmd.ProcessState, said)
 	}
@@ -308,11 +308,11 @@ func TestImageDelete(t *testing.T) {
 	byID, byURL := leave(t, s, erasedCreator, 1, 0)[0], leave(t, s, erasedCreator, 1, 0)[0]
 	stay := leave(t, s, "other", 1, 0)
 	for _, c := range []struct{ says, args string }{
-		{"", ""}, {"", "--creator x --id y"}, {"must be named", "--creator="},
+		{"", ""}, {"", "--creator x --id y"}, {"nothing to delete is given", "--creator="},
 		{"Image not found", "--id nothing-of-ours"}, {"--url must be like", "--url /a/b/public"},
 		{"no such account", "--url https://img.example/unknown/x/public"},
 		{"no such account", "--creator x --account-id 00000000000000000000000000000000"},
-		{"1 images of ", "--creator other"}, {"without --yes", "--creator other"},
+		{"1 image (", "--creator other"}, {"without -confirm", "--creator other"},
 	} {
 		end := calotype(t, nil, append([]string{"image", "delete", "-data", s.data},
 			strings.Fields(c.args)...)...)

@@ -195,7 +195,7 @@ func TestURLPolicyOfAnAccount(t *testing.T) {
 		if ran := run("set", accountID, "-policy", `{"minWidth":100,"formats":["png"]}`); ran.code != 0 {
 			t.Fatal(ran.stderr)
 		}
-		wantIn(t, run("list").stdout, `policy {"formats":["png"],"minWidth":100}`)
+		wantIn(t, run("list").stdout, `{"formats":["png"],"minWidth":100}`)
 		w := ways[0]
 		picture := refusedPicture{flat(t, "png", 99, 9, 1), "99 pixels wide; at least 100"}
 		s.refusedByPolicy(w, s.createUploadURL(), "default", picture, 1)

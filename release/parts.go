@@ -25,7 +25,7 @@ type part struct {
 }
 
 // licenceFile matches the names of files with licences, patents and notices.
-var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|copyright|notice|patents|authors)([.-].*)?$`)
+var licenceFile = regexp.MustCompile(`(?i)^((un)?licen[cs]e|copying|copyright|notice|patents|authors)([.-].*)?$`)
 
 // goModules returns the standard library and the modules in the program, with the licences in the folders of the
 // packages that are linked, and above them.

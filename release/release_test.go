@@ -57,7 +57,7 @@ func TestGlibc(t *testing.T) {
 func TestLicencesIn(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	for _, name := range []string{"LICENSE", "README.md", "license.go", "a/b/NOTICE.txt", "a/COPYING", "c/LICENCE-MIT"} {
+	for _, name := range []string{"LICENSE", "UNLICENSE", "README.md", "license.go", "a/b/NOTICE.txt", "a/COPYING", "c/LICENCE-MIT"} {
 		path := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -70,7 +70,7 @@ func TestLicencesIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := root + "/LICENSE " + root + "/a/COPYING " + root + "/a/b/NOTICE.txt"
+	want := root + "/LICENSE " + root + "/UNLICENSE " + root + "/a/COPYING " + root + "/a/b/NOTICE.txt"
 	if got := strings.Join(files, " "); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

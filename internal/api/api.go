@@ -256,7 +256,7 @@ const maxLoggedID = 1024
 func (l *logLine) attrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("route", l.route), slog.String("account", l.account),
 		slog.Bool("batch", l.batch)}
-	if l.image != "" {
+	if l.image != "" && l.reason != errs.ImageNotFound.String() { // else it may be a secret that a client mixed up
 		attrs = append(attrs, slog.String("image", l.image))
 	}
 	if l.reason != "" {
