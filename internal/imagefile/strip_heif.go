@@ -86,7 +86,7 @@ func (s *heifStripper) boxes(outer string, pos, end int64) error {
 			}
 		case slices.Contains(heifKept[outer], b.kind):
 			s.kept = append(s.kept, span{b.body, b.end})
-		case b.kind != "mdat" && b.kind != "idat":
+		case b.kind != "mdat" && b.kind != "idat" && b.kind != "\x00\x00\x00\x00": // zeros are what a copy ends with
 			s.patches = append(s.patches, heifPatch{span{pos + 4, pos + 8}, []byte("free")})
 			s.name(span{b.body, b.end}, RemovedOther)
 		}
