@@ -51,8 +51,7 @@ func (r *removals) add(name string) {
 // returns the sorted names of what it removed. Pixels, orientation and colour profile are unchanged: ReadHeader
 // returns h, which it has returned for r, for the copy too. XMP, IPTC, comments, thumbnails and bytes behind the
 // picture are always removed, because each of them may hold a position. In a HEIC or AVIF zeros replace
-// what is removed. An SVG is for
-// SanitiseSVG.
+// what is removed. An SVG is for SanitiseSVG.
 //
 // An error wraps ErrMalformed or ErrUnsupported if the structure cannot be copied, or is one of r or out; then the
 // output is incomplete.

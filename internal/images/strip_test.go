@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -202,6 +203,23 @@ func TestPartsAreEncrypted(t *testing.T) {
 		t.Errorf("the original has %d bytes that differ from the %d sent", len(got), len(sent))
 	}
 	wantNothingLeft(t, core, 1)
+}
+
+// TestStrippingTheLargestUpload: the copy of an upload of the largest size fits into the smallest spool.
+func TestStrippingTheLargestUpload(t *testing.T) {
+	t.Parallel()
+	const most = 1 << 20
+	core := imagestest.Open(t, images.Config{MaxUploadBytes: most, SpoolBytes: images.LeastSpool(most)},
+		filepath.Join(t.TempDir(), "calotype.db"))
+	setPrivacy(t, core, imagefile.PrivacyAll)
+	sent := append(located(t, 1), make([]byte, most)...)[:most]
+	img := imagestest.Upload(t, core, images.NewDraft{}, sent)
+	wantStripped(t, core, img, sent, imagefile.PrivacyAll)
+	_, secret := newPartial(t, core, images.NewPartial{Length: most})
+	p, err := send(t.Context(), core, secret, at(0), sent)
+	if err != nil || p.Image == nil {
+		t.Errorf("a resumable upload of the largest size: %v", err)
+	}
 }
 
 // TestRefusalsOfStrippedUploads: bodies that differ only in what is removed count as refusals each, and a repeat of one

@@ -227,6 +227,8 @@ func (a *Append) write(data []byte) (n int, err error) {
 			}
 		}
 		if err != nil {
+			// Only now: an upload whose last byte found no space is no complete one.
+			a.over = errs.AsError(err).Kind == errs.TooLarge
 			return n, err
 		}
 		data = data[len(some):]
@@ -244,7 +246,6 @@ func (a *Append) within(data []byte) ([]byte, error) {
 		return data[:a.p.Length-total], errs.Errorf(errs.Invalid,
 			"The body has more bytes than the upload: its length is %d", a.p.Length)
 	case total+n > a.most:
-		a.over = true
 		return data[:max(0, a.most+1-total)], errs.Errorf(errs.TooLarge,
 			"The file is larger than the %d bytes allowed", a.most)
 	}

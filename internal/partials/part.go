@@ -107,7 +107,7 @@ func (a *Append) copyPart(ctx context.Context, w io.Writer, key string, size int
 // restore.
 var ErrPartMissing = errors.New("partials: a part of the upload is missing")
 
-// Copy writes all bytes of a complete upload to w. Errors: those of w; ErrPartMissing.
+// Copy writes all bytes of a complete upload to w, once: it discards those in the spool. Errors: those of w; ErrPartMissing.
 func (a *Append) Copy(ctx context.Context, w io.Writer) error {
 	type part struct {
 		blob        string
@@ -139,6 +139,11 @@ func (a *Append) Copy(ctx context.Context, w io.Writer) error {
 	tail, err := a.key.open(io.NewSectionReader(a.tail.OS(), 0, a.tail.Written()))
 	if err == nil {
 		_, err = io.Copy(w, tail)
+	}
+	if err == nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.dropTail() // w has the bytes, and needs the space of the spool
 	}
 	return err
 }
