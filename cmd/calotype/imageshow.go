@@ -169,6 +169,10 @@ func showImage(w io.Writer, img images.Image) {
 		line("original", "%s, %d x %d pixels, frames: %d, %d bytes", o.Header.Format, o.Width,
 			o.Height, max(o.Header.Frames, 1), o.Size)
 		line("sha256", "%s", o.SHA256)
+		if received := o.ReceivedSHA256(); received != o.SHA256 {
+			line("removed", "%s", strings.Join(o.Stripped, ", "))
+			line("received", "%s", received)
+		}
 		line("blob", "%s", o.Blob)
 	}
 	line("private", "%v", img.RequireSignedURLs)

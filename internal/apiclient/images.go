@@ -35,13 +35,14 @@ type Image struct {
 
 // Original has the properties of the uploaded bytes.
 type Original struct {
-	Format   string `json:"format"`
-	Width    int    `json:"width"`
-	Height   int    `json:"height"`
-	Frames   int    `json:"frames"`
-	FileSize int64  `json:"file_size"`
-	SHA256   string `json:"sha256"`
-	Received string `json:"received_sha256"` // "" if SHA256 is that of the bytes as they came
+	Format   string   `json:"format"`
+	Width    int      `json:"width"`
+	Height   int      `json:"height"`
+	Frames   int      `json:"frames"`
+	FileSize int64    `json:"file_size"`
+	SHA256   string   `json:"sha256"`
+	Stripped []string `json:"stripped"`        // nil if nothing was looked for
+	Received string   `json:"received_sha256"` // "" if SHA256 is that of the bytes as they came
 }
 
 // ReceivedSHA256 returns the SHA-256 of the bytes as they came, in hex.

@@ -42,6 +42,10 @@ func (i Image) Print(w io.Writer) {
 	if i.Format != nil {
 		d.Add("original", fmt.Sprintf("%s, %s pixels, frames: %d, %s", *i.Format, i.pixels(), *i.Frames, size(i.Bytes)))
 		d.Add("sha256", *i.SHA256)
+		if *i.Received != *i.SHA256 {
+			d.Add("removed", strings.Join(i.Stripped, ", "))
+			d.Add("received", *i.Received)
+		}
 	}
 	d.Add("private", terminal.YesNo(i.Private))
 	for _, one := range [][2]string{{"filename", text(i.Filename)}, {"creator", text(i.Creator)},

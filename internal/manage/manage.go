@@ -20,18 +20,21 @@ var ErrSomeFailed = errors.New("failed")
 
 // An Image is the JSON of an image or draft.
 type Image struct {
-	ID       string          `json:"id"`
-	Draft    bool            `json:"draft"`
-	Filename *string         `json:"filename"`
-	Creator  *string         `json:"creator"`
-	Uploaded terminal.Time   `json:"uploaded"` // of a draft: its creation
-	Private  bool            `json:"private"`
-	Format   *string         `json:"format"` // null of a draft, as the next five
-	Width    *int            `json:"width"`
-	Height   *int            `json:"height"`
-	Frames   *int            `json:"frames"`
-	Bytes    *int64          `json:"bytes"`
-	SHA256   *string         `json:"sha256"`
+	ID       string        `json:"id"`
+	Draft    bool          `json:"draft"`
+	Filename *string       `json:"filename"`
+	Creator  *string       `json:"creator"`
+	Uploaded terminal.Time `json:"uploaded"` // of a draft: its creation
+	Private  bool          `json:"private"`
+	Format   *string       `json:"format"` // null of a draft, as the next seven
+	Width    *int          `json:"width"`
+	Height   *int          `json:"height"`
+	Frames   *int          `json:"frames"`
+	Bytes    *int64        `json:"bytes"`
+	SHA256   *string       `json:"sha256"`
+	Received *string       `json:"receivedSha256"` // of the bytes as they came
+	// Stripped is what was removed before they were stored; null if nothing was looked for.
+	Stripped []string        `json:"stripped"`
 	Metadata json.RawMessage `json:"metadata"`
 	Variants []string        `json:"variants"` // delivery URLs
 	Upload   *Upload         `json:"upload,omitempty"`
@@ -70,6 +73,7 @@ func NewImage(img apiclient.Image, now time.Time) Image {
 	if o := img.Original; o != nil {
 		item.Format, item.Width, item.Height, item.Frames = &o.Format, &o.Width, &o.Height, &o.Frames
 		item.Bytes, item.SHA256 = &o.FileSize, &o.SHA256
+		item.Received, item.Stripped = new(o.ReceivedSHA256()), o.Stripped
 	}
 	if u := img.Upload; u != nil {
 		item.Upload = newUpload(*u, now)

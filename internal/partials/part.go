@@ -107,7 +107,8 @@ func (a *Append) copyPart(ctx context.Context, w io.Writer, key string, size int
 // restore.
 var ErrPartMissing = errors.New("partials: a part of the upload is missing")
 
-// Copy writes all bytes of a complete upload to w, once: it discards those in the spool. Errors: those of w; ErrPartMissing.
+// Copy writes all bytes of a complete upload to w, once: it discards those in the spool. Errors: those of w;
+// ErrPartMissing.
 func (a *Append) Copy(ctx context.Context, w io.Writer) error {
 	type part struct {
 		blob        string
