@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	seccomp "github.com/elastic/go-seccomp-bpf"
-	"github.com/elastic/go-seccomp-bpf/arch"
 	"golang.org/x/sys/unix"
+
+	"calotype/internal/seccomp"
 )
 
 // confineVariable makes the test program put itself under the filter of a unit and then become the
@@ -195,70 +195,54 @@ func expandCalls(t *testing.T, name string) []string {
 
 // runConfined is the test program in its other role; it returns only if it fails.
 func runConfined() error {
-	info, err := arch.GetInfo("")
+	rules, err := unitRules()
 	if err != nil {
 		return err
 	}
-	conditional, err := unitConditions()
-	if err != nil {
-		return err
-	}
-	var names []string
 	for name := range strings.FieldsSeq(os.Getenv(confineVariable)) {
-		_, known := info.SyscallNames[name]
-		if known && !slices.ContainsFunc(conditional, func(c seccomp.NameWithConditions) bool {
-			return c.Name == name
-		}) {
-			names = append(names, name)
+		if !slices.ContainsFunc(rules, func(r seccomp.Rule) bool { return r.Call == name }) {
+			rules = append(rules, seccomp.Rule{Call: name, Action: seccomp.Allow})
 		}
 	}
 	if err := os.Unsetenv(confineVariable); err != nil {
 		return err
 	}
-	err = seccomp.LoadFilter(seccomp.Filter{
-		NoNewPrivs: true, Flag: seccomp.FilterFlagTSync,
-		Policy: seccomp.Policy{
-			DefaultAction: seccomp.ActionErrno, // EPERM
-			Syscalls: []seccomp.SyscallGroup{
-				{Names: names, Action: seccomp.ActionAllow},
-				{NamesWithCondtions: conditional, Action: seccomp.ActionAllow},
-			},
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("loading the filter: %w", err)
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no new privileges: %w", err)
+	}
+	if err := seccomp.Load(seccomp.Policy{Default: seccomp.Refuse, Rules: rules}); err != nil {
+		return err
 	}
 	return unix.Exec(os.Args[1], os.Args[1:], os.Environ())
 }
 
-// unitConditions are RestrictAddressFamilies, and MemoryDenyWriteExecute if the unit sets it.
-func unitConditions() ([]seccomp.NameWithConditions, error) {
+// unitRules are RestrictAddressFamilies, and MemoryDenyWriteExecute if the unit sets it.
+func unitRules() ([]seccomp.Rule, error) {
 	unit, err := os.ReadFile("calotype.service")
 	if err != nil {
 		return nil, err
 	}
-	calls := func(name string, argument uint32, op seccomp.Operation,
-		v uint64) seccomp.NameWithConditions {
-		return seccomp.NameWithConditions{Name: name, Conditions: seccomp.ArgumentConditions{
-			{Argument: argument, Operation: op, Value: v}}}
-	}
-	var conditions []seccomp.NameWithConditions
+	var rules []seccomp.Rule
 	if strings.Contains(string(unit), "\nMemoryDenyWriteExecute=yes") {
-		conditions = append(conditions, calls("mmap", 2, seccomp.BitsNotSet, unix.PROT_WRITE),
-			calls("mmap", 2, seccomp.BitsNotSet, unix.PROT_EXEC),
-			calls("mprotect", 2, seccomp.BitsNotSet, unix.PROT_EXEC))
+		rules = append(rules,
+			seccomp.Rule{Call: "mmap", Action: seccomp.Allow, When: []seccomp.All{
+				{seccomp.HasNone(2, unix.PROT_WRITE)}, {seccomp.HasNone(2, unix.PROT_EXEC)},
+			}},
+			seccomp.Rule{Call: "mprotect", Action: seccomp.Allow, When: []seccomp.All{{seccomp.HasNone(2, unix.PROT_EXEC)}}},
+		)
 	}
 	_, line, ok := strings.Cut(string(unit), "\nRestrictAddressFamilies=")
 	if !ok {
 		return nil, errors.New("the unit does not restrict address families")
 	}
 	line, _, _ = strings.Cut(line, "\n")
+	socket := seccomp.Rule{Call: "socket", Action: seccomp.Allow}
 	for name := range strings.FieldsSeq(line) {
 		family, ok := families[name]
 		if !ok {
 			return nil, fmt.Errorf("this test does not know the family %s", name)
 		}
-		conditions = append(conditions, calls("socket", 0, seccomp.Equal, family))
+		socket.When = append(socket.When, seccomp.All{seccomp.Equals(0, family)})
 	}
-	return conditions, nil
+	return append(rules, socket), nil
 }

@@ -66,6 +66,8 @@ var ranks = map[string]int{
 	"internal/outbound": 1,
 	"internal/render":   1,
 
+	"internal/seccomp": 0, // the system calls of a worker
+
 	"internal/diskcache":    0, // renditions on the disk and in memory
 	"internal/imagefile":    0, // what a picture file says of itself
 	"internal/uploadpolicy": 1, // what a one-time URL accepts

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"calotype/internal/seccomp"
 )
 
 // A sandbox restricts this worker process in two stages. Before the engine starts, the worker loses
@@ -30,7 +32,7 @@ func enterSandbox() *sandbox {
 	b.note(partLimits, setLimits())
 	// Not readable for other processes of this user, and no core.
 	b.note(partUndumpable, unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
-	b.note(partSeccomp, loadFilter(startPolicy()))
+	b.note(partSeccomp, seccomp.Load(startPolicy()))
 	return b
 }
 
@@ -62,11 +64,11 @@ func hasNoNewPrivs() error {
 // for the server's permission.
 func (b *sandbox) seal() {
 	spareThreads()
-	requests, err := loadAsking(sealPolicy(true))
+	requests, err := seccomp.LoadAsking(sealPolicy(true))
 	b.requests = requests
 	b.note(partThreads, err)
 	if err != nil {
-		err = loadFilter(sealPolicy(false))
+		err = seccomp.Load(sealPolicy(false))
 	}
 	b.note(partSealed, err)
 }
