@@ -201,6 +201,7 @@ func TestArchiveContents(t *testing.T) {
 		t.Errorf("the program contains the path %s", here)
 	}
 	notice := readFile(t, filepath.Join(top, "NOTICE"))
+	checkLibraries(t, notice)
 	var bom struct {
 		BOMFormat  string
 		Components []struct {
@@ -414,4 +415,30 @@ func registerQemu(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// checkLibraries checks that NOTICE has a text for each library in libvips' own table of them.
+func checkLibraries(t *testing.T, notice string) {
+	t.Helper()
+	_, table, ok := strings.Cut(notice, "| Library ")
+	table, _, end := strings.Cut(table, "\n\n")
+	rows := strings.Split(table, "\n")
+	if !ok || !end || len(rows) < 20 {
+		t.Fatalf("NOTICE has no table of libraries: %q", table)
+	}
+	var texts []string
+	for line := range strings.Lines(notice) {
+		if _, name, ok := strings.Cut(line, "inside libvips: "); ok {
+			texts = append(texts, name)
+		}
+	}
+	for _, row := range rows[2:] {
+		name := strings.TrimSpace(strings.Split(row, "|")[1])
+		if name == "zlib-ng" {
+			name = "zlib1g" // Debian's name of the original
+		}
+		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, name) }) {
+			t.Errorf("NOTICE has no text for %s", name)
+		}
+	}
 }

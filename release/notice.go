@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -131,7 +132,8 @@ func group(parts []part) ([]notice, error) {
 	return notices, nil
 }
 
-// copiedNotices returns what Debian states of the libraries inside libvips, for its versions of them.
+// copiedNotices returns the notices of the libraries inside libvips: what Debian states, for its versions of them, and
+// inside.
 func copiedNotices(sysroot string) ([]notice, error) {
 	files, err := filepath.Glob(filepath.Join(sysroot, "notices", "*"))
 	if err != nil || len(files) == 0 {
@@ -146,7 +148,29 @@ func copiedNotices(sysroot string) ([]notice, error) {
 		notices = append(notices, notice{
 			[]string{"inside libvips: " + filepath.Base(file) + ", as Debian 11 describes it"}, text})
 	}
+	for _, name := range insideNames() {
+		text, err := inside.ReadFile("inside/" + name + ".txt")
+		if err != nil {
+			return nil, err
+		}
+		notices = append(notices, notice{[]string{"inside libvips: " + name}, text})
+	}
 	return notices, nil
+}
+
+// inside are the notices of the libraries inside libvips that Debian 11 does not have.
+//
+//go:embed inside/*.txt
+var inside embed.FS
+
+// insideNames returns their names.
+func insideNames() []string {
+	files, _ := inside.ReadDir("inside") // the folder is embedded
+	names := make([]string, len(files))
+	for i, file := range files {
+		names[i] = strings.TrimSuffix(file.Name(), ".txt")
+	}
+	return names
 }
 
 // copyTexts copies the texts of common licences to a folder.
