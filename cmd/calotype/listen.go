@@ -72,8 +72,8 @@ func (c *listenCommand) server() (apiclient.Config, error) {
 	case err != nil:
 		return apiclient.Config{}, err
 	case from.remote == nil:
-		return apiclient.Config{}, usagef(`no server is named: eval "$(calotype env)" sets CLOUDFLARE_BASE_URL beside ` +
-			`one, and calotype login stores one elsewhere; or give --base-url`)
+		return apiclient.Config{}, usagef(`no server is named: eval "$(calotype env)" sets CLOUDFLARE_BASE_URL ` +
+			`beside one, and calotype login stores one elsewhere; or give --base-url`)
 	}
 	base, err := apiclient.ParseBase(from.remote.BaseURL)
 	if err != nil {

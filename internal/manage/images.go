@@ -136,8 +136,8 @@ func (c *ImageGet) checkTarget() error {
 		return fmt.Errorf("the file %s exists: --force overwrites it", c.To)
 	}
 	if info, err := os.Stat(c.To); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file, and --force overwrites only files: -o - writes to the standard output",
-			c.To)
+		return fmt.Errorf("%s is no regular file, and --force overwrites only files: -o - writes to the standard "+
+			"output", c.To)
 	}
 	return nil
 }

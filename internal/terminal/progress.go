@@ -113,7 +113,10 @@ func (p *Progress) head(s decor.Statistics) string {
 	width := s.AvailableWidth - len(percentage(s)+p.speed()+p.left(s))
 	number, items, _ := strings.Cut(p.counts(), " "+p.items)
 	for _, text := range []string{
-		p.what + ": " + number + " " + p.items + items, p.what + ": " + number + " " + p.items, p.what + ": " + number, number,
+		p.what + ": " + number + " " + p.items + items,
+		p.what + ": " + number + " " + p.items,
+		p.what + ": " + number,
+		number,
 	} {
 		if len(text) <= width {
 			return text
