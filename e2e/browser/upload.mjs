@@ -22,13 +22,18 @@ async function audit(page) {
   }
 }
 
+// picture keeps a picture of a state of the page.
+async function picture(page, seen, step, state) {
+  if (plan.shots) await page.screenshot({ path: `${plan.shots}/${step.name}-${state}.png`, fullPage: true })
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth) - (step.width ?? 1280)
+  if (wide > 0) seen.errors.push(`${state}: the page is ${wide} pixels too wide`)
+}
+
 // look audits a state of the page, and keeps a picture of it.
 async function look(page, seen, step, state) {
   await page.evaluate(() => Promise.all(document.getAnimations().map((a) => a.finished)))
-  if (plan.shots) await page.screenshot({ path: `${plan.shots}/${step.name}-${state}.png`, fullPage: true })
+  await picture(page, seen, step, state)
   seen.audits.push({ state, ...await audit(page) })
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth) - (step.width ?? 1280)
-  if (wide > 0) seen.errors.push(`${state}: the page is ${wide} pixels too wide`)
 }
 
 async function slow(page, uploadThroughput, offline = false) {
@@ -268,10 +273,10 @@ const steps = {
     await look(page, seen, step, 'refused-there')
   },
 
-  // unscripted looks at the page without scripts.
+  // unscripted looks at the page without scripts, which axe needs.
   async unscripted(page, seen, step) {
     await page.goto(step.url)
-    await look(page, seen, step, 'unscripted')
+    await picture(page, seen, step, 'unscripted')
   },
 
   // elementStates goes through the states of calotype-upload. step.file is large, step.right is refused.
