@@ -240,20 +240,21 @@ func TestListenRefused(t *testing.T) {
 	for _, c := range []struct {
 		variable, value string
 		args            []string
+		code            int
 		want            string
 	}{
-		{"CLOUDFLARE_BASE_URL", "", nil, "calotype env"},
-		{"CLOUDFLARE_BASE_URL", "localhost", nil, "/client/v4"},
-		{"CLOUDFLARE_BASE_URL", moved.URL, nil, "301"},
-		{"CLOUDFLARE_API_TOKEN", "", nil, "calotype env"},
-		{"CLOUDFLARE_API_TOKEN", "canary-wrong-token", nil, "CLOUDFLARE_API_TOKEN"},
-		{"CLOUDFLARE_ACCOUNT_ID", "", nil, "calotype env"},
-		{"CLOUDFLARE_ACCOUNT_ID", strings.Repeat("0", 32), nil, "CLOUDFLARE_"},
-		{"", "", []string{"--events", "image.born"}, "image.upload.succeeded"},
-		{"", "", []string{"--name", strings.Repeat("n", 101)}, "100"},
-		{"", "", []string{"--forward-to", "localhost:3000"}, "http://localhost:3000/hook"},
+		{"CLOUDFLARE_BASE_URL", "", nil, 2, "calotype env"},
+		{"CLOUDFLARE_BASE_URL", "localhost", nil, 2, "/client/v4"},
+		{"CLOUDFLARE_BASE_URL", moved.URL, nil, 1, "301"},
+		{"CLOUDFLARE_API_TOKEN", "", nil, 2, "set CLOUDFLARE_API_TOKEN"},
+		{"CLOUDFLARE_API_TOKEN", "canary-wrong-token", nil, 1, "CLOUDFLARE_API_TOKEN"},
+		{"CLOUDFLARE_ACCOUNT_ID", "", nil, 2, "set CLOUDFLARE_ACCOUNT_ID"},
+		{"CLOUDFLARE_ACCOUNT_ID", strings.Repeat("0", 32), nil, 1, "CLOUDFLARE_"},
+		{"", "", []string{"--events", "image.born"}, 1, "image.upload.succeeded"},
+		{"", "", []string{"--name", strings.Repeat("n", 101)}, 1, "100"},
+		{"", "", []string{"--forward-to", "localhost:3000"}, 2, "http://localhost:3000/hook"},
 	} {
-		var env []string
+		env := []string{"HOME=" + t.TempDir(), "XDG_CONFIG_HOME="} // without stored servers
 		for name, value := range good {
 			if name == c.variable {
 				value = c.value
@@ -262,7 +263,7 @@ func TestListenRefused(t *testing.T) {
 		}
 		args := append([]string{"listen", "--forward-to", "http://127.0.0.1:1/"}, c.args...)
 		ran := calotype(t, env, args...)
-		if ran.code != 1 || strings.Contains(ran.stderr+ran.stdout, "canary") {
+		if ran.code != c.code || strings.Contains(ran.stderr+ran.stdout, "canary") {
 			t.Errorf("%s=%s %q ended with %d: %s", c.variable, c.value, c.args, ran.code, ran.stderr)
 		}
 		wantIn(t, ran.stderr, c.want)

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -95,6 +96,11 @@ func TestBadUsage(t *testing.T) {
 		"image list --server nowhere": "no server", "account set x": "nothing to set", "completion tcsh": "bash",
 		"image delete --creator a --id b": "together", "variant create x width": "width=200",
 		"image upload x --metadata [1]": "JSON object", "webhook history --limit 0": "--limit",
+		"listen --forward-to here": "http://localhost:3000/hook", "listen --forward-to http://x": "no server is named",
+		"listen --forward-to http://x --server a": "no server of the name", "sign https://h/a/b/c?d": "without it",
+		"listen --forward-to http://x --base-url http://a --api-token b": "without an account", "sign x": "https://host",
+		"listen --forward-to http://x --base-url a --api-token b --account-id c": "is not valid",
+		"sign https://h/a/b/c --expires=-1s":                                     "must not be negative",
 	} {
 		got := calotype(t, []string{"HOME=" + nowhere, "XDG_CONFIG_HOME="}, strings.Fields(line)...)
 		if got.code != 2 || got.stdout != "" || !strings.Contains(got.stderr, want) {
@@ -169,6 +175,7 @@ func TestJSON(t *testing.T) {
 		"key delete second --dry-run", "key delete second", "stats", "token create t --scope read", "token list",
 		"account create --account-id 11111111111111111111111111111111", "account list",
 		"sign URL/HASH/one/public", "import folder DIR/sub --dry-run", "import folder DIR/sub", "backup DIR/backup",
+		"restore DIR/backup --data DIR/restored", "login URL --name here --account-id " + accountID, "logout",
 		"account delete 11111111111111111111111111111111 --dry-run",
 		"image delete one nothing --dry-run", "image delete one", "image delete --creator me --dry-run",
 		"image delete --creator me --confirm --account-id " + accountID, "sweep", "scrub", "migrate", "version",
@@ -177,15 +184,18 @@ func TestJSON(t *testing.T) {
 	} {
 		// Two accounts exist at the end, and the commands must name one.
 		args := strings.Fields(strings.NewReplacer("DIR", dir, "URL", s.url, "HASH", accountHashOf(accountID)).Replace(line))
-		args = append(args, "--json", "--data", s.data)
+		args = append(args, "--json")
+		if !slices.Contains(args, "--data") && !strings.HasPrefix(line, "log") {
+			args = append(args, "--data", s.data)
+		}
 		if !strings.Contains(line, "account") && args[0] != "version" && args[0] != "migrate" && args[0] != "scrub" &&
-			args[0] != "backup" {
+			args[0] != "backup" && args[0] != "restore" && args[0] != "logout" {
 			args = append(args, "--account-id", accountID)
 		}
 		if args[0] == "version" {
 			args = args[:2]
 		}
-		got := calotype(t, nil, args...)
+		got := calotype(t, []string{"HOME=" + dir, "XDG_CONFIG_HOME=", "CALOTYPE_TOKEN=" + token}, args...)
 		if wanted := map[bool]int{true: 1}[strings.Contains(line, "nothing")]; got.code != wanted {
 			t.Fatalf("%s ended with %d\n%s%s", line, got.code, got.stdout, got.stderr)
 		}
@@ -239,6 +249,17 @@ func TestRemote(t *testing.T) {
 	run("image", "get", "a/ü b.jpg", "-o", out, "--force")
 	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, picture) {
 		t.Errorf("the file has %d bytes, %v", len(got), err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := calotype(t, env, "image", "get", "a/ü b.jpg", "-o", pipe, "--force"); got.code != 1 ||
+		!strings.Contains(got.stderr, "no regular file") {
+		t.Errorf("a pipe: %+v", got)
+	}
+	if info, err := os.Lstat(pipe); err != nil || info.Mode().IsRegular() {
+		t.Errorf("the pipe was replaced: %v, %v", info, err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
 		t.Errorf("the folder has %v, %v", left, err)
@@ -294,6 +315,10 @@ func TestLogin(t *testing.T) {
 		if got := calotype(t, env, args...); got.code != 0 || !strings.Contains(got.stdout, accountID) {
 			t.Errorf("%q: %+v", args, got)
 		}
+	}
+	if got := calotype(t, env, "listen", "--forward-to", "http://127.0.0.1:1/hook", "--account-id", "x"); got.code != 1 ||
+		!strings.Contains(got.stdout, "of "+s.url+"/client/v4") || !strings.Contains(got.stderr, "refuses the token") {
+		t.Errorf("listen does not use the stored server: %+v", got)
 	}
 	// A data folder on the command line precedes the stored server; a variable does too.
 	empty := t.TempDir()

@@ -153,7 +153,7 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 		serve += " -blobs " + shellQuote(c.Blobs)
 	}
 	return c.Print(os.Stdout, report, func(w io.Writer) {
-		fmt.Fprintf(w, "restored %s (%s), as of %s, in %v. Start on them:\n\n  %s\n",
+		fmt.Fprintf(w, "restored %s (%s), as of %s, in %v. Start the server with them:\n\n  %s\n",
 			terminal.Count(int64(report.Images), "image", "images"), terminal.Bytes(report.Bytes),
 			report.Taken.Format(time.RFC3339), since(began), serve)
 	})

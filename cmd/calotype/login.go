@@ -127,14 +127,7 @@ func changeLogins(fn func(*apiclient.Logins) error) (path string, err error) {
 	if path, err = apiclient.LoginsPath(); err != nil {
 		return "", err
 	}
-	logins, err := apiclient.ReadLogins(path)
-	if err != nil {
-		return "", err
-	}
-	if err := fn(&logins); err != nil {
-		return "", err
-	}
-	return path, logins.Write(path)
+	return path, apiclient.ChangeLogins(path, fn)
 }
 
 // logoutCommand forgets a stored server.

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -41,7 +40,7 @@ the command says so.`
 // Run prints the URL with a signature.
 func (c *signCommand) Run(ctx context.Context) error {
 	if c.Expires < 0 {
-		return errors.New("-expires must not be negative: 0 means that the URL never expires")
+		return usagef("-expires must not be negative: 0 means that the URL never expires")
 	}
 	base, err := c.base()
 	if err != nil {
@@ -88,10 +87,10 @@ func (c *signCommand) base() (string, error) {
 func (c *signCommand) target(base string) (*url.URL, error) {
 	target, err := url.Parse(c.URL)
 	if err != nil || target.User != nil || target.Opaque != "" || !strings.HasPrefix(target.Path, "/") {
-		return nil, fmt.Errorf("%q is not a delivery URL: it should be like https://host/hash/id/variant", c.URL)
+		return nil, usagef("%q is not a delivery URL: it should be like https://host/hash/id/variant", c.URL)
 	}
 	if target.RawQuery != "" || target.ForceQuery || target.Fragment != "" {
-		return nil, fmt.Errorf("%q has a query or a fragment: give the URL without it, and -expires for the expiry",
+		return nil, usagef("%q has a query or a fragment: give the URL without it, and -expires for the expiry",
 			c.URL)
 	}
 	if base == "" {

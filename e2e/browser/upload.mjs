@@ -22,20 +22,25 @@ async function audit(page) {
   }
 }
 
-// look audits a state of the page, and keeps a picture of it.
-async function look(page, seen, step, state) {
-  await page.evaluate(() => Promise.all(document.getAnimations().map((a) => a.finished)))
+// picture keeps a picture of a state of the page.
+async function picture(page, seen, step, state) {
   if (plan.shots) await page.screenshot({ path: `${plan.shots}/${step.name}-${state}.png`, fullPage: true })
-  seen.audits.push({ state, ...await audit(page) })
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth) - (step.width ?? 1280)
   if (wide > 0) seen.errors.push(`${state}: the page is ${wide} pixels too wide`)
 }
 
-async function slow(page, uploadThroughput) {
-  const network = await page.context().newCDPSession(page)
-  await network.send('Network.enable')
-  await network.send('Network.emulateNetworkConditions',
-    { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput })
+// look audits a state of the page, and keeps a picture of it.
+async function look(page, seen, step, state) {
+  await page.evaluate(() => Promise.all(document.getAnimations().map((a) => a.finished)))
+  await picture(page, seen, step, state)
+  seen.audits.push({ state, ...await audit(page) })
+}
+
+async function slow(page, uploadThroughput, offline = false) {
+  page.network ??= await page.context().newCDPSession(page)
+  await page.network.send('Network.enable')
+  await page.network.send('Network.emulateNetworkConditions',
+    { offline, latency: 0, downloadThroughput: -1, uploadThroughput })
 }
 
 const chosen = async (page, files) => {
@@ -239,6 +244,63 @@ const steps = {
     seen.text = await page.innerText('[role=status]')
   },
 
+  // states goes through what view leaves out, with a large picture at step.url and one that the server refuses at
+  // step.page.
+  async states(page, seen, step) {
+    await page.goto(step.url)
+    await page.locator('#file').waitFor({ state: 'attached' })
+    await page.locator('header p').first().waitFor()
+    await page.setInputFiles('#file', step.file)
+    await page.locator('.send').waitFor()
+    const { offline } = JSON.parse(await page.locator('#words').textContent())
+    await slow(page, -1, true)
+    await page.click('.send')
+    await page.locator('.picture.sending .status').getByText(offline).waitFor()
+    await look(page, seen, step, 'offline')
+    await slow(page, 15_000)
+    await page.locator('.picture.sending .status').getByText(/·.*·/).waitFor() // the rate and the time left
+    await look(page, seen, step, 'rate')
+    await slow(page, -1)
+    await page.goto(step.page)
+    await page.locator('header p').first().waitFor()
+    await look(page, seen, step, 'open')
+    await page.setInputFiles('#file', step.files[0])
+    await page.locator('.picture.refused [role=alert]').waitFor()
+    await look(page, seen, step, 'refused-here')
+    await page.setInputFiles('#file', step.files[1])
+    await page.click('.send')
+    await page.locator('.picture.refused .words').waitFor()
+    await look(page, seen, step, 'refused-there')
+  },
+
+  // unscripted looks at the page without scripts, which axe needs.
+  async unscripted(page, seen, step) {
+    await page.goto(step.url)
+    await picture(page, seen, step, 'unscripted')
+  },
+
+  // elementStates goes through the states of calotype-upload. step.file is large, step.right is refused.
+  async elementStates(page, seen, step) {
+    const status = page.locator('calotype-upload [role=status]')
+    await page.goto(step.page)
+    await page.locator('calotype-upload input').waitFor({ state: 'attached' })
+    await page.setInputFiles('calotype-upload input', step.right)
+    await status.getByText(/\w/).first().waitFor()
+    await page.locator('calotype-upload .busy').waitFor({ state: 'detached' })
+    await look(page, seen, step, 'refused')
+    await slow(page, 15_000)
+    await page.setInputFiles('calotype-upload input', step.file)
+    await status.getByText(/[1-9]0/).first().waitFor()
+    await look(page, seen, step, 'sending')
+    await page.locator('calotype-upload button').click()
+    await page.locator('calotype-upload .busy').waitFor({ state: 'detached' })
+    await look(page, seen, step, 'paused')
+    await slow(page, -1)
+    await page.locator('calotype-upload button').click()
+    await page.locator('calotype-upload button').waitFor({ state: 'hidden' })
+    await look(page, seen, step, 'done')
+  },
+
   drop: (page, seen, step) => given(page, step, (transfer) =>
     new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true })),
   paste: (page, seen, step) => given(page, step, (transfer) =>
@@ -337,7 +399,7 @@ async function play(step) {
   const context = await browser.newContext({
     colorScheme: step.scheme ?? 'light', locale: step.locale ?? 'en-US', reducedMotion: 'reduce',
     viewport: { width: step.width ?? 1280, height: step.height ?? 900 },
-    hasTouch: step.width < 600, isMobile: step.width < 600, javaScriptEnabled: step.do !== 'plain',
+    hasTouch: step.width < 600, isMobile: step.width < 600, javaScriptEnabled: !['plain', 'unscripted'].includes(step.do),
   })
   context.setDefaultTimeout(90_000)
   const page = await context.newPage()

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Login is a server that calotype login has stored, with a token.
@@ -60,6 +62,30 @@ func ReadLogins(path string) (l Logins, err error) {
 	return l, nil
 }
 
+// ChangeLogins reads the stored servers, and stores what fn makes of them, unless it returns an error. A lock lets one
+// process at a time do so, so no server of another process is lost.
+func ChangeLogins(path string, fn func(*Logins) error) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("making the folder of the stored servers: %w", err)
+	}
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("locking the stored servers: %w", err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // for the time of another change, which is short
+		return fmt.Errorf("locking the stored servers: %w", err)
+	}
+	logins, err := ReadLogins(path)
+	if err == nil {
+		err = fn(&logins)
+	}
+	if err != nil {
+		return err
+	}
+	return logins.write(path)
+}
+
 // Find returns the server of a name, or the one that was stored last if name is "". found is false if there is no
 // such server.
 func (l Logins) Find(name string) (login Login, found bool) {
@@ -97,11 +123,8 @@ func (l *Logins) Remove(name string) (found bool) {
 	return len(l.Servers) < before
 }
 
-// Write writes the stored servers to a file that only its owner can read. A reader gets the old or the new ones.
-func (l Logins) Write(path string) (err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("making the folder of the stored servers: %w", err)
-	}
+// write writes the stored servers to a file that only its owner can read. A reader gets the old or the new ones.
+func (l Logins) write(path string) error {
 	text, err := json.MarshalIndent(l, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding the stored servers: %w", err)

@@ -1,10 +1,12 @@
 package apiclient
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -16,12 +18,16 @@ func TestLogins(t *testing.T) {
 		t.Fatalf("%+v, %v", l, err)
 	}
 	for _, name := range []string{"a", "b", "a"} {
-		if err := l.Add(Login{Name: name, BaseURL: "https://" + name, Account: "x", Token: fmt.Sprint("t", len(l.Servers))}); err != nil {
+		err := ChangeLogins(path, func(l *Logins) error {
+			return l.Add(Login{Name: name, BaseURL: "https://" + name, Account: "x", Token: fmt.Sprint("t", len(l.Servers))})
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := l.Write(path); err != nil {
-		t.Fatal(err)
+	refused := errors.New("refused")
+	if err := ChangeLogins(path, func(l *Logins) error { l.Remove("a"); return refused }); !errors.Is(err, refused) {
+		t.Errorf("a change that is refused: %v", err)
 	}
 	for of, want := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700} {
 		if info, err := os.Stat(of); err != nil || info.Mode().Perm() != want {
@@ -39,6 +45,25 @@ func TestLogins(t *testing.T) {
 	}
 	if !l.Remove("a") || l.Last != "b" || !l.Remove("b") || l.Last != "" {
 		t.Errorf("removed: %+v", l)
+	}
+}
+
+// Concurrent changes lose no server: each reads what the one before it has stored.
+func TestConcurrentLogins(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "new", "logins.json")
+	var changes sync.WaitGroup
+	for i := range 40 {
+		changes.Go(func() {
+			err := ChangeLogins(path, func(l *Logins) error { return l.Add(Login{Name: fmt.Sprint(i)}) })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	changes.Wait()
+	if l, err := ReadLogins(path); err != nil || len(l.Servers) != 40 {
+		t.Errorf("%d servers are stored, %v", len(l.Servers), err)
 	}
 }
 

@@ -46,7 +46,10 @@ func (b *Folder) CheckTarget(o RestoreOptions) error {
 			return err
 		}
 	}
-	return errors.Join(wantEmpty(o.Dir, why, disk.LockFile), wantEmpty(o.Blobs, why))
+	if err := wantEmpty(o.Dir, why, disk.LockFile); err != nil {
+		return err
+	}
+	return wantEmpty(o.Blobs, why)
 }
 
 // Restore writes the backup to a data folder. It compares each copied file with its size and SHA-256. It renames the

@@ -69,7 +69,8 @@ type Report struct {
 // String returns the report as a line for people.
 func (r Report) String() string {
 	c := r.Images
-	text := fmt.Sprintf("%d images exist here, %d of them imported now (%s)", c.Exists, c.Imported,
+	text := fmt.Sprintf("%s here, %s of them imported now (%s)",
+		terminal.Count(int64(c.Exists), "image exists", "images exist"), terminal.Number(int64(c.Imported)),
 		terminal.Bytes(c.Bytes))
 	for _, other := range []struct {
 		n    int
@@ -80,7 +81,7 @@ func (r Report) String() string {
 		{c.Skipped, "skipped"},
 	} {
 		if other.n > 0 {
-			text += fmt.Sprintf(", %d %s", other.n, other.what)
+			text += ", " + terminal.Number(int64(other.n)) + " " + other.what
 		}
 	}
 	return text

@@ -102,8 +102,8 @@ func (c *ImageGet) toFile() bool { return c.To != "" && c.To != "-" }
 
 // Run downloads the original.
 func (c *ImageGet) Run(ctx context.Context, client *apiclient.Client) error {
-	if c.toFile() && !c.Force && exists(c.To) {
-		return fmt.Errorf("the file %s exists: --force overwrites it", c.To)
+	if err := c.checkTarget(); err != nil {
+		return err
 	}
 	original, err := client.Open(ctx, c.ID)
 	if err != nil {
@@ -124,9 +124,22 @@ func (c *ImageGet) Run(ctx context.Context, client *apiclient.Client) error {
 	})
 }
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return !errors.Is(err, fs.ErrNotExist)
+// checkTarget refuses a file that exists, without --force, and with it what is no file, such as a device.
+func (c *ImageGet) checkTarget() error {
+	if !c.toFile() {
+		return nil
+	}
+	if _, err := os.Lstat(c.To); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if !c.Force {
+		return fmt.Errorf("the file %s exists: --force overwrites it", c.To)
+	}
+	if info, err := os.Stat(c.To); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file, and --force overwrites only files: -o - writes to the standard "+
+			"output", c.To)
+	}
+	return nil
 }
 
 // copyOriginal copies an original and checks its hash.

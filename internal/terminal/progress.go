@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,8 @@ const (
 	progressEvery  = 200 * time.Millisecond // between two drawings
 	progressWindow = 75                     // drawings over which the rate is measured: 15 seconds
 	progressFirst  = time.Second            // before the first rate
-	progressBar    = 24                     // columns
+	progressBar    = 24                     // columns of the bar
+	leastBar       = 10                     // columns; a shorter bar is left out
 
 	maxLeft = 10_000 * time.Hour // a longer time left is not shown
 )
@@ -54,8 +56,8 @@ func StartProgress(w *os.File, hidden bool, what, items string) *Progress {
 		return p
 	}
 	p.container = mpb.New(mpb.WithOutput(w), mpb.WithWidth(progressBar), mpb.WithRefreshRate(progressEvery))
-	p.bar = p.container.New(0, mpb.BarStyle(), mpb.BarFillerTrim(),
-		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.String() + " " })),
+	p.bar = p.container.New(0, mpb.BarStyle(), mpb.BarFillerTrim(), mpb.BarFillerMiddleware(wideBar),
+		mpb.PrependDecorators(decor.Any(p.head)),
 		mpb.AppendDecorators(
 			decor.Any(percentage),
 			decor.Any(func(decor.Statistics) string { return p.speed() }),
@@ -91,6 +93,36 @@ func (p *Progress) draw() {
 		p.bar.SetTotal(p.measure(&p.total, &p.totalBytes), false)
 		p.bar.SetCurrent(done)
 	}
+}
+
+// wideBar returns a bar with a space before it, which is left out if there is no width for it.
+func wideBar(bar mpb.BarFiller) mpb.BarFiller {
+	return mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+		if s.AvailableWidth--; s.AvailableWidth < leastBar {
+			return nil
+		}
+		if _, err := io.WriteString(w, " "); err != nil {
+			return err
+		}
+		return bar.Fill(w, s)
+	})
+}
+
+// head returns the text before the bar: as much of the state as leaves the width for the rate and the time left.
+func (p *Progress) head(s decor.Statistics) string {
+	width := s.AvailableWidth - len(percentage(s)+p.speed()+p.left(s))
+	number, items, _ := strings.Cut(p.counts(), " "+p.items)
+	for _, text := range []string{
+		p.what + ": " + number + " " + p.items + items,
+		p.what + ": " + number + " " + p.items,
+		p.what + ": " + number,
+		number,
+	} {
+		if len(text) <= width {
+			return text
+		}
+	}
+	return ""
 }
 
 // measure returns the number that the bar, the rate and the time left are about: bytes if their total is known.

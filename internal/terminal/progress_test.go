@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal opens a pseudo-terminal of 120 columns. output returns what was written to it, when it is closed.
-func openTerminal(t *testing.T) (tty *os.File, output func() string) {
+// openTerminal opens a pseudo-terminal with a number of columns. output returns what was written to it, when it is closed.
+func openTerminal(t *testing.T, columns uint16) (tty *os.File, output func() string) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -30,7 +30,7 @@ func openTerminal(t *testing.T) (tty *os.File, output func() string) {
 		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
 	}
 	if err == nil {
-		err = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 120})
+		err = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: columns})
 	}
 	if err == nil {
 		tty, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
@@ -76,7 +76,7 @@ func TestProgress(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tty, output := openTerminal(t)
+			tty, output := openTerminal(t, 120)
 			p := StartProgress(tty, false, "backup", "images")
 			if c.total >= 0 {
 				p.Expect(100, c.total)
@@ -106,6 +106,36 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// TestProgressWidth: a narrow terminal shows the rate and the time left, and as much of the rest as fits into a line.
+func TestProgressWidth(t *testing.T) {
+	t.Parallel()
+	for columns, want := range map[uint16]string{
+		120: `\nbackup: \d+ of 1,234 images, \d+\.\d MiB of 1\.2 GiB \[=*>?-+\] \d %  ?\d+\.\d MiB/s \d+m?\d*s left\n`,
+		80:  `\nbackup: \d+ of 1,234 images, \d+\.\d MiB of 1\.2 GiB \d % \d+\.\d MiB/s \d+m?\d*s left\n`,
+		60:  `\nbackup: \d+ of 1,234 images \d % \d+\.\d MiB/s \d+m?\d*s left\n`,
+		40:  `\n\d+ of 1,234 \d % \d+\.\d MiB/s \d+m?\d*s left\n`,
+		30:  `\n \d % \d+\.\d MiB/s \d+m?\d*s left\n`,
+	} {
+		t.Run(strconv.Itoa(int(columns)), func(t *testing.T) {
+			t.Parallel()
+			tty, output := openTerminal(t, columns)
+			p := StartProgress(tty, false, "backup", "images")
+			p.Expect(1234, 1234<<20)
+			work(p, 50, 1<<20)
+			p.End()
+			lines := control.ReplaceAllString(output(), "\n")
+			if !regexp.MustCompile(want).MatchString(lines) {
+				t.Errorf("the terminal does not show %s:\n%s", want, lines)
+			}
+			for line := range strings.SplitSeq(lines, "\n") {
+				if len(line) > int(columns) {
+					t.Errorf("%q is longer than the terminal is wide", line)
+				}
+			}
+		})
+	}
+}
+
 // TestNoProgress: nothing is written to a file, nor to a terminal with --json.
 func TestNoProgress(t *testing.T) {
 	t.Parallel()
@@ -114,7 +144,7 @@ func TestNoProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	tty, output := openTerminal(t)
+	tty, output := openTerminal(t, 120)
 	for _, p := range []*Progress{
 		StartProgress(file, false, "backup", "images"), StartProgress(tty, true, "backup", "images"), nil,
 	} {

@@ -84,7 +84,7 @@ export class Link {
       }
       this.problem = ''
     } catch {
-      this.problem = say('unreachable')
+      if (!this.finished) this.problem = say('unreachable') // else the page needs no answer
     }
     this.unfinished = await interrupted(this.url)
   }

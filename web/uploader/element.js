@@ -18,7 +18,7 @@ label { flex: 1 }
 label:focus-within, button:focus-visible { outline: 3px solid Highlight; outline-offset: 2px }
 input { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 progress { width: 100%; height: .4rem; accent-color: currentColor }
-p { margin: 0; font-size: .875em; line-height: 1.5; min-height: 1.5em; overflow-wrap: anywhere }
+p { width: 0; min-width: 100%; margin: 0; font-size: .875em; line-height: 1.5; min-height: 1.5em; overflow-wrap: anywhere }
 [hidden] { display: none }`)
 
 export class CalotypeUpload extends HTMLElement {
