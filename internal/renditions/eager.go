@@ -156,7 +156,7 @@ func (s *Service) renderChoice(ctx context.Context, c Choice) eagerOutcome {
 		switch {
 		case s.cache.Has(key):
 			return eagerPresent
-		case s.core.CheckSpace() != nil || s.cache.FullOfOthers():
+		case !s.core.Disk().HasSpace() || s.cache.FullOfOthers():
 			return eagerNoSpace
 		}
 		one, own, err := s.startRender(key, render.Requester{Account: c.Image.Account, Eager: true},

@@ -201,10 +201,13 @@ const rereadTime = 30 * time.Second
 // diskSpace evicts other renditions if the disk is full, but not for a rendition that no client has requested. Error:
 // NoSpace.
 func (s *Service) diskSpace(r Resolved) error {
-	if r.eager {
-		return s.core.CheckSpace()
+	if !r.eager {
+		return s.core.Disk().MakeSpace(0)
 	}
-	return s.core.Disk().MakeSpace(0)
+	if !s.core.Disk().HasSpace() {
+		return errs.OutOfSpace(nil)
+	}
+	return nil
 }
 
 // lane returns the lane of r's renditions.
