@@ -19,7 +19,8 @@ const (
 	eagerTime = 10 * time.Minute
 )
 
-// eager measures uploads at once to a server that renders them eagerly, beside one that does not, and their first views.
+// eager measures uploads at once to a server that renders them eagerly, beside one that does not, and their first
+// views.
 func (b *bench) eager() error {
 	picture, err := photograph(1600, 1200, 200_000, grainOfSensor)
 	if err != nil {

@@ -27,7 +27,8 @@ type Spare struct {
 // A Guest is an admitted guest of a Spare. The caller must call Leave.
 type Guest struct{ s *Spare }
 
-// NewSpare returns a Spare that admits a guest while less than most jobs and guests run together. With 0 it admits none.
+// NewSpare returns a Spare that admits a guest while less than most jobs and guests run together. With 0 it admits no
+// guest.
 func NewSpare(most int) *Spare {
 	return &Spare{most: most, running: map[*Guest]func(){}, changed: make(chan struct{})}
 }

@@ -161,6 +161,9 @@ func (w *watcher) sendPool(to sender) {
 	for pool, s := range map[string]render.LaneStatus{
 		render.Uploads: status.Uploads, render.Renditions: status.Renditions, render.Eager: status.Eager,
 	} {
+		if s.Limit == 0 {
+			continue // there is no eager lane
+		}
 		for state, n := range map[string]int{"waiting": s.Waiting, "running": s.Running} {
 			to.gauge("render_jobs", "Jobs of the workers that wait or run now.", int64(n),
 				"pool", pool, "state", state)
