@@ -87,10 +87,10 @@ func TestEagerJobsWaitForAnIdleCPU(t *testing.T) {
 			running = append(running, j)
 		}
 		d, _ := eagerDemand(t, mib)
-		j, atOnce := enters(t, a, d)
+		j, _ := enters(t, a, d)
 		for i, other := range running {
-			if atOnce = a.spare.Stats().Running > 0; atOnce != (i == len(running)-1) {
-				t.Errorf("beside %d jobs of a pool with 2 workers the eager job runs: %v", len(running)-i, atOnce)
+			if runs := a.spare.Stats().Running > 0; runs != (i == len(running)-1) {
+				t.Errorf("beside %d jobs of a pool with 2 workers the eager job runs: %v", len(running)-i, runs)
 			}
 			other().leave()
 			synctest.Wait()
