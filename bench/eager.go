@@ -102,8 +102,8 @@ func (s *server) burst(f form) (took []float64, paths []string, err error) {
 	return took, paths, err
 }
 
-// firstViews uploads a small picture 200 times at once, waits until all are rendered, and requests each in three formats.
-// It adds the share of hits, and the peak of the memory beside plain, that of the uploads without -eager.
+// firstViews uploads a small picture 200 times at once, waits until all are rendered, and requests each in three
+// formats. It adds the share of hits, and the peak of the memory beside plain, that of the uploads without -eager.
 func (b *bench) firstViews(s *server, metrics string, f form, plain int64) error {
 	var paths []string
 	longest := 0.0
@@ -136,7 +136,8 @@ func (b *bench) firstViews(s *server, metrics string, f form, plain int64) error
 	}
 	hits, err := metric(metrics, "calotype_rendition_cache_hits_total")
 	b.rows = append(b.rows,
-		row{name: "first views of 200 pictures in 3 formats that are hits", unit: "%", ours: []float64{hits / (3 * burst) * 100}},
+		row{name: "first views of 200 pictures in 3 formats that are hits", unit: "%",
+			ours: []float64{hits / (3 * burst) * 100}},
 		row{name: "the longest queue of -eager", unit: "images", ours: []float64{longest}},
 		row{name: "200 uploads at once, memory of the tree", unit: "MB", peer: "without -eager",
 			ours: []float64{float64(peak) / 1e6}, theirs: []float64{float64(plain) / 1e6}})

@@ -64,8 +64,8 @@ func (s *Spare) wake() {
 // free reports whether one more guest may run. The caller has locked mu.
 func (s *Spare) free() bool { return s.entering == 0 && s.inside+len(s.running) < s.most }
 
-// Enter waits until a guest may run. take takes what it needs besides, and reports whether that was free. yield ends the
-// guest; it must not block. Errors: the cause of ctx; ErrFull if the Spare admits no guests.
+// Enter waits until a guest may run. take takes what it needs besides, and reports whether that was free. yield ends
+// the guest; it must not block. Errors: the cause of ctx; ErrFull if the Spare admits no guests.
 func (s *Spare) Enter(ctx context.Context, take func() bool, yield func()) (*Guest, error) {
 	if s.most == 0 {
 		return nil, fmt.Errorf("a guest: %w", ErrFull)
