@@ -39,6 +39,7 @@ var parts = []struct {
 	{"drafts", (*bench).drafts},
 	{"webhooks", (*bench).webhooks},
 	{"memory", (*bench).memory},
+	{"eager", (*bench).eager},
 }
 
 func main() {
@@ -53,7 +54,7 @@ func main() {
 func run() (err error) {
 	quick := flag.Bool("quick", false, "a few minutes instead of a quarter of an hour; more noise")
 	only := flag.String("run", "", "regular expression of the parts to run: hits cold sharp "+
-		"uploads drafts webhooks memory; sharp/GIF runs some subjects of a part")
+		"uploads drafts webhooks memory eager; sharp/GIF runs some subjects of a part")
 	messages := flag.String("post", "", "for its own use: a file of messages to post")
 	to := flag.String("to", "", "for its own use: where")
 	flag.Parse()

@@ -402,6 +402,8 @@ func TestBadConfiguration(t *testing.T) {
 		{[]string{"-account-id", "short"}, "32 lower-case hex digits"},
 		{[]string{"-account-hash", "short"}, "22 characters"},
 		{[]string{"-log-format", "xml"}, "json"},
+		{[]string{"-eager", "w=400"}, "public,thumb"},
+		{[]string{"-eager-formats", "jxl"}, "avif,webp,fallback"},
 		{[]string{"-nonsense"}, "nonsense"},
 	} {
 		t.Run(strings.ReplaceAll(strings.Join(tt.args, " "), "/", "|"), func(t *testing.T) {

@@ -52,6 +52,9 @@ type Config struct {
 	SpoolBytes     Bytes `help:"Size of all uploads in progress; an account has half, a URL a quarter." default:"4GiB"`
 	DiskReserve    Bytes `help:"Disk space left free; 0: the larger of 1 GiB and 5 %." default:"0"`
 
+	Eager        string `help:"Variants to render right after an upload: all, or name,...; empty: none."`
+	EagerFormats string `help:"Formats of -eager: avif, webp, fallback (JPEG, PNG, GIF)." default:"avif,webp,fallback"`
+
 	MissRate      int    `help:"New renditions a second for a client address; 0: no limit." default:"20"`
 	APIRate       int    `help:"Requests of an API token in 5 minutes; 0: no limit." default:"0"`
 	OutboundAllow string `help:"Private networks that URLs of clients may name: CIDR,..."`

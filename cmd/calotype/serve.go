@@ -152,6 +152,9 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	if err := n.renditions.Start(); err != nil {
 		return err
 	}
+	if err := delivery.StartEager(n.renditions, c.Negotiate, c.Eager, c.EagerFormats); err != nil {
+		return err
+	}
 	notifier, err := c.notifier(n)
 	if err != nil {
 		return err
@@ -190,8 +193,8 @@ func (c *serveCommand) pool(ctx context.Context, watch *metricsServer, log *slog
 	pool, err := render.StartPool(ctx, render.PoolConfig{
 		Command: workerArgs(), Workers: c.Workers, Memory: int64(c.Memory),
 		Timeout: c.WorkerTimeout, RequireSandbox: c.RequireSandbox, Log: log,
-		WorkerPerAccount: c.WorkerPerAccount,
-		Timer:            watch.Timer,
+		WorkerPerAccount: c.WorkerPerAccount, Eager: c.Eager != "",
+		Timer: watch.Timer,
 	})
 	if err != nil {
 		return nil, err
@@ -283,13 +286,14 @@ func (c *serveCommand) checkForms() error {
 	_, proxies := outbound.ParseFlag("-trusted-proxies", c.TrustedProxies)
 	_, networks := outbound.ParseNetworks(c.OutboundAllow)
 	_, sources := outbound.ParsePlaces("-remote-sources", c.RemoteSources)
+	_, _, _, eager := delivery.ParseEager(c.Eager, c.EagerFormats)
 	metricsAddress := error(nil)
 	if c.MetricsListen != "" {
 		metricsAddress = checkListen("-metrics-listen", c.MetricsListen)
 	}
 	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, sqldb.CheckAddress(c.DB),
 		blob.CheckAddress(c.blobs()), accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources,
-		otlp.Check())
+		eager, otlp.Check())
 }
 
 // checkListen returns an error if an address to listen on has not the form host:port.
@@ -327,6 +331,7 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 		EventRetention: c.EventRetention, Issuer: urls.API,
 		RebuildAt: time.Duration(c.RebuildAt),
 		Timer:     watch.Timer, CountUpload: watch.CountUpload,
+		Uploaded: func(img images.Image) { made.Uploaded(img) },
 	})
 	return core, renditions.New(renditions.Config{
 		Core: core, Blobs: blobs, Render: pool, Outbound: client, Sources: sources,

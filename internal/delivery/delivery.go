@@ -10,7 +10,8 @@
 // answer is a refusal. choice.go selects the rendition for the client, by the Accept header (negotiate.go) and by
 // client hints (hints.go). info.go describes a rendition. headers.go sets the caching. The entity tag is known before
 // the bytes, so a picture that the client has cached is neither rendered nor read. errors.go has the table of
-// deliveries from kinds of errors to their wire form. answer.go sends the bytes.
+// deliveries from kinds of errors to their wire form. answer.go sends the bytes. eager.go has what is rendered before
+// it is requested.
 package delivery
 
 import (

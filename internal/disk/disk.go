@@ -79,6 +79,12 @@ func (d *Disk) MakeSpace(bytes int64) error {
 	return nil
 }
 
+// HasSpace reports whether the reserve is free. It evicts nothing.
+func (d *Disk) HasSpace() bool {
+	free, _, err := d.Space(d.Dir)
+	return err == nil && free >= d.Reserve
+}
+
 const (
 	lookEvery = time.Second // for those who add rows
 	logEvery  = time.Minute

@@ -325,6 +325,21 @@ func (c *Cache) RemovePrefix(prefix string) (removed int, err error) {
 	return removed, nil
 }
 
+// Has reports whether the cache has a rendition. It does not mark it as used.
+func (c *Cache) Has(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.of[key] != nil
+}
+
+// FullOfOthers reports whether the cache is full, except for a 64th, and renditions of Flexible variants use their
+// quarter: a new one of them would evict another.
+func (c *Cache) FullOfOthers() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lru.size >= c.budget-c.budget/64 && c.lru.flexible >= c.lru.size/4
+}
+
 // Stats are the size of a Cache and its evictions since the start.
 type Stats struct {
 	Files, Bytes, Limit int64 // bytes are of whole blocks

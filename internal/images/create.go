@@ -87,5 +87,13 @@ func (s *Service) insertUploaded(tx *accounts.Change, draft, img Image, began ti
 	c.KeptTimes = accounts.KeptAtDeletion
 	tx.Charge(img.Account, c)
 	tx.Check(func() error { return checkURLs(tx, img.Account, img.ID) })
+	s.uploaded(tx, redeemed)
 	return nil
+}
+
+// uploaded passes the image of an upload to Config.Uploaded after the commit.
+func (s *Service) uploaded(tx *accounts.Change, img Image) {
+	if s.config.Uploaded != nil {
+		tx.AfterCommit(func(context.Context) { s.config.Uploaded(img) })
+	}
 }

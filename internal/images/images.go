@@ -67,6 +67,8 @@ type Config struct {
 	Now   func() time.Time
 	Log   *slog.Logger
 	Timer render.Timer // of the stages named Stage...; nil for none
+	// Uploaded gets each image after the commit of its upload. It must not block; nil for none.
+	Uploaded func(Image)
 	// CountUpload gets the outcome of each upload: "accepted", or the name of the kind of its refusal; nil for none.
 	CountUpload func(account, outcome string)
 }

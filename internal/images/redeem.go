@@ -71,6 +71,7 @@ func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img 
 			return err
 		}
 		tx.Charge(img.Account, c)
+		u.s.uploaded(tx, img)
 		return u.endPartials(tx, img)
 	})
 	return img, err

@@ -38,6 +38,9 @@ var (
 	errNoVariant = errs.Errorf(errs.VariantNotFound, "This account has no variant of this name")
 )
 
+// IsVariantName reports whether a variant may have this name.
+func IsVariantName(name string) bool { return variantName.MatchString(name) }
+
 // IsDefault reports whether v is the default variant of new accounts.
 func (v Variant) IsDefault() bool { return v == defaultVariant }
 

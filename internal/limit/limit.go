@@ -47,6 +47,7 @@ type Config struct {
 
 	Queue     int           // number of waiting requests; 0: a request that does not fit is refused
 	QueueTime time.Duration // maximal wait of a request; 0: until its context ends
+	OnWait    func()        // called for each request that begins to wait, after it has joined the queue; nil for none
 }
 
 // A Request requests units of a Pool.
@@ -174,6 +175,9 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Lease, error) {
 	case <-w.granted: // at once
 		return held, nil
 	default:
+	}
+	if p.c.OnWait != nil {
+		p.c.OnWait()
 	}
 	var timeout <-chan time.Time
 	if p.c.QueueTime > 0 {

@@ -77,6 +77,8 @@ func New() *Metrics {
 		{render.Uploads, images.StageCommit},
 		{render.Renditions, renditions.StageFetch}, {render.Renditions, render.StageWait},
 		{render.Renditions, render.StageWork}, {render.Renditions, renditions.StageInsert},
+		{render.Eager, renditions.StageFetch}, {render.Eager, render.StageWait},
+		{render.Eager, render.StageWork}, {render.Eager, renditions.StageInsert},
 	} {
 		m.timers[s] = m.stages.WithLabelValues(s.pool, s.name)
 	}

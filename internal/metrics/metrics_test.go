@@ -153,7 +153,7 @@ func TestTimer(t *testing.T) {
 		`calotype_stage_duration_seconds_bucket{pool="renditions",stage="work",le="120"} 0`,
 		`calotype_stage_duration_seconds_count{pool="renditions",stage="work"} 1`,
 		`calotype_stage_duration_seconds_count{pool="uploads",stage="wait"} 0`)
-	if n := testutil.CollectAndCount(m.stages); n != 9 {
+	if n := testutil.CollectAndCount(m.stages); n != 13 {
 		t.Errorf("%d stages", n)
 	}
 }

@@ -148,13 +148,22 @@ func sendCache(to sender, stats renditions.Stats) {
 	to.gauge("rendition_cache_files", "Renditions in the cache.", stats.Files)
 	to.gauge("rendition_cache_bytes", "Size of the rendition cache.", stats.Size)
 	to.gauge("rendition_cache_limit_bytes", "What that may grow to.", stats.Limit)
+	for i, outcome := range renditions.EagerOutcomes {
+		to.counter("eager_renditions_total", "Renditions of -eager by outcome.", float64(stats.Eager.Renditions[i]),
+			"outcome", outcome)
+	}
+	to.counter("eager_dropped_total", "Images for which the queue of -eager had no space.",
+		float64(stats.Eager.Dropped))
 }
 
 func (w *watcher) sendPool(to sender) {
 	status := w.Render.Status()
 	for pool, s := range map[string]render.LaneStatus{
-		render.Uploads: status.Uploads, render.Renditions: status.Renditions,
+		render.Uploads: status.Uploads, render.Renditions: status.Renditions, render.Eager: status.Eager,
 	} {
+		if s.Limit == 0 {
+			continue // there is no eager lane
+		}
 		for state, n := range map[string]int{"waiting": s.Waiting, "running": s.Running} {
 			to.gauge("render_jobs", "Jobs of the workers that wait or run now.", int64(n),
 				"pool", pool, "state", state)

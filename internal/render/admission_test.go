@@ -38,7 +38,7 @@ func enters(t *testing.T, a *admission, d demand) (job func() *admitted, atOnce 
 func TestAccountsShareALane(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for l := range lanes {
+		for l := range eager {
 			a := newTestAdmission(2, 4<<30, 100)
 			job := func(account string) demand {
 				return demand{lane: l, requester: Requester{Account: account}, need: written(mib), cost: time.Millisecond}
@@ -74,7 +74,7 @@ func TestAccountsShareALane(t *testing.T) {
 func TestExpensiveJobsLeaveASlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for l := range lanes {
+		for l := range eager {
 			a := newTestAdmission(2, 4<<30, 100)
 			var running []func() *admitted
 			admittedAtOnce := 0
@@ -134,7 +134,7 @@ func TestClientsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAdmission(1, 4<<30, 100)
 		ask := func(client string) func() *admitted {
-			j, _ := enters(t, a, demand{lane: renditions, requester: Requester{"a", client}, need: written(mib), cost: 1000})
+			j, _ := enters(t, a, demand{lane: renditions, requester: Requester{Account: "a", Client: client}, need: written(mib), cost: 1000})
 			return j
 		}
 		running := []func() *admitted{ask("greedy"), ask("greedy")} // the share of the account

@@ -89,3 +89,6 @@ func KeepWorn(c PoolConfig) PoolConfig {
 
 // ExpensiveNice is the niceness of workers that do expensive jobs.
 const ExpensiveNice = expensiveNice
+
+// EagerNice is the niceness of workers that do eager jobs.
+const EagerNice = eagerNice

@@ -30,7 +30,7 @@ func (p *Pool) rank(w *process, d demand) int {
 	switch {
 	case w.jobs == 0:
 		return 2
-	case w.expensive != d.expensive(): // its priority differs from the job's
+	case w.nice != d.nice(): // its priority differs from the job's
 		return 0
 	case d.dedicated:
 		return 0
@@ -44,18 +44,25 @@ func (p *Pool) rank(w *process, d demand) int {
 
 // An assignment describes the last use of a worker.
 type assignment struct {
-	account   string
-	expensive bool          // it runs at a lower priority
-	since     time.Time     // idle since
-	cpu       time.Duration // CPU time used at that time
+	account string
+	nice    int           // its niceness; above 0 it runs at a lower priority
+	since   time.Time     // idle since
+	cpu     time.Duration // CPU time used at that time
 }
 
-// assign prepares a worker for a job of an account.
-func (w *process) assign(account string, expensive bool) {
-	if expensive && !w.expensive {
-		lowerPriority(w.cmd.Process.Pid)
+// The niceness of workers. Beside other work expensive jobs get a tenth of a CPU, and jobs of the eager lane a
+// sixtieth; without it they get all of it.
+const (
+	expensiveNice = 10
+	eagerNice     = 19
+)
+
+// assign prepares a worker for a job.
+func (w *process) assign(d demand) {
+	if nice := d.nice(); nice > w.nice {
+		lowerPriority(w.cmd.Process.Pid, nice)
 	}
-	w.account, w.expensive = account, expensive
+	w.account, w.nice = d.requester.Account, d.nice()
 }
 
 // makeWay stops the least recently used idle worker of a lane if the lane has a worker for each slot, because
@@ -63,7 +70,7 @@ func (w *process) assign(account string, expensive bool) {
 func (p *Pool) makeWay(l lane) {
 	p.mu.Lock()
 	var w *process
-	if len(p.idle[l]) > 0 && int64(p.workers(l)) >= p.admission.slots[l].Stats().Size {
+	if len(p.idle[l]) > 0 && p.workers(l) >= p.admission.most(l) {
 		w = p.idle[l][0]
 		p.idle[l] = p.idle[l][1:]
 		p.ended[endIdle]++
@@ -81,11 +88,11 @@ func (p *Pool) keepSpare(d demand) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l, unused := d.lane, p.c.WorkerPerAccount || d.dedicated
-	if !unused && !d.expensive() || p.closed || p.spare[l] {
+	if l == eager || !unused && !d.expensive() || p.closed || p.spare[l] {
 		return
 	}
 	for _, w := range p.idle[l] {
-		if w.jobs == 0 || !unused && !w.expensive {
+		if w.jobs == 0 || !unused && w.nice == 0 {
 			return
 		}
 	}

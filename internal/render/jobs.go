@@ -56,8 +56,8 @@ func (p *Pool) Examine(ctx context.Context, in *os.File, h imagefile.Header) (Pr
 }
 
 // Render renders in and writes the rendition to out, a file that it overwrites from the start. in must be readable;
-// its offset is neither used nor moved. Errors: those of package render; a *LimitError if the rendition would be too
-// large.
+// its offset is neither used nor moved. Errors: those of package render, of which ErrYielded is for a job of the eager
+// lane only; a *LimitError if the rendition would be too large.
 func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, error) {
 	if err := errors.Join(checkJob(j), p.checkDecoder(j.Header.Format), p.checkEncoder(j.Format)); err != nil {
 		return Output{}, err
@@ -83,6 +83,9 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 	var made Output
 	r := request{Op: opRender, Job: j}
 	d := demand{lane: renditions, requester: requesterOf(ctx), need: need, cost: renderTime(j)}
+	if d.requester.Eager {
+		d.lane = eager
+	}
 	err = p.run(ctx, d, r, func(answer) error {
 		made, err = deliver(scratch, out, j)
 		return err
@@ -113,6 +116,10 @@ func (p *Pool) run(ctx context.Context, d demand, r request,
 	defer cancel()
 	arrived := time.Now()
 	l := d.lane
+	if l == eager {
+		ctx, d.yield = context.WithCancelCause(ctx)
+		defer d.yield(nil)
+	}
 	job, err := p.admit(ctx, d)
 	p.c.Timer.Since(l.String(), StageWait, arrived)
 	trace.Record(ctx, StageWait, arrived, err)
@@ -144,8 +151,12 @@ func (p *Pool) run(ctx context.Context, d demand, r request,
 	return err
 }
 
-// admit waits for admission for a limited time. After that the client should retry.
+// admit waits for admission for a limited time. After that the client should retry. A job of the eager lane has no
+// client, and waits until ctx ends.
 func (p *Pool) admit(ctx context.Context, d demand) (*admitted, error) {
+	if d.lane == eager {
+		return p.admission.enter(ctx, d)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, queueTime,
 		fmt.Errorf("%w: %w: %s for a worker", ErrBusy, limit.ErrTimeout, queueTime))
 	defer cancel()
@@ -215,7 +226,7 @@ func (p *Pool) take(ctx context.Context, d demand) (w *process, err error) {
 	l := d.lane
 	defer func() {
 		if err == nil {
-			w.assign(d.requester.Account, d.expensive())
+			w.assign(d)
 			p.keepSpare(d)
 		}
 	}()
@@ -314,13 +325,21 @@ func (p *Pool) retire(w *process) {
 	p.ended[endRecycled]++
 }
 
-// discard stops a worker that failed, and logs the reason.
+// discard stops a worker that failed, and logs the reason. A worker of the eager lane whose job was cancelled has not
+// failed.
 func (p *Pool) discard(l lane, w *process, why error) {
 	p.end(w)
+	reason := lossReason(why)
+	yielded := l == eager && reason == endCancelled
 	p.mu.Lock()
-	p.lost++
-	p.ended[lossReason(why)]++
+	if !yielded {
+		p.lost++
+	}
+	p.ended[reason]++
 	p.mu.Unlock()
+	if yielded {
+		return
+	}
 	p.c.Log.Warn("render worker ended", "lane", l.String(), "reason", why,
 		"state", w.cmd.ProcessState.String(), "printed", fmt.Sprintf("%q", w.stderr))
 }

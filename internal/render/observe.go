@@ -21,6 +21,7 @@ func (t Timer) Since(lane, stage string, start time.Time) {
 const (
 	Uploads    = "uploads"
 	Renditions = "renditions"
+	Eager      = "eager" // renditions for which no client waits
 
 	StageWait = "wait" // time that a job waits for a worker and for memory
 	StageWork = "work" // time in the worker, with the worker's start if needed

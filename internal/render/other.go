@@ -47,7 +47,7 @@ func (p *process) boundSpace() error { return errors.ErrUnsupported }
 
 func superviseThreads(_, _ *os.File) {}
 
-func lowerPriority(int) {}
+func lowerPriority(int, int) {}
 
 // A sandbox does nothing outside Linux.
 type sandbox struct {

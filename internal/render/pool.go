@@ -40,6 +40,8 @@ var (
 	// ErrOutOfMemory: an Engine has reached the memory limit of its process. A Pool returns it
 	// together with ErrWorker.
 	ErrOutOfMemory = errors.New("render: out of memory")
+	// ErrYielded: a job of another lane needed the memory of this job of the eager lane; retry it.
+	ErrYielded = errors.New("render: yielded to another job")
 )
 
 // A NoDecoderError refuses an original because a library that decodes its format is missing on this server.
@@ -65,6 +67,7 @@ type PoolConfig struct {
 	// taken over never gets another's pictures. Each change of the account costs a start.
 	WorkerPerAccount bool
 	RequireSandbox   bool // fail if the sandbox is not complete
+	Eager            bool // the eager lane accepts jobs: see Requester.Eager
 	Log              *slog.Logger
 	Timer            Timer // nil for none
 
@@ -116,7 +119,7 @@ const (
 	idleTime = time.Minute
 )
 
-// A Pool is a pool of worker processes. Uploads and renditions have separate workers. Its methods are safe
+// A Pool is a pool of worker processes. Each lane has separate workers. Its methods are safe
 // for concurrent use.
 type Pool struct {
 	c         PoolConfig
@@ -151,9 +154,9 @@ var errClosed = fmt.Errorf("%w: the pool is closed", ErrBusy)
 // NewPool is StartPool without a limit of time except that of each worker's start.
 func NewPool(c PoolConfig) (*Pool, error) { return StartPool(context.Background(), c) }
 
-// StartPool starts a Pool with one worker in each lane. It returns an error if a worker cannot be started before
-// ctx ends, or, with RequireSandbox, if a sandbox is not complete. Otherwise it logs an incomplete sandbox. The
-// Pool outlives ctx.
+// StartPool starts a Pool with one worker in each lane except the eager one. It returns an error if a worker cannot be
+// started before ctx ends, or, with RequireSandbox, if a sandbox is not complete. Otherwise it logs an incomplete
+// sandbox. The Pool outlives ctx.
 func StartPool(ctx context.Context, c PoolConfig) (*Pool, error) { return startPool(ctx, c, idleTime) }
 
 func startPool(ctx context.Context, c PoolConfig, idle time.Duration) (*Pool, error) {
@@ -165,7 +168,7 @@ func startPool(ctx context.Context, c PoolConfig, idle time.Duration) (*Pool, er
 		all: map[*process]lane{}, ended: noneEnded()}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.admission = newAdmission(c)
-	for l := range lanes {
+	for l := range eager {
 		w, err := p.start(ctx, l)
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
@@ -216,8 +219,9 @@ func (p *Pool) Libraries() map[imagefile.Format]string { return p.libraries }
 // Status is the state of a Pool at a point in time.
 type Status struct {
 	Uploads, Renditions LaneStatus
-	Lost                int64 // workers that crashed, hung or broke the protocol, since the start
-	Recycled            int64 // workers replaced without a failure, since the start
+	Eager               LaneStatus // its Limit is 0 if there is no eager lane
+	Lost                int64      // workers that crashed, hung or broke the protocol, since the start
+	Recycled            int64      // workers replaced without a failure, since the start
 	// Ended counts the workers that ended since the start, by reason; it has all reasons.
 	Ended               map[string]int64
 	Memory, MemoryInUse int64 // bytes: the budget, and the estimates of workers and jobs
@@ -245,8 +249,11 @@ func (p *Pool) Status() Status {
 			Limit: int(s.Size),
 		}
 	}
+	spare := a.spare.Stats()
 	return Status{
-		Uploads: of(uploads), Renditions: of(renditions), Lost: p.lost, Recycled: p.recycled,
+		Uploads: of(uploads), Renditions: of(renditions),
+		Eager: LaneStatus{p.workers(eager), spare.Running, spare.Waiting, spare.Size},
+		Lost:  p.lost, Recycled: p.recycled,
 		Ended: maps.Clone(p.ended), Memory: p.c.Memory,
 		MemoryInUse: a.shared.Stats().Used + a.reserve.Stats().Used + int64(len(p.all))*idleCost,
 		Sandbox:     p.sandbox, Timeout: p.c.Timeout,
@@ -312,7 +319,7 @@ func (p *Pool) retired(l lane) []*process {
 	defer p.mu.Unlock()
 	last := -1
 	for i, w := range p.idle[l] {
-		if !w.expensive && w.alive() && !w.busyIdle() {
+		if w.nice == 0 && w.alive() && !w.busyIdle() {
 			last = i
 		}
 	}

@@ -16,11 +16,17 @@ type jobLimits struct {
 // errSlow: the job did not get enough processor time. The picture has no fault.
 var errSlow = fmt.Errorf("%w: a worker was not done", ErrBusy)
 
+// eagerWall is the least limit on the wall-clock time of a job of the eager lane.
+const eagerWall = 10 * time.Minute
+
 // limits returns the limits of a job. The limit on wall-clock time is a multiple of the processor time,
 // because a busy machine gives each process little of it, but at most a minute longer.
 func (p *Pool) limits(d demand) jobLimits {
 	cpu := p.timeout(d)
 	limits := jobLimits{cpu: cpu, wall: min(5*cpu, cpu+time.Minute), memory: d.need.mapped}
+	if d.lane == eager {
+		limits.wall = max(limits.wall, eagerWall) // it gets what CPU the others leave
+	}
 	if p.c.patient {
 		limits.wall = time.Hour
 	}

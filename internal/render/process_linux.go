@@ -84,12 +84,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// expensiveNice is the niceness of workers that do expensive jobs: beside other work they get a tenth of a
-// CPU, without it all of it.
-const expensiveNice = 10
-
 // lowerPriority lowers the priority of all threads of a worker. Later threads inherit it.
-func lowerPriority(pid int) {
+func lowerPriority(pid, nice int) {
 	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
 		return // it has ended, or there is no /proc: the job runs at the usual priority
@@ -97,7 +93,7 @@ func lowerPriority(pid int) {
 	for _, task := range tasks {
 		if tid, err := strconv.Atoi(task.Name()); err == nil {
 			// A thread may have ended by now.
-			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, expensiveNice)
+			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, nice)
 		}
 	}
 }

@@ -37,9 +37,13 @@ type renders struct {
 
 type rendering struct {
 	done  chan struct{}
-	err   error     // set before done is closed
-	until time.Time // a failure is cached until then
+	err   error                   // set before done is closed
+	until time.Time               // a failure is cached until then
+	end   context.CancelCauseFunc // of an eager one, which a request takes over; else nil
 }
+
+// errTakenOver ends an eager rendering when a client requests the rendition: the client's has a higher priority.
+var errTakenOver = errors.New("a client has requested the rendition")
 
 func newRenders(pool *limit.Pool) *renders {
 	return &renders{pool: pool, inflight: map[string]*rendering{}, failures: map[string]*rendering{}}
@@ -66,7 +70,7 @@ func (s *Service) once(
 		}
 	}
 	who := render.Requester{Account: account, Client: clientaddr.Of(ctx)}
-	one, err := s.startRender(key, who, func(own context.Context) error { return work(trace.Carry(own, ctx), who) })
+	one, _, err := s.startRender(key, who, func(own context.Context) error { return work(trace.Carry(own, ctx), who) })
 	if err != nil {
 		return err
 	}
@@ -82,7 +86,8 @@ func (s *Service) once(
 func (rs *renders) has(key string) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	return rs.find(key) != nil
+	one := rs.find(key)
+	return one != nil && one.end == nil
 }
 
 // find returns the rendering of key that is in flight, or whose failure is cached; else nil. The caller has
@@ -97,31 +102,51 @@ func (rs *renders) find(key string) *rendering {
 	return nil
 }
 
-// startRender starts the rendering of key, unless there is one. Errors: Busy.
+// startRender starts the rendering of key, unless there is one; own reports whether it did. A client takes an eager one
+// over: it ends, and the client's starts. Errors: Busy.
 func (s *Service) startRender(
 	key string, who render.Requester, work func(context.Context) error,
-) (*rendering, error) {
+) (one *rendering, own bool, err error) {
 	rs := s.renders
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if one := rs.find(key); one != nil {
-		return one, nil
+		if one.end == nil || who.Eager {
+			return one, false, nil
+		}
+		one.end(errTakenOver)
 	}
-	lease, err := rs.pool.TryAcquire(1, who.Account)
+	lease, err := rs.admit(who)
 	if rs.closed || err != nil {
 		lease.Release()
-		return nil, errs.AtCapacity("The server is busy with other pictures", nil)
+		return nil, false, errs.AtCapacity("The server is busy with other pictures", nil)
 	}
-	one := &rendering{done: make(chan struct{})}
+	one = &rendering{done: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(s.closing, renderTime)
+	if who.Eager {
+		cancel()
+		ctx, one.end = context.WithCancelCause(s.closing)
+		cancel = func() { one.end(nil) }
+	}
 	rs.inflight[key] = one
 	s.work.Go(func() {
-		ctx, cancel := context.WithTimeout(s.closing, renderTime)
 		defer cancel()
 		defer lease.Release()
 		one.err = recovered(render.WithRequester(ctx, who), work)
+		if one.err != nil && errors.Is(context.Cause(ctx), errTakenOver) {
+			one.err = errTakenOver
+		}
 		rs.end(key, one)
 	})
-	return one, nil
+	return one, true, nil
+}
+
+// admit takes a unit of the pool; none for an eager rendering, which the queue of the eager ones has admitted.
+func (rs *renders) admit(who render.Requester) (*limit.Lease, error) {
+	if who.Eager {
+		return nil, nil
+	}
+	return rs.pool.TryAcquire(1, who.Account)
 }
 
 // recovered converts a panic of work to an error, because work handles foreign bytes and no HTTP
@@ -140,7 +165,9 @@ func recovered(ctx context.Context, work func(context.Context) error) (err error
 func (rs *renders) end(key string, one *rendering) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	delete(rs.inflight, key)
+	if rs.inflight[key] == one { // no client has taken it over
+		delete(rs.inflight, key)
+	}
 	delete(rs.failures, key)
 	if one.err != nil && isLasting(one.err) {
 		if len(rs.failures) >= failuresKept {

@@ -144,7 +144,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	original := r.Image.Original
 	began := time.Now()
 	in, err := s.input(ctx, r)
-	s.config.Timer.Since(render.Renditions, StageFetch, began)
+	s.config.Timer.Since(r.lane(), StageFetch, began)
 	trace.Record(ctx, StageFetch, began, err)
 	if errors.Is(err, blob.ErrNotExist) {
 		// The image may have been deleted since it was resolved.
@@ -156,7 +156,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 		return fmt.Errorf("opening the original of image %s: %w", r.Image.Key, err)
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	if err := s.core.Disk().MakeSpace(0); err != nil {
+	if err := s.diskSpace(r); err != nil {
 		return err
 	}
 	out, err := s.cache.Create()
@@ -177,7 +177,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	}
 	began = time.Now()
 	err = out.Insert(key, r.owner())
-	s.config.Timer.Since(render.Renditions, StageInsert, began)
+	s.config.Timer.Since(r.lane(), StageInsert, began)
 	trace.Record(ctx, StageInsert, began, err)
 	if err != nil {
 		return err
@@ -185,7 +185,9 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	if r.source != nil {
 		return nil
 	}
-	// A concurrent deletion of the image has not seen this rendition.
+	// A concurrent deletion of the image has not seen this rendition. It must be looked for also if ctx has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rereadTime)
+	defer cancel()
 	if _, err := s.core.ImageByKey(ctx, r.Image.Key); errors.Is(err, images.ErrNoImage) {
 		s.cache.Remove(key)
 		return err
@@ -193,9 +195,37 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	return nil
 }
 
-// owner returns the owner of r's renditions.
+// rereadTime bounds the reading of an image's row after the insertion of its rendition.
+const rereadTime = 30 * time.Second
+
+// diskSpace evicts other renditions if the disk is full, but not for a rendition that no client has requested. Error:
+// NoSpace.
+func (s *Service) diskSpace(r Resolved) error {
+	if !r.eager {
+		return s.core.Disk().MakeSpace(0)
+	}
+	if !s.core.Disk().HasSpace() {
+		return errs.OutOfSpace(nil)
+	}
+	return nil
+}
+
+// lane returns the lane of r's renditions.
+func (r Resolved) lane() string {
+	if r.eager {
+		return render.Eager
+	}
+	return render.Renditions
+}
+
+// owner returns the owner of r's renditions. One that no client has requested counts as one of a flexible variant until
+// a client requests it.
 func (r Resolved) owner() diskcache.Owner {
-	return diskcache.Owner{Account: text.Hash(r.Account.ID)[:diskcache.OwnerLength], Kind: r.variantKind()}
+	o := diskcache.Owner{Account: text.Hash(r.Account.ID)[:diskcache.OwnerLength], Kind: r.variantKind()}
+	if r.eager {
+		o.Kind = diskcache.Flexible
+	}
+	return o
 }
 
 // variantKind distinguishes named variants from flexible ones.

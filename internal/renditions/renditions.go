@@ -4,7 +4,7 @@
 // Resolve returns the account, image, variant and keys of a URL, cached for a second. ResolveSource fetches a picture
 // of another server instead. Rendition opens the rendition in the cache, by a key of everything that determines its
 // bytes. If the cache lacks it, a worker renders it, once for all concurrent requests, within the limits of the account
-// and of the client's address.
+// and of the client's address. StartEager has Uploaded render images before their first view.
 //
 // The cache itself belongs to package images, whose deletions and erasures remove renditions from it. After a rendering
 // has inserted its file it reads the image's row again, because a concurrent deletion may have missed the file.
@@ -64,6 +64,8 @@ type Service struct {
 	fetched     *disk.Spool // of originals that are fetched from a remote store
 	sourcePool  *limit.Pool // fetches of remote sources; by host, so that a slow one does not stop the others
 
+	eager *eagerly // what is rendered right after an upload; nil: nothing
+
 	resolved resolveCache
 	sources  sources
 
@@ -111,7 +113,11 @@ func (s *Service) Close() {
 
 // Pools returns the pools that the accounts share, for metrics.
 func (s *Service) Pools() []*limit.Pool {
-	return []*limit.Pool{s.fetchedPool, s.sourcePool, s.renders.pool}
+	pools := []*limit.Pool{s.fetchedPool, s.sourcePool, s.renders.pool}
+	if s.eager != nil {
+		pools = append(pools, s.eager.queue)
+	}
+	return pools
 }
 
 // Stats are the counters of the rendition cache since the creation of the Service, and its present state.
@@ -119,13 +125,14 @@ type Stats struct {
 	Hits, Misses, Evictions int64
 	Files                   int64
 	Size, Limit             int64 // bytes, of whole blocks
+	Eager                   EagerStats
 }
 
 // Stats returns the counters and sizes of the cache. The Service must be started.
 func (s *Service) Stats() Stats {
 	cache := s.cache.Stats()
 	return Stats{Hits: s.hits.Load(), Misses: s.missed.Load(), Evictions: cache.Evictions,
-		Files: cache.Files, Size: cache.Bytes, Limit: cache.Limit}
+		Files: cache.Files, Size: cache.Bytes, Limit: cache.Limit, Eager: s.eager.stats()}
 }
 
 // now returns the time of the core's clock.

@@ -18,6 +18,7 @@ type Resolved struct {
 	Keys    []accounts.SigningKey
 
 	source *source // of another server, instead of an image; else nil
+	eager  bool    // its renditions are rendered before a client has requested them
 }
 
 // Vector reports whether the image is an SVG, whose renditions are all the same.

@@ -64,6 +64,23 @@ func Pool(t testing.TB) *render.Pool {
 	return pool
 }
 
+// EagerPool returns separate workers with an eager lane, which the test closes at its end.
+func EagerPool(t testing.TB, workers int) *render.Pool {
+	t.Helper()
+	p, err := render.NewPool(render.PoolConfig{
+		Command: []string{os.Args[0], WorkerArg}, Workers: workers, Eager: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
 // Core is an images.Service with its database, blob store and render pool, for tests.
 type Core struct {
 	*images.Service
@@ -87,6 +104,7 @@ func newCore(c images.Config, made renditions.Config) *Core {
 	}
 	core.SetNow(c.Now)
 	c.Now = func() time.Time { return (*core.clock.Load())() }
+	c.Uploaded = func(img images.Image) { core.Renditions.Uploaded(img) }
 	core.Service = images.New(c)
 	made.Core, made.Blobs, made.Render, made.Timer = core.Service, c.Blobs, c.Render, c.Timer
 	core.Renditions = renditions.New(made)
