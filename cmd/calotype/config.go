@@ -66,6 +66,9 @@ type Config struct {
 
 	WebhookSigningSecret string `help:"Its signing secret, whsec_...; or ..._FILE; default: generated."`
 
+	PurgeURL  string `help:"URLs of caches, which get purges: url,...; see docs/guides/cdn.md."`
+	PurgeForm string `help:"Their form: ${enum}." default:"json" enum:"bunny,cloudflare,cloudfront,fastly,json,varnish"`
+
 	Demo string `help:"Hosts that serve the demo page /try: localhost, names, on or off." default:"localhost"`
 	Docs string `help:"The viewer of the API at /docs: on or off." default:"on" enum:"on,off"`
 

@@ -20,6 +20,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/api"
 	"calotype/internal/blob"
+	"calotype/internal/cdn"
 	"calotype/internal/cfapi"
 	"calotype/internal/delivery"
 	"calotype/internal/disk"
@@ -159,6 +160,10 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	if err := c.ensureWebhook(ctx, n.core, account, log); err != nil {
 		return err
 	}
+	purger, err := c.purger(ctx, n)
+	if err != nil {
+		return err
+	}
 	handler := c.surfaces(n, notifier)
 	demoLink := ""
 	handler.pages, demoLink, err = c.pages(n.core, account, n.urls, handler.delivery, n.watch, log)
@@ -182,7 +187,7 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	if err := c.printFirstSteps(account, newToken, demoLink, n.urls, log); err != nil {
 		return err
 	}
-	return c.serve(ctx, n, handler, notifier)
+	return c.serve(ctx, n, handler, notifier, purger)
 }
 
 // pool starts the workers, and logs their limits.
@@ -216,7 +221,7 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 		}),
 		delivery: delivery.New(delivery.Config{
 			Renditions: n.renditions, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
-			Observe: n.watch.Surface("delivery"), Tracer: n.traces.Tracer(),
+			BunnyTags: c.PurgeForm == "bunny", Observe: n.watch.Surface("delivery"), Tracer: n.traces.Tracer(),
 		}),
 		keys: api.ReceiptKeys(n.core.Receipts), scripts: pages.NewScripts(log),
 		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
@@ -263,7 +268,7 @@ func (c *serveCommand) check(log *slog.Logger) (cfapi.URLs, error) {
 	case c.Workers < 0 || c.APIRate < 0 || c.MissRate < 0:
 		return urls, errors.New("-workers, -api-rate and -miss-rate must not be negative")
 	}
-	if err := cmp.Or(c.checkForms(), c.checkWebhook()); err != nil {
+	if err := cmp.Or(c.checkForms(), c.checkWebhook(), c.checkPurges()); err != nil {
 		return urls, err
 	}
 	if n := len(c.APIToken); n > 0 && n < minToken {
@@ -350,7 +355,7 @@ func (c *serveCommand) notifier(n *node) (*notify.Notifier, error) {
 // serve runs the server, the notifier and the background jobs until ctx ends, and then waits for requests
 // to end.
 func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
-	notifier *notify.Notifier) error {
+	notifier *notify.Notifier, purger *cdn.Sender) error {
 	log := n.logs.immediate
 	server := &http.Server{
 		Handler:           handler,
@@ -371,6 +376,9 @@ func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
 	})
 	group.Go(func() error { return n.core.Run(running) })
 	group.Go(func() error { return notifier.Run(running) })
+	if purger != nil {
+		group.Go(func() error { return purger.Run(running) })
+	}
 	group.Go(n.watch.serve)
 	group.Go(func() error {
 		defer n.watch.shutDown() // last, so that the end of requests is visible in the metrics

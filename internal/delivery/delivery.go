@@ -37,6 +37,7 @@ type Config struct {
 	// Negotiate selects the format by the Accept header, and options by client hints. Without it, for caches that
 	// ignore Vary, no header decides.
 	Negotiate bool
+	BunnyTags bool             // send the tags in CDN-Tag too
 	Now       func() time.Time // nil for time.Now
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
@@ -141,6 +142,7 @@ func (d *delivery) answer(w *httpframe.Response, r *http.Request, resolved rendi
 		return err
 	}
 	c := d.choose(resolved, r.Header)
+	c.bunnyTags = d.BunnyTags
 	if c.format == formatInfo {
 		return d.sendInfo(w, r, c, caching)
 	}
