@@ -28,7 +28,7 @@ type server struct {
 
 // startServer starts the server under measurement. name is that of its folder; database is a
 // postgres:// URL or "".
-func (b *bench) startServer(name, database string) (*server, error) {
+func (b *bench) startServer(name, database string, flags ...string) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (b *bench) startServer(name, database string) (*server, error) {
 		"CALOTYPE_PROFILE=" + s.profile, "CALOTYPE_MISS_RATE=0",
 	}
 	s.process, err = startProcess(address, "/readyz", filepath.Join(b.scratch, name+".log"), env, b.calotype,
-		"serve", "-listen", address, "-data", filepath.Join(b.scratch, name))
+		append([]string{"serve", "-listen", address, "-data", filepath.Join(b.scratch, name)}, flags...)...)
 	return s, err
 }
 

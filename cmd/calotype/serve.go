@@ -221,7 +221,8 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 		}),
 		delivery: delivery.New(delivery.Config{
 			Renditions: n.renditions, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
-			BunnyTags: c.PurgeForm == "bunny", Observe: n.watch.Surface("delivery"), Tracer: n.traces.Tracer(),
+			BunnyTags: c.PurgeForm == "bunny", Accel: c.Accel == "nginx",
+			Observe: n.watch.Surface("delivery"), Tracer: n.traces.Tracer(),
 		}),
 		keys: api.ReceiptKeys(n.core.Receipts), scripts: pages.NewScripts(log),
 		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,

@@ -38,6 +38,7 @@ type Config struct {
 	// ignore Vary, no header decides.
 	Negotiate bool
 	BunnyTags bool             // send the tags in CDN-Tag too
+	Accel     bool             // nginx may read files of the cache
 	Now       func() time.Time // nil for time.Now
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
@@ -167,7 +168,7 @@ func (d *delivery) send(w *httpframe.Response, r *http.Request, c choice, cachin
 	setPictureHeaders(w.Header(), c, etag, caching)
 	w.Header()["Content-Type"] = []string{rendition.Format.MIME()}
 	httprange.Clean(r.Header, maxRanges)
-	if serveWhole(w, r, rendition) {
+	if d.redirectToFile(w, r, rendition) || serveWhole(w, r, rendition) {
 		return nil
 	}
 	return serveContent(w, r, rendition.Content)
