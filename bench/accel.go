@@ -65,7 +65,8 @@ func (b *bench) accelHit(s *server, kb int, path string, picture []byte, n int) 
 			}
 			cpu, took, err := front.sendHits(path, n)
 			after, failed := cpuSoFar(others)
-			return []float64{micros(cpu+after-before) / float64(n), float64(n) / took.Seconds()}, errors.Join(err, failed)
+			return []float64{micros(cpu+after-before) / float64(n), float64(n) / took.Seconds()},
+				errors.Join(err, failed)
 		}
 	}
 	for _, way := range []string{"-accel", "proxy_pass"} {

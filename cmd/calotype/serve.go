@@ -160,7 +160,8 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	if err := c.ensureWebhook(ctx, n.core, account, log); err != nil {
 		return err
 	}
-	purger, err := c.purger(ctx, n)
+	purger, err := cdn.Open(ctx, cdn.Config{Purges: n.core.Purges, URLs: n.urls, Log: log,
+		Observe: n.watch.Purges(cdn.Outcomes)}, c.PurgeForm, c.PurgeURL)
 	if err != nil {
 		return err
 	}
@@ -269,7 +270,7 @@ func (c *serveCommand) check(log *slog.Logger) (cfapi.URLs, error) {
 	case c.Workers < 0 || c.APIRate < 0 || c.MissRate < 0:
 		return urls, errors.New("-workers, -api-rate and -miss-rate must not be negative")
 	}
-	if err := cmp.Or(c.checkForms(), c.checkWebhook(), c.checkPurges()); err != nil {
+	if err := cmp.Or(c.checkForms(), c.checkWebhook(), cdn.Check(c.PurgeForm, c.PurgeURL)); err != nil {
 		return urls, err
 	}
 	if n := len(c.APIToken); n > 0 && n < minToken {
@@ -377,9 +378,7 @@ func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
 	})
 	group.Go(func() error { return n.core.Run(running) })
 	group.Go(func() error { return notifier.Run(running) })
-	if purger != nil {
-		group.Go(func() error { return purger.Run(running) })
-	}
+	group.Go(func() error { return purger.Run(running) })
 	group.Go(n.watch.serve)
 	group.Go(func() error {
 		defer n.watch.shutDown() // last, so that the end of requests is visible in the metrics

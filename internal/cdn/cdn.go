@@ -15,12 +15,14 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"time"
 
 	"calotype/internal/cfapi"
 	"calotype/internal/outbound"
 	"calotype/internal/purges"
+	"calotype/internal/sqldb"
 )
 
 const (
@@ -41,7 +43,7 @@ const (
 // Outcomes are all outcomes.
 var Outcomes = []string{Accepted, Rejected, NoAnswer}
 
-// Config configures a Sender. Purges and Receiver must be set.
+// Config configures a Sender. Purges and Receiver must be set; Open sets Receiver.
 type Config struct {
 	Purges   *purges.Service
 	Receiver *Receiver
@@ -58,6 +60,24 @@ type Sender struct {
 	failed int // requests in succession that were not accepted
 }
 
+// Open returns the Sender of the flags -purge-form and -purge-url; nil for an empty URL. From then on changes are
+// recorded, or not.
+func Open(ctx context.Context, c Config, form, list string) (s *Sender, err error) {
+	paths := false
+	if list != "" {
+		if c.Receiver, err = newReceiver(ctx, form, list, os.Getenv(TokenVariable)); err != nil {
+			return nil, err
+		}
+		s, paths = New(c), c.Receiver.form.paths
+	}
+	err = c.Purges.SetReceiver(ctx, s != nil, paths)
+	if sqldb.IsFull(err) { // a server starts on a full disk
+		c.Log.Error("out of disk: changes since the last start may not be purged from caches", "err", err)
+		return s, nil
+	}
+	return s, err
+}
+
 // New returns a Sender, which sends nothing until Run.
 func New(c Config) *Sender {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
@@ -67,8 +87,11 @@ func New(c Config) *Sender {
 }
 
 // Run sends purges until ctx ends. Purges that it is sending then are sent again by another node, or after the next
-// start.
+// start. A nil Sender sends nothing.
 func (s *Sender) Run(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
 	defer s.poster.Close()
 	for {
 		wait, more := s.round(ctx)

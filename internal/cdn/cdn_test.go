@@ -126,9 +126,9 @@ func newSender(t *testing.T, core *imagestest.Core, form string, log io.Writer, 
 	if form == "cloudfront" {
 		token = ""
 	}
-	receiver, err := NewReceiver(t.Context(), form, strings.Join(addresses, ","), token)
+	receiver, err := newReceiver(t.Context(), form, strings.Join(addresses, ","), token)
 	if err == nil {
-		err = core.Purges.SetReceiver(t.Context(), true, receiver.Paths())
+		err = core.Purges.SetReceiver(t.Context(), true, receiver.form.paths)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -418,7 +418,7 @@ func TestCheck(t *testing.T) {
 		{"json", "", "", false}, {"json", "a.example", "", false}, {"json", "ftp://a.example", "", false},
 		{"json", "https://a.example,", "", false}, {"cloudfront", "https://a.example,https://b.example", "", false},
 	} {
-		if err := Check(c.form, c.list, c.token); (err == nil) != c.fine {
+		if err := check(c.form, c.list, c.token); (err == nil) != c.fine {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}

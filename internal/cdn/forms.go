@@ -3,10 +3,12 @@ package cdn
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -57,34 +59,48 @@ type Receiver struct {
 	sign      func(*http.Request) error // of CloudFront, else nil
 }
 
-// Check refuses a receiver that could not work. list has one address, or several with commas between them, which all
-// get each purge.
-func Check(name, list, token string) error {
+// TokenVariable is the variable with the token of -purge-url. It is no flag, because lists of processes show flags.
+const TokenVariable = "CALOTYPE_PURGE_TOKEN"
+
+// Check refuses the flags -purge-form and -purge-url, and a TokenVariable, that could not work. The second flag has one
+// address, or several with commas between them, which all get each purge; "" for none.
+func Check(name, list string) error {
+	token := os.Getenv(TokenVariable)
+	if list != "" {
+		return check(name, list, token)
+	}
+	if token != "" {
+		return errors.New(TokenVariable + " needs the flag -purge-url")
+	}
+	return nil
+}
+
+func check(name, list, token string) error {
 	form, known := forms[name]
 	addresses := strings.Split(list, ",")
 	switch {
 	case !known:
 		return fmt.Errorf("-purge-form %q is not valid: the forms are %s", name, strings.Join(Forms(), ", "))
 	case form.token && token == "":
-		return fmt.Errorf("-purge-form=%s needs a token: set CALOTYPE_PURGE_TOKEN, or CALOTYPE_PURGE_TOKEN_FILE", name)
+		return fmt.Errorf("-purge-form=%s needs a token: set %s, or %[2]s_FILE", name, TokenVariable)
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return fmt.Errorf("the token of -purge-url must be visible ASCII characters, as it is sent in a header")
+		return errors.New("the token of -purge-url must be visible ASCII characters, as it is sent in a header")
 	case name == "cloudfront" && len(addresses) > 1:
-		return fmt.Errorf("-purge-form=cloudfront takes one -purge-url")
+		return errors.New("-purge-form=cloudfront takes one -purge-url")
 	}
 	for _, address := range addresses {
 		u, err := url.Parse(address)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Fragment != "" {
-			return fmt.Errorf("-purge-url is not valid: it should be like https://api.example.com/purge, or several " +
+			return errors.New("-purge-url is not valid: it should be like https://api.example.com/purge, or several " +
 				"of these with commas between them")
 		}
 	}
 	return nil
 }
 
-// NewReceiver returns the Receiver of a form at addresses, after Check. For CloudFront it reads the credentials of AWS.
-func NewReceiver(ctx context.Context, name, list, token string) (*Receiver, error) {
-	if err := Check(name, list, token); err != nil {
+// newReceiver returns the Receiver of a form at addresses. For CloudFront it reads the credentials of AWS.
+func newReceiver(ctx context.Context, name, list, token string) (*Receiver, error) {
+	if err := check(name, list, token); err != nil {
 		return nil, err
 	}
 	r := &Receiver{form: forms[name], addresses: strings.Split(list, ","), token: token}
@@ -97,9 +113,6 @@ func NewReceiver(ctx context.Context, name, list, token string) (*Receiver, erro
 	}
 	return r, nil
 }
-
-// Paths reports whether the receiver needs paths.
-func (r *Receiver) Paths() bool { return r.form.paths }
 
 // ok accepts every status 2xx.
 func ok(r outbound.Reply) bool { return r.Status >= 200 && r.Status <= 299 }

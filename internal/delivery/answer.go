@@ -41,8 +41,8 @@ func serveWhole(w *httpframe.Response, r *http.Request, rendition renditions.Ren
 	return true
 }
 
-// isPartial reports whether a request is not one for a whole rendition: its method is HEAD, or it is for a part or under
-// a condition.
+// isPartial reports whether a request is not one for a whole rendition: its method is HEAD, or it is for a part or
+// under a condition.
 func isPartial(r *http.Request) bool {
 	for _, name := range conditions {
 		if _, asked := r.Header[name]; asked {

@@ -228,8 +228,8 @@ func (w *watcher) sendDatabase(to sender) {
 		"suspended accounts, counted up to 100000.", w.outbox.Pending)
 	to.gauge("webhook_oldest_pending_seconds",
 		"Time since the oldest event of these deliveries; 0 without deliveries.", oldest)
-	to.gauge("purges_pending", "Purges of caches that -purge-url has not accepted, or that are to be repeated, counted "+
-		"up to 100000.", w.purges)
+	to.gauge("purges_pending", "Purges that -purge-url has not accepted, or that are to be repeated, counted up to "+
+		"100000.", w.purges)
 	for state, n := range map[string]int64{
 		"healthy": w.outbox.Well, "failing": w.outbox.Failing, "paused": w.outbox.Paused,
 	} {

@@ -105,9 +105,9 @@ func (s *Service) deleteRows(ctx context.Context, where string, arg string) erro
 	return err
 }
 
-// Record inserts the purges of stale deliveries, in the Change that makes them stale, if there is a receiver. An account
-// that is suspended has no deliveries: its suspension has recorded the purge of all. It wakes the sender after the
-// commit.
+// Record inserts the purges of stale deliveries, in the Change that makes them stale, if there is a receiver. An
+// account that is suspended has no deliveries: its suspension has recorded the purge of all. It wakes the sender after
+// the commit.
 func (s *Service) Record(tx *accounts.Change, stale []accounts.Stale) error {
 	on, paths, err := receiver(tx)
 	if err != nil || !on {
