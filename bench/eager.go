@@ -73,7 +73,7 @@ func (b *bench) withEager(variants string, work func(s *server, metrics string) 
 	if err != nil {
 		return err
 	}
-	s, err := b.startServer("eager", "", "CALOTYPE_EAGER="+variants, "CALOTYPE_METRICS_LISTEN="+metrics)
+	s, err := b.startServer("eager", "", "-eager="+variants, "-metrics-listen="+metrics)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ var parts = []struct {
 	run  func(*bench) error
 }{
 	{"hits", (*bench).hits},
+	{"accel", (*bench).accel},
 	{"cold", (*bench).cold},
 	{"sharp", (*bench).sharp},
 	{"uploads", (*bench).uploads},
@@ -53,7 +54,7 @@ func main() {
 
 func run() (err error) {
 	quick := flag.Bool("quick", false, "a few minutes instead of a quarter of an hour; more noise")
-	only := flag.String("run", "", "regular expression of the parts to run: hits cold sharp "+
+	only := flag.String("run", "", "regular expression of the parts to run: hits accel cold sharp "+
 		"uploads drafts webhooks memory eager; sharp/GIF runs some subjects of a part")
 	messages := flag.String("post", "", "for its own use: a file of messages to post")
 	to := flag.String("to", "", "for its own use: where")

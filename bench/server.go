@@ -27,8 +27,8 @@ type server struct {
 }
 
 // startServer starts the server under measurement. name is that of its folder; database is a
-// postgres:// URL or "". more are further variables of its environment.
-func (b *bench) startServer(name, database string, more ...string) (*server, error) {
+// postgres:// URL or "". flags are further flags.
+func (b *bench) startServer(name, database string, flags ...string) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -40,9 +40,8 @@ func (b *bench) startServer(name, database string, more ...string) (*server, err
 		"CALOTYPE_DISK_RESERVE=256MiB", "CALOTYPE_OUTBOUND_ALLOW=127.0.0.0/8",
 		"CALOTYPE_PROFILE=" + s.profile, "CALOTYPE_MISS_RATE=0",
 	}
-	env = append(env, more...)
 	s.process, err = startProcess(address, "/readyz", filepath.Join(b.scratch, name+".log"), env, b.calotype,
-		"serve", "-listen", address, "-data", filepath.Join(b.scratch, name))
+		append([]string{"serve", "-listen", address, "-data", filepath.Join(b.scratch, name)}, flags...)...)
 	return s, err
 }
 

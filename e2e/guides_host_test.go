@@ -16,7 +16,7 @@ const hostGuide = "clients-with-a-fixed-host"
 // TestHostGuide runs Caddy with the file of the guide, and curl as the client of each of Cloudflare's hosts.
 func TestHostGuide(t *testing.T) {
 	t.Parallel()
-	caddy := findCaddy(t)
+	caddy := findFront(t, "caddy")
 	s := newServer(t)
 	dir := t.TempDir()
 	port := freePort(t)
@@ -79,23 +79,4 @@ func TestHostGuide(t *testing.T) {
 		t.Errorf("imagedelivery.net delivers %.80q", delivered)
 	}
 	wantIn(t, curl(append(ca, "https://batch.imagedelivery.net/images/v1")...), `"success": false`, "9106")
-}
-
-// findCaddy returns the program that scripts/setup installs.
-func findCaddy(t *testing.T) string {
-	t.Helper()
-	path, err := filepath.Abs("../.tools/bin/caddy")
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		path, err = exec.LookPath("caddy")
-	}
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("there is no caddy: run scripts/setup test")
-		}
-		t.Skip("there is no caddy: run scripts/setup test")
-	}
-	return path
 }

@@ -240,6 +240,8 @@ var guideCode = map[string]string{
 	"clients-with-a-fixed-host sh":                    "TestHostGuide",
 	"clients-with-a-fixed-host Caddyfile":             "TestHostGuide",
 	"clients-with-a-fixed-host /etc/hosts":            "TestHostGuide",
+	"cdn default.vcl":                                 "TestVarnishOfTheGuide",
+	"cdn calotype-cache.conf":                         "TestNginxOfTheGuide",
 	"upgrade sh":                                      "TestUpgradeGuide",
 	"verify-a-receipt verify-receipt.mjs":             "TestReceiptVerifiers",
 	"verify-a-receipt verify_receipt.py":              "TestReceiptVerifiers",

@@ -17,7 +17,8 @@ var owners = map[string]string{
 	"events": "webhooks", "deliveries": "webhooks", "delivery_attempts": "webhooks",
 
 	"receipt_keys": "receipts",
-	"partials":     "partials", "parts": "partials", "partial_bytes": "partials",
+	"purges":       "purges", "purge_receivers": "purges",
+	"partials": "partials", "parts": "partials", "partial_bytes": "partials",
 
 	"images": "images", "image_meta": "images", "variants": "images", "tombstones": "images",
 	"erasures": "images", "creator_fences": "images",

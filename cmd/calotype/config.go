@@ -69,6 +69,11 @@ type Config struct {
 
 	WebhookSigningSecret string `help:"Its signing secret, whsec_...; or ..._FILE; default: generated."`
 
+	PurgeURL  string `help:"URLs of caches, which get purges: url,...; see docs/guides/cdn.md."`
+	PurgeForm string `help:"Their form: ${enum}." default:"json" enum:"bunny,cloudflare,cloudfront,fastly,json,varnish"`
+
+	Accel string `help:"nginx: it may read the rendition cache; see docs/guides/cdn.md." default:"off" enum:"off,nginx"`
+
 	Demo string `help:"Hosts that serve the demo page /try: localhost, names, on or off." default:"localhost"`
 	Docs string `help:"The viewer of the API at /docs: on or off." default:"on" enum:"on,off"`
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"calotype/internal/cdn"
 	"calotype/internal/terminal"
 )
 
@@ -164,7 +165,7 @@ func doubleDashes(args []string) []string {
 // secretVariables may also be given as a file whose name is in the variable with _FILE behind it.
 var secretVariables = []string{
 	"CALOTYPE_API_TOKEN", "CALOTYPE_DB", "CALOTYPE_TOKEN", "CALOTYPE_WEBHOOK_URL",
-	"CALOTYPE_WEBHOOK_SECRET", "CALOTYPE_WEBHOOK_SIGNING_SECRET", "CALOTYPE_SIGNING_SECRET",
+	cdn.TokenVariable, "CALOTYPE_WEBHOOK_SECRET", "CALOTYPE_WEBHOOK_SIGNING_SECRET", "CALOTYPE_SIGNING_SECRET",
 }
 
 // readEnvironment reads secrets from their files, and unsets variables that are empty, as compose files

@@ -20,6 +20,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/api"
 	"calotype/internal/blob"
+	"calotype/internal/cdn"
 	"calotype/internal/cfapi"
 	"calotype/internal/delivery"
 	"calotype/internal/disk"
@@ -162,6 +163,11 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	if err := c.ensureWebhook(ctx, n.core, account, log); err != nil {
 		return err
 	}
+	purger, err := cdn.Open(ctx, cdn.Config{Purges: n.core.Purges, URLs: n.urls, Log: log,
+		Observe: n.watch.Purges(cdn.Outcomes)}, c.PurgeForm, c.PurgeURL)
+	if err != nil {
+		return err
+	}
 	handler := c.surfaces(n, notifier)
 	demoLink := ""
 	handler.pages, demoLink, err = c.pages(n.core, account, n.urls, handler.delivery, n.watch, log)
@@ -185,7 +191,7 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	if err := c.printFirstSteps(account, newToken, demoLink, n.urls, log); err != nil {
 		return err
 	}
-	return c.serve(ctx, n, handler, notifier)
+	return c.serve(ctx, n, handler, notifier, purger)
 }
 
 // pool starts the workers, and logs their limits.
@@ -219,6 +225,7 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 		}),
 		delivery: delivery.New(delivery.Config{
 			Renditions: n.renditions, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
+			BunnyTags: c.PurgeForm == "bunny", Accel: c.Accel == "nginx",
 			Observe: n.watch.Surface("delivery"), Tracer: n.traces.Tracer(),
 		}),
 		keys: api.ReceiptKeys(n.core.Receipts), scripts: pages.NewScripts(log),
@@ -266,7 +273,7 @@ func (c *serveCommand) check(log *slog.Logger) (cfapi.URLs, error) {
 	case c.Workers < 0 || c.APIRate < 0 || c.MissRate < 0:
 		return urls, errors.New("-workers, -api-rate and -miss-rate must not be negative")
 	}
-	if err := cmp.Or(c.checkForms(), c.checkWebhook()); err != nil {
+	if err := cmp.Or(c.checkForms(), c.checkWebhook(), cdn.Check(c.PurgeForm, c.PurgeURL)); err != nil {
 		return urls, err
 	}
 	if n := len(c.APIToken); n > 0 && n < minToken {
@@ -355,7 +362,7 @@ func (c *serveCommand) notifier(n *node) (*notify.Notifier, error) {
 // serve runs the server, the notifier and the background jobs until ctx ends, and then waits for requests
 // to end.
 func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
-	notifier *notify.Notifier) error {
+	notifier *notify.Notifier, purger *cdn.Sender) error {
 	log := n.logs.immediate
 	server := &http.Server{
 		Handler:           handler,
@@ -376,6 +383,7 @@ func (c *serveCommand) serve(ctx context.Context, n *node, handler *router,
 	})
 	group.Go(func() error { return n.core.Run(running) })
 	group.Go(func() error { return notifier.Run(running) })
+	group.Go(func() error { return purger.Run(running) })
 	group.Go(n.watch.serve)
 	group.Go(func() error {
 		defer n.watch.shutDown() // last, so that the end of requests is visible in the metrics

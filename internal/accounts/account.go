@@ -233,7 +233,7 @@ func (s *Service) All(ctx context.Context) ([]Account, error) {
 
 // Suspend suspends an account, or resumes it if suspended is false. It deletes no data. Error: AccountUnknown.
 func (s *Service) Suspend(ctx context.Context, id string, suspended bool) error {
-	return s.set(ctx, id, `suspended`, int64(sqldb.BoolInt(suspended)))
+	return s.set(ctx, id, `suspended`, int64(sqldb.BoolInt(suspended)), AccountStale(id))
 }
 
 // limitColumns are the limits of an account by the names that operators use.
@@ -251,18 +251,18 @@ func (s *Service) SetLimit(ctx context.Context, id, limit string, n int64) error
 		return errs.Errorf(errs.Invalid, "the limit %s=%d is not valid: it is a number of images, bytes, "+
 			"drafts, one-time URLs, kept bytes or edits, or %d for none", limit, n, NoLimit)
 	}
-	return s.set(ctx, id, column, n)
+	return s.set(ctx, id, column, n, nil)
 }
 
 // SetUploadPolicy sets the default policy of new one-time URLs of an account; a zero policy removes it. Error:
 // AccountUnknown.
 func (s *Service) SetUploadPolicy(ctx context.Context, id string, p uploadpolicy.Policy) error {
-	return s.set(ctx, id, `upload_policy`, sqldb.NullText(p.Text()))
+	return s.set(ctx, id, `upload_policy`, sqldb.NullText(p.Text()), nil)
 }
 
-func (s *Service) set(ctx context.Context, id, column string, value any) error {
+func (s *Service) set(ctx context.Context, id, column string, value any, stale []Stale) error {
 	err := s.ChangeInReserve(ctx, func(tx *Change) error {
-		tx.Invalidate()
+		tx.Invalidate(stale)
 		changed, err := tx.Exec(`UPDATE accounts SET `+column+` = ?2 WHERE id = ?1`, id, value)
 		if err == nil && changed == 0 {
 			err = ErrNotFound

@@ -17,6 +17,8 @@ type Hooks struct {
 	Created func(tx *Change, account string) error
 	// Invalidate runs after the commit of a Change that calls Change.Invalidate, and does not block.
 	Invalidate func()
+	// Purge records in the transaction which deliveries caches in front of the server must purge.
+	Purge func(tx *Change, stale []Stale) error
 	// Scrub runs after the commit of a Change that calls Change.Scrub, and does not block.
 	Scrub func()
 	// CheckSpace returns NoSpace while the disk is full.

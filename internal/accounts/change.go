@@ -21,6 +21,8 @@ import (
 //     OnceAfterCommit adds a short function that many callers add, such as the wake of the notifier. Invalidate
 //     and Scrub add one hook each. None of them runs if the transaction fails, or if the result of its commit is
 //     unknown.
+//   - Invalidate also names the deliveries that caches in front of the server must purge. The Change records them
+//     after the rows of accounts.
 //
 // All transactions lock existing rows in one order, because otherwise two could wait for each other: the row of a
 // creator (images.lockCreator), the row of an erasure, rows of images, rows of accounts, all other rows. A row
@@ -35,6 +37,7 @@ type Change struct {
 	service *Service
 	owed    map[string]*accountChange // by the account's ID
 	checks  []func() error
+	stale   []Stale
 	once    map[string]func()
 	after   []func(context.Context)
 }
@@ -189,17 +192,27 @@ func (c *Change) OnceAfterCommit(name string, fn func()) {
 	c.once[name] = fn
 }
 
-// Invalidate has Hooks.Invalidate evict the cached accounts, variants and images of deliveries after the commit.
-func (c *Change) Invalidate() { c.OnceAfterCommit("invalidate", c.service.hooks.Invalidate) }
+// Invalidate has Hooks.Invalidate evict the cached accounts, variants and images of deliveries after the commit, and
+// Hooks.Purge record the deliveries that caches in front of the server must purge: nil if no answer that they may hold
+// is out of date.
+func (c *Change) Invalidate(stale []Stale) {
+	c.stale = append(c.stale, stale...)
+	c.OnceAfterCommit("invalidate", c.service.hooks.Invalidate)
+}
 
 // Scrub calls Hooks.Scrub after the commit, which has deleted rows scrubbed from the database's files.
 func (c *Change) Scrub() { c.OnceAfterCommit("scrub", c.service.hooks.Scrub) }
 
-// finish writes the rows of the accounts and runs the checks.
+// finish writes the rows of the accounts and what to purge, and runs the checks.
 func (c *Change) finish() error {
 	for _, account := range slices.Sorted(maps.Keys(c.owed)) {
 		owed := c.owed[account]
 		if err := owed.write(c, account); err != nil {
+			return err
+		}
+	}
+	if len(c.stale) > 0 {
+		if err := c.service.hooks.Purge(c, c.stale); err != nil {
 			return err
 		}
 	}

@@ -26,7 +26,7 @@ func (s *Service) ImportSigningKey(
 			"dashes and underscores, and a value of 1 to %d bytes of text", maxKeyBytes)
 	}
 	err = s.Change(ctx, func(tx *Change) (err error) {
-		tx.Invalidate()
+		tx.Invalidate(nil)
 		made, renamed, err = s.importSigningKey(tx, account, k)
 		return err
 	})

@@ -56,9 +56,13 @@ func (s *Service) Configure(
 		}
 		strip = string(*c.StripOriginals)
 	}
+	var stale []Stale
+	if c.FlexibleVariants != nil || c.LenientOptions != nil {
+		stale = AccountStale(account)
+	}
 	var stored int64
 	err = s.Change(ctx, func(tx *Change) error {
-		tx.Invalidate()
+		tx.Invalidate(stale)
 		return tx.QueryRow(`UPDATE accounts SET
 			flexible_variants = COALESCE(CAST(?2 AS SMALLINT), flexible_variants),
 			private_options = COALESCE(CAST(?3 AS SMALLINT), private_options),

@@ -49,7 +49,7 @@ func (s *Service) CreateSigningKey(ctx context.Context, account, name string) er
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
-		tx.Invalidate()
+		tx.Invalidate(nil)
 		made, err := s.insertKeyBelow(tx, account, name, MaxSigningKeys)
 		if err != nil || made {
 			return err
@@ -82,7 +82,7 @@ func (s *Service) DeleteSigningKey(ctx context.Context, account, name string) er
 		if err := tx.Lock(account); err != nil {
 			return err
 		}
-		tx.Invalidate()
+		tx.Invalidate(privateStale(account))
 		tx.Scrub() // of its value
 		gone, err := tx.Exec(`DELETE FROM signing_keys WHERE account = ?1 AND name = ?2`,
 			account, name)

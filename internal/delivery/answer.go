@@ -14,13 +14,8 @@ import (
 // serveWhole sends a whole rendition. It returns false for a request of a part, or under a condition, which
 // serveContent answers. A small rendition in memory goes out with its header in one write, a file by sendfile.
 func serveWhole(w *httpframe.Response, r *http.Request, rendition renditions.Rendition) bool {
-	if r.Method != http.MethodGet {
+	if isPartial(r) {
 		return false
-	}
-	for _, name := range conditions {
-		if _, asked := r.Header[name]; asked {
-			return false
-		}
 	}
 	h := w.Header()
 	h["Accept-Ranges"] = acceptRanges
@@ -44,6 +39,17 @@ func serveWhole(w *httpframe.Response, r *http.Request, rendition renditions.Ren
 		w.Write(rendition.Bytes)
 	}
 	return true
+}
+
+// isPartial reports whether a request is not one for a whole rendition: its method is HEAD, or it is for a part or
+// under a condition.
+func isPartial(r *http.Request) bool {
+	for _, name := range conditions {
+		if _, asked := r.Header[name]; asked {
+			return true
+		}
+	}
+	return r.Method != http.MethodGet
 }
 
 // sendFile sends the whole of a file. The connection buffers the header until the file comes.

@@ -16,6 +16,7 @@ type choice struct {
 	renditions.Resolved                  // whose options no longer depend on the client
 	format              imagefile.Format // or formatInfo
 	vary                []string         // the value of Vary: the headers that may decide; nil for none
+	bunnyTags           bool             // the answer has the tags in CDN-Tag too
 }
 
 // formatInfo stands for a description of the rendition instead of its pixels.

@@ -38,6 +38,8 @@ type Config struct {
 	// Negotiate selects the format by the Accept header, and options by client hints. Without it, for caches that
 	// ignore Vary, no header decides.
 	Negotiate bool
+	BunnyTags bool             // send the tags in CDN-Tag too
+	Accel     bool             // nginx may read files of the cache
 	Now       func() time.Time // nil for time.Now
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
@@ -142,6 +144,7 @@ func (d *delivery) answer(w *httpframe.Response, r *http.Request, resolved rendi
 		return err
 	}
 	c := d.choose(resolved, r.Header)
+	c.bunnyTags = d.BunnyTags
 	if c.format == formatInfo {
 		return d.sendInfo(w, r, c, caching)
 	}
@@ -166,7 +169,7 @@ func (d *delivery) send(w *httpframe.Response, r *http.Request, c choice, cachin
 	setPictureHeaders(w.Header(), c, etag, caching)
 	w.Header()["Content-Type"] = []string{rendition.Format.MIME()}
 	httprange.Clean(r.Header, maxRanges)
-	if serveWhole(w, r, rendition) {
+	if d.redirectToFile(w, r, rendition) || serveWhole(w, r, rendition) {
 		return nil
 	}
 	return serveContent(w, r, rendition.Content)

@@ -1,14 +1,12 @@
 package delivery
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
-	"calotype/internal/renditions"
+	"calotype/internal/purges"
 	"calotype/internal/requestid"
 )
 
@@ -64,13 +62,13 @@ func setPreflightHeaders(h http.Header) {
 }
 
 // pictureHeaders are the headers of setPictureHeaders that a refusal must not have.
-var pictureHeaders = []string{"Cache-Tag", "ETag", ignoredHeader, "Surrogate-Key", "Vary"}
+var pictureHeaders = []string{"CDN-Tag", "Cache-Tag", "ETag", ignoredHeader, "Surrogate-Key", "Vary"}
 
 // setPictureHeaders sets the common headers of 200, 206 and 304. There is no Last-Modified: a rendition changes with
 // its variant and the pipeline, not only at the upload, so an If-Modified-Since would keep old bytes in caches. The
 // ETag identifies the bytes.
 func setPictureHeaders(h http.Header, c choice, etag, caching string) {
-	tags := cacheTags(c.Resolved)
+	tags := purges.Tags(c.Account.ID, c.Image.Key, c.Variant.ID, c.Private())
 	if c.Vector() {
 		h["Content-Security-Policy"] = vectorPolicy
 	}
@@ -82,27 +80,12 @@ func setPictureHeaders(h http.Header, c choice, etag, caching string) {
 	h["Cf-Resized"] = resizedFine
 	h.Set("Cache-Tag", strings.Join(tags, ","))
 	h.Set("Surrogate-Key", strings.Join(tags, " "))
-}
-
-var resizedFine = []string{"internal=ok/-"}
-
-// cacheTags returns the names by which a cache in front of the server can purge entries: of the image
-// (in any variant), of the variant (of any image of the account) and of the account. They are
-// "i-", "v-" or "a-" and the first 16 bytes, in hex, of the SHA-256 of "calotype:" and the image's
-// internal key, the account's ID and "/" and the variant's name, or the account's ID. So they
-// reveal nothing, and an image keeps its tag when its id changes.
-func cacheTags(r renditions.Resolved) []string {
-	return []string{
-		cacheTag("i-", r.Image.Key),
-		cacheTag("v-", r.Account.ID+"/"+r.Variant.ID),
-		cacheTag("a-", r.Account.ID),
+	if c.bunnyTags {
+		h.Set("CDN-Tag", strings.Join(tags, ","))
 	}
 }
 
-func cacheTag(kind, name string) string {
-	sum := sha256.Sum256([]byte("calotype:" + name))
-	return kind + hex.EncodeToString(sum[:16])
-}
+var resizedFine = []string{"internal=ok/-"}
 
 // matchesETag reports whether the lines of an If-None-Match header name etag or are "*". By the
 // header's rule a weak tag matches the strong one.

@@ -24,6 +24,10 @@ func (s *Service) DeleteAccount(ctx context.Context, id string) (deleted int, er
 // DeleteAccountInSteps is DeleteAccount, which calls done with the number of images and drafts that each step has
 // deleted.
 func (s *Service) DeleteAccountInSteps(ctx context.Context, id string, done func(int)) (deleted int, err error) {
+	doomed, err := s.Accounts.ByID(ctx, id)
+	if err != nil {
+		return 0, err
+	}
 	first, err := s.Accounts.First(ctx)
 	if err != nil {
 		return 0, err
@@ -45,7 +49,7 @@ func (s *Service) DeleteAccountInSteps(ctx context.Context, id string, done func
 		return deleted, fmt.Errorf("deleting the images of an account: %w", err)
 	}
 	err = s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-		tx.Invalidate()
+		tx.Invalidate([]accounts.Stale{{Account: id, Hash: doomed.Hash}})
 		tx.Scrub() // of its keys, and the secrets of its webhooks
 		return deleteAccountRows(tx, id)
 	})

@@ -71,10 +71,20 @@ func (s *Service) deleteRowsAndBytes(
 	}
 	purged = &purgedBytes{}
 	if len(gone) > 0 {
-		tx.Invalidate()
+		tx.Invalidate(staleImages(gone))
 		tx.AfterCommit(func(ctx context.Context) { *purged = s.purge(ctx, gone) })
 	}
 	return gone, purged, nil
+}
+
+// staleImages names the deliveries of deleted images.
+func staleImages(gone []deletedRow) (stale []accounts.Stale) {
+	for _, d := range gone {
+		if !d.Draft {
+			stale = append(stale, accounts.Stale{Account: d.Account, Key: d.Key, ID: d.ID})
+		}
+	}
+	return stale
 }
 
 // DropImage deletes the row of an image from a copy of the database that lacks the original. It deletes

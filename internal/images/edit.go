@@ -63,7 +63,7 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		if err := s.Webhooks.Record(tx, updated); err != nil {
 			return err
 		}
-		tx.Invalidate()
+		tx.Invalidate(e.stale(img, id))
 		tx.Charge(account, accounts.Charge{Edits: 1, KeptTimes: 1})
 		return nil
 	})
@@ -74,6 +74,14 @@ func (s *Service) EditImage(ctx context.Context, account, id string, e Edit) (Im
 		return Image{}, fmt.Errorf("editing an image: %w", err)
 	}
 	return img, nil
+}
+
+// stale returns what the edit of an image with an earlier id makes out of date: it is private or public now.
+func (e Edit) stale(img Image, id string) []accounts.Stale {
+	if img.Draft || e.RequireSignedURLs == nil {
+		return nil
+	}
+	return []accounts.Stale{{Account: img.Account, Key: img.Key, ID: id}}
 }
 
 // editRow runs one conditional statement and reads its result. Error: sql.ErrNoRows if the image does

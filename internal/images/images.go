@@ -35,6 +35,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/partials"
+	"calotype/internal/purges"
 	"calotype/internal/receipts"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -79,6 +80,7 @@ type Service struct {
 	Webhooks *webhooks.Service
 	Receipts *receipts.Service
 	Partials *partials.Service
+	Purges   *purges.Service
 
 	config       Config // with its defaults
 	db           *sqldb.DB
@@ -122,10 +124,14 @@ func New(c Config) *Service {
 			return insertVariant(tx, account, defaultVariant)
 		},
 		Invalidate: func() { s.generation.Add(1) },
+		Purge: func(tx *accounts.Change, stale []accounts.Stale) error {
+			return s.Purges.Record(tx, stale)
+		},
 		Scrub:      func() { s.scrubber.due.Store(true) },
 		CheckSpace: s.CheckSpace,
 		UseReserve: s.disk.UseReserve,
 	})
+	s.Purges = purges.New(purges.Config{DB: c.DB, Accounts: s.Accounts, Now: c.Now})
 	s.Webhooks = webhooks.New(webhooks.Config{
 		DB: c.DB, Accounts: s.Accounts, Retention: c.EventRetention, Replays: s.shares.replays,
 		Variants: variantNames, Now: c.Now, Log: c.Log,

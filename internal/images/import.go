@@ -152,7 +152,7 @@ func (s *Service) UpdateImported(ctx context.Context, account string, i Imported
 		if err != nil {
 			return err
 		}
-		tx.Invalidate()
+		tx.Invalidate([]accounts.Stale{{Account: account, Key: key, ID: i.ID}})
 		return replaceMeta(tx, key)
 	})
 	return sqldb.RowError("updating an imported image", err, ErrNoImage)

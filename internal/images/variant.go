@@ -127,7 +127,7 @@ func (s *Service) ChangeVariant(
 		never = sqldb.BoolInt(*c.NeverRequireSignedURLs)
 	}
 	err = s.Accounts.Change(ctx, func(tx *accounts.Change) error {
-		tx.Invalidate()
+		tx.Invalidate(accounts.VariantStale(account, id))
 		v, err = scanVariant(tx.QueryRow(`UPDATE variants SET options = ?3, browser_ttl = ?4,
 			never_signed = COALESCE(CAST(?5 AS SMALLINT), never_signed)
 			WHERE account = ?1 AND id = ?2 RETURNING `+variantColumns,
@@ -143,7 +143,7 @@ func (s *Service) DeleteVariant(ctx context.Context, account, id string) error {
 		return errNoVariant
 	}
 	err := s.Accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-		tx.Invalidate()
+		tx.Invalidate(accounts.VariantStale(account, id))
 		gone, err := tx.Exec(`DELETE FROM variants WHERE account = ?1 AND id = ?2`, account, id)
 		if err == nil && gone == 0 {
 			err = errNoVariant

@@ -44,6 +44,7 @@ type Metrics struct {
 	timers   map[stage]prometheus.Observer
 
 	attempts     *prometheus.CounterVec
+	purges       *prometheus.CounterVec
 	attemptTimes prometheus.Histogram
 
 	accounts atomic.Pointer[byAccount] // nil before WatchAccounts
@@ -68,6 +69,10 @@ func New() *Metrics {
 			Name: "calotype_webhook_attempts_total",
 			Help: "Attempts to deliver an event to a webhook, by outcome.",
 		}, []string{"outcome"}),
+		purges: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "calotype_purge_requests_total",
+			Help: "Requests to the receivers of -purge-url, by outcome.",
+		}, []string{"outcome"}),
 		attemptTimes: prometheus.NewHistogram(durations("calotype_webhook_attempt_duration_seconds",
 			"Time of an attempt, to the end of the receiver's answer.")),
 	}
@@ -82,7 +87,7 @@ func New() *Metrics {
 	} {
 		m.timers[s] = m.stages.WithLabelValues(s.pool, s.name)
 	}
-	m.registry.MustRegister(m.requests, m.times, m.stages, m.attempts, m.attemptTimes,
+	m.registry.MustRegister(m.requests, m.times, m.stages, m.attempts, m.attemptTimes, m.purges,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -117,6 +122,17 @@ func (m *Metrics) Webhooks(outcomes []string) func(outcome string, took time.Dur
 		}
 		m.attemptTimes.Observe(took.Seconds())
 	}
+}
+
+// Purges returns the Observe of the sender of purges. outcomes are all outcomes, which are exported from 0 on.
+func (m *Metrics) Purges(outcomes []string) func(outcome string) {
+	if m == nil {
+		return nil
+	}
+	for _, o := range outcomes {
+		m.purges.WithLabelValues(o)
+	}
+	return func(outcome string) { m.purges.WithLabelValues(outcome).Inc() }
 }
 
 // Surface returns the Observe of a surface's Config. The label of a missing status is "none".

@@ -42,6 +42,7 @@ type watcher struct {
 	asked   time.Time
 	tickets images.TicketCounts
 	outbox  webhooks.OutboxCounts
+	purges  int64
 	err     error // of the last reading
 }
 
@@ -236,6 +237,8 @@ func (w *watcher) sendDatabase(to sender) {
 		"suspended accounts, counted up to 100000.", w.outbox.Pending)
 	to.gauge("webhook_oldest_pending_seconds",
 		"Time since the oldest event of these deliveries; 0 without deliveries.", oldest)
+	to.gauge("purges_pending", "Purges that -purge-url has not accepted, or that are to be repeated, counted up to "+
+		"100000.", w.purges)
 	for state, n := range map[string]int64{
 		"healthy": w.outbox.Well, "failing": w.outbox.Failing, "paused": w.outbox.Paused,
 	} {
@@ -248,5 +251,8 @@ func (w *watcher) askDatabase() {
 	defer cancel()
 	if w.tickets, w.err = w.Core.TicketCounts(ctx); w.err == nil {
 		w.outbox, w.err = w.Core.Webhooks.Counts(ctx)
+	}
+	if w.err == nil {
+		w.purges, w.err = w.Core.Purges.Pending(ctx)
 	}
 }
