@@ -99,17 +99,7 @@ func readBlocked(value string, f form) (e lookalikes.Entry, err error) {
 	case e.IsPhash():
 		e.Distance = phash.DefaultDistance
 	}
-	return e, checkBlockedFields(f)
-}
-
-// checkBlockedFields refuses fields that an entry does not have: a misspelt distance would block other pictures.
-func checkBlockedFields(f form) error {
-	for _, field := range f {
-		if field.name != "note" && field.name != "distance" {
-			return invalid("%.50q is no field of a blocked picture: it has distance and note.", field.name)
-		}
-	}
-	return nil
+	return e, nil
 }
 
 // unblockPicture deletes an entry of the list.

@@ -132,11 +132,11 @@ func framed(p *image.NRGBA, part float64, c color.Color) *image.NRGBA {
 	return out
 }
 
-// regions renders a photograph of the corpus to 1,000 pixels for each of its rows of regions, and cuts it.
+// regions renders a photograph of the corpus to 400 pixels for each of its rows of regions, and cuts it.
 func regions(t testing.TB, name string, n int) (all []*image.NRGBA) {
 	t.Helper()
 	in, h := corpusFile(t, name)
-	whole := picture(t, in, h, render.Options{Width: 800 * n, Height: 800 * n, Fit: render.ScaleDown})
+	whole := picture(t, in, h, render.Options{Width: 400 * n, Height: 400 * n, Fit: render.ScaleDown})
 	size := whole.Bounds().Size().Div(n)
 	for y := range n {
 		for x := range n {
