@@ -99,7 +99,7 @@ func (w scanPlan) horizon(from *position, some int) (string, []any) {
 		one := w
 		one.arms = nil
 		one.rows(s, from, nil, 0, []condition{func(*sqldb.Builder) string {
-			return `m.phash IS NOT NULL AND ` + band.Column + ` = p.value`
+			return band.Column + ` = +p.value` // without an affinity, which would hide the index from SQLite
 		}}, w.driving)
 		s.WriteString(` LIMIT 1 OFFSET ` + strconv.Itoa(some-1) + `) unread) AS at FROM ` + table +
 			` p) band` + strconv.Itoa(i) + ` WHERE at IS NOT NULL`)

@@ -167,49 +167,38 @@ func TestLooksAreRefused(t *testing.T) {
 	}
 }
 
-// TestLooksAreIndexed asks both engines how they find look-alikes: each part of the statement uses its index.
-func TestLooksAreIndexed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow: plans lists of many images")
+// usedIndex finds the indexes of look-alikes in a plan.
+var usedIndex = regexp.MustCompile(`images_(phash[0-3]|sha256|received_sha256)`)
+
+// looksAreIndexed asks an engine how it finds look-alikes: each part of the statement uses its index.
+func looksAreIndexed(t *testing.T, core *imagestest.Core, postgres bool, behind *images.Image) {
+	near := func(distance int) listing.Query {
+		return listing.Query{Near: &listing.Near{Hash: hashOf(7), Distance: distance}}
 	}
-	t.Parallel()
-	index := regexp.MustCompile(`images_(phash[0-3]|sha256|received_sha256)`)
-	sqldbtest.Each(t, func(t *testing.T, dsn string) {
-		core := imagestest.Open(t, images.Config{}, dsn)
-		fillImages(t, core.DB, 20_000)
-		if err := analyze(core.DB, t); err != nil {
-			t.Fatal(err)
-		}
-		postgres := strings.HasPrefix(dsn, "postgres")
-		page, err := core.Lists.Images(t.Context(), account, listing.Query{Limit: 300})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, c := range map[string]struct {
-			q       listing.Query
-			indexes int
-		}{
-			"sum":               {listing.Query{SHA256: page.Images[7].Original.SHA256}, 2},
-			"equal":             {listing.Query{Near: &listing.Near{Hash: hashOf(7)}}, 1},
-			"near":              {listing.Query{Near: &listing.Near{Hash: hashOf(7), Distance: 10}}, 4},
-			"near of a creator": {listing.Query{Near: &listing.Near{Hash: hashOf(7), Distance: 8}, Creator: imagestest.Ptr("creator-7")}, 4},
-		} {
-			for _, after := range []*images.Image{nil, &page.Images[299]} {
-				for _, c.q.Ascending = range []bool{false, true} {
-					c.q.Limit = 100
-					for _, s := range listing.Statements(account, c.q, after) {
-						plan := sqldbtest.Explain(t, core.DB, postgres, s.SQL, s.Args...)
-						used := index.FindAllString(plan, -1)
-						slices.Sort(used)
-						if scansTable.MatchString(plan) || strings.Contains(plan, "Hash Join") ||
-							len(slices.Compact(used)) != c.indexes {
-							t.Errorf("%s: want %d indexes in\n%s\n%s", name, c.indexes, s.SQL, plan)
-						}
+	creator := near(8)
+	creator.Creator = imagestest.Ptr("creator-7")
+	for name, c := range map[string]struct {
+		q       listing.Query
+		indexes int
+	}{
+		"sum": {listing.Query{SHA256: behind.Original.SHA256}, 2}, "equal": {near(0), 1}, "near": {near(10), 4},
+		"near of a creator": {creator, 4},
+	} {
+		for _, after := range []*images.Image{nil, behind} {
+			for _, c.q.Ascending = range []bool{false, true} {
+				c.q.Limit = 100
+				for _, s := range listing.Statements(account, c.q, after) {
+					plan := sqldbtest.Explain(t, core.DB, postgres, s.SQL, s.Args...)
+					used := usedIndex.FindAllString(plan, -1)
+					slices.Sort(used)
+					if scansTable.MatchString(plan) || strings.Contains(plan, "Hash Join") ||
+						len(slices.Compact(used)) != c.indexes {
+						t.Errorf("%s: want %d indexes in\n%s\n%s", name, c.indexes, s.SQL, plan)
 					}
 				}
 			}
 		}
-	})
+	}
 }
 
 // TestNearAMillion prints the time of lists of look-alikes among CALOTYPE_NEAR images, on each engine: filling takes

@@ -44,14 +44,13 @@ func Near(h phash.Hash, distance int) (bands []Band) {
 	return bands
 }
 
-// In writes the condition that a row has one of the values of the band. phash IS NOT NULL makes the engine use the
-// index, which is partial.
+// In writes the condition that a row has one of the values of the band.
 func (b Band) In(s *sqldb.Builder) string {
 	marks := make([]string, len(b.Values))
 	for i, v := range b.Values {
 		marks[i] = s.Arg(v)
 	}
-	return `m.phash IS NOT NULL AND ` + b.Column + ` IN (` + strings.Join(marks, ", ") + `)`
+	return b.Column + ` IN (` + strings.Join(marks, ", ") + `)`
 }
 
 // DistanceSQL returns SQL for the distance of the column phash of the table m and a hash, which hash is SQL for. No

@@ -8,19 +8,25 @@ import (
 
 const (
 	side  = 32 // of the square that a picture is scaled to, in pixels
-	waves = 8  // of each direction: the lowest ones without the average
+	waves = 8  // of each direction: the lowest ones
+
+	// maxTone is the most by which the levels of a frame differ, and leastFramed the shortest side of a picture whose
+	// frame is left out, in pixels.
+	maxTone     = 8
+	leastFramed = 16
 
 	// minContrast is the least amplitude of the strongest wave, in levels of 0 to 255. Below it, noise decides the bits.
 	minContrast = 1.5
 )
 
 // Of returns the hash of pixels: 8-bit sRGB with straight opacity, 4 bytes for each. The luma is shown on white, or on
-// black if nothing is to be seen on white, and scaled to a square of 32 x 32 pixels. A bit is set if the coefficient of
-// its wave is over the median of all 64: those of the cosine transform with 1 to 8 half periods in each direction, from
-// the lowest bit on by rows. ok is false for a picture of one tone, which has no hash: all such pictures would look alike.
+// black if nothing is to be seen on white, without its frame, and scaled to a square of 32 x 32 pixels. A bit is set if
+// the coefficient of its wave is over the median of all 64: those of the cosine transform with 0 to 7 half periods in
+// each direction, from the lowest bit on by rows. Instead of the average, the first one has 8 half periods across. ok is
+// false for a picture of one tone, which has no hash: all such pictures would look alike.
 func Of(w, h int, rgba []byte) (hash Hash, ok bool) {
 	for _, ground := range []float64{255, 0} {
-		square := shrink(w, h, luma(rgba, ground))
+		square := shrink(unframed(w, h, luma(rgba, ground)))
 		if hash, ok = hashOf(transform(square)); ok {
 			break
 		}
@@ -74,11 +80,11 @@ func average(line []float64) []float64 {
 	return out
 }
 
-// cosines has the waves of a line.
-var cosines = func() (c [waves][side]float64) {
+// cosines has the waves of a line, by their half periods.
+var cosines = func() (c [waves + 1][side]float64) {
 	for u := range c {
 		for x := range c[u] {
-			c[u][x] = math.Cos(math.Pi / side * float64(u+1) * (float64(x) + 0.5))
+			c[u][x] = math.Cos(math.Pi / side * float64(u) * (float64(x) + 0.5))
 		}
 	}
 	return c
@@ -94,8 +100,12 @@ func transform(square []float64) (amplitudes [waves * waves]float64) {
 			}
 		}
 		for u := range waves {
+			wave := cosines[u]
+			if u == 0 && v == 0 {
+				wave = cosines[waves] // instead of the average
+			}
 			for x, sum := range sums {
-				amplitudes[v*waves+u] += sum * cosines[u][x] * 4 / (side * side)
+				amplitudes[v*waves+u] += sum * wave[x] * 4 / (side * side)
 			}
 		}
 	}
