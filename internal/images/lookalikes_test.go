@@ -125,10 +125,11 @@ func TestBlockedPictures(t *testing.T) {
 		} {
 			block(t, core, c.value, c.distance)
 			for name, way := range blockedWays(t, core, sent) {
+				if name == "plan of an import" && c.name == "sha256" {
+					continue // a plan removes nothing, so it has the bytes as they come only
+				}
 				err := way()
-				if c.refused {
-					imagestest.WantKind(t, err, errs.Blocked)
-				} else if err != nil {
+				if c.refused && errs.AsError(err).Kind != errs.Blocked || !c.refused && err != nil {
 					t.Errorf("%s, %s: %v", c.name, name, err)
 				}
 				if err != nil && strings.Contains(err.Error(), "private note") {

@@ -22,7 +22,7 @@ import (
 // two values of metadata each. Without a worker and without bytes, many in a transaction.
 func fillImages(tb testing.TB, db *sqldb.DB, n int) {
 	tb.Helper()
-	const inStatement, inTransaction = 500, 10_000
+	const inStatement, inTransaction = 500, 2_000
 	r := rand.New(rand.NewPCG(1, 2))
 	var version string
 	sqlite := db.QueryRow(tb.Context(), `SELECT sqlite_version()`).Scan(&version) == nil
