@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"image"
 	"image/png"
 	"net/http"
@@ -24,6 +23,7 @@ import (
 	"calotype/internal/lookalikes"
 	"calotype/internal/phash"
 	"calotype/internal/sqldb/sqldbtest"
+	"calotype/internal/text"
 	"calotype/internal/uploadpolicy"
 	"calotype/internal/webhooks"
 )
@@ -65,7 +65,6 @@ func blockedWays(t *testing.T, core *imagestest.Core, sent []byte) map[string]fu
 		}
 		return use(b)
 	}
-	imported := 0
 	return map[string]func() error{
 		"one-time URL": func() error { return post(1) },
 		"link":         func() error { return post(3) },
@@ -87,8 +86,7 @@ func blockedWays(t *testing.T, core *imagestest.Core, sent []byte) map[string]fu
 		},
 		"import": func() error {
 			return body(func(b *images.Body) error {
-				imported++
-				i := images.ImportedImage{ID: fmt.Sprintf("imported/%d", imported), Uploaded: time.Now()}
+				i := images.ImportedImage{ID: "imported/" + text.NewKey(), Uploaded: time.Now()}
 				_, err := b.Import(t.Context(), i, time.Now())
 				return err
 			})
