@@ -124,6 +124,7 @@ var replacements = []struct {
 }{
 	{regexp.MustCompile(`"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"`), `"TIME"`},
 	{regexp.MustCompile(`[0-9a-f]{64}`), "SHA256"},
+	{regexp.MustCompile(`"phash": "[0-9a-f]{16}"`), `"phash": "PHASH"`},
 	{regexp.MustCompile(`exp=\d+`), "exp=N"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`), "UUID"},
 	{regexp.MustCompile(`calo_[A-Z2-7]{26}`), "TOKEN"},

@@ -51,10 +51,13 @@ var ranks = map[string]int{
 
 	"internal/renditions": 6, // what a delivery needs of the core: URLs resolved, pictures rendered
 
-	"internal/images":    5, // the core
-	"internal/partials":  4, // resumable uploads
-	"internal/purges":    4, // what caches in front of the server must purge
-	"internal/receipts":  4, // beside it: signs what an upload has stored
+	"internal/images":   5, // the core
+	"internal/partials": 4, // resumable uploads
+	"internal/purges":   4, // what caches in front of the server must purge
+	"internal/receipts": 4, // beside it: signs what an upload has stored
+
+	"internal/lookalikes": 4, // near hashes, and the pictures that an account refuses
+
 	"internal/webhooks":  4, // below it: events, and their way to subscribers
 	"internal/fields":    3, // the rules for what clients say of an image
 	"internal/disk":      3, // the disk of a data folder: reserve, ballast, spools
@@ -70,6 +73,7 @@ var ranks = map[string]int{
 
 	"internal/seccomp": 0, // the system calls of a worker
 
+	"internal/phash":        0, // perceptual hashes: of pixels, their distance
 	"internal/diskcache":    0, // renditions on the disk and in memory
 	"internal/imagefile":    0, // what a picture file says of itself
 	"internal/uploadpolicy": 1, // what a one-time URL accepts
@@ -117,7 +121,7 @@ var support = []string{
 var reserved = map[string][]string{
 	"calotype/internal/render/vips": {"cmd/calotype/worker.go", "bench/pipeline"},
 	"database/sql": {"internal/accounts", "internal/webhooks", "internal/partials", "internal/receipts",
-		"internal/purges", "internal/images", "internal/sqldb"},
+		"internal/purges", "internal/lookalikes", "internal/images", "internal/sqldb"},
 	"code.dny.dev/ssrf":           {"internal/outbound"},
 	"github.com/mattn/go-sqlite3": {"internal/sqldb"},
 	"modernc.org/sqlite":          {"internal/sqldb"},
@@ -281,7 +285,7 @@ func TestViolations(t *testing.T) {
 
 		{"internal/images/images.go", "calotype/internal/api", "up"},
 		{"internal/images/images.go", "calotype/internal/backup", "up"},
-		{"internal/backup/run.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/images and internal/sqldb"},
+		{"internal/backup/run.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/lookalikes and internal/images and internal/sqldb"},
 		{"internal/blob/dir.go", "calotype/internal/images", "up"},
 		{"internal/render/pool.go", "calotype/internal/render/vips", "only cmd/calotype/worker.go"},
 		{"internal/images/upload.go", "calotype/internal/render/vips", "only cmd/"},
@@ -293,8 +297,8 @@ func TestViolations(t *testing.T) {
 		{"cmd/other/main.go", "fmt", "cmd/other has no rank"},
 		{"internal/blob/dir/dir.go", "fmt", "internal/blob/dir has no rank"},
 		{"internal/images/images.go", "calotype/internal/blob/blobtest", "only tests"},
-		{"internal/api/api.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/images and internal/sqldb"},
-		{"cmd/calotype/admin.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/images and internal/sqldb"},
+		{"internal/api/api.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/lookalikes and internal/images and internal/sqldb"},
+		{"cmd/calotype/admin.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/lookalikes and internal/images and internal/sqldb"},
 		{"internal/images/images.go", "github.com/mattn/go-sqlite3", "only internal/sqldb"},
 		{"internal/api/api.go", "github.com/prometheus/client_golang", "only internal/metrics"},
 		{"internal/metrics/metrics.go", "github.com/prometheus/client_golang/prometheus", ""},

@@ -16,8 +16,8 @@ var owners = map[string]string{
 	"webhooks": "webhooks", "notification_policies": "webhooks", "notification_targets": "webhooks",
 	"events": "webhooks", "deliveries": "webhooks", "delivery_attempts": "webhooks",
 
-	"receipt_keys": "receipts",
-	"purges":       "purges", "purge_receivers": "purges",
+	"receipt_keys": "receipts", "blocked": "lookalikes",
+	"purges": "purges", "purge_receivers": "purges",
 	"partials": "partials", "parts": "partials", "partial_bytes": "partials",
 
 	"images": "images", "image_meta": "images", "variants": "images", "tombstones": "images",

@@ -173,6 +173,7 @@ func showImage(w io.Writer, img images.Image) {
 			line("removed", "%s", strings.Join(o.Stripped, ", "))
 			line("received", "%s", received)
 		}
+		line("phash", "%s", o.Phash)
 		line("blob", "%s", o.Blob)
 	}
 	line("private", "%v", img.RequireSignedURLs)

@@ -10,6 +10,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/lookalikes"
 	"calotype/internal/webhooks"
 )
 
@@ -31,11 +32,15 @@ var attempts = map[string]attempt{
 	"POST accounts/{account}/images/v1/direct_upload": {"images/v1/direct_upload", urlencoded, "id={id}"},
 	"GET accounts/{account}/images/v2":                {"images/v2?per_page=100", "", ""},
 	"DELETE accounts/{account}/images/v2":             {"images/v2?creator=" + canary, "", ""},
-	"GET accounts/{account}/images/v1":                {"images/v1?per_page=100", "", ""},
-	"POST accounts/{account}/images/v1":               {"images/v1", urlencoded, "id={id}"},
-	"GET accounts/{account}/images/v1/stats":          {"images/v1/stats", "", ""},
-	"GET accounts/{account}/images/v1/batch_token":    {"images/v1/batch_token", "", ""},
-	"GET accounts/{account}/images/v1/variants":       {"images/v1/variants", "", ""},
+	"GET accounts/{account}/images/v2/blocked":        {"images/v2/blocked?per_page=100", "", ""},
+	"PUT accounts/{account}/images/v2/blocked/{name}": {"images/v2/blocked/" + blockedByVictim, jsonType,
+		`{"distance": 1}`},
+	"DELETE accounts/{account}/images/v2/blocked/{name}": {"images/v2/blocked/" + blockedByVictim, "", ""},
+	"GET accounts/{account}/images/v1":                   {"images/v1?per_page=100", "", ""},
+	"POST accounts/{account}/images/v1":                  {"images/v1", urlencoded, "id={id}"},
+	"GET accounts/{account}/images/v1/stats":             {"images/v1/stats", "", ""},
+	"GET accounts/{account}/images/v1/batch_token":       {"images/v1/batch_token", "", ""},
+	"GET accounts/{account}/images/v1/variants":          {"images/v1/variants", "", ""},
 	"POST accounts/{account}/images/v1/variants": {"images/v1/variants", jsonType,
 		`{"id": "theirs", "options": {"width": 5}}`},
 	"GET accounts/{account}/images/v1/variants/{name}": {"images/v1/variants/public", "", ""},
@@ -88,6 +93,9 @@ type victim struct {
 
 	webhook, policy, event string // ids
 }
+
+// blockedByVictim is a perceptual hash that the victim blocks.
+const blockedByVictim = "00c0ffee00c0ffee"
 
 // victimStream is the name of the victim's stream.
 const victimStream = "stream-of-the-victim"
@@ -175,6 +183,10 @@ func newVictim(t *testing.T, f *fixture) victim {
 		}
 	}
 	v.refuse(t, f)
+	entry := lookalikes.Entry{Value: blockedByVictim, Distance: 3, Note: canary}
+	if _, err := f.core.Blocked.Put(t.Context(), v.id, entry); err != nil {
+		t.Fatal(err)
+	}
 	return v
 }
 
@@ -184,7 +196,7 @@ func ptr[T any](v T) *T { return &v }
 func (v victim) state(t *testing.T, f *fixture) string {
 	t.Helper()
 	var all strings.Builder
-	paths := []string{"images/v2", "images/v1/stats", "images/v1/variants", "images/v1/config",
+	paths := []string{"images/v2", "images/v2/blocked", "images/v1/stats", "images/v1/variants", "images/v1/config",
 		"images/v1/keys", "alerting/v3/destinations/webhooks", "alerting/v3/policies",
 		"alerting/v3/history", "alerting/v3/streams"}
 	for _, id := range v.images {

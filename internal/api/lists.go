@@ -270,7 +270,7 @@ func (p parameters) creator() *string {
 // listQuery reads the parameters of the v2 list.
 func listQuery(raw string) (q listing.Query, err error) {
 	values, err := listParameters(raw, "per_page", "sort_order", "continuation_token", "creator",
-		"draft", "prefix", "filename", metaParameters)
+		"draft", "prefix", "filename", "sha256", "near", "distance", metaParameters)
 	if err != nil {
 		return q, err
 	}
@@ -279,6 +279,9 @@ func listQuery(raw string) (q listing.Query, err error) {
 	}
 	q.Token, q.Creator = values.Get("continuation_token"), values.creator()
 	q.Meta, q.Prefix, q.Filename = values.filters, values.Get("prefix"), values.Get("filename")
+	if err := looks(values, &q); err != nil {
+		return q, err
+	}
 	switch values.Get("draft") {
 	case "", "false":
 	case "true":
@@ -294,4 +297,18 @@ func listQuery(raw string) (q listing.Query, err error) {
 		return q, invalid("sort_order must be asc or desc.")
 	}
 	return q, nil
+}
+
+// looks reads the parameters that find equal images and look-alikes.
+func looks(values parameters, q *listing.Query) (err error) {
+	if q.SHA256 = values.Get("sha256"); q.SHA256 == "" && values.Has("sha256") {
+		return invalid("sha256 is empty: it is the SHA-256 of a file, 64 hexadecimal digits.")
+	}
+	switch {
+	case values.Has("near"):
+		q.Near, err = listing.NewNear(values.Get("near"), values.Get("distance"))
+	case values.Has("distance"):
+		err = invalid("distance is of near: send near=<phash> too.")
+	}
+	return err
 }

@@ -31,6 +31,9 @@ func (a *api) list() []route {
 		{"POST", account + "images/v1/direct_upload", accounts.Write, a.createDraft},
 		{"GET", account + "images/v2", accounts.Read, a.listImages},
 		{"DELETE", account + "images/v2", accounts.Write, a.eraseCreator},
+		{"GET", account + "images/v2/blocked", accounts.Read, a.listBlocked},
+		{"PUT", account + "images/v2/blocked/{name}", accounts.Write, a.blockPicture},
+		{"DELETE", account + "images/v2/blocked/{name}", accounts.Write, takes(a.unblockPicture)},
 		{"GET", account + "images/v1", accounts.Read, a.listPage},
 		{"POST", account + "images/v1", accounts.Write, a.counted(a.createImage)},
 		{"GET", account + "images/v1/variants", accounts.Read, takes(a.listVariants)},
@@ -91,7 +94,7 @@ func (a *api) alertingRoutes() []route {
 type params struct {
 	account string
 	id      string // of an image
-	name    string // of a variant, a signing key or a stream; the id of a webhook or a policy
+	name    string // of a variant, a signing key or a stream; the id of a webhook or a policy; a blocked value
 }
 
 // find returns the route of a path in its escaped form. The refusals depend only on this list: there is no such

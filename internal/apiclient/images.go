@@ -43,6 +43,7 @@ type Original struct {
 	SHA256   string   `json:"sha256"`
 	Stripped []string `json:"stripped"`        // nil if nothing was looked for
 	Received string   `json:"received_sha256"` // "" if SHA256 is that of the bytes as they came
+	Phash    string   `json:"phash"`           // perceptual hash, hex; "" for none
 }
 
 // ReceivedSHA256 returns the SHA-256 of the bytes as they came, in hex.
@@ -72,13 +73,16 @@ type ListQuery struct {
 	Meta      []string // filters, such as status[eq]=active
 	Prefix    string   // of the id
 	Filename  string   // beginning of the file name
+	SHA256    string   // of the bytes
+	Near      string   // perceptual hash of a look-alike
+	Distance  string   // of Near; "" for the default of the server
 }
 
 // values returns the query of a request. Error: a filter is malformed.
 func (q ListQuery) values() (url.Values, error) {
 	values := url.Values{"per_page": {strconv.Itoa(q.Limit)}}
 	for name, value := range map[string]string{"continuation_token": q.Token, "prefix": q.Prefix,
-		"filename": q.Filename} {
+		"filename": q.Filename, "sha256": q.SHA256, "near": q.Near, "distance": q.Distance} {
 		if value != "" {
 			values.Set(name, value)
 		}

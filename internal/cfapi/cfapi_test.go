@@ -289,14 +289,14 @@ func TestUploadedImage(t *testing.T) {
 	name := "cat.jpg"
 	img := images.Image{ID: "i", Filename: &name, Original: &images.Original{
 		Header: imagefile.Header{Format: imagefile.JPEG, Width: 30, Height: 40, Frames: 1},
-		Width:  40, Height: 30, Size: 99, SHA256: "ab", Thumbhash: "dGg=",
+		Width:  40, Height: 30, Size: 99, SHA256: "ab", Thumbhash: "dGg=", Phash: "c1f8a3d2745b960e",
 	}}
 	want := []string{"id", "filename", "uploaded", "requireSignedURLs", "variants", "original"}
 	got := OwnerImage(img, nil)
 	if k := keys(t, got); !slices.Equal(k, want) {
 		t.Errorf("keys %v, want %v", k, want)
 	}
-	wantOriginal := Original{"jpeg", 40, 30, 1, 99, "ab", "dGg=", nil, ""}
+	wantOriginal := Original{"jpeg", 40, 30, 1, 99, "ab", "dGg=", "c1f8a3d2745b960e", nil, ""}
 	if !reflect.DeepEqual(*got.Original, wantOriginal) || *got.Filename != name {
 		t.Errorf("original %+v of %s", *got.Original, *got.Filename)
 	}

@@ -38,6 +38,7 @@ type Original struct {
 	FileSize  int64  `json:"file_size"` // bytes
 	SHA256    string `json:"sha256"`    // hex
 	Thumbhash string `json:"thumbhash,omitempty"`
+	Phash     string `json:"phash,omitempty"` // package phash, hex
 	// Stripped are the names of what was removed before the bytes were stored; absent if nothing was looked for.
 	Stripped []string `json:"stripped,omitzero"`
 	// ReceivedSHA256 is the SHA-256 of the bytes as they came, in hex; absent if these are stored.
@@ -94,7 +95,7 @@ func UploaderImage(img images.Image, variants []string) Image {
 	if o := img.Original; o != nil {
 		v.Original = &Original{
 			Format: string(o.Header.Format), Width: o.Width, Height: o.Height, Frames: o.Header.Frames,
-			FileSize: o.Size, SHA256: o.SHA256, Thumbhash: o.Thumbhash, Stripped: o.Stripped,
+			FileSize: o.Size, SHA256: o.SHA256, Thumbhash: o.Thumbhash, Phash: o.Phash, Stripped: o.Stripped,
 			ReceivedSHA256: receivedOf(o),
 		}
 	}

@@ -14,7 +14,7 @@ const (
 )
 
 // refusals is the table of the API and of the one-time upload URL from kinds of errors to statuses and codes. Codes
-// are Cloudflare's if it has one; 5410, 5423, 5429 and 5456 are ours. final: a repeated request fails too. The table
+// are Cloudflare's if it has one; 5410, 5423, 5429, 5456 and 5457 are ours. final: a repeated request fails too. The table
 // also has the kinds that only deliveries use; deliveries have a separate table, delivery.errorTable.
 var refusals = [...]struct {
 	status int
@@ -32,6 +32,7 @@ var refusals = [...]struct {
 	errs.KeyNotFound:      {http.StatusNotFound, 5404, true},
 	errs.WebhookNotFound:  {http.StatusNotFound, 5404, true},
 	errs.PolicyNotFound:   {http.StatusNotFound, 5404, true},
+	errs.EntryNotFound:    {http.StatusNotFound, 5404, true},
 	errs.WebhookRefused:   {http.StatusBadRequest, 5402, true},
 	errs.Exists:           {http.StatusConflict, 5409, true},
 	errs.TicketUnknown:    {http.StatusNotFound, 5404, true},
@@ -49,6 +50,7 @@ var refusals = [...]struct {
 	errs.OverLimits:       {http.StatusUnprocessableEntity, 5443, true},
 	errs.PolicyRefused:    {http.StatusUnprocessableEntity, 5456, true},
 	errs.OriginRefused:    {http.StatusForbidden, 5456, true},
+	errs.Blocked:          {http.StatusUnprocessableEntity, 5457, true},
 	errs.FetchFailed:      {http.StatusBadRequest, 5454, true},
 	errs.SignatureRefused: {http.StatusForbidden, 9425, true},
 	errs.RenditionFailed:  {http.StatusInternalServerError, 9516, true},

@@ -67,6 +67,7 @@ var kindsOfOtherSurfaces = []errs.Kind{
 	errs.Internal, errs.Unauthenticated, errs.KeyNotFound, errs.WebhookNotFound, errs.PolicyNotFound,
 	errs.WebhookRefused, errs.Exists, errs.TicketUnknown, errs.TicketUsed, errs.TicketInvalid,
 	errs.PolicyRefused, errs.OriginRefused, errs.TicketBusy, errs.OffsetMismatch, errs.PartialBusy, errs.NotForm,
+	errs.Blocked, errs.EntryNotFound,
 	errs.TooLarge, errs.TooSlow, errs.LimitReached, errs.FetchFailed,
 }
 

@@ -29,6 +29,7 @@ const (
 	KeyNotFound      // no signing key of that name
 	WebhookNotFound  // no webhook or stream of that id or name
 	PolicyNotFound   // no notification policy of that id
+	EntryNotFound    // no entry of that value in a list of the account
 	WebhookRefused   // the receiver did not accept the test event; the text has its status
 	Exists           // an object with this id or name exists
 	TicketUnknown    // no draft has this ticket
@@ -45,6 +46,7 @@ const (
 	Undecodable      // a picture that cannot be decoded
 	PolicyRefused    // the policy of the ticket does not accept the picture
 	OriginRefused    // the policy of the ticket does not accept requests of this origin
+	Blocked          // the picture is on the account's list of blocked pictures
 	OverLimits       // too many pixels, too long a side, too large an animation
 	FetchFailed      // the picture could not be fetched from the client's URL
 	SignatureRefused // the delivery URL's signature is missing, wrong or expired
@@ -142,6 +144,7 @@ var kindNames = [KindCount]string{
 	TooSlow: "too-slow", Aborted: "aborted", Unsupported: "unsupported",
 	Undecodable: "undecodable", OverLimits: "over-limits", FetchFailed: "fetch-failed",
 	PolicyRefused: "policy-refused", OriginRefused: "origin-refused",
+	Blocked: "blocked", EntryNotFound: "entry-not-found",
 	SignatureRefused: "signature-refused", RenditionFailed: "rendition-failed",
 	LimitReached: "limit-reached", AccountSuspended: "account-suspended",
 	RateLimited: "rate-limited", Busy: "busy", NoSpace: "no-space",

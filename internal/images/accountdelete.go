@@ -6,6 +6,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/lookalikes"
 	"calotype/internal/partials"
 	"calotype/internal/webhooks"
 )
@@ -65,7 +66,9 @@ func deleteAccountRows(tx *accounts.Change, id string) error {
 	if err := tx.Lock(id); err != nil {
 		return err
 	}
-	for _, tables := range [][]string{AccountTables, partials.AccountTables, webhooks.AccountTables} {
+	for _, tables := range [][]string{
+		AccountTables, lookalikes.AccountTables, partials.AccountTables, webhooks.AccountTables,
+	} {
 		if err := tx.DeleteRows(id, tables...); err != nil {
 			return err
 		}

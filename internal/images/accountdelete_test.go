@@ -14,6 +14,7 @@ import (
 	"calotype/internal/errs"
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
+	"calotype/internal/lookalikes"
 	"calotype/internal/partials"
 	"calotype/internal/render"
 	"calotype/internal/webhooks"
@@ -167,6 +168,7 @@ func TestAccountTables(t *testing.T) {
 	for _, found := range table.FindAllStringSubmatch(string(schema), -1) {
 		owned := regexp.MustCompile(`(?m)^ +account +TEXT`).MatchString(found[2])
 		listed := slices.Contains(slices.Concat(images.AccountTables, partials.AccountTables, webhooks.AccountTables,
+			lookalikes.AccountTables,
 			accounts.AccountTables), found[1])
 		// The rows of image_meta die with their images'.
 		byHand := slices.Contains([]string{"images", "image_meta", "installation"}, found[1])

@@ -139,7 +139,8 @@ func (b *Body) complete(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 }
 
-// store examines the complete body and stores it as an original that no row names yet. Errors: those of Examine.
+// store examines the complete body and stores it as an original that no row names yet. Errors: those of Examine;
+// Blocked.
 func (b *Body) store(ctx context.Context) (*Original, error) {
 	stripped, notStripped := b.strip(ctx)
 	examining, span := trace.Start(ctx, "examine")
@@ -148,13 +149,13 @@ func (b *Body) store(ctx context.Context) (*Original, error) {
 	if err == nil {
 		err = notStripped
 	}
+	if err == nil {
+		err = b.refuseBlocked(ctx, original)
+	}
 	if err != nil {
 		return nil, err
 	}
 	original.Blob, original.Stripped = blobKey(b.s.now()), stripped
-	if received := b.sha256(); received != original.SHA256 {
-		original.received = received
-	}
 	began := time.Now()
 	err = b.s.blobs.Put(ctx, original.Blob, b.file.OS(), original.Size)
 	b.s.config.Timer.Since(render.Uploads, StageStore, began)
@@ -200,6 +201,7 @@ func (b *Body) Examine(ctx context.Context) (*Original, error) {
 	return &Original{
 		Header: header, Width: properties.Width, Height: properties.Height, Alpha: properties.Alpha,
 		Size: c.size, SHA256: c.sha256, Thumbhash: base64.StdEncoding.EncodeToString(properties.Thumbhash),
+		Phash: properties.Phash,
 	}, nil
 }
 

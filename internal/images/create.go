@@ -7,6 +7,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/fields"
+	"calotype/internal/lookalikes"
 	"calotype/internal/render"
 	"calotype/internal/trace"
 )
@@ -19,7 +20,8 @@ type UploadedImage struct {
 }
 
 // Create makes an image of the complete body, under the rules of drafts but without a ticket. Errors:
-// Invalid, InvalidID, Exists; Unsupported, Undecodable, OverLimits; LimitReached, AccountSuspended; Busy.
+// Invalid, InvalidID, Exists; Unsupported, Undecodable, OverLimits, Blocked; LimitReached, AccountSuspended;
+// Busy.
 func (b *Body) Create(ctx context.Context, filename string, d NewDraft) (UploadedImage, error) {
 	ctx, cancel := b.complete(ctx)
 	defer cancel()
@@ -88,6 +90,7 @@ func (s *Service) insertUploaded(tx *accounts.Change, draft, img Image, began ti
 	tx.Charge(img.Account, c)
 	tx.Check(func() error { return checkURLs(tx, img.Account, img.ID) })
 	s.uploaded(tx, redeemed)
+	tx.Check(func() error { return lookalikes.Refuse(tx, img.Account, img.Original.picture()) })
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
+	"calotype/internal/lookalikes"
 	"calotype/internal/sqldb"
 	"calotype/internal/text"
 )
@@ -81,7 +82,8 @@ func (s *Service) DeleteImage(ctx context.Context, account, id string) error {
 const imageColumns = `key, account, id, custom, creator, meta, filename, require_signed,
 	created, uploaded, draft, expires, refusals, last_kind, last_message, refused_sha256,
 	blob, format, stored_width, stored_height, max_pixels, scans, orientation, frames, alpha,
-	size, sha256, thumbhash, policy, uses, used, family, meta_sha256, draft_id, stripped, received_sha256`
+	size, sha256, thumbhash, policy, uses, used, family, meta_sha256, draft_id, stripped, received_sha256,
+	phash`
 
 // SelectImage is the beginning of a statement that reads images, which ScanImage scans.
 const SelectImage = `SELECT ` + imageColumns + ` FROM images`
@@ -103,13 +105,14 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		maxPixels, scans, frames, size  sql.NullInt64
 		alpha                           sql.NullBool
 		family, stripped, received      sql.NullString
+		hash                            sql.NullInt64
 	)
 	err := r.Scan(append([]any{&img.Key, &img.Account, &img.ID, &img.Custom, &img.Creator, &meta,
 		&img.Filename, &img.RequireSignedURLs, &created, &uploaded, &img.Draft,
 		&expires, &ticket.Refusals, &kind, &ticket.LastMessage, &refused,
 		&blob, &format, &width, &height, &maxPixels, &scans, &orientation, &frames, &alpha,
 		&size, &sha256, &thumbhash, &policy, &ticket.Uses, &ticket.Used, &family, &metaSHA256, &draftID,
-		&stripped, &received}, more...)...)
+		&stripped, &received, &hash}, more...)...)
 	if err != nil {
 		return Image{}, err
 	}
@@ -137,6 +140,9 @@ func scanImageAnd(r sqldb.Row, more ...any) (Image, error) {
 		},
 		Alpha: alpha.Bool, Size: size.Int64, SHA256: sha256.String, Thumbhash: thumbhash.String,
 		received: received.String,
+	}
+	if hash.Valid {
+		img.Original.Phash = lookalikes.Text(hash.Int64)
 	}
 	if stripped.Valid {
 		img.Original.Stripped = strings.Fields(stripped.String)

@@ -27,8 +27,8 @@ func newEvent(kind webhooks.EventType, img Image) webhooks.Event {
 	}
 	if o := img.Original; o != nil {
 		f.Original = &webhooks.OriginalFacts{Format: o.Header.Format, Width: o.Width, Height: o.Height,
-			Frames: o.Header.Frames, Size: o.Size, SHA256: o.SHA256, Thumbhash: o.Thumbhash, Stripped: o.Stripped,
-			Received: o.received}
+			Frames: o.Header.Frames, Size: o.Size, SHA256: o.SHA256, Thumbhash: o.Thumbhash, Phash: o.Phash,
+			Stripped: o.Stripped, Received: o.received}
 	}
 	return webhooks.Event{Type: kind, Account: img.Account, Image: img.Key, Facts: f}
 }
@@ -59,7 +59,7 @@ func ImageOf(e webhooks.Event) Image {
 	}
 	if o := f.Original; o != nil {
 		img.Original = &Original{Width: o.Width, Height: o.Height, Size: o.Size,
-			SHA256: o.SHA256, Thumbhash: o.Thumbhash, Stripped: o.Stripped, received: o.Received,
+			SHA256: o.SHA256, Thumbhash: o.Thumbhash, Phash: o.Phash, Stripped: o.Stripped, received: o.Received,
 			Header: imagefile.Header{Format: o.Format, Frames: o.Frames}}
 	}
 	return img

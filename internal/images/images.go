@@ -1,7 +1,7 @@
 // Package images is the top of the core: it owns images, drafts, variants and erasures, their rules and their SQL.
 // Each noun has a file: its type, then its rules, then its statements. Below it package webhooks has the events,
-// partials the resumable uploads, receipts the receipts, and accounts the accounts and the transactions; New makes the
-// services of all five.
+// partials the resumable uploads, receipts the receipts, lookalikes the blocked pictures, and accounts the accounts and
+// the transactions; New makes the services of all.
 //
 // The life of a picture: CreateDraft creates a draft, an image that waits for its upload, with a ticket,
 // the secret of its one-time upload URL. BeginUpload looks up the draft by the ticket and spools the body.
@@ -33,6 +33,7 @@ import (
 	"calotype/internal/disk"
 	"calotype/internal/diskcache"
 	"calotype/internal/limit"
+	"calotype/internal/lookalikes"
 	"calotype/internal/outbound"
 	"calotype/internal/partials"
 	"calotype/internal/purges"
@@ -81,6 +82,7 @@ type Service struct {
 	Receipts *receipts.Service
 	Partials *partials.Service
 	Purges   *purges.Service
+	Blocked  *lookalikes.Service
 
 	config       Config // with its defaults
 	db           *sqldb.DB
@@ -144,6 +146,7 @@ func New(c Config) *Service {
 		Background: func(fn func()) { s.work.Go(fn) },
 		Bodies:     s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
 	})
+	s.Blocked = lookalikes.New(c.DB, s.Accounts, c.Now)
 	s.bodies = bodylimit.New(maxRefusals, refusedTooOften)
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
 		s.commitDrafts)

@@ -117,12 +117,15 @@ func (b *Body) Import(ctx context.Context, i ImportedImage, listed time.Time) (I
 	return b.insert(ctx, draft, i.Filename, i.Uploaded, listed)
 }
 
-// Try examines the complete body as Import does, and stores nothing. Errors: Unsupported, Undecodable, OverLimits;
-// Busy.
+// Try examines the complete body as Import does, and stores nothing. Errors: Unsupported, Undecodable, OverLimits,
+// Blocked; Busy.
 func (b *Body) Try(ctx context.Context) error {
 	ctx, cancel := b.complete(ctx)
 	defer cancel()
-	_, err := b.Examine(ctx)
+	original, err := b.Examine(ctx)
+	if err == nil {
+		err = b.refuseBlocked(ctx, original)
+	}
 	return err
 }
 

@@ -21,6 +21,7 @@ type Original struct {
 	Size          int64  // bytes
 	SHA256        string // hex
 	Thumbhash     string // base64
+	Phash         string // package phash; "" for none
 	// Stripped are the names of what was removed before the bytes were stored; nil if nothing was looked for.
 	Stripped []string
 	received string // SHA-256 of the bytes as they came, hex; "" if these are stored

@@ -9,6 +9,7 @@ import (
 
 	"calotype/internal/accounts"
 	"calotype/internal/errs"
+	"calotype/internal/lookalikes"
 	"calotype/internal/partials"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -72,6 +73,7 @@ func (u *Upload) commit(ctx context.Context, o *Original, filename string) (img 
 		}
 		tx.Charge(img.Account, c)
 		u.s.uploaded(tx, img)
+		tx.Check(func() error { return lookalikes.Refuse(tx, img.Account, img.Original.picture()) })
 		return u.endPartials(tx, img)
 	})
 	return img, err
@@ -117,17 +119,22 @@ func redeemTicket(
 	var open bool
 	var reserved int64
 	o := img.Original
+	hash, err := lookalikes.Column(o.Phash)
+	if err != nil {
+		return Image{}, c, err
+	}
 	redeemed, err = scanImageAnd(tx.QueryRow(`UPDATE images SET draft = 0, uploaded = ?2, filename = ?3,
 		claimed_by = ?4, blob = ?5, format = ?6, stored_width = ?7, stored_height = ?8,
 		max_pixels = ?9, scans = ?10, orientation = ?11, frames = ?12, alpha = ?13, size = ?14,
-		sha256 = ?15, thumbhash = ?16, stripped = ?19, received_sha256 = ?20
+		sha256 = ?15, thumbhash = ?16, stripped = ?19, received_sha256 = ?20, phash = ?21
 		WHERE key = ?1 AND draft = 1 AND expires >= ?17 AND refusals < ?18
 		RETURNING `+imageColumns+`, open, reserved`,
 		img.Key, sqldb.Micros(img.Uploaded), *img.Filename, sqldb.NullText(idempotencyHash),
 		o.Blob, string(o.Header.Format),
 		o.Header.Width, o.Header.Height, o.Header.MaxPixels, o.Header.Scans,
 		o.Header.Orientation, o.Header.Frames, sqldb.BoolInt(o.Alpha), o.Size, o.SHA256,
-		o.Thumbhash, sqldb.Micros(began), maxRefusals, o.strippedText(), sqldb.NullText(o.received)), &open, &reserved)
+		o.Thumbhash, sqldb.Micros(began), maxRefusals, o.strippedText(), sqldb.NullText(o.received),
+		hash), &open, &reserved)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Image{}, c, nil
 	}

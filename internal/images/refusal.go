@@ -84,17 +84,17 @@ func (u *Upload) Refuse(ctx context.Context, err error) error {
 // isRefusal reports whether errors of a kind are caused by the content of a body, and so count.
 func isRefusal(kind errs.Kind) bool {
 	switch kind {
-	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.PolicyRefused, errs.TooLarge:
+	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.PolicyRefused, errs.TooLarge, errs.Blocked:
 		return true
 	}
 	return false
 }
 
 // mayPass reports whether a later try, or another node, may accept the same body: it took too much time or memory
-// here, or a decoder is missing.
+// here, a decoder is missing, or the account may delete the entry that blocks it.
 func mayPass(err error) bool {
 	limit, noDecoder := new(imagefile.LimitError), new(render.NoDecoderError)
-	return errors.Is(err, render.ErrWorker) || errors.As(err, &noDecoder) ||
+	return errors.Is(err, render.ErrWorker) || errors.As(err, &noDecoder) || errs.AsError(err).Kind == errs.Blocked ||
 		errors.As(err, &limit) && limit.What == imagefile.LimitMemory
 }
 

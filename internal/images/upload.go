@@ -250,7 +250,11 @@ func (u *Upload) finish(ctx context.Context, filename string) (Image, error) {
 		return Image{}, u.Refuse(ctx, err)
 	}
 	img, err := u.redeem(ctx, original, filename)
-	return u.s.cleanUp(ctx, img, original, err)
+	img, err = u.s.cleanUp(ctx, img, original, err)
+	if errs.AsError(err).Kind == errs.Blocked {
+		err = u.Refuse(ctx, err) // an entry that was added during the upload
+	}
+	return img, err
 }
 
 // replay returns the winner's image to a repeat of the winner's request, whose body has this SHA-256.

@@ -301,7 +301,7 @@ func (r *results) classifyError(ctx context.Context, id string, err error) error
 		return nil
 	case errors.As(err, &refusal):
 		switch refusal.Kind {
-		case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.TooLarge,
+		case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.TooLarge, errs.Blocked,
 			errs.Invalid, errs.InvalidID:
 			r.failing.Store(0)
 			r.report.set(id, Refused, errs.AsError(err).Msg)

@@ -69,7 +69,7 @@ func refuseResumable(c *call, refusal *cfapi.Error, err error) *cfapi.Problem {
 	switch errs.AsError(err).Kind {
 	case errs.TooLarge, errs.PolicyRefused:
 		h.Set("Upload-Limit", dictionary(member{"max-size", c.maxBytes(c.line.image)}))
-	case errs.Unsupported, errs.Undecodable, errs.OverLimits:
+	case errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.Blocked:
 		c.transmitted = true
 	}
 	h.Set("Upload-Complete", "?0") // the refusal is not the result of an upload

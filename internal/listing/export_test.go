@@ -32,10 +32,14 @@ func Statements(account string, q Query, after *images.Image) (all []Statement) 
 		if q.Ascending {
 			to.uploaded, to.name = 1<<60, "\U0010FFFF"
 		}
-		add(w.end(from, 1000))
+		if w.bands != nil {
+			add(w.horizon(from, 46))
+		} else {
+			add(w.end(from, 1000))
+		}
 	}
 	add(w.page(from, to, q.Limit+1))
-	if q.Meta == nil && !q.named() && !q.Ascending && after == nil {
+	if q.Meta == nil && !q.named() && w.arms == nil && !q.Ascending && after == nil {
 		add(w.numbered(1000, q.Limit))
 	}
 	return all

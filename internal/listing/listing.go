@@ -32,6 +32,8 @@ type Query struct {
 	Meta      []Filter // all must hold; 5 at most; none for drafts
 	Prefix    string   // of the id; the list is then in the order of ids
 	Filename  string   // beginning of the file name; likewise, unless a Prefix is given
+	SHA256    string   // of the stored bytes or of the bytes as they came, hex
+	Near      *Near    // perceptual hash
 	// Fits is called for each image in order. The page ends before the first one that does not fit, but
 	// has at least one image. nil: all fit.
 	Fits func(images.Image) bool
@@ -82,6 +84,9 @@ func (l *Lister) Images(ctx context.Context, account string, q Query) (Page, err
 	if err := q.checkNames(); err != nil {
 		return Page{}, err
 	}
+	if err := q.checkLooks(); err != nil {
+		return Page{}, err
+	}
 	q.Meta = sortedFilters(q.Meta)
 	from, err := q.begin(account)
 	if err != nil {
@@ -112,7 +117,11 @@ type walkedPage struct {
 func (l *Lister) walk(
 	ctx context.Context, w scanPlan, from *position, q Query,
 ) (page walkedPage, err error) {
-	for scanned, stretch := 0, q.Limit+1; ; stretch *= 4 {
+	first := q.Limit + 1
+	if w.bands != nil {
+		first = l.scanned // most rows of a band are of other hashes
+	}
+	for scanned, stretch := 0, first; ; stretch *= 4 {
 		var to *position
 		if len(w.residual) > 0 {
 			stretch = min(stretch, l.scanned-scanned)
@@ -171,6 +180,9 @@ func (l *Lister) readImages(ctx context.Context, query string, args []any) ([]im
 func (l *Lister) endOfStretch(
 	ctx context.Context, w scanPlan, from *position, rows int,
 ) (*position, error) {
+	if w.bands != nil {
+		return l.endOfBands(ctx, w, from, rows)
+	}
 	query, args := w.end(from, rows)
 	all, err := sqldb.Select(l.db.Reader(ctx), func(r sqldb.Row) (p position, err error) {
 		if w.named {

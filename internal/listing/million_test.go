@@ -13,6 +13,7 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/images/imagestest"
 	"calotype/internal/listing"
+	"calotype/internal/phash"
 	"calotype/internal/sqldb"
 	"calotype/internal/sqldb/sqldbtest"
 )
@@ -21,7 +22,7 @@ import (
 // two values of metadata each. Without a worker and without bytes, many in a transaction.
 func fillImages(tb testing.TB, db *sqldb.DB, n int) {
 	tb.Helper()
-	const inStatement, inTransaction = 500, 10_000
+	const inStatement, inTransaction = 500, 2_000
 	r := rand.New(rand.NewPCG(1, 2))
 	var version string
 	sqlite := db.QueryRow(tb.Context(), `SELECT sqlite_version()`).Scan(&version) == nil
@@ -56,11 +57,11 @@ func fillSome(tx *sqldb.Tx, r *rand.Rand, from, to int) error {
 		status, score := []string{"active", "pending", "flagged"}[i%3], i%1000
 		rows = append(rows, numbered(len(rowArgs), `(?1, ?2, ?8, ?3, 0, ?4, ?5, ?9, 0, ?6,
 			?6, 0, ?3, ?6, 0, '', '', ?7, 'jpeg', 64, 48, 3072, 1, 1, 1, 0, 12345, ?3,
-			'1QcSHQRnh493V4dIh4eXh1h4kJUI')`))
+			'1QcSHQRnh493V4dIh4eXh1h4kJUI', ?10)`))
 		rowArgs = append(rowArgs, key, account, fmt.Sprintf("%x", sha256.Sum256([]byte(key))),
 			fmt.Sprintf("creator-%d", score),
 			fmt.Sprintf(`{"status":"%s","score":%d}`, status, score), at, "20260101/"+key,
-			fmt.Sprintf("%s/%s/%s", key[:2], key[2:4], key), fmt.Sprintf("IMG_%07d.jpg", i))
+			fmt.Sprintf("%s/%s/%s", key[:2], key[2:4], key), fmt.Sprintf("IMG_%07d.jpg", i), int64(hashOf(i)))
 		metas = append(metas, numbered(len(metaArgs), `(?1, ?2, ?3, 'status', 'string', ?4, 0),
 			(?1, ?2, ?3, 'score', 'number', '', ?5)`))
 		metaArgs = append(metaArgs, key, account, at, status, float64(score))
@@ -68,7 +69,7 @@ func fillSome(tx *sqldb.Tx, r *rand.Rand, from, to int) error {
 	_, err := tx.Exec(`INSERT INTO images (key, account, id, id_sha256, custom, creator, meta,
 		filename, require_signed, created, uploaded, draft, ticket, expires, refusals, last_kind,
 		last_message, blob, format, stored_width, stored_height, max_pixels, scans, orientation,
-		frames, alpha, size, sha256, thumbhash) VALUES `+strings.Join(rows, ","), rowArgs...)
+		frames, alpha, size, sha256, thumbhash, phash) VALUES `+strings.Join(rows, ","), rowArgs...)
 	if err != nil {
 		return err
 	}
@@ -77,9 +78,23 @@ func fillSome(tx *sqldb.Tx, r *rand.Rand, from, to int) error {
 	return err
 }
 
+// hashOf returns the perceptual hash of the image numbered i: most are random, and one of 50 is a look-alike of the image
+// before it.
+func hashOf(i int) phash.Hash {
+	r := rand.New(rand.NewPCG(3, uint64(i)))
+	if i%50 != 1 {
+		return phash.Hash(r.Uint64())
+	}
+	h := hashOf(i - 1)
+	for range r.IntN(phash.MaxDistance + 2) {
+		h ^= 1 << r.IntN(64)
+	}
+	return h
+}
+
 // numbered adds n to the numbers of the placeholders in a row.
 func numbered(n int, row string) string {
-	for i := 9; i > 0; i-- {
+	for i := 10; i > 0; i-- {
 		row = strings.ReplaceAll(row, "?"+strconv.Itoa(i), "#"+strconv.Itoa(i+n))
 	}
 	return strings.ReplaceAll(row, "#", "?")

@@ -55,16 +55,21 @@ func (w *scanPlan) throughNames(q Query) {
 			})
 		}
 	}
-	if q.Creator != nil {
-		// As an expression, so that PostgreSQL does not use the index by creators, whose order is not the
-		// list's.
-		w.residual = append(w.residual, func(s *sqldb.Builder) string {
-			if *q.Creator == "" {
-				return `m.creator || '' IS NULL`
-			}
-			return `m.creator || '' = ` + s.Arg(*q.Creator)
-		})
+	w.residual = append(w.residual, creatorByExpression(q.Creator)...)
+}
+
+// creatorByExpression is the condition on the creator in a scan of images by another index. As an expression, so that
+// PostgreSQL does not use the index by creators, whose order is not the list's.
+func creatorByExpression(creator *string) []condition {
+	if creator == nil {
+		return nil
 	}
+	return []condition{func(s *sqldb.Builder) string {
+		if *creator == "" {
+			return `m.creator || '' IS NULL`
+		}
+		return `m.creator || '' = ` + s.Arg(*creator)
+	}}
 }
 
 // stretch is the condition on the names after a position. With two bounds on one side an engine may use

@@ -31,6 +31,7 @@ func TestListsAreIndexed(t *testing.T) {
 			t.Fatal(err)
 		}
 		postgres := strings.HasPrefix(dsn, "postgres")
+		looksAreIndexed(t, core, postgres, &page.Images[2999])
 		for name, q := range queries(t) {
 			behind := &page.Images[2999]
 			if q.Prefix != "" || q.Filename != "" { // in another order

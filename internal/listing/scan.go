@@ -6,12 +6,13 @@ import (
 
 	"calotype/internal/fields"
 	"calotype/internal/images"
+	"calotype/internal/lookalikes"
 	"calotype/internal/sqldb"
 )
 
 // A scanPlan scans rows in the order of lists, by an index that ends in (uploaded, key): the images of an
 // account or of a creator, or the rows of image_meta with one value, or any value, at one path. Or it scans
-// images by an index that ends in a name and the key. The residual conditions are evaluated for each row.
+// images by an index that ends in a name and the key, or by several indexes for look-alikes. The residual conditions are evaluated for each row.
 type scanPlan struct {
 	table, key string // the table, and its column with the image's key
 	by         string // the column of the order, before the key
@@ -21,6 +22,8 @@ type scanPlan struct {
 	leading    string // column to order by before uploaded, or ""
 	driving    []condition
 	residual   []condition
+	arms       []condition       // each for another index; a row of the plan is a row of one or several of them
+	bands      []lookalikes.Band // of the arms that find near hashes
 }
 
 // A condition writes SQL about the row called m.
@@ -35,6 +38,11 @@ func newScanPlan(account string, q Query) scanPlan {
 	}
 	w.driving = append(w.driving, func(s *sqldb.Builder) string { return `m.account = ` + s.Arg(account) })
 	filters := q.Meta
+	if q.SHA256 != "" || q.Near != nil {
+		w.throughLooks(q)
+		w.residue(filters)
+		return w
+	}
 	if q.named() {
 		w.throughNames(q)
 		w.residue(filters)
@@ -122,8 +130,12 @@ func creatorOf(creator *string) []condition {
 }
 
 // rows writes a statement for the positions of the rows after one position, up to another, that meet
-// conditions.
-func (w scanPlan) rows(s *sqldb.Builder, from, to *position, conditions ...[]condition) {
+// conditions. The caller adds LIMIT and OFFSET for at most limit rows in all.
+func (w scanPlan) rows(s *sqldb.Builder, from, to *position, limit int, conditions ...[]condition) {
+	if w.arms != nil {
+		w.union(s, from, to, limit, conditions...)
+		return
+	}
 	s.WriteString(`SELECT ` + w.by + ` AS moment, m.` + w.key + ` AS walked FROM ` + w.table + ` m`)
 	var where []string
 	for _, some := range conditions {
@@ -160,27 +172,31 @@ func (w scanPlan) rows(s *sqldb.Builder, from, to *position, conditions ...[]con
 // end returns a statement for the position of the last of rows rows after a position.
 func (w scanPlan) end(from *position, rows int) (string, []any) {
 	s := &sqldb.Builder{}
-	w.rows(s, from, nil, w.driving)
+	w.rows(s, from, nil, rows, w.driving)
 	s.WriteString(` LIMIT 1 OFFSET ` + strconv.Itoa(rows-1))
 	return s.String(), s.Args
 }
 
 // page returns a statement for the images after one position, up to another, that meet all conditions.
 func (w scanPlan) page(from, to *position, limit int) (string, []any) {
-	return w.images(from, to, ` LIMIT `+strconv.Itoa(limit))
+	return w.images(from, to, 0, limit)
 }
 
 // numbered returns a statement for the images at an offset.
 func (w scanPlan) numbered(offset, limit int) (string, []any) {
-	return w.images(nil, nil, ` LIMIT `+strconv.Itoa(limit)+` OFFSET `+strconv.Itoa(offset))
+	return w.images(nil, nil, offset, limit)
 }
 
 // images returns a statement for images. The scan uses the index only; rows of found images are read.
-func (w scanPlan) images(from, to *position, limit string) (string, []any) {
+func (w scanPlan) images(from, to *position, offset, limit int) (string, []any) {
 	s := &sqldb.Builder{}
 	s.WriteString(images.SelectImage + ` JOIN (`)
-	w.rows(s, from, to, w.driving, w.residual)
-	s.WriteString(limit + `) walk ON key = walked ORDER BY moment ` + w.order + `, walked ` + w.order)
+	w.rows(s, from, to, offset+limit, w.driving, w.residual)
+	s.WriteString(` LIMIT ` + strconv.Itoa(limit))
+	if offset > 0 {
+		s.WriteString(` OFFSET ` + strconv.Itoa(offset))
+	}
+	s.WriteString(`) walk ON key = walked ORDER BY moment ` + w.order + `, walked ` + w.order)
 	return s.String(), s.Args
 }
 

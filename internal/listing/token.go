@@ -1,6 +1,7 @@
 package listing
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -18,6 +19,11 @@ type position struct {
 	uploaded int64 // microseconds
 	name     string
 	key      string
+}
+
+// compare compares positions of a list by uploads.
+func (p position) compare(other position) int {
+	return cmp.Or(cmp.Compare(p.uploaded, other.uploaded), strings.Compare(p.key, other.key))
 }
 
 // byUpload is the position of an image in the lists that are in the order of uploads.
@@ -53,6 +59,12 @@ func (q Query) listName(account string) string {
 	if q.named() {
 		name += fmt.Sprintf(" %q %q", q.Prefix, q.Filename)
 	}
+	if q.SHA256 != "" {
+		name += " sha256 " + q.SHA256
+	}
+	if q.Near != nil {
+		name += " near " + q.Near.String()
+	}
 	for _, f := range q.Meta {
 		name += "\n" + f.String()
 	}
@@ -80,7 +92,7 @@ func (q Query) begin(account string) (*position, error) {
 	}
 	if parts[2] != q.listName(account) {
 		return nil, errs.Errorf(errs.Invalid, "The continuation_token is of another list: send it with the "+
-			"same account, sort_order, creator, draft, prefix, filename "+
+			"same account, sort_order, creator, draft, prefix, filename, sha256, near, distance "+
 			"and filters as the request that gave it")
 	}
 	p := &position{key: parts[1]}

@@ -47,6 +47,9 @@ func (i Image) Print(w io.Writer) {
 			d.Add("received", *i.Received)
 		}
 	}
+	if i.Phash != nil {
+		d.Add("phash", *i.Phash)
+	}
 	d.Add("private", terminal.YesNo(i.Private))
 	for _, one := range [][2]string{{"filename", text(i.Filename)}, {"creator", text(i.Creator)},
 		{"metadata", string(i.Metadata)}} {

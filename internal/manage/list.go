@@ -45,7 +45,10 @@ func (f listFlags) query() apiclient.ListQuery {
 type ImageList struct {
 	terminal.Output
 	listFlags
-	Meta []string `help:"Only those with this metadata: status=active, size[gte:number]=5." env:"-" sep:"none"`
+	Meta     []string `help:"Only those with this metadata: status=active, size[gte:number]=5." env:"-" sep:"none"`
+	SHA256   string   `name:"sha256" help:"Only those with these bytes, by their SHA-256 in hex." env:"-"`
+	Near     string   `help:"Only those that look like the one with this phash." env:"-"`
+	Distance string   `help:"With --near: bits in which the phash may differ, 0 to 10; 8 if not given." env:"-"`
 }
 
 // Help returns the text of --help below the usage.
@@ -54,13 +57,14 @@ func (ImageList) Help() string {
 the API (eq, in, gt, gte, lt, lte; without one it is eq) and a value.
 
   calotype image list --creator user-7 --limit 10
-  calotype image list --meta status=active --meta 'size[gte:number]=5' --json`
+  calotype image list --meta status=active --meta 'size[gte:number]=5' --json
+  calotype image list --near c1f8a3d2745b960e --distance 6`
 }
 
 // Run lists the images.
 func (c *ImageList) Run(ctx context.Context, client *apiclient.Client) error {
 	q := c.query()
-	q.Meta = c.Meta
+	q.Meta, q.SHA256, q.Near, q.Distance = c.Meta, c.SHA256, c.Near, c.Distance
 	list, err := listAll(ctx, client, q)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type Image struct {
 	Received *string       `json:"receivedSha256"` // of the bytes as they came
 	// Stripped is what was removed before they were stored; null if nothing was looked for.
 	Stripped []string        `json:"stripped"`
+	Phash    *string         `json:"phash"` // null without a perceptual hash
 	Metadata json.RawMessage `json:"metadata"`
 	Variants []string        `json:"variants"` // delivery URLs
 	Upload   *Upload         `json:"upload,omitempty"`
@@ -74,6 +75,9 @@ func NewImage(img apiclient.Image, now time.Time) Image {
 		item.Format, item.Width, item.Height, item.Frames = &o.Format, &o.Width, &o.Height, &o.Frames
 		item.Bytes, item.SHA256 = &o.FileSize, &o.SHA256
 		item.Received, item.Stripped = new(o.ReceivedSHA256()), o.Stripped
+		if o.Phash != "" {
+			item.Phash = &o.Phash
+		}
 	}
 	if u := img.Upload; u != nil {
 		item.Upload = newUpload(*u, now)

@@ -30,7 +30,7 @@ var uploadKinds = []errs.Kind{
 	errs.Internal, errs.TicketUnknown, errs.TicketUsed, errs.TicketInvalid,
 	errs.TicketBusy, errs.NotForm, errs.TooLarge, errs.TooSlow, errs.Aborted,
 	errs.Unsupported, errs.Undecodable, errs.OverLimits, errs.Invalid, errs.Busy,
-	errs.NoSpace,
+	errs.NoSpace, errs.Blocked,
 }
 
 // A watcher collects the state of the core and the pool at each scrape.

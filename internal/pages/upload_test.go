@@ -242,7 +242,7 @@ var uploadRefusals = []errs.Kind{
 	errs.Internal, errs.Invalid, errs.TicketUnknown, errs.TicketUsed, errs.TicketInvalid, errs.TicketBusy,
 	errs.OffsetMismatch, errs.PartialBusy, errs.NotForm, errs.TooLarge, errs.TooSlow, errs.Aborted, errs.Unsupported,
 	errs.Undecodable, errs.OverLimits, errs.PolicyRefused, errs.OriginRefused, errs.LimitReached, errs.AccountSuspended,
-	errs.RateLimited, errs.Busy, errs.NoSpace,
+	errs.RateLimited, errs.Busy, errs.NoSpace, errs.Blocked,
 }
 
 // TestWords: each language has each text, with the same values, and each text that the page uses exists. Each refusal

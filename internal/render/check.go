@@ -2,6 +2,7 @@ package render
 
 import (
 	"calotype/internal/imagefile"
+	"calotype/internal/phash"
 	"fmt"
 	"os"
 )
@@ -122,6 +123,9 @@ func checkProperties(f Properties, h imagefile.Header) error {
 			ErrWorker, f.Frames, h.Frames)
 	case len(f.Thumbhash) < 5 || len(f.Thumbhash) > maxThumbhash:
 		return fmt.Errorf("%w: it made a thumbhash of %d bytes", ErrWorker, len(f.Thumbhash))
+	}
+	if _, err := phash.Parse(f.Phash); f.Phash != "" && err != nil {
+		return fmt.Errorf("%w: its perceptual hash: %w", ErrWorker, err)
 	}
 	return nil
 }

@@ -84,6 +84,7 @@ type Properties struct {
 	Frames        int
 	Alpha         bool
 	Thumbhash     []byte // about 25 bytes
+	Phash         string // package phash; "" for a picture of one tone
 }
 
 // A Job describes one rendition.

@@ -84,6 +84,7 @@ type OriginalFacts struct {
 	Size      int64            `json:"size"` // bytes
 	SHA256    string           `json:"sha256"`
 	Thumbhash string           `json:"thumbhash,omitempty"`
+	Phash     string           `json:"phash,omitempty"`
 	Stripped  []string         `json:"stripped,omitzero"`  // what was removed before it was stored; nil: not looked for
 	Received  string           `json:"received,omitempty"` // SHA-256 of the bytes as they came; "" if these are stored
 }

@@ -8,10 +8,11 @@ import (
 	"unsafe"
 
 	"calotype/internal/imagefile"
+	"calotype/internal/phash"
 	"calotype/internal/render"
 )
 
-// thumbSide is the longer side of a thumbhash's thumbnail, in pixels.
+// thumbSide is the longer side of the thumbnail that is hashed, in pixels.
 const thumbSide = 100
 
 // Examine decodes a whole original strictly and returns its Properties.
@@ -69,7 +70,7 @@ func (e *engine) examine(in *os.File, h imagefile.Header, strict bool) (render.P
 		if err := r.do(each); err != nil {
 			return render.Properties{}, err
 		}
-		if properties.Thumbhash, err = r.thumbhash(); err != nil {
+		if properties.Thumbhash, properties.Phash, err = r.hashes(); err != nil {
 			return render.Properties{}, err
 		}
 	}
@@ -86,20 +87,23 @@ func thumbPlan(h imagefile.Header) render.Plan {
 	return render.Plan{ScaleW: w, ScaleH: hh, CropW: w, CropH: hh, CanvasW: w, CanvasH: hh}
 }
 
-// thumbhash computes the pixels of the thumbnail and hashes them.
-func (r *rendering) thumbhash() ([]byte, error) {
+// hashes computes the pixels of the thumbnail, and returns their thumbhash and their perceptual hash, "" for none.
+func (r *rendering) hashes() (thumb []byte, perceptual string, err error) {
 	bands := r.im.bands()
 	p := newPixels(r.im.width() * r.im.height() * bands)
 	defer p.free()
 	if err := r.im.writeTo(p, 0); err != nil {
-		return nil, r.blame(step{name: "thumbnail"}, err)
+		return nil, "", r.blame(step{name: "thumbnail"}, err)
 	}
 	raw := unsafe.Slice((*byte)(p.data), p.size)
 	rgba, err := toRGBA(raw, bands)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", render.ErrUndecodable, err)
+		return nil, "", fmt.Errorf("%w: %w", render.ErrUndecodable, err)
 	}
-	return thumbhash(spread(r.im.width(), r.im.height(), rgba)), nil
+	if hash, ok := phash.Of(r.im.width(), r.im.height(), rgba); ok {
+		perceptual = hash.String()
+	}
+	return thumbhash(spread(r.im.width(), r.im.height(), rgba)), perceptual, nil
 }
 
 // minThumbSide is the shorter side from which the waves of a thumbhash are distinguishable.

@@ -1,0 +1,9 @@
+package lookalikes_test
+
+import (
+	"testing"
+
+	"calotype/internal/images/imagestest"
+)
+
+func TestMain(m *testing.M) { imagestest.Main(m) }
