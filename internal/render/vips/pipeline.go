@@ -38,6 +38,7 @@ var pipeline = []step{
 	{"join", after, (*rendering).join},
 	{"metadata", after, (*rendering).metadata},
 	{"encode", after, (*rendering).encode},
+	{"gain map", after, (*rendering).gainMap},
 }
 
 // A step is one line of the pipeline.
