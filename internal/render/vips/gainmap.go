@@ -67,7 +67,8 @@ func (r *rendering) renderGainMap(m *imagefile.GainMap) (*vipsImage, error) {
 		return nil, notDecoded(err)
 	}
 	scaled := newPixels(plan.ScaleW * plan.ScaleH * bands)
-	defer scaled.free()
+	r.joined.free()
+	r.joined = scaled // the image reads it later
 	s := float64(shrunk)
 	from := grid{bytesOf(whole), stored.width(), stored.height(), bands}
 	from.scale(grid{bytesOf(scaled), plan.ScaleW, plan.ScaleH, bands}, plan.X/s, plan.Y/s, plan.W/s, plan.H/s)
@@ -80,9 +81,6 @@ func (r *rendering) renderGainMap(m *imagefile.GainMap) (*vipsImage, error) {
 	if err == nil {
 		turned := &rendering{im: im, orientation: r.orientation}
 		err = turned.turn()
-	}
-	if err == nil {
-		err = im.copyToMemory() // scaled is freed
 	}
 	if err != nil {
 		im.close()
