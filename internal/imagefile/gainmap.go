@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// A GainMap is the gain map of an Ultra HDR JPEG: a JPEG behind the picture, whose pixels say how much brighter than the
-// picture a screen of high dynamic range shows each place. It covers the picture, in any size, and is turned with
-// it by the orientation of the picture.
+// A GainMap is the gain map of an Ultra HDR JPEG: a JPEG behind the picture, whose pixels say how much brighter a
+// screen of high dynamic range shows each part of the picture. It covers the picture, in any size, and is turned by
+// the orientation of the picture.
 type GainMap struct {
 	Off, Size int64  // of the JPEG in the file, in bytes
 	Header    Header // of the JPEG

@@ -24,7 +24,7 @@ func millionths(v float64) (n int32, ok bool) {
 	return int32(n64), true
 }
 
-// hdrgmNames are the names of Gain.numbers in XMP, and their defaults; 0 is none of the gain, 1 is a gamma.
+// hdrgmNames are the names of Gain.numbers in XMP, and their defaults.
 var hdrgmNames = [5]struct {
 	name     string
 	fallback string
@@ -72,7 +72,7 @@ func first(texts []string) string {
 // maxHdrgmValues bounds the values of a name: one for each colour.
 const maxHdrgmValues = 3
 
-// hdrgmValues returns the values in the name space of gain maps, by name. What is behind a fault in the XMP is left out.
+// hdrgmValues returns the values in the name space of gain maps, by name. It stops at a fault in the XMP.
 func hdrgmValues(b []byte) map[string][]string {
 	values := map[string][]string{}
 	add := func(name, value string) {

@@ -43,7 +43,7 @@ type copier struct {
 	w       *window
 	out     *bufio.Writer
 	exif    []byte                // the EXIF block of the copy, without exifPrefix; nil for none
-	added   func(at int64) []byte // further segments of the copy of a JPEG, for the offset at which they come; nil: none
+	added   func(at int64) []byte // further segments of the copy of a JPEG, from an offset on; nil for none
 	written []byte                // what added has returned
 	removed *removals             // nil if it is of no interest
 	dry     bool                  // count only
