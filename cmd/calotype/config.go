@@ -78,6 +78,7 @@ type Config struct {
 	Docs string `help:"The viewer of the API at /docs: on or off." default:"on" enum:"on,off"`
 
 	Negotiate bool   `help:"Choose the format by Accept, and options by client hints." default:"true" negatable:""`
+	HDR       string `help:"Gain maps of Ultra HDR JPEGs in JPEG renditions: on or off." default:"on" enum:"on,off"`
 	LogFormat string `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
 
 	ShutdownDelay   time.Duration `help:"Delay between failing /readyz and closing listeners." default:"0s"`

@@ -40,44 +40,68 @@ func isJPEGFrame(marker byte) bool {
 // EXIF block may stand in either order.
 func readJPEG(w *window) (Header, error) {
 	j := jpegHeader{w: w, h: Header{Format: JPEG, Orientation: 1, Frames: 1, Scans: 1}}
+	scan, err := j.segments(j.segment)
+	if err != nil {
+		return Header{}, err
+	}
+	if !j.sized {
+		return Header{}, malformed("the JPEG has picture data before its size")
+	}
+	err = j.countScans(scan)
+	return j.h, err
+}
+
+// segments calls do for each segment before the first scan, with its content at [off, end). It returns where the
+// header of that scan begins, with its length.
+func (j *jpegHeader) segments(do func(marker byte, off, end int64) error) (scan int64, err error) {
 	pos := int64(2) // behind SOI
 	for range maxJPEGSegments {
 		marker, next, err := j.nextMarker(pos)
 		if err != nil {
-			return Header{}, err
+			return 0, err
 		}
 		switch {
 		case marker == jpegTEM, marker >= jpegRST0 && marker <= jpegRST7:
 			pos = next // these have no length
 			continue
 		case marker == jpegSOI, marker == jpegEOI:
-			return Header{}, malformed("the JPEG holds no picture data")
+			return 0, malformed("the JPEG holds no picture data")
 		}
-		b, err := w.at(next, 2)
+		b, err := j.w.at(next, 2)
 		if err != nil {
-			return Header{}, err
+			return 0, err
 		}
 		length := int64(binary.BigEndian.Uint16(b))
 		if length < 2 {
-			return Header{}, malformed("a JPEG segment is shorter than its own length field")
+			return 0, malformed("a JPEG segment is shorter than its own length field")
 		}
-		if length > w.size-next {
-			return Header{}, errCutShort
+		if length > j.w.size-next {
+			return 0, errCutShort
 		}
 		if marker == jpegSOS {
-			if !j.sized {
-				return Header{}, malformed("the JPEG has picture data before its size")
-			}
-			err := j.countScans(next)
-			return j.h, err
+			return next, nil
 		}
-		if err := j.segment(marker, next+2, next+length); err != nil {
-			return Header{}, err
+		if err := do(marker, next+2, next+length); err != nil {
+			return 0, err
 		}
 		pos = next + length
 	}
-	return Header{}, malformed("the JPEG has more than %d segments before its picture data",
-		maxJPEGSegments)
+	return 0, malformed("the JPEG has more than %d segments before its picture data", maxJPEGSegments)
+}
+
+// end returns where the picture ends whose first scan has its header at scan: behind its EOI.
+func (j *jpegHeader) end(scan int64) (int64, error) {
+	for pos := scan; ; {
+		b, err := j.w.at(pos, 2)
+		if err != nil {
+			return 0, err
+		}
+		marker, next, err := j.markerInData(pos + int64(binary.BigEndian.Uint16(b)))
+		if err != nil || marker == jpegEOI {
+			return next, err
+		}
+		pos = next
+	}
 }
 
 // countScans counts the scans of a picture that may have several, from the header of the first one at

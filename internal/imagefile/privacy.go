@@ -50,8 +50,8 @@ func (r *removals) add(name string) {
 // StripOriginal copies the picture in the first size bytes of r to out without the metadata that p removes, and
 // returns the sorted names of what it removed. Pixels, orientation and colour profile are unchanged: ReadHeader
 // returns h, which it has returned for r, for the copy too. XMP, IPTC, comments, thumbnails and bytes behind the
-// picture are always removed, because each of them may hold a position. In a HEIC or AVIF zeros replace
-// what is removed. An SVG is for SanitiseSVG.
+// picture are always removed, because each of them may hold a position; only the gain map of a JPEG stays, without its
+// metadata. In a HEIC or AVIF zeros replace what is removed. An SVG is for SanitiseSVG.
 //
 // An error wraps ErrMalformed or ErrUnsupported if the structure cannot be copied, or is one of r or out; then the
 // output is incomplete.
@@ -72,7 +72,7 @@ func StripOriginal(out io.Writer, r io.ReaderAt, size int64, h Header, p Privacy
 	c.removed, c.exif = &names, rewriteExif(exif, p, h.Orientation, &names)
 	switch h.Format {
 	case JPEG:
-		err = stripJPEG(c)
+		err = stripWithGainMap(c)
 	case PNG:
 		err = stripPNG(c)
 	case GIF:

@@ -42,10 +42,12 @@ func Strip(out io.Writer, r io.ReaderAt, size int64, f Format) error {
 type copier struct {
 	w       *window
 	out     *bufio.Writer
-	exif    []byte    // the EXIF block of the copy, without exifPrefix; nil for none
-	removed *removals // nil if it is of no interest
-	dry     bool      // count only
-	count   int64     // bytes written so far
+	exif    []byte                // the EXIF block of the copy, without exifPrefix; nil for none
+	added   func(at int64) []byte // further segments of the copy of a JPEG, from an offset on; nil for none
+	written []byte                // what added has returned
+	removed *removals             // nil if it is of no interest
+	dry     bool                  // count only
+	count   int64                 // bytes written so far
 	err     error
 }
 

@@ -22,7 +22,7 @@ func embedded(picture []byte) (h Header, clean []byte, ok bool, err error) {
 	c := newCopier(&out, newWindow(r, size), h)
 	switch h.Format {
 	case JPEG:
-		err = stripJPEG(c)
+		_, err = stripJPEG(c)
 	case PNG:
 		err = stripPNG(c)
 	case GIF, WebP:
@@ -38,45 +38,54 @@ func embedded(picture []byte) (h Header, clean []byte, ok bool, err error) {
 	return h, out.Bytes(), true, nil
 }
 
-// stripJPEG writes the first picture of a JPEG: its tables, colour profile and scans, and c.exif.
-func stripJPEG(c *copier) error {
+// stripJPEG writes the first picture of a JPEG: its tables, colour profile and scans, c.exif and c.added. It returns
+// where the picture ends.
+func stripJPEG(c *copier) (end int64, err error) {
 	j := jpegHeader{w: c.w}
 	c.put(0xff, jpegSOI)
-	find, exif := j.nextMarker, c.exif
+	find, added := j.nextMarker, false
 	for pos := int64(2); c.err == nil; {
 		marker, next, err := find(pos)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if marker != jpegAPP0 && exif != nil { // JFIF comes first
-			c.put(0xff, jpegAPP1)
-			c.put(binary.BigEndian.AppendUint16(nil, uint16(2+len(exifPrefix)+len(exif)))...)
-			c.put([]byte(exifPrefix)...)
-			c.put(exif...)
-			exif = nil
+		if marker != jpegAPP0 && !added { // JFIF comes first
+			c.addSegments()
+			added = true
 		}
 		if marker == jpegEOI {
 			c.put(0xff, jpegEOI)
-			if next < c.w.size {
-				c.removed.add(RemovedTrailing)
-			}
-			return nil
+			return next, nil
 		}
 		if marker == jpegTEM || marker >= jpegRST0 && marker <= jpegRST7 {
 			pos = next
 			continue
 		}
 		if pos, err = c.segment(marker, next); err != nil {
-			return err
+			return 0, err
 		}
 		if marker == jpegSOS {
 			find = j.markerInData
 			if pos, err = c.scan(&j, pos); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
-	return nil
+	return 0, nil
+}
+
+// addSegments writes the segments of a JPEG that the copy has instead of those of the file.
+func (c *copier) addSegments() {
+	if c.exif != nil {
+		c.put(0xff, jpegAPP1)
+		c.put(binary.BigEndian.AppendUint16(nil, uint16(2+len(exifPrefix)+len(c.exif)))...)
+		c.put([]byte(exifPrefix)...)
+		c.put(c.exif...)
+	}
+	if c.added != nil {
+		c.written = c.added(c.count)
+		c.put(c.written...)
+	}
 }
 
 // segment copies the JPEG segment whose length field is at pos if it is needed to show the picture, and returns its
@@ -169,6 +178,7 @@ func (c *copier) keepsJPEG(marker byte, off, end int64) (kept bool, err error) {
 		if c.w.exif != (span{off, end}) {
 			c.removed.add(RemovedExif) // not the one that is rewritten
 		}
+	case c.rewrites(marker, off, end):
 	case marker == jpegAPP1 && begins(xmpPrefix):
 		c.removed.add(RemovedXMP)
 	case marker == jpegAPP13, marker == jpegCOM:

@@ -152,5 +152,8 @@ func checkOutput(out *os.File, size int64, j Job) (Output, error) {
 		return Output{}, fmt.Errorf("%w: the output has %d frames, not %d",
 			ErrWorker, h.Frames, frames)
 	}
+	if err := checkGainMap(out, size, j, h); err != nil {
+		return Output{}, err
+	}
 	return Output{Width: h.Width, Height: h.Height, Frames: h.Frames, Size: size}, nil
 }

@@ -64,7 +64,8 @@ func renderTime(j Job) time.Duration {
 	} else {
 		j.Header.Frames = 1
 	}
-	return looks + examineTime(j.Header) + time.Duration(made*(encodeTime[j.Format]+effectsTime(&j.Options)))
+	return looks + examineTime(j.Header) + gainMapTime(j.GainMap, int64(made)) +
+		time.Duration(made*(encodeTime[j.Format]+effectsTime(&j.Options)))
 }
 
 // looks returns the largest number of times that a picture is decoded before its Plan is known.

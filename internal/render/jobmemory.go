@@ -120,7 +120,7 @@ func renderCost(j Job) memory {
 	if j.Format == imagefile.JPEG {
 		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
 	}
-	return need
+	return need.plus(gainMapCost(j.GainMap, made))
 }
 
 // withFile adds the memory of the file itself to an estimate; size is in bytes.

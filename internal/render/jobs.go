@@ -76,6 +76,9 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 	if err != nil {
 		return Output{}, err
 	}
+	if j, err = p.withGainMap(j, in, size); err != nil {
+		return Output{}, err
+	}
 	need := renderCost(j).withFile(size)
 	if err := p.checkJobMemory(need); err != nil {
 		return Output{}, err

@@ -93,6 +93,9 @@ type Job struct {
 	Alpha   bool
 	Options Options
 	Format  imagefile.Format // of the rendition
+	HDR     bool             // the rendition has the gain map of the original, if it can: see KeepsGainMap
+
+	GainMap *imagefile.GainMap // set by Pool.Render
 }
 
 // Output describes a rendition; the Pool has checked its type and size.

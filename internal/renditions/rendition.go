@@ -91,6 +91,9 @@ func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
 	}
 	recipe := r.Variant.Options.String() + "|" + string(r.format(f)) + "|" +
 		s.config.Render.Version() + "|" + strconv.Itoa(sanitiser)
+	if s.job(r, f).KeepsGainMap() {
+		recipe += "|hdr" // all others are the same with and without it
+	}
 	return images.RenditionPrefix(r.Image.Original.Blob) + text.Hash(recipe)[:24]
 }
 
@@ -170,7 +173,7 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 	case r.onlyStripped(f):
 		err = imagefile.Strip(out.File, in, original.Size, original.Header.Format)
 	default:
-		_, err = s.config.Render.Render(ctx, in.File, out.File, r.job(f))
+		_, err = s.config.Render.Render(ctx, in.File, out.File, s.job(r, f))
 	}
 	if err != nil {
 		return images.RenderError("rendering image "+r.Image.Key, err)
@@ -237,15 +240,15 @@ func (r Resolved) variantKind() int {
 }
 
 // job returns the job of a rendition.
-func (r Resolved) job(f imagefile.Format) render.Job {
+func (s *Service) job(r Resolved, f imagefile.Format) render.Job {
 	o := r.Image.Original
 	return render.Job{
-		Header: o.Header, Alpha: o.Alpha, Options: r.Variant.Options, Format: f,
+		Header: o.Header, Alpha: o.Alpha, Options: r.Variant.Options, Format: f, HDR: !s.config.SDR,
 	}
 }
 
 // Makes reports whether this server can render a rendition in a format: a large WebP may need too much memory, and
 // AVIF too much time. SVGs and stripped animations are not rendered.
 func (s *Service) Makes(r Resolved, f imagefile.Format) bool {
-	return r.Vector() || r.onlyStripped(f) || s.config.Render.Makes(r.job(f), r.Image.Original.Size)
+	return r.Vector() || r.onlyStripped(f) || s.config.Render.Makes(s.job(r, f), r.Image.Original.Size)
 }

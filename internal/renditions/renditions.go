@@ -36,6 +36,7 @@ type Config struct {
 
 	FetchedBytes int64 // of originals of a remote store that are fetched at the same time; 0 for 1 GiB
 	MissRate     int   // new renditions a second for a client's address; 0 for no limit
+	SDR          bool  // renditions never have the gain map of their original
 
 	Timer render.Timer // of the stages named Stage...; nil for none
 }

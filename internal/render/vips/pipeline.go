@@ -38,6 +38,7 @@ var pipeline = []step{
 	{"join", after, (*rendering).join},
 	{"metadata", after, (*rendering).metadata},
 	{"encode", after, (*rendering).encode},
+	{"gain map", after, (*rendering).gainMap},
 }
 
 // A step is one line of the pipeline.
@@ -80,7 +81,7 @@ type rendering struct {
 	rows       *frames // of an animation, reads frame by frame
 	patched    pixels  // a copy of the file, where the decoder needs one
 	changed    bool    // the pixels are other than in the file
-	joined     pixels  // of an animation, the finished frames, one below the other
+	joined     pixels  // of an animation, the finished frames, one below the other; of a still, its gain map
 	bands      int     // of the finished frames
 	credits    []byte  // the EXIF segment that is put into the rendition
 	ready      bool    // the pixels are computed: a later error is not the fault of the original
