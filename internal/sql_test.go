@@ -16,8 +16,8 @@ var owners = map[string]string{
 	"webhooks": "webhooks", "notification_policies": "webhooks", "notification_targets": "webhooks",
 	"events": "webhooks", "deliveries": "webhooks", "delivery_attempts": "webhooks",
 
-	"receipt_keys": "receipts",
-	"partials":     "partials", "parts": "partials", "partial_bytes": "partials",
+	"receipt_keys": "receipts", "found_qualities": "qualities",
+	"partials": "partials", "parts": "partials", "partial_bytes": "partials",
 
 	"images": "images", "image_meta": "images", "variants": "images", "tombstones": "images",
 	"erasures": "images", "creator_fences": "images",

@@ -1,7 +1,7 @@
 // Package images is the top of the core: it owns images, drafts, variants and erasures, their rules and their SQL.
 // Each noun has a file: its type, then its rules, then its statements. Below it package webhooks has the events,
-// partials the resumable uploads, receipts the receipts, and accounts the accounts and the transactions; New makes the
-// services of all five.
+// partials the resumable uploads, receipts the receipts, qualities what was found for renditions, and accounts the
+// accounts and the transactions; New makes the services of all six.
 //
 // The life of a picture: CreateDraft creates a draft, an image that waits for its upload, with a ticket,
 // the secret of its one-time upload URL. BeginUpload looks up the draft by the ticket and spools the body.
@@ -35,6 +35,7 @@ import (
 	"calotype/internal/limit"
 	"calotype/internal/outbound"
 	"calotype/internal/partials"
+	"calotype/internal/qualities"
 	"calotype/internal/receipts"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -77,6 +78,8 @@ type Service struct {
 	Webhooks *webhooks.Service
 	Receipts *receipts.Service
 	Partials *partials.Service
+	// Qualities are those that were found for quality=auto.
+	Qualities *qualities.Service
 
 	config       Config // with its defaults
 	db           *sqldb.DB
@@ -136,6 +139,7 @@ func New(c Config) *Service {
 		Background: func(fn func()) { s.work.Go(fn) },
 		Bodies:     s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
 	})
+	s.Qualities = qualities.New(qualities.Config{DB: c.DB, Accounts: s.Accounts})
 	s.bodies = bodylimit.New(maxRefusals, refusedTooOften)
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
 		s.commitDrafts)

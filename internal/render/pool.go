@@ -89,6 +89,8 @@ type Job struct {
 	Alpha   bool
 	Options Options
 	Format  imagefile.Format // of the rendition
+	// FirstQuality is the quality that a search tries first; 0 for the usual one. See Searches.
+	FirstQuality int
 }
 
 // Output describes a rendition; the Pool has checked its type and size.
@@ -96,6 +98,7 @@ type Output struct {
 	Width, Height int
 	Frames        int
 	Size          int64
+	Quality       int // found by a search; 0 without one
 }
 
 const (

@@ -11,7 +11,9 @@
 package renditions
 
 import (
+	"cmp"
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +40,7 @@ type Config struct {
 	MissRate     int   // new renditions a second for a client's address; 0 for no limit
 
 	Timer render.Timer // of the stages named Stage...; nil for none
+	Log   *slog.Logger // nil for none
 }
 
 // The stages for which a Service calls its Timer, in addition to those of the render.Pool.
@@ -64,8 +67,9 @@ type Service struct {
 	fetched     *disk.Spool // of originals that are fetched from a remote store
 	sourcePool  *limit.Pool // fetches of remote sources; by host, so that a slow one does not stop the others
 
-	resolved resolveCache
-	sources  sources
+	resolved  resolveCache
+	sources   sources
+	qualities foundQualities
 
 	hits, missed atomic.Int64 // look-ups in the cache
 
@@ -82,6 +86,7 @@ func New(c Config) *Service {
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	s := &Service{
 		config: c, core: c.Core,
 		// Separate from the spool of uploads, so that renditions cannot starve uploads.

@@ -17,7 +17,8 @@ type Resolved struct {
 	Variant images.Variant
 	Keys    []accounts.SigningKey
 
-	source *source // of another server, instead of an image; else nil
+	source  *source // of another server, instead of an image; else nil
+	settled bool    // the options have the quality of the rendition: see Settle
 }
 
 // Vector reports whether the image is an SVG, whose renditions are all the same.
