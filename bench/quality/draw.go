@@ -38,7 +38,8 @@ func circle(m *image.NRGBA, random *rand.Rand) {
 			c := inside
 			if shaded {
 				light := 1 - 0.5*far/radius
-				c = color.NRGBA{uint8(float64(c.R) * light), uint8(float64(c.G) * light), uint8(float64(c.B) * light), 255}
+				dim := func(v uint8) uint8 { return uint8(float64(v) * light) }
+				c = color.NRGBA{dim(c.R), dim(c.G), dim(c.B), 255}
 			}
 			if far > radius-outline {
 				c = color.NRGBA{30, 30, 40, 255}

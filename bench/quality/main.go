@@ -1,6 +1,6 @@
-// Command quality measures quality=auto beside the default quality, in one process: the bytes of renditions, their worst
-// score and the CPU time. It takes photographs of a folder, of which it renders two parts each, and makes drawings and
-// screenshots.
+// Command quality measures quality=auto beside the default quality, in one process: the bytes of renditions, their
+// worst score and the CPU time. It takes photographs of a folder, of which it renders two parts each, and makes drawings
+// and screenshots.
 //
 //	go run ./bench/quality -photographs /path/to/corpus/bench
 package main
@@ -117,7 +117,7 @@ func (b *bench) add(path, options string) error {
 		return err
 	}
 	p := picture{name: filepath.Base(path), file: in, header: h, options: options}
-	made, err := b.render(p, imagefile.PNG, 0, 0)
+	made, err := b.render(p, imagefile.PNG, 0)
 	p.lossless = made.file
 	b.pictures = append(b.pictures, p)
 	return err
@@ -144,8 +144,8 @@ type result struct {
 	cpu     time.Duration
 }
 
-// render renders a picture in a quality; first is that with which a search begins, 0 for the usual one.
-func (b *bench) render(p picture, f imagefile.Format, quality, first int) (r result, err error) {
+// render renders a picture in a quality.
+func (b *bench) render(p picture, f imagefile.Format, quality int) (r result, err error) {
 	o, err := render.ParseOptions(p.options)
 	if err != nil {
 		return r, err
@@ -158,7 +158,7 @@ func (b *bench) render(p picture, f imagefile.Format, quality, first int) (r res
 	if err != nil {
 		return r, err
 	}
-	out, err := b.engine.Render(p.file, r.file, render.Job{Header: p.header, Format: f, Options: o, FirstQuality: first})
+	out, err := b.engine.Render(p.file, r.file, render.Job{Header: p.header, Format: f, Options: o})
 	if err != nil {
 		return r, fmt.Errorf("rendering %s: %w", p.name, err)
 	}
@@ -211,8 +211,8 @@ func (b *bench) score(p picture, r result) (float64, error) {
 	return vips.Score(p.lossless, r.file, from, to)
 }
 
-// measure prints the figures of a format: of the default quality, of a search and of a later rendition, whose quality is
-// known. They are measured in turn.
+// measure prints the figures of a format: of the default quality, of a search and of a later rendition, whose quality
+// is known. They are measured in turn.
 func (b *bench) measure(f imagefile.Format) error {
 	kinds := []string{"default", "auto, first", "auto, later"}
 	sums := make([]sum, len(kinds))
@@ -223,7 +223,7 @@ func (b *bench) measure(f imagefile.Format) error {
 		for _, p := range b.pictures {
 			quality := 0
 			for i := range kinds {
-				r, err := b.render(p, f, []int{0, render.AutoQuality, quality}[i], 0)
+				r, err := b.render(p, f, []int{0, render.AutoQuality, quality}[i])
 				if err != nil {
 					return err
 				}
@@ -238,7 +238,9 @@ func (b *bench) measure(f imagefile.Format) error {
 	if err != nil {
 		return err
 	}
-	kinds, sums = append(kinds, equal.label), append(sums, equal)
+	if equal.label != "" {
+		kinds, sums = append(kinds, equal.label), append(sums, equal)
+	}
 	fixed := median(sums[0].cpu)
 	for i, s := range sums {
 		cpu := median(s.cpu)
@@ -249,7 +251,8 @@ func (b *bench) measure(f imagefile.Format) error {
 	return nil
 }
 
-// equal returns the figures of the lowest quality, the same for all pictures, whose worst score is at least worst.
+// equal returns the figures of the lowest quality, the same for all pictures, whose worst score is at least worst; those
+// of no picture if there is none below 95.
 func (b *bench) equal(f imagefile.Format, worst float64) (sum, error) {
 	least, most := 45, 95 // the quality is above least, or most
 	best := sum{}
@@ -257,7 +260,7 @@ func (b *bench) equal(f imagefile.Format, worst float64) (sum, error) {
 		quality := (least + most) / 2
 		s := sum{label: fmt.Sprintf("fixed, %d", quality), cpu: make([]time.Duration, 1)}
 		for _, p := range b.pictures {
-			r, err := b.render(p, f, quality, 0)
+			r, err := b.render(p, f, quality)
 			if err != nil {
 				return s, err
 			}
