@@ -1,6 +1,6 @@
 // Command quality measures quality=auto beside the default quality, in one process: the bytes of renditions, their
-// worst score and the CPU time. It takes photographs of a folder, of which it renders two parts each, and makes drawings
-// and screenshots.
+// worst score and the CPU time. It takes photographs of a folder, of which it renders two parts each, and makes
+// drawings and screenshots.
 //
 //	go run ./bench/quality -photographs /path/to/corpus/bench
 package main
@@ -251,8 +251,8 @@ func (b *bench) measure(f imagefile.Format) error {
 	return nil
 }
 
-// equal returns the figures of the lowest quality, the same for all pictures, whose worst score is at least worst; those
-// of no picture if there is none below 95.
+// equal returns the figures of the lowest quality, the same for all pictures, whose worst score is at least worst. The
+// label is "" if there is no such quality below 95.
 func (b *bench) equal(f imagefile.Format, worst float64) (sum, error) {
 	least, most := 45, 95 // the quality is above least, or most
 	best := sum{}

@@ -1,6 +1,6 @@
 // Package qualities remembers the qualities that were found for renditions of images with quality=auto. A row is one
-// quality for an image, a format and a class of renditions. The first row decides: all nodes and all later renditions use
-// its quality, so that a rendition has the same bytes everywhere. Rows are deleted with their image.
+// quality for an image, a format and a class of renditions. The first row decides: all nodes and all later renditions
+// use its quality, so that a rendition has the same bytes everywhere. Rows are deleted with their image.
 package qualities
 
 import (

@@ -19,7 +19,8 @@ func TestRecord(t *testing.T) {
 		other := imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 2))
 		record := func(key, class string, quality, want int) {
 			t.Helper()
-			got, err := core.Qualities.Record(t.Context(), key, qualities.Quality{Format: "webp", Class: class, Quality: quality})
+			got, err := core.Qualities.Record(t.Context(), key,
+				qualities.Quality{Format: "webp", Class: class, Quality: quality})
 			if err != nil || got != want {
 				t.Fatalf("%s: got %d, %v, want %d", class, got, err, want)
 			}
@@ -42,7 +43,8 @@ func TestRecord(t *testing.T) {
 			`UPDATE found_qualities SET method = 0 WHERE image = ?1 AND class = '9'`, img.Key); err != nil {
 			t.Fatal(err)
 		}
-		if all, full, err = core.Qualities.Of(t.Context(), img.Key); err != nil || full || len(all) != qualities.MaxPerImage-1 {
+		all, full, err = core.Qualities.Of(t.Context(), img.Key)
+		if err != nil || full || len(all) != qualities.MaxPerImage-1 {
 			t.Errorf("%d qualities, full: %v, %v", len(all), full, err)
 		}
 		record(img.Key, "9", 75, 75)

@@ -30,7 +30,8 @@ func noise(t *testing.T, w, h int, alpha bool) []byte {
 	return b.Bytes()
 }
 
-// TestEstimatesOfFormats: the largest AVIFs and lossless WebPs, and searches of a quality, are rendered within the estimates of memory.
+// TestEstimatesOfFormats: the largest AVIFs and lossless WebPs, and searches of a quality, are rendered within the
+// estimates of memory.
 func TestEstimatesOfFormats(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow: encodes large pictures of noise")

@@ -12,9 +12,9 @@ import (
 // This file has what the server knows of quality=auto. A worker searches the quality: package vips.
 // docs/decisions/0046-quality-by-target.md has the measurements.
 
-// AutoQuality is the value of Options.Quality for the option quality=auto: the lowest quality whose rendition looks like
-// the pixels that are encoded. A job with it is a search, if Searches reports so; otherwise it is the default of the
-// format.
+// AutoQuality is the value of Options.Quality for the option quality=auto: the lowest quality whose rendition looks
+// like the pixels that are encoded. A job with it is a search, if Searches reports so; otherwise it is the default of
+// the format.
 const AutoQuality = -1
 
 // MaxEncodes bounds the encodings of a search.

@@ -90,8 +90,8 @@ func (s *Service) findQuality(ctx context.Context, r Resolved, key qualityKey, s
 		}
 		search.FirstQuality = quality
 	}
-	if !s.config.Render.Makes(search, r.Image.Original.Size) { // the memory of a search is more than that of a rendition
-		return 0, nil
+	if !s.config.Render.Makes(search, r.Image.Original.Size) {
+		return 0, nil // a search needs more memory than a rendition
 	}
 	name := "quality:" + key.original + "/" + string(key.format) + "/" + key.class
 	err := s.once(ctx, name, r.Image.Account, func(ctx context.Context, _ render.Requester) error {

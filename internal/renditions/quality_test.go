@@ -14,7 +14,9 @@ import (
 )
 
 // settled settles the quality of an image in a width.
-func settled(t *testing.T, core *imagestest.Core, s *renditions.Service, id string, width, quality int) renditions.Resolved {
+func settled(
+	t *testing.T, core *imagestest.Core, s *renditions.Service, id string, width, quality int,
+) renditions.Resolved {
 	t.Helper()
 	r := imagestest.Resolve(t, core, id)
 	r.Variant.Options.Width, r.Variant.Options.Quality = width, quality
@@ -52,11 +54,13 @@ func TestSettle(t *testing.T) {
 		// A node that knows nothing finds what the database has, and renders nothing.
 		node := renditions.New(renditions.Config{Core: core.Service, Blobs: core.Blobs, Render: core.Render})
 		for _, width := range []int{60, 50} {
-			if got := settled(t, core, node, img.ID, width, render.AutoQuality).Variant.Options.Quality; got != quality {
+			r := settled(t, core, node, img.ID, width, render.AutoQuality)
+			if got := r.Variant.Options.Quality; got != quality {
 				t.Errorf("another node has the quality %d at the width %d, want %d", got, width, quality)
 			}
 		}
-		if got := settled(t, core, core.Renditions, img.ID, 55, render.AutoQuality).Variant.Options.Quality; got != quality {
+		other := settled(t, core, core.Renditions, img.ID, 55, render.AutoQuality)
+		if got := other.Variant.Options.Quality; got != quality {
 			t.Errorf("another size has the quality %d, want %d", got, quality)
 		}
 		if n := files(); n != 1 {

@@ -123,8 +123,8 @@ func (r *rendering) try(score *C.Score, quality int) (a attempt, s float64, err 
 }
 
 // quality returns the lowest quality that it finds to reach targetScore, within render.MaxEncodes encodings. score
-// encodes in a quality and returns the score. If no tried quality reaches the target, it returns one that does so by the
-// scores, or the highest tried one if there is no encoding left.
+// encodes in a quality and returns the score. If no tried quality reaches the target, it returns one that does so by
+// the scores, or the highest tried one if there is no encoding left.
 func (f finder) quality(score func(quality int) (float64, error)) (int, error) {
 	var good, bad point // the nearest ones to the target; quality 0 for none
 	next, tries := min(max(f.usual, minQuality), maxQuality), render.MaxEncodes

@@ -25,7 +25,8 @@ func photo(width, height int, grain float64) image.Image {
 			light := 128 + 40*math.Sin(fx/37)*math.Cos(fy/29) + 30*math.Sin(fx/7+fy/11) + 20*math.Sin(fx*fy/900)
 			light += grain * (random.Float64() - 0.5)
 			at := func(v float64) uint8 { return uint8(min(max(v, 0), 255)) }
-			m.SetNRGBA(x, y, color.NRGBA{at(light + 20*math.Sin(fy/50)), at(light), at(light - 20*math.Cos(fx/60)), 255})
+			r, b := light+20*math.Sin(fy/50), light-20*math.Cos(fx/60)
+			m.SetNRGBA(x, y, color.NRGBA{at(r), at(light), at(b), 255})
 		}
 	}
 	return m
