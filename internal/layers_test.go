@@ -25,6 +25,7 @@ var ranks = map[string]int{
 	"release":      9, // describes the archives; imports none of ours
 
 	"bench/pipeline": 9, // measures the pixels, in one process
+	"bench/quality":  9, // measures quality=auto, in one process
 
 	"internal/api":      8, // the surfaces, which know nothing of SQL or pixels
 	"internal/delivery": 8,
@@ -56,6 +57,7 @@ var ranks = map[string]int{
 	"internal/purges":   4, // what caches in front of the server must purge
 	"internal/receipts": 4, // beside it: signs what an upload has stored
 
+	"internal/qualities":  4, // qualities found for renditions
 	"internal/lookalikes": 4, // near hashes, and the pictures that an account refuses
 
 	"internal/webhooks":  4, // below it: events, and their way to subscribers
@@ -119,9 +121,10 @@ var support = []string{
 // metrics knows that it is Prometheus who asks, and only
 // trace that spans are OpenTelemetry's. bench, which is no part of the server, reads /proc by procfs.
 var reserved = map[string][]string{
-	"calotype/internal/render/vips": {"cmd/calotype/worker.go", "bench/pipeline"},
+	"calotype/internal/render/vips": {"cmd/calotype/worker.go", "bench/pipeline", "bench/quality"},
 	"database/sql": {"internal/accounts", "internal/webhooks", "internal/partials", "internal/receipts",
-		"internal/purges", "internal/lookalikes", "internal/images", "internal/sqldb"},
+		"internal/purges", "internal/lookalikes", "internal/qualities", "internal/images",
+		"internal/sqldb"},
 	"code.dny.dev/ssrf":           {"internal/outbound"},
 	"github.com/mattn/go-sqlite3": {"internal/sqldb"},
 	"modernc.org/sqlite":          {"internal/sqldb"},
@@ -285,7 +288,7 @@ func TestViolations(t *testing.T) {
 
 		{"internal/images/images.go", "calotype/internal/api", "up"},
 		{"internal/images/images.go", "calotype/internal/backup", "up"},
-		{"internal/backup/run.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/lookalikes and internal/images and internal/sqldb"},
+		{"internal/backup/run.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/lookalikes and internal/qualities and internal/images and internal/sqldb"},
 		{"internal/blob/dir.go", "calotype/internal/images", "up"},
 		{"internal/render/pool.go", "calotype/internal/render/vips", "only cmd/calotype/worker.go"},
 		{"internal/images/upload.go", "calotype/internal/render/vips", "only cmd/"},
@@ -297,8 +300,8 @@ func TestViolations(t *testing.T) {
 		{"cmd/other/main.go", "fmt", "cmd/other has no rank"},
 		{"internal/blob/dir/dir.go", "fmt", "internal/blob/dir has no rank"},
 		{"internal/images/images.go", "calotype/internal/blob/blobtest", "only tests"},
-		{"internal/api/api.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/lookalikes and internal/images and internal/sqldb"},
-		{"cmd/calotype/admin.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/lookalikes and internal/images and internal/sqldb"},
+		{"internal/api/api.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/lookalikes and internal/qualities and internal/images and internal/sqldb"},
+		{"cmd/calotype/admin.go", "database/sql", "only internal/accounts and internal/webhooks and internal/partials and internal/receipts and internal/purges and internal/lookalikes and internal/qualities and internal/images and internal/sqldb"},
 		{"internal/images/images.go", "github.com/mattn/go-sqlite3", "only internal/sqldb"},
 		{"internal/api/api.go", "github.com/prometheus/client_golang", "only internal/metrics"},
 		{"internal/metrics/metrics.go", "github.com/prometheus/client_golang/prometheus", ""},

@@ -16,7 +16,7 @@ var owners = map[string]string{
 	"webhooks": "webhooks", "notification_policies": "webhooks", "notification_targets": "webhooks",
 	"events": "webhooks", "deliveries": "webhooks", "delivery_attempts": "webhooks",
 
-	"receipt_keys": "receipts", "blocked": "lookalikes",
+	"receipt_keys": "receipts", "blocked": "lookalikes", "found_qualities": "qualities",
 	"purges": "purges", "purge_receivers": "purges",
 	"partials": "partials", "parts": "partials", "partial_bytes": "partials",
 

@@ -103,6 +103,7 @@ type accountItem struct {
 	LenientOptions   bool `json:"lenientOptions"`
 
 	StripOriginals imagefile.Privacy `json:"stripOriginals"`
+	AutoQuality    bool              `json:"autoQuality"`
 
 	Policy *uploadpolicy.Policy `json:"policy"` // as in the API
 }
@@ -116,6 +117,7 @@ func newAccountItem(a accounts.Account) accountItem {
 		EditsPerMinute: limitOrNil(limits.Edits), FlexibleVariants: a.Settings.FlexibleVariants,
 		PrivateOptions: a.Settings.PrivateOptions, PrivateCustomIDs: a.Settings.PrivateCustomIDs,
 		LenientOptions: a.Settings.LenientOptions, StripOriginals: a.Settings.StripOriginals,
+		AutoQuality: a.Settings.AutoQuality,
 	}
 	if a.Suspended {
 		item.State = "suspended"
@@ -144,9 +146,9 @@ func (a accountItem) print(w io.Writer) {
 		}
 	}
 	d.Add("settings", fmt.Sprintf("flexible variants: %s, private options: %s, private custom ids: %s, "+
-		"lenient options: %s, removed from originals: %s", terminal.YesNo(a.FlexibleVariants),
+		"lenient options: %s, removed from originals: %s, auto quality: %s", terminal.YesNo(a.FlexibleVariants),
 		terminal.YesNo(a.PrivateOptions), terminal.YesNo(a.PrivateCustomIDs), terminal.YesNo(a.LenientOptions),
-		a.StripOriginals))
+		a.StripOriginals, terminal.YesNo(a.AutoQuality)))
 	if a.Policy != nil {
 		d.Add("policy", a.Policy.Text())
 	}
@@ -170,6 +172,8 @@ type accountSet struct {
 
 	StripOriginals privacyValue `placeholder:"WHICH" help:"Metadata to remove from originals: none, gps or all."`
 
+	AutoQuality switchValue `help:"Search the quality where a variant or URL names none: on or off."`
+
 	Policy policyValue `placeholder:"JSON" help:"Default policy of one-time URLs as JSON, or none."`
 }
 
@@ -178,7 +182,7 @@ func (c *accountSet) settings() accounts.SettingsChange {
 	return accounts.SettingsChange{
 		FlexibleVariants: c.FlexibleVariants.on, PrivateOptions: c.PrivateOptions.on,
 		PrivateCustomIDs: c.PrivateCustomIDs.on, LenientOptions: c.LenientOptions.on,
-		StripOriginals: c.StripOriginals.privacy,
+		StripOriginals: c.StripOriginals.privacy, AutoQuality: c.AutoQuality.on,
 	}
 }
 

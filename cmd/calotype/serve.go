@@ -343,6 +343,7 @@ func (c *serveCommand) core(ctx context.Context, db *sqldb.DB, pool *render.Pool
 	return core, renditions.New(renditions.Config{
 		Core: core, Blobs: blobs, Render: pool, Outbound: client, Sources: sources,
 		FetchedBytes: int64(c.SpoolBytes) / 4, MissRate: c.MissRate, SDR: c.HDR == "off", Timer: watch.Timer,
+		Log: log,
 	}), nil
 }
 

@@ -314,15 +314,15 @@ func (s *Service) one(ctx context.Context, column, value string) (Account, error
 }
 
 const selectAccount = `SELECT id, hash, created, flexible_variants, private_options, private_custom_ids,
-	lenient_options, browser_ttl, strip_originals, suspended, used_images, used_bytes, used_drafts, kept_bytes,
-	max_images, max_bytes, max_drafts, max_mints, max_kept, max_edits, upload_policy FROM accounts`
+	lenient_options, browser_ttl, strip_originals, auto_quality, suspended, used_images, used_bytes, used_drafts,
+	kept_bytes, max_images, max_bytes, max_drafts, max_mints, max_kept, max_edits, upload_policy FROM accounts`
 
 func scanAccount(r sqldb.Row) (a Account, err error) {
 	var created, ttl int64
 	var policy sql.NullString
 	set := &a.Settings
 	err = r.Scan(&a.ID, &a.Hash, &created, &set.FlexibleVariants, &set.PrivateOptions, &set.PrivateCustomIDs,
-		&set.LenientOptions, &ttl, &set.StripOriginals, &a.Suspended,
+		&set.LenientOptions, &ttl, &set.StripOriginals, &set.AutoQuality, &a.Suspended,
 		&a.Used.Images, &a.Used.Bytes, &a.Used.Drafts, &a.Used.Kept,
 		&a.Limits.Images, &a.Limits.Bytes, &a.Limits.Drafts, &a.Limits.UploadURLs,
 		&a.Limits.Kept, &a.Limits.Edits, &policy)

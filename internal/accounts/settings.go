@@ -17,6 +17,7 @@ type Settings struct {
 	PrivateOptions   bool              // URLs of private images too, if the signature covers the options
 	PrivateCustomIDs bool              // an image with a custom id may be private
 	LenientOptions   bool              // options that are not available here are left out, not refused
+	AutoQuality      bool              // the quality is searched if a variant or URL names none
 	StripOriginals   imagefile.Privacy // what is removed from originals before they are stored
 	BrowserTTL       time.Duration     // time for which clients may cache a picture; whole seconds
 }
@@ -34,6 +35,7 @@ type SettingsChange struct {
 	PrivateOptions   *bool
 	PrivateCustomIDs *bool
 	LenientOptions   *bool
+	AutoQuality      *bool
 	StripOriginals   *imagefile.Privacy
 	BrowserTTL       *time.Duration
 }
@@ -69,12 +71,14 @@ func (s *Service) Configure(
 			private_custom_ids = COALESCE(CAST(?4 AS SMALLINT), private_custom_ids),
 			lenient_options = COALESCE(CAST(?5 AS SMALLINT), lenient_options),
 			browser_ttl = COALESCE(CAST(?6 AS BIGINT), browser_ttl),
-			strip_originals = COALESCE(CAST(?7 AS TEXT), strip_originals)
+			strip_originals = COALESCE(CAST(?7 AS TEXT), strip_originals),
+			auto_quality = COALESCE(CAST(?8 AS SMALLINT), auto_quality)
 			WHERE id = ?1 RETURNING flexible_variants, private_options, private_custom_ids,
-				lenient_options, browser_ttl, strip_originals`,
+				lenient_options, browser_ttl, strip_originals, auto_quality`,
 			account, flag(c.FlexibleVariants), flag(c.PrivateOptions), flag(c.PrivateCustomIDs),
-			flag(c.LenientOptions), ttl, strip).Scan(&config.FlexibleVariants, &config.PrivateOptions,
-			&config.PrivateCustomIDs, &config.LenientOptions, &stored, &config.StripOriginals)
+			flag(c.LenientOptions), ttl, strip, flag(c.AutoQuality)).Scan(&config.FlexibleVariants,
+			&config.PrivateOptions, &config.PrivateCustomIDs, &config.LenientOptions, &stored, &config.StripOriginals,
+			&config.AutoQuality)
 	})
 	config.BrowserTTL = accountTTL(stored)
 	return config, sqldb.RowError("configuring an account", err, ErrNotFound)

@@ -21,13 +21,14 @@ type accountConfig struct {
 	LenientOptions   bool `json:"lenient_options"`
 	// StripOriginals is what is removed from originals: none, gps or all.
 	StripOriginals imagefile.Privacy `json:"strip_originals"`
+	AutoQuality    bool              `json:"auto_quality"`
 	// UploadPolicy is the default policy of one-time URLs; nil without one.
 	UploadPolicy *uploadpolicy.Policy `json:"upload_policy,omitempty"`
 }
 
 func newAccountConfig(c accounts.Settings, p uploadpolicy.Policy) accountConfig {
 	config := accountConfig{c.FlexibleVariants, int64(c.BrowserTTL / time.Second), c.PrivateOptions,
-		c.PrivateCustomIDs, c.LenientOptions, c.StripOriginals, nil}
+		c.PrivateCustomIDs, c.LenientOptions, c.StripOriginals, c.AutoQuality, nil}
 	if !p.IsZero() {
 		config.UploadPolicy = &p
 	}
@@ -72,6 +73,7 @@ func readConfig(f form) (change accounts.SettingsChange, err error) {
 	set(&change.PrivateOptions, f.flagIfGiven, "private_options", &err)
 	set(&change.PrivateCustomIDs, f.flagIfGiven, "private_custom_ids", &err)
 	set(&change.LenientOptions, f.flagIfGiven, "lenient_options", &err)
+	set(&change.AutoQuality, f.flagIfGiven, "auto_quality", &err)
 	set(&strip, f.one, "strip_originals", &err)
 	if strip != nil && strip.value() != "" {
 		change.StripOriginals = new(imagefile.Privacy(strip.value()))

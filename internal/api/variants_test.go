@@ -285,7 +285,7 @@ func TestConfig(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		const path = "/images/v1/config"
 		const off = `,"private_options":false,"private_custom_ids":false,"lenient_options":false,` +
-			`"strip_originals":"none"}`
+			`"strip_originals":"none","auto_quality":false}`
 		whole := func(theirs string) string { return strings.TrimSuffix(theirs, "}") + off }
 		show := func(what, want string) {
 			t.Helper()
@@ -315,12 +315,13 @@ func TestConfig(t *testing.T) {
 			`{"flexible_variants":"yes"}`, `{"flexible_variants":false,"browser_ttl":1}`,
 			`{"flexible_variants":[]}`, `[1]`, `{"private_options":"yes"}`, `{"private_custom_ids":2}`,
 			`{"private_options":true,"lenient_options":"maybe"}`, `{"strip_originals":"exif"}`, `{"strip_originals":true}`,
+			`{"auto_quality":"85"}`,
 		} {
 			f.want(f.ask("PATCH", path, applicationJSON, body), 400, 5400)
 		}
 		const theirs = `{"flexible_variants":true,"browser_ttl":31536000}`
 		show("after refusals", whole(theirs))
-		for _, name := range []string{"private_options", "private_custom_ids", "lenient_options"} {
+		for _, name := range []string{"private_options", "private_custom_ids", "lenient_options", "auto_quality"} {
 			want := strings.Replace(whole(theirs), `"`+name+`":false`, `"`+name+`":true`, 1)
 			got := compactResult(t, f.ask("PATCH", path, applicationJSON, `{"`+name+`":true}`))
 			if got != want {

@@ -117,6 +117,7 @@ type Settings struct {
 	LenientOptions   bool  `json:"lenient_options"`
 
 	StripOriginals string `json:"strip_originals"` // "" from Cloudflare
+	AutoQuality    bool   `json:"auto_quality"`
 }
 
 // Settings returns the settings of the account.

@@ -153,6 +153,9 @@ func (d *delivery) answer(w *httpframe.Response, r *http.Request, resolved rendi
 
 // send answers with the picture, or with 304 if the client has it.
 func (d *delivery) send(w *httpframe.Response, r *http.Request, c choice, caching string) (err error) {
+	if c.Resolved, err = d.Renditions.Settle(r.Context(), c.Resolved, c.format); err != nil {
+		return err
+	}
 	etag := d.Renditions.ETag(c.Resolved, c.format)
 	if notModified(w, r, c, etag, caching) {
 		return nil

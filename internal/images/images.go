@@ -1,6 +1,7 @@
 // Package images is the top of the core: it owns images, drafts, variants and erasures, their rules and their SQL.
 // Each noun has a file: its type, then its rules, then its statements. Below it package webhooks has the events,
-// partials the resumable uploads, receipts the receipts, lookalikes the blocked pictures, and accounts the accounts and
+// partials the resumable uploads, receipts the receipts, lookalikes the blocked pictures, qualities what was found for
+// renditions, and accounts the accounts and
 // the transactions; New makes the services of all.
 //
 // The life of a picture: CreateDraft creates a draft, an image that waits for its upload, with a ticket,
@@ -37,6 +38,7 @@ import (
 	"calotype/internal/outbound"
 	"calotype/internal/partials"
 	"calotype/internal/purges"
+	"calotype/internal/qualities"
 	"calotype/internal/receipts"
 	"calotype/internal/render"
 	"calotype/internal/sqldb"
@@ -83,6 +85,8 @@ type Service struct {
 	Partials *partials.Service
 	Purges   *purges.Service
 	Blocked  *lookalikes.Service
+	// Qualities are those that were found for quality=auto.
+	Qualities *qualities.Service
 
 	config       Config // with its defaults
 	db           *sqldb.DB
@@ -147,6 +151,7 @@ func New(c Config) *Service {
 		Bodies:     s.shares.bodies, Bytes: c.SpoolBytes, Now: c.Now, Log: c.Log,
 	})
 	s.Blocked = lookalikes.New(c.DB, s.Accounts, c.Now)
+	s.Qualities = qualities.New(qualities.Config{DB: c.DB, Accounts: s.Accounts})
 	s.bodies = bodylimit.New(maxRefusals, refusedTooOften)
 	s.drafts = batch.New(batch.Config{Max: draftsTogether, Wait: draftWait, Queue: s.shares.drafts},
 		s.commitDrafts)

@@ -129,6 +129,7 @@ func (r *run) config(ctx context.Context) error {
 		{there.PrivateOptions, here.PrivateOptions, &change.PrivateOptions},
 		{there.PrivateCustomIDs, here.PrivateCustomIDs, &change.PrivateCustomIDs},
 		{there.LenientOptions, here.LenientOptions, &change.LenientOptions},
+		{there.AutoQuality, here.AutoQuality, &change.AutoQuality},
 	} {
 		if flag.there != nil && *flag.there != flag.here {
 			*flag.change = flag.there

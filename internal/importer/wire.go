@@ -108,6 +108,7 @@ type sourceConfig struct {
 	PrivateCustomIDs *bool              `json:"private_custom_ids"`
 	LenientOptions   *bool              `json:"lenient_options"`
 	StripOriginals   *imagefile.Privacy `json:"strip_originals"` // of a Calotype
+	AutoQuality      *bool              `json:"auto_quality"`    // of a Calotype
 	BrowserTTL       *float64           `json:"browser_ttl"`     // seconds
 }
 

@@ -282,7 +282,8 @@ type AccountStats struct {
 	PrivateCustomIDs bool   `json:"privateCustomIds"`
 	LenientOptions   bool   `json:"lenientOptions"`
 	StripOriginals   string `json:"stripOriginals"` // "" from a server that has no such setting
-	BrowserTTL       int64  `json:"browserTtl"`     // seconds
+	AutoQuality      bool   `json:"autoQuality"`
+	BrowserTTL       int64  `json:"browserTtl"` // seconds
 }
 
 // Stats shows what an account stores, and its settings.
@@ -302,7 +303,7 @@ func (c *Stats) Run(ctx context.Context, client *apiclient.Client) error {
 		Account: client.Account, Images: newUsage(found.Count), FlexibleVariants: settings.FlexibleVariants,
 		PrivateOptions: settings.PrivateOptions, PrivateCustomIDs: settings.PrivateCustomIDs,
 		LenientOptions: settings.LenientOptions, StripOriginals: settings.StripOriginals,
-		BrowserTTL: settings.BrowserTTL,
+		AutoQuality: settings.AutoQuality, BrowserTTL: settings.BrowserTTL,
 	}
 	var d terminal.Details
 	d.Add("account", s.Account)
@@ -319,6 +320,7 @@ func (c *Stats) Run(ctx context.Context, client *apiclient.Client) error {
 	if s.StripOriginals != "" {
 		d.Add("removed from originals", s.StripOriginals)
 	}
+	d.Add("auto quality", terminal.YesNo(s.AutoQuality))
 	d.Add("browser TTL", terminal.Count(s.BrowserTTL, "second", "seconds"))
 	return c.Print(os.Stdout, s, d.Print)
 }

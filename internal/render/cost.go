@@ -64,8 +64,11 @@ func renderTime(j Job) time.Duration {
 	} else {
 		j.Header.Frames = 1
 	}
-	return looks + examineTime(j.Header) + gainMapTime(j.GainMap, int64(made)) +
-		time.Duration(made*(encodeTime[j.Format]+effectsTime(&j.Options)))
+	each := encodeTime[j.Format] + effectsTime(&j.Options)
+	if j.Searches() {
+		each += searchTime(j.Format)
+	}
+	return looks + examineTime(j.Header) + gainMapTime(j.GainMap, int64(made)) + time.Duration(made*each)
 }
 
 // looks returns the largest number of times that a picture is decoded before its Plan is known.

@@ -117,6 +117,9 @@ func renderCost(j Job) memory {
 	if j.Options.Orientation(h.Orientation) > 2 {
 		need = need.plus(turnCost.times(made))
 	}
+	if j.Searches() {
+		need = need.plus(searchCost(j.Format).times(made))
+	}
 	if j.Format == imagefile.JPEG {
 		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
 	}

@@ -89,8 +89,11 @@ func (p *Pool) Render(ctx context.Context, in, out *os.File, j Job) (Output, err
 	if d.requester.Eager {
 		d.lane = eager
 	}
-	err = p.run(ctx, d, r, func(answer) error {
-		made, err = deliver(scratch, out, j)
+	err = p.run(ctx, d, r, func(a answer) error {
+		if made, err = deliver(scratch, out, j); err != nil {
+			return err
+		}
+		made.Quality, err = checkQuality(a.Output.Quality, j)
 		return err
 	}, source, scratch)
 	if err != nil {

@@ -30,7 +30,8 @@ func noise(t *testing.T, w, h int, alpha bool) []byte {
 	return b.Bytes()
 }
 
-// TestEstimatesOfFormats: the largest AVIFs and lossless WebPs are rendered within the estimates of memory.
+// TestEstimatesOfFormats: the largest AVIFs and lossless WebPs, and searches of a quality, are rendered within the
+// estimates of memory.
 func TestEstimatesOfFormats(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow: encodes large pictures of noise")
@@ -50,6 +51,9 @@ func TestEstimatesOfFormats(t *testing.T) {
 		{12_000, 216, false, "", imagefile.AVIF},
 		{2000, 2000, true, "quality=100,format=webp", imagefile.WebP},
 		{3535, 3535, false, "quality=100,format=webp", imagefile.WebP},
+		{3162, 3162, false, "quality=auto", imagefile.JPEG},
+		{1600, 1600, true, "quality=auto", imagefile.WebP},
+		{900, 900, true, "quality=auto", imagefile.AVIF},
 	} {
 		name := fmt.Sprintf("%dx%d, alpha %v, as %s with %q", c.w, c.h, c.alpha, c.format, c.options)
 		path := filepath.Join(t.TempDir(), "noise.png")
@@ -65,7 +69,7 @@ func TestEstimatesOfFormats(t *testing.T) {
 			t.Fatal(err)
 		}
 		j := render.Job{Header: o.header, Alpha: c.alpha, Options: options, Format: c.format}
-		if want := c.format == imagefile.WebP; j.Lossless() != want {
+		if want := c.format == imagefile.WebP && options.Quality > 0; j.Lossless() != want {
 			t.Errorf("%s: lossless is %v", name, !want)
 		}
 		wantWithin(t, name, render.RenderCost(j), func(p *render.Pool) error {

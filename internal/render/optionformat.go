@@ -55,26 +55,26 @@ const AutoWidth = -1
 
 const auto = "auto"
 
-// orAuto is the kind of the option width: a number or "auto".
-func orAuto(number kind) kind {
+// orAuto is the kind of an option that is a number or "auto", for which the field has the value automatic.
+func orAuto(number kind, automatic int, field func(*Options) *int) kind {
 	k := number
 	k.must += ", or auto"
 	k.read = func(o *Options, text string) bool {
 		if text == auto {
-			o.Width = AutoWidth
+			*field(o) = automatic
 			return true
 		}
 		return number.read(o, text)
 	}
-	k.valid = func(o *Options) bool { return o.Width == AutoWidth || number.valid(o) }
+	k.valid = func(o *Options) bool { return *field(o) == automatic || number.valid(o) }
 	k.text = func(o *Options) string {
-		if o.Width == AutoWidth {
+		if *field(o) == automatic {
 			return auto
 		}
 		return number.text(o)
 	}
 	k.json = func(o *Options) any {
-		if o.Width == AutoWidth {
+		if *field(o) == automatic {
 			return auto
 		}
 		return number.json(o)

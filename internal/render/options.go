@@ -56,7 +56,7 @@ type Options struct {
 	Fit           Fit
 	Metadata      Metadata
 	Background    string // colour under transparency and around a pad: "", "#rrggbb" or "#rrggbbaa"
-	Quality       int    // 1 to 100; 0 is the default of the format
+	Quality       int    // 1 to 100; 0 is the default of the format. May be AutoQuality
 	Still         bool   // only the first frame of an animation
 	Gravity       Gravity
 	Flip          Flip
@@ -99,12 +99,12 @@ type Option struct {
 // table has one row for each option, in the order of the JSON of a variant.
 var table = []Option{
 	{"fit", "", word(fits, DefaultFit, func(o *Options) *Fit { return &o.Fit })},
-	{"width", "w", orAuto(number(MaxOptionSide, func(o *Options) *int { return &o.Width }))},
+	{"width", "w", orAuto(number(MaxOptionSide, widthField), AutoWidth, widthField)},
 	{"height", "h", number(MaxOptionSide, func(o *Options) *int { return &o.Height })},
 	{"metadata", "", word(metadataRules, DefaultMetadata,
 		func(o *Options) *Metadata { return &o.Metadata })},
 	{"background", "", colour(func(o *Options) *string { return &o.Background })},
-	{"quality", "q", qualityNumber(func(o *Options) *int { return &o.Quality })},
+	{"quality", "q", orAuto(qualityNumber(qualityField), AutoQuality, qualityField)},
 	{"anim", "", flag(true, func(o *Options) *bool { return &o.Still })},
 	{"format", "f", outputFormat()},
 	{"compression", "", single("fast", func(o *Options) *bool { return &o.Fast })},
@@ -122,6 +122,10 @@ var table = []Option{
 	{"saturation", "", factor(true, func(o *Options) *Factor { return &o.Saturation })},
 	{"sharpen", "", amount(MaxSharpen, func(o *Options) *Thousandths { return &o.Sharpen })},
 }
+
+func widthField(o *Options) *int { return &o.Width }
+
+func qualityField(o *Options) *int { return &o.Quality }
 
 // canonical is the table in the order of the canonical string.
 var canonical = slices.SortedFunc(slices.Values(table), func(a, b Option) int {

@@ -96,6 +96,8 @@ type Job struct {
 	HDR     bool             // the rendition has the gain map of the original, if it can: see KeepsGainMap
 
 	GainMap *imagefile.GainMap // set by Pool.Render
+	// FirstQuality is the quality that a search tries first; 0 for the usual one. See Searches.
+	FirstQuality int
 }
 
 // Output describes a rendition; the Pool has checked its type and size.
@@ -103,6 +105,7 @@ type Output struct {
 	Width, Height int
 	Frames        int
 	Size          int64
+	Quality       int // found by a search; 0 without one
 }
 
 const (

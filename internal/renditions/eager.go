@@ -151,33 +151,44 @@ func (s *Service) eagerChoices(ctx context.Context, key string) (choices []Choic
 
 // renderChoice renders one rendition, unless the cache has it, has no space for it, or a client has requested it.
 func (s *Service) renderChoice(ctx context.Context, c Choice) eagerOutcome {
-	key := s.renditionKey(c.Resolved, c.Format)
 	for range eagerTries {
-		switch {
-		case s.cache.Has(key):
-			return eagerPresent
-		case !s.core.Disk().HasSpace() || s.cache.FullOfOthers():
+		if !s.core.Disk().HasSpace() || s.cache.FullOfOthers() {
 			return eagerNoSpace
 		}
-		one, own, err := s.startRender(key, render.Requester{Account: c.Image.Account, Eager: true},
-			func(ctx context.Context) error { return s.render(ctx, key, c.Resolved, c.Format) })
-		if err != nil {
-			return eagerFailed // the Service closes
+		r, err := s.Settle(ctx, c.Resolved, c.Format) // a search of the quality inserts the rendition
+		if err == nil {
+			key := s.renditionKey(r, c.Format)
+			if s.cache.Has(key) {
+				return eagerPresent
+			}
+			err = s.onceEagerly(ctx, key, r.Image.Account, func(ctx context.Context) error {
+				return s.render(ctx, key, r, c.Format)
+			})
 		}
-		if !own {
-			return eagerPresent
-		}
-		select {
-		case <-one.done:
-		case <-ctx.Done():
-			one.end(context.Cause(ctx))
-			<-one.done
-		}
-		if !errors.Is(one.err, render.ErrYielded) {
-			return outcomeOf(one.err)
+		if !errors.Is(err, render.ErrYielded) {
+			return outcomeOf(err)
 		}
 	}
 	return eagerYielded
+}
+
+// onceEagerly waits for the single work of key in the eager lane. Errors: errTakenOver if a client's request does the
+// work, ErrYielded.
+func (s *Service) onceEagerly(ctx context.Context, key, account string, work func(context.Context) error) error {
+	one, own, err := s.startRender(key, render.Requester{Account: account, Eager: true}, work)
+	if err != nil {
+		return err // the Service closes
+	}
+	if !own {
+		return errTakenOver
+	}
+	select {
+	case <-one.done:
+	case <-ctx.Done():
+		one.end(context.Cause(ctx))
+		<-one.done
+	}
+	return one.err
 }
 
 // outcomeOf returns the outcome of an eager rendering with an error, or nil.

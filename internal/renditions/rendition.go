@@ -97,7 +97,7 @@ func (s *Service) renditionKey(r Resolved, f imagefile.Format) string {
 	return images.RenditionPrefix(r.Image.Original.Blob) + text.Hash(recipe)[:24]
 }
 
-// ETag returns the strong entity tag, quoted, of a rendition, which need not exist yet.
+// ETag returns the strong entity tag, quoted, of a rendition, which need not exist yet. Settle has returned r.
 //
 // Of a remote source it has the form that Cloudflare documents, with the source's entity tag at the end.
 func (s *Service) ETag(r Resolved, f imagefile.Format) string {
@@ -109,10 +109,14 @@ func (s *Service) ETag(r Resolved, f imagefile.Format) string {
 
 // Rendition returns the image in the variant as format f, from the cache or newly rendered. An
 // animation that is too large to transform, and an SVG, has its original format: see Rendition.Format. The caller
-// closes Content. Errors: Undecodable, RenditionFailed, Busy, ImageNotFound if it was deleted
+// closes Content. It settles the quality. Errors: Undecodable, RenditionFailed, Busy, ImageNotFound if it was deleted
 // concurrently, RateLimited if the client in ctx (see package clientaddr) has requested too many new
 // renditions.
 func (s *Service) Rendition(ctx context.Context, r Resolved, f imagefile.Format) (Rendition, error) {
+	r, err := s.Settle(ctx, r, f)
+	if err != nil {
+		return Rendition{}, err
+	}
 	key, kind := s.renditionKey(r, f), r.variantKind()
 	for attempt := range 3 { // a full cache may evict a new rendition at once
 		found, err := s.cache.Open(key, kind)
@@ -143,7 +147,15 @@ func (s *Service) count(hit bool) {
 }
 
 // render renders one rendition and inserts it into the cache.
-func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefile.Format) (err error) {
+func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefile.Format) error {
+	return s.renderAs(ctx, r, f, s.job(r, f), func(int) string { return key })
+}
+
+// renderAs renders a job for r and inserts the rendition into the cache, under the key that keyOf returns for the
+// quality that the job has found; "" for none, if the rendition is of no use.
+func (s *Service) renderAs(
+	ctx context.Context, r Resolved, f imagefile.Format, j render.Job, keyOf func(quality int) string,
+) (err error) {
 	original := r.Image.Original
 	began := time.Now()
 	in, err := s.input(ctx, r)
@@ -167,16 +179,21 @@ func (s *Service) render(ctx context.Context, key string, r Resolved, f imagefil
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Discard()) }()
+	var made render.Output
 	switch {
 	case r.Vector():
 		err = s.core.SanitiseSVG(ctx, r.Image.Account, out.File, in, original.Size)
 	case r.onlyStripped(f):
 		err = imagefile.Strip(out.File, in, original.Size, original.Header.Format)
 	default:
-		_, err = s.config.Render.Render(ctx, in.File, out.File, s.job(r, f))
+		made, err = s.config.Render.Render(ctx, in.File, out.File, j)
 	}
 	if err != nil {
 		return images.RenderError("rendering image "+r.Image.Key, err)
+	}
+	key := keyOf(made.Quality)
+	if key == "" {
+		return nil
 	}
 	began = time.Now()
 	err = out.Insert(key, r.owner())
@@ -239,12 +256,12 @@ func (r Resolved) variantKind() int {
 	return diskcache.Named
 }
 
-// job returns the job of a rendition.
+// job returns the job of a rendition. It is no search.
 func (s *Service) job(r Resolved, f imagefile.Format) render.Job {
 	o := r.Image.Original
-	return render.Job{
-		Header: o.Header, Alpha: o.Alpha, Options: r.Variant.Options, Format: f, HDR: !s.config.SDR,
-	}
+	j := render.Job{Header: o.Header, Alpha: o.Alpha, Options: r.Variant.Options, Format: f, HDR: !s.config.SDR}
+	j.Options.Quality = max(j.Options.Quality, 0)
+	return j
 }
 
 // Makes reports whether this server can render a rendition in a format: a large WebP may need too much memory, and

@@ -11,7 +11,9 @@
 package renditions
 
 import (
+	"cmp"
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +41,7 @@ type Config struct {
 	SDR          bool  // renditions never have the gain map of their original
 
 	Timer render.Timer // of the stages named Stage...; nil for none
+	Log   *slog.Logger // nil for none
 }
 
 // The stages for which a Service calls its Timer, in addition to those of the render.Pool.
@@ -67,8 +70,9 @@ type Service struct {
 
 	eager *eagerly // what is rendered right after an upload; nil: nothing
 
-	resolved resolveCache
-	sources  sources
+	resolved  resolveCache
+	sources   sources
+	qualities foundQualities
 
 	hits, missed atomic.Int64 // look-ups in the cache
 
@@ -85,6 +89,7 @@ func New(c Config) *Service {
 	if c.Outbound == nil {
 		c.Outbound = outbound.New(outbound.Config{})
 	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	s := &Service{
 		config: c, core: c.Core,
 		// Separate from the spool of uploads, so that renditions cannot starve uploads.

@@ -17,8 +17,9 @@ type Resolved struct {
 	Variant images.Variant
 	Keys    []accounts.SigningKey
 
-	source *source // of another server, instead of an image; else nil
-	eager  bool    // its renditions are rendered before a client has requested them
+	eager   bool    // its renditions are rendered before a client has requested them
+	source  *source // of another server, instead of an image; else nil
+	settled bool    // the options have the quality of the rendition: see Settle
 }
 
 // Vector reports whether the image is an SVG, whose renditions are all the same.

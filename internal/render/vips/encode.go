@@ -43,13 +43,8 @@ func (r *rendering) encode() error {
 	if _, err := r.out.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("%w: rewinding the output: %w", render.ErrEncode, err)
 	}
-	target := C.shim_target(C.int(r.out.Fd()))
-	if target == nil {
-		return fmt.Errorf("%w: %w", render.ErrEncode, takeError())
-	}
-	defer C.shim_unref(unsafe.Pointer(target))
-	if r.save(target) != 0 {
-		return takeError()
+	if err := r.write(); err != nil {
+		return err
 	}
 	switch {
 	case r.job.Format == imagefile.WebP:
@@ -65,6 +60,33 @@ func (r *rendering) encode() error {
 		return r.rewrite(func(made []byte) ([]byte, error) {
 			return withEXIF(made, r.credits)
 		})
+	}
+	return nil
+}
+
+// write writes the encoded picture to the output, in the quality of the options or in the one that it finds.
+func (r *rendering) write() error {
+	if r.job.Searches() {
+		best, err := r.search()
+		defer best.close()
+		if err != nil {
+			return fmt.Errorf("%w: searching a quality: %w", render.ErrEncode, err)
+		}
+		r.found, r.job.Options.Quality = best.quality, best.quality
+		if best.target != nil {
+			if _, err := r.out.Write(best.bytes()); err != nil {
+				return fmt.Errorf("%w: writing the output: %w", render.ErrEncode, err)
+			}
+			return nil
+		}
+	}
+	target := C.shim_target(C.int(r.out.Fd()))
+	if target == nil {
+		return fmt.Errorf("%w: %w", render.ErrEncode, takeError())
+	}
+	defer C.shim_unref(unsafe.Pointer(target))
+	if r.save(target) != 0 {
+		return takeError()
 	}
 	return nil
 }
@@ -145,7 +167,7 @@ func (r *rendering) progressive() bool {
 }
 
 // quality returns the quality of the options, else the normal one.
-func (r *rendering) quality(normal int) int { return cmp.Or(r.job.Options.Quality, normal) }
+func (r *rendering) quality(normal int) int { return cmp.Or(max(r.job.Options.Quality, 0), normal) }
 
 func flag(b bool) C.int {
 	if b {

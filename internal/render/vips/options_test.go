@@ -23,7 +23,7 @@ func TestEachOptionHasAStep(t *testing.T) {
 		"height":      {photo, "", "height=20"},
 		"metadata":    {photo, "", "metadata=keep"},
 		"background":  {photo, "fit=pad,height=20,width=20", "background=#ff0000,fit=pad,height=20,width=20"},
-		"quality":     {photo, "", "quality=10"},
+		"quality":     {photo, "", "quality=10"}, // auto: TestAutoQuality
 		"anim":        {animation(t), "", "anim=false"},
 		"gravity":     {photo, "fit=cover,height=20,width=20", "fit=cover,gravity=left,height=20,width=20"},
 		"flip":        {photo, "", "flip=h"},

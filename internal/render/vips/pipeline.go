@@ -85,6 +85,7 @@ type rendering struct {
 	bands      int     // of the finished frames
 	credits    []byte  // the EXIF segment that is put into the rendition
 	ready      bool    // the pixels are computed: a later error is not the fault of the original
+	found      int     // the quality that a search found
 }
 
 // start begins a job. The caller closes the rendering.
@@ -192,6 +193,6 @@ func (e *engine) Render(in, out *os.File, j render.Job) (render.Output, error) {
 		return render.Output{}, fmt.Errorf("%w: measuring the output: %w", render.ErrEncode, err)
 	}
 	return render.Output{
-		Width: r.plan.CanvasW, Height: r.plan.CanvasH, Frames: r.frames, Size: info.Size(),
+		Width: r.plan.CanvasW, Height: r.plan.CanvasH, Frames: r.frames, Size: info.Size(), Quality: r.found,
 	}, nil
 }

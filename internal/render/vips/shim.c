@@ -99,6 +99,17 @@ VipsTarget *shim_target_memory(void)
 	return vips_target_new_to_memory();
 }
 
+const void *shim_target_bytes(VipsTarget *t, size_t *size)
+{
+	VipsBlob *blob = NULL;
+	g_object_get(t, "blob", &blob, NULL);
+	if (blob == NULL)
+		return NULL;
+	const void *data = vips_blob_get(blob, size);
+	vips_area_unref(VIPS_AREA(blob));
+	return data;
+}
+
 void shim_unref(void *object)
 {
 	if (object)

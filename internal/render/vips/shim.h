@@ -27,6 +27,8 @@ VipsSource *shim_source(int fd);
 VipsSource *shim_source_memory(void *data, size_t size);
 VipsTarget *shim_target(int fd);
 VipsTarget *shim_target_memory(void);
+/* The bytes of a saved target in memory, which belong to it; NULL if there are none. */
+const void *shim_target_bytes(VipsTarget *t, size_t *size);
 void shim_unref(void *object);
 VipsImage *shim_load(VipsSource *s, Kind kind, int shrink, double scale, int pages, int strict);
 VipsImage *shim_from_memory(void *data, size_t size, int width, int height, int bands);
