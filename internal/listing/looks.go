@@ -63,8 +63,8 @@ func (w *scanPlan) throughLooks(q Query) {
 	w.residual = append(w.residual, creatorByExpression(q.Creator)...)
 }
 
-// union writes the statement of rows for a plan with arms: the rows of each arm, and of these the first. An image may be
-// in several arms, and is listed once.
+// union writes the statement of rows for a plan with arms: the rows of each arm, and of these the first. An image may
+// be in several arms, and is listed once.
 func (w scanPlan) union(s *sqldb.Builder, from, to *position, limit int, conditions ...[]condition) {
 	one := w
 	one.arms = nil

@@ -1,5 +1,5 @@
-// Package lookalikes finds pictures that are equal or look alike, and owns the list of pictures that an account refuses:
-// the table blocked, whose entries are SHA-256 sums and perceptual hashes.
+// Package lookalikes finds pictures that are equal or look alike, and owns the list of pictures that an account
+// refuses: the table blocked, whose entries are SHA-256 sums and perceptual hashes.
 //
 // index.go has the SQL by which near hashes are found, in the table images and in the table blocked.
 package lookalikes
@@ -233,8 +233,8 @@ type Picture struct {
 	Phash            string // "" for none
 }
 
-// Refuse returns Blocked if the list of an account has a picture. The transaction of an upload calls it with from as its
-// Change while the account is locked: then each entry that was added before the commit is found.
+// Refuse returns Blocked if the list of an account has a picture. The transaction of an upload calls it with from as
+// its Change while the account is locked: then each entry that was added before the commit is found.
 func Refuse(from sqldb.Reader, account string, p Picture) error {
 	bySum, err := sqldb.Exists(from, `blocked WHERE account = ?1 AND value IN (?2, ?3)`, account, p.SHA256, p.Received)
 	if err != nil {
