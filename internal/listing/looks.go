@@ -145,7 +145,8 @@ func (l *Lister) endOfBands(ctx context.Context, w scanPlan, from *position, row
 func NewNear(given, distance string) (*Near, error) {
 	h, err := phash.Parse(given)
 	if err != nil {
-		return nil, errs.Errorf(errs.Invalid, "near must be the phash of an image: %d hexadecimal digits", phash.TextLength)
+		return nil, errs.Errorf(errs.Invalid, "near must be the phash of an image: %d hexadecimal digits",
+			phash.TextLength)
 	}
 	n := &Near{Hash: h, Distance: phash.DefaultDistance}
 	if distance != "" {
