@@ -300,7 +300,8 @@ func TestUploadedImage(t *testing.T) {
 	if !reflect.DeepEqual(*got.Original, wantOriginal) || *got.Filename != name {
 		t.Errorf("original %+v of %s", *got.Original, *got.Filename)
 	}
-	order := []string{"format", "width", "height", "frames", "file_size", "sha256", "thumbhash"}
+	order := []string{"format", "width", "height", "frames", "file_size", "sha256", "thumbhash",
+		"phash"}
 	if k := keys(t, got.Original); !slices.Equal(k, order) {
 		t.Errorf("keys of original %v, want %v", k, order)
 	}

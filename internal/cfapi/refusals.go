@@ -14,8 +14,8 @@ const (
 )
 
 // refusals is the table of the API and of the one-time upload URL from kinds of errors to statuses and codes. Codes
-// are Cloudflare's if it has one; 5410, 5423, 5429, 5456 and 5457 are ours. final: a repeated request fails too. The table
-// also has the kinds that only deliveries use; deliveries have a separate table, delivery.errorTable.
+// are Cloudflare's if it has one; 5410, 5423, 5429, 5456 and 5457 are ours. final: a repeated request fails too. The
+// table also has the kinds that only deliveries use; deliveries have a separate table, delivery.errorTable.
 var refusals = [...]struct {
 	status int
 	code   int

@@ -63,8 +63,8 @@ func (w *scanPlan) throughLooks(q Query) {
 	w.residual = append(w.residual, creatorByExpression(q.Creator)...)
 }
 
-// union writes the statement of rows for a plan with arms: the rows of each arm, and of these the first. An image may be
-// in several arms, and is listed once.
+// union writes the statement of rows for a plan with arms: the rows of each arm, and of these the first. An image may
+// be in several arms, and is listed once.
 func (w scanPlan) union(s *sqldb.Builder, from, to *position, limit int, conditions ...[]condition) {
 	one := w
 	one.arms = nil
@@ -145,7 +145,8 @@ func (l *Lister) endOfBands(ctx context.Context, w scanPlan, from *position, row
 func NewNear(given, distance string) (*Near, error) {
 	h, err := phash.Parse(given)
 	if err != nil {
-		return nil, errs.Errorf(errs.Invalid, "near must be the phash of an image: %d hexadecimal digits", phash.TextLength)
+		return nil, errs.Errorf(errs.Invalid, "near must be the phash of an image: %d hexadecimal digits",
+			phash.TextLength)
 	}
 	n := &Near{Hash: h, Distance: phash.DefaultDistance}
 	if distance != "" {

@@ -12,7 +12,8 @@ import (
 
 // A scanPlan scans rows in the order of lists, by an index that ends in (uploaded, key): the images of an
 // account or of a creator, or the rows of image_meta with one value, or any value, at one path. Or it scans
-// images by an index that ends in a name and the key, or by several indexes for look-alikes. The residual conditions are evaluated for each row.
+// images by an index that ends in a name and the key, or by several indexes for look-alikes. The residual
+// conditions are evaluated for each row.
 type scanPlan struct {
 	table, key string // the table, and its column with the image's key
 	by         string // the column of the order, before the key

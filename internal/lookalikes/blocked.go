@@ -1,5 +1,5 @@
-// Package lookalikes finds pictures that are equal or look alike, and owns the list of pictures that an account refuses:
-// the table blocked, whose entries are SHA-256 sums and perceptual hashes.
+// Package lookalikes finds pictures that are equal or look alike, and owns the list of pictures that an account
+// refuses: the table blocked, whose entries are SHA-256 sums and perceptual hashes.
 //
 // index.go has the SQL by which near hashes are found, in the table images and in the table blocked.
 package lookalikes
@@ -71,8 +71,8 @@ func isPhash(given string) bool {
 }
 
 var (
-	errBadValue = errs.Errorf(errs.Invalid, "A blocked picture is named by its sha256, 64 hexadecimal digits, or by its "+
-		"phash, 16 hexadecimal digits, with small letters")
+	errBadValue = errs.Errorf(errs.Invalid, "A blocked picture is named by its sha256, 64 hexadecimal digits, or by "+
+		"its phash, 16 hexadecimal digits, with small letters")
 	errNoEntry = errs.Errorf(errs.EntryNotFound, "Entry not found: the account does not block this value")
 	// ErrDistance is the refusal of a distance.
 	ErrDistance = errs.Errorf(errs.Invalid, "distance must be a whole number from 0 to %d", phash.MaxDistance)
@@ -173,7 +173,8 @@ func (s *Service) Delete(ctx context.Context, account, value string) error {
 type Query struct {
 	Limit int    // 1 to MaxPage
 	Token string // continuation token; "" is the beginning
-	// Fits is called for each entry in order. The page ends before the first one that does not fit, but has at least one.
+	// Fits is called for each entry in order. The page ends before the first one that does not fit, but has
+	// at least one.
 	Fits func(Entry) bool
 }
 
@@ -205,7 +206,8 @@ func (s *Service) List(ctx context.Context, account string, q Query) (p Page, er
 	for i, e := range all {
 		if i == q.Limit || !q.Fits(e) && i > 0 {
 			last := all[i-1]
-			p.Next = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%s", sqldb.Micros(last.Created), last.Value))
+			p.Next = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%s", sqldb.Micros(last.Created),
+				last.Value))
 			break
 		}
 		p.Entries = append(p.Entries, e)
@@ -221,8 +223,8 @@ func position(token string) (created int64, value string, err error) {
 		created, err = strconv.ParseInt(at, 10, 64)
 	}
 	if err != nil || !IsSHA256(value) && !isPhash(value) {
-		return 0, "", errs.Errorf(errs.Invalid, "The continuation_token is not valid: it must be one that the last page "+
-			"gave")
+		return 0, "", errs.Errorf(errs.Invalid, "The continuation_token is not valid: it must be one that the last "+
+			"page gave")
 	}
 	return created, value, nil
 }
@@ -233,15 +235,16 @@ type Picture struct {
 	Phash            string // "" for none
 }
 
-// Refuse returns Blocked if the list of an account has a picture. The transaction of an upload calls it with from as its
-// Change while the account is locked: then each entry that was added before the commit is found.
+// Refuse returns Blocked if the list of an account has a picture. The transaction of an upload calls it with from as
+// its Change while the account is locked: then each entry that was added before the commit is found.
 func Refuse(from sqldb.Reader, account string, p Picture) error {
 	bySum, err := sqldb.Exists(from, `blocked WHERE account = ?1 AND value IN (?2, ?3)`, account, p.SHA256, p.Received)
 	if err != nil {
 		return fmt.Errorf("looking for a blocked SHA-256: %w", err)
 	}
 	if bySum {
-		return errs.Errorf(errs.Blocked, "The account does not accept this picture: it is on its list of blocked pictures")
+		return errs.Errorf(errs.Blocked, "The account does not accept this picture: it is on its list of "+
+			"blocked pictures")
 	}
 	if p.Phash == "" {
 		return nil

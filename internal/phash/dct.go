@@ -15,15 +15,16 @@ const (
 	maxTone     = 8
 	leastFramed = 16
 
-	// minContrast is the least amplitude of the strongest wave, in levels of 0 to 255. Below it, noise decides the bits.
+	// minContrast is the least amplitude of the strongest wave, in levels of 0 to 255. Below it noise decides the
+	// bits.
 	minContrast = 1.5
 )
 
 // Of returns the hash of pixels: 8-bit sRGB with straight opacity, 4 bytes for each. The luma is shown on white, or on
 // black if nothing is to be seen on white, without its frame, and scaled to a square of 32 x 32 pixels. A bit is set if
 // the coefficient of its wave is over the median of all 64: those of the cosine transform with 0 to 7 half periods in
-// each direction, from the lowest bit on by rows. Instead of the average, the first one has 8 half periods across. ok is
-// false for a picture of one tone, which has no hash: all such pictures would look alike.
+// each direction, from the lowest bit on by rows. Instead of the average, the first one has 8 half periods across. ok
+// is false for a picture of one tone, which has no hash: all such pictures would look alike.
 func Of(w, h int, rgba []byte) (hash Hash, ok bool) {
 	for _, ground := range []float64{255, 0} {
 		square := shrink(unframed(w, h, luma(rgba, ground)))
@@ -90,7 +91,7 @@ var cosines = func() (c [waves + 1][side]float64) {
 	return c
 }()
 
-// transform returns the amplitudes of the waves of the square, those of a row of the result with the same vertical wave.
+// transform returns the amplitudes of the waves of the square, those of a row of the result with one vertical wave.
 func transform(square []float64) (amplitudes [waves * waves]float64) {
 	for v := range waves {
 		var sums [side]float64 // of each column

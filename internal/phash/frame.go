@@ -1,8 +1,8 @@
 package phash
 
 // unframed returns a plane without its frame: bars of one tone at the left and the right, or at the top and the bottom,
-// such as a border or those of a film, of a third of the side at most. Both bars of a direction must have the tone, so a
-// clear sky is no frame. The line beside a bar goes too, because it is mixed with the bar.
+// such as a border or those of a film, of a third of the side at most. Both bars of a direction must have the tone, so
+// a clear sky is no frame. The line beside a bar goes too, because it is mixed with the bar.
 func unframed(w, h int, levels []float64) (int, int, []float64) {
 	if min(w, h) < leastFramed {
 		return w, h, levels
