@@ -73,7 +73,8 @@ var ranks = map[string]int{
 	"internal/outbound": 1,
 	"internal/render":   1,
 
-	"internal/seccomp": 0, // the system calls of a worker
+	"internal/seccomp":  0, // the system calls of a worker
+	"internal/landlock": 0, // the files of a worker
 
 	"internal/phash":        0, // perceptual hashes: of pixels, their distance
 	"internal/diskcache":    0, // renditions on the disk and in memory

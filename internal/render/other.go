@@ -55,8 +55,6 @@ type sandbox struct {
 	requests *os.File
 }
 
-const newestLandlock = 0
-
 func enterSandbox() *sandbox { return &sandbox{} }
 
 func (b *sandbox) seal() { b.state.note(partSeccomp, 0, errors.New("not on Linux")) }

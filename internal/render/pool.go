@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"calotype/internal/imagefile"
+	"calotype/internal/landlock"
 	"calotype/internal/limit"
 )
 
@@ -209,7 +210,7 @@ func (c *PoolConfig) fill() {
 		c.Queue = defaultQueue
 	}
 	if c.landlock == 0 {
-		c.landlock = newestLandlock
+		c.landlock = landlock.Newest
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -3,6 +3,8 @@ package render
 import (
 	"fmt"
 	"strings"
+
+	"calotype/internal/landlock"
 )
 
 // A SandboxState is the state of a worker's sandbox.
@@ -32,19 +34,16 @@ var SandboxParts = []string{
 	partJobMemory, partNamespaces,
 }
 
-// signalScope is the first version of landlock that blocks signals to processes outside.
-const signalScope = 6
-
 // complete reports whether the parts are a complete sandbox: each forbidden action is then blocked by at
 // least two parts, of which seccomp is one. Files and TCP: landlock. Signals to processes outside:
-// landlock from signalScope on, or namespaces.
+// landlock from landlock.SignalScope on, or namespaces.
 func complete(parts map[string]int) bool {
 	for _, name := range SandboxParts {
 		if name != partNamespaces && parts[name] == 0 {
 			return false
 		}
 	}
-	return parts[partLandlock] >= signalScope || parts[partNamespaces] > 0
+	return parts[partLandlock] >= landlock.SignalScope || parts[partNamespaces] > 0
 }
 
 // note records the result of a part: in force as n, or missing because of err.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"calotype/internal/landlock"
 	"calotype/internal/seccomp"
 )
 
@@ -27,7 +28,7 @@ func enterSandbox() *sandbox {
 	b := &sandbox{}
 	b.note(partNamespaces, inNamespaces())
 	b.note(partPrivileges, hasNoNewPrivs())
-	version, err := inLandlock(os.Getenv(landlockVariable))
+	version, err := landlock.Check(os.Getenv(landlockVariable))
 	b.state.note(partLandlock, version, err)
 	b.note(partLimits, setLimits())
 	// Not readable for other processes of this user, and no core.
@@ -39,12 +40,12 @@ func enterSandbox() *sandbox {
 // restrictSpawner applies to the calling thread, and so to the workers that it starts, the restrictions that
 // must be in force before a worker has threads. It returns the version of landlock for the worker, or the
 // error.
-func restrictSpawner(landlock int, program string) string {
+func restrictSpawner(newest int, program string) string {
 	// If it is forbidden, workers only take more time.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(workerSlack.Nanoseconds()), 0, 0, 0)
 	// The worker checks the result.
 	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-	version, err := restrictThread(landlock, program)
+	version, err := landlock.Restrict(newest, program)
 	if err != nil {
 		return sanitise(err.Error())
 	}

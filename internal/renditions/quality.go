@@ -99,7 +99,9 @@ func (s *Service) findQuality(ctx context.Context, r Resolved, key qualityKey, s
 	if r.eager {
 		err = s.onceEagerly(ctx, name, r.Image.Account, work)
 	} else {
-		err = s.once(ctx, name, r.Image.Account, func(ctx context.Context, _ render.Requester) error { return work(ctx) })
+		err = s.once(ctx, name, r.Image.Account, func(ctx context.Context, _ render.Requester) error {
+			return work(ctx)
+		})
 	}
 	quality, _ := s.qualities.get(key)
 	return quality, err

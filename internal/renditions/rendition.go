@@ -202,10 +202,15 @@ func (s *Service) renderAs(
 	if err != nil {
 		return err
 	}
+	return s.removeIfDeleted(ctx, r, key)
+}
+
+// removeIfDeleted removes a rendition whose image has been deleted: a concurrent deletion has not seen it. The image
+// must be looked for also if ctx has ended.
+func (s *Service) removeIfDeleted(ctx context.Context, r Resolved, key string) error {
 	if r.source != nil {
 		return nil
 	}
-	// A concurrent deletion of the image has not seen this rendition. It must be looked for also if ctx has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rereadTime)
 	defer cancel()
 	if _, err := s.core.ImageByKey(ctx, r.Image.Key); errors.Is(err, images.ErrNoImage) {

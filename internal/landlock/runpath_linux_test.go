@@ -1,4 +1,4 @@
-package render
+package landlock
 
 import (
 	"os"

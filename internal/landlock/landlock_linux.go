@@ -1,4 +1,4 @@
-package render
+package landlock
 
 import (
 	"bufio"
@@ -14,16 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Landlock restricts a thread and the processes that it starts. A worker has several threads before its
-// main runs, so the server restricts its thread that starts workers, and every worker inherits the
-// restrictions.
-
-// newestLandlock is the newest version of landlock that this package uses.
-const newestLandlock = 7
-
 // The rights to files that landlock can forbid from a version on. The server forbids all that the
 // kernel supports.
-var landlockFiles = map[int]uint64{
+var fileRights = map[int]uint64{
 	1: unix.LANDLOCK_ACCESS_FS_MAKE_SYM<<1 - 1, // all rights up to that one
 	2: unix.LANDLOCK_ACCESS_FS_REFER,
 	3: unix.LANDLOCK_ACCESS_FS_TRUNCATE,
@@ -31,18 +24,18 @@ var landlockFiles = map[int]uint64{
 }
 
 const (
-	landlockNetwork = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
-	landlockScopes  = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
+	network = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+	scopes  = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
 
 	// The allowed rights to libraries and to the worker's program.
 	readFile = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE
 	readDir  = readFile | unix.LANDLOCK_ACCESS_FS_READ_DIR
 )
 
-// restrictThread restricts the calling thread, and the processes that it starts from now on, to reading
+// Restrict restricts the calling thread, and the processes that it starts from now on, to reading
 // libraries and running program. It forbids TCP, and signals to processes outside if landlock supports
 // that. It uses landlock up to the version newest, and returns the version that is in force.
-func restrictThread(newest int, program string) (int, error) {
+func Restrict(newest int, program string) (int, error) {
 	abi, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0,
 		unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if e != 0 {
@@ -70,7 +63,7 @@ func restrictThread(newest int, program string) (int, error) {
 // createRuleset creates a set of rules that forbids everything that a version of landlock supports.
 func createRuleset(version int) (int, error) {
 	var attr unix.LandlockRulesetAttr
-	for from, rights := range landlockFiles {
+	for from, rights := range fileRights {
 		if from <= version {
 			attr.Handled_access_fs |= rights
 		}
@@ -78,10 +71,10 @@ func createRuleset(version int) (int, error) {
 	// An older kernel needs a shorter struct.
 	size := unsafe.Sizeof(attr.Handled_access_fs)
 	if version >= 4 {
-		attr.Handled_access_net, size = landlockNetwork, 2*unsafe.Sizeof(attr.Handled_access_net)
+		attr.Handled_access_net, size = network, 2*unsafe.Sizeof(attr.Handled_access_net)
 	}
-	if version >= signalScope {
-		attr.Scoped, size = landlockScopes, 3*unsafe.Sizeof(attr.Scoped)
+	if version >= SignalScope {
+		attr.Scoped, size = scopes, 3*unsafe.Sizeof(attr.Scoped)
 	}
 	fd, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if e != 0 {
@@ -175,9 +168,9 @@ func loadedFiles() []string {
 	return files
 }
 
-// inLandlock runs in a worker. It returns the version of landlock that the server states, after a check that
+// Check runs in a worker. It returns the version of landlock that the server states, after a check that
 // landlock is in force, or an error.
-func inLandlock(said string) (int, error) {
+func Check(said string) (int, error) {
 	version, err := strconv.Atoi(said)
 	if err != nil || version < 1 {
 		return 0, errors.New(said)
