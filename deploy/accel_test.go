@@ -20,6 +20,7 @@ type accelerated struct {
 	server *server
 	front  string
 	log    string // of nginx: the path of the file or of the URL, and the status
+	public string // the log of the committed file
 }
 
 func startAccelerated(t *testing.T) *accelerated {
@@ -27,9 +28,13 @@ func startAccelerated(t *testing.T) *accelerated {
 	program := findProgram(t, "nginx")
 	address, dir := freeAddress(t), t.TempDir()
 	s := startServer(t, "", "env", "CALOTYPE_ACCEL=nginx")
-	a := &accelerated{t: t, server: s, front: "http://" + address, log: filepath.Join(dir, "access.log")}
-	block := "log_format file '$uri $status';\naccess_log " + a.log + " file;\n" + edited(t, "nginx-accel.conf",
-		"listen 80;", "listen "+address+";", "127.0.0.1:8080", s.address, "/var/lib/calotype/", s.data+"/")
+	a := &accelerated{t: t, server: s, front: "http://" + address, log: filepath.Join(dir, "access.log"),
+		public: filepath.Join(dir, "delivery.log")}
+	block := "log_format file '$uri $status';\n" + edited(t, "nginx-accel.conf",
+		"listen 80;", "listen "+address+";", "127.0.0.1:8080", s.address, "/var/lib/calotype/", s.data+"/",
+		"/var/log/nginx/calotype.delivery.log calotype_delivery;",
+		a.log+" file;\naccess_log "+a.public+" calotype_delivery;",
+		"/var/log/nginx/calotype.error.log", filepath.Join(dir, "error.log"))
 	startDaemon(t, nginxOf(t, program, dir, dir, block), http.DefaultClient, a.front+"/healthz")
 	return a
 }
@@ -179,5 +184,13 @@ func TestAccelEvicted(t *testing.T) {
 		if got := a.wantSame("GET", path); got.status != http.StatusOK || !bytes.Equal(got.body, want.body) {
 			t.Errorf("status %d, %d bytes", got.status, len(got.body))
 		}
+	}
+	// A client cannot have the server name the file again.
+	got := do(t, http.DefaultClient, "GET", a.front+path+"?sig=canary", nil, "Calotype-Accel", "nginx")
+	if got.status != http.StatusOK || !bytes.Equal(got.body, want.body) {
+		t.Errorf("with the header of the proxy: status %d, %d bytes", got.status, len(got.body))
+	}
+	if log := readFile(t, a.public); !strings.Contains(log, `"GET `+path+`" 200`) || strings.Contains(log, "canary") {
+		t.Errorf("the log is %s", log)
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,6 +63,8 @@ func TestNginxOfTheGuide(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"listen 80;", "listen 127.0.0.1:" + port + ";"}, {"http://127.0.0.1:8080", s.url},
 		{"/var/cache/nginx/calotype", filepath.Join(dir, "cache")}, {"200 10s", "200 1s"},
+		{"/var/log/nginx/calotype.delivery.log", filepath.Join(dir, "delivery.log")},
+		{"/var/log/nginx/calotype.error.log", filepath.Join(dir, "error.log")},
 	} {
 		if strings.Count(config, pair[0]) != 1 {
 			t.Fatalf("the guide's nginx has no %q", pair[0])
@@ -82,6 +85,14 @@ func TestNginxOfTheGuide(t *testing.T) {
 	c := &cached{server: s, front: "http://127.0.0.1:" + port}
 	c.wantReady()
 	c.wantCached(func(id string) { c.api("DELETE", "images/v1/"+id, nil) })
+	do(t, "GET", c.front+"/healthz?sig=canary", nil)
+	waitFor(t, func() bool {
+		log, err := os.ReadFile(filepath.Join(dir, "delivery.log"))
+		if bytes.Contains(log, []byte("canary")) {
+			t.Fatalf("the log has the query of a URL: %s", log)
+		}
+		return err == nil && bytes.Contains(log, []byte(`"GET /healthz"`))
+	})
 }
 
 // cached is a server with a cache in front of it.

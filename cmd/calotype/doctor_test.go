@@ -16,7 +16,7 @@ import (
 func testConfig(t *testing.T, change func(*Config)) Config {
 	t.Helper()
 	c := Config{Listen: "127.0.0.1:0", DiskReserve: 1, MaxUploadBytes: 1, SpoolBytes: 4, CacheBytes: 1,
-		EventRetention: minEventRetention, Demo: "localhost"}
+		EventRetention: minEventRetention, Demo: "localhost", EagerFormats: "avif,webp,fallback"}
 	c.Data = t.TempDir()
 	if change != nil {
 		change(&c)

@@ -195,10 +195,11 @@ func TestImage(t *testing.T) {
 		got := f.ask("GET", "/images/v1/"+id, "", "")
 		img := got.image(t)
 		thumbhash, _ := img.Original["thumbhash"].(string)
+		look, _ := img.Original["phash"].(string)
 		want := map[string]any{"format": "jpeg", "width": 64., "height": 48., "frames": 1.,
-			"file_size": float64(len(content)), "thumbhash": thumbhash,
+			"file_size": float64(len(content)), "thumbhash": thumbhash, "phash": look,
 			"sha256": fmt.Sprintf("%x", sha256.Sum256([]byte(content)))}
-		if !maps.Equal(img.Original, want) || thumbhash == "" {
+		if !maps.Equal(img.Original, want) || thumbhash == "" || len(look) != 16 {
 			t.Errorf("original %v, want %v", img.Original, want)
 		}
 		if strings.Contains(got.body, `"draft"`) || strings.Contains(got.body, `"upload"`) ||

@@ -207,7 +207,7 @@ func TestUnknownParameters(t *testing.T) {
 			got := f.ask(r.method, "/"+path+"?creator_id=one", "", "")
 			f.refused(got, 400, 5400, `creator_id\" is no parameter`)
 		}
-		if checked != 15 {
+		if checked != 17 {
 			t.Errorf("%d routes were asked", checked)
 		}
 		f.want(f.ask("GET", "/images/v1/one", "", ""), 200, 0)

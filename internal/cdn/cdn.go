@@ -142,7 +142,7 @@ func (s *Sender) round(ctx context.Context) (wait time.Duration, more bool) {
 		err = s.Purges.Complete(recording, batch, form.settle == 0)
 	} else {
 		s.failed++
-		err = s.Purges.Release(recording, batch)
+		err = s.Purges.Release(recording, batch, form.settle)
 	}
 	if err != nil {
 		s.Log.Warn("the result of purges could not be recorded: they will be sent again", "err", err)
@@ -151,9 +151,10 @@ func (s *Sender) round(ctx context.Context) (wait time.Duration, more bool) {
 	return wait, accepted && ctx.Err() == nil
 }
 
-// send sends a batch to each address of the receiver, and reports whether all of them have accepted it. If not, wait is
-// the time before the retry.
+// send sends a batch to each address of the receiver, also after one of them has not accepted it, and reports whether all
+// of them have. If not, wait is the time before the retry.
 func (s *Sender) send(ctx context.Context, batch []purges.Purge) (wait time.Duration, accepted bool) {
+	accepted = true
 	for _, address := range s.Receiver.addresses {
 		m, err := s.Receiver.form.message(s, batch)
 		var reply outbound.Reply
@@ -165,7 +166,6 @@ func (s *Sender) send(ctx context.Context, batch []purges.Purge) (wait time.Dura
 		case ctx.Err() != nil:
 			return 0, false
 		case err == nil && s.Receiver.form.accepts(reply):
-			s.observe(Accepted)
 			continue
 		}
 		outcome := Rejected
@@ -173,12 +173,14 @@ func (s *Sender) send(ctx context.Context, batch []purges.Purge) (wait time.Dura
 			outcome = NoAnswer
 		}
 		s.observe(outcome)
-		wait = s.retryDelay(reply.Header)
+		wait, accepted = max(wait, s.retryDelay(reply.Header)), false
 		s.Log.Warn("the receiver of -purge-url did not accept purges; they will be sent again", "purges", len(batch),
 			"status", reply.Status, "reason", reason(err), "wait", wait.Round(time.Millisecond))
-		return wait, false
 	}
-	return 0, true
+	if accepted {
+		s.observe(Accepted)
+	}
+	return wait, accepted
 }
 
 func (s *Sender) observe(outcome string) {

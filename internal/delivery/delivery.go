@@ -26,6 +26,7 @@ import (
 	"calotype/internal/httprange"
 	"calotype/internal/images"
 	"calotype/internal/limit"
+	"calotype/internal/purges"
 	"calotype/internal/renditions"
 	"calotype/internal/trace"
 )
@@ -151,8 +152,13 @@ func (d *delivery) answer(w *httpframe.Response, r *http.Request, resolved rendi
 	return d.send(w, r, c, caching)
 }
 
+// lateAnswer is the time after which no cache may store a public picture: the image may have been made private or
+// deleted since, and the last purge of it may come before the answer.
+const lateAnswer = purges.RepeatAfter / 2
+
 // send answers with the picture, or with 304 if the client has it.
 func (d *delivery) send(w *httpframe.Response, r *http.Request, c choice, caching string) (err error) {
+	began := d.Now()
 	if c.Resolved, err = d.Renditions.Settle(r.Context(), c.Resolved, c.format); err != nil {
 		return err
 	}
@@ -169,6 +175,9 @@ func (d *delivery) send(w *httpframe.Response, r *http.Request, c choice, cachin
 			err = errors.Join(err, fmt.Errorf("closing a rendition: %w", closing))
 		}
 	}()
+	if d.Now().Sub(began) > lateAnswer && !c.Private() {
+		caching = "no-store"
+	}
 	setPictureHeaders(w.Header(), c, etag, caching)
 	w.Header()["Content-Type"] = []string{rendition.Format.MIME()}
 	httprange.Clean(r.Header, maxRanges)

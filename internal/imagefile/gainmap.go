@@ -74,8 +74,12 @@ func FindGainMap(r io.ReaderAt, size int64) (*GainMap, error) {
 	return m, nil
 }
 
-// maxGainMapPictures bounds the pictures behind the first one of which one may be the gain map.
-const maxGainMapPictures = 8
+const (
+	// maxGainMapPictures bounds the pictures behind the first one of which one may be the gain map.
+	maxGainMapPictures = 8
+	// maxGainXMP bounds the segments of XMP of such a picture that are parsed. Cameras write one or two.
+	maxGainXMP = 4
+)
 
 func findGainMap(w *window) (*GainMap, error) {
 	b, err := w.at(0, 3)
@@ -94,7 +98,11 @@ func findGainMap(w *window) (*GainMap, error) {
 		case err != nil:
 			return err
 		case bytes.HasPrefix(content, []byte(mpfPrefix)):
-			others = append(others, mpfPictures(content[len(mpfPrefix):], off+int64(len(mpfPrefix)), w.size)...)
+			for _, at := range mpfPictures(content[len(mpfPrefix):], off+int64(len(mpfPrefix)), w.size) {
+				if len(others) < maxGainMapPictures && !slices.Contains(others, at) {
+					others = append(others, at)
+				}
+			}
 		case bytes.HasPrefix(content, []byte(isoGainPrefix)), bytes.Contains(content, []byte(hdrgmSpace)):
 			claimed = true
 		}
@@ -103,7 +111,7 @@ func findGainMap(w *window) (*GainMap, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, at := range others[:min(len(others), maxGainMapPictures)] {
+	for _, at := range others {
 		if m, err := gainMapAt(w, at, j.h); m != nil || err != nil {
 			return m, err
 		}
@@ -159,6 +167,7 @@ func gainMapAt(w *window, at span, h Header) (*GainMap, error) {
 	}
 	m := &GainMap{Off: at.off, Size: at.end - at.off}
 	var found, iso bool
+	xmps := 0
 	j := jpegHeader{w: part}
 	_, err = j.fewSegments(func(marker byte, off, end int64) error {
 		content, err := gainSegment(part, marker, off, end)
@@ -169,7 +178,8 @@ func gainMapAt(w *window, at span, h Header) (*GainMap, error) {
 		if rest, is := bytes.CutPrefix(content, []byte(isoGainPrefix)); is {
 			g, ok = isoGain(rest)
 			iso = ok // it counts, as for libultrahdr
-		} else if rest, is := bytes.CutPrefix(content, []byte(xmpPacket)); is && !found {
+		} else if rest, is := bytes.CutPrefix(content, []byte(xmpPacket)); is && !found && xmps < maxGainXMP {
+			xmps++
 			g, ok = xmpGain(rest)
 		}
 		if ok {

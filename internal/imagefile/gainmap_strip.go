@@ -30,6 +30,9 @@ func stripWithGainMap(c *copier) error {
 		return nil
 	}
 	end, err = stripJPEG(gain)
+	if err == nil {
+		err = gain.err // such as a failed read of the file
+	}
 	if err == nil && end < m.Size {
 		c.removed.add(RemovedTrailing)
 	}

@@ -3,6 +3,7 @@ package imagefile
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -308,4 +309,64 @@ func FuzzFindGainMap(f *testing.F) {
 			t.Fatalf("%+v became %+v", m, kept)
 		}
 	})
+}
+
+// TestGainMapXMPIsBounded: a file may have many segments of XMP, but only the first ones are parsed.
+func TestGainMapXMPIsBounded(t *testing.T) {
+	t.Parallel()
+	g := ultraHDRs(t)["phone"].gain
+	valid := g.segments()
+	valid = valid[:2+binary.BigEndian.Uint16(valid[2:])] // without that of ISO 21496-1
+	for _, others := range []int{0, maxGainXMP - 1, maxGainXMP} {
+		gray := greyMap(t, 20, 15)
+		u := imagefiletest.UltraHDR{Picture: sampleJPEG(t, 80, 60, nil), MPF: binary.BigEndian,
+			Map: join(gray[:2], bytes.Repeat(appSegment(jpegAPP1, xmpPacket, "<a/>"), others), valid, gray[2:])}
+		if m := findIn(t, u.Bytes()); (m != nil) != (others < maxGainXMP) {
+			t.Errorf("behind %d segments of XMP: %+v", others, m)
+		}
+	}
+}
+
+// failingAt fails one read at or behind an offset, and those after it.
+type failingAt struct {
+	*bytes.Reader
+	from int64
+	left int // such reads that succeed
+}
+
+func (f *failingAt) ReadAt(b []byte, off int64) (int, error) {
+	if off+int64(len(b)) > f.from {
+		if f.left--; f.left < 0 {
+			return 0, errBroken
+		}
+	}
+	return f.Reader.ReadAt(b, off)
+}
+
+var errBroken = errors.New("broken disk")
+
+// TestStripReportsAReadOfAGainMap: whichever read of the map fails, no copy without its end is complete.
+func TestStripReportsAReadOfAGainMap(t *testing.T) {
+	t.Parallel()
+	b := ultraHDRs(t)["phone"].file.Bytes()
+	m, size := findIn(t, b), int64(len(b))
+	h, err := ReadHeader(bytes.NewReader(b), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for left := range 1000 {
+		var out bytes.Buffer
+		r := &failingAt{bytes.NewReader(b), m.Off, left}
+		_, err := StripOriginal(&out, r, size, h, PrivacyAll)
+		if r.left >= 0 { // no read has failed
+			if left == 0 || err != nil || findIn(t, out.Bytes()) == nil {
+				t.Errorf("after %d reads: %v", left, err)
+			}
+			return
+		}
+		if !errors.Is(err, errBroken) {
+			t.Fatalf("read %d fails, and the copy of %d bytes has the error %v", left, out.Len(), err)
+		}
+	}
+	t.Error("the copy has no end")
 }

@@ -166,6 +166,7 @@ func (c *copier) keepsJPEG(marker byte, off, end int64) (kept bool, err error) {
 		return false, err
 	}
 	begins := func(prefix string) bool { return bytes.HasPrefix(head, []byte(prefix)) }
+	xmp := marker == jpegAPP1 && begins(xmpPrefix) // head is valid until rewrites reads
 	switch {
 	case marker >= jpegSOF0 && marker <= 0xcf && marker != jpegJPG, marker == jpegSOS,
 		marker >= jpegDQT && marker <= jpegEXP:
@@ -179,7 +180,7 @@ func (c *copier) keepsJPEG(marker byte, off, end int64) (kept bool, err error) {
 			c.removed.add(RemovedExif) // not the one that is rewritten
 		}
 	case c.rewrites(marker, off, end):
-	case marker == jpegAPP1 && begins(xmpPrefix):
+	case xmp:
 		c.removed.add(RemovedXMP)
 	case marker == jpegAPP13, marker == jpegCOM:
 		c.removed.add(RemovedText)

@@ -135,6 +135,7 @@ func (s *Service) Put(ctx context.Context, account string, e Entry) (stored Entr
 				"delete an entry first", MaxBlocked)
 		}
 		stored = all[0]
+		tx.Scrub() // of a note that was replaced
 		tx.Charge(account, accounts.Charge{Edits: 1})
 		return nil
 	})
@@ -160,6 +161,7 @@ func (s *Service) Delete(ctx context.Context, account, value string) error {
 		if err != nil {
 			return err
 		}
+		tx.Scrub() // of the note
 		tx.Charge(account, accounts.Charge{Edits: 1})
 		return nil
 	})

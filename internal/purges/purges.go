@@ -98,16 +98,24 @@ func receiver(from sqldb.Reader) (on, paths bool, err error) {
 // deleteRows deletes the purges that meet a condition with one argument.
 func (s *Service) deleteRows(ctx context.Context, where string, arg string) error {
 	_, err := s.accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
-		gone, err := tx.Exec(`DELETE FROM purges WHERE (tag, path) IN
-			(SELECT tag, path FROM purges WHERE `+where+` LIMIT ?2)`, arg, stepRows)
-		return int(gone), err
+		return deleteSome(tx, where, arg)
 	})
 	return err
 }
 
+// deleteSome deletes up to stepRows purges that meet a condition with one argument, and returns their number.
+func deleteSome(tx *accounts.Change, where, arg string) (int, error) {
+	gone, err := tx.Exec(`DELETE FROM purges WHERE (tag, path) IN
+		(SELECT tag, path FROM purges WHERE `+where+` LIMIT ?2)`, arg, stepRows)
+	if gone > 0 {
+		tx.Scrub() // of the ids of images
+	}
+	return int(gone), err
+}
+
 // Record inserts the purges of stale deliveries, in the Change that makes them stale, if there is a receiver. An
-// account that is suspended has no deliveries: its suspension has recorded the purge of all. It wakes the sender after
-// the commit.
+// account that is suspended has no deliveries, so each change of it records the purge of the whole account. It wakes the
+// sender after the commit.
 func (s *Service) Record(tx *accounts.Change, stale []accounts.Stale) error {
 	on, paths, err := receiver(tx)
 	if err != nil || !on {
@@ -130,12 +138,12 @@ func (s *Service) Record(tx *accounts.Change, stale []accounts.Stale) error {
 			owners[one.Account] = o
 		}
 		r := row{tag: tagOf(one), owner: tagOf(accounts.Stale{Account: one.Account})}
-		if o.suspended && r.tag != r.owner {
-			continue
+		if o.suspended {
+			r.tag = r.owner
 		}
 		if paths {
 			r.path = cmp.Or(o.hash, one.Hash)
-			if one.ID != "" {
+			if one.ID != "" && !o.suspended {
 				r.path += "/" + one.ID
 			}
 		}
@@ -230,10 +238,10 @@ func (s *Service) Complete(ctx context.Context, accepted []Purge, repeat bool) e
 	})
 }
 
-// Release ends the claim of purges that the receiver has not accepted: they are due at once, for any sender, also for
-// one that claims what is due since RepeatAfter.
-func (s *Service) Release(ctx context.Context, claimed []Purge) error {
-	now := sqldb.Micros(s.now().Add(-RepeatAfter))
+// Release ends the claim of purges that the receiver has not accepted: a sender that claims what is due for at least
+// since can claim them at once, after those that have waited for longer.
+func (s *Service) Release(ctx context.Context, claimed []Purge, since time.Duration) error {
+	now := sqldb.Micros(s.now().Add(-since))
 	return s.settle(ctx, claimed, func(tx *accounts.Change, p Purge) error {
 		_, err := tx.Exec(`UPDATE purges SET due = ?4 WHERE tag = ?1 AND path = ?2 AND attempt = ?3`,
 			p.Tag, p.Path, p.attempt, now)
@@ -270,12 +278,15 @@ func (s *Service) Gather(ctx context.Context, most int) error {
 	}
 	for _, o := range owners {
 		hash, _, _ := strings.Cut(o.path, "/")
-		err := s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
-			return s.insert(tx, o.tag, hash, o.tag)
+		// Each transaction inserts the purge that replaces those that it deletes: it may have been sent since the last
+		// transaction.
+		_, err := s.accounts.ChangeInSteps(ctx, func(tx *accounts.Change) (int, error) {
+			gone, err := deleteSome(tx, `owner = ?1 AND tag <> owner`, o.tag)
+			if err != nil || gone == 0 {
+				return 0, err
+			}
+			return gone, s.insert(tx, o.tag, hash, o.tag)
 		})
-		if err == nil {
-			err = s.deleteRows(ctx, `owner = ?1 AND tag <> owner`, o.tag)
-		}
 		if err != nil {
 			return fmt.Errorf("gathering purges: %w", err)
 		}

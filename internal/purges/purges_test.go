@@ -111,12 +111,12 @@ func TestPurgeOutbox(t *testing.T) {
 		clock.Forward(purges.Lease)
 		second := wantClaimed(t, core, 1) // the first sender was killed
 		must(t, core.Purges.Complete(t.Context(), first, true))
-		must(t, core.Purges.Release(t.Context(), first)) // too late: it has no lease any longer
+		must(t, core.Purges.Release(t.Context(), first, 0)) // too late: it has no lease any longer
 		wantClaimed(t, core, 0)
 		change()
 		third := wantClaimed(t, core, 1)
 		must(t, core.Purges.Complete(t.Context(), second, false)) // it may have been sent before the change
-		must(t, core.Purges.Release(t.Context(), third))
+		must(t, core.Purges.Release(t.Context(), third, 0))
 		fourth := wantClaimed(t, core, 1)
 		must(t, core.Purges.Complete(t.Context(), fourth, true))
 		clock.Forward(purges.RepeatAfter - 1000)

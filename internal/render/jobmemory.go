@@ -22,6 +22,11 @@ func (m memory) plus(n memory) memory {
 	return memory{m.resident + n.resident, m.mapped + n.mapped}
 }
 
+// larger returns the larger one of each number: of two steps that do not have memory at the same time.
+func (m memory) larger(n memory) memory {
+	return memory{max(m.resident, n.resident), max(m.mapped, n.mapped)}
+}
+
 // written returns an estimate of n bytes that are mapped and resident.
 func written(n int64) memory { return memory{n, n} }
 
@@ -117,13 +122,16 @@ func renderCost(j Job) memory {
 	if j.Options.Orientation(h.Orientation) > 2 {
 		need = need.plus(turnCost.times(made))
 	}
-	if j.Searches() {
-		need = need.plus(searchCost(j.Format).times(made))
-	}
 	if j.Format == imagefile.JPEG {
 		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
 	}
-	return need.plus(gainMapCost(j.GainMap, made))
+	// The gain map is rendered after the search has returned its memory. So if a search fits, and a rendition with the map,
+	// a search with the map fits too: both have the same bytes.
+	extra := gainMapCost(j.GainMap, made)
+	if j.Searches() {
+		extra = extra.larger(searchCost(j.Format).times(made))
+	}
+	return need.plus(extra)
 }
 
 // withFile adds the memory of the file itself to an estimate; size is in bytes.

@@ -66,10 +66,18 @@ func searchTime(f imagefile.Format) float64 {
 var (
 	scoreCost   = memory{5, 5}
 	encodedCost = memory{12, 12} // three files of up to 4 bytes a pixel
+	// Memory of one encoding by libwebp that is not returned before the next one.
+	keptByWebPCost = memory{34, 34}
 )
 
 // searchCost estimates the memory of a search in addition to a rendition, in bytes a pixel.
-func searchCost(f imagefile.Format) memory { return decodeCost[f].plus(scoreCost).plus(encodedCost) }
+func searchCost(f imagefile.Format) memory {
+	cost := decodeCost[f].plus(scoreCost).plus(encodedCost)
+	if f == imagefile.WebP {
+		cost = cost.plus(keptByWebPCost)
+	}
+	return cost
+}
 
 // checkQuality checks the quality that a worker found.
 func checkQuality(found int, j Job) (int, error) {

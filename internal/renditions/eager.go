@@ -152,13 +152,22 @@ func (s *Service) eagerChoices(ctx context.Context, key string) (choices []Choic
 // renderChoice renders one rendition, unless the cache has it, has no space for it, or a client has requested it.
 func (s *Service) renderChoice(ctx context.Context, c Choice) eagerOutcome {
 	for range eagerTries {
-		if !s.core.Disk().HasSpace() || s.cache.FullOfOthers() {
+		// An eager job has its original in the spool while it waits. Those of requests must find space there.
+		const part = 8
+		spool := s.fetchedPool.Stats()
+		if !s.core.Disk().HasSpace() || s.cache.FullOfOthers() || spool.Used > spool.Size/part {
 			return eagerNoSpace
 		}
 		r, err := s.Settle(ctx, c.Resolved, c.Format) // a search of the quality inserts the rendition
+		if errors.Is(err, errTakenOver) {
+			continue // a client's request has searched the quality, maybe for another size
+		}
 		if err == nil {
 			key := s.renditionKey(r, c.Format)
-			if s.cache.Has(key) {
+			switch present := s.cache.Has(key); {
+			case present && r.searched:
+				return eagerRendered
+			case present:
 				return eagerPresent
 			}
 			err = s.onceEagerly(ctx, key, r.Image.Account, func(ctx context.Context) error {
@@ -172,14 +181,18 @@ func (s *Service) renderChoice(ctx context.Context, c Choice) eagerOutcome {
 	return eagerYielded
 }
 
-// onceEagerly waits for the single work of key in the eager lane. Errors: errTakenOver if a client's request does the
-// work, ErrYielded.
+// onceEagerly waits for the single work of key in the eager lane. Errors: errTakenOver if a client's request has done
+// the work, ErrYielded.
 func (s *Service) onceEagerly(ctx context.Context, key, account string, work func(context.Context) error) error {
 	one, own, err := s.startRender(key, render.Requester{Account: account, Eager: true}, work)
 	if err != nil {
 		return err // the Service closes
 	}
 	if !own {
+		select {
+		case <-one.done:
+		case <-ctx.Done():
+		}
 		return errTakenOver
 	}
 	select {

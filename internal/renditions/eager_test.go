@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"calotype/internal/accounts"
 	"calotype/internal/blob"
 	"calotype/internal/errs"
 	"calotype/internal/imagefile"
@@ -312,5 +313,66 @@ func TestEagerRenderingsThatCannotBe(t *testing.T) {
 	}
 	if err := e.view(t, img.ID); err != nil { // evicts others, if it has to
 		imagestest.WantKind(t, err, errs.NoSpace)
+	}
+}
+
+// TestEagerQuality: the search of a quality is the rendering, in the eager lane, and the first view is a hit.
+func TestEagerQuality(t *testing.T) {
+	t.Parallel()
+	e := openEager(t, 1, images.Config{})
+	if _, err := e.Accounts.Configure(t.Context(), imagestest.AccountID,
+		accounts.SettingsChange{AutoQuality: imagestest.Ptr(true)}); err != nil {
+		t.Fatal(err)
+	}
+	img := imagestest.Upload(t, e.Core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	if by := e.wait(t, counted(1)); by["rendered"] != 1 {
+		t.Errorf("outcomes %v", by)
+	}
+	if n := imagestest.Count(t, e.Core, "found_qualities"); n != 1 {
+		t.Errorf("%d qualities", n)
+	}
+	if err := e.view(t, img.ID); err != nil {
+		t.Error(err)
+	}
+	if s := e.Renditions.Stats(); s.Hits != 1 || s.Misses != 0 || s.Files != 1 {
+		t.Errorf("the first view: %+v", s)
+	}
+}
+
+// TestAViewTakesASearchOver: a client searches the quality of another size in the class while it is searched eagerly.
+// The eager rendering waits for it, and then renders its own size.
+func TestAViewTakesASearchOver(t *testing.T) {
+	t.Parallel()
+	e := openEager(t, 1, images.Config{})
+	if _, err := e.Accounts.Configure(t.Context(), imagestest.AccountID,
+		accounts.SettingsChange{AutoQuality: imagestest.Ptr(true)}); err != nil {
+		t.Fatal(err)
+	}
+	e.shut()
+	img := imagestest.Upload(t, e.Core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	<-e.gate.waiting // of the eager search
+	viewed := make(chan error, 1)
+	go func() {
+		r := imagestest.Resolve(t, e.Core, img.ID)
+		r.Variant.Options.Width = 60
+		made, err := e.Renditions.Rendition(t.Context(), r, imagefile.JPEG)
+		if err == nil {
+			err = made.Content.Close()
+		}
+		viewed <- err
+	}()
+	<-e.gate.waiting // of the client's
+	close(e.gate.release)
+	if err := <-viewed; err != nil {
+		t.Error(err)
+	}
+	if by := e.wait(t, counted(1)); by["rendered"] != 1 {
+		t.Errorf("outcomes %v", by)
+	}
+	if n := imagestest.Count(t, e.Core, "found_qualities"); n != 1 {
+		t.Errorf("%d qualities", n)
+	}
+	if s := e.Renditions.Stats(); s.Files != 2 {
+		t.Errorf("%+v, want two sizes", s)
 	}
 }

@@ -67,14 +67,15 @@ func (s *Service) Settle(ctx context.Context, r Resolved, f imagefile.Format) (R
 	quality, found := s.qualities.get(key)
 	var err error
 	if !found {
-		quality, err = s.findQuality(ctx, r, key, search)
+		quality, err = s.findQuality(ctx, &r, key, search)
 	}
 	o.Quality = quality
 	return r, err
 }
 
-// findQuality reads the quality of a key from the database, or searches it, once for all concurrent callers.
-func (s *Service) findQuality(ctx context.Context, r Resolved, key qualityKey, search render.Job) (int, error) {
+// findQuality reads the quality of a key from the database, or searches it, once for all concurrent callers. If the
+// search fails, the quality is the default one: the rendition then shows whether the picture can be rendered.
+func (s *Service) findQuality(ctx context.Context, r *Resolved, key qualityKey, search render.Job) (int, error) {
 	if r.source == nil {
 		all, full, err := s.core.Qualities.Of(ctx, r.Image.Key)
 		if err != nil {
@@ -91,17 +92,22 @@ func (s *Service) findQuality(ctx context.Context, r Resolved, key qualityKey, s
 		search.FirstQuality = quality
 	}
 	if !s.config.Render.Makes(search, r.Image.Original.Size) {
-		return 0, nil // a search needs more memory than a rendition
+		s.qualities.put(key, 0) // a search needs more memory than a rendition
+		return 0, nil
 	}
 	name := "quality:" + key.original + "/" + string(key.format) + "/" + key.class
-	work := func(ctx context.Context) error { return s.search(ctx, r, key, search) }
+	work := func(ctx context.Context) error { return s.search(ctx, *r, key, search) }
 	var err error
 	if r.eager {
 		err = s.onceEagerly(ctx, name, r.Image.Account, work)
+		r.searched = err == nil
 	} else {
 		err = s.once(ctx, name, r.Image.Account, func(ctx context.Context, _ render.Requester) error {
 			return work(ctx)
 		})
+	}
+	if err != nil && isLasting(err) {
+		return 0, nil
 	}
 	quality, _ := s.qualities.get(key)
 	return quality, err

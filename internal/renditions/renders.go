@@ -110,16 +110,17 @@ func (s *Service) startRender(
 	rs := s.renders
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if one := rs.find(key); one != nil {
-		if one.end == nil || who.Eager {
-			return one, false, nil
-		}
-		one.end(errTakenOver)
+	old := rs.find(key)
+	if old != nil && (old.end == nil || who.Eager) {
+		return old, false, nil
 	}
 	lease, err := rs.admit(who)
 	if rs.closed || err != nil {
 		lease.Release()
 		return nil, false, errs.AtCapacity("The server is busy with other pictures", nil)
+	}
+	if old != nil {
+		old.end(errTakenOver)
 	}
 	one = &rendering{done: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(s.closing, renderTime)
@@ -167,8 +168,8 @@ func (rs *renders) end(key string, one *rendering) {
 	defer rs.mu.Unlock()
 	if rs.inflight[key] == one { // no client has taken it over
 		delete(rs.inflight, key)
+		delete(rs.failures, key)
 	}
-	delete(rs.failures, key)
 	if one.err != nil && isLasting(one.err) {
 		if len(rs.failures) >= failuresKept {
 			clear(rs.failures)

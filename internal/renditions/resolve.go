@@ -17,9 +17,10 @@ type Resolved struct {
 	Variant images.Variant
 	Keys    []accounts.SigningKey
 
-	eager   bool    // its renditions are rendered before a client has requested them
-	source  *source // of another server, instead of an image; else nil
-	settled bool    // the options have the quality of the rendition: see Settle
+	eager    bool    // its renditions are rendered before a client has requested them
+	source   *source // of another server, instead of an image; else nil
+	settled  bool    // the options have the quality of the rendition: see Settle
+	searched bool    // Settle has searched the quality, and so rendered it
 }
 
 // Vector reports whether the image is an SVG, whose renditions are all the same.

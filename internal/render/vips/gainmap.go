@@ -89,6 +89,10 @@ func (r *rendering) renderGainMap(m *imagefile.GainMap) (*vipsImage, error) {
 	return im, nil
 }
 
+// maxMapProfile bounds the colour profile of a gain map, in bytes: each rendition has it. That of a matrix has some
+// hundred bytes.
+const maxMapProfile = 8 << 10
+
 // loadGainMap opens the gain map of the original. The decoder reads a copy of it in memory, strictly.
 func (r *rendering) loadGainMap(m *imagefile.GainMap, shrink int) (*vipsImage, error) {
 	file := newPixels(int(m.Size))
@@ -105,8 +109,12 @@ func (r *rendering) loadGainMap(m *imagefile.GainMap, shrink int) (*vipsImage, e
 	if err != nil {
 		return nil, notDecoded(err)
 	}
+	if m.Gain.OwnColours && (!im.has(iccField) || len(im.blob(iccField, maxMapProfile+1)) > maxMapProfile) {
+		im.close()
+		return nil, errNoGainMap
+	}
 	bands := im.bands()
-	if bands != 1 && bands != 3 || im.format() != C.VIPS_FORMAT_UCHAR || m.Gain.OwnColours && !im.has(iccField) ||
+	if bands != 1 && bands != 3 || im.format() != C.VIPS_FORMAT_UCHAR ||
 		!near(im.width(), m.Header.Width, shrink) || !near(im.height(), m.Header.Height, shrink) {
 		im.close()
 		return nil, errNoGainMap
