@@ -151,8 +151,8 @@ func (s *Sender) round(ctx context.Context) (wait time.Duration, more bool) {
 	return wait, accepted && ctx.Err() == nil
 }
 
-// send sends a batch to each address of the receiver, also after one of them has not accepted it, and reports whether all
-// of them have. If not, wait is the time before the retry.
+// send sends a batch to each address of the receiver, also after one of them has not accepted it, and reports whether
+// all of them have. If not, wait is the time before the retry.
 func (s *Sender) send(ctx context.Context, batch []purges.Purge) (wait time.Duration, accepted bool) {
 	accepted = true
 	for _, address := range s.Receiver.addresses {

@@ -114,8 +114,8 @@ func deleteSome(tx *accounts.Change, where, arg string) (int, error) {
 }
 
 // Record inserts the purges of stale deliveries, in the Change that makes them stale, if there is a receiver. An
-// account that is suspended has no deliveries, so each change of it records the purge of the whole account. It wakes the
-// sender after the commit.
+// account that is suspended has no deliveries, so each change of it records the purge of the whole account. It wakes
+// the sender after the commit.
 func (s *Service) Record(tx *accounts.Change, stale []accounts.Stale) error {
 	on, paths, err := receiver(tx)
 	if err != nil || !on {

@@ -125,8 +125,8 @@ func renderCost(j Job) memory {
 	if j.Format == imagefile.JPEG {
 		need = need.plus(progressiveCost.times(min(made, progressivePixels)))
 	}
-	// The gain map is rendered after the search has returned its memory. So if a search fits, and a rendition with the map,
-	// a search with the map fits too: both have the same bytes.
+	// The gain map is rendered after the search has returned its memory. So if a search fits, and a rendition with the
+	// map, a search with the map fits too: both have the same bytes.
 	extra := gainMapCost(j.GainMap, made)
 	if j.Searches() {
 		extra = extra.larger(searchCost(j.Format).times(made))
