@@ -91,8 +91,19 @@ func (a *accelerated) wantSame(method, path string, header ...string) answer {
 	return through
 }
 
+// logged waits until nginx has logged its answers: it logs each after it has sent it, and before it reads the next
+// request.
+func (a *accelerated) logged() {
+	a.t.Helper()
+	if got := do(a.t, http.DefaultClient, "GET", a.front+"/healthz", nil); got.status != http.StatusOK {
+		a.t.Fatalf("status %d", got.status)
+	}
+}
+
 // served returns the number of answers that nginx has sent from a file.
 func (a *accelerated) served() int {
+	a.t.Helper()
+	a.logged()
 	return strings.Count(readFile(a.t, a.log), "/calotype-renditions/")
 }
 
@@ -190,6 +201,7 @@ func TestAccelEvicted(t *testing.T) {
 	if got.status != http.StatusOK || !bytes.Equal(got.body, want.body) {
 		t.Errorf("with the header of the proxy: status %d, %d bytes", got.status, len(got.body))
 	}
+	a.logged()
 	if log := readFile(t, a.public); !strings.Contains(log, `"GET `+path+`" 200`) || strings.Contains(log, "canary") {
 		t.Errorf("the log is %s", log)
 	}
