@@ -49,7 +49,8 @@ type Config struct {
 	Receiver *Receiver
 	URLs     cfapi.URLs // whose base URL of deliveries is in messages
 	Log      *slog.Logger
-	// Observe is called after each request, if it is not nil.
+	// Observe is called, if it is not nil, after each request that was not accepted, and when all addresses have
+	// accepted a batch.
 	Observe func(outcome string)
 }
 

@@ -1,6 +1,7 @@
 package renditions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -182,7 +183,7 @@ func (s *Service) renderChoice(ctx context.Context, c Choice) eagerOutcome {
 }
 
 // onceEagerly waits for the single work of key in the eager lane. Errors: errTakenOver if a client's request has done
-// the work, ErrYielded.
+// the work, ErrYielded, and those of the work, also of a client's.
 func (s *Service) onceEagerly(ctx context.Context, key, account string, work func(context.Context) error) error {
 	one, own, err := s.startRender(key, render.Requester{Account: account, Eager: true}, work)
 	if err != nil {
@@ -191,9 +192,10 @@ func (s *Service) onceEagerly(ctx context.Context, key, account string, work fun
 	if !own {
 		select {
 		case <-one.done:
+			return cmp.Or(one.err, errTakenOver)
 		case <-ctx.Done():
+			return errTakenOver
 		}
-		return errTakenOver
 	}
 	select {
 	case <-one.done:

@@ -1,6 +1,7 @@
 package renditions_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -374,5 +375,37 @@ func TestAViewTakesASearchOver(t *testing.T) {
 	}
 	if s := e.Renditions.Stats(); s.Files != 2 {
 		t.Errorf("%+v, want two sizes", s)
+	}
+}
+
+// TestAnAbortedSearch: a client that aborts its request leaves the search as it was, and the eager rendering uses it.
+func TestAnAbortedSearch(t *testing.T) {
+	t.Parallel()
+	e := openEager(t, 1, images.Config{})
+	if _, err := e.Accounts.Configure(t.Context(), imagestest.AccountID,
+		accounts.SettingsChange{AutoQuality: imagestest.Ptr(true)}); err != nil {
+		t.Fatal(err)
+	}
+	e.shut()
+	img := imagestest.Upload(t, e.Core, images.NewDraft{}, imagestest.JPEG(t, 1))
+	<-e.gate.waiting // of the eager search
+	r := imagestest.Resolve(t, e.Core, img.ID)
+	ctx, cancel := context.WithCancel(t.Context())
+	settled := make(chan error, 1)
+	go func() {
+		_, err := e.Renditions.Settle(ctx, r, imagefile.JPEG)
+		settled <- err
+	}()
+	<-e.gate.waiting // of the client's
+	cancel()
+	if err := <-settled; errs.AsError(err).Kind != errs.Aborted {
+		t.Errorf("an aborted request: %v", err)
+	}
+	close(e.gate.release)
+	if by := e.wait(t, counted(1)); by["present"]+by["rendered"] != 1 {
+		t.Errorf("outcomes %v", by)
+	}
+	if n := imagestest.Count(t, e.Core, "found_qualities"); n != 1 {
+		t.Errorf("%d qualities", n)
 	}
 }

@@ -96,7 +96,8 @@ func (s *Service) findQuality(ctx context.Context, r *Resolved, key qualityKey, 
 		return 0, nil
 	}
 	name := "quality:" + key.original + "/" + string(key.format) + "/" + key.class
-	work := func(ctx context.Context) error { return s.search(ctx, *r, key, search) }
+	of := *r // the search may outlive the caller, which changes its own
+	work := func(ctx context.Context) error { return s.search(ctx, of, key, search) }
 	var err error
 	if r.eager {
 		err = s.onceEagerly(ctx, name, r.Image.Account, work)
