@@ -72,16 +72,7 @@ func TestNginxOfTheGuide(t *testing.T) {
 		config = strings.Replace(config, pair[0], pair[1], 1)
 	}
 	writeText(t, filepath.Join(dir, "calotype-cache.conf"), config)
-	main := "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr notice;\nevents {}\nhttp {\naccess_log off;\n"
-	if os.Geteuid() == 0 {
-		main = "user root;\n" + main
-	}
-	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		main += fmt.Sprintf("%s_temp_path %s;\n", kind, filepath.Join(dir, kind))
-	}
-	writeText(t, filepath.Join(dir, "nginx.conf"), main+"include calotype-cache.conf;\n}\n")
-	cmd := exec.Command(program, "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
-	startProgram(t, cmd, `OS: `)
+	startNginx(t, program, dir, "include calotype-cache.conf;\n")
 	c := &cached{server: s, front: "http://127.0.0.1:" + port}
 	c.wantReady()
 	c.wantCached(func(id string) { c.api("DELETE", "images/v1/"+id, nil) })
@@ -93,6 +84,65 @@ func TestNginxOfTheGuide(t *testing.T) {
 		}
 		return err == nil && bytes.Contains(log, []byte(`"GET /healthz"`))
 	})
+}
+
+// startNginx starts nginx with the configuration of its http block, and stops it at the end of the test.
+func startNginx(t *testing.T, program, dir, config string) {
+	t.Helper()
+	main := "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr notice;\nevents {}\nhttp {\naccess_log off;\n"
+	if os.Geteuid() == 0 {
+		main = "user root;\n" + main
+	}
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		main += fmt.Sprintf("%s_temp_path %s;\n", kind, filepath.Join(dir, kind))
+	}
+	writeText(t, filepath.Join(dir, "nginx.conf"), main+config+"}\n")
+	cmd := exec.Command(program, "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
+	startProgram(t, cmd, `OS: `)
+}
+
+// cacheWithoutVary is the http block of a cache that ignores Vary and obeys Cache-Control, as many CDNs do.
+const cacheWithoutVary = `proxy_cache_path %[1]s keys_zone=cache:1m;
+server {
+	listen 127.0.0.1:%[2]s;
+	merge_slashes off;
+	location / {
+		proxy_pass %[3]s;
+		proxy_cache cache;
+		proxy_cache_key $request_uri;
+		proxy_ignore_headers Vary;
+		proxy_cache_methods GET;
+		add_header X-Cache $upstream_cache_status;
+	}
+}
+`
+
+// TestFormatInURL: through a cache that ignores Vary, each client gets a format that it accepts, from the cache the
+// second time.
+func TestFormatInURL(t *testing.T) {
+	t.Parallel()
+	program := findFront(t, "nginx")
+	s := newServer(t, "-format-in-url=redirect")
+	port, dir := freePort(t), t.TempDir()
+	startNginx(t, program, dir, fmt.Sprintf(cacheWithoutVary, filepath.Join(dir, "cache"), port, s.url))
+	c := &cached{server: s, front: "http://127.0.0.1:" + port}
+	c.wantReady()
+	id := s.uploaded(photo(t, 640, 480, 3))
+	url := c.front + strings.TrimPrefix(s.public(id), s.url)
+	for _, want := range []string{"MISS", "HIT"} {
+		for _, client := range [][2]string{
+			{"image/png,image/*;q=0.8", "image/jpeg"}, {"image/avif,image/webp,*/*;q=0.8", "image/avif"}, {"image/webp,*/*", "image/webp"},
+		} {
+			// The client follows the redirect.
+			a := do(t, "GET", url, nil, "Accept", client[0])
+			if a.status != http.StatusOK || a.header.Get("Content-Type") != client[1] || a.header.Get("X-Cache") != want {
+				t.Errorf("%s: status %d, %v, want %s", client[0], a.status, a.header, want)
+			}
+		}
+	}
+	if a := do(t, "GET", url+"?calotype-format=avif", nil); a.header.Get("X-Cache") != "HIT" {
+		t.Errorf("the URL with the name: status %d, %v", a.status, a.header)
+	}
 }
 
 // cached is a server with a cache in front of it.

@@ -77,7 +77,10 @@ type Config struct {
 	Demo string `help:"Hosts that serve the demo page /try: localhost, names, on or off." default:"localhost"`
 	Docs string `help:"The viewer of the API at /docs: on or off." default:"on" enum:"on,off"`
 
-	Negotiate bool   `help:"Choose the format by Accept, and options by client hints." default:"true" negatable:""`
+	Negotiate bool `help:"Choose the format by Accept, and options by client hints." default:"true" negatable:""`
+
+	FormatInURL string `help:"Formats in URLs: ${enum}; docs/guides/cdn.md." default:"off" enum:"off,redirect,name"`
+
 	HDR       string `help:"Gain maps of Ultra HDR JPEGs in JPEG renditions: on or off." default:"on" enum:"on,off"`
 	LogFormat string `help:"text, json or auto: text on a terminal." default:"auto" enum:"auto,text,json"`
 

@@ -153,7 +153,7 @@ func (c *serveCommand) runNode(ctx context.Context, n *node) (err error) {
 	if err := n.renditions.Start(); err != nil {
 		return err
 	}
-	if err := delivery.StartEager(n.renditions, c.Negotiate, c.Eager, c.EagerFormats); err != nil {
+	if err := delivery.StartEager(c.delivery(n), c.Eager, c.EagerFormats); err != nil {
 		return err
 	}
 	notifier, err := c.notifier(n)
@@ -223,17 +223,22 @@ func (c *serveCommand) surfaces(n *node, notifier *notify.Notifier) *router {
 			Core: n.core, URLs: n.urls, Log: log, Observe: n.watch.Surface("intake"), Page: uploadPage(n.core, n.urls),
 			Tracer: n.traces.Tracer(),
 		}),
-		delivery: delivery.New(delivery.Config{
-			Renditions: n.renditions, Log: n.logs.buffered, Negotiate: c.Negotiate, URL: n.urls.Delivery,
-			BunnyTags: c.PurgeForm == "bunny", Accel: c.Accel == "nginx",
-			Observe: n.watch.Surface("delivery"), Tracer: n.traces.Tracer(),
-		}),
-		keys: api.ReceiptKeys(n.core.Receipts), scripts: pages.NewScripts(log),
+		delivery: delivery.New(c.delivery(n)),
+		keys:     api.ReceiptKeys(n.core.Receipts), scripts: pages.NewScripts(log),
 		ready: readiness(n.db, n.core, n.pool), identify: n.connections.Identify,
 		log: log,
 	}
 	handler.setHosts(n.urls)
 	return handler
+}
+
+// delivery returns the configuration of deliveries.
+func (c *serveCommand) delivery(n *node) delivery.Config {
+	return delivery.Config{
+		Renditions: n.renditions, Log: n.logs.buffered, URL: n.urls.Delivery, Negotiate: c.Negotiate,
+		FormatInURL: delivery.FormatInURL(c.FormatInURL), BunnyTags: c.PurgeForm == "bunny", Accel: c.Accel == "nginx",
+		Observe: n.watch.Surface("delivery"), Tracer: n.traces.Tracer(),
+	}
 }
 
 // listen opens the listener. It is called before anything is created, because an address in use is the
@@ -294,13 +299,14 @@ func (c *serveCommand) checkForms() error {
 	_, networks := outbound.ParseNetworks(c.OutboundAllow)
 	_, sources := outbound.ParsePlaces("-remote-sources", c.RemoteSources)
 	_, _, _, eager := delivery.ParseEager(c.Eager, c.EagerFormats)
+	formats := delivery.CheckFormatInURL(delivery.FormatInURL(c.FormatInURL), c.Negotiate)
 	metricsAddress := error(nil)
 	if c.MetricsListen != "" {
 		metricsAddress = checkListen("-metrics-listen", c.MetricsListen)
 	}
 	return cmp.Or(checkListen("-listen", c.Listen), metricsAddress, sqldb.CheckAddress(c.DB),
 		blob.CheckAddress(c.blobs()), accounts.CheckNames(c.AccountID, c.AccountHash), demo, proxies, networks, sources,
-		eager, otlp.Check())
+		eager, formats, otlp.Check())
 }
 
 // checkListen returns an error if an address to listen on has not the form host:port.

@@ -16,6 +16,8 @@ type choice struct {
 	renditions.Resolved                  // whose options no longer depend on the client
 	format              imagefile.Format // or formatInfo
 	vary                []string         // the value of Vary: the headers that may decide; nil for none
+	negotiated          bool             // the Accept header may decide
+	redirect            bool             // the client gets the URL that names the format
 	bunnyTags           bool             // the answer has the tags in CDN-Tag too
 }
 
@@ -52,7 +54,8 @@ func (d *delivery) choose(r renditions.Resolved, h http.Header) choice {
 	if negotiated {
 		formats = acceptedFormats(formats, h)
 	}
-	c.vary = varyOf(negotiated && h != nil, hints)
+	c.negotiated = negotiated && h != nil
+	c.vary = varyOf(c.negotiated, hints)
 	for _, format := range formats {
 		if format == imagefile.PNG && c.format != format && c.exceeds(maxPNG) {
 			break

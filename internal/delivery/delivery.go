@@ -7,14 +7,15 @@
 // A variant is a name, or options such as w=400,fit=cover if the account permits options: flexible.go.
 // transform.go has the third form, and remote.go sources at other servers. path.go splits the URL.
 // images.Service.Resolve reads the rows. signature.go has the rule for private images: without a valid signature the
-// answer is a refusal. choice.go selects the rendition for the client, by the Accept header (negotiate.go) and by
-// client hints (hints.go). info.go describes a rendition. headers.go sets the caching. The entity tag is known before
-// the bytes, so a picture that the client has cached is neither rendered nor read. errors.go has the table of
-// deliveries from kinds of errors to their wire form. answer.go sends the bytes. eager.go has what is rendered before
-// it is requested.
+// answer is a refusal. choice.go selects the rendition for the client, by the Accept header (negotiate.go), by client
+// hints (hints.go) or by the URL (formaturl.go). info.go describes a rendition. headers.go sets the caching. The entity
+// tag is known before the bytes, so a picture that the client has cached is neither rendered nor read. errors.go has the
+// table of deliveries from kinds of errors to their wire form. answer.go sends the bytes. eager.go has what is rendered
+// before it is requested.
 package delivery
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,9 +40,11 @@ type Config struct {
 	// Negotiate selects the format by the Accept header, and options by client hints. Without it, for caches that
 	// ignore Vary, no header decides.
 	Negotiate bool
-	BunnyTags bool             // send the tags in CDN-Tag too
-	Accel     bool             // nginx may read files of the cache
-	Now       func() time.Time // nil for time.Now
+	// FormatInURL has URLs name the format, for caches that ignore Vary; "" is FormatNotInURL.
+	FormatInURL FormatInURL
+	BunnyTags   bool             // send the tags in CDN-Tag too
+	Accel       bool             // nginx may read files of the cache
+	Now         func() time.Time // nil for time.Now
 	// Observe returns the observer of the answers on a route; nil for none.
 	Observe func(route string) func(status int, took time.Duration)
 	Tracer  *trace.Tracer // nil for no traces
@@ -56,6 +59,7 @@ type delivery struct {
 // New returns the handler of all delivery URLs. It must get unchanged paths: ServeMux would redirect paths with "//"
 // or "..", which may be parts of an id.
 func New(c Config) http.Handler {
+	c.FormatInURL = cmp.Or(c.FormatInURL, FormatNotInURL)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -76,14 +80,22 @@ func (d *delivery) ServeHTTP(bare http.ResponseWriter, r *http.Request) {
 		w.Pace, w.Observe = d.pace, d.observe
 		w.Attrs = func() []slog.Attr { return line.attrs(w) }
 		setCommonHeaders(w.Header())
-		err := d.serve(w, w.Trace(r, false), line)
+		err := d.serve(w, &request{Request: w.Trace(r, false), line: line})
 		w.Broken = w.SendErr != nil
 		return err
 	}, func(w *httpframe.Response, err error) { d.refuse(w, r, err, line) })
 }
 
+// A request is a request for a picture.
+type request struct {
+	*http.Request
+	line   *logLine
+	query  string // the raw query without the format
+	client string // the kind of client whose format the URL names; "" for none
+}
+
 // serve answers a request, or returns the reason of a refusal before the header is sent.
-func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) error {
+func (d *delivery) serve(w *httpframe.Response, r *request) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
@@ -95,19 +107,26 @@ func (d *delivery) serve(w *httpframe.Response, r *http.Request, line *logLine) 
 		return &refusal{status: http.StatusMethodNotAllowed, code: codeRequest,
 			sentence: "Pictures are got with GET or HEAD"}
 	}
+	r.query = r.URL.RawQuery
+	if d.FormatInURL != FormatNotInURL {
+		var err error
+		if r.query, r.client, err = cutFormat(r.query); err != nil {
+			return err
+		}
+	}
 	path := receivedPath(r.URL)
 	if strings.HasPrefix(path, transformPrefix) {
-		return d.transform(w, r, path, line)
+		return d.transform(w, r, path)
 	}
 	t, err := splitPath(path)
 	if err != nil {
 		return err
 	}
-	return d.deliver(w, r, t, line)
+	return d.deliver(w, r, t)
 }
 
 // deliver answers with the picture that t names.
-func (d *delivery) deliver(w *httpframe.Response, r *http.Request, t target, line *logLine) error {
+func (d *delivery) deliver(w *httpframe.Response, r *request, t target) error {
 	var resolved renditions.Resolved
 	var err error
 	if t.flexible() {
@@ -115,14 +134,14 @@ func (d *delivery) deliver(w *httpframe.Response, r *http.Request, t target, lin
 	} else {
 		resolved, err = d.Renditions.Resolve(r.Context(), t.hash, t.id, t.variant)
 	}
-	line.account, line.image = resolved.Account.ID, resolved.Image
+	r.line.account, r.line.image = resolved.Account.ID, resolved.Image
 	if err != nil {
 		return err
 	}
 	caching := publicCaching(resolved.BrowserTTL())
 	if resolved.Private() {
 		now := d.Now()
-		s, err := checkSignature(t.path, r.URL.RawQuery, resolved.Keys, now)
+		s, err := r.checkSignature(t.path, resolved.Keys, now)
 		if err != nil {
 			return err
 		}
@@ -140,16 +159,19 @@ func (d *delivery) deliver(w *httpframe.Response, r *http.Request, t target, lin
 }
 
 // answer sends the picture in its variant, or what else the options ask for.
-func (d *delivery) answer(w *httpframe.Response, r *http.Request, resolved renditions.Resolved, caching string) error {
+func (d *delivery) answer(w *httpframe.Response, r *request, resolved renditions.Resolved, caching string) error {
 	if err := checkTrim(resolved); err != nil {
 		return err
 	}
-	c := d.choose(resolved, r.Header)
-	c.bunnyTags = d.BunnyTags
-	if c.format == formatInfo {
-		return d.sendInfo(w, r, c, caching)
+	c := d.chooseBy(resolved, r.Header, r.client)
+	switch {
+	case c.redirect:
+		redirectToFormat(w, r, c)
+		return nil
+	case c.format == formatInfo:
+		return d.sendInfo(w, r.Request, c, caching)
 	}
-	return d.send(w, r, c, caching)
+	return d.send(w, r.Request, c, caching)
 }
 
 // lateAnswer is the time after which no cache may store a public picture: the image may have been made private or

@@ -58,17 +58,21 @@ func (l *lines) String() string {
 
 func newHost(t *testing.T, core *imagestest.Core, negotiate bool) *host {
 	t.Helper()
+	return newHostWith(t, core, delivery.Config{Negotiate: negotiate})
+}
+
+// newHostWith completes c.
+func newHostWith(t *testing.T, core *imagestest.Core, c delivery.Config) *host {
+	t.Helper()
 	account, err := core.Accounts.ByID(t.Context(), imagestest.AccountID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := new(lines)
 	server := httptest.NewUnstartedServer(nil)
-	server.Config.Handler = delivery.New(delivery.Config{
-		Renditions: core.Renditions, Log: slog.New(slog.NewTextHandler(log, nil)), Negotiate: negotiate,
-		URL: "http://" + server.Listener.Addr().String(),
-		Now: func() time.Time { return now },
-	})
+	c.Renditions, c.Log = core.Renditions, slog.New(slog.NewTextHandler(log, nil))
+	c.URL, c.Now = "http://"+server.Listener.Addr().String(), func() time.Time { return now }
+	server.Config.Handler = delivery.New(c)
 	connections := delivery.NewConnections(server.Listener, 100, nil)
 	server.Listener = connections
 	server.Config.ConnContext, server.Config.ConnState = connections.ConnContext, connections.ConnState

@@ -23,6 +23,22 @@ func acceptedFormats(formats []imagefile.Format, h http.Header) (accepted []imag
 	return accepted
 }
 
+// clients are the kinds of clients that get different formats, by their names in -eager-formats and in URLs, with their
+// Accept headers. A browser that accepts AVIF accepts WebP too, and gets it for a picture that has no AVIF.
+var clients = []struct{ name, accepts string }{
+	{"avif", "image/avif,image/webp,*/*"},
+	{"webp", "image/webp,*/*"},
+	{"fallback", "*/*"},
+}
+
+// clientNames are the names of clients.
+var clientNames = func() (names []string) {
+	for _, client := range clients {
+		names = append(names, client.name)
+	}
+	return names
+}()
+
 // fallback returns a format that all clients support and that preserves the animation and the transparency of a
 // rendition.
 func fallback(from *images.Original, o render.Options) imagefile.Format {

@@ -18,7 +18,7 @@ import (
 // remote answers with a picture of another server in options. The core requests it, if the operator permits its host.
 // redirect: after a failure, the answer is a redirect to the source if that is at the same site.
 func (d *delivery) remote(
-	w *httpframe.Response, r *http.Request, options string, from source, redirect bool,
+	w *httpframe.Response, r *request, options string, from source, redirect bool,
 ) error {
 	address := from.url()
 	if !d.Renditions.PermitsSource(address) {
@@ -46,7 +46,7 @@ func (d *delivery) remote(
 }
 
 // sendRemote is remote for a permitted source. An error has sent nothing.
-func (d *delivery) sendRemote(w *httpframe.Response, r *http.Request, options, address string) error {
+func (d *delivery) sendRemote(w *httpframe.Response, r *request, options, address string) error {
 	resolved, ttl, err := d.Renditions.ResolveSource(r.Context(), address)
 	if err != nil {
 		return err

@@ -75,6 +75,13 @@ func picture(data []byte, headers ...string) http.HandlerFunc {
 // newRemoteHost returns a host that may request sources in places, at networks.
 func newRemoteHost(t *testing.T, places, networks string) (*host, *imagestest.Clock) {
 	t.Helper()
+	core, clock := newRemoteCore(t, places, networks)
+	return newHost(t, core, true), clock
+}
+
+// newRemoteCore returns the core of newRemoteHost.
+func newRemoteCore(t *testing.T, places, networks string) (*imagestest.Core, *imagestest.Clock) {
+	t.Helper()
 	allowed, err := outbound.ParsePlaces("-remote-sources", places)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +94,7 @@ func newRemoteHost(t *testing.T, places, networks string) (*host, *imagestest.Cl
 	core := imagestest.OpenWith(t, images.Config{MaxUploadBytes: 100_000, Now: clock.Now}, renditions.Config{
 		Outbound: outbound.New(outbound.Config{Allow: open, Own: []string{"own.example"}}), Sources: allowed,
 	}, filepath.Join(t.TempDir(), "calotype.db"))
-	return newHost(t, core, true), clock
+	return core, clock
 }
 
 func TestRemoteSource(t *testing.T) {

@@ -37,12 +37,12 @@ type source struct {
 }
 
 // transform answers a request for a transformation.
-func (d *delivery) transform(w *httpframe.Response, r *http.Request, path string, line *logLine) error {
+func (d *delivery) transform(w *httpframe.Response, r *request, path string) error {
 	if isLoop(r.Header) {
 		return &refusal{status: http.StatusLoopDetected, code: codeLoop,
 			sentence: "The request comes from a transformation: the source leads back to this server"}
 	}
-	options, from, redirect, err := splitTransform(path, r.URL.RawQuery)
+	options, from, redirect, err := splitTransform(path, r.query)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (d *delivery) transform(w *httpframe.Response, r *http.Request, path string
 	if err != nil {
 		return err
 	}
-	return d.deliver(w, r, t, line)
+	return d.deliver(w, r, t)
 }
 
 // isLoop reports whether a request comes from a transformation, which must not cause another one.
