@@ -185,7 +185,9 @@ func TestArchiveContents(t *testing.T) {
 	top := unpack(t, archive+".tar.gz", t.TempDir())
 	for _, name := range []string{"calotype", "LICENSE", "NOTICE", "README.md", "calotype.service",
 		"lib/libvips-cpp.so.8.18.7", "lib/libheif.so.1", "lib/libstdc++.so.6", "lib/libgcc_s.so.1", "licences/LGPL-3", "licences/GPL-3",
-		"completions/calotype.bash", "completions/calotype.zsh", "completions/calotype.fish", "man/calotype.1"} {
+		"completions/calotype.bash", "completions/calotype.zsh", "completions/calotype.fish", "man/calotype.1",
+		"deploy/calotype-backup.service", "deploy/calotype-backup.timer", "deploy/nginx.conf", "deploy/nginx-accel.conf",
+		"deploy/Caddyfile", "deploy/grafana.json", "deploy/rules.yml"} {
 		if info, err := os.Stat(filepath.Join(top, name)); err != nil || info.Size() == 0 {
 			t.Errorf("the archive lacks %s: %v", name, err)
 		}
@@ -294,6 +296,12 @@ func TestPackage(t *testing.T) {
 	unit := readFile(t, filepath.Join(root, "usr/lib/systemd/system/calotype.service"))
 	if !strings.Contains(unit, "\nExecStart=/usr/bin/calotype serve\n") {
 		t.Errorf("the unit is\n%s", unit)
+	}
+	for _, name := range []string{"lib/systemd/system/calotype-backup.service", "lib/systemd/system/calotype-backup.timer",
+		"share/doc/calotype/deploy/grafana.json", "share/doc/calotype/deploy/rules.yml"} {
+		if readFile(t, filepath.Join(root, "usr", name)) != readFile(t, filepath.Base(name)) {
+			t.Errorf("the package has another %s", name)
+		}
 	}
 	s := startInRoot(t, root, "/usr/bin/calotype")
 	followGuide(t, s)

@@ -34,7 +34,7 @@ func isS3(uri string) (bool, error) {
 		return false, errors.New("blob: no address; give a directory or s3://bucket/prefix")
 	case !ok && strings.HasPrefix(strings.ToLower(uri), "s3:"):
 		return false, errors.New("blob: an address that begins with s3: must be like s3://bucket/prefix; " +
-			"a directory of such a name is ./s3:...")
+			"./s3:name is a directory of such a name")
 	case !ok:
 		return false, nil
 	case scheme != "s3":

@@ -8,10 +8,10 @@
 // transform.go has the third form, and remote.go sources at other servers. path.go splits the URL.
 // images.Service.Resolve reads the rows. signature.go has the rule for private images: without a valid signature the
 // answer is a refusal. choice.go selects the rendition for the client, by the Accept header (negotiate.go), by client
-// hints (hints.go) or by the URL (formaturl.go). info.go describes a rendition. headers.go sets the caching. The entity
-// tag is known before the bytes, so a picture that the client has cached is neither rendered nor read. errors.go has the
-// table of deliveries from kinds of errors to their wire form. answer.go sends the bytes. eager.go has what is rendered
-// before it is requested.
+// hints (hints.go) or by the URL (formaturl.go). info.go describes a rendition. headers.go sets the caching. The
+// entity tag is known before the bytes, so a picture that the client has cached is neither rendered nor read.
+// errors.go has the table of deliveries from kinds of errors to their wire form. answer.go sends the bytes. eager.go
+// has what is rendered before it is requested.
 package delivery
 
 import (

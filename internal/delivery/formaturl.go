@@ -42,7 +42,7 @@ func CheckFormatInURL(value FormatInURL, negotiate bool) error {
 // transformation may be that of its source at another server.
 const formatKey = "calotype-format"
 
-// cutFormat cuts the name of the format from a raw query. client is "" if there is none. Error: a refusal.
+// cutFormat cuts the name of the format from a raw query. client is "" for a query without one. Error: a refusal.
 func cutFormat(rawQuery string) (rest, client string, err error) {
 	if !strings.Contains(rawQuery, formatKey) {
 		return rawQuery, "", nil

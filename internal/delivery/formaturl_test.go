@@ -100,7 +100,7 @@ func TestFormatRedirect(t *testing.T) {
 }
 
 // TestFormatOfAPrivatePicture: no cache stores a private picture, so its URL does not redirect. The name of a format
-// needs no signature of its own, and gives no access.
+// needs no signature, and gives no access.
 func TestFormatOfAPrivatePicture(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []delivery.FormatInURL{delivery.FormatRedirect, delivery.FormatNamed} {

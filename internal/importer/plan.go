@@ -103,8 +103,7 @@ func (p *Plan) finish(r *report) Plan {
 // settings checks the variants, and counts the keys and the config.
 func (p *planner) settings(ctx context.Context) error {
 	var variants sourceVariants
-	found, err := p.read(ctx, "variants", "/v1/variants", &variants)
-	if err != nil {
+	if _, err := p.read(ctx, "variants", "/v1/variants", &variants); err != nil {
 		return err
 	}
 	for _, id := range slices.Sorted(maps.Keys(variants.Variants)) {
@@ -119,7 +118,8 @@ func (p *planner) settings(ctx context.Context) error {
 		p.report.setting("variant")
 	}
 	var config sourceConfig
-	if found, err = p.read(ctx, "config", "/v1/config", &config); err != nil {
+	found, err := p.read(ctx, "config", "/v1/config", &config)
+	if err != nil {
 		return err
 	}
 	if found {

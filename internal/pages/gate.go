@@ -38,7 +38,7 @@ func ParseDemoHosts(text string) (h DemoHosts, err error) {
 		if !hostName.MatchString(name) || !strings.ContainsAny(name, ".:") && name != "localhost" {
 			return h, fmt.Errorf("-demo %q is not valid: it should be localhost, on, off, or host names "+
 				"without ports, like images.example.com,10.0.0.7; a name without a dot takes one at its end, "+
-				"like nas.", text)
+				"like \"nas.\"", text)
 		}
 		h.names = append(h.names, bareHost(name))
 	}

@@ -138,7 +138,8 @@ func behave(command, argument string) error {
 		time.Sleep(d)
 		return err
 	case "burn":
-		for { // until it is killed
+		//lint:ignore SA5002 It burns processor time until it is killed.
+		for {
 		}
 	case "take", "hold":
 		n, err := strconv.Atoi(argument)
