@@ -282,6 +282,37 @@ func TestATokenNeverSeesAnotherAccount(t *testing.T) {
 	})
 }
 
+// TestFiltersNeverSeeAnotherAccount: a list by the hashes, the metadata or the creator of another account's image is
+// empty, also with the largest distance, and with the same account's token it is not.
+func TestFiltersNeverSeeAnotherAccount(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		v := newVictim(t, f)
+		var of struct {
+			Result struct{ Original struct{ SHA256, PHash string } }
+		}
+		path := "accounts/" + v.id + "/images/"
+		details := f.send("GET", Prefix+path+"v1/"+v.images[0], "", "", "Authorization", "Bearer "+v.token)
+		if err := json.Unmarshal([]byte(details.body), &of); err != nil {
+			t.Fatal(err)
+		}
+		hashes := of.Result.Original
+		if len(hashes.SHA256) != 64 || len(hashes.PHash) != 16 {
+			t.Fatalf("no hashes: %s", details.body)
+		}
+		for _, query := range []string{"sha256=" + hashes.SHA256, "near=" + hashes.PHash, "near=" + hashes.PHash + "&distance=10",
+			"creator=" + canary, "meta.is[eq]=" + canary} {
+			theirs := f.send("GET", Prefix+path+"v2?"+query, "", "", "Authorization", "Bearer "+v.token)
+			if theirs.status != 200 || !strings.Contains(theirs.body, v.images[0]) {
+				t.Errorf("%s: the account does not find its image: %d %s", query, theirs.status, theirs.body)
+			}
+			own := f.send("GET", Prefix+"accounts/"+testAccount+"/images/v2?"+query, "", "", "Authorization", "Bearer "+testToken)
+			if own.status != 200 || v.holds(own.body) {
+				t.Errorf("%s: another account gets %d %s", query, own.status, own.body)
+			}
+		}
+	})
+}
+
 // TestBatchRoutesAreRoutes holds the two lists together.
 func TestBatchRoutesAreRoutes(t *testing.T) {
 	t.Parallel()
