@@ -166,11 +166,14 @@ func (s *Service) Record(tx *accounts.Change, stale []accounts.Stale) error {
 }
 
 // insert inserts a purge that is due at once, and wakes the sender after the commit. One that exists is due again: the
-// attempt that may be sending it does not end it.
+// attempt that may be sending it does not end it. One that waits keeps its place, so that a sender which waits for
+// purges to settle gets it although changes continue, and is repeated after the last of them.
 func (s *Service) insert(tx *accounts.Change, tag, path, owner string) error {
 	_, err := tx.Exec(`INSERT INTO purges (tag, path, owner, due, attempt, repeats)
 		VALUES (?1, ?2, ?3, ?4, 0, 1) ON CONFLICT (tag, path) DO UPDATE
-		SET due = excluded.due, attempt = purges.attempt + 1, repeats = 1`, tag, path, owner, sqldb.Micros(s.now()))
+		SET due = CASE WHEN purges.due < excluded.due THEN purges.due ELSE excluded.due END,
+			repeats = CASE WHEN purges.due < excluded.due THEN 2 ELSE 1 END,
+			attempt = purges.attempt + 1`, tag, path, owner, sqldb.Micros(s.now()))
 	if err != nil {
 		return fmt.Errorf("recording a purge: %w", err)
 	}
@@ -219,13 +222,17 @@ func (s *Service) Claim(ctx context.Context, most int, since time.Duration) ([]P
 	return claimed, nil
 }
 
-// Complete ends purges that the receiver has accepted. With repeat each is due once more, after RepeatAfter. A purge
-// that was recorded or claimed again since does not end.
+// Complete ends purges that the receiver has accepted. With repeat each is due once more, after RepeatAfter; without it,
+// only one that was recorded a second time before it was claimed. A purge that was recorded or claimed again since does
+// not end.
 func (s *Service) Complete(ctx context.Context, accepted []Purge, repeat bool) error {
-	next := sqldb.Micros(s.now().Add(RepeatAfter))
+	next := sqldb.Micros(s.now())
+	if repeat {
+		next = sqldb.Micros(s.now().Add(RepeatAfter))
+	}
 	return s.settle(ctx, accepted, func(tx *accounts.Change, p Purge) error {
 		ended, err := tx.Exec(`DELETE FROM purges WHERE tag = ?1 AND path = ?2 AND attempt = ?3
-			AND (repeats = 0 OR ?4 = 0)`, p.Tag, p.Path, p.attempt, sqldb.BoolInt(repeat))
+			AND (repeats = 0 OR ?4 = 0 AND repeats = 1)`, p.Tag, p.Path, p.attempt, sqldb.BoolInt(repeat))
 		if err != nil || ended > 0 {
 			if p.Path != "" {
 				tx.Scrub() // of the id of an image

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"calotype/internal/accounts"
 	"calotype/internal/images"
@@ -129,6 +130,41 @@ func TestPurgeOutbox(t *testing.T) {
 		setReceiver(t, core, false, false)
 		setReceiver(t, core, true, false)
 		wantClaimed(t, core, 0)
+	})
+}
+
+// TestSteadyChanges: a sender that waits for purges to settle sends one while changes continue, at most once in that
+// time, and once after the last change.
+func TestSteadyChanges(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		clock := imagestest.NewClock()
+		core.SetNow(clock.Now)
+		setReceiver(t, core, true, true)
+		sent, last, began := []time.Duration{}, time.Duration(0), clock.Now()
+		for i := range 100 {
+			if i < 60 {
+				last = clock.Now().Sub(began)
+				must(t, core.Accounts.Change(t.Context(), func(tx *accounts.Change) error {
+					tx.Invalidate(accounts.VariantStale(imagestest.AccountID, "x"))
+					return nil
+				}))
+			}
+			batch, err := core.Purges.Claim(t.Context(), 10, purges.RepeatAfter)
+			must(t, err)
+			if len(batch) > 0 {
+				sent = append(sent, clock.Now().Sub(began))
+				must(t, core.Purges.Complete(t.Context(), batch, false))
+			}
+			clock.Forward(time.Second)
+		}
+		if len(sent) != 7 || sent[0] != purges.RepeatAfter || sent[6]-last < purges.RepeatAfter ||
+			sent[6]-last > 2*purges.RepeatAfter {
+			t.Errorf("sent after %v, the last change was after %v", sent, last)
+		}
+		if n, err := core.Purges.Pending(t.Context()); n != 0 || err != nil {
+			t.Errorf("%d purges wait, %v", n, err)
+		}
 	})
 }
 
