@@ -3,32 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 )
-
-// The settings of nginx in front of the server: those of the guide, plus what the comparison needs.
-const accelConfig = `daemon off;
-user root;
-worker_processes auto;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 768; }
-http {
-  sendfile on;
-  tcp_nopush on;
-  access_log %[1]s/access.log;
-  keepalive_requests 1000000;
-  client_body_temp_path %[1]s/body;
-  proxy_temp_path %[1]s/proxy;
-  fastcgi_temp_path %[1]s/fastcgi;
-  uwsgi_temp_path %[1]s/uwsgi;
-  scgi_temp_path %[1]s/scgi;
-  %[2]s
-}
-`
 
 // accel measures the delivery of renditions in the cache through nginx that reads the files, beside nginx alone with
 // the same bytes in a file, and through nginx that proxies the bytes.
@@ -52,7 +28,7 @@ func (b *bench) accel() error {
 }
 
 func (b *bench) accelHit(s *server, kb int, path string, picture []byte, n int) error {
-	alone, err := b.startNginx(fmt.Sprintf("accel-alone-%d", kb), picture)
+	alone, err := b.startNginxAlone(fmt.Sprintf("accel-alone-%d", kb), picture)
 	if err != nil {
 		return err
 	}
@@ -94,30 +70,4 @@ func cpuSoFar(all []*process) (sum time.Duration, err error) {
 		sum, err = sum+one, errors.Join(err, failed)
 	}
 	return sum, err
-}
-
-// startFront starts nginx with the file of the guide in front of a server; without accel it proxies the bytes.
-func (b *bench) startFront(name string, s *server, accel bool) (*process, error) {
-	folder := filepath.Join(b.scratch, name)
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	block, err := os.ReadFile("deploy/nginx-accel.conf")
-	if err != nil {
-		return nil, err
-	}
-	text := strings.NewReplacer("listen 80;", "listen "+address+";", "127.0.0.1:8080", s.address,
-		"/var/lib/calotype", filepath.Join(b.scratch, "accel")).Replace(string(block))
-	if !accel {
-		text = strings.Replace(text, `proxy_set_header Calotype-Accel nginx;`, "", 1)
-	}
-	config := filepath.Join(folder, "nginx.conf")
-	err = errors.Join(os.MkdirAll(folder, 0o700),
-		os.WriteFile(config, fmt.Appendf(nil, accelConfig, folder, text), 0o600))
-	if err != nil {
-		return nil, err
-	}
-	return startProcess(address, "/healthz", filepath.Join(folder, "log"), nil, b.nginx,
-		"-c", config, "-p", folder, "-e", filepath.Join(folder, "error.log"))
 }

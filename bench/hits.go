@@ -1,12 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -64,7 +61,7 @@ func (s *server) renditionOf(size, width int) (path string, body []byte, err err
 func (b *bench) hit(s *server, kb int, path string, picture []byte, n int, aim float64) error {
 	name := fmt.Sprintf("hit, %d KB", kb)
 	n = max(n, 100)
-	nginx, err := b.startNginx(fmt.Sprintf("nginx-%d", kb), picture)
+	nginx, err := b.startNginxAlone(fmt.Sprintf("nginx-%d", kb), picture)
 	if err != nil {
 		return err
 	}
@@ -93,51 +90,4 @@ func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsec
 func (p *process) sendHits(path string, n int) (cpu, took time.Duration, err error) {
 	asked := pictureRequest(p.address, path, acceptWebP)
 	return p.send(hitConnections, n, http.StatusOK, func(int) request { return asked }, nil)
-}
-
-// nginxConfig is what Debian's package comes with, where it bears on serving a file: sendfile, a
-// worker for each CPU, and an access log.
-const nginxConfig = `daemon off;
-worker_processes auto;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 768; }
-http {
-  sendfile on;
-  tcp_nopush on;
-  types_hash_max_size 2048;
-  types { image/webp webp; image/jpeg jpg; }
-  default_type application/octet-stream;
-  access_log %[1]s/access.log;
-  keepalive_requests 1000000;
-  client_body_temp_path %[1]s/body;
-  proxy_temp_path %[1]s/proxy;
-  fastcgi_temp_path %[1]s/fastcgi;
-  uwsgi_temp_path %[1]s/uwsgi;
-  scgi_temp_path %[1]s/scgi;
-  server { listen %[2]s; root %[1]s/www; }
-}
-`
-
-// startNginx serves a picture from a file.
-func (b *bench) startNginx(name string, picture []byte) (*process, error) {
-	folder := filepath.Join(b.scratch, name)
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	// Its workers are another user's when it is started by root.
-	for _, dir := range []string{b.scratch, folder, filepath.Join(folder, "www")} {
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o755)); err != nil {
-			return nil, err
-		}
-	}
-	file, config := filepath.Join(folder, "www", "picture.webp"), filepath.Join(folder, "nginx.conf")
-	err = errors.Join(os.WriteFile(file, picture, 0o644),
-		os.WriteFile(config, fmt.Appendf(nil, nginxConfig, folder, address), 0o644))
-	if err != nil {
-		return nil, err
-	}
-	return startProcess(address, "/picture.webp", filepath.Join(folder, "log"), nil, b.nginx,
-		"-c", config, "-p", folder, "-e", filepath.Join(folder, "error.log"))
 }
