@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -142,6 +143,22 @@ func TestFormatInURL(t *testing.T) {
 	}
 	if a := do(t, "GET", url+"?calotype-format=avif", nil); a.header.Get("X-Cache") != "HIT" {
 		t.Errorf("the URL with the name: status %d, %v", a.status, a.header)
+	}
+}
+
+// TestFormatNamesOfTheGuide requests the URLs of the guide's HTML, with the Accept header of a browser with AVIF.
+func TestFormatNamesOfTheGuide(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "-format-in-url=name")
+	id := s.uploaded(photo(t, 64, 48, 3))
+	var got []string
+	html := guideFile(t, cdnGuide, "picture.html")
+	for _, m := range regexp.MustCompile(`https://images\.example\.com/HASH/ID/public([^\s"]*)`).FindAllStringSubmatch(html, -1) {
+		a := do(t, "GET", s.public(id)+m[1], nil, "Accept", "image/avif,image/webp,*/*")
+		got = append(got, a.header.Get("Content-Type"))
+	}
+	if want := []string{"image/avif", "image/webp", "image/jpeg"}; !slices.Equal(got, want) {
+		t.Errorf("the URLs have %v, want %v", got, want)
 	}
 }
 

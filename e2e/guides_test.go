@@ -242,6 +242,7 @@ var guideCode = map[string]string{
 	"clients-with-a-fixed-host /etc/hosts":            "TestHostGuide",
 	"cdn default.vcl":                                 "TestVarnishOfTheGuide",
 	"cdn calotype-cache.conf":                         "TestNginxOfTheGuide",
+	"cdn picture.html":                                "TestFormatNamesOfTheGuide",
 	"upgrade sh":                                      "TestUpgradeGuide",
 	"verify-a-receipt verify-receipt.mjs":             "TestReceiptVerifiers",
 	"verify-a-receipt verify_receipt.py":              "TestReceiptVerifiers",

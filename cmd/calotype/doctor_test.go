@@ -43,6 +43,7 @@ func TestCheck(t *testing.T) {
 	for part, change := range map[string]func(*Config){
 		"base URL":         func(c *Config) { c.URL = "images.example.com/path" },
 		"-trusted-proxies": func(c *Config) { c.TrustedProxies = "everywhere" },
+		"-format-in-url":   func(c *Config) { c.FormatInURL, c.Negotiate = "redirect", false },
 		"-outbound-allow":  func(c *Config) { c.OutboundAllow = "everywhere" },
 		"-demo":            func(c *Config) { c.Demo = "a host" },
 		"account id":       func(c *Config) { c.AccountID = "first" },

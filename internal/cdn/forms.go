@@ -23,8 +23,8 @@ type form struct {
 	gather int  // purges of an account from which they become one of the whole account
 	paths  bool // the receiver needs paths
 	token  bool // the receiver refuses requests without a token
-	// settle is the time from a change until its purge, for a receiver to which a repeat would cost money; 0: at once,
-	// and repeated.
+	// settle is the time from the first change until its purge, for a receiver to which a repeat would cost money: a
+	// purge is repeated only if there was a second change in that time. 0: at once, and repeated.
 	settle  time.Duration
 	message func(*Sender, []purges.Purge) (outbound.Message, error)
 	accepts func(outbound.Reply) bool

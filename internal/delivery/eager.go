@@ -66,7 +66,7 @@ func StartEager(c Config, variants, formats string) error {
 			if !d.nameFormats(r.Private()) {
 				kind = ""
 			}
-			c := d.chooseBy(r, header, kind)
+			c := d.chooseBy(r, header, kind, r.Private())
 			if c.format != formatInfo {
 				choices = append(choices, renditions.Choice{Resolved: c.Resolved, Format: c.format})
 			}

@@ -33,7 +33,7 @@ const (
 func CheckFormatInURL(value FormatInURL, negotiate bool) error {
 	if !negotiate && cmp.Or(value, FormatNotInURL) != FormatNotInURL {
 		return errs.Errorf(errs.Invalid,
-			"-no-negotiate has no effect with -format-in-url=%s: leave one of them out", value)
+			"-format-in-url=%s has no effect with -no-negotiate: leave one of them out", value)
 	}
 	return nil
 }
@@ -73,15 +73,16 @@ func (r *request) checkSignature(path string, keys []accounts.SigningKey, now ti
 	return s, err
 }
 
-// nameFormats reports whether URLs name the formats of private pictures, or of public ones. Caches store no private
-// picture, so a redirect of one would be in vain.
+// nameFormats reports whether URLs name the formats of pictures that shared caches may not store, or of others. A
+// redirect for the former would be in vain.
 func (d *delivery) nameFormats(private bool) bool {
 	return d.FormatInURL == FormatNamed || d.FormatInURL == FormatRedirect && !private
 }
 
 // chooseBy selects the rendition for a client with the headers h, or for the kind of client that the URL names.
-func (d *delivery) chooseBy(r renditions.Resolved, h http.Header, client string) choice {
-	named := client != "" || d.nameFormats(r.Private())
+// private: shared caches may not store it.
+func (d *delivery) chooseBy(r renditions.Resolved, h http.Header, client string, private bool) choice {
+	named := client != "" || d.nameFormats(private)
 	if named { // a cache would store one answer for all client hints
 		r.Variant.Options, _ = withHints(r.Variant.Options.Scaled(), nil)
 	}

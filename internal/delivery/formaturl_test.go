@@ -99,6 +99,33 @@ func TestFormatRedirect(t *testing.T) {
 	h.served(next, imagefile.AVIF)
 }
 
+// TestFormatRedirectElsewhere: what does not depend on Accept does not redirect, and HEAD redirects as GET does.
+func TestFormatRedirectElsewhere(t *testing.T) {
+	t.Parallel()
+	h := newHostWith(t, imagestest.New(t), delivery.Config{Negotiate: true, FormatInURL: delivery.FormatRedirect})
+	h.configure(true, time.Hour)
+	path := originals(t, h)["photo"]
+	for _, query := range []string{"", "?calotype-format=avif"} {
+		if r := h.ask("GET", path+"w=30,f=json"+query, "Accept", both); r.StatusCode != 200 ||
+			r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Vary") != "" {
+			t.Errorf("f=json%s: %d, %v", query, r.StatusCode, r.Header)
+		}
+		svg := "/" + h.hash + "/" + h.upload([]byte(harmlessSVG), "", false).ID + "/public"
+		if r := h.ask("GET", svg+query, "Accept", both); r.StatusCode != 200 ||
+			r.Header.Get("Content-Type") != "image/svg+xml" || r.Header.Get("Vary") != "" {
+			t.Errorf("SVG%s: %d, %v", query, r.StatusCode, r.Header)
+		}
+	}
+	// The client follows the redirect.
+	if r := h.ask("HEAD", path+"w=30", "Accept", both); r.StatusCode != 200 || r.Header.Get("Content-Type") != "image/avif" ||
+		r.Request.URL.RawQuery != "calotype-format=avif" {
+		t.Errorf("HEAD: %d, %v of %s", r.StatusCode, r.Header, r.Request.URL)
+	}
+	if r := h.ask("OPTIONS", path+"w=30"); r.StatusCode != 204 {
+		t.Errorf("OPTIONS: %d", r.StatusCode)
+	}
+}
+
 // TestFormatOfAPrivatePicture: no cache stores a private picture, so its URL does not redirect. The name of a format
 // needs no signature, and gives no access.
 func TestFormatOfAPrivatePicture(t *testing.T) {
@@ -182,6 +209,11 @@ func TestFormatOfASource(t *testing.T) {
 	}
 	if n := len(at.requests()); n != 1 {
 		t.Errorf("the source got %d requests", n)
+	}
+	at.answers(picture(imagestest.JPEG(t, 2), "Cache-Control", "private, no-store"))
+	if r := h.served("/cdn-cgi/image/w=30,f=auto/"+at.URL+"/b.jpg", imagefile.AVIF, "Accept", both); r.Header.Get("Vary") != "Accept" ||
+		r.Header.Get("Cache-Control") != "private, no-store" || r.Request.URL.RawQuery != "" {
+		t.Errorf("a private source: %v of %s", r.Header, r.Request.URL)
 	}
 }
 

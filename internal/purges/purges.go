@@ -29,6 +29,8 @@ const (
 	RepeatAfter = 10 * time.Second
 
 	stepRows = 5000 // rows that a transaction deletes
+
+	maxFirstAttempt = 1<<30 - 1 // attempts are integers of 32 bits
 )
 
 // Config configures a Service. All fields must be set.
@@ -166,14 +168,15 @@ func (s *Service) Record(tx *accounts.Change, stale []accounts.Stale) error {
 }
 
 // insert inserts a purge that is due at once, and wakes the sender after the commit. One that exists is due again: the
-// attempt that may be sending it does not end it. One that waits keeps its place, so that a sender which waits for
-// purges to settle gets it although changes continue, and is repeated after the last of them.
+// attempt that may be sending it does not end it. A purge that is already due retains its due time, so that a sender
+// that waits for purges to settle gets it while changes continue; 2 repeats say that it is due once more after that.
+// The numbers of attempts begin with the time, so that they differ from those of a deleted row with the same key.
 func (s *Service) insert(tx *accounts.Change, tag, path, owner string) error {
 	_, err := tx.Exec(`INSERT INTO purges (tag, path, owner, due, attempt, repeats)
-		VALUES (?1, ?2, ?3, ?4, 0, 1) ON CONFLICT (tag, path) DO UPDATE
+		VALUES (?1, ?2, ?3, ?4, ?5, 1) ON CONFLICT (tag, path) DO UPDATE
 		SET due = CASE WHEN purges.due < excluded.due THEN purges.due ELSE excluded.due END,
 			repeats = CASE WHEN purges.due < excluded.due THEN 2 ELSE 1 END,
-			attempt = purges.attempt + 1`, tag, path, owner, sqldb.Micros(s.now()))
+			attempt = purges.attempt + 1`, tag, path, owner, sqldb.Micros(s.now()), s.now().Unix()&maxFirstAttempt)
 	if err != nil {
 		return fmt.Errorf("recording a purge: %w", err)
 	}
@@ -222,9 +225,9 @@ func (s *Service) Claim(ctx context.Context, most int, since time.Duration) ([]P
 	return claimed, nil
 }
 
-// Complete ends purges that the receiver has accepted. With repeat each is due once more, after RepeatAfter; without it,
-// only one that was recorded a second time before it was claimed. A purge that was recorded or claimed again since does
-// not end.
+// Complete ends purges that the receiver has accepted. With repeat each is due once more, after RepeatAfter; without
+// it, only one that was recorded a second time before it was claimed. A purge that was recorded or claimed again since
+// does not end.
 func (s *Service) Complete(ctx context.Context, accepted []Purge, repeat bool) error {
 	next := sqldb.Micros(s.now())
 	if repeat {
