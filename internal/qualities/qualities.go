@@ -17,7 +17,7 @@ const MaxPerImage = 48
 
 // Method is the number of the search that finds qualities. A row of a lower number is replaced, one of a higher number,
 // by a newer release, is used.
-const Method = 1
+const Method = 2
 
 // Config configures a Service. All fields must be set.
 type Config struct {

@@ -136,7 +136,7 @@ func (f finder) quality(score func(quality int) (float64, error)) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		p := point{next, math.Log(max(100-s, 1e-3))}
+		p, before := point{next, math.Log(max(100-s, 1e-3))}, bad
 		if s >= targetScore {
 			good = p
 		} else {
@@ -147,8 +147,8 @@ func (f finder) quality(score func(quality int) (float64, error)) (int, error) {
 		switch {
 		case end && good.quality != 0:
 			return good.quality, nil
-		case end && f.again: // not scored: well above what the scores say, with colours of the full resolution
-			return max((next+maxQuality+1)/2, subsampledBelow), nil
+		case end && f.again:
+			return beyond(before, bad, f.slope), nil
 		case end:
 			return bad.quality, nil
 		}
@@ -181,6 +181,23 @@ func between(good, bad point, slope float64) int {
 		quality = max(quality, bad.quality+1)
 	}
 	return min(max(quality, minQuality), maxQuality)
+}
+
+// beyond returns a quality that is not scored and should reach the target, from two that do not: above what the errors
+// say, and with colours of the full resolution if that is high, because the resolution may be the reason of the errors.
+func beyond(first, second point, slope float64) int {
+	const (
+		margin = 2
+		high   = 84
+	)
+	if first.quality != 0 && first.quality != second.quality {
+		slope = max(slope, (second.error-first.error)/float64(second.quality-first.quality))
+	}
+	quality := between(point{}, second, slope) + margin
+	if quality >= high {
+		quality = min(max((quality+maxQuality+1)/2, subsampledBelow), maxQuality)
+	}
+	return quality
 }
 
 // Score returns the score of an encoded picture, as a search computes it: 100 if it has the pixels of a lossless one of

@@ -181,6 +181,8 @@ func TestFinder(t *testing.T) {
 						t.Fatalf("%s, %v, %d: %d encodings, %d, %v", f, slope, at, count, quality, err)
 					case !tried && !usual.again:
 						t.Errorf("%s, %v, %d: the quality %d was not encoded", f, slope, at, quality)
+					case !tried && quality < maxQuality && float64(at)-float64(quality) > 2*wave/-slope:
+						t.Errorf("%s, %v, %d: the quality %d, which was not scored, is below the target", f, slope, at, quality)
 					}
 					for q, s := range scores {
 						if tried && (s >= targetScore && (q < quality || score < targetScore)) {
