@@ -12,7 +12,7 @@ const iccField = "icc-profile-data"
 // profile that cannot be used is ignored, as browsers do; without one, the other colour
 // information of the file is used.
 func (r *rendering) colour() error {
-	cmyk := r.im.space() == C.VIPS_INTERPRETATION_CMYK
+	cmyk := r.im.space() == C.SPACE_CMYK
 	profile := r.im.has(iccField)
 	if profile && (r.described.Coded || !r.im.profileFits()) {
 		if err := r.dropProfile(); err != nil {
@@ -91,7 +91,7 @@ func (im *vipsImage) profileFits() bool {
 	}
 	want := "RGB "
 	switch {
-	case im.space() == C.VIPS_INTERPRETATION_CMYK:
+	case im.space() == C.SPACE_CMYK:
 		want = "CMYK"
 	case im.bands() < 3:
 		want = "GRAY"
@@ -102,9 +102,9 @@ func (im *vipsImage) profileFits() bool {
 // values returns the number of values of a band: 256 or 65,536.
 func (r *rendering) values() (int, error) {
 	switch r.im.format() {
-	case C.VIPS_FORMAT_UCHAR:
+	case C.FORMAT_UCHAR:
 		return 1 << 8, nil
-	case C.VIPS_FORMAT_USHORT:
+	case C.FORMAT_USHORT:
 		return 1 << 16, nil
 	}
 	return 0, fmt.Errorf("colours of band format %d", r.im.format())
@@ -122,13 +122,13 @@ func (r *rendering) widen() error {
 		table[i] = uint16(min(max(wide, 0), n-1))
 	}
 	if n > 1<<8 {
-		return mapValues(r.im, table, C.VIPS_FORMAT_USHORT)
+		return mapValues(r.im, table, C.FORMAT_USHORT)
 	}
 	narrow := make([]byte, n)
 	for i, v := range table {
 		narrow[i] = byte(v)
 	}
-	return mapValues(r.im, narrow, C.VIPS_FORMAT_UCHAR)
+	return mapValues(r.im, narrow, C.FORMAT_UCHAR)
 }
 
 // byDescription converts by the file's colour information other than a profile.
@@ -146,9 +146,9 @@ func (r *rendering) byDescription() error {
 		m = matrix{1, 0, 0, 0, 1, 0, 0, 0, 1}
 	}
 	if !bright(r.described) && (r.im.bands() < 3 || m[0] == 1) {
-		return mapValues(r.im, srgbBytes(table), C.VIPS_FORMAT_UCHAR)
+		return mapValues(r.im, srgbBytes(table), C.FORMAT_UCHAR)
 	}
-	if err := mapValues(r.im, table, C.VIPS_FORMAT_FLOAT); err != nil {
+	if err := mapValues(r.im, table, C.FORMAT_FLOAT); err != nil {
 		return err
 	}
 	if bright(r.described) {
@@ -165,11 +165,11 @@ func (r *rendering) byDescription() error {
 }
 
 func (r *rendering) toEightBits() error {
-	space := C.VipsInterpretation(C.VIPS_INTERPRETATION_sRGB)
+	space := C.int(C.SPACE_SRGB)
 	if r.im.bands() < 3 {
-		space = C.VIPS_INTERPRETATION_B_W
+		space = C.SPACE_GREY
 	}
-	if r.im.space() == space && r.im.format() == C.VIPS_FORMAT_UCHAR {
+	if r.im.space() == space && r.im.format() == C.FORMAT_UCHAR {
 		return nil
 	}
 	return r.im.toSpace(space)

@@ -1,4 +1,5 @@
 #include <string.h>
+#include <vips/vips.h>
 
 #include "shim.h"
 

@@ -54,7 +54,7 @@ func (r *rendering) fill(b string) (colour []float64, opacity float64, err error
 	if opacity == 0 || colour[0] == colour[1] && colour[1] == colour[2] {
 		return colour[:1], opacity, nil
 	}
-	return colour, opacity, r.im.toSpace(C.VIPS_INTERPRETATION_sRGB)
+	return colour, opacity, r.im.toSpace(C.SPACE_SRGB)
 }
 
 // parseColour parses #rrggbb or #rrggbbaa.

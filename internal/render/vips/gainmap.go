@@ -114,7 +114,7 @@ func (r *rendering) loadGainMap(m *imagefile.GainMap, shrink int) (*vipsImage, e
 		return nil, errNoGainMap
 	}
 	bands := im.bands()
-	if bands != 1 && bands != 3 || im.format() != C.VIPS_FORMAT_UCHAR ||
+	if bands != 1 && bands != 3 || im.format() != C.FORMAT_UCHAR ||
 		!near(im.width(), m.Header.Width, shrink) || !near(im.height(), m.Header.Height, shrink) {
 		im.close()
 		return nil, errNoGainMap

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <libheif/heif.h>
+#include <vips/vips.h>
 
 #include "heic.h"
 

@@ -3,7 +3,7 @@
 #ifndef CALOTYPE_VIPS_HEIC_H
 #define CALOTYPE_VIPS_HEIC_H
 
-#include <vips/vips.h>
+#include "shim.h"
 
 /* heic_open opens the library of a name. Returns NULL, or why it cannot decode HEIC. */
 const char *heic_open(const char *name);

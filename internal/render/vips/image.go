@@ -34,15 +34,15 @@ func (im *vipsImage) close() {
 	}
 }
 
-func (im *vipsImage) width() int                  { return int(im.c.Xsize) }
-func (im *vipsImage) height() int                 { return int(im.c.Ysize) }
-func (im *vipsImage) bands() int                  { return int(im.c.Bands) }
-func (im *vipsImage) format() C.VipsBandFormat    { return im.c.BandFmt }
-func (im *vipsImage) space() C.VipsInterpretation { return C.vips_image_guess_interpretation(im.c) }
-func (im *vipsImage) alpha() bool                 { return C.vips_image_hasalpha(im.c) != 0 }
-func (im *vipsImage) premultiply() error          { return im.become(C.shim_premultiply(im.c)) }
-func (im *vipsImage) addAlpha() error             { return im.become(C.shim_add_alpha(im.c)) }
-func (im *vipsImage) copyToMemory() error         { return im.become(C.shim_copy_memory(im.c)) }
+func (im *vipsImage) width() int          { return int(C.shim_width(im.c)) }
+func (im *vipsImage) height() int         { return int(C.shim_height(im.c)) }
+func (im *vipsImage) bands() int          { return int(C.shim_count_bands(im.c)) }
+func (im *vipsImage) format() C.int       { return C.shim_format(im.c) }
+func (im *vipsImage) space() C.int        { return C.shim_space(im.c) }
+func (im *vipsImage) alpha() bool         { return C.shim_has_alpha(im.c) != 0 }
+func (im *vipsImage) premultiply() error  { return im.become(C.shim_premultiply(im.c)) }
+func (im *vipsImage) addAlpha() error     { return im.become(C.shim_add_alpha(im.c)) }
+func (im *vipsImage) copyToMemory() error { return im.become(C.shim_copy_memory(im.c)) }
 
 // resize scales to w x h pixels: it makes sides shorter by a Lanczos filter and longer by bicubic interpolation.
 func (im *vipsImage) resize(w, h int) error {
@@ -58,19 +58,19 @@ func (im *vipsImage) resize(w, h int) error {
 	return nil
 }
 
-func (im *vipsImage) rotate(angle C.VipsAngle) error {
+func (im *vipsImage) rotate(angle C.int) error {
 	return im.become(C.shim_rotate(im.c, angle))
 }
 
-func (im *vipsImage) flip(d C.VipsDirection) error {
+func (im *vipsImage) flip(d C.int) error {
 	return im.become(C.shim_flip(im.c, d))
 }
 
-func (im *vipsImage) unpremultiply(f C.VipsBandFormat) error {
+func (im *vipsImage) unpremultiply(f C.int) error {
 	return im.become(C.shim_unpremultiply(im.c, f))
 }
 
-func (im *vipsImage) toSpace(space C.VipsInterpretation) error {
+func (im *vipsImage) toSpace(space C.int) error {
 	return im.become(C.shim_colourspace(im.c, space))
 }
 
@@ -92,7 +92,7 @@ func (im *vipsImage) takeAlpha() (*vipsImage, error) {
 		return nil, err
 	}
 	var err error
-	if alpha.format() == C.VIPS_FORMAT_USHORT {
+	if alpha.format() == C.FORMAT_USHORT {
 		err = alpha.become(C.shim_high_byte(alpha.c))
 	}
 	if err == nil {
@@ -115,7 +115,7 @@ func (im *vipsImage) putAlpha(alpha *vipsImage) error {
 }
 
 // mapValues replaces each value by its entry in a table of 256 or 65,536 entries of a format.
-func mapValues[T byte | uint16 | float32](im *vipsImage, table []T, f C.VipsBandFormat) error {
+func mapValues[T byte | uint16 | float32](im *vipsImage, table []T, f C.int) error {
 	return im.become(C.shim_table(im.c, unsafe.Pointer(&table[0]), C.int(len(table)), f))
 }
 
@@ -198,7 +198,7 @@ func (p *pixels) image(width, height, bands int) (*vipsImage, error) {
 // writeTo computes all pixels of the image into p at an offset.
 func (im *vipsImage) writeTo(p pixels, offset int) error {
 	size := im.width() * im.height() * im.bands()
-	if im.format() != C.VIPS_FORMAT_UCHAR {
+	if im.format() != C.FORMAT_UCHAR {
 		return errors.New("pixels are not of 8 bits")
 	}
 	if offset+size > p.size {

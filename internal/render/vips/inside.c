@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <vips/vips.h>
 
 #include "shim.h"
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <jpeglib.h>
+#include <vips/vips.h>
 
 #include "shim.h"
 

@@ -154,7 +154,7 @@ func (r *rendering) openFrames() error {
 		return fmt.Errorf("frames of %d rows in %d", height, r.loaded.height())
 	}
 	n := min(r.loaded.height()/height, r.job.Header.Frames)
-	if r.loaded.format() != C.VIPS_FORMAT_UCHAR || n < 1 {
+	if r.loaded.format() != C.FORMAT_UCHAR || n < 1 {
 		return fmt.Errorf("%d frames of band format %d", n, r.loaded.format())
 	}
 	r.frames = n
@@ -173,7 +173,7 @@ type frames struct {
 
 func newFrames(im *vipsImage, height int) *frames {
 	return &frames{
-		im: im, height: height, region: C.vips_region_new(im.c),
+		im: im, height: height, region: C.shim_region(im.c),
 		buffer: newPixels(im.width() * height * im.bands()),
 	}
 }

@@ -75,7 +75,7 @@ type rendering struct {
 	frame     int        // the one in hand
 	im        *vipsImage // what the next step works on
 
-	straight   C.VipsBandFormat // what to go back to while multiplied
+	straight   C.int // what to go back to while multiplied
 	multiplied bool
 	alpha      bool    // the original has an alpha channel
 	rows       *frames // of an animation, reads frame by frame
@@ -90,7 +90,7 @@ type rendering struct {
 
 // start begins a job. The caller closes the rendering.
 func start(in, out *os.File, j render.Job, plan render.Plan, strict bool) (*rendering, error) {
-	C.vips_error_clear() // of what earlier jobs left behind
+	C.shim_clear_error() // of what earlier jobs left behind
 	src, err := openSource(in)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,7 @@
 #ifndef CALOTYPE_VIPS_SCORE_H
 #define CALOTYPE_VIPS_SCORE_H
 
-#include <vips/vips.h>
+#include "shim.h"
 
 typedef struct Score Score;
 

@@ -2,8 +2,16 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <vips/vips.h>
 
 #include "shim.h"
+
+_Static_assert(FORMAT_UCHAR == VIPS_FORMAT_UCHAR && FORMAT_USHORT == VIPS_FORMAT_USHORT &&
+	FORMAT_FLOAT == VIPS_FORMAT_FLOAT, "formats");
+_Static_assert(SPACE_GREY == VIPS_INTERPRETATION_B_W && SPACE_CMYK == VIPS_INTERPRETATION_CMYK &&
+	SPACE_SRGB == VIPS_INTERPRETATION_sRGB, "colour spaces");
+_Static_assert(ANGLE_90 == VIPS_ANGLE_D90 && ANGLE_180 == VIPS_ANGLE_D180 && ANGLE_270 == VIPS_ANGLE_D270 &&
+	FLIP_HORIZONTAL == VIPS_DIRECTION_HORIZONTAL && FLIP_VERTICAL == VIPS_DIRECTION_VERTICAL, "turns");
 
 /* What is served: everything else that libvips or its modules register stays blocked. */
 static const char *loaders[] = {"VipsForeignLoadJpegSource", "VipsForeignLoadPngSource",
@@ -71,6 +79,11 @@ const char *shim_missing(void)
 		if (g_type_from_name(savers[i]) == 0)
 			return savers[i];
 	return NULL;
+}
+
+void shim_clear_error(void)
+{
+	vips_error_clear();
 }
 
 void shim_take_error(char *buf, size_t size)
@@ -153,6 +166,36 @@ VipsImage *shim_from_memory(void *data, size_t size, int width, int height, int 
 	return out;
 }
 
+int shim_width(VipsImage *in)
+{
+	return in->Xsize;
+}
+
+int shim_height(VipsImage *in)
+{
+	return in->Ysize;
+}
+
+int shim_count_bands(VipsImage *in)
+{
+	return in->Bands;
+}
+
+int shim_format(VipsImage *in)
+{
+	return in->BandFmt;
+}
+
+int shim_space(VipsImage *in)
+{
+	return vips_image_guess_interpretation(in);
+}
+
+int shim_has_alpha(VipsImage *in)
+{
+	return vips_image_hasalpha(in);
+}
+
 VipsImage *shim_resize(VipsImage *in, double hscale, double vscale)
 {
 	VipsImage *out = NULL;
@@ -188,7 +231,7 @@ VipsImage *shim_premultiply(VipsImage *in)
 	return bad ? NULL : out;
 }
 
-VipsImage *shim_unpremultiply(VipsImage *in, VipsBandFormat format)
+VipsImage *shim_unpremultiply(VipsImage *in, int format)
 {
 	VipsImage *straight = NULL, *out = NULL;
 	if (vips_unpremultiply(in, &straight, NULL))
@@ -227,7 +270,7 @@ VipsImage *shim_high_byte(VipsImage *in)
 }
 
 /* shim_table replaces each value of each band by that of a table, of which it makes a copy. */
-VipsImage *shim_table(VipsImage *in, void *table, int n, VipsBandFormat format)
+VipsImage *shim_table(VipsImage *in, void *table, int n, int format)
 {
 	VipsImage *out = NULL;
 	size_t size = n * vips_format_sizeof(format);
@@ -265,7 +308,7 @@ VipsImage *shim_linear_to_srgb(VipsImage *in, double *matrix)
 	return bad ? NULL : out;
 }
 
-VipsImage *shim_colourspace(VipsImage *in, VipsInterpretation space)
+VipsImage *shim_colourspace(VipsImage *in, int space)
 {
 	VipsImage *out = NULL;
 	return vips_colourspace(in, &out, space, NULL) ? NULL : out;
@@ -277,13 +320,13 @@ VipsImage *shim_add_alpha(VipsImage *in)
 	return vips_addalpha(in, &out, NULL) ? NULL : out;
 }
 
-VipsImage *shim_rotate(VipsImage *in, VipsAngle angle)
+VipsImage *shim_rotate(VipsImage *in, int angle)
 {
 	VipsImage *out = NULL;
 	return vips_rot(in, &out, angle, NULL) ? NULL : out;
 }
 
-VipsImage *shim_flip(VipsImage *in, VipsDirection direction)
+VipsImage *shim_flip(VipsImage *in, int direction)
 {
 	VipsImage *out = NULL;
 	return vips_flip(in, &out, direction, NULL) ? NULL : out;
@@ -327,6 +370,11 @@ VipsImage *shim_flatten(VipsImage *in, double *background, int n)
 }
 
 /* shim_read_rows reads whole rows of a sequential image, in order, into out. */
+VipsRegion *shim_region(VipsImage *in)
+{
+	return vips_region_new(in);
+}
+
 int shim_read_rows(VipsRegion *reader, int top, int height, void *out)
 {
 	VipsRect rect = {0, top, reader->im->Xsize, height};

@@ -3,7 +3,20 @@
 #ifndef CALOTYPE_VIPS_SHIM_H
 #define CALOTYPE_VIPS_SHIM_H
 
-#include <vips/vips.h>
+#include <stddef.h>
+
+/* The headers of libvips are not included: for each build of the package, cgo has the compiler read all headers that Go
+ * sees, several times. C files include them before this one. */
+typedef struct _VipsImage VipsImage;
+typedef struct _VipsRegion VipsRegion;
+typedef struct _VipsSource VipsSource;
+typedef struct _VipsTarget VipsTarget;
+
+/* Values of VipsBandFormat, VipsInterpretation, VipsAngle and VipsDirection, as shim.c verifies. */
+enum { FORMAT_UCHAR = 0, FORMAT_USHORT = 2, FORMAT_FLOAT = 6 };
+enum { SPACE_GREY = 1, SPACE_CMYK = 15, SPACE_SRGB = 22 };
+enum { ANGLE_90 = 1, ANGLE_180 = 2, ANGLE_270 = 3 };
+enum { FLIP_HORIZONTAL = 0, FLIP_VERTICAL = 1 };
 
 typedef enum { KIND_JPEG, KIND_PNG, KIND_GIF, KIND_WEBP, KIND_HEIF } Kind;
 
@@ -12,6 +25,7 @@ int shim_init(void);
 const char *shim_version(void);
 const char *shim_missing(void);
 void shim_take_error(char *buf, size_t size);
+void shim_clear_error(void);
 
 /* The library of a codec with its version; "" if that is not known. Returns 1 if the codec is inside the libvips
  * that the program brings, else 0. */
@@ -33,22 +47,30 @@ void shim_unref(void *object);
 VipsImage *shim_load(VipsSource *s, Kind kind, int shrink, double scale, int pages, int strict);
 VipsImage *shim_from_memory(void *data, size_t size, int width, int height, int bands);
 
+/* Facts about an image. */
+int shim_width(VipsImage *in);
+int shim_height(VipsImage *in);
+int shim_count_bands(VipsImage *in);
+int shim_format(VipsImage *in);
+int shim_space(VipsImage *in);
+int shim_has_alpha(VipsImage *in);
+
 /* Pixels. */
 VipsImage *shim_resize(VipsImage *in, double hscale, double vscale);
 VipsImage *shim_enlarge(VipsImage *in, int width, int height);
 VipsImage *shim_premultiply(VipsImage *in);
-VipsImage *shim_unpremultiply(VipsImage *in, VipsBandFormat format);
+VipsImage *shim_unpremultiply(VipsImage *in, int format);
 VipsImage *shim_icc_to_srgb(VipsImage *in, const char *fallback, int black_point);
 VipsImage *shim_bands(VipsImage *in, int first, int n);
 VipsImage *shim_join_bands(VipsImage *in, VipsImage *more);
 VipsImage *shim_high_byte(VipsImage *in);
-VipsImage *shim_table(VipsImage *in, void *table, int n, VipsBandFormat format);
+VipsImage *shim_table(VipsImage *in, void *table, int n, int format);
 VipsImage *shim_tone(VipsImage *in);
 VipsImage *shim_linear_to_srgb(VipsImage *in, double *matrix);
-VipsImage *shim_colourspace(VipsImage *in, VipsInterpretation space);
+VipsImage *shim_colourspace(VipsImage *in, int space);
 VipsImage *shim_add_alpha(VipsImage *in);
-VipsImage *shim_rotate(VipsImage *in, VipsAngle angle);
-VipsImage *shim_flip(VipsImage *in, VipsDirection direction);
+VipsImage *shim_rotate(VipsImage *in, int angle);
+VipsImage *shim_flip(VipsImage *in, int direction);
 VipsImage *shim_copy_memory(VipsImage *in);
 VipsImage *shim_copy(VipsImage *in);
 VipsImage *shim_crop(VipsImage *in, int left, int top, int width, int height);
@@ -56,6 +78,7 @@ VipsImage *shim_embed(VipsImage *in, int x, int y, int width, int height, double
 VipsImage *shim_flatten(VipsImage *in, double *background, int n);
 int shim_find_inside(VipsImage *in, double *colour, int given, int tolerance, int right, int bottom, double *used,
 	int *edges);
+VipsRegion *shim_region(VipsImage *in);
 int shim_read_rows(VipsRegion *reader, int top, int height, void *out);
 int shim_write_all(VipsImage *in, void *out, size_t size);
 

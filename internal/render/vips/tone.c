@@ -1,3 +1,5 @@
+#include <vips/vips.h>
+
 #include "shim.h"
 
 /* By how much light is dimmed where pictures of high dynamic range, up to 1000 candela per square

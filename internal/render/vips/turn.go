@@ -16,16 +16,16 @@ func (r *rendering) turn() error {
 	var err error
 	switch o {
 	case 3:
-		err = r.im.rotate(C.VIPS_ANGLE_D180)
+		err = r.im.rotate(C.ANGLE_180)
 	case 4:
-		err = r.im.flip(C.VIPS_DIRECTION_VERTICAL)
+		err = r.im.flip(C.FLIP_VERTICAL)
 	case 5, 6:
-		err = r.im.rotate(C.VIPS_ANGLE_D90)
+		err = r.im.rotate(C.ANGLE_90)
 	case 7, 8:
-		err = r.im.rotate(C.VIPS_ANGLE_D270)
+		err = r.im.rotate(C.ANGLE_270)
 	}
 	if err == nil && (o == 2 || o == 5 || o == 7) {
-		err = r.im.flip(C.VIPS_DIRECTION_HORIZONTAL)
+		err = r.im.flip(C.FLIP_HORIZONTAL)
 	}
 	return err
 }
