@@ -20,7 +20,6 @@ import (
 	"calotype/internal/images"
 	"calotype/internal/listing"
 	"calotype/internal/render"
-	"calotype/internal/render/vips"
 	"calotype/internal/renditions"
 	"calotype/internal/sqldb"
 	"calotype/internal/sqldb/sqldbtest"
@@ -38,7 +37,7 @@ var (
 // Main is the TestMain of packages that use New: the test binary is the program of the workers.
 func Main(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == WorkerArg {
-		os.Exit(render.WorkerMain(vips.New))
+		os.Exit(render.WorkerMain(newEngine))
 	}
 	code := m.Run()
 	if pool != nil {
