@@ -34,7 +34,9 @@ type heifStripper struct {
 	t       *heifTables
 	privacy Privacy
 	kept    []span
-	patches []heifPatch
+	// structure has the heads of the boxes, and the boxes that are kept as a whole, in the order of the file.
+	structure []span
+	patches   []heifPatch
 }
 
 // stripHEIF writes a HEIC or AVIF of the same size with its still pictures: zeros replace metadata, films, and bytes
@@ -88,7 +90,6 @@ func (s *heifStripper) boxes(outer string, pos, end int64) error {
 			s.kept = append(s.kept, span{b.body, b.end})
 		case b.kind != "mdat" && b.kind != "idat" && b.kind != "\x00\x00\x00\x00": // zeros are what a copy ends with
 			s.patches = append(s.patches, heifPatch{span{pos + 4, pos + 8}, []byte("free")})
-			s.name(span{b.body, b.end}, RemovedOther)
 		}
 		pos = b.end
 	}
@@ -97,6 +98,7 @@ func (s *heifStripper) boxes(outer string, pos, end int64) error {
 
 // items keeps the data of pictures, and replaces that of metadata.
 func (s *heifStripper) items() error {
+	s.structure = slices.Clone(s.kept)
 	total := int64(0) // extents may overlap, but not so that the work is more than that of the file
 	for _, item := range s.t.items {
 		base, end := s.t.place(item)
@@ -122,8 +124,16 @@ func (s *heifStripper) items() error {
 	return s.checkOverlaps()
 }
 
-// metadata replaces an item of metadata.
+// metadata replaces an item of metadata. It refuses one in the structure of the file, which zeros would damage.
 func (s *heifStripper) metadata(kind string, spans []span) error {
+	for _, e := range spans {
+		i, _ := slices.BinarySearchFunc(s.structure, e.off, func(part span, off int64) int {
+			return cmp.Compare(part.end, off+1)
+		})
+		if i < len(s.structure) && s.structure[i].off < e.end {
+			return malformed("the metadata of the file overlaps its structure")
+		}
+	}
 	name := RemovedOther
 	switch kind {
 	case "Exif":
