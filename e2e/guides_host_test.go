@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/tls"
 	"net/url"
 	"os"
 	"os/exec"
@@ -42,6 +43,11 @@ func TestHostGuide(t *testing.T) {
 	// What /etc/hosts says, as arguments of curl.
 	var resolve []string
 	for _, host := range strings.Fields(guideFile(t, hostGuide, "/etc/hosts"))[3:] {
+		// Caddy makes the certificates one after the other. curl verifies them below.
+		waitFor(t, func() bool {
+			c, err := tls.Dial("tcp", "127.0.0.1:"+port, &tls.Config{ServerName: host, InsecureSkipVerify: true})
+			return err == nil && c.Close() == nil
+		})
 		resolve = append(resolve, "--resolve", host+":"+port+":127.0.0.1", "--connect-to", host+":443:"+host+":"+port)
 	}
 	if len(resolve) != 4*4 {
