@@ -288,7 +288,9 @@ func TestFiltersNeverSeeAnotherAccount(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		v := newVictim(t, f)
 		var of struct {
-			Result struct{ Original struct{ SHA256, PHash string } }
+			Result struct {
+				Original struct{ SHA256, PHash string }
+			}
 		}
 		path := "accounts/" + v.id + "/images/"
 		details := f.send("GET", Prefix+path+"v1/"+v.images[0], "", "", "Authorization", "Bearer "+v.token)

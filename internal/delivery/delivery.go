@@ -163,7 +163,7 @@ func (d *delivery) answer(w *httpframe.Response, r *request, resolved renditions
 	if err := checkTrim(resolved); err != nil {
 		return err
 	}
-	c := d.chooseBy(resolved, r.Header, r.client, strings.HasPrefix(caching, "private"))
+	c := d.chooseBy(resolved, r.Header, r.client, isPrivate(caching))
 	switch {
 	case c.redirect:
 		redirectToFormat(w, r, c)

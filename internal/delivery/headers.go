@@ -25,6 +25,10 @@ func privateCaching(ttl time.Duration, s signature, now time.Time) string {
 	return fmt.Sprintf("private, max-age=%d", age)
 }
 
+// isPrivate reports whether shared caches may not store an answer with a Cache-Control of publicCaching, privateCaching
+// or remoteCaching.
+func isPrivate(caching string) bool { return strings.HasPrefix(caching, "private") }
+
 // commonHeaders are the headers of every answer, including refusals: any page may read the answer, and a browser
 // treats it as its Content-Type only. Names are in the canonical form of http.Header. All answers share the values,
 // which must not be changed.

@@ -317,14 +317,21 @@ func TestEagerRenderingsThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestEagerQuality: the search of a quality is the rendering, in the eager lane, and the first view is a hit.
-func TestEagerQuality(t *testing.T) {
-	t.Parallel()
+// openSearching is openEager for an account whose qualities are searched.
+func openSearching(t *testing.T) anEager {
+	t.Helper()
 	e := openEager(t, 1, images.Config{})
 	if _, err := e.Accounts.Configure(t.Context(), imagestest.AccountID,
 		accounts.SettingsChange{AutoQuality: imagestest.Ptr(true)}); err != nil {
 		t.Fatal(err)
 	}
+	return e
+}
+
+// TestEagerQuality: the search of a quality is the rendering, in the eager lane, and the first view is a hit.
+func TestEagerQuality(t *testing.T) {
+	t.Parallel()
+	e := openSearching(t)
 	img := imagestest.Upload(t, e.Core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	if by := e.wait(t, counted(1)); by["rendered"] != 1 {
 		t.Errorf("outcomes %v", by)
@@ -344,11 +351,7 @@ func TestEagerQuality(t *testing.T) {
 // The eager rendering waits for it, and then renders its own size.
 func TestAViewTakesASearchOver(t *testing.T) {
 	t.Parallel()
-	e := openEager(t, 1, images.Config{})
-	if _, err := e.Accounts.Configure(t.Context(), imagestest.AccountID,
-		accounts.SettingsChange{AutoQuality: imagestest.Ptr(true)}); err != nil {
-		t.Fatal(err)
-	}
+	e := openSearching(t)
 	e.shut()
 	img := imagestest.Upload(t, e.Core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	<-e.gate.waiting // of the eager search
@@ -381,11 +384,7 @@ func TestAViewTakesASearchOver(t *testing.T) {
 // TestAnAbortedSearch: a client that aborts its request leaves the search as it was, and the eager rendering uses it.
 func TestAnAbortedSearch(t *testing.T) {
 	t.Parallel()
-	e := openEager(t, 1, images.Config{})
-	if _, err := e.Accounts.Configure(t.Context(), imagestest.AccountID,
-		accounts.SettingsChange{AutoQuality: imagestest.Ptr(true)}); err != nil {
-		t.Fatal(err)
-	}
+	e := openSearching(t)
 	e.shut()
 	img := imagestest.Upload(t, e.Core, images.NewDraft{}, imagestest.JPEG(t, 1))
 	<-e.gate.waiting // of the eager search

@@ -369,12 +369,12 @@ VipsImage *shim_flatten(VipsImage *in, double *background, int n)
 	return bad ? NULL : out;
 }
 
-/* shim_read_rows reads whole rows of a sequential image, in order, into out. */
 VipsRegion *shim_region(VipsImage *in)
 {
 	return vips_region_new(in);
 }
 
+/* shim_read_rows reads whole rows of a sequential image, in order, into out. */
 int shim_read_rows(VipsRegion *reader, int top, int height, void *out)
 {
 	VipsRect rect = {0, top, reader->im->Xsize, height};
