@@ -338,7 +338,7 @@ func (c *tour) wantTidy(t *testing.T, before holdings) {
 	after := c.holdings()
 	t.Logf("before: %v; after: %v", before, after)
 	if after.kids == 0 || after.resident > before.resident+128<<20 ||
-		after.files > before.files+32+openRenditions {
+		after.files > before.files+pooledFiles+openRenditions {
 		t.Errorf("the server holds %v, before %v", after, before)
 	}
 }

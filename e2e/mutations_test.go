@@ -247,7 +247,7 @@ func (m *mutation) report(t *testing.T, before holdings, count int) {
 	if n := len(m.originals()); n != 0 {
 		t.Errorf("%d originals are left, although all images are deleted", n)
 	}
-	if after.threads > before.threads+32 || after.files > before.files+32+openRenditions {
+	if after.threads > before.threads+32 || after.files > before.files+pooledFiles+openRenditions {
 		t.Errorf("the server holds %v, before %v", after, before)
 	}
 	if a := post(t, m.createUploadURL().UploadURL, "good.jpg", photo(t, 400, 300, 1)); a.status != http.StatusOK {

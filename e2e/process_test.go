@@ -185,6 +185,10 @@ func (s *server) watchMemory() (peak func() (bytes int64, samples int)) {
 // openRenditions is how many large renditions a server may keep open.
 const openRenditions = 256
 
+// pooledFiles bounds the files that a server opens once under load and keeps: eight connections that read SQLite, with
+// two files each, and idle connections of clients. A leak has one file for each request, far more.
+const pooledFiles = 32
+
 // holdings are what a server's main process holds, for tests that look for leaks.
 type holdings struct {
 	resident             int64 // bytes

@@ -75,7 +75,7 @@ func TestWorkersKilledAndStopped(t *testing.T) {
 	after := s.holdings()
 	t.Logf("before: %v; after: %v", before, after)
 	if after.resident > before.resident+96<<20 || after.threads > before.threads+16 ||
-		after.files > before.files+32+openRenditions || after.kids > mostWorkers {
+		after.files > before.files+pooledFiles+openRenditions || after.kids > mostWorkers {
 		t.Errorf("the server holds %v, before %v", after, before)
 	}
 }
