@@ -85,7 +85,7 @@ func TestSlowSenders(t *testing.T) {
 		waitFor(t, func() bool { return bodies() == 0 })
 	}
 	phase("after them")
-	// Each slow body had a file of its own, so a leak of 400 bodies is above the bound.
+	// A slow body has one open file, so a leak of 400 bodies is above the bound.
 	if after := s.holdings(); after.files > before.files+pooledFiles {
 		t.Errorf("before there were %s, after it %s", before, after)
 	}
