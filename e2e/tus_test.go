@@ -27,6 +27,8 @@ func TestTus(t *testing.T) {
 		"deferred length": {[]string{"Upload-Defer-Length", "1"}, 400, 5400},
 		"concatenation":   {[]string{"Upload-Length", "5", "Upload-Concat", "partial"}, 400, 5400},
 		"no base64":       {[]string{"Upload-Length", "5", "Upload-Metadata", "filename !"}, 400, 5400},
+		"no ASCII":        {[]string{"Upload-Length", "5", "Upload-Metadata", "name \xff"}, 400, 5400},
+		"long metadata":   {[]string{"Upload-Length", "5", "Upload-Metadata", "name " + strings.Repeat("A", 4092)}, 400, 5400},
 		"too large":       {[]string{"Upload-Length", "10485761"}, 413, 5413},
 		"empty":           {[]string{"Upload-Length", "0"}, 415, 5455},
 		"another version": {[]string{"Upload-Length", "5", "Tus-Resumable", "0.2.2"}, 412, 5400},
@@ -77,7 +79,8 @@ func TestTus(t *testing.T) {
 	wantHeaders(t, "append", a.header, "Upload-Offset", strconv.Itoa(n-1000))
 	a = up.do(t, "HEAD")
 	wantStatus(t, "HEAD", a, 200, 0)
-	wantHeaders(t, "HEAD", a.header, "Upload-Offset", strconv.Itoa(n-1000), "Upload-Length", strconv.Itoa(n))
+	wantHeaders(t, "HEAD", a.header, "Upload-Offset", strconv.Itoa(n-1000), "Upload-Length", strconv.Itoa(n),
+		"Upload-Metadata", "filename YS5qcGc=")
 	wantStatus(t, "GET of an open upload", up.do(t, "GET"), 404, 5404)
 	wantStatus(t, "beyond the length", ask(up.patch(ctx, n-1000, make([]byte, 1001))), 400, 5400)
 	end := ask(up.patch(ctx, n-1000, content[n-1000:]))
@@ -93,7 +96,8 @@ func TestTus(t *testing.T) {
 	wantStatus(t, "a repeat of the end", a, 409, 5409)
 	wantHeaders(t, "a repeat of the end", a.header, "Upload-Offset", strconv.Itoa(n))
 	a = up.do(t, "HEAD")
-	wantHeaders(t, "HEAD of a complete upload", a.header, "Upload-Offset", strconv.Itoa(n), "Upload-Length", strconv.Itoa(n))
+	wantHeaders(t, "HEAD of a complete upload", a.header, "Upload-Offset", strconv.Itoa(n), "Upload-Length", strconv.Itoa(n),
+		"Upload-Metadata", "filename YS5qcGc=")
 	wantStatus(t, "a used URL", create("Upload-Length", "5"), 410, 5409)
 	wantStatus(t, "DELETE", up.do(t, "DELETE"), 204, 0)
 	wantStatus(t, "a deleted upload", up.do(t, "GET"), 404, 5404)

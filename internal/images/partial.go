@@ -20,7 +20,8 @@ import (
 // NewPartial has the fields of a resumable upload that is created.
 type NewPartial struct {
 	Ticket, IdempotencyKey, Filename string
-	Length                           int64 // bytes; -1 if unknown
+	Metadata                         string // for the client, as it declares it; "" for none
+	Length                           int64  // bytes; -1 if unknown
 }
 
 // A Partial is the state of a resumable upload.
@@ -28,6 +29,7 @@ type Partial struct {
 	Draft     Image
 	Offset    int64          // bytes that are stored durably; Length only if the image is accepted
 	Length    int64          // -1 if unknown
+	Metadata  string         // that the creation declared
 	Expires   time.Time      // of an accepted or refused one: the time until which its state can be read
 	MinAppend int64          // the least number of bytes of a request, except the last one
 	Image     *UploadedImage // nil unless accepted
@@ -75,7 +77,7 @@ func (u *Upload) createPartial(ctx context.Context, n NewPartial) (Partial, stri
 		return Partial{}, "", err
 	}
 	row := partials.Partial{Key: text.NewKey(), Image: u.draft.Key, Account: u.draft.Account,
-		Filename: fields.CleanFilename(n.Filename), Length: max(n.Length, -1),
+		Filename: fields.CleanFilename(n.Filename), Metadata: n.Metadata, Length: max(n.Length, -1),
 		Created: u.began, Expires: u.began.Add(partials.Lifetime)}
 	if n.IdempotencyKey != "" {
 		row.Idempotency = text.Hash(n.IdempotencyKey)
@@ -183,7 +185,7 @@ func (p *Partial) accept(img UploadedImage, length int64) {
 
 // openPartial returns the state of an open row.
 func (s *Service) openPartial(draft Image, row partials.Partial) Partial {
-	return Partial{Draft: draft, Offset: row.Received, Length: row.Length, Expires: row.Expires,
+	return Partial{Draft: draft, Offset: row.Received, Length: row.Length, Metadata: row.Metadata, Expires: row.Expires,
 		MinAppend: partials.MinAppend(s.config.MaxUploadBytes)}
 }
 

@@ -10,8 +10,8 @@ import (
 
 // exposed are the headers that pages may read.
 var exposed = strings.Join([]string{"Allow", "Retry-After", "X-Should-Retry", requestid.Header, "Location",
-	"Upload-Offset", "Upload-Length", "Upload-Expires", "Upload-Complete", "Upload-Limit", "Tus-Resumable",
-	"Tus-Version", "Tus-Extension", "Tus-Max-Size", "Accept-Patch"}, ", ")
+	"Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires", "Upload-Complete", "Upload-Limit",
+	"Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Accept-Patch"}, ", ")
 
 // setHeaders lets any page of any site upload here and read the answer, also a page whose HTTP client
 // sends credentials along. Nothing here reads them: the secret in the URL is the only right.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"calotype/internal/cfapi"
 	"calotype/internal/errs"
@@ -85,7 +86,9 @@ func (c *call) createTus() error {
 	case c.r.ContentLength > length:
 		return invalid(http.StatusBadRequest, "the body has more bytes than Upload-Length")
 	}
-	p, secret, err := c.Core.CreatePartial(c.r.Context(), c.newPartial(length, name))
+	n := c.newPartial(length, name)
+	n.Metadata = h.Get("Upload-Metadata")
+	p, secret, err := c.Core.CreatePartial(c.r.Context(), n)
 	if err != nil {
 		return err
 	}
@@ -143,8 +146,16 @@ func digits(s string) (n int64, ok bool) {
 	return n, true
 }
 
-// tusFilename returns the file name in an Upload-Metadata, "" for none. All other keys are ignored.
+// maxTusMetadata is the limit of Upload-Metadata, in bytes. The row of an upload has it.
+const maxTusMetadata = 4096
+
+// tusFilename returns the file name in an Upload-Metadata, "" for none. All other keys are stored for the client only.
 func tusFilename(metadata string) (string, error) {
+	notASCII := func(r rune) bool { return r > unicode.MaxASCII }
+	if len(metadata) > maxTusMetadata || strings.ContainsFunc(metadata, notASCII) {
+		return "", invalid(http.StatusBadRequest, "Upload-Metadata must be ASCII, and at most "+
+			strconv.Itoa(maxTusMetadata)+" bytes")
+	}
 	for pair := range strings.SplitSeq(metadata, ",") {
 		key, value, _ := strings.Cut(strings.TrimSpace(pair), " ")
 		if key != "filename" {
@@ -188,6 +199,9 @@ func (c *call) tusResource(secret string) error {
 		c.w.Header().Set("Upload-Defer-Length", "1")
 	} else {
 		c.w.Header().Set("Upload-Length", strconv.FormatInt(p.Length, 10))
+	}
+	if p.Metadata != "" {
+		c.w.Header().Set("Upload-Metadata", p.Metadata)
 	}
 	setTusOffset(c.w.Header(), p)
 	c.w.WriteHeader(http.StatusOK)

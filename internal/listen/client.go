@@ -47,8 +47,9 @@ type apiError struct {
 func (e *apiError) Error() string {
 	switch e.status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Sprintf("the server refuses the token (%s): CLOUDFLARE_API_TOKEN or --api-token "+
-			"must be one of this account that may write; calotype token create makes one", e.message)
+		return fmt.Sprintf("the server refuses the token (%s): it must be one of this account with the "+
+			"scope write. It comes from --api-token, CLOUDFLARE_API_TOKEN or calotype login; calotype token create "+
+			"makes one", e.message)
 	case http.StatusNotFound:
 		return fmt.Sprintf("the server knows no such account (%s): see CLOUDFLARE_ACCOUNT_ID or "+
 			"--account-id, and CLOUDFLARE_BASE_URL or --base-url", e.message)

@@ -106,8 +106,9 @@ type Partial struct {
 	Account     string
 	Idempotency string // SHA-256 of the Idempotency-Key, hex; "" for none
 	Filename    string
-	Length      int64 // bytes; negative while unknown
-	Received    int64 // bytes of its parts: the offset
+	Metadata    string // that its creation declared, for the client; "" for none
+	Length      int64  // bytes; negative while unknown
+	Received    int64  // bytes of its parts: the offset
 	Parts       int
 	Created     time.Time
 	Expires     time.Time // then an open one ends, and the row of an ended one is deleted
@@ -121,15 +122,15 @@ type Partial struct {
 	until        time.Time
 }
 
-const columns = `key, image, account, COALESCE(idempotency, ''), filename, COALESCE(length, -1), received, parts,
-	created, expires, ended, kind, message, COALESCE(result, ''), COALESCE(holder, ''), node, until`
+const columns = `key, image, account, COALESCE(idempotency, ''), filename, metadata, COALESCE(length, -1), received,
+	parts, created, expires, ended, kind, message, COALESCE(result, ''), COALESCE(holder, ''), node, until`
 
 func scan(r sqldb.Row) (p Partial, err error) {
 	var created, expires, until int64
 	var ended sql.NullInt64
 	var kind string
-	err = r.Scan(&p.Key, &p.Image, &p.Account, &p.Idempotency, &p.Filename, &p.Length, &p.Received, &p.Parts,
-		&created, &expires, &ended, &kind, &p.Message, &p.Result, &p.holder, &p.node, &until)
+	err = r.Scan(&p.Key, &p.Image, &p.Account, &p.Idempotency, &p.Filename, &p.Metadata, &p.Length, &p.Received,
+		&p.Parts, &created, &expires, &ended, &kind, &p.Message, &p.Result, &p.holder, &p.node, &until)
 	p.Created, p.Expires, p.until = sqldb.FromMicros(created), sqldb.FromMicros(expires), sqldb.FromMicros(until)
 	p.Ended, p.Kind = sqldb.OptionalTime(ended), errs.KindNamed(kind)
 	return p, err
@@ -184,13 +185,13 @@ func (s *Service) Create(tx *accounts.Change, p Partial, secret string, most int
 		length = p.Length
 	}
 	made, err := tx.Exec(`INSERT INTO partials (key, secret, image, account, idempotency, filename, length, received,
-		parts, created, expires, node, until, kind, message)
+		parts, created, expires, node, until, kind, message, metadata)
 		SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), CAST(?5 AS TEXT),
 			CAST(?6 AS TEXT), CAST(?7 AS BIGINT), 0, 0, CAST(?8 AS BIGINT), CAST(?9 AS BIGINT), '',
-			CAST(?8 AS BIGINT), '', ''
+			CAST(?8 AS BIGINT), '', '', CAST(?11 AS TEXT)
 		WHERE (SELECT count(*) FROM partials WHERE image = ?3 AND ended IS NULL) < ?10`,
 		p.Key, text.Hash(secret), p.Image, p.Account, sqldb.NullText(p.Idempotency), p.Filename, length, now,
-		sqldb.Micros(p.Expires), most)
+		sqldb.Micros(p.Expires), most, p.Metadata)
 	if err != nil {
 		return fmt.Errorf("creating a resumable upload: %w", err)
 	}
