@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +25,28 @@ func TestCIGuide(t *testing.T) {
 	printed := runShell(t, dir, script, env)
 	if n := strings.Count(printed, "\nok "); n != 6 || strings.Contains(printed, "not ok") {
 		t.Errorf("%d tests of 6 passed:\n%s", n, printed)
+	}
+}
+
+// TestFailureOfTheCIGuide runs the commands of the guide with a test that fails: so does the script, without -e too, and
+// it leaves no server and no folder.
+func TestFailureOfTheCIGuide(t *testing.T) {
+	t.Parallel()
+	dir, temporary, port := t.TempDir(), t.TempDir(), freePort(t)
+	writeText(t, filepath.Join(dir, "fails.test.mjs"), "throw new Error('fails')\n")
+	script := strings.ReplaceAll(guideScript(t, ciGuide), "127.0.0.1:8090", "127.0.0.1:"+port)
+	shell := exec.CommandContext(t.Context(), "sh", "-c", script)
+	shell.Dir, shell.Env = dir, append(programInPath(t), "TMPDIR="+temporary)
+	printed, err := shell.CombinedOutput()
+	if shell.ProcessState.ExitCode() != 1 || !strings.Contains(string(printed), "fail 1") {
+		t.Errorf("%v\n%s", err, printed)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("the script leaves %v, %v", left, err)
+	}
+	if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+		_ = conn.Close()
+		t.Error("the script leaves a server")
 	}
 }
 

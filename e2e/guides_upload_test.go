@@ -20,8 +20,10 @@ type guideSeen struct {
 		Src                         string
 		NaturalWidth, NaturalHeight int
 	}
-	Parts  []float64
-	Errors []string
+	Several string
+	Shown   int // pictures, those of the several files included
+	Parts   []float64
+	Errors  []string
 }
 
 // TestUploadGuide runs the backends of the guide, and uses their pages: a picture that is refused, and one that is
@@ -37,7 +39,10 @@ func TestUploadGuide(t *testing.T) {
 		cmd := exec.Command(node, "server.mjs")
 		cmd.Dir, cmd.Env = dir, append(s.guideEnviron(), "PORT=0")
 		url, _, _ := startProgram(t, cmd, `(http://localhost:\d+)\n`)
-		usePage(t, s, chromium, node, url)
+		seen := usePage(t, s, chromium, node, url, true)
+		if seen.Shown != 3 || !strings.Contains(seen.Several, "no cat.jpg: ") || strings.Contains(seen.Several, "Done") {
+			t.Errorf("after two pictures and a refused file the page shows %d pictures and %q", seen.Shown, seen.Several)
+		}
 		// The SDK sends the policy, which is not in its types: the draft of the refused picture has it.
 		drafts := s.api("GET", "images/v2?draft=true", nil)
 		for _, want := range []string{`"maxBytes": 5000000`, `"heic"`, `"creator": "user-1"`} {
@@ -57,7 +62,7 @@ func TestUploadGuide(t *testing.T) {
 		cmd := exec.Command(node, "testdata/guides/next.mjs", dir)
 		cmd.Env = s.guideEnviron()
 		url, _, _ := startProgram(t, cmd, `(http://127.0.0.1:\d+)\n`)
-		usePage(t, s, chromium, node, url)
+		usePage(t, s, chromium, node, url, false)
 	})
 }
 
@@ -72,14 +77,17 @@ func progressFunction(t *testing.T) string {
 	return block[2]
 }
 
-// usePage chooses two files on the page at a URL.
-func usePage(t *testing.T, s *server, chromium, node, url string) {
+// usePage chooses a refused file and a picture on the page at a URL. With several it also chooses three files at once, of
+// which the second one is refused.
+func usePage(t *testing.T, s *server, chromium, node, url string, several bool) (seen guideSeen) {
 	t.Helper()
-	plan, err := json.Marshal(map[string]any{
-		"chromium": chromium, "args": chromiumArgs(), "page": url,
-		"good": browserFile{Name: "a cat.jpg", Type: "image/jpeg", Base64: photo(t, 1600, 1200, 77)},
-		"bad":  browserFile{Name: "no cat.jpg", Type: "image/jpeg", Base64: []byte("this is no picture")},
-	})
+	good := browserFile{Name: "a cat.jpg", Type: "image/jpeg", Base64: photo(t, 1600, 1200, 77)}
+	bad := browserFile{Name: "no cat.jpg", Type: "image/jpeg", Base64: []byte("this is no picture")}
+	use := map[string]any{"chromium": chromium, "args": chromiumArgs(), "page": url, "good": good, "bad": bad}
+	if several {
+		use["several"] = []browserFile{good, bad, good}
+	}
+	plan, err := json.Marshal(use)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +96,6 @@ func usePage(t *testing.T, s *server, chromium, node, url string) {
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
-	var seen guideSeen
 	if err != nil || json.Unmarshal(out, &seen) != nil {
 		t.Fatalf("%v\n%s\n%s", err, out, complaints.Bytes())
 	}
@@ -105,4 +112,5 @@ func usePage(t *testing.T, s *server, chromium, node, url string) {
 	if p, ok := s.image(id); !ok || p.Draft || p.Filename == nil || *p.Filename != "a cat.jpg" {
 		t.Errorf("the image is %+v, %v", p, ok)
 	}
+	return seen
 }

@@ -55,8 +55,8 @@ func (r Reach) tester(address string) (*notify.Notifier, error) {
 // printServerFlag prints that the server needs the same flag.
 func (r Reach) printServerFlag() {
 	if r.OutboundAllow != "" {
-		fmt.Printf("\nThe server must be started with -outbound-allow %s too, or it sends nothing "+
-			"there.\n", r.OutboundAllow)
+		fmt.Printf("\nIf serve runs without -outbound-allow %s, start it again with this flag: it sends nothing "+
+			"there without it.\n", r.OutboundAllow)
 	}
 }
 

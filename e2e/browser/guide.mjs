@@ -1,10 +1,10 @@
 // Uses the page of a guide as its reader does. It reads one JSON object from standard input,
 //
-//   {"chromium": path, "args": [...], "page": URL, "good": file, "bad": file}
+//   {"chromium": path, "args": [...], "page": URL, "good": file, "bad": file, "several": [file, ...]}
 //
-// where a file is {"name", "type", "base64"}. It chooses the bad file, then the good one, and prints one JSON object: the
-// text of the status after each, the pictures of the page, the values that the progress bar had, and the errors of the
-// page.
+// where a file is {"name", "type", "base64"}. It chooses the bad file, then the good one, then several at once if there
+// are some, and prints one JSON object: the text of the status after each, the pictures of the page before the several
+// and their number after, the values that the progress bar had, and the errors of the page.
 import { chromium } from 'playwright-core'
 import { text } from 'node:stream/consumers'
 
@@ -23,12 +23,13 @@ try {
       if (bar && !bar.hidden) globalThis.parts.push(bar.value)
     }).observe(document, { subtree: true, childList: true, attributes: true })
   })
-  const choose = async ({ name, type, base64 }, done) => {
+  const choose = async (...files) => {
     const before = await page.locator('[role=status]').innerText()
-    await page.setInputFiles('input[type=file]', { name, mimeType: type, buffer: Buffer.from(base64, 'base64') })
+    await page.setInputFiles('input[type=file]', files.map(({ name, type, base64 }) =>
+      ({ name, mimeType: type, buffer: Buffer.from(base64, 'base64') })))
     await page.waitForFunction(([before]) => {
       const now = document.querySelector('[role=status]').innerText
-      return now !== before && !now.startsWith('Uploading')
+      return now !== before && !now.includes('Uploading ')
     }, [before])
     return page.locator('[role=status]').innerText()
   }
@@ -37,7 +38,9 @@ try {
   await page.waitForFunction(() => document.querySelector('img')?.naturalWidth > 0)
   const pictures = await page.evaluate(() =>
     [...document.images].map(({ src, naturalWidth, naturalHeight }) => ({ src, naturalWidth, naturalHeight })))
-  console.log(JSON.stringify({ refused, accepted, pictures, parts: await page.evaluate('parts'), errors }))
+  const several = plan.several ? await choose(...plan.several) : ''
+  const shown = await page.locator('img').count()
+  console.log(JSON.stringify({ refused, accepted, pictures, several, shown, parts: await page.evaluate('parts'), errors }))
 } finally {
   await browser.close()
 }
