@@ -94,32 +94,19 @@ func sampleLine(account, token string, urls cfapi.URLs) string {
 		urls.API, pages.SamplePath, token, account, urls.Delivery)
 }
 
-// flagsAgain repeats the flags that another command needs to find the same database.
+// flagsAgain repeats the flags that another command needs to find the same database. The addresses of a running server
+// are in its data folder.
 func (s StateFlags) flagsAgain() string {
 	var flags strings.Builder
-	if os.Getenv("CALOTYPE_DATA") == "" {
-		if working, err := os.Getwd(); err != nil || s.Data != filepath.Join(working, "data") {
-			flags.WriteString(" -data " + shellQuote(s.Data))
-		}
+	// Also if the environment has the folder: another terminal has another environment.
+	if working, err := os.Getwd(); err != nil || s.Data != filepath.Join(working, "data") {
+		flags.WriteString(" -data " + shellQuote(s.Data))
 	}
 	if s.AccountID != "" && os.Getenv("CALOTYPE_ACCOUNT_ID") == "" {
 		flags.WriteString(" -account-id " + shellQuote(s.AccountID))
 	}
 	if s.DB != "" && os.Getenv("CALOTYPE_DB") == "" {
 		flags.WriteString(` -db "$CALOTYPE_DB"`) // not printed, because it may hold a password
-	}
-	return flags.String()
-}
-
-// flagsAgain repeats the flags that the env command needs to find the same server.
-func (c *serveCommand) flagsAgain() string {
-	var flags strings.Builder
-	flags.WriteString(c.StateFlags.flagsAgain())
-	if c.URL == "" && c.Listen != "localhost:8080" && os.Getenv("CALOTYPE_LISTEN") == "" {
-		flags.WriteString(" -listen " + shellQuote(c.Listen))
-	}
-	if c.URL != "" && os.Getenv("CALOTYPE_URL") == "" {
-		flags.WriteString(" -url " + shellQuote(c.URL))
 	}
 	return flags.String()
 }
