@@ -87,7 +87,7 @@ func TestOneFileHasTransactions(t *testing.T) {
 		}
 		// These charge an account for others; only the Change does.
 		if name != "internal/accounts/usage.go" && name != "internal/accounts/kept.go" && setUsage.MatchString(text) {
-			t.Errorf("%s changes what an account uses by itself: call Charge, Release or Keep", name)
+			t.Errorf("%s changes what an account uses by itself: call Charge, Release or CountKept", name)
 		}
 	}
 }

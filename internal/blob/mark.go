@@ -25,7 +25,7 @@ const startPrefix = "calotype-claim/"
 var errNoMark = fmt.Errorf("the blob store is not the one this database was used with: it has no "+
 	"object %s. Check -blobs and -db", MarkKey)
 
-// VerifyMark refuses a store of another installation than id, or without a mark.
+// VerifyMark returns an error if the mark of the store is missing, or is not the id of the installation.
 func VerifyMark(ctx context.Context, s Store, id string) error {
 	found, err := readMark(ctx, s)
 	switch {

@@ -44,7 +44,7 @@ func isS3(uri string) (bool, error) {
 	return true, nil
 }
 
-// CheckAddress returns the error of an address whose form Open refuses. It opens nothing.
+// CheckAddress returns nil if Open accepts the form of the address, otherwise the error of Open. It opens nothing.
 func CheckAddress(uri string) error {
 	remote, err := isS3(uri)
 	if err != nil || !remote {

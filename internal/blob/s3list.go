@@ -46,7 +46,7 @@ func (s *S3) List(ctx context.Context, prefix, cursor string) ([]Info, string, e
 	return objects, last, nil
 }
 
-// Clock returns the time of the service. It requests a list of one object, and needs no more than its right.
+// Clock returns the time of the service. It requests a list of one object, so it needs only the right to list.
 func (s *S3) Clock(ctx context.Context) (time.Time, error) {
 	out, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
 		Bucket: &s.bucket, Prefix: &s.prefix, MaxKeys: aws.Int32(1),

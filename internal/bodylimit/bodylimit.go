@@ -70,7 +70,7 @@ type ticketBodies struct {
 	next     chan struct{}   // closed when a decoding ends
 }
 
-// A Body is one that may be read.
+// A Body is an admitted body of a ticket: its bytes may be read.
 type Body struct {
 	l      *Limiter
 	key    string // of the draft

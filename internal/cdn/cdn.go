@@ -2,9 +2,10 @@
 // changes: package purges. A Sender claims them, and sends them in the form of the receiver: forms.go has the forms,
 // cloudfront.go that of Amazon CloudFront.
 //
-// A node sends one request at a time. After a request that the receiver does not accept, it waits longer each time, or
-// as long as the receiver says, and retries without end: a picture that was deleted must not stay in a cache because
-// the cache was away. The number of waiting purges is bounded, because Gather replaces many of one account by one.
+// A node sends one request at a time. After a request that the receiver does not accept, it waits longer each time,
+// or for the time in Retry-After, at most five minutes, and retries without end: a picture that was deleted must
+// not stay in a cache because the cache was away. The number of waiting purges is bounded, because Gather replaces
+// many of one account by one.
 package cdn
 
 import (
@@ -36,7 +37,7 @@ const (
 // The outcomes of requests, as Config.Observe gets them.
 const (
 	Accepted = "accepted"
-	Rejected = "rejected"  // another status than 2xx
+	Rejected = "rejected"  // another answer than that of success
 	NoAnswer = "no_answer" // a time-out, or no connection
 )
 

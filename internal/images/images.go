@@ -1,8 +1,8 @@
 // Package images is the top of the core: it owns images, drafts, variants and erasures, their rules and their SQL.
 // Each noun has a file: its type, then its rules, then its statements. Below it package webhooks has the events,
-// partials the resumable uploads, receipts the receipts, lookalikes the blocked pictures, qualities what was found for
-// renditions, and accounts the accounts and
-// the transactions; New makes the services of all.
+// partials the resumable uploads, purges those of caches in front, receipts the receipts, lookalikes blocked pictures,
+// qualities the qualities that were found for renditions, and accounts the accounts and the transactions; New makes the
+// services of all.
 //
 // The life of a picture: CreateDraft creates a draft, an image that waits for its upload, with a ticket,
 // the secret of its one-time upload URL. BeginUpload looks up the draft by the ticket and spools the body.

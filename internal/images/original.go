@@ -12,7 +12,7 @@ import (
 	"calotype/internal/text"
 )
 
-// An Original describes the uploaded bytes.
+// An Original describes the stored bytes: those that were uploaded, or a copy without metadata.
 type Original struct {
 	Blob          string // key in the blob store
 	Header        imagefile.Header

@@ -20,9 +20,9 @@ const (
 
 // SweepReport is the result of a sweep.
 type SweepReport struct {
-	Objects int // originals in the blob store
+	Objects int // originals, and parts of resumable uploads, in the blob store
 	Foreign int // objects with foreign keys; never deleted
-	Orphans int // originals of no row, older than a day
+	Orphans int // originals and parts that no row names, one to two days old or older
 
 	OrphanBytes int64
 	Time        time.Duration // expected for the deletion of the orphans; 0 unless it was a dry run

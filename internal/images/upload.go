@@ -214,7 +214,7 @@ func (u *Upload) Close() {
 
 // Finish turns the draft into an image: a worker decodes the complete body, the original is stored, and
 // only then the ticket is redeemed. A client that disconnects does not cancel it. Errors: Unsupported,
-// Undecodable, OverLimits, PolicyRefused (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
+// Undecodable, OverLimits, PolicyRefused, Blocked (which count as refusals); TicketUnknown, TicketUsed, TicketInvalid;
 // LimitReached, AccountSuspended; Busy.
 func (u *Upload) Finish(ctx context.Context, filename string) (UploadedImage, error) {
 	ctx, cancel := u.body.complete(ctx)

@@ -72,7 +72,7 @@ func moment(t, now time.Time) string {
 	return fmt.Sprintf("%s (%s)", t.UTC().Format(time.RFC3339), terminal.Ago(t, now))
 }
 
-// ImageGet downloads an original.
+// ImageGet is the command image get, which downloads an original.
 type ImageGet struct {
 	terminal.Output
 	ID    string `arg:"" help:"Id of the image."`
@@ -188,8 +188,8 @@ type Deletion struct {
 	Error   *string `json:"error"`
 }
 
-// DeleteImages deletes the images and drafts of some ids, or shows with dryRun which ones exist. It continues after an
-// image that cannot be deleted; the error is then ErrSomeFailed.
+// DeleteImages deletes the images and drafts with these ids. With dryRun it deletes nothing, and prints which ids
+// exist. It continues after an image that cannot be deleted; the error is then ErrSomeFailed.
 func DeleteImages(ctx context.Context, client *apiclient.Client, o terminal.Output, ids []string, dryRun bool) error {
 	list, failed := terminal.ListOf[Deletion](nil), 0
 	for _, id := range ids {

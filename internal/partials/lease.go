@@ -11,8 +11,8 @@ import (
 )
 
 // The append that has the lease of a Partial is its only writer. The row names the append and its node, and the time
-// until which the lease is valid. Another append acquires it when it is released, has ended, or is one of the same
-// node, of which only one append runs. Each part that is stored renews the lease.
+// until which the lease is valid. Another append acquires a lease that is released or expired, or that its node has,
+// where only one append runs. A stored part renews the lease, and so does renew while bytes come.
 
 const (
 	leaseTime  = 30 * time.Second

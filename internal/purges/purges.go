@@ -60,8 +60,8 @@ type Purge struct {
 	attempt int    // number of the claim
 }
 
-// SetReceiver has changes recorded from now on, or not: then it deletes what is recorded. paths says whether the
-// receiver needs paths. All nodes must set the same.
+// SetReceiver sets whether there is a receiver. With one, changes are recorded from now on; paths says whether it needs
+// paths. Without one, SetReceiver deletes the recorded purges. All nodes must set the same.
 func (s *Service) SetReceiver(ctx context.Context, on, paths bool) error {
 	there, old, err := receiver(s.db.Reader(ctx))
 	if err != nil || there == on && (!on || old == paths) {

@@ -301,7 +301,7 @@ func (tx *Tx) QueryRow(query string, args ...any) *sql.Row {
 	return tx.tx.QueryRowContext(tx.ctx, tx.db.placeholders(query), args...)
 }
 
-// Query runs a statement that returns rows. They must be closed before the next statement.
+// Query runs a statement that returns rows. The caller closes the rows before the next statement of tx.
 func (tx *Tx) Query(query string, args ...any) (*sql.Rows, error) {
 	return tx.tx.QueryContext(tx.ctx, tx.db.placeholders(query), args...)
 }

@@ -333,9 +333,8 @@ func (s *Service) RotateKey(ctx context.Context, account, id string) (Webhook, e
 }
 
 // OpenStream returns the stream with a name, and creates it if it does not exist. The stream gets the events that
-// are recorded after its creation. EndStreams deletes it after a week without claims, or after an hour without
-// claims if more than 10,000 deliveries are pending. OpenStream of an existing stream sets its event types, and
-// makes its failed deliveries and pending retries due. A nil events means all types. Errors: Invalid,
+// are recorded after its creation, until EndStreams deletes it. OpenStream of an existing stream sets its event types,
+// and makes its failed deliveries and pending retries due. A nil events means all types. Errors: Invalid,
 // LimitReached, AccountSuspended, AccountUnknown, NoSpace; WebhookNotFound if the stream is deleted concurrently.
 func (s *Service) OpenStream(
 	ctx context.Context, account, name string, events []EventType,
