@@ -184,7 +184,7 @@ func (c *Change) Check(fn func() error) { c.checks = append(c.checks, fn) }
 func (c *Change) AfterCommit(fn func(context.Context)) { c.after = append(c.after, fn) }
 
 // OnceAfterCommit adds a function that runs once after the commit, even if it is added repeatedly under its name.
-// It runs before the functions of AfterCommit, and must not block.
+// It runs before the functions of AfterCommit, in any order with others of its kind, and must not block.
 func (c *Change) OnceAfterCommit(name string, fn func()) {
 	if c.once == nil {
 		c.once = map[string]func(){}
