@@ -37,6 +37,7 @@ type Progress struct {
 	container *mpb.Progress // nil without a terminal
 	bar       *mpb.Bar
 	rate      atomic.Int64 // thousandths of what the bar is about, in a second; 0: not known yet
+	tail      string       // the rate and the time left in the line that is being drawn; head sets it
 	stop      chan struct{}
 	drawing   sync.WaitGroup
 	ended     sync.Once
@@ -60,8 +61,7 @@ func StartProgress(w *os.File, hidden bool, what, items string) *Progress {
 		mpb.PrependDecorators(decor.Any(p.head)),
 		mpb.AppendDecorators(
 			decor.Any(percentage),
-			decor.Any(func(decor.Statistics) string { return p.speed() }),
-			decor.Any(p.left),
+			decor.Any(func(decor.Statistics) string { return p.tail }),
 		))
 	p.drawing.Go(p.draw)
 	return p
@@ -108,9 +108,12 @@ func wideBar(bar mpb.BarFiller) mpb.BarFiller {
 	})
 }
 
-// head returns the text before the bar: as much of the state as leaves the width for the rate and the time left.
+// head returns the text before the bar: as much of the state as leaves the width for the rate and the time left. These
+// may change until the bar draws the end of the line, so head stores them.
 func (p *Progress) head(s decor.Statistics) string {
-	width := s.AvailableWidth - len(percentage(s)+p.speed()+p.left(s))
+	rate := p.rate.Load()
+	p.tail = p.speed(rate) + left(s, rate)
+	width := s.AvailableWidth - len(percentage(s)+p.tail)
 	number, items, _ := strings.Cut(p.counts(), " "+p.items)
 	for _, text := range []string{
 		p.what + ": " + number + " " + p.items + items,
@@ -133,9 +136,9 @@ func (p *Progress) measure(items, bytes *atomic.Int64) int64 {
 	return items.Load()
 }
 
-// speed returns the text of the rate of the last seconds, "" while it is not known.
-func (p *Progress) speed() string {
-	switch rate := p.rate.Load(); {
+// speed returns the text of a rate, "" while it is not known.
+func (p *Progress) speed(rate int64) string {
+	switch {
 	case rate == 0:
 		return ""
 	case p.totalBytes.Load() > 0:
@@ -145,9 +148,8 @@ func (p *Progress) speed() string {
 	}
 }
 
-// left returns the text of the time left at the rate, "" while it is not known.
-func (p *Progress) left(s decor.Statistics) string {
-	rate := p.rate.Load()
+// left returns the text of the time left at a rate, "" while it is not known.
+func left(s decor.Statistics, rate int64) string {
 	if rate == 0 || s.Total <= s.Current {
 		return ""
 	}

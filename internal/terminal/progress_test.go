@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/sys/unix"
 )
 
@@ -133,6 +134,25 @@ func TestProgressWidth(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestProgressOfOneDrawing: a rate that becomes known while a line is drawn is not in this line, whose head has left no
+// width for it.
+func TestProgressOfOneDrawing(t *testing.T) {
+	t.Parallel()
+	p := &Progress{what: "backup", items: "images"}
+	p.total.Store(1234)
+	s := decor.Statistics{AvailableWidth: 30, Total: 1234, Current: 35}
+	for range 2 {
+		head := p.head(s)
+		p.rate.Store(25_000)
+		if line := head + percentage(s) + p.tail; len(line) > 30 {
+			t.Errorf("%q has %d columns of 30", line, len(line))
+		}
+	}
+	if !strings.Contains(p.tail, "left") {
+		t.Errorf("the second line ends with %q", p.tail)
 	}
 }
 
