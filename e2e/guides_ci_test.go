@@ -28,23 +28,36 @@ func TestCIGuide(t *testing.T) {
 	}
 }
 
-// TestFailureOfTheCIGuide runs the commands of the guide with a test that fails: so does the script, without -e too, and
-// it leaves no server and no folder.
+// TestFailureOfTheCIGuide runs the commands of the guide with a test that fails, and with a server that cannot start, in
+// a shell that continues after a failure, and in one that does not. The script fails, and leaves no server and no
+// folder.
 func TestFailureOfTheCIGuide(t *testing.T) {
 	t.Parallel()
-	dir, temporary, port := t.TempDir(), t.TempDir(), freePort(t)
+	for _, shell := range [][]string{{"sh", "-c"}, {"bash", "-euo", "pipefail", "-c"}} {
+		t.Run(shell[0], func(t *testing.T) {
+			t.Parallel()
+			failingCIGuide(t, shell, "127.0.0.1:"+freePort(t), "fail 1", nil)
+			failingCIGuide(t, shell, "127.0.0.1:"+freePort(t), "no-such-host", []string{"CALOTYPE_URL=no-such-host"})
+		})
+	}
+}
+
+// failingCIGuide runs the commands of the guide, which fail and print want.
+func failingCIGuide(t *testing.T, shell []string, address, want string, env []string) {
+	t.Helper()
+	dir, temporary := t.TempDir(), t.TempDir()
 	writeText(t, filepath.Join(dir, "fails.test.mjs"), "throw new Error('fails')\n")
-	script := strings.ReplaceAll(guideScript(t, ciGuide), "127.0.0.1:8090", "127.0.0.1:"+port)
-	shell := exec.CommandContext(t.Context(), "sh", "-c", script)
-	shell.Dir, shell.Env = dir, append(programInPath(t), "TMPDIR="+temporary)
-	printed, err := shell.CombinedOutput()
-	if shell.ProcessState.ExitCode() != 1 || !strings.Contains(string(printed), "fail 1") {
+	script := strings.NewReplacer("127.0.0.1:8090", address, "timeout 30", "timeout 5").Replace(guideScript(t, ciGuide))
+	cmd := exec.CommandContext(t.Context(), shell[0], append(shell[1:], script)...)
+	cmd.Dir, cmd.Env = dir, append(append(programInPath(t), "TMPDIR="+temporary), env...)
+	printed, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(printed), want) {
 		t.Errorf("%v\n%s", err, printed)
 	}
 	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
 		t.Errorf("the script leaves %v, %v", left, err)
 	}
-	if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+	if conn, err := net.Dial("tcp", address); err == nil {
 		_ = conn.Close()
 		t.Error("the script leaves a server")
 	}

@@ -45,7 +45,7 @@ const (
 	maxParts     = 1000 // of a Partial
 	endedOfDraft = 10   // stored rows of ended Partials of a draft, in addition to the newest one
 	idleTime     = 5 * time.Minute
-	rowBytes     = 4096 // an open Partial counts as its parts and these bytes
+	rowBytes     = 4096 // of the row of an open Partial, besides its Metadata
 )
 
 // AccountTables are the tables of this package with rows of accounts, in the order of their deletion.
@@ -121,6 +121,9 @@ type Partial struct {
 	holder, node string
 	until        time.Time
 }
+
+// charged returns the bytes that an open Partial counts for: those of its parts and of its row.
+func (p *Partial) charged() int64 { return p.Received + rowBytes + int64(len(p.Metadata)) }
 
 const columns = `key, image, account, COALESCE(idempotency, ''), filename, metadata, COALESCE(length, -1), received,
 	parts, created, expires, ended, kind, message, COALESCE(result, ''), COALESCE(holder, ''), node, until`
@@ -198,7 +201,7 @@ func (s *Service) Create(tx *accounts.Change, p Partial, secret string, most int
 	if made == 0 {
 		return errTooMany(most)
 	}
-	return s.charge(tx, p.Account, rowBytes)
+	return s.charge(tx, p.Account, p.charged())
 }
 
 // charge adds to the bytes that the open Partials of an account count for. As in the pool of the spool, an account may
@@ -232,7 +235,7 @@ func (s *Service) discard(tx *accounts.Change, open []Partial, erasure string) (
 	bytes := map[string]int64{}
 	for _, p := range open {
 		keys = append(keys, p.Key)
-		bytes[p.Account] += p.Received + rowBytes
+		bytes[p.Account] += p.charged()
 	}
 	for _, account := range slices.Sorted(maps.Keys(bytes)) {
 		_, err := tx.Exec(`UPDATE partial_bytes SET bytes = bytes - CAST(?2 AS BIGINT) WHERE account = ?1`,
