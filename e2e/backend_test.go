@@ -27,10 +27,10 @@ const backendSecret = "canary-webhook-secret-7H2KD"
 // records all, and answers as the test sets it.
 type backend struct {
 	*httptest.Server
-	t      *testing.T
-	status atomic.Int32 // of its answers, else 204
-	id     string       // of its webhook
-	signed *standardwebhooks.Webhook
+	t       *testing.T
+	failing atomic.Bool // whether the first message of each event is answered 500
+	id      string      // of its webhook
+	signed  *standardwebhooks.Webhook
 
 	mu       sync.Mutex
 	received map[string]*tolds // by webhook-id
@@ -121,7 +121,7 @@ func (r *backend) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	id := q.Header.Get("webhook-id")
-	gate := r.note(id, event, body, q.Header)
+	gate, times := r.note(id, event, body, q.Header)
 	defer func() { r.mu.Lock(); r.held--; r.mu.Unlock() }()
 	select {
 	case <-gate.permits:
@@ -130,8 +130,8 @@ func (r *backend) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	status := http.StatusNoContent
-	if other := int(r.status.Load()); other != 0 {
-		status = other
+	if times == 1 && r.failing.Load() {
+		status = http.StatusInternalServerError
 	}
 	w.WriteHeader(status)
 	if status < 300 {
@@ -144,8 +144,11 @@ func (r *backend) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 // serverBase is where a server listens, which a restart changes.
 var serverBase = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
-// note checks a message and remembers it. It returns where its answer has to wait.
-func (r *backend) note(id string, event toldEvent, body []byte, header http.Header) *turnstile {
+// note checks a message and remembers it. It returns where its answer has to wait, and the number of messages of
+// its event up to now.
+func (r *backend) note(
+	id string, event toldEvent, body []byte, header http.Header,
+) (gate *turnstile, times int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.signed.Verify(body, header); err != nil {
@@ -171,7 +174,7 @@ func (r *backend) note(id string, event toldEvent, body []byte, header http.Head
 	}
 	received.times++
 	r.held++
-	return r.gate
+	return r.gate, received.times
 }
 
 // A turnstile is where messages wait for their answers.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math/rand"
 	"net/http"
@@ -88,7 +89,7 @@ func crashAndTell(t *testing.T, s *server, dsn string) {
 		count.held += c.receiver.holds()
 		c.kill()
 		count.messages += c.receiver.count() - before
-		c.receiver.status.Store(0)
+		c.receiver.failing.Store(false)
 		c.receiver.open()
 		c.start()
 		for _, ticket := range tickets {
@@ -99,7 +100,7 @@ func crashAndTell(t *testing.T, s *server, dsn string) {
 		}
 	}
 	c.repeatRefused()
-	c.wantNotified()
+	c.wantNotified(dsn)
 	c.wantHistory()
 	c.stop()
 	if left := c.open(dsn).strings(`SELECT event FROM deliveries WHERE due IS NOT NULL OR
@@ -211,8 +212,10 @@ func (c *notifyingCrash) settled(flights []*flight) {
 	})
 }
 
+// failing refuses the first message of each event only: the third attempt comes five minutes after a second
+// failure, which is longer than the test waits.
 func (c *notifyingCrash) failing(flights []*flight) {
-	c.receiver.status.Store(http.StatusInternalServerError)
+	c.receiver.failing.Store(true)
 	c.launch(flights)
 	<-flights[0].landed
 	c.linger(30 * time.Millisecond)
@@ -249,7 +252,7 @@ func (s *server) history() (all []toldAttempt) {
 
 // wantNotified waits, as long as leases and the first retries take, until each upload was delivered. Each image
 // has one event of its upload, with its original.
-func (c *notifyingCrash) wantNotified() {
+func (c *notifyingCrash) wantNotified(dsn string) {
 	c.t.Helper()
 	content := map[string]*crashTicket{}
 	for _, ticket := range c.tickets {
@@ -272,7 +275,7 @@ func (c *notifyingCrash) wantNotified() {
 			break
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatalf("%d uploads and refusals have no event", missing)
+			c.t.Fatalf("%d uploads and refusals have no event; pending are %q", missing, c.pending(dsn))
 		}
 	}
 	for id, ticket := range content {
@@ -282,6 +285,14 @@ func (c *notifyingCrash) wantNotified() {
 		}
 	}
 	c.wantNoOthers(content)
+}
+
+// pending describes the pending deliveries.
+func (c *notifyingCrash) pending(dsn string) []string {
+	c.t.Helper()
+	return c.open(dsn).strings(fmt.Sprintf(`SELECT event || ': attempt ' || attempt || ', ' || failures ||
+		' failed, due in ' || (due - %d) / 1000000 || ' s' FROM deliveries WHERE due IS NOT NULL`,
+		time.Now().UnixMicro()))
 }
 
 // wantNoOthers checks that no event is about an upload, or a refusal, that has not happened.
