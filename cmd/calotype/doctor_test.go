@@ -102,6 +102,9 @@ func TestDoctorInterrupted(t *testing.T) {
 
 // TestVersionWithoutEngine: version reports a worker that ends or hangs.
 func TestVersionWithoutEngine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: waits five seconds")
+	}
 	t.Parallel()
 	for want, command := range map[string][]string{
 		"does not start: ": {"/bin/false"}, "no answer within 5s": {"/bin/sleep", "60"},

@@ -49,6 +49,9 @@ func testOwner(i, kind int) Owner {
 // Ten thousand renditions of Flexible variants come. Named ones stay, on the disk and in memory, of
 // the same account and of others, after a restart too.
 func TestFlexibleRenditionsDoNotFlushNamedOnes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: stores ten thousand renditions")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	c, err := Open(dir, 1000*cacheBlock)

@@ -57,6 +57,9 @@ func readAll(t *testing.T, c *Cache, key string) []byte {
 }
 
 func TestTheMemoryTierIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: stores large renditions")
+	}
 	t.Parallel()
 	c := newTestCache(t)
 	const small, large = 270, 270

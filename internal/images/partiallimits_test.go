@@ -142,6 +142,9 @@ func TestEndedRowsAreBounded(t *testing.T) {
 // TestTinyPieces: an upload has at most 1,000 parts. Pieces of MinAppend bytes always come through, smaller ones while
 // enough parts are left.
 func TestTinyPieces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: stores many pieces")
+	}
 	t.Parallel()
 	core := imagestest.New(t)
 	const most = 1_000_000

@@ -81,6 +81,9 @@ func TestTicketsOfTestsEnd(t *testing.T) {
 }
 
 func TestSlowTicket(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: waits ten seconds")
+	}
 	t.Parallel()
 	core := imagestest.New(t)
 	_, ticket := ticketOfTest(t, core, "slow")

@@ -93,6 +93,9 @@ func TestVectorRefusals(t *testing.T) {
 
 // TestManyVectorsAtOnce: SVGs that are sanitised at once wait for each other, and all are accepted.
 func TestManyVectorsAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: examines twenty large SVGs")
+	}
 	t.Parallel()
 	core := imagestest.New(t)
 	large := svgOf(strings.Repeat(`<path d="M0 0h1" fill="rgb(1,2,3)"/>`, 20_000))

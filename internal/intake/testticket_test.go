@@ -128,6 +128,9 @@ func (c client) post(draft images.Image, ticket string, picture []byte) (o outco
 
 // TestTicketsOfTestsAnswerAsRealOnes compares the outcome of each test ticket with that of the case that it stands for.
 func TestTicketsOfTestsAnswerAsRealOnes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: waits ten seconds")
+	}
 	t.Parallel()
 	core := imagestest.Open(t, images.Config{MaxUploadBytes: maxBytes}, filepath.Join(t.TempDir(), "calotype.db"))
 	clock := imagestest.NewClock()

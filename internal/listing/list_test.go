@@ -189,6 +189,9 @@ func makeImages(t *testing.T, core *imagestest.Core, r *rand.Rand, n int) (all [
 
 // TestFiltersAreWhatTheySay compares lists with what a loop over all images finds.
 func TestFiltersAreWhatTheySay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: inserts many images")
+	}
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		seed := rand.Uint64()

@@ -64,6 +64,9 @@ func TestNear(t *testing.T) {
 
 // TestNearManyEqual lists images that all have one hash, in pages whose work is bounded, with other conditions.
 func TestNearManyEqual(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: inserts many images")
+	}
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		const n, hash = 600, phash.Hash(0xfedcba9876543210)

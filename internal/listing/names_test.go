@@ -33,6 +33,9 @@ func walkNames(t *testing.T, core *imagestest.Core, account string, q listing.Qu
 // TestPrefixFindsIDs holds lists of each beginning against all ids, sorted by their bytes: characters
 // of LIKE, upper case, characters of several bytes, and ids that differ behind what the index holds.
 func TestPrefixFindsIDs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: inserts many images")
+	}
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
 		long := strings.Repeat("x", 127)

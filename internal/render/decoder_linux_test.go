@@ -87,6 +87,9 @@ func TestAVIFIsMadeWithinLimits(t *testing.T) {
 // TestDamagedHEIC sends damaged copies of small HEICs to real workers. None is lost: the header or the decoder
 // refuses a copy, or it can be shown.
 func TestDamagedHEIC(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: decodes many damaged files")
+	}
 	p := newVipsPool(t)
 	files, err := filepath.Glob("vips/testdata/*.heic")
 	if err != nil || len(files) == 0 {

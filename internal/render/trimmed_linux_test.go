@@ -17,6 +17,9 @@ import (
 // TestTrimmedAnimations: an animation that is trimmed of a border and has one dimension is rendered if the real size of
 // its frames permits that, and refused otherwise, by the worker. The worker remains in use.
 func TestTrimmedAnimations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: renders many animations")
+	}
 	t.Parallel()
 	const side, frames = 60, 20
 	p, err := render.NewPool(render.KeepWorn(render.PoolConfig{Command: vipsWorker(t), Workers: 1}))

@@ -107,6 +107,9 @@ func kindsOfPictures(t *testing.T, w, h int) map[string][]byte {
 
 // TestAVIFLikePNG: an AVIF of each kind and size looks like the PNG, at its edges too, in two decoders.
 func TestAVIFLikePNG(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: encodes many AVIFs")
+	}
 	needAVIF(t)
 	for _, size := range []image.Point{{1, 1}, {2, 1}, {1, 3}, {3, 3}, {17, 15}, {101, 67}, {64, 64}, {333, 1}} {
 		for kind, data := range kindsOfPictures(t, size.X, size.Y) {

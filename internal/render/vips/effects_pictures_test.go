@@ -135,6 +135,9 @@ func TestEffectsOfTurnedPictures(t *testing.T) {
 // TestEffectsOnAllKinds renders pictures of all kinds of pixels with each effect into all formats: what is red in the
 // original is reddish, or grey.
 func TestEffectsOnAllKinds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: each effect on each kind of picture")
+	}
 	deep := image.NewNRGBA64(image.Rect(0, 0, 64, 48))
 	draw.Draw(deep, deep.Bounds(), image.NewUniform(red), image.Point{}, draw.Src)
 	plain16 := image.NewGray16(deep.Bounds())

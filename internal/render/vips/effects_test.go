@@ -90,6 +90,9 @@ func weighted(deviation string, amount float64) []string {
 
 // TestEffectsLikeImageMagick compares each effect with the same operation of ImageMagick.
 func TestEffectsLikeImageMagick(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: compares with ImageMagick")
+	}
 	photo := photograph(t)
 	pictures := map[string][]byte{"photograph": photo, "alpha": holed(t, photo),
 		"grey": magick(t, photo, "-grayscale", "Rec709Luma", "-depth", "8")}

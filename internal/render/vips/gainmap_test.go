@@ -115,6 +115,9 @@ func misfit(picture, gains image.Image) float64 {
 
 // TestGainMapFollows: a gain map has the crop, the size and the turn of its picture, which is the same without it.
 func TestGainMapFollows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: renders many gain maps")
+	}
 	sizes := [][3]int{{100, 75, 0}, {400, 300, 1}, {57, 41, 0}} // of maps; coloured
 	for orientation := 1; orientation <= 8; orientation++ {
 		size := sizes[orientation%len(sizes)]

@@ -92,6 +92,9 @@ var geometryCases = map[string]string{
 
 // TestLikeImageMagick compares with ImageMagick at 38 dB: a shift of half a pixel is below that.
 func TestLikeImageMagick(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: compares with ImageMagick")
+	}
 	folder := t.TempDir()
 	convert(t, folder, strings.Fields("-size 1081x721 -seed 7 plasma:fractal -depth 8 -define png:color-type=2 in.png")...)
 	sources := map[string]string{"plasma": filepath.Join(folder, "in.png")}
