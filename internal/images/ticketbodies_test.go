@@ -83,8 +83,7 @@ func TestTheLastRefusalIsHeldForOneBody(t *testing.T) {
 		_, err := imagestest.Post(t.Context(), core, request, fmt.Appendf(nil, "no picture %d", i))
 		imagestest.WantKind(t, err, errs.Unsupported)
 	}
-	var wait sync.WaitGroup
-	var taken, refused atomic.Int64
+	var uploads []*images.Upload
 	for i := range 4 {
 		u := begin(t, core, request)
 		body := imagestest.JPEG(t, i)
@@ -94,6 +93,11 @@ func TestTheLastRefusalIsHeldForOneBody(t *testing.T) {
 		if _, err := u.Write(body); err != nil {
 			t.Fatal(err)
 		}
+		uploads = append(uploads, u)
+	}
+	var wait sync.WaitGroup
+	var taken, refused atomic.Int64
+	for _, u := range uploads { // the first to finish may use the ticket: all have begun
 		wait.Go(func() {
 			switch _, err := u.Finish(t.Context(), ""); {
 			case err == nil:
