@@ -136,7 +136,7 @@ func (v *victim) refuse(t *testing.T, f *fixture) {
 	}
 	v.event = claimed[0].Event.ID
 	_, err = f.core.Webhooks.Complete(t.Context(), []webhooks.Attempt{{
-		EventID: v.event, WebhookID: v.webhook, Number: 1, Began: f.core.Now(), Status: 500,
+		Account: v.id, EventID: v.event, WebhookID: v.webhook, Number: 1, Began: f.core.Now(), Status: 500,
 	}})
 	if err != nil {
 		t.Fatal(err)

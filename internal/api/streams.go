@@ -199,8 +199,8 @@ func (a *api) settleStream(c *call) (any, error) {
 			r.Error = "there was no answer"
 		}
 		attempts = append(attempts, webhooks.Attempt{
-			EventID: r.EventID, WebhookID: w.ID, Number: r.Attempt, Began: a.Core.Now().Add(-took),
-			Took: took, Status: r.Status, Error: r.Error, Answer: r.Answer,
+			Account: c.account, EventID: r.EventID, WebhookID: w.ID, Number: r.Attempt,
+			Began: a.Core.Now().Add(-took), Took: took, Status: r.Status, Error: r.Error, Answer: r.Answer,
 		})
 	}
 	settled, err := a.Core.Webhooks.Complete(c.Context(), attempts)

@@ -266,7 +266,9 @@ func (n *Notifier) Release(ctx context.Context, left []webhooks.Delivery) {
 
 // send makes one attempt; the poster limits its time.
 func (n *Notifier) send(ctx context.Context, d webhooks.Delivery) webhooks.Attempt {
-	a := webhooks.Attempt{EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt, Began: n.Now()}
+	a := webhooks.Attempt{
+		Account: d.Event.Account, EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt, Began: n.Now(),
+	}
 	start, span := time.Now(), (*trace.Span)(nil)
 	m, err := n.Message(d)
 	if err == nil {

@@ -58,10 +58,11 @@ func retryDelay(stream bool, failures int) (time.Duration, bool) {
 // ignored. settled is the number of deliveries whose state changed. Complete also pauses a webhook after an answer
 // 410, or after a week of failures.
 func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int, err error) {
-	of := map[string][]Attempt{}
+	of, owners := map[string][]Attempt{}, map[string]bool{}
 	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
 		if a.Number >= 1 { // otherwise it was never claimed
 			of[a.WebhookID] = append(of[a.WebhookID], a)
+			owners[a.Account] = true
 		}
 	}
 	for webhook, all := range of {
@@ -69,7 +70,8 @@ func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int
 	}
 	err = s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		settled = 0
-		if err := lockOwners(tx, attempts); err != nil {
+		// All transactions lock an account before its deliveries. The account may be deleted already.
+		if err := tx.LockExisting(slices.Sorted(maps.Keys(owners))...); err != nil {
 			return err
 		}
 		for _, webhook := range slices.Sorted(maps.Keys(of)) {
@@ -88,26 +90,6 @@ func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int
 		return 0, fmt.Errorf("settling deliveries: %w", err)
 	}
 	return settled, nil
-}
-
-// lockOwners locks the accounts of attempts, before any delivery is locked. It finds the accounts by the events,
-// because the webhook may be deleted while its deliveries are still being deleted.
-func lockOwners(tx *accounts.Change, attempts []Attempt) error {
-	const some = 500 // in a statement
-	var accounts []string
-	for part := range slices.Chunk(attempts, some) {
-		var events []any
-		for _, a := range part {
-			events = append(events, a.EventID)
-		}
-		found, err := sqldb.Select(tx, sqldb.ScanOne[string], `SELECT DISTINCT account FROM events
-			WHERE id IN (`+sqldb.Placeholders(1, len(events))+`)`, events...)
-		if err != nil {
-			return fmt.Errorf("reading the accounts of events: %w", err)
-		}
-		accounts = append(accounts, found...)
-	}
-	return tx.LockExisting(accounts...)
 }
 
 // byEvent compares attempts by event and number: all transactions lock deliveries in the order of their events.
@@ -131,12 +113,9 @@ func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (do
 	ended := slices.Sorted(maps.Keys(settled))
 	done = len(settled)
 	there := make([]Attempt, 0, len(all))
-	account := ""
 	for _, a := range all {
-		owner, taken := settled[a.EventID]
-		if !taken || !a.Delivered() {
-			var changed, last bool
-			owner, changed, last, err = s.recordFailure(tx, a)
+		if !settled[a.EventID] || !a.Delivered() {
+			changed, last, err := s.recordFailure(tx, a)
 			if errors.Is(err, sql.ErrNoRows) {
 				continue // erased, deleted with its webhook, or never claimed
 			}
@@ -150,9 +129,9 @@ func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (do
 				ended = append(ended, a.EventID)
 			}
 		}
-		there, account = append(there, a), owner
+		there = append(there, a)
 	}
-	if err := insertAttempts(tx, account, there); err != nil || len(ended) == 0 {
+	if err := insertAttempts(tx, there); err != nil || len(ended) == 0 {
 		return done, err
 	}
 	_, err = deleteEvents(tx, `erasure = 1 AND id IN (`+sqldb.Placeholders(1, len(ended))+`)
@@ -163,46 +142,54 @@ func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (do
 
 // recordDelivered sets the outcome of the deliveries with a delivered attempt, unless another sender has claimed
 // them since, with one statement for each number of an attempt. A delivery that is to be repeated is due at once
-// instead. It returns the accounts of these deliveries by event.
-func (s *Service) recordDelivered(tx *accounts.Change, webhook string, all []Attempt) (map[string]string, error) {
+// instead. It returns the events of these deliveries.
+func (s *Service) recordDelivered(tx *accounts.Change, webhook string, all []Attempt) (map[string]bool, error) {
 	events := map[int][]string{} // by the number of the attempt
 	for _, a := range all {
 		if a.Delivered() {
 			events[a.Number] = append(events[a.Number], a.EventID)
 		}
 	}
-	settled := map[string]string{}
+	settled := map[string]bool{}
 	for _, number := range slices.Sorted(maps.Keys(events)) {
-		delivered, err := sqldb.SelectMap[string, string](tx, `UPDATE deliveries SET
-			due = CASE WHEN repeats > 0 THEN CAST(?3 AS BIGINT) END,
-			outcome = CASE WHEN repeats > 0 THEN 'pending' ELSE 'delivered' END,
-			repeats = CASE WHEN repeats > 0 THEN repeats - 1 ELSE 0 END
-			WHERE webhook = ?1 AND attempt = ?2 AND `+awaitingResult+`
-			AND event IN (`+sqldb.Placeholders(4, len(events[number]))+`) RETURNING event, account`,
-			append([]any{webhook, number, sqldb.Micros(s.now())}, sqldb.Args(events[number])...)...)
+		delivered, err := sqldb.Select(tx, sqldb.ScanOne[string], recordSome(len(events[number])),
+			append([]any{webhook, number, sqldb.Micros(s.now()), all[0].Account}, sqldb.Args(events[number])...)...)
 		if err != nil {
 			return nil, err
 		}
-		maps.Copy(settled, delivered)
+		for _, event := range delivered {
+			settled[event] = true
+		}
 	}
 	return settled, nil
+}
+
+// recordSome is the statement of recordDelivered for a number of events. The || in its condition prevents SQLite from
+// using an index of the account, which would scan all rows of the account.
+func recordSome(events int) string {
+	return `UPDATE deliveries SET
+		due = CASE WHEN repeats > 0 THEN CAST(?3 AS BIGINT) END,
+		outcome = CASE WHEN repeats > 0 THEN 'pending' ELSE 'delivered' END,
+		repeats = CASE WHEN repeats > 0 THEN repeats - 1 ELSE 0 END
+		WHERE webhook = ?1 AND attempt = ?2 AND account || '' = ?4 AND ` + awaitingResult + `
+		AND event IN (` + sqldb.Placeholders(5, events) + `) RETURNING event`
 }
 
 // recordFailure sets the next attempt of a delivery whose attempt has failed, or its outcome failed after the last
 // attempt. If the attempt was delivered, or another sender has claimed the delivery since, the state does not
 // change. changed reports whether the state changed, last whether the delivery has failed. Error: sql.ErrNoRows
 // if the delivery does not exist, or was never claimed with this number.
-func (s *Service) recordFailure(tx *accounts.Change, a Attempt) (account string, changed, last bool, err error) {
+func (s *Service) recordFailure(tx *accounts.Change, a Attempt) (changed, last bool, err error) {
 	// The UPDATE locks the row until the attempt is inserted, so that a deletion of the delivery also deletes the
 	// attempt.
 	var failures int
 	var stream bool
 	err = tx.QueryRow(`UPDATE deliveries SET attempt = attempt
-		WHERE event = ?1 AND webhook = ?2 AND attempt >= ?3 RETURNING failures, account,
+		WHERE event = ?1 AND webhook = ?2 AND attempt >= ?3 AND account = ?4 RETURNING failures,
 		EXISTS (SELECT 1 FROM webhooks WHERE id = deliveries.webhook AND kind = 'stream')`,
-		a.EventID, a.WebhookID, a.Number).Scan(&failures, &account, &stream)
+		a.EventID, a.WebhookID, a.Number, a.Account).Scan(&failures, &stream)
 	if err != nil || a.Delivered() {
-		return account, false, false, err
+		return false, false, err
 	}
 	var due any
 	outcome := "failed"
@@ -213,11 +200,11 @@ func (s *Service) recordFailure(tx *accounts.Change, a Attempt) (account string,
 	n, err := tx.Exec(`UPDATE deliveries SET due = ?4, failures = ?5, outcome = ?6
 		WHERE event = ?1 AND webhook = ?2 AND attempt = ?3 AND `+awaitingResult,
 		a.EventID, a.WebhookID, a.Number, due, failures, outcome)
-	return account, n > 0, n > 0 && due == nil, err
+	return n > 0, n > 0 && due == nil, err
 }
 
 // insertAttempts inserts attempts of one account, except those that exist, and calls Change.CountKept.
-func insertAttempts(tx *accounts.Change, account string, all []Attempt) error {
+func insertAttempts(tx *accounts.Change, all []Attempt) error {
 	if len(all) == 0 {
 		return nil
 	}
@@ -226,7 +213,7 @@ func insertAttempts(tx *accounts.Change, account string, all []Attempt) error {
 	var args []any
 	for i, a := range all {
 		values = append(values, "("+sqldb.Placeholders(1+i*columns, columns)+")")
-		args = append(args, a.EventID, a.WebhookID, a.Number, account, sqldb.Micros(a.Began),
+		args = append(args, a.EventID, a.WebhookID, a.Number, a.Account, sqldb.Micros(a.Began),
 			a.Took.Microseconds(), a.Status, cutText(a.Error, maxAttemptText),
 			cutText(a.Answer, MaxAnswer))
 	}
@@ -234,7 +221,7 @@ func insertAttempts(tx *accounts.Change, account string, all []Attempt) error {
 		account, began, took, status, error, answer) VALUES `+strings.Join(values, ", ")+`
 		ON CONFLICT DO NOTHING RETURNING `+accounts.AttemptCost, args...)
 	for _, bytes := range written {
-		tx.CountKept(account, bytes)
+		tx.CountKept(all[0].Account, bytes)
 	}
 	return err
 }

@@ -29,6 +29,7 @@ type Delivery struct {
 
 // An Attempt is the result of one attempt of a delivery.
 type Attempt struct {
+	Account            string // of the webhook and of its events
 	EventID, WebhookID string
 	Number             int
 	Began              time.Time

@@ -192,6 +192,28 @@ func TestRelease(t *testing.T) {
 	})
 }
 
+// TestAttemptsOfAnotherAccount reports attempts in the name of an account that does not own the deliveries: they change
+// nothing, and are not recorded.
+func TestAttemptsOfAnotherAccount(t *testing.T) {
+	t.Parallel()
+	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
+		w := imagestest.Webhook(t, core)
+		imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
+		d := imagestest.Claim(t, core, w)[0]
+		for _, status := range []int{200, 500} {
+			a := imagestest.Attempt(d, status)
+			a.Account = imagestest.Accounts(t, core, 1)[0]
+			if n, err := core.Webhooks.Complete(t.Context(), []webhooks.Attempt{a}); err != nil || n != 0 {
+				t.Errorf("status %d: settled %d, %v", status, n, err)
+			}
+		}
+		if n := imagestest.Count(t, core, "delivery_attempts"); n != 0 {
+			t.Errorf("%d attempts are recorded", n)
+		}
+		imagestest.Complete(t, core, imagestest.Attempt(d, 200))
+	})
+}
+
 func TestPause(t *testing.T) {
 	t.Parallel()
 	imagestest.Each(t, func(t *testing.T, core *imagestest.Core) {
@@ -207,8 +229,8 @@ func TestPause(t *testing.T) {
 		// A week of failures, of several events.
 		for range 8 {
 			for _, d := range imagestest.Claim(t, core, dead) {
-				imagestest.Complete(t, core, webhooks.Attempt{EventID: d.Event.ID, WebhookID: dead.ID,
-					Number: d.Attempt, Began: clock.Now(), Error: "no answer"})
+				imagestest.Complete(t, core, webhooks.Attempt{Account: account, EventID: d.Event.ID,
+					WebhookID: dead.ID, Number: d.Attempt, Began: clock.Now(), Error: "no answer"})
 			}
 			seen, err := core.Webhooks.ByID(t.Context(), account, dead.ID)
 			if err != nil || !seen.Paused.IsZero() {
@@ -218,8 +240,8 @@ func TestPause(t *testing.T) {
 			imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		}
 		all := imagestest.Claim(t, core, dead)
-		imagestest.Complete(t, core, webhooks.Attempt{EventID: all[0].Event.ID, WebhookID: dead.ID,
-			Number: all[0].Attempt, Began: clock.Now(), Error: "no answer"})
+		imagestest.Complete(t, core, webhooks.Attempt{Account: account, EventID: all[0].Event.ID,
+			WebhookID: dead.ID, Number: all[0].Attempt, Began: clock.Now(), Error: "no answer"})
 		seen, err := core.Webhooks.ByID(t.Context(), account, dead.ID)
 		if err != nil || seen.Paused.IsZero() || !strings.Contains(seen.PauseReason, "week") {
 			t.Fatalf("not paused after a week: %+v, %v", seen, err)

@@ -195,7 +195,7 @@ func settleOne(t *testing.T, core *imagestest.Core, w webhooks.Webhook, status i
 		t.Fatalf("%d claimed, %v", len(claimed), err)
 	}
 	_, err = core.Webhooks.Complete(ctx, []webhooks.Attempt{{
-		EventID: claimed[0].Event.ID, WebhookID: w.ID, Number: claimed[0].Attempt,
+		Account: w.Account, EventID: claimed[0].Event.ID, WebhookID: w.ID, Number: claimed[0].Attempt,
 		Began: time.Now(), Status: status,
 	}})
 	if err != nil {

@@ -140,7 +140,7 @@ func Complete(t *testing.T, core *Core, attempts ...webhooks.Attempt) {
 
 // Attempt returns an attempt of a delivery with a status.
 func Attempt(d webhooks.Delivery, status int) webhooks.Attempt {
-	return webhooks.Attempt{EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt,
+	return webhooks.Attempt{Account: d.Event.Account, EventID: d.Event.ID, WebhookID: d.Webhook.ID, Number: d.Attempt,
 		Began: d.Event.At, Took: time.Millisecond, Status: status, Answer: "an answer"}
 }
 
