@@ -233,7 +233,7 @@ func (s *Service) All(ctx context.Context) ([]Account, error) {
 
 // Suspend suspends an account, or resumes it if suspended is false. It deletes no data. Error: AccountUnknown.
 func (s *Service) Suspend(ctx context.Context, id string, suspended bool) error {
-	return s.set(ctx, id, `suspended`, int64(sqldb.BoolInt(suspended)), AccountStale(id))
+	return s.set(ctx, id, `suspended`, int64(sqldb.BoolInt(suspended)), accountStale(id))
 }
 
 // limitColumns are the limits of an account by the names that operators use.

@@ -60,7 +60,7 @@ func (s *Service) Configure(
 	}
 	var stale []Stale
 	if c.FlexibleVariants != nil || c.LenientOptions != nil {
-		stale = AccountStale(account)
+		stale = accountStale(account)
 	}
 	var stored int64
 	err = s.Change(ctx, func(tx *Change) error {

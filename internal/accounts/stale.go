@@ -10,8 +10,8 @@ type Stale struct {
 	Private bool   // the deliveries that need a signature
 }
 
-// AccountStale names all deliveries of an account.
-func AccountStale(account string) []Stale { return []Stale{{Account: account}} }
+// accountStale names all deliveries of an account.
+func accountStale(account string) []Stale { return []Stale{{Account: account}} }
 
 // VariantStale names the deliveries in a variant.
 func VariantStale(account, variant string) []Stale {

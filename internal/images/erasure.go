@@ -272,7 +272,7 @@ func (s *Service) receipt(
 	r.Began, r.Mark = sqldb.FromMicros(began), sqldb.FromMicros(mark)
 	if ended.Valid {
 		r.Ended = sqldb.FromMicros(ended.Int64)
-		r.Rebuild = s.RebuildDue(r.Ended)
+		r.Rebuild = s.rebuildDue(r.Ended)
 	}
 	return r, nil
 }

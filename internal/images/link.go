@@ -138,7 +138,7 @@ func (s *Service) insertMember(tx *accounts.Change, link Image, state *linkState
 // completeUse writes the state of a link after a use, and adds to the charge of its image c: the last use releases the
 // reservation. Each other use may add an event that no draft has reserved.
 func (l linkState) completeUse(tx *accounts.Change, link Image, c *accounts.Charge) error {
-	last := link.Ticket.UsedUp()
+	last := link.Ticket.usedUp()
 	switch {
 	case !last:
 		c.KeptTimes = accounts.KeptAtDeletion

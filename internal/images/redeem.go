@@ -36,7 +36,7 @@ func (u *Upload) redeem(
 		return u.whyNotRedeemed(ctx, o.ReceivedSHA256())
 	case err != nil:
 		return img, fmt.Errorf("redeeming a ticket: %w", err)
-	case !u.draft.isLink(), u.draft.Ticket.UsedUp():
+	case !u.draft.isLink(), u.draft.Ticket.usedUp():
 		u.s.bodies.End(u.draft.Key)
 	}
 	return img, nil
@@ -87,7 +87,7 @@ func (u *Upload) endPartials(tx *accounts.Change, img Image) error {
 	if u.partial != "" {
 		e.Length = u.body.Size()
 	}
-	if !u.draft.isLink() || u.draft.Ticket.UsedUp() {
+	if !u.draft.isLink() || u.draft.Ticket.usedUp() {
 		used := errs.AsError(errUsed())
 		e.Kind, e.Message = used.Kind, used.Msg
 	} else if u.partial == "" {

@@ -16,7 +16,7 @@ import (
 // cut to nothing, within seconds. After erasures the database is rebuilt too, for which all writers
 // wait: so it is done once a day, at RebuildAt, for all erasures that have ended before, and only if
 // it is estimated to take no longer than rebuildTime. Else it waits for an operator, who calls
-// ScrubNow. The receipt of an erasure says when: see RebuildDue.
+// ScrubNow. The receipt of an erasure says when: see rebuildDue.
 
 const (
 	// rebuildTime bounds the estimated time of a rebuild: a third of the time that a transaction waits.
@@ -40,9 +40,9 @@ type scrubber struct {
 	warned time.Time
 }
 
-// RebuildDue returns the first time of day after a time at which the database may be rebuilt for the erasures until
+// rebuildDue returns the first time of day after a time at which the database may be rebuilt for the erasures until
 // that time.
-func (s *Service) RebuildDue(after time.Time) time.Time {
+func (s *Service) rebuildDue(after time.Time) time.Time {
 	day := after.UTC().Truncate(24 * time.Hour)
 	due := day.Add(s.config.RebuildAt)
 	if !due.After(after) {
@@ -56,7 +56,7 @@ func (s *Service) RebuildDue(after time.Time) time.Time {
 func (s *Service) scrub(ctx context.Context) error {
 	s.scrubber.mu.Lock()
 	defer s.scrubber.mu.Unlock()
-	last := s.RebuildDue(s.now()).Add(-24 * time.Hour)
+	last := s.rebuildDue(s.now()).Add(-24 * time.Hour)
 	// A rebuild that costs nothing needs no wait.
 	size, err := s.db.RebuildSize(ctx)
 	if err != nil {

@@ -50,11 +50,11 @@ func (img Image) TicketStatus(at time.Time) TicketStatus {
 // TicketUsed reports whether the ticket of a draft, or of the image that it has become, accepts no further upload
 // because it was used, or because its policy simulates that.
 func (img Image) TicketUsed() bool {
-	return !img.Draft || img.Ticket.UsedUp() || img.Ticket.Policy.Test == uploadpolicy.TestUsed
+	return !img.Draft || img.Ticket.usedUp() || img.Ticket.Policy.Test == uploadpolicy.TestUsed
 }
 
-// UsedUp reports whether the ticket accepts no upload because all of its uses are used.
-func (t Ticket) UsedUp() bool { return t.Used >= t.Uses }
+// usedUp reports whether the ticket accepts no upload because all of its uses are used.
+func (t Ticket) usedUp() bool { return t.Used >= t.Uses }
 
 // AttemptsLeft returns how many more bodies may be refused, the last of which makes the ticket invalid.
 func (t Ticket) AttemptsLeft() int { return max(0, maxRefusals-t.Refusals) }

@@ -28,7 +28,7 @@ type Wait struct {
 // also if it is deleted during the wait; Busy if too many calls wait; Aborted if ctx ends.
 func (s *Service) WaitImage(ctx context.Context, account, id string, w Wait) (Image, error) {
 	img, err := s.Image(ctx, account, id)
-	if err != nil || !img.Draft || img.Ticket.UsedUp() || w.Used != nil && *w.Used != img.Ticket.Used {
+	if err != nil || !img.Draft || img.Ticket.usedUp() || w.Used != nil && *w.Used != img.Ticket.Used {
 		return img, err
 	}
 	switch err := s.draftWaiters.Wait(ctx, account, waitKey(img.Key, w.Used), w.AtMost); {

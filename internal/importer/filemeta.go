@@ -18,8 +18,8 @@ import (
 	"calotype/internal/images"
 )
 
-// MaxMetadataBytes limits a file of metadata, which is in memory during the import.
-const MaxMetadataBytes = 256 << 20
+// maxMetadataBytes limits a file of metadata, which is in memory during the import.
+const maxMetadataBytes = 256 << 20
 
 // metaPrefix is the beginning of the columns of keys of the metadata: meta.NAME.
 const metaPrefix = "meta."
@@ -46,7 +46,7 @@ type fileRow struct {
 
 // ReadFileMetadata reads a CSV file with a line of names. It returns an error with the line of the first fault.
 func ReadFileMetadata(r io.Reader, account accounts.Account) (*FileMetadata, error) {
-	limited := &io.LimitedReader{R: r, N: MaxMetadataBytes + 1}
+	limited := &io.LimitedReader{R: r, N: maxMetadataBytes + 1}
 	reader := csv.NewReader(limited)
 	reader.ReuseRecord = true
 	names, err := reader.Read()
@@ -67,7 +67,7 @@ func ReadFileMetadata(r io.Reader, account accounts.Account) (*FileMetadata, err
 		record, err := reader.Read()
 		if limited.N <= 0 {
 			return nil, fmt.Errorf("the file of metadata is larger than %d MiB: split it, and import in parts",
-				MaxMetadataBytes>>20)
+				maxMetadataBytes>>20)
 		}
 		if errors.Is(err, io.EOF) {
 			return m, nil

@@ -240,7 +240,7 @@ func (w *watcher) sendDatabase(to sender) {
 	to.gauge("purges_pending", "Purges that -purge-url has not accepted, or that are to be repeated, counted up to "+
 		"100000.", w.purges)
 	for state, n := range map[string]int64{
-		"healthy": w.outbox.Well, "failing": w.outbox.Failing, "paused": w.outbox.Paused,
+		"healthy": w.outbox.Healthy, "failing": w.outbox.Failing, "paused": w.outbox.Paused,
 	} {
 		to.gauge("webhooks", "Webhooks by state.", n, "state", state)
 	}

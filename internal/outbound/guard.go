@@ -11,8 +11,8 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// AllowFlag is the flag that opens networks; refusals name it.
-const AllowFlag = "-outbound-allow"
+// allowFlag is the flag that opens networks; refusals name it.
+const allowFlag = "-outbound-allow"
 
 var (
 	errNotPublic = errors.New("outbound: not a public address")
@@ -64,8 +64,8 @@ func (g *ssrfGuard) isOpen(addr netip.Addr) bool {
 	return slices.ContainsFunc(g.open, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
-// ParseNetworks is ParseFlag for the flag AllowFlag.
-func ParseNetworks(list string) ([]netip.Prefix, error) { return ParseFlag(AllowFlag, list) }
+// ParseNetworks is ParseFlag for the flag allowFlag.
+func ParseNetworks(list string) ([]netip.Prefix, error) { return ParseFlag(allowFlag, list) }
 
 // ParseFlag parses a list of networks with commas between them, such as "10.1.0.0/16,fd00::/8"; an address is a
 // network of one address. flag is the name of the flag for the message of the error, which has no Kind.

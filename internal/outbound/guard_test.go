@@ -67,7 +67,7 @@ func TestParseNetworks(t *testing.T) {
 	}
 	for _, wrong := range []string{"x", "10.0.0.0/33", "10.0.0", "fe80::1%eth0", "localhost", "1;2"} {
 		if got, err := ParseNetworks("10.0.0.0/8," + wrong); err == nil ||
-			!strings.Contains(err.Error(), AllowFlag) {
+			!strings.Contains(err.Error(), allowFlag) {
 			t.Errorf("%q: %v, %v", wrong, got, err)
 		}
 	}

@@ -18,7 +18,7 @@ func TestForHost(t *testing.T) {
 	defer host.Close()
 	_, err := ForHost(Config{}, 1).Get(host.URL)
 	refused := new(Error)
-	if !errors.As(err, &refused) || !strings.Contains(refused.Reason, AllowFlag) || asked != 0 {
+	if !errors.As(err, &refused) || !strings.Contains(refused.Reason, allowFlag) || asked != 0 {
 		t.Errorf("a loopback address: %v, asked %d times", err, asked)
 	}
 	open, err := ParseNetworks("127.0.0.0/8")

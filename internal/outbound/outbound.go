@@ -332,15 +332,15 @@ func reason(host string, err error) error {
 	case errors.Is(err, errNotPublic):
 		cause = CauseAddress
 		text = "the host %.100q is not at a public address: the operator of this server can open " +
-			"its network by " + AllowFlag
+			"its network by " + allowFlag
 	case errors.Is(err, errOwn):
 		cause = CauseAddress
 		text = "the host %.100q is this server itself: its operator can open its network by " +
-			AllowFlag
+			allowFlag
 	case errors.Is(err, errPort):
 		cause = CausePort
 		text = "the port of the host %.100q is neither 80 nor 443: the operator of this server can " +
-			"open its network by " + AllowFlag
+			"open its network by " + allowFlag
 	case errors.As(err, new(*net.DNSError)):
 		cause = CauseName
 		text = "the host %.100q was not found"

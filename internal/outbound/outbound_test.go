@@ -119,7 +119,7 @@ func TestForbiddenHosts(t *testing.T) {
 	} {
 		_, err := get(t.Context(), c, "http://user:canary@"+host+":"+port+"/canary?canary", 100)
 		t.Run(host, func(t *testing.T) { wantReason(t, err, want) })
-		if want == "public" && !strings.Contains(err.Error(), AllowFlag) {
+		if want == "public" && !strings.Contains(err.Error(), allowFlag) {
 			t.Errorf("%s: the flag is not named: %v", host, err)
 		}
 	}

@@ -73,7 +73,7 @@ func newPages(c Config, web fs.FS) http.Handler {
 	p.main = frontPage(!p.gate.hosts.Off(), c.Description != nil)
 	if c.Observe != nil {
 		p.front, p.sample = c.Observe("/"), c.Observe(SamplePath)
-		p.demo, p.viewer = c.Observe(DemoPath), c.Observe(DocsPath)
+		p.demo, p.viewer = c.Observe(DemoPath), c.Observe(docsPath)
 	}
 	return p
 }
@@ -86,7 +86,7 @@ func (p *pages) observe(path string) func(status int, took time.Duration) {
 	case SamplePath:
 		return p.sample
 	}
-	if isBelow(path, DocsPath) {
+	if isBelow(path, docsPath) {
 		return p.viewer
 	}
 	return p.demo
@@ -140,7 +140,7 @@ func (p *pages) find(r *http.Request) *page {
 	switch {
 	case r.URL.Path == "/", r.URL.Path == SamplePath:
 		return plain(p.serveFixed)
-	case isBelow(r.URL.Path, DocsPath):
+	case isBelow(r.URL.Path, docsPath):
 		return p.findDocs(r)
 	case !p.gate.hostAllowed(r):
 		return nil

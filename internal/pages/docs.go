@@ -11,13 +11,13 @@ import (
 	"calotype/internal/cfapi"
 )
 
-// DocsPath is the path of the viewer of the API's description. Its files and the description are below it.
-const DocsPath = "/docs"
+// docsPath is the path of the viewer of the API's description. Its files and the description are below it.
+const docsPath = "/docs"
 
 const noDocs = "This program was built without its web part, so there is no viewer in it. GET /openapi.json returns " +
 	"the description.\nBuild it with \"make build\", which needs node and npm.\n"
 
-// docs are the files of the viewer by their paths below DocsPath. Each is compressed at its first request.
+// docs are the files of the viewer by their paths below docsPath. Each is compressed at its first request.
 type docs struct {
 	files  map[string]func() asset
 	policy string // Content-Security-Policy
@@ -59,9 +59,9 @@ func docsPolicy(urls cfapi.URLs) string {
 		urls.Upload, urls.Delivery, urls.Batch)
 }
 
-// findDocs returns the page of a path below DocsPath, nil for an unknown one.
+// findDocs returns the page of a path below docsPath, nil for an unknown one.
 func (p *pages) findDocs(r *http.Request) *page {
-	name := strings.TrimPrefix(r.URL.Path, DocsPath)
+	name := strings.TrimPrefix(r.URL.Path, docsPath)
 	file := p.docs.files[name]
 	if file == nil {
 		return nil

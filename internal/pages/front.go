@@ -38,7 +38,7 @@ const (
 	keyHint = `The server prints the link to it at its start. The key in the link is also in the file ` +
 		`<code>try-key</code> of the data folder.`
 	frontDemo = `<li><a href="` + DemoPath + `">Try an upload</a>: a page that shows each step. ` + keyHint + `</li>`
-	frontDocs = `<li><a href="` + DocsPath + `">The API</a>: each operation with its fields, examples and ` +
+	frontDocs = `<li><a href="` + docsPath + `">The API</a>: each operation with its fields, examples and ` +
 		`refusals.</li>`
 	frontEnd = `<li><a href="/openapi.json">The API as OpenAPI</a>, for programs.</li>` +
 		`<li>The guides are in the folder <code>docs</code> of the source; begin with its README.</li>` +

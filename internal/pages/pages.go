@@ -48,9 +48,9 @@ type Config struct {
 	Observe func(route string) func(status int, took time.Duration)
 }
 
-// Serves reports whether a path is /, SamplePath, or DemoPath or DocsPath or below one of these.
+// Serves reports whether a path is /, SamplePath, DemoPath or /docs, or below one of the last two.
 func Serves(path string) bool {
-	return path == "/" || path == SamplePath || isBelow(path, DemoPath) || isBelow(path, DocsPath)
+	return path == "/" || path == SamplePath || isBelow(path, DemoPath) || isBelow(path, docsPath)
 }
 
 // isBelow reports whether a path is a parent or below it.

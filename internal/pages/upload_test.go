@@ -203,7 +203,7 @@ func TestUploadPageFiles(t *testing.T) {
 func TestUploader(t *testing.T) {
 	t.Parallel()
 	h := newScripts(slog.New(slog.DiscardHandler), uploadWeb)
-	w := get(h, UploaderPath)
+	w := get(h, uploaderPath)
 	versioned := w.Header().Get("Content-Location")
 	if w.Code != 200 || w.Body.String() != "export {}" || !ServesScripts(versioned) ||
 		w.Header().Get("Access-Control-Allow-Origin") != "*" || w.Header().Get("X-Content-Type-Options") != "nosniff" ||
@@ -212,7 +212,7 @@ func TestUploader(t *testing.T) {
 		t.Fatalf("status %d, %v: %s", w.Code, w.Header(), w.Body)
 	}
 	for path, want := range map[string]string{
-		versioned: immutable, UploaderPath: "public, max-age=300", "/uploader-0123456789ab.js": "no-cache",
+		versioned: immutable, uploaderPath: "public, max-age=300", "/uploader-0123456789ab.js": "no-cache",
 	} {
 		w := get(h, path)
 		if got := w.Header().Get("Cache-Control"); got != want || w.Code != 200 {
@@ -232,7 +232,7 @@ func TestUploader(t *testing.T) {
 			t.Errorf("%s is served: %v", path, !want)
 		}
 	}
-	if w := get(newScripts(slog.New(slog.DiscardHandler), fstest.MapFS{}), UploaderPath); w.Code != http.StatusNotImplemented {
+	if w := get(newScripts(slog.New(slog.DiscardHandler), fstest.MapFS{}), uploaderPath); w.Code != http.StatusNotImplemented {
 		t.Errorf("without the web part: status %d", w.Code)
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"calotype/internal/requestid"
 )
 
-// UploaderPath is the path of the uploader, a script for the pages of other sites. web/uploader has its source.
-const UploaderPath = "/uploader.js"
+// uploaderPath is the path of the uploader, a script for the pages of other sites. web/uploader has its source.
+const uploaderPath = "/uploader.js"
 
 // versionedUploader is the path of the uploader with the hash of its content.
 var versionedUploader = regexp.MustCompile(`^/uploader-([0-9a-f]{12})\.js$`)
 
-// ServesScripts reports whether a path is UploaderPath, the same with a hash, or below UploadFiles.
+// ServesScripts reports whether a path is /uploader.js, the same with a hash, or below UploadFiles.
 func ServesScripts(path string) bool {
-	return path == UploaderPath || versionedUploader.MatchString(path) || strings.HasPrefix(path, UploadFiles)
+	return path == uploaderPath || versionedUploader.MatchString(path) || strings.HasPrefix(path, UploadFiles)
 }
 
 // NewScripts returns the handler of the paths that ServesScripts names. It logs failures only.

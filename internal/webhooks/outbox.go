@@ -207,7 +207,7 @@ type OutboxCounts struct {
 	Pending int64     // pending deliveries, counted up to 100,000
 	Oldest  time.Time // the time of the oldest event of these; zero without deliveries
 
-	Well, Failing, Paused int64 // webhooks that are healthy, failing or paused
+	Healthy, Failing, Paused int64 // webhooks that are healthy, failing or paused
 }
 
 // Counts reads the present counts from the database.
@@ -228,7 +228,7 @@ func (s *Service) Counts(ctx context.Context) (c OutboxCounts, err error) {
 		COALESCE(SUM(CASE WHEN paused IS NULL AND failing_since IS NULL THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN paused IS NULL AND failing_since IS NOT NULL THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN paused IS NOT NULL THEN 1 ELSE 0 END), 0)
-		FROM webhooks WHERE kind = 'webhook'`).Scan(&c.Well, &c.Failing, &c.Paused)
+		FROM webhooks WHERE kind = 'webhook'`).Scan(&c.Healthy, &c.Failing, &c.Paused)
 	if err != nil {
 		return c, fmt.Errorf("counting the webhooks: %w", err)
 	}

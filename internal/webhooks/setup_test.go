@@ -159,7 +159,7 @@ func TestEnsureWebhookPaused(t *testing.T) {
 			t.Errorf("after a start with the same URL: %+v, %v", w, err)
 		}
 		counts, err := core.Webhooks.Counts(ctx)
-		if err != nil || counts.Paused != 1 || counts.Well != 0 || counts.Pending != 0 {
+		if err != nil || counts.Paused != 1 || counts.Healthy != 0 || counts.Pending != 0 {
 			t.Errorf("counts %+v, %v", counts, err)
 		}
 		w, _, err = core.Webhooks.Ensure(ctx, account, "env", webhookTo("http://b.example/"), "")
@@ -169,7 +169,7 @@ func TestEnsureWebhookPaused(t *testing.T) {
 		pending, err := core.Webhooks.PendingDeliveries(ctx, account)
 		counts, err2 := core.Webhooks.Counts(ctx)
 		if err = errors.Join(err, err2); err != nil || pending[w.ID] != 1 || counts.Pending != 1 ||
-			counts.Well != 1 || time.Since(counts.Oldest) > time.Hour {
+			counts.Healthy != 1 || time.Since(counts.Oldest) > time.Hour {
 			t.Errorf("pending %v, counts %+v, %v", pending, counts, err)
 		}
 	})

@@ -45,7 +45,7 @@ func New() (render.Engine, error) {
 	if err := warmUp(); err != nil {
 		return nil, err
 	}
-	e := &engine{version: PipelineVersion(), missing: map[imagefile.Format]string{},
+	e := &engine{version: engineVersion(), missing: map[imagefile.Format]string{},
 		missingEncoders: map[imagefile.Format]string{}}
 	if why := tryAVIF(); why != "" {
 		e.missingEncoders[imagefile.AVIF] = why
@@ -56,9 +56,9 @@ func New() (render.Engine, error) {
 	return e, nil
 }
 
-// PipelineVersion returns the version of this pipeline and of libvips, such as "1-8.14.1". Renditions of different
+// engineVersion returns the version of this pipeline and of libvips, such as "1-8.14.1". Renditions of different
 // versions may differ.
-func PipelineVersion() string {
+func engineVersion() string {
 	version, _, _ := strings.Cut(C.GoString(C.shim_version()), "-")
 	return fmt.Sprintf("%d-%s", pipelineVersion, version)
 }
