@@ -62,7 +62,7 @@ type ground struct {
 	blobs blob.Store
 }
 
-// open opens the state of a stopped server whose database is dsn.
+// open opens the state of a server whose database is dsn. A running server may change it at any time.
 func (s *server) open(dsn string) *ground {
 	s.t.Helper()
 	db, err := sqldb.Open(s.t.Context(), dsn)

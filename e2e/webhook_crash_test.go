@@ -291,7 +291,7 @@ func (c *notifyingCrash) wantNotified(dsn string) {
 func (c *notifyingCrash) pending(dsn string) []string {
 	c.t.Helper()
 	return c.open(dsn).strings(fmt.Sprintf(`SELECT event || ': attempt ' || attempt || ', ' || failures ||
-		' failed, due in ' || (due - %d) / 1000000 || ' s' FROM deliveries WHERE due IS NOT NULL`,
+		' failed, due in ' || ((due - %d) / 1000000) || ' s' FROM deliveries WHERE due IS NOT NULL`,
 		time.Now().UnixMicro()))
 }
 

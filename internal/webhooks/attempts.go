@@ -70,7 +70,8 @@ func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int
 	}
 	err = s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		settled = 0
-		// All transactions lock an account before its deliveries. The account may be deleted already.
+		// A transaction that locks an account and its deliveries locks the account first. The account may be
+		// deleted already.
 		if err := tx.LockExisting(slices.Sorted(maps.Keys(owners))...); err != nil {
 			return err
 		}
@@ -229,17 +230,19 @@ func insertAttempts(tx *accounts.Change, all []Attempt) error {
 // noteWebhook records the time of a webhook's last success or failure, and pauses the webhook after an answer 410
 // or a week of failures. A stream is never paused.
 func (s *Service) noteWebhook(tx *accounts.Change, id string, all []Attempt) error {
+	account := all[0].Account
 	last := slices.MaxFunc(all, func(a, b Attempt) int { return a.end().Compare(b.end()) })
 	answeredGone := slices.ContainsFunc(all, func(a Attempt) bool { return a.Status == statusGone })
 	if last.Delivered() {
 		_, err := tx.Exec(`UPDATE webhooks SET last_success = ?2, failing_since = NULL
-			WHERE id = ?1`, id, sqldb.Micros(last.end()))
+			WHERE id = ?1 AND account = ?3`, id, sqldb.Micros(last.end()), account)
 		if err != nil || !answeredGone {
 			return err
 		}
 	} else {
 		_, err := tx.Exec(`UPDATE webhooks SET last_failure = ?2,
-			failing_since = COALESCE(failing_since, ?2) WHERE id = ?1`, id, sqldb.Micros(last.end()))
+			failing_since = COALESCE(failing_since, ?2) WHERE id = ?1 AND account = ?3`,
+			id, sqldb.Micros(last.end()), account)
 		if err != nil {
 			return err
 		}
@@ -250,8 +253,8 @@ func (s *Service) noteWebhook(tx *accounts.Change, id string, all []Attempt) err
 		reason, where = "the receiver answered 410 Gone", `CAST(?4 AS BIGINT) IS NOT NULL`
 	}
 	_, err := tx.Exec(`UPDATE webhooks SET paused = ?2, pause_reason = ?3
-		WHERE id = ?1 AND kind = 'webhook' AND paused IS NULL AND `+where,
-		id, sqldb.Micros(now), reason, sqldb.Micros(now.Add(-pauseAfter)))
+		WHERE id = ?1 AND account = ?5 AND kind = 'webhook' AND paused IS NULL AND `+where,
+		id, sqldb.Micros(now), reason, sqldb.Micros(now.Add(-pauseAfter)), account)
 	return err
 }
 

@@ -200,7 +200,7 @@ func scanHistory(r sqldb.Row, a accounts.Account) (h HistoryEntry, err error) {
 	}
 	e.At = sqldb.FromMicros(created)
 	w.Stream = kind == "stream"
-	h.Attempt.EventID, h.Attempt.WebhookID = e.ID, w.ID
+	h.Attempt.Account, h.Attempt.EventID, h.Attempt.WebhookID = a.ID, e.ID, w.ID
 	h.Attempt.Began = sqldb.FromMicros(began)
 	h.Attempt.Took = time.Duration(took) * time.Microsecond
 	h.Delivery.Event, h.Delivery.Webhook = e, w

@@ -3,6 +3,7 @@ package webhooks_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -200,7 +201,11 @@ func TestAttemptsOfAnotherAccount(t *testing.T) {
 		w := imagestest.Webhook(t, core)
 		imagestest.Upload(t, core, images.NewDraft{}, imagestest.JPEG(t, 1))
 		d := imagestest.Claim(t, core, w)[0]
-		for _, status := range []int{200, 500} {
+		before, err := core.Webhooks.ByID(t.Context(), account, w.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, status := range []int{200, 500, 410} {
 			a := imagestest.Attempt(d, status)
 			a.Account = imagestest.Accounts(t, core, 1)[0]
 			if n, err := core.Webhooks.Complete(t.Context(), []webhooks.Attempt{a}); err != nil || n != 0 {
@@ -209,6 +214,10 @@ func TestAttemptsOfAnotherAccount(t *testing.T) {
 		}
 		if n := imagestest.Count(t, core, "delivery_attempts"); n != 0 {
 			t.Errorf("%d attempts are recorded", n)
+		}
+		after, err := core.Webhooks.ByID(t.Context(), account, w.ID)
+		if err != nil || !reflect.DeepEqual(after, before) {
+			t.Errorf("the webhook was %+v, and is %+v, %v", before, after, err)
 		}
 		imagestest.Complete(t, core, imagestest.Attempt(d, 200))
 	})
