@@ -18,7 +18,8 @@ const (
 	maxBatchTokens = 1000 // unexpired ones of a parent
 )
 
-// CreateBatchToken creates a batch token of a token and returns its secret, which is not stored.
+// CreateBatchToken creates a batch token of a token and returns its secret, which is not stored. It expires after an
+// hour, or with its parent if that is earlier.
 // Errors: LimitReached if the parent has too many, Unauthenticated if the parent was revoked.
 func (s *Service) CreateBatchToken(
 	ctx context.Context, parent Token,

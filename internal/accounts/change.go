@@ -28,8 +28,11 @@ import (
 // creator (images.lockCreator), the row of an erasure, rows of images, rows of accounts, all other rows. A row
 // that the transaction inserts is not in this order: no other transaction can lock it before the commit. A
 // deletion of an image, for example, locks the row of the image, inserts a tombstone and an event, and locks the
-// row of the account at its end. A function that deletes or updates other rows, such as events, or counts rows
-// that another transaction may insert, calls Lock after its statements on images, and so locks the account first.
+// row of the account at its end. A function that locks other rows, such as events, and also changes the row of the
+// account (Charge, Release, CountKept), or counts rows that another transaction may insert, calls Lock after its
+// statements on images: otherwise the Change would lock the account after the other rows. A function that changes no
+// row of an account, such as a claim of deliveries, needs no Lock. No test checks the order of all functions: a
+// deadlock on PostgreSQL is retried.
 //
 // A function may run more than once: it must set its results in each run.
 type Change struct {

@@ -146,6 +146,11 @@ func TestRoutes(t *testing.T) {
 		if r.handler == nil {
 			t.Errorf("%s has no handler", key)
 		}
+		below, isBelow := strings.CutPrefix(r.pattern, "accounts/{account}/images/v1/")
+		first, _, _ := strings.Cut(below, "/")
+		if isBelow && !strings.HasPrefix(first, "{") && !slices.Contains(fields.ReservedSegments, first) {
+			t.Errorf("%s hides the image with the id %s: add it to fields.ReservedSegments", key, first)
+		}
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 // This file parses headers of forms as clients write them. Package mime refuses a header that breaks the
 // rules of quoting, although the field can be read. Browsers escape such characters, other clients do not.
 
-// FormBoundary parses a Content-Type. It returns whether it is multipart/form-data, and the boundary, ""
-// for a missing one. A boundary that needs quotes and has none ends at the next semicolon.
+// FormBoundary parses a Content-Type. It returns the boundary, "" for a missing one, and whether the type is
+// multipart/form-data. A boundary that needs quotes and has none ends at the next semicolon.
 func FormBoundary(contentType string) (boundary string, isForm bool) {
 	media, params, _ := strings.Cut(contentType, ";")
 	if !strings.EqualFold(strings.TrimSpace(media), "multipart/form-data") {

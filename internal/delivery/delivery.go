@@ -6,9 +6,9 @@
 //
 // A variant is a name, or options such as w=400,fit=cover if the account permits options: flexible.go.
 // transform.go has the third form, and remote.go sources at other servers. path.go splits the URL.
-// images.Service.Resolve reads the rows. signature.go has the rule for private images: without a valid signature the
-// answer is a refusal. choice.go selects the rendition for the client, by the Accept header (negotiate.go), by client
-// hints (hints.go) or by the URL (formaturl.go). info.go describes a rendition. headers.go sets the caching. The
+// renditions.Service.Resolve reads the rows. signature.go has the rule for private images: without a valid signature
+// the answer is a refusal. choice.go selects the rendition for the client, by the Accept header (negotiate.go), by
+// client hints (hints.go) or by the URL (formaturl.go). info.go describes a rendition. headers.go sets the caching. The
 // entity tag is known before the bytes, so a picture that the client has cached is neither rendered nor read.
 // errors.go has the table of deliveries from kinds of errors to their wire form. answer.go sends the bytes. eager.go
 // has what is rendered before it is requested.
@@ -32,7 +32,7 @@ import (
 	"calotype/internal/trace"
 )
 
-// Config configures the delivery. All fields except URL, Negotiate, Now and Observe must be set.
+// Config configures the delivery. Renditions and Log must be set.
 type Config struct {
 	Renditions *renditions.Service
 	Log        *slog.Logger

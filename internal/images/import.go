@@ -37,11 +37,11 @@ func (i ImportedImage) custom(s accounts.Settings) bool {
 	return !fields.UUID.MatchString(i.ID) && (!i.RequireSignedURLs || s.PrivateCustomIDs)
 }
 
-// Adapted returns the image without parts that are not valid here, and a sentence on each removed part:
+// Adapted returns the image without what is not valid here, and a sentence on each removed or changed part:
 // the picture is more important than its metadata. Errors: Invalid or InvalidID if the image itself is
 // not valid.
 //
-// The rule on foreign file extensions is for new ids only: the source has this one already.
+// An id of the source may have a foreign file extension: that rule is for new ids only.
 func (i ImportedImage) Adapted() (adapted ImportedImage, lost []string, err error) {
 	if err := fields.CheckID(i.ID); err != nil {
 		return i, nil, err

@@ -205,9 +205,9 @@ func (s *Service) Create(tx *accounts.Change, p Partial, secret string, most int
 }
 
 // charge adds to the bytes that the open Partials of an account count for. As in the pool of the spool, an account may
-// hold as many bytes as are free, so at most half of all. Only the row of the account is locked. So PostgreSQL may
-// exceed the limit by the parts that other accounts add concurrently, at most one for each body in progress. A row of
-// all accounts would be exact, but every part on every node would wait for it. Error: Busy.
+// hold as many bytes as are free, so at most half of all. Only the account's row in partial_bytes is locked. So
+// PostgreSQL may exceed the limit by the parts that other accounts add concurrently, at most one for each body in
+// progress. A row of all accounts would be exact, but every part on every node would wait for it. Error: Busy.
 func (s *Service) charge(tx *accounts.Change, account string, bytes int64) error {
 	_, err := tx.Exec(`INSERT INTO partial_bytes (account, bytes) VALUES (?1, 0) ON CONFLICT DO NOTHING`, account)
 	var charged int64

@@ -50,7 +50,8 @@ func (db *DB) Rebuild(ctx context.Context) error {
 
 // Scrub removes deleted rows from the write-ahead log of a SQLite database. The database file already has
 // zeros instead of them (but see Rebuild); Scrub checkpoints and truncates the log. done is false if a
-// reader, such as a backup, prevented that: retry later. Writers wait for half a second at most.
+// reader, such as a backup, prevented that: retry later. It waits for readers for half a second
+// at most. Writers wait for that, and for the copy of the log.
 //
 // PostgreSQL stores deleted rows until it vacuums, and in its log until that is recycled. Scrub does
 // nothing there, and done is true.
