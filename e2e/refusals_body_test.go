@@ -237,9 +237,15 @@ func TestBusyRefusal(t *testing.T) {
 // waitFor waits until something outside of this process is so.
 func waitFor(t *testing.T, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !so(); {
+	waitAtMost(t, 30*time.Second, so)
+}
+
+// waitAtMost waits until so returns true, and fails the test after a time.
+func waitAtMost(t *testing.T, most time.Duration, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(most); !so(); {
 		if time.Now().After(deadline) {
-			t.Fatal("waited for half a minute")
+			t.Fatalf("waited for %s", most)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

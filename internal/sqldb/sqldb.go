@@ -81,6 +81,9 @@ func CheckAddress(db string) error {
 	return nil
 }
 
+// postgresConns bounds the connections to PostgreSQL.
+const postgresConns = 20
+
 // openPostgres opens a pool of connections, perhaps one whose transactions are read-only.
 func openPostgres(dsn string, readOnly bool) (*DB, error) {
 	config, err := pgx.ParseConfig(dsn)
@@ -101,8 +104,8 @@ func openPostgres(dsn string, readOnly bool) (*DB, error) {
 		config.RuntimeParams["default_transaction_read_only"] = "on"
 	}
 	pool := stdlib.OpenDB(*config)
-	pool.SetMaxOpenConns(20)
-	pool.SetMaxIdleConns(20)
+	pool.SetMaxOpenConns(postgresConns)
+	pool.SetMaxIdleConns(postgresConns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	return &DB{postgres: true, writer: pool, reader: pool}, nil
 }
@@ -169,13 +172,33 @@ func (db *DB) Close() error {
 }
 
 // Query runs a read outside of a transaction.
-func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return db.reader.QueryContext(ctx, db.placeholders(query), args...)
+func (db *DB) Query(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
+	err = onOpenConn(ctx, func() error {
+		rows, err = db.reader.QueryContext(ctx, db.placeholders(query), args...)
+		return err
+	})
+	return rows, err
 }
 
 // QueryRow runs a read of one row outside of a transaction.
-func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	return db.reader.QueryRowContext(ctx, db.placeholders(query), args...)
+func (db *DB) QueryRow(ctx context.Context, query string, args ...any) (row *sql.Row) {
+	_ = onOpenConn(ctx, func() error { // Scan returns the error too
+		row = db.reader.QueryRowContext(ctx, db.placeholders(query), args...)
+		return row.Err()
+	})
+	return row
+}
+
+// onOpenConn runs a statement, and repeats it while the pool has a closed connection for it. When the context of a
+// query ends, the driver of PostgreSQL closes the connection, and the pool finds that out at its next use. The pool
+// itself tries three connections, which may all be closed when many clients disconnect at once.
+func onOpenConn(ctx context.Context, run func() error) error {
+	for times := 1; ; times++ {
+		err := run()
+		if !errors.Is(err, driver.ErrBadConn) || ctx.Err() != nil || times == postgresConns {
+			return err
+		}
+	}
 }
 
 // Exec runs one writing statement in a separate transaction and returns the number of changed rows.
@@ -200,7 +223,11 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTime)
 	defer cancel()
-	begun, err := db.writer.BeginTx(ctx, nil)
+	var begun *sql.Tx
+	err := onOpenConn(ctx, func() (err error) {
+		begun, err = db.writer.BeginTx(ctx, nil)
+		return err
+	})
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errTooManyWaiting
 	}
