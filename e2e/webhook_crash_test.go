@@ -212,8 +212,7 @@ func (c *notifyingCrash) settled(flights []*flight) {
 	})
 }
 
-// failing refuses the first message of each event only: the third attempt comes five minutes after a second
-// failure, which is longer than the test waits.
+// failing refuses the first message of each event only, so that few events wait minutes for a third attempt.
 func (c *notifyingCrash) failing(flights []*flight) {
 	c.receiver.failing.Store(true)
 	c.launch(flights)
@@ -250,7 +249,11 @@ func (s *server) history() (all []toldAttempt) {
 	return all
 }
 
-// wantNotified waits, as long as leases and the first retries take, until each upload was delivered. Each image
+// deliveryTime is longer than two failures and a lease: the third attempt follows up to six minutes after the second.
+// An event whose first message is refused fails a second time if its next message waits for over 10 seconds.
+const deliveryTime = 6*time.Minute + 2*webhooks.DeliveryLease
+
+// wantNotified waits, as long as leases and retries take, until each upload was delivered. Each image
 // has one event of its upload, with its original.
 func (c *notifyingCrash) wantNotified(dsn string) {
 	c.t.Helper()
@@ -258,8 +261,7 @@ func (c *notifyingCrash) wantNotified(dsn string) {
 	for _, ticket := range c.tickets {
 		content[ticket.url.ID] = ticket
 	}
-	// The whole is longer than a lease and a retry: what begins last may have both before it.
-	for deadline := time.Now().Add(4 * webhooks.DeliveryLease); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(deliveryTime); ; time.Sleep(100 * time.Millisecond) {
 		missing := 0
 		for id := range content {
 			if len(c.receiver.about("image.upload.succeeded", id)) == 0 {
@@ -322,7 +324,7 @@ func (c *notifyingCrash) wantHistory() {
 	c.t.Helper()
 	var last, taken map[string]int
 	received := c.receiver.all()
-	for deadline := time.Now().Add(4 * webhooks.DeliveryLease); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(deliveryTime); ; time.Sleep(200 * time.Millisecond) {
 		last, taken = map[string]int{}, map[string]int{}
 		all := c.history()
 		if len(all) == 1000 {

@@ -49,7 +49,7 @@ func TestTwoNodesNotify(t *testing.T) {
 	w.upload(60)
 	// Rows that wait, for which both nodes reach at the same time.
 	r.hold()
-	w.upload(60)
+	w.upload(20) // few, because a message that waits for 10 seconds has failed
 	waitFor(t, func() bool { return r.holds() > 1 })
 	r.open()
 	w.await(r, 2*time.Minute)
@@ -63,9 +63,9 @@ func TestTwoNodesNotify(t *testing.T) {
 	// The first claims may be of one message each; those after them find many. A node sends 16 at
 	// once, so that more than those wait means that some are of either.
 	r.hold()
-	w.upload(20)
+	w.upload(10)
 	waitFor(t, func() bool { return r.holds() > 1 })
-	w.upload(80)
+	w.upload(40)
 	r.allow(r.holds())
 	waitFor(t, func() bool { return r.holds() > 16 })
 	nodes[0].kill()

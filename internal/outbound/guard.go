@@ -64,7 +64,7 @@ func (g *ssrfGuard) isOpen(addr netip.Addr) bool {
 	return slices.ContainsFunc(g.open, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
-// ParseNetworks is ParseFlag for the flag allowFlag.
+// ParseNetworks is ParseFlag for the flag -outbound-allow.
 func ParseNetworks(list string) ([]netip.Prefix, error) { return ParseFlag(allowFlag, list) }
 
 // ParseFlag parses a list of networks with commas between them, such as "10.1.0.0/16,fd00::/8"; an address is a

@@ -20,9 +20,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // ErrCommitUnknown says that a commit failed, and that the transaction may have been committed.
@@ -79,35 +77,6 @@ func CheckAddress(db string) error {
 			"postgres://user:password@host:5432/database; without it, SQLite in -data is used")
 	}
 	return nil
-}
-
-// postgresConns bounds the connections to PostgreSQL.
-const postgresConns = 20
-
-// openPostgres opens a pool of connections, perhaps one whose transactions are read-only.
-func openPostgres(dsn string, readOnly bool) (*DB, error) {
-	config, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		// The parser's text may quote the password.
-		return nil, errors.New("sqldb: the -db URL is not valid; " +
-			"it should be like postgres://user:password@host:5432/database")
-	}
-	for name, value := range map[string]string{
-		"statement_timeout":                   "60s",
-		"idle_in_transaction_session_timeout": "60s",
-	} {
-		if _, given := config.RuntimeParams[name]; !given {
-			config.RuntimeParams[name] = value
-		}
-	}
-	if readOnly {
-		config.RuntimeParams["default_transaction_read_only"] = "on"
-	}
-	pool := stdlib.OpenDB(*config)
-	pool.SetMaxOpenConns(postgresConns)
-	pool.SetMaxIdleConns(postgresConns)
-	pool.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{postgres: true, writer: pool, reader: pool}, nil
 }
 
 func openSQLite(path string) (*DB, error) {
@@ -172,33 +141,13 @@ func (db *DB) Close() error {
 }
 
 // Query runs a read outside of a transaction.
-func (db *DB) Query(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
-	err = onOpenConn(ctx, func() error {
-		rows, err = db.reader.QueryContext(ctx, db.placeholders(query), args...)
-		return err
-	})
-	return rows, err
+func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return db.reader.QueryContext(ctx, db.placeholders(query), args...)
 }
 
 // QueryRow runs a read of one row outside of a transaction.
-func (db *DB) QueryRow(ctx context.Context, query string, args ...any) (row *sql.Row) {
-	_ = onOpenConn(ctx, func() error { // Scan returns the error too
-		row = db.reader.QueryRowContext(ctx, db.placeholders(query), args...)
-		return row.Err()
-	})
-	return row
-}
-
-// onOpenConn runs a statement, and repeats it while the pool has a closed connection for it. When the context of a
-// query ends, the driver of PostgreSQL closes the connection, and the pool finds that out at its next use. The pool
-// itself tries three connections, which may all be closed when many clients disconnect at once.
-func onOpenConn(ctx context.Context, run func() error) error {
-	for times := 1; ; times++ {
-		err := run()
-		if !errors.Is(err, driver.ErrBadConn) || ctx.Err() != nil || times == postgresConns {
-			return err
-		}
-	}
+func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	return db.reader.QueryRowContext(ctx, db.placeholders(query), args...)
 }
 
 // Exec runs one writing statement in a separate transaction and returns the number of changed rows.
@@ -223,11 +172,7 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTime)
 	defer cancel()
-	var begun *sql.Tx
-	err := onOpenConn(ctx, func() (err error) {
-		begun, err = db.writer.BeginTx(ctx, nil)
-		return err
-	})
+	begun, err := db.writer.BeginTx(ctx, nil)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errTooManyWaiting
 	}

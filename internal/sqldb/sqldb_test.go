@@ -3,12 +3,10 @@ package sqldb_test
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"calotype/internal/sqldb"
 	"calotype/internal/sqldb/sqldbtest"
@@ -22,49 +20,6 @@ func migrations(names ...string) fstest.MapFS {
 			" (id TEXT PRIMARY KEY, n BIGINT NOT NULL);\n")}
 	}
 	return files
-}
-
-// TestReadsBesideReadersThatLeave reads while the contexts of many other reads end, which closes their connections to
-// PostgreSQL: the reads whose contexts live succeed.
-func TestReadsBesideReadersThatLeave(t *testing.T) {
-	t.Parallel()
-	sqldbtest.Each(t, func(t *testing.T, dsn string) {
-		db := sqldbtest.Open(t, dsn)
-		end := make(chan struct{})
-		var leaving, staying sync.WaitGroup
-		for i := range 100 {
-			rnd := rand.New(rand.NewPCG(uint64(i), 7))
-			leaving.Go(func() {
-				for {
-					select {
-					case <-end:
-						return
-					default:
-					}
-					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rnd.IntN(2000))*time.Microsecond)
-					var n int
-					_ = db.QueryRow(ctx, `SELECT 1`).Scan(&n) // any result is right
-					cancel()
-				}
-			})
-		}
-		for range 8 {
-			staying.Go(func() {
-				for range 60 {
-					var n int
-					if err := db.QueryRow(t.Context(), `SELECT 1`).Scan(&n); err != nil {
-						t.Errorf("a read: %v", err)
-					}
-					if err := db.Tx(t.Context(), func(*sqldb.Tx) error { return nil }); err != nil {
-						t.Errorf("a transaction: %v", err)
-					}
-				}
-			})
-		}
-		staying.Wait()
-		close(end)
-		leaving.Wait()
-	})
 }
 
 func TestNodesThatStartAtOnceMigrateOnce(t *testing.T) {

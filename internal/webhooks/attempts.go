@@ -58,15 +58,16 @@ func retryDelay(stream bool, failures int) (time.Duration, bool) {
 // ignored. settled is the number of deliveries whose state changed. Complete also pauses a webhook after an answer
 // 410, or after a week of failures.
 func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int, err error) {
-	of, owners := map[string][]Attempt{}, map[string]bool{}
+	of, owners := map[receiver][]Attempt{}, map[string]bool{}
 	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
 		if a.Number >= 1 { // otherwise it was never claimed
-			of[a.WebhookID] = append(of[a.WebhookID], a)
+			r := receiver{a.WebhookID, a.Account}
+			of[r] = append(of[r], a)
 			owners[a.Account] = true
 		}
 	}
-	for webhook, all := range of {
-		of[webhook] = slices.CompactFunc(all, func(a, b Attempt) bool { return byEvent(a, b) == 0 })
+	for r, all := range of {
+		of[r] = slices.CompactFunc(all, func(a, b Attempt) bool { return byEvent(a, b) == 0 })
 	}
 	err = s.accounts.ChangeInReserve(ctx, func(tx *accounts.Change) error {
 		settled = 0
@@ -75,13 +76,13 @@ func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int
 		if err := tx.LockExisting(slices.Sorted(maps.Keys(owners))...); err != nil {
 			return err
 		}
-		for _, webhook := range slices.Sorted(maps.Keys(of)) {
-			done, err := s.settle(tx, webhook, of[webhook])
+		for _, r := range slices.SortedFunc(maps.Keys(of), byWebhook) {
+			done, err := s.settle(tx, r.webhook, of[r])
 			if err != nil {
 				return err
 			}
 			settled += done
-			if err := s.noteWebhook(tx, webhook, of[webhook]); err != nil {
+			if err := s.noteWebhook(tx, r.webhook, of[r]); err != nil {
 				return err
 			}
 		}
@@ -91,6 +92,13 @@ func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int
 		return 0, fmt.Errorf("settling deliveries: %w", err)
 	}
 	return settled, nil
+}
+
+// A receiver is a webhook of an account, as an attempt names both.
+type receiver struct{ webhook, account string }
+
+func byWebhook(a, b receiver) int {
+	return cmp.Or(strings.Compare(a.webhook, b.webhook), strings.Compare(a.account, b.account))
 }
 
 // byEvent compares attempts by event and number: all transactions lock deliveries in the order of their events.
@@ -104,7 +112,7 @@ const awaitingResult = `outcome = 'pending' AND NOT EXISTS (SELECT 1 FROM delive
 	WHERE a.event = deliveries.event AND a.webhook = deliveries.webhook
 		AND a.attempt = deliveries.attempt)`
 
-// settle records attempts of one webhook, and deletes the events of erasures without another pending delivery. done
+// settle records attempts of one receiver, and deletes the events of erasures without another pending delivery. done
 // is the number of deliveries whose state changed.
 func (s *Service) settle(tx *accounts.Change, webhook string, all []Attempt) (done int, err error) {
 	settled, err := s.recordDelivered(tx, webhook, all)
