@@ -18,6 +18,8 @@ func TestReadersThatLeave(t *testing.T) {
 	dsn := sqldbtest.Postgres(t)
 	db, other := sqldbtest.Open(t, dsn), sqldbtest.Open(t, dsn)
 	conns := db.Stats()[0].Limit
+	limited, end := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer end()
 	for range 6 {
 		ctx, leave := context.WithCancel(t.Context())
 		var leaving, staying sync.WaitGroup
@@ -30,7 +32,7 @@ func TestReadersThatLeave(t *testing.T) {
 			})
 		}
 		for sleeping := 0; sleeping < conns; time.Sleep(time.Millisecond) {
-			if err := other.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+			if err := other.QueryRow(limited, `SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()
 				AND datname = current_database() AND wait_event = 'PgSleep'`).Scan(&sleeping); err != nil {
 				t.Fatal(err)
 			}

@@ -55,8 +55,8 @@ func retryDelay(stream bool, failures int) (time.Duration, bool) {
 // Complete records attempts of claimed deliveries, and the new state of each delivery: delivered, due for a retry,
 // or failed. If another sender has claimed a delivery since, its state does not change, but the attempt is
 // recorded. An attempt that is reported repeatedly counts once. An attempt of a delivery that does not exist is
-// ignored. settled is the number of deliveries whose state changed. Complete also pauses a webhook after an answer
-// 410, or after a week of failures.
+// ignored, also one that names another account than that of the delivery. settled is the number of deliveries whose
+// state changed. Complete also pauses a webhook after an answer 410, or after a week of failures.
 func (s *Service) Complete(ctx context.Context, attempts []Attempt) (settled int, err error) {
 	of, owners := map[receiver][]Attempt{}, map[string]bool{}
 	for _, a := range slices.SortedFunc(slices.Values(attempts), byEvent) {
