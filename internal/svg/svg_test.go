@@ -32,6 +32,8 @@ var (
 	forbiddenAttributes = regexp.MustCompile(`(?i)^(on.*|src|base|action|formaction|ping|target|autofocus|tabindex|` +
 		`externalResourcesRequired|requiredExtensions)$`)
 	reference = regexp.MustCompile(`(?i)url\s*\(\s*["']?\s*([^)"']*)`)
+	// cssStrings are the strings of CSS, each with the url( before it, and escaped characters outside of strings.
+	cssStrings = regexp.MustCompile(`(?is)url\s*\(\s*"(?:[^"\\]|\\.)*"|"(?:[^"\\]|\\.)*"|\\.`)
 	// plainText are the attributes that browsers only show or compare.
 	plainText = regexp.MustCompile(`^(id|class|role|in|in2|result|lang|systemLanguage|aria-.*)$`)
 	// image() fetches only what a string or a URL names.
@@ -98,8 +100,18 @@ func checkElement(e xml.StartElement) error {
 	return nil
 }
 
-// checkCSS checks text, a style sheet or a value.
+// checkCSS checks text, a style sheet or a value. A string is text, also with the name of a function in it: only that of
+// url() is a reference.
 func checkCSS(text string) error {
+	text = cssStrings.ReplaceAllStringFunc(text, func(part string) string {
+		if part[0] == '"' {
+			return `""`
+		}
+		return part
+	})
+	if strings.Count(text, `"`)%2 != 0 || strings.Contains(text, "'") {
+		return errors.New("a string of CSS does not end, or is not in double quotes")
+	}
 	for _, found := range reference.FindAllStringSubmatch(text, -1) {
 		if !strings.HasPrefix(found[1], "#") {
 			return fmt.Errorf("CSS refers to %q", found[0])
@@ -109,6 +121,29 @@ func checkCSS(text string) error {
 		return fmt.Errorf("there is %q", found)
 	}
 	return nil
+}
+
+// TestCheckCSS: the check of these tests finds what fetches, whatever the strings around it are.
+func TestCheckCSS(t *testing.T) {
+	t.Parallel()
+	for text, ok := range map[string]bool{
+		`fill:url(#a)`: true, `fill:url("#a")`: true, `content:"url(http://x)"`: true, `content:"\"url(http://x)"`: true,
+		`a["@import"]{fill:red}`:            true,
+		`fill:url(http://x)`:                false,
+		`fill:url( "http://x")`:             false,
+		`content:"a";fill:url("http://x")`:  false,
+		`content:"\\";fill:url(http://x)`:   false,
+		`content:\";fill:url(http://x);x:"`: false,
+		`content:";fill:url(http://x)`:      false,
+		`content:'"';fill:url(http://x)`:    false,
+		`content:image("http://x")`:         false,
+		`content:image-set("http://x")`:     false,
+		`content:"";@import "x"`:            false,
+	} {
+		if err := checkCSS(text); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }
 
 // TestHostile: nothing of a hostile SVG is left that runs or fetches.
