@@ -183,7 +183,7 @@ func (t *Target) withLocal(ctx context.Context, blobs bool, fn func(*apiclient.C
 		}
 		handler := api.New(api.Config{
 			Core: core, Lists: listing.New(db), URLs: urls, Log: slog.New(slog.DiscardHandler),
-			Local: &accounts.Token{Account: account.ID, AccountHash: account.Hash, Name: "command",
+			Local: &accounts.Token{Account: account.ID, Owner: account.Owner(), Name: "command",
 				Scope: accounts.Admin},
 		})
 		return withRemote(apiclient.Config{BaseURL: apiclient.LocalBase, Token: "none", Account: account.ID,

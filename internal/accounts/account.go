@@ -31,6 +31,25 @@ type Account struct {
 	UploadPolicy uploadpolicy.Policy // of each new one-time URL, for the keys that the request does not have
 }
 
+// Owner returns what the draft of a one-time URL needs of the account.
+func (a Account) Owner() Owner { return Owner{id: a.ID, hash: a.Hash, policy: a.UploadPolicy.Text()} }
+
+// An Owner is what a new draft needs of its account. Authenticate reads it together with the token, so that a request
+// for a one-time URL does not read the account again.
+type Owner struct {
+	id, hash string
+	policy   string // as stored
+}
+
+// ID returns the id of the account.
+func (o Owner) ID() string { return o.id }
+
+// Hash returns the hash of the account, which is in public URLs.
+func (o Owner) Hash() string { return o.hash }
+
+// UploadPolicy returns the UploadPolicy of the account.
+func (o Owner) UploadPolicy() (uploadpolicy.Policy, error) { return uploadpolicy.Stored(o.policy) }
+
 var (
 	accountID   = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	accountHash = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)

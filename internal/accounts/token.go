@@ -41,7 +41,7 @@ type Token struct {
 	Expires time.Time // zero: never
 	Used    time.Time // last use, to the hour; zero: none is known
 
-	AccountHash string // in public URLs; set by Authenticate and AuthenticateBatch only
+	Owner Owner // the account; set by Authenticate and AuthenticateBatch only
 }
 
 // Expired reports whether the token has expired at a time.
@@ -190,12 +190,14 @@ func (s *Service) authenticate(
 	ctx context.Context, secret, where string, now ...any,
 ) (t Token, err error) {
 	var suspended bool
-	var hash string
+	var policy sql.NullString
+	var owner Owner
 	r := s.db.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires, t.used,
-		a.hash, a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
+		a.hash, a.upload_policy, a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
 		append([]any{text.Hash(secret)}, now...)...)
-	t, err = scanTokenAnd(r, &hash, &suspended)
-	t.AccountHash = hash
+	t, err = scanTokenAnd(r, &owner.hash, &policy, &suspended)
+	owner.id, owner.policy = t.Account, policy.String
+	t.Owner = owner
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return t, errs.Errorf(errs.Unauthenticated, "Authentication error")

@@ -12,11 +12,11 @@ func (a *api) createDraft(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, ticket, err := a.Core.CreateDraft(c.Context(), c.account, wanted)
+	img, ticket, err := a.Core.CreateDraft(c.Context(), c.token.Owner, wanted)
 	if err != nil {
 		return nil, err
 	}
-	return cfapi.WithInfo{Result: a.URLs.OneTimeURL(c.token.AccountHash, img.ID, ticket)}, nil
+	return cfapi.WithInfo{Result: a.URLs.OneTimeURL(c.token.Owner.Hash(), img.ID, ticket)}, nil
 }
 
 // newDraft reads the fields of direct_upload.

@@ -35,18 +35,18 @@ const (
 	draftRetention    = 24 * time.Hour // the time for which an expired draft can still be read
 )
 
-// CreateDraft creates a draft and returns it with the secret of its one-time URL. Errors: Invalid, InvalidID; Exists
-// if an image, or a draft with a valid ticket, has the custom id; LimitReached, AccountUnknown, AccountSuspended,
-// NoSpace.
+// CreateDraft creates a draft of an account and returns it with the secret of its one-time URL. Errors: Invalid,
+// InvalidID; Exists if an image, or a draft with a valid ticket, has the custom id; LimitReached, AccountUnknown,
+// AccountSuspended, NoSpace.
 func (s *Service) CreateDraft(
-	ctx context.Context, account string, d NewDraft,
+	ctx context.Context, owner accounts.Owner, d NewDraft,
 ) (img Image, ticket string, err error) {
 	if err := s.disk.CheckSpace(); err != nil {
 		return Image{}, "", err
 	}
-	img, err = s.newDraft(ctx, account, d)
+	img, err = s.newDraft(ctx, owner.ID(), d)
 	if err == nil {
-		err = s.setPolicy(ctx, &img, d.Policy)
+		err = setPolicy(&img, d.Policy, owner)
 	}
 	if err == nil {
 		img.metaSHA256, err = receipts.MetadataHash(img.Meta)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"calotype/internal/accounts"
 	"calotype/internal/errs"
 	"calotype/internal/fields"
 	"calotype/internal/imagefile"
@@ -17,17 +18,17 @@ import (
 // The policy of a one-time URL is in the row of the draft. A Body checks its bytes with it, so that it holds for every
 // way in; the surface checks the origin of each request.
 
-// setPolicy sets the policy of a draft: the given one, nil for none, with the account's default for the keys that it
-// lacks. Errors: Invalid, InvalidID, AccountUnknown.
-func (s *Service) setPolicy(ctx context.Context, draft *Image, given json.RawMessage) error {
-	owner, err := s.Accounts.ByID(ctx, draft.Account)
+// setPolicy sets the policy of a draft: the given one, nil for none, with the default of its owner for the keys that
+// it lacks. Errors: Invalid, InvalidID.
+func setPolicy(draft *Image, given json.RawMessage, owner accounts.Owner) error {
+	byDefault, err := owner.UploadPolicy()
 	if err != nil {
 		return err
 	}
-	policy := owner.UploadPolicy
+	policy := byDefault
 	if given != nil {
 		if policy, err = uploadpolicy.Parse(given); err == nil {
-			policy, err = policy.Merge(owner.UploadPolicy)
+			policy, err = policy.Merge(byDefault)
 		}
 		if err != nil {
 			return errs.Errorf(errs.Invalid, "%v", err)

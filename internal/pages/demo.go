@@ -262,7 +262,11 @@ func (p *pages) makeDraft(r *http.Request) (any, error) {
 	if err := p.makes.take(); err != nil {
 		return nil, err
 	}
-	img, ticket, err := p.Core.CreateDraft(r.Context(), p.Account.ID, images.NewDraft{})
+	account, err := p.Core.Accounts.ByID(r.Context(), p.Account.ID) // its default policy may have changed
+	if err != nil {
+		return nil, err
+	}
+	img, ticket, err := p.Core.CreateDraft(r.Context(), account.Owner(), images.NewDraft{})
 	if err != nil {
 		return nil, err
 	}

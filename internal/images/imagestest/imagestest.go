@@ -93,6 +93,17 @@ type Core struct {
 	clock atomic.Pointer[func() time.Time]
 }
 
+// CreateDraft is that of the service, for the account with an id.
+func (c *Core) CreateDraft(
+	ctx context.Context, account string, d images.NewDraft,
+) (img images.Image, ticket string, err error) {
+	owner, err := c.Accounts.ByID(ctx, account)
+	if err != nil {
+		return img, "", err
+	}
+	return c.Service.CreateDraft(ctx, owner.Owner(), d)
+}
+
 // NewCore returns a Core that is not started. Its clock is the clock of c until SetNow.
 func NewCore(c images.Config) *Core { return newCore(c, renditions.Config{}) }
 
