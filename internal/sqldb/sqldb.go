@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -41,6 +42,8 @@ type DB struct {
 	readOnly bool           // of OpenToRead
 	settings *sql.DB        // of OpenToRead on PostgreSQL: a pool whose sessions have the settings of a server's
 	unlocked *unlockedFiles // nil if the engine locks what it reads
+
+	deadlocks atomic.Int64 // PoolStats.Deadlocks
 }
 
 // Open opens the database that dsn names: a postgres:// URL, or the path of a SQLite file. The file is
@@ -221,7 +224,10 @@ const txTimes = 10
 func (db *DB) RetryTx(ctx context.Context, fn func(*Tx) error) error {
 	for times := 1; ; times++ {
 		err := db.Tx(ctx, fn)
-		if pg := new(pgconn.PgError); !errors.As(err, &pg) || pg.Code != "40P01" || times == txTimes {
+		if pg := new(pgconn.PgError); !errors.As(err, &pg) || pg.Code != "40P01" {
+			return err
+		}
+		if db.deadlocks.Add(1); times == txTimes {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ type PoolStats struct {
 	Limit, InUse, Idle int    // connections
 	Waits              int64  // transactions and queries that waited for a connection
 	Waited             time.Duration
+	Deadlocks          int64 // attempts of RetryTx that PostgreSQL aborted because of a deadlock
 }
 
 // Stats returns the state of all pools.
@@ -23,7 +24,12 @@ func (db *DB) Stats() []PoolStats {
 	for name, pool := range pools {
 		if pool != nil {
 			s := pool.Stats()
-			all = append(all, PoolStats{name, s.MaxOpenConnections, s.InUse, s.Idle, s.WaitCount, s.WaitDuration})
+			stats := PoolStats{Name: name, Limit: s.MaxOpenConnections, InUse: s.InUse, Idle: s.Idle,
+				Waits: s.WaitCount, Waited: s.WaitDuration}
+			if pool == db.writer {
+				stats.Deadlocks = db.deadlocks.Load()
+			}
+			all = append(all, stats)
 		}
 	}
 	return all

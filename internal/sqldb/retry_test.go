@@ -45,6 +45,9 @@ func TestRetryTx(t *testing.T) {
 	both.Wait()
 	var sum int
 	err := db.QueryRow(t.Context(), `SELECT SUM(n) FROM pairs`).Scan(&sum)
+	if deadlocks := db.Stats()[0].Deadlocks; deadlocks != int64(len(runs)-2) {
+		t.Errorf("%d deadlocks are counted in %d runs of two transactions", deadlocks, len(runs))
+	}
 	if err != nil || sum != 4 || len(runs) < 3 {
 		t.Errorf("%d additions in %d runs, %v; want 4 in 3 or more", sum, len(runs), err)
 	}
