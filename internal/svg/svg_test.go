@@ -32,8 +32,10 @@ var (
 	forbiddenAttributes = regexp.MustCompile(`(?i)^(on.*|src|base|action|formaction|ping|target|autofocus|tabindex|` +
 		`externalResourcesRequired|requiredExtensions)$`)
 	reference = regexp.MustCompile(`(?i)url\s*\(\s*["']?\s*([^)"']*)`)
-	// cssStrings are the strings of CSS, each with the url( before it, and escaped characters outside of strings.
-	cssStrings = regexp.MustCompile(`(?is)url\s*\(\s*"(?:[^"\\]|\\.)*"|"(?:[^"\\]|\\.)*"|\\.`)
+	// cssQuotes finds what may have a quote in CSS: a url() with a string, another url(), a string, an escape. A string
+	// ends before a line break.
+	cssQuotes = regexp.MustCompile(`(?is)url\s*\(\s*"(?:[^"\\\r\n\f]|\\.)*"|url\s*\(\s*[^"'\s)](?:[^)\\]|\\.)*|` +
+		`"(?:[^"\\\r\n\f]|\\.)*"|\\.`)
 	// plainText are the attributes that browsers only show or compare.
 	plainText = regexp.MustCompile(`^(id|class|role|in|in2|result|lang|systemLanguage|aria-.*)$`)
 	// image() fetches only what a string or a URL names.
@@ -103,14 +105,20 @@ func checkElement(e xml.StartElement) error {
 // checkCSS checks text, a style sheet or a value. A string is text, also with the name of a function in it: only that of
 // url() is a reference.
 func checkCSS(text string) error {
-	text = cssStrings.ReplaceAllStringFunc(text, func(part string) string {
+	text = cssQuotes.ReplaceAllStringFunc(text, func(part string) string {
 		if part[0] == '"' {
 			return `""`
 		}
+		if function, address, found := strings.Cut(part, `("`); found {
+			return function + "(" + strings.NewReplacer(`"`, "", "'", "").Replace(address)
+		}
 		return part
 	})
-	if strings.Count(text, `"`)%2 != 0 || strings.Contains(text, "'") {
+	if strings.ContainsAny(strings.ReplaceAll(text, `""`, ""), `"'`) {
 		return errors.New("a string of CSS does not end, or is not in double quotes")
+	}
+	if strings.Count(text, "/*") != strings.Count(text, "/**/") {
+		return errors.New("there is a comment with text")
 	}
 	for _, found := range reference.FindAllStringSubmatch(text, -1) {
 		if !strings.HasPrefix(found[1], "#") {
@@ -128,17 +136,24 @@ func TestCheckCSS(t *testing.T) {
 	t.Parallel()
 	for text, ok := range map[string]bool{
 		`fill:url(#a)`: true, `fill:url("#a")`: true, `content:"url(http://x)"`: true, `content:"\"url(http://x)"`: true,
-		`a["@import"]{fill:red}`:            true,
-		`fill:url(http://x)`:                false,
-		`fill:url( "http://x")`:             false,
-		`content:"a";fill:url("http://x")`:  false,
-		`content:"\\";fill:url(http://x)`:   false,
-		`content:\";fill:url(http://x);x:"`: false,
-		`content:";fill:url(http://x)`:      false,
-		`content:'"';fill:url(http://x)`:    false,
-		`content:image("http://x")`:         false,
-		`content:image-set("http://x")`:     false,
-		`content:"";@import "x"`:            false,
+		`a["@import"]{fill:red}`:                          true,
+		`fill:url(http://x)`:                              false,
+		`fill:url( "http://x")`:                           false,
+		`content:"a";fill:url("http://x")`:                false,
+		`content:"\\";fill:url(http://x)`:                 false,
+		`content:\";fill:url(http://x);x:"`:               false,
+		`content:";fill:url(http://x)`:                    false,
+		`content:'"';fill:url(http://x)`:                  false,
+		"content:\"\nfill:url(http://x)\"":                false,
+		`fill:url(#a"b);fill:url(http://x);content:"c"`:   false,
+		`fill:url(#a\)"b);fill:url(http://x);content:"c"`: false,
+		`/*"*/fill:url(http://x)/*"*/`:                    false,
+		`fill:url("#it's \" good")`:                       true,
+		`fill:url("http://it's")`:                         false,
+		`fill:red/**/;content:""`:                         true,
+		`content:image("http://x")`:                       false,
+		`content:image-set("http://x")`:                   false,
+		`content:"";@import "x"`:                          false,
 	} {
 		if err := checkCSS(text); (err == nil) != ok {
 			t.Errorf("%s: %v", text, err)
