@@ -107,13 +107,14 @@ func find(routes []route, method, escapedPath string) (route, params, error) {
 	if !below {
 		return route{}, params{}, errNoRoute
 	}
+	segments := strings.Split(path, "/")
 	var pattern string // the first that fits; others of the same are for other methods
 	var allowed []string
 	for _, r := range routes {
 		if pattern != "" && pattern != r.pattern {
 			continue
 		}
-		p, ok := match(r.pattern, path)
+		p, ok := match(r.pattern, segments)
 		if !ok {
 			continue
 		}
@@ -132,37 +133,39 @@ func find(routes []route, method, escapedPath string) (route, params, error) {
 	return route{}, params{}, &methodError{allowed}
 }
 
-// match splits an escaped path by a pattern. Slashes split, %2F never does: it belongs to the id,
-// as SDKs differ in which of the two they send. Literals must stand in the path as they are.
-func match(pattern, path string) (params, bool) {
-	var p params
-	want, have := strings.Split(pattern, "/"), strings.Split(path, "/")
-	for i, w := range want {
-		if i >= len(have) {
-			return params{}, false
-		}
-		var ok bool
-		switch w {
+// match reads the parameters of a pattern from the segments of an escaped path. %2F never splits segments: it belongs to
+// the id, as SDKs differ in which of the two they send. Literals must stand in the path as they are.
+func match(pattern string, path []string) (p params, ok bool) {
+	for i := 0; i < len(path); i++ {
+		want, after, more := strings.Cut(pattern, "/")
+		switch want {
 		case "{account}":
-			p.account, ok = unescape(have[i])
+			p.account, ok = unescape(path[i])
 		case "{name}":
-			p.name, ok = unescape(have[i])
+			p.name, ok = unescape(path[i])
 		case "{id...}":
-			after := want[i+1:]
-			end := len(have) - len(after)
-			if end <= i || slices.Contains(fields.ReservedSegments, have[i]) || !slices.Equal(have[end:], after) {
+			var rest []string
+			if more {
+				rest = strings.Split(after, "/")
+			}
+			end := len(path) - len(rest)
+			if end <= i || slices.Contains(fields.ReservedSegments, path[i]) || !slices.Equal(path[end:], rest) {
 				return params{}, false
 			}
-			p.id, ok = unescape(strings.Join(have[i:end], "/"))
+			p.id, ok = unescape(strings.Join(path[i:end], "/"))
 			return p, ok
 		default:
-			ok = have[i] == w
+			ok = path[i] == want
 		}
 		if !ok {
 			return params{}, false
 		}
+		if !more {
+			return p, len(path) == i+1
+		}
+		pattern = after
 	}
-	return p, len(have) == len(want)
+	return params{}, false
 }
 
 // unescape undoes percent-encoding; false for what is empty or malformed.
