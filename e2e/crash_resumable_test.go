@@ -260,7 +260,7 @@ func (c *resumableCrash) fly(flights []*flight, n int) {
 			if err != nil {
 				c.t.Logf("sending: %v", err)
 			}
-		case <-time.After(90 * time.Second): // the server reads no further while it stores a part, for a minute at most
+		case <-time.After(90 * time.Second): // longer than a server may need to store a part
 			c.t.Fatal("the server does not read")
 		}
 		f.sent = to

@@ -34,11 +34,11 @@ type Account struct {
 // Owner returns what the draft of a one-time URL needs of the account.
 func (a Account) Owner() Owner { return Owner{id: a.ID, hash: a.Hash, policy: a.UploadPolicy.Text()} }
 
-// An Owner is what a new draft needs of its account. Authenticate reads it together with the token, so that a request
-// for a one-time URL does not read the account again.
+// An Owner is what a new draft needs of its Account, as it was when the Owner was read. Authenticate reads it together
+// with the token, so that the draft of a one-time URL needs no further query.
 type Owner struct {
 	id, hash string
-	policy   string // as stored
+	policy   string // JSON; "" for none
 }
 
 // ID returns the id of the account.
@@ -330,6 +330,18 @@ func (s *Service) Only(ctx context.Context) (Account, error) {
 func (s *Service) one(ctx context.Context, column, value string) (Account, error) {
 	a, err := scanAccount(s.db.QueryRow(ctx, selectAccount+` WHERE `+column+` = ?1`, value))
 	return a, sqldb.RowError("reading an account", err, ErrNotFound)
+}
+
+// OrUnknown returns AccountUnknown instead of an internal error of a write if the account was deleted since its
+// authentication: a foreign key refuses the row of the write. It returns other errors as they are.
+func (s *Service) OrUnknown(ctx context.Context, id string, err error) error {
+	if errs.AsError(err).Kind != errs.Internal {
+		return err
+	}
+	if _, unknown := s.ByID(ctx, id); errors.Is(unknown, ErrNotFound) {
+		return unknown
+	}
+	return err
 }
 
 const selectAccount = `SELECT id, hash, created, flexible_variants, private_options, private_custom_ids,

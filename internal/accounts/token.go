@@ -41,7 +41,7 @@ type Token struct {
 	Expires time.Time // zero: never
 	Used    time.Time // last use, to the hour; zero: none is known
 
-	Owner Owner // the account; set by Authenticate and AuthenticateBatch only
+	Owner Owner // of Account; set by Authenticate and AuthenticateBatch, not in lists of tokens
 }
 
 // Expired reports whether the token has expired at a time.

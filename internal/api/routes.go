@@ -133,8 +133,8 @@ func find(routes []route, method, escapedPath string) (route, params, error) {
 	return route{}, params{}, &methodError{allowed}
 }
 
-// match reads the parameters of a pattern from the segments of an escaped path. %2F never splits segments: it belongs to
-// the id, as SDKs differ in which of the two they send. Literals must stand in the path as they are.
+// match reads the parameters of a pattern from the segments of an escaped path. %2F never splits segments: it belongs
+// to the id, as SDKs differ in which of the two they send. Literals must stand in the path as they are.
 func match(pattern string, path []string) (p params, ok bool) {
 	for i := 0; i < len(path); i++ {
 		want, after, more := strings.Cut(pattern, "/")

@@ -115,6 +115,9 @@ func TestDeleteAccount(t *testing.T) {
 		imagestest.WantKind(t, err, errs.Unauthenticated)
 		_, err = core.Accounts.AuthenticateBatch(t.Context(), batch)
 		imagestest.WantKind(t, err, errs.Unauthenticated)
+		// A request whose token was valid before the deletion.
+		_, _, err = core.Service.CreateDraft(t.Context(), parent.Owner, images.NewDraft{})
+		imagestest.WantKind(t, err, errs.AccountUnknown)
 		_, err = core.BeginUpload(t.Context(), images.UploadRequest{Ticket: ticket})
 		imagestest.WantKind(t, err, errs.TicketUnknown)
 		// What the server has at hand goes when it looks what others have deleted.

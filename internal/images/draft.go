@@ -37,7 +37,7 @@ const (
 
 // CreateDraft creates a draft of an account and returns it with the secret of its one-time URL. Errors: Invalid,
 // InvalidID; Exists if an image, or a draft with a valid ticket, has the custom id; LimitReached, AccountUnknown,
-// AccountSuspended, NoSpace.
+// AccountSuspended, NoSpace. The default policy of the account is that of the time when owner was read.
 func (s *Service) CreateDraft(
 	ctx context.Context, owner accounts.Owner, d NewDraft,
 ) (img Image, ticket string, err error) {
@@ -57,7 +57,7 @@ func (s *Service) CreateDraft(
 	ticket = rand.Text()
 	err = s.commitDraft(ctx, &pendingDraft{img: img, ticket: ticket})
 	if err != nil {
-		return Image{}, "", fmt.Errorf("making a draft: %w", err)
+		return Image{}, "", fmt.Errorf("making a draft: %w", s.Accounts.OrUnknown(ctx, owner.ID(), err))
 	}
 	return img, ticket, nil
 }

@@ -21,14 +21,14 @@ import (
 // setPolicy sets the policy of a draft: the given one, nil for none, with the default of its owner for the keys that
 // it lacks. Errors: Invalid, InvalidID.
 func setPolicy(draft *Image, given json.RawMessage, owner accounts.Owner) error {
-	byDefault, err := owner.UploadPolicy()
+	defaults, err := owner.UploadPolicy()
 	if err != nil {
 		return err
 	}
-	policy := byDefault
+	policy := defaults
 	if given != nil {
 		if policy, err = uploadpolicy.Parse(given); err == nil {
-			policy, err = policy.Merge(byDefault)
+			policy, err = policy.Merge(defaults)
 		}
 		if err != nil {
 			return errs.Errorf(errs.Invalid, "%v", err)

@@ -54,8 +54,8 @@ func TestListsAreIndexed(t *testing.T) {
 	})
 }
 
-// addDrafts adds a draft for each image. A planner that knows of no drafts may sort them: it reads the index of their
-// expiry at the same cost.
+// addDrafts adds a draft for each image. To a planner that knows of no drafts, the index of their expiry and a sort cost
+// as much as the index in the order of the list, so the test does not plan lists of a table without drafts.
 func addDrafts(t *testing.T, db *sqldb.DB) {
 	t.Helper()
 	err := db.Tx(t.Context(), func(tx *sqldb.Tx) error {
@@ -101,8 +101,8 @@ func analyze(db *sqldb.DB, t *testing.T) error {
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
 		}
-		// While another statement has an older snapshot (autovacuum has one), VACUUM marks no new row visible to all,
-		// and the planner expects that an index-only scan reads the table.
+		// While another transaction has an older snapshot, as an ANALYZE by autovacuum has, VACUUM does not mark the
+		// pages of newer rows visible to all. Then the planner expects that an index-only scan reads the table.
 		var hidden int
 		err = db.QueryRow(t.Context(), `SELECT SUM(relpages - relallvisible) FROM pg_class
 			WHERE oid IN ('images'::regclass, 'image_meta'::regclass)`).Scan(&hidden)
@@ -111,7 +111,7 @@ func analyze(db *sqldb.DB, t *testing.T) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return errors.New("VACUUM did not mark all rows of images visible to all in 100 attempts")
+	return errors.New("VACUUM did not mark all pages of images and image_meta visible to all in 100 attempts")
 }
 
 // Sorting what a page found is fine: it stands outside of the limit.

@@ -104,7 +104,7 @@ func sendConnections(to sender, s sqldb.PoolStats) {
 	}
 	to.counter("database_waits_total", "Queries that waited for a connection.", float64(s.Waits), pool...)
 	to.counter("database_waited_seconds_total", "Time that they waited.", s.Waited.Seconds(), pool...)
-	to.counter("database_deadlocks_total", "Transactions that PostgreSQL aborted because of a deadlock.",
+	to.counter("database_deadlocks_total", "Attempts of transactions that PostgreSQL aborted because of a deadlock.",
 		float64(s.Deadlocks), pool...)
 }
 

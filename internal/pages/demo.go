@@ -262,7 +262,7 @@ func (p *pages) makeDraft(r *http.Request) (any, error) {
 	if err := p.makes.take(); err != nil {
 		return nil, err
 	}
-	account, err := p.Core.Accounts.ByID(r.Context(), p.Account.ID) // its default policy may have changed
+	account, err := p.Core.Accounts.ByID(r.Context(), p.Account.ID) // its default policy changes while the server runs
 	if err != nil {
 		return nil, err
 	}

@@ -93,15 +93,15 @@ type Core struct {
 	clock atomic.Pointer[func() time.Time]
 }
 
-// CreateDraft is that of the service, for the account with an id.
+// CreateDraft calls that of the service with the account as it is now.
 func (c *Core) CreateDraft(
 	ctx context.Context, account string, d images.NewDraft,
 ) (img images.Image, ticket string, err error) {
-	owner, err := c.Accounts.ByID(ctx, account)
+	a, err := c.Accounts.ByID(ctx, account)
 	if err != nil {
 		return img, "", err
 	}
-	return c.Service.CreateDraft(ctx, owner.Owner(), d)
+	return c.Service.CreateDraft(ctx, a.Owner(), d)
 }
 
 // NewCore returns a Core that is not started. Its clock is the clock of c until SetNow.
