@@ -18,7 +18,6 @@ var (
 		`video|img|link|meta|base|form|cursor|tref|discard|metadata|font-face.*|color-profile|unknown|template|math)$`)
 	forbiddenAttributes = regexp.MustCompile(`(?i)^(on.*|src|base|action|formaction|ping|target|autofocus|tabindex|` +
 		`externalResourcesRequired|requiredExtensions)$`)
-	reference = regexp.MustCompile(`(?i)url\s*\(\s*["']?\s*([^)"']*)`)
 	// plainText are the attributes that browsers only show or compare.
 	plainText = regexp.MustCompile(`^(id|class|role|in|in2|result|lang|systemLanguage|aria-.*)$`)
 	// image() fetches only what a string or a URL names.
@@ -91,11 +90,6 @@ func checkCSS(text string) error {
 	if err != nil {
 		return err
 	}
-	for _, found := range reference.FindAllStringSubmatch(plain, -1) {
-		if !strings.HasPrefix(found[1], "#") {
-			return fmt.Errorf("CSS refers to %q", found[0])
-		}
-	}
 	if found := fetching.FindString(plain); found != "" {
 		return fmt.Errorf("there is %q", found)
 	}
@@ -139,8 +133,8 @@ func (r *cssReader) read() (string, error) {
 	return r.out.String(), nil
 }
 
-// cssURL matches text that ends with the name of url().
-var cssURL = regexp.MustCompile(`(?i)(^|[^a-z0-9_\x{80}-\x{10ffff}-])url$`)
+// cssURL matches text that ends with the name of url(), and not with a longer name, a colour or a dimension.
+var cssURL = regexp.MustCompile(`(?i)(^|[^a-z0-9_#@\x{80}-\x{10ffff}-])url$`)
 
 // quoted reads a string and returns its content, with the escapes as they are.
 func (r *cssReader) quoted() (string, error) {
@@ -175,8 +169,8 @@ func (r *cssReader) address() error {
 	if !ended || strings.ContainsAny(address, `"'(`) {
 		return errors.New("a url() has no clear end")
 	}
-	if strings.Contains(address, `\`) && !strings.HasPrefix(address, "#") {
-		return errors.New("an address begins with an escape")
+	if !strings.HasPrefix(address, "#") {
+		return fmt.Errorf("CSS refers to %q", address)
 	}
 	r.out.WriteString("(" + address + ")")
 	r.text = rest
@@ -218,6 +212,7 @@ func TestCheckCSS(t *testing.T) {
 		`fill:url(#a)`, `fill:url("#a")`, `content:"url(http://x)"`, `content:"\"url(http://x)"`,
 		`a["@import"]{fill:red}`, `fill:url("#it's \" good")`, `fill:url("#a)url(x")`, `fill:url("#a/*")`,
 		`fill:red/**/;content:""`, `a+/**/*{fill:red}`, `stroke-width:calc(1+/**/*2)`, `calc(1//**//**/*2)`,
+		`background:#fffurl ( "http://x" )`, `background:#url("http://x")`, `background:url ("http://x")`,
 		`.\31 a{fill:red}`, `.a\"b{fill:red}`,
 	} {
 		if err := checkCSS(text); err != nil {
@@ -235,7 +230,8 @@ func TestCheckCSS(t *testing.T) {
 		`a:myurl(#(");a:"));fill:url(http://x);b:"`, `a:myurl(#x\"");a:");fill:url(http://x);b:"`,
 		`fill:\url(#a");fill:url(http://x);c:"`, `fill:u\72l(#a");fill:url(http://x);c:"`, `fill:u\72l(http://x)`,
 		`fill:ur\6c("http://x")`, `fill:im\61ge-set("http://x" 1x)`, `@\69mport "x"`, `@imp\6f rt url("x")`,
-		`fill:image(/**/"http://x")`, `fill:image(ltr "http://x")`, `fill:URL(http://x)`,
+		`fill:image(/**/"http://x")`, `fill:image(ltr "http://x")`, `fill:URL(http://x)`, `fill:#fff+url(http://x)`, `a:#url("a);fill:url(http://x)`,
+		`fill:url()`,
 	} {
 		if err := checkCSS(text); err == nil {
 			t.Errorf("%s: the check finds nothing", text)
