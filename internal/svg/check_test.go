@@ -20,9 +20,9 @@ var (
 		`externalResourcesRequired|requiredExtensions)$`)
 	// plainText are the attributes that browsers only show or compare.
 	plainText = regexp.MustCompile(`^(id|class|role|in|in2|result|lang|systemLanguage|aria-.*)$`)
-	// image() fetches only what a string or a URL names.
-	fetching = regexp.MustCompile(`(?i)@import|@font-face|@namespace|@charset|@property|image-set\(|image\([^)]*"|src\(|` +
-		`cross-fade|expression\(|-moz-binding|behavior|javascript:|vbscript:|data:text|data:image/svg`)
+	// image() and src() fetch only what a string or a URL names.
+	fetching = regexp.MustCompile(`(?i)@import|@font-face|@namespace|@charset|@property|image-set\(|` +
+		`(image|src)\([^)]*"|cross-fade|expression\(|-moz-binding|behavior|javascript:|vbscript:|data:text|data:image/svg`)
 )
 
 // check returns what a sanitised SVG has that it must not have.
@@ -212,7 +212,7 @@ func TestCheckCSS(t *testing.T) {
 		`fill:url(#a)`, `fill:url("#a")`, `content:"url(http://x)"`, `content:"\"url(http://x)"`,
 		`a["@import"]{fill:red}`, `fill:url("#it's \" good")`, `fill:url("#a)url(x")`, `fill:url("#a/*")`,
 		`fill:red/**/;content:""`, `a+/**/*{fill:red}`, `stroke-width:calc(1+/**/*2)`, `calc(1//**//**/*2)`,
-		`background:#fffurl ( "http://x" )`, `background:#url("http://x")`, `background:url ("http://x")`,
+		`background:#fffurl ( "http://x" )`, `me src()200`, `background:#url("http://x")`, `background:url ("http://x")`,
 		`.\31 a{fill:red}`, `.a\"b{fill:red}`,
 	} {
 		if err := checkCSS(text); err != nil {
@@ -230,8 +230,9 @@ func TestCheckCSS(t *testing.T) {
 		`a:myurl(#(");a:"));fill:url(http://x);b:"`, `a:myurl(#x\"");a:");fill:url(http://x);b:"`,
 		`fill:\url(#a");fill:url(http://x);c:"`, `fill:u\72l(#a");fill:url(http://x);c:"`, `fill:u\72l(http://x)`,
 		`fill:ur\6c("http://x")`, `fill:im\61ge-set("http://x" 1x)`, `@\69mport "x"`, `@imp\6f rt url("x")`,
-		`fill:image(/**/"http://x")`, `fill:image(ltr "http://x")`, `fill:URL(http://x)`, `fill:#fff+url(http://x)`, `a:#url("a);fill:url(http://x)`,
-		`fill:url()`,
+		`fill:image(/**/"http://x")`, `fill:image(ltr "http://x")`, `fill:URL(http://x)`,
+		`fill:#fff+url(http://x)`, `a:#url("a);fill:url(http://x)`,
+		`fill:url()`, `fill:src("http://x")`,
 	} {
 		if err := checkCSS(text); err == nil {
 			t.Errorf("%s: the check finds nothing", text)
