@@ -190,14 +190,13 @@ func (s *Service) authenticate(
 	ctx context.Context, secret, where string, now ...any,
 ) (t Token, err error) {
 	var suspended bool
+	var hash string
 	var policy sql.NullString
-	var owner Owner
 	r := s.db.QueryRow(ctx, `SELECT t.key, t.account, t.name, t.scope, t.created, t.expires, t.used,
 		a.hash, a.upload_policy, a.suspended FROM tokens t JOIN accounts a ON a.id = t.account`+where,
 		append([]any{text.Hash(secret)}, now...)...)
-	t, err = scanTokenAnd(r, &owner.hash, &policy, &suspended)
-	owner.id, owner.policy = t.Account, policy.String
-	t.Owner = owner
+	t, err = scanTokenAnd(r, &hash, &policy, &suspended)
+	t.Owner = Owner{id: t.Account, hash: hash, policy: policy.String}
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return t, errs.Errorf(errs.Unauthenticated, "Authentication error")

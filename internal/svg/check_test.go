@@ -42,6 +42,9 @@ func check(out string) error {
 			if depth++; depth == 1 && token.Name.Local != "svg" {
 				return errors.New("the root is no svg")
 			}
+			if style {
+				return errors.New("a style has an element")
+			}
 			if err := checkElement(token); err != nil {
 				return err
 			}
